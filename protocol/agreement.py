@@ -1,0 +1,542 @@
+"""The agreement that every partner signs: who, what for, which features, which rules. SPEC.md, 6.
+
+The signed bytes are RFC 8785 JSON; decimals are strings; unknown fields are refused. Nothing runs
+before every party has signed the same bytes, and nothing that it fixes can be overridden by the
+coordinator or by a command-line flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from protocol import limits
+from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
+from protocol.errors import AgreementError, MalformedError, SignatureError
+from protocol.ring import EXACT_FRACTION_BITS, MAX_TOTAL, WORD_BYTES
+from protocol.signing import PUBLIC_KEY_BYTES, Envelope, key_id
+from protocol.strict import Fields
+
+SCHEMA: Final = "fedseg/agreement/v1"
+PAYLOAD_TYPE: Final = "application/vnd.fedseg.agreement.v1+json"
+CLOCK_SKEW: Final = timedelta(minutes=5)
+
+_ID: Final = r"[a-z][a-z0-9-]{0,39}"
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
+_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """A partner: an organisation with customers of its own.
+
+    Attributes:
+        id: Short name, unique in the agreement; its place in the list is its number in messages.
+        public_key: Raw Ed25519 key that signs the agreement and every message of its node.
+        max_customers: Row cap: how many customers the node may count at most.
+    """
+
+    id: str
+    legal_name: str
+    contact: str
+    public_key: bytes
+    max_customers: int
+
+    @staticmethod
+    def read(fields: Fields) -> Party:
+        """Read the party at `fields`."""
+        party = Party(
+            id=fields.text("id", max_length=40, pattern=_ID),
+            legal_name=fields.text("legal_name", max_length=200),
+            contact=fields.text("contact", max_length=200),
+            public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
+            max_customers=fields.integer(
+                "max_customers", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
+            ),
+        )
+        fields.finish()
+        return party
+
+    def to_dict(self) -> dict[str, Any]:
+        """The party as it stands in the signed JSON."""
+        return {
+            "id": self.id,
+            "legal_name": self.legal_name,
+            "contact": self.contact,
+            "public_key": self.public_key.hex(),
+            "max_customers": self.max_customers,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Who runs the coordinator, and the key that signs its messages."""
+
+    legal_name: str
+    contact: str
+    public_key: bytes
+
+    @staticmethod
+    def read(fields: Fields) -> Operator:
+        """Read the operator at `fields`."""
+        operator = Operator(
+            legal_name=fields.text("legal_name", max_length=200),
+            contact=fields.text("contact", max_length=200),
+            public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
+        )
+        fields.finish()
+        return operator
+
+    def to_dict(self) -> dict[str, Any]:
+        """The operator as it stands in the signed JSON."""
+        return {
+            "legal_name": self.legal_name,
+            "contact": self.contact,
+            "public_key": self.public_key.hex(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One agreed feature of a customer.
+
+    Attributes:
+        min, max: Agreed bounds in `unit`; the node clips values beyond before anything else.
+        transform: ``none`` or ``log1p``, applied after clipping; ``log1p`` needs ``min >= 0``.
+        weight: Half the width of the feature's interval in the scaled cube, above 0, at most 1.
+    """
+
+    name: str
+    type: str
+    unit: str
+    min: Decimal
+    max: Decimal
+    transform: str
+    weight: Decimal
+
+    @staticmethod
+    def read(fields: Fields) -> Feature:
+        """Read the feature at `fields`."""
+        feature = Feature(
+            name=fields.text("name", max_length=60, pattern=_NAME),
+            type=fields.one_of("type", ("numeric",)),
+            unit=fields.text("unit", max_length=40),
+            min=fields.decimal("min"),
+            max=fields.decimal("max"),
+            transform=fields.one_of("transform", ("none", "log1p")),
+            weight=fields.decimal("weight"),
+        )
+        fields.finish()
+        return feature
+
+    def to_dict(self) -> dict[str, Any]:
+        """The feature as it stands in the signed JSON."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "unit": self.unit,
+            "min": str(self.min),
+            "max": str(self.max),
+            "transform": self.transform,
+            "weight": str(self.weight),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTerms:
+    """Which computation the partners agreed to, and how far it may go."""
+
+    name: str
+    n_clusters: int
+    max_rounds: int
+
+    @staticmethod
+    def read(fields: Fields) -> PlanTerms:
+        """Read the plan's terms at `fields`."""
+        terms = PlanTerms(
+            name=fields.one_of("name", ("lloyd-exact",)),
+            n_clusters=fields.integer("n_clusters", at_least=1, at_most=limits.MAX_CLUSTERS),
+            max_rounds=fields.integer("max_rounds", at_least=1, at_most=limits.MAX_ROUNDS),
+        )
+        fields.finish()
+        return terms
+
+    def to_dict(self) -> dict[str, Any]:
+        """The terms as they stand in the signed JSON."""
+        return {
+            "name": self.name,
+            "n_clusters": self.n_clusters,
+            "max_rounds": self.max_rounds,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecureSumTerms:
+    """Which participant sets may ever be opened (SPEC.md, section 7).
+
+    Attributes:
+        min_partners: No total over fewer partners is formed.
+        max_colluding: ``t``: partners that may collude with the coordinator without learning
+            another partner's numbers.
+        min_atom: Fewest partners that may ever be told apart by the sets opened.
+        max_set_changes: ``c_max``: how often the participant set may change.
+    """
+
+    min_partners: int
+    max_colluding: int
+    min_atom: int
+    max_set_changes: int
+
+    @staticmethod
+    def read(fields: Fields) -> SecureSumTerms:
+        """Read the terms at `fields`."""
+        terms = SecureSumTerms(
+            min_partners=fields.integer("min_partners", at_least=2, at_most=limits.MAX_PARTNERS),
+            max_colluding=fields.integer("max_colluding", at_least=0, at_most=limits.MAX_PARTNERS),
+            min_atom=fields.integer("min_atom", at_least=1, at_most=limits.MAX_PARTNERS),
+            max_set_changes=fields.integer("max_set_changes", at_least=0, at_most=1_000),
+        )
+        fields.finish()
+        return terms
+
+    def to_dict(self) -> dict[str, Any]:
+        """The terms as they stand in the signed JSON."""
+        return {
+            "min_partners": self.min_partners,
+            "max_colluding": self.max_colluding,
+            "min_atom": self.min_atom,
+            "max_set_changes": self.max_set_changes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """What the partners signed. `from_bytes` parses strictly, `lint` checks the rules."""
+
+    id: str
+    version: int
+    purpose: str
+    effective: datetime
+    expires: datetime
+    parties: tuple[Party, ...]
+    coordinator: Operator
+    features: tuple[Feature, ...]
+    plan: PlanTerms
+    privacy: str
+    secure_sum: SecureSumTerms
+    min_segment_size: int
+    software_version: str
+
+    @staticmethod
+    def from_dict(values: object) -> Agreement:
+        """Read an agreement from parsed JSON or YAML.
+
+        Raises:
+            AgreementError: A field is missing, unknown, of the wrong type or out of range
+                (E-AGR-SCHEMA); the message names its path.
+        """
+        try:
+            return _read(Fields(values, "agreement"))
+        except MalformedError as error:
+            raise AgreementError(error.message, remedy=error.remedy) from error
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Agreement:
+        """Read an agreement from its canonical bytes; raises AgreementError."""
+        try:
+            values = parse_canonical_json(
+                data, max_bytes=limits.MAX_AGREEMENT_BYTES, what="agreement"
+            )
+        except MalformedError as error:
+            raise AgreementError(error.message) from error
+        return Agreement.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The agreement as JSON values."""
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "version": self.version,
+            "purpose": self.purpose,
+            "effective": self.effective.strftime(_TIME_FORMAT),
+            "expires": self.expires.strftime(_TIME_FORMAT),
+            "parties": [party.to_dict() for party in self.parties],
+            "coordinator": self.coordinator.to_dict(),
+            "features": [feature.to_dict() for feature in self.features],
+            "plan": self.plan.to_dict(),
+            "privacy": self.privacy,
+            "secure_sum": self.secure_sum.to_dict(),
+            "min_segment_size": self.min_segment_size,
+            "software_version": self.software_version,
+        }
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes that are signed."""
+        return canonical_json(self.to_dict())
+
+    @property
+    def hash(self) -> bytes:
+        """``hA``: names this agreement in every message; 32 bytes."""
+        return tagged_hash("agreement", self.to_bytes())
+
+    @property
+    def n_partners(self) -> int:
+        """How many parties there are."""
+        return len(self.parties)
+
+    @property
+    def n_features(self) -> int:
+        """How many features a customer has."""
+        return len(self.features)
+
+    @property
+    def quorum(self) -> int:
+        """``Q = floor((n + t) / 2) + 1``: any two such sets share an honest partner."""
+        return (self.n_partners + self.secure_sum.max_colluding) // 2 + 1
+
+    @property
+    def smallest_set(self) -> int:
+        """The fewest partners over which a total may be formed."""
+        terms = self.secure_sum
+        return max(self.quorum, terms.min_partners, terms.max_colluding + 2)
+
+    def index_of_key(self, public_key: bytes) -> int:
+        """The number of the party with `public_key`; raises AgreementError (E-AGR-PARTY)."""
+        for index, party in enumerate(self.parties):
+            if party.public_key == public_key:
+                return index
+        raise AgreementError(
+            f"key {key_id(public_key)[:16]}… belongs to no party of agreement {self.id!r}",
+            code="E-AGR-PARTY",
+            remedy="ask the coordinator to draft the agreement with your node's public key",
+        )
+
+    def lint(self) -> list[AgreementError]:
+        """Everything that keeps this agreement from being signed, in words."""
+        return list(_problems(self))
+
+    def check_time(self, now: datetime) -> None:
+        """Refuse an agreement outside its dates, with five minutes for clocks (E-AGR-EXPIRED)."""
+        if now < self.effective - CLOCK_SKEW or now > self.expires + CLOCK_SKEW:
+            raise AgreementError(
+                f"agreement {self.id!r} holds from {self.effective:%Y-%m-%d %H:%M} to "
+                f"{self.expires:%Y-%m-%d %H:%M} UTC, now it is {now:%Y-%m-%d %H:%M}",
+                code="E-AGR-EXPIRED",
+                remedy="draft a new version of the agreement and have every party sign it",
+            )
+
+    def check_software(self, version: str) -> None:
+        """Refuse to run with another version of fedseg than agreed (E-CODE)."""
+        if version != self.software_version:
+            raise AgreementError(
+                f"agreement {self.id!r} is for fedseg {self.software_version}, "
+                f"installed is {version}",
+                code="E-CODE",
+                remedy=f"install fedseg {self.software_version}, or agree on version {version}",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedAgreement:
+    """An agreement with its envelope; `verify` says whether everyone signed."""
+
+    agreement: Agreement
+    envelope: Envelope
+
+    @staticmethod
+    def draft(agreement: Agreement) -> SignedAgreement:
+        """An agreement that nobody signed yet; raises the first problem that lint finds."""
+        for problem in agreement.lint():
+            raise problem
+        envelope = Envelope(payload_type=PAYLOAD_TYPE, payload=agreement.to_bytes(), signatures={})
+        return SignedAgreement(agreement=agreement, envelope=envelope)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> SignedAgreement:
+        """Read an envelope, signed or not; raises AgreementError."""
+        try:
+            envelope = Envelope.from_bytes(
+                data, payload_type=PAYLOAD_TYPE, max_bytes=limits.MAX_AGREEMENT_BYTES
+            )
+        except MalformedError as error:
+            raise AgreementError(error.message) from error
+        agreement = Agreement.from_bytes(envelope.payload)
+        for problem in agreement.lint():
+            raise problem
+        return SignedAgreement(agreement=agreement, envelope=envelope)
+
+    def to_bytes(self) -> bytes:
+        """The envelope as JSON."""
+        return self.envelope.to_bytes()
+
+    def missing(self) -> tuple[Party, ...]:
+        """The parties that have not signed.
+
+        Raises:
+            AgreementError: A signature is wrong or by a stranger (E-AGR-SIGNATURE).
+        """
+        keys = {key_id(party.public_key): party for party in self.agreement.parties}
+        for keyid in self.envelope.signatures:
+            if keyid not in keys:
+                raise AgreementError(
+                    f"signature by key {keyid[:16]}…, which belongs to no party",
+                    code="E-AGR-SIGNATURE",
+                )
+        try:
+            signed = self.envelope.signers([p.public_key for p in self.agreement.parties])
+        except SignatureError as error:
+            raise AgreementError(error.message, code="E-AGR-SIGNATURE") from error
+        return tuple(p for p in self.agreement.parties if p.public_key not in signed)
+
+    def verify(self) -> Agreement:
+        """The agreement, when every party signed these bytes; else AgreementError."""
+        missing = self.missing()
+        if missing:
+            names = ", ".join(party.id for party in missing)
+            raise AgreementError(
+                f"agreement {self.agreement.id!r} is not signed by {names}",
+                code="E-AGR-UNSIGNED",
+                remedy="collect the missing signatures with `fedseg-node agreement sign`",
+            )
+        return self.agreement
+
+    def merged(self, other: SignedAgreement) -> SignedAgreement:
+        """Both collections of signatures over the same bytes; AgreementError on other bytes."""
+        if other.envelope.payload != self.envelope.payload:
+            raise AgreementError(
+                "the two files hold different agreements; signatures cannot be joined",
+                code="E-AGR-SIGNATURE",
+                remedy="every party must sign the very same draft",
+            )
+        joined = Envelope(
+            payload_type=PAYLOAD_TYPE,
+            payload=self.envelope.payload,
+            signatures={**self.envelope.signatures, **other.envelope.signatures},
+        )
+        return SignedAgreement(agreement=self.agreement, envelope=joined)
+
+
+def _read(fields: Fields) -> Agreement:
+    fields.one_of("schema", (SCHEMA,))
+    agreement = Agreement(
+        id=fields.text("id", max_length=40, pattern=_ID),
+        version=fields.integer("version", at_least=1, at_most=1_000_000),
+        purpose=fields.text("purpose", max_length=4_000),
+        effective=_time(fields, "effective"),
+        expires=_time(fields, "expires"),
+        parties=tuple(
+            Party.read(f) for f in fields.objects("parties", at_most=limits.MAX_PARTNERS)
+        ),
+        coordinator=Operator.read(fields.object("coordinator")),
+        features=tuple(
+            Feature.read(f) for f in fields.objects("features", at_most=limits.MAX_FEATURES)
+        ),
+        plan=PlanTerms.read(fields.object("plan")),
+        privacy=fields.one_of("privacy", ("none",)),
+        secure_sum=SecureSumTerms.read(fields.object("secure_sum")),
+        min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
+        software_version=fields.text(
+            "software_version", max_length=40, pattern=r"[0-9][0-9A-Za-z.+!-]*"
+        ),
+    )
+    fields.finish()
+    return agreement
+
+
+def _time(fields: Fields, name: str) -> datetime:
+    text = fields.text(name, max_length=20)
+    try:
+        return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise MalformedError(
+            f"{fields.path(name)} is {text!r}, expected a time in UTC like 2026-01-31T00:00:00Z"
+        ) from error
+
+
+def _problems(a: Agreement) -> Iterator[AgreementError]:
+    yield from _identity_problems(a)
+    yield from _feature_problems(a)
+    yield from _secure_sum_problems(a)
+    yield from _size_problems(a)
+
+
+def _identity_problems(a: Agreement) -> Iterator[AgreementError]:
+    if a.expires <= a.effective:
+        yield AgreementError("agreement: expires is not after effective", code="E-AGR-EXPIRED")
+    keys = [p.public_key for p in a.parties] + [a.coordinator.public_key]
+    if len(set(keys)) != len(keys):
+        yield AgreementError(
+            "agreement: two parties (or a party and the coordinator) have the same public key",
+            code="E-AGR-DUPKEY",
+            remedy="every organisation makes its own key with `fedseg-node init`",
+        )
+    if len({p.id for p in a.parties}) != len(a.parties):
+        yield AgreementError("agreement: two parties have the same id", code="E-AGR-PARTY")
+
+
+def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
+    names = [f.name for f in a.features]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield AgreementError(f"feature {name!r} is listed twice", code="E-FEATURE-BOUNDS")
+    for f in a.features:
+        if f.min >= f.max:
+            yield AgreementError(
+                f"feature {f.name!r}: min {f.min} is not below max {f.max}",
+                code="E-FEATURE-BOUNDS",
+            )
+        if f.transform == "log1p" and f.min < 0:
+            yield AgreementError(
+                f"feature {f.name!r}: log1p needs min >= 0, found {f.min}",
+                code="E-FEATURE-BOUNDS",
+            )
+        if not Decimal(0) < f.weight <= 1:
+            yield AgreementError(
+                f"feature {f.name!r}: weight {f.weight} is not above 0 and at most 1",
+                code="E-FEATURE-BOUNDS",
+            )
+
+
+def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
+    terms = a.secure_sum
+    fewest = max(3, terms.max_colluding + 2)
+    if terms.min_partners < fewest or a.n_partners < terms.min_partners:
+        yield AgreementError(
+            f"exact totals need at least {fewest} partners: {a.n_partners} parties, "
+            f"min_partners {terms.min_partners}, max_colluding {terms.max_colluding}",
+            code="E-PARTNERS",
+            remedy="with two partners each could subtract its own numbers and see the other's",
+        )
+    if terms.min_atom < terms.max_colluding + 2:
+        yield AgreementError(
+            f"secure_sum.min_atom is {terms.min_atom}; exact totals need "
+            f"max_colluding + 2 = {terms.max_colluding + 2}",
+            code="E-PARTNERS",
+        )
+    if a.n_partners < a.smallest_set:
+        yield AgreementError(
+            f"{a.n_partners} parties are fewer than the smallest set of {a.smallest_set}",
+            code="E-PARTNERS",
+        )
+
+
+def _size_problems(a: Agreement) -> Iterator[AgreementError]:
+    length = a.plan.n_clusters * (a.n_features + 2)
+    transcript = a.n_partners * (WORD_BYTES * length + limits.MASKED_OVERHEAD_BYTES)
+    if transcript > limits.MAX_TRANSCRIPT_BYTES:
+        yield AgreementError(
+            f"a round's transcript would have {transcript} bytes, at most "
+            f"{limits.MAX_TRANSCRIPT_BYTES} are sent",
+            code="E-AGR-SIZE",
+            remedy="agree on fewer clusters, features or partners",
+        )
+    customers = sum(p.max_customers for p in a.parties)
+    if (customers * a.n_features) << EXACT_FRACTION_BITS > MAX_TOTAL:
+        yield AgreementError(
+            f"the parties' row caps add up to {customers} customers with {a.n_features} features: "
+            "totals could overflow 63 bits",
+            code="E-AGR-SIZE",
+            remedy="lower max_customers to what each party really has",
+        )

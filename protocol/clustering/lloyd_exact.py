@@ -1,0 +1,188 @@
+"""The plan ``lloyd-exact``: Lloyd's algorithm on exact totals. SPEC.md, section 10.1.
+
+Round r asks for the sums at the current centroids. The next centroids are the rounded means. The
+plan ends when no centroid moves, or at the agreed number of rounds; the result is always the
+centroids that the last round counted, so sizes and centroids belong together.
+
+The start is drawn from the seed alone: centres spread in the cube by sphere packing (Su et al.,
+"Differentially private k-means clustering", 2016), so it tells nothing about any customer. A
+cluster without customers takes half of the cluster with the largest inertia: both are placed one
+standard deviation to either side of its mean, in a direction drawn from the seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isqrt
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from protocol.canonical import u32
+from protocol.clustering.result import Clustering
+from protocol.masking import Stream, expand
+from protocol.queries import ClusterSumsQuery, ClusterTotals, IntMatrix
+from protocol.ring import EXACT_FRACTION_BITS, IntVector
+
+_REJECTIONS_BEFORE_HALVING: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LloydExact:
+    """One state of the plan.
+
+    Attributes:
+        limit: Largest magnitude of a coordinate, shape ``(n_features,)``.
+        max_rounds: The most sum queries that are asked.
+        seed: 32 bytes; all random choices come from it.
+        round: Number of the current query, from 0.
+        centroids: Centroids that the current query asks about.
+        result: Set when the plan has ended.
+    """
+
+    NAME: ClassVar[str] = "lloyd-exact"
+
+    limit: IntVector
+    max_rounds: int
+    seed: bytes
+    round: int
+    centroids: IntMatrix
+    result: Clustering | None = None
+
+    @staticmethod
+    def start(*, n_clusters: int, limit: IntVector, max_rounds: int, seed: bytes) -> LloydExact:
+        """The first state."""
+        return LloydExact(
+            limit=limit,
+            max_rounds=max_rounds,
+            seed=seed,
+            round=0,
+            centroids=spread_start(n_clusters, limit, seed),
+        )
+
+    @property
+    def query(self) -> ClusterSumsQuery | None:
+        """The sums at the current centroids, until the plan has ended."""
+        if self.result is not None:
+            return None
+        return ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
+
+    def advance(self, total: IntVector, *, customers: int) -> LloydExact:
+        """The state after the total of the current query."""
+        query = ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
+        totals = query.decode(total, customers=customers)
+        moved = self._next_centroids(totals)
+        converged = bool((moved == self.centroids).all())
+        if converged or self.round + 1 == self.max_rounds:
+            return replace(self, result=self._result(totals, converged))
+        return replace(self, round=self.round + 1, centroids=moved)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON values; a result is derived again, never stored."""
+        return {
+            "plan": self.NAME,
+            "limit": self.limit.tolist(),
+            "max_rounds": self.max_rounds,
+            "seed": self.seed.hex(),
+            "round": self.round,
+            "centroids": self.centroids.tolist(),
+        }
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> LloydExact:
+        """The state that `to_dict` gave."""
+        return LloydExact(
+            limit=np.array(values["limit"], dtype=np.int64),
+            max_rounds=int(values["max_rounds"]),
+            seed=bytes.fromhex(values["seed"]),
+            round=int(values["round"]),
+            centroids=np.array(values["centroids"], dtype=np.int64),
+        )
+
+    def _next_centroids(self, totals: ClusterTotals) -> IntMatrix:
+        counts = np.maximum(totals.counts, 1)[:, None]
+        whole, rest = np.divmod(totals.sums, counts)
+        means = whole + (2 * rest >= counts)
+        moved = np.where(totals.counts[:, None] > 0, means, self.centroids)
+        empty = np.flatnonzero(totals.counts == 0)
+        if empty.size and self.round < self.max_rounds // 2:
+            self._split_largest(moved, empty, totals)
+        return moved
+
+    def _split_largest(self, moved: IntMatrix, empty: IntVector, totals: ClusterTotals) -> None:
+        inertia = self._inertia(moved, totals)
+        donors = [j for j in np.argsort([-v for v in inertia], kind="stable") if inertia[j] > 0]
+        n_features = self.limit.shape[0]
+        for target, donor in zip(empty, donors, strict=False):
+            size = isqrt(inertia[donor] // (int(totals.counts[donor]) * n_features))
+            key = expand(self.seed, "split", u32(self.round) + u32(int(target)))
+            signs = 1 - 2 * Stream(key).below(2, n_features).astype(np.int64)
+            offset = signs * size
+            middle = moved[donor].copy()
+            moved[target] = np.clip(middle + offset, -self.limit, self.limit)
+            moved[donor] = np.clip(middle - offset, -self.limit, self.limit)
+
+    def _inertia(self, centroids: IntMatrix, totals: ClusterTotals) -> list[int]:
+        """Sums of squared distances to `centroids`, in units of 2^(-2 fraction_bits)."""
+        found = []
+        for centre, total, square, count in zip(
+            centroids.tolist(),
+            totals.sums.tolist(),
+            totals.squares.tolist(),
+            totals.counts.tolist(),
+            strict=True,
+        ):
+            cross = sum(c * s for c, s in zip(centre, total, strict=True))
+            norm = sum(c * c for c in centre)
+            found.append(max(0, (square << EXACT_FRACTION_BITS) - 2 * cross + count * norm))
+        return found
+
+    def _result(self, totals: ClusterTotals, converged: bool) -> Clustering:
+        spread = [
+            inertia // (count << EXACT_FRACTION_BITS) if count else 0
+            for inertia, count in zip(
+                self._inertia(self.centroids, totals), totals.counts.tolist(), strict=True
+            )
+        ]
+        return Clustering(
+            centroids=self.centroids,
+            counts=totals.counts,
+            spread=np.array(spread, dtype=np.int64),
+            rounds=self.round + 1,
+            converged=converged,
+        )
+
+
+def spread_start(n_clusters: int, limit: IntVector, seed: bytes) -> IntMatrix:
+    """Centres spread over the box ± `limit` by sphere packing, from the seed alone.
+
+    Centres are drawn uniformly at least ``a`` from every wall (as far as the wall allows) and
+    accepted when at least ``2a`` from all accepted ones; after 100 rejections in a row ``a`` is
+    halved.
+
+    Returns:
+        Grid coordinates, shape ``(n_clusters, n_features)``, dtype int64.
+    """
+    stream = Stream(expand(seed, "start", b""))
+    n_features = limit.shape[0]
+    accepted = np.empty((0, n_features), dtype=np.int64)
+    radius = int(limit.max())
+    rejected = 0
+    while accepted.shape[0] < n_clusters:
+        candidate = _uniform(stream, limit, radius)
+        squared = ((accepted - candidate) ** 2).sum(axis=1)
+        if (squared >= 4 * radius * radius).all():
+            accepted = np.vstack([accepted, candidate])
+            rejected = 0
+        else:
+            rejected += 1
+        if rejected == _REJECTIONS_BEFORE_HALVING:
+            radius //= 2
+            rejected = 0
+    return accepted
+
+
+def _uniform(stream: Stream, limit: IntVector, margin: int) -> IntVector:
+    room = np.maximum(limit - margin, 0)
+    drawn = [int(stream.below(2 * int(r) + 1, 1)[0]) - int(r) for r in room]
+    return np.array(drawn, dtype=np.int64)

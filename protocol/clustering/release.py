@@ -1,0 +1,281 @@
+"""The release: the shared segments, signed by every partner that formed them. SPEC.md, section 11.
+
+The signed document holds grid integers, which every partner derives bit for bit; values in the
+features' units are computed when it is shown (`release_centres`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from protocol import limits
+from protocol.agreement import Agreement
+from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
+from protocol.clustering.result import Clustering
+from protocol.errors import RuleError, SignatureError
+from protocol.participants import Members
+from protocol.queries import IntMatrix
+from protocol.scaling import FeatureScale, FloatMatrix
+from protocol.signing import Envelope, verify_document
+from protocol.strict import Fields
+
+SCHEMA: Final = "fedseg/release/v1"
+PAYLOAD_TYPE: Final = "application/vnd.fedseg.release.v1+json"
+#: What every output of exact mode says.
+EXACT_STATEMENT: Final = "exact totals: not anonymous"
+
+_GRID: Final = 1 << 40
+_COUNT: Final = 1 << 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One released segment.
+
+    Attributes:
+        segment: Its number in the release, from 1, by falling size.
+        size: Customers of all participants together.
+        centre: Grid coordinates, one a feature.
+        spread: Mean squared distance of its customers to the centre, in units of 2^-fraction_bits.
+    """
+
+    segment: int
+    size: int
+    centre: tuple[int, ...]
+    spread: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """Clusters that are not released, and why in words."""
+
+    clusters: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What a run ends in.
+
+    Attributes:
+        participants: Ids of the partners whose customers were counted and who sign.
+        fraction_bits: Bits after the binary point of the grid.
+        statement: What protects the customers in it, in words.
+    """
+
+    agreement_id: str
+    agreement_hash: bytes
+    run_hash: bytes
+    plan: str
+    rounds: int
+    converged: bool
+    participants: tuple[str, ...]
+    fraction_bits: int
+    statement: str
+    segments: tuple[Segment, ...]
+    withheld: Withheld | None
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes that are signed."""
+        values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "agreement_id": self.agreement_id,
+            "agreement_hash": self.agreement_hash.hex(),
+            "run_hash": self.run_hash.hex(),
+            "plan": self.plan,
+            "rounds": self.rounds,
+            "converged": int(self.converged),
+            "participants": [{"id": partner} for partner in self.participants],
+            "fraction_bits": self.fraction_bits,
+            "statement": self.statement,
+            "segments": [
+                {"segment": s.segment, "size": s.size, "centre": list(s.centre), "spread": s.spread}
+                for s in self.segments
+            ],
+        }
+        if self.withheld is not None:
+            values["withheld"] = {
+                "clusters": self.withheld.clusters,
+                "reason": self.withheld.reason,
+            }
+        return canonical_json(values)
+
+    @property
+    def hash(self) -> bytes:
+        """Names the release where people compare it; 32 bytes."""
+        return tagged_hash("release", self.to_bytes())
+
+    @property
+    def centres(self) -> IntMatrix:
+        """Grid coordinates of all segments, shape ``(n_segments, n_features)``, int64."""
+        return np.array([s.centre for s in self.segments], dtype=np.int64)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Release:
+        """Read a release from its canonical bytes; raises MalformedError."""
+        fields = Fields(
+            parse_canonical_json(data, max_bytes=limits.MAX_RELEASE_BYTES, what="release"),
+            "release",
+        )
+        fields.one_of("schema", (SCHEMA,))
+        release = Release(
+            agreement_id=fields.text("agreement_id", max_length=40),
+            agreement_hash=fields.hex("agreement_hash", size=32),
+            run_hash=fields.hex("run_hash", size=32),
+            plan=fields.text("plan", max_length=40),
+            rounds=fields.integer("rounds", at_least=1, at_most=limits.MAX_ROUNDS),
+            converged=bool(fields.integer("converged", at_least=0, at_most=1)),
+            participants=tuple(
+                _participant(f) for f in fields.objects("participants", at_most=limits.MAX_PARTNERS)
+            ),
+            fraction_bits=fields.integer("fraction_bits", at_least=1, at_most=40),
+            statement=fields.text("statement", max_length=1_000),
+            segments=tuple(
+                _segment(f)
+                for f in fields.objects("segments", at_most=limits.MAX_CLUSTERS, at_least=0)
+            ),
+            withheld=_withheld(fields.object("withheld")) if fields.has("withheld") else None,
+        )
+        fields.finish()
+        return release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRelease:
+    """A release with its signatures; `verify` checks them all."""
+
+    release: Release
+    envelope: Envelope
+
+    @staticmethod
+    def unsigned(release: Release) -> SignedRelease:
+        """The release before anybody signed."""
+        return SignedRelease(
+            release=release,
+            envelope=Envelope(payload_type=PAYLOAD_TYPE, payload=release.to_bytes(), signatures={}),
+        )
+
+    @staticmethod
+    def from_bytes(data: bytes) -> SignedRelease:
+        """Read an envelope; raises MalformedError."""
+        envelope = Envelope.from_bytes(
+            data, payload_type=PAYLOAD_TYPE, max_bytes=limits.MAX_RELEASE_BYTES
+        )
+        return SignedRelease(release=Release.from_bytes(envelope.payload), envelope=envelope)
+
+    def to_bytes(self) -> bytes:
+        """The envelope as JSON."""
+        return self.envelope.to_bytes()
+
+    def verify(self, agreement: Agreement) -> Release:
+        """The release, when it belongs to `agreement` and every participant signed it.
+
+        Raises:
+            RuleError: Another agreement, too few participants, or a signature is missing
+                (E-RELEASE).
+        """
+        release = self.release
+        if release.agreement_hash != agreement.hash:
+            raise RuleError(
+                f"the release belongs to another agreement ({release.agreement_id!r})",
+                code="E-RELEASE",
+            )
+        if any(len(s.centre) != agreement.n_features for s in release.segments):
+            raise RuleError("a segment's centre has not one value a feature", code="E-RELEASE")
+        keys = {party.id: party.public_key for party in agreement.parties}
+        unknown = [p for p in release.participants if p not in keys]
+        if unknown or len(set(release.participants)) < agreement.smallest_set:
+            raise RuleError(
+                f"the release names {len(set(release.participants))} participants, "
+                f"{agreement.smallest_set} parties of the agreement are needed",
+                code="E-RELEASE",
+            )
+        try:
+            signed = self.envelope.signers([keys[p] for p in release.participants])
+        except SignatureError as error:
+            raise RuleError(error.message, code="E-RELEASE") from error
+        missing = [p for p in release.participants if keys[p] not in signed]
+        if missing:
+            raise RuleError(f"the release is not signed by {', '.join(missing)}", code="E-RELEASE")
+        return release
+
+
+def make_release(
+    agreement: Agreement, clustering: Clustering, *, run_hash: bytes, members: Members
+) -> Release:
+    """The release that follows from a plan's result.
+
+    Clusters with fewer customers than ``min_segment_size`` are withheld: neither their size nor
+    their centre is in the document, and customers near them belong to the nearest released one.
+    """
+    kept = np.flatnonzero(clustering.counts >= agreement.min_segment_size)
+    order = sorted(kept.tolist(), key=lambda j: (-int(clustering.counts[j]), j))
+    hidden = len(clustering.counts) - len(order)
+    reason = (
+        f"{hidden} of {len(clustering.counts)} clusters have fewer than "
+        f"{agreement.min_segment_size} customers; their customers belong to the nearest "
+        "released segment"
+    )
+    return Release(
+        agreement_id=agreement.id,
+        agreement_hash=agreement.hash,
+        run_hash=run_hash,
+        plan=agreement.plan.name,
+        rounds=clustering.rounds,
+        converged=clustering.converged,
+        participants=tuple(agreement.parties[i].id for i in sorted(members)),
+        fraction_bits=FeatureScale.of(agreement.features).fraction_bits,
+        statement=EXACT_STATEMENT,
+        segments=tuple(
+            Segment(
+                segment=number,
+                size=int(clustering.counts[j]),
+                centre=tuple(clustering.centroids[j].tolist()),
+                spread=int(clustering.spread[j]),
+            )
+            for number, j in enumerate(order, start=1)
+        ),
+        withheld=Withheld(clusters=hidden, reason=reason) if hidden else None,
+    )
+
+
+def release_centres(release: Release, agreement: Agreement) -> FloatMatrix:
+    """The segments' centres in the features' units, shape ``(n_segments, n_features)``."""
+    centres = release.centres.reshape(len(release.segments), agreement.n_features)
+    return FeatureScale.of(agreement.features).from_grid(centres)
+
+
+def verify_signature(public_key: bytes, release: bytes, signature: bytes, *, who: str) -> None:
+    """Check one partner's signature on a release's bytes; raises SignatureError."""
+    verify_document(public_key, PAYLOAD_TYPE, release, signature, who=who)
+
+
+def _participant(fields: Fields) -> str:
+    partner = fields.text("id", max_length=40)
+    fields.finish()
+    return partner
+
+
+def _segment(fields: Fields) -> Segment:
+    segment = Segment(
+        segment=fields.integer("segment", at_least=1, at_most=limits.MAX_CLUSTERS),
+        size=fields.integer("size", at_least=1, at_most=_COUNT),
+        centre=tuple(
+            fields.integers("centre", at_most=limits.MAX_FEATURES, lowest=-_GRID, highest=_GRID)
+        ),
+        spread=fields.integer("spread", at_least=0, at_most=_GRID),
+    )
+    fields.finish()
+    return segment
+
+
+def _withheld(fields: Fields) -> Withheld:
+    withheld = Withheld(
+        clusters=fields.integer("clusters", at_least=1, at_most=limits.MAX_CLUSTERS),
+        reason=fields.text("reason", max_length=1_000),
+    )
+    fields.finish()
+    return withheld

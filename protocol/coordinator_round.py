@@ -1,0 +1,426 @@
+"""The coordinator's side of a run as a sans-io state machine. SPEC.md, section 13.
+
+It says whom it waits for and which request is open, takes replies, and learns totals only. It is
+deterministic: given the same inputs in the same order it is in the same state, so a crashed run is
+continued by replaying the inputs that were stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocol import ring
+from protocol.agreement import Agreement
+from protocol.clustering.plan import Plan, plan_seed, start_plan, step_hash
+from protocol.clustering.release import (
+    PAYLOAD_TYPE,
+    SignedRelease,
+    make_release,
+)
+from protocol.errors import LocalProtocolError, MalformedError, RemoteProtocolError, RunFailedError
+from protocol.messages import (
+    Accept,
+    Ack,
+    Announce,
+    Approval,
+    Certificate,
+    Hello,
+    Masked,
+    Open,
+    Payload,
+    Propose,
+    Publish,
+    Ready,
+    Request,
+    Roster,
+    Stop,
+    run_hash,
+    sign_request,
+)
+from protocol.participants import Chain, Link, Members, SetRules
+from protocol.ring import IntVector
+from protocol.signing import verify_document
+
+HELLOS: Final = "hellos"
+READYS: Final = "readys"
+ACCEPTS: Final = "accepts"
+ANSWERS: Final = "answers"
+APPROVALS: Final = "approvals"
+ACKS: Final = "acks"
+ENDED: Final = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTotal:
+    """A total that was formed.
+
+    Attributes:
+        total: Shape ``(query.length,)``, int64.
+        members: Whose answers are in it.
+    """
+
+    round: int
+    total: IntVector
+    members: Members
+    bytes_received: int
+
+
+class CoordinatorRound:
+    """One run at the coordinator.
+
+    Args:
+        chain: The participant-set chain of all earlier runs under the agreement.
+        seed_of: The plan's seed for a run hash; simulations pass another one.
+    """
+
+    def __init__(
+        self,
+        agreement: Agreement,
+        key: Ed25519PrivateKey,
+        *,
+        run_id: bytes,
+        chain: Chain,
+        seed_of: Callable[[bytes], bytes] = plan_seed,
+    ) -> None:
+        self.agreement = agreement
+        self.run_id = run_id
+        self.chain = chain
+        self.phase = HELLOS
+        self.totals: list[RoundTotal] = []
+        self.release: SignedRelease | None = None
+        self._key = key
+        self._seed_of = seed_of
+        self._rules = SetRules.of(agreement)
+        self._run_hash = b""
+        self._hellos: dict[int, bytes] = {}
+        self._readys: dict[int, bytes] = {}
+        self._accepts: dict[int, bytes] = {}
+        self._acks: set[int] = set()
+        self._plan: Plan | None = None
+        self._round = 0
+        self._transcript: tuple[bytes, ...] = ()
+        self._answers: dict[int, bytes] = {}
+        self._certificate_known: set[int] = set()
+
+    # --- facts ---------------------------------------------------------------------------------
+
+    @property
+    def run_hash(self) -> bytes:
+        """The run's hash; empty before the roster is closed."""
+        return self._run_hash
+
+    @property
+    def round(self) -> int:
+        """Number of the round that is open."""
+        return self._round
+
+    @property
+    def members(self) -> Members:
+        """The current participant set; everyone before the roster is closed."""
+        if self.phase == HELLOS:
+            return frozenset(range(self.agreement.n_partners))
+        return self.chain.last.members
+
+    @property
+    def waiting_for(self) -> Members:
+        """Whose reply to the open request is still missing."""
+        return self.members - set(self._replies())
+
+    def _replies(self) -> set[int]:
+        return {
+            HELLOS: set(self._hellos),
+            READYS: set(self._readys),
+            ACCEPTS: set(self._accepts),
+            ANSWERS: set(self._answers),
+            APPROVALS: set(self._answers),
+            ACKS: self._acks,
+            ENDED: set(range(self.agreement.n_partners)),
+        }[self.phase]
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def request(self, partner: int) -> bytes:
+        """The open request for a partner; the same bytes every time."""
+        return sign_request(self._request(partner), self._key)
+
+    def _request(self, partner: int) -> Request:
+        if self.phase == HELLOS:
+            return Open(agreement_hash=self.agreement.hash, run_id=self.run_id)
+        if self.phase == READYS:
+            return Roster(run_id=self.run_id, hellos=self._roster(), chain=self.chain.to_bytes())
+        if self.phase == ACCEPTS:
+            return Propose(run_hash=self._run_hash, chain=self.chain.to_bytes())
+        if self.phase in (ANSWERS, APPROVALS):
+            known = partner in self._certificate_known
+            return Announce(
+                run_hash=self._run_hash,
+                head=self.chain.head,
+                round=self._round,
+                payload=self._payload(),
+                certificate=None if known else self._certificate(),
+            )
+        if self.phase == ACKS and self.release is not None:
+            return Publish(run_hash=self._run_hash, release=self.release.to_bytes())
+        raise LocalProtocolError(f"nothing is asked in phase {self.phase}")
+
+    def stop_request(self, reason: str) -> bytes:
+        """Tells a node that the run ended without a release; `reason` is a code."""
+        return sign_request(Stop(run_id=self.run_id, reason=reason), self._key)
+
+    def _roster(self) -> tuple[bytes, ...]:
+        return tuple(self._hellos.get(i, b"") for i in range(self.agreement.n_partners))
+
+    def _certificate(self) -> Certificate:
+        return Certificate(
+            readys=tuple(self._readys[i] for i in sorted(self._readys)),
+            accepts=tuple(self._accepts[i] for i in sorted(self._accepts)),
+        )
+
+    def _payload(self) -> bytes:
+        if self._plan is None:
+            raise LocalProtocolError("no plan before the roster")
+        return Payload(step_hash=step_hash(self._plan), transcript=self._transcript).to_bytes()
+
+    # --- replies -------------------------------------------------------------------------------
+
+    def receive(self, message: bytes) -> int | None:
+        """Take a reply to the open request.
+
+        Returns:
+            The partner's number; None when the message repeats one taken before.
+
+        Raises:
+            RemoteProtocolError: Not a valid reply to the open request; the state is unchanged.
+        """
+        if self.phase == HELLOS:
+            return self._take(self._hellos, self._hello_of(message), message)
+        if self.phase == READYS:
+            return self._take(self._readys, self._ready_of(message), message)
+        if self.phase == ACCEPTS:
+            return self._take(self._accepts, self._accept_of(message), message)
+        if self.phase == ANSWERS:
+            return self._take(self._answers, self._answer_of(message), message)
+        if self.phase == APPROVALS:
+            return self._take(self._answers, self._approval_of(message), message)
+        if self.phase == ACKS:
+            partner = self._member(Ack.from_bytes(message).partner)
+            self._acks.add(partner)
+            self._proceed()
+            return partner
+        raise LocalProtocolError("the run has ended")
+
+    def _take(self, taken: dict[int, bytes], partner: int, message: bytes) -> int | None:
+        if partner in taken:
+            if taken[partner] != message:
+                raise RemoteProtocolError(
+                    f"{self._name(partner)} answered twice, differently", code="E-SECOND-REPLY"
+                )
+            return None
+        taken[partner] = message
+        self._proceed()
+        return partner
+
+    def _hello_of(self, message: bytes) -> int:
+        hello, _, _ = Hello.parse(message)
+        party = self.agreement.parties[self._member(hello.partner)]
+        Hello.verified(message, public_key=party.public_key, who=party.id)
+        if hello.agreement_hash != self.agreement.hash or hello.run_id != self.run_id:
+            raise RemoteProtocolError(
+                f"the HELLO of {party.id} belongs to another run", code="E-HELLO-REPLAYED"
+            )
+        return hello.partner
+
+    def _ready_of(self, message: bytes) -> int:
+        ready, _, _ = Ready.parse(message)
+        party = self.agreement.parties[self._member(ready.partner)]
+        Ready.verified(message, public_key=party.public_key, who=party.id)
+        higher = sum(i > ready.partner for i in self._hellos)
+        if (ready.run_hash, ready.head, len(ready.ciphertexts)) != (
+            self._run_hash,
+            self.chain.head,
+            higher,
+        ):
+            raise RemoteProtocolError(
+                f"the READY of {party.id} is for another set", code="E-CERTIFICATE"
+            )
+        return ready.partner
+
+    def _accept_of(self, message: bytes) -> int:
+        accept, _, _ = Accept.parse(message)
+        party = self.agreement.parties[self._member(accept.partner)]
+        Accept.verified(message, public_key=party.public_key, who=party.id)
+        if (accept.run_hash, accept.head) != (self._run_hash, self.chain.head):
+            raise RemoteProtocolError(
+                f"the ACCEPT of {party.id} is for another set", code="E-CERTIFICATE"
+            )
+        return accept.partner
+
+    def _answer_of(self, message: bytes) -> int:
+        masked, _, _ = Masked.parse(message, length=self._length)
+        party = self.agreement.parties[self._member(masked.partner)]
+        Masked.verified(message, length=self._length, public_key=party.public_key, who=party.id)
+        if masked.context != self._context():
+            raise RemoteProtocolError(
+                f"the answer of {party.id} is for another round or set", code="E-ROUND-ORDER"
+            )
+        return masked.partner
+
+    def _approval_of(self, message: bytes) -> int:
+        approval = Approval.from_bytes(message)
+        partner = self._member(approval.partner)
+        party = self.agreement.parties[partner]
+        release = self._unsigned_release().release.to_bytes()
+        verify_document(party.public_key, PAYLOAD_TYPE, release, approval.signature, who=party.id)
+        return partner
+
+    # --- steps ---------------------------------------------------------------------------------
+
+    def _proceed(self) -> None:
+        """Move on when the open request has been answered by everyone."""
+        if self.waiting_for:
+            return
+        if self.phase == HELLOS:
+            self.close_roster()
+        elif self.phase in (READYS, ACCEPTS):
+            self._certificate_known = set()
+            self._open_round()
+        elif self.phase == ANSWERS:
+            self._form_total()
+        elif self.phase == APPROVALS:
+            self._collect_signatures()
+        elif self.phase == ACKS:
+            self.phase = ENDED
+
+    def close_roster(self) -> None:
+        """Go on with the partners that said HELLO.
+
+        Raises:
+            RunFailedError: They may not form a set under the agreement's rules.
+        """
+        if self.phase != HELLOS:
+            raise LocalProtocolError("the roster is closed already")
+        self._run_hash = run_hash(self.agreement.hash, self.run_id, self._roster())
+        self._extend(frozenset(self._hellos))
+        self._plan = start_plan(self.agreement, seed=self._seed_of(self._run_hash))
+        self.phase = READYS
+
+    def drop(self, missing: Members) -> None:
+        """Propose the set without the `missing` partners.
+
+        Raises:
+            RunFailedError: The agreement's rules forbid that set: the run cannot go on without
+                them.
+        """
+        if self.phase not in (READYS, ACCEPTS, ANSWERS, APPROVALS):
+            raise LocalProtocolError(f"no set change in phase {self.phase}")
+        if not missing or not missing <= self.waiting_for:
+            raise LocalProtocolError("only partners that have not answered can be dropped")
+        self._extend(self.members - missing)
+        self._accepts = {}
+        self._answers = {}
+        self.phase = ACCEPTS
+
+    def _extend(self, members: Members) -> None:
+        if not members:
+            raise RunFailedError("no partner is left", code="E-NO-PARTNERS")
+        chain = self.chain.extended(Link(run_hash=self._run_hash, members=members))
+        try:
+            self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)
+        except RemoteProtocolError as error:
+            names = ", ".join(
+                self._name(i)
+                for i in range(self.agreement.n_partners)
+                if i not in members and i in self.members
+            )
+            raise RunFailedError(
+                f"the run cannot go on without {names}: {error.message}",
+                code=error.code,
+                remedy="bring the missing partners back and start a new run, or agree on a new "
+                "list of parties",
+            ) from error
+        self.chain = chain
+
+    def _open_round(self) -> None:
+        if self._plan is None:
+            raise LocalProtocolError("no plan before the roster")
+        self._answers = {}
+        self.phase = APPROVALS if self._plan.result is not None else ANSWERS
+
+    def _form_total(self) -> None:
+        length = self._length
+        order = sorted(self._answers)
+        total = np.zeros(length, dtype=np.uint64)
+        for partner in order:
+            masked, _, _ = Masked.parse(self._answers[partner], length=length)
+            ring.add(total, ring.from_bytes(masked.vector, length=length))
+        decoded = ring.from_ring(total)
+        customers = sum(self.agreement.parties[i].max_customers for i in order)
+        if self._plan is None:
+            raise LocalProtocolError("no plan before the roster")
+        try:
+            plan = self._plan.advance(decoded, customers=customers)
+        except RemoteProtocolError as error:
+            raise RunFailedError(
+                f"round {self._round} is void: {error.message}", code=error.code
+            ) from error
+        self.totals.append(
+            RoundTotal(
+                round=self._round,
+                total=decoded,
+                members=frozenset(order),
+                bytes_received=sum(len(self._answers[i]) for i in order),
+            )
+        )
+        self._certificate_known = set(order)
+        self._transcript = tuple(self._answers[i] for i in order)
+        self._plan = plan
+        self._round += 1
+        self._open_round()
+
+    def _unsigned_release(self) -> SignedRelease:
+        if self._plan is None or self._plan.result is None:
+            raise LocalProtocolError("the plan has no result yet")
+        return SignedRelease.unsigned(
+            make_release(
+                self.agreement, self._plan.result, run_hash=self._run_hash, members=self.members
+            )
+        )
+
+    def _collect_signatures(self) -> None:
+        signed = self._unsigned_release()
+        envelope = signed.envelope
+        for partner, message in self._answers.items():
+            party = self.agreement.parties[partner]
+            envelope = envelope.with_signature(
+                party.public_key, Approval.from_bytes(message).signature
+            )
+        self.release = SignedRelease(release=signed.release, envelope=envelope)
+        self.phase = ACKS
+
+    @property
+    def _length(self) -> int:
+        if self._plan is None or self._plan.query is None:
+            raise LocalProtocolError("the plan asks nothing now")
+        return self._plan.query.length
+
+    def _context(self) -> bytes:
+        return Announce(
+            run_hash=self._run_hash,
+            head=self.chain.head,
+            round=self._round,
+            payload=self._payload(),
+            certificate=None,
+        ).context
+
+    def _member(self, partner: int) -> int:
+        if partner not in self.members:
+            raise MalformedError(f"partner {partner} is not in the participant set")
+        return partner
+
+    def _name(self, partner: int) -> str:
+        return self.agreement.parties[partner].id

@@ -1,0 +1,165 @@
+"""Sum queries: "compute this bounded vector for each customer, add them up". SPEC.md, section 8.
+
+A query states its vector's length and the largest magnitude of every entry for a given number of
+customers; nodes refuse to send beyond it and everybody refuses totals beyond it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.canonical import frame, label, tagged_hash, u32
+from protocol.errors import RemoteProtocolError
+from protocol.ring import EXACT_FRACTION_BITS, IntVector
+from protocol.scaling import FloatMatrix
+
+IntMatrix = npt.NDArray[np.int64]
+
+#: Entries of a cluster beside its coordinates: the squared norm and the count.
+EXTRA_ENTRIES: Final = 2
+
+
+def customer_vectors(grid: FloatMatrix, *, fraction_bits: int = EXACT_FRACTION_BITS) -> FloatMatrix:
+    """What a customer contributes to its cluster: coordinates, rounded squared norm, one.
+
+    Args:
+        grid: Grid coordinates (`protocol.scaling.FeatureScale.to_grid`), shape
+            ``(n_samples, n_features)``.
+
+    Returns:
+        Integers held in float64, shape ``(n_samples, n_features + 2)``.
+    """
+    vectors = np.empty((grid.shape[0], grid.shape[1] + EXTRA_ENTRIES))
+    vectors[:, : grid.shape[1]] = grid
+    squares = np.einsum("ij,ij->i", grid, grid) / (1 << fraction_bits)
+    np.rint(squares, out=vectors[:, -2])
+    vectors[:, -1] = 1.0
+    return vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterTotals:
+    """A decoded total.
+
+    Attributes:
+        sums: Sum of the coordinates of each cluster's customers, shape
+            ``(n_clusters, n_features)``, in units of 2^-fraction_bits.
+        squares: Sum of their rounded squared norms, shape ``(n_clusters,)``, same units.
+        counts: How many customers, shape ``(n_clusters,)``.
+    """
+
+    sums: IntMatrix
+    squares: IntVector
+    counts: IntVector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSumsQuery:
+    """Sums, squared norms and counts of the customers nearest to each centroid.
+
+    Every customer belongs to its nearest centroid by squared Euclidean distance on the grid; ties
+    go to the lower index. For each cluster the answer holds the sum of each coordinate, the sum of
+    ``round_half_even(|x|^2 / 2^fraction_bits)`` and the count.
+
+    Attributes:
+        centroids: Grid coordinates, shape ``(n_clusters, n_features)``, dtype int64.
+        limit: Largest magnitude of a customer's grid coordinate, shape ``(n_features,)``.
+        fraction_bits: Bits after the binary point.
+    """
+
+    centroids: IntMatrix
+    limit: IntVector
+    fraction_bits: int = EXACT_FRACTION_BITS
+
+    @property
+    def n_clusters(self) -> int:
+        """How many centroids."""
+        return int(self.centroids.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """How many coordinates a customer has."""
+        return int(self.centroids.shape[1])
+
+    @property
+    def length(self) -> int:
+        """Entries of the answer: ``n_clusters * (n_features + 2)``."""
+        return self.n_clusters * (self.n_features + EXTRA_ENTRIES)
+
+    def bounds(self, customers: int) -> IntVector:
+        """Largest magnitude of every entry over `customers` customers, shape ``(length,)``."""
+        square_limit = -(-int((self.limit.astype(object) ** 2).sum()) >> self.fraction_bits) + 1
+        row = np.array([*self.limit.tolist(), square_limit, 1], dtype=np.int64)
+        return np.tile(row * customers, self.n_clusters)
+
+    @property
+    def sensitivity(self) -> float:
+        """Largest L2 norm of one customer's vector, in grid units."""
+        return float(np.sqrt((self.bounds(1)[: self.n_features + EXTRA_ENTRIES] ** 2.0).sum()))
+
+    @property
+    def hash(self) -> bytes:
+        """Names the query in announcements; 32 bytes."""
+        return tagged_hash("query", self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The query's canonical bytes."""
+        return frame(
+            label("cluster-sums"),
+            u32(self.n_clusters),
+            u32(self.n_features),
+            u32(self.fraction_bits),
+            self.limit.astype("<i8").tobytes(),
+            self.centroids.astype("<i8").tobytes(),
+        )
+
+    def encode(self, totals: ClusterTotals) -> IntVector:
+        """The answer vector, shape ``(length,)``: for each cluster sums, squares, count."""
+        return np.concatenate(
+            [totals.sums, totals.squares[:, None], totals.counts[:, None]], axis=1
+        ).ravel()
+
+    def decode(self, total: IntVector, *, customers: int) -> ClusterTotals:
+        """Read a total over at most `customers` customers.
+
+        Raises:
+            RemoteProtocolError: The total cannot come from true answers (E-TOTAL-RANGE): wrong
+                length, a count outside 0 … customers, or sums beyond what the counts allow.
+        """
+        if total.shape != (self.length,):
+            raise RemoteProtocolError(
+                f"total of {total.shape[0]} entries, expected {self.length}", code="E-TOTAL-RANGE"
+            )
+        table = total.reshape(self.n_clusters, self.n_features + EXTRA_ENTRIES)
+        found = ClusterTotals(
+            sums=table[:, : self.n_features].copy(),
+            squares=table[:, self.n_features].copy(),
+            counts=table[:, self.n_features + 1].copy(),
+        )
+        self._check(found, customers)
+        return found
+
+    def _check(self, totals: ClusterTotals, customers: int) -> None:
+        counts = totals.counts
+        if (counts < 0).any() or (counts > customers).any() or int(counts.sum()) > customers:
+            raise RemoteProtocolError(
+                f"the total counts customers outside 0 … {customers}; the round is void",
+                code="E-TOTAL-RANGE",
+                remedy="a node's answer was not masked with the others': see its log",
+            )
+        per_customer = self.bounds(1)[: self.n_features + EXTRA_ENTRIES]
+        too_large = np.abs(totals.sums) > counts[:, None] * per_customer[: self.n_features]
+        squares = totals.squares
+        if (
+            too_large.any()
+            or (squares < 0).any()
+            or (squares > counts * per_customer[self.n_features]).any()
+        ):
+            raise RemoteProtocolError(
+                "the total's sums exceed what its counts allow; the round is void",
+                code="E-TOTAL-RANGE",
+            )

@@ -1,0 +1,148 @@
+"""Reading signed objects strictly: every field named, typed and bounded, nothing left over."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from protocol.errors import MalformedError
+
+_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?\Z")
+_HEX: Final = re.compile(r"([0-9a-f]{2})*\Z")
+
+
+def parse_decimal(text: str, where: str) -> Decimal:
+    """A decimal number written as a string: up to 15 digits, then up to 9 after the point."""
+    if not isinstance(text, str) or not _DECIMAL.match(text):
+        raise MalformedError(
+            f"{where}: {text!r} is not a decimal number in quotes",
+            remedy='write it like "12.5": a sign, at most 15 digits, at most 9 after the point',
+        )
+    return Decimal(text)
+
+
+class Fields:
+    """The fields of one object; `finish` refuses what was not asked for.
+
+    Args:
+        values: The parsed object.
+        where: Its place in the document, for messages.
+    """
+
+    def __init__(self, values: object, where: str) -> None:
+        if not isinstance(values, Mapping):
+            raise MalformedError(f"{where} must be an object, found {type(values).__name__}")
+        self._values: Mapping[str, Any] = values
+        self._where = where
+        self._asked: set[str] = set()
+
+    @property
+    def where(self) -> str:
+        """The object's place in the document."""
+        return self._where
+
+    def path(self, name: str) -> str:
+        """The place of field `name`."""
+        return f"{self._where}.{name}"
+
+    def has(self, name: str) -> bool:
+        """Whether the object has the field; counts as having asked for it."""
+        self._asked.add(name)
+        return name in self._values
+
+    def text(self, name: str, *, max_length: int, pattern: str | None = None) -> str:
+        """A non-empty string without control characters."""
+        value: str = self._take(name, str, "text")
+        if not 1 <= len(value) <= max_length:
+            raise MalformedError(
+                f"{self.path(name)} has {len(value)} characters, 1 to {max_length} are allowed"
+            )
+        if any((ord(c) < 32 and c != "\n") or 0xD800 <= ord(c) <= 0xDFFF for c in value):
+            raise MalformedError(f"{self.path(name)} contains control characters")
+        if pattern is not None and not re.fullmatch(pattern, value):
+            raise MalformedError(f"{self.path(name)} is {value!r}, expected the form {pattern}")
+        return value
+
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
+        """One of the given strings."""
+        value: str = self._take(name, str, "text")
+        if value not in allowed:
+            choice = ", ".join(allowed)
+            raise MalformedError(
+                f"{self.path(name)} is {value!r}, allowed: {choice}{_near(value, allowed)}"
+            )
+        return value
+
+    def integer(self, name: str, *, at_least: int, at_most: int) -> int:
+        """An integer in a range, both ends included."""
+        value: int = self._take(name, int, "a whole number")
+        if not at_least <= value <= at_most:
+            raise MalformedError(f"{self.path(name)} is {value}, allowed: {at_least} to {at_most}")
+        return value
+
+    def decimal(self, name: str) -> Decimal:
+        """A decimal number written as a string."""
+        return parse_decimal(self._take(name, str, "a decimal number in quotes"), self.path(name))
+
+    def hex(self, name: str, *, size: int) -> bytes:
+        """`size` bytes in lower-case hex."""
+        value = self._take(name, str, "hex text")
+        if not _HEX.match(value) or len(value) != 2 * size:
+            raise MalformedError(f"{self.path(name)} must be {size} bytes in lower-case hex")
+        return bytes.fromhex(value)
+
+    def object(self, name: str) -> Fields:
+        """A nested object."""
+        return Fields(self._take(name, Mapping, "an object"), self.path(name))
+
+    def objects(self, name: str, *, at_most: int, at_least: int = 1) -> list[Fields]:
+        """A list of objects."""
+        return [
+            Fields(v, f"{self.path(name)}[{i}]") for i, v in self._list(name, at_least, at_most)
+        ]
+
+    def integers(self, name: str, *, at_most: int, lowest: int, highest: int) -> list[int]:
+        """A list of at most `at_most` integers from `lowest` to `highest`."""
+        found: list[int] = []
+        for i, value in self._list(name, 0, at_most):
+            if type(value) is not int or not lowest <= value <= highest:
+                raise MalformedError(
+                    f"{self.path(name)}[{i}] must be a whole number from {lowest} to {highest}"
+                )
+            found.append(value)
+        return found
+
+    def finish(self) -> None:
+        """Refuse fields that nobody asked for."""
+        for name in self._values:
+            if name not in self._asked:
+                raise MalformedError(
+                    f"{self._where}: unknown field {name!r}{_near(name, sorted(self._asked))}"
+                )
+
+    def _list(self, name: str, at_least: int, at_most: int) -> list[tuple[int, Any]]:
+        value = self._take(name, list, "a list")
+        if not at_least <= len(value) <= at_most:
+            raise MalformedError(
+                f"{self.path(name)} has {len(value)} entries, {at_least} to {at_most} are allowed"
+            )
+        return list(enumerate(value))
+
+    def _take(self, name: str, kind: type, kind_name: str) -> Any:
+        self._asked.add(name)
+        if name not in self._values:
+            raise MalformedError(f"{self._where}: field {name!r} is missing")
+        value = self._values[name]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise MalformedError(
+                f"{self.path(name)} must be {kind_name}, found {type(value).__name__}"
+            )
+        return value
+
+
+def _near(name: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
