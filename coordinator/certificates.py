@@ -1,0 +1,175 @@
+"""A certificate authority for one service, made on the spot.
+
+For the loopback connection between coordinator and SuperLink, for demos and evaluation. In
+production the gateway's certificate comes from the operator's own authority. The authority's
+private key is used once and never written down, so nobody can issue a second certificate.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+
+#: A certificate is valid a little before it is made: partners' clocks differ.
+_CLOCK_ALLOWANCE: Final = datetime.timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCertificate:
+    """Files of one server's certificate.
+
+    Attributes:
+        authority: The authority's certificate (PEM): what the other side trusts. Public.
+        certificate: The server's certificate (PEM). Public.
+        key: The server's private key (PEM, mode 0600).
+    """
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    def exists(self) -> bool:
+        """Whether all three files are there."""
+        return all(path.is_file() for path in (self.authority, self.certificate, self.key))
+
+
+def certificate_files(directory: Path, *, name: str) -> ServerCertificate:
+    """The files that `make_server_certificate` writes for `name` in `directory`."""
+    return ServerCertificate(
+        authority=directory / f"{name}-ca.crt",
+        certificate=directory / f"{name}.crt",
+        key=directory / f"{name}.key",
+    )
+
+
+def make_server_certificate(
+    directory: Path,
+    *,
+    name: str,
+    hosts: Sequence[str],
+    now: datetime.datetime,
+    lifetime_days: int,
+) -> ServerCertificate:
+    """Make an authority and one server certificate signed by it (ECDSA P-256).
+
+    Args:
+        directory: Where the files go; made when missing.
+        name: Stem of the file names, also in the authority's subject.
+        hosts: DNS names and IP addresses that the certificate is valid for; at least one.
+        now: The time from which it is valid, with a time zone.
+        lifetime_days: Days until it expires.
+
+    Returns:
+        The three files. Earlier ones of the same name are replaced.
+
+    Raises:
+        ValueError: `hosts` is empty.
+    """
+    if not hosts:
+        raise ValueError("hosts: a server certificate needs at least one name or address")
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    server_key = ec.generate_private_key(ec.SECP256R1())
+    authority_name = _common_name(f"fedseg {name} authority")
+    start, end = now - _CLOCK_ALLOWANCE, now + datetime.timedelta(days=lifetime_days)
+    authority = _authority(authority_name, authority_key, start=start, end=end)
+    server = (
+        x509.CertificateBuilder()
+        .subject_name(_common_name(hosts[0][:64]))
+        .issuer_name(authority_name)
+        .public_key(server_key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName([_host(h) for h in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
+            critical=False,
+        )
+        .sign(authority_key, hashes.SHA256())
+    )
+    files = certificate_files(directory, name=name)
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(files.authority, authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    _write(files.certificate, server.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    _write(
+        files.key,
+        server_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        mode=0o600,
+    )
+    return files
+
+
+def _authority(
+    name: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    start: datetime.datetime,
+    end: datetime.datetime,
+) -> x509.Certificate:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _write(path: Path, data: bytes, *, mode: int) -> None:
+    """Write a whole file with `mode` from its first byte on, replacing an earlier one."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    draft.replace(path)
