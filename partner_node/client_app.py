@@ -1,0 +1,96 @@
+"""The Flower ClientApp: decode, ask the node, encode; nothing else.
+
+Runs inside the node's own process when deployed (`partner_node.flower_link`) and inside Flower's
+simulation engine (``flwr run BUNDLE local``). There the directories of the simulated nodes are
+``<simulation-dir>/node-<partition-id>``.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from partner_node.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, place_of
+from protocol.errors import ConfigError, FedsegError, MalformedError
+from protocol.limits import MAX_REQUEST_BYTES
+
+if TYPE_CHECKING:
+    from partner_node.node import Node
+
+logger = logging.getLogger(__name__)
+
+#: Key of the node configuration, set by the partner: the node's directory.
+NODE_DIRECTORY_KEY: Final = "node-directory"
+#: Key of the run configuration, read only in Flower's simulation engine.
+SIMULATION_DIRECTORY_KEY: Final = "simulation-dir"
+_PARTITION_KEY: Final = "partition-id"
+
+app = ClientApp()
+
+
+@app.query("fedseg")
+def answer(message: Message, context: Context) -> Message:
+    """Answer one message of the coordinator: with a message, or with an error code alone."""
+    try:
+        reply = _node(node_directory(context)).handle(_payload(message))
+    except FedsegError as error:
+        logger.warning("refused a message: %s", error.code)
+        logger.debug("refused a message: %s", error.message)
+        return _reply(message, {ERROR_FIELD: error.code})
+    except Exception as error:  # outermost loop: only a code leaves, whatever went wrong
+        logger.error("internal error: %s", place_of(error))
+        return _reply(message, {ERROR_FIELD: "E-INTERNAL"})
+    return _reply(message, {MESSAGE_FIELD: reply})
+
+
+def node_directory(context: Context) -> Path:
+    """The directory of the node that answers in this context.
+
+    Raises:
+        ConfigError: The context names none.
+    """
+    deployed = context.node_config.get(NODE_DIRECTORY_KEY)
+    if isinstance(deployed, str) and deployed:
+        return Path(deployed)
+    simulated = context.run_config.get(SIMULATION_DIRECTORY_KEY)
+    partition = context.node_config.get(_PARTITION_KEY)
+    if isinstance(simulated, str) and simulated and isinstance(partition, int):
+        return Path(simulated) / f"node-{partition}"
+    raise ConfigError(
+        f"neither {NODE_DIRECTORY_KEY} nor {SIMULATION_DIRECTORY_KEY} says where the node is",
+        remedy="Start the node with `fedseg-node serve`, or give the simulation its directory.",
+    )
+
+
+def _node(directory: Path) -> Node:
+    return _open_node(directory.resolve())
+
+
+@lru_cache(maxsize=64)
+def _open_node(directory: Path) -> Node:
+    from partner_node.node import Node
+
+    return Node.open(directory)
+
+
+def _payload(message: Message) -> bytes:
+    if not message.has_content() or set(message.content) != {RECORD}:
+        raise MalformedError("a message with other than the one record")
+    record = message.content[RECORD]
+    if not isinstance(record, ConfigRecord) or set(record) != {MESSAGE_FIELD}:
+        raise MalformedError("a record with other than the one field")
+    payload = record[MESSAGE_FIELD]
+    if not isinstance(payload, bytes):
+        raise MalformedError("a message that is not bytes")
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise MalformedError(f"a message of {len(payload)} bytes, allowed are {MAX_REQUEST_BYTES}")
+    return payload
+
+
+def _reply(message: Message, fields: dict[str, bytes | str]) -> Message:
+    return Message(RecordDict({RECORD: ConfigRecord({**fields})}), reply_to=message)

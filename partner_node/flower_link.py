@@ -1,0 +1,677 @@
+"""The node's long-lived link to the coordinator: the only file here that knows Flower's inside.
+
+A stock SuperNode downloads the operator's app bundle and starts a process for each message. This
+link does neither. It keeps one outbound TLS connection to the coordinator's gateway, asks for
+messages, hands each to the ClientApp that is installed on this machine, and sends the answer
+back. It speaks Flower's fleet calls (protobuf over HTTPS, signed with the node's key) itself, so
+that every size is bounded, redirects are never followed, and no library call can end the process.
+`tests/partner_node/test_flower_contract.py` guards what is used of Flower.
+
+What leaves the machine is one bytes field, or an error code and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import email.utils
+import logging
+import random
+import re
+import ssl
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.clientapp import ClientApp
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    ActivateNodeResponse,
+    DeactivateNodeRequest,
+    DeactivateNodeResponse,
+    PullMessagesRequest,
+    PullMessagesResponse,
+    PushMessagesRequest,
+    PushMessagesResponse,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ConfirmMessageReceivedResponse,
+    ObjectTree,
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+    PushObjectResponse,
+)
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest, GetRunResponse
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_id,
+    get_object_tree,
+    no_object_id_recompute,
+)
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as ProtobufMessage
+
+from protocol.errors import ConfigError, KeystoreError, MalformedError
+from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_TYPE: Final = "query.fedseg"
+RECORD: Final = "fedseg"
+MESSAGE_FIELD: Final = "message"
+ERROR_FIELD: Final = "error"
+
+#: SHA-256 of the code-free bundle (`coordinator.bundle`) that this version answers to.
+APPROVED_BUNDLE_SHA256: Final = "d5c8b49f1da229da72c2d43f53aa49e3e452e88413fce21a4231f1a275527687"
+
+#: The fleet calls that a node makes, and all that the gateway lets through.
+FLEET_PATHS: Final = frozenset(
+    f"/v1/fleet/{call}"
+    for call in (
+        "activate-node",
+        "deactivate-node",
+        "send-node-heartbeat",
+        "pull-messages",
+        "push-messages",
+        "get-run",
+        "push-object",
+        "pull-object",
+        "confirm-message-received",
+    )
+)
+
+_MEDIA_TYPE: Final = "application/protobuf"
+_PUBLIC_KEY_HEADER: Final = "flwr-public-key"
+_TIMESTAMP_HEADER: Final = "flwr-timestamp"
+_SIGNATURE_HEADER: Final = "flwr-signature"
+
+_ERROR_CODE: Final = re.compile(r"E-[A-Z0-9][A-Z0-9-]{0,62}")
+#: Room for Flower's wrapping around one message.
+_OVERHEAD_BYTES: Final = 64 << 10
+#: Flower refuses a signature older than 300 s or more than 5 s ahead of its clock.
+_CLOCK_TOLERANCE_S: Final = 4.0
+_RETRYABLE: Final = frozenset({429, 502, 503, 504})
+_RUNS_REMEMBERED: Final = 64
+
+ResponseT = TypeVar("ResponseT", bound=ProtobufMessage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSettings:
+    """How often the node asks for messages; all in seconds.
+
+    Attributes:
+        fast_s: First wait after a message.
+        fast_max_s: Longest wait while a run is going on.
+        fast_for_s: A run counts as going on for this long after the last message.
+        idle_max_s: Longest wait when nothing goes on.
+        growth: Factor by which the wait grows after each empty answer.
+        heartbeat_s: Interval of heartbeats, 10 to 1,800; the coordinator sees a dead node as
+            gone after twice this time.
+        call_timeout_s: Longest wait for one answer of the gateway.
+        retry_for_s: How long one call is tried again before the link is given up and made anew.
+        reconnect_max_s: Longest wait between attempts to connect.
+    """
+
+    fast_s: float = 0.05
+    fast_max_s: float = 0.1
+    fast_for_s: float = 10.0
+    idle_max_s: float = 2.0
+    growth: float = 1.25
+    heartbeat_s: float = 10.0
+    call_timeout_s: float = 20.0
+    retry_for_s: float = 5.0
+    reconnect_max_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConfig:
+    """Where the coordinator is and who this node is.
+
+    Attributes:
+        address: ``host:port`` of the coordinator's gateway.
+        root_certificates: Authority (PEM file) that its certificate must be signed by.
+        node_key: This node's private link key: ECDSA P-384, OpenSSH form, no passphrase.
+        node_config: Handed to the ClientApp; the coordinator has no say in it.
+        bundle_sha256: Hash, in hex, of the only bundle whose runs are answered.
+        poll: How often to ask.
+        state_file: Remembers the node id, so that a node that was killed connects again at
+            once instead of after two heartbeat intervals. None: not remembered.
+        proxy: URL of an HTTP proxy on the way out; environment variables are not consulted.
+    """
+
+    address: str
+    root_certificates: Path
+    node_key: Path
+    node_config: Mapping[str, bool | int | float | str]
+    bundle_sha256: str = APPROVED_BUNDLE_SHA256
+    poll: PollSettings = field(default_factory=PollSettings)
+    state_file: Path | None = None
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEvent:
+    """Something that happened on the link, for the node's log and status.
+
+    Attributes:
+        kind: ``connected``, ``answered`` (a message was answered), ``refused`` (answered with an
+            error code), ``dropped`` (its run ended meanwhile), ``lost`` (trying again) or
+            ``stopped``.
+        code: The error code, when there is one.
+        run: Flower's id of the run, when the event belongs to one.
+    """
+
+    kind: Literal["connected", "answered", "refused", "dropped", "lost", "stopped"]
+    code: str | None = None
+    run: int | None = None
+
+
+def load_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read the node's link key.
+
+    Raises:
+        KeystoreError: The file is missing, readable by others, or not an ECDSA P-384 key in
+            OpenSSH form without a passphrase.
+    """
+    remedy = "Make a new one with `fedseg-node init` and have it admitted."
+    try:
+        mode, data = path.stat().st_mode, path.read_bytes()
+    except OSError as error:
+        raise KeystoreError(f"cannot read the link key {path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise KeystoreError(
+            f"the link key {path} can be read by others (mode {mode & 0o777:04o})",
+            remedy=f"chmod 600 {path}",
+        )
+    try:
+        key = serialization.load_ssh_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeystoreError(
+            f"{path} is not a private key in OpenSSH form without a passphrase", remedy=remedy
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise KeystoreError(f"{path} is not an ECDSA P-384 key", remedy=remedy)
+    return key
+
+
+def serve_link(
+    config: LinkConfig,
+    app: ClientApp,
+    *,
+    stop: threading.Event,
+    on_event: Callable[[LinkEvent], None],
+) -> None:
+    """Stay connected and answer messages until `stop` is set.
+
+    A gateway that is away and a SuperLink that was restarted are waited for: the link connects
+    again by itself, with growing pauses.
+
+    Args:
+        config: See `LinkConfig`.
+        app: Answers the messages; runs in this thread, one message at a time.
+        stop: Ends the link at the next chance: at most one call later when idle.
+        on_event: Called from this thread for each `LinkEvent`; must not raise.
+
+    Raises:
+        ConfigError: The authority's file cannot be read, or a setting makes no sense.
+        KeystoreError: See `load_node_key`.
+    """
+    fleet = _Fleet(config)
+    failures = 0
+    with fleet:
+        while not stop.is_set():
+            session = _Session(config, fleet, app, stop=stop, on_event=on_event)
+            try:
+                session.run()
+            except _LinkLostError as lost:
+                failures = 1 if session.connected else failures + 1
+                on_event(LinkEvent(kind="lost", code=lost.code))
+                logger.warning("link lost (%s), attempt %s", lost.code, failures)
+                pause = min(config.poll.reconnect_max_s, 0.2 * 2.0 ** min(failures - 1, 10))
+                stop.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311 (spreads load, no secret)
+    on_event(LinkEvent(kind="stopped"))
+
+
+class _LinkLostError(Exception):
+    """The connection must be made anew."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _RefusedCallError(Exception):
+    """The gateway or the SuperLink refused one call for good."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
+class _Fleet:
+    """Flower's fleet calls over one kept-alive HTTPS connection, with bounded answers."""
+
+    def __init__(self, config: LinkConfig) -> None:
+        self._poll = config.poll
+        self._key = load_node_key(config.node_key)
+        self.public_key: Final = self._key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        try:
+            context = ssl.create_default_context(cafile=str(config.root_certificates))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"cannot read the coordinator's authority {config.root_certificates}",
+                remedy="Name the file ca.crt that the coordinator gave out.",
+            ) from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._http = httpx.Client(
+            base_url=f"https://{config.address}",
+            verify=context,
+            timeout=config.poll.call_timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            proxy=config.proxy,
+            headers={
+                "content-type": _MEDIA_TYPE,
+                "accept": _MEDIA_TYPE,
+                "accept-encoding": "identity",
+            },
+        )
+
+    def __enter__(self) -> _Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(
+        self,
+        name: str,
+        request: ProtobufMessage,
+        answer: type[ResponseT],
+        *,
+        max_bytes: int = _OVERHEAD_BYTES,
+    ) -> ResponseT:
+        """One call, tried again for a while when the way is disturbed."""
+        body = request.SerializeToString(deterministic=True)
+        deadline = time.monotonic() + self._poll.retry_for_s
+        pause = 0.05
+        while True:
+            try:
+                return self._call_once(name, body, answer, max_bytes=max_bytes)
+            except _LinkLostError:
+                if time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2.0 * pause, 1.0)
+
+    def _call_once(
+        self, name: str, body: bytes, answer: type[ResponseT], *, max_bytes: int
+    ) -> ResponseT:
+        try:
+            with self._http.stream(
+                "POST", f"/v1/fleet/{name}", content=body, headers=self._signed()
+            ) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise self._failure(response)
+                content = bytearray()
+                for chunk in response.iter_raw():
+                    content += chunk
+                    if len(content) > max_bytes:
+                        raise _LinkLostError("E-LINK-OVERSIZE")
+        except httpx.ConnectError as error:
+            tls = "certificate" in str(error).lower() or "ssl" in str(error).lower()
+            raise _LinkLostError("E-LINK-TLS" if tls else "E-LINK-AWAY") from error
+        except httpx.TransportError as error:
+            raise _LinkLostError("E-LINK-AWAY") from error
+        result = answer()
+        try:
+            result.ParseFromString(bytes(content))
+        except DecodeError as error:
+            raise _LinkLostError("E-LINK-PROTOCOL") from error
+        return result
+
+    def _signed(self) -> dict[str, str]:
+        timestamp = datetime.datetime.now(datetime.UTC).isoformat()
+        signature = self._key.sign(timestamp.encode("ascii"), ec.ECDSA(hashes.SHA256()))
+        return {
+            _PUBLIC_KEY_HEADER: base64.b64encode(self.public_key).decode("ascii"),
+            _TIMESTAMP_HEADER: timestamp,
+            _SIGNATURE_HEADER: base64.b64encode(signature).decode("ascii"),
+        }
+
+    @staticmethod
+    def _failure(response: httpx.Response) -> Exception:
+        status = response.status_code
+        if status in _RETRYABLE:
+            return _LinkLostError("E-LINK-AWAY" if status != 429 else "E-LINK-BUSY")
+        if status == httpx.codes.UNAUTHORIZED:
+            # A restarted SuperLink does not know the node id, or the clocks disagree.
+            skewed = _clock_skew_s(response.headers.get("date")) > _CLOCK_TOLERANCE_S
+            return _LinkLostError("E-LINK-CLOCK" if skewed else "E-LINK-UNKNOWN")
+        return _RefusedCallError(status)
+
+
+def _clock_skew_s(date: str | None) -> float:
+    """Seconds by which this machine's clock and the gateway's differ; 0 when unknown."""
+    try:
+        there = email.utils.parsedate_to_datetime(date or "")
+    except ValueError:
+        return 0.0
+    if there.tzinfo is None:
+        return 0.0
+    return abs((datetime.datetime.now(datetime.UTC) - there).total_seconds())
+
+
+class _Session:
+    """One connection: from activation until it is lost or stopped."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        fleet: _Fleet,
+        app: ClientApp,
+        *,
+        stop: threading.Event,
+        on_event: Callable[[LinkEvent], None],
+    ) -> None:
+        self._config = config
+        self._fleet = fleet
+        self._app = app
+        self._stop = stop
+        self._on_event = on_event
+        self._node = Node()
+        self._approved_runs: OrderedDict[int, bool] = OrderedDict()
+        self._over = threading.Event()
+        self.connected = False
+
+    def run(self) -> None:
+        """Connect, answer messages until `stop`, leave."""
+        self._activate()
+        heartbeat = threading.Thread(target=self._keep_alive, name="fedseg-heartbeat", daemon=True)
+        heartbeat.start()
+        try:
+            self._answer_messages()
+        finally:
+            self._over.set()
+            heartbeat.join(self._config.poll.call_timeout_s + self._config.poll.retry_for_s)
+        self._deactivate(self._node.node_id)
+        self._remember(None)
+
+    def _activate(self) -> None:
+        request = ActivateNodeRequest(
+            public_key=self._fleet.public_key, heartbeat_interval=self._config.poll.heartbeat_s
+        )
+        remembered = self._remembered()
+        try:
+            response = self._fleet.call("activate-node", request, ActivateNodeResponse)
+        except _RefusedCallError as refused:
+            if refused.status != httpx.codes.PRECONDITION_FAILED or remembered is None:
+                raise _LinkLostError("E-LINK-REFUSED") from refused
+            # This node was killed a moment ago and still counts as connected: leave, come again.
+            self._deactivate(remembered)
+            try:
+                response = self._fleet.call("activate-node", request, ActivateNodeResponse)
+            except _RefusedCallError as again:
+                raise _LinkLostError("E-LINK-REFUSED") from again
+        self._node = Node(node_id=response.node_id)
+        self._remember(response.node_id)
+        self.connected = True
+        self._on_event(LinkEvent(kind="connected"))
+
+    def _deactivate(self, node_id: int) -> None:
+        try:
+            self._fleet.call(
+                "deactivate-node", DeactivateNodeRequest(node_id=node_id), DeactivateNodeResponse
+            )
+        except (_LinkLostError, _RefusedCallError):
+            logger.info("the coordinator was not told that this node leaves")
+
+    def _remembered(self) -> int | None:
+        path = self._config.state_file
+        try:
+            text = "" if path is None else path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return int(text) if text.isdecimal() and len(text) <= 20 else None
+
+    def _remember(self, node_id: int | None) -> None:
+        path = self._config.state_file
+        if path is None:
+            return
+        if node_id is None:
+            path.unlink(missing_ok=True)
+            return
+        draft = path.with_name(f".{path.name}.draft")
+        draft.write_text(str(node_id), encoding="ascii")
+        draft.replace(path)
+
+    def _keep_alive(self) -> None:
+        interval = self._config.poll.heartbeat_s
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=interval)
+        while not self._over.wait(interval * random.uniform(0.7, 0.9)):  # noqa: S311
+            try:
+                answer = self._fleet.call("send-node-heartbeat", request, SendNodeHeartbeatResponse)
+            except (_LinkLostError, _RefusedCallError):
+                continue  # the polling thread meets the same trouble and decides
+            if not answer.success:
+                self._over.set()
+
+    def _answer_messages(self) -> None:
+        poll = self._config.poll
+        wait, fast_until = poll.fast_s, 0.0
+        request = PullMessagesRequest(node=self._node)
+        while not self._stop.is_set():
+            if self._over.is_set():
+                raise _LinkLostError("E-LINK-UNKNOWN")
+            try:
+                pulled = self._fleet.call("pull-messages", request, PullMessagesResponse)
+            except _RefusedCallError as refused:
+                raise _LinkLostError("E-LINK-REFUSED") from refused
+            if not pulled.messages_list:
+                longest = poll.fast_max_s if time.monotonic() < fast_until else poll.idle_max_s
+                self._stop.wait(wait)
+                wait = min(wait * poll.growth, longest)
+                continue
+            self._answer(pulled)
+            wait, fast_until = poll.fast_s, time.monotonic() + poll.fast_for_s
+
+    def _answer(self, pulled: PullMessagesResponse) -> None:
+        """Answer the first message of `pulled`; Flower hands out one at a time."""
+        proto = pulled.messages_list[0]
+        run_id, message_id = proto.metadata.run_id, proto.metadata.message_id
+        try:
+            message = message_from_proto(proto)
+            start = time.monotonic()
+            content = self._reply_content(message, pulled)
+            self._push(Message(content, reply_to=message), time.monotonic() - start)
+            self._fleet.call(
+                "confirm-message-received",
+                ConfirmMessageReceivedRequest(
+                    node=self._node, run_id=run_id, message_object_id=message_id
+                ),
+                ConfirmMessageReceivedResponse,
+            )
+        except (_RefusedCallError, ValueError, TypeError):
+            # The run ended, the message expired, or it is not a message at all: nobody waits.
+            self._on_event(LinkEvent(kind="dropped", run=run_id))
+            return
+        code = content[RECORD].get(ERROR_FIELD)
+        self._on_event(
+            LinkEvent(
+                kind="answered" if code is None else "refused",
+                code=None if code is None else str(code),
+                run=run_id,
+            )
+        )
+
+    def _reply_content(self, message: Message, pulled: PullMessagesResponse) -> RecordDict:
+        run_id = message.metadata.run_id
+        if not self._is_approved(run_id):
+            return error_content("E-BUNDLE")
+        if message.metadata.message_type != MESSAGE_TYPE or message.has_error():
+            return error_content(MalformedError.default_code)
+        try:
+            payload = self._pull_payload(run_id, pulled.message_object_trees[0])
+        except MalformedError as error:
+            return error_content(error.code)
+        message.content = RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: payload})})
+        context = Context(
+            run_id=run_id,
+            node_id=self._node.node_id,
+            node_config=dict(self._config.node_config),
+            state=RecordDict(),
+            run_config={},  # the operator's run configuration has no say here
+        )
+        try:
+            reply = self._app(message, context)
+        except Exception as error:  # outermost loop: whatever the app did, one code leaves
+            logger.error("the ClientApp failed: %s", place_of(error))
+            return error_content("E-INTERNAL")
+        return _outgoing(reply)
+
+    def _is_approved(self, run_id: int) -> bool:
+        if run_id not in self._approved_runs:
+            answer = self._fleet.call(
+                "get-run", GetRunRequest(node=self._node, run_id=run_id), GetRunResponse
+            )
+            self._approved_runs[run_id] = answer.run.fab_hash == self._config.bundle_sha256
+            while len(self._approved_runs) > _RUNS_REMEMBERED:
+                self._approved_runs.popitem(last=False)
+        return self._approved_runs[run_id]
+
+    def _pull_payload(self, run_id: int, tree: ObjectTree) -> bytes:
+        """The one bytes field of a message, whose shape is checked by its hashes.
+
+        Flower stores a message as a tree of objects named by their SHA-256: message, record
+        dict, config record. Only the last is fetched; what the middle one must be follows.
+        """
+        if len(tree.children) != 1 or len(tree.children[0].children) != 1:
+            raise MalformedError("a message with other than one record")
+        records, record = tree.children[0], tree.children[0].children[0]
+        if record.children:
+            raise MalformedError("a record with parts")
+        content = self._pull_object(run_id, record.object_id)
+        if get_object_id(content) != record.object_id:
+            raise MalformedError("a record that does not match its hash")
+        payload = payload_of(content)
+        expected = RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: payload})})
+        if expected.object_id != records.object_id:
+            raise MalformedError("a message whose record has another name")
+        return payload
+
+    def _pull_object(self, run_id: int, object_id: str) -> bytes:
+        request = PullObjectRequest(node=self._node, run_id=run_id, object_id=object_id)
+        deadline = time.monotonic() + self._config.poll.call_timeout_s
+        pause = 0.01
+        while time.monotonic() < deadline and not self._stop.is_set():
+            answer = self._fleet.call(
+                "pull-object",
+                request,
+                PullObjectResponse,
+                max_bytes=MAX_REQUEST_BYTES + _OVERHEAD_BYTES,
+            )
+            if answer.object_available:
+                return bytes(answer.object_content)
+            if not answer.object_found:
+                break
+            time.sleep(pause)  # the coordinator is still handing it over
+            pause = min(2.0 * pause, 0.25)
+        raise MalformedError("a message without its content")
+
+    def _push(self, reply: Message, seconds: float) -> None:
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        with no_object_id_recompute():
+            objects = get_all_nested_objects(reply)
+            head = message_to_proto(remove_content_from_message(reply))
+            answer = self._fleet.call(
+                "push-messages",
+                PushMessagesRequest(
+                    node=self._node,
+                    messages_list=[head],
+                    message_object_trees=[get_object_tree(reply)],
+                    clientapp_runtime_list=[seconds],
+                ),
+                PushMessagesResponse,
+            )
+            wanted = set(answer.objects_to_push)
+            for object_id, item in objects.items():
+                if object_id in wanted:
+                    self._fleet.call(
+                        "push-object",
+                        PushObjectRequest(
+                            node=self._node,
+                            run_id=reply.metadata.run_id,
+                            object_id=object_id,
+                            object_content=item.deflate(),
+                            session_id=answer.session_id,
+                        ),
+                        PushObjectResponse,
+                    )
+
+
+def payload_of(record: bytes) -> bytes:
+    """The bytes field of a serialised config record.
+
+    Raises:
+        MalformedError: Not a config record with exactly one bytes field ``message``, or larger
+            than a request may be.
+    """
+    try:
+        fields = dict(ConfigRecord.inflate(record))
+    except (ValueError, TypeError, DecodeError, KeyError) as error:
+        raise MalformedError("not a config record") from error
+    payload = fields.get(MESSAGE_FIELD)
+    if set(fields) != {MESSAGE_FIELD} or not isinstance(payload, bytes):
+        raise MalformedError("a record with other than one bytes field")
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise MalformedError(f"a message of {len(payload)} bytes, allowed are {MAX_REQUEST_BYTES}")
+    return payload
+
+
+def place_of(error: BaseException) -> str:
+    """Type and places of an error, without its words: those may hold data."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' > '.join(places)}"
+
+
+def error_content(code: str) -> RecordDict:
+    """A reply that says one error code and nothing else."""
+    return RecordDict({RECORD: ConfigRecord({ERROR_FIELD: code})})
+
+
+def _outgoing(reply: Message) -> RecordDict:
+    """What may leave: one bytes field of allowed size, or one code; else ``E-INTERNAL``."""
+    if not reply.has_content() or set(reply.content) != {RECORD}:
+        return error_content("E-INTERNAL")
+    record = reply.content[RECORD]
+    if not isinstance(record, ConfigRecord) or len(record) != 1:
+        return error_content("E-INTERNAL")
+    payload, code = record.get(MESSAGE_FIELD), record.get(ERROR_FIELD)
+    if isinstance(payload, bytes) and len(payload) <= MAX_REPLY_BYTES:
+        return RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: payload})})
+    if isinstance(code, str) and _ERROR_CODE.fullmatch(code):
+        return error_content(code)
+    return error_content("E-INTERNAL")
