@@ -1,0 +1,71 @@
+"""The Flower ServerApp: says which run it is about and lets `coordinator.runs` drive it.
+
+Started by the SuperLink in a process of its own for each Flower run. The fedseg run is another
+thing: after a crash, a new Flower run goes on with it from the coordinator's store.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from coordinator.bundle import COORDINATOR_DIRECTORY_KEY, RUN_KEY
+from coordinator.flower_exchange import FlowerExchange
+from protocol.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+#: The same name as in `coordinator.superlink`, which sets it.
+DIRECTORY_VARIABLE: Final = "FEDSEG_COORDINATOR_DIRECTORY"
+LOG_FILE: Final = "server_app.log"
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Drive the fedseg run that the run configuration names, to its end."""
+    from coordinator import runs
+
+    directory, run_id = run_target(context)
+    _log_to(directory / LOG_FILE)
+    runs.drive(directory, run_id, FlowerExchange(grid))
+
+
+def run_target(context: Context) -> tuple[Path, str]:
+    """The coordinator's directory and the run's id.
+
+    Deployed, the directory comes from the environment that `coordinator.superlink` set; the run
+    configuration may name it in Flower's simulation engine only.
+
+    Raises:
+        ConfigError: One of the two is missing, or the directory does not exist.
+    """
+    run_id = context.run_config.get(RUN_KEY)
+    named = os.environ.get(DIRECTORY_VARIABLE) or context.run_config.get(COORDINATOR_DIRECTORY_KEY)
+    if not isinstance(run_id, str) or not run_id:
+        raise ConfigError(
+            f"the run configuration does not say which run to drive ({RUN_KEY} is empty)",
+            remedy="Start runs with `fedseg-coordinator run start`.",
+        )
+    if not isinstance(named, str) or not Path(named).is_dir():
+        raise ConfigError(
+            f"the coordinator's directory {str(named or '')!r} does not exist",
+            remedy=f"Give {COORDINATOR_DIRECTORY_KEY} in the run configuration.",
+        )
+    return Path(named), run_id
+
+
+def _log_to(path: Path) -> None:
+    """Keep this process's log: Flower throws its output away."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
