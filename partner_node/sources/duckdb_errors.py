@@ -1,0 +1,139 @@
+"""DuckDB's errors in our words: the place and the way out, never a customer's value.
+
+DuckDB's messages quote the offending line of the file. They are taken apart here, and neither
+shown nor chained to our own error, so that no value gets into a log or a traceback.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+
+from protocol.errors import SourceError
+
+_LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
+_FILE: Final = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
+_COUNTS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_SOURCE_COLUMN: Final = re.compile(r"when casting from source column (\S+)")
+_CONVERTED: Final = re.compile(r'Error when converting column "([^"\n]*)"')
+_SQL_ERRORS: Final = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.SyntaxException,
+    duckdb.NotImplementedException,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error of DuckDB, taken out of its exception so that the exception can be dropped.
+
+    Attributes:
+        kind: The exception's class.
+        text: Its message; may contain customers' values.
+    """
+
+    kind: type[duckdb.Error]
+    text: str
+
+    @staticmethod
+    def of(error: duckdb.Error) -> Problem:
+        """What `error` says."""
+        return Problem(kind=type(error), text=str(error))
+
+
+def reads_text_as_number(problem: Problem) -> bool:
+    """Whether a CSV file holds text in a column that was to be read as numbers."""
+    return "Error when converting column" in problem.text
+
+
+def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
+    """The error to raise for `problem`.
+
+    Args:
+        path: The source's path or glob.
+        with_query: Whether a feature query was running.
+    """
+    text = problem.text
+    file = _FILE.search(text)
+    where = file.group(1).strip() if file else path
+    line = _LINE.search(text)
+    if line:
+        where += f", line {line.group(1)}"
+    if issubclass(problem.kind, duckdb.OutOfMemoryException):
+        return SourceError(
+            f"{path}: reading needs more memory or temporary space than allowed",
+            code="E-SOURCE-MEMORY",
+            remedy="raise [data] memory_limit, or free space in [data] temp_folder",
+        )
+    if with_query and reads_text_as_number(problem):
+        # DuckDB moves a cast of the query into its CSV reader.
+        column = _CONVERTED.search(text)
+        of_column = f" of column {column.group(1)!r}" if column else ""
+        return _failing_value(
+            f"{where}: a value{of_column} does not convert as the feature query asks"
+        )
+    if line or "CSV" in text or "not utf-8" in text:
+        return _explain_csv(text, where)
+    if with_query and issubclass(problem.kind, _SQL_ERRORS):
+        return SourceError(
+            f"the feature query does not fit the data: {' '.join(_head(text).split())}",
+            code="E-SOURCE-SQL",
+            remedy="correct the query; columns of a CSV file are text: CAST(x AS DOUBLE)",
+        )
+    if issubclass(problem.kind, duckdb.PermissionException):
+        return SourceError(
+            "the feature query reaches for something outside the data files",
+            code="E-SOURCE-SQL",
+            remedy="read from input only",
+        )
+    if with_query and issubclass(problem.kind, duckdb.DataError | duckdb.ProgrammingError):
+        column = _SOURCE_COLUMN.search(text)
+        of_column = f" of column {column.group(1)}" if column else ""
+        return _failing_value(
+            f"the feature query fails on a value{of_column} ({problem.kind.__name__})"
+        )
+    return SourceError(
+        f"{path} cannot be read ({problem.kind.__name__})",
+        code="E-SOURCE-FILE",
+        remedy="check that the file is complete and of the kind that [data] kind names",
+    )
+
+
+def _failing_value(message: str) -> SourceError:
+    return SourceError(
+        message,
+        code="E-SOURCE-SQL",
+        remedy="use TRY_CAST, TRY_STRPTIME or WHERE for values that do not convert",
+    )
+
+
+def _explain_csv(text: str, where: str) -> SourceError:
+    if "utf-8" in text.lower():
+        return SourceError(
+            f"{where} is not UTF-8",
+            code="E-SOURCE-ENCODING",
+            remedy="save the file as UTF-8, for instance: iconv -f WINDOWS-1252 -t UTF-8",
+        )
+    counts = _COUNTS.search(text)
+    if counts:
+        reason = f"{counts.group(2)} values where the header has {counts.group(1)} columns"
+    elif "unterminated quote" in text:
+        reason = "a quote is opened and not closed"
+    elif "Maximum line size" in text:
+        reason = "the line is longer than 2 MB"
+    else:
+        reason = "not the usual form of CSV (RFC 4180), for instance mixed line ends or quotes"
+    return SourceError(
+        f"{where}: {reason}",
+        code="E-SOURCE-CSV",
+        remedy="correct the file, or export it again",
+    )
+
+
+def _head(text: str) -> str:
+    return text.split("\n\n", 1)[0].split("\nLINE ", 1)[0]

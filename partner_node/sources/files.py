@@ -1,0 +1,219 @@
+"""Finding the files of a source and reading a CSV file's header, before DuckDB sees them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import glob
+import gzip
+import io
+import os
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import SourceError
+
+MAX_FILES: Final = 10_000
+#: A CSV header must end within this many bytes.
+MAX_HEADER_BYTES: Final = 1 << 20
+
+_GLOB_CHARACTERS: Final = "*?["
+_FOREIGN_BOMS: Final = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """One file as it was when it was looked at; equal as long as it has not changed.
+
+    Attributes:
+        path: Absolute path.
+        size: In bytes.
+        modified_ns: Time of the last change, nanoseconds since the epoch.
+        inode: The file's number on its device.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    inode: int
+
+
+def find_files(pattern: str) -> tuple[DataFile, ...]:
+    """The regular, readable files that a path or glob names, sorted by name.
+
+    Args:
+        pattern: Path of a file, or a glob (``**`` goes through folders).
+
+    Raises:
+        SourceError: E-SOURCE-MISSING, E-SOURCE-FILE (folder, unreadable, too many) or
+            E-SOURCE-EMPTY (a file of 0 bytes).
+    """
+    if "\0" in pattern:
+        raise SourceError(
+            "the data path contains a NUL character",
+            code="E-SOURCE-MISSING",
+            remedy="correct [data] path",
+        )
+    literal = os.path.lexists(pattern)
+    # Path.glob takes no absolute patterns.
+    names = [pattern] if literal else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+    if not names:
+        is_glob = any(c in pattern for c in _GLOB_CHARACTERS)
+        raise SourceError(
+            f"{pattern}: " + ("no file matches" if is_glob else "no such file"),
+            code="E-SOURCE-MISSING",
+            remedy="correct [data] path, or bring the file there",
+        )
+    if len(names) > MAX_FILES:
+        raise SourceError(
+            f"{pattern}: {len(names)} files match, at most {MAX_FILES} are allowed",
+            code="E-SOURCE-FILE",
+            remedy="narrow the glob, or join the files",
+        )
+    if not literal:
+        names = [name for name in names if not Path(name).is_dir()] or names
+    return tuple(_look_at(str(Path(name).absolute())) for name in names)
+
+
+def _look_at(path: str) -> DataFile:
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise SourceError(
+                f"{path} is a folder, a file is needed",
+                code="E-SOURCE-FILE",
+                remedy=f'name the files in it with a glob, for instance "{path}/*.csv"',
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(
+                f"{path} is not a regular file",
+                code="E-SOURCE-FILE",
+                remedy="write the data to a file first; it is read more than once",
+            )
+        with Path(path).open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{path}: no such file (a broken link?)",
+            code="E-SOURCE-MISSING",
+            remedy="correct [data] path, or bring the file there",
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror}",
+            code="E-SOURCE-FILE",
+            remedy="give the account that runs the node the right to read it",
+        ) from error
+    if any(c in path for c in _GLOB_CHARACTERS):
+        raise SourceError(
+            f"{path}: the name contains one of the characters {_GLOB_CHARACTERS}",
+            code="E-SOURCE-FILE",
+            remedy="rename the file or its folder; these characters stand for globs",
+        )
+    if status.st_size == 0:
+        raise SourceError(
+            f"{path} is empty (0 bytes)",
+            code="E-SOURCE-EMPTY",
+            remedy="export the data again",
+        )
+    return DataFile(
+        path=path, size=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
+    )
+
+
+def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
+    """Column names in the first line of a CSV file, plain or gzip-compressed.
+
+    A column without a name (as some tools write for their row numbers) is called ``column1``,
+    ``column2``, … by its position. A UTF-8 byte order mark is skipped.
+
+    Raises:
+        SourceError: E-SOURCE-ENCODING, E-SOURCE-CSV, E-SOURCE-COLUMN or E-SOURCE-FILE.
+    """
+    text = _decode(path, _first_bytes(path))
+    if not text.strip():
+        raise SourceError(f"{path} is blank", code="E-SOURCE-EMPTY", remedy="export the data again")
+    try:
+        row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}: the header line is not CSV: {error}",
+            code="E-SOURCE-CSV",
+            remedy="write the file with quotes only around whole values, and doubled inside",
+        ) from error
+    if not row:
+        raise SourceError(
+            f"{path}: the first line is blank, it must name the columns",
+            code="E-SOURCE-CSV",
+            remedy="remove the blank line or add a header line",
+        )
+    names = tuple(name or f"column{i}" for i, name in enumerate(row, start=1))
+    refuse_duplicate_names(names, path)
+    return names
+
+
+def refuse_duplicate_names(names: tuple[str, ...], where: str) -> None:
+    """Refuse columns whose names differ in nothing or only in upper and lower case.
+
+    Raises:
+        SourceError: E-SOURCE-COLUMN.
+    """
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names, start=1):
+        earlier = seen.setdefault(name.casefold(), position)
+        if earlier != position:
+            raise SourceError(
+                f"{where}: columns {earlier} and {position} are both called {name!r} "
+                "(upper and lower case count as the same)",
+                code="E-SOURCE-COLUMN",
+                remedy="rename one of them",
+            )
+
+
+def _first_bytes(path: str) -> bytes:
+    try:
+        if path.lower().endswith(".gz"):
+            with gzip.open(path, "rb") as packed:
+                return packed.read(MAX_HEADER_BYTES)
+        with Path(path).open("rb") as plain:
+            return plain.read(MAX_HEADER_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(
+            f"{path} cannot be read: {error}",
+            code="E-SOURCE-FILE",
+            remedy="check the file with gzip -t, or export it again",
+        ) from error
+
+
+def _decode(path: str, data: bytes) -> str:
+    for mark, name in _FOREIGN_BOMS:
+        if data.startswith(mark):
+            raise SourceError(
+                f"{path} is written in {name}, only UTF-8 is read",
+                code="E-SOURCE-ENCODING",
+                remedy=f"convert it: iconv -f {name} -t UTF-8",
+            )
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise SourceError(
+            f"{path}: byte {nul + 1} is NUL; this is not a text file",
+            code="E-SOURCE-ENCODING",
+            remedy="export the data again as CSV in UTF-8, or set kind to what the file is",
+        )
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(data)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SourceError(
+            f"{path}: line {line} is not UTF-8",
+            code="E-SOURCE-ENCODING",
+            remedy="save the file as UTF-8, for instance: iconv -f WINDOWS-1252 -t UTF-8",
+        ) from error

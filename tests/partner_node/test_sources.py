@@ -1,0 +1,797 @@
+"""Sources: one suite that every kind passes, then what is particular to files and queries."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from partner_node.sources import Chunk, DuckDBSource, Source
+from partner_node.sources.feature_query import check_feature_query
+from protocol.errors import SourceError
+
+SHARED_INVOICES = (
+    Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail_invoices.csv"
+)
+Table = Mapping[str, Sequence[Any]]
+
+
+def numbered(n_rows: int) -> Table:
+    return {
+        "id": [f"C{i:06d}" for i in range(n_rows)],
+        "visits": [float(i % 97) for i in range(n_rows)],
+        "spent": [i / 8 for i in range(n_rows)],
+        "note": ["free text"] * n_rows,
+    }
+
+
+def rows(
+    source: Source, columns: Sequence[str], *, max_rows: int = 1_000
+) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for chunk in source.chunks(columns, max_rows=max_rows):
+        for customer, values in zip(chunk.ids, chunk.values.tolist(), strict=True):
+            assert customer not in found
+            found[customer] = values
+    return found
+
+
+def refusal(source: Source, columns: Sequence[str]) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        list(source.chunks(columns, max_rows=1_000))
+    assert caught.value.remedy
+    return caught.value
+
+
+class SourceSuite:
+    """What every source promises. Subclasses say how a table becomes a source."""
+
+    def make(self, folder: Path, table: Table) -> Source:
+        raise NotImplementedError
+
+    def test_gives_every_customer_once_with_the_columns_in_the_order_asked_for(
+        self, tmp_path: Path
+    ) -> None:
+        source = self.make(tmp_path, numbered(50))
+        assert rows(source, ["spent", "visits"]) == {
+            f"C{i:06d}": [i / 8, float(i % 97)] for i in range(50)
+        }
+
+    def test_columns_name_what_can_be_asked_for(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(3))
+        assert source.columns() == ("id", "visits", "spent", "note")
+
+    def test_no_chunk_has_more_rows_than_allowed(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(5_000))
+        for max_rows in (1_999, 4_096, 10_000):
+            sizes = [c.n_rows for c in source.chunks(["visits"], max_rows=max_rows)]
+            assert max(sizes) <= max_rows
+            assert sum(sizes) == 5_000
+
+    def test_chunks_of_one_row_are_possible(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(3))
+        assert [c.n_rows for c in source.chunks(["visits"], max_rows=1)] == [1, 1, 1]
+
+    def test_values_are_float64_in_c_order_and_ids_are_text(self, tmp_path: Path) -> None:
+        for chunk in self.make(tmp_path, numbered(7)).chunks(["visits", "spent"], max_rows=100):
+            assert chunk.values.dtype == np.float64
+            assert chunk.values.shape == (chunk.n_rows, 2)
+            assert chunk.values.flags.c_contiguous
+            assert chunk.ids.dtype == object
+            assert all(type(customer) is str for customer in chunk.ids)
+
+    def test_two_passes_give_the_same_rows_in_the_same_order(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(20_000))
+        first, second = (list(source.chunks(["visits", "spent"], max_rows=3_000)) for _ in range(2))
+        assert [c.n_rows for c in first] == [c.n_rows for c in second]
+        for a, b in zip(first, second, strict=True):
+            assert a.ids.tolist() == b.ids.tolist()
+            assert a.values.tobytes() == b.values.tobytes()
+
+    def test_no_feature_columns_gives_the_ids_alone(self, tmp_path: Path) -> None:
+        found = rows(self.make(tmp_path, numbered(4)), [])
+        assert found == {f"C{i:06d}": [] for i in range(4)}
+
+    def test_extreme_and_negative_numbers_come_out_unchanged(self, tmp_path: Path) -> None:
+        numbers = [0.1, -0.0, 1e308, -1e308, 5e-324, 123456789.123456789]
+        table = {"id": list("abcdef"), "x": numbers}
+        assert [v[0] for v in rows(self.make(tmp_path, table), ["x"]).values()] == numbers
+
+    def test_ids_keep_zeros_blanks_and_letters_of_every_script(self, tmp_path: Path) -> None:
+        ids = ["007", "7", " 7", "Ünï", "客", "a,b", 'q"q', "x\ny"]
+        table = {"id": ids, "x": [1.0] * len(ids)}
+        assert set(rows(self.make(tmp_path, table), ["x"])) == set(ids)
+
+    def test_a_misspelt_column_is_refused_with_the_nearest_name(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["vists"])
+        assert error.code == "E-SOURCE-COLUMN"
+        assert "'vists'" in error.message
+        assert "did you mean 'visits'" in error.message
+
+    def test_the_id_column_cannot_be_a_feature(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["id"])
+        assert error.code == "E-SOURCE-COLUMN"
+
+    def test_a_missing_value_is_refused_with_count_and_first_row(self, tmp_path: Path) -> None:
+        table = {"id": list("abcd"), "x": [1.0, None, 2.0, None]}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-SOURCE-NULL"
+        assert "'x'" in error.message
+        assert "2 missing" in error.message
+        assert "row 2" in error.message
+
+    @pytest.mark.parametrize(
+        ("bad", "word"), [("nan", "1 NaN"), ("inf", "1 infinite"), ("-inf", "1 infinite")]
+    )
+    def test_a_number_that_is_not_finite_is_refused(
+        self, tmp_path: Path, bad: str, word: str
+    ) -> None:
+        table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-SOURCE-NULL"
+        assert word in error.message
+        assert "row 3" in error.message
+
+    def test_a_bad_value_in_a_column_nobody_asked_for_does_not_matter(self, tmp_path: Path) -> None:
+        table = {"id": ["a", "b"], "x": [1.0, 2.0], "y": [None, 1.0]}
+        assert len(rows(self.make(tmp_path, table), ["x"])) == 2
+
+    def test_text_in_a_feature_column_is_refused(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["note"])
+        assert error.code == "E-SOURCE-TYPE"
+        assert "'note'" in error.message
+        assert "free text" not in str(error)
+
+    def test_a_duplicate_id_is_refused_with_count_and_rows(self, tmp_path: Path) -> None:
+        table = {"id": ["a", "b", "c", "b", "b"], "x": [1.0] * 5}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-DUPLICATE"
+        assert "1 customer ids" in error.message
+        assert "3 of 5 rows" in error.message
+        assert "rows 2 and 4" in error.message
+
+    def test_a_duplicate_far_away_is_found_before_the_first_chunk(self, tmp_path: Path) -> None:
+        table = dict(numbered(20_000))
+        table["id"] = [*table["id"][:-1], "C000000"]
+        with pytest.raises(SourceError) as caught:
+            self.make(tmp_path, table).chunks(["visits"], max_rows=10)
+        assert caught.value.code == "E-DUPLICATE"
+
+    @pytest.mark.parametrize("bad", [None, ""])
+    def test_a_missing_or_empty_id_is_refused(self, tmp_path: Path, bad: str | None) -> None:
+        error = refusal(self.make(tmp_path, {"id": ["a", bad, "c"], "x": [1.0] * 3}), ["x"])
+        assert error.code == "E-SOURCE-ID"
+        assert "1 of 3 rows" in error.message
+        assert "row 2" in error.message
+
+    def test_an_id_with_a_nul_character_is_refused(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, {"id": ["a", "b\0c"], "x": [1.0] * 2}), ["x"])
+        assert error.code in ("E-SOURCE-ID", "E-SOURCE-ENCODING")
+
+    def test_a_source_without_rows_is_refused(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, {"id": [], "x": []}), ["x"])
+        assert error.code == "E-SOURCE-EMPTY"
+
+    def test_max_rows_below_one_is_a_defect_of_the_caller(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="max_rows"):
+            self.make(tmp_path, numbered(3)).chunks(["visits"], max_rows=0)
+
+    def test_errors_and_logs_show_no_id_and_no_value(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        tables: list[Table] = [
+            {"id": ["canary-id", "canary-id"], "x": [8675309.5, 1.0]},
+            {"id": ["canary-id", "b"], "x": [8675309.5, None]},
+            {"id": ["canary-id", "b"], "x": ["8675309.5x", "1"]},
+            {"id": ["canary-id", None], "x": [8675309.5, 1.0]},
+        ]
+        for i, table in enumerate(tables):
+            folder = tmp_path / str(i)
+            folder.mkdir()
+            error = refusal(self.make(folder, table), ["x"])
+            shown = "".join(traceback.format_exception(error)) + error.diagnostics() + caplog.text
+            assert "canary" not in shown
+            assert "8675309" not in shown
+
+    def test_nothing_is_left_in_the_temporary_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        source = self.make(tmp_path, numbered(5_000))
+        stream = source.chunks(["visits"], max_rows=10)
+        next(stream)
+        del stream
+        rows(source, ["visits"])
+        refusal(source, ["vists"])
+        assert list(temporary.iterdir()) == []
+
+
+def write_csv(path: Path, table: Table, *, delimiter: str = ",") -> Path:
+    def cell(value: Any) -> str:
+        text = "" if value is None else repr(value) if isinstance(value, float) else str(value)
+        quoted = any(c in text for c in (delimiter, '"', "\n")) or text != text.strip()
+        return '"' + text.replace('"', '""') + '"' if quoted else text
+
+    lines = [
+        delimiter.join(table),
+        *map(delimiter.join, zip(*[map(cell, v) for v in table.values()], strict=True)),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def csv_source(path: Path | str, **options: Any) -> DuckDBSource:
+    return DuckDBSource(**{"kind": "csv", "path": path, "id_column": "id", **options})
+
+
+def parquet_source(path: Path | str, **options: Any) -> DuckDBSource:
+    return DuckDBSource(**{"kind": "parquet", "path": path, "id_column": "id", **options})
+
+
+def parquet_table(table: Table) -> pa.Table:
+    def kind(name: str, values: Sequence[Any]) -> pa.DataType:
+        is_text = name in ("id", "note") or any(isinstance(v, str) for v in values)
+        return pa.string() if is_text else pa.float64()
+
+    return pa.table({name: pa.array(v, type=kind(name, v)) for name, v in table.items()})
+
+
+class TestCsv(SourceSuite):
+    def make(self, folder: Path, table: Table) -> Source:
+        return csv_source(write_csv(folder / "customers.csv", table))
+
+
+class TestCompressedCsv(SourceSuite):
+    def make(self, folder: Path, table: Table) -> Source:
+        plain = write_csv(folder / "customers.csv", table)
+        packed = folder / "customers.csv.gz"
+        packed.write_bytes(gzip.compress(plain.read_bytes()))
+        return csv_source(packed)
+
+
+class TestParquet(SourceSuite):
+    def make(self, folder: Path, table: Table) -> Source:
+        pq.write_table(parquet_table(table), folder / "customers.parquet", row_group_size=2_000)
+        return parquet_source(folder / "customers.parquet")
+
+
+class TestFeatureQuery(SourceSuite):
+    def make(self, folder: Path, table: Table) -> Source:
+        pq.write_table(parquet_table(table), folder / "customers.parquet", row_group_size=2_000)
+        return parquet_source(folder / "customers.parquet", query="SELECT * FROM input")
+
+
+class TestSeveralFiles(SourceSuite):
+    """A glob over two files; a table's first half is in the first."""
+
+    def make(self, folder: Path, table: Table) -> Source:
+        whole = parquet_table(table)
+        half = whole.num_rows // 2
+        pq.write_table(whole.slice(0, half), folder / "part-0.parquet")
+        pq.write_table(whole.slice(half), folder / "part-1.parquet")
+        return parquet_source(folder / "part-*.parquet")
+
+    # Rows are counted within a file here.
+    def test_a_missing_value_is_refused_with_count_and_first_row(self, tmp_path: Path) -> None:
+        table = {"id": list("abcd"), "x": [1.0, 1.0, 2.0, None]}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert "1 missing" in error.message
+        assert "row 2 of" in error.message
+        assert "part-1.parquet" in error.message
+
+    @pytest.mark.parametrize(
+        ("bad", "word"), [("nan", "1 NaN"), ("inf", "1 infinite"), ("-inf", "1 infinite")]
+    )
+    def test_a_number_that_is_not_finite_is_refused(
+        self, tmp_path: Path, bad: str, word: str
+    ) -> None:
+        table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-SOURCE-NULL"
+        assert word in error.message
+        assert "row 2 of" in error.message
+
+    @pytest.mark.parametrize("bad", [None, ""])
+    def test_a_missing_or_empty_id_is_refused(self, tmp_path: Path, bad: str | None) -> None:
+        error = refusal(self.make(tmp_path, {"id": ["a", bad, "c"], "x": [1.0] * 3}), ["x"])
+        assert error.code == "E-SOURCE-ID"
+        assert "row 1 of" in error.message
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def test_a_chunk_of_mismatched_shapes_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        Chunk(ids=np.array(["a"], dtype=object), values=np.zeros((2, 1)))
+
+
+def test_describe_names_files_size_and_columns(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
+    found = csv_source(path).describe()
+    assert found.to_dict() == {
+        "kind": "csv",
+        "files": [str(path)],
+        "n_bytes": path.stat().st_size,
+        "id_column": "id",
+        "columns": ["id", "x"],
+        "query": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"", "E-SOURCE-EMPTY", "0 bytes"),
+        (b"\n\n", "E-SOURCE-EMPTY", "blank"),
+        (b"id,x\n", "E-SOURCE-EMPTY", "no rows"),
+        (b"id,x", "E-SOURCE-EMPTY", "no rows"),
+        (b"\nid,x\na,1\n", "E-SOURCE-CSV", "first line is blank"),
+        ("id,x\na,1\n".encode("utf-16"), "E-SOURCE-ENCODING", "UTF-16"),
+        ("id,x\na,1\n".encode("utf-32"), "E-SOURCE-ENCODING", "UTF-32"),
+        (b"id,x\na\0,1\n", "E-SOURCE-ENCODING", "byte 7 is NUL"),
+        (b"id,x\n\xe9,1\n", "E-SOURCE-ENCODING", "line 2 is not UTF-8"),
+        (b"id,x\na,1\nb,2,3\n", "E-SOURCE-CSV", "line 3: 3 values where the header has 2"),
+        (b"id,x\na,1\nb\n", "E-SOURCE-CSV", "line 3: 1 values where the header has 2"),
+        (b'id,x\na,1\n"b,2\n', "E-SOURCE-CSV", "not closed"),
+        (b'"id"z,x\na,1\n', "E-SOURCE-CSV", "header"),
+        (b"id,x\r\na,1\nb,2\r\n", "E-SOURCE-CSV", "line ends"),
+        (b"id,x,x\na,1,2\n", "E-SOURCE-COLUMN", "columns 2 and 3"),
+        (b"id,x,X\na,1,2\n", "E-SOURCE-COLUMN", "columns 2 and 3"),
+        (b"id;x\na;1\n", "E-SOURCE-COLUMN", "no column 'id'"),
+        (b"id,x\na,1\nb,abc\nc,2\n", "E-SOURCE-TYPE", "1 values are not numbers"),
+        (b'id,x\na,1\nb,"1,5"\n', "E-SOURCE-TYPE", "row 2"),
+        (b"id,x\na,1\nb,12 EUR\n", "E-SOURCE-TYPE", "row 2"),
+        (b"id,x\na,1\nb,2024-01-01\n", "E-SOURCE-TYPE", "row 2"),
+        (b"id,x\na,1e309\n", "E-SOURCE-NULL", "1 infinite"),
+        (b"id,x\n" + b"a" * 3_000_000 + b",1\n", "E-SOURCE-CSV", "longer than 2 MB"),
+    ],
+)
+def test_a_malformed_csv_file_is_refused_with_its_place_and_the_way_out(
+    tmp_path: Path, content: bytes, code: str, words: str
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_bytes(content)
+    error = refusal(csv_source(path), ["x"])
+    assert error.code == code
+    assert words in error.message
+    assert "x" in error.message or str(path) in error.message
+
+
+def test_a_header_with_another_delimiter_names_the_setting(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.5]}, delimiter=";")
+    assert "delimiter" in refusal(csv_source(path), ["x"]).remedy
+    assert rows(csv_source(path, delimiter=";"), ["x"]) == {"a": [1.5]}
+
+
+def test_invalid_utf8_far_into_a_csv_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes(b"id,x\n" + b"".join(b"%07d,1\n" % i for i in range(150_000)) + b"\xe9,1\n")
+    assert refusal(csv_source(path), ["x"]).code == "E-SOURCE-ENCODING"
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,x\na,1\n")
+    assert rows(csv_source(path), ["x"]) == {"a": [1.0]}
+
+
+def test_a_column_without_a_name_is_called_by_its_position(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes(b",id,x\n0,a,1\n")
+    assert csv_source(path).columns() == ("column1", "id", "x")
+
+
+def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv.gz"
+    path.write_bytes(b"no gzip at all")
+    assert refusal(csv_source(path), ["x"]).code == "E-SOURCE-FILE"
+
+
+def test_column_names_with_quotes_and_blanks_work(tmp_path: Path) -> None:
+    path = tmp_path / "it's a file.csv"
+    path.write_text("""id,"a ""b"" c",it's;DROP\n1,2,3\n""", encoding="utf-8")
+    assert rows(csv_source(path), ['a "b" c', "it's;DROP"]) == {"1": [2.0, 3.0]}
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    error = refusal(csv_source(tmp_path / "nowhere.csv"), ["x"])
+    assert error.code == "E-SOURCE-MISSING"
+    assert "nowhere.csv" in error.message
+
+
+def test_a_glob_without_a_match_and_a_broken_link_are_missing(tmp_path: Path) -> None:
+    assert refusal(csv_source(tmp_path / "*.csv"), ["x"]).code == "E-SOURCE-MISSING"
+    (tmp_path / "link.csv").symlink_to(tmp_path / "gone.csv")
+    assert refusal(csv_source(tmp_path / "link.csv"), ["x"]).code == "E-SOURCE-MISSING"
+    assert refusal(csv_source("a\0b"), ["x"]).code == "E-SOURCE-MISSING"
+
+
+def test_a_folder_is_refused_with_the_glob_to_write(tmp_path: Path) -> None:
+    error = refusal(csv_source(tmp_path), ["x"])
+    assert error.code == "E-SOURCE-FILE"
+    assert "*.csv" in error.remedy
+
+
+def test_a_pipe_is_not_a_data_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert refusal(csv_source(tmp_path / "pipe.csv"), ["x"]).code == "E-SOURCE-FILE"
+
+
+def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
+    opened = Path.open
+
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> Any:
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything, so mode bits do not do
+    error = refusal(csv_source(path), ["x"])
+    assert error.code == "E-SOURCE-FILE"
+    assert "Permission denied" in error.message
+
+
+def test_a_file_name_that_is_itself_a_glob_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c[1].csv", {"id": ["a"], "x": [1.0]})
+    assert "rename" in refusal(csv_source(path), ["x"]).remedy
+
+
+def test_files_with_different_headers_are_refused_by_name(tmp_path: Path) -> None:
+    write_csv(tmp_path / "1.csv", {"id": ["a"], "x": [1.0]})
+    write_csv(tmp_path / "2.csv", {"id": ["b"], "y": [1.0]})
+    error = refusal(csv_source(tmp_path / "*.csv"), ["x"])
+    assert error.code == "E-SOURCE-COLUMN"
+    assert "2.csv" in error.message
+    assert "column 2 is 'y' instead of 'x'" in error.message
+
+
+@pytest.mark.parametrize("content", [b"garbage garbage", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c.parquet"
+    path.write_bytes(content)
+    assert refusal(parquet_source(path), ["x"]).code == "E-SOURCE-FILE"
+
+
+def test_a_parquet_file_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.parquet"
+    rng = np.random.default_rng(5)
+    table = pa.table({"id": [str(i) for i in range(5_000)], "x": rng.normal(size=5_000)})
+    pq.write_table(table, path)
+    data = bytearray(path.read_bytes())
+    data[1_000:3_000] = b"\xff" * 2_000
+    path.write_bytes(bytes(data))
+    assert refusal(parquet_source(path), ["x"]).code.startswith("E-SOURCE-")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [pa.array([1.0, 2.0]), pa.array([b"a", b"b"]), pa.array([[1], [2]]), pa.array([True, False])],
+)
+def test_ids_of_a_type_that_is_no_id_are_refused(tmp_path: Path, ids: pa.Array) -> None:
+    pq.write_table(pa.table({"id": ids, "x": [1.0, 2.0]}), tmp_path / "c.parquet")
+    error = refusal(parquet_source(tmp_path / "c.parquet"), ["x"])
+    assert error.code == "E-SOURCE-TYPE"
+    assert "'id'" in error.message
+
+
+def test_whole_numbers_serve_as_ids_and_all_number_types_as_features(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array([10, 11], type=pa.int64()),
+            "a": pa.array([1, 2], type=pa.uint8()),
+            "b": pa.array([1.5, 2.5], type=pa.float32()),
+            "c": pa.array([Decimal("1.25"), Decimal(2)], type=pa.decimal128(10, 2)),
+        }
+    )
+    pq.write_table(table, tmp_path / "c.parquet")
+    found = rows(parquet_source(tmp_path / "c.parquet"), ["a", "b", "c"])
+    assert found == {"10": [1.0, 1.5, 1.25], "11": [2.0, 2.5, 2.0]}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", numbered(100))
+    stream = csv_source(path).chunks(["visits"], max_rows=10)
+    next(stream)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(SourceError, match="changed while"):
+        list(stream)
+
+
+def test_a_changed_file_has_its_ids_checked_again(tmp_path: Path) -> None:
+    source = csv_source(write_csv(tmp_path / "c.csv", {"id": ["a", "b"], "x": [1.0, 2.0]}))
+    assert len(rows(source, ["x"])) == 2
+    write_csv(tmp_path / "c.csv", {"id": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]})
+    assert refusal(source, ["x"]).code == "E-DUPLICATE"
+
+
+def test_the_temporary_folder_is_made_private_and_what_does_not_fit_goes_there(
+    tmp_path: Path,
+) -> None:
+    temporary = tmp_path / "state" / "temporary"
+    n_rows = 300_000
+    ids = [f"customer-with-a-long-name-{i:012d}" for i in range(n_rows)]
+    pq.write_table(pa.table({"id": ids, "x": np.ones(n_rows)}), tmp_path / "c.parquet")
+    source = parquet_source(
+        tmp_path / "c.parquet", memory_bytes=24 << 20, threads=1, temp_folder=temporary
+    )
+    assert sum(c.n_rows for c in source.chunks(["x"], max_rows=50_000)) == n_rows
+    assert temporary.stat().st_mode & 0o777 == 0o700
+    assert list(temporary.iterdir()) == []
+
+
+def test_too_little_memory_is_refused_with_the_setting_to_raise(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", numbered(20_000))
+    error = refusal(csv_source(path, memory_bytes=1 << 20), ["visits"])
+    assert error.code == "E-SOURCE-MEMORY"
+    assert "memory_limit" in error.remedy
+
+
+# --- feature queries -------------------------------------------------------------------------
+
+RFM = """
+-- recency, frequency and monetary value; a cancellation is taken off the money
+SELECT
+    CustomerID,
+    date_diff('day', max(day) FILTER (NOT cancelled), DATE '2011-12-10') AS recency,
+    count(*) FILTER (NOT cancelled) AS frequency,
+    sum(amount) AS monetary
+FROM (
+    SELECT
+        CustomerID,
+        CAST(strptime(InvoiceDate, '%m/%d/%Y %H:%M') AS DATE) AS day,
+        starts_with(InvoiceNo, 'C') AS cancelled,
+        CAST(Quantity AS DOUBLE) * CAST(UnitPrice AS DOUBLE) AS amount
+    FROM input
+)
+GROUP BY CustomerID
+HAVING count(*) FILTER (NOT cancelled) > 0 AND sum(amount) > 0
+"""
+INVOICES = """InvoiceNo,InvoiceDate,CustomerID,Country,Quantity,UnitPrice
+536365,12/1/2010 8:26,17850,United Kingdom,4,2.50
+536366,12/9/2011 18:05,17850,United Kingdom,1,5
+C536367,12/10/2011 9:00,17850,United Kingdom,-2,2.50
+536368,11/30/2011 23:59,00012,France,10,0.1
+C536369,1/2/2011 0:00,13,Spain,-5,3
+536370,2/1/2011 10:00,14,Spain,5,3
+C536371,2/2/2011 10:00,14,Spain,-5,3
+"""
+
+
+def rfm_source(path: Path) -> DuckDBSource:
+    return csv_source(path, id_column="CustomerID", query=RFM)
+
+
+def test_recency_frequency_and_money_come_out_of_raw_invoices(tmp_path: Path) -> None:
+    (tmp_path / "invoices.csv").write_text(INVOICES, encoding="utf-8")
+    source = rfm_source(tmp_path / "invoices.csv")
+    assert source.columns() == ("CustomerID", "recency", "frequency", "monetary")
+    assert rows(source, ["recency", "frequency", "monetary"]) == {
+        "17850": [1.0, 2.0, 10.0],  # bought on 9 December; 4*2.5 + 5 - 2*2.5
+        "00012": [10.0, 1.0, 1.0],  # 13 only cancelled, 14 cancelled everything: both left out
+    }
+
+
+@pytest.mark.skipif(not SHARED_INVOICES.exists(), reason="needs the shared invoices")
+def test_real_invoices_give_the_customers_that_bought_something() -> None:
+    found = rows(rfm_source(SHARED_INVOICES), ["recency", "frequency", "monetary"])
+    plain = duckdb.connect().execute(
+        "SELECT CAST(CustomerID AS VARCHAR), count(*) FILTER (InvoiceNo NOT LIKE 'C%') AS n, "
+        f"sum(Quantity * UnitPrice) AS m FROM read_csv('{SHARED_INVOICES}', "
+        "types = {'InvoiceNo': 'VARCHAR', 'UnitPrice': 'DOUBLE'}) "
+        "GROUP BY 1 HAVING n > 0 AND m > 0"
+    )
+    expected = {customer: (n, m) for customer, n, m in plain.fetchall()}
+    assert len(expected) > 4_000
+    assert found.keys() == expected.keys()
+    for customer, (recency, frequency, monetary) in found.items():
+        assert 0 <= recency <= 374
+        assert frequency == expected[customer][0]
+        assert monetary == pytest.approx(expected[customer][1], rel=1e-12)
+
+
+def test_sums_of_fractions_come_out_the_same_in_every_pass(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    n_rows = 200_000
+    table = pa.table(
+        {"id": (rng.integers(0, 500, n_rows)).astype(str), "x": rng.lognormal(0, 8, n_rows)}
+    )
+    pq.write_table(table, tmp_path / "c.parquet", row_group_size=5_000)
+    query = "SELECT id, sum(x) AS x FROM input GROUP BY id"
+    passes = {
+        b"".join(
+            c.values.tobytes()
+            for c in parquet_source(tmp_path / "c.parquet", query=query).chunks(["x"], max_rows=64)
+        )
+        for _ in range(5)
+    }
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id, x FROM input",
+        "SELECT id, x FROM input;",
+        "SELECT id, x FROM input -- the end",
+        "FROM input",
+        "TABLE input",
+        "WITH a AS (SELECT * FROM input) SELECT id, x FROM a",
+        "SELECT id, x FROM input UNION ALL SELECT id || '2', x FROM input",
+        "SELECT DISTINCT ON (id) id, x FROM INPUT ORDER BY id, x",
+        "SELECT id, (SELECT max(x) FROM input) AS x FROM input",
+        "SELECT id, x + r AS x FROM input, range(1) AS t(r)",
+    ],
+)
+def test_one_select_over_input_is_accepted(tmp_path: Path, query: str) -> None:
+    pq.write_table(pa.table({"id": ["a", "b"], "x": [1.0, 2.0]}), tmp_path / "c.parquet")
+    assert "a" in rows(parquet_source(tmp_path / "c.parquet", query=query), ["x"])
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "0 statements"),
+        ("-- nothing", "0 statements"),
+        ("SELEC id", "not SQL"),
+        ("SELECT id FROM input; SELECT 1", "2 statements"),
+        ("SELECT id FROM input; DROP VIEW input", "2 statements"),
+        ("CREATE TABLE t AS FROM input", "CREATE"),
+        ("COPY input TO 'out.csv'", "COPY"),
+        ("COPY (SELECT 1) TO 'out.csv'", "COPY"),
+        ("ATTACH 'other.db'", "ATTACH"),
+        ("INSTALL httpfs", "LOAD"),
+        ("LOAD httpfs", "LOAD"),
+        ("PRAGMA database_list", "PRAGMA"),
+        ("SET threads = 8", "SET"),
+        ("RESET memory_limit", "SET"),
+        ("USE other", "SET"),
+        ("CALL pragma_version()", "CALL"),
+        ("INSERT INTO input VALUES (1)", "INSERT"),
+        ("UPDATE input SET x = 1", "UPDATE"),
+        ("DELETE FROM input", "DELETE"),
+        ("DROP VIEW input", "DROP"),
+        ("ALTER VIEW input RENAME TO y", "ALTER"),
+        ("EXPORT DATABASE 'x'", "EXPORT"),
+        ("VACUUM", "VACUUM"),
+        ("CHECKPOINT", "CALL"),
+        ("BEGIN", "TRANSACTION"),
+        ("EXPLAIN ANALYZE SELECT 1", "EXPLAIN"),
+        ("PREPARE p AS SELECT 1", "PREPARE"),
+        ("EXECUTE p", "EXECUTE"),
+        ("PIVOT input ON x", "not a SELECT"),
+        ("DESCRIBE input", "SHOW_REF"),
+        ("SHOW TABLES", "SHOW_REF"),
+        ("SELECT id FROM input WHERE x = $1", "parameter"),
+        ("WITH a AS (COPY (SELECT 1) TO 'out.csv') SELECT * FROM a", "COPY"),
+        ("WITH a AS (INSERT INTO input VALUES (1) RETURNING *) FROM a", "INSERT"),
+        ("SELECT 1 WHERE EXISTS (WITH q AS (DELETE FROM input RETURNING *) FROM q)", "DELETE"),
+        ("WITH a AS (UPDATE input SET x = 1 RETURNING *) FROM a", "UPDATE"),
+        ("SELECT * FROM inptu", "did you mean input"),
+        ("SELECT * FROM '/etc/passwd'", "/etc/passwd"),
+        ("SELECT * FROM 'https://example.invalid/x.csv'", "example.invalid"),
+        ("SELECT * FROM main.input", "only input"),
+        ("SELECT * FROM information_schema.tables", "only input"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "read_csv"),
+        ("SELECT * FROM read_text('/etc/passwd')", "read_text"),
+        ("SELECT * FROM glob('/etc/*')", "glob"),
+        ("SELECT * FROM query('SELECT 1')", "query"),
+        ("SELECT * FROM query_table('input')", "query_table"),
+        ("SELECT * FROM duckdb_settings()", "duckdb_settings"),
+        ("SELECT (SELECT max(content) FROM read_text('/etc/passwd')) FROM input", "read_text"),
+        ("SELECT id, random() AS x FROM input", "random"),
+        ("SELECT id, x FROM input WHERE uuid() > 'a'", "uuid"),
+        ("SELECT id, current_date - d AS x FROM input", "current_date"),
+        ("SELECT id, CURRENT_TIMESTAMP FROM input", "current_timestamp"),
+        ("SELECT id, date_diff('day', d, today()) AS x FROM input", "today"),
+        ("SELECT id, now() FROM input", "now"),
+        ("SELECT id, age(d) FROM input", "age"),
+        ("SELECT list_transform([x], v -> v + random()) FROM input", "random"),
+        ("SELECT id, x FROM input USING SAMPLE 10", "sample"),
+        ("SELECT id, x FROM input TABLESAMPLE 10%", "sample"),
+        ("SELECT id FROM input WHERE x = 1" + " OR x = 1" * 12_000, "characters"),
+    ],
+)
+def test_a_query_that_writes_reaches_out_or_changes_is_refused(query: str, words: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        check_feature_query(query)
+    assert caught.value.code == "E-SOURCE-SQL"
+    assert words.casefold() in caught.value.message.casefold()
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('{other}')",
+        "SELECT * FROM '{other}'",
+        "WITH a AS (COPY (SELECT 1 AS id) TO '{out}') SELECT * FROM a",
+        "SELECT * FROM read_csv('https://example.invalid/x.csv')",
+    ],
+)
+def test_the_sandbox_holds_without_the_check_of_the_query(
+    tmp_path: Path, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partner_node.sources.duckdb_source.check_feature_query", lambda _: None)
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
+    other = write_csv(tmp_path / "other.csv", {"id": ["b"], "x": [1.0]})
+    out = tmp_path / "out.csv"
+    source = csv_source(path, query=query.format(other=other, out=out))
+    assert refusal(source, ["x"]).code == "E-SOURCE-SQL"
+    assert not out.exists()
+
+
+def test_a_refused_query_reads_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        csv_source(tmp_path / "not there.csv", query="DROP VIEW input")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT id, y FROM input", "does not fit"),
+        ("SELECT id, sum(x) AS x FROM input GROUP BY id", "does not fit"),
+        ("SELECT id, no_such_function(x) AS x FROM input", "does not fit"),
+        ("SELECT id, CAST(x AS DOUBLE) AS x FROM input", "line 2: a value of column 'x'"),
+        (
+            "SELECT id, strptime(x, '%Y') AS y, 1 AS x FROM input WHERE y > DATE '2020-01-01'",
+            "fails",
+        ),
+    ],
+)
+def test_a_query_that_does_not_fit_the_data_is_explained(
+    tmp_path: Path, query: str, words: str
+) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("id,x\na,secretvalue\n", encoding="utf-8")
+    error = refusal(csv_source(path, query=query), ["x"])
+    assert error.code == "E-SOURCE-SQL"
+    assert words in error.message
+    assert "secretvalue" not in "".join(traceback.format_exception(error))
+
+
+def test_a_query_without_result_rows_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
+    query = "SELECT id, CAST(x AS DOUBLE) AS x FROM input WHERE id = 'nobody'"
+    assert refusal(csv_source(path, query=query), ["x"]).code == "E-SOURCE-EMPTY"
+
+
+def test_a_query_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
+    error = refusal(csv_source(path, query="SELECT id, 1 AS x, 2 AS X FROM input"), ["x"])
+    assert error.code == "E-SOURCE-COLUMN"
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path: Path) -> None:
+    """The other column's pages are overwritten; reading without it still works."""
+    path = tmp_path / "c.parquet"
+    ids = [str(i) for i in range(1_000)]
+    rng = np.random.default_rng(7)
+    pq.write_table(
+        pa.table({"id": ids, "x": np.ones(1_000), "private": rng.normal(size=1_000)}),
+        path,
+        use_dictionary=False,
+    )
+    column = pq.read_metadata(path).row_group(0).column(2)
+    data = bytearray(path.read_bytes())
+    start = column.data_page_offset
+    data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(bytes(data))
+    assert len(rows(parquet_source(path), ["x"])) == 1_000
+    assert refusal(parquet_source(path), ["private"]).code.startswith("E-SOURCE-")
