@@ -1,0 +1,197 @@
+"""Plain names for segments, from what sets each apart from the mean of all customers.
+
+A name such as "Recent, frequent, high spend" is read off the released centres alone, so it tells
+nothing that the release does not. The same centres, sizes and feature names give the same names.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+FloatMatrix = npt.NDArray[np.float64]
+
+#: Below this distance from the mean, in the scaled cube [-1, 1], a feature is not worth a word.
+_APART: Final = 0.08
+#: A feature is named when it is at least this part of the segment's strongest one.
+_OF_STRONGEST: Final = 0.35
+_MOST_WORDS: Final = 3
+#: Words for segments that would share a name otherwise.
+_MOST_WORDS_ALIKE: Final = 5
+#: Below this range segments count as equal in a feature.
+_SAME: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureWords:
+    """How people say that a feature is low or high.
+
+    Attributes:
+        noun: What is compared, as in "higher spend".
+        low, high: What is said of a customer with a low or a high value.
+    """
+
+    noun: str
+    low: str
+    high: str
+
+
+# The first entry with one of its words in the feature's name counts.
+_VOCABULARY: Final = (
+    ({"recency", "absence", "inactive"}, FeatureWords(noun="absence", low="recent", high="lapsed")),
+    (
+        {"items", "basket", "lines"},
+        FeatureWords(noun="basket size", low="small baskets", high="large baskets"),
+    ),
+    (
+        {"cancelled", "cancellations", "returns", "returned"},
+        FeatureWords(noun="returns", low="few returns", high="many returns"),
+    ),
+    (
+        {"discount", "discounts", "coupons"},
+        FeatureWords(noun="discounts", low="few discounts", high="many discounts"),
+    ),
+    (
+        {"orders", "frequency", "visits", "purchases", "invoices"},
+        FeatureWords(noun="frequency", low="infrequent", high="frequent"),
+    ),
+    (
+        {"spend", "spending", "monetary", "revenue", "turnover", "amount", "sales"},
+        FeatureWords(noun="spend", low="low spend", high="high spend"),
+    ),
+    ({"tenure", "membership"}, FeatureWords(noun="tenure", low="new", high="long-standing")),
+)
+
+
+def feature_words(name: str) -> FeatureWords:
+    """The words for a feature, by the words in its name.
+
+    >>> feature_words("net_spend").high
+    'high spend'
+    >>> feature_words("shoe_size").low
+    'low shoe size'
+    """
+    parts = [part for part in name.replace("-", "_").replace(" ", "_").split("_") if part]
+    lowered = {part.lower() for part in parts}
+    for keys, words in _VOCABULARY:
+        if keys & lowered:
+            return words
+    noun = " ".join(parts) or "value"
+    return FeatureWords(noun=noun, low=f"low {noun}", high=f"high {noun}")
+
+
+def segment_names(
+    centres: FloatMatrix, sizes: Sequence[int] | npt.NDArray[np.int64], features: Sequence[str]
+) -> list[str]:
+    """Distinct plain names for the segments of a release.
+
+    Args:
+        centres: Shape ``(n_segments, n_features)``, in the scaled cube [-1, 1].
+        sizes: Customers of each segment, shape ``(n_segments,)``; they weigh the mean.
+        features: Names of the features, shape ``(n_features,)``.
+
+    Returns:
+        One name a segment, in the order of `centres`, no two alike.
+
+    Raises:
+        ValueError: The shapes do not fit.
+
+    >>> import numpy as np
+    >>> centres = np.array([[-0.6, 0.5], [0.4, -0.5], [0.0, -0.02]])
+    >>> segment_names(centres, [100, 100, 100], ["recency_days", "net_spend"])
+    ['Recent, high spend', 'Lapsed, low spend', 'Average']
+    """
+    weights = np.asarray(sizes, dtype=np.float64)
+    if centres.ndim != 2 or weights.shape != centres.shape[:1] or len(features) != centres.shape[1]:
+        raise ValueError(
+            f"centres {centres.shape}, {weights.size} sizes and {len(features)} features do not fit"
+        )
+    if len(centres) == 0:
+        return []
+    if len(centres) == 1:
+        return ["All customers"]
+    if weights.sum() <= 0:
+        weights = np.ones_like(weights)
+    deviation = centres - weights @ centres / weights.sum()
+    words = _distinct_words(features)
+    names = [_describe(row, words, most=_MOST_WORDS) for row in deviation]
+    names = _where_alike(
+        names, [_describe(row, words, most=_MOST_WORDS_ALIKE) for row in deviation]
+    )
+    names = _where_alike(names, _compared(names, deviation, words))
+    return _numbered([name[:1].upper() + name[1:] for name in names])
+
+
+def _distinct_words(features: Sequence[str]) -> list[FeatureWords]:
+    """Words for every feature; two features of one kind are called by their own names."""
+    words = [feature_words(name) for name in features]
+    count = Counter(word.noun for word in words)
+    own = [name.replace("_", " ").strip() or "value" for name in features]
+    return [
+        word
+        if count[word.noun] == 1
+        else FeatureWords(noun=name, low=f"low {name}", high=f"high {name}")
+        for word, name in zip(words, own, strict=True)
+    ]
+
+
+def _describe(deviation: FloatMatrix, words: Sequence[FeatureWords], *, most: int) -> str:
+    strength = np.abs(deviation)
+    # With all features allowed, weaker ones are named too: that tells similar segments apart.
+    share = _OF_STRONGEST if most <= _MOST_WORDS else 0.0
+    apart = np.flatnonzero(strength >= max(_APART, share * float(strength.max(initial=0.0))))
+    strongest = sorted(apart.tolist(), key=lambda f: (-strength[f], f))[:most]
+    chosen = [words[f].high if deviation[f] > 0 else words[f].low for f in sorted(strongest)]
+    return ", ".join(chosen) or "average"
+
+
+def _where_alike(names: Sequence[str], better: Sequence[str]) -> list[str]:
+    """`better` for segments that share their name with another, the old name for the rest."""
+    count = Counter(names)
+    return [new if count[old] > 1 else old for old, new in zip(names, better, strict=True)]
+
+
+def _compared(
+    names: Sequence[str], deviation: FloatMatrix, words: Sequence[FeatureWords]
+) -> list[str]:
+    """Names of the same wording with a comparison in the feature that differs most."""
+    result = list(names)
+    for name, count in Counter(names).items():
+        group = [index for index, other in enumerate(names) if other == name]
+        if count < 2 or not words:
+            continue
+        spread = np.ptp(deviation[group], axis=0)
+        feature = int(np.argmax(spread))
+        if spread[feature] <= _SAME:
+            continue
+        noun = words[feature].noun
+        values = deviation[group, feature]
+        for index in group:
+            rank = 1 + int((values > deviation[index, feature] + _SAME).sum())
+            if count == 2:
+                comparison = f"{'higher' if rank == 1 else 'lower'} {noun}"
+            else:
+                comparison = f"{noun} rank {rank} of {count}"
+            result[index] = f"{name} ({comparison})"
+    return result
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, with a number where two are still alike."""
+    count = Counter(names)
+    taken = set(names)
+    result = []
+    for name in names:
+        unique = name
+        if count[name] > 1:
+            numbered = (f"{name} · {number}" for number in itertools.count(1))
+            unique = next(candidate for candidate in numbered if candidate not in taken)
+            taken.add(unique)
+        result.append(unique)
+    return result
