@@ -100,7 +100,7 @@ class DuckDBSource:
         self._memory_bytes = memory_bytes
         self._threads = threads if query is None else 1
         self._temp_folder = temp_folder
-        self._ids_checked: tuple[DataFile, ...] | None = None
+        self._checked: tuple[tuple[DataFile, ...], tuple[str, ...]] | None = None
 
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that can be asked for, the id column included."""
@@ -126,11 +126,12 @@ class DuckDBSource:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         files = find_files(self._path)
         wanted = tuple(columns)
-        with self._open(files) as opened:
-            self._check_columns(opened, wanted)
-            if self._ids_checked != files:
-                self._check_ids(opened, files)
-        self._ids_checked = files
+        if self._checked != (files, wanted):
+            with self._open(files) as opened:
+                self._check_columns(opened, wanted)
+                if self._checked is None or self._checked[0] != files:
+                    self._check_ids(opened, files)
+            self._checked = (files, wanted)
         return self._stream(files, wanted, max_rows)
 
     def _stream(
