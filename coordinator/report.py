@@ -1,0 +1,433 @@
+"""The report of a run: one HTML file for everybody, complete in itself.
+
+It loads nothing from anywhere and holds no script; charts are inline SVG whose text keeps its size
+on a phone. Whoever writes it fills `ReportData`, which knows nothing of the rest of fedseg: the
+coordinator from its store, a simulation from what it measured. Every text is escaped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+import numpy as np
+
+from coordinator import report_charts as charts
+from coordinator.report_data import ReportCoordinator, ReportData, ReportRound, ReportSegment
+from coordinator.report_numbers import Scale, bytes_text, count_text, number_text, with_unit
+from coordinator.report_style import STYLE, segment_colour
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+#: With more rounds than this their table is folded.
+_ROUNDS_SHOWN: Final = 12
+
+
+def render_report(data: ReportData) -> str:
+    """The report as one HTML page.
+
+    Raises:
+        ValueError: A segment's centre has not one value a feature.
+
+    Time: linear in segments x features and in rounds.
+    """
+    for segment in data.segments:
+        if len(segment.centre) != len(data.features):
+            raise ValueError(
+                f"segment {segment.number} has {len(segment.centre)} values, "
+                f"there are {len(data.features)} features"
+            )
+    view = _View(data)
+    body = "\n".join(
+        (
+            _header(data),
+            '<main id="content">',
+            _sizes(view),
+            _cards(view),
+            _profile(view),
+            _centres(view),
+            _parties(data),
+            _rounds(data),
+            _verify(data),
+            "</main>",
+            f"<footer><p>{escape(data.software)} · "
+            f"<time>{data.created:%Y-%m-%d %H:%M %Z}</time> · "
+            f"{escape(data.privacy)}</p></footer>",
+        )
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{escape(data.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        '<a class="skip" href="#content">Skip to the segments</a>\n'
+        f"{body}\n</body>\n</html>\n"
+    )
+
+
+class _View:
+    """What several sections need: totals, scales, and how far each segment is from the mean."""
+
+    def __init__(self, data: ReportData) -> None:
+        self.data = data
+        self.total = sum(segment.size for segment in data.segments)
+        self.scales = tuple(
+            Scale(lower=f.minimum, upper=f.maximum, logarithmic=f.logarithmic)
+            for f in data.features
+        )
+        places = np.array(
+            [
+                [scale.place(value) for scale, value in zip(self.scales, s.centre, strict=True)]
+                for s in data.segments
+            ]
+        ).reshape(len(data.segments), len(data.features))
+        weights = np.array([segment.size for segment in data.segments], dtype=np.float64)
+        if weights.sum() <= 0:
+            weights = np.ones_like(weights)
+        mean = weights @ places / weights.sum() if len(weights) else np.zeros(len(data.features))
+        #: Place of every centre and of the mean along its feature's axis, 0 … 1.
+        self.places = places
+        self.mean_places = mean
+        #: The mean customer in the features' units.
+        self.mean = tuple(
+            scale.value(float(place)) for scale, place in zip(self.scales, mean, strict=True)
+        )
+        #: Distance from the mean in the cube [-1, 1], shape (n_segments, n_features).
+        self.deviation = 2 * (places - mean)
+
+    def share(self, segment: ReportSegment) -> float:
+        """Part of all customers, 0 … 1."""
+        return segment.size / self.total if self.total else 0.0
+
+
+# --- sections ------------------------------------------------------------------------------
+
+
+def _header(data: ReportData) -> str:
+    note = f"<p>{escape(data.privacy_note)}</p>" if data.privacy_note else ""
+    customers = count_text(sum(segment.size for segment in data.segments))
+    facts = [
+        ("Segments", count_text(len(data.segments))),
+        ("Customers counted", customers),
+        ("Partners", count_text(len(data.partners))),
+        ("Rounds", count_text(len(data.rounds))),
+    ]
+    tiles = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
+    return (
+        f'<header><p class="eyebrow">{escape(data.agreement)}</p>'
+        f"<h1>{escape(data.title)}</h1>"
+        f'<p class="purpose"><span>Purpose agreed</span> {escape(data.purpose)}</p>'
+        f'<dl class="facts">{tiles}</dl>'
+        f'<aside class="privacy" aria-label="Privacy"><strong>{escape(data.privacy)}</strong>'
+        f"{note}</aside></header>"
+    )
+
+
+def _section(identifier: str, heading: str, intro: str, content: str) -> str:
+    lead = f'<p class="lead">{escape(intro)}</p>' if intro else ""
+    return (
+        f'<section aria-labelledby="{identifier}"><h2 id="{identifier}">{escape(heading)}</h2>'
+        f"{lead}{content}</section>"
+    )
+
+
+def _badge(segment: ReportSegment) -> str:
+    return (
+        f'<span class="badge" style="background:{segment_colour(segment.number)}">'
+        f"{segment.number}</span>"
+    )
+
+
+def _named(segment: ReportSegment) -> str:
+    """Badge and name, side by side."""
+    name = f'<span class="name">{escape(segment.name)}</span>'
+    return f'<span class="named">{_badge(segment)}{name}</span>'
+
+
+def _sizes(view: _View) -> str:
+    if not view.data.segments:
+        return _section(
+            "sizes", "No segment is released", "", f"<p>{escape(view.data.withheld)}</p>"
+        )
+    largest = max(max(segment.size for segment in view.data.segments), 1)
+    rows = "".join(
+        f"<li>{_badge(s)}<span class='name'>{escape(s.name)}</span>"
+        f"{charts.bar(s.size / largest, segment_colour(s.number))}"
+        f"<span class='figure'>{count_text(s.size)} <small>{view.share(s):.1%}</small></span></li>"
+        for s in view.data.segments
+    )
+    withheld = (
+        f'<p class="note"><strong>Withheld.</strong> {escape(view.data.withheld)}.</p>'
+        if view.data.withheld
+        else ""
+    )
+    return _section(
+        "sizes",
+        "What was released",
+        "The segments, with the customers of all partners together.",
+        f"<ol class='sizes'>{rows}</ol>{withheld}",
+    )
+
+
+def _cards(view: _View) -> str:
+    if not view.data.segments:
+        return ""
+    cards = []
+    for index, segment in enumerate(view.data.segments):
+        deviation = view.deviation[index]
+        order = sorted(range(len(deviation)), key=lambda f: (-abs(deviation[f]), f))[:3]
+        lines = "".join(_card_line(view, index, feature) for feature in order)
+        cards.append(
+            f'<article class="card" style="border-top-color:{segment_colour(segment.number)}">'
+            f"<h3>{_named(segment)}</h3>"
+            f"<p class='reach'>{count_text(segment.size)} customers, "
+            f"{view.share(segment):.1%}</p><ul>{lines}</ul></article>"
+        )
+    return _section(
+        "cards",
+        "What sets each segment apart",
+        "Typical customer of the segment beside the typical customer of all partners together.",
+        f'<div class="cards">{"".join(cards)}</div>',
+    )
+
+
+def _card_line(view: _View, index: int, feature: int) -> str:
+    about = view.data.features[feature]
+    value = view.data.segments[index].centre[feature]
+    mark, _ = _direction(view.deviation[index, feature])
+    return (
+        f'<li><span class="mark" aria-hidden="true">{mark}</span>'
+        f"<span class='label'>{escape(about.label)}</span> "
+        f"<b>{escape(with_unit(value, about.unit))}</b> "
+        f"<small>all: {escape(number_text(view.mean[feature]))}</small></li>"
+    )
+
+
+def _direction(deviation: float) -> tuple[str, str]:
+    """A mark and words for how far a value is from the mean."""
+    if abs(deviation) < 0.08:
+        return "●", "about average"
+    far = abs(deviation) >= 0.35
+    if deviation > 0:
+        return ("▲▲", "far above average") if far else ("▲", "above average")
+    return ("▼▼", "far below average") if far else ("▼", "below average")
+
+
+def _profile(view: _View) -> str:
+    if not view.data.segments or not view.data.features:
+        return ""
+    strongest = max(0.2, float(np.abs(view.deviation).max()))
+    heads = "".join(
+        f'<th scope="col">{escape(f.label)}<small>{escape(f.unit)}</small></th>'
+        for f in view.data.features
+    )
+    rows = []
+    for index, segment in enumerate(view.data.segments):
+        cells = []
+        for feature, value in enumerate(segment.centre):
+            deviation = float(view.deviation[index, feature])
+            mark, words = _direction(deviation)
+            cells.append(
+                f'<td style="background:{charts.diverging(deviation / strongest)}">'
+                f'<b>{escape(number_text(value))}</b> <span aria-hidden="true">{mark}</span>'
+                f'<span class="hidden">{words}</span></td>'
+            )
+        rows.append(f'<tr><th scope="row">{_named(segment)}</th>{"".join(cells)}</tr>')
+    means = "".join(f"<td><b>{escape(number_text(value))}</b></td>" for value in view.mean)
+    content = (
+        '<div class="scroll" role="region" aria-label="Profile table" tabindex="0">'
+        '<table class="heat"><caption>Centre of every segment in real units</caption>'
+        f'<thead><tr><th scope="col">Segment</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody>"
+        f'<tfoot><tr><th scope="row">All customers</th>{means}</tr></tfoot></table></div>'
+        '<p class="legend"><span class="swatch below"></span> below the average of all customers '
+        '<span class="swatch above"></span> above it · ▲ ▼ above or below, '
+        "▲▲ ▼▼ far above or below, ● about average"
+        "</p>"
+    )
+    return _section(
+        "profile",
+        "Profile",
+        "Colour and marks say how far a segment lies from the average of all customers. Averages "
+        "are taken on the agreed scale, so a few very large values do not dominate them.",
+        content,
+    )
+
+
+def _centres(view: _View) -> str:
+    if not view.data.segments or not view.data.features:
+        return ""
+    strips = []
+    for index, about in enumerate(view.data.features):
+        dots = [
+            charts.Dot(
+                place=float(view.places[row, index]),
+                number=segment.number,
+                colour=segment_colour(segment.number),
+                label=f"{segment.name}: {with_unit(segment.centre[index], about.unit)}",
+            )
+            for row, segment in enumerate(view.data.segments)
+        ]
+        scale = view.scales[index]
+        title = f"{about.label}: centre of every segment" + (
+            f" in {about.unit}" if about.unit else ""
+        )
+        words = f"<p>{escape(about.words)}</p>" if about.words else ""
+        logarithmic = " · logarithmic scale" if about.logarithmic else ""
+        strips.append(
+            f'<figure class="strip"><figcaption><h3>{escape(about.label)} '
+            f"<small>{escape(about.unit)}{logarithmic}</small></h3>{words}</figcaption>"
+            f"{charts.strip(dots, mean=float(view.mean_places[index]), scale=scale, title=title)}"
+            "</figure>"
+        )
+    return _section(
+        "centres",
+        "Centres on the agreed scales",
+        "Each numbered dot is a segment; the dashed line is the average of all customers. "
+        "An axis runs from the lower to the upper agreed bound.",
+        "".join(strips),
+    )
+
+
+def _cell(label: str, content: str, *, number: bool = False) -> str:
+    kind = ' class="number"' if number else ""
+    return f'<td data-label="{escape(label)}"{kind}>{content}</td>'
+
+
+def _parties(data: ReportData) -> str:
+    heads = ("Own customers counted", "Messages", "Bytes up", "Bytes down", "What it saw")
+    rows = []
+    for partner in data.partners:
+        known = partner.customers is not None
+        own = count_text(partner.customers or 0) if known else "known to the partner only"
+        cells = (
+            _cell(heads[0], escape(own), number=known),
+            _cell(heads[1], count_text(partner.messages), number=True),
+            _cell(heads[2], escape(bytes_text(partner.bytes_up)), number=True),
+            _cell(heads[3], escape(bytes_text(partner.bytes_down)), number=True),
+            _cell(heads[4], "its own customers; the centroids and the totals of every round"),
+        )
+        rows.append(f'<tr><th scope="row">{escape(partner.name)}</th>{"".join(cells)}</tr>')
+    seen = data.coordinator
+    if seen is not None:
+        saw = (
+            f"{count_text(seen.masked_vectors)} masked vectors of {count_text(seen.vector_length)} "
+            f"numbers, each uniformly random to look at; {count_text(seen.totals)} totals"
+        )
+        cells = (
+            _cell(heads[0], "none", number=True),
+            _cell(heads[1], count_text(sum(p.messages for p in data.partners)), number=True),
+            _cell(heads[2], bytes_text(sum(p.bytes_up for p in data.partners)), number=True),
+            _cell(heads[3], bytes_text(sum(p.bytes_down for p in data.partners)), number=True),
+            _cell(heads[4], escape(saw)),
+        )
+        rows.append(
+            f'<tr class="coordinator"><th scope="row">Coordinator</th>{"".join(cells)}</tr>'
+        )
+    head = "".join(
+        f'<th scope="col"{" class=number" if h in heads[:4] else ""}>{escape(h)}</th>'
+        for h in heads
+    )
+    table = (
+        '<table class="parties"><caption class="hidden">What each party saw in this run</caption>'
+        f'<thead><tr><th scope="col">Party</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        "</table>"
+    )
+    return _section(
+        "parties",
+        "What each party saw",
+        "No customer's row left a partner. A partner sends sums over its own customers, masked so "
+        "that only the total over all partners can be opened. Up is towards the coordinator.",
+        table + (_masked(seen) if seen is not None else ""),
+    )
+
+
+def _masked(seen: ReportCoordinator) -> str:
+    if not seen.masked_example:
+        return ""
+    bits = (
+        f" Over all masked vectors {seen.one_bits:.2%} of the bits are ones."
+        if seen.one_bits is not None
+        else ""
+    )
+    masked = "".join(f"<li><code>{escape(word)}</code></li>" for word in seen.masked_example)
+    total = "".join(f"<li><code>{value:,}</code></li>" for value in seen.total_example)
+    return (
+        '<div class="masked"><div><h3>What came from one partner</h3>'
+        f'<ul class="words">{masked}<li>…</li></ul></div>'
+        "<div><h3>The total it belongs to</h3>"
+        f'<ul class="words">{total}<li>…</li></ul></div>'
+        f'<p class="note">The first numbers of one message and of its total.{bits}</p></div>'
+    )
+
+
+def _rounds(data: ReportData) -> str:
+    if not data.rounds:
+        return ""
+    figures = []
+    inertia = [(r.number, r.inertia) for r in data.rounds if r.inertia is not None]
+    if inertia:
+        figures.append(
+            "<figure><figcaption><h3>Total inertia per round</h3>"
+            "<p>A customer's mean squared distance to the nearest centroid, scaled units</p>"
+            f"</figcaption>{charts.line(inertia, title='Total inertia per round')}</figure>"
+        )
+    seconds = [(r.number, r.seconds) for r in data.rounds]
+    figures.append(
+        "<figure><figcaption><h3>Time per round</h3><p>Seconds from the query to the opened total"
+        f"</p></figcaption>{charts.columns(seconds, title='Seconds per round')}</figure>"
+    )
+    table = _rounds_table(data.rounds)
+    if len(data.rounds) > _ROUNDS_SHOWN:
+        table = f"<details><summary>The numbers of every round</summary>{table}</details>"
+    total = sum(r.seconds for r in data.rounds)
+    end = {
+        True: "It ended because the centroids stopped moving.",
+        False: "It ended at the agreed number of rounds, with the centroids still moving.",
+        None: "",
+    }[data.converged]
+    return _section(
+        "rounds",
+        "Rounds",
+        f"Plan {data.plan}: {count_text(len(data.rounds))} rounds in {number_text(total)} s. {end}",
+        f'<div class="pair">{"".join(figures)}</div>{table}',
+    )
+
+
+def _rounds_table(rounds: Sequence[ReportRound]) -> str:
+    lines = "".join(
+        f'<tr><th scope="row">{r.number}</th><td class="number">{r.partners}</td>'
+        f'<td class="number">{r.seconds:.3f}</td>'
+        f'<td class="number">{"–" if r.inertia is None else f"{r.inertia:.5f}"}</td></tr>'
+        for r in rounds
+    )
+    return (
+        '<div class="scroll" role="region" aria-label="Rounds table" tabindex="0">'
+        '<table class="plain"><caption>Every round</caption><thead><tr><th scope="col">Round</th>'
+        '<th scope="col" class="number">Partners</th><th scope="col" class="number">Seconds</th>'
+        '<th scope="col" class="number">Inertia</th></tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _verify(data: ReportData) -> str:
+    if not data.hashes and not data.checks:
+        return ""
+    hashes = "".join(
+        f"<div><dt>{escape(h.what)}</dt><dd><code>{escape(h.value)}</code></dd></div>"
+        for h in data.hashes
+    )
+    checks = "".join(
+        f"<li>{escape(check.words)}"
+        + (f"<pre><code>{escape(check.command)}</code></pre>" if check.command else "")
+        + "</li>"
+        for check in data.checks
+    )
+    return _section(
+        "verify",
+        "How to verify",
+        "Compare these hashes with what your own node shows; nobody has to trust this page.",
+        f'<dl class="hashes">{hashes}</dl>'
+        + (f"<ol class='checks'>{checks}</ol>" if checks else ""),
+    )

@@ -1,0 +1,154 @@
+"""What a report is filled with: plain values that any part of fedseg can fill in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFeature:
+    """A feature as agreed.
+
+    Attributes:
+        label: Its name for people.
+        unit: Unit of its values; may be empty.
+        minimum, maximum: Agreed bounds in `unit`.
+        logarithmic: Whether it was transformed by log(1 + x).
+        words: What it says, in a sentence's words; may be empty.
+    """
+
+    label: str
+    unit: str
+    minimum: float
+    maximum: float
+    logarithmic: bool
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSegment:
+    """A released segment.
+
+    Attributes:
+        number: Its number in the release.
+        size: Customers of all partners together.
+        centre: One value a feature, in the features' units.
+    """
+
+    number: int
+    name: str
+    size: int
+    centre: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPartner:
+    """What passed between the coordinator and one partner.
+
+    Attributes:
+        customers: Own customers that were counted; None when whoever writes the report does not
+            know it (a deployed coordinator never does).
+        messages: Messages in both directions.
+        bytes_up: Bytes that left the partner.
+        bytes_down: Bytes that came to it.
+    """
+
+    name: str
+    customers: int | None
+    messages: int
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportCoordinator:
+    """What the coordinator received.
+
+    Attributes:
+        masked_vectors: How many masked vectors, of all partners together.
+        vector_length: Numbers in one of them.
+        totals: How many totals it could open.
+        one_bits: Share of one bits in all masked vectors; near one half when they look uniform.
+            None when not measured.
+        masked_example: The first words of one masked vector, in hexadecimal.
+        total_example: The same words of the total that it belongs to.
+    """
+
+    masked_vectors: int
+    vector_length: int
+    totals: int
+    one_bits: float | None = None
+    masked_example: tuple[str, ...] = ()
+    total_example: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRound:
+    """One round.
+
+    Attributes:
+        partners: Partners in its total.
+        seconds: From the query to the opened total.
+        inertia: Mean squared distance to the nearest centroid in the scaled cube; None if unknown.
+    """
+
+    number: int
+    partners: int
+    seconds: float
+    inertia: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportHash:
+    """A hash to compare: what it names, and its value in hexadecimal."""
+
+    what: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportCheck:
+    """A way to verify the report: in words, and the command for it (may be empty)."""
+
+    words: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """Everything in a report.
+
+    Attributes:
+        title: Of the page.
+        purpose: The agreement's purpose, word for word.
+        agreement: Which agreement and version.
+        created: When the release was made, with a time zone.
+        privacy: What protects the customers in the release, in words; the page adds nothing to it.
+        privacy_note: What follows from it for the reader; may be empty.
+        plan: Name of the plan.
+        converged: Whether the plan ended by itself; None if unknown.
+        segments: In the order of the release.
+        withheld: Which clusters are not released and why; empty if none.
+        rounds: In order; may be empty.
+        checks: How to verify.
+        software: Name and version.
+    """
+
+    title: str
+    purpose: str
+    agreement: str
+    created: datetime
+    privacy: str
+    privacy_note: str
+    plan: str
+    converged: bool | None
+    features: tuple[ReportFeature, ...]
+    segments: tuple[ReportSegment, ...]
+    withheld: str
+    partners: tuple[ReportPartner, ...]
+    coordinator: ReportCoordinator | None
+    rounds: tuple[ReportRound, ...]
+    hashes: tuple[ReportHash, ...]
+    checks: tuple[ReportCheck, ...]
+    software: str

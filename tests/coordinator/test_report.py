@@ -1,0 +1,300 @@
+"""The HTML report: complete, self-contained, escaped, readable without colours."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.report import render_report
+from coordinator.report_charts import diverging
+from coordinator.report_data import (
+    ReportCheck,
+    ReportCoordinator,
+    ReportData,
+    ReportFeature,
+    ReportHash,
+    ReportPartner,
+    ReportRound,
+    ReportSegment,
+)
+from coordinator.report_numbers import Scale, number_text
+from coordinator.report_style import SEGMENT_COLOURS, STYLE
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+def example(n_segments: int = 3, n_rounds: int = 4) -> ReportData:
+    return ReportData(
+        title="Shared customer segments",
+        purpose="Describe groups of customers that the partners have in common.",
+        agreement="Agreement autumn, version 1",
+        created=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        privacy="exact totals: not anonymous",
+        privacy_note="The totals carry no noise: treat the release as personal data.",
+        plan="lloyd-exact",
+        converged=True,
+        features=(
+            ReportFeature(
+                label="Days since last order", unit="days", minimum=0, maximum=365,
+                logarithmic=True, words="days between the last order and the observation date",
+            ),
+            ReportFeature(label="Share of returns", unit="", minimum=-1, maximum=1,
+                          logarithmic=False),
+        ),
+        segments=tuple(
+            ReportSegment(number=i, name=f"Segment kind {i}", size=1_000 * i,
+                          centre=(float(i * 7 % 365), -0.9 + i * 1.8 / n_segments))
+            for i in range(1, n_segments + 1)
+        ),
+        withheld="1 of 4 clusters have fewer than 50 customers",
+        partners=(
+            ReportPartner(name="Northlight", customers=4_321, messages=12, bytes_up=34_567,
+                          bytes_down=45_678),
+            ReportPartner(name="Harbour", customers=None, messages=12, bytes_up=999,
+                          bytes_down=1_000_000),
+        ),
+        coordinator=ReportCoordinator(
+            masked_vectors=8, vector_length=12, totals=4, one_bits=0.50012,
+            masked_example=("0ad5e273a876d6c9",), total_example=(-1_234_567,),
+        ),
+        rounds=tuple(
+            ReportRound(number=i, partners=2, seconds=0.25 + i / 100, inertia=0.5 / i)
+            for i in range(1, n_rounds + 1)
+        ),
+        hashes=(ReportHash(what="Agreement", value="ab" * 32),
+                ReportHash(what="Release", value="cd" * 32)),
+        checks=(ReportCheck(words="Check the release.", command="fedseg-node segments list"),),
+        software="fedseg 0.1.0",
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def test_the_page_says_what_was_released_with_units_sizes_and_shares():
+    text = Page(render_report(example())).text
+    for words in (
+        "Shared customer segments",
+        "Describe groups of customers",
+        "Agreement autumn, version 1",
+        "Segment kind 2",
+        "2,000",
+        "33.3%",
+        "14 days",
+        "1 of 4 clusters have fewer than 50 customers",
+        "fedseg-node segments list",
+        "ab" * 32,
+        "fedseg 0.1.0",
+        "2026-01-02 03:04 UTC",
+    ):
+        assert words in text
+
+
+def test_the_page_says_what_each_party_saw():
+    text = Page(render_report(example())).text
+    for words in (
+        "4,321",
+        "34.6 kB",
+        "known to the partner only",
+        "999 B",
+        "8 masked vectors of 12 numbers",
+        "4 totals",
+        "50.01% of the bits are ones",
+        "0ad5e273a876d6c9",
+        "-1,234,567",
+    ):
+        assert words in text
+
+
+def test_privacy_is_said_only_as_given():
+    text = Page(render_report(example())).text
+    assert text.count("exact totals: not anonymous") == 2
+    assert len(re.findall("anonym", text, re.IGNORECASE)) == 2
+    other = Page(
+        render_report(replace(example(), privacy="noise: epsilon 1", privacy_note=""))
+    ).text
+    assert "noise: epsilon 1" in other
+    assert "anonym" not in other.lower()
+
+
+def test_the_page_needs_no_network_and_runs_no_script():
+    html = render_report(example())
+    page = Page(html)
+    assert "default-src 'none'" in html
+    assert not {"script", "link", "iframe", "object", "img", "form"} & {t for t, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not {"src", "srcset", "onclick", "onload", "action"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_headings_descend_without_gaps_and_every_chart_and_table_has_words():
+    page = Page(render_report(example()))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for tag, attributes in page.tags:
+        if tag == "svg":
+            assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+        if tag == "th":
+            assert attributes.get("scope") in {"row", "col"}
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("caption") == tags.count("table") == 3
+    assert dict(page.tags)["html"]["lang"] == "en"
+    identifiers = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_distance_from_the_average_is_said_in_words_beside_the_colour():
+    text = Page(render_report(example())).text
+    assert "far above average" in text
+    assert "below average" in text
+
+
+HOSTILE = "</style></title><script>alert(1)</script>\"' onload=x & <b>"
+
+
+def test_every_text_is_escaped():
+    data = example()
+    hostile = replace(
+        data,
+        title=HOSTILE, purpose=HOSTILE, agreement=HOSTILE, privacy=HOSTILE, privacy_note=HOSTILE,
+        plan=HOSTILE, withheld=HOSTILE, software=HOSTILE,
+        features=tuple(replace(f, label=HOSTILE, unit=HOSTILE, words=HOSTILE)
+                       for f in data.features),
+        segments=tuple(replace(s, name=HOSTILE) for s in data.segments),
+        partners=tuple(replace(p, name=HOSTILE) for p in data.partners),
+        coordinator=replace(data.coordinator, masked_example=(HOSTILE,)),
+        hashes=(ReportHash(what=HOSTILE, value=HOSTILE),),
+        checks=(ReportCheck(words=HOSTILE, command=HOSTILE),),
+    )  # fmt: skip
+    html = render_report(hostile)
+    page = Page(html)
+    assert "<script" not in html
+    assert {t for t, _ in page.tags} == {t for t, _ in Page(render_report(data)).tags}
+    assert not any("onload" in attributes for _, attributes in page.tags)
+
+
+@given(st.text(max_size=40))
+def test_any_segment_name_leaves_the_page_whole(name):
+    data = example(1)
+    named = replace(data, segments=(replace(data.segments[0], name=name),))
+    assert [t for t, _ in Page(render_report(named)).tags] == [
+        t for t, _ in Page(render_report(data)).tags
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        example(1, 1),
+        example(30, 100),
+        example(0, 0),
+        replace(example(), segments=(), withheld="All clusters are too small"),
+        replace(
+            example(), features=(),
+            segments=(ReportSegment(number=1, name="All", size=0, centre=()),),
+        ),
+        replace(example(), coordinator=None, hashes=(), checks=(), partners=(), converged=None),
+        replace(example(), rounds=(ReportRound(number=1, partners=3, seconds=0.0),)),
+        replace(example(), rounds=(ReportRound(number=1, partners=3, seconds=0.0, inertia=0.0),)),
+        replace(example(), segments=tuple(replace(s, size=0) for s in example().segments)),
+    ],
+)  # fmt: skip
+def test_unusual_runs_have_a_whole_page_too(data):
+    text = Page(render_report(data)).text
+    assert data.privacy in text
+    assert "nan" not in text.lower().split()
+    assert "inf" not in text.lower().split()
+
+
+def test_the_same_data_give_the_same_bytes():
+    assert render_report(example()) == render_report(example())
+
+
+def test_a_centre_that_does_not_fit_the_features_is_refused():
+    data = example()
+    broken = replace(data, segments=(replace(data.segments[0], centre=(1.0,)),))
+    with pytest.raises(ValueError, match="segment 1 has 1 values"):
+        render_report(broken)
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_has_enough_contrast_on_every_colour():
+    ink, muted, paper = "#1c2733", "#5a6570", "#fbfaf7"
+    assert ink in STYLE
+    assert muted in STYLE
+    assert min(contrast("#ffffff", colour) for colour in SEGMENT_COLOURS) >= 4.5
+    assert min(contrast(ink, diverging(s / 10)) for s in range(-10, 11)) >= 4.5
+    assert (
+        min(contrast(muted, paper), contrast(muted, "#eef4f3"), contrast("#4a5560", paper)) >= 4.5
+    )
+    assert contrast("#6b3c06", "#fdf3e1") >= 4.5
+
+
+@given(
+    lower=st.floats(0, 1_000), width=st.floats(0.001, 1e9), logarithmic=st.booleans(),
+    part=st.floats(0, 1),
+)  # fmt: skip
+def test_axes_invert_and_their_ticks_rise_between_the_bounds(lower, width, logarithmic, part):
+    scale = Scale(lower=lower, upper=lower + width, logarithmic=logarithmic)
+    assert scale.place(scale.value(part)) == pytest.approx(part, abs=1e-4)
+    ticks = scale.ticks()
+    assert ticks == sorted(ticks)
+    assert ticks[0] == lower
+    assert ticks[-1] == lower + width
+    assert len(ticks) <= 12
+
+
+def test_numbers_that_are_not_finite_are_shown_as_a_dash():
+    assert number_text(float("nan")) == "–"
