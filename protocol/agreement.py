@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 from protocol import limits
@@ -212,7 +213,7 @@ class SecureSumTerms:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the hash is computed once and kept
 class Agreement:
     """What the partners signed. `from_bytes` parses strictly, `lint` checks the rules."""
 
@@ -277,7 +278,7 @@ class Agreement:
         """The canonical bytes that are signed."""
         return canonical_json(self.to_dict())
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """``hA``: names this agreement in every message; 32 bytes."""
         return tagged_hash("agreement", self.to_bytes())

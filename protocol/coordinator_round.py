@@ -100,12 +100,13 @@ class CoordinatorRound:
         self._hellos: dict[int, bytes] = {}
         self._readys: dict[int, bytes] = {}
         self._accepts: dict[int, bytes] = {}
-        self._acks: set[int] = set()
+        self._acks: dict[int, bytes] = {}
         self._plan: Plan | None = None
         self._round = 0
         self._transcript: tuple[bytes, ...] = ()
         self._answers: dict[int, bytes] = {}
         self._certificate_known: set[int] = set()
+        self._signed_requests: dict[tuple[str, int, int, bool], bytes] = {}
 
     # --- facts ---------------------------------------------------------------------------------
 
@@ -129,34 +130,45 @@ class CoordinatorRound:
     @property
     def waiting_for(self) -> Members:
         """Whose reply to the open request is still missing."""
-        return self.members - set(self._replies())
+        if self.phase == ENDED:
+            return frozenset()
+        return self.members - set(self._taken())
 
-    def _replies(self) -> set[int]:
+    def _taken(self) -> dict[int, bytes]:
+        """The replies to the open request, by partner."""
         return {
-            HELLOS: set(self._hellos),
-            READYS: set(self._readys),
-            ACCEPTS: set(self._accepts),
-            ANSWERS: set(self._answers),
-            APPROVALS: set(self._answers),
+            HELLOS: self._hellos,
+            READYS: self._readys,
+            ACCEPTS: self._accepts,
+            ANSWERS: self._answers,
+            APPROVALS: self._answers,
             ACKS: self._acks,
-            ENDED: set(range(self.agreement.n_partners)),
         }[self.phase]
 
     # --- requests ------------------------------------------------------------------------------
 
+    def open_request(self) -> bytes:
+        """Asks for a HELLO; also tells, later on, which carrier speaks for which partner."""
+        return sign_request(Open(agreement_hash=self.agreement.hash, run_id=self.run_id), self._key)
+
     def request(self, partner: int) -> bytes:
         """The open request for a partner; the same bytes every time."""
-        return sign_request(self._request(partner), self._key)
-
-    def _request(self, partner: int) -> Request:
         if self.phase == HELLOS:
-            return Open(agreement_hash=self.agreement.hash, run_id=self.run_id)
+            return self.open_request()
+        known = partner in self._certificate_known
+        stage = (self.phase, self._round, len(self.chain.links), known)
+        if stage not in self._signed_requests:
+            if len(self._signed_requests) > 1:
+                self._signed_requests.clear()
+            self._signed_requests[stage] = sign_request(self._request(known=known), self._key)
+        return self._signed_requests[stage]
+
+    def _request(self, *, known: bool) -> Request:
         if self.phase == READYS:
             return Roster(run_id=self.run_id, hellos=self._roster(), chain=self.chain.to_bytes())
         if self.phase == ACCEPTS:
             return Propose(run_hash=self._run_hash, chain=self.chain.to_bytes())
         if self.phase in (ANSWERS, APPROVALS):
-            known = partner in self._certificate_known
             return Announce(
                 run_hash=self._run_hash,
                 head=self.chain.head,
@@ -188,41 +200,57 @@ class CoordinatorRound:
 
     # --- replies -------------------------------------------------------------------------------
 
-    def receive(self, message: bytes) -> int | None:
-        """Take a reply to the open request.
+    def partner_of_hello(self, message: bytes) -> int | None:
+        """Whose HELLO of this run `message` is; None when it is no HELLO that counts.
+
+        Tells which carrier speaks for which partner, also after the roster was closed.
+        """
+        try:
+            partner = self._hello_of(message)
+        except RemoteProtocolError:
+            return None
+        if self.phase != HELLOS and self._hellos.get(partner) != message:
+            return None
+        return partner
+
+    def check(self, message: bytes) -> int | None:
+        """Check a reply to the open request; the state does not change.
 
         Returns:
             The partner's number; None when the message repeats one taken before.
 
         Raises:
-            RemoteProtocolError: Not a valid reply to the open request; the state is unchanged.
+            RemoteProtocolError: Not a valid reply to the open request.
         """
         if self.phase == HELLOS:
-            return self._take(self._hellos, self._hello_of(message), message)
+            return self._new(self._hellos, self._hello_of(message), message)
         if self.phase == READYS:
-            return self._take(self._readys, self._ready_of(message), message)
+            return self._new(self._readys, self._ready_of(message), message)
         if self.phase == ACCEPTS:
-            return self._take(self._accepts, self._accept_of(message), message)
+            return self._new(self._accepts, self._accept_of(message), message)
         if self.phase == ANSWERS:
-            return self._take(self._answers, self._answer_of(message), message)
+            return self._new(self._answers, self._answer_of(message), message)
         if self.phase == APPROVALS:
-            return self._take(self._answers, self._approval_of(message), message)
+            return self._new(self._answers, self._approval_of(message), message)
         if self.phase == ACKS:
-            partner = self._member(Ack.from_bytes(message).partner)
-            self._acks.add(partner)
-            self._proceed()
-            return partner
-        raise LocalProtocolError("the run has ended")
+            return self._new(self._acks, self._member(Ack.from_bytes(message).partner), message)
+        raise RemoteProtocolError("the run has ended", code="E-ENDED")
 
-    def _take(self, taken: dict[int, bytes], partner: int, message: bytes) -> int | None:
-        if partner in taken:
-            if taken[partner] != message:
-                raise RemoteProtocolError(
-                    f"{self._name(partner)} answered twice, differently", code="E-SECOND-REPLY"
-                )
-            return None
-        taken[partner] = message
-        self._proceed()
+    def _new(self, taken: dict[int, bytes], partner: int, message: bytes) -> int | None:
+        if partner not in taken:
+            return partner
+        if taken[partner] != message:
+            raise RemoteProtocolError(
+                f"{self._name(partner)} answered twice, differently", code="E-SECOND-REPLY"
+            )
+        return None
+
+    def receive(self, message: bytes) -> int | None:
+        """Take a reply to the open request; like `check`, and the state goes on."""
+        partner = self.check(message)
+        if partner is not None:
+            self._taken()[partner] = message
+            self._proceed()
         return partner
 
     def _hello_of(self, message: bytes) -> int:
@@ -324,6 +352,12 @@ class CoordinatorRound:
         self._accepts = {}
         self._answers = {}
         self.phase = ACCEPTS
+
+    def finish(self) -> None:
+        """End the run although some partners have not acknowledged the release."""
+        if self.phase != ACKS:
+            raise LocalProtocolError(f"no release to hand out in phase {self.phase}")
+        self.phase = ENDED
 
     def _extend(self, members: Members) -> None:
         if not members:

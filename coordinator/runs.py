@@ -1,0 +1,105 @@
+"""A run's life: requested, driven, continued after a crash, ended with a release or a reason."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.exchange import Exchange
+from coordinator.run_driver import Patience, RunDriver, apply_input
+from coordinator.store import CoordinatorStore
+from protocol.clustering.plan import plan_seed
+from protocol.clustering.release import SignedRelease
+from protocol.coordinator_round import CoordinatorRound
+from protocol.errors import FedsegError, RunFailedError
+
+logger = logging.getLogger(__name__)
+
+#: So often may processes that drive one run be lost before the run is ended.
+MAX_ATTEMPTS = 5
+
+
+def execute(
+    run_id: bytes,
+    *,
+    store: CoordinatorStore,
+    key: Ed25519PrivateKey,
+    exchange: Exchange,
+    patience: Patience,
+    on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+    seed_of: Callable[[bytes], bytes] = plan_seed,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> SignedRelease:
+    """Drive a requested run to its end, from wherever an earlier process left it.
+
+    Args:
+        run_id: 16 bytes; the run must be in `store`.
+        key: The coordinator's Ed25519 key of the agreement.
+
+    Raises:
+        RunFailedError: The run ended without a release; the store says why.
+    """
+    row = store.run(run_id)
+    if row.ended:
+        raise RunFailedError(f"run {run_id.hex()} has ended already: {row.state}", code="E-ENDED")
+    agreement = store.agreement(row.agreement_hash)
+    store.begin_attempt(run_id)
+
+    def progress(values: dict[str, Any]) -> None:
+        store.report_progress(run_id, values)
+        on_progress(values)
+
+    try:
+        machine = CoordinatorRound(
+            agreement,
+            key,
+            run_id=run_id,
+            chain=store.chain_at_start(run_id, agreement),
+            seed_of=seed_of,
+        )
+        for kind, data in store.inputs(run_id):
+            apply_input(machine, kind, data)
+        driver = RunDriver(
+            machine,
+            store,
+            exchange,
+            patience=patience,
+            on_progress=progress,
+            clock=clock,
+            sleep=sleep,
+        )
+        signed = driver.drive()
+    except FedsegError as failure:
+        store.fail(run_id, failure.code, failure.message)
+        logger.warning("run %s failed: %s", run_id.hex(), failure)
+        if isinstance(failure, RunFailedError):
+            raise
+        raise RunFailedError(failure.message, code=failure.code) from failure
+    signed.verify(agreement)
+    store.finish(run_id, signed.to_bytes(), agreement.hash)
+    return signed
+
+
+@contextmanager
+def run_lock(directory: Path, run_id: bytes) -> Iterator[bool]:
+    """Hold the lock of a run while a process drives it; False when another process holds it.
+
+    The lock goes with the process, also when it is killed.
+    """
+    folder = directory / "locks"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / f"{run_id.hex()}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

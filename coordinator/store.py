@@ -1,0 +1,400 @@
+"""The coordinator's state on disk: agreements, admitted nodes, runs, releases. SQLite.
+
+A run is the list of inputs that its state machine took, each committed before anything follows
+from it: after a crash the run is replayed to where it was. Masked messages are deleted when the
+run ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final, LiteralString
+
+from protocol.agreement import Agreement, SignedAgreement
+from protocol.errors import StoreError, UsageError
+from protocol.participants import Chain
+
+REQUESTED: Final = "requested"
+RUNNING: Final = "running"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE agreements (
+        agreement_hash BLOB PRIMARY KEY,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        envelope BLOB NOT NULL,
+        links BLOB NOT NULL,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE admitted (
+        partner TEXT PRIMARY KEY,
+        node_key TEXT NOT NULL UNIQUE,
+        admitted_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE runs (
+        run_id BLOB PRIMARY KEY,
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        links_at_start BLOB NOT NULL,
+        state TEXT NOT NULL,
+        progress TEXT NOT NULL,
+        code TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE inputs (
+        run_id BLOB NOT NULL REFERENCES runs,
+        number INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (run_id, number)
+    ) STRICT;
+    CREATE TABLE traffic (
+        run_id BLOB NOT NULL REFERENCES runs,
+        partner TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        bytes_up INTEGER NOT NULL,
+        bytes_down INTEGER NOT NULL,
+        PRIMARY KEY (run_id, partner)
+    ) STRICT;
+    CREATE TABLE releases (
+        run_id BLOB PRIMARY KEY REFERENCES runs,
+        agreement_hash BLOB NOT NULL,
+        envelope BLOB NOT NULL,
+        released_at TEXT NOT NULL
+    ) STRICT;
+    """,
+)
+
+
+_SELECT_RUNS: Final[LiteralString] = (
+    "SELECT run_id, agreement_hash, state, progress, code, reason, attempts, created_at,"
+    " updated_at FROM runs "
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run as the store knows it.
+
+    Attributes:
+        state: ``requested``, ``running``, ``finished`` or ``failed``.
+        progress: Where it stands, for people: phase, round, who is missing.
+        code, reason: Why it failed; empty otherwise.
+        attempts: How many processes have driven it.
+    """
+
+    run_id: bytes
+    agreement_hash: bytes
+    state: str
+    progress: dict[str, Any]
+    code: str
+    reason: str
+    attempts: int
+    created_at: str
+    updated_at: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has a final state."""
+        return self.state in (FINISHED, FAILED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON values."""
+        return {
+            "run_id": self.run_id.hex(),
+            "agreement_hash": self.agreement_hash.hex(),
+            "state": self.state,
+            "progress": self.progress,
+            "code": self.code,
+            "reason": self.reason,
+            "attempts": self.attempts,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What one partner exchanged with the coordinator in a run."""
+
+    partner: str
+    messages: int
+    bytes_up: int
+    bytes_down: int
+
+
+class CoordinatorStore:
+    """The coordinator's database; safe for several processes and threads.
+
+    Args:
+        path: Database file, or ``:memory:``.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._lock = RLock()
+        try:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, timeout=60.0, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute("PRAGMA secure_delete = ON")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"coordinator state {str(path)!r} cannot be opened: {error}",
+                remedy="restore the file from a backup",
+            ) from error
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One atomic change; committed and synced at the end, rolled back on an exception."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    # --- agreements and nodes ------------------------------------------------------------------
+
+    def add_agreement(self, signed: SignedAgreement) -> None:
+        """Remember a fully signed agreement; raises AgreementError when it is not."""
+        agreement = signed.verify()
+        with self.transaction():
+            self._connection.execute(
+                "INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (agreement_hash) DO NOTHING",
+                (
+                    agreement.hash,
+                    agreement.id,
+                    agreement.version,
+                    signed.to_bytes(),
+                    b"",
+                    _now(),
+                ),
+            )
+
+    def agreements(self) -> list[SignedAgreement]:
+        """All agreements, newest first."""
+        rows = self._connection.execute(
+            "SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC"
+        )
+        return [SignedAgreement.from_bytes(row[0]) for row in rows.fetchall()]
+
+    def agreement(self, agreement_hash: bytes) -> Agreement:
+        """The agreement with a hash; verified again."""
+        row = self._one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
+        if row is None:
+            raise StoreError(f"no agreement {agreement_hash.hex()[:16]}… is stored")
+        return SignedAgreement.from_bytes(row[0]).verify()
+
+    def admit(self, partner: str, node_key: str) -> None:
+        """Admit a partner's node by its public key (OpenSSH text); replaces an earlier key."""
+        with self.transaction():
+            self._connection.execute(
+                "INSERT INTO admitted VALUES (?, ?, ?)"
+                " ON CONFLICT (partner) DO UPDATE SET node_key = excluded.node_key,"
+                " admitted_at = excluded.admitted_at",
+                (partner, node_key, _now()),
+            )
+
+    def admitted(self) -> dict[str, str]:
+        """Public node keys by partner."""
+        rows = self._connection.execute("SELECT partner, node_key FROM admitted ORDER BY partner")
+        return dict(rows.fetchall())
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def request_run(self, run_id: bytes, agreement: Agreement) -> None:
+        """Note that a run is wanted.
+
+        Raises:
+            UsageError: Another run under the agreement has not ended.
+        """
+        with self.transaction():
+            for run in self.runs():
+                if run.agreement_hash == agreement.hash and not run.ended:
+                    raise UsageError(
+                        f"run {run.run_id.hex()[:8]} of agreement {agreement.id!r} has not ended",
+                        code="E-RUN-ACTIVE",
+                        remedy="wait for it: fedseg-coordinator run watch",
+                    )
+            now = _now()
+            self._connection.execute(
+                "INSERT INTO runs SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?"
+                " FROM agreements WHERE agreement_hash = ?",
+                (run_id, REQUESTED, now, now, agreement.hash),
+            )
+
+    def run(self, run_id: bytes) -> RunRow:
+        """The run with an id; raises StoreError when there is none."""
+        for run in self._runs("WHERE run_id = ?", run_id):
+            return run
+        raise StoreError(f"there is no run {run_id.hex()}", code="E-RUN-UNKNOWN")
+
+    def runs(self) -> list[RunRow]:
+        """All runs, newest first."""
+        return self._runs("ORDER BY created_at DESC, rowid DESC")
+
+    def _runs(self, clause: LiteralString, *values: bytes) -> list[RunRow]:
+        rows = self._connection.execute(
+            _SELECT_RUNS + clause,
+            values,
+        )
+        return [
+            RunRow(
+                run_id=row[0],
+                agreement_hash=row[1],
+                state=row[2],
+                progress=json.loads(row[3]),
+                code=row[4],
+                reason=row[5],
+                attempts=row[6],
+                created_at=row[7],
+                updated_at=row[8],
+            )
+            for row in rows.fetchall()
+        ]
+
+    def begin_attempt(self, run_id: bytes) -> int:
+        """Note that a process drives the run now; returns how many have."""
+        with self.transaction():
+            self._connection.execute(
+                "UPDATE runs SET state = ?, attempts = attempts + 1, updated_at = ?"
+                " WHERE run_id = ?",
+                (RUNNING, _now(), run_id),
+            )
+        return self.run(run_id).attempts
+
+    def report_progress(self, run_id: bytes, progress: dict[str, Any]) -> None:
+        """Say where the run stands."""
+        with self.transaction():
+            self._connection.execute(
+                "UPDATE runs SET progress = ?, updated_at = ? WHERE run_id = ?",
+                (json.dumps(progress), _now(), run_id),
+            )
+
+    def chain_at_start(self, run_id: bytes, agreement: Agreement) -> Chain:
+        """The participant-set chain as it was when the run was requested."""
+        row = self._one("SELECT links_at_start FROM runs WHERE run_id = ?", run_id)
+        return Chain.from_bytes(b"" if row is None else row[0], agreement)
+
+    def append_input(self, run_id: bytes, kind: str, data: bytes, chain: Chain) -> None:
+        """Remember an input and the chain that it leads to, before anything follows from it."""
+        with self.transaction():
+            self._connection.execute(
+                "INSERT INTO inputs SELECT ?, coalesce(max(number), 0) + 1, ?, ?"
+                " FROM inputs WHERE run_id = ?",
+                (run_id, kind, data, run_id),
+            )
+            self._connection.execute(
+                "UPDATE agreements SET links = ? WHERE agreement_hash = ?",
+                (chain.to_bytes(), chain.agreement_hash),
+            )
+
+    def inputs(self, run_id: bytes) -> list[tuple[str, bytes]]:
+        """Kind and data of every input of a run, in order."""
+        return self._connection.execute(
+            "SELECT kind, data FROM inputs WHERE run_id = ? ORDER BY number", (run_id,)
+        ).fetchall()
+
+    def save_traffic(self, run_id: bytes, traffic: Sequence[Traffic]) -> None:
+        """Remember what each partner exchanged."""
+        with self.transaction():
+            self._connection.executemany(
+                "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (run_id, partner) DO UPDATE SET messages = messages"
+                " + excluded.messages, bytes_up = bytes_up + excluded.bytes_up,"
+                " bytes_down = bytes_down + excluded.bytes_down",
+                [(run_id, t.partner, t.messages, t.bytes_up, t.bytes_down) for t in traffic],
+            )
+
+    def traffic(self, run_id: bytes) -> list[Traffic]:
+        """What each partner exchanged in a run."""
+        rows = self._connection.execute(
+            "SELECT partner, messages, bytes_up, bytes_down FROM traffic WHERE run_id = ?"
+            " ORDER BY partner",
+            (run_id,),
+        )
+        return [
+            Traffic(partner=row[0], messages=row[1], bytes_up=row[2], bytes_down=row[3])
+            for row in rows.fetchall()
+        ]
+
+    def finish(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
+        """End a run with its release; the messages it took are deleted."""
+        with self.transaction():
+            now = _now()
+            self._connection.execute(
+                "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
+                (run_id, agreement_hash, envelope, now),
+            )
+            self._end(run_id, FINISHED, "", "", now)
+
+    def fail(self, run_id: bytes, code: str, reason: str) -> None:
+        """End a run without a release; the messages it took are deleted."""
+        with self.transaction():
+            self._end(run_id, FAILED, code, reason, _now())
+
+    def _end(self, run_id: bytes, state: str, code: str, reason: str, now: str) -> None:
+        self._connection.execute(
+            "UPDATE runs SET state = ?, code = ?, reason = ?, updated_at = ? WHERE run_id = ?"
+            " AND state NOT IN ('finished', 'failed')",
+            (state, code, reason, now, run_id),
+        )
+        self._connection.execute("DELETE FROM inputs WHERE run_id = ?", (run_id,))
+
+    def release(self, run_id: bytes) -> bytes:
+        """The envelope of a run's release; raises StoreError when it has none."""
+        row = self._one("SELECT envelope FROM releases WHERE run_id = ?", run_id)
+        if row is None:
+            raise StoreError(f"run {run_id.hex()} has no release", code="E-NO-RELEASE")
+        envelope: bytes = row[0]
+        return envelope
+
+    def check(self) -> None:
+        """Raise StoreError when the database file is damaged."""
+        row = self._one("PRAGMA integrity_check")
+        if row is None or row[0] != "ok":
+            raise StoreError(f"coordinator state is damaged: {row and row[0]}")
+
+    def _one(self, sql: LiteralString, *values: bytes) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version > len(_MIGRATIONS):
+                raise StoreError(
+                    f"coordinator state has schema {version}, this fedseg knows {len(_MIGRATIONS)}",
+                    remedy="install the newer fedseg again",
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+                for statement in script.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

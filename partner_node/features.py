@@ -1,0 +1,121 @@
+"""From a source's values to customers' vectors on the agreed grid.
+
+Only the agreed features are read, and values are clipped to the agreed bounds before anything
+else is done with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partner_node.sources.source import Source
+from protocol.agreement import Feature
+from protocol.errors import SourceError
+from protocol.queries import customer_vectors
+from protocol.scaling import FeatureScale, FloatMatrix
+
+
+class Customers(Protocol):
+    """A partner's customers as the sum queries see them."""
+
+    def vectors(self) -> Iterator[FloatMatrix]:
+        """Customers' vectors in chunks, each of shape ``(n_rows, n_features + 2)``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureReport:
+    """How one agreed feature looks in this partner's data. Never leaves the node.
+
+    Attributes:
+        clipped_share: Share of customers with a value beyond the agreed bounds, 0 to 1.
+    """
+
+    feature: str
+    column: str
+    customers: int
+    lowest: float
+    highest: float
+    mean: float
+    clipped_share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class SourceCustomers:
+    """The customers of a source, read anew at each call.
+
+    Args:
+        columns: The source's column for each feature; a feature that is not named here is read
+            from the column of its own name.
+        chunk_rows: Most rows held at once.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        features: Sequence[Feature],
+        *,
+        columns: Mapping[str, str],
+        chunk_rows: int,
+    ) -> None:
+        unknown = sorted(set(columns) - {f.name for f in features})
+        if unknown:
+            raise SourceError(
+                f"the column mapping names {unknown[0]!r}, which is no feature of the agreement",
+                code="E-FEATURE-UNLISTED",
+                remedy="features are " + ", ".join(f.name for f in features),
+            )
+        self._source = source
+        self._features = tuple(features)
+        self._columns = tuple(columns.get(f.name, f.name) for f in features)
+        self._scale = FeatureScale.of(features)
+        self._chunk_rows = chunk_rows
+
+    def vectors(self) -> Iterator[FloatMatrix]:
+        """Customers' vectors, chunk by chunk."""
+        for _, vectors in self.identified():
+            yield vectors
+
+    def identified(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
+        """Customers' ids and vectors, chunk by chunk; for assignments, which stay here."""
+        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+            yield chunk.ids, customer_vectors(self._scale.to_grid(chunk.values))
+
+    def report(self) -> list[FeatureReport]:
+        """How each agreed feature looks in the data, from one pass."""
+        n_features = len(self._features)
+        customers = 0
+        lowest = np.full(n_features, np.inf)
+        highest = np.full(n_features, -np.inf)
+        total = np.zeros(n_features)
+        beyond = np.zeros(n_features, dtype=np.int64)
+        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+            values = chunk.values
+            customers += values.shape[0]
+            if not values.shape[0]:
+                continue
+            lowest = np.minimum(lowest, values.min(axis=0))
+            highest = np.maximum(highest, values.max(axis=0))
+            total += values.sum(axis=0)
+            outside = (values < self._scale.lower) | (values > self._scale.upper)
+            beyond += outside.sum(axis=0)
+        return [
+            FeatureReport(
+                feature=feature.name,
+                column=column,
+                customers=customers,
+                lowest=float(lowest[i]) if customers else 0.0,
+                highest=float(highest[i]) if customers else 0.0,
+                mean=float(total[i]) / max(customers, 1),
+                clipped_share=float(beyond[i]) / max(customers, 1),
+            )
+            for i, (feature, column) in enumerate(zip(self._features, self._columns, strict=True))
+        ]

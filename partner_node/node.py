@@ -1,0 +1,196 @@
+"""One partner's node: takes the coordinator's requests, answers sum queries on its own customers.
+
+Every request passes the same way: signature, agreement, state machine, answer, store, reply. What
+is refused leaves as an error code alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from partner_node.answers import answer
+from partner_node.features import Customers
+from partner_node.store import EgressRecord, NodeStore, RunRecord
+from protocol.agreement import Agreement, SignedAgreement
+from protocol.clustering.plan import plan_seed
+from protocol.clustering.release import SignedRelease
+from protocol.errors import EncodingRangeError, ProtocolError, RemoteProtocolError
+from protocol.messages import (
+    Ack,
+    Announce,
+    Open,
+    Propose,
+    Publish,
+    Request,
+    Roster,
+    Stop,
+    open_request,
+)
+from protocol.partner_round import DONE, ENTROPY_BYTES, PartnerRound
+
+logger = logging.getLogger(__name__)
+
+
+def software_version() -> str:
+    """The installed version of fedseg, which must be the agreed one."""
+    return metadata.version("fedseg")
+
+
+class Node:
+    """One partner's node.
+
+    Args:
+        signed: The agreement with every party's signature; refused otherwise.
+        key: The partner's Ed25519 key of the agreement.
+        customers: Where customers' vectors come from; read anew for every query.
+        clock: Now, with time zone.
+        entropy: Gives fresh random bytes.
+        seed_of: The plan's seed for a run hash; simulations pass another one.
+    """
+
+    def __init__(
+        self,
+        signed: SignedAgreement,
+        key: Ed25519PrivateKey,
+        store: NodeStore,
+        customers: Customers,
+        *,
+        version: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        entropy: Callable[[int], bytes] = os.urandom,
+        seed_of: Callable[[bytes], bytes] = plan_seed,
+    ) -> None:
+        self.agreement: Agreement = signed.verify()
+        self.partner = self.agreement.index_of_key(key.public_key().public_bytes_raw())
+        self.store = store
+        self._key = key
+        self._customers = customers
+        self._version = version
+        self._clock = clock
+        self._entropy = entropy
+        self._seed_of = seed_of
+
+    def handle(self, message: bytes) -> bytes:
+        """Answer one request of the coordinator.
+
+        The reply is stored before it is returned; the same request gives the same bytes again.
+
+        Raises:
+            FedsegError: The request is refused; tell the coordinator its code alone.
+        """
+        request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+        self.agreement.check_time(self._clock())
+        self.agreement.check_software(self._version)
+        with self.store.transaction():
+            reply, refusal = self._answer(request)
+        if refusal is not None:
+            raise refusal
+        return reply
+
+    def _answer(self, request: Request) -> tuple[bytes, ProtocolError | None]:
+        """The reply; or the refusal that ended the run, once the run's end is stored."""
+        current = self._round_of(request)
+        before = current.phase
+        customers: int | None = None
+        try:
+            match request:
+                case Open():
+                    what, reply = "HELLO: fresh keys", self._open(current, request)
+                case Roster():
+                    what, reply = "READY: participant set signed", current.roster(request)
+                case Propose():
+                    what, reply = "ACCEPT: participant set signed", current.propose(request)
+                case Announce():
+                    what, reply, customers = self._announced(current, request)
+                case Publish():
+                    what, reply = "ACK: release received", self._published(current, request)
+                case Stop():
+                    what, reply = "ACK: stop noted", self._stopped(current, request)
+        except ProtocolError as refusal:
+            if current.phase != before:
+                logger.warning("run %s ended here: %s", current.run_id.hex(), refusal.code)
+                self._save(current)
+            return b"", refusal
+        self._save(current)
+        self._log(current, what, reply, customers)
+        return reply, None
+
+    def _open(self, current: PartnerRound, request: Open) -> bytes:
+        if current.phase:
+            return current.reopen(request)
+        return current.open(request, entropy=self._entropy(ENTROPY_BYTES))
+
+    def _announced(self, current: PartnerRound, request: Announce) -> tuple[str, bytes, int | None]:
+        asked = current.announce(request)
+        if isinstance(asked, bytes):
+            return "the same reply again", asked, None
+        if asked.query is None:
+            return "APPROVAL: release signed", current.approve(asked), None
+        sums, customers = answer(asked.query, self._customers.vectors())
+        cap = self.agreement.parties[self.partner].max_customers
+        if customers > cap:
+            raise EncodingRangeError(
+                f"{customers} customers, the agreement allows this partner {cap}",
+                code="E-ROW-CAP",
+                remedy="agree on a higher max_customers, or narrow the feature query",
+            )
+        return "MASKED: answer hidden under masks", current.masked(asked, sums), customers
+
+    def _published(self, current: PartnerRound, request: Publish) -> bytes:
+        if current.phase != DONE:
+            signed: SignedRelease = current.publish(request)
+            self.store.save_release(
+                current.run_hash, self.agreement.hash, signed.to_bytes(), now=self._now()
+            )
+        return Ack(partner=self.partner).to_bytes()
+
+    def _stopped(self, current: PartnerRound, request: Stop) -> bytes:
+        current.abort(request.reason)
+        return Ack(partner=self.partner).to_bytes()
+
+    # --- state ---------------------------------------------------------------------------------
+
+    def _round_of(self, request: Request) -> PartnerRound:
+        chain = self.store.chain(self.agreement)
+        record = self._record_of(request)
+        if record is None:
+            if not isinstance(request, Open):
+                raise RemoteProtocolError("this node knows no such run", code="E-RUN-OTHER")
+            return PartnerRound(self.agreement, self._key, chain, seed_of=self._seed_of)
+        return PartnerRound.from_dict(
+            record.state, self.agreement, self._key, chain, seed_of=self._seed_of
+        )
+
+    def _record_of(self, request: Request) -> RunRecord | None:
+        match request:
+            case Open() | Roster() | Stop():
+                return self.store.run_by_id(request.run_id)
+            case Propose() | Announce() | Publish():
+                return self.store.run_by_hash(request.run_hash)
+
+    def _save(self, current: PartnerRound) -> None:
+        self.store.save_chain(current.chain)
+        self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
+
+    def _log(self, current: PartnerRound, what: str, reply: bytes, customers: int | None) -> None:
+        self.store.save_egress(
+            EgressRecord(
+                at=self._now(),
+                run_id=current.run_id,
+                what=what,
+                round=current.round,
+                n_bytes=len(reply),
+                sha256=hashlib.sha256(reply).hexdigest(),
+                customers=customers,
+            )
+        )
+
+    def _now(self) -> str:
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

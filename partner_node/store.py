@@ -1,0 +1,292 @@
+"""A node's state on disk: chain, runs, releases and what left the machine. SQLite.
+
+Everything that a reply depends on is committed, and synced, before the reply leaves. One request
+is one transaction, so a node that is killed at any moment finds either the state before it or the
+state after it. Run states hold secrets and are sealed with the node's state key.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final, LiteralString, Protocol
+
+from protocol.agreement import Agreement
+from protocol.errors import StoreError
+from protocol.participants import Chain
+
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE chains (agreement_hash BLOB PRIMARY KEY, links BLOB NOT NULL) STRICT;
+    CREATE TABLE runs (
+        run_id BLOB PRIMARY KEY,
+        run_hash BLOB,
+        agreement_hash BLOB NOT NULL,
+        phase TEXT NOT NULL,
+        round INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        sealed BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX runs_by_hash ON runs (run_hash);
+    CREATE TABLE releases (
+        run_hash BLOB PRIMARY KEY,
+        agreement_hash BLOB NOT NULL,
+        received_at TEXT NOT NULL,
+        envelope BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE egress (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        run_id BLOB NOT NULL,
+        what TEXT NOT NULL,
+        round INTEGER NOT NULL,
+        n_bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        customers INTEGER
+    ) STRICT;
+    """,
+)
+
+
+_SELECT_RUN: Final[LiteralString] = (
+    "SELECT run_id, run_hash, phase, round, reason, started_at, updated_at, sealed FROM runs WHERE "
+)
+
+
+class Sealer(Protocol):
+    """Encrypts what must not lie on disk in clear."""
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        """Encrypt and authenticate `data`, bound to `context`."""
+        ...
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """The data that `seal` encrypted for the same context; raises KeystoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as the store knows it; `state` is what `PartnerRound.to_dict` gave."""
+
+    run_id: bytes
+    run_hash: bytes
+    phase: str
+    round: int
+    reason: str
+    started_at: str
+    updated_at: str
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressRecord:
+    """One message that left this node.
+
+    Attributes:
+        what: Kind of message, in words.
+        customers: How many of the partner's customers are counted in it; None when none are.
+    """
+
+    at: str
+    run_id: bytes
+    what: str
+    round: int
+    n_bytes: int
+    sha256: str
+    customers: int | None
+
+
+class NodeStore:
+    """The state database of one node; safe for several processes and threads.
+
+    Args:
+        path: Database file, or ``:memory:``.
+        sealer: Encrypts run states.
+    """
+
+    def __init__(self, path: Path | str, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._lock = RLock()
+        try:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, timeout=60.0, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"node state {str(path)!r} cannot be opened: {error}",
+                remedy="restore the file from a backup; a new one means new runs only",
+            ) from error
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One atomic change; committed and synced at the end, rolled back on an exception."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    # --- chain ---------------------------------------------------------------------------------
+
+    def chain(self, agreement: Agreement) -> Chain:
+        """The participant-set chain signed under an agreement."""
+        row = self._one("SELECT links FROM chains WHERE agreement_hash = ?", agreement.hash)
+        return Chain.from_bytes(b"" if row is None else row[0], agreement)
+
+    def save_chain(self, chain: Chain) -> None:
+        """Remember the chain; inside a transaction."""
+        self._connection.execute(
+            "INSERT INTO chains VALUES (?, ?)"
+            " ON CONFLICT (agreement_hash) DO UPDATE SET links = excluded.links",
+            (chain.agreement_hash, chain.to_bytes()),
+        )
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def run_by_id(self, run_id: bytes) -> RunRecord | None:
+        """The run with an id."""
+        return self._run("run_id = ?", run_id)
+
+    def run_by_hash(self, run_hash: bytes) -> RunRecord | None:
+        """The run with a run hash."""
+        return self._run("run_hash = ?", run_hash)
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        ids = self._connection.execute("SELECT run_id FROM runs ORDER BY started_at DESC, rowid")
+        found = [self.run_by_id(row[0]) for row in ids.fetchall()]
+        return [run for run in found if run is not None]
+
+    def save_run(
+        self, state: dict[str, Any], *, agreement_hash: bytes, now: str, reason: str = ""
+    ) -> None:
+        """Remember a run's state; inside a transaction."""
+        run_id = bytes.fromhex(state["run_id"])
+        sealed = self._sealer.seal(json.dumps(state).encode("ascii"), b"run" + run_id)
+        self._connection.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (run_id) DO UPDATE SET run_hash = excluded.run_hash,"
+            " phase = excluded.phase, round = excluded.round, reason = excluded.reason,"
+            " updated_at = excluded.updated_at, sealed = excluded.sealed",
+            (
+                run_id,
+                bytes.fromhex(state["run_hash"]),
+                agreement_hash,
+                state["phase"],
+                state["round"],
+                reason or state["aborted_with"],
+                now,
+                now,
+                sealed,
+            ),
+        )
+
+    def _run(self, where: LiteralString, value: bytes) -> RunRecord | None:
+        row = self._one(
+            _SELECT_RUN + where,
+            value,
+        )
+        if row is None:
+            return None
+        return RunRecord(
+            run_id=row[0],
+            run_hash=row[1],
+            phase=row[2],
+            round=row[3],
+            reason=row[4],
+            started_at=row[5],
+            updated_at=row[6],
+            state=json.loads(self._sealer.unseal(row[7], b"run" + row[0])),
+        )
+
+    # --- releases and egress -------------------------------------------------------------------
+
+    def save_release(
+        self, run_hash: bytes, agreement_hash: bytes, envelope: bytes, *, now: str
+    ) -> None:
+        """Remember a release; inside a transaction."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
+            (run_hash, agreement_hash, now, envelope),
+        )
+
+    def releases(self) -> list[tuple[str, bytes]]:
+        """When each release was received and its envelope, newest first."""
+        return self._connection.execute(
+            "SELECT received_at, envelope FROM releases ORDER BY received_at DESC, rowid DESC"
+        ).fetchall()
+
+    def save_egress(self, record: EgressRecord) -> None:
+        """Log a message that is about to leave; inside a transaction."""
+        self._connection.execute(
+            "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.at,
+                record.run_id,
+                record.what,
+                record.round,
+                record.n_bytes,
+                record.sha256,
+                record.customers,
+            ),
+        )
+
+    def egress(self) -> list[EgressRecord]:
+        """Everything that left this node, oldest first."""
+        rows = self._connection.execute(
+            "SELECT at, run_id, what, round, n_bytes, sha256, customers FROM egress ORDER BY number"
+        )
+        return [
+            EgressRecord(
+                at=at,
+                run_id=run_id,
+                what=what,
+                round=number,
+                n_bytes=n_bytes,
+                sha256=sha256,
+                customers=customers,
+            )
+            for at, run_id, what, number, n_bytes, sha256, customers in rows
+        ]
+
+    def check(self) -> None:
+        """Raise StoreError when the database file is damaged."""
+        row = self._one("PRAGMA integrity_check")
+        if row is None or row[0] != "ok":
+            raise StoreError(f"node state is damaged: {row and row[0]}")
+
+    def _one(self, sql: LiteralString, *values: bytes) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version > len(_MIGRATIONS):
+                raise StoreError(
+                    f"node state has schema {version}, this fedseg knows {len(_MIGRATIONS)}",
+                    remedy="install the newer fedseg again",
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+                for statement in script.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number}")

@@ -1,0 +1,315 @@
+"""A whole federation in one process: the deployed protocol code over an in-memory link.
+
+Nodes are `partner_node.node.Node`, the run is driven by `coordinator.runs`; only the carrier, the
+clock and the place of the customers differ from a deployment. Drop-outs and lies can be injected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from coordinator.exchange import Reply
+from coordinator.run_driver import Patience
+from coordinator.runs import execute
+from coordinator.store import CoordinatorStore, Traffic
+from partner_node.node import Node
+from partner_node.store import NodeStore
+from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.canonical import tagged_hash
+from protocol.clustering.plan import plan_seed
+from protocol.clustering.release import SignedRelease
+from protocol.errors import FedsegError
+from protocol.queries import customer_vectors
+from protocol.scaling import FeatureScale, FloatMatrix
+from protocol.signing import public_bytes
+
+VERSION = "0.0.0+simulation"
+Tamper = Callable[[int, bytes], bytes | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryCustomers:
+    """Customers of a simulated partner, held in memory.
+
+    Attributes:
+        values: Feature values in their units, shape ``(n_samples, n_features)``.
+    """
+
+    values: FloatMatrix
+    scale: FeatureScale
+    chunk_rows: int = 262_144
+
+    def vectors(self) -> Iterator[FloatMatrix]:
+        """Customers' vectors, chunk by chunk."""
+        for start in range(0, self.values.shape[0], self.chunk_rows):
+            yield customer_vectors(self.scale.to_grid(self.values[start : start + self.chunk_rows]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridCustomers:
+    """Customers whose vectors are prepared once: for benchmarks that repeat runs."""
+
+    prepared: FloatMatrix
+
+    def vectors(self) -> Iterator[FloatMatrix]:
+        """All customers' vectors at once."""
+        yield self.prepared
+
+
+class SimulatedClock:
+    """Time that passes only when somebody sleeps; waiting costs nothing."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def clock(self) -> float:
+        """Seconds since the start."""
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+
+
+@dataclass(slots=True)
+class MemoryExchange:
+    """Carries messages between the driver and nodes in this process.
+
+    Attributes:
+        nodes_by_id: The nodes, by the number that the carrier knows them by.
+        down: Numbers of nodes that are out of reach now.
+        tamper_request, tamper_reply: Called with node number and message; may change it, or
+            return None to lose it.
+    """
+
+    nodes_by_id: Mapping[int, Node]
+    down: set[int] = field(default_factory=set)
+    tamper_request: Tamper | None = None
+    tamper_reply: Tamper | None = None
+    waiting: dict[str, Reply] = field(default_factory=dict)
+    count: int = 0
+
+    def nodes(self) -> Collection[int]:
+        """Numbers of the nodes in reach."""
+        return [n for n in self.nodes_by_id if n not in self.down]
+
+    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+        """Have the node answer at once and keep its reply for `pull`."""
+        self.count += 1
+        handle = str(self.count)
+        request = self.tamper_request(node, message) if self.tamper_request else message
+        if node not in self.down and request is not None:
+            reply = self._ask(node, request)
+            if reply is not None:
+                self.waiting[handle] = reply
+        return handle
+
+    def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
+        """Replies that are there, each once."""
+        return {h: self.waiting.pop(h) for h in handles if h in self.waiting}
+
+    def _ask(self, node: int, request: bytes) -> Reply | None:
+        try:
+            message = self.nodes_by_id[node].handle(request)
+        except FedsegError as error:
+            return Reply(node=node, message=None, error=error.code)
+        if self.tamper_reply is not None:
+            changed = self.tamper_reply(node, message)
+            if changed is None:
+                return None
+            message = changed
+        return Reply(node=node, message=message, error=None)
+
+
+class EphemeralSealer:
+    """Seals with a key that lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._cipher = AESGCM(AESGCM.generate_key(256))
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        """Encrypt and authenticate `data`, bound to `context`."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, data, context)
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """The data that `seal` encrypted for the same context."""
+        return self._cipher.decrypt(sealed[:12], sealed[12:], context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureTerms:
+    """What a simulated agreement says of one feature; bounds in input units."""
+
+    name: str
+    min: str
+    max: str
+    unit: str = "units"
+    transform: str = "none"
+    weight: str = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederatedRun:
+    """A finished run and what it took."""
+
+    release: SignedRelease
+    rounds: int
+    traffic: tuple[Traffic, ...]
+
+
+class Federation:
+    """Partners and coordinator in one process.
+
+    Args:
+        data: Each partner's customers, shape ``(n_samples_i, n_features)``, input units.
+        seed: When given, the plan's start depends on it alone.
+        min_segment_size: Smallest released segment; 1 releases every cluster with customers.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[FloatMatrix],
+        features: Sequence[FeatureTerms],
+        *,
+        n_clusters: int,
+        max_rounds: int = 100,
+        seed: int | None = None,
+        min_segment_size: int = 1,
+        max_set_changes: int = 8,
+        patience: Patience | None = None,
+    ) -> None:
+        self.coordinator_key = Ed25519PrivateKey.generate()
+        self.partner_keys = [Ed25519PrivateKey.generate() for _ in data]
+        self.signed = self._sign(
+            data, features, n_clusters, max_rounds, min_segment_size, max_set_changes
+        )
+        self.agreement = self.signed.agreement
+        self.scale = FeatureScale.of(self.agreement.features)
+        self.clock = SimulatedClock()
+        self.patience = patience or Patience()
+        self.seed_of = plan_seed if seed is None else lambda _: simulation_seed(seed)
+        self.nodes = {i: self.node(i, values) for i, values in enumerate(data)}
+        self.exchange = MemoryExchange(nodes_by_id=self.nodes)
+        self.store = CoordinatorStore(":memory:")
+        self.store.add_agreement(self.signed)
+
+    def node(self, index: int, values: FloatMatrix) -> Node:
+        """A fresh node of partner `index` with these customers and an empty state."""
+        return Node(
+            self.signed,
+            self.partner_keys[index],
+            NodeStore(":memory:", EphemeralSealer()),
+            GridCustomers(prepared=customer_vectors(self.scale.to_grid(values))),
+            version=VERSION,
+            seed_of=self.seed_of,
+        )
+
+    def run(
+        self, *, on_progress: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> FederatedRun:
+        """One run; raises RunFailedError when it ends without a release."""
+        run_id = os.urandom(16)
+        self.store.request_run(run_id, self.agreement)
+        release = execute(
+            run_id,
+            store=self.store,
+            key=self.coordinator_key,
+            exchange=self.exchange,
+            patience=self.patience,
+            on_progress=on_progress,
+            seed_of=self.seed_of,
+            clock=self.clock.clock,
+            sleep=self.clock.sleep,
+        )
+        return FederatedRun(
+            release=release,
+            rounds=release.release.rounds,
+            traffic=tuple(self.store.traffic(run_id)),
+        )
+
+    def _sign(
+        self,
+        data: Sequence[FloatMatrix],
+        features: Sequence[FeatureTerms],
+        n_clusters: int,
+        max_rounds: int,
+        min_segment_size: int,
+        max_set_changes: int,
+    ) -> SignedAgreement:
+        now = datetime.now(UTC)
+        day = "%Y-%m-%dT00:00:00Z"
+        agreement = Agreement.from_dict(
+            {
+                "schema": SCHEMA,
+                "id": "simulation",
+                "version": 1,
+                "purpose": "Simulation on one machine; nothing leaves it.",
+                "effective": (now - timedelta(days=2)).strftime(day),
+                "expires": (now + timedelta(days=2)).strftime(day),
+                "parties": [
+                    {
+                        "id": f"partner-{i}",
+                        "legal_name": f"Simulated partner {i}",
+                        "contact": "none",
+                        "public_key": public_bytes(key).hex(),
+                        "max_customers": max(1, values.shape[0]),
+                    }
+                    for i, (key, values) in enumerate(zip(self.partner_keys, data, strict=True))
+                ],
+                "coordinator": {
+                    "legal_name": "Simulated coordinator",
+                    "contact": "none",
+                    "public_key": public_bytes(self.coordinator_key).hex(),
+                },
+                "features": [
+                    {
+                        "name": f.name,
+                        "type": "numeric",
+                        "unit": f.unit,
+                        "min": f.min,
+                        "max": f.max,
+                        "transform": f.transform,
+                        "weight": f.weight,
+                    }
+                    for f in features
+                ],
+                "plan": {
+                    "name": "lloyd-exact",
+                    "n_clusters": n_clusters,
+                    "max_rounds": max_rounds,
+                },
+                "privacy": "none",
+                "secure_sum": {
+                    "min_partners": 3,
+                    "max_colluding": 1,
+                    "min_atom": 3,
+                    "max_set_changes": max_set_changes,
+                },
+                "min_segment_size": min_segment_size,
+                "software_version": VERSION,
+            }
+        )
+        draft = SignedAgreement.draft(agreement)
+        envelope = draft.envelope
+        for key in self.partner_keys:
+            envelope = envelope.signed_by(key)
+        return SignedAgreement(agreement=agreement, envelope=envelope)
+
+
+def simulation_seed(seed: int) -> bytes:
+    """The plan's seed for a simulation's number; 32 bytes."""
+    return tagged_hash("simulation-seed", str(seed).encode("ascii"))
+
+
+def pooled(federation: Federation, data: Sequence[FloatMatrix]) -> np.ndarray[Any, Any]:
+    """All customers' vectors together, as one trusted party would hold them."""
+    return customer_vectors(federation.scale.to_grid(np.vstack(list(data))))
