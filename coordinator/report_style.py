@@ -167,7 +167,8 @@ footer{padding-bottom:3rem;color:var(--muted);font-size:.9rem;border-top:1px sol
  body{background:#fff;font-size:10.5pt}
  section{margin:1.4rem 0;padding-top:1rem}
  header{padding-top:0}
- h2,figcaption{break-after:avoid}
+ h2,.lead,caption,figcaption{break-after:avoid}
+ .masked,.pair,.legend{break-inside:avoid}
  tr,.strip,.privacy{break-inside:avoid}
  .skip{display:none}
  .scroll{overflow:visible}

@@ -33,39 +33,80 @@ class FeatureWords:
     """How people say that a feature is low or high.
 
     Attributes:
-        noun: What is compared, as in "higher spend".
+        noun: What is ranked, as in "spend rank 2 of 3".
         low, high: What is said of a customer with a low or a high value.
+        less, more: What is said of one of two; by default "lower spend", "higher spend".
     """
 
     noun: str
     low: str
     high: str
+    less: str = ""
+    more: str = ""
+
+    def comparison(self, *, more: bool) -> str:
+        """How the one of two segments with more, or with less, is told from the other."""
+        return (self.more or f"higher {self.noun}") if more else (self.less or f"lower {self.noun}")
 
 
 # The first entry with one of its words in the feature's name counts.
 _VOCABULARY: Final = (
-    ({"recency", "absence", "inactive"}, FeatureWords(noun="absence", low="recent", high="lapsed")),
+    (
+        {"recency", "absence", "inactive"},
+        FeatureWords(
+            noun="absence", low="recent", high="lapsed", less="more recent", more="less recent"
+        ),
+    ),
     (
         {"items", "basket", "lines"},
-        FeatureWords(noun="basket size", low="small baskets", high="large baskets"),
+        FeatureWords(
+            noun="basket size",
+            low="small baskets",
+            high="large baskets",
+            less="smaller baskets",
+            more="larger baskets",
+        ),
     ),
     (
         {"cancelled", "cancellations", "returns", "returned"},
-        FeatureWords(noun="returns", low="few returns", high="many returns"),
+        FeatureWords(
+            noun="returns",
+            low="few returns",
+            high="many returns",
+            less="fewer returns",
+            more="more returns",
+        ),
     ),
     (
         {"discount", "discounts", "coupons"},
-        FeatureWords(noun="discounts", low="few discounts", high="many discounts"),
+        FeatureWords(
+            noun="discounts",
+            low="few discounts",
+            high="many discounts",
+            less="fewer discounts",
+            more="more discounts",
+        ),
     ),
     (
         {"orders", "frequency", "visits", "purchases", "invoices"},
-        FeatureWords(noun="frequency", low="infrequent", high="frequent"),
+        FeatureWords(
+            noun="frequency",
+            low="infrequent",
+            high="frequent",
+            less="less frequent",
+            more="more frequent",
+        ),
     ),
     (
         {"spend", "spending", "monetary", "revenue", "turnover", "amount", "sales"},
         FeatureWords(noun="spend", low="low spend", high="high spend"),
     ),
-    ({"tenure", "membership"}, FeatureWords(noun="tenure", low="new", high="long-standing")),
+    (
+        {"tenure", "membership"},
+        FeatureWords(
+            noun="tenure", low="new", high="long-standing", less="newer", more="longer-standing"
+        ),
+    ),
 )
 
 
@@ -121,10 +162,9 @@ def segment_names(
     deviation = centres - weights @ centres / weights.sum()
     words = _distinct_words(features)
     names = [_describe(row, words, most=_MOST_WORDS) for row in deviation]
-    names = _where_alike(
-        names, [_describe(row, words, most=_MOST_WORDS_ALIKE) for row in deviation]
-    )
-    names = _where_alike(names, _compared(names, deviation, words))
+    longer = [_describe(row, words, most=_MOST_WORDS_ALIKE) for row in deviation]
+    names = _where_it_tells_apart(names, longer)
+    names = _compared(names, deviation, words)
     return _numbered([name[:1].upper() + name[1:] for name in names])
 
 
@@ -151,16 +191,22 @@ def _describe(deviation: FloatMatrix, words: Sequence[FeatureWords], *, most: in
     return ", ".join(chosen) or "average"
 
 
-def _where_alike(names: Sequence[str], better: Sequence[str]) -> list[str]:
-    """`better` for segments that share their name with another, the old name for the rest."""
-    count = Counter(names)
-    return [new if count[old] > 1 else old for old, new in zip(names, better, strict=True)]
+def _where_it_tells_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """The longer name where a segment shares its name with another and the longer one is its own.
+
+    Where more words do not help, the short name is better: a comparison will follow.
+    """
+    count, longer_count = Counter(names), Counter(longer)
+    return [
+        long if count[name] > 1 and longer_count[long] == 1 else name
+        for name, long in zip(names, longer, strict=True)
+    ]
 
 
 def _compared(
     names: Sequence[str], deviation: FloatMatrix, words: Sequence[FeatureWords]
 ) -> list[str]:
-    """Names of the same wording with a comparison in the feature that differs most."""
+    """The names; those of the same wording with a comparison in the feature that differs most."""
     result = list(names)
     for name, count in Counter(names).items():
         group = [index for index, other in enumerate(names) if other == name]
@@ -170,14 +216,13 @@ def _compared(
         feature = int(np.argmax(spread))
         if spread[feature] <= _SAME:
             continue
-        noun = words[feature].noun
         values = deviation[group, feature]
         for index in group:
             rank = 1 + int((values > deviation[index, feature] + _SAME).sum())
             if count == 2:
-                comparison = f"{'higher' if rank == 1 else 'lower'} {noun}"
+                comparison = words[feature].comparison(more=rank == 1)
             else:
-                comparison = f"{noun} rank {rank} of {count}"
+                comparison = f"{words[feature].noun} rank {rank} of {count}"
             result[index] = f"{name} ({comparison})"
     return result
 

@@ -48,6 +48,32 @@ def test_segments_that_differ_only_in_degree_are_compared():
     ]
 
 
+def test_comparisons_speak_the_feature_s_own_words():
+    centres = np.array([[-0.9, 0.0, 0.0], [-0.5, 0.0, 0.0], [0.7, 0.0, 0.0]])
+    assert segment_names(centres, [1, 1, 2], RFM)[:2] == [
+        "Recent (more recent)",
+        "Recent (less recent)",
+    ]
+
+
+def test_more_words_are_used_only_where_they_tell_segments_apart():
+    features = ("recency_days", "orders", "net_spend", "items_per_order", "tenure_days")
+    apart = np.array(
+        [[-0.6, 0.6, 0.6, 0.3, 0.0], [-0.6, 0.6, 0.6, -0.3, 0.0], [0.6, -0.6, -0.6, 0.0, 0.0]]
+    )
+    assert segment_names(apart, [1, 1, 2], features)[:2] == [
+        "Recent, frequent, high spend, large baskets",
+        "Recent, frequent, high spend, small baskets",
+    ]
+    alike = np.array(
+        [[-0.6, 0.6, 0.9, 0.3, 0.0], [-0.6, 0.6, 0.6, 0.3, 0.0], [0.6, -0.6, -0.7, -0.3, 0.0]]
+    )
+    assert segment_names(alike, [1, 1, 2], features)[:2] == [
+        "Recent, frequent, high spend (higher spend)",
+        "Recent, frequent, high spend (lower spend)",
+    ]
+
+
 def test_three_segments_of_one_wording_are_ranked():
     centres = np.array([[0.0, 0.0, v] for v in (0.5, 0.7, 0.9, -1.0)])
     assert segment_names(centres, [1, 1, 1, 5], RFM)[:3] == [
