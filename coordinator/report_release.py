@@ -1,0 +1,61 @@
+"""A report's features and segments, from a verified release and its agreement."""
+
+from __future__ import annotations
+
+from coordinator.report_data import ReportFeature, ReportSegment
+from coordinator.segment_names import segment_names
+from protocol.agreement import Agreement
+from protocol.clustering.release import Release, release_centres
+
+
+def release_names(agreement: Agreement, release: Release) -> list[str]:
+    """Plain names of the release's segments, in its order; the same everywhere."""
+    scaled = release.centres.reshape(len(release.segments), agreement.n_features)
+    return segment_names(
+        scaled / float(1 << release.fraction_bits),
+        [segment.size for segment in release.segments],
+        [feature.name for feature in agreement.features],
+    )
+
+
+def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
+    """The agreed features as a report shows them."""
+    return tuple(
+        ReportFeature(
+            label=feature_label(feature.name, feature.unit),
+            unit=feature.unit,
+            minimum=float(feature.min),
+            maximum=float(feature.max),
+            logarithmic=feature.transform == "log1p",
+        )
+        for feature in agreement.features
+    )
+
+
+def report_segments(agreement: Agreement, release: Release) -> tuple[ReportSegment, ...]:
+    """The released segments with names and with centres in the features' units."""
+    names = release_names(agreement, release)
+    centres = release_centres(release, agreement)
+    return tuple(
+        ReportSegment(
+            number=segment.segment,
+            name=name,
+            size=segment.size,
+            centre=tuple(float(value) for value in centre),
+        )
+        for segment, name, centre in zip(release.segments, names, centres, strict=True)
+    )
+
+
+def feature_label(name: str, unit: str) -> str:
+    """A feature's name for people, without a unit that is said beside it anyway.
+
+    >>> feature_label("recency_days", "days"), feature_label("net_spend", "EUR")
+    ('Recency', 'Net spend')
+    >>> feature_label("days", "days")
+    'Days'
+    """
+    plain = name.replace("_", " ").strip()
+    shorter = plain.removesuffix(unit).strip() if unit else plain
+    label = shorter or plain or name
+    return label[:1].upper() + label[1:]

@@ -1,0 +1,75 @@
+"""From a release to what a report shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from coordinator.report_release import release_names, report_features, report_segments
+from protocol.agreement import Agreement, Feature, Operator, Party, PlanTerms, SecureSumTerms
+from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
+from protocol.scaling import FeatureScale
+
+ONE = 1 << FeatureScale.of(()).fraction_bits
+
+
+def feature(name: str, unit: str, maximum: str, transform: str, weight: str = "1") -> Feature:
+    return Feature(
+        name=name, type="numeric", unit=unit, min=Decimal(0), max=Decimal(maximum),
+        transform=transform, weight=Decimal(weight),
+    )  # fmt: skip
+
+
+AGREEMENT = Agreement(
+    id="autumn", version=1, purpose="Describe shared segments.",
+    effective=datetime(2026, 1, 1, tzinfo=UTC), expires=datetime(2027, 1, 1, tzinfo=UTC),
+    parties=tuple(
+        Party(id=f"p{i}", legal_name=f"Partner {i}", contact="dpo", public_key=bytes([i]) * 32,
+              max_customers=1_000)
+        for i in range(3)
+    ),
+    coordinator=Operator(legal_name="Operator", contact="ops", public_key=b"k" * 32),
+    features=(feature("recency_days", "days", "364", "none"),
+              feature("net_spend", "EUR", "9999", "log1p", "0.5")),
+    plan=PlanTerms(name="lloyd-exact", n_clusters=2, max_rounds=20),
+    privacy="exact",
+    secure_sum=SecureSumTerms(min_partners=3, max_colluding=1, min_atom=2, max_set_changes=3),
+    min_segment_size=50, software_version="0.1.0",
+)  # fmt: skip
+
+
+def release(*segments: Segment) -> Release:
+    return Release(
+        agreement_id="autumn", agreement_hash=AGREEMENT.hash, run_hash=b"r" * 32,
+        plan="lloyd-exact", rounds=4, converged=True, participants=("p0", "p1", "p2"),
+        fraction_bits=ONE.bit_length() - 1, statement=EXACT_STATEMENT, segments=segments,
+        withheld=None,
+    )  # fmt: skip
+
+
+RELEASE = release(
+    Segment(segment=1, size=300, centre=(-ONE // 2, 0), spread=0),
+    Segment(segment=2, size=100, centre=(ONE // 2, -ONE // 4), spread=0),
+)
+
+
+def test_segments_have_names_sizes_and_centres_in_the_features_units():
+    first, second = report_segments(AGREEMENT, RELEASE)
+    assert (first.number, first.name, first.size) == (1, "Recent", 300)
+    assert (second.number, second.name, second.size) == (2, "Lapsed", 100)
+    assert first.centre == pytest.approx((91.0, 99.0))
+    assert second.centre == pytest.approx((273.0, 9.0))
+    assert release_names(AGREEMENT, RELEASE) == ["Recent", "Lapsed"]
+
+
+def test_features_have_labels_units_and_bounds():
+    recency, spend = report_features(AGREEMENT)
+    assert (recency.label, recency.unit, recency.logarithmic) == ("Recency", "days", False)
+    assert (spend.label, spend.unit, spend.logarithmic) == ("Net spend", "EUR", True)
+    assert (spend.minimum, spend.maximum) == (0.0, 9999.0)
+
+
+def test_a_release_without_segments_has_none_to_show():
+    assert report_segments(AGREEMENT, release()) == ()
