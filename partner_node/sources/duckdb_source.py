@@ -37,6 +37,7 @@ Kind = Literal["csv", "parquet"]
 
 DEFAULT_MEMORY_BYTES: Final = 512 << 20
 DEFAULT_THREADS: Final = 2
+DEFAULT_TEMP_BYTES: Final = 20 * 10**9
 
 _FEATURES: Final = "_features"
 _INTEGER_TYPES: Final = frozenset(
@@ -73,6 +74,7 @@ class DuckDBSource:
         memory_bytes: DuckDB's memory limit.
         threads: Threads that DuckDB reads with when there is no query.
         temp_folder: Where DuckDB may put what does not fit into memory; None for the system's.
+        temp_bytes: The most it may put there.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -89,6 +91,7 @@ class DuckDBSource:
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         threads: int = DEFAULT_THREADS,
         temp_folder: Path | None = None,
+        temp_bytes: int = DEFAULT_TEMP_BYTES,
     ) -> None:
         if query is not None:
             check_feature_query(query)
@@ -100,6 +103,7 @@ class DuckDBSource:
         self._memory_bytes = memory_bytes
         self._threads = threads if query is None else 1
         self._temp_folder = temp_folder
+        self._temp_bytes = temp_bytes
         self._checked: tuple[tuple[DataFile, ...], tuple[str, ...]] | None = None
 
     def columns(self) -> tuple[str, ...]:
@@ -232,6 +236,7 @@ class DuckDBSource:
             "memory_limit": f"{self._memory_bytes}B",
             "threads": str(self._threads),
             "temp_directory": temporary,
+            "max_temp_directory_size": f"{self._temp_bytes}B",
             "preserve_insertion_order": "true",
             "enable_external_file_cache": "false",
             "python_enable_replacements": "false",

@@ -1,0 +1,369 @@
+"""The node's configuration: every key, its default, and what is refused with which words."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partner_node import config as module
+from partner_node.config import NodeConfig
+from partner_node.sources import open_source
+from protocol.errors import ConfigError
+
+MINIMAL = """
+[node]
+partner = "north-shop"
+agreement = "agreement.json"
+[coordinator]
+address = "segments.example:9443"
+root_certificates = "ca.pem"
+[data]
+kind = "csv"
+path = "customers.csv"
+id_column = "customer_id"
+[keys]
+passphrase_env = "FEDSEG_PASSPHRASE"
+"""
+
+
+def load(folder: Path, text: str) -> NodeConfig:
+    path = folder / "node.toml"
+    path.write_text(text, encoding="utf-8")
+    return NodeConfig.load(path)
+
+
+def with_key(section: str, key: str, value: str) -> str:
+    """The minimal configuration with one key set, replacing what is there."""
+    text = re.sub(rf"(?m)^{key} = .*\n", "", MINIMAL)
+    if f"[{section}]" not in text:
+        return f"{text}[{section}]\n{key} = {value}\n"
+    return text.replace(f"[{section}]\n", f"[{section}]\n{key} = {value}\n")
+
+
+def refusal(folder: Path, text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, text)
+    assert caught.value.code == "E-CONFIG"
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+    assert "node.toml" in caught.value.message
+    return caught.value
+
+
+def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> None:
+    found = load(tmp_path, MINIMAL)
+    assert dataclasses.asdict(dataclasses.replace(found.data, columns={})) == {
+        "kind": "csv",
+        "path": str(tmp_path / "customers.csv"),
+        "id_column": "customer_id",
+        "delimiter": ",",
+        "query": None,
+        "chunk_rows": 65_536,
+        "memory_bytes": 512_000_000,
+        "temp_folder": None,
+        "columns": {},
+    }
+    assert found.file == tmp_path / "node.toml"
+    assert found.node.partner == "north-shop"
+    assert found.node.agreement == tmp_path / "agreement.json"
+    assert found.node.state == tmp_path / "state"
+    assert found.node.output == tmp_path / "segments"
+    assert found.coordinator.address == "segments.example:9443"
+    assert found.coordinator.root_certificates == tmp_path / "ca.pem"
+    assert found.coordinator.bundle_sha256 is None
+    assert found.keys.store == tmp_path / "keys" / "keystore.json"
+    assert found.keys.passphrase_env == "FEDSEG_PASSPHRASE"
+    assert found.keys.passphrase_file is None
+    assert (found.limits.threads, found.limits.temp_bytes) == (2, 20 * 10**9)
+    assert not found.data.columns
+
+
+#: section, key, TOML value, where it is found, what is found there
+VALUES: list[tuple[str, str, str, str, Any]] = [
+    ("node", "partner", '"a-1"', "node.partner", "a-1"),
+    ("node", "agreement", '"/etc/a.json"', "node.agreement", Path("/etc/a.json")),
+    ("node", "state", '"/var/s"', "node.state", Path("/var/s")),
+    ("node", "output", '"/var/o"', "node.output", Path("/var/o")),
+    ("coordinator", "address", '"10.0.0.1:443"', "coordinator.address", "10.0.0.1:443"),
+    ("coordinator", "address", '"[::1]:65535"', "coordinator.address", "[::1]:65535"),
+    ("coordinator", "root_certificates", '"/c"', "coordinator.root_certificates", Path("/c")),
+    ("coordinator", "bundle_sha256", f'"{"0f" * 32}"', "coordinator.bundle_sha256", "0f" * 32),
+    ("data", "kind", '"parquet"', "data.kind", "parquet"),
+    ("data", "path", '"/data/**/*.parquet"', "data.path", "/data/**/*.parquet"),
+    ("data", "id_column", '"Kunden-Nr."', "data.id_column", "Kunden-Nr."),
+    ("data", "delimiter", '";"', "data.delimiter", ";"),
+    ("data", "delimiter", '"\\t"', "data.delimiter", "\t"),
+    ("data", "query", '"FROM input"', "data.query", "FROM input"),
+    ("data", "query", "'''\nFROM input\n'''", "data.query", "FROM input\n"),
+    ("data", "chunk_rows", "1", "data.chunk_rows", 1),
+    ("data", "memory_limit", '"2 GiB"', "data.memory_bytes", 2 << 30),
+    ("data", "memory_limit", '"64MB"', "data.memory_bytes", 64_000_000),
+    ("data", "temp_folder", '"/fast"', "data.temp_folder", Path("/fast")),
+    ("data", "columns", '{ visits = "Besuche" }', "data.columns", {"visits": "Besuche"}),
+    ("keys", "store", '"/k/s.json"', "keys.store", Path("/k/s.json")),
+    ("keys", "passphrase_env", '"OTHER_1"', "keys.passphrase_env", "OTHER_1"),
+    ("limits", "threads", "64", "limits.threads", 64),
+    ("limits", "temp_space", '"1TB"', "limits.temp_bytes", 10**12),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value", "where", "expected"), VALUES)
+def test_each_key_is_read(
+    tmp_path: Path, section: str, key: str, value: str, where: str, expected: object
+) -> None:
+    found: object = load(tmp_path, with_key(section, key, value))
+    for name in where.split("."):
+        found = getattr(found, name)
+    assert found == expected
+
+
+def test_no_known_key_is_left_untested() -> None:
+    elsewhere = {("data", "query_file"), ("keys", "passphrase_file")}
+    tested = {(section, key) for section, key, *_ in VALUES} | elsewhere
+    assert tested == {(section, key) for section, keys in module._KEYS.items() for key in keys}
+
+
+def test_a_query_file_is_read_from_the_configuration_s_folder(tmp_path: Path) -> None:
+    (tmp_path / "features.sql").write_text("\ufeffFROM input\n", encoding="utf-8")
+    found = load(tmp_path, with_key("data", "query_file", '"features.sql"'))
+    assert found.data.query == "FROM input\n"
+
+
+def test_a_passphrase_file_stands_in_for_the_variable(tmp_path: Path) -> None:
+    text = MINIMAL.replace('passphrase_env = "FEDSEG_PASSPHRASE"', 'passphrase_file = "secret"')
+    found = load(tmp_path, text)
+    assert found.keys.passphrase_file == tmp_path / "secret"
+    assert found.keys.passphrase_env is None
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("node", "partner", '"North Shop"', "'North Shop'"),
+        ("node", "partner", '""', "0 characters"),
+        ("node", "partner", "7", "found a whole number"),
+        ("node", "agreement", '"~/a.json"', "'~/a.json'"),
+        ("node", "agreement", '"a\\u0000"', "NUL"),
+        ("node", "output", "[]", "found a list"),
+        ("node", "state", "true", "found true or false"),
+        ("coordinator", "address", '"https://segments.example:9443"', "https://"),
+        ("coordinator", "address", '"segments.example"', "'segments.example'"),
+        ("coordinator", "address", '"segments.example:0"', ":0'"),
+        ("coordinator", "address", '"segments.example:65536"', "65536"),
+        ("coordinator", "address", '"segments.example:https"', "https"),
+        ("coordinator", "address", '":9443"', "':9443'"),
+        ("coordinator", "address", '"a b:9443"', "a b"),
+        ("coordinator", "root_certificates", "2024-01-01", "found a date"),
+        ("coordinator", "bundle_sha256", f'"{"0F" * 32}"', "0F0F"),
+        ("coordinator", "bundle_sha256", '"abc"', "'abc'"),
+        ("data", "kind", '"parkuet"', "did you mean 'parquet'"),
+        ("data", "kind", '"excel"', "'excel'"),
+        ("data", "path", "1.5", "found a number"),
+        ("data", "id_column", '""', "0 characters"),
+        ("data", "delimiter", '";;"', "2 characters"),
+        ("data", "delimiter", '"a"', "'a'"),
+        ("data", "delimiter", "'\"'", "delimiter"),
+        ("data", "delimiter", '"\\n"', "delimiter"),
+        ("data", "query", '""', "0 characters"),
+        ("data", "query_file", '"missing.sql"', "missing.sql"),
+        ("data", "chunk_rows", "0", "is 0"),
+        ("data", "chunk_rows", "10000001", "is 10000001"),
+        ("data", "chunk_rows", "true", "found true or false"),
+        ("data", "chunk_rows", "1.0", "found a number"),
+        ("data", "memory_limit", '"1MB"', "'1MB'"),
+        ("data", "memory_limit", '"lots"', "'lots'"),
+        ("data", "memory_limit", '"-1GB"', "'-1GB'"),
+        ("data", "memory_limit", '"101TB"', "'101TB'"),
+        ("data", "memory_limit", "512", "found a whole number"),
+        ("data", "temp_folder", "1", "found a whole number"),
+        ("data", "columns", '"visits"', "found text"),
+        ("data", "columns", "{ visits = 1 }", "columns.visits"),
+        ("data", "columns", '{ visits = "" }', "columns.visits"),
+        ("keys", "store", "1", "found a whole number"),
+        ("keys", "passphrase_env", '"NOT-A-NAME"', "'NOT-A-NAME'"),
+        ("limits", "threads", "0", "is 0"),
+        ("limits", "threads", "65", "is 65"),
+        ("limits", "temp_space", '"20"', "'20'"),
+    ],
+)
+def test_a_wrong_value_is_refused_naming_section_key_and_value(
+    tmp_path: Path, section: str, key: str, value: str, words: str
+) -> None:
+    error = refusal(tmp_path, with_key(section, key, value))
+    assert f"[{section}] {key}" in error.message
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    "key", ["partner", "agreement", "address", "root_certificates", "kind", "path", "id_column"]
+)
+def test_a_missing_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
+    error = refusal(tmp_path, re.sub(rf"(?m)^{key} = .*\n", "", MINIMAL))
+    assert f"{key} is missing" in error.message
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "nearest"),
+    [
+        ("node", "partnr", "partner"),
+        ("coordinator", "adress", "address"),
+        ("data", "Path", "path"),
+        ("data", "id-column", "id_column"),
+        ("data", "memory", "memory_limit"),
+        ("keys", "passphrase", "passphrase_"),
+        ("limits", "thread", "threads"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(
+    tmp_path: Path, section: str, key: str, nearest: str
+) -> None:
+    error = refusal(tmp_path, with_key(section, key, '"s3cret"'))
+    assert f"[{section}] unknown key {key!r}" in error.message
+    assert f"did you mean '{nearest}" in error.message
+    assert "s3cret" not in error.diagnostics()
+
+
+def test_an_unknown_section_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    error = refusal(tmp_path, MINIMAL + "[limit]\nthreads = 2\n")
+    assert "did you mean 'limits'" in error.message
+
+
+def test_a_section_that_is_a_value_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "limits = 3\n" + MINIMAL)
+    assert "limits must be a section" in error.message
+
+
+def test_two_queries_two_passphrases_or_none_are_refused(tmp_path: Path) -> None:
+    two = with_key("data", "query", '"FROM input"').replace(
+        "[data]\n", '[data]\nquery_file = "f.sql"\n'
+    )
+    assert "query and query_file are both set" in refusal(tmp_path, two).message
+    both = MINIMAL + 'passphrase_file = "secret"\n'
+    assert "are both set" in refusal(tmp_path, both).message
+    none = MINIMAL.replace('passphrase_env = "FEDSEG_PASSPHRASE"', "")
+    assert "passphrase_env is missing" in refusal(tmp_path, none).message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[node\n",
+        b"\xff\xfe[\x00n\x00",
+        b"\0",
+        b"a = 1\na = 2\n",
+        b"x = " + b"[" * 100_000,
+        b"#" * 2_000_000,
+    ],
+)
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "node.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        NodeConfig.load(path)
+    assert "node.toml" in caught.value.message
+
+
+def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "node.toml", tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            NodeConfig.load(path)
+        assert "init" in caught.value.remedy
+
+
+def test_a_query_file_that_is_too_large_or_not_text_is_refused(tmp_path: Path) -> None:
+    for content, words in ((b" " * 2_000_000, "more than"), (b"\xff\xff", "UTF-8")):
+        (tmp_path / "q.sql").write_bytes(content)
+        error = refusal(tmp_path, with_key("data", "query_file", '"q.sql"'))
+        assert words in error.message
+
+
+def test_a_byte_order_mark_in_the_configuration_is_skipped(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff" + MINIMAL).node.partner == "north-shop"
+
+
+# --- the template ----------------------------------------------------------------------------
+
+
+def test_the_template_loads_and_holds_what_was_put_in(tmp_path: Path) -> None:
+    text = NodeConfig.template(
+        partner="south",
+        address="c.example:1",
+        kind="parquet",
+        path="parts/*.parquet",
+        id_column='the "id"',
+        columns={"visits": "n visits", "ünï x": "y"},
+        agreement="a.json",
+        root_certificates="root.pem",
+        bundle_sha256="ab" * 32,
+        passphrase_file="pass phrase",
+    )
+    found = load(tmp_path, text)
+    assert found.node.partner == "south"
+    assert found.node.agreement == tmp_path / "a.json"
+    assert found.coordinator.address == "c.example:1"
+    assert found.coordinator.root_certificates == tmp_path / "root.pem"
+    assert found.coordinator.bundle_sha256 == "ab" * 32
+    assert found.data.kind == "parquet"
+    assert found.data.path == str(tmp_path / "parts/*.parquet")
+    assert found.data.id_column == 'the "id"'
+    assert found.data.columns == {"visits": "n visits", "ünï x": "y"}
+    assert found.keys.passphrase_file == tmp_path / "pass phrase"
+
+
+def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "features.sql").write_text("FROM input", encoding="utf-8")
+    text = NodeConfig.template(partner="south", address="c.example:1")
+    plain = load(tmp_path, text)
+    commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
+    examples = {"bundle_sha256", "query", "query_file", "temp_folder", "monetary"}
+    assert examples < set(commented)
+    for key in commented:
+        found = load(tmp_path, re.sub(rf"(?m)^# {key} = ", f"{key} = ", text))
+        assert (found == plain) == (key not in examples)
+
+
+def test_the_template_names_every_known_key() -> None:
+    text = "".join(
+        NodeConfig.template(partner="south", address="c.example:1", passphrase_file=file)
+        for file in (None, "secret")
+    )
+    for keys in module._KEYS.values():
+        for key in keys:
+            assert re.search(rf"(?m)^(# )?{key} = |^\[data\.{key}\]", text), key
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_any_text_survives_the_template(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    found = load(
+        folder,
+        NodeConfig.template(
+            partner="south", address="c.example:1", id_column=text, columns={text: text}
+        ),
+    )
+    assert found.data.id_column == text
+    assert found.data.columns == {text: text}
+
+
+def test_a_source_is_opened_as_configured(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("customer_id;x\n007;1.5\n", encoding="utf-8")
+    text = NodeConfig.template(partner="south", address="c.example:1", path="c.csv")
+    text = text.replace('# delimiter = ","', 'delimiter = ";"')
+    text = text.replace('# temp_folder = "temporary"', 'temp_folder = "temporary"')
+    found = load(tmp_path, text)
+    source = open_source(found.data, found.limits)
+    (chunk,) = source.chunks(["x"], max_rows=found.data.chunk_rows)
+    assert chunk.ids.tolist() == ["007"]
+    assert chunk.values.tolist() == [[1.5]]
+    assert (tmp_path / "temporary").is_dir()
