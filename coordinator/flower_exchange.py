@@ -1,34 +1,29 @@
 """`coordinator.exchange.Exchange` over Flower's Grid.
 
-Messages are handed to Flower in one batch when answers are asked for: their ids are known before
-(a message's id is the hash of its content), and one batch costs a fraction of the calls. When the
-Grid is Flower's HTTP client, answers are fetched with as few calls as possible and without its
-pauses of one second for an answer that is still coming in.
+Messages are handed over in batches when answers are asked for: their ids are known before (a
+message's id is the hash of its content). When the Grid is Flower's HTTP client (deployed), content
+travels inside the messages' heads, as in `partner_node.flower_link`: one call for a batch and one
+to fetch all answers, where Flower's own way takes four calls a message each way, and pauses of one
+to three seconds. Any other Grid (Flower's simulation engine) is used through its public methods.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.common.serde import message_from_proto
-from flwr.proto.message_pb2 import (
-    ConfirmMessageReceivedRequest,
-    ObjectTree,
-    PullObjectRequest,
-)
-from flwr.proto.runtime_pb2 import PullAppMessagesRequest
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PushAppMessagesRequest
 from flwr.serverapp import Grid
-from flwr.supercore.inflatable.inflatable_object import get_object_id
 from flwr.superlink.grid import HttpGrid
-from google.protobuf.message import DecodeError
 
 from coordinator.exchange import Reply
-from protocol.limits import MAX_REPLY_BYTES
+from protocol.errors import LocalProtocolError
+from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +38,8 @@ CARRIER_ERROR: Final = "E-TRANSPORT"
 MALFORMED_ERROR: Final = "E-MALFORMED"
 
 _ERROR_CODE: Final = re.compile(r"E-[A-Z0-9][A-Z0-9-]{0,62}")
-_OBJECT_TIMEOUT_S: Final = 20.0
+#: Largest batch handed to the SuperLink in one call, unless one message alone is larger.
+_BATCH_BYTES: Final = 16 << 20
 
 
 class FlowerExchange:
@@ -54,7 +50,6 @@ class FlowerExchange:
         self._unsent: dict[str, Message] = {}
         self._failed: dict[str, Reply] = {}
         self._targets: dict[str, int] = {}
-        self._unconfirmed: list[str] = []
 
     def nodes(self) -> Collection[int]:
         """Flower's ids of the nodes that are connected now."""
@@ -70,7 +65,14 @@ class FlowerExchange:
 
         Returns:
             Handle for `pull`.
+
+        Raises:
+            LocalProtocolError: The message is larger than a node accepts.
         """
+        if len(message) > MAX_REQUEST_BYTES:
+            raise LocalProtocolError(
+                f"a message of {len(message)} bytes, nodes accept {MAX_REQUEST_BYTES}"
+            )
         content = RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: message})})
         flower_message = Message(content, node, MESSAGE_TYPE, ttl=ttl_s)
         handle = flower_message.object_id
@@ -87,90 +89,57 @@ class FlowerExchange:
         self._send()
         replies = {h: self._failed.pop(h) for h in list(handles) if h in self._failed}
         waiting = [h for h in handles if h in self._targets]
-        if waiting:
-            fetched = (
-                self._fetch(self._grid, waiting)
-                if isinstance(self._grid, HttpGrid)
-                else self._grid.pull_messages(waiting)
-            )
-            for message in fetched:
-                handle = message.metadata.reply_to_message_id
-                node = self._targets.pop(handle, None)
-                if node is not None:
-                    replies[handle] = _reply(node, message)
-            if len(replies) == 0:
-                self._confirm()
+        for message in self._fetch(waiting) if waiting else ():
+            handle = message.metadata.reply_to_message_id
+            node = self._targets.pop(handle, None)
+            if node is not None:
+                replies[handle] = _reply(node, message)
         return replies
 
     def _send(self) -> None:
-        if not self._unsent:
-            return
-        unsent, self._unsent = self._unsent, {}
-        sent = list(self._grid.push_messages(list(unsent.values())))
-        for handle, got in zip(unsent, sent or [""] * len(unsent), strict=True):
-            if got != handle:
-                node = self._targets.pop(handle)
-                self._failed[handle] = Reply(node=node, message=None, error=CARRIER_ERROR)
+        batch: dict[str, Message] = {}
+        size = 0
+        for handle, message in self._unsent.items():
+            length = _length(message)
+            if batch and size + length > _BATCH_BYTES:
+                self._send_batch(batch)
+                batch, size = {}, 0
+            batch[handle] = message
+            size += length
+        self._unsent = {}
+        if batch:
+            self._send_batch(batch)
 
-    def _fetch(self, grid: HttpGrid, handles: Iterable[str]) -> list[Message]:
-        client = grid._runtime_client
-        pulled = client.PullMessages(PullAppMessagesRequest(message_ids=handles))
-        messages = []
-        for proto, tree in zip(pulled.messages_list, pulled.message_object_trees, strict=True):
-            message = message_from_proto(proto)
-            if not message.has_error():
-                record = self._fetch_record(grid, tree)
-                message.content = RecordDict({} if record is None else {RECORD: record})
-            self._unconfirmed.append(proto.metadata.message_id)
-            messages.append(message)
-        return messages
-
-    def _fetch_record(self, grid: HttpGrid, tree: ObjectTree) -> ConfigRecord | None:
-        """The one record of an answer, checked by the hashes that name its parts.
-
-        Flower stores a message as a tree of objects named by their SHA-256: message, record
-        dict, config record. Only the last is fetched; what the middle one must be follows.
-        """
-        if len(tree.children) != 1 or len(tree.children[0].children) != 1:
-            return None
-        records, leaf = tree.children[0], tree.children[0].children[0]
-        content = self._fetch_object(grid, leaf.object_id)
-        if content is None or get_object_id(content) != leaf.object_id:
-            return None
-        try:
-            record = ConfigRecord.inflate(content)
-        except (ValueError, TypeError, KeyError, DecodeError):
-            return None
-        named = RecordDict({RECORD: record}).object_id == records.object_id
-        return record if named else None
-
-    def _fetch_object(self, grid: HttpGrid, object_id: str) -> bytes | None:
-        request = PullObjectRequest(node=grid.node, run_id=grid.run.run_id, object_id=object_id)
-        deadline = time.monotonic() + _OBJECT_TIMEOUT_S
-        pause = 0.01
-        while time.monotonic() < deadline:
-            answer = grid._runtime_client.PullObject(request)
-            if answer.object_available:
-                return bytes(answer.object_content)
-            if not answer.object_found:
-                return None
-            time.sleep(pause)  # the node is still handing it over
-            pause = min(2.0 * pause, 0.25)
-        return None
-
-    def _confirm(self) -> None:
-        """Let the SuperLink forget answers that we have; done while nothing else is to do."""
-        if not isinstance(self._grid, HttpGrid):
-            return
-        unconfirmed, self._unconfirmed = self._unconfirmed, []
-        for message_id in unconfirmed:
-            self._grid._runtime_client.ConfirmMessageReceived(
-                ConfirmMessageReceivedRequest(
-                    node=self._grid.node,
-                    run_id=self._grid.run.run_id,
-                    message_object_id=message_id,
+    def _send_batch(self, batch: Mapping[str, Message]) -> None:
+        messages = list(batch.values())
+        if isinstance(self._grid, HttpGrid):
+            for handle, message in batch.items():
+                message.metadata.__dict__["_message_id"] = handle
+            answer = self._grid._runtime_client.PushMessages(
+                PushAppMessagesRequest(
+                    messages_list=[message_to_proto(message) for message in messages],
+                    message_object_trees=[ObjectTree(object_id=handle) for handle in batch],
                 )
             )
+            accepted = set(answer.message_ids)
+        else:
+            accepted = set(self._grid.push_messages(messages))
+        for handle in batch.keys() - accepted:
+            node = self._targets.pop(handle)
+            self._failed[handle] = Reply(node=node, message=None, error=CARRIER_ERROR)
+
+    def _fetch(self, handles: Iterable[str]) -> Iterable[Message]:
+        if not isinstance(self._grid, HttpGrid):
+            return self._grid.pull_messages(handles)
+        answer = self._grid._runtime_client.PullMessages(
+            PullAppMessagesRequest(message_ids=handles)
+        )
+        return [message_from_proto(proto) for proto in answer.messages_list]
+
+
+def _length(message: Message) -> int:
+    payload = message.content[RECORD][MESSAGE_FIELD]
+    return len(payload) if isinstance(payload, bytes) else 0
 
 
 def _reply(node: int, message: Message) -> Reply:

@@ -43,9 +43,6 @@ ALLOWED_PATHS: Final = frozenset(
         "pull-messages",
         "push-messages",
         "get-run",
-        "push-object",
-        "pull-object",
-        "confirm-message-received",
     )
 )
 

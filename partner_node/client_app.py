@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from partner_node.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, place_of
-from protocol.errors import ConfigError, FedsegError, MalformedError
-from protocol.limits import MAX_REQUEST_BYTES
+from partner_node.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
+from protocol.errors import ConfigError, FedsegError
 
 if TYPE_CHECKING:
     from partner_node.node import Node
@@ -37,7 +36,7 @@ app = ClientApp()
 def answer(message: Message, context: Context) -> Message:
     """Answer one message of the coordinator: with a message, or with an error code alone."""
     try:
-        reply = _node(node_directory(context)).handle(_payload(message))
+        reply = _node(node_directory(context)).handle(payload_of(message))
     except FedsegError as error:
         logger.warning("refused a message: %s", error.code)
         logger.debug("refused a message: %s", error.message)
@@ -76,20 +75,6 @@ def _open_node(directory: Path) -> Node:
     from partner_node.node import Node
 
     return Node.open(directory)
-
-
-def _payload(message: Message) -> bytes:
-    if not message.has_content() or set(message.content) != {RECORD}:
-        raise MalformedError("a message with other than the one record")
-    record = message.content[RECORD]
-    if not isinstance(record, ConfigRecord) or set(record) != {MESSAGE_FIELD}:
-        raise MalformedError("a record with other than the one field")
-    payload = record[MESSAGE_FIELD]
-    if not isinstance(payload, bytes):
-        raise MalformedError("a message that is not bytes")
-    if len(payload) > MAX_REQUEST_BYTES:
-        raise MalformedError(f"a message of {len(payload)} bytes, allowed are {MAX_REQUEST_BYTES}")
-    return payload
 
 
 def _reply(message: Message, fields: dict[str, bytes | str]) -> Message:

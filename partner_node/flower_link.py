@@ -5,7 +5,8 @@ link does neither. It keeps one outbound TLS connection to the coordinator's gat
 messages, hands each to the ClientApp that is installed on this machine, and sends the answer
 back. It speaks Flower's fleet calls (protobuf over HTTPS, signed with the node's key) itself, so
 that every size is bounded, redirects are never followed, and no library call can end the process.
-`tests/partner_node/test_flower_contract.py` guards what is used of Flower.
+Messages travel inside their heads instead of as objects that are fetched one by one: two calls a
+message instead of nine. `tests/partner_node/test_flower_contract.py` guards what is used of Flower.
 
 What leaves the machine is one bytes field, or an error code and nothing else.
 """
@@ -32,7 +33,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.app.message import remove_content_from_message
 from flwr.clientapp import ClientApp
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import (
@@ -46,23 +46,10 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesResponse,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
-from flwr.proto.message_pb2 import (
-    ConfirmMessageReceivedRequest,
-    ConfirmMessageReceivedResponse,
-    ObjectTree,
-    PullObjectRequest,
-    PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
-)
+from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest, GetRunResponse
-from flwr.supercore.inflatable.inflatable_object import (
-    get_all_nested_objects,
-    get_object_id,
-    get_object_tree,
-    no_object_id_recompute,
-)
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtobufMessage
 
@@ -89,9 +76,6 @@ FLEET_PATHS: Final = frozenset(
         "pull-messages",
         "push-messages",
         "get-run",
-        "push-object",
-        "pull-object",
-        "confirm-message-received",
     )
 )
 
@@ -116,7 +100,7 @@ class PollSettings:
     """How often the node asks for messages; all in seconds.
 
     Attributes:
-        fast_s: First wait after a message.
+        fast_s: First wait after a message; then it grows with each empty answer.
         fast_max_s: Longest wait while a run is going on.
         fast_for_s: A run counts as going on for this long after the last message.
         idle_max_s: Longest wait when nothing goes on.
@@ -128,11 +112,11 @@ class PollSettings:
         reconnect_max_s: Longest wait between attempts to connect.
     """
 
-    fast_s: float = 0.05
-    fast_max_s: float = 0.1
+    fast_s: float = 0.03
+    fast_max_s: float = 0.2
     fast_for_s: float = 10.0
     idle_max_s: float = 2.0
-    growth: float = 1.25
+    growth: float = 1.3
     heartbeat_s: float = 10.0
     call_timeout_s: float = 20.0
     retry_for_s: float = 5.0
@@ -232,7 +216,7 @@ def serve_link(
         ConfigError: The authority's file cannot be read, or a setting makes no sense.
         KeystoreError: See `load_node_key`.
     """
-    fleet = _Fleet(config)
+    fleet = _Fleet(config, stop)
     failures = 0
     with fleet:
         while not stop.is_set():
@@ -246,6 +230,32 @@ def serve_link(
                 pause = min(config.poll.reconnect_max_s, 0.2 * 2.0 ** min(failures - 1, 10))
                 stop.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311 (spreads load, no secret)
     on_event(LinkEvent(kind="stopped"))
+
+
+class Pace:
+    """How long to wait before asking again: short during a run, longer and longer when idle.
+
+    >>> pace = Pace(PollSettings(fast_s=1.0, fast_max_s=2.0, idle_max_s=8.0, growth=2.0))
+    >>> pace.message(0.0)
+    >>> [pace.nothing(second) for second in (1.0, 2.0, 9.0, 10.0, 11.0, 12.0)]
+    [1.0, 2.0, 2.0, 4.0, 8.0, 8.0]
+    """
+
+    def __init__(self, poll: PollSettings) -> None:
+        self._poll = poll
+        self._wait = poll.fast_s / poll.growth
+        self._fast_until = float("-inf")
+
+    def message(self, now: float) -> None:
+        """There was a message at `now` (monotonic seconds)."""
+        self._wait = self._poll.fast_s / self._poll.growth
+        self._fast_until = now + self._poll.fast_for_s
+
+    def nothing(self, now: float) -> float:
+        """There was none at `now`; the wait before asking again, in seconds."""
+        longest = self._poll.fast_max_s if now < self._fast_until else self._poll.idle_max_s
+        self._wait = min(self._wait * self._poll.growth, longest)
+        return self._wait
 
 
 class _LinkLostError(Exception):
@@ -263,12 +273,18 @@ class _RefusedCallError(Exception):
         super().__init__(f"HTTP {status}")
         self.status = status
 
+    def as_lost(self) -> _LinkLostError:
+        """The same, when the connection is of no use without that call."""
+        known = self.status == httpx.codes.FORBIDDEN
+        return _LinkLostError("E-LINK-NOT-ADMITTED" if known else "E-LINK-REFUSED")
+
 
 class _Fleet:
     """Flower's fleet calls over one kept-alive HTTPS connection, with bounded answers."""
 
-    def __init__(self, config: LinkConfig) -> None:
+    def __init__(self, config: LinkConfig, stop: threading.Event) -> None:
         self._poll = config.poll
+        self._stop = stop
         self._key = load_node_key(config.node_key)
         self.public_key: Final = self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -317,9 +333,8 @@ class _Fleet:
             try:
                 return self._call_once(name, body, answer, max_bytes=max_bytes)
             except _LinkLostError:
-                if time.monotonic() + pause > deadline:
+                if time.monotonic() + pause > deadline or self._stop.wait(pause):
                     raise
-            time.sleep(pause)
             pause = min(2.0 * pause, 1.0)
 
     def _call_once(
@@ -411,7 +426,7 @@ class _Session:
             self._answer_messages()
         finally:
             self._over.set()
-            heartbeat.join(self._config.poll.call_timeout_s + self._config.poll.retry_for_s)
+        heartbeat.join(self._config.poll.call_timeout_s)
         self._deactivate(self._node.node_id)
         self._remember(None)
 
@@ -424,13 +439,13 @@ class _Session:
             response = self._fleet.call("activate-node", request, ActivateNodeResponse)
         except _RefusedCallError as refused:
             if refused.status != httpx.codes.PRECONDITION_FAILED or remembered is None:
-                raise _LinkLostError("E-LINK-REFUSED") from refused
+                raise refused.as_lost() from refused
             # This node was killed a moment ago and still counts as connected: leave, come again.
             self._deactivate(remembered)
             try:
                 response = self._fleet.call("activate-node", request, ActivateNodeResponse)
             except _RefusedCallError as again:
-                raise _LinkLostError("E-LINK-REFUSED") from again
+                raise again.as_lost() from again
         self._node = Node(node_id=response.node_id)
         self._remember(response.node_id)
         self.connected = True
@@ -469,47 +484,51 @@ class _Session:
         while not self._over.wait(interval * random.uniform(0.7, 0.9)):  # noqa: S311
             try:
                 answer = self._fleet.call("send-node-heartbeat", request, SendNodeHeartbeatResponse)
-            except (_LinkLostError, _RefusedCallError):
+            except (_LinkLostError, _RefusedCallError, RuntimeError):
                 continue  # the polling thread meets the same trouble and decides
             if not answer.success:
                 self._over.set()
 
     def _answer_messages(self) -> None:
-        poll = self._config.poll
-        wait, fast_until = poll.fast_s, 0.0
+        pace = Pace(self._config.poll)
         request = PullMessagesRequest(node=self._node)
         while not self._stop.is_set():
             if self._over.is_set():
                 raise _LinkLostError("E-LINK-UNKNOWN")
             try:
-                pulled = self._fleet.call("pull-messages", request, PullMessagesResponse)
+                pulled = self._fleet.call(
+                    "pull-messages",
+                    request,
+                    PullMessagesResponse,
+                    max_bytes=MAX_REQUEST_BYTES + _OVERHEAD_BYTES,
+                )
             except _RefusedCallError as refused:
-                raise _LinkLostError("E-LINK-REFUSED") from refused
-            if not pulled.messages_list:
-                longest = poll.fast_max_s if time.monotonic() < fast_until else poll.idle_max_s
-                self._stop.wait(wait)
-                wait = min(wait * poll.growth, longest)
-                continue
-            self._answer(pulled)
-            wait, fast_until = poll.fast_s, time.monotonic() + poll.fast_for_s
+                raise refused.as_lost() from refused
+            if pulled.messages_list:
+                self._answer(pulled.messages_list[0])  # Flower hands out one at a time
+                pace.message(time.monotonic())
+            else:
+                self._stop.wait(pace.nothing(time.monotonic()))
 
-    def _answer(self, pulled: PullMessagesResponse) -> None:
-        """Answer the first message of `pulled`; Flower hands out one at a time."""
-        proto = pulled.messages_list[0]
-        run_id, message_id = proto.metadata.run_id, proto.metadata.message_id
+    def _answer(self, proto: MessageProto) -> None:
+        run_id = proto.metadata.run_id
+        start = time.monotonic()
         try:
             message = message_from_proto(proto)
-            start = time.monotonic()
-            content = self._reply_content(message, pulled)
-            self._push(Message(content, reply_to=message), time.monotonic() - start)
+            content = self._reply_content(message)
+            reply = Message(content, reply_to=message)
+            reply.metadata.__dict__["_message_id"] = reply.object_id
             self._fleet.call(
-                "confirm-message-received",
-                ConfirmMessageReceivedRequest(
-                    node=self._node, run_id=run_id, message_object_id=message_id
+                "push-messages",
+                PushMessagesRequest(
+                    node=self._node,
+                    messages_list=[message_to_proto(reply)],
+                    message_object_trees=[ObjectTree(object_id=reply.metadata.message_id)],
+                    clientapp_runtime_list=[time.monotonic() - start],
                 ),
-                ConfirmMessageReceivedResponse,
+                PushMessagesResponse,
             )
-        except (_RefusedCallError, ValueError, TypeError):
+        except (_RefusedCallError, ValueError, TypeError, KeyError):
             # The run ended, the message expired, or it is not a message at all: nobody waits.
             self._on_event(LinkEvent(kind="dropped", run=run_id))
             return
@@ -522,17 +541,16 @@ class _Session:
             )
         )
 
-    def _reply_content(self, message: Message, pulled: PullMessagesResponse) -> RecordDict:
+    def _reply_content(self, message: Message) -> RecordDict:
         run_id = message.metadata.run_id
         if not self._is_approved(run_id):
             return error_content("E-BUNDLE")
-        if message.metadata.message_type != MESSAGE_TYPE or message.has_error():
+        if message.metadata.message_type != MESSAGE_TYPE:
             return error_content(MalformedError.default_code)
         try:
-            payload = self._pull_payload(run_id, pulled.message_object_trees[0])
+            payload_of(message)
         except MalformedError as error:
             return error_content(error.code)
-        message.content = RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: payload})})
         context = Context(
             run_id=run_id,
             node_id=self._node.node_id,
@@ -557,90 +575,21 @@ class _Session:
                 self._approved_runs.popitem(last=False)
         return self._approved_runs[run_id]
 
-    def _pull_payload(self, run_id: int, tree: ObjectTree) -> bytes:
-        """The one bytes field of a message, whose shape is checked by its hashes.
 
-        Flower stores a message as a tree of objects named by their SHA-256: message, record
-        dict, config record. Only the last is fetched; what the middle one must be follows.
-        """
-        if len(tree.children) != 1 or len(tree.children[0].children) != 1:
-            raise MalformedError("a message with other than one record")
-        records, record = tree.children[0], tree.children[0].children[0]
-        if record.children:
-            raise MalformedError("a record with parts")
-        content = self._pull_object(run_id, record.object_id)
-        if get_object_id(content) != record.object_id:
-            raise MalformedError("a record that does not match its hash")
-        payload = payload_of(content)
-        expected = RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: payload})})
-        if expected.object_id != records.object_id:
-            raise MalformedError("a message whose record has another name")
-        return payload
-
-    def _pull_object(self, run_id: int, object_id: str) -> bytes:
-        request = PullObjectRequest(node=self._node, run_id=run_id, object_id=object_id)
-        deadline = time.monotonic() + self._config.poll.call_timeout_s
-        pause = 0.01
-        while time.monotonic() < deadline and not self._stop.is_set():
-            answer = self._fleet.call(
-                "pull-object",
-                request,
-                PullObjectResponse,
-                max_bytes=MAX_REQUEST_BYTES + _OVERHEAD_BYTES,
-            )
-            if answer.object_available:
-                return bytes(answer.object_content)
-            if not answer.object_found:
-                break
-            time.sleep(pause)  # the coordinator is still handing it over
-            pause = min(2.0 * pause, 0.25)
-        raise MalformedError("a message without its content")
-
-    def _push(self, reply: Message, seconds: float) -> None:
-        reply.metadata.__dict__["_message_id"] = reply.object_id
-        with no_object_id_recompute():
-            objects = get_all_nested_objects(reply)
-            head = message_to_proto(remove_content_from_message(reply))
-            answer = self._fleet.call(
-                "push-messages",
-                PushMessagesRequest(
-                    node=self._node,
-                    messages_list=[head],
-                    message_object_trees=[get_object_tree(reply)],
-                    clientapp_runtime_list=[seconds],
-                ),
-                PushMessagesResponse,
-            )
-            wanted = set(answer.objects_to_push)
-            for object_id, item in objects.items():
-                if object_id in wanted:
-                    self._fleet.call(
-                        "push-object",
-                        PushObjectRequest(
-                            node=self._node,
-                            run_id=reply.metadata.run_id,
-                            object_id=object_id,
-                            object_content=item.deflate(),
-                            session_id=answer.session_id,
-                        ),
-                        PushObjectResponse,
-                    )
-
-
-def payload_of(record: bytes) -> bytes:
-    """The bytes field of a serialised config record.
+def payload_of(message: Message) -> bytes:
+    """The one bytes field of a message.
 
     Raises:
-        MalformedError: Not a config record with exactly one bytes field ``message``, or larger
-            than a request may be.
+        MalformedError: The message holds anything else, or more bytes than a request may have.
     """
-    try:
-        fields = dict(ConfigRecord.inflate(record))
-    except (ValueError, TypeError, DecodeError, KeyError) as error:
-        raise MalformedError("not a config record") from error
-    payload = fields.get(MESSAGE_FIELD)
-    if set(fields) != {MESSAGE_FIELD} or not isinstance(payload, bytes):
-        raise MalformedError("a record with other than one bytes field")
+    if not message.has_content() or set(message.content) != {RECORD}:
+        raise MalformedError("a message with other than the one record")
+    record = message.content[RECORD]
+    if not isinstance(record, ConfigRecord) or set(record) != {MESSAGE_FIELD}:
+        raise MalformedError("a record with other than the one field")
+    payload = record[MESSAGE_FIELD]
+    if not isinstance(payload, bytes):
+        raise MalformedError("a message that is not bytes")
     if len(payload) > MAX_REQUEST_BYTES:
         raise MalformedError(f"a message of {len(payload)} bytes, allowed are {MAX_REQUEST_BYTES}")
     return payload

@@ -1,0 +1,268 @@
+"""A small deployment for transport tests: SuperLink, gateway and nodes on loopback.
+
+The nodes run `echo_app` instead of the real ClientApp, and the ServerApp is `echo_server`, which
+asks every node a number of rounds and writes down what it saw. Everything else is the product.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+
+from coordinator.bundle import bundle_from
+from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
+from coordinator.flower_exchange import FlowerExchange
+from coordinator.gateway import Gateway, GatewayConfig
+from coordinator.superlink import DIRECTORY_VARIABLE, SuperLink, SuperLinkConfig
+from partner_node.flower_link import LinkConfig, LinkEvent, PollSettings, payload_of, serve_link
+
+PROJECT = Path(__file__).resolve().parents[2]
+MODULE = "tests.end_to_end.transport_support"
+
+echo_app = ClientApp()
+
+
+@echo_app.query("fedseg")
+def _echo(message: Message, context: Context) -> Message:
+    """Answer with the node's name and the message."""
+    payload = payload_of(message)
+    answer = str(context.node_config["name"]).encode() + b":" + payload
+    return Message(RecordDict({"fedseg": ConfigRecord({"message": answer})}), reply_to=message)
+
+
+echo_server = ServerApp()
+
+
+@echo_server.main()
+def _ask_around(grid: Grid, context: Context) -> None:
+    """Run the exchange that `plan.json` in the coordinator's directory asks for."""
+    directory = Path(os.environ[DIRECTORY_VARIABLE])
+    plan = json.loads((directory / "plan.json").read_text())
+    report = run_plan(FlowerExchange(grid), plan)
+    draft = directory / "report.draft"
+    draft.write_text(json.dumps(report))
+    draft.replace(directory / f"report-{context.run_config['fedseg-run']}.json")
+
+
+def run_plan(exchange: FlowerExchange, plan: dict[str, int]) -> dict[str, object]:
+    """Ask `nodes` nodes `rounds` times with messages of `bytes` bytes."""
+    deadline = time.monotonic() + plan["timeout_s"]
+    while len(nodes := sorted(exchange.nodes())) < plan["nodes"]:
+        if time.monotonic() > deadline:
+            return {"error": f"{len(nodes)} nodes"}
+        time.sleep(0.1)
+    seconds, answers, errors = [], [], []
+    for number in range(plan["rounds"]):
+        start = time.monotonic()
+        message = number.to_bytes(4, "big") + b"m" * plan["bytes"]
+        waiting = {exchange.push(node, message, ttl_s=plan["ttl_s"]) for node in nodes}
+        while waiting and time.monotonic() < deadline:
+            replies = exchange.pull(waiting)
+            waiting -= set(replies)
+            for reply in replies.values():
+                if reply.error is not None:
+                    errors.append(reply.error)
+                elif reply.message is not None:
+                    answers.append(reply.message[:12].decode("latin-1"))
+            if waiting:
+                time.sleep(0.02)
+        seconds.append(time.monotonic() - start)
+    return {"seconds": seconds, "answers": answers, "errors": errors, "unanswered": len(waiting)}
+
+
+def echo_bundle() -> bytes:
+    """A code-free bundle whose ServerApp is `echo_server`."""
+    return bundle_from(serverapp=f"{MODULE}:echo_server", clientapp=f"{MODULE}:echo_app")
+
+
+def write_node_key(path: Path) -> bytes:
+    """Write a fresh node key and return its public half in OpenSSH form."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    path.touch(mode=0o600)
+    path.write_bytes(private)
+    return key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+
+
+@dataclass
+class LinkThread:
+    """A link in a thread of this process."""
+
+    config: LinkConfig
+    app: ClientApp = field(default_factory=lambda: echo_app)
+    events: list[LinkEvent] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        serve_link(self.config, self.app, stop=self._stop, on_event=self.events.append)
+
+    def start(self) -> LinkThread:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        if self._thread.is_alive():
+            raise TimeoutError("the link did not stop")
+
+    def count(self, kind: str) -> int:
+        return sum(event.kind == kind for event in self.events)
+
+
+@dataclass
+class Deployment:
+    """A running SuperLink with its gateway."""
+
+    directory: Path
+    superlink: SuperLink
+    gateway: Gateway
+    certificate: ServerCertificate
+
+    def link_config(
+        self, name: str, *, admit: bool = True, bundle_sha256: str | None = None, **poll: float
+    ) -> LinkConfig:
+        """Make a node's key, admit it, and return how it connects."""
+        key_file = self.directory / f"{name}.key"
+        public_key = write_node_key(key_file)
+        if admit:
+            self.superlink.admit(public_key)
+        return LinkConfig(
+            address=self.gateway.address,
+            root_certificates=self.certificate.authority,
+            node_key=key_file,
+            node_config={"name": name},
+            bundle_sha256=bundle_sha256 or hashlib.sha256(echo_bundle()).hexdigest(),
+            poll=PollSettings(**({"reconnect_max_s": 1.0} | poll)),
+            state_file=self.directory / f"{name}.state",
+        )
+
+    def plan(self, **changes: int) -> None:
+        """What the next ServerApp does."""
+        plan = {"nodes": 3, "rounds": 3, "bytes": 1_000, "ttl_s": 30, "timeout_s": 60} | changes
+        (self.directory / "plan.json").write_text(json.dumps(plan))
+
+    def report(self, run_id: str, *, timeout_s: float = 90.0) -> Any:
+        """What the ServerApp of `run_id` saw."""
+        path = self.directory / f"report-{run_id}.json"
+        wait_for(path.exists, timeout_s=timeout_s, what=f"the report of run {run_id}")
+        return json.loads(path.read_text())
+
+
+@contextmanager
+def deployment(directory: Path, **gateway_settings: Any) -> Iterator[Deployment]:
+    """Start SuperLink and gateway; end them afterwards."""
+    certificate = make_server_certificate(
+        directory,
+        name="gateway",
+        hosts=LOOPBACK_HOSTS,
+        now=datetime.datetime.now(datetime.UTC),
+        lifetime_days=1,
+    )
+    superlink = SuperLink(
+        SuperLinkConfig(directory=directory / "superlink", coordinator_directory=directory)
+    )
+    superlink.start()
+    try:
+        gateway = Gateway(
+            GatewayConfig(
+                certificate=certificate.certificate,
+                key=certificate.key,
+                upstream=superlink.address,
+                upstream_authority=superlink.root_certificates,
+                **gateway_settings,
+            ),
+            is_admitted=lambda key: key in superlink.node_ids(),
+        )
+        gateway.start()
+        try:
+            yield Deployment(directory, superlink, gateway, certificate)
+        finally:
+            gateway.stop()
+    finally:
+        superlink.stop()
+
+
+def wait_for(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+    """Wait until `condition` holds, for a bounded time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s} s for {what}")
+        time.sleep(0.05)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process runs (one that ended and was not yet collected does not)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def start_link_process(config: LinkConfig) -> subprocess.Popen[bytes]:
+    """The link of one node in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", MODULE, json.dumps(_as_json(config))],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+    )
+
+
+def _as_json(config: LinkConfig) -> dict[str, object]:
+    return {
+        "address": config.address,
+        "root_certificates": str(config.root_certificates),
+        "node_key": str(config.node_key),
+        "node_config": dict(config.node_config),
+        "bundle_sha256": config.bundle_sha256,
+        "state_file": str(config.state_file),
+        "poll": dataclasses.asdict(config.poll),
+    }
+
+
+def _serve(text: str) -> None:
+    settings = json.loads(text)
+    for name in ("root_certificates", "node_key", "state_file"):
+        settings[name] = Path(settings[name])
+    settings["poll"] = PollSettings(**settings["poll"])
+    stop = threading.Event()
+
+    def end_with_parent() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    serve_link(LinkConfig(**settings), echo_app, stop=stop, on_event=lambda event: None)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
