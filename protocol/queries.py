@@ -152,7 +152,8 @@ class ClusterSumsQuery:
                 remedy="a node's answer was not masked with the others': see its log",
             )
         per_customer = self.bounds(1)[: self.n_features + EXTRA_ENTRIES]
-        too_large = np.abs(totals.sums) > counts[:, None] * per_customer[: self.n_features]
+        most = counts[:, None] * per_customer[: self.n_features]
+        too_large = (totals.sums > most) | (totals.sums < -most)  # abs(-2^63) would be negative
         squares = totals.squares
         if (
             too_large.any()
