@@ -78,7 +78,7 @@ class LloydExact:
         return replace(self, round=self.round + 1, centroids=moved)
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values; a result is derived again, never stored."""
+        """The state as JSON values."""
         return {
             "plan": self.NAME,
             "limit": self.limit.tolist(),
@@ -86,6 +86,7 @@ class LloydExact:
             "seed": self.seed.hex(),
             "round": self.round,
             "centroids": self.centroids.tolist(),
+            "result": None if self.result is None else self.result.to_dict(),
         }
 
     @staticmethod
@@ -97,6 +98,7 @@ class LloydExact:
             seed=bytes.fromhex(values["seed"]),
             round=int(values["round"]),
             centroids=np.array(values["centroids"], dtype=np.int64),
+            result=None if values["result"] is None else Clustering.from_dict(values["result"]),
         )
 
     def _next_centroids(self, totals: ClusterTotals) -> IntMatrix:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
@@ -26,3 +29,24 @@ class Clustering:
     spread: IntVector
     rounds: int
     converged: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "centroids": self.centroids.tolist(),
+            "counts": self.counts.tolist(),
+            "spread": self.spread.tolist(),
+            "rounds": self.rounds,
+            "converged": self.converged,
+        }
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Clustering:
+        """The result that `to_dict` gave."""
+        return Clustering(
+            centroids=np.array(values["centroids"], dtype=np.int64),
+            counts=np.array(values["counts"], dtype=np.int64),
+            spread=np.array(values["spread"], dtype=np.int64),
+            rounds=int(values["rounds"]),
+            converged=bool(values["converged"]),
+        )
