@@ -332,6 +332,7 @@ class PartnerRound:
     def _on_propose(self, request: Propose) -> bytes:
         self._check_run(request.run_hash)
         chain = Chain.from_bytes(request.chain, self.agreement)
+        self._check_newest_run()
         if chain.links != self.chain.links:
             self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)
             if self._me not in chain.last.members:
@@ -421,6 +422,7 @@ class PartnerRound:
         for answer in self._answers:
             if answer.context == request.context and request.round == self._round:
                 return answer.reply
+        self._check_newest_run()
         if request.head != self.chain.head:
             raise RemoteProtocolError("the set announced is not the newest", code="E-SET-OPEN")
         digest = hashlib.sha256(request.payload).digest()
@@ -580,6 +582,12 @@ class PartnerRound:
     def _check_run(self, hashed: bytes) -> None:
         if not self._run_hash or hashed != self._run_hash:
             raise RemoteProtocolError("request of another run", code="E-RUN-OTHER")
+
+    def _check_newest_run(self) -> None:
+        if self.chain.last.run_hash != self._run_hash:
+            raise RemoteProtocolError(
+                "the chain went on in a later run; this one is over", code="E-CHAIN-RUN"
+            )
 
     def _party(self, index: int) -> Party:
         if index >= self.agreement.n_partners:
