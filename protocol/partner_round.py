@@ -435,6 +435,8 @@ class PartnerRound:
             raise RemoteProtocolError(
                 f"round {request.round} announced, {self._round + 1} is next", code="E-ROUND-ORDER"
             )
+        elif self._plan is not None and self._plan.result is not None:
+            raise RemoteProtocolError("the plan has ended", code="E-ROUND-ORDER")
         self._certify(request.certificate)
         payload = Payload.from_bytes(request.payload)
         plan = self._plan_at(request.round, payload)
