@@ -419,9 +419,9 @@ class PartnerRound:
 
     def _on_announce(self, request: Announce) -> Ask | bytes:
         self._check_run(request.run_hash)
-        for answer in self._answers:
-            if answer.context == request.context and request.round == self._round:
-                return answer.reply
+        said = self._said(request)
+        if said is not None:
+            return said
         self._check_newest_run()
         if request.head != self.chain.head:
             raise RemoteProtocolError("the set announced is not the newest", code="E-SET-OPEN")
@@ -452,6 +452,20 @@ class PartnerRound:
                 code="E-QUERY",
             )
         return Ask(announce=request, members=members, plan=plan, query=plan.query, release=release)
+
+    def _said(self, announce: Announce) -> bytes | None:
+        """The reply already given to an announcement."""
+        if announce.round != self._round:
+            return None
+        context = announce.context
+        return next((a.reply for a in self._answers if a.context == context), None)
+
+    def _check_open(self, ask: Ask) -> None:
+        number = ask.announce.round
+        same = hashlib.sha256(ask.announce.payload).digest() == self._payload_hash
+        in_order = number == self._round + 1 or (number == self._round and same)
+        if self.phase != RUNNING or ask.announce.head != self.chain.head or not in_order:
+            raise LocalProtocolError(f"the run went on while round {number} was answered")
 
     def _plan_at(self, number: int, payload: Payload) -> Plan:
         """The plan's state in round `number`, derived from the transcript of the round before."""
@@ -496,11 +510,20 @@ class PartnerRound:
         Args:
             answer: The integer answer to ``ask.query``, shape ``(query.length,)``.
 
+        Returns:
+            The message; when this was answered in the meantime, what was said then: one mask
+            never covers two answers.
+
         Raises:
+            LocalProtocolError: The run went on since `announce` returned `ask`.
             EncodingRangeError: The answer exceeds what this partner's row cap allows; the state
                 is unchanged.
         """
         query = _query(ask.plan)
+        said = self._said(ask.announce)
+        if said is not None:
+            return said
+        self._check_open(ask)
         cap = self.agreement.parties[self._me].max_customers
         vector = ring.to_ring(answer, bounds=query.bounds(cap))
         context = ask.announce.context
@@ -525,6 +548,10 @@ class PartnerRound:
         """APPROVAL: this partner's signature on the release that it derived."""
         if ask.release is None:
             raise LocalProtocolError("nothing to approve")
+        said = self._said(ask.announce)
+        if said is not None:
+            return said
+        self._check_open(ask)
         signature = sign_document(self._key, PAYLOAD_TYPE, ask.release.to_bytes())
         reply = Approval(run_hash=self._run_hash, partner=self._me, signature=signature).to_bytes()
         self._record(ask, reply)
