@@ -22,7 +22,13 @@ from protocol.agreement import Agreement, Party
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import Plan, plan_seed, restore_plan, start_plan, step_hash
 from protocol.clustering.release import PAYLOAD_TYPE, Release, SignedRelease, make_release
-from protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, SignatureError
+from protocol.errors import (
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    RuleError,
+    SignatureError,
+)
 from protocol.messages import (
     Accept,
     Announce,
@@ -595,6 +601,11 @@ class PartnerRound:
         except ProtocolError as error:
             self.abort(error.code)
             raise
+        except RuleError as error:
+            self.abort(error.code)
+            raise RemoteProtocolError(
+                error.message, code=error.code, remedy=error.remedy
+            ) from error
 
     def _alive(self) -> None:
         if self.phase == ABORTED:
