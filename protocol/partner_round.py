@@ -338,6 +338,7 @@ class PartnerRound:
     def _on_propose(self, request: Propose) -> bytes:
         self._check_run(request.run_hash)
         chain = Chain.from_bytes(request.chain, self.agreement)
+        self._check_unfinished()
         self._check_newest_run()
         if chain.links != self.chain.links:
             self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)
@@ -428,6 +429,7 @@ class PartnerRound:
         said = self._said(request)
         if said is not None:
             return said
+        self._check_unfinished()
         self._check_newest_run()
         if request.head != self.chain.head:
             raise RemoteProtocolError("the set announced is not the newest", code="E-SET-OPEN")
@@ -586,14 +588,22 @@ class PartnerRound:
         release = signed.verify(self.agreement)
         if release.run_hash != self._run_hash:
             raise RemoteProtocolError("the release of another run", code="E-RELEASE")
-        self.phase = DONE
+        self._end(DONE)
         return signed
 
     def abort(self, code: str) -> None:
         """End the run at this partner for good."""
         if self.phase != DONE:
-            self.phase = ABORTED
+            self._end(ABORTED)
             self.aborted_with = code
+
+    def _end(self, phase: str) -> None:
+        """Go to an end state and forget what could open the run's messages later."""
+        self.phase = phase
+        self._x_private = b""
+        self._kem_seed = b""
+        self._kem_secrets = {}
+        self._pair_keys = {}
 
     def _guarded(self, handler: Callable[[T], R], request: T) -> R:
         try:
@@ -622,6 +632,10 @@ class PartnerRound:
     def _check_run(self, hashed: bytes) -> None:
         if not self._run_hash or hashed != self._run_hash:
             raise RemoteProtocolError("request of another run", code="E-RUN-OTHER")
+
+    def _check_unfinished(self) -> None:
+        if self.phase == DONE:
+            raise RemoteProtocolError("this run has ended with a release", code="E-RUN-ENDED")
 
     def _check_newest_run(self) -> None:
         if self.chain.last.run_hash != self._run_hash:
