@@ -1,0 +1,29 @@
+"""The fixture `lab`: counterparties that are honest or lie (`counterparties.py`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def load(name: str) -> ModuleType:
+    """A module of this folder by its file, whatever else is importable as `tests`."""
+    known = f"fedseg_tests_{name}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, Path(__file__).with_name(f"{name}.py"))
+        if spec is None or spec.loader is None:
+            raise ImportError(name)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[known] = module
+        spec.loader.exec_module(module)
+    return sys.modules[known]
+
+
+@pytest.fixture(scope="session")
+def lab() -> ModuleType:
+    """Agreements, nodes and runs in memory, and a coordinator that lies."""
+    return load("counterparties")
