@@ -139,10 +139,10 @@ class Feature:
             "name": self.name,
             "type": self.type,
             "unit": self.unit,
-            "min": str(self.min),
-            "max": str(self.max),
+            "min": format(self.min, "f"),
+            "max": format(self.max, "f"),
             "transform": self.transform,
-            "weight": str(self.weight),
+            "weight": format(self.weight, "f"),
         }
 
 
@@ -253,7 +253,10 @@ class Agreement:
             )
         except MalformedError as error:
             raise AgreementError(error.message) from error
-        return Agreement.from_dict(values)
+        agreement = Agreement.from_dict(values)
+        if agreement.to_bytes() != data:
+            raise AgreementError("the agreement's bytes are not the form that is signed")
+        return agreement
 
     def to_dict(self) -> dict[str, Any]:
         """The agreement as JSON values."""
@@ -450,11 +453,14 @@ def _read(fields: Fields) -> Agreement:
 def _time(fields: Fields, name: str) -> datetime:
     text = fields.text(name, max_length=20)
     try:
-        return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
-    except ValueError as error:
+        found = datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        found = None
+    if found is None or found.strftime(_TIME_FORMAT) != text:
         raise MalformedError(
             f"{fields.path(name)} is {text!r}, expected a time in UTC like 2026-01-31T00:00:00Z"
-        ) from error
+        )
+    return found
 
 
 def _problems(a: Agreement) -> Iterator[AgreementError]:
