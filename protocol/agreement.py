@@ -516,11 +516,12 @@ def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PARTNERS",
             remedy="with two partners each could subtract its own numbers and see the other's",
         )
-    if terms.min_atom < terms.max_colluding + 2:
+    if terms.min_atom < fewest:
         yield AgreementError(
-            f"secure_sum.min_atom is {terms.min_atom}; exact totals need "
-            f"max_colluding + 2 = {terms.max_colluding + 2}",
+            f"secure_sum.min_atom is {terms.min_atom}; exact totals need at least {fewest} "
+            f"with max_colluding {terms.max_colluding}",
             code="E-PARTNERS",
+            remedy="of two partners each could subtract its own numbers and see the other's",
         )
     if a.n_partners < a.smallest_set:
         yield AgreementError(
