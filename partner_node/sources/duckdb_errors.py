@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import duckdb
+import pyarrow
 
 from protocol.errors import SourceError
 
@@ -27,6 +28,16 @@ _SQL_ERRORS: Final = (
     duckdb.NotImplementedException,
 )
 
+#: What reading from DuckDB may raise.
+READ_ERRORS: Final = (duckdb.Error, pyarrow.ArrowException, OSError)
+_STREAMED: Final[dict[str, type[duckdb.Error]]] = {
+    "Conversion Error": duckdb.ConversionException,
+    "Out of Range Error": duckdb.OutOfRangeException,
+    "Invalid Input Error": duckdb.InvalidInputException,
+    "Out of Memory Error": duckdb.OutOfMemoryException,
+    "IO Error": duckdb.IOException,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -41,9 +52,16 @@ class Problem:
     text: str
 
     @staticmethod
-    def of(error: duckdb.Error) -> Problem:
-        """What `error` says."""
-        return Problem(kind=type(error), text=str(error))
+    def of(error: Exception) -> Problem:
+        """What an error of DuckDB says, raised by itself or in the midst of an Arrow stream.
+
+        In a stream it comes out as an OSError that begins with DuckDB's name for it.
+        """
+        text = str(error)
+        if isinstance(error, duckdb.Error):
+            return Problem(kind=type(error), text=text)
+        named = (kind for name, kind in _STREAMED.items() if text.startswith(name))
+        return Problem(kind=next(named, duckdb.OperationalError), text=text)
 
 
 def reads_text_as_number(problem: Problem) -> bool:
@@ -77,7 +95,7 @@ def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
         return _failing_value(
             f"{where}: a value{of_column} does not convert as the feature query asks"
         )
-    if line or "CSV" in text or "not utf-8" in text:
+    if line or "CSV Error" in text or "CSV Parser" in text or "not utf-8" in text:
         return _explain_csv(text, where)
     if with_query and issubclass(problem.kind, _SQL_ERRORS):
         return SourceError(
@@ -91,7 +109,12 @@ def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
             code="E-SOURCE-SQL",
             remedy="read from input only",
         )
-    if with_query and issubclass(problem.kind, duckdb.DataError | duckdb.ProgrammingError):
+    damaged = "Failed to read file" in text or "parquet" in text.casefold()
+    if (
+        with_query
+        and not damaged
+        and issubclass(problem.kind, duckdb.DataError | duckdb.ProgrammingError)
+    ):
         column = _SOURCE_COLUMN.search(text)
         of_column = f" of column {column.group(1)}" if column else ""
         return _failing_value(

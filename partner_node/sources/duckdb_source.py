@@ -14,7 +14,7 @@ import difflib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 import duckdb
 import numpy as np
 
-from partner_node.sources.duckdb_errors import Problem, explain, reads_text_as_number
+from partner_node.sources.duckdb_errors import READ_ERRORS, Problem, explain, reads_text_as_number
 from partner_node.sources.feature_query import INPUT, check_feature_query
 from partner_node.sources.files import (
     DataFile,
@@ -146,29 +146,47 @@ class DuckDBSource:
             + [f"CAST({_name(column)} AS DOUBLE) AS f{i}" for i, column in enumerate(wanted)]
         )
         with self._open(files, numbers=wanted) as opened:
-            problem: Problem | None = None
             rows_before = 0
-            try:
-                reader = opened.connection.sql(
-                    f"SELECT {selected} FROM {opened.relation}"
-                ).to_arrow_reader(max_rows)
-                for batch in reader:
-                    for start in range(0, batch.num_rows, max_rows):
-                        chunk = _to_chunk(batch.slice(start, max_rows), len(wanted))
-                        if not np.isfinite(chunk.values).all():
-                            raise self._not_finite(files, wanted, chunk, rows_before)
-                        rows_before += chunk.n_rows
-                        yield chunk
-            except duckdb.Error as error:
-                problem = Problem.of(error)
-            if problem is not None:
-                raise self._explain(problem, files, wanted)
+            sql = f"SELECT {selected} FROM {opened.relation}"
+            for batch in self._batches(opened, sql, files, wanted, max_rows):
+                for start in range(0, batch.num_rows, max_rows):
+                    chunk = _to_chunk(batch.slice(start, max_rows), len(wanted))
+                    if not np.isfinite(chunk.values).all():
+                        raise self._not_finite(files, wanted, chunk, rows_before)
+                    rows_before += chunk.n_rows
+                    yield chunk
         if find_files(self._path) != files:
             raise SourceError(
                 f"{self._path} changed while it was read",
                 code="E-SOURCE-FILE",
                 remedy="write new data under another name and rename it when it is complete",
             )
+
+    def _batches(
+        self,
+        opened: _Opened,
+        sql: str,
+        files: tuple[DataFile, ...],
+        wanted: tuple[str, ...],
+        max_rows: int,
+    ) -> Iterator[Any]:
+        """Arrow record batches of a query, with every error in our words."""
+        problem: Problem | None = None
+        reader: Iterator[Any] = iter(())
+        try:
+            reader = iter(opened.connection.sql(sql).to_arrow_reader(max_rows))
+        except READ_ERRORS as error:
+            problem = Problem.of(error)
+        while problem is None:
+            try:
+                batch = next(reader)
+            except StopIteration:
+                return
+            except READ_ERRORS as error:
+                problem = Problem.of(error)
+            else:
+                yield batch
+        raise self._explain(problem, files, wanted)
 
     # --- opening -----------------------------------------------------------------------------
 
@@ -191,8 +209,11 @@ class DuckDBSource:
         temporary = tempfile.mkdtemp(prefix="fedseg-", dir=self._make_temp_folder())
         problem: Problem | None = None
         try:
-            with duckdb.connect(":memory:", config=self._settings(temporary)) as connection:
+            with ExitStack() as stack:
                 try:
+                    connection = stack.enter_context(
+                        duckdb.connect(":memory:", config=self._settings(temporary))
+                    )
                     _close_sandbox(connection, files)
                     connection.execute(f"CREATE TEMP VIEW {INPUT} AS SELECT * FROM {scan}")
                     connection.execute("SET lock_configuration = true")
@@ -201,7 +222,7 @@ class DuckDBSource:
                         connection.execute(f"CREATE TEMP VIEW {_FEATURES} AS {text}")
                         relation = _FEATURES
                     names, types = self._columns_of(connection, text or f"FROM {INPUT}")
-                except duckdb.Error as error:
+                except READ_ERRORS as error:
                     problem = Problem.of(error)
                 if problem is None:
                     yield _Opened(connection, names, types, relation)
@@ -322,23 +343,14 @@ class DuckDBSource:
 
     def _check_ids(self, opened: _Opened, files: tuple[DataFile, ...]) -> None:
         column = f"CAST({_name(self._id_column)} AS VARCHAR)"
-        problem: Problem | None = None
-        found: tuple[Any, ...] = ()
-        try:
-            found = (
-                opened.connection.execute(
-                    "SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (bad), 0), "
-                    "count(*) FILTER (NOT bad AND n > 1), "
-                    "coalesce(sum(n) FILTER (NOT bad AND n > 1), 0) "
-                    f"FROM (SELECT count(*) AS n, {_bad_id('id')} AS bad "
-                    f"FROM (SELECT {column} AS id FROM {opened.relation}) GROUP BY id)"
-                ).fetchone()
-                or ()
-            )
-        except duckdb.Error as error:
-            problem = Problem.of(error)
-        if problem is not None:
-            raise self._explain(problem, files, ())
+        found = self._row(
+            opened,
+            "SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (bad), 0), "
+            "count(*) FILTER (NOT bad AND n > 1), "
+            "coalesce(sum(n) FILTER (NOT bad AND n > 1), 0) "
+            f"FROM (SELECT count(*) AS n, {_bad_id('id')} AS bad "
+            f"FROM (SELECT {column} AS id FROM {opened.relation}) GROUP BY id)",
+        )
         n_rows, n_bad, n_twice, n_twice_rows = (int(value) for value in found)
         if n_rows == 0:
             raise SourceError(
@@ -364,13 +376,14 @@ class DuckDBSource:
             )
 
     def _first_duplicate(self, opened: _Opened, column: str) -> str:
-        row = opened.connection.execute(
+        first, second = self._row(
+            opened,
             "SELECT min(r), min(r) FILTER (r > first) FROM (SELECT r, min(r) OVER () AS first "
             f"FROM (SELECT row_number() OVER () AS r, {column} AS id FROM {opened.relation}) "
             f"WHERE id = (SELECT {column} FROM {opened.relation} "
-            f"GROUP BY {column} HAVING count(*) > 1 LIMIT 1))"
-        ).fetchone()
-        return f"{row[0]} and {row[1]}" if row else "unknown"
+            f"GROUP BY {column} HAVING count(*) > 1 LIMIT 1))",
+        )
+        return f"{first} and {second}"
 
     def _not_finite(
         self,
@@ -383,14 +396,12 @@ class DuckDBSource:
         column = f"CAST({_name(wanted[index])} AS DOUBLE)"
         counts: tuple[Any, ...] = ()
         place = f"row {rows_before + row + 1}"
-        with suppress(duckdb.Error), self._open(files, numbers=wanted) as opened:
-            counts = (
-                opened.connection.execute(
-                    f"SELECT count(*) FILTER ({column} IS NULL), "
-                    f"count(*) FILTER (isnan({column})), count(*) FILTER (isinf({column})) "
-                    f"FROM {opened.relation}"
-                ).fetchone()
-                or ()
+        with suppress(SourceError), self._open(files, numbers=wanted) as opened:
+            counts = self._row(
+                opened,
+                f"SELECT count(*) FILTER ({column} IS NULL), "
+                f"count(*) FILTER (isnan({column})), count(*) FILTER (isinf({column})) "
+                f"FROM {opened.relation}",
             )
             place = self._first_place(files, _not_finite(column), numbers=wanted)
         found = ", ".join(
@@ -413,14 +424,23 @@ class DuckDBSource:
         groups = [files] if self._query is not None else [(file,) for file in files]
         for group in groups:
             with self._open(group, numbers=numbers) as opened:
-                row = opened.connection.execute(
-                    f"SELECT r FROM (SELECT row_number() OVER () AS r, ({condition}) AS bad "
-                    f"FROM {opened.relation}) WHERE bad ORDER BY r LIMIT 1"
-                ).fetchone()
+                (row,) = self._row(
+                    opened,
+                    "SELECT min(r) FILTER (bad) FROM (SELECT row_number() OVER () AS r, "
+                    f"({condition}) AS bad FROM {opened.relation})",
+                )
             if row is not None:
                 where = "the feature query's result" if self._query is not None else group[0].path
-                return f"row {row[0]} of {where}"
+                return f"row {row} of {where}"
         return "unknown"
+
+    def _row(self, opened: _Opened, sql: str) -> tuple[Any, ...]:
+        """The single row that an aggregate gives."""
+        try:
+            return opened.connection.execute(sql).fetchone() or ()
+        except READ_ERRORS as error:
+            problem = Problem.of(error)
+        raise explain(problem, path=self._path, with_query=self._query is not None)
 
     # --- explaining --------------------------------------------------------------------------
 
@@ -432,18 +452,19 @@ class DuckDBSource:
         self, problem: Problem, files: tuple[DataFile, ...], wanted: tuple[str, ...]
     ) -> SourceError:
         if self._query is None and self._kind == "csv" and reads_text_as_number(problem):
-            with suppress(duckdb.Error, SourceError):
+            with suppress(StopIteration):
                 return self._text_in_numbers(files, wanted)
         return explain(problem, path=self._path, with_query=self._query is not None)
 
     def _text_in_numbers(self, files: tuple[DataFile, ...], wanted: tuple[str, ...]) -> SourceError:
         with self._open(files) as opened:
-            counts = opened.connection.execute(
+            counts = self._row(
+                opened,
                 "SELECT "
                 + ", ".join(f"count(*) FILTER ({_not_a_number(column)})" for column in wanted)
-                + f" FROM {opened.relation}"
-            ).fetchone()
-        column, count = next((c, n) for c, n in zip(wanted, counts or (), strict=True) if n)
+                + f" FROM {opened.relation}",
+            )
+        column, count = next((c, n) for c, n in zip(wanted, counts, strict=True) if n)
         place = self._first_place(files, _not_a_number(column))
         return SourceError(
             f"column {column!r}: {count} values are not numbers, the first is {place}",

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
@@ -106,12 +106,12 @@ class SourceSuite:
 
     def test_extreme_and_negative_numbers_come_out_unchanged(self, tmp_path: Path) -> None:
         numbers = [0.1, -0.0, 1e308, -1e308, 5e-324, 123456789.123456789]
-        table = {"id": list("abcdef"), "x": numbers}
+        table: Table = {"id": list("abcdef"), "x": numbers}
         assert [v[0] for v in rows(self.make(tmp_path, table), ["x"]).values()] == numbers
 
     def test_ids_keep_zeros_blanks_and_letters_of_every_script(self, tmp_path: Path) -> None:
         ids = ["007", "7", " 7", "Ünï", "客", "a,b", 'q"q', "x\ny"]
-        table = {"id": ids, "x": [1.0] * len(ids)}
+        table: Table = {"id": ids, "x": [1.0] * len(ids)}
         assert set(rows(self.make(tmp_path, table), ["x"])) == set(ids)
 
     def test_a_misspelt_column_is_refused_with_the_nearest_name(self, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ class SourceSuite:
         assert error.code == "E-SOURCE-COLUMN"
 
     def test_a_missing_value_is_refused_with_count_and_first_row(self, tmp_path: Path) -> None:
-        table = {"id": list("abcd"), "x": [1.0, None, 2.0, None]}
+        table: Table = {"id": list("abcd"), "x": [1.0, None, 2.0, None]}
         error = refusal(self.make(tmp_path, table), ["x"])
         assert error.code == "E-SOURCE-NULL"
         assert "'x'" in error.message
@@ -138,14 +138,14 @@ class SourceSuite:
     def test_a_number_that_is_not_finite_is_refused(
         self, tmp_path: Path, bad: str, word: str
     ) -> None:
-        table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
+        table: Table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
         error = refusal(self.make(tmp_path, table), ["x"])
         assert error.code == "E-SOURCE-NULL"
         assert word in error.message
         assert "row 3" in error.message
 
     def test_a_bad_value_in_a_column_nobody_asked_for_does_not_matter(self, tmp_path: Path) -> None:
-        table = {"id": ["a", "b"], "x": [1.0, 2.0], "y": [None, 1.0]}
+        table: Table = {"id": ["a", "b"], "x": [1.0, 2.0], "y": [None, 1.0]}
         assert len(rows(self.make(tmp_path, table), ["x"])) == 2
 
     def test_text_in_a_feature_column_is_refused(self, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ class SourceSuite:
         assert "free text" not in str(error)
 
     def test_a_duplicate_id_is_refused_with_count_and_rows(self, tmp_path: Path) -> None:
-        table = {"id": ["a", "b", "c", "b", "b"], "x": [1.0] * 5}
+        table: Table = {"id": ["a", "b", "c", "b", "b"], "x": [1.0] * 5}
         error = refusal(self.make(tmp_path, table), ["x"])
         assert error.code == "E-DUPLICATE"
         assert "1 customer ids" in error.message
@@ -288,7 +288,7 @@ class TestSeveralFiles(SourceSuite):
 
     # Rows are counted within a file here.
     def test_a_missing_value_is_refused_with_count_and_first_row(self, tmp_path: Path) -> None:
-        table = {"id": list("abcd"), "x": [1.0, 1.0, 2.0, None]}
+        table: Table = {"id": list("abcd"), "x": [1.0, 1.0, 2.0, None]}
         error = refusal(self.make(tmp_path, table), ["x"])
         assert "1 missing" in error.message
         assert "row 2 of" in error.message
@@ -300,7 +300,7 @@ class TestSeveralFiles(SourceSuite):
     def test_a_number_that_is_not_finite_is_refused(
         self, tmp_path: Path, bad: str, word: str
     ) -> None:
-        table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
+        table: Table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
         error = refusal(self.make(tmp_path, table), ["x"])
         assert error.code == "E-SOURCE-NULL"
         assert word in error.message
@@ -541,6 +541,63 @@ def test_too_little_memory_is_refused_with_the_setting_to_raise(tmp_path: Path) 
     error = refusal(csv_source(path, memory_bytes=1 << 20), ["visits"])
     assert error.code == "E-SOURCE-MEMORY"
     assert "memory_limit" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("bad", "query", "code"),
+    [
+        (b"canary-id,8675309x\n", None, "E-SOURCE-TYPE"),
+        (b"canary-id,8675309\xe9\n", None, "E-SOURCE-ENCODING"),
+        (b"canary-id,inf\n", None, "E-SOURCE-NULL"),
+        (b"canary-id,8675309,2\n", None, "E-SOURCE-CSV"),
+        (b"canary-id,8675309x\n", "SELECT id, CAST(x AS DOUBLE) AS x FROM input", "E-SOURCE-SQL"),
+        (
+            b"canary-id,8675309\n",
+            "SELECT id, CAST(x AS BIGINT) * 2000000000000 AS x FROM input",
+            "E-SOURCE-SQL",
+        ),
+    ],
+)
+def test_an_error_far_into_the_stream_is_ours_and_shows_no_value(
+    tmp_path: Path, bad: bytes, query: str | None, code: str
+) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes(b"id,x\n" + b"".join(b"%07d,1\n" % i for i in range(300_000)) + bad)
+    error = refusal(csv_source(path, query=query), ["x"])
+    assert error.code == code
+    shown = "".join(traceback.format_exception(error)) + error.diagnostics()
+    assert "canary" not in shown
+    assert "8675309" not in shown
+    assert error.__context__ is None
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_damaged_files_give_our_errors_or_finite_numbers(
+    tmp_path: Path, kind: Literal["csv", "parquet"]
+) -> None:
+    rng = np.random.default_rng(11)
+    pq.write_table(parquet_table(numbered(300)), tmp_path / "good.parquet")
+    write_csv(tmp_path / "good.csv", numbered(300))
+    good = (tmp_path / f"good.{kind}").read_bytes()
+    refused = 0
+    for i in range(60):
+        data = bytearray(good)
+        for _ in range(int(rng.integers(1, 6))):
+            position = int(rng.integers(0, len(data)))
+            if rng.random() < 0.2:
+                del data[position : position + int(rng.integers(1, 200))]
+            else:
+                data[position] = int(rng.choice([0, 10, 13, 34, 44, 127, 195, 255]))
+        path = tmp_path / f"bad-{i}.{kind}"
+        path.write_bytes(bytes(data))
+        source = DuckDBSource(kind=kind, path=path, id_column="id")
+        try:
+            for chunk in source.chunks(["visits", "spent"], max_rows=100):
+                assert np.isfinite(chunk.values).all()
+        except SourceError as error:
+            assert error.code.startswith("E-SOURCE-") or error.code == "E-DUPLICATE"
+            refused += 1
+    assert refused > 30
 
 
 # --- feature queries -------------------------------------------------------------------------
