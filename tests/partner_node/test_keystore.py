@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partner_node import keystore as module
 from partner_node.keystore import (
     MIN_LOG2_N,
     Keystore,
@@ -120,9 +119,9 @@ def test_a_folder_with_a_wider_mode_is_refused_with_the_chmod_that_mends_it(
 ) -> None:
     create(path)
     path.parent.chmod(mode)
-    for attempt in (lambda: Keystore.open(path, PASSPHRASE), lambda: create(path)):
+    for attempt in (Keystore.open, create):
         with pytest.raises(KeystoreError) as caught:
-            attempt()
+            attempt(path, PASSPHRASE)
         assert caught.value.code == "E-KEY-MODE"
         assert caught.value.remedy == f"chmod 0700 {path.parent}"
 
@@ -138,7 +137,7 @@ def test_a_narrower_mode_is_fine(path: Path) -> None:
 def test_a_file_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     create(path)
     other = os.geteuid() + 1
-    monkeypatch.setattr(module.os, "geteuid", lambda: other)
+    monkeypatch.setattr("os.geteuid", lambda: other)
     with pytest.raises(KeystoreError) as caught:
         Keystore.open(path, PASSPHRASE)
     assert caught.value.code == "E-KEY-MODE"
@@ -210,7 +209,7 @@ def test_a_full_disk_leaves_nothing_behind(path: Path, monkeypatch: pytest.Monke
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(KeystoreError) as caught:
         create(path)
     assert caught.value.code == "E-KEY-FILE"
