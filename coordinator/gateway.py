@@ -56,8 +56,6 @@ _FORWARDED_HEADERS: Final = frozenset(
     {b"content-type", b"accept", _PUBLIC_KEY_HEADER, b"flwr-timestamp", b"flwr-signature"}
 )
 _REMEMBERED_CLIENTS: Final = 4_096
-#: How long a refused sender is listened to, so that it gets the answer.
-_LINGER_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +79,7 @@ class GatewayConfig:
         body_timeout_s: Longest time for a request's body, and for taking an answer.
         idle_timeout_s: Longest pause between two requests on a connection.
         upstream_timeout_s: Longest wait for the SuperLink.
+        linger_s: How long a refused sender is listened to, so that it gets the answer.
     """
 
     host: str = "127.0.0.1"
@@ -99,6 +98,7 @@ class GatewayConfig:
     body_timeout_s: float = 60.0
     idle_timeout_s: float = 60.0
     upstream_timeout_s: float = 30.0
+    linger_s: float = 1.0
 
 
 class Gateway:
@@ -298,7 +298,7 @@ class _Door:
                 writer.write(_answer(http, status, media_type, body, last=last))
                 await writer.drain()
             if last or not _is_done(http):
-                await _close(reader, writer)
+                await _close(reader, writer, self._config.linger_s)
                 return
             http.start_next_cycle()
             patience = self._config.idle_timeout_s
@@ -419,12 +419,10 @@ async def _body(http: h11.Connection, reader: asyncio.StreamReader) -> bytes:
 
 def _content_length(request: h11.Request) -> int:
     """The announced size; chunked bodies are refused, since their size is not known before."""
-    for name, value in request.headers:
-        if name == b"transfer-encoding":
-            raise _RefusedError(411)
-        if name == b"content-length":
-            return int(value)
-    return 0
+    headers = dict(request.headers)
+    if b"transfer-encoding" in headers:
+        raise _RefusedError(411)
+    return int(headers.get(b"content-length", b"0"))
 
 
 def _answer(
@@ -451,14 +449,16 @@ def _is_done(http: h11.Connection) -> bool:
     return http.our_state is h11.DONE and http.their_state is h11.DONE
 
 
-async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _close(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, linger_s: float
+) -> None:
     """Close so that the answer arrives: what is still being sent is read and thrown away."""
     try:
-        async with asyncio.timeout(_LINGER_S):
+        async with asyncio.timeout(linger_s):
             while await reader.read(_READ_BYTES):
                 pass
     except TimeoutError:
         logger.debug("a sender went on after it was refused")
     writer.close()
-    async with asyncio.timeout(_LINGER_S):
+    async with asyncio.timeout(linger_s):
         await writer.wait_closed()

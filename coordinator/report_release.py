@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from coordinator.report_data import ReportFeature, ReportSegment
-from coordinator.segment_names import segment_names
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release, release_centres
-
-
-def release_names(agreement: Agreement, release: Release) -> list[str]:
-    """Plain names of the release's segments, in its order; the same everywhere."""
-    scaled = release.centres.reshape(len(release.segments), agreement.n_features)
-    return segment_names(
-        scaled / float(1 << release.fraction_bits),
-        [segment.size for segment in release.segments],
-        [feature.name for feature in agreement.features],
-    )
+from protocol.clustering.segment_names import release_names
 
 
 def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from coordinator.exchange import Exchange, Reply
-from coordinator.store import CoordinatorStore, Traffic
+from coordinator.store import CoordinatorStore, RoundRow, Traffic
 from protocol import coordinator_round as phases
 from protocol.clustering.release import SignedRelease
 from protocol.coordinator_round import CoordinatorRound
@@ -253,6 +253,7 @@ class RunDriver:
         machine = self._machine
         stage = (machine.phase, machine.round, len(machine.chain.links))
         if stage != self._stage:
+            self._save_totals()
             self._stage = stage
             self._stage_began = self._clock()
             self._asked = {}
@@ -316,6 +317,21 @@ class RunDriver:
             self._reported = progress
             elapsed = round(self._clock() - self._started, 3)
             self._on_progress({**progress, "elapsed_s": elapsed})
+
+    def _save_totals(self) -> None:
+        """Note how rounds went whose totals were formed since; the totals are let go."""
+        for formed in self._machine.totals:
+            self._store.save_round(
+                self._machine.run_id,
+                RoundRow(
+                    round=formed.round,
+                    partners=len(formed.members),
+                    seconds=self._clock() - self._stage_began,
+                    inertia=formed.inertia,
+                    length=int(formed.total.shape[0]),
+                ),
+            )
+        self._machine.totals.clear()
 
     def _names(self, partners: Members) -> list[str]:
         return [self._machine.agreement.parties[i].id for i in sorted(partners)]

@@ -12,13 +12,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from coordinator.config import CoordinatorConfig
 from coordinator.exchange import Exchange
 from coordinator.run_driver import Patience, RunDriver, apply_input
 from coordinator.store import CoordinatorStore
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
 from protocol.coordinator_round import CoordinatorRound
-from protocol.errors import FedsegError, RunFailedError
+from protocol.errors import FedsegError, RunFailedError, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ def execute(
             sleep=sleep,
         )
         signed = driver.drive()
+    except TransportError:
+        raise  # the carrier is gone, not the run: another process goes on with it
     except FedsegError as failure:
         store.fail(run_id, failure.code, failure.message)
         logger.warning("run %s failed: %s", run_id.hex(), failure)
@@ -103,3 +106,29 @@ def run_lock(directory: Path, run_id: bytes) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
+    """Drive a run of the coordinator in `directory`; what the ServerApp calls.
+
+    Returns at once when another process drives it or it has ended.
+    """
+    config = CoordinatorConfig.load(directory)
+    run = bytes.fromhex(run_id)
+    with run_lock(directory, run) as free:
+        if not free:
+            logger.warning("run %s is driven by another process", run_id)
+            return
+        store = config.open_store()
+        try:
+            if store.run(run).ended:
+                return
+            execute(
+                run,
+                store=store,
+                key=config.signing_key(),
+                exchange=exchange,
+                patience=config.patience,
+            )
+        finally:
+            store.close()

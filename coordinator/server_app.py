@@ -16,6 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from coordinator.bundle import COORDINATOR_DIRECTORY_KEY, RUN_KEY
 from coordinator.flower_exchange import FlowerExchange
+from coordinator.runs import drive
 from protocol.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,9 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Drive the fedseg run that the run configuration names, to its end."""
-    from coordinator import runs
-
     directory, run_id = run_target(context)
     _log_to(directory / LOG_FILE)
-    runs.drive(directory, run_id, FlowerExchange(grid))
+    drive(directory, run_id, FlowerExchange(grid))
 
 
 def run_target(context: Context) -> tuple[Path, str]:

@@ -18,7 +18,7 @@ from threading import RLock
 from typing import Any, Final, LiteralString
 
 from protocol.agreement import Agreement, SignedAgreement
-from protocol.errors import StoreError, UsageError
+from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
 
 REQUESTED: Final = "requested"
@@ -67,6 +67,15 @@ _MIGRATIONS: Final = (
         bytes_up INTEGER NOT NULL,
         bytes_down INTEGER NOT NULL,
         PRIMARY KEY (run_id, partner)
+    ) STRICT;
+    CREATE TABLE rounds (
+        run_id BLOB NOT NULL REFERENCES runs,
+        round INTEGER NOT NULL,
+        partners INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        inertia REAL NOT NULL,
+        length INTEGER NOT NULL,
+        PRIMARY KEY (run_id, round)
     ) STRICT;
     CREATE TABLE releases (
         run_id BLOB PRIMARY KEY REFERENCES runs,
@@ -133,6 +142,23 @@ class Traffic:
     messages: int
     bytes_up: int
     bytes_down: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRow:
+    """One round of a run.
+
+    Attributes:
+        seconds: From the announcement to the total.
+        inertia: Mean squared distance to the nearest centroid in the scaled cube.
+        length: Numbers in a masked vector.
+    """
+
+    round: int
+    partners: int
+    seconds: float
+    inertia: float
+    length: int
 
 
 class CoordinatorStore:
@@ -302,6 +328,7 @@ class CoordinatorStore:
     def append_input(self, run_id: bytes, kind: str, data: bytes, chain: Chain) -> None:
         """Remember an input and the chain that it leads to, before anything follows from it."""
         with self.transaction():
+            self._check_not_ended(run_id)
             self._connection.execute(
                 "INSERT INTO inputs SELECT ?, coalesce(max(number), 0) + 1, ?, ?"
                 " FROM inputs WHERE run_id = ?",
@@ -317,6 +344,26 @@ class CoordinatorStore:
         return self._connection.execute(
             "SELECT kind, data FROM inputs WHERE run_id = ? ORDER BY number", (run_id,)
         ).fetchall()
+
+    def save_round(self, run_id: bytes, row: RoundRow) -> None:
+        """Remember how a round went."""
+        with self.transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
+                (run_id, row.round, row.partners, row.seconds, row.inertia, row.length),
+            )
+
+    def rounds(self, run_id: bytes) -> list[RoundRow]:
+        """How a run's rounds went, in order."""
+        rows = self._connection.execute(
+            "SELECT round, partners, seconds, inertia, length FROM rounds WHERE run_id = ?"
+            " ORDER BY round",
+            (run_id,),
+        )
+        return [
+            RoundRow(round=r, partners=p, seconds=s, inertia=i, length=n)
+            for r, p, s, i, n in rows.fetchall()
+        ]
 
     def save_traffic(self, run_id: bytes, traffic: Sequence[Traffic]) -> None:
         """Remember what each partner exchanged."""
@@ -344,6 +391,7 @@ class CoordinatorStore:
     def finish(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
         """End a run with its release; the messages it took are deleted."""
         with self.transaction():
+            self._check_not_ended(run_id)
             now = _now()
             self._connection.execute(
                 "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
@@ -355,6 +403,13 @@ class CoordinatorStore:
         """End a run without a release; the messages it took are deleted."""
         with self.transaction():
             self._end(run_id, FAILED, code, reason, _now())
+
+    def _check_not_ended(self, run_id: bytes) -> None:
+        row = self.run(run_id)
+        if row.ended:
+            raise RunFailedError(
+                row.reason or f"the run has {row.state}", code=row.code or "E-ENDED"
+            )
 
     def _end(self, run_id: bytes, state: str, code: str, reason: str, now: str) -> None:
         self._connection.execute(

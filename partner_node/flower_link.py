@@ -130,7 +130,8 @@ class LinkConfig:
     Attributes:
         address: ``host:port`` of the coordinator's gateway.
         root_certificates: Authority (PEM file) that its certificate must be signed by.
-        node_key: This node's private link key: ECDSA P-384, OpenSSH form, no passphrase.
+        node_key: This node's private link key, ECDSA P-384: the key, or a file with it in OpenSSH
+            form without passphrase.
         node_config: Handed to the ClientApp; the coordinator has no say in it.
         bundle_sha256: Hash, in hex, of the only bundle whose runs are answered.
         poll: How often to ask.
@@ -141,7 +142,7 @@ class LinkConfig:
 
     address: str
     root_certificates: Path
-    node_key: Path
+    node_key: ec.EllipticCurvePrivateKey | Path
     node_config: Mapping[str, bool | int | float | str]
     bundle_sha256: str = APPROVED_BUNDLE_SHA256
     poll: PollSettings = field(default_factory=PollSettings)
@@ -285,7 +286,8 @@ class _Fleet:
     def __init__(self, config: LinkConfig, stop: threading.Event) -> None:
         self._poll = config.poll
         self._stop = stop
-        self._key = load_node_key(config.node_key)
+        key = config.node_key
+        self._key = load_node_key(key) if isinstance(key, Path) else key
         self.public_key: Final = self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )

@@ -12,11 +12,13 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.answers import answer
 from partner_node.features import Customers
+from partner_node.home import NodeHome
 from partner_node.store import EgressRecord, NodeStore, RunRecord
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
@@ -76,6 +78,20 @@ class Node:
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
+
+    @staticmethod
+    def open(directory: Path) -> Node:
+        """The node of a folder, as its ``node.toml`` says; raises FedsegError."""
+        home = NodeHome.load(directory)
+        keystore = home.keystore()
+        signed = home.signed_agreement()
+        return Node(
+            signed,
+            keystore.identity,
+            home.store(keystore),
+            home.customers(signed.agreement),
+            version=software_version(),
+        )
 
     def handle(self, message: bytes) -> bytes:
         """Answer one request of the coordinator.

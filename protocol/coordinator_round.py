@@ -43,6 +43,7 @@ from protocol.messages import (
     sign_request,
 )
 from protocol.participants import Chain, Link, Members, SetRules
+from protocol.queries import cluster_inertia
 from protocol.ring import IntVector
 from protocol.signing import verify_document
 
@@ -62,12 +63,13 @@ class RoundTotal:
     Attributes:
         total: Shape ``(query.length,)``, int64.
         members: Whose answers are in it.
+        inertia: Mean squared distance to the nearest centroid in the scaled cube.
     """
 
     round: int
     total: IntVector
     members: Members
-    bytes_received: int
+    inertia: float
 
 
 class CoordinatorRound:
@@ -407,7 +409,7 @@ class CoordinatorRound:
                 round=self._round,
                 total=decoded,
                 members=frozenset(order),
-                bytes_received=sum(len(self._answers[i]) for i in order),
+                inertia=self._mean_inertia(decoded, customers),
             )
         )
         self._certificate_known = set(order)
@@ -415,6 +417,15 @@ class CoordinatorRound:
         self._plan = plan
         self._round += 1
         self._open_round()
+
+    def _mean_inertia(self, total: IntVector, customers: int) -> float:
+        if self._plan is None or self._plan.query is None:
+            raise LocalProtocolError("the plan asks nothing now")
+        query = self._plan.query
+        totals = query.decode(total, customers=customers)
+        counted = max(1, int(totals.counts.sum()))
+        inertia = sum(cluster_inertia(query.centroids, totals))
+        return inertia / counted / float(1 << 2 * query.fraction_bits)
 
     def _unsigned_release(self) -> SignedRelease:
         if self._plan is None or self._plan.result is None:

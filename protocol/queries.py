@@ -164,3 +164,30 @@ class ClusterSumsQuery:
                 "the total's sums exceed what its counts allow; the round is void",
                 code="E-TOTAL-RANGE",
             )
+
+
+def cluster_inertia(
+    centroids: IntMatrix, totals: ClusterTotals, *, fraction_bits: int = EXACT_FRACTION_BITS
+) -> list[int]:
+    """Sum of squared distances of each cluster's customers to a centroid.
+
+    Exact but for the rounding of squared norms; never below 0.
+
+    Args:
+        centroids: Where distances are taken to, shape ``(n_clusters, n_features)``.
+
+    Returns:
+        One whole number a cluster, in units of ``2^(-2 fraction_bits)``.
+    """
+    found = []
+    for centre, total, square, count in zip(
+        centroids.tolist(),
+        totals.sums.tolist(),
+        totals.squares.tolist(),
+        totals.counts.tolist(),
+        strict=True,
+    ):
+        cross = sum(c * s for c, s in zip(centre, total, strict=True))
+        norm = sum(c * c for c in centre)
+        found.append(max(0, (square << fraction_bits) - 2 * cross + count * norm))
+    return found

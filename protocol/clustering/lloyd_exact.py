@@ -21,7 +21,7 @@ import numpy as np
 from protocol.canonical import u32
 from protocol.clustering.result import Clustering
 from protocol.masking import Stream, expand
-from protocol.queries import ClusterSumsQuery, ClusterTotals, IntMatrix
+from protocol.queries import ClusterSumsQuery, ClusterTotals, IntMatrix, cluster_inertia
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
 _REJECTIONS_BEFORE_HALVING: Final = 100
@@ -112,7 +112,7 @@ class LloydExact:
         return moved
 
     def _split_largest(self, moved: IntMatrix, empty: IntVector, totals: ClusterTotals) -> None:
-        inertia = self._inertia(moved, totals)
+        inertia = cluster_inertia(moved, totals)
         donors = [j for j in np.argsort([-v for v in inertia], kind="stable") if inertia[j] > 0]
         n_features = self.limit.shape[0]
         for target, donor in zip(empty, donors, strict=False):
@@ -124,26 +124,11 @@ class LloydExact:
             moved[target] = np.clip(middle + offset, -self.limit, self.limit)
             moved[donor] = np.clip(middle - offset, -self.limit, self.limit)
 
-    def _inertia(self, centroids: IntMatrix, totals: ClusterTotals) -> list[int]:
-        """Sums of squared distances to `centroids`, in units of 2^(-2 fraction_bits)."""
-        found = []
-        for centre, total, square, count in zip(
-            centroids.tolist(),
-            totals.sums.tolist(),
-            totals.squares.tolist(),
-            totals.counts.tolist(),
-            strict=True,
-        ):
-            cross = sum(c * s for c, s in zip(centre, total, strict=True))
-            norm = sum(c * c for c in centre)
-            found.append(max(0, (square << EXACT_FRACTION_BITS) - 2 * cross + count * norm))
-        return found
-
     def _result(self, totals: ClusterTotals, converged: bool) -> Clustering:
         spread = [
             inertia // (count << EXACT_FRACTION_BITS) if count else 0
             for inertia, count in zip(
-                self._inertia(self.centroids, totals), totals.counts.tolist(), strict=True
+                cluster_inertia(self.centroids, totals), totals.counts.tolist(), strict=True
             )
         ]
         return Clustering(

@@ -7,9 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from coordinator.report_release import release_names, report_features, report_segments
+from coordinator.report_release import report_features, report_segments
 from protocol.agreement import Agreement, Feature, Operator, Party, PlanTerms, SecureSumTerms
 from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
+from protocol.clustering.segment_names import release_names
 from protocol.scaling import FeatureScale
 
 ONE = 1 << FeatureScale.of(()).fraction_bits

@@ -15,6 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from protocol.agreement import Agreement
+from protocol.clustering.release import Release
+
 FloatMatrix = npt.NDArray[np.float64]
 
 #: Below this distance from the mean, in the scaled cube [-1, 1], a feature is not worth a word.
@@ -125,6 +128,16 @@ def feature_words(name: str) -> FeatureWords:
             return words
     noun = " ".join(parts) or "value"
     return FeatureWords(noun=noun, low=f"low {noun}", high=f"high {noun}")
+
+
+def release_names(agreement: Agreement, release: Release) -> list[str]:
+    """Plain names of the release's segments, in its order; the same everywhere."""
+    scaled = release.centres.reshape(len(release.segments), agreement.n_features)
+    return segment_names(
+        scaled / float(1 << release.fraction_bits),
+        [segment.size for segment in release.segments],
+        [feature.name for feature in agreement.features],
+    )
 
 
 def segment_names(

@@ -1,0 +1,131 @@
+"""Agreements as files: written by people in strict YAML, signed and kept as JSON envelopes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from protocol import limits
+from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.errors import AgreementError, UsageError
+
+_TEMPLATE: Final = """\
+# A fedseg agreement, to be read and signed by every partner. Decimals are written in quotes.
+# Check it with `fedseg-coordinator agreement lint`, make the file to sign with
+# `fedseg-coordinator agreement draft`.
+schema: {schema}
+id: {id}
+version: 1
+purpose: >-
+  {purpose}
+effective: "{effective}"
+expires: "{expires}"
+
+# Every partner: its public key comes from `fedseg-node init`, max_customers is its row cap.
+parties:
+{parties}
+coordinator:
+  legal_name: {legal_name}
+  contact: {contact}
+  public_key: "{public_key}"
+
+# What is computed on: bounds in the feature's unit; values beyond are clipped at the node.
+features:
+{features}
+plan: {{name: lloyd-exact, n_clusters: 5, max_rounds: 50}}
+
+# Exact totals: not anonymous. Every output says so.
+privacy: none
+
+secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}}
+min_segment_size: 50
+software_version: "{software_version}"
+"""
+
+_FEATURE: Final = """\
+  - name: {name}
+    type: numeric
+    unit: {unit}
+    min: "{min}"
+    max: "{max}"
+    transform: {transform}
+    weight: "{weight}"
+"""
+
+_FEATURES: Final = (
+    ("recency", "days", "0", "365", "none"),
+    ("frequency", "orders", "0", "200", "log1p"),
+    ("monetary", "EUR", "0", "50000", "log1p"),
+)
+
+_PARTY: Final = """\
+  - id: {id}
+    legal_name: {legal_name}
+    contact: {contact}
+    public_key: "{public_key}"
+    max_customers: {max_customers}
+"""
+
+
+def load_yaml(path: Path) -> Agreement:
+    """Read an agreement that a person wrote.
+
+    Duplicate keys, unknown fields and unquoted decimals are refused.
+
+    Raises:
+        UsageError: The file cannot be read.
+        AgreementError: It is not an agreement (E-AGR-SCHEMA).
+    """
+    text = _read(path)
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError) as error:
+        raise AgreementError(f"{path} is not strict YAML: {_first_line(error)}") from error
+    return Agreement.from_dict(values)
+
+
+def load_signed(path: Path) -> SignedAgreement:
+    """Read an agreement's envelope, signed or not."""
+    return SignedAgreement.from_bytes(_read(path))
+
+
+def save_signed(path: Path, signed: SignedAgreement) -> None:
+    """Write an envelope atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(signed.to_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def agreement_template(**values: Any) -> str:
+    """The YAML of a new agreement, ready to be edited."""
+    parties = "".join(_PARTY.format(**party) for party in values.pop("parties"))
+    features = "".join(
+        _FEATURE.format(name=name, unit=unit, min=low, max=high, transform=transform, weight="1")
+        for name, unit, low, high, transform in _FEATURES
+    )
+    return _TEMPLATE.format(schema=SCHEMA, parties=parties, features=features, **values)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(2 * limits.MAX_AGREEMENT_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", remedy="name the agreement's file"
+        ) from error
+    if len(data) > 2 * limits.MAX_AGREEMENT_BYTES:
+        raise AgreementError(f"{path} is larger than an agreement may be")
+    return data
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:3])

@@ -1,0 +1,510 @@
+"""fedseg-coordinator: the command line of whoever operates the coordinator."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from coordinator import config as settings
+from coordinator.agreement_file import (
+    agreement_template,
+    load_signed,
+    load_yaml,
+    save_signed,
+)
+from coordinator.bundle import bundle_sha256
+from coordinator.certificates import make_server_certificate
+from coordinator.config import CoordinatorConfig
+from coordinator.console import Format, FormatOption, diagnostics, output, people, run
+from coordinator.keystore import create_key, create_passphrase
+from coordinator.release_report import release_data, release_table, write_report
+from coordinator.run_driver import Patience
+from coordinator.service import CoordinatorService
+from coordinator.store import FAILED, CoordinatorStore, RunRow
+from coordinator.superlink import node_key_bytes
+from protocol.agreement import Agreement, SignedAgreement
+from protocol.clustering.release import SignedRelease
+from protocol.errors import AgreementError, RunFailedError, UsageError
+from protocol.partner_card import MAX_BYTES, PartnerCard
+from protocol.signing import public_bytes
+
+app = typer.Typer(
+    name="fedseg-coordinator",
+    help="Run the coordinator of a federation: it adds masked answers and learns totals only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+agreement_app = typer.Typer(help="Write, check and publish the agreement.", no_args_is_help=True)
+partner_app = typer.Typer(help="Admit partners' nodes to the public port.", no_args_is_help=True)
+run_app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
+release_app = typer.Typer(help="Show and export released segments.", no_args_is_help=True)
+app.add_typer(agreement_app, name="agreement")
+app.add_typer(partner_app, name="partner")
+app.add_typer(run_app, name="run")
+app.add_typer(release_app, name="release")
+
+Directory = Annotated[
+    Path,
+    typer.Option(
+        "--dir",
+        envvar="FEDSEG_COORDINATOR_DIR",
+        help="The coordinator's folder.",
+        show_default=True,
+    ),
+]
+RunArgument = Annotated[
+    str, typer.Argument(help="Run id, or its first digits; the newest run when left out.")
+]
+HERE = Path("fedseg-coordinator")
+_WATCH_EVERY_S = 0.1
+
+
+@app.command()
+def init(
+    legal_name: Annotated[str, typer.Option(help="Who operates the coordinator.")],
+    contact: Annotated[str, typer.Option(help="Where its operator is reached.")],
+    directory: Directory = HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9443,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address that partners use; repeat it for several."),
+    ] = None,
+    grace_s: Annotated[int, typer.Option(help="Seconds a missing partner is waited for.")] = 60,
+    format: Format = FormatOption,
+) -> None:
+    """Make the coordinator's folder: configuration, signing key, TLS certificate, database."""
+    if (directory / settings.FILE_NAME).exists():
+        raise UsageError(
+            f"{directory / settings.FILE_NAME} exists already",
+            remedy="choose another --dir; an existing coordinator is never overwritten",
+        )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
+    key = create_key(directory / settings.KEY_FILE, passphrase)
+    files = make_server_certificate(
+        directory / "tls",
+        name="coordinator",
+        hosts=name or [host],
+        now=datetime.now(UTC),
+        lifetime_days=825,
+    )
+    text = settings.template(
+        legal_name=legal_name,
+        contact=contact,
+        host=host,
+        port=port,
+        certificate=str(files.certificate.relative_to(directory)),
+        key=str(files.key.relative_to(directory)),
+        patience=Patience(grace_s=grace_s),
+    )
+    (directory / settings.FILE_NAME).write_text(text, encoding="utf-8")
+    CoordinatorConfig.load(directory).open_store().close()
+    data = {
+        "directory": str(directory),
+        "public_key": public_bytes(key).hex(),
+        "root_certificates": str(files.authority),
+        "bundle_sha256": bundle_sha256(),
+    }
+    output.result(
+        data,
+        f"Coordinator made in {directory}. Give partners {files.authority}",
+        f"Public key {data['public_key']}",
+    )
+
+
+# --- agreement ---------------------------------------------------------------------------------
+
+
+@agreement_app.command("draft")
+def agreement_draft(
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="Agreement in YAML; when left out, a YAML to be edited is written."),
+    ] = None,
+    card: Annotated[
+        list[Path] | None, typer.Option(help="A partner's card (from `fedseg-node init`).")
+    ] = None,
+    id: Annotated[str, typer.Option(help="Short name of a new agreement.")] = "our-segments",
+    purpose: Annotated[str, typer.Option(help="What the segments are for.")] = (
+        "Common customer segments for the partners' own marketing."
+    ),
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write a new agreement in YAML from partners' cards; or, from YAML, the file to be signed."""
+    if out.exists():
+        raise UsageError(f"{out} exists already", remedy="choose another --out")
+    if source is not None:
+        signed = SignedAgreement.draft(load_yaml(source))
+        save_signed(out, signed)
+        output.result(
+            {"agreement": signed.agreement.hash.hex(), "file": str(out)},
+            f"Wrote {out}, agreement {signed.agreement.hash.hex()[:16]}…. "
+            "Send it to every partner: `fedseg-node agreement sign`.",
+        )
+        return
+    config = CoordinatorConfig.load(directory)
+    now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    time_format = "%Y-%m-%dT%H:%M:%SZ"
+    text = agreement_template(
+        id=id,
+        purpose=purpose,
+        effective=now.strftime(time_format),
+        expires=(now + timedelta(days=365)).strftime(time_format),
+        parties=[_party_values(load_card(path)) for path in card or []],
+        legal_name=_yaml_text(config.legal_name),
+        contact=_yaml_text(config.contact),
+        public_key=public_bytes(config.signing_key()).hex(),
+        software_version=metadata.version("fedseg"),
+    )
+    out.write_text(text, encoding="utf-8")
+    output.result(
+        {"file": str(out)},
+        f"Wrote {out}. Edit it, then `agreement lint {out}` and `agreement draft {out} --out …`.",
+    )
+
+
+@agreement_app.command("lint")
+def agreement_lint(
+    file: Annotated[Path, typer.Argument(help="Agreement in YAML, or an envelope.")],
+    format: Format = FormatOption,
+) -> None:
+    """Check an agreement against every rule; nothing is written."""
+    agreement = load_signed(file).agreement if file.suffix == ".json" else load_yaml(file)
+    problems = agreement.lint()
+    if problems:
+        for problem in problems[1:]:
+            diagnostics.print(problem.diagnostics(), markup=False)
+        raise problems[0]
+    output.result(
+        {"agreement": agreement.hash.hex(), "problems": []},
+        f"{file}: no problems. {agreement.n_partners} partners, {agreement.n_features} features, "
+        f"{agreement.plan.n_clusters} clusters; exact totals: not anonymous.",
+    )
+
+
+@agreement_app.command("status")
+def agreement_status(
+    files: Annotated[list[Path], typer.Argument(help="Envelopes of the same agreement.")],
+    format: Format = FormatOption,
+) -> None:
+    """Who signed, over all copies that came back."""
+    joined = join_copies(files)
+    missing = {party.id for party in joined.missing()}
+    table = Table("partner", "signed", title=f"Agreement {joined.agreement.id}")
+    for party in joined.agreement.parties:
+        table.add_row(party.id, "no" if party.id in missing else "yes")
+    data = {
+        "agreement": joined.agreement.hash.hex(),
+        "signed": [p.id for p in joined.agreement.parties if p.id not in missing],
+        "missing": sorted(missing),
+    }
+    output.result(data, table)
+
+
+@agreement_app.command("publish")
+def agreement_publish(
+    files: Annotated[list[Path], typer.Argument(help="Signed copies of the agreement.")],
+    out: Annotated[Path, typer.Option(help="The agreement with every signature, for partners.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Join all signatures, keep the agreement for runs, and write the complete file."""
+    joined = join_copies(files)
+    config = CoordinatorConfig.load(directory)
+    if joined.agreement.coordinator.public_key != public_bytes(config.signing_key()):
+        raise AgreementError(
+            "the agreement names another coordinator's key",
+            code="E-AGR-PARTY",
+            remedy="draft it again with this coordinator's public key",
+        )
+    store = config.open_store()
+    store.add_agreement(joined)
+    save_signed(out, joined)
+    output.result(
+        {"agreement": joined.agreement.hash.hex(), "file": str(out)},
+        f"Agreement {joined.agreement.id} is signed by everyone; wrote {out}.",
+    )
+
+
+# --- partners ----------------------------------------------------------------------------------
+
+
+@partner_app.command("admit")
+def partner_admit(
+    cards: Annotated[list[Path], typer.Argument(help="Partners' cards.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Let partners' nodes through the public port."""
+    store = CoordinatorConfig.load(directory).open_store()
+    admitted = []
+    for path in cards:
+        card = load_card(path)
+        node_key_bytes(card.node_key.encode("ascii"))
+        store.admit(card.id, card.node_key)
+        admitted.append(card.id)
+    output.result({"admitted": admitted}, f"Admitted {', '.join(admitted)}.")
+
+
+@partner_app.command("list")
+def partner_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Which partners' nodes may connect."""
+    admitted = CoordinatorConfig.load(directory).open_store().admitted()
+    table = Table("partner", "node key")
+    for partner, key in admitted.items():
+        table.add_row(partner, key.split()[1][-24:])
+    output.result({"admitted": admitted}, table)
+
+
+# --- serve -------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(directory: Directory = HERE) -> None:
+    """Open the public port and drive runs until stopped (Ctrl-C or SIGTERM)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    config = CoordinatorConfig.load(directory)
+
+    def announce(address: str) -> None:
+        write_address(directory, address)
+        diagnostics.print(f"serving partners at {address}")
+
+    CoordinatorService(config=config, announce=announce).serve(stop)
+
+
+def write_address(directory: Path, address: str) -> None:
+    """Leave the public address in the folder, for scripts that wait for it."""
+    temporary = directory / ".address"
+    temporary.write_text(address + "\n", encoding="ascii")
+    temporary.replace(directory / "address")
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+
+@run_app.command("start")
+def run_start(
+    agreement: Annotated[
+        str, typer.Option(help="Agreement's id; the newest one when left out.")
+    ] = "",
+    watch: Annotated[bool, typer.Option(help="Stay and show progress.")] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Ask for a run; `serve` drives it."""
+    store = CoordinatorConfig.load(directory).open_store()
+    chosen = _choose_agreement(store, agreement)
+    chosen.check_time(datetime.now(UTC))
+    chosen.check_software(metadata.version("fedseg"))
+    run_id = os.urandom(16)
+    store.request_run(run_id, chosen)
+    if watch:
+        row = follow(store, run_id)
+        output.result(row.to_dict(), _run_words(row))
+        _fail_with(row)
+        return
+    output.result({"run_id": run_id.hex()}, f"Run {run_id.hex()} is requested.")
+
+
+@run_app.command("watch")
+def run_watch(
+    run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption
+) -> None:
+    """Show a run's progress until it has ended; exit status 1 when it failed."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = follow(store, find_run(store, run).run_id)
+    output.result(row.to_dict(), _run_words(row))
+    _fail_with(row)
+
+
+@run_app.command("list")
+def run_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """All runs, newest first."""
+    rows = CoordinatorConfig.load(directory).open_store().runs()
+    table = Table("run", "state", "rounds", "started", "reason")
+    for row in rows:
+        table.add_row(
+            row.run_id.hex()[:8],
+            row.state,
+            str(row.progress.get("round", "")),
+            row.created_at[:19],
+            f"{row.code} {row.reason}".strip(),
+        )
+    output.result({"runs": [row.to_dict() for row in rows]}, table)
+
+
+@run_app.command("stop")
+def run_stop(
+    run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption
+) -> None:
+    """End a run; its driver stops at the next round."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run)
+    if row.ended:
+        raise UsageError(f"run {row.run_id.hex()[:8]} has ended already: {row.state}")
+    store.fail(row.run_id, "E-STOPPED", "stopped by the operator")
+    output.result({"run_id": row.run_id.hex()}, f"Run {row.run_id.hex()[:8]} is stopped.")
+
+
+def follow(store: CoordinatorStore, run_id: bytes) -> RunRow:
+    """Show a progress bar until the run has ended; quiet when nobody looks."""
+    with Progress(
+        TextColumn("{task.fields[doing]}"),
+        BarColumn(),
+        TextColumn("round {task.completed:.0f} of at most {task.total:.0f}"),
+        TextColumn("{task.fields[partners]}"),
+        TimeElapsedColumn(),
+        console=diagnostics,
+        disable=not diagnostics.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("run", total=1, doing="requested", partners="")
+        while True:
+            row = store.run(run_id)
+            progress = row.progress
+            if progress:
+                answered = len(progress["participants"]) - len(progress["waiting_for"])
+                bar.update(
+                    task,
+                    total=progress["max_rounds"],
+                    completed=progress["round"],
+                    doing=progress["doing"],
+                    partners=f"{answered}/{len(progress['participants'])} partners",
+                )
+            if row.ended:
+                return row
+            time.sleep(_WATCH_EVERY_S)
+
+
+def _fail_with(row: RunRow) -> None:
+    if row.state == FAILED:
+        raise RunFailedError(row.reason, code=row.code)
+
+
+# --- releases ----------------------------------------------------------------------------------
+
+
+@release_app.command("show")
+def release_show(
+    run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption
+) -> None:
+    """A run's segments: sizes, and centres in the features' units."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run, finished=True)
+    agreement = store.agreement(row.agreement_hash)
+    release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
+    output.result(release_data(release, agreement), *release_table(release, agreement))
+
+
+@release_app.command("export")
+def release_export(
+    out: Annotated[Path, typer.Option(help="File to write: .json (signed) or .html (report).")],
+    run: RunArgument = "",
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write the signed release, or a report for people."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run, finished=True)
+    agreement = store.agreement(row.agreement_hash)
+    envelope = store.release(row.run_id)
+    signed = SignedRelease.from_bytes(envelope)
+    signed.verify(agreement)
+    if out.suffix == ".json":
+        out.write_bytes(envelope)
+    elif out.suffix == ".html":
+        write_report(out, signed, agreement, store, row)
+    else:
+        raise UsageError(f"{out} ends in neither .json nor .html")
+    output.result({"file": str(out)}, f"Wrote {out}.")
+
+
+# --- shared ------------------------------------------------------------------------------------
+
+
+def load_card(path: Path) -> PartnerCard:
+    """Read a partner's card; raises UsageError, MalformedError."""
+    try:
+        with path.open("rb") as file:
+            return PartnerCard.from_bytes(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def join_copies(files: list[Path]) -> SignedAgreement:
+    """All signatures over several copies of one agreement."""
+    joined = load_signed(files[0])
+    for file in files[1:]:
+        joined = joined.merged(load_signed(file))
+    joined.missing()
+    return joined
+
+
+def find_run(store: CoordinatorStore, prefix: str, *, finished: bool = False) -> RunRow:
+    """The run whose id begins with `prefix`; the newest when it is empty."""
+    rows = [
+        row
+        for row in store.runs()
+        if row.run_id.hex().startswith(prefix) and (row.state == "finished" or not finished)
+    ]
+    if not rows or (prefix and len(rows) > 1):
+        what = "finished run" if finished else "run"
+        found = f"{len(rows)} {what}s begin" if rows else f"no {what} begins"
+        raise UsageError(f"{found} with {prefix!r}", remedy="see `run list`")
+    return rows[0]
+
+
+def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
+    for signed in store.agreements():
+        if not id or signed.agreement.id == id:
+            return signed.verify()
+    raise UsageError(
+        f"no agreement {id!r} is published here" if id else "no agreement is published here",
+        remedy="fedseg-coordinator agreement publish",
+    )
+
+
+def _run_words(row: RunRow) -> str:
+    rounds = row.progress.get("round", 0)
+    seconds = row.progress.get("elapsed_s", 0)
+    return f"Run {row.run_id.hex()[:8]} {row.state} after {rounds} rounds, {seconds} s."
+
+
+def _party_values(card: PartnerCard) -> dict[str, Any]:
+    return {
+        "id": card.id,
+        "legal_name": _yaml_text(card.legal_name),
+        "contact": _yaml_text(card.contact),
+        "public_key": card.public_key.hex(),
+        "max_customers": card.max_customers,
+    }
+
+
+def _yaml_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+
+
+def main() -> None:
+    """Entry point of ``fedseg-coordinator``."""
+    run(app)
+
+
+__all__ = ["app", "main", "people"]

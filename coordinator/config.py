@@ -1,0 +1,161 @@
+"""The coordinator's configuration: ``coordinator.toml`` in its folder. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.keystore import load_key, read_passphrase
+from coordinator.run_driver import Patience
+from coordinator.store import CoordinatorStore
+from protocol.errors import ConfigError, MalformedError
+from protocol.strict import Fields
+
+FILE_NAME: Final = "coordinator.toml"
+KEY_FILE: Final = "keys/coordinator.pem"
+PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
+STORE_FILE: Final = "coordinator.db"
+
+_TEMPLATE: Final = """\
+# Configuration of a fedseg coordinator. Paths are relative to this file's folder.
+
+[operator]
+legal_name = "{legal_name}"
+contact = "{contact}"
+
+[public]
+# The only port that partners reach. Put the names that they use into `names` before you make
+# certificates, or give certificates of your own.
+host = "{host}"
+port = {port}
+certificate = "{certificate}"
+key = "{key}"
+
+[keys]
+# The passphrase of keys/coordinator.pem: a file of mode 0600, or passphrase_env = "VARIABLE".
+passphrase_file = "{passphrase_file}"
+
+[runs]
+# Seconds that a missing partner is waited for before the run goes on without it, or ends.
+grace_s = {grace_s}
+# Seconds after which an unanswered request is sent again.
+resend_s = {resend_s}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorConfig:
+    """Settings of one coordinator.
+
+    Attributes:
+        directory: Its folder.
+        host, port: Where partners reach it; port 0 takes a free one.
+        certificate, key: The public port's TLS certificate and private key, PEM.
+        passphrase_file, passphrase_env: Where the signing key's passphrase is; exactly one.
+    """
+
+    directory: Path
+    legal_name: str
+    contact: str
+    host: str
+    port: int
+    certificate: Path
+    key: Path
+    passphrase_file: Path | None
+    passphrase_env: str | None
+    patience: Patience
+
+    @staticmethod
+    def load(directory: Path) -> CoordinatorConfig:
+        """Read ``coordinator.toml`` in `directory`; raises ConfigError."""
+        path = directory / FILE_NAME
+        try:
+            with path.open("rb") as file:
+                values = tomllib.load(file)
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be read: {error.strerror}",
+                remedy="make it with `fedseg-coordinator init`, or name the folder with --dir",
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from error
+        try:
+            return _read(Fields(values, FILE_NAME), directory)
+        except MalformedError as error:
+            raise ConfigError(error.message, remedy=f"mend it in {path}") from error
+
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The coordinator's signing key, opened; raises KeystoreError."""
+        passphrase = read_passphrase(file=self.passphrase_file, variable=self.passphrase_env)
+        return load_key(self.directory / KEY_FILE, passphrase)
+
+    def open_store(self) -> CoordinatorStore:
+        """The coordinator's database."""
+        return CoordinatorStore(self.directory / STORE_FILE)
+
+
+def template(
+    *,
+    legal_name: str,
+    contact: str,
+    host: str,
+    port: int,
+    certificate: str,
+    key: str,
+    patience: Patience,
+) -> str:
+    """The text of a new ``coordinator.toml``."""
+    return _TEMPLATE.format(
+        legal_name=_toml_text(legal_name),
+        contact=_toml_text(contact),
+        host=_toml_text(host),
+        port=port,
+        certificate=certificate,
+        key=key,
+        passphrase_file=PASSPHRASE_FILE,
+        grace_s=int(patience.grace_s),
+        resend_s=int(patience.resend_s),
+    )
+
+
+def _toml_text(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+
+def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
+    operator = fields.object("operator")
+    public = fields.object("public")
+    keys = fields.object("keys")
+    runs = fields.object("runs")
+    by_file, by_variable = keys.has("passphrase_file"), keys.has("passphrase_env")
+    if by_file == by_variable:
+        raise MalformedError(
+            f"{FILE_NAME}.keys needs exactly one of passphrase_file and passphrase_env"
+        )
+    defaults = Patience()
+    config = CoordinatorConfig(
+        directory=directory,
+        legal_name=operator.text("legal_name", max_length=200),
+        contact=operator.text("contact", max_length=200),
+        host=public.text("host", max_length=253),
+        port=public.integer("port", at_least=0, at_most=65_535),
+        certificate=directory / public.text("certificate", max_length=1_000),
+        key=directory / public.text("key", max_length=1_000),
+        passphrase_file=(
+            directory / keys.text("passphrase_file", max_length=1_000) if by_file else None
+        ),
+        passphrase_env=keys.text("passphrase_env", max_length=200) if by_variable else None,
+        patience=Patience(
+            grace_s=runs.integer("grace_s", at_least=1, at_most=86_400),
+            resend_s=runs.integer("resend_s", at_least=1, at_most=3_600),
+            poll_s=defaults.poll_s,
+            farewell_s=defaults.farewell_s,
+        ),
+    )
+    for section in (operator, public, keys, runs, fields):
+        section.finish()
+    return config

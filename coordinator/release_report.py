@@ -1,0 +1,145 @@
+"""A release as the coordinator shows it: JSON, a table, an HTML report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from coordinator.report import render_report
+from coordinator.report_data import (
+    ReportCheck,
+    ReportCoordinator,
+    ReportData,
+    ReportHash,
+    ReportPartner,
+    ReportRound,
+)
+from coordinator.report_release import report_features, report_segments
+from coordinator.store import CoordinatorStore, RunRow
+from protocol.agreement import Agreement
+from protocol.clustering.release import Release, SignedRelease, release_centres
+from protocol.clustering.segment_names import release_names
+
+
+def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
+    """The release as JSON values, with centres in the features' units."""
+    names = release_names(agreement, release)
+    centres = release_centres(release, agreement)
+    return {
+        "agreement_id": release.agreement_id,
+        "agreement_hash": release.agreement_hash.hex(),
+        "run_hash": release.run_hash.hex(),
+        "release_hash": release.hash.hex(),
+        "privacy": release.statement,
+        "plan": release.plan,
+        "rounds": release.rounds,
+        "converged": release.converged,
+        "participants": list(release.participants),
+        "segments": [
+            {
+                "segment": segment.segment,
+                "name": name,
+                "size": segment.size,
+                "centre": {
+                    feature.name: {"value": float(value), "unit": feature.unit}
+                    for feature, value in zip(agreement.features, centre, strict=True)
+                },
+            }
+            for segment, name, centre in zip(release.segments, names, centres, strict=True)
+        ],
+        "withheld": release.withheld.reason if release.withheld else None,
+    }
+
+
+def release_table(release: Release, agreement: Agreement) -> list[object]:
+    """The release for people."""
+    table = Table(title=f"Segments of {release.agreement_id} ({release.statement})")
+    table.add_column("segment", justify="right")
+    table.add_column("name")
+    table.add_column("customers", justify="right")
+    for feature in agreement.features:
+        table.add_column(f"{feature.name}\n({feature.unit})", justify="right")
+    names = release_names(agreement, release)
+    centres = release_centres(release, agreement)
+    for segment, name, centre in zip(release.segments, names, centres, strict=True):
+        table.add_row(
+            str(segment.segment), name, f"{segment.size:,}", *(f"{v:,.1f}" for v in centre)
+        )
+    shown: list[object] = [table]
+    if release.withheld is not None:
+        shown.append(f"Withheld: {release.withheld.reason}.")
+    return shown
+
+
+def write_report(
+    path: Path,
+    signed: SignedRelease,
+    agreement: Agreement,
+    store: CoordinatorStore,
+    row: RunRow,
+) -> None:
+    """Write the run's HTML report from what the coordinator knows: totals, never a partner's."""
+    path.write_text(render_report(report_of(signed, agreement, store, row)), encoding="utf-8")
+
+
+def report_of(
+    signed: SignedRelease, agreement: Agreement, store: CoordinatorStore, row: RunRow
+) -> ReportData:
+    """What the report is filled with."""
+    release = signed.release
+    rounds = store.rounds(row.run_id)
+    traffic = {t.partner: t for t in store.traffic(row.run_id)}
+    return ReportData(
+        title="Shared customer segments",
+        purpose=agreement.purpose,
+        agreement=f"{agreement.id}, version {agreement.version}",
+        created=datetime.fromisoformat(row.updated_at).astimezone(UTC),
+        privacy=release.statement,
+        privacy_note=(
+            "Sizes and centres are exact sums over all partners' customers. No partner's own "
+            "numbers were opened, but totals without noise can reveal facts about customers."
+        ),
+        plan=release.plan,
+        converged=release.converged,
+        features=report_features(agreement),
+        segments=report_segments(agreement, release),
+        withheld=release.withheld.reason if release.withheld else "",
+        partners=tuple(
+            ReportPartner(
+                name=party.legal_name,
+                customers=None,
+                messages=2 * traffic[party.id].messages,
+                bytes_up=traffic[party.id].bytes_up,
+                bytes_down=traffic[party.id].bytes_down,
+            )
+            for party in agreement.parties
+            if party.id in traffic
+        ),
+        coordinator=ReportCoordinator(
+            masked_vectors=sum(r.partners for r in rounds),
+            vector_length=rounds[0].length if rounds else 0,
+            totals=len(rounds),
+        ),
+        rounds=tuple(
+            ReportRound(
+                number=r.round + 1, partners=r.partners, seconds=r.seconds, inertia=r.inertia
+            )
+            for r in rounds
+        ),
+        hashes=(
+            ReportHash(what="Agreement", value=release.agreement_hash.hex()),
+            ReportHash(what="Run", value=release.run_hash.hex()),
+            ReportHash(what="Release", value=release.hash.hex()),
+        ),
+        checks=(
+            ReportCheck(
+                words="Every participant signed the release; a node checks all signatures again:",
+                command="fedseg-node segments list",
+            ),
+        ),
+        software=f"fedseg {metadata.version('fedseg')}",
+    )

@@ -1,0 +1,156 @@
+"""The coordinator at work: SuperLink, gateway, and a watch over runs that have not ended.
+
+A run is driven by a ServerApp in a process of its own. Whatever dies is started again: the
+SuperLink with the admitted nodes, a run's driver as a new Flower run that continues the same
+fedseg run from the store. After `MAX_ATTEMPTS` drivers the run is ended with a reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from coordinator.config import CoordinatorConfig
+from coordinator.gateway import Gateway, GatewayConfig
+from coordinator.runs import MAX_ATTEMPTS, run_lock
+from coordinator.store import CoordinatorStore, RunRow
+from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
+from protocol.errors import FedsegError, TransportError
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 0.2
+#: A submitted driver that has not taken the run's lock by then is given up.
+_START_PATIENCE_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Submission:
+    flower_run: int
+    at: float
+    count: int = 1
+
+
+@dataclass(slots=True)
+class CoordinatorService:
+    """Serves until told to stop.
+
+    Attributes:
+        config: The coordinator's settings.
+        announce: Called once with the public address when partners can connect.
+    """
+
+    config: CoordinatorConfig
+    announce: Callable[[str], None] = lambda _: None
+    submissions: dict[bytes, _Submission] = field(default_factory=dict)
+
+    def serve(self, stop: threading.Event) -> None:
+        """Start everything, watch it, and end it when `stop` is set."""
+        self.config.signing_key()  # refuse to start with a key that does not open
+        store = self.config.open_store()
+        superlink = SuperLink(
+            SuperLinkConfig(
+                directory=self.config.directory / "superlink",
+                coordinator_directory=self.config.directory,
+            )
+        )
+        admitted = _Admitted(store)
+        try:
+            superlink.start()
+            admitted.refresh(superlink)
+            gateway = Gateway(
+                GatewayConfig(
+                    host=self.config.host,
+                    port=self.config.port,
+                    certificate=self.config.certificate,
+                    key=self.config.key,
+                    upstream=superlink.address,
+                    upstream_authority=superlink.root_certificates,
+                ),
+                is_admitted=admitted,
+            )
+            gateway.start()
+            try:
+                self.announce(gateway.address)
+                while not stop.wait(_LOOK_EVERY_S):
+                    self._look(superlink, store, admitted)
+                    if not gateway.is_alive():
+                        raise TransportError("the public port has died", code="E-GATEWAY")
+            finally:
+                gateway.stop()
+        finally:
+            superlink.stop()
+            store.close()
+
+    def _look(self, superlink: SuperLink, store: CoordinatorStore, admitted: _Admitted) -> None:
+        try:
+            if superlink.ensure_alive():
+                logger.warning("the SuperLink was started again")
+                for submission in self.submissions.values():
+                    submission.flower_run = -1
+            admitted.refresh(superlink)
+            for run in store.runs():
+                if not run.ended:
+                    self._watch(run, superlink, store)
+        except FedsegError as error:
+            logger.warning("will look again: %s", error)
+
+    def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:
+        submission = self.submissions.get(run.run_id)
+        if submission is not None and self._is_driven(run, submission, superlink):
+            return
+        count = submission.count if submission is not None else 0
+        if max(count, run.attempts) >= MAX_ATTEMPTS:
+            logger.error("run %s is ended: its driver died too often", run.run_id.hex())
+            store.fail(
+                run.run_id,
+                "E-ATTEMPTS",
+                f"the process that drives the run died {MAX_ATTEMPTS} times",
+            )
+            return
+        flower_run = superlink.submit(run.run_id.hex())
+        self.submissions[run.run_id] = _Submission(
+            flower_run=flower_run, at=time.monotonic(), count=count + 1
+        )
+        logger.info("run %s: driver %d submitted", run.run_id.hex(), count + 1)
+
+    def _is_driven(self, run: RunRow, submission: _Submission, superlink: SuperLink) -> bool:
+        """Whether a process drives the run now, or is about to."""
+        with run_lock(self.config.directory, run.run_id) as free:
+            if not free:
+                return True
+        if submission.flower_run < 0:
+            return False
+        state = superlink.flower_run(submission.flower_run).state
+        if state in ("finished", "unknown"):
+            return False
+        if time.monotonic() - submission.at > _START_PATIENCE_S:
+            superlink.stop_run(submission.flower_run)
+            return False
+        return True
+
+
+class _Admitted:
+    """Which node keys may pass, kept in step with the store."""
+
+    def __init__(self, store: CoordinatorStore) -> None:
+        self._store = store
+        self._keys: frozenset[bytes] = frozenset()
+
+    def __call__(self, key: bytes) -> bool:
+        return key in self._keys
+
+    def refresh(self, superlink: SuperLink) -> None:
+        """Register nodes admitted since, and shut out those whose key was replaced."""
+        wanted = frozenset(
+            node_key_bytes(text.encode("ascii")) for text in self._store.admitted().values()
+        )
+        for key in wanted - self._keys:
+            superlink.admit(key)
+        for key in self._keys - wanted:
+            superlink.revoke(key)
+        self._keys = wanted

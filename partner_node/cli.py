@@ -1,0 +1,402 @@
+"""fedseg-node: the command line of a partner's node."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from partner_node.assignments import write_assignments
+from partner_node.config import NodeConfig
+from partner_node.console import Format, FormatOption, diagnostics, output, run
+from partner_node.home import (
+    CARD_FILE,
+    FILE_NAME,
+    PASSPHRASE_FILE,
+    NodeHome,
+    home_passphrase,
+    read_agreement,
+    write_atomically,
+)
+from partner_node.keystore import Keystore, write_private_file
+from partner_node.node import software_version
+from partner_node.plain_words import agreement_words
+from partner_node.preflight import preflight
+from partner_node.serving import serve_node
+from protocol.agreement import SignedAgreement
+from protocol.clustering.release import SignedRelease, release_centres
+from protocol.clustering.segment_names import release_names
+from protocol.errors import AgreementError, RuleError, UsageError
+from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
+from protocol.partner_card import PartnerCard
+
+app = typer.Typer(
+    name="fedseg-node",
+    help="Run a partner's node: it answers sum queries on its own customers; no row leaves it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+agreement_app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
+segments_app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
+egress_app = typer.Typer(help="What left this node.", no_args_is_help=True)
+app.add_typer(agreement_app, name="agreement")
+app.add_typer(segments_app, name="segments")
+app.add_typer(egress_app, name="egress")
+
+Directory = Annotated[
+    Path, typer.Option("--dir", envvar="FEDSEG_NODE_DIR", help="The node's folder.")
+]
+HERE = Path("fedseg-node")
+
+
+@app.command()
+def init(
+    partner: Annotated[str, typer.Option(help="Short name in the agreement, like north-shop.")],
+    legal_name: Annotated[str, typer.Option(help="The organisation's legal name.")],
+    contact: Annotated[str, typer.Option(help="Where its data protection officer is reached.")],
+    coordinator: Annotated[str, typer.Option(help="host:port of the coordinator.")],
+    root_certificates: Annotated[
+        Path, typer.Option(help="Authority of the coordinator's certificate (PEM).")
+    ],
+    data: Annotated[Path, typer.Option(help="The customers' file, or a glob.")],
+    id_column: Annotated[str, typer.Option(help="Column with the customers' ids.")],
+    kind: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
+    query_file: Annotated[
+        Path | None, typer.Option(help="SQL that makes one row a customer from the file.")
+    ] = None,
+    max_customers: Annotated[
+        int,
+        typer.Option(
+            help="Row cap: most customers that the node may count.",
+            min=1,
+            max=MAX_CUSTOMERS_PER_PARTNER,
+        ),
+    ] = 1_000_000,
+    passphrase_env: Annotated[
+        bool, typer.Option(help="Take the passphrase from FEDSEG_PASSPHRASE, not from a file.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Make the node's folder: keys, configuration, and the card for the coordinator."""
+    if (directory / FILE_NAME).exists():
+        raise UsageError(
+            f"{directory / FILE_NAME} exists already",
+            remedy="choose another --dir; an existing node is never overwritten",
+        )
+    if kind not in ("csv", "parquet"):
+        raise UsageError(f"--kind is {kind!r}, allowed: csv, parquet")
+    text = NodeConfig.template(
+        partner=partner,
+        address=coordinator,
+        kind="csv" if kind == "csv" else "parquet",
+        path=str(data.absolute()),
+        id_column=id_column,
+        root_certificates=str(root_certificates.absolute()),
+        query_file=None if query_file is None else str(query_file.absolute()),
+        passphrase_file=None if passphrase_env else PASSPHRASE_FILE,
+    )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    write_atomically(directory / FILE_NAME, text.encode("utf-8"))
+    try:
+        config = NodeConfig.load(directory / FILE_NAME)
+        if not passphrase_env:
+            passphrase = secrets.token_urlsafe(32).encode("ascii")
+            write_private_file(directory / PASSPHRASE_FILE, passphrase + b"\n")
+        keystore = Keystore.create(config.keys.store, home_passphrase(config))
+    except BaseException:
+        (directory / FILE_NAME).unlink()
+        raise
+    card = PartnerCard(
+        id=partner,
+        legal_name=legal_name,
+        contact=contact,
+        public_key=keystore.identity_public,
+        node_key=keystore.node_public_openssh().decode("ascii").strip(),
+        max_customers=max_customers,
+    )
+    write_atomically(directory / CARD_FILE, card.to_bytes())
+    output.result(
+        {"directory": str(directory), "card": str(directory / CARD_FILE), **card.to_dict()},
+        f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
+        "public keys only.",
+    )
+
+
+@app.command()
+def check(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Preflight: everything that a run needs, or each problem with its way out."""
+    report = preflight(directory, now=datetime.now(UTC))
+    table = Table("check", "result", "details", title="Preflight")
+    for item in report.items:
+        table.add_row(item.name, "passed" if item.passed else "PROBLEM", item.details)
+    output.result(
+        {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
+        table,
+        "PASSED" if report.passed else "",
+    )
+    if not report.passed:
+        for item in report.items:
+            if item.problem is not None:
+                diagnostics.print(item.problem.diagnostics(), style="red", markup=False)
+        raise typer.Exit(3)
+
+
+# --- agreement ---------------------------------------------------------------------------------
+
+
+@agreement_app.command("show")
+def agreement_show(
+    file: Annotated[
+        Path | None, typer.Argument(help="An envelope; the installed one when left out.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """The agreement in plain words, for whoever decides whether to sign."""
+    signed = _agreement(file, directory)
+    missing = [party.id for party in signed.missing()]
+    output.result(
+        {
+            "agreement": signed.agreement.to_dict(),
+            "hash": signed.agreement.hash.hex(),
+            "missing_signatures": missing,
+        },
+        *agreement_words(signed.agreement, missing),
+    )
+
+
+@agreement_app.command("sign")
+def agreement_sign(
+    file: Annotated[Path, typer.Argument(help="The agreement's envelope.")],
+    out: Annotated[Path, typer.Option(help="Where the signed copy goes.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Sign an agreement with this node's key; run `agreement show FILE` first."""
+    home = NodeHome.load(directory)
+    keystore = home.keystore()
+    signed = read_agreement(file)
+    agreement = signed.agreement
+    index = agreement.index_of_key(keystore.identity_public)
+    if agreement.parties[index].id != home.config.node.partner:
+        raise AgreementError(
+            f"the agreement calls this node {agreement.parties[index].id!r}, "
+            f"its configuration {home.config.node.partner!r}",
+            code="E-AGR-PARTY",
+        )
+    agreement.check_software(software_version())
+    copy = SignedAgreement(
+        agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
+    )
+    write_atomically(out, copy.to_bytes())
+    output.result(
+        {"agreement": agreement.hash.hex(), "file": str(out)},
+        f"Signed agreement {agreement.id}, version {agreement.version}; wrote {out}.",
+    )
+
+
+@agreement_app.command("install")
+def agreement_install(
+    file: Annotated[Path, typer.Argument(help="The agreement with every signature.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Put the fully signed agreement into force at this node."""
+    home = NodeHome.load(directory)
+    signed = read_agreement(file)
+    agreement = signed.verify()
+    agreement.index_of_key(home.keystore().identity_public)
+    write_atomically(home.config.node.agreement, signed.to_bytes())
+    output.result(
+        {"agreement": agreement.hash.hex(), "file": str(home.config.node.agreement)},
+        f"Agreement {agreement.id} is in force here, signed by all {agreement.n_partners} parties.",
+    )
+
+
+# --- serve -------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(directory: Directory = HERE) -> None:
+    """Connect to the coordinator and answer until stopped (Ctrl-C or SIGTERM)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    serve_node(directory, stop)
+
+
+@app.command()
+def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Runs that this node took part in, and how they ended."""
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    runs = store.runs()
+    table = Table("run", "state", "rounds answered", "started", "reason")
+    for record in runs:
+        table.add_row(
+            record.run_id.hex()[:8],
+            record.phase,
+            str(record.round + 1),
+            record.started_at[:19],
+            record.reason,
+        )
+    output.result(
+        {
+            "partner": home.config.node.partner,
+            "releases": len(store.releases()),
+            "runs": [
+                {
+                    "run_id": record.run_id.hex(),
+                    "state": record.phase,
+                    "rounds_answered": record.round + 1,
+                    "started_at": record.started_at,
+                    "updated_at": record.updated_at,
+                    "reason": record.reason,
+                }
+                for record in runs
+            ],
+        },
+        table,
+    )
+
+
+@egress_app.command("list")
+def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Every message that left this node: what it was, and how many customers it counted."""
+    home = NodeHome.load(directory)
+    records = home.store(home.keystore()).egress()
+    table = Table("time", "run", "round", "what", "bytes", "own customers counted")
+    for record in records:
+        table.add_row(
+            record.at[:19],
+            record.run_id.hex()[:8],
+            str(record.round) if record.round >= 0 else "",
+            record.what,
+            str(record.n_bytes),
+            "" if record.customers is None else f"{record.customers:,}",
+        )
+    output.result(
+        {
+            "messages": [
+                {
+                    "at": record.at,
+                    "run_id": record.run_id.hex(),
+                    "round": record.round,
+                    "what": record.what,
+                    "bytes": record.n_bytes,
+                    "sha256": record.sha256,
+                    "customers": record.customers,
+                }
+                for record in records
+            ]
+        },
+        table,
+    )
+
+
+# --- segments ----------------------------------------------------------------------------------
+
+
+@segments_app.command("list")
+def segments_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """The newest release: every signature checked again, centres in the features' units."""
+    home = NodeHome.load(directory)
+    received_at, signed = _newest_release(home)
+    agreement = home.signed_agreement().agreement
+    release = signed.verify(agreement)
+    names = release_names(agreement, release)
+    centres = release_centres(release, agreement)
+    table = Table(title=f"Segments of {agreement.id} ({release.statement})")
+    table.add_column("segment", justify="right")
+    table.add_column("name")
+    table.add_column("customers of all partners", justify="right")
+    for feature in agreement.features:
+        table.add_column(f"{feature.name}\n({feature.unit})", justify="right")
+    for segment, name, centre in zip(release.segments, names, centres, strict=True):
+        table.add_row(
+            str(segment.segment), name, f"{segment.size:,}", *(f"{v:,.1f}" for v in centre)
+        )
+    output.result(
+        {
+            "release": release.hash.hex(),
+            "received_at": received_at,
+            "privacy": release.statement,
+            "signed_by": list(release.participants),
+            "segments": [
+                {
+                    "segment": segment.segment,
+                    "name": name,
+                    "size": segment.size,
+                    "centre": dict(
+                        zip((f.name for f in agreement.features), map(float, centre), strict=True)
+                    ),
+                }
+                for segment, name, centre in zip(release.segments, names, centres, strict=True)
+            ],
+            "withheld": release.withheld.reason if release.withheld else None,
+        },
+        table,
+        f"Withheld: {release.withheld.reason}." if release.withheld else "",
+    )
+
+
+@segments_app.command("assign")
+def segments_assign(
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, .csv or .parquet; in the output folder.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write each own customer's segment; the file stays here."""
+    home = NodeHome.load(directory)
+    _, signed = _newest_release(home)
+    agreement = home.signed_agreement().verify()
+    release = signed.verify(agreement)
+    path = out or home.config.node.output / f"assignments-{release.hash.hex()[:16]}.parquet"
+    names = release_names(agreement, release)
+    summary = write_assignments(home.customers(agreement), release, agreement, path, names=names)
+    table = Table("segment", "name", "own customers", title=f"{summary.customers:,} customers")
+    for segment, name, count in zip(release.segments, names, summary.by_segment, strict=True):
+        table.add_row(str(segment.segment), name, f"{count:,}")
+    output.result(
+        {
+            "file": str(path),
+            "customers": summary.customers,
+            "by_segment": {
+                str(s.segment): c for s, c in zip(release.segments, summary.by_segment, strict=True)
+            },
+        },
+        table,
+        f"Wrote {path}.",
+    )
+
+
+def _newest_release(home: NodeHome) -> tuple[str, SignedRelease]:
+    for received_at, envelope in home.store(home.keystore()).releases():
+        return received_at, SignedRelease.from_bytes(envelope)
+    raise RuleError(
+        "this node has received no release yet",
+        code="E-NO-RELEASE",
+        remedy="a run must finish first; see `fedseg-node status`",
+    )
+
+
+def _agreement(file: Path | None, directory: Path) -> SignedAgreement:
+    return read_agreement(file) if file else NodeHome.load(directory).signed_agreement()
+
+
+def main() -> None:
+    """Entry point of ``fedseg-node``."""
+    run(app)

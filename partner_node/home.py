@@ -1,0 +1,123 @@
+"""A node's folder: configuration, keys, agreement, state and data, opened from one place."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from partner_node.config import NodeConfig
+from partner_node.features import SourceCustomers
+from partner_node.keystore import Keystore, read_passphrase
+from partner_node.sources.duckdb_source import DuckDBSource
+from partner_node.store import NodeStore
+from protocol import limits
+from protocol.agreement import Agreement, SignedAgreement
+from protocol.errors import AgreementError, UsageError
+
+FILE_NAME: Final = "node.toml"
+STATE_FILE: Final = "node.db"
+CARD_FILE: Final = "partner-card.json"
+PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHome:
+    """One node's folder."""
+
+    directory: Path
+    config: NodeConfig
+
+    @staticmethod
+    def load(directory: Path) -> NodeHome:
+        """Read the folder's configuration; raises ConfigError."""
+        return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
+
+    def keystore(self) -> Keystore:
+        """The node's keys, opened; raises KeystoreError."""
+        return Keystore.open(self.config.keys.store, home_passphrase(self.config))
+
+    def store(self, keystore: Keystore) -> NodeStore:
+        """The node's state; its folder is made when missing."""
+        self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return NodeStore(self.config.node.state / STATE_FILE, keystore)
+
+    def signed_agreement(self) -> SignedAgreement:
+        """The agreement that the configuration names, signed or not; raises AgreementError."""
+        return read_agreement(self.config.node.agreement)
+
+    def source(self) -> DuckDBSource:
+        """Where the customers come from; raises SourceError."""
+        data = self.config.data
+        return DuckDBSource(
+            kind=data.kind,
+            path=data.path,
+            id_column=data.id_column,
+            query=data.query,
+            delimiter=data.delimiter,
+            memory_bytes=data.memory_bytes,
+            threads=self.config.limits.threads,
+            temp_folder=data.temp_folder,
+            temp_bytes=self.config.limits.temp_bytes,
+        )
+
+    def customers(self, agreement: Agreement) -> SourceCustomers:
+        """The customers, with the agreed features; raises SourceError."""
+        return SourceCustomers(
+            self.source(),
+            agreement.features,
+            columns=self.config.data.columns,
+            chunk_rows=self.config.data.chunk_rows,
+        )
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Hold the folder while the node serves; raises UsageError when another process does."""
+        self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.config.node.state / "serve.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"another process serves {self.directory} already",
+                    remedy="stop it first; one folder is one node",
+                ) from error
+            yield
+
+
+def home_passphrase(config: NodeConfig) -> bytes:
+    """The key store's passphrase, from where the configuration says; raises KeystoreError."""
+    return read_passphrase(
+        file=config.keys.passphrase_file,
+        variable=config.keys.passphrase_env,
+        environment=os.environ,
+    )
+
+
+def read_agreement(path: Path) -> SignedAgreement:
+    """Read an agreement's envelope; raises AgreementError (E-AGR-MISSING)."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(2 * limits.MAX_AGREEMENT_BYTES + 1)
+    except OSError as error:
+        raise AgreementError(
+            f"the agreement {path} cannot be read: {error.strerror}",
+            code="E-AGR-MISSING",
+            remedy="put the agreement with every signature there: fedseg-node agreement install",
+        ) from error
+    return SignedAgreement.from_bytes(data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one step, synced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,54 @@
+"""The agreement in plain words, for the person who decides whether to sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from protocol.agreement import Agreement
+from protocol.clustering.release import EXACT_STATEMENT
+
+
+def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
+    """Paragraphs and tables that say what the agreement means."""
+    parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
+    for party in agreement.parties:
+        parties.add_row(
+            party.id, party.legal_name, party.contact, f"{party.max_customers:,} customers"
+        )
+    features = Table(
+        "feature", "unit", "from", "to", "scale", "weight", title="What is computed on"
+    )
+    for feature in agreement.features:
+        features.add_row(
+            feature.name,
+            feature.unit,
+            str(feature.min),
+            str(feature.max),
+            "logarithmic" if feature.transform == "log1p" else "linear",
+            str(feature.weight),
+        )
+    terms = agreement.secure_sum
+    return [
+        f"Agreement {agreement.id}, version {agreement.version}, "
+        f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}",
+        f"Purpose: {agreement.purpose}",
+        parties,
+        f"The coordinator is run by {agreement.coordinator.legal_name} "
+        f"({agreement.coordinator.contact}). It adds masked answers and learns totals only.",
+        features,
+        "No customer's row leaves a partner. Each partner sends sums over its own customers, "
+        "hidden under masks that cancel only in the total of "
+        f"at least {agreement.smallest_set} partners.",
+        f"Privacy: {EXACT_STATEMENT}. Every partner and the coordinator see the exact totals of "
+        f"every round ({agreement.plan.max_rounds} at most) and the segments.",
+        f"Result: {agreement.plan.n_clusters} segments at most; segments with fewer than "
+        f"{agreement.min_segment_size} customers are withheld.",
+        f"The numbers of one partner stay hidden although up to {terms.max_colluding} other "
+        "partners collude with the coordinator. The set of partners may change "
+        f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
+        "could be told apart.",
+        f"Software: fedseg {agreement.software_version}. Agreement hash {agreement.hash.hex()}",
+        f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
+    ]

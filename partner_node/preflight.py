@@ -1,0 +1,138 @@
+"""Preflight: everything that a run will need, tried beforehand. Nothing leaves the node."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from partner_node.home import NodeHome
+from partner_node.node import software_version
+from protocol.agreement import Agreement
+from protocol.errors import EncodingRangeError, FedsegError, TransportError
+
+_CONNECT_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing that was tried."""
+
+    name: str
+    details: str
+    problem: FedsegError | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it works."""
+        return self.problem is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The item as JSON values."""
+        values: dict[str, Any] = {
+            "check": self.name,
+            "passed": self.passed,
+            "details": self.details,
+        }
+        if self.problem is not None:
+            values |= {"code": self.problem.code, "remedy": self.problem.remedy}
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that was tried, in order; what a failed item needs is not tried."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is well."""
+        return all(item.passed for item in self.items)
+
+
+def preflight(directory: Path, *, now: datetime) -> Report:
+    """Try configuration, keys, agreement, data and connection of a node's folder."""
+    items: list[Item] = []
+
+    def attempt(name: str, action: Callable[[], str]) -> bool:
+        try:
+            items.append(Item(name=name, details=action()))
+        except FedsegError as error:
+            items.append(Item(name=name, details=error.message, problem=error))
+        return items[-1].passed
+
+    loaded: list[NodeHome] = []
+
+    def load() -> str:
+        loaded.append(NodeHome.load(directory))
+        return f"{loaded[0].config.file.name} of partner {loaded[0].config.node.partner}"
+
+    if not attempt("configuration", load):
+        return Report(items=tuple(items))
+    home = loaded[0]
+    keys = attempt("keys and state", lambda: _check_keys(home))
+    agreed = attempt("agreement", lambda: _check_agreement(home, now)) if keys else False
+    if agreed:
+        agreement = home.signed_agreement().agreement
+        attempt("data", lambda: _check_data(home, agreement))
+    attempt("coordinator", lambda: _check_connection(home))
+    return Report(items=tuple(items))
+
+
+def _check_keys(home: NodeHome) -> str:
+    store = home.store(home.keystore())
+    store.check()
+    store.close()
+    return "keys open, state is sound"
+
+
+def _check_agreement(home: NodeHome, now: datetime) -> str:
+    agreement = home.signed_agreement().verify()
+    agreement.index_of_key(home.keystore().identity_public)
+    agreement.check_time(now)
+    agreement.check_software(software_version())
+    return (
+        f"{agreement.id}, version {agreement.version}, signed by all "
+        f"{agreement.n_partners} parties, until {agreement.expires:%Y-%m-%d}"
+    )
+
+
+def _check_data(home: NodeHome, agreement: Agreement) -> str:
+    reports = home.customers(agreement).report()
+    customers = reports[0].customers
+    party = next(p for p in agreement.parties if p.id == home.config.node.partner)
+    if customers > party.max_customers:
+        raise EncodingRangeError(
+            f"{customers:,} customers, the agreement allows {party.max_customers:,}",
+            code="E-ROW-CAP",
+            remedy="agree on a higher max_customers, or narrow the feature query",
+        )
+    clipped = ", ".join(
+        f"{r.feature} {r.clipped_share:.1%}" for r in reports if r.clipped_share > 0
+    )
+    return f"{customers:,} customers; beyond the agreed bounds: {clipped or 'none'}"
+
+
+def _check_connection(home: NodeHome) -> str:
+    address = home.config.coordinator.address
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        context = ssl.create_default_context(cafile=home.config.coordinator.root_certificates)
+        with (
+            socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            return f"{address} answers with {secured.version()} and the right certificate"
+    except (OSError, ssl.SSLError) as error:
+        raise TransportError(
+            f"{address} cannot be reached: {error}",
+            code="E-TLS" if isinstance(error, ssl.SSLError) else "E-TRANSPORT",
+            remedy="ask the operator whether the coordinator serves, and check the address, the "
+            "firewall and root_certificates",
+        ) from error

@@ -1,0 +1,50 @@
+"""A node at work: its link to the coordinator, held for as long as the process lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from partner_node.client_app import NODE_DIRECTORY_KEY, app
+from partner_node.flower_link import (
+    APPROVED_BUNDLE_SHA256,
+    LinkConfig,
+    LinkEvent,
+    serve_link,
+)
+from partner_node.home import NodeHome
+from partner_node.node import Node
+
+logger = logging.getLogger(__name__)
+
+
+def serve_node(directory: Path, stop: threading.Event) -> None:
+    """Serve the node in `directory` until `stop` is set.
+
+    Raises:
+        FedsegError: Configuration, keys, agreement or state keep the node from serving.
+    """
+    home = NodeHome.load(directory)
+    with home.serving():
+        node = Node.open(directory)
+        node.store.check()
+        logger.info("partner %s serves agreement %s", home.config.node.partner, node.agreement.id)
+        coordinator = home.config.coordinator
+        serve_link(
+            LinkConfig(
+                address=coordinator.address,
+                root_certificates=coordinator.root_certificates,
+                node_key=home.keystore().node_key,
+                node_config={NODE_DIRECTORY_KEY: str(directory.absolute())},
+                bundle_sha256=coordinator.bundle_sha256 or APPROVED_BUNDLE_SHA256,
+                state_file=home.config.node.state / "link",
+            ),
+            app,
+            stop=stop,
+            on_event=_log,
+        )
+
+
+def _log(event: LinkEvent) -> None:
+    logger.info("link: %s%s", event.kind, f" {event.code}" if event.code else "")
