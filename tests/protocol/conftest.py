@@ -8,6 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+
+# How fast this machine is today says nothing about the code.
+settings.register_profile("fedseg", deadline=None)
+settings.load_profile("fedseg")
 
 
 def load(name: str) -> ModuleType:
