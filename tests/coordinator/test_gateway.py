@@ -1,0 +1,457 @@
+"""The public port: what passes, what does not, and who is cut off.
+
+Behind the gateway stands a recording server in place of the SuperLink.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import http.server
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
+
+from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
+from coordinator.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
+from partner_node.flower_link import FLEET_PATHS
+from protocol.errors import ConfigError, TransportError
+
+ADMITTED = b"-----BEGIN PUBLIC KEY-----\nknown\n-----END PUBLIC KEY-----\n"
+PULL = "/v1/fleet/pull-messages"
+SECRET = b"words from behind the gateway"
+
+
+@dataclass
+class Upstream:
+    """A TLS server that notes what reaches it."""
+
+    port: int
+    seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    status: int = 200
+
+
+@dataclass
+class Setting:
+    gateway: Gateway
+    upstream: Upstream
+    certificate: ServerCertificate
+
+    def client(self) -> httpx.Client:
+        context = ssl.create_default_context(cafile=str(self.certificate.authority))
+        return httpx.Client(
+            base_url=f"https://{self.gateway.address}",
+            verify=context,
+            trust_env=False,
+            timeout=10.0,
+        )
+
+    def post(
+        self, path: str = PULL, *, key: bytes | None = ADMITTED, **more: Any
+    ) -> httpx.Response:
+        headers = {"content-type": "application/protobuf"} | more.pop("headers", {})
+        if key is not None:
+            headers["flwr-public-key"] = base64.b64encode(key).decode()
+        with self.client() as client:
+            return client.post(path, headers=headers, **({"content": b"question"} | more))
+
+    def raw(self, data: bytes, *, more: bytes = b"", timeout_s: float = 10.0) -> bytes:
+        """Send bytes as they are; returns all that comes back until the connection ends."""
+        context = ssl.create_default_context(cafile=str(self.certificate.authority))
+        with (
+            socket.create_connection(("127.0.0.1", self.gateway.port), timeout=timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
+        ):
+            secured.sendall(data)
+            answer = b""
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                while chunk := secured.recv(65_536):
+                    answer += chunk
+                    if more:
+                        secured.sendall(more)
+            return answer
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
+    return make_server_certificate(
+        tmp_path_factory.mktemp("tls"),
+        name="server",
+        hosts=LOOPBACK_HOSTS,
+        now=datetime.datetime.now(datetime.UTC),
+        lifetime_days=1,
+    )
+
+
+@pytest.fixture
+def upstream(certificate: ServerCertificate) -> Iterator[Upstream]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            note.seen.append((self.path, dict(self.headers.items()), body))
+            answer = b"answer" if note.status == 200 else SECRET
+            self.send_response(note.status)
+            self.send_header("content-type", "application/protobuf")
+            self.send_header("x-secret", "of the inside")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    note = Upstream(server.server_address[1])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield note
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+def _config(certificate: ServerCertificate, upstream_port: int, **settings: Any) -> GatewayConfig:
+    return GatewayConfig(
+        certificate=certificate.certificate,
+        key=certificate.key,
+        upstream=f"127.0.0.1:{upstream_port}",
+        upstream_authority=certificate.authority,
+        **({"linger_s": 0.1} | settings),
+    )
+
+
+@contextlib.contextmanager
+def running(certificate: ServerCertificate, upstream: Upstream, **limits: Any) -> Iterator[Setting]:
+    gateway = Gateway(
+        _config(certificate, upstream.port, **limits), is_admitted=lambda key: key == ADMITTED
+    )
+    gateway.start()
+    try:
+        yield Setting(gateway, upstream, certificate)
+    finally:
+        gateway.stop()
+
+
+@pytest.fixture
+def setting(certificate: ServerCertificate, upstream: Upstream) -> Iterator[Setting]:
+    with running(certificate, upstream) as setting:
+        yield setting
+
+
+def test_a_nodes_call_passes_with_its_body_and_its_answer(setting: Setting) -> None:
+    response = setting.post()
+    assert (response.status_code, response.content) == (200, b"answer")
+    path, _, body = setting.upstream.seen[0]
+    assert (path, body) == (PULL, b"question")
+
+
+def test_only_the_headers_that_flower_needs_pass_in_either_direction(setting: Setting) -> None:
+    response = setting.post(
+        headers={"flwr-signature": "s", "x-forwarded-for": "10.0.0.1", "cookie": "c"}
+    )
+    _, headers, _ = setting.upstream.seen[0]
+    assert {name.lower() for name in headers} == {
+        "host",
+        "accept",
+        "content-type",
+        "content-length",
+        "flwr-public-key",
+        "flwr-signature",
+    }
+    assert set(response.headers) == {"date", "content-type", "content-length"}
+
+
+def test_the_allow_list_is_exactly_what_a_node_calls() -> None:
+    assert {path.decode() for path in ALLOWED_PATHS} == FLEET_PATHS
+
+
+def test_every_other_call_that_the_superlink_knows_ends_at_the_gateway(setting: Setting) -> None:
+    others = {path for _, path in PROTOBUF_REQUEST_TYPES} - FLEET_PATHS
+    assert "/v1/control/start-run" in others
+    assert "/v1/fleet/register-node" in others
+    with setting.client() as client:
+        key = base64.b64encode(ADMITTED).decode()
+        for path in sorted(others) + ["/", "/health", "/docs", "/openapi.json"]:
+            response = client.post(path, headers={"flwr-public-key": key})
+            assert (response.status_code, response.content) == (404, b""), path
+    assert setting.upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/fleet/../control/start-run",
+        "/v1/fleet/pull-messages/",
+        "/v1/fleet/pull-messages?x=1",
+        "//v1/fleet/pull-messages",
+        "/v1/fleet/%70ull-messages",
+        "/V1/FLEET/PULL-MESSAGES",
+        "https://127.0.0.1/v1/control/start-run",
+    ],
+)
+def test_a_path_that_only_looks_like_an_allowed_one_is_refused(setting: Setting, path: str) -> None:
+    answer = setting.raw(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert setting.upstream.seen == []
+
+
+def test_other_methods_are_refused(setting: Setting) -> None:
+    with setting.client() as client:
+        for method in ("GET", "PUT", "DELETE", "OPTIONS", "CONNECT"):
+            assert client.request(method, PULL).status_code == 405
+    assert setting.upstream.seen == []
+
+
+@pytest.mark.parametrize("key", [None, b"", b"another key", ADMITTED + b" "])
+def test_a_key_that_is_not_admitted_does_not_reach_the_superlink(
+    setting: Setting, key: bytes | None
+) -> None:
+    assert setting.post(key=key).status_code == 403
+    assert setting.upstream.seen == []
+
+
+def test_a_key_that_is_not_base64_is_refused(setting: Setting) -> None:
+    assert setting.post(key=None, headers={"flwr-public-key": "%%%"}).status_code == 403
+
+
+def test_two_keys_in_one_request_are_refused(setting: Setting) -> None:
+    key = base64.b64encode(ADMITTED)
+    line = b"flwr-public-key: " + key + b"\r\n"
+    answer = setting.raw(
+        f"POST {PULL} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n".encode() + 2 * line + b"\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_body_over_the_limit_is_refused_unread(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream, max_body_bytes=1_000) as setting:
+        assert setting.post(content=b"x" * 1_000).status_code == 200
+        assert setting.post(content=b"x" * 1_001).status_code == 413
+        assert setting.post(content=b"x" * 3_000_000).status_code == 413
+    assert len(upstream.seen) == 1
+
+
+def test_bodies_of_all_connections_together_are_limited(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream, max_buffered_bytes=1_000) as setting:
+        assert setting.post(content=b"x" * 1_001).status_code == 503
+        assert setting.post(content=b"x" * 900).status_code == 200
+        assert setting.post(content=b"x" * 900).status_code == 200
+
+
+def test_a_body_of_unknown_size_is_refused(setting: Setting) -> None:
+    assert setting.post(content=iter([b"a", b"b"])).status_code == 411
+
+
+def test_a_request_with_two_meanings_of_its_length_is_refused(setting: Setting) -> None:
+    key = base64.b64encode(ADMITTED)
+    answer = setting.raw(
+        f"POST {PULL} HTTP/1.1\r\nhost: x\r\n".encode()
+        + b"flwr-public-key: "
+        + key
+        + b"\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nPOST"
+    )
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 411 "))
+    assert setting.upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"\x16\x03\x01 not http\r\n\r\n", b"POST\r\n\r\n", b"\r\n\0\r\n"],
+)
+def test_what_is_not_http_is_refused(setting: Setting, nonsense: bytes) -> None:
+    assert setting.raw(nonsense).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_head_over_the_limit_is_refused(setting: Setting) -> None:
+    head = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nx-long: ".encode() + b"a" * 100_000
+    assert setting.raw(head).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_client_that_asks_too_often_is_told_so_and_others_are_not(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    other = ADMITTED.replace(b"known", b"other")
+    gateway = Gateway(
+        _config(certificate, upstream.port, burst=5, requests_per_s=0.001),
+        is_admitted=lambda key: key in (ADMITTED, other),
+    )
+    gateway.start()
+    try:
+        setting = Setting(gateway, upstream, certificate)
+        statuses = [setting.post().status_code for _ in range(8)]
+        assert statuses == [200] * 5 + [429] * 3
+        assert setting.post(key=other).status_code == 200
+    finally:
+        gateway.stop()
+
+
+def test_unknown_keys_share_one_allowance(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream, burst=3, requests_per_s=0.001) as setting:
+        statuses = [setting.post(key=b"key %d" % i).status_code for i in range(5)]
+        assert statuses == [403, 403, 403, 429, 429]
+        assert setting.post().status_code == 200
+
+
+def test_a_client_that_never_finishes_its_head_is_cut_off(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream, head_timeout_s=0.3) as setting:
+        assert setting.raw(b"POST /v1/fl") == b""
+
+
+def test_a_client_that_never_finishes_its_body_is_told_and_cut_off(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    key = base64.b64encode(ADMITTED).decode()
+    head = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nflwr-public-key: {key}\r\ncontent-length: 9\r\n\r\n"
+    with running(certificate, upstream, body_timeout_s=0.3) as setting:
+        assert setting.raw(head.encode() + b"half").startswith(b"HTTP/1.1 408 ")
+    assert upstream.seen == []
+
+
+def test_a_client_that_never_speaks_tls_does_not_hold_a_place(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with (
+        running(certificate, upstream, head_timeout_s=0.3) as setting,
+        socket.create_connection(("127.0.0.1", setting.gateway.port), timeout=10) as silent,
+    ):
+        assert setting.post().status_code == 200
+        assert silent.recv(1) == b""
+
+
+def test_an_idle_connection_is_closed(certificate: ServerCertificate, upstream: Upstream) -> None:
+    key = base64.b64encode(ADMITTED).decode()
+    ask = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nflwr-public-key: {key}\r\ncontent-length: 0\r\n\r\n"
+    with running(certificate, upstream, idle_timeout_s=0.3) as setting:
+        assert setting.raw(ask.encode()).count(b"HTTP/1.1 200 ") == 1
+
+
+def test_connections_from_one_address_are_limited(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    context = ssl.create_default_context(cafile=str(certificate.authority))
+    with (
+        running(certificate, upstream, max_connections_per_address=1) as setting,
+        socket.create_connection(("127.0.0.1", setting.gateway.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as holder,
+    ):
+        key = base64.b64encode(ADMITTED).decode()
+        ask = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nflwr-public-key: {key}\r\n"
+        holder.sendall(f"{ask}content-length: 0\r\n\r\n".encode())
+        assert holder.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(httpx.TransportError):
+            setting.post()
+
+
+@pytest.mark.parametrize(("behind", "shown"), [(500, 502), (302, 502), (401, 401), (412, 412)])
+def test_no_word_from_behind_leaves_with_a_failure(
+    setting: Setting, behind: int, shown: int
+) -> None:
+    setting.upstream.status = behind
+    response = setting.post()
+    assert (response.status_code, response.content) == (shown, b"")
+    assert "location" not in response.headers
+
+
+def test_a_superlink_that_is_away_is_a_503_and_the_gateway_stays(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = Upstream(nobody.getsockname()[1])
+        with running(certificate, away) as setting:
+            assert setting.post().status_code == 503
+            assert setting.post().status_code == 503
+
+
+def test_a_superlink_with_a_foreign_certificate_is_not_talked_to(
+    certificate: ServerCertificate, upstream: Upstream, tmp_path: Path
+) -> None:
+    foreign = make_server_certificate(
+        tmp_path,
+        name="foreign",
+        hosts=LOOPBACK_HOSTS,
+        now=datetime.datetime.now(datetime.UTC),
+        lifetime_days=1,
+    )
+    config = GatewayConfig(
+        certificate=certificate.certificate,
+        key=certificate.key,
+        upstream=f"127.0.0.1:{upstream.port}",
+        upstream_authority=foreign.authority,
+    )
+    gateway = Gateway(config, is_admitted=lambda key: True)
+    gateway.start()
+    try:
+        assert Setting(gateway, upstream, certificate).post().status_code == 503
+    finally:
+        gateway.stop()
+    assert upstream.seen == []
+
+
+def test_a_plain_http_client_gets_nothing(setting: Setting) -> None:
+    with pytest.raises(httpx.TransportError):
+        httpx.post(f"http://{setting.gateway.address}{PULL}", content=b"", trust_env=False)
+
+
+def test_a_port_that_is_taken_is_said_so(certificate: ServerCertificate, setting: Setting) -> None:
+    second = Gateway(
+        _config(certificate, 1, port=setting.gateway.port), is_admitted=lambda key: True
+    )
+    with pytest.raises(TransportError) as caught:
+        second.start()
+    assert caught.value.code == "E-GATEWAY"
+    assert str(setting.gateway.port) in caught.value.message
+    second.stop()
+
+
+def test_a_certificate_that_does_not_fit_its_key_is_said_so(
+    certificate: ServerCertificate, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    config = _config(certificate, 1)
+    with pytest.raises(ConfigError, match=r"empty\.pem"):
+        Gateway(
+            GatewayConfig(
+                certificate=empty,
+                key=config.key,
+                upstream=config.upstream,
+                upstream_authority=config.upstream_authority,
+            ),
+            is_admitted=lambda key: True,
+        ).start()
+
+
+def test_it_can_be_stopped_twice_and_is_not_there_afterwards(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream) as setting:
+        assert setting.gateway.is_alive()
+        setting.gateway.stop()
+        setting.gateway.stop()
+        assert not setting.gateway.is_alive()
+        with pytest.raises(httpx.ConnectError):
+            setting.post()
