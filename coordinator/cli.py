@@ -26,13 +26,11 @@ from coordinator.agreement_file import (
 from coordinator.bundle import bundle_sha256
 from coordinator.certificates import make_server_certificate
 from coordinator.config import CoordinatorConfig
-from coordinator.console import Format, FormatOption, diagnostics, output, people, run
+from coordinator.console import Format, FormatOption, diagnostics, output, run
 from coordinator.keystore import create_key, create_passphrase
 from coordinator.release_report import release_data, release_table, write_report
 from coordinator.run_driver import Patience
-from coordinator.service import CoordinatorService
 from coordinator.store import FAILED, CoordinatorStore, RunRow
-from coordinator.superlink import node_key_bytes
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import SignedRelease
 from protocol.errors import AgreementError, RunFailedError, UsageError
@@ -250,6 +248,8 @@ def partner_admit(
     format: Format = FormatOption,
 ) -> None:
     """Let partners' nodes through the public port."""
+    from coordinator.superlink import node_key_bytes  # Flower takes long to import
+
     store = CoordinatorConfig.load(directory).open_store()
     admitted = []
     for path in cards:
@@ -276,6 +276,8 @@ def partner_list(directory: Directory = HERE, format: Format = FormatOption) -> 
 @app.command()
 def serve(directory: Directory = HERE) -> None:
     """Open the public port and drive runs until stopped (Ctrl-C or SIGTERM)."""
+    from coordinator.service import CoordinatorService  # Flower takes long to import
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = threading.Event()
@@ -506,5 +508,3 @@ def main() -> None:
     """Entry point of ``fedseg-coordinator``."""
     run(app)
 
-
-__all__ = ["app", "main", "people"]

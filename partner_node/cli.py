@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from partner_node.assignments import write_assignments
 from partner_node.config import NodeConfig
 from partner_node.console import Format, FormatOption, diagnostics, output, run
 from partner_node.home import (
@@ -29,7 +28,6 @@ from partner_node.keystore import Keystore, write_private_file
 from partner_node.node import software_version
 from partner_node.plain_words import agreement_words
 from partner_node.preflight import preflight
-from partner_node.serving import serve_node
 from protocol.agreement import SignedAgreement
 from protocol.clustering.release import SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
@@ -228,6 +226,8 @@ def agreement_install(
 @app.command()
 def serve(directory: Directory = HERE) -> None:
     """Connect to the coordinator and answer until stopped (Ctrl-C or SIGTERM)."""
+    from partner_node.serving import serve_node  # Flower takes long to import
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = threading.Event()
@@ -360,6 +360,8 @@ def segments_assign(
     format: Format = FormatOption,
 ) -> None:
     """Write each own customer's segment; the file stays here."""
+    from partner_node.assignments import write_assignments  # Arrow takes long to import
+
     home = NodeHome.load(directory)
     _, signed = _newest_release(home)
     agreement = home.signed_agreement().verify()

@@ -13,7 +13,7 @@ from typing import Final
 from partner_node.config import NodeConfig
 from partner_node.features import SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
-from partner_node.sources.duckdb_source import DuckDBSource
+from partner_node.sources import open_source
 from partner_node.store import NodeStore
 from protocol import limits
 from protocol.agreement import Agreement, SignedAgreement
@@ -50,25 +50,10 @@ class NodeHome:
         """The agreement that the configuration names, signed or not; raises AgreementError."""
         return read_agreement(self.config.node.agreement)
 
-    def source(self) -> DuckDBSource:
-        """Where the customers come from; raises SourceError."""
-        data = self.config.data
-        return DuckDBSource(
-            kind=data.kind,
-            path=data.path,
-            id_column=data.id_column,
-            query=data.query,
-            delimiter=data.delimiter,
-            memory_bytes=data.memory_bytes,
-            threads=self.config.limits.threads,
-            temp_folder=data.temp_folder,
-            temp_bytes=self.config.limits.temp_bytes,
-        )
-
     def customers(self, agreement: Agreement) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError."""
         return SourceCustomers(
-            self.source(),
+            open_source(self.config.data, self.config.limits),
             agreement.features,
             columns=self.config.data.columns,
             chunk_rows=self.config.data.chunk_rows,
