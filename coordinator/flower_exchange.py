@@ -50,6 +50,7 @@ class FlowerExchange:
         self._unsent: dict[str, Message] = {}
         self._failed: dict[str, Reply] = {}
         self._targets: dict[str, int] = {}
+        self._grid_ids: dict[str, str] = {}
 
     def nodes(self) -> Collection[int]:
         """Flower's ids of the nodes that are connected now."""
@@ -89,8 +90,7 @@ class FlowerExchange:
         self._send()
         replies = {h: self._failed.pop(h) for h in list(handles) if h in self._failed}
         waiting = [h for h in handles if h in self._targets]
-        for message in self._fetch(waiting) if waiting else ():
-            handle = message.metadata.reply_to_message_id
+        for handle, message in self._fetch(waiting) if waiting else ():
             node = self._targets.pop(handle, None)
             if node is not None:
                 replies[handle] = _reply(node, message)
@@ -111,30 +111,41 @@ class FlowerExchange:
             self._send_batch(batch)
 
     def _send_batch(self, batch: Mapping[str, Message]) -> None:
-        messages = list(batch.values())
         if isinstance(self._grid, HttpGrid):
             for handle, message in batch.items():
                 message.metadata.__dict__["_message_id"] = handle
             answer = self._grid._runtime_client.PushMessages(
                 PushAppMessagesRequest(
-                    messages_list=[message_to_proto(message) for message in messages],
+                    messages_list=[message_to_proto(message) for message in batch.values()],
                     message_object_trees=[ObjectTree(object_id=handle) for handle in batch],
                 )
             )
             accepted = set(answer.message_ids)
         else:
-            accepted = set(self._grid.push_messages(messages))
+            accepted = {h for h, message in batch.items() if self._send_publicly(h, message)}
         for handle in batch.keys() - accepted:
             node = self._targets.pop(handle)
             self._failed[handle] = Reply(node=node, message=None, error=CARRIER_ERROR)
 
-    def _fetch(self, handles: Iterable[str]) -> Iterable[Message]:
-        if not isinstance(self._grid, HttpGrid):
-            return self._grid.pull_messages(handles)
-        answer = self._grid._runtime_client.PullMessages(
-            PullAppMessagesRequest(message_ids=handles)
-        )
-        return [message_from_proto(proto) for proto in answer.messages_list]
+    def _send_publicly(self, handle: str, message: Message) -> bool:
+        """Send by the Grid's public method, which may give the message another id."""
+        grid_id = next(iter(self._grid.push_messages([message])), None)
+        if grid_id:
+            self._grid_ids[handle] = grid_id
+        return bool(grid_id)
+
+    def _fetch(self, handles: Collection[str]) -> Iterable[tuple[str, Message]]:
+        if isinstance(self._grid, HttpGrid):
+            answer = self._grid._runtime_client.PullMessages(
+                PullAppMessagesRequest(message_ids=handles)
+            )
+            messages = [message_from_proto(proto) for proto in answer.messages_list]
+            return [(message.metadata.reply_to_message_id, message) for message in messages]
+        by_id = {self._grid_ids[handle]: handle for handle in handles}
+        return [
+            (by_id.get(message.metadata.reply_to_message_id, ""), message)
+            for message in self._grid.pull_messages(by_id.keys())
+        ]
 
 
 def _length(message: Message) -> int:

@@ -191,6 +191,8 @@ class SuperLink:
             )
         if self._port == 0:
             self._port = _free_port()
+        elif not _is_free(self._port):
+            raise self._not_started("cannot start: another program listens")
         self._launch()
         self._await_health()
         for public_key in self._admitted:
@@ -400,11 +402,13 @@ class SuperLink:
             time.sleep(_LOOK_EVERY_S)
         ended = not self.is_alive()
         self.stop()
-        raise TransportError(
-            f"the SuperLink {'ended while starting' if ended else 'did not answer in time'} "
-            f"on port {self._port}",
+        raise self._not_started("ended while starting" if ended else "did not answer in time")
+
+    def _not_started(self, what: str) -> TransportError:
+        return TransportError(
+            f"the SuperLink {what} on port {self._port}",
             code="E-SUPERLINK",
-            remedy=f"Read {self.log_file}; is the port taken by another program?",
+            remedy=f"Choose another port, or read {self.log_file}.",
         )
 
     def _forget_process(self) -> None:
@@ -464,6 +468,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 def _not_a_node_key(why: str) -> KeystoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -72,9 +73,9 @@ class PublicGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         batch = list(messages)
-        for message in batch:
-            message.metadata.__dict__["_message_id"] = message.object_id
-        return self.carrier.take(batch)
+        for message in batch:  # ids of its own, and none for a message that it refuses
+            message.metadata.__dict__["_message_id"] = str(uuid.uuid4())
+        return [message_id for message_id in self.carrier.take(batch) if message_id]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         return self.carrier.give(message_ids)
@@ -158,7 +159,8 @@ def test_an_answer_comes_back_once(exchange: Exchange, carrier: Carrier) -> None
     assert exchange.pull([handle]) == {}
 
 
-def test_all_messages_of_a_round_leave_in_one_batch(exchange: Exchange, carrier: Carrier) -> None:
+def test_all_messages_of_a_round_leave_in_one_batch(carrier: Carrier) -> None:
+    exchange = FlowerExchange(DeployedGrid(carrier))
     handles = [exchange.push(node, b"question", ttl_s=10) for node in (7, 8, 9)]
     exchange.pull(handles)
     assert [len(batch) for batch in carrier.batches] == [3]
@@ -167,8 +169,9 @@ def test_all_messages_of_a_round_leave_in_one_batch(exchange: Exchange, carrier:
 
 
 def test_a_large_round_leaves_in_several_batches(
-    exchange: Exchange, carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    exchange = FlowerExchange(DeployedGrid(carrier))
     monkeypatch.setattr(flower_exchange, "_BATCH_BYTES", 100)
     handles = [exchange.push(7, bytes(60), ttl_s=10) for _ in range(3)]
     handles.append(exchange.push(8, bytes(30), ttl_s=10))

@@ -186,7 +186,7 @@ def test_every_other_call_that_the_superlink_knows_ends_at_the_gateway(setting: 
     assert "/v1/fleet/register-node" in others
     with setting.client() as client:
         key = base64.b64encode(ADMITTED).decode()
-        for path in sorted(others) + ["/", "/health", "/docs", "/openapi.json"]:
+        for path in [*sorted(others), "/", "/health", "/docs", "/openapi.json"]:
             response = client.post(path, headers={"flwr-public-key": key})
             assert (response.status_code, response.content) == (404, b""), path
     assert setting.upstream.seen == []

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -143,8 +144,21 @@ class Deployment:
 
     directory: Path
     superlink: SuperLink
-    gateway: Gateway
     certificate: ServerCertificate
+
+    def restart_gateway(self, port: int) -> None:
+        """A new gateway on `port`."""
+        self.gateway = Gateway(
+            GatewayConfig(
+                port=port,
+                certificate=self.certificate.certificate,
+                key=self.certificate.key,
+                upstream=self.superlink.address,
+                upstream_authority=self.superlink.root_certificates,
+            ),
+            is_admitted=lambda key: key in self.superlink.node_ids(),
+        )
+        self.gateway.start()
 
     def link_config(
         self, name: str, *, admit: bool = True, bundle_sha256: str | None = None, **poll: float
@@ -177,7 +191,7 @@ class Deployment:
 
 
 @contextmanager
-def deployment(directory: Path, **gateway_settings: Any) -> Iterator[Deployment]:
+def deployment(directory: Path) -> Iterator[Deployment]:
     """Start SuperLink and gateway; end them afterwards."""
     certificate = make_server_certificate(
         directory,
@@ -189,23 +203,15 @@ def deployment(directory: Path, **gateway_settings: Any) -> Iterator[Deployment]
     superlink = SuperLink(
         SuperLinkConfig(directory=directory / "superlink", coordinator_directory=directory)
     )
-    superlink.start()
+    with mock.patch.dict(os.environ, PYTHONPATH=str(PROJECT)):  # for the test's ServerApp
+        superlink.start()
     try:
-        gateway = Gateway(
-            GatewayConfig(
-                certificate=certificate.certificate,
-                key=certificate.key,
-                upstream=superlink.address,
-                upstream_authority=superlink.root_certificates,
-                **gateway_settings,
-            ),
-            is_admitted=lambda key: key in superlink.node_ids(),
-        )
-        gateway.start()
+        running = Deployment(directory, superlink, certificate)
+        running.restart_gateway(0)
         try:
-            yield Deployment(directory, superlink, gateway, certificate)
+            yield running
         finally:
-            gateway.stop()
+            running.gateway.stop()
     finally:
         superlink.stop()
 
@@ -226,6 +232,21 @@ def process_exists(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def tree_of(pid: int) -> list[int]:
+    """A process and all below it."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found, level = [pid], {pid}
+    while level:
+        level = {child for child, parent in parents.items() if parent in level}
+        found.extend(level)
+    return found
 
 
 def start_link_process(config: LinkConfig) -> subprocess.Popen[bytes]:
