@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Final
 
 from coordinator.config import CoordinatorConfig
@@ -20,6 +21,7 @@ from coordinator.runs import MAX_ATTEMPTS, run_lock
 from coordinator.store import CoordinatorStore, RunRow
 from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
 from protocol.errors import FedsegError, TransportError
+from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class CoordinatorService:
 
     def serve(self, stop: threading.Event) -> None:
         """Start everything, watch it, and end it when `stop` is set."""
+        require_sole_owner(metadata.packages_distributions())
         self.config.signing_key()  # refuse to start with a key that does not open
         store = self.config.open_store()
         superlink = SuperLink(

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from partner_node.home import NodeHome
 from partner_node.node import software_version
 from protocol.agreement import Agreement
 from protocol.errors import EncodingRangeError, FedsegError, TransportError
+from protocol.installation import require_sole_owner
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 
@@ -66,6 +68,11 @@ def preflight(directory: Path, *, now: datetime) -> Report:
             items.append(Item(name=name, details=error.message, problem=error))
         return items[-1].passed
 
+    def installed() -> str:
+        require_sole_owner(metadata.packages_distributions())
+        return f"fedseg {software_version()}"
+
+    attempt("installation", installed)
     loaded: list[NodeHome] = []
 
     def load() -> str:

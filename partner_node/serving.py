@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from importlib import metadata
 from pathlib import Path
 
 from partner_node.client_app import NODE_DIRECTORY_KEY, app
@@ -15,6 +16,7 @@ from partner_node.flower_link import (
 )
 from partner_node.home import NodeHome
 from partner_node.node import Node
+from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     Raises:
         FedsegError: Configuration, keys, agreement or state keep the node from serving.
     """
+    require_sole_owner(metadata.packages_distributions())
     home = NodeHome.load(directory)
     with home.serving():
         node = Node.open(directory)

@@ -1,0 +1,89 @@
+"""The documents are true: commands exist, links lead somewhere, the quick starts work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+import coordinator.cli
+import partner_node.cli
+import simulations.cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+APPS = {
+    "fedseg-node": partner_node.cli.app,
+    "fedseg-coordinator": coordinator.cli.app,
+    "fedseg-simulate": simulations.cli.app,
+}
+
+
+def commands_in(text: str) -> list[str]:
+    """Command lines of fedseg in shell blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("fedseg-")]
+
+
+def documented() -> list[tuple[str, str]]:
+    return [
+        (path.name, line)
+        for path in DOCUMENTS
+        for line in commands_in(path.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("document", "line"), documented())
+def test_every_documented_command_is_taken_by_its_program(document: str, line: str) -> None:
+    program, *words = shlex.split(line)
+    command: click.Command = typer.main.get_command(APPS[program])
+    path = []
+    context = click.Context(command, info_name=program)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words[0])
+        assert found is not None, f"{document}: {program} has no command {words[0]!r}"
+        path.append(words.pop(0))
+        command = found
+        context = click.Context(command, info_name=path[-1], parent=context)
+    options, _, _ = command.make_parser(context).parse_args(list(words))
+    required = [p.name for p in command.params if p.required]
+    missing = [name for name in required if not options.get(name or "")]
+    assert not missing, f"{document}: {line} lacks {missing}"
+
+
+def test_readme_shows_commands_of_all_three_programs() -> None:
+    shown = {line.split()[0] for line in commands_in((ROOT / "README.md").read_text())}
+    assert shown == set(APPS)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_to_files(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_readme_says_that_exact_totals_are_not_anonymous() -> None:
+    assert "exact totals: not anonymous" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_changelog_has_an_entry_for_the_version_that_is_built() -> None:
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_pinned_versions_name_no_index() -> None:
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--" not in text
+    assert all("==" in line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def test_ci_calls_the_test_command_of_the_readme() -> None:
+    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("exec make test")
