@@ -23,6 +23,10 @@ RUN_KEY: Final = "fedseg-run"
 COORDINATOR_DIRECTORY_KEY: Final = "coordinator-directory"
 SIMULATION_DIRECTORY_KEY: Final = "simulation-dir"
 
+#: Environment variable that tells a deployed ServerApp which coordinator it belongs to. It is not
+#: in the run configuration, because nodes can read that.
+DIRECTORY_VARIABLE: Final = "FEDSEG_COORDINATOR_DIRECTORY"
+
 #: Folder name of the bundle project; Flower wants letters, digits and hyphens, at most 32.
 BUNDLE_FOLDER: Final = "fedseg-bundle"
 

@@ -14,15 +14,18 @@ from typing import Final
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from coordinator.bundle import COORDINATOR_DIRECTORY_KEY, RUN_KEY
+from coordinator.bundle import (
+    COORDINATOR_DIRECTORY_KEY,
+    DIRECTORY_VARIABLE,
+    RUN_KEY,
+    SIMULATION_DIRECTORY_KEY,
+)
 from coordinator.flower_exchange import FlowerExchange
 from coordinator.runs import drive
 from protocol.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-#: The same name as in `coordinator.superlink`, which sets it.
-DIRECTORY_VARIABLE: Final = "FEDSEG_COORDINATOR_DIRECTORY"
 LOG_FILE: Final = "server_app.log"
 
 app = ServerApp()
@@ -39,25 +42,29 @@ def main(grid: Grid, context: Context) -> None:
 def run_target(context: Context) -> tuple[Path, str]:
     """The coordinator's directory and the run's id.
 
-    Deployed, the directory comes from the environment that `coordinator.superlink` set; the run
-    configuration may name it in Flower's simulation engine only.
+    Deployed, the directory comes from the environment that `coordinator.superlink` set. In
+    Flower's simulation engine the run configuration names it, or it is the folder
+    ``coordinator`` of the simulation's directory.
 
     Raises:
         ConfigError: One of the two is missing, or the directory does not exist.
     """
     run_id = context.run_config.get(RUN_KEY)
-    named = os.environ.get(DIRECTORY_VARIABLE) or context.run_config.get(COORDINATOR_DIRECTORY_KEY)
     if not isinstance(run_id, str) or not run_id:
         raise ConfigError(
             f"the run configuration does not say which run to drive ({RUN_KEY} is empty)",
             remedy="Start runs with `fedseg-coordinator run start`.",
         )
-    if not isinstance(named, str) or not Path(named).is_dir():
+    named = os.environ.get(DIRECTORY_VARIABLE) or context.run_config.get(COORDINATOR_DIRECTORY_KEY)
+    simulated = context.run_config.get(SIMULATION_DIRECTORY_KEY)
+    if not named and simulated:
+        named = str(Path(str(simulated)) / "coordinator")
+    if not named or not Path(str(named)).is_dir():
         raise ConfigError(
             f"the coordinator's directory {str(named or '')!r} does not exist",
             remedy=f"Give {COORDINATOR_DIRECTORY_KEY} in the run configuration.",
         )
-    return Path(named), run_id
+    return Path(str(named)), run_id
 
 
 def _log_to(path: Path) -> None:

@@ -42,7 +42,7 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
 
 from coordinator import guard
-from coordinator.bundle import RUN_KEY, build_bundle
+from coordinator.bundle import DIRECTORY_VARIABLE, RUN_KEY, build_bundle
 from coordinator.certificates import (
     LOOPBACK_HOSTS,
     ServerCertificate,
@@ -51,10 +51,6 @@ from coordinator.certificates import (
 from protocol.errors import KeystoreError, TransportError
 
 logger = logging.getLogger(__name__)
-
-#: Environment variable that tells the ServerApp which coordinator it belongs to. Not in the run
-#: configuration: nodes can read that.
-DIRECTORY_VARIABLE: Final = "FEDSEG_COORDINATOR_DIRECTORY"
 
 LOOPBACK: Final = "127.0.0.1"
 

@@ -28,11 +28,11 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from coordinator.bundle import bundle_from
+from coordinator.bundle import DIRECTORY_VARIABLE, bundle_from
 from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
 from coordinator.flower_exchange import FlowerExchange
 from coordinator.gateway import Gateway, GatewayConfig
-from coordinator.superlink import DIRECTORY_VARIABLE, SuperLink, SuperLinkConfig
+from coordinator.superlink import SuperLink, SuperLinkConfig
 from partner_node.flower_link import LinkConfig, LinkEvent, PollSettings, payload_of, serve_link
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,8 @@ echo_app = ClientApp()
 def _echo(message: Message, context: Context) -> Message:
     """Answer with the node's name and the message."""
     payload = payload_of(message)
-    answer = str(context.node_config["name"]).encode() + b":" + payload
+    name = context.node_config.get("name") or f"part{context.node_config['partition-id']}"
+    answer = str(name).encode() + b":" + payload
     return Message(RecordDict({"fedseg": ConfigRecord({"message": answer})}), reply_to=message)
 
 
@@ -246,6 +247,19 @@ def tree_of(pid: int) -> list[int]:
     while level:
         level = {child for child, parent in parents.items() if parent in level}
         found.extend(level)
+    return found
+
+
+def processes_with(setting: str) -> list[int]:
+    """Processes whose environment has this setting."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            settings = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if setting.encode() in settings:
+            found.append(int(entry.parent.name))
     return found
 
 
