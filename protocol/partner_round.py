@@ -261,6 +261,8 @@ class PartnerRound:
         """The same HELLO again, byte for byte."""
         self._alive()
         self._check_agreement(request.agreement_hash)
+        if request.run_id != self._run_id:
+            raise RemoteProtocolError("this run has another id", code="E-RUN-OTHER")
         return self._hello
 
     def roster(self, request: Roster) -> bytes:
