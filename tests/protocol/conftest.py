@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
+from partner_node import answers
 
 # How fast this machine is today says nothing about the code.
 settings.register_profile("fedseg", deadline=None)
@@ -33,3 +36,27 @@ def load(name: str) -> ModuleType:
 def lab() -> ModuleType:
     """Agreements, nodes and runs in memory, and a coordinator that lies."""
     return load("counterparties")
+
+
+class InThisThread:
+    """Stands for a pool of threads: starting threads for ten rows takes most of a test's time."""
+
+    map = staticmethod(map)
+
+    def __init__(self, max_workers: int) -> None:
+        self.max_workers = max_workers
+
+    def __enter__(self) -> InThisThread:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True, scope="module")
+def answers_in_this_thread() -> Iterator[None]:
+    """Answers are computed without threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "ThreadPoolExecutor", InThisThread)
+        patch.setattr(answers, "threadpool_limits", lambda *_, **__: contextlib.nullcontext())
+        yield

@@ -101,6 +101,12 @@ def test_an_open_under_another_agreement_is_refused(fed: Any) -> None:
         run.send(0, messages.Open(agreement_hash=bytes(32), run_id=run.run_id))
 
 
+def test_an_open_for_another_run_does_not_get_this_runs_hello(fed: Any) -> None:
+    run = fed.run().until(phases.READYS)
+    with refusal("E-RUN-OTHER"):
+        run.send(0, messages.Open(agreement_hash=fed.agreement.hash, run_id=bytes(16)))
+
+
 def test_a_repeated_open_gives_the_same_hello(fed: Any) -> None:
     run = fed.run()
     request = run.coordinator.request(0)

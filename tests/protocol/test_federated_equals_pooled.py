@@ -1,0 +1,162 @@
+"""What partners compute together is what one holder of all rows would compute, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+
+from partner_node.answers import answer
+from protocol import ring
+from protocol.clustering.lloyd_exact import LloydExact
+from protocol.queries import ClusterSumsQuery, customer_vectors
+
+ONE = 1 << 20
+PLAN_CONFIGURATIONS = 450
+RUN_CONFIGURATIONS = 60
+
+
+@st.composite
+def parts(draw: st.DrawFn, fewest: int, most: int, largest: int) -> list[np.ndarray]:
+    """Customers' grid rows of each partner: uneven, some without any, many rows twice."""
+    n = draw(st.integers(fewest, most))
+    d = draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    sizes = draw(st.lists(st.sampled_from([0, 0, 1, 2, 7, largest]), min_size=n, max_size=n))
+    step = draw(st.sampled_from([1, 1 << 10, 1 << 19]))
+    spread = draw(st.sampled_from([ONE, ONE // 50]))
+    rows = rng.integers(-spread, spread + 1, (max(1, sum(sizes)), d)) // step * step
+    if draw(st.booleans()):
+        rows = rows[rng.integers(0, max(1, len(rows) // 3), len(rows))]
+    bounds = np.cumsum([0, *sizes])
+    return [rows[a:b].astype(float) for a, b in itertools.pairwise(bounds)]
+
+
+def total_in_integers(query: ClusterSumsQuery, rows: np.ndarray) -> np.ndarray:
+    """The query's answer written down plainly: whole numbers only."""
+    whole = rows.astype(np.int64)
+    distances = ((query.centroids[None] - whole[:, None]) ** 2).sum(axis=2)
+    nearest = distances.argmin(axis=1)
+    table = np.zeros((query.n_clusters, query.n_features + 2), dtype=np.int64)
+    np.add.at(table[:, :-2], nearest, whole)
+    for cluster, square in zip(nearest.tolist(), (whole**2).sum(axis=1).tolist(), strict=True):
+        table[cluster, -2] += round(square / ONE)
+        table[cluster, -1] += 1
+    return table.ravel()
+
+
+@settings(max_examples=PLAN_CONFIGURATIONS)
+@given(
+    parts=parts(2, 50, 20),
+    k=st.integers(1, 7),
+    rounds=st.integers(1, 9),
+    seed=st.binary(min_size=32, max_size=32),
+)
+def test_totals_and_centroids_are_those_of_the_pooled_rows(
+    parts: list[np.ndarray], k: int, rounds: int, seed: bytes
+) -> None:
+    d = parts[0].shape[1]
+    start = LloydExact.start(n_clusters=k, limit=np.full(d, ONE), max_rounds=rounds, seed=seed)
+    vectors = [customer_vectors(part) for part in parts]
+    filled = [v for v in vectors if len(v)] or vectors[:1]
+    everyone = np.vstack(parts)
+    federated = pooled = start
+    customers = len(everyone)
+    for _ in range(rounds):
+        query = federated.query
+        words = np.zeros(query.length, dtype=np.uint64)
+        for part in filled:
+            own = ring.to_ring(answer(query, [part])[0], bounds=query.bounds(len(part)))
+            ring.add(words, own)
+        total = ring.from_ring(words)
+        together, counted = answer(query, [np.vstack(vectors)])
+        assert counted == customers
+        assert (total == together).all()
+        assert (total == total_in_integers(query, everyone)).all()
+        federated = federated.advance(total, customers=customers)
+        pooled = pooled.advance(together, customers=customers)
+        assert (federated.centroids == pooled.centroids).all()
+        if federated.result is not None:
+            break
+    assert federated.result is not None
+    assert int(federated.result.counts.sum()) == customers
+
+
+@settings(max_examples=RUN_CONFIGURATIONS)
+@given(
+    parts=parts(3, 7, 12),
+    k=st.integers(1, 5),
+    rounds=st.integers(1, 5),
+    number=st.integers(0, 10**9),
+)
+def test_a_whole_run_gives_what_the_pooled_rows_give(
+    lab: ModuleType, parts: list[np.ndarray], k: int, rounds: int, number: int
+) -> None:
+    run_and_compare(lab, parts, k, rounds, f"run {number}")
+
+
+def test_fifty_partners_give_what_the_pooled_rows_give(lab: ModuleType) -> None:
+    rng = np.random.default_rng(50)
+    parts = [rng.integers(-ONE, ONE, (i % 5, 3)).astype(float) for i in range(50)]
+    run_and_compare(lab, parts, 4, 3, "fifty")
+
+
+def run_and_compare(lab: Any, parts: list[np.ndarray], k: int, rounds: int, name: str) -> None:
+    fed = lab.Federation(len(parts), features=parts[0].shape[1], clusters=k, rounds=rounds, rows=0)
+    fed.vectors = [customer_vectors(part) for part in parts]
+    run = fed.run(name).until("answers")
+    plan = run.coordinator._plan
+    run.finish()
+    vectors = np.vstack(fed.vectors)
+    for found in run.coordinator.totals:
+        total, _ = answer(plan.query, [vectors])
+        assert (found.total == total).all()
+        plan = plan.advance(total, customers=len(vectors))
+    released = run.coordinator.release.verify(fed.agreement)
+    counts, centroids = plan.result.counts, plan.result.centroids
+    expected = sorted(
+        (-int(c), j, tuple(row)) for j, (c, row) in enumerate(zip(counts, centroids, strict=True))
+    )
+    assert [(s.size, s.centre) for s in released.segments] == [
+        (-c, row) for c, _, row in expected if c
+    ]
+
+
+def test_exact_mode_equals_scikit_learn_from_the_same_start() -> None:
+    """To within the rounding of centroids to the grid, when no cluster runs empty."""
+    compared = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        k, d = int(rng.integers(2, 7)), int(rng.integers(1, 6))
+        middles = rng.uniform(-0.8, 0.8, (k, d))
+        values = middles[rng.integers(0, k, 400)] + rng.normal(0, 0.08, (400, d))
+        grid = np.clip(np.rint(values * ONE), -ONE, ONE)
+        vectors = customer_vectors(grid)
+        plan = LloydExact.start(
+            n_clusters=k,
+            limit=np.full(d, ONE),
+            max_rounds=300,
+            seed=rng.bytes(32),
+        )
+        start = plan.centroids
+        never_empty = True
+        while plan.result is None:
+            total, customers = answer(plan.query, [vectors])
+            never_empty &= bool(plan.query.decode(total, customers=customers).counts.all())
+            plan = plan.advance(total, customers=customers)
+        if not never_empty:
+            continue
+        compared += 1
+        model = KMeans(k, init=start / ONE, n_init=1, max_iter=300, tol=0, algorithm="lloyd")
+        model.fit(grid / ONE)
+        assert np.abs(model.cluster_centers_ - plan.result.centroids / ONE).max() <= 1 / ONE
+        assert (np.bincount(model.labels_, minlength=k) == plan.result.counts).all()
+        inertia = (plan.result.spread * plan.result.counts).sum() / ONE
+        assert inertia == pytest.approx(model.inertia_, rel=1e-2, abs=400 / ONE)
+    assert compared >= 15
