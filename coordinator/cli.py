@@ -30,6 +30,7 @@ from coordinator.console import Format, FormatOption, diagnostics, output, run
 from coordinator.keystore import create_key, create_passphrase
 from coordinator.release_report import release_data, release_table, write_report
 from coordinator.run_driver import Patience
+from coordinator.runs import serve_lock
 from coordinator.store import FAILED, CoordinatorStore, RunRow
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import SignedRelease
@@ -65,6 +66,8 @@ RunArgument = Annotated[
     str, typer.Argument(help="Run id, or its first digits; the newest run when left out.")
 ]
 HERE = Path("fedseg-coordinator")
+ADDRESS_FILE = "address"
+NOT_SERVED = "no process serves this coordinator"
 _WATCH_EVERY_S = 0.1
 
 
@@ -289,14 +292,17 @@ def serve(directory: Directory = HERE) -> None:
         write_address(directory, address)
         diagnostics.print(f"serving partners at {address}")
 
-    CoordinatorService(config=config, announce=announce).serve(stop)
+    try:
+        CoordinatorService(config=config, announce=announce).serve(stop)
+    finally:
+        (directory / ADDRESS_FILE).unlink(missing_ok=True)
 
 
 def write_address(directory: Path, address: str) -> None:
     """Leave the public address in the folder, for scripts that wait for it."""
     temporary = directory / ".address"
     temporary.write_text(address + "\n", encoding="ascii")
-    temporary.replace(directory / "address")
+    temporary.replace(directory / ADDRESS_FILE)
 
 
 # --- runs --------------------------------------------------------------------------------------
@@ -319,10 +325,12 @@ def run_start(
     run_id = os.urandom(16)
     store.request_run(run_id, chosen)
     if watch:
-        row = follow(store, run_id)
+        row = follow(store, run_id, directory)
         output.result(row.to_dict(), _run_words(row))
         _fail_with(row)
         return
+    if not is_served(directory):
+        diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow", markup=False)
     output.result({"run_id": run_id.hex()}, f"Run {run_id.hex()} is requested.")
 
 
@@ -332,7 +340,7 @@ def run_watch(
 ) -> None:
     """Show a run's progress until it has ended; exit status 1 when it failed."""
     store = CoordinatorConfig.load(directory).open_store()
-    row = follow(store, find_run(store, run).run_id)
+    row = follow(store, find_run(store, run).run_id, directory)
     output.result(row.to_dict(), _run_words(row))
     _fail_with(row)
 
@@ -366,8 +374,18 @@ def run_stop(
     output.result({"run_id": row.run_id.hex()}, f"Run {row.run_id.hex()[:8]} is stopped.")
 
 
-def follow(store: CoordinatorStore, run_id: bytes) -> RunRow:
-    """Show a progress bar until the run has ended; quiet when nobody looks."""
+def is_served(directory: Path) -> bool:
+    """Whether a process serves this coordinator now."""
+    with serve_lock(directory) as free:
+        return not free
+
+
+def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
+    """Show a progress bar until the run has ended; quiet when nobody looks.
+
+    Raises:
+        RunFailedError: Nobody serves the coordinator, so the run would wait for ever.
+    """
     with Progress(
         TextColumn("{task.fields[doing]}"),
         BarColumn(),
@@ -393,6 +411,12 @@ def follow(store: CoordinatorStore, run_id: bytes) -> RunRow:
                 )
             if row.ended:
                 return row
+            if not is_served(directory):
+                raise RunFailedError(
+                    f"run {run_id.hex()[:8]} has not ended and {NOT_SERVED}",
+                    code="E-NOT-SERVED",
+                    remedy=f"fedseg-coordinator serve --dir {directory}; the run then goes on",
+                )
             time.sleep(_WATCH_EVERY_S)
 
 
@@ -507,4 +531,3 @@ def _yaml_text(text: str) -> str:
 def main() -> None:
     """Entry point of ``fedseg-coordinator``."""
     run(app)
-

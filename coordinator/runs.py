@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -92,20 +92,45 @@ def execute(
 
 
 @contextmanager
-def run_lock(directory: Path, run_id: bytes) -> Iterator[bool]:
+def run_lock(directory: Path, run_id: bytes, *, wait_s: float = 0.0) -> Iterator[bool]:
     """Hold the lock of a run while a process drives it; False when another process holds it.
 
     The lock goes with the process, also when it is killed.
+
+    Args:
+        wait_s: How long to try; somebody who only looks holds it for a moment.
     """
+    with _process_lock(directory, run_id.hex(), wait_s) as free:
+        yield free
+
+
+@contextmanager
+def serve_lock(directory: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of a coordinator that serves; like `run_lock`."""
+    with _process_lock(directory, "serve", wait_s) as free:
+        yield free
+
+
+@contextmanager
+def _process_lock(directory: Path, name: str, wait_s: float) -> Iterator[bool]:
     folder = directory / "locks"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / f"{run_id.hex()}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+    deadline = time.monotonic() + wait_s
+    with (folder / f"{name}.lock").open("w") as file:
+        while not _locked(file):
+            if time.monotonic() >= deadline:
+                yield False
+                return
+            time.sleep(0.02)
         yield True
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
@@ -115,7 +140,7 @@ def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
     """
     config = CoordinatorConfig.load(directory)
     run = bytes.fromhex(run_id)
-    with run_lock(directory, run) as free:
+    with run_lock(directory, run, wait_s=2.0) as free:
         if not free:
             logger.warning("run %s is driven by another process", run_id)
             return

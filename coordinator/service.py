@@ -17,10 +17,10 @@ from typing import Final
 
 from coordinator.config import CoordinatorConfig
 from coordinator.gateway import Gateway, GatewayConfig
-from coordinator.runs import MAX_ATTEMPTS, run_lock
+from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.store import CoordinatorStore, RunRow
 from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
-from protocol.errors import FedsegError, TransportError
+from protocol.errors import FedsegError, TransportError, UsageError
 from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,15 @@ class CoordinatorService:
     def serve(self, stop: threading.Event) -> None:
         """Start everything, watch it, and end it when `stop` is set."""
         require_sole_owner(metadata.packages_distributions())
+        with serve_lock(self.config.directory, wait_s=2.0) as free:
+            if not free:
+                raise UsageError(
+                    f"another process serves {self.config.directory} already",
+                    remedy="stop it first; one folder is one coordinator",
+                )
+            self._serve(stop)
+
+    def _serve(self, stop: threading.Event) -> None:
         self.config.signing_key()  # refuse to start with a key that does not open
         store = self.config.open_store()
         superlink = SuperLink(
@@ -104,7 +113,7 @@ class CoordinatorService:
 
     def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:
         submission = self.submissions.get(run.run_id)
-        if submission is not None and self._is_driven(run, submission, superlink):
+        if self._is_driven(run, submission, superlink):
             return
         count = submission.count if submission is not None else 0
         if max(count, run.attempts) >= MAX_ATTEMPTS:
@@ -121,12 +130,12 @@ class CoordinatorService:
         )
         logger.info("run %s: driver %d submitted", run.run_id.hex(), count + 1)
 
-    def _is_driven(self, run: RunRow, submission: _Submission, superlink: SuperLink) -> bool:
+    def _is_driven(self, run: RunRow, submission: _Submission | None, superlink: SuperLink) -> bool:
         """Whether a process drives the run now, or is about to."""
         with run_lock(self.config.directory, run.run_id) as free:
             if not free:
                 return True
-        if submission.flower_run < 0:
+        if submission is None or submission.flower_run < 0:
             return False
         state = superlink.flower_run(submission.flower_run).state
         if state in ("finished", "unknown"):
