@@ -2,6 +2,346 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coordinator.console import Format, FormatOption, diagnostics, output, people, run
+from protocol import limits
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from simulations.bounds import ColumnBounds
+    from simulations.cluster import ClusterResult, ClusterTask
+    from simulations.datasets import Matrix
+
+# Commands import what they need when they run: `--help` and errors stay quick.
+
+app = typer.Typer(
+    name="fedseg-simulate",
+    help="Try a federation on this machine before anybody signs: generate data, run the demo, "
+    "cluster your own files. Nothing leaves the machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_MOST_SHOWN_COLUMNS = 12
+
+
+class Plan(StrEnum):
+    """Plans that can be simulated."""
+
+    LLOYD_EXACT = "lloyd-exact"
+
+
+class Sizes(StrEnum):
+    """How one file is split among partners."""
+
+    EQUAL = "equal"
+    UNEVEN = "uneven"
+
+
+class Kind(StrEnum):
+    """File formats of generated data."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@app.command()
+def cluster(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Numeric CSV (plain or gzip, with or without header) or Parquet: one file a "
+            "partner, or one file that is split at random.",
+            show_default=False,
+        ),
+    ],
+    k: Annotated[
+        int,
+        typer.Option("--k", min=1, max=limits.MAX_CLUSTERS, help="How many clusters to look for."),
+    ],
+    partners: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=limits.MAX_PARTNERS,
+            help="How many partners share one file (3 when left out); with several files their "
+            "number.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Same seed, same split and same start of the clustering.")
+    ] = 0,
+    plan: Annotated[
+        Plan, typer.Option(help="How to cluster: Lloyd's algorithm on exact totals.")
+    ] = Plan.LLOYD_EXACT,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Run this many seeds, from --seed on, and list one result each."),
+    ] = None,
+    max_rounds: Annotated[
+        int, typer.Option(min=1, max=limits.MAX_ROUNDS, help="The most rounds of a run.")
+    ] = 100,
+    sizes: Annotated[
+        Sizes, typer.Option(help="Sizes of the partners that share one file.")
+    ] = Sizes.EQUAL,
+    bounds: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON file of bounds: {"column": {"min": 0, "max": 100, "transform": "none" or '
+            '"log1p", "weight": 1}, …}, or a list in the order of the columns.'
+        ),
+    ] = None,
+    bounds_from_data: Annotated[
+        bool,
+        typer.Option(
+            "--bounds-from-data", help="Take the bounds from the data: for benchmarks, not private."
+        ),
+    ] = False,
+    format: Format = FormatOption,
+) -> None:
+    """Cluster numeric files in a simulated federation, with the code of a real one.
+
+    Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`.
+    Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
+    map to -1 and 1 (times the weight). Results are exact totals: not anonymous.
+    """
+    _check_options(files, partners, bounds, bounds_from_data)
+    from simulations.datasets import load_matrices
+
+    matrices = load_matrices(files)
+    chosen = _bounds(matrices, bounds)
+    notices = []
+    if bounds_from_data:
+        from simulations.bounds import NOT_PRIVATE
+
+        notices.append(NOT_PRIVATE)
+        diagnostics.print(f"note: {NOT_PRIVATE}", soft_wrap=True)
+    from simulations.cluster import ClusterTask
+
+    task = ClusterTask(
+        [matrix.values for matrix in matrices],
+        matrices[0].columns,
+        chosen,
+        n_clusters=k,
+        n_partners=len(files) if len(files) > 1 else (partners or 3),
+        sizes=sizes.value,
+        max_rounds=max_rounds,
+    )
+    results = _run_all(task, range(seed, seed + (repeats or 1)))
+    data = {**task.describe(), "notices": notices}
+    if repeats is None:
+        data |= results[0].to_dict()
+    else:
+        data["runs"] = [result.to_dict() for result in results]
+    output.result(data, *_shown(task.describe(), results))
+
+
+def _check_options(
+    files: list[Path], partners: int | None, bounds: Path | None, from_data: bool
+) -> None:
+    if (bounds is None) != from_data:
+        raise UsageError(
+            "give either --bounds or --bounds-from-data"
+            if from_data
+            else "no bounds: partners agree on the range of every column before they compute",
+            remedy="--bounds FILE reads agreed bounds (JSON, see --help) and is how a federation "
+            "works; --bounds-from-data takes the smallest and largest values, which is handy for "
+            "benchmarks but not private",
+        )
+    if len(files) > 1 and partners not in (None, len(files)):
+        raise UsageError(
+            f"--partners {partners}, but there are {len(files)} files",
+            remedy="leave --partners out: every file is a partner; or give one file to be split",
+        )
+    if len(files) > limits.MAX_PARTNERS:
+        raise UsageError(
+            f"{len(files)} files, at most {limits.MAX_PARTNERS} partners can take part",
+            remedy="join some files",
+        )
+
+
+def _bounds(matrices: list[Matrix], path: Path | None) -> tuple[ColumnBounds, ...]:
+    import numpy as np
+
+    from simulations.bounds import bounds_from_data, read_bounds
+
+    if path is not None:
+        return read_bounds(path, matrices[0].columns)
+    return bounds_from_data(np.vstack([m.values for m in matrices]), matrices[0].columns)
+
+
+def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
+    if not diagnostics.is_terminal:
+        return [task.run(seed) for seed in seeds]
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[doing]}"),
+        TimeElapsedColumn(),
+        console=diagnostics,
+        transient=True,
+    ) as progress:
+        bar = progress.add_task("", total=len(seeds) * task.max_rounds, doing="")
+        results = []
+        for number, seed in enumerate(seeds):
+
+            def update(values: dict[str, Any], number: int = number) -> None:
+                progress.update(
+                    bar,
+                    description=f"run {number + 1} of {len(seeds)}",
+                    completed=number * task.max_rounds + values["round"],
+                    doing=f"round {values['round']}: {values['doing']}",
+                )
+
+            results.append(task.run(seed, on_progress=update))
+        return results
+
+
+def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
+    from rich.table import Table
+
+    heading = (
+        f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
+        f"{common['n_features']} features: {common['privacy']}"
+    )
+    if len(results) > 1:
+        table = Table("seed", "inertia", "rounds", "empty", "kB sent", "seconds")
+        for r in results:
+            table.add_row(
+                str(r.seed),
+                f"{r.inertia_mean:.6g}",
+                f"{r.rounds}{'' if r.converged else ' (stopped)'}",
+                str(r.counts.count(0)),
+                f"{sum(r.bytes_up) / len(r.bytes_up) / 1000:.1f}",
+                f"{r.seconds:.2f}",
+            )
+        return [heading, table, "Sent: by one partner. The centroids are in --format json."]
+    result = results[0]
+    columns = common["columns"][:_MOST_SHOWN_COLUMNS]
+    table = Table("cluster", "customers", *columns)
+    for number, (centre, count) in enumerate(
+        zip(result.centroids.tolist(), result.counts, strict=True), start=1
+    ):
+        shown = [f"{value:.5g}" for value in centre[:_MOST_SHOWN_COLUMNS]]
+        table.add_row(str(number), f"{count:,}", *shown)
+    parts: list[object] = [heading, table]
+    if len(columns) < common["n_features"]:
+        parts.append(
+            f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
+        )
+    parts.append(
+        f"Inertia {result.inertia_mean:.6g} after {result.rounds} rounds"
+        f"{'' if result.converged else ' (the most allowed: not converged)'}, "
+        f"{sum(result.bytes_up) / len(result.bytes_up) / 1000:.1f} kB sent by a partner, "
+        f"{result.seconds:.2f} s."
+    )
+    return parts
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder to write to; made when missing.")],
+    partners: Annotated[
+        int, typer.Option(min=1, max=limits.MAX_PARTNERS, help="How many partners.")
+    ] = 3,
+    customers: Annotated[int, typer.Option(min=1, help="Customers of all partners together.")] = (
+        3_000
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
+    kind: Annotated[Kind, typer.Option(help="File format.")] = Kind.CSV,
+    format: Format = FormatOption,
+) -> None:
+    """Generate a year of retail transactions for partners of unequal size.
+
+    Writes one file of invoice lines a partner and, in ground-truth/, its customers' kinds. Also
+    writes features.sql, which turns transactions into features at a node.
+    """
+    from simulations.retail import generate as transactions
+    from simulations.retail import partner_profiles, write
+    from simulations.retail_features import FEATURE_QUERY
+
+    made = transactions(n_customers=customers, seed=seed, profiles=partner_profiles(partners))
+    out.mkdir(parents=True, exist_ok=True)
+    query = out / "features.sql"
+    query.write_text(FEATURE_QUERY, encoding="utf-8")
+    entries = []
+    for partner in made:
+        files = write(partner, out, file_format=kind.value)
+        entries.append(
+            {
+                "id": partner.profile.id,
+                "name": partner.profile.name,
+                "customers": partner.truth.num_rows,
+                "lines": partner.transactions.num_rows,
+                "transactions": str(files.transactions),
+                "ground_truth": str(files.truth),
+            }
+        )
+    from rich.table import Table
+
+    table = Table("partner", "customers", "invoice lines", "file")
+    for entry in entries:
+        table.add_row(
+            entry["name"],
+            f"{entry['customers']:,}",
+            f"{entry['lines']:,}",
+            entry["transactions"],
+        )
+    output.result(
+        {"seed": seed, "feature_query": str(query), "partners": entries},
+        table,
+        f"The kinds of the customers are in {out}/ground-truth; features for a node: {query}",
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for everything the demo makes; an earlier demo's is replaced."),
+    ] = Path("demo-out"),
+    customers: Annotated[
+        int, typer.Option(min=100, help="Customers of all partners together.")
+    ] = 3_000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
+    format: Format = FormatOption,
+) -> None:
+    """Run a federation for real: a coordinator and three nodes as processes, TLS on loopback.
+
+    Takes less than a minute, prints what each party saw and writes an HTML report.
+    """
+    from simulations.demo import run_demo
+
+    console = diagnostics if format is Format.JSON else people
+    result = run_demo(out, n_customers=customers, seed=seed, console=console)
+    output.result(
+        {
+            "report": str(result.report),
+            "seconds": result.seconds,
+            "rounds": result.rounds,
+            "partners": [
+                {
+                    "id": view.id,
+                    "name": view.name,
+                    "customers": view.customers,
+                    "messages": view.messages,
+                    "bytes_sent": view.bytes_sent,
+                    "by_segment": view.by_segment,
+                }
+                for view in result.partners
+            ],
+        },
+        f"Report: {result.report}  ({result.seconds:.0f} s in all)",
+    )
+
 
 def main() -> None:
     """Entry point of ``fedseg-simulate``."""
+    run(app)

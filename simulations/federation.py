@@ -22,14 +22,16 @@ from coordinator.runs import execute
 from coordinator.store import CoordinatorStore, Traffic
 from partner_node.node import Node
 from partner_node.store import NodeStore
-from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.agreement import SCHEMA, Agreement, Feature, SignedAgreement
 from protocol.canonical import tagged_hash
-from protocol.clustering.plan import plan_seed
+from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.release import SignedRelease
-from protocol.errors import FedsegError
+from protocol.clustering.result import Clustering
+from protocol.errors import FedsegError, LocalProtocolError
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import public_bytes
+from protocol.strict import Fields
 
 VERSION = "0.0.0+simulation"
 Tamper = Callable[[int, bytes], bytes | None]
@@ -156,12 +158,37 @@ class FeatureTerms:
     transform: str = "none"
     weight: str = "1"
 
+    def to_dict(self) -> dict[str, Any]:
+        """The feature as an agreement has it."""
+        return {
+            "name": self.name,
+            "type": "numeric",
+            "unit": self.unit,
+            "min": self.min,
+            "max": self.max,
+            "transform": self.transform,
+            "weight": self.weight,
+        }
+
+
+def scale_of(features: Sequence[FeatureTerms]) -> FeatureScale:
+    """The scaling that an agreement with these features would fix."""
+    return FeatureScale.of([Feature.read(Fields(f.to_dict(), f.name)) for f in features])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedRun:
-    """A finished run and what it took."""
+    """A finished run and what it took.
+
+    Attributes:
+        release: What the partners signed: clusters with customers, by falling size.
+        clustering: What the plan ended in, as a partner derived it: every cluster in the plan's
+            order, also those without customers.
+        traffic: What each partner exchanged, in the agreement's order of partners.
+    """
 
     release: SignedRelease
+    clustering: Clustering
     rounds: int
     traffic: tuple[Traffic, ...]
 
@@ -173,6 +200,8 @@ class Federation:
         data: Each partner's customers, shape ``(n_samples_i, n_features)``, input units.
         seed: When given, the plan's start depends on it alone.
         min_segment_size: Smallest released segment; 1 releases every cluster with customers.
+        vectors: Each partner's customers as vectors (`protocol.queries.customer_vectors`), when
+            they are at hand already; made from `data` otherwise.
     """
 
     def __init__(
@@ -186,6 +215,7 @@ class Federation:
         min_segment_size: int = 1,
         max_set_changes: int = 8,
         patience: Patience | None = None,
+        vectors: Sequence[FloatMatrix] | None = None,
     ) -> None:
         self.coordinator_key = Ed25519PrivateKey.generate()
         self.partner_keys = [Ed25519PrivateKey.generate() for _ in data]
@@ -197,18 +227,20 @@ class Federation:
         self.clock = SimulatedClock()
         self.patience = patience or Patience()
         self.seed_of = plan_seed if seed is None else lambda _: simulation_seed(seed)
-        self.nodes = {i: self.node(i, values) for i, values in enumerate(data)}
+        if vectors is None:
+            vectors = [customer_vectors(self.scale.to_grid(values)) for values in data]
+        self.nodes = {i: self.node(i, own) for i, own in enumerate(vectors)}
         self.exchange = MemoryExchange(nodes_by_id=self.nodes)
         self.store = CoordinatorStore(":memory:")
         self.store.add_agreement(self.signed)
 
-    def node(self, index: int, values: FloatMatrix) -> Node:
-        """A fresh node of partner `index` with these customers and an empty state."""
+    def node(self, index: int, vectors: FloatMatrix) -> Node:
+        """A fresh node of partner `index` with these customers' vectors and an empty state."""
         return Node(
             self.signed,
             self.partner_keys[index],
             NodeStore(":memory:", EphemeralSealer()),
-            GridCustomers(prepared=customer_vectors(self.scale.to_grid(values))),
+            GridCustomers(prepared=vectors),
             version=VERSION,
             seed_of=self.seed_of,
         )
@@ -232,9 +264,26 @@ class Federation:
         )
         return FederatedRun(
             release=release,
+            clustering=self._clustering(run_id, release),
             rounds=release.release.rounds,
-            traffic=tuple(self.store.traffic(run_id)),
+            traffic=self._traffic(run_id),
         )
+
+    def _clustering(self, run_id: bytes, signed: SignedRelease) -> Clustering:
+        """The plan's result, from the state of a partner that signed the release."""
+        signer = signed.release.participants[0]
+        number = next(i for i, p in enumerate(self.agreement.parties) if p.id == signer)
+        record = self.nodes[number].store.run_by_id(run_id)
+        if record is None or record.state["plan"] is None:
+            raise LocalProtocolError(f"{signer} signed a release that it does not know")
+        result = restore_plan(record.state["plan"]).result
+        if result is None:
+            raise LocalProtocolError(f"{signer} signed a release before the plan had ended")
+        return result
+
+    def _traffic(self, run_id: bytes) -> tuple[Traffic, ...]:
+        by_name = {traffic.partner: traffic for traffic in self.store.traffic(run_id)}
+        return tuple(by_name[p.id] for p in self.agreement.parties if p.id in by_name)
 
     def _sign(
         self,
@@ -270,18 +319,7 @@ class Federation:
                     "contact": "none",
                     "public_key": public_bytes(self.coordinator_key).hex(),
                 },
-                "features": [
-                    {
-                        "name": f.name,
-                        "type": "numeric",
-                        "unit": f.unit,
-                        "min": f.min,
-                        "max": f.max,
-                        "transform": f.transform,
-                        "weight": f.weight,
-                    }
-                    for f in features
-                ],
+                "features": [feature.to_dict() for feature in features],
                 "plan": {
                     "name": "lloyd-exact",
                     "n_clusters": n_clusters,

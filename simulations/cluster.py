@@ -1,0 +1,192 @@
+"""Clustering numeric tables with a simulated federation, and how good the result is.
+
+Distances are those of the run: in the scaled cube, where each feature's bounds map to minus and
+plus its weight (to [-1, 1] with the weight 1), after its transform. Values beyond the bounds are
+clipped to them, as a node would.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from protocol.clustering.release import EXACT_STATEMENT
+from protocol.queries import customer_vectors
+from protocol.scaling import FeatureScale, FloatMatrix
+from simulations.bounds import ColumnBounds, bounds_to_dict
+from simulations.federation import FeatureTerms, FederatedRun, Federation, scale_of
+from simulations.partitions import split
+
+_BLOCK_ROWS = 65_536
+
+Progress = Callable[[dict[str, Any]], None]
+Sizes = Literal["equal", "uneven"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterResult:
+    """One run's result.
+
+    Attributes:
+        seed: What the plan's start was drawn from.
+        centroids: In input units, shape ``(n_clusters, n_features)``, in the plan's order.
+        counts: Customers of each cluster; 0 for an empty one.
+        inertia_mean: Mean squared distance of a customer to the nearest centroid, in the cube.
+        bytes_up: Bytes that each partner sent.
+        seconds: Wall time of the federation's set-up and its run, in seconds.
+    """
+
+    seed: int
+    centroids: FloatMatrix
+    counts: tuple[int, ...]
+    inertia_mean: float
+    rounds: int
+    converged: bool
+    bytes_up: tuple[int, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "seed": self.seed,
+            "centroids": self.centroids.tolist(),
+            "counts": list(self.counts),
+            "inertia_mean": self.inertia_mean,
+            "rounds": self.rounds,
+            "converged": self.converged,
+            "bytes_up_per_partner": round(sum(self.bytes_up) / len(self.bytes_up)),
+            "bytes_up_by_partner": list(self.bytes_up),
+            "seconds": self.seconds,
+        }
+
+
+class ClusterTask:
+    """Tables to be clustered, prepared once for any number of runs.
+
+    Args:
+        tables: Input units, finite; one table a partner, or a single one that is split.
+        columns: Names of the columns.
+        bounds: Bounds of the columns.
+        n_partners: How many partners share a single table.
+        sizes: How a single table is split: ``equal`` or ``uneven``.
+        max_rounds: The most rounds of a run.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[FloatMatrix],
+        columns: Sequence[str],
+        bounds: Sequence[ColumnBounds],
+        *,
+        n_clusters: int,
+        n_partners: int,
+        sizes: Sizes = "equal",
+        max_rounds: int = 100,
+    ) -> None:
+        self._columns = tuple(columns)
+        self._bounds = tuple(bounds)
+        self._features = [
+            FeatureTerms(name=f"x{i}", min=b.min, max=b.max, transform=b.transform, weight=b.weight)
+            for i, b in enumerate(bounds, start=1)
+        ]
+        self._n_clusters = n_clusters
+        self._n_partners = n_partners
+        self._sizes = sizes
+        self._max_rounds = max_rounds
+        self._scale = scale_of(self._features)
+        values = np.vstack(list(tables))
+        edges = np.cumsum([0, *(table.shape[0] for table in tables)])
+        self._given = [np.arange(a, b) for a, b in itertools.pairwise(edges)]
+        self._vectors = customer_vectors(self._scale.to_grid(values))
+        self._cube = to_cube(values, self._scale)
+
+    @property
+    def max_rounds(self) -> int:
+        """The most rounds of a run."""
+        return self._max_rounds
+
+    def describe(self) -> dict[str, Any]:
+        """What all runs have in common, as JSON values."""
+        return {
+            "privacy": EXACT_STATEMENT,
+            "plan": "lloyd-exact",
+            "n_clusters": self._n_clusters,
+            "n_samples": self._cube.shape[0],
+            "n_features": len(self._columns),
+            "n_partners": self._n_partners,
+            "max_rounds": self._max_rounds,
+            "columns": list(self._columns),
+            "bounds": bounds_to_dict(self._bounds, self._columns),
+        }
+
+    def run(self, seed: int, *, on_progress: Progress = lambda _: None) -> ClusterResult:
+        """Split the rows, set up a federation and run it once.
+
+        Args:
+            seed: Decides the split and the plan's start; the start does not depend on the split.
+
+        Raises:
+            FedsegError: A rule forbids the run, or it failed.
+        """
+        began = time.perf_counter()
+        parts = self._given
+        if len(parts) == 1:
+            parts = split(self._cube.shape[0], self._n_partners, seed, self._sizes)
+        vectors = [self._vectors[rows] for rows in parts]
+        federation = Federation(
+            vectors,
+            self._features,
+            n_clusters=self._n_clusters,
+            max_rounds=self._max_rounds,
+            seed=seed,
+            vectors=vectors,
+        )
+        run = federation.run(on_progress=on_progress)
+        return self._judged(seed, run, time.perf_counter() - began)
+
+    def _judged(self, seed: int, run: FederatedRun, seconds: float) -> ClusterResult:
+        centroids = self._scale.from_grid(run.clustering.centroids)
+        return ClusterResult(
+            seed=seed,
+            centroids=centroids,
+            counts=tuple(run.clustering.counts.tolist()),
+            inertia_mean=mean_inertia(self._cube, to_cube(centroids, self._scale)),
+            rounds=run.rounds,
+            converged=run.clustering.converged,
+            bytes_up=tuple(traffic.bytes_up for traffic in run.traffic),
+            seconds=seconds,
+        )
+
+
+def to_cube(values: FloatMatrix, scale: FeatureScale) -> FloatMatrix:
+    """Values of input units in the scaled cube, not rounded to the grid; same shape."""
+    clipped: FloatMatrix = np.clip(values, scale.lower, scale.upper)
+    low, high = scale.lower.copy(), scale.upper.copy()
+    logs = scale.logarithmic
+    for array in (low, high, clipped.T):
+        array[logs] = np.log1p(array[logs])
+    return scale.weights * (clipped - (low + high) / 2) / ((high - low) / 2)
+
+
+def mean_inertia(points: FloatMatrix, centres: FloatMatrix) -> float:
+    """Mean squared distance of `points` to the nearest of `centres`; 0.0 without points.
+
+    The nearest centre is found by a matrix product, its distance from the differences, so nothing
+    is lost to cancellation.
+    """
+    total = 0.0
+    norms = (centres * centres).sum(axis=1)
+    for block in _blocks(points):
+        nearest = np.argmin(norms - 2.0 * (block @ centres.T), axis=1)
+        difference = block - centres[nearest]
+        total += float(np.einsum("ij,ij->", difference, difference))
+    return total / max(1, int(points.shape[0]))
+
+
+def _blocks(points: FloatMatrix) -> Iterator[FloatMatrix]:
+    return (points[i : i + _BLOCK_ROWS] for i in range(0, points.shape[0], _BLOCK_ROWS))
