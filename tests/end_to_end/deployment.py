@@ -1,0 +1,505 @@
+"""A real deployment for tests: coordinator and nodes as processes, talking TLS on loopback.
+
+It is set up by the functions behind the command line, in this process (starting a process for
+each of some twenty commands would take longer than the tests); everything that serves is a real
+process that is started as an operator and a partner start it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from coordinator import cli as operator
+from coordinator.config import CoordinatorConfig
+from coordinator.store import CoordinatorStore, RunRow
+from partner_node import cli as partner
+from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
+from partner_node.store import NodeStore
+from protocol.agreement import Agreement
+from protocol.clustering.lloyd_exact import LloydExact
+from protocol.clustering.plan import plan_seed
+from protocol.clustering.release import Release, SignedRelease, make_release
+from protocol.queries import customer_vectors
+from protocol.ring import EXACT_FRACTION_BITS
+from protocol.scaling import FeatureScale
+from simulations.retail_features import AgreedFeature
+from tests.end_to_end.transport_support import wait_for
+
+#: Longest wait for something that takes a second on an idle machine.
+PATIENCE_S: Final = 90.0
+
+NAMES: Final = ("north", "middle", "south")
+COLUMNS: Final = ("recency", "orders", "spend")
+BOUNDS: Final = {"recency": ("0", "365"), "orders": ("1", "100"), "spend": ("0", "5000")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerData:
+    """What one partner brings: a file, and the query that makes features of it."""
+
+    file: Path
+    id_column: str = "customer_id"
+    query: str | None = None
+
+
+def plain_features() -> list[dict[str, Any]]:
+    """The features of `write_customers`, as an agreement writes them."""
+    return [
+        AgreedFeature(
+            name=name,
+            unit="units",
+            minimum=low,
+            maximum=high,
+            transform="none",
+            weight="1",
+            words="",
+        ).to_dict()
+        for name, (low, high) in BOUNDS.items()
+    ]
+
+
+def customers(seed: int, n: int) -> np.ndarray:
+    """Values of `COLUMNS` for `n` customers without clear groups: Lloyd needs many rounds."""
+    rng = np.random.default_rng(seed)
+    return np.column_stack(
+        [
+            rng.integers(0, 366, n),
+            rng.integers(1, 101, n),
+            rng.integers(0, 500_001, n) / 100,
+        ]
+    )
+
+
+def write_customers(file: Path, values: np.ndarray, *, prefix: str = "c") -> PartnerData:
+    """One row a customer, ids ``c0``, ``c1`` …"""
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["customer_id", *COLUMNS])
+        for number, row in enumerate(values.tolist()):
+            writer.writerow([f"{prefix}{number}", *(repr(v) for v in row)])
+    return PartnerData(file=file)
+
+
+@dataclass
+class Serving:
+    """One serving process and its log."""
+
+    command: Sequence[str]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        self.collect()
+        with self.log.open("ab") as file:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=os.environ | self.environment,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        if self.process is None:
+            raise LookupError(f"{self.command} was not started")
+        return self.process.pid
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """``kill -9``, and wait for its end."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> int:
+        """End it politely; its exit status."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; its exit status."""
+        if self.process is None:
+            raise LookupError("not started")
+        return self.process.wait(PATIENCE_S)
+
+    def collect(self) -> None:
+        """Make sure that it has ended."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def said(self) -> str:
+        """Everything that it wrote."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+
+@dataclass
+class Deployment:
+    """A coordinator and its partners' nodes in one folder."""
+
+    directory: Path
+    names: tuple[str, ...]
+    coordinator: Serving
+    nodes: dict[str, Serving]
+    keystores: dict[str, Keystore] = field(default_factory=dict)
+
+    @property
+    def operator_folder(self) -> Path:
+        """The coordinator's folder."""
+        return self.directory / "coordinator"
+
+    def folder(self, name: str) -> Path:
+        """A partner's node folder."""
+        return self.directory / name
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the public port."""
+        return (self.operator_folder / "address").read_text().strip()
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def start_coordinator(self) -> None:
+        """Start `serve` and wait until partners can connect."""
+        (self.operator_folder / "address").unlink(missing_ok=True)
+        self.coordinator.start()
+        wait_for(
+            lambda: (self.operator_folder / "address").exists() or not self.coordinator.is_alive(),
+            timeout_s=PATIENCE_S,
+            what="the public port",
+        )
+        if not self.coordinator.is_alive():
+            raise RuntimeError(self.coordinator.said())
+
+    def start(self) -> None:
+        """Start everything."""
+        self.start_coordinator()
+        for node in self.nodes.values():
+            node.start()
+        for name in self.names:
+            self.await_connected(name)
+
+    def await_connected(self, name: str, *, times: int = 1) -> None:
+        """Wait until a node said so often that it is connected."""
+        node = self.nodes[name]
+        wait_for(
+            lambda: node.said().count("link: connected") >= times or not node.is_alive(),
+            timeout_s=PATIENCE_S,
+            what=f"the link of {name}",
+        )
+        if not node.is_alive():
+            raise RuntimeError(node.said())
+
+    def stop(self) -> None:
+        """End everything that still runs."""
+        for serving in (*self.nodes.values(), self.coordinator):
+            if serving.is_alive():
+                serving.stop()
+            serving.collect()
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def store(self) -> Iterator[CoordinatorStore]:
+        """The coordinator's database."""
+        with closing(CoordinatorConfig.load(self.operator_folder).open_store()) as store:
+            yield store
+
+    @contextmanager
+    def node_store(self, name: str) -> Iterator[NodeStore]:
+        """A node's database, opened with its own keys."""
+        home = NodeHome.load(self.folder(name))
+        if name not in self.keystores:
+            self.keystores[name] = home.keystore()
+        with closing(home.store(self.keystores[name])) as store:
+            yield store
+
+    def request(self) -> bytes:
+        """Ask for a run under the newest agreement, as `run start` does."""
+        run_id = os.urandom(16)
+        with self.store() as store:
+            store.request_run(run_id, store.agreements()[0].verify())
+        return run_id
+
+    def row(self, run_id: bytes) -> RunRow:
+        """Where a run stands."""
+        with self.store() as store:
+            return store.run(run_id)
+
+    def await_end(self, run_id: bytes, *, timeout_s: float = PATIENCE_S) -> RunRow:
+        """Wait for a run's end, for a bounded time."""
+        with self.store() as store:
+            wait_for(
+                lambda: store.run(run_id).ended,
+                timeout_s=timeout_s,
+                what=f"the end of the run, which stands at {store.run(run_id)}",
+            )
+            return store.run(run_id)
+
+    def await_progress(self, run_id: bytes, condition: Callable[[RunRow], bool]) -> RunRow:
+        """Wait until a run has come so far, or has ended."""
+        with self.store() as store:
+            wait_for(
+                lambda: store.run(run_id).ended or condition(store.run(run_id)),
+                timeout_s=PATIENCE_S,
+                what="the run's progress",
+            )
+            return store.run(run_id)
+
+    def run(self) -> RunRow:
+        """One whole run."""
+        return self.await_end(self.request())
+
+    @property
+    def agreement(self) -> Agreement:
+        """The newest agreement, verified."""
+        with self.store() as store:
+            return store.agreements()[0].verify()
+
+    def release(self, run_id: bytes) -> Release:
+        """A run's release at the coordinator, verified."""
+        with self.store() as store:
+            return SignedRelease.from_bytes(store.release(run_id)).verify(self.agreement)
+
+    def sqlite_files(self) -> list[Path]:
+        """Every SQLite database in the deployment's folder."""
+        found = []
+        for path in sorted(self.directory.rglob("*")):
+            if path.is_file() and path.stat().st_size >= 16:
+                with path.open("rb") as file:
+                    if file.read(16) == b"SQLite format 3\0":
+                        found.append(path)
+        return found
+
+
+def program(side: str) -> str:
+    """Path of ``fedseg-node`` or ``fedseg-coordinator`` in this environment."""
+    return str(Path(sys.executable).with_name(f"fedseg-{side}"))
+
+
+def command(side: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one command in a process of its own."""
+    return subprocess.run(
+        [program(side), *(str(a) for a in arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -> Path:
+    """A coordinator's folder, on a free port that it keeps over restarts."""
+    folder = directory / "coordinator"
+    operator.init(
+        legal_name="Test operator",
+        contact="operator@coordinator.example",
+        directory=folder,
+        port=_free_port(),
+        grace_s=grace_s,
+    )
+    config = folder / "coordinator.toml"
+    text = config.read_text()
+    config.write_text(text.replace("resend_s = 5", f"resend_s = {resend_s}"))
+    if CoordinatorConfig.load(folder).patience.resend_s != resend_s:
+        raise LookupError("resend_s is written in another way")
+    return folder
+
+
+def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "") -> Path:
+    """A node's folder."""
+    folder = directory / name
+    query_file = None
+    if data.query is not None:
+        query_file = directory / f"{name}.sql"
+        query_file.write_text(data.query, encoding="utf-8")
+    config = CoordinatorConfig.load(directory / "coordinator")
+    partner.init(
+        partner=name,
+        legal_name=f"Shop {name}",
+        contact=f"dpo@{name}.example",
+        coordinator=address or f"127.0.0.1:{config.port}",
+        root_certificates=directory / "coordinator" / "tls" / "coordinator-ca.crt",
+        data=data.file,
+        id_column=data.id_column,
+        query_file=query_file,
+        max_customers=20_000,
+        directory=folder,
+    )
+    return folder
+
+
+def draft_agreement(
+    directory: Path,
+    names: Sequence[str],
+    *,
+    features: Sequence[Mapping[str, Any]],
+    n_clusters: int = 4,
+    max_rounds: int = 50,
+    min_segment_size: int = 2,
+    id: str = "test-segments",
+) -> Path:
+    """The file that partners sign."""
+    draft = directory / f"{id}.yaml"
+    operator.agreement_draft(
+        out=draft,
+        card=[directory / name / "partner-card.json" for name in names],
+        id=id,
+        directory=directory / "coordinator",
+    )
+    yaml = YAML()
+    values = yaml.load(draft.read_text(encoding="utf-8"))
+    values["features"] = [dict(feature) for feature in features]
+    values["plan"]["n_clusters"] = n_clusters
+    values["plan"]["max_rounds"] = max_rounds
+    values["min_segment_size"] = min_segment_size
+    with draft.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    unsigned = directory / f"{id}-unsigned.json"
+    operator.agreement_draft(out=unsigned, source=draft)
+    return unsigned
+
+
+def sign_agreement(directory: Path, unsigned: Path, names: Sequence[str]) -> Path:
+    """Every partner signs; the coordinator publishes. The complete file is returned."""
+    copies = []
+    for name in names:
+        copies.append(unsigned.with_name(f"{unsigned.stem}-{name}.json"))
+        partner.agreement_sign(file=unsigned, out=copies[-1], directory=directory / name)
+    complete = unsigned.with_name(f"{unsigned.stem}-complete.json")
+    operator.agreement_publish(files=copies, out=complete, directory=directory / "coordinator")
+    return complete
+
+
+def admit(directory: Path, names: Sequence[str]) -> None:
+    """Let nodes through the public port."""
+    operator.partner_admit(
+        cards=[directory / name / "partner-card.json" for name in names],
+        directory=directory / "coordinator",
+    )
+
+
+def make_deployment(
+    directory: Path,
+    data: Mapping[str, PartnerData],
+    *,
+    grace_s: int = 30,
+    resend_s: int = 1,
+    environment: Mapping[str, str] | None = None,
+    node_address: str = "",
+    **agreement: Any,
+) -> Deployment:
+    """Everything that comes before the first `serve`: folders, keys, a signed agreement.
+
+    Args:
+        data: Each partner's customers, by the partner's name.
+        environment: Added to the environment of all processes.
+        node_address: Where nodes connect to, when not straight to the public port.
+        agreement: For `draft_agreement`.
+    """
+    names = tuple(data)
+    make_coordinator(directory, grace_s=grace_s, resend_s=resend_s)
+    for name, own in data.items():
+        make_node(directory, name, own, address=node_address)
+    agreement.setdefault("features", plain_features())
+    unsigned = draft_agreement(directory, names, **agreement)
+    complete = sign_agreement(directory, unsigned, names)
+    for name in names:
+        partner.agreement_install(file=complete, directory=directory / name)
+    admit(directory, names)
+    return Deployment(
+        directory=directory,
+        names=names,
+        coordinator=serving(
+            "coordinator", directory / "coordinator", environment=environment or {}
+        ),
+        nodes={n: serving("node", directory / n, environment=environment or {}) for n in names},
+    )
+
+
+def serving(side: str, folder: Path, *, environment: Mapping[str, str] | None = None) -> Serving:
+    """The process that serves a folder, not started yet."""
+    return Serving(
+        command=[program(side), "serve", "--dir", str(folder)],
+        log=folder.parent / f"{folder.name}.log",
+        environment=environment or {},
+    )
+
+
+@contextmanager
+def running(deployment: Deployment) -> Iterator[Deployment]:
+    """Start everything, and end it afterwards."""
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+def pooled_release(agreement: Agreement, run_hash: bytes, values: np.ndarray) -> Release:
+    """What one holder of all rows would release: Lloyd in plain integers, from the run's start.
+
+    Args:
+        values: All partners' customers in input units, shape ``(n_samples, n_features)``.
+    """
+    grid = customer_vectors(FeatureScale.of(agreement.features).to_grid(values)).astype(np.int64)
+    rows = grid[:, : agreement.n_features]
+    squares = np.rint((rows.astype(object) ** 2).sum(axis=1).astype(float) / 2**EXACT_FRACTION_BITS)
+    plan = LloydExact.start(
+        n_clusters=agreement.plan.n_clusters,
+        limit=FeatureScale.of(agreement.features).limit,
+        max_rounds=agreement.plan.max_rounds,
+        seed=plan_seed(run_hash),
+    )
+    while plan.result is None:
+        distances = ((rows[:, None, :] - plan.centroids[None, :, :]) ** 2).sum(axis=2)
+        nearest = distances.argmin(axis=1)
+        table = np.zeros((agreement.plan.n_clusters, agreement.n_features + 2), dtype=np.int64)
+        np.add.at(table[:, :-2], nearest, rows)
+        np.add.at(table[:, -2], nearest, squares.astype(np.int64))
+        np.add.at(table[:, -1], nearest, 1)
+        plan = plan.advance(table.ravel(), customers=len(rows))
+    members = frozenset(range(agreement.n_partners))
+    return make_release(agreement, plan.result, run_hash=run_hash, members=members)
+
+
+def integrity(file: Path) -> str:
+    """What SQLite says about a database file: ``ok`` when it is sound."""
+    with closing(sqlite3.connect(file, timeout=60)) as connection:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

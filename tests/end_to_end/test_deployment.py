@@ -1,0 +1,285 @@
+"""Coordinator and nodes as real processes over TLS: what a run gives, and who is kept out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from coordinator import cli as operator
+from coordinator.agreement_file import load_signed
+from partner_node import cli as partner
+from partner_node.home import NodeHome
+from protocol.canonical import canonical_json
+from protocol.clustering.release import SignedRelease
+from protocol.errors import AgreementError, FedsegError
+from tests.end_to_end import deployment as deploy
+from tests.end_to_end.deployment import NAMES, Deployment
+from tests.end_to_end.transport_support import wait_for
+
+pytestmark = pytest.mark.slow
+
+SIZES = {"north": 400, "middle": 150, "south": 90}
+GRACE_S = 15
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, np.ndarray]:
+    return {name: deploy.customers(seed, SIZES[name]) for seed, name in enumerate(NAMES)}
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, np.ndarray]
+) -> Iterator[Deployment]:
+    directory = tmp_path_factory.mktemp("deployed")
+    data = {n: deploy.write_customers(directory / f"{n}.csv", values[n]) for n in NAMES}
+    made = deploy.make_deployment(directory, data, grace_s=GRACE_S, max_rounds=12)
+    with deploy.running(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def first(deployed: Deployment) -> SimpleNamespace:
+    """The first run of the deployment, with its release."""
+    row = deployed.run()
+    assert row.state == "finished", row
+    return SimpleNamespace(row=row, release=deployed.release(row.run_id))
+
+
+def test_the_release_is_bit_for_bit_what_the_pooled_rows_give(
+    deployed: Deployment, first: SimpleNamespace, values: dict[str, np.ndarray]
+) -> None:
+    together = np.vstack(list(values.values()))
+    expected = deploy.pooled_release(deployed.agreement, first.release.run_hash, together)
+    assert first.release.to_bytes() == expected.to_bytes()
+    assert sum(s.size for s in first.release.segments) == sum(SIZES.values())
+
+
+def test_every_node_holds_the_same_signed_release(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    with deployed.store() as store:
+        signed = store.release(first.row.run_id)
+    held = []
+    for name in NAMES:
+        with deployed.node_store(name) as store:
+            held += [e for _, e in store.releases() if SignedRelease.from_bytes(e).release
+                     == first.release]  # fmt: skip
+    assert held == [signed] * 3
+
+
+def test_own_assignments_add_up_to_the_released_sizes(
+    deployed: Deployment, first: SimpleNamespace, values: dict[str, np.ndarray]
+) -> None:
+    totals: dict[str, int] = {}
+    for name in NAMES:
+        done = deploy.command(
+            "node", "segments", "assign", "--dir", deployed.folder(name), "--format", "json"
+        )
+        assert done.returncode == 0, done.stderr
+        data = json.loads(done.stdout)["data"]
+        assert data["customers"] == len(values[name])
+        for segment, count in data["by_segment"].items():
+            totals[segment] = totals.get(segment, 0) + count
+    with deployed.node_store(NAMES[0]) as store:
+        newest = SignedRelease.from_bytes(store.releases()[0][1]).release
+    assert totals == {str(s.segment): s.size for s in newest.segments}
+
+
+def test_a_second_run_under_the_same_agreement_works(
+    deployed: Deployment, first: SimpleNamespace, values: dict[str, np.ndarray]
+) -> None:
+    row = deployed.run()
+    assert row.state == "finished", row
+    release = deployed.release(row.run_id)
+    assert release.run_hash != first.release.run_hash
+    expected = deploy.pooled_release(
+        deployed.agreement, release.run_hash, np.vstack(list(values.values()))
+    )
+    assert release.to_bytes() == expected.to_bytes()
+
+
+def test_the_coordinator_forgets_the_masked_messages_of_a_run_that_ended(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    with deployed.store() as store:
+        assert store.inputs(first.row.run_id) == []
+
+
+def test_a_folder_is_served_by_one_process_only(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    second = deploy.command("node", "serve", "--dir", deployed.folder("north"))
+    assert second.returncode != 0
+    assert "another process serves" in second.stderr + second.stdout
+
+
+def test_a_run_without_one_of_three_partners_fails_within_the_grace_time_and_says_who(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    node = deployed.nodes["south"]
+    connected = node.said().count("link: connected")
+    assert node.stop() == 0
+    try:
+        row = deployed.run()
+    finally:
+        node.start()
+        deployed.await_connected("south", times=connected + 1)
+    assert row.state == "failed"
+    assert row.code.startswith("E-"), row
+    assert "south did not answer" in row.reason
+    assert deployed.run().state == "finished", "the next run works"
+
+
+# --- agreements -----------------------------------------------------------------------------------
+
+
+def test_an_agreement_of_two_partners_is_refused(deployed: Deployment) -> None:
+    with pytest.raises(AgreementError) as caught:
+        deploy.draft_agreement(
+            deployed.directory, NAMES[:2], features=deploy.plain_features(), id="two-only"
+        )
+    assert caught.value.code == "E-PARTNERS"
+    assert caught.value.remedy
+
+
+def test_a_partner_does_not_sign_for_two_partners_even_when_the_coordinator_skips_the_check(
+    deployed: Deployment, tmp_path: Path
+) -> None:
+    whole = load_signed(deployed.directory / "test-segments-unsigned.json")
+    values = whole.agreement.to_dict()
+    values["parties"] = values["parties"][:2]
+    values["secure_sum"]["min_partners"] = 2
+    file = tmp_path / "two.json"
+    file.write_bytes(replace(whole.envelope, payload=canonical_json(values)).to_bytes())
+    with pytest.raises(AgreementError) as caught:
+        partner.agreement_sign(
+            file=file, out=tmp_path / "signed.json", directory=deployed.folder("north")
+        )
+    assert caught.value.code == "E-PARTNERS"
+
+
+def _serve_with_agreement(deployed: Deployment, directory: Path, content: bytes) -> tuple[str, str]:
+    """What a node of `north` says that finds `content` as its agreement: install, and serve."""
+    file = directory / "given.json"
+    file.write_bytes(content)
+    folder = deploy.make_node(
+        deployed.directory, f"copy-{directory.name[-6:]}", deploy.PartnerData(file=file)
+    )
+    own = NodeHome.load(deployed.folder("north")).config.keys
+    theirs = NodeHome.load(folder).config.keys
+    assert own.passphrase_file is not None
+    assert theirs.passphrase_file is not None
+    theirs.store.write_bytes(own.store.read_bytes())
+    theirs.passphrase_file.write_bytes(own.passphrase_file.read_bytes())
+    with pytest.raises(FedsegError) as caught:
+        partner.agreement_install(file=file, directory=folder)
+    NodeHome.load(folder).config.node.agreement.write_bytes(content)
+    done = deploy.command("node", "serve", "--dir", folder)
+    assert done.returncode != 0
+    return caught.value.code, done.stderr
+
+
+def test_a_node_refuses_an_agreement_that_not_everyone_signed(
+    deployed: Deployment, tmp_path: Path
+) -> None:
+    partly = (deployed.directory / "test-segments-unsigned-south.json").read_bytes()
+    code, said = _serve_with_agreement(deployed, tmp_path, partly)
+    assert code == "E-AGR-UNSIGNED"
+    assert "E-AGR-UNSIGNED" in said
+
+
+def test_a_node_refuses_an_agreement_that_was_altered_after_signing(
+    deployed: Deployment, tmp_path: Path
+) -> None:
+    complete = load_signed(deployed.directory / "test-segments-unsigned-complete.json")
+    payload = complete.envelope.payload.replace(b'"n_clusters":4', b'"n_clusters":5')
+    assert payload != complete.envelope.payload
+    altered = replace(complete.envelope, payload=payload).to_bytes()
+    code, said = _serve_with_agreement(deployed, tmp_path, altered)
+    assert code == "E-AGR-SIGNATURE"
+    assert "E-AGR-SIGNATURE" in said
+
+
+# --- strangers ------------------------------------------------------------------------------------
+
+
+def test_a_node_that_was_not_admitted_does_not_get_in(
+    deployed: Deployment, first: SimpleNamespace, values: dict[str, np.ndarray]
+) -> None:
+    """It has a partner's agreement, and everything else is right."""
+    folder = _stranger(deployed, "outsider", values["north"])
+    node = deploy.serving("node", folder)
+    try:
+        node.start()
+        wait_for(
+            lambda: "E-LINK-NOT-ADMITTED" in node.said(),
+            timeout_s=deploy.PATIENCE_S,
+            what="the refusal",
+        )
+        assert deployed.run().state == "finished"
+        assert "link: connected" not in node.said()
+    finally:
+        node.collect()
+
+
+def test_an_admitted_node_with_an_agreement_of_its_own_has_no_part_in_the_run(
+    deployed: Deployment, first: SimpleNamespace, values: dict[str, np.ndarray]
+) -> None:
+    folder = _stranger(deployed, "sybil", values["north"])
+    deploy.admit(deployed.directory, ["sybil"])
+    node = deploy.serving("node", folder)
+    try:
+        node.start()
+        wait_for(
+            lambda: "link: connected" in node.said(), timeout_s=deploy.PATIENCE_S, what="its link"
+        )
+        row = deployed.run()
+        assert row.state == "finished", row
+        release = deployed.release(row.run_id)
+        assert release.participants == NAMES
+        assert sum(s.size for s in release.segments) == sum(SIZES.values())
+        wait_for(lambda: "E-AGR-OTHER" in node.said(), timeout_s=30, what="its refusal")
+    finally:
+        node.collect()
+
+
+def test_a_node_whose_key_is_not_in_the_agreement_does_not_start(
+    deployed: Deployment, values: dict[str, np.ndarray]
+) -> None:
+    folder = deploy.make_node(
+        deployed.directory,
+        "pretender",
+        deploy.write_customers(deployed.directory / "pretender.csv", values["north"]),
+    )
+    agreement = deployed.directory / "test-segments-unsigned-complete.json"
+    NodeHome.load(folder).config.node.agreement.write_bytes(agreement.read_bytes())
+    done = deploy.command("node", "serve", "--dir", folder)
+    assert done.returncode != 0
+    assert "E-AGR-PARTY" in done.stderr
+
+
+def _stranger(deployed: Deployment, name: str, values: np.ndarray) -> Path:
+    """A node whose agreement is signed by itself and two made-up partners."""
+    directory = deployed.directory
+    names = [name, f"{name}-b", f"{name}-c"]
+    data = deploy.write_customers(directory / f"{name}.csv", values)
+    for party in names:
+        deploy.make_node(directory, party, data)
+    unsigned = deploy.draft_agreement(
+        directory, names, features=deploy.plain_features(), id=f"{name}-terms"
+    )
+    signed = []
+    for party in names:
+        signed.append(directory / f"{name}-signed-by-{party}.json")
+        partner.agreement_sign(file=unsigned, out=signed[-1], directory=directory / party)
+    complete = directory / f"{name}-complete.json"
+    operator.save_signed(complete, operator.join_copies(signed))
+    partner.agreement_install(file=complete, directory=directory / name)
+    return directory / name
