@@ -13,6 +13,7 @@ standard deviation to either side of its mean, in a direction drawn from the see
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import isqrt
 from typing import Any, ClassVar, Final
 
@@ -170,6 +171,9 @@ def spread_start(n_clusters: int, limit: IntVector, seed: bytes) -> IntMatrix:
 
 
 def _uniform(stream: Stream, limit: IntVector, margin: int) -> IntVector:
-    room = np.maximum(limit - margin, 0)
-    drawn = [int(stream.below(2 * int(r) + 1, 1)[0]) - int(r) for r in room]
-    return np.array(drawn, dtype=np.int64)
+    room = np.maximum(limit - margin, 0).tolist()
+    # Drawn together or one by one, the same numbers come from the stream.
+    drawn = [
+        stream.below(2 * r + 1, len(list(same))).astype(np.int64) - r for r, same in groupby(room)
+    ]
+    return np.concatenate(drawn)
