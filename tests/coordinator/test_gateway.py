@@ -348,12 +348,13 @@ def test_an_idle_connection_is_closed(certificate: ServerCertificate, upstream: 
         assert setting.raw(ask.encode()).count(b"HTTP/1.1 200 ") == 1
 
 
-def test_connections_from_one_address_are_limited(
-    certificate: ServerCertificate, upstream: Upstream
+@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
+def test_connections_are_limited_in_all_and_from_one_address(
+    certificate: ServerCertificate, upstream: Upstream, limit: str
 ) -> None:
     context = ssl.create_default_context(cafile=str(certificate.authority))
     with (
-        running(certificate, upstream, max_connections_per_address=1) as setting,
+        running(certificate, upstream, **{limit: 1}) as setting,
         socket.create_connection(("127.0.0.1", setting.gateway.port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as holder,
     ):

@@ -474,6 +474,7 @@ def test_a_message_of_a_run_that_ended_is_dropped_and_the_link_stays(
     _wait(lambda: "dropped" in link.kinds())
     coordinator.ask(b"second")
     assert coordinator.reply_fields() == {"message": b"echo second"}
+    _wait(lambda: "answered" in link.kinds())
     assert link.kinds()[:3] == ["connected", "dropped", "answered"]
 
 
