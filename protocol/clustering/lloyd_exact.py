@@ -7,19 +7,19 @@ centroids that the last round counted, so sizes and centroids belong together.
 The start is drawn from the seed alone: centres spread in the cube by sphere packing (Su et al.,
 "Differentially private k-means clustering", 2016), so it tells nothing about any customer. A
 cluster without customers takes half of the cluster with the largest inertia: both are placed one
-standard deviation to either side of its mean, in a direction drawn from the seed.
+standard deviation to either side of its mean, in a direction drawn from the seed. When Lloyd's
+algorithm has settled, centroids that are hardly needed are moved, as `relocation` says.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from math import isqrt
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from protocol.canonical import u32
+from protocol.clustering.relocation import Relocation, Search
 from protocol.clustering.result import Clustering
 from protocol.masking import Stream, expand
 from protocol.queries import ClusterSumsQuery, ClusterTotals, IntMatrix, cluster_inertia
@@ -38,6 +38,8 @@ class LloydExact:
         seed: 32 bytes; all random choices come from it.
         round: Number of the current query, from 0.
         centroids: Centroids that the current query asks about.
+        search: Where the search for a better optimum stands; over from the start, it is plain
+            Lloyd.
         result: Set when the plan has ended.
     """
 
@@ -48,6 +50,7 @@ class LloydExact:
     seed: bytes
     round: int
     centroids: IntMatrix
+    search: Search = field(default_factory=Search)
     result: Clustering | None = None
 
     @staticmethod
@@ -72,11 +75,11 @@ class LloydExact:
         """The state after the total of the current query."""
         query = ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
         totals = query.decode(total, customers=customers)
-        moved = self._next_centroids(totals)
+        moved, search = self._next_centroids(totals)
         converged = bool((moved == self.centroids).all())
         if converged or self.round + 1 == self.max_rounds:
             return replace(self, result=self._result(totals, converged))
-        return replace(self, round=self.round + 1, centroids=moved)
+        return replace(self, round=self.round + 1, centroids=moved, search=search)
 
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON values."""
@@ -87,6 +90,7 @@ class LloydExact:
             "seed": self.seed.hex(),
             "round": self.round,
             "centroids": self.centroids.tolist(),
+            "search": self.search.to_dict(),
             "result": None if self.result is None else self.result.to_dict(),
         }
 
@@ -99,31 +103,29 @@ class LloydExact:
             seed=bytes.fromhex(values["seed"]),
             round=int(values["round"]),
             centroids=np.array(values["centroids"], dtype=np.int64),
+            search=Search.from_dict(values["search"]),
             result=None if values["result"] is None else Clustering.from_dict(values["result"]),
         )
 
-    def _next_centroids(self, totals: ClusterTotals) -> IntMatrix:
+    def _next_centroids(self, totals: ClusterTotals) -> tuple[IntMatrix, Search]:
         counts = np.maximum(totals.counts, 1)[:, None]
         whole, rest = np.divmod(totals.sums, counts)
         means = whole + (2 * rest >= counts)
         moved = np.where(totals.counts[:, None] > 0, means, self.centroids)
+        relocation = Relocation(limit=self.limit, seed=self.seed, round=self.round)
+        if self.round >= self.max_rounds // 2:
+            if self.search.over:
+                return moved, self.search
+            search, moved = self.search.closed(moved, sum(cluster_inertia(self.centroids, totals)))
+            return moved, search
         empty = np.flatnonzero(totals.counts == 0)
-        if empty.size and self.round < self.max_rounds // 2:
-            self._split_largest(moved, empty, totals)
-        return moved
-
-    def _split_largest(self, moved: IntMatrix, empty: IntVector, totals: ClusterTotals) -> None:
-        inertia = cluster_inertia(moved, totals)
-        donors = [j for j in np.argsort([-v for v in inertia], kind="stable") if inertia[j] > 0]
-        n_features = self.limit.shape[0]
-        for target, donor in zip(empty, donors, strict=False):
-            size = isqrt(inertia[donor] // (int(totals.counts[donor]) * n_features))
-            key = expand(self.seed, "split", u32(self.round) + u32(int(target)))
-            signs = 1 - 2 * Stream(key).below(2, n_features).astype(np.int64)
-            offset = signs * size
-            middle = moved[donor].copy()
-            moved[target] = np.clip(middle + offset, -self.limit, self.limit)
-            moved[donor] = np.clip(middle - offset, -self.limit, self.limit)
+        if empty.size:
+            _split_largest(moved, empty, totals, relocation)
+            return moved, replace(self.search, before=None)
+        if self.search.over:
+            return moved, self.search
+        search, moved = self.search.advanced(self.centroids, moved, totals, relocation)
+        return moved, search
 
     def _result(self, totals: ClusterTotals, converged: bool) -> Clustering:
         spread = [
@@ -138,6 +140,21 @@ class LloydExact:
             spread=np.array(spread, dtype=np.int64),
             rounds=self.round + 1,
             converged=converged,
+        )
+
+
+def _split_largest(
+    moved: IntMatrix, empty: IntVector, totals: ClusterTotals, relocation: Relocation
+) -> None:
+    """Give each empty cluster half of one with much inertia; changes `moved`."""
+    inertia = cluster_inertia(moved, totals)
+    donors = [j for j in np.argsort([-v for v in inertia], kind="stable") if inertia[j] > 0]
+    for target, donor in zip(empty, donors, strict=False):
+        moved[target], moved[donor] = relocation.halves(
+            moved[donor].copy(),
+            inertia=inertia[donor],
+            count=int(totals.counts[donor]),
+            target=int(target),
         )
 
 
