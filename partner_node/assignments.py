@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.parquet
 
 from partner_node.answers import nearest
 from partner_node.features import SourceCustomers
+from partner_node.home import replacing
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release
 from protocol.errors import RuleError, UsageError
@@ -52,24 +52,22 @@ def write_assignments(
         names: The segments' names, in the release's order.
 
     Raises:
-        UsageError: Another ending.
+        UsageError: Another ending, or the file cannot be written.
         RuleError: The release has no segments (E-NO-SEGMENTS).
     """
     if not release.segments:
-        raise RuleError("the release has no segments to assign to", code="E-NO-SEGMENTS")
+        raise RuleError(
+            "the release has no segments to assign to",
+            code="E-NO-SEGMENTS",
+            remedy="`fedseg-node segments list` says why they are withheld",
+        )
     if path.suffix not in (".csv", ".parquet"):
         raise UsageError(f"{path} ends in neither .csv nor .parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
     counts = np.zeros(len(release.segments), dtype=np.int64)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with _writer(temporary, path.suffix) as writer:
-            for table, found in _tables(customers, release, agreement, names):
-                writer.write_table(table)
-                counts += found
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, mode=0o600) as temporary, _writer(temporary, path.suffix) as writer:
+        for table, found in _tables(customers, release, agreement, names):
+            writer.write_table(table)
+            counts += found
     return AssignmentSummary(customers=int(counts.sum()), by_segment=tuple(counts.tolist()))
 
 
@@ -85,7 +83,6 @@ _SCHEMA = pa.schema(
 
 
 def _writer(path: Path, suffix: str) -> pa.csv.CSVWriter | pa.parquet.ParquetWriter:
-    path.touch(mode=0o600)
     if suffix == ".csv":
         return pa.csv.CSVWriter(path, _SCHEMA)
     return pa.parquet.ParquetWriter(path, _SCHEMA)

@@ -98,11 +98,36 @@ def read_agreement(path: Path) -> SignedAgreement:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step, synced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file in one step, synced; raises UsageError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """A new empty file beside `path`, which takes its place at the end unless something is raised.
+
+    Args:
+        mode: The file's mode, from which the umask takes away.
+
+    Raises:
+        UsageError: The file cannot be written (E-FILE).
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # left by a killed process that had our number
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            yield temporary
+            os.fsync(descriptor)
+            temporary.replace(path)
+        finally:
+            os.close(descriptor)
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            code="E-FILE",
+            remedy="name a file in a folder that this account may write to",
+        ) from error
