@@ -153,11 +153,9 @@ def test_the_end_is_as_good_as_the_best_settled_state(
 
 
 def test_a_stored_search_goes_on_where_it_was() -> None:
-    rng = np.random.default_rng(1)
-    rows = rng.integers(-ONE, ONE, (300, 2))
+    rows = np.repeat([[-901_000], [-899_000], [300_000], [700_000]], 20, axis=0)
     vectors = customer_vectors(rows.astype(np.float64))
-    kept = LloydExact.start(n_clusters=7, limit=np.full(2, ONE), max_rounds=60, seed=SEED)
-    stored = kept
+    kept = stored = plan_at([[-901_000], [-899_000], [500_000]])
     searched = False
     while kept.query is not None:
         total, customers = answer(kept.query, [vectors])
@@ -165,5 +163,6 @@ def test_a_stored_search_goes_on_where_it_was() -> None:
         stored = restore_plan(json.loads(json.dumps(stored.to_dict())))
         stored = stored.advance(total, customers=customers)
         assert step_hash(stored) == step_hash(kept)
+        assert stored.to_dict() == kept.to_dict()
         searched |= kept.search.best is not None
     assert searched
