@@ -26,15 +26,30 @@ from protocol.installation import require_sole_owner
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 0.2
-#: A submitted driver that has not taken the run's lock by then is given up.
-_START_PATIENCE_S: Final = 60.0
+#: A submitted driver that has not taken the run's lock by then is given up; each further one is
+#: waited for twice as long, up to the most.
+_START_PATIENCE_S: Final = 20.0
+_MOST_START_PATIENCE_S: Final = 80.0
 
 
 @dataclass(slots=True)
 class _Submission:
+    """A driver that was started for a run.
+
+    Attributes:
+        count: How many were started so far.
+        begun: Whether it has been seen at work, holding the run's lock.
+    """
+
     flower_run: int
     at: float
     count: int = 1
+    begun: bool = False
+
+    @property
+    def start_patience_s(self) -> float:
+        """How long it may take until it is at work."""
+        return min(_START_PATIENCE_S * 2.0 ** (self.count - 1), _MOST_START_PATIENCE_S)
 
 
 @dataclass(slots=True)
@@ -113,7 +128,7 @@ class CoordinatorService:
 
     def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:
         submission = self.submissions.get(run.run_id)
-        if self._is_driven(run, submission, superlink):
+        if self._is_driven(run, submission, superlink) or store.run(run.run_id).ended:
             return
         count = submission.count if submission is not None else 0
         if max(count, run.attempts) >= MAX_ATTEMPTS:
@@ -134,13 +149,17 @@ class CoordinatorService:
         """Whether a process drives the run now, or is about to."""
         with run_lock(self.config.directory, run.run_id) as free:
             if not free:
+                if submission is not None:
+                    submission.begun = True
                 return True
         if submission is None or submission.flower_run < 0:
             return False
         state = superlink.flower_run(submission.flower_run).state
         if state in ("finished", "unknown"):
             return False
-        if time.monotonic() - submission.at > _START_PATIENCE_S:
+        waited_s = time.monotonic() - submission.at
+        if submission.begun or waited_s > submission.start_patience_s:
+            # Killed: its lock is gone at once, while Flower takes a minute to notice.
             superlink.stop_run(submission.flower_run)
             return False
         return True
