@@ -19,7 +19,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from scipy.sparse import csc_array  # type: ignore[import-untyped]
+from scipy.sparse import csc_array
 from threadpoolctl import ThreadpoolController
 
 from protocol.queries import EXTRA_ENTRIES, ClusterSumsQuery
