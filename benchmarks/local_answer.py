@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,8 @@ def _speed(shapes: tuple[tuple[int, int, int], ...], *, turns: int) -> Table:
         start = query.centroids / _UNIT
         taken = interleaved(
             {
-                "ours": lambda q=query, c=chunks: seconds_of(lambda: answer(q, c)),
-                "sklearn": lambda v=values, s=start: lloyd_iteration_s(v, s),
+                "ours": partial(seconds_of, partial(answer, query, chunks)),
+                "sklearn": partial(lloyd_iteration_s, values, start),
             },
             turns=turns,
         )
