@@ -2,7 +2,8 @@
 
 Everything that a reply depends on is committed, and synced, before the reply leaves. One request
 is one transaction, so a node that is killed at any moment finds either the state before it or the
-state after it. Run states hold secrets and are sealed with the node's state key.
+state after it. Run states hold secrets and are sealed with the node's state key; what an ended
+run forgets is wiped from the file too, so that the state key alone does not bring it back.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any, Final, LiteralString, Protocol
 from protocol.agreement import Agreement
 from protocol.errors import StoreError
 from protocol.participants import Chain
+from protocol.partner_round import ABORTED, DONE
 
-_MIGRATIONS: Final = (
+#: Each ends with the version that it makes.
+_MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     """
     CREATE TABLE chains (agreement_hash BLOB PRIMARY KEY, links BLOB NOT NULL) STRICT;
     CREATE TABLE runs (
@@ -51,6 +54,7 @@ _MIGRATIONS: Final = (
         sha256 TEXT NOT NULL,
         customers INTEGER
     ) STRICT;
+    PRAGMA user_version = 1;
     """,
 )
 
@@ -113,20 +117,24 @@ class NodeStore:
     """
 
     def __init__(self, path: Path | str, sealer: Sealer) -> None:
+        self._path = str(path)
         self._sealer = sealer
         self._lock = RLock()
+        self._wipe = False
         try:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, timeout=60.0, check_same_thread=False
             )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._migrate()
         except sqlite3.Error as error:
-            raise StoreError(
-                f"node state {str(path)!r} cannot be opened: {error}",
-                remedy="restore the file from a backup; a new one means new runs only",
-            ) from error
+            raise self._error(error) from error
+        try:
+            self._rows("PRAGMA journal_mode = WAL")
+            self._rows("PRAGMA synchronous = FULL")
+            self._rows("PRAGMA secure_delete = ON")
+            self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Close the database."""
@@ -136,13 +144,19 @@ class NodeStore:
     def transaction(self) -> Iterator[None]:
         """One atomic change; committed and synced at the end, rolled back on an exception."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._rows("BEGIN IMMEDIATE")
             try:
                 yield
+                self._rows("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._wipe = False
+                if self._connection.in_transaction:
+                    self._rows("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            if self._wipe:
+                # The log holds old pages until they are moved and it is cut to nothing.
+                self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._wipe = False
 
     # --- chain ---------------------------------------------------------------------------------
 
@@ -153,10 +167,11 @@ class NodeStore:
 
     def save_chain(self, chain: Chain) -> None:
         """Remember the chain; inside a transaction."""
-        self._connection.execute(
+        self._rows(
             "INSERT INTO chains VALUES (?, ?)"
             " ON CONFLICT (agreement_hash) DO UPDATE SET links = excluded.links",
-            (chain.agreement_hash, chain.to_bytes()),
+            chain.agreement_hash,
+            chain.to_bytes(),
         )
 
     # --- runs ----------------------------------------------------------------------------------
@@ -171,8 +186,8 @@ class NodeStore:
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
-        ids = self._connection.execute("SELECT run_id FROM runs ORDER BY started_at DESC, rowid")
-        found = [self.run_by_id(row[0]) for row in ids.fetchall()]
+        ids = self._rows("SELECT run_id FROM runs ORDER BY started_at DESC, rowid DESC")
+        found = [self.run_by_id(row[0]) for row in ids]
         return [run for run in found if run is not None]
 
     def save_run(
@@ -181,23 +196,22 @@ class NodeStore:
         """Remember a run's state; inside a transaction."""
         run_id = bytes.fromhex(state["run_id"])
         sealed = self._sealer.seal(json.dumps(state).encode("ascii"), b"run" + run_id)
-        self._connection.execute(
+        self._rows(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (run_id) DO UPDATE SET run_hash = excluded.run_hash,"
             " phase = excluded.phase, round = excluded.round, reason = excluded.reason,"
             " updated_at = excluded.updated_at, sealed = excluded.sealed",
-            (
-                run_id,
-                bytes.fromhex(state["run_hash"]),
-                agreement_hash,
-                state["phase"],
-                state["round"],
-                reason or state["aborted_with"],
-                now,
-                now,
-                sealed,
-            ),
+            run_id,
+            bytes.fromhex(state["run_hash"]),
+            agreement_hash,
+            state["phase"],
+            state["round"],
+            reason or state["aborted_with"],
+            now,
+            now,
+            sealed,
         )
+        self._wipe = self._wipe or state["phase"] in (DONE, ABORTED)
 
     def _run(self, where: LiteralString, value: bytes) -> RunRecord | None:
         row = self._one(
@@ -223,36 +237,37 @@ class NodeStore:
         self, run_hash: bytes, agreement_hash: bytes, envelope: bytes, *, now: str
     ) -> None:
         """Remember a release; inside a transaction."""
-        self._connection.execute(
+        self._rows(
             "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
-            (run_hash, agreement_hash, now, envelope),
+            run_hash,
+            agreement_hash,
+            now,
+            envelope,
         )
 
     def releases(self) -> list[tuple[str, bytes]]:
         """When each release was received and its envelope, newest first."""
-        return self._connection.execute(
+        return self._rows(
             "SELECT received_at, envelope FROM releases ORDER BY received_at DESC, rowid DESC"
-        ).fetchall()
+        )
 
     def save_egress(self, record: EgressRecord) -> None:
         """Log a message that is about to leave; inside a transaction."""
-        self._connection.execute(
+        self._rows(
             "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.at,
-                record.run_id,
-                record.what,
-                record.round,
-                record.n_bytes,
-                record.sha256,
-                record.customers,
-            ),
+            record.at,
+            record.run_id,
+            record.what,
+            record.round,
+            record.n_bytes,
+            record.sha256,
+            record.customers,
         )
 
     def egress(self) -> list[EgressRecord]:
         """Everything that left this node, oldest first."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT at, run_id, what, round, n_bytes, sha256, customers FROM egress ORDER BY number"
         )
         return [
@@ -275,18 +290,36 @@ class NodeStore:
             raise StoreError(f"node state is damaged: {row and row[0]}")
 
     def _one(self, sql: LiteralString, *values: bytes) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-        return row
+        return next(iter(self._rows(sql, *values)), None)
+
+    def _rows(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement; raises StoreError."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def _error(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(
+            f"node state {self._path!r}: {error}",
+            remedy="see that the disk has room and the folder is ours; when the file is damaged, "
+            "restore it from a backup: a new one means new runs only",
+        )
 
     def _migrate(self) -> None:
+        if self._version() == len(_MIGRATIONS):
+            return  # without a lock: the node may hold it while it reads its customers
         with self.transaction():
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            version = self._version()
             if version > len(_MIGRATIONS):
                 raise StoreError(
                     f"node state has schema {version}, this fedseg knows {len(_MIGRATIONS)}",
                     remedy="install the newer fedseg again",
                 )
-            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            for script in _MIGRATIONS[version:]:
                 for statement in script.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {number}")
+                    self._rows(statement)
+
+    def _version(self) -> int:
+        (version,) = self._rows("PRAGMA user_version")[0]
+        return int(version)

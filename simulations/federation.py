@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -27,7 +28,7 @@ from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
-from protocol.errors import FedsegError, LocalProtocolError
+from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import public_bytes
@@ -143,8 +144,11 @@ class EphemeralSealer:
         return nonce + self._cipher.encrypt(nonce, data, context)
 
     def unseal(self, sealed: bytes, context: bytes) -> bytes:
-        """The data that `seal` encrypted for the same context."""
-        return self._cipher.decrypt(sealed[:12], sealed[12:], context)
+        """The data that `seal` encrypted for the same context; raises KeystoreError."""
+        try:
+            return self._cipher.decrypt(sealed[:12], sealed[12:], context)
+        except InvalidTag as error:
+            raise KeystoreError("sealed by another process", code="E-KEY-SEAL") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,314 @@
+"""A node's state on disk: survives, is sealed, is whole or the state before, forgets what ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from partner_node.keystore import Keystore
+from partner_node.store import EgressRecord, NodeStore
+from protocol.errors import FedsegError, StoreError
+from protocol.participants import Link
+from simulations.federation import EphemeralSealer, FeatureTerms, Federation
+
+SECRET = b"\x5a\xc3" * 16
+RUN_ID = bytes(range(16))
+RUN_HASH = b"\x07" * 32
+
+
+class ClearSealer:
+    """Seals nothing, so that a test sees what would be found in the file."""
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        return data
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        return sealed
+
+
+def state(phase: str = "running", *, secret: bytes = SECRET, **changes: Any) -> dict[str, Any]:
+    return {
+        "run_id": RUN_ID.hex(),
+        "run_hash": RUN_HASH.hex(),
+        "phase": phase,
+        "round": 3,
+        "aborted_with": "",
+        "secret": secret.hex(),
+        **changes,
+    }
+
+
+def save(store: NodeStore, values: dict[str, Any], now: str = "2026-01-02T00:00:00Z") -> None:
+    with store.transaction():
+        store.save_run(values, agreement_hash=b"a" * 32, now=now)
+
+
+def record(number: int) -> EgressRecord:
+    return EgressRecord(
+        at=f"2026-01-01T00:00:{number % 60:02d}Z",
+        run_id=RUN_ID,
+        what=f"message {number}",
+        round=number,
+        n_bytes=10 * number,
+        sha256="0" * 64,
+        customers=None if number % 2 else number,
+    )
+
+
+def bytes_on_disk(path: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in path.parent.iterdir() if p.name.startswith(path.name))
+
+
+@pytest.fixture(scope="module")
+def federation() -> Federation:
+    features = [FeatureTerms(name="visits", min="0", max="10")]
+    return Federation([np.array([[1.0]])] * 3, features, n_clusters=1)
+
+
+def test_everything_is_there_after_the_store_was_closed(
+    tmp_path: Path, federation: Federation
+) -> None:
+    agreement, sealer = federation.agreement, EphemeralSealer()
+    store = NodeStore(tmp_path / "node.db", sealer)
+    chain = store.chain(agreement).extended(Link(run_hash=RUN_HASH, members=frozenset(range(3))))
+    with store.transaction():
+        store.save_chain(chain)
+        store.save_run(state(), agreement_hash=agreement.hash, now="2026-01-02T00:00:00Z")
+        store.save_release(RUN_HASH, agreement.hash, b"envelope", now="2026-01-03T00:00:00Z")
+        for number in range(3):
+            store.save_egress(record(number))
+    store.close()
+
+    store = NodeStore(tmp_path / "node.db", sealer)
+    assert store.chain(agreement) == chain
+    (run,) = store.runs()
+    assert run == store.run_by_id(RUN_ID) == store.run_by_hash(RUN_HASH)
+    assert (run.state, run.phase, run.round) == (state(), "running", 3)
+    assert store.releases() == [("2026-01-03T00:00:00Z", b"envelope")]
+    assert store.egress() == [record(0), record(1), record(2)]
+    store.check()
+
+
+def test_an_unknown_run_is_none_and_an_unknown_chain_is_empty(federation: Federation) -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    assert store.run_by_id(RUN_ID) is None
+    assert store.run_by_hash(RUN_HASH) is None
+    assert store.chain(federation.agreement).links == ()
+
+
+def test_a_later_state_replaces_the_earlier_but_not_when_it_began() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    save(store, state(round=1), now="2026-01-01T00:00:00Z")
+    save(store, state(round=2), now="2026-01-02T00:00:00Z")
+    (run,) = store.runs()
+    assert (run.round, run.state["round"]) == (2, 2)
+    assert (run.started_at, run.updated_at) == ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+
+
+def test_runs_and_releases_come_newest_first() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    same_moment = "2026-01-01T00:00:00Z"
+    for number in range(4):
+        save(store, state(run_id=(bytes([number]) * 16).hex()), now=same_moment)
+        with store.transaction():
+            store.save_release(bytes([number]) * 32, b"a" * 32, bytes([number]), now=same_moment)
+    assert [run.run_id[0] for run in store.runs()] == [3, 2, 1, 0]
+    assert [envelope[0] for _, envelope in store.releases()] == [3, 2, 1, 0]
+
+
+def test_a_release_is_never_replaced() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    for envelope in (b"first", b"second"):
+        with store.transaction():
+            store.save_release(RUN_HASH, b"a" * 32, envelope, now="2026-01-01T00:00:00Z")
+    assert [envelope for _, envelope in store.releases()] == [b"first"]
+
+
+def test_secrets_cannot_be_read_in_the_file(tmp_path: Path) -> None:
+    keystore = Keystore.create(tmp_path / "keys" / "keystore.json", b"x" * 20, log2_n=14)
+    store = NodeStore(tmp_path / "node.db", keystore)
+    for number in range(20):
+        save(store, state(round=number))
+    found = bytes_on_disk(tmp_path / "node.db")
+    assert RUN_ID in found  # the search itself works, also in the log
+    for form in (SECRET, SECRET.hex().encode()):
+        assert form not in found
+
+
+def test_another_key_is_refused_in_words(tmp_path: Path) -> None:
+    keys = [
+        Keystore.create(tmp_path / f"keys{i}" / "keystore.json", b"x" * 20, log2_n=14)
+        for i in range(2)
+    ]
+    store = NodeStore(tmp_path / "node.db", keys[0])
+    save(store, state())
+    store.close()
+    store = NodeStore(tmp_path / "node.db", keys[1])
+    with pytest.raises(FedsegError) as caught:
+        store.run_by_id(RUN_ID)
+    assert caught.value.code == "E-KEY-SEAL"
+    assert caught.value.remedy
+
+
+def test_one_runs_sealed_state_does_not_open_as_anothers(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    other = b"\xee" * 16
+    save(store, state())
+    save(store, state(run_id=other.hex(), run_hash=(b"\x08" * 32).hex()))
+    with sqlite3.connect(tmp_path / "node.db") as connection:
+        connection.execute(
+            "UPDATE runs SET sealed = (SELECT sealed FROM runs WHERE run_id = ?)", (RUN_ID,)
+        )
+    connection.close()
+    assert store.run_by_id(RUN_ID) is not None
+    with pytest.raises(FedsegError):
+        store.run_by_id(other)
+
+
+@pytest.mark.parametrize("phase", ["done", "aborted"])
+def test_what_an_ended_run_forgot_is_nowhere_in_the_file(tmp_path: Path, phase: str) -> None:
+    """The state key alone must not bring back the masks of old runs."""
+    store = NodeStore(tmp_path / "node.db", ClearSealer())
+    long = bytes(range(7, 207)) * 40  # over several pages
+    save(store, state(secret=long))
+    assert long.hex().encode()[:400] in bytes_on_disk(tmp_path / "node.db")
+    save(store, state(phase, secret=b""))
+    found = bytes_on_disk(tmp_path / "node.db")
+    text = long.hex().encode()
+    assert not any(text[at : at + 32] in found for at in range(0, len(text), 400))
+    assert RUN_ID in found
+    store.check()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, StoreError])
+def test_an_exception_rolls_everything_back_and_the_store_goes_on(
+    tmp_path: Path, federation: Federation, error: type[BaseException]
+) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    save(store, state(round=1))
+
+    def fail() -> None:
+        with store.transaction():
+            store.save_run(state("aborted"), agreement_hash=b"a" * 32, now="2026-01-02T00:00:00Z")
+            store.save_egress(record(1))
+            raise error("midway")
+
+    for _ in range(2):
+        with pytest.raises(error):
+            fail()
+    assert store.egress() == []
+    (run,) = store.runs()
+    assert (run.phase, run.round) == ("running", 1)
+    save(store, state(round=2))
+    assert store.runs()[0].round == 2
+
+
+def test_a_commit_that_fails_leaves_no_half_open_transaction(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    save(store, state(round=1))
+    pages = store._rows("PRAGMA page_count")[0][0]
+    store._rows(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="full") as caught:
+        save(store, state(round=2, secret=bytes(100_000)))
+    assert caught.value.remedy
+    assert store.runs()[0].round == 1
+    store._rows("PRAGMA max_page_count = 1000000")
+    save(store, state(round=2))
+    assert store.runs()[0].round == 2
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    NodeStore(tmp_path / "node.db", EphemeralSealer()).close()
+    with sqlite3.connect(tmp_path / "node.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = (tmp_path / "node.db").read_bytes()
+    with pytest.raises(StoreError, match="schema 99") as caught:
+        NodeStore(tmp_path / "node.db", EphemeralSealer())
+    assert "newer" in caught.value.remedy
+    assert (tmp_path / "node.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database, but text that is long enough" * 50, b"SQLite format 3\0" + b"\xff" * 5_000],
+)
+def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "node.db").write_bytes(content)
+    with pytest.raises(StoreError, match=r"node\.db") as caught:
+        NodeStore(tmp_path / "node.db", EphemeralSealer())
+    assert "backup" in caught.value.remedy
+    assert (tmp_path / "node.db").read_bytes() == content
+
+
+def test_a_folder_in_the_way_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "node.db").mkdir()
+    with pytest.raises(StoreError, match=r"node\.db"):
+        NodeStore(tmp_path / "node.db", EphemeralSealer())
+
+
+def test_damaged_pages_are_an_error_of_ours_whatever_is_asked(
+    tmp_path: Path, federation: Federation
+) -> None:
+    path = tmp_path / "node.db"
+    store = NodeStore(path, EphemeralSealer())
+    for number in range(30):
+        save(store, state(run_id=(bytes([number]) * 16).hex(), secret=bytes(3_000)))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+    store = NodeStore(path, EphemeralSealer())
+    for question in (
+        store.check,
+        store.runs,
+        store.releases,
+        store.egress,
+        lambda: store.run_by_id(RUN_ID),
+        lambda: store.chain(federation.agreement),
+        lambda: save(store, state()),
+    ):
+        with pytest.raises(StoreError):
+            question()
+
+
+def test_reading_does_not_wait_for_a_node_that_is_computing(tmp_path: Path) -> None:
+    """`status` opens the store while `serve` holds its transaction over all customers."""
+    sealer = EphemeralSealer()
+    serving = NodeStore(tmp_path / "node.db", sealer)
+    save(serving, state(round=1))
+    with serving.transaction():
+        serving.save_run(state(round=2), agreement_hash=b"a" * 32, now="2026-01-02T00:00:00Z")
+        reading = NodeStore(tmp_path / "node.db", sealer)
+        assert reading.runs()[0].round == 1
+    assert reading.runs()[0].round == 2
+
+
+def _write_egress(path: Path, first: int) -> None:
+    store = NodeStore(path, ClearSealer())
+    for number in range(first, first + 40):
+        with store.transaction():
+            store.save_egress(record(number))
+            store.save_run(state(round=number), agreement_hash=b"a" * 32, now="2026-01-02")
+    store.close()
+
+
+def test_several_processes_write_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_write_egress, args=(path, 100 * i)) for i in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    store = NodeStore(path, ClearSealer())
+    store.check()
+    found = [r.round for r in store.egress()]
+    assert sorted(found) == [*range(40), *range(100, 140)]
+    assert store.runs()[0].round == found[-1]
