@@ -1,0 +1,415 @@
+"""The node: what it checks before it reads a row, and what is on disk before a reply leaves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.run_driver import Patience
+from coordinator.runs import execute
+from partner_node.node import Node
+from partner_node.store import NodeStore
+from protocol.agreement import SignedAgreement
+from protocol.errors import FedsegError, RunFailedError, SourceError
+from protocol.messages import Announce, Hello, Open, Roster, Stop, open_request, sign_request
+from protocol.queries import customer_vectors
+from protocol.scaling import FloatMatrix
+from simulations.federation import (
+    VERSION,
+    EphemeralSealer,
+    FeatureTerms,
+    Federation,
+)
+
+FEATURES = [
+    FeatureTerms(name="visits", min="0", max="10"),
+    FeatureTerms(name="spent", min="0", max="100"),
+]
+RUN_ID = b"\x11" * 16
+
+
+class SpyCustomers:
+    """Counts how often the customers are read."""
+
+    def __init__(self, vectors: FloatMatrix) -> None:
+        self.prepared = vectors
+        self.reads = 0
+        self.broken = False
+
+    def vectors(self) -> Iterator[FloatMatrix]:
+        self.reads += 1
+        yield self.prepared[:1]
+        if self.broken:
+            raise SourceError("the file is gone", code="E-SOURCE")
+        yield self.prepared[1:]
+
+
+class CrashingStore(NodeStore):
+    """A store whose process is killed around a commit."""
+
+    crash: str = ""
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with super().transaction():
+            yield
+            if self.crash == "before":
+                raise SystemExit("killed before the commit")
+        if self.crash == "after":
+            raise SystemExit("killed after the commit")
+
+
+class Lab:
+    """A federation whose partner 0 has a node on disk that can be opened again."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = np.random.default_rng(8)
+        data = [rng.uniform((0, 0), (10, 100), (20, 2)) for _ in range(3)]
+        self.federation = Federation(
+            data, FEATURES, n_clusters=3, max_rounds=4, patience=Patience(grace_s=20, resend_s=1)
+        )
+        self.path = folder / "node.db"
+        self.sealer = EphemeralSealer()
+        self.customers = SpyCustomers(customer_vectors(self.federation.scale.to_grid(data[0])))
+        self.now = datetime.now(UTC)
+        self.node = self.reopened()
+
+    def reopened(self, **changes: Any) -> Node:
+        """The node as after a restart of its process."""
+        options: dict[str, Any] = {"version": VERSION, "clock": lambda: self.now} | changes
+        self.store = CrashingStore(self.path, self.sealer)
+        self.node = Node(
+            self.federation.signed,
+            self.federation.partner_keys[0],
+            self.store,
+            self.customers,
+            **options,
+        )
+        self.federation.nodes[0] = self.node
+        return self.node
+
+    def signed(self, request: Any) -> bytes:
+        return sign_request(request, self.federation.coordinator_key)
+
+    def open_message(self) -> bytes:
+        return self.signed(Open(agreement_hash=self.federation.agreement.hash, run_id=RUN_ID))
+
+    def run(self) -> Any:
+        return self.federation.run()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def refusal(node: Node, message: bytes) -> FedsegError:
+    with pytest.raises(FedsegError) as caught:
+        node.handle(message)
+    return caught.value
+
+
+# --- what is checked first -------------------------------------------------------------------
+
+
+def test_an_agreement_that_lacks_a_signature_makes_no_node(lab: Lab) -> None:
+    signed = lab.federation.signed
+    for keyid in signed.envelope.signatures:
+        fewer = {k: v for k, v in signed.envelope.signatures.items() if k != keyid}
+        lacking = SignedAgreement(
+            agreement=signed.agreement, envelope=replace(signed.envelope, signatures=fewer)
+        )
+        with pytest.raises(FedsegError, match="E-AGR-UNSIGNED"):
+            Node(lacking, lab.federation.partner_keys[0], lab.store, lab.customers, version=VERSION)
+
+
+def test_a_key_of_no_party_makes_no_node(lab: Lab) -> None:
+    stranger = Ed25519PrivateKey.generate()
+    with pytest.raises(FedsegError, match="E-AGR-PARTY"):
+        Node(lab.federation.signed, stranger, lab.store, lab.customers, version=VERSION)
+
+
+@pytest.mark.parametrize(
+    ("days", "version", "code"),
+    [
+        (-3, VERSION, "E-AGR-EXPIRED"),
+        (3, VERSION, "E-AGR-EXPIRED"),
+        (0, "0.0.1", "E-CODE"),
+    ],
+)
+def test_outside_the_agreement_nothing_is_read_or_remembered(
+    lab: Lab, days: int, version: str, code: str
+) -> None:
+    """In the midst of a run, at the announcement that asks for the customers."""
+    asked = _announcement(lab)
+    lab.now += timedelta(days=days)
+    node = lab.reopened(version=version)
+    before = lab.store.run_by_id(_run_of(lab)), lab.store.egress()
+    assert refusal(node, asked).code == code
+    assert lab.customers.reads == 0
+    assert (lab.store.run_by_id(_run_of(lab)), lab.store.egress()) == before
+
+
+def test_clocks_may_differ_by_minutes(lab: Lab) -> None:
+    lab.now = lab.federation.agreement.expires + timedelta(minutes=4)
+    assert lab.node.handle(lab.open_message())
+    lab.now += timedelta(minutes=2)
+    assert refusal(lab.node, lab.open_message()).code == "E-AGR-EXPIRED"
+
+
+def test_a_stranger_that_signs_gets_nothing(lab: Lab) -> None:
+    request = Open(agreement_hash=lab.federation.agreement.hash, run_id=RUN_ID)
+    forged = sign_request(request, Ed25519PrivateKey.generate())
+    assert refusal(lab.node, forged).code == "E-SIGNATURE"
+    assert lab.store.runs() == []
+    assert lab.store.egress() == []
+
+
+def test_a_run_that_was_never_opened_is_unknown(lab: Lab) -> None:
+    for request in (
+        Stop(run_id=RUN_ID, reason="E-STOPPED"),
+        Roster(run_id=RUN_ID, hellos=(), chain=b""),
+    ):
+        assert refusal(lab.node, lab.signed(request)).code == "E-RUN-OTHER"
+    assert lab.store.runs() == []
+
+
+# --- the reply is on disk first --------------------------------------------------------------
+
+
+def _stop_at_announcement(lab: Lab) -> Callable[[int, bytes], bytes | None]:
+    """Loses the first announcement to partner 0, and keeps it."""
+    key = lab.federation.agreement.coordinator.public_key
+
+    def tamper(node: int, message: bytes) -> bytes | None:
+        if node == 0 and isinstance(open_request(message, coordinator_key=key), Announce):
+            lab.kept = message  # type: ignore[attr-defined]
+            raise InterruptedError
+        return message
+
+    return tamper
+
+
+def _announcement(lab: Lab) -> bytes:
+    """The announcement of a run's first round, which partner 0 has not seen."""
+    lab.federation.exchange.tamper_request = _stop_at_announcement(lab)
+    with pytest.raises(InterruptedError):
+        lab.run()
+    lab.federation.exchange.tamper_request = None
+    kept: bytes = lab.kept  # type: ignore[attr-defined]
+    return kept
+
+
+def _run_of(lab: Lab) -> bytes:
+    return lab.store.runs()[0].run_id
+
+
+@pytest.mark.parametrize("stage", ["open", "announce"])
+def test_killed_before_the_commit_nothing_is_remembered(lab: Lab, stage: str) -> None:
+    message = _announcement(lab) if stage == "announce" else lab.open_message()
+    before = lab.store.runs(), lab.store.egress()
+    lab.store.crash = "before"
+    with pytest.raises(SystemExit):
+        lab.node.handle(message)
+    node = lab.reopened()
+    assert (lab.store.runs(), lab.store.egress()) == before
+    assert node.handle(message)
+
+
+@pytest.mark.parametrize("stage", ["open", "announce"])
+def test_killed_after_the_commit_the_same_bytes_are_sent_again(lab: Lab, stage: str) -> None:
+    message = _announcement(lab) if stage == "announce" else lab.open_message()
+    sent = len(lab.store.egress())
+    lab.store.crash = "after"
+    with pytest.raises(SystemExit):
+        lab.node.handle(message)
+    reads = lab.customers.reads
+    node = lab.reopened()
+    replies = {node.handle(message) for _ in range(2)} | {lab.reopened().handle(message)}
+    assert len(replies) == 1
+    hashes = {r.sha256 for r in lab.store.egress()[sent:]}
+    assert len(lab.store.egress()) == sent + 4
+    assert len(hashes) == 1, "the reply before the kill was another one"
+    assert lab.customers.reads == reads, "customers were read again for an old answer"
+
+
+def test_the_reply_is_in_the_database_when_it_is_returned(lab: Lab) -> None:
+    reply = lab.node.handle(lab.open_message())
+    with sqlite3.connect(lab.path) as connection:
+        row = connection.execute("SELECT n_bytes, what FROM egress").fetchone()
+    connection.close()
+    assert row == (len(reply), "HELLO: fresh keys")
+
+
+def test_changed_data_do_not_change_an_answer_that_was_given(lab: Lab) -> None:
+    """One mask never covers two answers, whatever happened to the data in between."""
+    asked = _announcement(lab)
+    first = lab.node.handle(asked)
+    lab.customers.prepared = lab.customers.prepared[:5]
+    assert lab.reopened().handle(asked) == first
+
+
+def test_fresh_keys_are_drawn_for_every_run(lab: Lab) -> None:
+    hellos = []
+    for number in range(3):
+        request = Open(agreement_hash=lab.federation.agreement.hash, run_id=bytes([number]) * 16)
+        hellos.append(Hello.parse(lab.node.handle(lab.signed(request)))[0])
+    assert len({hello.x25519 for hello in hellos}) == 3
+    assert len({hello.kem for hello in hellos}) == 3
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def test_more_customers_than_agreed_are_refused_and_nothing_leaves(lab: Lab) -> None:
+    asked = _announcement(lab)
+    before = lab.store.runs(), lab.store.egress()
+    lab.customers.prepared = np.vstack([lab.customers.prepared, lab.customers.prepared[:1]])
+    refused = refusal(lab.node, asked)
+    assert refused.code == "E-ROW-CAP"
+    assert "21 customers" in refused.message
+    assert "20" in refused.message
+    assert (lab.store.runs(), lab.store.egress()) == before
+
+
+def test_a_source_that_fails_midway_can_be_asked_again(lab: Lab) -> None:
+    asked = _announcement(lab)
+    lab.customers.broken = True
+    assert refusal(lab.node, asked).code == "E-SOURCE"
+    lab.customers.broken = False
+    assert lab.reopened().handle(asked)
+
+
+def test_only_the_code_of_a_refusal_reaches_the_coordinator(lab: Lab) -> None:
+    lab.customers.broken = True
+    seen: list[str] = []
+    pull = lab.federation.exchange.pull
+    lab.federation.exchange.__class__ = type(
+        "Spy",
+        (type(lab.federation.exchange),),
+        {
+            "__slots__": (),
+            "pull": lambda self, handles: _noted(pull(handles), seen),
+        },
+    )
+    with pytest.raises(RunFailedError) as caught:
+        lab.run()
+    assert set(seen) == {"E-SOURCE"}
+    assert "E-SOURCE" in caught.value.message
+    assert "file is gone" not in caught.value.message
+
+
+def _noted(replies: Any, seen: list[str]) -> Any:
+    seen += [r.error for r in replies.values() if r.error is not None]
+    return replies
+
+
+def test_a_run_that_was_aborted_stays_aborted_after_a_restart(lab: Lab) -> None:
+    asked = _announcement(lab)
+    key = lab.federation.agreement.coordinator.public_key
+    request = open_request(asked, coordinator_key=key)
+    assert isinstance(request, Announce)
+    lie = lab.signed(replace(request, head=b"\x00" * 32))
+    code = refusal(lab.node, lie).code
+    for node in (lab.node, lab.reopened()):
+        assert refusal(node, asked).code == "E-RUN-ABORTED"
+    (run,) = lab.store.runs()
+    assert (run.phase, run.reason) == ("aborted", code)
+    assert lab.customers.reads == 0
+    opening = Open(agreement_hash=lab.federation.agreement.hash, run_id=run.run_id)
+    assert refusal(lab.node, lab.signed(opening)).code == "E-RUN-ABORTED"
+
+
+def test_stop_ends_the_run_here_and_says_why(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    stop = lab.signed(Stop(run_id=RUN_ID, reason="E-GRACE"))
+    assert lab.node.handle(stop) == lab.reopened().handle(stop)
+    (run,) = lab.store.runs()
+    assert (run.phase, run.reason) == ("aborted", "E-GRACE")
+    assert refusal(lab.node, lab.open_message()).code == "E-RUN-ABORTED"
+
+
+def test_a_stop_does_not_undo_a_release(lab: Lab) -> None:
+    lab.run()
+    (run,) = lab.store.runs()
+    lab.node.handle(lab.signed(Stop(run_id=run.run_id, reason="E-LATE")))
+    assert [r.phase for r in lab.store.runs()] == ["done"]
+    assert len(lab.store.releases()) == 1
+
+
+# --- a whole run -----------------------------------------------------------------------------
+
+
+def test_egress_lists_everything_that_left_and_how_many_customers_it_counted(lab: Lab) -> None:
+    left: list[int] = []
+
+    def note(node: int, message: bytes) -> bytes:
+        if node == 0:
+            left.append(len(message))
+        return message
+
+    lab.federation.exchange.tamper_reply = note
+    run = lab.run()
+    egress = lab.store.egress()
+    assert [r.n_bytes for r in egress] == left
+    assert [r.customers for r in egress] == [None, None, *[20] * run.rounds, None, None]
+    assert [r.what.split(":")[0] for r in egress] == [
+        "HELLO", "READY", *["MASKED"] * run.rounds, "APPROVAL", "ACK",
+    ]  # fmt: skip
+    assert lab.store.releases()[0][1] == run.release.to_bytes()
+
+
+def test_a_node_restarted_before_every_message_takes_part_all_the_same(lab: Lab) -> None:
+    def restart(node: int, message: bytes) -> bytes:
+        if node == 0:
+            lab.store.close()
+            lab.reopened()
+        return message
+
+    lab.federation.exchange.tamper_request = restart
+    release = lab.run().release.verify(lab.federation.agreement)
+    assert "partner-0" in release.participants
+
+
+def test_the_log_names_no_customer_and_no_number_of_theirs(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    asked = _announcement(lab)
+    lab.customers.prepared = np.vstack([lab.customers.prepared] * 2)
+    refusal(lab.node, asked)
+    lab.node.handle(lab.signed(Stop(run_id=_run_of(lab), reason="E-STOPPED")))
+    said = [r.getMessage() for r in caplog.records if r.name.startswith("partner_node")]
+    assert not any("40" in line or "20 " in line for line in said)
+
+
+def test_a_run_goes_on_with_a_driver_that_never_saw_the_node(lab: Lab) -> None:
+    """The node was asked in round 0 by a driver that died; the next one gets the same bytes."""
+    run_ids: list[bytes] = []
+    request_run = lab.federation.store.request_run
+    lab.federation.store.request_run = lambda run_id, a: (  # type: ignore[method-assign]
+        run_ids.append(run_id),
+        request_run(run_id, a),
+    )[1]
+    _announcement(lab)
+    signed = execute(
+        run_ids[0],
+        store=lab.federation.store,
+        key=lab.federation.coordinator_key,
+        exchange=lab.federation.exchange,
+        patience=lab.federation.patience,
+        clock=lab.federation.clock.clock,
+        sleep=lab.federation.clock.sleep,
+    )
+    assert signed.verify(lab.federation.agreement).participants == (
+        "partner-0", "partner-1", "partner-2",
+    )  # fmt: skip
