@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -38,6 +37,13 @@ def lab() -> ModuleType:
     return load("counterparties")
 
 
+@pytest.fixture(scope="session")
+def lab_mutations() -> list[tuple[str, str, str, str]]:
+    """The guards to be removed, each with the test that has to notice."""
+    found: list[tuple[str, str, str, str]] = load("mutations").MUTATIONS
+    return found
+
+
 class InThisThread:
     """Stands for a pool of threads: starting threads for ten rows takes most of a test's time."""
 
@@ -58,5 +64,4 @@ def answers_in_this_thread() -> Iterator[None]:
     """Answers are computed without threads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers, "ThreadPoolExecutor", InThisThread)
-        patch.setattr(answers, "threadpool_limits", lambda *_, **__: contextlib.nullcontext())
         yield

@@ -1,0 +1,565 @@
+"""Guards taken out one at a time, each with a test that has to notice.
+
+A mutation is `(file, text, replacement, test)`: the text occurs once in the file.
+"""
+
+from __future__ import annotations
+
+PARTNER = "protocol/partner_round.py"
+COORDINATOR = "protocol/coordinator_round.py"
+SETS = "protocol/participants.py"
+MESSAGES = "protocol/messages.py"
+QUERIES = "protocol/queries.py"
+AGREEMENT = "protocol/agreement.py"
+RELEASE = "protocol/clustering/release.py"
+CANONICAL = "protocol/canonical.py"
+SIGNING = "protocol/signing.py"
+
+LIES = "test_hostile_coordinator.py::"
+SET_RULES = "test_participants.py::"
+TOTALS = "test_queries.py::test_a_total_that_cannot_be_true_is_refused"
+RELEASES = "test_release.py::"
+AGREED = "test_agreement.py::"
+FRAMES = "test_canonical.py::"
+
+NEVER = "if False:"
+
+MUTATIONS: list[tuple[str, str, str, str]] = [
+    # requests
+    (
+        MESSAGES,
+        '    verify(coordinator_key, "request", body, signature, who="the coordinator")\n',
+        "",
+        LIES + "test_a_request_that_nobody_signed_is_refused",
+    ),
+    (
+        SIGNING,
+        '_verify_raw(public_key, frame(label("sig/" + name), body)',
+        '_verify_raw(public_key, frame(label("sig/hello"), body)',
+        LIES + "test_a_request_signed_for_another_purpose_is_refused",
+    ),
+    (
+        MESSAGES,
+        "if len(data) > limits.MAX_REQUEST_BYTES:",
+        NEVER,
+        LIES + "test_an_oversize_request_is_refused_unread",
+    ),
+    (
+        PARTNER,
+        "if agreement_hash != self.agreement.hash:",
+        NEVER,
+        LIES + "test_an_open_under_another_agreement_is_refused",
+    ),
+    (
+        PARTNER,
+        "if not self._run_hash or hashed != self._run_hash:",
+        NEVER,
+        LIES + "test_a_round_of_another_run_is_refused",
+    ),
+    (
+        PARTNER,
+        "if self.phase == ABORTED:",
+        NEVER,
+        LIES + "test_a_set_below_the_quorum_is_refused",
+    ),
+    # roster
+    (
+        PARTNER,
+        'if request.run_id != self._run_id:\n            raise RemoteProtocolError("roster',
+        'if False:\n            raise RemoteProtocolError("roster',
+        LIES + "test_a_roster_of_another_run_is_refused",
+    ),
+    (
+        PARTNER,
+        'if request.run_id != self._run_id:\n            raise RemoteProtocolError("this run',
+        'if False:\n            raise RemoteProtocolError("this run',
+        LIES + "test_an_open_for_another_run_does_not_get_this_runs_hello",
+    ),
+    (
+        PARTNER,
+        "hello = Hello.verified(message, public_key=party.public_key, who=party.id)",
+        "hello = Hello.parse(message)[0]",
+        LIES + "test_a_key_swapped_in_a_hello_is_refused",
+    ),
+    (
+        PARTNER,
+        """                self.agreement.hash,
+                self._run_id,
+                index,
+            ):""",
+        """                self.agreement.hash,
+                hello.run_id,
+                index,
+            ):""",
+        LIES + "test_a_hello_replayed_from_another_run_is_refused",
+    ),
+    (
+        PARTNER,
+        """                self.agreement.hash,
+                self._run_id,
+                index,
+            ):""",
+        """                hello.agreement_hash,
+                self._run_id,
+                index,
+            ):""",
+        LIES + "test_a_hello_replayed_from_another_agreement_is_refused",
+    ),
+    (
+        PARTNER,
+        """                self._run_id,
+                index,
+            ):""",
+        """                self._run_id,
+                hello.partner,
+            ):""",
+        LIES + "test_a_hello_in_another_partners_place_is_refused",
+    ),
+    (
+        PARTNER,
+        "if messages[self._me] != self._hello:",
+        NEVER,
+        LIES + "test_a_partner_whose_own_hello_was_changed_refuses",
+    ),
+    (
+        PARTNER,
+        "if len(messages) != self.agreement.n_partners:",
+        NEVER,
+        LIES + "test_a_roster_with_another_number_of_places_is_refused",
+    ),
+    (
+        PARTNER,
+        "if request.hellos != self._hellos:",
+        NEVER,
+        LIES + "test_a_second_roster_for_the_same_run_is_refused",
+    ),
+    (
+        PARTNER,
+        "if chain.last.members != frozenset(hellos):",
+        NEVER,
+        LIES + "test_a_first_set_that_is_not_the_roster_is_refused",
+    ),
+    (
+        PARTNER,
+        "if sum(link.run_hash == hashed for link in chain.links) != 1:",
+        NEVER,
+        LIES + "test_a_roster_that_brings_a_later_set_along_is_refused",
+    ),
+    (
+        PARTNER,
+        "self._rules.check(chain, signed=self.chain, run_hash=hashed)",
+        "pass",
+        LIES + "test_a_forked_chain_is_refused_across_runs",
+    ),
+    (
+        MESSAGES,
+        'return tagged_hash("run", agreement_hash, run_id, frame(*hellos))',
+        'return tagged_hash("run", agreement_hash, run_id)',
+        LIES + "test_two_partners_with_different_rosters_never_form_a_set",
+    ),
+    # participant sets
+    (
+        PARTNER,
+        "self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)",
+        "pass",
+        LIES + "test_a_set_that_leaves_out_one_partner_is_refused",
+    ),
+    (
+        PARTNER,
+        "if self._me not in chain.last.members:",
+        NEVER,
+        LIES + "test_a_set_without_the_partner_that_should_sign_it_is_refused",
+    ),
+    (
+        PARTNER,
+        "if self.chain.last.run_hash != self._run_hash:",
+        NEVER,
+        LIES + "test_a_set_of_a_later_run_is_not_opened_in_an_earlier_one",
+    ),
+    (
+        SETS,
+        "if not links or links[-1].run_hash != run_hash:",
+        "if not links:",
+        SET_RULES + "test_rule_a_the_chain_ends_in_the_run_that_asks",
+    ),
+    (
+        SETS,
+        "if links[: len(signed.links)] != signed.links:",
+        NEVER,
+        SET_RULES + "test_rule_a_the_chain_extends_the_one_signed_before",
+    ),
+    (
+        SETS,
+        "if len(link.members) < self.smallest:",
+        NEVER,
+        SET_RULES + "test_rule_b_every_new_set_reaches_the_quorum",
+    ),
+    (
+        SETS,
+        "for link in links[len(signed.links) :]:",
+        "for link in links[-1:]:",
+        LIES + "test_a_set_below_the_quorum_hidden_inside_the_chain_is_refused",
+    ),
+    (
+        SETS,
+        "if smallest_atom < self.min_atom:",
+        NEVER,
+        SET_RULES + "test_rule_c_the_sets_keep_min_atom_partners_together",
+    ),
+    (
+        SETS,
+        "for atom in atoms([link.members for link in links]))",
+        "for atom in atoms([link.members for link in links[-1:]]))",
+        LIES + "test_a_second_run_cannot_isolate_by_another_set_than_the_first",
+    ),
+    (
+        SETS,
+        "if changes > self.max_changes:",
+        NEVER,
+        SET_RULES + "test_rule_d_the_set_changes_as_often_as_agreed",
+    ),
+    (
+        SETS,
+        "if not after.members <= before.members:",
+        NEVER,
+        LIES + "test_a_set_that_grows_in_a_run_is_refused",
+    ),
+    (
+        SETS,
+        "elif after.run_hash in seen:",
+        "elif False:",
+        LIES + "test_a_run_taken_up_again_behind_a_later_one_is_refused",
+    ),
+    (
+        SETS,
+        "if len(links) > limits.MAX_CHAIN_LINKS:",
+        NEVER,
+        SET_RULES + "test_a_chain_that_is_full_is_refused",
+    ),
+    (
+        SETS,
+        "            link.run_hash,\n            u32(index),",
+        "            u32(index),",
+        SET_RULES + "test_every_field_of_a_link_changes_the_head",
+    ),
+    # certificates
+    (
+        PARTNER,
+        "if certificate is None:",
+        NEVER,
+        LIES + "test_a_set_without_a_certificate_is_not_answered",
+    ),
+    (
+        PARTNER,
+        "if not members <= set(found):",
+        NEVER,
+        LIES + "test_a_certificate_without_one_members_ready_is_refused",
+    ),
+    (
+        PARTNER,
+        "            Ready.verified(message, public_key=party.public_key, who=party.id)\n",
+        "",
+        LIES + "test_a_ready_signed_by_somebody_else_is_refused",
+    ),
+    (
+        PARTNER,
+        "if ready.run_hash != self._run_hash or ready.head != self._first_head:",
+        NEVER,
+        LIES + "test_a_ready_for_another_run_or_set_is_refused",
+    ),
+    (
+        PARTNER,
+        "if len(ciphertexts) != len(higher):",
+        NEVER,
+        LIES + "test_a_ready_that_lacks_ciphertexts_is_refused",
+    ),
+    (
+        PARTNER,
+        "            self._verify_accepts(certificate.accepts, members, head)",
+        "            pass",
+        LIES + "test_a_smaller_set_without_one_members_accept_is_not_answered",
+    ),
+    (
+        PARTNER,
+        "            Accept.verified(message, public_key=party.public_key, who=party.id)\n",
+        "",
+        LIES + "test_an_accept_signed_by_somebody_else_is_refused",
+    ),
+    (
+        PARTNER,
+        "if accept.run_hash != self._run_hash or accept.head != head:",
+        NEVER,
+        LIES + "test_an_accept_for_another_run_or_set_is_refused",
+    ),
+    (
+        PARTNER,
+        "if request.head != self.chain.head:",
+        NEVER,
+        LIES + "test_a_round_under_a_set_that_is_not_the_newest_is_refused",
+    ),
+    # rounds
+    (
+        PARTNER,
+        "if payload.step_hash != step_hash(plan):",
+        NEVER,
+        LIES + "test_a_query_that_does_not_follow_from_the_transcript_is_refused",
+    ),
+    (
+        PARTNER,
+        "if digest != self._payload_hash:",
+        NEVER,
+        LIES + "test_a_second_payload_for_a_round_is_refused",
+    ),
+    (
+        PARTNER,
+        "elif request.round != self._round + 1:",
+        "elif request.round < self._round:",
+        LIES + "test_a_skipped_round_is_refused",
+    ),
+    (
+        PARTNER,
+        "elif request.round != self._round + 1:",
+        "elif request.round > self._round + 1:",
+        LIES + "test_a_round_that_is_over_is_refused",
+    ),
+    (
+        PARTNER,
+        "elif self._plan is not None and self._plan.result is not None:",
+        "elif False:",
+        LIES + "test_a_round_after_the_plan_has_ended_is_refused",
+    ),
+    (
+        PARTNER,
+        "            if payload.transcript:",
+        "            if False:",
+        LIES + "test_a_transcript_in_round_0_is_refused",
+    ),
+    (
+        PARTNER,
+        "if answer is None or [m.partner for m in masked] != sorted(answer.members):",
+        "if answer is None:",
+        LIES + "test_a_transcript_with_other_partners_or_order_is_refused",
+    ),
+    (
+        PARTNER,
+        "if transcript[sorted(answer.members).index(self._me)] != answer.reply:",
+        NEVER,
+        LIES + "test_a_partners_own_message_altered_in_the_transcript_is_refused",
+    ),
+    (
+        PARTNER,
+        "                Masked.verified(message, length=length, public_key=party.public_key, "
+        "who=party.id)",
+        "                pass",
+        LIES + "test_an_altered_vector_in_the_transcript_is_refused",
+    ),
+    (
+        MESSAGES,
+        "    return frame(header, hashlib.sha256(vector).digest())",
+        "    return frame(header)",
+        LIES + "test_an_altered_vector_in_the_transcript_is_refused",
+    ),
+    (
+        MESSAGES,
+        'return tagged_hash("ctx", run_hash, head, u32(number), hashlib.sha256(payload).digest())',
+        'return tagged_hash("ctx", run_hash, head, u32(number))',
+        LIES + "test_another_centroid_for_one_partner_turns_the_total_into_noise",
+    ),
+    (
+        PARTNER,
+        """        query = _query(ask.plan)
+        said = self._said(ask.announce)
+        if said is not None:
+            return said
+""",
+        "        query = _query(ask.plan)\n",
+        LIES + "test_one_mask_never_covers_two_answers",
+    ),
+    (
+        PARTNER,
+        "if self.phase != RUNNING or ask.announce.head != self.chain.head or not in_order:",
+        NEVER,
+        LIES + "test_an_answer_that_comes_after_its_round_is_not_masked",
+    ),
+    (
+        PARTNER,
+        "        self._pair_keys = {}\n\n    def _guarded",
+        "\n    def _guarded",
+        LIES + "test_the_secrets_of_a_run_are_forgotten_at_its_end",
+    ),
+    (
+        PARTNER,
+        "        if self.phase == DONE:\n",
+        "        if False:\n",
+        LIES + "test_a_finished_run_masks_nothing_more",
+    ),
+    # totals
+    (QUERIES, "(counts > customers).any() or int(counts.sum()) > customers", "False", TOTALS),
+    (QUERIES, "            too_large.any()\n            or ", "            ", TOTALS),
+    (QUERIES, "            or (squares < 0).any()\n", "", TOTALS),
+    (QUERIES, " | (totals.sums < -most)", "", TOTALS),
+    (
+        QUERIES,
+        "(totals.sums > most) | (totals.sums < -most)",
+        "np.abs(totals.sums) > most",
+        LIES + "test_a_total_out_of_range_voids_the_round",
+    ),
+    (QUERIES, "or (squares > counts * per_customer[self.n_features]).any()", "", TOTALS),
+    # release
+    (
+        PARTNER,
+        "release = signed.verify(self.agreement)",
+        "release = signed.release",
+        LIES + "test_a_release_with_a_missing_signature_is_refused",
+    ),
+    (
+        PARTNER,
+        "if release.run_hash != self._run_hash:",
+        NEVER,
+        LIES + "test_a_release_of_something_else_is_refused",
+    ),
+    (
+        RELEASE,
+        "        if missing:\n",
+        "        if False:\n",
+        RELEASES + "test_a_release_that_a_participant_did_not_sign_is_refused",
+    ),
+    (
+        RELEASE,
+        "if unknown or len(set(release.participants)) < agreement.smallest_set:",
+        "if unknown or len(release.participants) < agreement.smallest_set:",
+        RELEASES + "test_a_release_that_breaks_the_agreement_is_refused",
+    ),
+    (
+        RELEASE,
+        "if release.agreement_hash != agreement.hash:",
+        NEVER,
+        RELEASES + "test_a_release_that_breaks_the_agreement_is_refused",
+    ),
+    (
+        RELEASE,
+        "clustering.counts >= agreement.min_segment_size",
+        "clustering.counts >= 0",
+        RELEASES + "test_small_clusters_are_withheld_entirely",
+    ),
+    # agreement
+    (
+        AGREEMENT,
+        "        if missing:\n",
+        "        if False:\n",
+        AGREED + "test_an_unsigned_agreement_is_refused",
+    ),
+    (
+        AGREEMENT,
+        "            if keyid not in keys:",
+        "            if False:",
+        AGREED + "test_a_signature_by_a_stranger_is_refused",
+    ),
+    (
+        SIGNING,
+        """                verify_document(
+                    public_key, self.payload_type, self.payload, signature, who=key_id(public_key)
+                )
+""",
+        "",
+        AGREED + "test_an_agreement_altered_after_signing_is_refused",
+    ),
+    (
+        "protocol/strict.py",
+        "            if name not in self._asked:",
+        "            if False:",
+        AGREED + "test_an_unknown_field_is_refused_wherever_it_stands",
+    ),
+    (
+        AGREEMENT,
+        "if terms.min_partners < fewest or a.n_partners < terms.min_partners:",
+        NEVER,
+        AGREED + "test_lint_names_each_problem",
+    ),
+    (
+        AGREEMENT,
+        "if terms.min_atom < fewest:",
+        NEVER,
+        AGREED + "test_lint_names_each_problem",
+    ),
+    (
+        AGREEMENT,
+        "if len(set(keys)) != len(keys):",
+        NEVER,
+        AGREED + "test_one_key_for_two_parties_is_refused",
+    ),
+    (
+        AGREEMENT,
+        "return (self.n_partners + self.secure_sum.max_colluding) // 2 + 1",
+        "return (self.n_partners + self.secure_sum.max_colluding) // 2",
+        AGREED + "test_any_two_sets_share_an_honest_partner",
+    ),
+    (
+        AGREEMENT,
+        "if now < self.effective - CLOCK_SKEW or now > self.expires + CLOCK_SKEW:",
+        NEVER,
+        AGREED + "test_an_agreement_holds_between_its_dates_with_five_minutes_for_clocks",
+    ),
+    # bytes
+    (
+        CANONICAL,
+        "    if at != len(data):",
+        "    if False:",
+        FRAMES + "test_bytes_that_end_early_or_late_are_refused",
+    ),
+    (
+        CANONICAL,
+        "        if key in found:",
+        "        if False:",
+        FRAMES + "test_json_that_could_be_read_in_two_ways_is_refused",
+    ),
+    (
+        CANONICAL,
+        "            parse_float=_no_float,\n",
+        "",
+        FRAMES + "test_json_that_could_be_read_in_two_ways_is_refused",
+    ),
+    (
+        CANONICAL,
+        "    if again != data:",
+        "    if False:",
+        FRAMES + "test_json_in_another_than_the_canonical_form_is_refused",
+    ),
+    # the coordinator
+    (
+        COORDINATOR,
+        "        Hello.verified(message, public_key=party.public_key, who=party.id)\n",
+        "",
+        LIES + "test_the_coordinator_refuses_a_hello_by_a_stranger",
+    ),
+    (
+        COORDINATOR,
+        "if hello.agreement_hash != self.agreement.hash or hello.run_id != self.run_id:",
+        NEVER,
+        LIES + "test_the_coordinator_refuses_a_hello_for_another_run",
+    ),
+    (
+        COORDINATOR,
+        "        if taken[partner] != message:",
+        "        if False:",
+        LIES + "test_the_coordinator_refuses_a_second_different_reply",
+    ),
+    (
+        COORDINATOR,
+        "if (accept.run_hash, accept.head) != (self._run_hash, self.chain.head):",
+        NEVER,
+        LIES + "test_the_coordinator_refuses_an_accept_for_another_set",
+    ),
+    (
+        COORDINATOR,
+        "        if masked.context != self._context():",
+        "        if False:",
+        LIES + "test_the_coordinator_refuses_an_answer_for_another_round",
+    ),
+    (
+        COORDINATOR,
+        "            self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)",
+        "            pass",
+        LIES + "test_the_coordinator_never_proposes_a_set_that_the_rules_forbid",
+    ),
+]
