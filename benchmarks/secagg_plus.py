@@ -88,9 +88,9 @@ def run(*, quick: bool) -> list[Table]:
             ),
             rows=tuple(rows),
             notes=(
-                "all pairs: as many shares as clients, threshold 51 %, masks between all clients as "
-                "here; 3 shares, threshold 2: every client is masked with two others only, who can "
-                "open its input together with the server",
+                "all pairs: as many shares as clients, threshold 51 %, masks between all clients, "
+                "as here; 3 shares, threshold 2: each client is masked with two others only, who "
+                "together with the server can open its input",
                 "ours: one message from a partner a round, answers checked by every partner, "
                 "local answer on 200 rows included; SecAgg+: four messages, set-up in every "
                 "round, nothing is signed or checked",
