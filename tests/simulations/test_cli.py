@@ -1,0 +1,351 @@
+"""fedseg-simulate as a person or a program calls it: every option, exit statuses, JSON."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulations import cli
+from simulations import demo as demo_module
+from simulations.bounds import NOT_PRIVATE
+from simulations.demo import DemoResult, PartnerView
+
+RESULT_FIELDS = {
+    "seed": int,
+    "centroids": list,
+    "counts": list,
+    "inertia_mean": float,
+    "rounds": int,
+    "converged": bool,
+    "bytes_up_per_partner": int,
+    "bytes_up_by_partner": list,
+    "seconds": float,
+}
+COMMON_FIELDS = {
+    "privacy": str,
+    "plan": str,
+    "n_clusters": int,
+    "n_samples": int,
+    "n_features": int,
+    "n_partners": int,
+    "max_rounds": int,
+    "columns": list,
+    "bounds": dict,
+    "notices": list,
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said; `data` of its JSON envelope."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        assert self.out.count("\n") == 1
+        found: dict[str, Any] = json.loads(self.out)
+        assert set(found) == {"schema_version", "status", "data"}
+        assert found["schema_version"] == 1
+        return found
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.envelope["data"]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["fedseg-simulate", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(5)
+    middles = np.array([[20.0, 100.0], [60.0, 900.0]])
+    rows = middles[rng.integers(0, 2, 60)] + rng.normal(0, 2, (60, 2))
+    path = tmp_path / "customers.csv"
+    lines = "\n".join(f"{a:.3f},{b:.3f}" for a, b in rows)
+    path.write_text("age,spend\n" + lines + "\n", encoding="utf-8")
+    return path
+
+
+def has_fields(values: dict[str, Any], fields: dict[str, type]) -> None:
+    for name, kind in fields.items():
+        assert type(values[name]) is kind, name
+
+
+def cluster(call: Any, *words: object) -> dict[str, Any]:
+    said = call("cluster", *words, "--format", "json")
+    assert said.status == 0, said.err
+    assert said.envelope["status"] == "ok"
+    data: dict[str, Any] = said.data
+    return data
+
+
+def test_cluster_prints_one_envelope_with_all_fields(call: Any, table: Path) -> None:
+    data = cluster(call, table, "--k", 2, "--partners", 4, "--seed", 9, "--bounds-from-data")
+    has_fields(data, RESULT_FIELDS | COMMON_FIELDS)
+    assert set(data) == set(RESULT_FIELDS | COMMON_FIELDS)
+    assert data["privacy"] == "exact totals: not anonymous"
+    assert data["columns"] == ["age", "spend"]
+    assert (data["n_samples"], data["n_features"], data["n_partners"]) == (60, 2, 4)
+    assert sum(data["counts"]) == 60
+    assert np.abs(np.sort(np.array(data["centroids"]), axis=0) - [[20, 100], [60, 900]]).max() < 2
+    assert len(data["bytes_up_by_partner"]) == 4
+    assert 0 < data["inertia_mean"] < 0.1
+
+
+def test_the_inertia_can_be_checked_from_what_is_printed(call: Any, table: Path) -> None:
+    data = cluster(call, table, "--k", 3, "--bounds-from-data")
+    rows = np.loadtxt(table, delimiter=",", skiprows=1)
+    low = np.array([float(data["bounds"][c]["min"]) for c in data["columns"]])
+    high = np.array([float(data["bounds"][c]["max"]) for c in data["columns"]])
+    cube, centres = (2 * (np.array(v) - low) / (high - low) - 1 for v in (rows, data["centroids"]))
+    squared = ((cube[:, None] - centres[None]) ** 2).sum(axis=2)
+    assert data["inertia_mean"] == pytest.approx(squared.min(axis=1).mean(), rel=1e-12)
+    assert np.abs(cube).max() <= 1
+
+
+def test_bounds_from_data_are_said_not_to_be_private(call: Any, table: Path) -> None:
+    said = call("cluster", table, "--k", 2, "--bounds-from-data", "--format", "json")
+    assert "not private" in said.err
+    assert said.data["notices"] == [NOT_PRIVATE]
+    assert "not private" in call("cluster", table, "--k", 2, "--bounds-from-data").err
+
+
+def test_bounds_come_from_a_file_with_transform_and_weight(
+    call: Any, table: Path, tmp_path: Path
+) -> None:
+    bounds = {
+        "spend": {"min": 0, "max": "10000", "transform": "log1p", "weight": 0.5},
+        "age": {"min": 0, "max": 120},
+    }
+    path = tmp_path / "bounds.json"
+    path.write_text(json.dumps(bounds), encoding="utf-8")
+    said = call("cluster", table, "--k", 2, "--bounds", path, "--format", "json")
+    assert said.status == 0
+    assert said.data["notices"] == []
+    assert said.data["bounds"]["spend"] == {
+        "min": "0", "max": "10000", "transform": "log1p", "weight": "0.5",
+    }  # fmt: skip
+    path.write_text(json.dumps(said.data["bounds"]), encoding="utf-8")
+    again = cluster(call, table, "--k", 2, "--bounds", path)
+    assert again["centroids"] == said.data["centroids"]
+
+
+def test_repeats_run_seed_after_seed(call: Any, table: Path) -> None:
+    options = (table, "--k", 2, "--bounds-from-data", "--partners", 3)
+    data = cluster(call, *options, "--seed", 4, "--repeats", 3)
+    assert set(data) == {*COMMON_FIELDS, "runs"}
+    assert [one["seed"] for one in data["runs"]] == [4, 5, 6]
+    for one in data["runs"]:
+        has_fields(one, RESULT_FIELDS)
+        alone = cluster(call, *options, "--seed", one["seed"])
+        for name in ("centroids", "counts", "inertia_mean", "rounds", "bytes_up_per_partner"):
+            assert one[name] == alone[name]
+    assert len(cluster(call, *options, "--repeats", 1)["runs"]) == 1
+
+
+def test_the_same_seed_gives_the_same_centroids_for_any_partners_and_sizes(
+    call: Any, table: Path
+) -> None:
+    found = [
+        cluster(call, table, "--k", 3, "--seed", 1, "--bounds-from-data", *more)["centroids"]
+        for more in ([], ["--partners", 7], ["--partners", 12, "--sizes", "uneven"])
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_file_a_partner(call: Any, table: Path, tmp_path: Path) -> None:
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
+    files = []
+    for number, part in enumerate((lines[:1], lines[1:40], lines[40:])):
+        files.append(tmp_path / f"partner-{number}.csv.gz")
+        files[-1].write_bytes(gzip.compress("\n".join([head, *part]).encode()))
+    joined = cluster(call, table, "--k", 2, "--bounds-from-data")
+    for more in ([], ["--partners", 3]):
+        data = cluster(call, *files, "--k", 2, "--bounds-from-data", *more)
+        assert data["n_partners"] == 3
+        assert data["centroids"] == joined["centroids"]
+    said = call("cluster", *files, "--k", 2, "--partners", 4, "--bounds-from-data")
+    assert said.status == 2
+    assert "3 files" in said.err
+
+
+def test_a_file_without_header(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "plain.csv"
+    path.write_text("1\n2\n3\n11\n12\n13\n", encoding="utf-8")
+    data = cluster(call, path, "--k", 2, "--bounds-from-data")
+    assert data["columns"] == ["x1"]
+    assert np.abs(np.sort(np.ravel(data["centroids"])) - [2, 12]).max() < 1e-4
+
+
+def test_the_plan_and_the_most_rounds_can_be_chosen(call: Any, table: Path) -> None:
+    data = cluster(
+        call, table, "--k", 4, "--plan", "lloyd-exact", "--max-rounds", 1, "--bounds-from-data"
+    )
+    assert (data["plan"], data["rounds"], data["max_rounds"]) == ("lloyd-exact", 1, 1)
+    assert data["converged"] is False
+
+
+def test_people_get_a_table_that_says_what_protects_the_customers(call: Any, table: Path) -> None:
+    said = call("cluster", table, "--k", 2, "--bounds-from-data")
+    assert said.status == 0
+    for word in ("exact totals: not anonymous", "age", "spend", "Inertia", "60 customers"):
+        assert word in said.out
+    several = call("cluster", table, "--k", 2, "--bounds-from-data", "--repeats", 2)
+    assert "seed" in several.out
+    assert "exact totals: not anonymous" in several.out
+
+
+def test_without_bounds_both_ways_are_explained(call: Any, table: Path) -> None:
+    said = call("cluster", table, "--k", 2, "--format", "json")
+    assert said.status == 2
+    assert said.envelope["status"] == "failed"
+    for text in (said.data["remedy"], said.err):
+        assert "--bounds FILE" in text
+        assert "--bounds-from-data" in text
+        assert "not private" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["--k", 2, "--partners", 2, "--bounds-from-data"], 3, "E-PARTNERS"),
+        (["--k", 2, "--partners", 1, "--bounds-from-data"], 3, "E-PARTNERS"),
+        (["--k", 2, "--bounds-from-data", "--bounds", "b.json"], 2, "E-USAGE"),
+        (["--k", 2, "--bounds", "none.json"], 2, "E-BOUNDS"),
+        (["--k", 0, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 1001, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", "two", "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 2, "--partners", 51, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 2, "--seed", -1, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 2, "--repeats", 0, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 2, "--max-rounds", 0, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 2, "--plan", "magic", "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 2, "--sizes", "odd", "--bounds-from-data"], 2, "E-USAGE"),
+        (["--bounds-from-data"], 2, "E-USAGE"),
+    ],
+)
+def test_wrong_calls_end_with_their_status_and_code(
+    call: Any, table: Path, words: list[object], status: int, code: str
+) -> None:
+    said = call("cluster", table, "--format", "json", *words)
+    assert said.status == status
+    assert said.data["code"] == code
+    assert said.envelope["status"] == ("refused" if status == 3 else "failed")
+    assert code in said.err
+
+
+def test_an_unknown_option_is_named(call: Any, table: Path) -> None:
+    said = call("cluster", table, "--k", 2, "--bounds-form-data")
+    assert said.status == 2
+    assert "--bounds-form-data" in said.err
+
+
+def test_files_that_cannot_be_clustered_are_refused_by_name(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "text.csv").write_text("a,b\n1,x\n", encoding="utf-8")
+    (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    (tmp_path / "one.csv").write_text("a\n1\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text("b\n1\n", encoding="utf-8")
+    for names, code in (
+        (["none.csv"], "E-SOURCE-FILE"),
+        (["text.csv"], "E-SOURCE-TEXT"),
+        (["empty.csv"], "E-SOURCE-EMPTY"),
+        (["one.csv", "one.csv", "other.csv"], "E-SOURCE-COLUMNS"),
+    ):
+        files = [tmp_path / name for name in names]
+        said = call("cluster", *files, "--k", 1, "--bounds-from-data", "--format", "json")
+        assert said.status == 3
+        assert said.data["code"] == code
+        assert names[-1] in said.err.replace("\n", "")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_generate_writes_transactions_truth_and_the_feature_query(
+    call: Any, tmp_path: Path, kind: str
+) -> None:
+    words = ("--partners", 3, "--customers", 60, "--seed", 2, "--kind", kind)
+    said = call("generate", "--out", tmp_path / "a" / "b", *words, "--format", "json")
+    assert said.status == 0
+    assert len(said.data["partners"]) == 3
+    assert sum(p["customers"] for p in said.data["partners"]) == 60
+    again = call("generate", "--out", tmp_path / "again", *words, "--format", "json")
+    pairs = zip(said.data["partners"], again.data["partners"], strict=True)
+    for one, other in pairs:
+        assert Path(one["transactions"]).suffix == f".{kind}"
+        for name in ("transactions", "ground_truth"):
+            assert Path(one[name]).read_bytes() == Path(other[name]).read_bytes()
+    assert "SELECT" in Path(said.data["feature_query"]).read_text(encoding="utf-8")
+    text = call("generate", "--out", tmp_path / "c", *words)
+    assert "Northlight Supermarkets" in text.out
+
+
+def test_generate_refuses_fewer_customers_than_partners(call: Any, tmp_path: Path) -> None:
+    said = call("generate", "--out", tmp_path, "--partners", 9, "--customers", 5)
+    assert said.status == 2
+    assert "5 customers for 9 partners" in said.err
+
+
+def test_demo_passes_its_options_on_and_says_where_the_report_is(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    view = PartnerView(
+        id="books", name="Books", customers=7, messages=9, bytes_sent=99, by_segment={"1": 7}
+    )
+
+    def run_demo(out: Path, *, n_customers: int, seed: int, console: Any) -> DemoResult:
+        asked.append((out, n_customers, seed))
+        console.print("working")
+        return DemoResult(report=out / "report.html", seconds=1.5, rounds=3, partners=(view,))
+
+    monkeypatch.setattr(demo_module, "run_demo", run_demo)
+    said = call("demo", "--out", tmp_path, "--customers", 500, "--seed", 8, "--format", "json")
+    assert said.status == 0
+    assert said.data["report"] == str(tmp_path / "report.html")
+    assert said.data["partners"][0]["by_segment"] == {"1": 7}
+    assert "working" in said.err
+    said = call("demo")
+    assert "report.html" in said.out
+    assert asked == [(tmp_path, 500, 8), (Path("demo-out"), 3000, 0)]
+
+
+def test_help_explains_the_commands(call: Any) -> None:
+    said = call("--help")
+    assert said.status == 0
+    for word in ("cluster", "generate", "demo"):
+        assert word in said.out
+    for word in ("--bounds-from-data", "--repeats", "--partners", "--max-rounds"):
+        assert word in call("cluster", "--help").out
+
+
+def test_the_command_keeps_stdout_to_the_envelope_in_a_process_of_its_own(table: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-c", "from simulations.cli import main; main()", "cluster", str(table),
+            "--k", "2", "--bounds-from-data", "--format", "json",
+        ],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["data"]["n_samples"] == 60
+    assert "Traceback" not in done.stderr
