@@ -36,7 +36,7 @@ app = ClientApp()
 def answer(message: Message, context: Context) -> Message:
     """Answer one message of the coordinator: with a message, or with an error code alone."""
     try:
-        reply = _node(node_directory(context)).handle(payload_of(message))
+        reply = node_of(node_directory(context)).handle(payload_of(message))
     except FedsegError as error:
         logger.warning("refused a message: %s", error.code)
         logger.debug("refused a message: %s", error.message)
@@ -66,7 +66,8 @@ def node_directory(context: Context) -> Path:
     )
 
 
-def _node(directory: Path) -> Node:
+def node_of(directory: Path) -> Node:
+    """The node of a folder; opened once in a process, which takes its keys half a second."""
     return _open_node(directory.resolve())
 
 

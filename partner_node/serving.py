@@ -7,7 +7,7 @@ import threading
 from importlib import metadata
 from pathlib import Path
 
-from partner_node.client_app import NODE_DIRECTORY_KEY, app
+from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
 from partner_node.flower_link import (
     APPROVED_BUNDLE_SHA256,
     LinkConfig,
@@ -15,7 +15,6 @@ from partner_node.flower_link import (
     serve_link,
 )
 from partner_node.home import NodeHome
-from partner_node.node import Node
 from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     require_sole_owner(metadata.packages_distributions())
     home = NodeHome.load(directory)
     with home.serving():
-        node = Node.open(directory)
+        node = node_of(directory)  # the one that the ClientApp asks
         node.store.check()
         logger.info("partner %s serves agreement %s", home.config.node.partner, node.agreement.id)
         coordinator = home.config.coordinator
