@@ -1,0 +1,251 @@
+"""``kill -9`` at random moments: nothing is damaged, nothing differs, every run ends.
+
+A killed node is started again, as a supervisor does it. The coordinator's `serve` starts a killed
+SuperLink again, and submits a killed driver (ServerApp) again, by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import random
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordinator.runs import run_lock
+from coordinator.store import RunRow
+from tests.end_to_end import deployment as deploy
+from tests.end_to_end.deployment import NAMES, Deployment
+from tests.end_to_end.transport_support import process_exists, tree_of, wait_for
+
+pytestmark = pytest.mark.slow
+
+NODE_KILLS, DRIVER_KILLS, SUPERLINK_KILLS = 36, 9, 5
+KILLS_A_RUN = 8
+GRACE_S = 25
+#: On top of the grace time: every process may have to start once more, on a busy machine.
+START_UP_S = 60
+LONGEST_PAUSE_S = 1.5
+#: Share of the driver's and SuperLink's kills that do not wait until the driver is at work.
+EARLY = 0.3
+
+logger = logging.getLogger(__name__)
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, np.ndarray]:
+    return {name: deploy.customers(seed, 300) for seed, name in enumerate(NAMES)}
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, np.ndarray]
+) -> Iterator[Deployment]:
+    directory = tmp_path_factory.mktemp("crashes")
+    data = {n: deploy.write_customers(directory / f"{n}.csv", values[n]) for n in NAMES}
+    made = deploy.make_deployment(directory, data, grace_s=GRACE_S, n_clusters=8, max_rounds=60)
+    with deploy.running(made):
+        yield made
+
+
+@pytest.mark.parametrize("seed", [2026])
+def test_fifty_kills_damage_nothing_and_every_run_ends(
+    deployed: Deployment, values: dict[str, np.ndarray], seed: int
+) -> None:
+    chance = random.Random(seed)
+    deck = (
+        ["node"] * NODE_KILLS + ["driver"] * DRIVER_KILLS + ["superlink"] * SUPERLINK_KILLS
+    )  # fmt: skip
+    chance.shuffle(deck)
+    files = _fixed_files(deployed)
+    killed: Counter[str] = Counter()
+    ended: list[RunRow] = []
+    while deck:
+        run_id = deployed.request()
+        for _ in range(min(KILLS_A_RUN, len(deck))):
+            if _kill_one(deployed, run_id, deck[-1], chance):
+                killed[deck.pop()] += 1
+        row = deployed.await_end(run_id, timeout_s=GRACE_S + START_UP_S)
+        logger.info("%s; %s %s %s", killed, row.state, row.code, row.reason)
+        ended.append(row)
+        _check_end(deployed, row, values)
+        _check_files(deployed, files)
+    assert sum(killed.values()) >= 50, killed
+    assert len(ended) >= 5
+    assert any(row.state == "finished" for row in ended), "some runs outlive the kills"
+    assert any(row.state == "finished" and row.attempts > 1 for row in ended)
+    assert _check_resent(deployed) > 10, "nothing was sent twice: the test shows nothing"
+    _check_no_strays(deployed)
+
+    row = deployed.run()
+    assert row.state == "finished", row
+    _check_end(deployed, row, values)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_coordinator_that_is_killed_whole_takes_its_processes_along_and_ends_its_run_later(
+    deployed: Deployment, values: dict[str, np.ndarray], seed: int
+) -> None:
+    chance = random.Random(seed)
+    files = _fixed_files(deployed)
+    run_id = deployed.request()
+    rounds = chance.randint(0, 6)
+    before = deployed.await_progress(
+        run_id, lambda row: bool(row.progress) and row.progress["round"] >= rounds
+    )
+    family = tree_of(deployed.coordinator.pid)
+    assert len(family) >= 5, "serve, guard, SuperLink, SuperExec and driver"
+    deployed.coordinator.kill()
+    wait_for(
+        lambda: not any(process_exists(pid) for pid in family),
+        timeout_s=30,
+        what="the end of everything that serve had started",
+    )
+    assert deployed.row(run_id).state == before.state == "running"
+    _check_files(deployed, files)
+    deployed.start_coordinator()
+    row = deployed.await_end(run_id, timeout_s=GRACE_S + START_UP_S)
+    assert row.attempts > before.attempts
+    _check_end(deployed, row, values)
+    _check_resent(deployed)
+    assert deployed.run().state == "finished"
+    _check_no_strays(deployed)
+
+
+# --- killing --------------------------------------------------------------------------------------
+
+
+def _kill_one(deployed: Deployment, run_id: bytes, what: str, chance: random.Random) -> bool:
+    """Kill one process of the kind at a random moment; False when the run ended before."""
+    program = {"driver": "flwr-serverapp", "superlink": "flower-superlink"}.get(what)
+    if program is not None:
+        early = chance.random() < EARLY
+        wait_for(
+            lambda: (
+                deployed.row(run_id).ended
+                or (bool(_processes(deployed, program)) and (early or _is_driven(deployed, run_id)))
+            ),
+            timeout_s=GRACE_S + START_UP_S,
+            what=f"a process {program}",
+        )
+    time.sleep(chance.uniform(0.0, LONGEST_PAUSE_S))
+    if deployed.row(run_id).ended:
+        return False
+    if program is None:
+        node = deployed.nodes[chance.choice(NAMES)]
+        assert node.is_alive(), f"a node ended by itself: {node.said()[-2000:]}"
+        node.kill()
+        node.start()
+        return True
+    for pid in _processes(deployed, program):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        return True
+    return False
+
+
+def _is_driven(deployed: Deployment, run_id: bytes) -> bool:
+    """Whether a driver holds the run's lock, after it has imported everything."""
+    with run_lock(deployed.operator_folder, run_id) as free:
+        return not free
+
+
+def _processes(deployed: Deployment, program: str) -> list[int]:
+    """The coordinator's processes that run a program of Flower's (the guard's does not count)."""
+    return [
+        pid
+        for pid in tree_of(deployed.coordinator.pid)
+        if any(word.endswith("/" + program) for word in _words(pid)[:2])
+    ]
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
+
+
+# --- what must hold afterwards --------------------------------------------------------------------
+
+
+def _check_end(deployed: Deployment, row: RunRow, values: dict[str, np.ndarray]) -> None:
+    if row.state == "failed":
+        assert row.code.startswith("E-"), row
+        assert row.code not in ("E-SECOND-REPLY", "E-TOTAL-RANGE", "E-STORE", "E-INTERNAL"), row
+        assert row.reason, row
+        return
+    assert row.state == "finished", row
+    release = deployed.release(row.run_id)
+    together = np.vstack(list(values.values()))
+    expected = deploy.pooled_release(deployed.agreement, release.run_hash, together)
+    assert release.to_bytes() == expected.to_bytes(), "not a customer was lost or counted twice"
+
+
+def _fixed_files(deployed: Deployment) -> dict[Path, str]:
+    """Hashes of the files that nothing may change: configuration, keys, certificates, terms."""
+    patterns = ("*/*.toml", "*/keys/*", "*/tls/*", "*/agreement.json", "*/partner-card.json")
+    found = {
+        path: hashlib.sha256(path.read_bytes()).hexdigest()
+        for pattern in patterns
+        for path in deployed.directory.glob(pattern)
+    }
+    assert len(found) >= 4 * 4
+    return found
+
+
+def _check_files(deployed: Deployment, files: dict[Path, str]) -> None:
+    assert _fixed_files(deployed) == files
+    databases = deployed.sqlite_files()
+    assert len(databases) >= 4
+    for database in databases:
+        assert deploy.integrity(database) == "ok", database
+    for name in NAMES:
+        with deployed.node_store(name) as store:
+            store.runs()  # every sealed state opens
+
+
+def _check_resent(deployed: Deployment) -> int:
+    """Every repeated message is the same bytes; how many were repeated."""
+    repeated = 0
+    for name in NAMES:
+        sent: defaultdict[tuple[object, ...], set[str]] = defaultdict(set)
+        with deployed.node_store(name) as store:
+            records = store.egress()
+        for record in records:
+            if record.what.startswith(("HELLO", "READY")):
+                sent[record.run_id, record.what].add(record.sha256)
+            elif not record.what.startswith("ACK"):
+                # Three partners cannot become fewer, so a round has one participant set.
+                sent[record.run_id, record.round].add(record.sha256)
+        assert {len(hashes) for hashes in sent.values()} == {1}, name
+        repeated += len(records) - len({(r.run_id, r.round, r.sha256) for r in records})
+    log = (deployed.operator_folder / "server_app.log").read_text()
+    assert "answered twice, differently" not in log
+    return repeated
+
+
+def _check_no_strays(deployed: Deployment) -> None:
+    """No process of this deployment is left over from an earlier life."""
+
+    def strays() -> list[list[str]]:
+        known = set(tree_of(deployed.coordinator.pid)) | {n.pid for n in deployed.nodes.values()}
+        everything = [int(p.name) for p in Path("/proc").glob("[0-9]*")]
+        return [
+            _words(pid)
+            for pid in everything
+            if pid not in known
+            and process_exists(pid)
+            and any(str(deployed.directory) in word for word in _words(pid))
+        ]
+
+    wait_for(lambda: not strays(), timeout_s=30, what="the end of leftover processes")
