@@ -26,7 +26,8 @@ RUNNING: Final = "running"
 FINISHED: Final = "finished"
 FAILED: Final = "failed"
 
-_MIGRATIONS: Final = (
+#: Each ends with the version that it makes.
+_MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     """
     CREATE TABLE agreements (
         agreement_hash BLOB PRIMARY KEY,
@@ -83,6 +84,7 @@ _MIGRATIONS: Final = (
         envelope BLOB NOT NULL,
         released_at TEXT NOT NULL
     ) STRICT;
+    PRAGMA user_version = 1;
     """,
 )
 
@@ -169,21 +171,24 @@ class CoordinatorStore:
     """
 
     def __init__(self, path: Path | str) -> None:
+        self._path = str(path)
         self._lock = RLock()
+        self._wipe = False
         try:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, timeout=60.0, check_same_thread=False
             )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._connection.execute("PRAGMA secure_delete = ON")
-            self._migrate()
         except sqlite3.Error as error:
-            raise StoreError(
-                f"coordinator state {str(path)!r} cannot be opened: {error}",
-                remedy="restore the file from a backup",
-            ) from error
+            raise self._error(error) from error
+        try:
+            self._rows("PRAGMA journal_mode = WAL")
+            self._rows("PRAGMA synchronous = FULL")
+            self._rows("PRAGMA foreign_keys = ON")
+            self._rows("PRAGMA secure_delete = ON")
+            self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Close the database."""
@@ -193,13 +198,19 @@ class CoordinatorStore:
     def transaction(self) -> Iterator[None]:
         """One atomic change; committed and synced at the end, rolled back on an exception."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._rows("BEGIN IMMEDIATE")
             try:
                 yield
+                self._rows("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._wipe = False
+                if self._connection.in_transaction:
+                    self._rows("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            if self._wipe:
+                # The log holds deleted messages until it is moved and cut to nothing.
+                self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._wipe = False
 
     # --- agreements and nodes ------------------------------------------------------------------
 
@@ -207,25 +218,21 @@ class CoordinatorStore:
         """Remember a fully signed agreement; raises AgreementError when it is not."""
         agreement = signed.verify()
         with self.transaction():
-            self._connection.execute(
+            self._rows(
                 "INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (agreement_hash) DO NOTHING",
-                (
-                    agreement.hash,
-                    agreement.id,
-                    agreement.version,
-                    signed.to_bytes(),
-                    b"",
-                    _now(),
-                ),
+                agreement.hash,
+                agreement.id,
+                agreement.version,
+                signed.to_bytes(),
+                b"",
+                _now(),
             )
 
     def agreements(self) -> list[SignedAgreement]:
         """All agreements, newest first."""
-        rows = self._connection.execute(
-            "SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC"
-        )
-        return [SignedAgreement.from_bytes(row[0]) for row in rows.fetchall()]
+        rows = self._rows("SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC")
+        return [SignedAgreement.from_bytes(row[0]) for row in rows]
 
     def agreement(self, agreement_hash: bytes) -> Agreement:
         """The agreement with a hash; verified again."""
@@ -235,19 +242,32 @@ class CoordinatorStore:
         return SignedAgreement.from_bytes(row[0]).verify()
 
     def admit(self, partner: str, node_key: str) -> None:
-        """Admit a partner's node by its public key (OpenSSH text); replaces an earlier key."""
+        """Admit a partner's node by its public key (OpenSSH text); replaces an earlier key.
+
+        Raises:
+            UsageError: The key is another partner's (E-ADMITTED).
+        """
         with self.transaction():
-            self._connection.execute(
+            for other, key in self.admitted().items():
+                if key == node_key and other != partner:
+                    raise UsageError(
+                        f"the node key of {partner!r} is admitted for {other!r} already",
+                        code="E-ADMITTED",
+                        remedy="every partner makes a node of its own: fedseg-node init",
+                    )
+            self._rows(
                 "INSERT INTO admitted VALUES (?, ?, ?)"
                 " ON CONFLICT (partner) DO UPDATE SET node_key = excluded.node_key,"
                 " admitted_at = excluded.admitted_at",
-                (partner, node_key, _now()),
+                partner,
+                node_key,
+                _now(),
             )
 
     def admitted(self) -> dict[str, str]:
         """Public node keys by partner."""
-        rows = self._connection.execute("SELECT partner, node_key FROM admitted ORDER BY partner")
-        return dict(rows.fetchall())
+        rows = self._rows("SELECT partner, node_key FROM admitted ORDER BY partner")
+        return dict(rows)
 
     # --- runs ----------------------------------------------------------------------------------
 
@@ -256,8 +276,10 @@ class CoordinatorStore:
 
         Raises:
             UsageError: Another run under the agreement has not ended.
+            StoreError: The agreement is not stored.
         """
         with self.transaction():
+            self.agreement(agreement.hash)
             for run in self.runs():
                 if run.agreement_hash == agreement.hash and not run.ended:
                     raise UsageError(
@@ -266,10 +288,14 @@ class CoordinatorStore:
                         remedy="wait for it: fedseg-coordinator run watch",
                     )
             now = _now()
-            self._connection.execute(
+            self._rows(
                 "INSERT INTO runs SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?"
                 " FROM agreements WHERE agreement_hash = ?",
-                (run_id, REQUESTED, now, now, agreement.hash),
+                run_id,
+                REQUESTED,
+                now,
+                now,
+                agreement.hash,
             )
 
     def run(self, run_id: bytes) -> RunRow:
@@ -283,9 +309,9 @@ class CoordinatorStore:
         return self._runs("ORDER BY created_at DESC, rowid DESC")
 
     def _runs(self, clause: LiteralString, *values: bytes) -> list[RunRow]:
-        rows = self._connection.execute(
+        rows = self._rows(
             _SELECT_RUNS + clause,
-            values,
+            *values,
         )
         return [
             RunRow(
@@ -299,25 +325,34 @@ class CoordinatorStore:
                 created_at=row[7],
                 updated_at=row[8],
             )
-            for row in rows.fetchall()
+            for row in rows
         ]
 
     def begin_attempt(self, run_id: bytes) -> int:
-        """Note that a process drives the run now; returns how many have."""
+        """Note that a process drives the run now; returns how many have.
+
+        Raises:
+            RunFailedError: The run has ended; it does not begin again.
+        """
         with self.transaction():
-            self._connection.execute(
+            self.check_not_ended(run_id)
+            self._rows(
                 "UPDATE runs SET state = ?, attempts = attempts + 1, updated_at = ?"
                 " WHERE run_id = ?",
-                (RUNNING, _now(), run_id),
+                RUNNING,
+                _now(),
+                run_id,
             )
         return self.run(run_id).attempts
 
     def report_progress(self, run_id: bytes, progress: dict[str, Any]) -> None:
         """Say where the run stands."""
         with self.transaction():
-            self._connection.execute(
+            self._rows(
                 "UPDATE runs SET progress = ?, updated_at = ? WHERE run_id = ?",
-                (json.dumps(progress), _now(), run_id),
+                json.dumps(progress),
+                _now(),
+                run_id,
             )
 
     def chain_at_start(self, run_id: bytes, agreement: Agreement) -> Chain:
@@ -328,74 +363,88 @@ class CoordinatorStore:
     def append_input(self, run_id: bytes, kind: str, data: bytes, chain: Chain) -> None:
         """Remember an input and the chain that it leads to, before anything follows from it."""
         with self.transaction():
-            self._check_not_ended(run_id)
-            self._connection.execute(
+            self.check_not_ended(run_id)
+            self._rows(
                 "INSERT INTO inputs SELECT ?, coalesce(max(number), 0) + 1, ?, ?"
                 " FROM inputs WHERE run_id = ?",
-                (run_id, kind, data, run_id),
+                run_id,
+                kind,
+                data,
+                run_id,
             )
-            self._connection.execute(
+            self._rows(
                 "UPDATE agreements SET links = ? WHERE agreement_hash = ?",
-                (chain.to_bytes(), chain.agreement_hash),
+                chain.to_bytes(),
+                chain.agreement_hash,
             )
 
     def inputs(self, run_id: bytes) -> list[tuple[str, bytes]]:
         """Kind and data of every input of a run, in order."""
-        return self._connection.execute(
-            "SELECT kind, data FROM inputs WHERE run_id = ? ORDER BY number", (run_id,)
-        ).fetchall()
+        return self._rows("SELECT kind, data FROM inputs WHERE run_id = ? ORDER BY number", run_id)
 
     def save_round(self, run_id: bytes, row: RoundRow) -> None:
         """Remember how a round went."""
         with self.transaction():
-            self._connection.execute(
+            self._rows(
                 "INSERT OR IGNORE INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
-                (run_id, row.round, row.partners, row.seconds, row.inertia, row.length),
+                run_id,
+                row.round,
+                row.partners,
+                row.seconds,
+                row.inertia,
+                row.length,
             )
 
     def rounds(self, run_id: bytes) -> list[RoundRow]:
         """How a run's rounds went, in order."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT round, partners, seconds, inertia, length FROM rounds WHERE run_id = ?"
             " ORDER BY round",
-            (run_id,),
+            run_id,
         )
         return [
-            RoundRow(round=r, partners=p, seconds=s, inertia=i, length=n)
-            for r, p, s, i, n in rows.fetchall()
+            RoundRow(round=r, partners=p, seconds=s, inertia=i, length=n) for r, p, s, i, n in rows
         ]
 
     def save_traffic(self, run_id: bytes, traffic: Sequence[Traffic]) -> None:
         """Remember what each partner exchanged."""
         with self.transaction():
-            self._connection.executemany(
-                "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (run_id, partner) DO UPDATE SET messages = messages"
-                " + excluded.messages, bytes_up = bytes_up + excluded.bytes_up,"
-                " bytes_down = bytes_down + excluded.bytes_down",
-                [(run_id, t.partner, t.messages, t.bytes_up, t.bytes_down) for t in traffic],
-            )
+            for t in traffic:
+                self._rows(
+                    "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)"
+                    " ON CONFLICT (run_id, partner) DO UPDATE SET messages = messages"
+                    " + excluded.messages, bytes_up = bytes_up + excluded.bytes_up,"
+                    " bytes_down = bytes_down + excluded.bytes_down",
+                    run_id,
+                    t.partner,
+                    t.messages,
+                    t.bytes_up,
+                    t.bytes_down,
+                )
 
     def traffic(self, run_id: bytes) -> list[Traffic]:
         """What each partner exchanged in a run."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT partner, messages, bytes_up, bytes_down FROM traffic WHERE run_id = ?"
             " ORDER BY partner",
-            (run_id,),
+            run_id,
         )
         return [
             Traffic(partner=row[0], messages=row[1], bytes_up=row[2], bytes_down=row[3])
-            for row in rows.fetchall()
+            for row in rows
         ]
 
     def finish(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
         """End a run with its release; the messages it took are deleted."""
         with self.transaction():
-            self._check_not_ended(run_id)
+            self.check_not_ended(run_id)
             now = _now()
-            self._connection.execute(
+            self._rows(
                 "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
-                (run_id, agreement_hash, envelope, now),
+                run_id,
+                agreement_hash,
+                envelope,
+                now,
             )
             self._end(run_id, FINISHED, "", "", now)
 
@@ -404,7 +453,8 @@ class CoordinatorStore:
         with self.transaction():
             self._end(run_id, FAILED, code, reason, _now())
 
-    def _check_not_ended(self, run_id: bytes) -> None:
+    def check_not_ended(self, run_id: bytes) -> None:
+        """Raise RunFailedError when the run has ended, also by the operator, with its reason."""
         row = self.run(run_id)
         if row.ended:
             raise RunFailedError(
@@ -412,12 +462,17 @@ class CoordinatorStore:
             )
 
     def _end(self, run_id: bytes, state: str, code: str, reason: str, now: str) -> None:
-        self._connection.execute(
+        self._rows(
             "UPDATE runs SET state = ?, code = ?, reason = ?, updated_at = ? WHERE run_id = ?"
             " AND state NOT IN ('finished', 'failed')",
-            (state, code, reason, now, run_id),
+            state,
+            code,
+            reason,
+            now,
+            run_id,
         )
-        self._connection.execute("DELETE FROM inputs WHERE run_id = ?", (run_id,))
+        self._rows("DELETE FROM inputs WHERE run_id = ?", run_id)
+        self._wipe = True
 
     def release(self, run_id: bytes) -> bytes:
         """The envelope of a run's release; raises StoreError when it has none."""
@@ -434,21 +489,39 @@ class CoordinatorStore:
             raise StoreError(f"coordinator state is damaged: {row and row[0]}")
 
     def _one(self, sql: LiteralString, *values: bytes) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-        return row
+        return next(iter(self._rows(sql, *values)), None)
+
+    def _rows(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement; raises StoreError."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def _error(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(
+            f"coordinator state {self._path!r}: {error}",
+            remedy="see that the disk has room and the folder is ours; restore a damaged file "
+            "from a backup",
+        )
 
     def _migrate(self) -> None:
+        if self._version() == len(_MIGRATIONS):
+            return
         with self.transaction():
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            version = self._version()
             if version > len(_MIGRATIONS):
                 raise StoreError(
                     f"coordinator state has schema {version}, this fedseg knows {len(_MIGRATIONS)}",
                     remedy="install the newer fedseg again",
                 )
-            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            for script in _MIGRATIONS[version:]:
                 for statement in script.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {number}")
+                    self._rows(statement)
+
+    def _version(self) -> int:
+        (version,) = self._rows("PRAGMA user_version")[0]
+        return int(version)
 
 
 def _now() -> str:

@@ -1,0 +1,292 @@
+"""The coordinator's database: one run at a time, ends are final, masked messages are deleted."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordinator.store import (
+    FAILED,
+    FINISHED,
+    REQUESTED,
+    RUNNING,
+    CoordinatorStore,
+    RoundRow,
+    Traffic,
+)
+from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
+from protocol.participants import Link
+from simulations.federation import FeatureTerms, Federation
+
+RUN = b"\x01" * 16
+OTHER = b"\x02" * 16
+
+
+@pytest.fixture(scope="module")
+def federation() -> Federation:
+    features = [FeatureTerms(name="visits", min="0", max="10")]
+    return Federation([np.array([[1.0]])] * 3, features, n_clusters=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path, federation: Federation) -> CoordinatorStore:
+    found = CoordinatorStore(tmp_path / "coordinator.db")
+    found.add_agreement(federation.signed)
+    return found
+
+
+def bytes_on_disk(folder: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in folder.glob("coordinator.db*"))
+
+
+def refused(error: type[FedsegError], code: str, action: object) -> FedsegError:
+    with pytest.raises(error) as caught:
+        action()  # type: ignore[operator]
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_agreements_are_kept_once_and_verified_when_read(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    store.add_agreement(federation.signed)
+    assert [s.agreement.hash for s in store.agreements()] == [federation.agreement.hash]
+    assert store.agreement(federation.agreement.hash) == federation.agreement
+    refused(StoreError, "E-STORE", lambda: store.agreement(b"\0" * 32))
+
+
+def test_an_agreement_that_lacks_signatures_is_not_taken(
+    tmp_path: Path, federation: Federation
+) -> None:
+    store = CoordinatorStore(tmp_path / "coordinator.db")
+    draft = type(federation.signed).draft(federation.agreement)
+    refused(AgreementError, "E-AGR-UNSIGNED", lambda: store.add_agreement(draft))
+    assert store.agreements() == []
+
+
+def test_an_agreement_altered_in_the_file_is_refused(
+    tmp_path: Path, store: CoordinatorStore, federation: Federation
+) -> None:
+    with sqlite3.connect(tmp_path / "coordinator.db") as connection:
+        (envelope,) = connection.execute("SELECT envelope FROM agreements").fetchone()
+        altered = bytearray(envelope)
+        altered[len(altered) // 3] ^= 1
+        connection.execute("UPDATE agreements SET envelope = ?", (bytes(altered),))
+    connection.close()
+    with pytest.raises(FedsegError):
+        store.agreement(federation.agreement.hash)
+
+
+def test_a_partners_new_key_replaces_the_old_but_no_two_share_one(store: CoordinatorStore) -> None:
+    store.admit("north", "key-1")
+    store.admit("north", "key-2")
+    store.admit("south", "key-1")
+    assert store.admitted() == {"north": "key-2", "south": "key-1"}
+    error = refused(UsageError, "E-ADMITTED", lambda: store.admit("east", "key-2"))
+    assert "north" in error.message
+    assert error.remedy
+    assert store.admitted() == {"north": "key-2", "south": "key-1"}
+
+
+def test_one_run_at_a_time_under_an_agreement(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    error = refused(
+        UsageError, "E-RUN-ACTIVE", lambda: store.request_run(OTHER, federation.agreement)
+    )
+    assert RUN.hex()[:8] in error.message
+    store.begin_attempt(RUN)
+    refused(UsageError, "E-RUN-ACTIVE", lambda: store.request_run(OTHER, federation.agreement))
+    store.fail(RUN, "E-GRACE", "nobody came")
+    store.request_run(OTHER, federation.agreement)
+    assert [(r.run_id, r.state) for r in store.runs()] == [(OTHER, REQUESTED), (RUN, FAILED)]
+
+
+def test_a_run_under_an_agreement_that_is_not_here_is_refused(
+    tmp_path: Path, federation: Federation
+) -> None:
+    store = CoordinatorStore(tmp_path / "coordinator.db")
+    refused(StoreError, "E-STORE", lambda: store.request_run(RUN, federation.agreement))
+    assert store.runs() == []
+    refused(StoreError, "E-RUN-UNKNOWN", lambda: store.run(RUN))
+
+
+def test_attempts_are_counted(store: CoordinatorStore, federation: Federation) -> None:
+    store.request_run(RUN, federation.agreement)
+    assert [store.begin_attempt(RUN) for _ in range(3)] == [1, 2, 3]
+    assert store.run(RUN).state == RUNNING
+
+
+@pytest.mark.parametrize("end", ["finish", "fail"])
+def test_an_ended_run_does_not_begin_again_or_end_otherwise(
+    store: CoordinatorStore, federation: Federation, end: str
+) -> None:
+    """An operator's stop may come between a driver's look at the run and its start."""
+    agreement = federation.agreement
+    store.request_run(RUN, agreement)
+    chain = store.chain_at_start(RUN, agreement)
+    if end == "finish":
+        store.finish(RUN, b"release", agreement.hash)
+    else:
+        store.fail(RUN, "E-STOPPED", "stopped by the operator")
+    before = store.run(RUN)
+    assert before.ended
+    code = "E-ENDED" if end == "finish" else "E-STOPPED"
+    refused(RunFailedError, code, lambda: store.begin_attempt(RUN))
+    refused(RunFailedError, code, lambda: store.append_input(RUN, "received", b"x", chain))
+    refused(RunFailedError, code, lambda: store.finish(RUN, b"other", agreement.hash))
+    refused(RunFailedError, code, lambda: store.check_not_ended(RUN))
+    store.fail(RUN, "E-LATE", "too late")
+    assert store.run(RUN).to_dict() == before.to_dict()
+    assert store.inputs(RUN) == []
+
+
+def test_inputs_come_back_in_order_with_the_chain_they_led_to(
+    tmp_path: Path, store: CoordinatorStore, federation: Federation
+) -> None:
+    agreement = federation.agreement
+    store.request_run(RUN, agreement)
+    chain = store.chain_at_start(RUN, agreement)
+    longer = chain.extended(Link(run_hash=b"\x05" * 32, members=frozenset(range(3))))
+    for number in range(12):
+        store.append_input(RUN, f"kind {number}", bytes([number]), longer if number > 5 else chain)
+    store.close()
+    store = CoordinatorStore(tmp_path / "coordinator.db")
+    assert store.inputs(RUN) == [(f"kind {n}", bytes([n])) for n in range(12)]
+    assert store.chain_at_start(RUN, agreement) == chain
+    store.fail(RUN, "E-GRACE", "nobody came")
+    store.request_run(OTHER, agreement)
+    assert store.chain_at_start(OTHER, agreement) == longer
+
+
+@pytest.mark.parametrize("end", ["finish", "fail"])
+def test_masked_messages_of_an_ended_run_are_nowhere_on_disk(
+    tmp_path: Path, store: CoordinatorStore, federation: Federation, end: str
+) -> None:
+    agreement = federation.agreement
+    store.request_run(RUN, agreement)
+    chain = store.chain_at_start(RUN, agreement)
+    messages = [np.random.default_rng(n).bytes(9_000) for n in range(4)]
+    for message in messages:
+        store.append_input(RUN, "received", message, chain)
+    assert all(m[:64] in bytes_on_disk(tmp_path) for m in messages)
+    if end == "finish":
+        store.finish(RUN, b"the signed release", agreement.hash)
+    else:
+        store.fail(RUN, "E-GRACE", "nobody came")
+    found = bytes_on_disk(tmp_path)
+    assert not any(m[at : at + 16] in found for m in messages for at in range(0, 9_000, 200))
+    assert RUN in found
+    store.check()
+
+
+def test_a_release_is_there_for_finished_runs_only(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    refused(StoreError, "E-NO-RELEASE", lambda: store.release(RUN))
+    store.finish(RUN, b"release", federation.agreement.hash)
+    assert store.release(RUN) == b"release"
+    assert store.run(RUN).state == FINISHED
+
+
+def test_rounds_are_kept_as_first_noted_and_traffic_adds_up_over_drivers(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    rows = [RoundRow(round=r, partners=3, seconds=r / 2, inertia=0.5, length=9) for r in (1, 0)]
+    for row in rows:
+        store.save_round(RUN, row)
+    store.save_round(RUN, RoundRow(round=1, partners=9, seconds=9, inertia=9, length=9))
+    assert store.rounds(RUN) == rows[::-1]
+    for _ in range(2):
+        store.save_traffic(
+            RUN,
+            [
+                Traffic(partner="b", messages=1, bytes_up=10, bytes_down=100),
+                Traffic(partner="a", messages=2, bytes_up=20, bytes_down=200),
+            ],
+        )
+    assert store.traffic(RUN) == [
+        Traffic(partner="a", messages=4, bytes_up=40, bytes_down=400),
+        Traffic(partner="b", messages=2, bytes_up=20, bytes_down=200),
+    ]
+
+
+def test_progress_is_what_was_reported_last(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    assert store.run(RUN).progress == {}
+    store.report_progress(RUN, {"round": 1})
+    store.report_progress(RUN, {"round": 2, "waiting_for": ["north"]})
+    assert store.run(RUN).to_dict()["progress"] == {"round": 2, "waiting_for": ["north"]}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_rolls_back_and_the_store_goes_on(
+    store: CoordinatorStore, federation: Federation, error: type[BaseException]
+) -> None:
+    store.request_run(RUN, federation.agreement)
+
+    def fail() -> None:
+        with store.transaction():
+            store._end(RUN, FAILED, "E-X", "midway", "2026-01-01T00:00:00Z")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert store.run(RUN).state == REQUESTED
+    assert store.begin_attempt(RUN) == 1
+
+
+def test_a_full_disk_is_an_error_of_ours_and_passes(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    chain = store.chain_at_start(RUN, federation.agreement)
+    pages = store._rows("PRAGMA page_count")[0][0]
+    store._rows(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="full") as caught:
+        store.append_input(RUN, "received", bytes(200_000), chain)
+    assert caught.value.remedy
+    assert store.inputs(RUN) == []
+    store._rows("PRAGMA max_page_count = 1000000")
+    store.append_input(RUN, "received", b"x", chain)
+    assert store.inputs(RUN) == [("received", b"x")]
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, store: CoordinatorStore) -> None:
+    store._rows("PRAGMA user_version = 99")
+    store.close()
+    before = (tmp_path / "coordinator.db").read_bytes()
+    with pytest.raises(StoreError, match="schema 99") as caught:
+        CoordinatorStore(tmp_path / "coordinator.db")
+    assert "newer" in caught.value.remedy
+    assert (tmp_path / "coordinator.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"text, not a database " * 99, b"SQLite format 3\0" + b"\xff" * 5_000]
+)
+def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "coordinator.db").write_bytes(content)
+    with pytest.raises(StoreError, match=r"coordinator\.db") as caught:
+        CoordinatorStore(tmp_path / "coordinator.db")
+    assert "backup" in caught.value.remedy
+
+
+def test_damaged_pages_are_an_error_of_ours(tmp_path: Path, store: CoordinatorStore) -> None:
+    store.close()
+    path = tmp_path / "coordinator.db"
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+    store = CoordinatorStore(path)
+    for question in (store.check, store.runs, store.agreements, store.admitted):
+        with pytest.raises(StoreError):
+            question()
