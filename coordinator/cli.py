@@ -365,7 +365,7 @@ def run_list(directory: Directory = HERE, format: Format = FormatOption) -> None
 def run_stop(
     run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption
 ) -> None:
-    """End a run; its driver stops at the next round."""
+    """End a run; its driver notices within a second."""
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run)
     if row.ended:

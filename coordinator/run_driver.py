@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +29,11 @@ DROPPED: Final = "dropped"
 
 #: Codes of a node that may go away by themselves; the node is asked again.
 _PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT")
+
+#: An answer to one of so many earlier copies of a request still counts.
+_COPIES_KEPT: Final = 7
+#: Seconds between looks whether the operator stopped the run.
+_LOOK_FOR_STOP_S: Final = 1.0
 
 PHASE_WORDS: Final = {
     phases.HELLOS: "waiting for partners to join",
@@ -61,8 +66,9 @@ class Patience:
 
 @dataclass(slots=True)
 class _Asked:
-    handle: str
-    partner: int | None
+    """A request that was sent, perhaps several times: an answer to an early copy counts too."""
+
+    handles: list[str]
     at: float
 
 
@@ -80,12 +86,23 @@ class _Links:
     node_of: dict[int, int] = field(default_factory=dict)
     partner_of: dict[int, int] = field(default_factory=dict)
 
-    def join(self, node: int, partner: int) -> None:
+    def join(self, node: int, partner: int, connected: Collection[int]) -> bool:
+        """Let `node` speak for `partner`, unless another connected node does already.
+
+        HELLOs are known to every partner by the roster; with another's, a node could take over
+        its place and refuse in its name.
+        """
         before = self.node_of.get(partner)
         if before is not None and before != node:
+            if before in connected:
+                return False
             self.partner_of.pop(before, None)
+        after = self.partner_of.get(node)
+        if after is not None and after != partner:
+            return False
         self.node_of[partner] = node
         self.partner_of[node] = partner
+        return True
 
 
 class RunDriver:
@@ -124,6 +141,7 @@ class RunDriver:
         self._stage_began = clock()
         self._reported: dict[str, Any] = {}
         self._started = clock()
+        self._looked_for_stop = clock()
 
     def drive(self) -> SignedRelease:
         """Run to the end.
@@ -139,6 +157,7 @@ class RunDriver:
                 self._note_stage()
                 if self._step():
                     continue
+                self._look_for_stop()
                 if self._out_of_patience():
                     self._go_on_without()
                     continue
@@ -182,7 +201,8 @@ class RunDriver:
             again = asked is None or now - asked.at > self._patience.resend_s
             if again and node not in self._links.partner_of:
                 handle = self._push(node, self._machine.open_request(), None)
-                self._greeted[node] = _Asked(handle=handle, partner=None, at=now)
+                before = [] if asked is None else asked.handles[-_COPIES_KEPT:]
+                self._greeted[node] = _Asked(handles=[*before, handle], at=now)
 
     def _ask_missing(self) -> None:
         now = self._clock()
@@ -193,7 +213,8 @@ class RunDriver:
             asked = self._asked.get(partner)
             if asked is None or now - asked.at > self._patience.resend_s:
                 handle = self._push(node, self._machine.request(partner), partner)
-                self._asked[partner] = _Asked(handle=handle, partner=partner, at=now)
+                before = [] if asked is None else asked.handles[-_COPIES_KEPT:]
+                self._asked[partner] = _Asked(handles=[*before, handle], at=now)
 
     def _push(self, node: int, message: bytes, partner: int | None) -> str:
         if partner is not None:
@@ -203,7 +224,8 @@ class RunDriver:
         return self._exchange.push(node, message, ttl_s=self._patience.grace_s)
 
     def _collect(self) -> bool:
-        open_handles = {a.handle for a in (*self._asked.values(), *self._greeted.values())}
+        asked = (*self._asked.values(), *self._greeted.values())
+        open_handles = {handle for a in asked for handle in a.handles}
         if not open_handles:
             return False
         replies = self._exchange.pull(open_handles)
@@ -219,19 +241,21 @@ class RunDriver:
         machine = self._machine
         try:
             greeted = machine.partner_of_hello(message)
-            if greeted is not None:
-                self._links.join(reply.node, greeted)
+            if greeted is not None and self._links.node_of.get(greeted) != reply.node:
+                if not self._links.join(reply.node, greeted, self._exchange.nodes()):
+                    logger.warning("node %s speaks for a partner that has a node", reply.node)
+                    return False
                 self._asked.pop(greeted, None)
-                if machine.phase != phases.HELLOS:
-                    return True
-            partner = machine.check(message)
-            if partner is None:
-                return False
-            self._store.append_input(machine.run_id, RECEIVED, message, machine.chain)
-            machine.receive(message)
+            if greeted is not None and machine.phase != phases.HELLOS:
+                return True
+            partner = machine.receive(message)
         except RemoteProtocolError as error:
             logger.warning("node %s: %s", reply.node, error)
             return False
+        if partner is None:
+            return False
+        # The last HELLO extends the chain: it is stored with that, before anybody hears of it.
+        self._store.append_input(machine.run_id, RECEIVED, message, machine.chain)
         counter = self._counters.setdefault(partner, _Counter())
         counter.bytes_up += len(message)
         self._refusals.pop(partner, None)
@@ -246,6 +270,13 @@ class RunDriver:
     def _refused_for_good(self, partner: int) -> bool:
         code = self._refusals.get(partner)
         return code is not None and not code.startswith(_PASSING)
+
+    def _look_for_stop(self) -> None:
+        """End when the operator ended the run; RunFailedError."""
+        now = self._clock()
+        if now - self._looked_for_stop >= _LOOK_FOR_STOP_S:
+            self._looked_for_stop = now
+            self._store.check_not_ended(self._machine.run_id)
 
     # --- patience ------------------------------------------------------------------------------
 

@@ -1,0 +1,629 @@
+"""The driver of a run: waits, asks again, goes on without, ends with a reason; never in silence."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coordinator.exchange import Reply
+from coordinator.run_driver import Patience
+from coordinator.store import FAILED, FINISHED
+from protocol.errors import RunFailedError
+from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
+from protocol.ring import WORD_BYTES
+from simulations.federation import FeatureTerms, FederatedRun, Federation, MemoryExchange
+
+FEATURES = [
+    FeatureTerms(name="visits", min="0", max="10"),
+    FeatureTerms(name="spent", min="0", max="100"),
+]
+PATIENCE = Patience(grace_s=60, resend_s=5, poll_s=0.1, farewell_s=5)
+
+
+#: A set may change by three partners at once, never by fewer: they would be singled out.
+GONE = (6, 7, 8)
+STAYED = [0, 1, 2, 3, 4, 5]
+
+
+def make(n: int = 4, *, patience: Patience = PATIENCE, **terms: Any) -> Federation:
+    rng = np.random.default_rng(n)
+    centres = np.array([[1, 10], [5, 90], [9, 30]])
+    data = [centres[rng.integers(0, 3, 12)] + rng.normal(0, 0.5, (12, 2)) for _ in range(n)]
+    return Federation(
+        data, FEATURES, n_clusters=3, max_rounds=6, patience=patience, seed=1, **terms
+    )
+
+
+class Watch:
+    """Notes what is asked of whom and when; loses or changes what a test wants."""
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+        self.asked: list[tuple[int, str, float]] = []
+        self.lost: Callable[[int, str], bool] = lambda node, kind: False
+        self.before: Callable[[int, str], None] = lambda node, kind: None
+        federation.exchange.tamper_request = self.tamper
+
+    def tamper(self, node: int, message: bytes) -> bytes | None:
+        kind = self.kind(message)
+        self.asked.append((node, kind, self.federation.clock.now_s))
+        self.before(node, kind)
+        return None if self.lost(node, kind) else message
+
+    def kind(self, message: bytes) -> str:
+        key = self.federation.agreement.coordinator.public_key
+        return type(open_request(message, coordinator_key=key)).__name__
+
+    def count(self, node: int, kind: str) -> int:
+        return sum((n, k) == (node, kind) for n, k, _ in self.asked)
+
+
+def failure(federation: Federation) -> RunFailedError:
+    with pytest.raises(RunFailedError) as caught:
+        federation.run()
+    row = federation.store.runs()[0]
+    assert row.state == FAILED
+    assert (row.code, row.reason) == (caught.value.code, caught.value.message)
+    assert row.reason
+    assert federation.store.inputs(row.run_id) == []
+    assert federation.clock.now_s < 1_000
+    return caught.value
+
+
+def participants(federation: Federation, run: FederatedRun) -> list[int]:
+    """Who signed; every signature is checked."""
+    release = run.release.verify(federation.agreement)
+    assert federation.store.runs()[0].state == FINISHED
+    assert federation.store.release(federation.store.runs()[0].run_id) == run.release.to_bytes()
+    return [int(name.removeprefix("partner-")) for name in release.participants]
+
+
+# --- waiting and asking again ----------------------------------------------------------------
+
+
+def test_a_run_in_which_all_answer_waits_for_nobody() -> None:
+    federation = make()
+    watch = Watch(federation)
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert federation.clock.now_s < 1
+    assert all(watch.count(n, k) == 1 for n in range(4) for k in ("Open", "Roster", "Publish"))
+
+
+@pytest.mark.parametrize("kind", ["Open", "Roster", "Announce", "Publish"])
+def test_a_lost_message_is_sent_again_and_nothing_else_changes(kind: str) -> None:
+    federation = make()
+    watch = Watch(federation)
+    watch.lost = lambda node, what: (node, what) == (1, kind) and watch.count(1, kind) == 1
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert PATIENCE.resend_s < federation.clock.now_s < PATIENCE.resend_s + 2
+
+
+def test_nothing_is_asked_twice_before_the_time_to_resend() -> None:
+    federation = make(9, patience=replace(PATIENCE, grace_s=23))
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node in GONE and kind == "Roster"
+    assert participants(federation, federation.run()) == STAYED
+    times = [at for node, kind, at in watch.asked if (node, kind) == (7, "Roster")]
+    assert 4 <= len(times) <= 5
+    assert min(b - a for a, b in itertools.pairwise(times)) > PATIENCE.resend_s
+
+
+class SlowExchange(MemoryExchange):
+    """Node 1 answers each message seven seconds after it was sent."""
+
+    federation: Federation
+    held: dict[str, tuple[float, Reply]]
+
+    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+        handle = super().push(node, message, ttl_s=ttl_s)
+        if node == 1 and handle in self.waiting:
+            due = self.federation.clock.now_s + 7
+            self.held[handle] = (due, self.waiting.pop(handle))
+        return handle
+
+    def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
+        for handle, (due, reply) in list(self.held.items()):
+            if self.federation.clock.now_s >= due:
+                self.waiting[handle] = reply
+                del self.held[handle]
+        return super().pull(handles)
+
+
+def test_an_answer_that_took_longer_than_the_time_to_resend_counts() -> None:
+    """The first of the copies that were sent is answered, while the second is still waited for."""
+    federation = make()
+    federation.exchange = SlowExchange(nodes_by_id=federation.nodes)
+    federation.exchange.federation, federation.exchange.held = federation, {}
+    run = federation.run()
+    assert participants(federation, run) == [0, 1, 2, 3]
+    stages = 2 + run.rounds + 1
+    assert federation.clock.now_s < 7.5 * stages + PATIENCE.farewell_s + 1
+
+
+# --- going on without ------------------------------------------------------------------------
+
+
+def test_a_partner_that_never_joins_is_waited_for_during_the_grace_time_only() -> None:
+    federation = make()
+    federation.exchange.down.add(3)
+    assert participants(federation, federation.run()) == [0, 1, 2]
+    assert PATIENCE.grace_s < federation.clock.now_s < PATIENCE.grace_s + 2
+
+
+@pytest.mark.parametrize("kind", ["Roster", "Announce"])
+def test_partners_that_fall_silent_are_dropped_after_the_grace_time(kind: str) -> None:
+    federation = make(9)
+    watch = Watch(federation)
+    watch.lost = lambda node, what: node in GONE and what == kind
+    assert participants(federation, federation.run()) == STAYED
+    assert PATIENCE.grace_s < federation.clock.now_s < PATIENCE.grace_s + 2
+    assert watch.count(0, "Propose") == 1
+    assert watch.count(7, "Propose") == 0
+
+
+def test_partners_that_fall_silent_before_signing_the_release_are_left_out_of_it() -> None:
+    rounds = make(9).run().rounds
+    federation = make(9)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: (
+        node in GONE and kind == "Announce" and watch.count(node, kind) > rounds
+    )
+    assert participants(federation, federation.run()) == STAYED
+
+
+def test_one_partner_that_falls_silent_ends_the_run_when_leaving_it_out_would_single_it_out() -> (
+    None
+):
+    federation = make(4)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node == 3 and kind == "Announce"
+    error = failure(federation)
+    assert error.code == "E-SET-ISOLATES"
+    assert "partner-3 did not answer" in error.message
+    assert error.remedy
+    assert all(n.store.releases() == [] for n in federation.nodes.values())
+
+
+def test_more_partners_lost_later_shrink_the_set_again() -> None:
+    federation = make(12)
+    watch = Watch(federation)
+    gone = {11: 1, 10: 1, 9: 1, 8: 2, 7: 2}
+    watch.lost = lambda node, kind: watch.count(node, "Announce") > gone.get(node, 99)
+    with pytest.raises(RunFailedError, match="partner-7 did not answer, partner-8"):
+        federation.run()  # two alone would be singled out
+
+    federation = make(16)
+    watch = Watch(federation)
+    gone = {15: 1, 14: 1, 13: 1, 12: 3, 11: 3, 10: 3}
+    watch.lost = lambda node, kind: watch.count(node, "Announce") > gone.get(node, 99)
+    assert participants(federation, federation.run()) == list(range(10))
+    row = federation.store.runs()[0]
+    assert row.progress["participants"] == [f"partner-{i}" for i in range(10)]
+    rounds = federation.store.rounds(row.run_id)
+    assert [r.partners for r in rounds][:3] == [16, 13, 10]
+
+
+def test_another_partner_falls_silent_while_the_smaller_set_is_agreed_on() -> None:
+    federation = make(9)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: (
+        (node in (6, 7, 8) and kind == "Announce") or (node in (3, 4, 5) and kind == "Propose")
+    )
+    with pytest.raises(RunFailedError) as caught:
+        federation.run()
+    assert "partner-3, partner-4, partner-5" in caught.value.message
+    assert caught.value.code
+
+
+def test_below_the_quorum_the_run_ends_with_names_and_a_way_out() -> None:
+    federation = make(4)
+    federation.exchange.down.update({2, 3})
+    error = failure(federation)
+    assert "partner-2 did not answer, partner-3 did not answer" in error.message
+    assert error.remedy
+
+
+def test_nobody_there_is_an_end_with_a_reason_too() -> None:
+    federation = make(3)
+    federation.exchange.down.update({0, 1, 2})
+    assert failure(federation).code == "E-NO-PARTNERS"
+
+
+def test_a_partner_that_comes_late_but_in_time_is_in_the_run() -> None:
+    federation = make()
+    federation.exchange.down.add(2)
+    sleep = federation.clock.sleep
+
+    def sleep_and_come(seconds: float) -> None:
+        sleep(seconds)
+        if federation.clock.now_s > 40:
+            federation.exchange.down.discard(2)
+
+    federation.clock.sleep = sleep_and_come  # type: ignore[method-assign]
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert 40 < federation.clock.now_s < 50
+
+
+def test_partners_that_come_after_the_roster_is_closed_are_in_the_next_run() -> None:
+    federation = make(9)
+    watch = Watch(federation)
+    federation.exchange.down.update(GONE)
+
+    def come(node: int, kind: str) -> None:
+        if kind == "Roster":
+            federation.exchange.down.clear()
+
+    watch.before = come
+    assert participants(federation, federation.run()) == STAYED
+    assert participants(federation, federation.run()) == [*STAYED, *GONE]
+
+
+def test_a_partner_that_was_away_for_a_moment_is_found_again() -> None:
+    federation = make()
+    watch = Watch(federation)
+
+    def away(node: int, kind: str) -> None:
+        if kind == "Announce" and watch.count(node, kind) == 1:
+            federation.exchange.down.add(1)
+
+    watch.before = away
+    sleep = federation.clock.sleep
+
+    def sleep_and_come(seconds: float) -> None:
+        sleep(seconds)
+        if federation.clock.now_s > 30:
+            federation.exchange.down.clear()
+
+    federation.clock.sleep = sleep_and_come  # type: ignore[method-assign]
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+
+
+def test_a_run_is_finished_although_an_acknowledgement_is_missing() -> None:
+    federation = make()
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node == 1 and kind == "Publish"
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert federation.clock.now_s < PATIENCE.farewell_s + 2
+    assert federation.nodes[1].store.releases() == []
+    assert len(federation.nodes[0].store.releases()) == 1
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+class RefusingExchange(MemoryExchange):
+    """Some nodes refuse announcements with a code, so many times each."""
+
+    code: str
+    left: dict[int, int]
+
+    def _ask(self, node: int, request: bytes) -> Reply | None:
+        if self.left.get(node, 0) > 0 and b"fedseg/v1/announce" in request:
+            self.left[node] -= 1
+            return Reply(node=node, message=None, error=self.code)
+        return super()._ask(node, request)
+
+
+def refusing(n: int, code: str, left: dict[int, int]) -> Federation:
+    federation = make(n)
+    exchange = RefusingExchange(nodes_by_id=federation.nodes)
+    exchange.code, exchange.left = code, left
+    federation.exchange = exchange
+    return federation
+
+
+@pytest.mark.parametrize("code", ["E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT"])
+def test_a_refusal_that_may_pass_is_asked_again(code: str) -> None:
+    federation = refusing(4, code, {1: 3})
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert 3 * PATIENCE.resend_s < federation.clock.now_s < 4 * PATIENCE.resend_s
+
+
+@pytest.mark.parametrize("code", ["E-ROW-CAP", "E-AGR-EXPIRED", "E-CODE", "E-RUN-ABORTED"])
+def test_refusals_for_good_end_the_waiting_at_once(code: str) -> None:
+    left = dict.fromkeys(GONE, 99)
+    federation = refusing(9, code, left)
+    assert participants(federation, federation.run()) == STAYED
+    assert federation.clock.now_s < 2
+    assert left == dict.fromkeys(GONE, 98)
+
+
+def test_a_refusal_of_one_partner_ends_a_run_that_cannot_go_on_without_it() -> None:
+    federation = refusing(4, "E-ROW-CAP", {1: 99})
+    error = failure(federation)
+    assert "partner-1 refused with E-ROW-CAP" in error.message
+    assert federation.clock.now_s < 2
+
+
+def test_the_rest_is_told_that_the_run_ended() -> None:
+    federation = make(3)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node == 2 and kind == "Announce"
+    code = failure(federation).code
+    for number in (0, 1):
+        (run,) = federation.nodes[number].store.runs()
+        assert (run.phase, run.reason) == ("aborted", code)
+
+
+# --- partners that lie -----------------------------------------------------------------------
+
+
+def lying(change: Callable[[int, bytes], bytes | None], n: int = 4) -> Federation:
+    federation = make(n)
+    federation.exchange.tamper_reply = change
+    return federation
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\0", b"x" * 10_000, b"\xff" * 100])
+def test_garbage_is_treated_like_silence(garbage: bytes) -> None:
+    federation = lying(lambda node, message: garbage if node == 1 else message)
+    assert participants(federation, federation.run()) == [0, 2, 3]
+
+
+def test_a_flipped_bit_anywhere_is_treated_like_silence() -> None:
+    rng = np.random.default_rng(1)
+
+    def flip(node: int, message: bytes) -> bytes:
+        if node != 1 or len(message) < 100:
+            return message
+        changed = bytearray(message)
+        changed[int(rng.integers(len(changed)))] ^= 1 << int(rng.integers(8))
+        return bytes(changed)
+
+    federation = lying(flip)
+    assert participants(federation, federation.run()) == [0, 2, 3]
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_partner_that_masks_wrongly_voids_the_round_and_never_makes_a_release(
+    attempt: int,
+) -> None:
+    """It signs whatever it likes; the total is then no total of true answers."""
+    federation = make()
+    node = federation.nodes[1]
+    answered = federation.exchange._ask
+
+    class Liar(MemoryExchange):
+        def _ask(self, number: int, request: bytes) -> Reply | None:
+            record_before = None
+            if number == 1 and b"announce" in request:
+                (record_before,) = node.store.runs()
+                state = dict(record_before.state)
+                keys = {i: bytes([attempt]) * 32 for i in state["pair_keys"]}
+                state["pair_keys"] = {i: k.hex() for i, k in keys.items()}
+                with node.store.transaction():
+                    node.store.save_run(
+                        state, agreement_hash=federation.agreement.hash, now="2026-01-01"
+                    )
+            return super()._ask(number, request)
+
+    assert answered
+    federation.exchange = Liar(nodes_by_id=federation.nodes)
+    watch = Watch(federation)
+    watch.lost = lambda number, kind: False
+    # The keys are replaced once they are there: from the second round on.
+    error = failure(federation)
+    assert error.code == "E-TOTAL-RANGE"
+    assert "round" in error.message
+    assert all(n.store.releases() == [] for n in federation.nodes.values())
+
+
+def test_partners_that_send_anothers_messages_get_nowhere() -> None:
+    said: dict[int, bytes] = {}
+
+    def copy(node: int, message: bytes) -> bytes:
+        opened = node in said
+        said[node] = message
+        return said[0] if node in GONE and opened else message
+
+    federation = lying(copy, 9)
+    assert participants(federation, federation.run()) == STAYED
+
+
+def test_a_partner_cannot_take_anothers_place_with_its_hello() -> None:
+    """The roster shows every HELLO to every partner; with another's, a node could refuse for it."""
+    federation = make()
+    hellos: dict[int, bytes] = {}
+
+    class Thief(MemoryExchange):
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            reply = super()._ask(node, request)
+            if reply is None or reply.message is None:
+                return reply
+            key = federation.agreement.coordinator.public_key
+            asked = open_request(request, coordinator_key=key)
+            if isinstance(asked, Open):
+                hellos[node] = reply.message
+            if node == 1 and isinstance(asked, Roster | Announce) and thefts:
+                thefts.pop()
+                return replace(reply, message=hellos[2])
+            return reply
+
+    for stolen in (1, 3):
+        thefts = [1] * stolen
+        federation = make()
+        federation.exchange = Thief(nodes_by_id=federation.nodes)
+        watch = Watch(federation)
+        assert participants(federation, federation.run()) == [0, 1, 2, 3]
+        assert {n for n, kind, _ in watch.asked if kind != "Open"} == {0, 1, 2, 3}
+        assert thefts == []
+        assert watch.count(2, "Open") == 1, "partner 2 lost its place for a while"
+
+
+def test_a_node_of_nobody_is_asked_but_never_listened_to() -> None:
+    federation = make()
+    stranger = make()
+
+    class Crowd(MemoryExchange):
+        def nodes(self) -> Collection[int]:
+            return [77, 78, *super().nodes()]
+
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            if node == 77:
+                return Reply(node=node, message=None, error="E-AGR-OTHER")
+            if node == 78:
+                hello = Hello(
+                    agreement_hash=federation.agreement.hash,
+                    run_id=bytes(16),
+                    partner=0,
+                    nonce=bytes(16),
+                    x25519=bytes(32),
+                    kem=bytes(1184),
+                ).signed(stranger.partner_keys[0])
+                return Reply(node=node, message=hello, error=None)
+            return super()._ask(node, request)
+
+    federation.exchange = Crowd(nodes_by_id=federation.nodes)
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+
+
+def test_two_nodes_of_one_partner_make_one_participant() -> None:
+    """A second machine with a copy of the folder: whichever speaks first is the partner."""
+    federation = make()
+    twin = federation.node(1, np.asarray(federation.nodes[1]._customers.prepared))  # type: ignore[attr-defined]
+    federation.exchange = MemoryExchange(nodes_by_id={**federation.nodes, 9: twin})
+    run = federation.run()
+    assert participants(federation, run) == [0, 1, 2, 3]
+    assert sum(bool(n.store.releases()) for n in (federation.nodes[1], twin)) == 1
+
+
+def test_a_node_that_comes_back_under_another_number_goes_on() -> None:
+    """The SuperLink gives new numbers after it was started again."""
+    federation = make()
+    exchange = MemoryExchange(nodes_by_id=dict(federation.nodes))
+    federation.exchange = exchange
+    watch = Watch(federation)
+
+    def renumber(node: int, kind: str) -> None:
+        if kind == "Announce" and node == 1:
+            exchange.nodes_by_id[101] = exchange.nodes_by_id[1]  # type: ignore[index]
+            exchange.down.add(1)
+
+    watch.before = renumber
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert watch.count(101, "Announce") >= 1
+    assert federation.clock.now_s < 2 * PATIENCE.resend_s + 1
+
+
+# --- the chain outlives a failed run ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Roster", "Propose"])
+def test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_came_back(
+    kind: str,
+) -> None:
+    """Else the next chain would fork from what the nodes signed, and none would ever run again."""
+    federation = make(4)
+    key = federation.agreement.coordinator.public_key
+    lost = {"on": True}
+
+    class Deaf(MemoryExchange):
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            asked = open_request(request, coordinator_key=key)
+            if kind == "Propose" and node == 3 and isinstance(asked, Announce) and lost["on"]:
+                return None
+            reply = super()._ask(node, request)
+            wanted = {"Roster": Roster, "Propose": Propose}[kind]
+            return None if isinstance(asked, wanted) and lost["on"] else reply
+
+    federation.exchange = Deaf(nodes_by_id=federation.nodes)
+    failure(federation)
+    lost["on"] = False
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+
+
+def test_many_failed_runs_do_not_keep_the_next_from_working() -> None:
+    federation = make(4, max_set_changes=50)
+    rng = np.random.default_rng(5)
+    watch = Watch(federation)
+    ended = []
+    for _ in range(12):
+        odds = float(rng.choice([0.0, 0.4, 0.95]))
+        # HELLOs come through: a first set of three would single out the fourth for ever.
+        watch.lost = lambda node, kind, odds=odds: kind != "Open" and rng.random() < odds  # type: ignore[misc]
+        try:
+            federation.run()
+            ended.append(FINISHED)
+        except RunFailedError as error:
+            assert error.code
+            ended.append(FAILED)
+    assert set(ended) == {FINISHED, FAILED}
+    watch.lost = lambda node, kind: False
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+
+
+# --- the operator, reports -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Open", "Roster", "Announce"])
+def test_a_stopped_run_ends_within_a_second_also_while_somebody_is_waited_for(kind: str) -> None:
+    federation = make()
+    watch = Watch(federation)
+    watch.lost = lambda node, what: node == 3 and what == kind
+    stopped_at: list[float] = []
+    sleep = federation.clock.sleep
+
+    def sleep_and_stop(seconds: float) -> None:
+        sleep(seconds)
+        if federation.clock.now_s > 10 and not stopped_at:
+            stopped_at.append(federation.clock.now_s)
+            run_id = federation.store.runs()[0].run_id
+            federation.store.fail(run_id, "E-STOPPED", "stopped by the operator")
+
+    federation.clock.sleep = sleep_and_stop  # type: ignore[method-assign]
+    assert failure(federation).code == "E-STOPPED"
+    assert federation.clock.now_s <= stopped_at[0] + 1.2
+    assert federation.nodes[0].store.runs()[0].reason == "E-STOPPED"
+
+
+def test_progress_says_the_phase_the_round_and_who_is_missing() -> None:
+    federation = make(9)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node in GONE and kind == "Announce"
+    seen: list[dict[str, Any]] = []
+    federation.run(on_progress=seen.append)
+    assert seen[0]["doing"] == "waiting for partners to join"
+    assert seen[0]["waiting_for"] == [f"partner-{i}" for i in range(9)]
+    gone = [f"partner-{i}" for i in GONE]
+    assert any(p["waiting_for"] == gone and p["phase"] == "answers" for p in seen)
+    assert seen[-1]["doing"] == "finished"
+    assert seen[-1]["participants"] == [f"partner-{i}" for i in STAYED]
+    assert all(a != b for a, b in itertools.pairwise(seen))
+    assert [p["round"] for p in seen] == sorted(p["round"] for p in seen)
+
+
+def test_refusals_show_in_the_progress_while_they_last() -> None:
+    federation = refusing(4, "E-SOURCE", {1: 2})
+    seen: list[dict[str, Any]] = []
+    federation.run(on_progress=seen.append)
+    shown = [p["refusals"] for p in seen]
+    assert {"partner-1": "E-SOURCE"} in shown
+    assert shown[-1] == {}
+
+
+def test_traffic_and_rounds_are_what_really_went_over_the_wire() -> None:
+    federation = make()
+    sent = dict.fromkeys(range(4), 0)
+
+    def note(node: int, message: bytes) -> bytes:
+        sent[node] += len(message)
+        return message
+
+    federation.exchange.tamper_reply = note
+    run = federation.run()
+    row = federation.store.runs()[0]
+    assert {t.partner: t.bytes_up for t in run.traffic} == {
+        f"partner-{i}": n for i, n in sent.items()
+    }
+    # ROSTER, an announcement a round, one for the signatures, PUBLISH; OPEN goes to strangers.
+    assert {t.messages for t in run.traffic} == {run.rounds + 3}
+    assert all(t.bytes_down > run.rounds * 4 * 3 * 4 * WORD_BYTES for t in run.traffic)
+    rounds = federation.store.rounds(row.run_id)
+    assert [r.round for r in rounds] == list(range(run.rounds))
+    assert all((r.partners, r.length) == (4, 3 * (2 + 2)) for r in rounds)
+    assert rounds[-1].inertia <= rounds[0].inertia
