@@ -1,4 +1,8 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--format text|json|markdown]``."""
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--format text|json|markdown]``.
+
+``--markdown`` prints the tables of `docs/measurements.md`; ``--into docs/measurements.md`` puts
+them there.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="one of " + ", ".join(NAMES) + "; all when none is named")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only shows that it works")
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", help="put the tables into their places in a document"
+    )
     parser.add_argument("--markdown", action="store_const", const="markdown", dest="format")
     options = parser.parse_args(arguments)
     where = machine()
@@ -65,14 +72,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = run(name, quick=options.quick)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         tables.extend(found)
+        if options.into is not None:
+            put_into(options.into, name, where, found)
     if options.format == "json":
         print(json.dumps({"machine": where, "tables": [t.to_dict() for t in tables]}, indent=2))
     elif options.format == "markdown":
-        print(", ".join(f"{k} {v}" for k, v in where.items()) + ".\n")
-        print("\n\n".join(table.to_markdown() for table in tables))
+        print(markdown(where, tables))
     else:
         _show(where, tables)
     return 0
+
+
+def markdown(where: dict[str, Any], tables: Sequence[Table]) -> str:
+    """The tables as Markdown, with the machine that they were measured on."""
+    said = ", ".join(f"{k} {v}" for k, v in where.items())
+    return "\n\n".join([f"Machine: {said}.", *(table.to_markdown() for table in tables)])
+
+
+def put_into(path: Path, name: str, where: dict[str, Any], tables: Sequence[Table]) -> None:
+    """Replace what stands between a benchmark's two marks in a document.
+
+    Raises:
+        ValueError: The document has no such place.
+    """
+    text = path.read_text(encoding="utf-8")
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{path} has no place for {name}")
+    path.write_text(before + begin + markdown(where, tables) + "\n" + end + after, encoding="utf-8")
 
 
 def _show(where: dict[str, Any], tables: Sequence[Table]) -> None:

@@ -22,6 +22,7 @@ from tests.end_to_end.deployment import Deployment, PartnerData, make_deployment
 
 _N_FEATURES = 5
 _N_CLUSTERS = 8
+_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def deployed_run(n_nodes: int, *, rows: int, max_rounds: int) -> DeployedRun:
     with tempfile.TemporaryDirectory(prefix="fedseg-rounds-") as folder, _quiet():
         deployment = _deployment(Path(folder), n_nodes, rows=rows, max_rounds=max_rounds)
         with running(deployment):
-            row = deployment.run()
+            row = deployment.await_end(deployment.request(), timeout_s=_TIMEOUT_S)
             if row.state != "finished":
                 raise RuntimeError(f"the run has {row.state}: {row.code} {row.reason}")
             with deployment.store() as store:
