@@ -325,7 +325,7 @@ def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -
         legal_name="Test operator",
         contact="operator@coordinator.example",
         directory=folder,
-        port=_free_port(),
+        port=free_port(),
         grace_s=grace_s,
     )
     config = folder / "coordinator.toml"
@@ -499,7 +499,8 @@ def integrity(file: Path) -> str:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
