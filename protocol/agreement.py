@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from math import log1p
 from typing import Any, Final
 
 from protocol import limits
@@ -494,6 +495,12 @@ def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
                 f"feature {f.name!r}: min {f.min} is not below max {f.max}",
                 code="E-FEATURE-BOUNDS",
             )
+        elif not _apart(f):
+            yield AgreementError(
+                f"feature {f.name!r}: min {f.min} and max {f.max} are one number to a computer",
+                code="E-FEATURE-BOUNDS",
+                remedy="choose a unit in which the bounds differ more",
+            )
         if f.transform == "log1p" and f.min < 0:
             yield AgreementError(
                 f"feature {f.name!r}: log1p needs min >= 0, found {f.min}",
@@ -504,6 +511,14 @@ def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
                 f"feature {f.name!r}: weight {f.weight} is not above 0 and at most 1",
                 code="E-FEATURE-BOUNDS",
             )
+
+
+def _apart(feature: Feature) -> bool:
+    """Whether the bounds still differ as floating-point numbers, where values are scaled."""
+    low, high = float(feature.min), float(feature.max)
+    if feature.transform == "log1p" and low >= 0:
+        low, high = log1p(low), log1p(high)
+    return low < high
 
 
 def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:

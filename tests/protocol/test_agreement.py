@@ -341,6 +341,21 @@ def test_a_changed_field_changes_the_hash(lab: ModuleType) -> None:
 # --- use ---
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "transform"),
+    [
+        ("99999999999999.99999", "99999999999999.999991", "none"),
+        ("99999999999999", "99999999999999.01", "log1p"),
+    ],
+)
+def test_bounds_that_are_the_same_number_to_a_computer_are_refused(
+    lab: ModuleType, low: str, high: str, transform: str
+) -> None:
+    values = lab.agreement_values(3)
+    values["features"][0] |= {"min": low, "max": high, "transform": transform}
+    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-FEATURE-BOUNDS"]
+
+
 def test_an_agreement_holds_between_its_dates_with_five_minutes_for_clocks(
     signed: SignedAgreement,
 ) -> None:
