@@ -1,0 +1,292 @@
+"""A run's life: whatever dies when, another process goes on with it or it ends with a reason."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coordinator.exchange import Reply
+from coordinator.run_driver import Patience
+from coordinator.runs import execute, run_lock, serve_lock
+from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
+from protocol.clustering.release import SignedRelease
+from protocol.errors import RunFailedError, TransportError
+from protocol.messages import Announce, open_request
+from simulations.federation import FeatureTerms, Federation, MemoryExchange
+
+FEATURES = [FeatureTerms(name="visits", min="0", max="10")]
+
+
+class Killed(BaseException):
+    """The driver's process is gone, whatever it was about to do."""
+
+
+class NotingExchange(MemoryExchange):
+    """Notes every reply by node and by what it answers."""
+
+    said: dict[tuple[int, bytes], set[bytes]]
+
+    def _ask(self, node: int, request: bytes) -> Reply | None:
+        reply = super()._ask(node, request)
+        key = self.nodes_by_id[node].agreement.coordinator.public_key
+        asked = open_request(request, coordinator_key=key)
+        about = asked.context if isinstance(asked, Announce) else type(asked).__name__.encode()
+        if reply is not None and reply.message is not None:
+            self.said.setdefault((node, about), set()).add(reply.message)
+        return reply
+
+
+class DyingExchange(NotingExchange):
+    """The driver dies at the n-th thing that happens between it and the nodes."""
+
+    left: int
+
+    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+        self.happen()
+        handle = super().push(node, message, ttl_s=ttl_s)
+        self.happen()
+        return handle
+
+    def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
+        replies = super().pull(handles)
+        if replies:
+            self.happen()
+        return replies
+
+    def happen(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+class Lab:
+    """A federation whose coordinator keeps its state in a file, driver after driver."""
+
+    def __init__(self, folder: Path, n: int = 3) -> None:
+        data = [np.array([[1.0], [2.0], [8.0], [9.0]]) + i / 10 for i in range(n)]
+        self.federation = Federation(
+            data, FEATURES, n_clusters=2, seed=3, patience=Patience(grace_s=20, resend_s=2)
+        )
+        self.path = folder / "coordinator.db"
+        self.run_id = os.urandom(16)
+        self.said: dict[tuple[int, bytes], set[bytes]] = {}
+        store = CoordinatorStore(self.path)
+        store.add_agreement(self.federation.signed)
+        store.request_run(self.run_id, self.federation.agreement)
+        store.close()
+
+    def drive(self, exchange: MemoryExchange | None = None) -> SignedRelease:
+        """Drive the run in what could be a new process: nothing is shared but file and nodes."""
+        store = CoordinatorStore(self.path)
+        try:
+            return execute(
+                self.run_id,
+                store=store,
+                key=self.federation.coordinator_key,
+                exchange=exchange or MemoryExchange(nodes_by_id=self.federation.nodes),
+                patience=self.federation.patience,
+                seed_of=self.federation.seed_of,
+                clock=self.federation.clock.clock,
+                sleep=self.federation.clock.sleep,
+            )
+        finally:
+            store.close()
+
+    def row(self) -> Any:
+        store = CoordinatorStore(self.path)
+        try:
+            store.check()
+            return store.run(self.run_id)
+        finally:
+            store.close()
+
+    def exchange(self, **options: Any) -> NotingExchange:
+        """An exchange that shares its notes with the others of this lab."""
+        found = NotingExchange(nodes_by_id=self.federation.nodes, **options)
+        found.said = self.said
+        return found
+
+    def dying(self, moment: int, **options: Any) -> DyingExchange:
+        """An exchange at whose `moment`-th event the driver dies."""
+        found = DyingExchange(nodes_by_id=self.federation.nodes, **options)
+        found.said, found.left = self.said, moment
+        return found
+
+    def check_replies(self) -> None:
+        """One reply to one question: a second mask over another answer would open both."""
+        assert len(self.said) > 10
+        assert {len(replies) for replies in self.said.values()} == {1}
+
+
+def count_of_events(folder: Path) -> int:
+    lab = Lab(folder)
+    exchange = lab.dying(1 << 30)
+    lab.drive(exchange)
+    return (1 << 30) - exchange.left
+
+
+@pytest.mark.slow
+def test_a_driver_killed_at_every_single_moment_is_continued_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    events = count_of_events(tmp_path / "first")
+    assert events > 40
+    releases = set()
+    for moment in range(1, events + 1):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        lab = Lab(folder)
+        with pytest.raises(Killed):
+            lab.drive(lab.dying(moment))
+        assert lab.row().state == RUNNING
+        release = lab.drive(lab.exchange()).verify(lab.federation.agreement)
+        assert release.participants == ("partner-0", "partner-1", "partner-2")
+        assert (lab.row().state, lab.row().attempts) == (FINISHED, 2)
+        lab.check_replies()
+        releases.add(tuple((s.size, s.centre) for s in release.segments))
+    assert len(releases) == 1
+
+
+def test_drivers_that_die_one_after_the_other_bring_the_run_to_its_end(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    for attempt in range(1, 60):
+        try:
+            lab.drive(lab.dying(20)).verify(lab.federation.agreement)
+        except Killed:
+            assert lab.row().attempts == attempt
+            continue
+        break
+    assert lab.row().state == FINISHED
+    assert lab.row().attempts > 3
+
+
+def test_a_driver_killed_while_the_set_shrinks_is_continued(tmp_path: Path) -> None:
+    for moment in range(70, 130, 7):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        lab = Lab(folder, n=9)
+
+        def silent(node: int, message: bytes) -> bytes | None:
+            return None if node >= 6 and b"fedseg/v1/announce" in message else message
+
+        with pytest.raises(Killed):
+            lab.drive(lab.dying(moment, tamper_request=silent))
+        release = lab.drive(lab.exchange(tamper_request=silent)).verify(lab.federation.agreement)
+        assert release.participants == tuple(f"partner-{i}" for i in range(6))
+        lab.check_replies()
+
+
+def test_inputs_of_a_finished_run_are_deleted_and_its_release_kept(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    masked: list[bytes] = []
+
+    def note(node: int, message: bytes) -> bytes:
+        if b"fedseg/v1/masked" in message:
+            masked.append(message)
+        return message
+
+    release = lab.drive(MemoryExchange(nodes_by_id=lab.federation.nodes, tamper_reply=note))
+    assert len(masked) >= 6
+    store = CoordinatorStore(lab.path)
+    assert store.inputs(lab.run_id) == []
+    assert store.release(lab.run_id) == release.to_bytes()
+    on_disk = b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    assert not any(message[-80:-8] in on_disk for message in masked)
+    store.close()
+
+
+def test_an_ended_run_is_not_driven_again(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.drive()
+    before = lab.row()
+    with pytest.raises(RunFailedError, match="E-ENDED"):
+        lab.drive()
+    assert lab.row() == before
+
+
+def test_a_carrier_that_is_gone_does_not_end_the_run(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    class Gone(MemoryExchange):
+        def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
+            raise TransportError("the SuperLink is gone")
+
+    with pytest.raises(TransportError):
+        lab.drive(Gone(nodes_by_id=lab.federation.nodes))
+    assert lab.row().state == RUNNING
+    lab.drive().verify(lab.federation.agreement)
+
+
+def test_a_stored_input_that_cannot_be_replayed_ends_the_run_with_a_reason(tmp_path: Path) -> None:
+    for kind, data in (("received", b"garbage"), ("dropped", b"\xff"), ("new kind", b"")):
+        folder = tmp_path / kind
+        folder.mkdir()
+        lab = Lab(folder)
+        store = CoordinatorStore(lab.path)
+        chain = store.chain_at_start(lab.run_id, lab.federation.agreement)
+        store.append_input(lab.run_id, kind, data, chain)
+        store.close()
+        with pytest.raises(RunFailedError):
+            lab.drive()
+        assert lab.row().state == FAILED
+        assert lab.row().code
+        assert lab.row().reason
+
+
+def test_another_coordinators_key_ends_the_run_without_a_release(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.federation.coordinator_key = lab.federation.partner_keys[0]
+    with pytest.raises(RunFailedError):
+        lab.drive()
+    assert lab.row().state == FAILED
+
+
+# --- locks -----------------------------------------------------------------------------------
+
+
+def test_a_lock_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:
+    for lock in (
+        lambda: run_lock(tmp_path, b"\1" * 16),
+        lambda: serve_lock(tmp_path),
+    ):
+        with lock() as first:
+            assert first
+            with lock() as second:
+                assert not second
+            with lock() as third:
+                assert not third, "a failed try must not release the holder's lock"
+        with lock() as again:
+            assert again
+    with run_lock(tmp_path, b"\1" * 16) as one, run_lock(tmp_path, b"\2" * 16) as other:
+        assert one
+        assert other
+
+
+def test_a_lock_goes_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from coordinator.runs import run_lock\n"
+        "with run_lock(Path(sys.argv[1]), bytes(16)) as free:\n"
+        "    print(free, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        with run_lock(tmp_path, bytes(16)) as free:
+            assert not free
+        process.kill()
+        process.wait(10)
+        with run_lock(tmp_path, bytes(16), wait_s=5) as free:
+            assert free
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stdout.close()
