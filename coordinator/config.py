@@ -18,26 +18,27 @@ from protocol.strict import Fields
 FILE_NAME: Final = "coordinator.toml"
 KEY_FILE: Final = "keys/coordinator.pem"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
+MAX_CONFIG_BYTES: Final = 1 << 20
 STORE_FILE: Final = "coordinator.db"
 
 _TEMPLATE: Final = """\
 # Configuration of a fedseg coordinator. Paths are relative to this file's folder.
 
 [operator]
-legal_name = "{legal_name}"
-contact = "{contact}"
+legal_name = {legal_name}
+contact = {contact}
 
 [public]
 # The only port that partners reach. Put the names that they use into `names` before you make
 # certificates, or give certificates of your own.
-host = "{host}"
+host = {host}
 port = {port}
-certificate = "{certificate}"
-key = "{key}"
+certificate = {certificate}
+key = {key}
 
 [keys]
 # The passphrase of keys/coordinator.pem: a file of mode 0600, or passphrase_env = "VARIABLE".
-passphrase_file = "{passphrase_file}"
+passphrase_file = {passphrase_file}
 
 [runs]
 # Seconds that a missing partner is waited for before the run goes on without it, or ends.
@@ -75,14 +76,24 @@ class CoordinatorConfig:
         path = directory / FILE_NAME
         try:
             with path.open("rb") as file:
-                values = tomllib.load(file)
+                data = file.read(MAX_CONFIG_BYTES + 1)
         except OSError as error:
             raise ConfigError(
                 f"{path} cannot be read: {error.strerror}",
                 remedy="make it with `fedseg-coordinator init`, or name the folder with --dir",
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML: {error}") from error
+        return CoordinatorConfig.parse(data, directory)
+
+    @staticmethod
+    def parse(data: bytes, directory: Path) -> CoordinatorConfig:
+        """Read the bytes of a ``coordinator.toml`` that lies in `directory`; ConfigError."""
+        path = directory / FILE_NAME
+        if len(data) > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_CONFIG_BYTES} bytes")
+        try:
+            values = tomllib.loads(data.decode("utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}", remedy=f"mend {path}") from error
         try:
             return _read(Fields(values, FILE_NAME), directory)
         except MalformedError as error:
@@ -110,20 +121,22 @@ def template(
 ) -> str:
     """The text of a new ``coordinator.toml``."""
     return _TEMPLATE.format(
-        legal_name=_toml_text(legal_name),
-        contact=_toml_text(contact),
-        host=_toml_text(host),
+        legal_name=quoted(legal_name),
+        contact=quoted(contact),
+        host=quoted(host),
         port=port,
-        certificate=certificate,
-        key=key,
-        passphrase_file=PASSPHRASE_FILE,
+        certificate=quoted(certificate),
+        key=quoted(key),
+        passphrase_file=quoted(PASSPHRASE_FILE),
         grace_s=int(patience.grace_s),
         resend_s=int(patience.resend_s),
     )
 
 
-def _toml_text(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+def quoted(text: str) -> str:
+    """`text` in double quotes, as TOML and YAML both read it back."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
 def _read(fields: Fields, directory: Path) -> CoordinatorConfig:

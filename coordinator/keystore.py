@@ -66,7 +66,7 @@ def read_passphrase(*, file: Path | None, variable: str | None) -> bytes:
         passphrase = read_private(file).strip()
         where = str(file)
     else:
-        passphrase = os.environ.get(variable or "", "").encode("utf-8")
+        passphrase = os.fsencode(os.environ.get(variable or "", ""))
         where = f"environment variable {variable}"
     if not passphrase:
         raise KeystoreError(
@@ -99,15 +99,15 @@ def write_private(path: Path, data: bytes) -> None:
 def read_private(path: Path) -> bytes:
     """Read a file that only we may read; raises KeystoreError (E-KEY-MISSING, E-KEY-MODE)."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise KeystoreError(
             f"{path} cannot be read: {error.strerror}",
             code="E-KEY-MISSING",
             remedy="make the coordinator's folder with `fedseg-coordinator init`",
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             raise KeystoreError(f"{path} is not a file of ours", code="E-KEY-MODE")
         mode = stat.S_IMODE(status.st_mode)
@@ -117,4 +117,6 @@ def read_private(path: Path) -> bytes:
                 code="E-KEY-MODE",
                 remedy=f"chmod 600 {path}",
             )
-        return file.read(_MAX_BYTES)
+        return os.read(descriptor, _MAX_BYTES)
+    finally:
+        os.close(descriptor)

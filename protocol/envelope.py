@@ -26,6 +26,5 @@ def failure(error: FedsegError) -> str:
 def _envelope(status: str, data: dict[str, Any]) -> str:
     return json.dumps(
         {"schema_version": SCHEMA_VERSION, "status": status, "data": data},
-        ensure_ascii=False,
         allow_nan=False,
     )

@@ -13,6 +13,8 @@ from protocol.strict import Fields
 SCHEMA: Final = "fedseg/partner-card/v1"
 MAX_BYTES: Final = 1 << 14
 
+_NODE_KEY: Final = r"ecdsa-sha2-nistp384 [A-Za-z0-9+/]{20,400}={0,2}( [ -~]{0,200})?"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerCard:
@@ -57,7 +59,7 @@ class PartnerCard:
             legal_name=fields.text("legal_name", max_length=200),
             contact=fields.text("contact", max_length=200),
             public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
-            node_key=fields.text("node_key", max_length=2_000),
+            node_key=fields.text("node_key", max_length=2_000, pattern=_NODE_KEY),
             max_customers=fields.integer(
                 "max_customers", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
             ),
