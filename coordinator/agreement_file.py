@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    NodeEvent,
+    ScalarEvent,
+)
 
 from protocol import limits
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
 from protocol.errors import AgreementError, UsageError
+
+_MAX_DEPTH: Final = 10
 
 _TEMPLATE: Final = """\
 # A fedseg agreement, to be read and signed by every partner. Decimals are written in quotes.
@@ -20,8 +29,7 @@ _TEMPLATE: Final = """\
 schema: {schema}
 id: {id}
 version: 1
-purpose: >-
-  {purpose}
+purpose: {purpose}
 effective: "{effective}"
 expires: "{expires}"
 
@@ -74,7 +82,8 @@ _PARTY: Final = """\
 def load_yaml(path: Path) -> Agreement:
     """Read an agreement that a person wrote.
 
-    Duplicate keys, unknown fields and unquoted decimals are refused.
+    Duplicate keys, unknown fields, unquoted decimals and YAML's references (anchors, aliases,
+    tags), with which a short file can mean a huge one, are refused.
 
     Raises:
         UsageError: The file cannot be read.
@@ -82,10 +91,10 @@ def load_yaml(path: Path) -> Agreement:
     """
     text = _read(path)
     try:
-        values = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:
-        raise AgreementError(f"{path} is not strict YAML: {_first_line(error)}") from error
-    return Agreement.from_dict(values)
+        _refuse_references(text)
+        return Agreement.from_dict(YAML(typ="safe", pure=True).load(text))
+    except (YAMLError, ValueError, TypeError) as error:
+        raise AgreementError(f"{path} is not strict YAML: {_what(error)}") from error
 
 
 def load_signed(path: Path) -> SignedAgreement:
@@ -96,11 +105,19 @@ def load_signed(path: Path) -> SignedAgreement:
 def save_signed(path: Path, signed: SignedAgreement) -> None:
     """Write an envelope atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(signed.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(signed.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}",
+            code="E-FILE",
+            remedy="name a file in a folder that this account may write to",
+        ) from error
 
 
 def agreement_template(**values: Any) -> str:
@@ -111,6 +128,18 @@ def agreement_template(**values: Any) -> str:
         for name, unit, low, high, transform in _FEATURES
     )
     return _TEMPLATE.format(schema=SCHEMA, parties=parties, features=features, **values)
+
+
+def _refuse_references(text: bytes) -> None:
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
+            raise ValueError(f"anchors and aliases are not allowed, {_line(event.start_mark)}")
+        if isinstance(event, CollectionStartEvent | ScalarEvent) and event.ctag is not None:
+            raise ValueError(f"tags are not allowed, {_line(event.start_mark)}")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"more than {_MAX_DEPTH} levels, {_line(event.start_mark)}")
 
 
 def _read(path: Path) -> bytes:
@@ -126,6 +155,13 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:3])
+def _line(mark: StreamMark) -> str:
+    return f"line {mark.line + 1}"
+
+
+def _what(error: Exception) -> str:
+    """What is wrong, and where."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
+    return str(error).partition("\n")[0]

@@ -1,0 +1,219 @@
+"""Agreements as files: strict YAML from people, envelopes from machines, errors that help."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coordinator.agreement_file import agreement_template, load_signed, load_yaml, save_signed
+from coordinator.config import quoted
+from protocol import limits
+from protocol.agreement import SignedAgreement
+from protocol.errors import AgreementError, FedsegError, UsageError
+
+PARTIES = [
+    {
+        "id": f"shop-{i}",
+        "legal_name": quoted(f'Shop "{i}": GmbH # 1'),
+        "contact": quoted("dpo@shop.example"),
+        "public_key": f"{i:02x}" * 32,
+        "max_customers": 1_000,
+    }
+    for i in range(3)
+]
+
+
+def text_of(**changes: Any) -> str:
+    values: dict[str, Any] = {
+        "id": quoted("our-segments"),
+        "purpose": quoted("Common segments."),
+        "effective": "2026-01-01T00:00:00Z",
+        "expires": "2027-01-01T00:00:00Z",
+        "parties": PARTIES,
+        "legal_name": quoted("Operator"),
+        "contact": quoted("ops"),
+        "public_key": "ff" * 32,
+        "software_version": "0.1.0",
+    }
+    return agreement_template(**(values | changes))
+
+
+def refused(folder: Path, text: str | bytes) -> FedsegError:
+    path = folder / "agreement.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    with pytest.raises(AgreementError) as caught:
+        load_yaml(path)
+    assert caught.value.exit_code == 3
+    return caught.value
+
+
+def test_the_template_is_an_agreement_without_problems(tmp_path: Path) -> None:
+    (tmp_path / "agreement.yaml").write_text(text_of(), encoding="utf-8")
+    agreement = load_yaml(tmp_path / "agreement.yaml")
+    assert agreement.lint() == []
+    assert agreement.purpose == "Common segments."
+    assert agreement.parties[1].legal_name == 'Shop "1": GmbH # 1'
+    assert (agreement.secure_sum.min_partners, agreement.min_segment_size) == (3, 50)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.characters(exclude_categories=("Cs", "Cc"))
+        | st.sampled_from(["\n", '"', "\\", ": ", "# ", "&a ", "*a", "!!x ", "\u2028", "\u202e"]),
+        min_size=1,
+        max_size=40,
+    ).map("".join)
+)
+def test_any_purpose_and_name_survives_the_template(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "agreement.yaml"
+    path.write_text(text_of(purpose=quoted(text), legal_name=quoted(text)), encoding="utf-8")
+    agreement = load_yaml(path)
+    assert (agreement.purpose, agreement.coordinator.legal_name) == (text, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("version: 1", "version: 1\nversion: 2", 'duplicate key "version"'),
+        ('min: "0"', "min: 0", "decimal number in quotes"),
+        ('max: "365"', "max: 365.5", "decimal number in quotes"),
+        ('max: "365"', 'max: "1e3"', "decimal number in quotes"),
+        ('max: "365"', "max: .inf", "decimal number in quotes"),
+        ("version: 1", "version: 1.0", "whole number"),
+        ("version: 1", "version: yes", "whole number"),
+        ("version: 1", "version: 0x" + "f" * 9_000, "not strict YAML"),
+        ("privacy: none", "privacy: nothing", "allowed: none"),
+        ("min_segment_size", "min_segmentsize", "min_segment_size"),
+        ("privacy: none", "privacy: none\nepsilon: 1", "unknown field 'epsilon'"),
+        ('"2026-01-01T00:00:00Z"', "2026-01-01T00:00:00Z", "effective"),
+        ('"2026-01-01T00:00:00Z"', '"2026-01-01"', "effective"),
+        ("privacy: none", "privacy: !!python/object/apply:os.system [id]", "tags"),
+        ("privacy: none", "privacy: !mine none", "tags"),
+        ("privacy: none", "privacy: &a none", "anchors"),
+        ("privacy: none", "privacy: none\n? [a, b]\n: none", "unknown field"),
+        ("privacy: none", "---\nprivacy: none", "YAML"),
+        ("privacy: none", "privacy: [", "YAML"),
+    ],
+)
+def test_what_people_get_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = text_of()
+    assert old in text
+    assert said in refused(tmp_path, text.replace(old, new, 1)).message
+
+
+def test_a_misspelt_field_names_the_nearest_known(tmp_path: Path) -> None:
+    text = text_of().replace("  - name: recency", "  - name: recency\n    wieght: '1'")
+    message = refused(tmp_path, text).message
+    assert "features[0]" in message
+    assert "did you mean 'weight'?" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x]\n"
+        + "".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i - 1}'}]\n" for i in range(9)),
+        "a: &a {x: 1}\nb: {<<: [*a, *a]}",
+        "{a: *nothing}",
+    ],
+)
+def test_references_are_refused_before_they_are_followed(tmp_path: Path, text: str) -> None:
+    assert "anchors and aliases" in refused(tmp_path, text).message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"text", b"null", b"\0\1\2", b"\xff\xfe\xfd", b"[" * 5_000,
+     b"- " * 9_000, b"{a: " * 900, b"%YAML 9.9\n---\na: 1", b"\x89PNG\r\n\x1a\n", b"a: \x1b[31m"],
+)  # fmt: skip
+def test_what_is_no_agreement_is_our_error(tmp_path: Path, data: bytes) -> None:
+    assert len(refused(tmp_path, data).message) < 1_000
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_template_with_anything_changed_is_read_or_refused_by_us(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    text = text_of()
+    at = data.draw(st.integers(0, len(text)))
+    to = min(len(text), at + data.draw(st.integers(0, 12)))
+    put = data.draw(
+        st.text(max_size=5) | st.sampled_from(["&a ", "*a", "!!x", "{", "[", "? ", "<<:"])
+    )
+    path = tmp_path / "agreement.yaml"
+    path.write_bytes((text[:at] + put + text[to:]).encode("utf-8", "surrogatepass"))
+    try:
+        agreement = load_yaml(path)
+    except AgreementError:
+        return
+    for problem in agreement.lint():
+        assert isinstance(problem, AgreementError)
+
+
+def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "agreement.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + text_of().replace("\n", "\r\n").encode())
+    assert load_yaml(path).id == "our-segments"
+
+
+def test_a_file_that_cannot_be_read_or_is_too_large_says_so(tmp_path: Path) -> None:
+    for load in (load_yaml, load_signed):
+        with pytest.raises(UsageError, match="directory"):
+            load(tmp_path)
+        with pytest.raises(UsageError, match="none"):
+            load(tmp_path / "none")
+    large = tmp_path / "large"
+    large.write_bytes(b"#" * (2 * limits.MAX_AGREEMENT_BYTES + 1))
+    for load in (load_yaml, load_signed):
+        with pytest.raises(AgreementError, match="larger"):
+            load(large)
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> SignedAgreement:
+    (tmp_path / "a.yaml").write_text(text_of(), encoding="utf-8")
+    return SignedAgreement.draft(load_yaml(tmp_path / "a.yaml"))
+
+
+def test_an_envelope_reads_back_as_it_was_saved(tmp_path: Path, signed: SignedAgreement) -> None:
+    path = tmp_path / "agreement.json"
+    save_signed(path, signed)
+    assert load_signed(path).to_bytes() == signed.to_bytes()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_an_envelope_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, signed: SignedAgreement
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "none" / "a.json"):
+        with pytest.raises(UsageError, match=re.escape(str(path))) as caught:
+            save_signed(path, signed)
+        assert caught.value.remedy
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml", "folder"]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_an_altered_envelope_is_refused_or_means_the_same(
+    tmp_path: Path, signed: SignedAgreement, at: int, bit: int
+) -> None:
+    data = bytearray(signed.to_bytes())
+    data[at % len(data)] ^= 1 << bit
+    path = tmp_path / "agreement.json"
+    path.write_bytes(bytes(data))
+    try:
+        found = load_signed(path)
+    except AgreementError:
+        return
+    assert found.agreement.hash != signed.agreement.hash or json.loads(data)
+    with pytest.raises(AgreementError):
+        found.verify()
