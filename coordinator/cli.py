@@ -24,7 +24,7 @@ from coordinator.agreement_file import (
     save_signed,
 )
 from coordinator.bundle import bundle_sha256
-from coordinator.certificates import make_server_certificate
+from coordinator.certificates import certificate_files, make_server_certificate
 from coordinator.config import CoordinatorConfig
 from coordinator.console import Format, FormatOption, diagnostics, output, run
 from coordinator.keystore import create_key, create_passphrase
@@ -66,6 +66,7 @@ RunArgument = Annotated[
     str, typer.Argument(help="Run id, or its first digits; the newest run when left out.")
 ]
 HERE = Path("fedseg-coordinator")
+SERVER_NAME = "coordinator"
 ADDRESS_FILE = "address"
 NOT_SERVED = "no process serves this coordinator"
 _WATCH_EVERY_S = 0.1
@@ -91,24 +92,26 @@ def init(
             f"{directory / settings.FILE_NAME} exists already",
             remedy="choose another --dir; an existing coordinator is never overwritten",
         )
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
-    key = create_key(directory / settings.KEY_FILE, passphrase)
-    files = make_server_certificate(
-        directory / "tls",
-        name="coordinator",
-        hosts=name or [host],
-        now=datetime.now(UTC),
-        lifetime_days=825,
-    )
+    tls = certificate_files(directory / "tls", name=SERVER_NAME)
     text = settings.template(
         legal_name=legal_name,
         contact=contact,
         host=host,
         port=port,
-        certificate=str(files.certificate.relative_to(directory)),
-        key=str(files.key.relative_to(directory)),
+        certificate=str(tls.certificate.relative_to(directory)),
+        key=str(tls.key.relative_to(directory)),
         patience=Patience(grace_s=grace_s),
+    )
+    CoordinatorConfig.parse(text.encode("utf-8"), directory)  # before anything is made
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
+    key = create_key(directory / settings.KEY_FILE, passphrase)
+    files = make_server_certificate(
+        directory / "tls",
+        name=SERVER_NAME,
+        hosts=name or [host],
+        now=datetime.now(UTC),
+        lifetime_days=825,
     )
     (directory / settings.FILE_NAME).write_text(text, encoding="utf-8")
     CoordinatorConfig.load(directory).open_store().close()
@@ -161,13 +164,13 @@ def agreement_draft(
     now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     time_format = "%Y-%m-%dT%H:%M:%SZ"
     text = agreement_template(
-        id=id,
-        purpose=purpose,
+        id=settings.quoted(id),
+        purpose=settings.quoted(purpose),
         effective=now.strftime(time_format),
         expires=(now + timedelta(days=365)).strftime(time_format),
         parties=[_party_values(load_card(path)) for path in card or []],
-        legal_name=_yaml_text(config.legal_name),
-        contact=_yaml_text(config.contact),
+        legal_name=settings.quoted(config.legal_name),
+        contact=settings.quoted(config.contact),
         public_key=public_bytes(config.signing_key()).hex(),
         software_version=metadata.version("fedseg"),
     )
@@ -188,7 +191,7 @@ def agreement_lint(
     problems = agreement.lint()
     if problems:
         for problem in problems[1:]:
-            diagnostics.print(problem.diagnostics(), markup=False)
+            diagnostics.print(problem.diagnostics())
         raise problems[0]
     output.result(
         {"agreement": agreement.hash.hex(), "problems": []},
@@ -254,12 +257,12 @@ def partner_admit(
     from coordinator.superlink import node_key_bytes  # Flower takes long to import
 
     store = CoordinatorConfig.load(directory).open_store()
-    admitted = []
-    for path in cards:
-        card = load_card(path)
+    read = [load_card(path) for path in cards]
+    for card in read:
         node_key_bytes(card.node_key.encode("ascii"))
+    for card in read:
         store.admit(card.id, card.node_key)
-        admitted.append(card.id)
+    admitted = [card.id for card in read]
     output.result({"admitted": admitted}, f"Admitted {', '.join(admitted)}.")
 
 
@@ -330,7 +333,7 @@ def run_start(
         _fail_with(row)
         return
     if not is_served(directory):
-        diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow", markup=False)
+        diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow")
     output.result({"run_id": run_id.hex()}, f"Run {run_id.hex()} is requested.")
 
 
@@ -517,15 +520,11 @@ def _run_words(row: RunRow) -> str:
 def _party_values(card: PartnerCard) -> dict[str, Any]:
     return {
         "id": card.id,
-        "legal_name": _yaml_text(card.legal_name),
-        "contact": _yaml_text(card.contact),
+        "legal_name": settings.quoted(card.legal_name),
+        "contact": settings.quoted(card.contact),
         "public_key": card.public_key.hex(),
         "max_customers": card.max_customers,
     }
-
-
-def _yaml_text(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from partner_node.preflight import preflight
 from protocol.agreement import SignedAgreement
 from protocol.clustering.release import SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
-from protocol.errors import AgreementError, RuleError, UsageError
+from protocol.errors import AgreementError, MalformedError, RuleError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
 
@@ -103,16 +103,33 @@ def init(
     )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
+    made = [directory / FILE_NAME]
     write_atomically(directory / FILE_NAME, text.encode("utf-8"))
     try:
         config = NodeConfig.load(directory / FILE_NAME)
         if not passphrase_env:
             passphrase = secrets.token_urlsafe(32).encode("ascii")
             write_private_file(directory / PASSPHRASE_FILE, passphrase + b"\n")
+            made.append(directory / PASSPHRASE_FILE)
         keystore = Keystore.create(config.keys.store, home_passphrase(config))
+        made.append(config.keys.store)
+        card = _card(keystore, partner, legal_name, contact, max_customers)
+        write_atomically(directory / CARD_FILE, card.to_bytes())
     except BaseException:
-        (directory / FILE_NAME).unlink()
+        for path in made:
+            path.unlink()
         raise
+    output.result(
+        {"directory": str(directory), "card": str(directory / CARD_FILE), **card.to_dict()},
+        f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
+        "public keys only.",
+    )
+
+
+def _card(
+    keystore: Keystore, partner: str, legal_name: str, contact: str, max_customers: int
+) -> PartnerCard:
+    """The card, when the coordinator will be able to read it; else UsageError."""
     card = PartnerCard(
         id=partner,
         legal_name=legal_name,
@@ -121,12 +138,10 @@ def init(
         node_key=keystore.node_public_openssh().decode("ascii").strip(),
         max_customers=max_customers,
     )
-    write_atomically(directory / CARD_FILE, card.to_bytes())
-    output.result(
-        {"directory": str(directory), "card": str(directory / CARD_FILE), **card.to_dict()},
-        f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
-        "public keys only.",
-    )
+    try:
+        return PartnerCard.from_bytes(card.to_bytes())
+    except MalformedError as error:
+        raise UsageError(error.message, remedy="call init again with another value") from error
 
 
 @app.command()
@@ -144,7 +159,7 @@ def check(directory: Directory = HERE, format: Format = FormatOption) -> None:
     if not report.passed:
         for item in report.items:
             if item.problem is not None:
-                diagnostics.print(item.problem.diagnostics(), style="red", markup=False)
+                diagnostics.print(item.problem.diagnostics(), style="red")
         raise typer.Exit(3)
 
 

@@ -1,9 +1,19 @@
-"""How the node's commands speak: tables for people, one JSON envelope for programs."""
+"""How the node's commands speak: tables for people, one JSON envelope for programs.
+
+What is printed comes from other organisations too, so nothing in it is taken for markup. An error
+never ends in a traceback: its last line may quote what it was about, and that may be a customer.
+"""
 
 from __future__ import annotations
 
+import io
+import itertools
+import os
 import sys
+import traceback
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +23,8 @@ from rich.console import Console
 from protocol import envelope
 from protocol.errors import FedsegError, UsageError
 
-people = Console(highlight=False)
-diagnostics = Console(stderr=True, highlight=False)
+people = Console(highlight=False, markup=False, emoji=False)
+diagnostics = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class Format(StrEnum):
@@ -39,7 +49,7 @@ class Output:
 
     def failure(self, error: FedsegError) -> None:
         """Print an error: on standard error, and as the JSON envelope when asked."""
-        diagnostics.print(error.diagnostics(), style="red", markup=False)
+        diagnostics.print(error.diagnostics(), style="red")
         if self.format is Format.JSON:
             print(envelope.failure(error))  # noqa: T201
 
@@ -59,7 +69,10 @@ FormatOption = typer.Option(
 
 def run(app: typer.Typer) -> None:
     """Run a command line and end the process: 0 done, 1 failed, 2 usage, 3 refused by a rule."""
-    output.format = Format.TEXT
+    output.format = _format_asked(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     try:
         status = app(standalone_mode=False)
     except FedsegError as error:
@@ -68,9 +81,38 @@ def run(app: typer.Typer) -> None:
     except click.exceptions.Abort:
         sys.exit(1)
     except click.ClickException as error:
-        output.failure(UsageError(error.format_message(), remedy="see --help"))
+        if error.format_message():  # empty when no command is named and the help was shown
+            output.failure(UsageError(error.format_message(), remedy="see --help"))
         sys.exit(2)
     except KeyboardInterrupt:
         diagnostics.print("stopped")
         sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has gone
+        sys.exit(1)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        output.failure(FedsegError(what, code="E-FILE", remedy="check the path and its rights"))
+        sys.exit(1)
+    except Exception as error:  # outermost loop: the place alone, never what it was about
+        output.failure(
+            FedsegError(
+                f"unexpected {type(error).__name__} at {_place_of(error)}",
+                code="E-INTERNAL",
+                remedy="this is a defect in fedseg; report this line",
+            )
+        )
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _format_asked(arguments: Sequence[str]) -> Format:
+    """The format of errors that come before ``--format`` is read."""
+    pairs = itertools.pairwise([*arguments, ""])
+    asked = any(a == "--format=json" or (a, b) == ("--format", "json") for a, b in pairs)
+    return Format.JSON if asked else Format.TEXT
+
+
+def _place_of(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

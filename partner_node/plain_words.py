@@ -11,11 +11,18 @@ from protocol.clustering.release import EXACT_STATEMENT
 
 
 def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
-    """Paragraphs and tables that say what the agreement means."""
+    """Paragraphs and tables that say what the agreement means.
+
+    Characters that do not show themselves, like those that turn the direction of writing, are
+    shown by their numbers: whoever drafted the agreement cannot hide words from its reader.
+    """
     parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
     for party in agreement.parties:
         parties.add_row(
-            party.id, party.legal_name, party.contact, f"{party.max_customers:,} customers"
+            party.id,
+            shown(party.legal_name),
+            shown(party.contact),
+            f"{party.max_customers:,} customers",
         )
     features = Table(
         "feature", "unit", "from", "to", "scale", "weight", title="What is computed on"
@@ -23,7 +30,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
     for feature in agreement.features:
         features.add_row(
             feature.name,
-            feature.unit,
+            shown(feature.unit),
             str(feature.min),
             str(feature.max),
             "logarithmic" if feature.transform == "log1p" else "linear",
@@ -33,10 +40,10 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
     return [
         f"Agreement {agreement.id}, version {agreement.version}, "
         f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}",
-        f"Purpose: {agreement.purpose}",
+        "Purpose: " + shown(agreement.purpose).replace("\n", "\n    "),
         parties,
-        f"The coordinator is run by {agreement.coordinator.legal_name} "
-        f"({agreement.coordinator.contact}). It adds masked answers and learns totals only.",
+        f"The coordinator is run by {shown(agreement.coordinator.legal_name)} "
+        f"({shown(agreement.coordinator.contact)}). It adds masked answers and learns totals only.",
         features,
         "No customer's row leaves a partner. Each partner sends sums over its own customers, "
         "hidden under masks that cancel only in the total of "
@@ -52,3 +59,10 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         f"Software: fedseg {agreement.software_version}. Agreement hash {agreement.hash.hex()}",
         f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
     ]
+
+
+def shown(text: str) -> str:
+    """`text` with every character that cannot be seen written as its number."""
+    return "".join(
+        c if c.isprintable() or c in "\n\u00a0\u202f" else f"\\u{ord(c):04x}" for c in text
+    )

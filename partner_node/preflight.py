@@ -14,7 +14,7 @@ from typing import Any, Final
 from partner_node.home import NodeHome
 from partner_node.node import software_version
 from protocol.agreement import Agreement
-from protocol.errors import EncodingRangeError, FedsegError, TransportError
+from protocol.errors import AgreementError, EncodingRangeError, FedsegError, TransportError
 from protocol.installation import require_sole_owner
 
 _CONNECT_TIMEOUT_S: Final = 5.0
@@ -100,7 +100,14 @@ def _check_keys(home: NodeHome) -> str:
 
 def _check_agreement(home: NodeHome, now: datetime) -> str:
     agreement = home.signed_agreement().verify()
-    agreement.index_of_key(home.keystore().identity_public)
+    party = agreement.parties[agreement.index_of_key(home.keystore().identity_public)]
+    if party.id != home.config.node.partner:
+        raise AgreementError(
+            f"the agreement calls this node {party.id!r}, its configuration "
+            f"{home.config.node.partner!r}",
+            code="E-AGR-PARTY",
+            remedy=f'write partner = "{party.id}" in {home.config.file.name}',
+        )
     agreement.check_time(now)
     agreement.check_software(software_version())
     return (
@@ -129,8 +136,18 @@ def _check_connection(home: NodeHome) -> str:
     address = home.config.coordinator.address
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
+    authority = home.config.coordinator.root_certificates
     try:
-        context = ssl.create_default_context(cafile=home.config.coordinator.root_certificates)
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:  # also when it is no certificate
+        raise TransportError(
+            f"the coordinator's authority {authority} cannot be read: "
+            f"{error.strerror or 'it is no PEM certificate'}",
+            code="E-TLS",
+            remedy="ask the operator for the authority's certificate; its place is "
+            "root_certificates in node.toml",
+        ) from error
+    try:
         with (
             socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=host) as secured,

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from ruamel.yaml import YAML
 
 from coordinator.config import CoordinatorConfig
@@ -71,13 +72,13 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
     """
     began = time.monotonic()
     _fresh_folder(out)
-    console.print(f"[bold]1. Data[/bold]  generating transactions in {out}/data")
+    _say(console, "1. Data", f"generating transactions in {out}/data")
     partners = generate(n_customers=n_customers, seed=seed, profiles=PARTNERS[:3])
     ids = [partner.profile.id for partner in partners]
     files = {partner.profile.id: write(partner, out / "data").transactions for partner in partners}
     (out / "features.sql").write_text(FEATURE_QUERY, encoding="utf-8")
 
-    console.print("[bold]2. Set-up[/bold]  coordinator, three nodes, one agreement, signed by all")
+    _say(console, "2. Set-up", "coordinator, three nodes, one agreement, signed by all")
     port = _free_port()
     coordinator = out / "coordinator"
     _command(
@@ -97,7 +98,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
         )  # fmt: skip
     _agree(out, coordinator, ids)
 
-    console.print("[bold]3. Serve[/bold]  four processes, TLS on loopback")
+    _say(console, "3. Serve", "four processes, TLS on loopback")
     with ExitStack() as running:
         running.enter_context(_serving("coordinator", coordinator, out / "coordinator.log"))
         _await(lambda: (coordinator / "address").exists(), "the coordinator's address")
@@ -105,9 +106,9 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             running.enter_context(_serving("node", out / name, out / f"{name}.log"))
         for name in ids:
             _command("node", "check", "--dir", out / name)
-        console.print("[bold]4. Run[/bold]  masked answers, exact Lloyd on their totals")
+        _say(console, "4. Run", "masked answers, exact Lloyd on their totals")
         _command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
-        console.print("[bold]5. Assign[/bold]  each partner its own customers, locally")
+        _say(console, "5. Assign", "each partner its own customers, locally")
         views = tuple(_view(out / p.profile.id, p.profile.id, p.profile.name) for p in partners)
 
     store = CoordinatorConfig.load(coordinator).open_store()
@@ -121,6 +122,10 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
         rounds=len(store.rounds(row.run_id)),
         partners=views,
     )
+
+
+def _say(console: Console, what: str, more: str) -> None:
+    console.print(Text.assemble((what, "bold"), "  ", more))
 
 
 def _agree(out: Path, coordinator: Path, ids: Sequence[str]) -> None:
@@ -202,7 +207,7 @@ def _print_result(
         "announcements that every node checks; the release",
     )
     console.print(seen)
-    console.print(f"[bold]{release.statement}[/bold]: no noise is added in this mode.")
+    _say(console, release.statement, "no noise is added in this mode")
 
 
 def _write_report(
