@@ -1,0 +1,494 @@
+"""fedseg-node: every command, its JSON, its exit status, and what it says to wrong input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import stat
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from partner_node import cli
+from partner_node.cli import app
+from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
+from partner_node.node import software_version
+from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.partner_card import PartnerCard
+from protocol.signing import public_bytes
+
+
+@dataclasses.dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        lines = self.out.splitlines()
+        assert len(lines) == 1, self.out
+        found: dict[str, Any] = json.loads(lines[0])
+        assert list(found) == ["schema_version", "status", "data"]
+        return found
+
+
+class Shell:
+    """Calls the command line in this process, as `fedseg-node` would be called."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self.capsys = capsys
+        self.patch = patch
+
+    def __call__(self, *words: object) -> Done:
+        self.patch.setattr(sys, "argv", ["fedseg-node", *map(str, words)])
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = self.capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, captured.out, captured.err)
+
+    def json(self, *words: object) -> dict[str, Any]:
+        done = self(*words, "--format", "json")
+        assert done.code == 0, done.err
+        assert done.envelope["status"] == "ok"
+        data: dict[str, Any] = done.envelope["data"]
+        return data
+
+    def refused(self, *words: object, status: int) -> dict[str, Any]:
+        """The error of a command, which leaves words for people on standard error only."""
+        text = self(*words)
+        assert (text.code, text.out) == (status, "")
+        done = self(*words, "--format", "json")
+        assert done.code == status
+        assert done.envelope["status"] == ("refused" if status == 3 else "failed")
+        data: dict[str, Any] = done.envelope["data"]
+        assert data["code"] in text.err
+        assert data["code"] in done.err
+        return data
+
+
+@pytest.fixture
+def shell(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    create = Keystore.create
+    monkeypatch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
+    (tmp_path / "customers.csv").write_text("customer_id,visits\n00123,1\nb,5\nc,9\n")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    return Shell(capsys, monkeypatch)
+
+
+def init_words(directory: Path, **changes: str) -> list[str]:
+    options = {
+        "partner": "north",
+        "legal-name": "North GmbH",
+        "contact": "dpo@north.example",
+        "coordinator": "127.0.0.1:1",
+        "root-certificates": "ca.pem",
+        "data": "customers.csv",
+        "id-column": "customer_id",
+        "max-customers": "10",
+    } | {k.replace("_", "-"): v for k, v in changes.items()}
+    return [
+        "init",
+        "--dir",
+        str(directory),
+        *(w for k, v in options.items() for w in (f"--{k}", v)),
+    ]
+
+
+COORDINATOR = Ed25519PrivateKey.generate()
+OTHERS = [Ed25519PrivateKey.generate() for _ in range(2)]
+
+
+def draft(directory: Path, **changes: Any) -> SignedAgreement:
+    """An agreement of the node in `directory` with two others, signed by those only."""
+    card = PartnerCard.from_bytes((directory / "partner-card.json").read_bytes())
+    now = datetime.now(UTC)
+    party = {"contact": "x", "max_customers": 10}
+    values = {
+        "schema": SCHEMA,
+        "id": "ours",
+        "version": 1,
+        "purpose": "Segments for [bold]own[/bold] [/] marketing \u202eexample.",
+        "effective": (now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        "expires": (now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        "parties": [
+            party | {"id": "north", "legal_name": "North", "public_key": card.public_key.hex()},
+            *(
+                party
+                | {
+                    "id": f"other-{i}",
+                    "legal_name": f"[red]Other[/red] {i}",
+                    "public_key": public_bytes(key).hex(),
+                }
+                for i, key in enumerate(OTHERS)
+            ),
+        ],
+        "coordinator": {
+            "legal_name": "Operator",
+            "contact": "ops",
+            "public_key": public_bytes(COORDINATOR).hex(),
+        },
+        "features": [
+            {"name": "visits", "type": "numeric", "unit": "visits", "min": "0", "max": "10",
+             "transform": "none", "weight": "1"}
+        ],
+        "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
+        "privacy": "none",
+        "secure_sum": {
+            "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
+        },
+        "min_segment_size": 1,
+        "software_version": software_version(),
+    }  # fmt: skip
+    signed = SignedAgreement.draft(Agreement.from_dict(values | changes))
+    envelope = signed.envelope
+    for key in OTHERS:
+        envelope = envelope.signed_by(key)
+    return SignedAgreement(agreement=signed.agreement, envelope=envelope)
+
+
+@pytest.fixture
+def node(shell: Shell, tmp_path: Path) -> Path:
+    shell.json(*init_words(tmp_path / "node"))
+    return tmp_path / "node"
+
+
+@pytest.fixture
+def installed(shell: Shell, node: Path, tmp_path: Path) -> Path:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+    return node
+
+
+# --- help and usage --------------------------------------------------------------------------
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found = [(path, command)]
+    for name, child in getattr(command, "commands", {}).items():
+        found += commands(child, (*path, name))
+    return found
+
+
+ALL = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(p) or "-" for p, _ in ALL])
+def test_every_command_and_option_has_help(
+    shell: Shell, path: tuple[str, ...], command: Any
+) -> None:
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), (path, parameter.name)
+    done = shell(*path, "--help")
+    assert done.code == 0
+    assert f"{' '.join(('fedseg-node', *path))}" in " ".join(done.out.split())
+
+
+LEAVES = [path for path, command in ALL if path and not hasattr(command, "commands")]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_an_unknown_option_is_wrong_usage(shell: Shell, path: tuple[str, ...]) -> None:
+    done = shell(*path, "--bogus", "--format", "json")
+    assert done.code == 2
+    assert done.envelope["data"]["code"] == "E-USAGE"
+    assert "--bogus" in done.err
+    assert shell(*path, "--bogus", "--format=json").envelope["status"] == "failed"
+    assert shell(*path, "--bogus").out == ""
+
+
+def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
+    for words in ((), ("agreement",), ("segments",), ("egress",)):
+        done = shell(*words)
+        assert done.code == 2
+        assert "Usage" in done.out + done.err
+    assert shell("nonsense").code == 2
+
+
+NEED_FOLDER = [p for p in LEAVES if p not in (("init",), ("serve",), ("check",))]
+
+
+@pytest.mark.parametrize("path", NEED_FOLDER, ids=" ".join)
+def test_a_folder_that_is_no_node_is_named(
+    shell: Shell, path: tuple[str, ...], tmp_path: Path
+) -> None:
+    files = {"sign": ["x.json", "--out", "y.json"], "install": ["x.json"]}.get(path[-1], [])
+    error = shell.refused(*path, *files, "--dir", tmp_path / "none", status=2)
+    assert "none/node.toml" in error["message"]
+    assert error["remedy"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_defect_shows_its_place_but_not_what_it_was_about(
+    shell: Shell, node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: NodeHome) -> None:
+        raise ZeroDivisionError("customer 4711 spent 99.95")
+
+    monkeypatch.setattr(NodeHome, "keystore", broken)
+    error = shell.refused("status", "--dir", node, status=1)
+    assert error["code"] == "E-INTERNAL"
+    assert "ZeroDivisionError at test_node_cli.py:" in error["message"]
+    assert "4711" not in json.dumps(error)
+
+
+def test_a_file_name_that_is_no_text_can_be_printed(shell: Shell, tmp_path: Path) -> None:
+    name = tmp_path / b"b\xff\xfe".decode("utf-8", "surrogateescape")
+    assert shell.refused("status", "--dir", name, status=2)["code"] == "E-CONFIG"
+
+
+# --- init ------------------------------------------------------------------------------------
+
+
+def test_init_makes_a_private_folder_and_a_card_without_secrets(
+    shell: Shell, tmp_path: Path
+) -> None:
+    data = shell.json(*init_words(tmp_path / "node"))
+    modes = {
+        str(p.relative_to(tmp_path / "node")): stat.S_IMODE(p.stat().st_mode)
+        for p in [tmp_path / "node", *(tmp_path / "node").rglob("*")]
+    }
+    assert modes["."] == modes["keys"] == 0o700
+    assert modes["keys/passphrase"] == modes["keys/keystore.json"] == 0o600
+    card = PartnerCard.from_bytes((tmp_path / "node" / "partner-card.json").read_bytes())
+    assert (card.id, card.legal_name, card.max_customers) == ("north", "North GmbH", 10)
+    assert data["public_key"] == card.public_key.hex()
+    secret = (tmp_path / "node" / "keys" / "passphrase").read_text().strip()
+    assert secret not in json.dumps(data) + (tmp_path / "node" / "node.toml").read_text()
+
+
+def test_init_never_overwrites(shell: Shell, node: Path) -> None:
+    before = {p: p.read_bytes() for p in node.rglob("*") if p.is_file()}
+    assert "exists" in shell.refused(*init_words(node), status=2)["message"]
+    (node / "node.toml").unlink()
+    del before[node / "node.toml"]
+    assert shell.refused(*init_words(node), status=3)["code"] == "E-KEY-EXISTS"
+    assert {p: p.read_bytes() for p in node.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"partner": "North!"},
+        {"legal_name": ""},
+        {"legal_name": "x" * 201},
+        {"legal_name": "a\x1b[31m"},
+        {"contact": ""},
+        {"coordinator": "https://x"},
+        {"coordinator": "x:0"},
+        {"kind": "xlsx"},
+        {"max_customers": "0"},
+        {"max_customers": "many"},
+        {"id_column": ""},
+    ],
+    ids=str,
+)
+def test_init_refuses_a_wrong_value_and_leaves_nothing_behind(
+    shell: Shell, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    error = shell.refused(*init_words(tmp_path / "node", **changes), status=2)
+    assert error["message"]
+    assert [p for p in (tmp_path / "node").rglob("*") if p.is_file()] == []
+    shell.json(*init_words(tmp_path / "node"))
+
+
+def test_init_keeps_nasty_names_whole(shell: Shell, tmp_path: Path) -> None:
+    name = 'Süd "Shop" \\ [red]GmbH[/] \U0001f600'
+    assert shell.json(*init_words(tmp_path / "n", legal_name=name))["legal_name"] == name
+
+
+def test_the_passphrase_may_come_from_the_environment(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*init_words(tmp_path / "node"), "--passphrase-env"]
+    assert shell.refused(*words, status=3)["code"] == "E-KEY-MISSING"
+    monkeypatch.setenv("FEDSEG_PASSPHRASE", "a long passphrase of my own")
+    shell.json(*words)
+    assert not (tmp_path / "node" / "keys" / "passphrase").exists()
+    shell.json("status", "--dir", tmp_path / "node")
+    monkeypatch.setenv("FEDSEG_PASSPHRASE", "another long passphrase")
+    error = shell.refused("status", "--dir", tmp_path / "node", status=3)
+    assert error["code"] == "E-KEY-PASSPHRASE"
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_in_words(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file" / "node", Path("/proc/none")):
+        done = shell(*init_words(place))
+        assert done.code in (1, 2)
+        assert "E-FILE" in done.err
+
+
+# --- agreement -------------------------------------------------------------------------------
+
+
+def test_an_agreement_is_signed_and_installed(shell: Shell, node: Path, tmp_path: Path) -> None:
+    offered = draft(node)
+    (tmp_path / "draft.json").write_bytes(offered.to_bytes())
+    shown = shell.json("agreement", "show", "draft.json", "--dir", node)
+    assert shown["missing_signatures"] == ["north"]
+    assert shown["hash"] == offered.agreement.hash.hex()
+    error = shell.refused("agreement", "install", "draft.json", "--dir", node, status=3)
+    assert error["code"] == "E-AGR-UNSIGNED"
+    assert not (node / "agreement.json").exists()
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    assert (tmp_path / "draft.json").read_bytes() == offered.to_bytes()
+    assert SignedAgreement.from_bytes((tmp_path / "signed.json").read_bytes()).missing() == ()
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+    assert shell.json("agreement", "show", "--dir", node)["missing_signatures"] == []
+
+
+def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path: Path) -> None:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    done = shell("agreement", "show", "draft.json", "--dir", node)
+    assert done.code == 0
+    assert "[bold]own[/bold] [/] marketing \\u202eexample." in done.out
+    assert "[red]Other[/red] 1" in done.out
+    assert "\u202e" not in done.out
+    assert "Not signed yet by: north." in done.out
+    for word in ("No customer's row leaves", "not anonymous", "10 customers", "Software: fedseg"):
+        assert word in done.out
+
+
+def test_purpose_lines_cannot_pass_for_paragraphs_of_ours(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    offered = draft(node, purpose="Fine.\nSigned by everyone.")
+    (tmp_path / "draft.json").write_bytes(offered.to_bytes())
+    lines = shell("agreement", "show", "draft.json", "--dir", node).out.splitlines()
+    assert "Signed by everyone." not in lines
+    assert "    Signed by everyone." in [line.rstrip() for line in lines]
+
+
+def test_only_the_party_of_that_name_and_version_signs(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    words = ("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    text = (node / "node.toml").read_text()
+    (tmp_path / "draft.json").write_bytes(draft(node, software_version="9.9.9").to_bytes())
+    assert shell.refused(*words, status=3)["code"] == "E-CODE"
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    (node / "node.toml").write_text(text.replace('partner = "north"', 'partner = "south"'))
+    assert shell.refused(*words, status=3)["code"] == "E-AGR-PARTY"
+    (node / "node.toml").write_text(text)
+    shell.json(*init_words(tmp_path / "stranger"))
+    assert shell.refused(*words[:-1], tmp_path / "stranger", status=3)["code"] == "E-AGR-PARTY"
+    assert not (tmp_path / "signed.json").exists()
+
+
+@pytest.mark.parametrize("words", [("show",), ("sign", "--out", "out.json"), ("install",)])
+def test_a_bad_agreement_file_changes_nothing(
+    shell: Shell, installed: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    whole = (tmp_path / "signed.json").read_bytes()
+    before = (installed / "agreement.json").read_bytes()
+    (tmp_path / "folder").mkdir()
+    bad = {
+        "empty": b"",
+        "binary": bytes(range(256)),
+        "huge": b" " * (3 << 20),
+        "bom": b"\xef\xbb\xbf" + whole,
+        "cut": whole[:-20],
+        "array": b"[]",
+        "deep": b"[" * 100_000,
+        "altered": whole.replace(b"A", b"B", 1),
+    }
+    for name, data in bad.items():
+        (tmp_path / name).write_bytes(data)
+    for name in (*bad, "folder", "missing"):
+        error = shell.refused("agreement", words[0], name, *words[1:], "--dir", installed, status=3)
+        assert error["code"].startswith("E-AGR"), (name, error)
+        assert len(error["message"]) < 1_000
+    assert not (tmp_path / "out.json").exists()
+    assert (installed / "agreement.json").read_bytes() == before
+
+
+def test_a_signed_copy_that_cannot_be_written_is_an_error_in_words(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    (tmp_path / "folder").mkdir()
+    words = ("agreement", "sign", "draft.json", "--dir", node, "--out", "folder")
+    assert shell.refused(*words, status=2)["code"] == "E-FILE"
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+# --- the rest --------------------------------------------------------------------------------
+
+
+def test_check_names_each_problem_and_ends_with_3(shell: Shell, installed: Path) -> None:
+    done = shell("check", "--dir", installed, "--format", "json")
+    assert done.code == 3
+    data = done.envelope["data"]
+    assert data["passed"] is False
+    failed = {c["check"]: c for c in data["checks"] if not c["passed"]}
+    assert set(failed) == {"coordinator"}
+    assert failed["coordinator"]["code"] == "E-TLS"
+    assert failed["coordinator"]["code"] in done.err
+    text = shell("check", "--dir", installed)
+    assert "PROBLEM" in text.out
+    assert "PASSED" not in text.out
+
+
+def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
+    status = shell.json("status", "--dir", installed)
+    assert status == {"partner": "north", "releases": 0, "runs": []}
+    assert shell.json("egress", "list", "--dir", installed) == {"messages": []}
+    for words in (("segments", "list"), ("segments", "assign")):
+        error = shell.refused(*words, "--dir", installed, status=3)
+        assert error["code"] == "E-NO-RELEASE"
+        assert error["remedy"]
+
+
+def test_a_damaged_state_is_an_error_in_words(shell: Shell, installed: Path) -> None:
+    shell.json("status", "--dir", installed)
+    for path in (installed / "state").glob("node.db*"):
+        path.write_bytes(b"not a database " * 100)
+    for words in (("status",), ("egress", "list"), ("segments", "list"), ("segments", "assign")):
+        assert shell.refused(*words, "--dir", installed, status=1)["code"] == "E-STORE"
+
+
+def test_the_folder_may_come_from_the_environment(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDSEG_NODE_DIR", str(installed))
+    assert shell.json("status")["partner"] == "north"
+
+
+def test_serve_refuses_without_an_agreement_and_beside_another(
+    shell: Shell, node: Path, installed: Path
+) -> None:
+    with NodeHome.load(installed).serving():
+        done = shell("serve", "--dir", installed)
+        assert (done.code, done.out) == (2, "")
+        assert "another process serves" in done.err
+    (installed / "agreement.json").unlink()
+    done = shell("serve", "--dir", installed)
+    assert done.code == 3
+    assert "E-AGR-MISSING" in done.err
+
+
+def test_ctrl_c_ends_quietly(shell: Shell, node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: NodeHome) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NodeHome, "keystore", interrupted)
+    assert shell("status", "--dir", node).code in (1, 130)
