@@ -329,8 +329,8 @@ def run_start(
     store.request_run(run_id, chosen)
     if watch:
         row = follow(store, run_id, directory)
-        output.result(row.to_dict(), _run_words(row))
         _fail_with(row)
+        output.result(row.to_dict(), _run_words(row))
         return
     if not is_served(directory):
         diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow")
@@ -344,8 +344,8 @@ def run_watch(
     """Show a run's progress until it has ended; exit status 1 when it failed."""
     store = CoordinatorConfig.load(directory).open_store()
     row = follow(store, find_run(store, run).run_id, directory)
-    output.result(row.to_dict(), _run_words(row))
     _fail_with(row)
+    output.result(row.to_dict(), _run_words(row))
 
 
 @run_app.command("list")

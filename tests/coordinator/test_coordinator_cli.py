@@ -1,0 +1,476 @@
+"""fedseg-coordinator: every command, its JSON, its exit status, and what it says to wrong input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import stat
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator import cli
+from coordinator.agreement_file import load_signed
+from coordinator.cli import app
+from coordinator.config import CoordinatorConfig
+from coordinator.runs import serve_lock
+from protocol.agreement import SignedAgreement
+from protocol.partner_card import PartnerCard
+from protocol.signing import public_bytes
+
+
+@dataclasses.dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        lines = self.out.splitlines()
+        assert len(lines) == 1, self.out
+        found: dict[str, Any] = json.loads(lines[0])
+        assert list(found) == ["schema_version", "status", "data"]
+        return found
+
+
+class Shell:
+    """Calls the command line in this process, as `fedseg-coordinator` would be called."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self.capsys = capsys
+        self.patch = patch
+
+    def __call__(self, *words: object) -> Done:
+        self.patch.setattr(sys, "argv", ["fedseg-coordinator", *map(str, words)])
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = self.capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, captured.out, captured.err)
+
+    def json(self, *words: object) -> dict[str, Any]:
+        done = self(*words, "--format", "json")
+        assert done.code == 0, done.err
+        assert done.envelope["status"] == "ok"
+        data: dict[str, Any] = done.envelope["data"]
+        return data
+
+    def refused(self, *words: object, status: int) -> dict[str, Any]:
+        """The error of a command, which leaves words for people on standard error only."""
+        text = self(*words)
+        assert (text.code, text.out) == (status, "")
+        done = self(*words, "--format", "json")
+        assert done.code == status
+        assert done.envelope["status"] == ("refused" if status == 3 else "failed")
+        data: dict[str, Any] = done.envelope["data"]
+        assert data["code"] in text.err
+        return data
+
+
+@pytest.fixture
+def shell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Shell(capsys, monkeypatch)
+
+
+INIT = ["init", "--legal-name", 'Op "1" \\ Ltd', "--contact", "ops@operator.example"]
+
+
+@pytest.fixture
+def home(shell: Shell, tmp_path: Path) -> Path:
+    shell.json(*INIT, "--dir", tmp_path / "coordinator")
+    return tmp_path / "coordinator"
+
+
+KEYS = [Ed25519PrivateKey.generate() for _ in range(3)]
+NODE_KEYS = [
+    ec.generate_private_key(ec.SECP384R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    .decode("ascii")
+    for _ in range(3)
+]
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> list[Path]:
+    paths = []
+    for i in range(3):
+        card = PartnerCard(
+            id=f"shop-{i}",
+            legal_name=f'Shop: "{i}" # [red]\u2028',
+            contact="a: b",
+            public_key=public_bytes(KEYS[i]),
+            node_key=NODE_KEYS[i],
+            max_customers=100,
+        )
+        paths.append(tmp_path / f"card-{i}.json")
+        paths[-1].write_bytes(card.to_bytes())
+    return paths
+
+
+@pytest.fixture
+def draft(shell: Shell, home: Path, cards: list[Path], tmp_path: Path) -> Path:
+    """An envelope that nobody signed, made from cards by way of YAML."""
+    words = [w for path in cards for w in ("--card", path)]
+    shell.json("agreement", "draft", "--dir", home, "--out", "a.yaml", *words)
+    shell.json("agreement", "draft", "a.yaml", "--out", "draft.json")
+    return tmp_path / "draft.json"
+
+
+@pytest.fixture
+def copies(draft: Path, tmp_path: Path) -> list[Path]:
+    """A copy for each partner, with its signature."""
+    signed = load_signed(draft)
+    paths = []
+    for i, key in enumerate(KEYS):
+        copy = SignedAgreement(agreement=signed.agreement, envelope=signed.envelope.signed_by(key))
+        paths.append(tmp_path / f"signed-{i}.json")
+        paths[-1].write_bytes(copy.to_bytes())
+    return paths
+
+
+@pytest.fixture
+def published(shell: Shell, home: Path, copies: list[Path]) -> Path:
+    shell.json("agreement", "publish", *copies, "--out", "agreement.json", "--dir", home)
+    return home
+
+
+# --- help and usage --------------------------------------------------------------------------
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found = [(path, command)]
+    for name, child in getattr(command, "commands", {}).items():
+        found += commands(child, (*path, name))
+    return found
+
+
+ALL = commands(typer.main.get_command(app))
+LEAVES = [path for path, command in ALL if path and not hasattr(command, "commands")]
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(p) or "-" for p, _ in ALL])
+def test_every_command_and_option_has_help(
+    shell: Shell, path: tuple[str, ...], command: Any
+) -> None:
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), (path, parameter.name)
+    done = shell(*path, "--help")
+    assert done.code == 0
+    assert " ".join(("fedseg-coordinator", *path)) in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_an_unknown_option_is_wrong_usage(shell: Shell, path: tuple[str, ...]) -> None:
+    done = shell(*path, "--bogus", "--format", "json")
+    assert done.code == 2
+    assert done.envelope["data"]["code"] == "E-USAGE"
+    assert "--bogus" in done.err
+
+
+NEED_FOLDER = [p for p in LEAVES if p[0] not in ("init", "serve", "agreement")]
+
+
+@pytest.mark.parametrize("path", NEED_FOLDER, ids=" ".join)
+def test_a_folder_that_is_no_coordinator_is_named(
+    shell: Shell, path: tuple[str, ...], tmp_path: Path
+) -> None:
+    more = {"admit": ["card.json"], "export": ["--out", "x.json"]}.get(path[-1], [])
+    error = shell.refused(*path, *more, "--dir", tmp_path / "none", status=2)
+    assert "none/coordinator.toml" in error["message"]
+    assert "init" in error["remedy"]
+
+
+# --- init ------------------------------------------------------------------------------------
+
+
+def test_init_makes_private_keys_and_a_configuration_that_loads(home: Path) -> None:
+    mode = {p.name: stat.S_IMODE(p.stat().st_mode) for p in [home, *home.rglob("*")]}
+    assert mode["coordinator"] == mode["keys"] == 0o700
+    assert mode["coordinator.pem"] == mode["passphrase"] == mode["coordinator.key"] == 0o600
+    config = CoordinatorConfig.load(home)
+    assert config.legal_name == 'Op "1" \\ Ltd'
+    assert config.certificate.exists()
+    assert config.key.exists()
+    config.signing_key()
+    config.open_store().close()
+
+
+def test_init_never_overwrites(shell: Shell, home: Path) -> None:
+    before = {p: p.read_bytes() for p in home.rglob("*") if p.is_file()}
+    assert "exists" in shell.refused(*INIT, "--dir", home, status=2)["message"]
+    (home / "coordinator.toml").unlink()
+    del before[home / "coordinator.toml"]
+    assert shell.refused(*INIT, "--dir", home, status=3)["code"] == "E-KEY-EXISTS"
+    assert {p: p.read_bytes() for p in home.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--port", "70000"), ("--port", "-1"), ("--port", "x"), ("--grace-s", "0"),
+     ("--legal-name", ""), ("--contact", "a\x1b"), ("--host", "")],
+    ids=str,
+)  # fmt: skip
+def test_init_refuses_a_wrong_value_before_it_makes_anything(
+    shell: Shell, tmp_path: Path, more: tuple[str, str]
+) -> None:
+    shell.refused(*INIT, "--dir", tmp_path / "c", *more, status=2)
+    assert not (tmp_path / "c").exists()
+
+
+# --- agreement -------------------------------------------------------------------------------
+
+
+def test_an_agreement_goes_from_cards_to_publication(
+    shell: Shell, published: Path, copies: list[Path], tmp_path: Path
+) -> None:
+    status = shell.json("agreement", "status", *copies[:2])
+    assert (status["signed"], status["missing"]) == (["shop-0", "shop-1"], ["shop-2"])
+    complete = load_signed(tmp_path / "agreement.json").verify()
+    assert complete.parties[1].legal_name == 'Shop: "1" # [red]\u2028'
+    assert complete.coordinator.legal_name == 'Op "1" \\ Ltd'
+    assert shell.json("agreement", "lint", "a.yaml")["problems"] == []
+    assert shell.json("agreement", "lint", "draft.json")["agreement"] == complete.hash.hex()
+    text = shell("agreement", "lint", "a.yaml").out
+    assert "no problems" in text
+    assert "not anonymous" in text
+
+
+def test_an_agreement_is_not_published_before_everyone_signed(
+    shell: Shell, home: Path, copies: list[Path], tmp_path: Path
+) -> None:
+    words = ("agreement", "publish", *copies[:2], "--out", "agreement.json", "--dir", home)
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-AGR-UNSIGNED"
+    assert "shop-2" in error["message"]
+    assert not (tmp_path / "agreement.json").exists()
+    assert shell.refused("run", "start", "--dir", home, status=2)["remedy"]
+
+
+def test_another_coordinators_agreement_is_not_published(
+    shell: Shell, copies: list[Path], tmp_path: Path
+) -> None:
+    shell.json(*INIT, "--dir", tmp_path / "other")
+    words = ("agreement", "publish", *copies, "--out", "x.json", "--dir", tmp_path / "other")
+    assert shell.refused(*words, status=3)["code"] == "E-AGR-PARTY"
+
+
+def test_copies_of_different_agreements_are_not_joined(
+    shell: Shell, copies: list[Path], tmp_path: Path
+) -> None:
+    text = (tmp_path / "a.yaml").read_text().replace("version: 1", "version: 2")
+    (tmp_path / "b.yaml").write_text(text)
+    shell.json("agreement", "draft", "b.yaml", "--out", "b.json")
+    error = shell.refused("agreement", "status", copies[0], "b.json", status=3)
+    assert error["code"] == "E-AGR-SIGNATURE"
+
+
+def test_draft_does_not_overwrite_and_lint_names_every_problem(
+    shell: Shell, draft: Path, tmp_path: Path
+) -> None:
+    before = draft.read_bytes()
+    error = shell.refused("agreement", "draft", "a.yaml", "--out", draft, status=2)
+    assert "exists" in error["message"]
+    assert draft.read_bytes() == before
+    text = (tmp_path / "a.yaml").read_text()
+    two_problems = text.replace("min_partners: 3", "min_partners: 2").replace(
+        'max: "365"', 'max: "-1"'
+    )
+    (tmp_path / "bad.yaml").write_text(two_problems)
+    done = shell("agreement", "lint", "bad.yaml")
+    assert done.code == 3
+    assert "E-FEATURE-BOUNDS" in done.err
+    assert "E-PARTNERS" in done.err
+    assert shell.refused("agreement", "draft", "bad.yaml", "--out", "x.json", status=3)
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["empty.yaml", "binary.json", "folder", "none", "huge.yaml", "deep.json"]
+)
+def test_a_bad_agreement_file_is_an_error_in_words(shell: Shell, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.yaml").touch()
+    (tmp_path / "binary.json").write_bytes(bytes(range(256)))
+    (tmp_path / "huge.yaml").write_bytes(b"#" * (3 << 20))
+    (tmp_path / "deep.json").write_bytes(b"[" * 100_000)
+    for words in (("lint", name), ("draft", name, "--out", "x.json"), ("status", name)):
+        done = shell("agreement", *words)
+        assert done.code in (2, 3)
+        assert done.err.startswith("E-")
+        assert len(done.err) < 1_000
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_file_that_cannot_be_written_is_an_error_in_words(
+    shell: Shell, draft: Path, copies: list[Path], home: Path
+) -> None:
+    for words in (
+        ("draft", "a.yaml", "--out", "none/x.json"),
+        ("draft", "--out", "none/x.yaml", "--dir", home),
+        ("publish", *copies, "--out", "none/x.json", "--dir", home),
+    ):
+        done = shell("agreement", *words)
+        assert done.code in (1, 2)
+        assert "E-FILE" in done.err
+        assert "none/x" in done.err
+
+
+# --- partners --------------------------------------------------------------------------------
+
+
+def test_cards_are_admitted_all_or_none(
+    shell: Shell, home: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    done = shell("partner", "admit", *cards, "bad.json", "--dir", home, "--format", "json")
+    assert done.code == 3
+    assert done.envelope["data"]["code"] == "E-MALFORMED"
+    assert shell.json("partner", "list", "--dir", home)["admitted"] == {}
+    shell.json("partner", "admit", *cards, "--dir", home)
+    assert list(shell.json("partner", "list", "--dir", home)["admitted"]) == [
+        "shop-0", "shop-1", "shop-2",
+    ]  # fmt: skip
+    assert "shop-1" in shell("partner", "list", "--dir", home).out
+
+
+def test_a_card_that_cannot_be_admitted_is_an_error_in_words(
+    shell: Shell, home: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    shell.json("partner", "admit", cards[0], "--dir", home)
+    twin = json.loads(cards[0].read_text()) | {"id": "twin"}
+    (tmp_path / "twin.json").write_text(json.dumps(twin))
+    error = shell.refused("partner", "admit", "twin.json", "--dir", home, status=2)
+    assert error["code"] == "E-ADMITTED"
+    other = twin | {"node_key": NODE_KEYS[0][:60] + "AAAA"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    assert shell("partner", "admit", "other.json", "--dir", home).code == 3
+    for name in ("none.json", tmp_path):
+        assert shell("partner", "admit", name, "--dir", home).code == 2
+    assert list(shell.json("partner", "list", "--dir", home)["admitted"]) == ["shop-0"]
+
+
+# --- runs and releases -----------------------------------------------------------------------
+
+
+def test_a_run_is_requested_listed_and_stopped(shell: Shell, published: Path) -> None:
+    done = shell("run", "start", "--dir", published, "--format", "json")
+    assert done.code == 0
+    run = done.envelope["data"]["run_id"]
+    assert "no process serves" in done.err
+    assert shell.refused("run", "start", "--dir", published, status=2)["code"] == "E-RUN-ACTIVE"
+    (row,) = shell.json("run", "list", "--dir", published)["runs"]
+    assert (row["run_id"], row["state"]) == (run, "requested")
+    error = shell.refused("run", "watch", run[:6], "--dir", published, status=1)
+    assert error["code"] == "E-NOT-SERVED"
+    assert shell.json("run", "stop", run[:6], "--dir", published)["run_id"] == run
+    (row,) = shell.json("run", "list", "--dir", published)["runs"]
+    assert (row["state"], row["code"]) == ("failed", "E-STOPPED")
+    assert "E-STOPPED" in shell("run", "list", "--dir", published).out
+    assert "ended already" in shell.refused("run", "stop", "--dir", published, status=2)["message"]
+
+
+def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published: Path) -> None:
+    run = shell.json("run", "start", "--dir", published)["run_id"]
+
+    def fail_soon() -> None:
+        time.sleep(0.3)
+        store = CoordinatorConfig.load(published).open_store()
+        store.report_progress(
+            bytes.fromhex(run),
+            {"phase": "hellos", "doing": "waiting", "round": 0, "max_rounds": 5,
+             "participants": ["shop-0"], "waiting_for": ["shop-0"]},
+        )  # fmt: skip
+        store.fail(bytes.fromhex(run), "E-NO-PARTNERS", "within 60 s shop-0 did not answer")
+        store.close()
+
+    with serve_lock(published) as free:
+        assert free
+        thread = threading.Thread(target=fail_soon)
+        thread.start()
+        done = shell("run", "watch", "--dir", published)
+        thread.join(10)
+    assert done.code == 1
+    assert "E-NO-PARTNERS: within 60 s shop-0 did not answer" in done.err
+
+
+def test_a_failed_run_that_is_watched_prints_one_envelope(shell: Shell, published: Path) -> None:
+    run = shell.json("run", "start", "--dir", published)["run_id"]
+    store = CoordinatorConfig.load(published).open_store()
+    store.fail(bytes.fromhex(run), "E-NO-PARTNERS", "nobody came")
+    store.close()
+    done = shell("run", "watch", "--dir", published, "--format", "json")
+    assert done.code == 1
+    assert done.envelope["status"] == "failed"
+    assert done.envelope["data"]["code"] == "E-NO-PARTNERS"
+
+
+def test_an_unknown_run_or_release_is_wrong_usage(
+    shell: Shell, published: Path, tmp_path: Path
+) -> None:
+    shell.json("run", "start", "--dir", published)
+    for words in (
+        ("run", "watch", "zz"),
+        ("run", "stop", "zz"),
+        ("release", "show"),
+        ("release", "show", "zz"),
+        ("release", "export", "--out", "x.json"),
+    ):
+        error = shell.refused(*words, "--dir", published, status=2)
+        assert "run list" in error["remedy"]
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_run_is_not_started_under_an_agreement_of_other_software(
+    shell: Shell, home: Path, draft: Path, tmp_path: Path
+) -> None:
+    text = (tmp_path / "a.yaml").read_text()
+    version = text.partition('software_version: "')[2].partition('"')[0]
+    (tmp_path / "b.yaml").write_text(text.replace(f'"{version}"', '"9.9"'))
+    shell.json("agreement", "draft", "b.yaml", "--out", "b.json")
+    signed = load_signed(tmp_path / "b.json")
+    envelope = signed.envelope
+    for key in KEYS:
+        envelope = envelope.signed_by(key)
+    (tmp_path / "b-signed.json").write_bytes(
+        SignedAgreement(agreement=signed.agreement, envelope=envelope).to_bytes()
+    )
+    shell.json("agreement", "publish", "b-signed.json", "--out", "all.json", "--dir", home)
+    assert shell.refused("run", "start", "--dir", home, status=3)["code"] == "E-CODE"
+    assert shell.json("run", "list", "--dir", home)["runs"] == []
+    unknown = shell.refused("run", "start", "--agreement", "x", "--dir", home, status=2)
+    assert "'x'" in unknown["message"]
+
+
+def test_serve_refuses_beside_another(shell: Shell, home: Path) -> None:
+    with serve_lock(home) as free:
+        assert free
+        done = shell("serve", "--dir", home)
+    assert (done.code, done.out) == (2, "")
+    assert "another process serves" in done.err
+    assert not (home / "address").exists()
+
+
+def test_a_damaged_database_is_an_error_in_words(shell: Shell, home: Path) -> None:
+    for path in home.glob("coordinator.db*"):
+        path.unlink()
+    (home / "coordinator.db").write_bytes(b"not a database " * 100)
+    for words in (("run", "list"), ("run", "start"), ("partner", "list"), ("release", "show")):
+        assert shell.refused(*words, "--dir", home, status=1)["code"] == "E-STORE"
