@@ -1,0 +1,310 @@
+"""Preflight: PASSED, or each problem with its way out; nothing leaves the node."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.certificates import ServerCertificate, make_server_certificate
+from partner_node.config import NodeConfig
+from partner_node.keystore import Keystore, write_private_file
+from partner_node.node import software_version
+from partner_node.preflight import Report, preflight
+from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.signing import public_bytes
+
+NOW = datetime.now(UTC)
+OTHERS = [Ed25519PrivateKey.generate() for _ in range(3)]
+
+
+class TlsServer:
+    """Shakes hands on loopback until it is closed."""
+
+    def __init__(self, files: ServerCertificate) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.certificate, files.key)
+        self._context = context
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._socket.accept()
+            except OSError:
+                return
+            plain.settimeout(5)
+            try:
+                with plain, self._context.wrap_socket(plain, server_side=True) as secured:
+                    self.received.append(secured.recv(1_000))
+            except OSError:
+                continue
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
+    return make_server_certificate(
+        tmp_path_factory.mktemp("tls"), name="coordinator", hosts=["127.0.0.1"], now=NOW,
+        lifetime_days=30,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(files: ServerCertificate) -> Iterator[TlsServer]:
+    found = TlsServer(files)
+    yield found
+    found.close()
+
+
+class Lab:
+    """A node's folder in which all is well."""
+
+    def __init__(self, folder: Path, server: TlsServer, authority: Path) -> None:
+        self.folder = folder
+        self.server = server
+        (folder / "customers.csv").write_text("customer_id,visits,spent\n001,1,5\nb,5,50\nc,11,7\n")
+        self.write_config(authority=authority)
+        write_private_file(folder / "keys" / "passphrase", b"a passphrase of some length\n")
+        self.keystore = Keystore.create(
+            folder / "keys" / "keystore.json", b"a passphrase of some length", log2_n=14
+        )
+        self.write_agreement()
+
+    def write_config(self, *, authority: Path, **changes: Any) -> None:
+        self.authority = authority
+        values: dict[str, Any] = {
+            "partner": "north",
+            "address": f"127.0.0.1:{self.server.port}",
+            "root_certificates": str(authority),
+            "passphrase_file": "keys/passphrase",
+        } | changes
+        (self.folder / "node.toml").write_text(NodeConfig.template(**values))
+
+    def write_agreement(self, *, sign: bool = True, cap: int = 3, **changes: Any) -> None:
+        own = self.keystore.identity_public.hex()
+        keys = [own, *(public_bytes(key).hex() for key in OTHERS[:2])]
+        values = {
+            "schema": SCHEMA,
+            "id": "ours",
+            "version": 1,
+            "purpose": "Segments.",
+            "effective": (NOW - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+            "expires": (NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+            "parties": [
+                {"id": name, "legal_name": name, "contact": "x", "public_key": key,
+                 "max_customers": cap}
+                for name, key in zip(("north", "south", "west"), keys, strict=True)
+            ],
+            "coordinator": {
+                "legal_name": "Operator", "contact": "x",
+                "public_key": public_bytes(OTHERS[2]).hex(),
+            },
+            "features": [
+                {"name": name, "type": "numeric", "unit": "units", "min": "0", "max": "10",
+                 "transform": "none", "weight": "1"}
+                for name in ("visits", "spent")
+            ],
+            "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
+            "privacy": "none",
+            "secure_sum": {
+                "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
+            },
+            "min_segment_size": 1,
+            "software_version": software_version(),
+        }  # fmt: skip
+        signed = SignedAgreement.draft(Agreement.from_dict(values | changes))
+        envelope = signed.envelope
+        for key in [*OTHERS[:2], *([self.keystore.identity] if sign else [])]:
+            envelope = envelope.signed_by(key)
+        path = self.folder / "agreement.json"
+        path.write_bytes(replace(signed, envelope=envelope).to_bytes())
+
+    def check(self) -> Report:
+        return preflight(self.folder, now=NOW)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, server: TlsServer, files: ServerCertificate) -> Lab:
+    return Lab(tmp_path, server, files.authority)
+
+
+def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
+    report = lab.check()
+    assert report.passed, [i.to_dict() for i in report.items if not i.passed]
+    assert [item.name for item in report.items] == [
+        "installation", "configuration", "keys and state", "agreement", "data", "coordinator",
+    ]  # fmt: skip
+    details = {item.name: item.details for item in report.items}
+    assert "3 customers" in details["data"]
+    assert "visits 33.3%" in details["data"]
+    assert "spent 33.3%" in details["data"]
+    assert "signed by all 3 parties" in details["agreement"]
+    assert "TLS" in details["coordinator"]
+
+
+def test_nothing_is_said_to_the_coordinator(lab: Lab) -> None:
+    lab.server.received.clear()
+    assert lab.check().passed
+    assert b"".join(lab.server.received) == b""
+
+
+def _no_agreement(lab: Lab) -> None:
+    (lab.folder / "agreement.json").unlink()
+
+
+def _unsigned(lab: Lab) -> None:
+    lab.write_agreement(sign=False)
+
+
+def _expired(lab: Lab) -> None:
+    lab.write_agreement(expires=(NOW - timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z"))
+
+
+def _not_yet(lab: Lab) -> None:
+    lab.write_agreement(effective=(NOW + timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z"))
+
+
+def _other_software(lab: Lab) -> None:
+    lab.write_agreement(software_version="9.9.9")
+
+
+def _other_key(lab: Lab) -> None:
+    (lab.folder / "keys" / "keystore.json").unlink()
+    Keystore.create(
+        lab.folder / "keys" / "keystore.json", b"a passphrase of some length", log2_n=14
+    )
+
+
+def _other_name(lab: Lab) -> None:
+    lab.write_config(authority=lab.authority, partner="nord")
+
+
+def _open_key(lab: Lab) -> None:
+    (lab.folder / "keys" / "keystore.json").chmod(0o644)
+
+
+def _other_passphrase(lab: Lab) -> None:
+    (lab.folder / "keys" / "passphrase").write_bytes(b"another passphrase, also long\n")
+
+
+def _over_cap(lab: Lab) -> None:
+    lab.write_agreement(cap=2)
+
+
+def _other_column(lab: Lab) -> None:
+    (lab.folder / "customers.csv").write_text("customer_id,visit,spent\na,1,5\n")
+
+
+def _id_twice(lab: Lab) -> None:
+    (lab.folder / "customers.csv").write_text("customer_id,visits,spent\na,1,5\na,1,5\n")
+
+
+def _no_data(lab: Lab) -> None:
+    (lab.folder / "customers.csv").unlink()
+
+
+def _mapping(lab: Lab) -> None:
+    lab.write_config(authority=lab.authority, columns={"vists": "visits"})
+
+
+def _nobody_there(lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    lab.write_config(authority=lab.authority, address=f"127.0.0.1:{port}")
+
+
+def _other_authority(lab: Lab) -> None:
+    other = make_server_certificate(
+        lab.folder / "other", name="x", hosts=["127.0.0.1"], now=NOW, lifetime_days=30
+    )
+    lab.write_config(authority=other.authority)
+
+
+def _no_authority(lab: Lab) -> None:
+    lab.write_config(authority=lab.folder / "missing.pem")
+
+
+def _authority_is_no_certificate(lab: Lab) -> None:
+    (lab.folder / "text.pem").write_text("hello")
+    lab.write_config(authority=lab.folder / "text.pem")
+
+
+def _damaged_state(lab: Lab) -> None:
+    (lab.folder / "state").mkdir()
+    (lab.folder / "state" / "node.db").write_bytes(b"not a database" * 100)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "code", "said"),
+    [
+        (_no_agreement, "agreement", "E-AGR-MISSING", "agreement install"),
+        (_unsigned, "agreement", "E-AGR-UNSIGNED", "north"),
+        (_expired, "agreement", "E-AGR-EXPIRED", "new version"),
+        (_not_yet, "agreement", "E-AGR-EXPIRED", "holds from"),
+        (_other_software, "agreement", "E-CODE", "9.9.9"),
+        (_other_key, "agreement", "E-AGR-PARTY", "public key"),
+        (_other_name, "agreement", "E-AGR-PARTY", 'partner = "north"'),
+        (_open_key, "keys and state", "E-KEY-MODE", "chmod 0600"),
+        (_other_passphrase, "keys and state", "E-KEY-PASSPHRASE", "passphrase"),
+        (_damaged_state, "keys and state", "E-STORE", "node.db"),
+        (_over_cap, "data", "E-ROW-CAP", "max_customers"),
+        (_other_column, "data", "E-SOURCE", "'visit'"),
+        (_id_twice, "data", "E-DUPLICATE", "customer_id"),
+        (_no_data, "data", "E-SOURCE", "customers.csv"),
+        (_mapping, "data", "E-FEATURE-UNLISTED", "visits, spent"),
+        (_nobody_there, "coordinator", "E-TRANSPORT", "firewall"),
+        (_other_authority, "coordinator", "E-TLS", "root_certificates"),
+        (_no_authority, "coordinator", "E-TLS", "missing.pem"),
+        (_authority_is_no_certificate, "coordinator", "E-TLS", "text.pem"),
+    ],
+    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+)
+def test_a_single_problem_is_found_and_comes_with_its_way_out(
+    lab: Lab, spoil: Callable[[Lab], None], check: str, code: str, said: str
+) -> None:
+    spoil(lab)
+    report = lab.check()
+    assert not report.passed
+    (item,) = [item for item in report.items if not item.passed]
+    assert item.problem is not None
+    assert item.name == check
+    assert item.problem.code.startswith(code)
+    assert said in item.problem.message + item.problem.remedy
+    assert item.problem.remedy
+    assert item.to_dict()["code"] == item.problem.code
+
+
+def test_several_problems_are_all_listed(lab: Lab) -> None:
+    _over_cap(lab)
+    lab.write_config(authority=lab.folder / "missing.pem")
+    assert {item.name for item in lab.check().items if not item.passed} == {"data", "coordinator"}
+
+
+def test_without_a_configuration_nothing_else_is_tried(tmp_path: Path) -> None:
+    report = preflight(tmp_path, now=NOW)
+    assert [item.name for item in report.items] == ["installation", "configuration"]
+    assert not report.passed
+
+
+def test_a_certificate_for_another_name_is_refused(lab: Lab) -> None:
+    lab.write_config(authority=lab.authority, address=f"localhost:{lab.server.port}")
+    (item,) = [item for item in lab.check().items if not item.passed]
+    assert item.problem is not None
+    assert item.problem.code == "E-TLS"
