@@ -1,0 +1,101 @@
+"""A release as the coordinator shows it: units, names, totals; never a partner's numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from coordinator.release_report import release_data, release_table, report_of, write_report
+from coordinator.store import CoordinatorStore, RunRow
+from protocol.agreement import Agreement
+from protocol.clustering.release import SignedRelease
+from simulations.federation import FeatureTerms, Federation
+
+FEATURES = [
+    FeatureTerms(name="visits", min="0", max="10", unit="visits"),
+    FeatureTerms(name="spent", min="0", max="1000", unit="EUR", transform="log1p"),
+]
+CENTRES = np.array([[1.0, 20.0], [9.0, 700.0]])
+
+
+def released(
+    min_segment_size: int = 1,
+) -> tuple[SignedRelease, Agreement, CoordinatorStore, RunRow]:
+    data = [np.repeat(CENTRES, (4 + i, 3), axis=0) for i in range(3)]
+    federation = Federation(data, FEATURES, n_clusters=2, seed=2, min_segment_size=min_segment_size)
+    signed = federation.run().release
+    return signed, federation.agreement, federation.store, federation.store.runs()[0]
+
+
+@pytest.fixture(scope="module")
+def example() -> tuple[SignedRelease, Agreement, CoordinatorStore, RunRow]:
+    return released()
+
+
+Example = tuple[SignedRelease, Agreement, CoordinatorStore, RunRow]
+
+
+def test_json_has_sizes_and_centres_in_the_features_units(example: Example) -> None:
+    signed, agreement, _, _ = example
+    data = release_data(signed.verify(agreement), agreement)
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert [s["size"] for s in data["segments"]] == [15, 9]
+    assert [s["segment"] for s in data["segments"]] == [1, 2]
+    for segment, (visits, spent) in zip(data["segments"], CENTRES, strict=True):
+        assert segment["centre"]["visits"]["value"] == pytest.approx(visits, abs=1e-4)
+        assert segment["centre"]["spent"]["value"] == pytest.approx(spent, rel=1e-4)
+        assert segment["centre"]["spent"]["unit"] == "EUR"
+    assert data["privacy"] == signed.release.statement
+    assert "not anonymous" in data["privacy"]
+    assert data["release_hash"] == signed.release.hash.hex()
+    assert data["participants"] == ["partner-0", "partner-1", "partner-2"]
+    assert data["withheld"] is None
+
+
+def test_the_table_says_the_same_and_that_totals_are_exact(example: Example) -> None:
+    signed, agreement, _, _ = example
+    out = io.StringIO()
+    for part in release_table(signed.release, agreement):
+        Console(file=out, width=160).print(part)
+    for word in ("not anonymous", "15", "9.0", "700.0", "(EUR)", "spent"):
+        assert word in out.getvalue()
+
+
+def test_withheld_segments_are_explained() -> None:
+    signed, agreement, _, _ = released(min_segment_size=12)
+    data = release_data(signed.verify(agreement), agreement)
+    assert [s["size"] for s in data["segments"]] == [15]
+    assert data["withheld"]
+    out = io.StringIO()
+    for part in release_table(signed.release, agreement):
+        Console(file=out, width=160).print(part)
+    assert "Withheld" in out.getvalue()
+
+
+def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: Example) -> None:
+    signed, agreement, store, row = example
+    data = report_of(signed, agreement, store, row)
+    assert [p.customers for p in data.partners] == [None] * 3
+    traffic = {t.partner: t for t in store.traffic(row.run_id)}
+    assert [p.bytes_up for p in data.partners] == [
+        traffic[f"partner-{i}"].bytes_up for i in range(3)
+    ]
+    rounds = store.rounds(row.run_id)
+    assert [r.number for r in data.rounds] == list(range(1, len(rounds) + 1))
+    assert data.coordinator.masked_vectors == 3 * len(rounds)
+    assert data.coordinator.vector_length == 2 * (2 + 2)
+    assert {h.value for h in data.hashes} >= {agreement.hash.hex(), signed.release.hash.hex()}
+
+
+def test_the_report_is_one_file_in_utf_8(example: Example, tmp_path: Path) -> None:
+    signed, agreement, store, row = example
+    write_report(tmp_path / "report.html", signed, agreement, store, row)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.lower().startswith("<!doctype html>")
+    assert "not anonymous" in text
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

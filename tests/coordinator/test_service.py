@@ -1,0 +1,256 @@
+"""The watch over runs: a driver for each run that has none, again when it dies, not for ever."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from coordinator import service as module
+from coordinator.config import CoordinatorConfig, template
+from coordinator.run_driver import Patience
+from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
+from coordinator.service import CoordinatorService
+from coordinator.store import FAILED, CoordinatorStore
+from coordinator.superlink import FlowerRun
+from protocol.errors import TransportError, UsageError
+from simulations.federation import FeatureTerms, Federation
+
+RUN = b"\x01" * 16
+
+
+class FakeSuperLink:
+    """Says what happened to submitted drivers, as a test tells it."""
+
+    def __init__(self) -> None:
+        self.submitted: list[str] = []
+        self.stopped: list[int] = []
+        self.states: dict[int, str] = {}
+        self.restarted = False
+        self.keys: list[str] = []
+        self.broken = False
+
+    def ensure_alive(self) -> bool:
+        found, self.restarted = self.restarted, False
+        if found:
+            self.states.clear()
+        return found
+
+    def submit(self, run_id: str) -> int:
+        if self.broken:
+            raise TransportError("no answer")
+        self.submitted.append(run_id)
+        self.states[len(self.submitted)] = "pending"
+        return len(self.submitted)
+
+    def flower_run(self, number: int) -> FlowerRun:
+        return FlowerRun(state=self.states.get(number, "unknown"), outcome="", details="")
+
+    def stop_run(self, number: int) -> None:
+        self.stopped.append(number)
+        self.states[number] = "finished"
+
+    def admit(self, key: bytes) -> None:
+        self.keys.append(f"+{key[:60]!r}")
+
+    def revoke(self, key: bytes) -> None:
+        self.keys.append(f"-{key[:60]!r}")
+
+
+class Clock:
+    """Stands for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Lab:
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        text = template(
+            legal_name="x", contact="x", host="127.0.0.1", port=0, certificate="c", key="k",
+            patience=Patience(),
+        )  # fmt: skip
+        config = CoordinatorConfig.parse(text.encode(), folder)
+        self.folder = folder
+        self.service = CoordinatorService(config=config)
+        self.superlink = FakeSuperLink()
+        self.store = CoordinatorStore(folder / "coordinator.db")
+        self.admitted = module._Admitted(self.store)
+        self.clock = Clock()
+        patch.setattr(module, "time", self.clock)
+        features = [FeatureTerms(name="visits", min="0", max="10")]
+        self.agreement = Federation([np.array([[1.0]])] * 3, features, n_clusters=1).signed
+        self.store.add_agreement(self.agreement)
+
+    def request(self, run_id: bytes = RUN) -> None:
+        self.store.request_run(run_id, self.agreement.agreement)
+
+    def look(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.service._look(self.superlink, self.store, self.admitted)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path, monkeypatch)
+
+
+def test_a_requested_run_gets_one_driver(lab: Lab) -> None:
+    lab.look()
+    assert lab.superlink.submitted == []
+    lab.request()
+    lab.look(10)
+    assert lab.superlink.submitted == [RUN.hex()]
+
+
+def test_a_run_that_ended_gets_none(lab: Lab) -> None:
+    lab.request()
+    lab.store.fail(RUN, "E-STOPPED", "stopped")
+    lab.look(3)
+    assert lab.superlink.submitted == []
+
+
+def test_a_driver_that_ended_before_the_run_is_followed_by_another(lab: Lab) -> None:
+    lab.request()
+    lab.look()
+    for state in ("finished", "unknown"):
+        lab.superlink.states[len(lab.superlink.submitted)] = state
+        lab.look(5)
+    assert lab.superlink.submitted == [RUN.hex()] * 3
+    assert lab.superlink.stopped == []
+
+
+def test_while_the_lock_is_held_somebody_drives(lab: Lab) -> None:
+    lab.request()
+    with run_lock(lab.folder, RUN) as free:
+        assert free
+        lab.look(5)
+        assert lab.superlink.submitted == []
+    lab.look(5)
+    assert lab.superlink.submitted == [RUN.hex()]
+
+
+def test_a_driver_that_lost_its_lock_is_replaced_at_once(lab: Lab) -> None:
+    """Killed: Flower would still call it running for a minute."""
+    lab.request()
+    lab.look()
+    lab.superlink.states[1] = "running"
+    with run_lock(lab.folder, RUN):
+        lab.look(3)
+    lab.look(3)
+    assert lab.superlink.stopped == [1]
+    assert lab.superlink.submitted == [RUN.hex()] * 2
+
+
+def test_a_driver_that_never_starts_is_given_up_after_a_while(lab: Lab) -> None:
+    lab.request()
+    lab.look(5)
+    lab.clock.now += 3_600
+    lab.look()
+    assert lab.superlink.stopped == [1]
+    assert len(lab.superlink.submitted) <= 2
+    lab.look(5)
+    assert len(lab.superlink.submitted) == 2
+
+
+def test_after_a_restart_of_the_superlink_runs_are_submitted_again(lab: Lab) -> None:
+    lab.request()
+    lab.look(3)
+    lab.superlink.restarted = True
+    lab.look(3)
+    assert lab.superlink.submitted == [RUN.hex()] * 2
+    assert lab.superlink.stopped == [], "a run of the old SuperLink is no run of the new one"
+
+
+def test_a_run_whose_drivers_keep_dying_ends_with_a_reason(lab: Lab) -> None:
+    lab.request()
+    for _ in range(3 * MAX_ATTEMPTS):
+        lab.look()
+        lab.superlink.states = dict.fromkeys(lab.superlink.states, "finished")
+    assert len(lab.superlink.submitted) == MAX_ATTEMPTS
+    row = lab.store.run(RUN)
+    assert (row.state, row.code) == (FAILED, "E-ATTEMPTS")
+    assert str(MAX_ATTEMPTS) in row.reason
+    other = b"\x02" * 16
+    lab.request(other)
+    lab.look()
+    assert lab.superlink.submitted[-1] == other.hex()
+
+
+def test_attempts_are_counted_over_restarts_of_the_service(lab: Lab) -> None:
+    lab.request()
+    for _ in range(MAX_ATTEMPTS):
+        lab.store.begin_attempt(RUN)
+    lab.look()
+    assert lab.superlink.submitted == []
+    assert lab.store.run(RUN).code == "E-ATTEMPTS"
+
+
+def test_a_run_that_is_driven_is_not_ended_however_often_it_was_begun(lab: Lab) -> None:
+    lab.request()
+    for _ in range(MAX_ATTEMPTS):
+        lab.store.begin_attempt(RUN)
+    with run_lock(lab.folder, RUN):
+        lab.look(3)
+    assert not lab.store.run(RUN).ended
+
+
+def test_a_superlink_that_does_not_answer_is_asked_again_later(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.request()
+    lab.superlink.broken = True
+    lab.look(3)
+    assert "will look again" in caplog.text
+    lab.superlink.broken = False
+    lab.look(3)
+    assert lab.superlink.submitted == [RUN.hex()]
+
+
+def test_a_database_that_fails_for_a_moment_does_not_end_the_service(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.request()
+    lab.store.close()
+    lab.look(2)
+    assert "E-STORE" in caplog.text
+    lab.store = CoordinatorStore(lab.folder / "coordinator.db")
+    lab.admitted = module._Admitted(lab.store)
+    lab.look()
+    assert lab.superlink.submitted == [RUN.hex()]
+
+
+def _node_key() -> str:
+    key = ec.generate_private_key(ec.SECP384R1()).public_key()
+    form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    return key.public_bytes(*form).decode("ascii")
+
+
+def test_keys_admitted_while_serving_are_registered_and_replaced_ones_shut_out(lab: Lab) -> None:
+    first, second = _node_key(), _node_key()
+    lab.store.admit("north", first)
+    lab.look(2)
+    assert [word[0] for word in lab.superlink.keys] == ["+"]
+    assert lab.admitted(module.node_key_bytes(first.encode()))
+    lab.store.admit("north", second)
+    lab.look(2)
+    assert [word[0] for word in lab.superlink.keys] == ["+", "+", "-"]
+    assert lab.admitted(module.node_key_bytes(second.encode()))
+    assert not lab.admitted(module.node_key_bytes(first.encode()))
+    assert not lab.admitted(b"")
+
+
+def test_one_folder_is_served_once(lab: Lab) -> None:
+    stop: Any = None
+    with serve_lock(lab.folder) as free:
+        assert free
+        with pytest.raises(UsageError, match="another process serves"):
+            lab.service.serve(stop)
