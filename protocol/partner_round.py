@@ -130,6 +130,7 @@ class PartnerRound:
         self._plan: Plan | None = None
         self._round = -1
         self._payload_hash = b""
+        self._answer_hash = b""
         self._answers: tuple[Answer, ...] = ()
 
     # --- state ---------------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class PartnerRound:
             "plan": None if self._plan is None else self._plan.to_dict(),
             "round": self._round,
             "payload_hash": self._payload_hash.hex(),
+            "answer_hash": self._answer_hash.hex(),
             "answers": [
                 {
                     "head": a.head.hex(),
@@ -193,6 +195,7 @@ class PartnerRound:
         restored._plan = None if values["plan"] is None else restore_plan(values["plan"])
         restored._round = values["round"]
         restored._payload_hash = bytes.fromhex(values["payload_hash"])
+        restored._answer_hash = bytes.fromhex(values["answer_hash"])
         restored._answers = tuple(
             Answer(
                 head=bytes.fromhex(a["head"]),
@@ -528,6 +531,8 @@ class PartnerRound:
             LocalProtocolError: The run went on since `announce` returned `ask`.
             EncodingRangeError: The answer exceeds what this partner's row cap allows; the state
                 is unchanged.
+            RuleError: The round was answered under another set, differently (E-DATA-CHANGED); the
+                state is unchanged.
         """
         query = _query(ask.plan)
         said = self._said(ask.announce)
@@ -545,6 +550,7 @@ class PartnerRound:
             )
         salt = masking.expand(self._secret, "salt", context)
         plain = answer.astype("<i8").tobytes()
+        answer_hash = self._unchanged(ask, plain)
         reply = Masked(
             context=context,
             partner=self._me,
@@ -552,7 +558,20 @@ class PartnerRound:
             vector=ring.to_bytes(vector),
         ).signed(self._key)
         self._record(ask, reply)
+        self._answer_hash = answer_hash
         return reply
+
+    def _unchanged(self, ask: Ask, plain: bytes) -> bytes:
+        """The hash of an answer; refuses another answer to a round that is asked again."""
+        answer_hash = tagged_hash("answer", plain)
+        if ask.announce.round == self._round and answer_hash != self._answer_hash:
+            raise RuleError(
+                f"the customers changed while round {self._round} was asked again under a "
+                "smaller set: the difference of the two totals would show the change",
+                code="E-DATA-CHANGED",
+                remedy="start a new run; change the data between runs",
+            )
+        return answer_hash
 
     def approve(self, ask: Ask) -> bytes:
         """APPROVAL: this partner's signature on the release that it derived."""

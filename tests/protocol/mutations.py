@@ -287,6 +287,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
+        "if ask.announce.round == self._round and answer_hash != self._answer_hash:",
+        NEVER,
+        LIES + "test_a_round_asked_again_is_not_answered_when_the_customers_changed",
+    ),
+    (
+        PARTNER,
         "if accept.run_hash != self._run_hash or accept.head != head:",
         NEVER,
         LIES + "test_an_accept_for_another_run_or_set_is_refused",

@@ -17,7 +17,7 @@ from protocol import coordinator_round as phases
 from protocol import limits, messages
 from protocol.clustering.plan import step_hash
 from protocol.clustering.release import SignedRelease
-from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError
+from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError, RuleError
 from protocol.messages import Accept, Announce, Certificate, Hello, Masked, Payload, Ready
 from protocol.participants import Chain, Link
 from protocol.queries import ClusterSumsQuery
@@ -460,6 +460,20 @@ def smaller(nine: Any) -> Any:
 def test_a_smaller_set_works_when_everyone_left_signs_it(nine: Any) -> None:
     run = smaller(nine).finish()
     assert run.coordinator.release.release.participants == tuple(f"p{i}" for i in range(6))
+
+
+def test_a_round_asked_again_is_not_answered_when_the_customers_changed(nine: Any) -> None:
+    """The two totals would differ by the change alone: one new customer, in the clear."""
+    run = nine.run().until(phases.ANSWERS)
+    run.nodes[0].handle(run.coordinator.request(0))
+    run.coordinator.drop(frozenset({6, 7, 8}))
+    run.until(phases.ANSWERS)
+    vectors = run.nodes[0].vectors
+    run.nodes[0].vectors = vectors[1:]
+    with pytest.raises(RuleError, match="E-DATA-CHANGED"):
+        run.nodes[0].handle(run.coordinator.request(0))
+    run.nodes[0].vectors = vectors
+    run.finish()
 
 
 def test_a_smaller_set_without_one_members_accept_is_not_answered(nine: Any) -> None:
