@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -136,6 +136,7 @@ class RunDriver:
         self._asked: dict[int, _Asked] = {}
         self._greeted: dict[int, _Asked] = {}
         self._refusals: dict[int, str] = {}
+        self._sent_home: set[int] = set()
         self._counters: dict[int, _Counter] = {}
         self._stage: tuple[Any, ...] = ()
         self._stage_began = clock()
@@ -180,8 +181,20 @@ class RunDriver:
         if self._machine.phase == phases.HELLOS or self._unreachable():
             self._greet_strangers()
         if self._machine.phase != phases.HELLOS:
+            self._send_home()
             self._ask_missing()
         return self._collect()
+
+    def _send_home(self) -> None:
+        """Tell the nodes of partners that the roster left out that the run goes on without them."""
+        for partner in sorted(self._machine.left_out - self._sent_home):
+            node = self._links.node_of.get(partner)
+            if node is not None:
+                self._push(node, self._machine.stop_request("E-LEFT-OUT"), partner)
+                self._sent_home.add(partner)
+                logger.warning(
+                    "going on without %s, who would be singled out", self._names({partner})
+                )
 
     def _unreachable(self) -> bool:
         now = self._clock()
@@ -340,6 +353,7 @@ class RunDriver:
             "max_rounds": machine.agreement.plan.max_rounds,
             "participants": self._names(machine.members),
             "waiting_for": self._names(machine.waiting_for),
+            "left_out": self._names(machine.left_out),
             "refusals": {
                 machine.agreement.parties[i].id: code for i, code in self._refusals.items()
             },
@@ -364,7 +378,7 @@ class RunDriver:
             )
         self._machine.totals.clear()
 
-    def _names(self, partners: Members) -> list[str]:
+    def _names(self, partners: Iterable[int]) -> list[str]:
         return [self._machine.agreement.parties[i].id for i in sorted(partners)]
 
     def _save_traffic(self) -> None:

@@ -7,14 +7,14 @@ continued by replaying the inputs that were stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol import ring
+from protocol import masking, ring
 from protocol.agreement import Agreement
 from protocol.clustering.plan import Plan, plan_seed, start_plan, step_hash
 from protocol.clustering.release import (
@@ -42,7 +42,7 @@ from protocol.messages import (
     run_hash,
     sign_request,
 )
-from protocol.participants import Chain, Link, Members, SetRules
+from protocol.participants import Chain, Link, Members, SetRules, atoms
 from protocol.queries import cluster_inertia
 from protocol.ring import IntVector
 from protocol.signing import verify_document
@@ -78,6 +78,10 @@ class CoordinatorRound:
     Args:
         chain: The participant-set chain of all earlier runs under the agreement.
         seed_of: The plan's seed for a run hash; simulations pass another one.
+
+    Attributes:
+        left_out: Partners that said HELLO, but with whom the set would have broken a rule of
+            section 7.
     """
 
     def __init__(
@@ -95,11 +99,13 @@ class CoordinatorRound:
         self.phase = HELLOS
         self.totals: list[RoundTotal] = []
         self.release: SignedRelease | None = None
+        self.left_out: Members = frozenset()
         self._key = key
         self._seed_of = seed_of
         self._rules = SetRules.of(agreement)
         self._run_hash = b""
         self._hellos: dict[int, bytes] = {}
+        self._hellos_left_out: dict[int, bytes] = {}
         self._readys: dict[int, bytes] = {}
         self._accepts: dict[int, bytes] = {}
         self._acks: dict[int, bytes] = {}
@@ -203,17 +209,19 @@ class CoordinatorRound:
     # --- replies -------------------------------------------------------------------------------
 
     def partner_of_hello(self, message: bytes) -> int | None:
-        """Whose HELLO of this run `message` is; None when it is no HELLO that counts.
+        """Whose HELLO of this run `message` is; None when it is no HELLO that was taken.
 
-        Tells which carrier speaks for which partner, also after the roster was closed.
+        Tells which carrier speaks for which partner, also after the roster was closed, and also
+        for partners that were left out of it.
         """
         try:
             partner = self._hello_of(message)
         except RemoteProtocolError:
             return None
-        if self.phase != HELLOS and self._hellos.get(partner) != message:
-            return None
-        return partner
+        if self.phase == HELLOS:
+            return partner
+        known = self._hellos_left_out if partner in self.left_out else self._hellos
+        return partner if known.get(partner) == message else None
 
     def check(self, message: bytes) -> int | None:
         """Check a reply to the open request; the state does not change.
@@ -257,12 +265,16 @@ class CoordinatorRound:
 
     def _hello_of(self, message: bytes) -> int:
         hello, _, _ = Hello.parse(message)
-        party = self.agreement.parties[self._member(hello.partner)]
+        if self.phase == HELLOS or hello.partner not in self.left_out:
+            self._member(hello.partner)
+        party = self.agreement.parties[hello.partner]
         Hello.verified(message, public_key=party.public_key, who=party.id)
         if hello.agreement_hash != self.agreement.hash or hello.run_id != self.run_id:
             raise RemoteProtocolError(
                 f"the HELLO of {party.id} belongs to another run", code="E-HELLO-REPLAYED"
             )
+        if self.phase == HELLOS:
+            masking.check_public_keys(hello.x25519, hello.kem)
         return hello.partner
 
     def _ready_of(self, message: bytes) -> int:
@@ -327,17 +339,43 @@ class CoordinatorRound:
             self.phase = ENDED
 
     def close_roster(self) -> None:
-        """Go on with the partners that said HELLO.
+        """Go on with the partners that said HELLO, or with as many of them as the rules allow.
+
+        When some were away in an earlier run, a set with all of them would single those out; then
+        the largest set that was open before, and whose members are all here, is opened again.
 
         Raises:
             RunFailedError: They may not form a set under the agreement's rules.
         """
         if self.phase != HELLOS:
             raise LocalProtocolError("the roster is closed already")
-        self._run_hash = run_hash(self.agreement.hash, self.run_id, self._roster())
-        self._extend(frozenset(self._hellos))
-        self._plan = start_plan(self.agreement, seed=self._seed_of(self._run_hash))
-        self.phase = READYS
+        here = self._hellos
+        refusal: RunFailedError | None = None
+        for members in self._sets_to_try(frozenset(here)):
+            self._hellos = {i: here[i] for i in sorted(members)}
+            self._run_hash = run_hash(self.agreement.hash, self.run_id, self._roster())
+            try:
+                self._extend(members)
+            except RunFailedError as error:
+                refusal = refusal or error
+                continue
+            self._hellos_left_out = {i: m for i, m in here.items() if i not in members}
+            self.left_out = frozenset(self._hellos_left_out)
+            self._plan = start_plan(self.agreement, seed=self._seed_of(self._run_hash))
+            self.phase = READYS
+            return
+        self._hellos = here
+        self._run_hash = b""
+        raise refusal or RunFailedError("no partner is here", code="E-NO-PARTNERS")
+
+    def _sets_to_try(self, here: Members) -> Iterator[Members]:
+        """All that are `here`; then sets opened before that are here, the largest and newest first.
+
+        An empty set comes first when nobody is here, and is refused.
+        """
+        yield here
+        before = dict.fromkeys(link.members for link in reversed(self.chain.links))
+        yield from sorted((s for s in before if s < here), key=len, reverse=True)
 
     def drop(self, missing: Members) -> None:
         """Propose the set without the `missing` partners.
@@ -368,18 +406,26 @@ class CoordinatorRound:
         try:
             self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)
         except RemoteProtocolError as error:
-            names = ", ".join(
-                self._name(i)
-                for i in range(self.agreement.n_partners)
-                if i not in members and i in self.members
-            )
             raise RunFailedError(
-                f"the run cannot go on without {names}: {error.message}",
+                f"{self._without(members)}: {error.message}{self._singled_out(error, chain)}",
                 code=error.code,
                 remedy="bring the missing partners back and start a new run, or agree on a new "
                 "list of parties",
             ) from error
         self.chain = chain
+
+    def _without(self, members: Members) -> str:
+        absent = self._names(self.members - members)
+        return f"the run cannot go on without {absent}" if absent else "the run cannot go on"
+
+    def _singled_out(self, error: RemoteProtocolError, chain: Chain) -> str:
+        if error.code != "E-SET-ISOLATES":
+            return ""
+        smallest = min(atoms([link.members for link in chain.links]), key=len)
+        return f" (singled out: {self._names(smallest)})"
+
+    def _names(self, members: Members) -> str:
+        return ", ".join(self._name(i) for i in sorted(members))
 
     def _open_round(self) -> None:
         if self._plan is None:

@@ -56,8 +56,26 @@ def kem_public(seed: bytes) -> bytes:
     return MLKEM768PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()
 
 
+def check_public_keys(x25519: bytes, kem: bytes) -> None:
+    """Refuse keys with which no partner could share a secret.
+
+    Args:
+        x25519: Raw X25519 public key, 32 bytes.
+        kem: ML-KEM-768 encapsulation key, 1184 bytes.
+
+    Raises:
+        RemoteProtocolError: One is not usable (E-KEY-WEAK).
+    """
+    agree_x25519(bytes(range(X25519_BYTES)), x25519)
+    _encapsulated(kem)
+
+
 def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
     """A fresh shared secret and its ciphertext for the holder of `public`."""
+    return _encapsulated(public)
+
+
+def _encapsulated(public: bytes) -> tuple[bytes, bytes]:
     try:
         return MLKEM768PublicKey.from_public_bytes(public).encapsulate()
     except ValueError as error:

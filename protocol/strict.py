@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 from protocol.errors import MalformedError
 
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?\Z")
+#: Embeddings, overrides and isolates of the bidirectional algorithm (UAX #9).
+_DIRECTION_MARKS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _HEX: Final = re.compile(r"([0-9a-f]{2})*\Z")
 
 
@@ -54,14 +57,23 @@ class Fields:
         return name in self._values
 
     def text(self, name: str, *, max_length: int, pattern: str | None = None) -> str:
-        """A non-empty string without control characters."""
+        """A non-empty string that shows a reader all that it holds.
+
+        Control characters but line feeds are refused, and so are separators and marks that break
+        lines or turn the direction of writing unseen (Unicode categories Cc, Cs, Zl, Zp; the
+        embeddings, overrides and isolates of UAX #9).
+        """
         value: str = self._take(name, str, "text")
         if not 1 <= len(value) <= max_length:
             raise MalformedError(
                 f"{self.path(name)} has {len(value)} characters, 1 to {max_length} are allowed"
             )
-        if any((ord(c) < 32 and c != "\n") or 0xD800 <= ord(c) <= 0xDFFF for c in value):
-            raise MalformedError(f"{self.path(name)} contains control characters")
+        hidden = next((c for c in value if _is_hidden(c)), None)
+        if hidden is not None:
+            raise MalformedError(
+                f"{self.path(name)} contains the control character U+{ord(hidden):04X}",
+                remedy="remove it: what is signed must show all that it holds",
+            )
         if pattern is not None and not re.fullmatch(pattern, value):
             raise MalformedError(f"{self.path(name)} is {value!r}, expected the form {pattern}")
         return value
@@ -80,7 +92,8 @@ class Fields:
         """An integer in a range, both ends included."""
         value: int = self._take(name, int, "a whole number")
         if not at_least <= value <= at_most:
-            raise MalformedError(f"{self.path(name)} is {value}, allowed: {at_least} to {at_most}")
+            found = value if abs(value) < 1 << 63 else "a number beyond 64 bits"
+            raise MalformedError(f"{self.path(name)} is {found}, allowed: {at_least} to {at_most}")
         return value
 
     def decimal(self, name: str) -> Decimal:
@@ -141,6 +154,13 @@ class Fields:
                 f"{self.path(name)} must be {kind_name}, found {type(value).__name__}"
             )
         return value
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character != "\n" and (
+        category in ("Cc", "Cs", "Zl", "Zp") or character in _DIRECTION_MARKS
+    )
 
 
 def _near(name: str, known: tuple[str, ...] | list[str]) -> str:

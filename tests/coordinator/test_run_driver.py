@@ -12,6 +12,7 @@ import pytest
 
 from coordinator.exchange import Reply
 from coordinator.run_driver import Patience
+from coordinator.runs import execute
 from coordinator.store import FAILED, FINISHED
 from protocol.errors import RunFailedError
 from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
@@ -261,6 +262,83 @@ def test_partners_that_come_after_the_roster_is_closed_are_in_the_next_run() -> 
     watch.before = come
     assert participants(federation, federation.run()) == STAYED
     assert participants(federation, federation.run()) == [*STAYED, *GONE]
+
+
+def test_partners_that_a_full_set_would_single_out_are_left_out_and_told_so() -> None:
+    """A total with them, less the earlier total without them, would be theirs alone."""
+    federation = make(6)
+    federation.exchange.down.update({4, 5})
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    federation.exchange.down.clear()
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    row = federation.store.runs()[0]
+    assert row.progress["left_out"] == ["partner-4", "partner-5"]
+    for number, node in federation.nodes.items():
+        record = node.store.run_by_id(row.run_id)
+        assert record is not None
+        assert record.reason == ("E-LEFT-OUT" if number in (4, 5) else "")
+        assert record.phase == ("aborted" if number in (4, 5) else "done")
+
+
+def test_the_largest_set_that_is_here_again_is_opened() -> None:
+    federation = make(10)
+    federation.exchange.down.update({7, 8, 9})
+    assert participants(federation, federation.run()) == [0, 1, 2, 3, 4, 5, 6]
+    federation.exchange.down = {9}
+    assert participants(federation, federation.run()) == [0, 1, 2, 3, 4, 5, 6]
+    federation.exchange.down.clear()
+    assert participants(federation, federation.run()) == list(range(10))
+    federation.exchange.down = {9}
+    assert participants(federation, federation.run()) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_no_allowed_set_is_here_for_says_who_would_be_singled_out() -> None:
+    federation = make(6)
+    federation.exchange.down.update({4, 5})
+    federation.run()
+    federation.exchange.down = {0}
+    error = failure(federation)
+    assert error.code == "E-SET-ISOLATES"
+    assert "without partner-0" in error.message
+    assert "singled out: partner-0" in error.message
+    assert error.remedy
+
+
+def test_a_driver_that_goes_on_in_another_process_still_leaves_them_out() -> None:
+    federation = make(6)
+    federation.exchange.down.update({4, 5})
+    federation.run()
+    federation.exchange.down.clear()
+    watch = Watch(federation)
+
+    class DiedError(Exception):
+        pass
+
+    def die(node: int, kind: str) -> None:
+        if kind == "Roster":
+            raise DiedError
+
+    watch.before = die
+    with pytest.raises(DiedError):
+        federation.run()
+    watch.before = lambda node, kind: None
+    run_id = federation.store.runs()[0].run_id
+    release = execute(
+        run_id,
+        store=federation.store,
+        key=federation.coordinator_key,
+        exchange=federation.exchange,
+        patience=PATIENCE,
+        seed_of=federation.seed_of,
+        clock=federation.clock.clock,
+        sleep=federation.clock.sleep,
+    )
+    names = release.verify(federation.agreement).participants
+    assert names == ("partner-0", "partner-1", "partner-2", "partner-3")
+    for number in (4, 5):
+        record = federation.nodes[number].store.run_by_id(run_id)
+        assert record is not None
+        assert record.reason == "E-LEFT-OUT"
 
 
 def test_a_partner_that_was_away_for_a_moment_is_found_again() -> None:

@@ -552,6 +552,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         COORDINATOR,
+        "            masking.check_public_keys(hello.x25519, hello.kem)\n",
+        "            pass\n",
+        LIES + "test_the_coordinator_refuses_a_hello_with_unusable_keys",
+    ),
+    (
+        COORDINATOR,
         "        if taken[partner] != message:",
         "        if False:",
         LIES + "test_the_coordinator_refuses_a_second_different_reply",

@@ -870,6 +870,16 @@ def test_the_coordinator_refuses_a_hello_for_another_run(fed: Any, changes: Any)
         run.coordinator.receive(dataclasses.replace(hello, **changes).signed(fed.keys[0]))
 
 
+@pytest.mark.parametrize("changes", [{"x25519": bytes(32)}, {"kem": b"\xff" * 1184}])
+def test_the_coordinator_refuses_a_hello_with_unusable_keys(fed: Any, changes: Any) -> None:
+    """So that one partner's bad key keeps that partner out, not everyone from a release."""
+    run = fed.run()
+    hello = Hello.parse(run.nodes[0].handle(run.coordinator.request(0)))[0]
+    with refusal("E-KEY-WEAK"):
+        run.coordinator.receive(dataclasses.replace(hello, **changes).signed(fed.keys[0]))
+    assert 0 in run.coordinator.waiting_for
+
+
 def test_the_coordinator_refuses_a_second_different_reply(fed: Any) -> None:
     run = fed.run()
     message = run.nodes[0].handle(run.coordinator.request(0))

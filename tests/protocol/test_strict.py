@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from protocol.errors import MalformedError
 from protocol.strict import Fields, parse_decimal
 
+#: A reader of a signed text would not see what these hold.
+HIDDEN = [*"\0\t\r\x7f\x85\x9f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
+TEXTS = ["", "abcd", "a\0", "\ud800", 1, None, [], *HIDDEN]
+
 READERS: list[tuple[Callable[[Fields], Any], Any, list[Any]]] = [
-    (lambda f: f.text("x", max_length=3), "abc", ["", "abcd", "a\0", "\t", "\ud800", 1, None, []]),
+    (lambda f: f.text("x", max_length=3), "abc", TEXTS),
     (lambda f: f.text("x", max_length=3, pattern="[a-z]+"), "abc", ["ab1", "A", "a\n"]),
     (lambda f: f.one_of("x", ("one", "two")), "two", ["three", "On", 1, None, ""]),
     (lambda f: f.integer("x", at_least=1, at_most=3), 3, [0, 4, "1", True, 1.0, None]),
@@ -62,3 +66,9 @@ def test_decimals_keep_their_value_and_text(value: Any) -> None:
     text = format(value, "f") if not isinstance(value, int) else str(value)
     assert parse_decimal(text, "it") == value
     assert format(parse_decimal(text, "it"), "f") == text
+
+
+def test_a_huge_number_is_refused_without_being_written_out() -> None:
+    fields = Fields({"x": 10**5000}, "it")
+    with pytest.raises(MalformedError, match=r"it\.x is a number beyond 64 bits, allowed: 1 to 3"):
+        fields.integer("x", at_least=1, at_most=3)
