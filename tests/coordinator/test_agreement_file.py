@@ -65,8 +65,11 @@ def test_the_template_is_an_agreement_without_problems(tmp_path: Path) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.characters(exclude_categories=("Cs", "Cc"))
-        | st.sampled_from(["\n", '"', "\\", ": ", "# ", "&a ", "*a", "!!x ", "\u2028", "\u202e"]),
+        st.characters(
+            exclude_categories=("Cs", "Cc", "Zl", "Zp"),
+            exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+        )
+        | st.sampled_from(["\n", '"', "\\", ": ", "# ", "&a ", "*a", "!!x ", "\u200b"]),
         min_size=1,
         max_size=40,
     ).map("".join)
@@ -88,7 +91,7 @@ def test_any_purpose_and_name_survives_the_template(tmp_path: Path, text: str) -
         ('max: "365"', "max: .inf", "decimal number in quotes"),
         ("version: 1", "version: 1.0", "whole number"),
         ("version: 1", "version: yes", "whole number"),
-        ("version: 1", "version: 0x" + "f" * 9_000, "not strict YAML"),
+        ("version: 1", "version: 0x" + "f" * 9_000, "version is a number beyond 64 bits"),
         ("privacy: none", "privacy: nothing", "allowed: none"),
         ("min_segment_size", "min_segmentsize", "min_segment_size"),
         ("privacy: none", "privacy: none\nepsilon: 1", "unknown field 'epsilon'"),

@@ -113,7 +113,7 @@ def cards(tmp_path: Path) -> list[Path]:
     for i in range(3):
         card = PartnerCard(
             id=f"shop-{i}",
-            legal_name=f'Shop: "{i}" # [red]\u2028',
+            legal_name=f'Shop: "{i}" # [red]\u200b',
             contact="a: b",
             public_key=public_bytes(KEYS[i]),
             node_key=NODE_KEYS[i],
@@ -244,7 +244,7 @@ def test_an_agreement_goes_from_cards_to_publication(
     status = shell.json("agreement", "status", *copies[:2])
     assert (status["signed"], status["missing"]) == (["shop-0", "shop-1"], ["shop-2"])
     complete = load_signed(tmp_path / "agreement.json").verify()
-    assert complete.parties[1].legal_name == 'Shop: "1" # [red]\u2028'
+    assert complete.parties[1].legal_name == 'Shop: "1" # [red]\u200b'
     assert complete.coordinator.legal_name == 'Op "1" \\ Ltd'
     assert shell.json("agreement", "lint", "a.yaml")["problems"] == []
     assert shell.json("agreement", "lint", "draft.json")["agreement"] == complete.hash.hex()
