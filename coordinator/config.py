@@ -20,6 +20,8 @@ KEY_FILE: Final = "keys/coordinator.pem"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
 MAX_CONFIG_BYTES: Final = 1 << 20
 STORE_FILE: Final = "coordinator.db"
+#: Where the process that drives runs writes its log.
+DRIVER_LOG_FILE: Final = "server_app.log"
 
 _TEMPLATE: Final = """\
 # Configuration of a fedseg coordinator. Paths are relative to this file's folder.

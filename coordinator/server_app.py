@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Final
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -20,13 +19,12 @@ from coordinator.bundle import (
     RUN_KEY,
     SIMULATION_DIRECTORY_KEY,
 )
+from coordinator.config import DRIVER_LOG_FILE
 from coordinator.flower_exchange import FlowerExchange
 from coordinator.runs import drive
 from protocol.errors import ConfigError
 
 logger = logging.getLogger(__name__)
-
-LOG_FILE: Final = "server_app.log"
 
 app = ServerApp()
 
@@ -35,7 +33,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Drive the fedseg run that the run configuration names, to its end."""
     directory, run_id = run_target(context)
-    _log_to(directory / LOG_FILE)
+    _log_to(directory / DRIVER_LOG_FILE)
     drive(directory, run_id, FlowerExchange(grid))
 
 

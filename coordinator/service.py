@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Final
 
-from coordinator.config import CoordinatorConfig
+from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.gateway import Gateway, GatewayConfig
 from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.store import CoordinatorStore, RunRow
@@ -136,7 +136,8 @@ class CoordinatorService:
             store.fail(
                 run.run_id,
                 "E-ATTEMPTS",
-                f"the process that drives the run died {MAX_ATTEMPTS} times",
+                f"the process that drives the run died {MAX_ATTEMPTS} times; see "
+                f"{DRIVER_LOG_FILE} and superlink/superlink.log in {self.config.directory}",
             )
             return
         flower_run = superlink.submit(run.run_id.hex())

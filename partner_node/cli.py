@@ -28,8 +28,8 @@ from partner_node.keystore import Keystore, write_private_file
 from partner_node.node import software_version
 from partner_node.plain_words import agreement_words
 from partner_node.preflight import preflight
-from protocol.agreement import SignedAgreement
-from protocol.clustering.release import SignedRelease, release_centres
+from protocol.agreement import Agreement, SignedAgreement
+from protocol.clustering.release import Release, SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
 from protocol.errors import AgreementError, MalformedError, RuleError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
@@ -327,9 +327,7 @@ def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> N
 def segments_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The newest release: every signature checked again, centres in the features' units."""
     home = NodeHome.load(directory)
-    received_at, signed = _newest_release(home)
-    agreement = home.signed_agreement().agreement
-    release = signed.verify(agreement)
+    received_at, release, agreement = _newest_release(home)
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
     table = Table(title=f"Segments of {agreement.id} ({release.statement})")
@@ -378,9 +376,7 @@ def segments_assign(
     from partner_node.assignments import write_assignments  # Arrow takes long to import
 
     home = NodeHome.load(directory)
-    _, signed = _newest_release(home)
-    agreement = home.signed_agreement().verify()
-    release = signed.verify(agreement)
+    _, release, agreement = _newest_release(home)
     path = out or home.config.node.output / f"assignments-{release.hash.hex()[:16]}.parquet"
     names = release_names(agreement, release)
     summary = write_assignments(home.customers(agreement), release, agreement, path, names=names)
@@ -400,9 +396,17 @@ def segments_assign(
     )
 
 
-def _newest_release(home: NodeHome) -> tuple[str, SignedRelease]:
-    for received_at, envelope in home.store(home.keystore()).releases():
-        return received_at, SignedRelease.from_bytes(envelope)
+def _newest_release(home: NodeHome) -> tuple[str, Release, Agreement]:
+    """When it was received, the release with every signature checked again, its agreement.
+
+    The agreement may be an earlier one than the one in force now.
+    """
+    store = home.store(home.keystore())
+    for received_at, envelope in store.releases():
+        signed = SignedRelease.from_bytes(envelope)
+        kept = store.agreement(signed.release.agreement_hash) or home.signed_agreement()
+        agreement = kept.verify()
+        return received_at, signed.verify(agreement), agreement
     raise RuleError(
         "this node has received no release yet",
         code="E-NO-RELEASE",

@@ -70,6 +70,7 @@ class Node:
         seed_of: Callable[[bytes], bytes] = plan_seed,
     ) -> None:
         self.agreement: Agreement = signed.verify()
+        self._signed = signed
         self.partner = self.agreement.index_of_key(key.public_key().public_bytes_raw())
         self.store = store
         self._key = key
@@ -162,6 +163,7 @@ class Node:
     def _published(self, current: PartnerRound, request: Publish) -> bytes:
         if current.phase != DONE:
             signed: SignedRelease = current.publish(request)
+            self.store.keep_agreement(self._signed, now=self._now())
             self.store.save_release(
                 current.run_hash, self.agreement.hash, signed.to_bytes(), now=self._now()
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString, Protocol
 
-from protocol.agreement import Agreement
+from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import StoreError
 from protocol.participants import Chain
 from protocol.partner_round import ABORTED, DONE
@@ -55,6 +55,14 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         customers INTEGER
     ) STRICT;
     PRAGMA user_version = 1;
+    """,
+    """
+    CREATE TABLE agreements (
+        agreement_hash BLOB PRIMARY KEY,
+        kept_at TEXT NOT NULL,
+        envelope BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 2;
     """,
 )
 
@@ -230,6 +238,22 @@ class NodeStore:
             updated_at=row[6],
             state=json.loads(self._sealer.unseal(row[7], b"run" + row[0])),
         )
+
+    # --- agreements ----------------------------------------------------------------------------
+
+    def keep_agreement(self, signed: SignedAgreement, *, now: str) -> None:
+        """Keep an agreement for as long as there are releases under it; inside a transaction."""
+        self._rows(
+            "INSERT OR IGNORE INTO agreements VALUES (?, ?, ?)",
+            signed.agreement.hash,
+            now,
+            signed.to_bytes(),
+        )
+
+    def agreement(self, agreement_hash: bytes) -> SignedAgreement | None:
+        """The agreement with a hash, when it was kept; raises AgreementError."""
+        row = self._one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
+        return None if row is None else SignedAgreement.from_bytes(row[0])
 
     # --- releases and egress -------------------------------------------------------------------
 

@@ -85,4 +85,4 @@ def test_the_run_is_driven_over_flowers_grid_and_logged_in_the_directory(
     ((directory, run_id, exchange),) = driven
     assert (directory, run_id) == (tmp_path, "ab")
     assert isinstance(exchange, FlowerExchange)
-    assert "driven" in (tmp_path / server_app.LOG_FILE).read_text()
+    assert "driven" in (tmp_path / server_app.DRIVER_LOG_FILE).read_text()

@@ -368,6 +368,14 @@ def test_egress_lists_everything_that_left_and_how_many_customers_it_counted(lab
     assert lab.store.releases()[0][1] == run.release.to_bytes()
 
 
+def test_the_agreement_is_kept_with_its_releases(lab: Lab) -> None:
+    assert lab.store.agreement(lab.federation.agreement.hash) is None
+    lab.run()
+    kept = lab.store.agreement(lab.federation.agreement.hash)
+    assert kept is not None
+    assert kept.verify() == lab.federation.agreement
+
+
 def test_a_node_restarted_before_every_message_takes_part_all_the_same(lab: Lab) -> None:
     def restart(node: int, message: bytes) -> bytes:
         if node == 0:

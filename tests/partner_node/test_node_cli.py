@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +23,7 @@ from partner_node.node import software_version
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
 from protocol.partner_card import PartnerCard
 from protocol.signing import public_bytes
+from simulations.federation import FeatureTerms, Federation
 
 
 @dataclasses.dataclass
@@ -456,6 +458,30 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
         error = shell.refused(*words, "--dir", installed, status=3)
         assert error["code"] == "E-NO-RELEASE"
         assert error["remedy"]
+
+
+def test_a_release_under_an_earlier_agreement_is_shown_with_that_agreement(
+    shell: Shell, installed: Path
+) -> None:
+    federation = Federation(
+        [np.array([[1.0], [2.0]])] * 3, [FeatureTerms(name="earlier", min="0", max="4")],
+        n_clusters=1,
+    )  # fmt: skip
+    run = federation.run()
+    home = NodeHome.load(installed)
+    store = home.store(home.keystore())
+    with store.transaction():
+        store.keep_agreement(federation.signed, now="2026-01-01T00:00:00Z")
+        store.save_release(
+            run.release.release.run_hash,
+            federation.agreement.hash,
+            run.release.to_bytes(),
+            now="2026-01-01T00:00:00Z",
+        )
+    store.close()
+    (segment,) = shell.json("segments", "list", "--dir", installed)["segments"]
+    assert segment["centre"] == {"earlier": 1.5}
+    assert segment["size"] == 6
 
 
 def test_a_damaged_state_is_an_error_in_words(shell: Shell, installed: Path) -> None:
