@@ -57,19 +57,20 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
 
 def release_table(release: Release, agreement: Agreement) -> list[object]:
     """The release for people."""
-    table = Table(title=f"Segments of {release.agreement_id} ({release.statement})")
+    table = Table(title=f"Segments of {release.agreement_id}")
     table.add_column("segment", justify="right")
     table.add_column("name")
     table.add_column("customers", justify="right")
+    means = Table(title="Their centres")
+    means.add_column("segment", justify="right")
     for feature in agreement.features:
-        table.add_column(f"{feature.name}\n({feature.unit})", justify="right")
+        means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
-        table.add_row(
-            str(segment.segment), name, f"{segment.size:,}", *(f"{v:,.1f}" for v in centre)
-        )
-    shown: list[object] = [table]
+        table.add_row(str(segment.segment), name, f"{segment.size:,}")
+        means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
+    shown: list[object] = [table, means, f"Privacy: {release.statement}."]
     if release.withheld is not None:
         shown.append(f"Withheld: {release.withheld.reason}.")
     return shown

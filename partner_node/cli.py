@@ -330,16 +330,17 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     received_at, release, agreement = _newest_release(home)
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
-    table = Table(title=f"Segments of {agreement.id} ({release.statement})")
+    table = Table(title=f"Segments of {agreement.id}")
     table.add_column("segment", justify="right")
     table.add_column("name")
     table.add_column("customers of all partners", justify="right")
+    means = Table(title="Their centres")
+    means.add_column("segment", justify="right")
     for feature in agreement.features:
-        table.add_column(f"{feature.name}\n({feature.unit})", justify="right")
+        means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
-        table.add_row(
-            str(segment.segment), name, f"{segment.size:,}", *(f"{v:,.1f}" for v in centre)
-        )
+        table.add_row(str(segment.segment), name, f"{segment.size:,}")
+        means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
     output.result(
         {
             "release": release.hash.hex(),
@@ -360,6 +361,8 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
             "withheld": release.withheld.reason if release.withheld else None,
         },
         table,
+        means,
+        f"Privacy: {release.statement}.",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
     )
 
