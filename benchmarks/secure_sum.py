@@ -349,7 +349,7 @@ def masker(n: int, length: int) -> Callable[[], float]:
 
     def mask() -> bytes:
         context = os.urandom(32)
-        vector = ring.to_ring(values, bounds=bounds)
+        vector = ring.to_ring(values, low=-bounds, high=bounds)
         for pair_key in pair_keys:
             masking.apply_mask(vector, masking.expand(pair_key, "mask", context), subtract=False)
         return Masked(

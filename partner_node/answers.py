@@ -1,38 +1,40 @@
 """From customers' vectors to the integer answer of a sum query.
 
-Everything is integer arithmetic held in float64, where it is exact: coordinates and centroids are
-at most 2^20, so scores and block sums stay below 2^53, in any order and on any number of threads.
-The answer is the same for any split of the rows.
-
-Every score is multiplied by a power of two and the cluster's own number is added, so that one
-minimum over the clusters finds the nearest, breaks ties by the lower index, and holds the index in
-its low bits. Each customer's vector is then added to its cluster by a sparse product, which reads
-every row once. Scores are made for as many rows as keep them in the processor's cache.
+Everything is integer arithmetic held in float64, where it is exact: block sums stay below 2^53, in
+any order and on any number of threads. The answer is the same for any split of the rows. Each
+customer's vector is added to its cluster by a sparse product, which reads every row once.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Final
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import csc_array
 from threadpoolctl import ThreadpoolController
 
-from protocol.queries import EXTRA_ENTRIES, ClusterSumsQuery
+from partner_node.nearest import BLOCK_ROWS, Nearest
+from protocol.private_queries import (
+    MOMENT_DIAGONAL,
+    MOMENT_OFF_DIAGONAL,
+    UNIT,
+    CountQuery,
+    LocalSumsQuery,
+    MeanQuery,
+    MomentsQuery,
+    VotesQuery,
+    clip_to_norm,
+)
+from protocol.queries import ClusterSumsQuery, IntMatrix, SumQuery
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 
-#: Most rows worked on at once by one thread.
-BLOCK_ROWS: Final = 8_192
-_BLOCK_SCORES: Final = 1 << 18
-_EXACT: Final = 1 << 53
 
-
-def answer(query: ClusterSumsQuery, chunks: Iterable[FloatMatrix]) -> tuple[IntVector, int]:
+def answer(query: SumQuery, chunks: Iterable[FloatMatrix]) -> tuple[IntVector, int]:
     """Answer `query` for all customers in `chunks`.
 
     Args:
@@ -42,7 +44,7 @@ def answer(query: ClusterSumsQuery, chunks: Iterable[FloatMatrix]) -> tuple[IntV
     Returns:
         The integer answer, shape ``(query.length,)``, and the number of customers in it.
     """
-    worker = _Worker(query)
+    worker = _worker(query)
     total = np.zeros(query.length, dtype=np.int64)
     customers = 0
     threads = os.cpu_count() or 1
@@ -69,56 +71,138 @@ def _libraries() -> ThreadpoolController:
 
 def nearest(query: ClusterSumsQuery, vectors: FloatMatrix) -> IntVector:
     """Index of each customer's nearest centroid, ties to the lower index; shape ``(n_rows,)``."""
-    worker = _Worker(query)
-    found = [worker.nearest(block) for block in worker.blocks(vectors)]
+    centres = Nearest(query.centroids, query.limit)
+    found = [centres.of(block) for block in centres.blocks(vectors)]
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
-class _Worker:
-    """Answers one query block by block."""
-
-    def __init__(self, query: ClusterSumsQuery) -> None:
-        self._n_clusters = query.n_clusters
-        self._block_rows = max(256, min(BLOCK_ROWS, _BLOCK_SCORES // query.n_clusters))
-        scale = 1 << (query.n_clusters - 1).bit_length()
-        largest = 4 * scale * int((query.limit.astype(object) ** 2).sum())
-        self._packed = largest < _EXACT
-        self._index_bits = scale - 1
-        centroids = query.centroids.astype(np.float64)
-        # Customers' vectors end in a one, which takes the part of the score that is the same for
-        # all of them; their squared norm does not matter for the nearest.
-        self._factors = np.zeros((query.n_clusters, query.n_features + EXTRA_ENTRIES))
-        self._factors[:, : query.n_features] = -2.0 * centroids
-        self._factors[:, -1] = (centroids * centroids).sum(axis=1)
-        if self._packed:
-            self._factors *= scale
-            self._factors[:, -1] += np.arange(query.n_clusters)
+class _Worker(Protocol):
+    """Answers one query for some rows."""
 
     def sums(self, vectors: FloatMatrix) -> IntVector:
-        """The answer for `vectors`, shape ``(length,)``."""
-        table = np.zeros(self._factors.shape, dtype=np.int64)
-        membership = self._memberships(min(self._block_rows, vectors.shape[0]))
-        for block in self.blocks(vectors):
-            if block.shape[0] != membership.shape[1]:
-                membership = self._memberships(block.shape[0])
-            membership.indices[:] = self.nearest(block)
-            table += (membership @ block).astype(np.int64)
-        return table.ravel()
+        """The answer for `vectors`, shape ``(query.length,)``."""
+        ...
 
-    def nearest(self, block: FloatMatrix) -> IntVector:
-        """Index of the nearest centroid of each row."""
-        scores = self._factors @ block.T
-        if self._packed:
-            return np.asarray(scores.min(axis=0).astype(np.int64) & self._index_bits)
-        return np.asarray(np.argmin(scores, axis=0), dtype=np.int64)
 
-    def blocks(self, rows: FloatMatrix) -> Iterator[FloatMatrix]:
-        """`rows` in blocks whose scores stay in the cache."""
-        step = self._block_rows
-        return (rows[start : start + step] for start in range(0, rows.shape[0], step))
+def _worker(query: SumQuery) -> _Worker:
+    match query:
+        case ClusterSumsQuery():
+            return _ClusterSums(query)
+        case CountQuery():
+            return _Count()
+        case MeanQuery():
+            return _Mean(query)
+        case MomentsQuery():
+            return _Moments(query)
+        case VotesQuery():
+            return _Votes(query)
+        case LocalSumsQuery():
+            return _LocalSums(query)
+    raise TypeError(f"no way to answer a {type(query).__name__}")
 
-    def _memberships(self, n_rows: int) -> csc_array:
+
+class _Memberships:
+    """Sums of rows by cluster, as a sparse product."""
+
+    def __init__(self, n_clusters: int) -> None:
+        self._n_clusters = n_clusters
+        self._matrix = self._of_rows(0)
+
+    def add(self, index: IntVector, rows: FloatMatrix, table: IntMatrix) -> None:
+        """Add each row to the line of `table` that `index` names."""
+        if self._matrix.shape[1] != rows.shape[0]:
+            self._matrix = self._of_rows(rows.shape[0])
+        self._matrix.indices[:] = index
+        table += (self._matrix @ rows).astype(np.int64)
+
+    def _of_rows(self, n_rows: int) -> csc_array:
         """One entry of 1.0 a row, in the cluster that is filled in for it."""
         indices = np.zeros(n_rows, dtype=np.int32)
         starts = np.arange(n_rows + 1, dtype=np.int32)
         return csc_array((np.ones(n_rows), indices, starts), shape=(self._n_clusters, n_rows))
+
+
+class _ClusterSums:
+    def __init__(self, query: ClusterSumsQuery) -> None:
+        self._nearest = Nearest(query.centroids, query.limit)
+        self._shape = self._nearest.factors.shape
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        table = np.zeros(self._shape, dtype=np.int64)
+        memberships = _Memberships(self._shape[0])
+        for block in self._nearest.blocks(vectors):
+            memberships.add(self._nearest.of(block), block, table)
+        return table.ravel()
+
+
+class _Count:
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        return np.array([UNIT * vectors.shape[0]], dtype=np.int64)
+
+
+class _Mean:
+    def __init__(self, query: MeanQuery) -> None:
+        self._query = query
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        query = self._query
+        total = np.zeros(query.length, dtype=np.int64)
+        for block in _blocks(vectors):
+            rows = block[:, : query.n_features]
+            clipped = clip_to_norm(rows, radius=query.radius, norm=query.norm)
+            total += clipped.sum(axis=0).astype(np.int64)
+        return total
+
+
+class _Moments:
+    def __init__(self, query: MomentsQuery) -> None:
+        self._query = query
+        self._centre = query.centre.astype(np.float64)
+        row, column = np.triu_indices(query.n_features)
+        self._at = (row, column)
+        self._factor = np.where(row == column, MOMENT_DIAGONAL, MOMENT_OFF_DIAGONAL)
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        query = self._query
+        table = np.zeros((query.n_features, query.n_features), dtype=np.int64)
+        for block in _blocks(vectors):
+            offsets = block[:, : query.n_features] - self._centre
+            clipped = clip_to_norm(offsets, radius=query.radius, norm=query.norm)
+            table += (clipped.T @ clipped).astype(np.int64)
+        return np.asarray(table[self._at] * self._factor)
+
+
+class _Votes:
+    def __init__(self, query: VotesQuery) -> None:
+        self._length = query.length
+        self._nearest = Nearest(query.candidates)
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        votes = np.zeros(self._length, dtype=np.int64)
+        for block in self._nearest.blocks(vectors):
+            votes += np.bincount(self._nearest.of(block), minlength=self._length)
+        return votes * UNIT
+
+
+class _LocalSums:
+    def __init__(self, query: LocalSumsQuery) -> None:
+        self._query = query
+        self._centres = query.centres.astype(np.float64)
+        self._nearest = Nearest(query.centres)
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        query = self._query
+        table = np.zeros((query.n_clusters, query.n_features + 1), dtype=np.int64)
+        memberships = _Memberships(query.n_clusters)
+        for block in self._nearest.blocks(vectors):
+            index = self._nearest.of(block)
+            rows = np.empty((block.shape[0], query.n_features + 1))
+            offsets = block[:, : query.n_features] - self._centres[index]
+            rows[:, :-1] = clip_to_norm(offsets, radius=query.radius, norm=query.offset_norm)
+            rows[:, -1] = query.count_unit
+            memberships.add(index, rows, table)
+        return table.ravel()
+
+
+def _blocks(rows: FloatMatrix) -> list[FloatMatrix]:
+    return [rows[start : start + BLOCK_ROWS] for start in range(0, rows.shape[0], BLOCK_ROWS)]

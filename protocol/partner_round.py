@@ -540,7 +540,8 @@ class PartnerRound:
             return said
         self._check_open(ask)
         cap = self.agreement.parties[self._me].max_customers
-        vector = ring.to_ring(answer, bounds=query.bounds(cap))
+        low, high = query.range(cap)
+        vector = ring.to_ring(answer, low=low, high=high)
         context = ask.announce.context
         for other in sorted(ask.members - {self._me}):
             masking.apply_mask(

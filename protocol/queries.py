@@ -7,7 +7,7 @@ customers; nodes refuse to send beyond it and everybody refuses totals beyond it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,40 @@ from protocol.ring import EXACT_FRACTION_BITS, IntVector
 from protocol.scaling import FloatMatrix
 
 IntMatrix = npt.NDArray[np.int64]
+
+
+class SumQuery(Protocol):
+    """A question whose answer is a sum of one bounded vector a customer."""
+
+    @property
+    def length(self) -> int:
+        """Entries of the answer."""
+        ...
+
+    @property
+    def sensitivity_squared(self) -> int:
+        """Square of the largest L2 norm of one customer's vector."""
+        ...
+
+    @property
+    def variance(self) -> int:
+        """The least variance of the noise in each entry of the total; 0 for an exact total."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """What is asked, for people."""
+        ...
+
+    @property
+    def hash(self) -> bytes:
+        """Names the query in announcements; 32 bytes."""
+        ...
+
+    def range(self, customers: int) -> tuple[IntVector, IntVector]:
+        """Lowest and highest value of every entry over at most `customers` customers."""
+        ...
+
 
 #: Entries of a cluster beside its coordinates: the squared norm and the count.
 EXTRA_ENTRIES: Final = 2
@@ -90,16 +124,32 @@ class ClusterSumsQuery:
         """Entries of the answer: ``n_clusters * (n_features + 2)``."""
         return self.n_clusters * (self.n_features + EXTRA_ENTRIES)
 
-    def bounds(self, customers: int) -> IntVector:
-        """Largest magnitude of every entry over `customers` customers, shape ``(length,)``."""
-        square_limit = -(-int((self.limit.astype(object) ** 2).sum()) >> self.fraction_bits) + 1
-        row = np.array([*self.limit.tolist(), square_limit, 1], dtype=np.int64)
-        return np.tile(row * customers, self.n_clusters)
+    @property
+    def variance(self) -> int:
+        """No noise: the total is exact."""
+        return 0
 
     @property
-    def sensitivity(self) -> float:
-        """Largest L2 norm of one customer's vector, in grid units."""
-        return float(np.sqrt((self.bounds(1)[: self.n_features + EXTRA_ENTRIES] ** 2.0).sum()))
+    def words(self) -> str:
+        """What is asked, for people."""
+        return f"exact sums and counts of the customers nearest to each of {self.n_clusters} points"
+
+    def range(self, customers: int) -> tuple[IntVector, IntVector]:
+        """Lowest and highest value of every entry over at most `customers` customers."""
+        row = self._largest()
+        high = np.tile(row * customers, self.n_clusters)
+        row[self.n_features :] = 0
+        return -np.tile(row * customers, self.n_clusters), high
+
+    @property
+    def sensitivity_squared(self) -> int:
+        """Square of the largest L2 norm of one customer's vector."""
+        return sum(value * value for value in self._largest().tolist())
+
+    def _largest(self) -> IntVector:
+        """Largest magnitude of each entry of one customer's cluster."""
+        square_limit = -(-int((self.limit.astype(object) ** 2).sum()) >> self.fraction_bits) + 1
+        return np.array([*self.limit.tolist(), square_limit, 1], dtype=np.int64)
 
     @property
     def hash(self) -> bytes:
@@ -151,7 +201,7 @@ class ClusterSumsQuery:
                 code="E-TOTAL-RANGE",
                 remedy="a node's answer was not masked with the others': see its log",
             )
-        per_customer = self.bounds(1)[: self.n_features + EXTRA_ENTRIES]
+        per_customer = self._largest()
         most = counts[:, None] * per_customer[: self.n_features]
         too_large = (totals.sums > most) | (totals.sums < -most)  # abs(-2^63) would be negative
         squares = totals.squares

@@ -24,12 +24,12 @@ MAX_TOTAL: Final = (1 << 62) - 1
 WORD_BYTES: Final = 8
 
 
-def to_ring(answer: IntVector, *, bounds: IntVector) -> RingVector:
-    """Encode one partner's integer answer as ring elements, ready to be masked.
+def to_ring(answer: IntVector, *, low: IntVector, high: IntVector) -> RingVector:
+    """Encode one partner's integer answer as ring elements, ready to be noised and masked.
 
     Args:
         answer: Integer sums, shape ``(length,)``.
-        bounds: Largest magnitude agreed for each entry of one partner, shape ``(length,)``.
+        low, high: Range agreed for each entry of one partner, shape ``(length,)``.
 
     Returns:
         Shape ``(length,)``, dtype ``uint64``, negative numbers in two's complement.
@@ -37,11 +37,11 @@ def to_ring(answer: IntVector, *, bounds: IntVector) -> RingVector:
     Raises:
         EncodingRangeError: Another dtype or shape, or an entry beyond its bound.
     """
-    if answer.dtype != np.int64 or answer.shape != bounds.shape or answer.ndim != 1:
+    if answer.dtype != np.int64 or answer.shape != high.shape or answer.ndim != 1:
         raise EncodingRangeError(
-            f"answer of {answer.dtype} {answer.shape}, expected int64 {bounds.shape}"
+            f"answer of {answer.dtype} {answer.shape}, expected int64 {high.shape}"
         )
-    beyond = np.flatnonzero((answer > bounds) | (answer < -bounds))
+    beyond = np.flatnonzero((answer > high) | (answer < low))
     if beyond.size:
         raise EncodingRangeError(
             f"{beyond.size} entries of the answer exceed the agreed bounds, first at {beyond[0]}",

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partner_node import answers
 from partner_node.answers import answer, nearest
+from partner_node.nearest import Nearest
 from protocol.queries import ClusterSumsQuery, IntMatrix, customer_vectors
 from protocol.scaling import FloatMatrix
 
@@ -57,7 +57,7 @@ def vectors_of(grid: IntMatrix) -> FloatMatrix:
 
 
 def is_packed(query: ClusterSumsQuery) -> bool:
-    return answers._Worker(query)._packed
+    return Nearest(query.centroids, query.limit).packed
 
 
 @st.composite

@@ -74,7 +74,8 @@ def test_totals_and_centroids_are_those_of_the_pooled_rows(
         query = federated.query
         words = np.zeros(query.length, dtype=np.uint64)
         for part in filled:
-            own = ring.to_ring(answer(query, [part])[0], bounds=query.bounds(len(part)))
+            low, high = query.range(len(part))
+            own = ring.to_ring(answer(query, [part])[0], low=low, high=high)
             ring.add(words, own)
         total = ring.from_ring(words)
         together, counted = answer(query, [np.vstack(vectors)])

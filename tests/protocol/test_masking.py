@@ -62,7 +62,9 @@ def test_masks_of_all_pairs_cancel_in_the_total(n: int, length: int, seed: int) 
     answers = np.random.default_rng(seed).integers(-(2**61), 2**61, (n, length)) // n
     total = np.zeros(length, dtype=np.uint64)
     for i in range(n):
-        vector = ring.to_ring(answers[i], bounds=np.full(length, 2**61))
+        vector = ring.to_ring(
+            answers[i], low=np.full(length, -(2**61)), high=np.full(length, 2**61)
+        )
         for j in range(n):
             if j != i:
                 key = hashlib.sha256(bytes([min(i, j), max(i, j)])).digest()
@@ -116,7 +118,7 @@ def test_keys_are_expanded_with_hkdf_sha_256() -> None:
 
 @pytest.mark.parametrize("value", [-(2**62), -1, 0, 1, 2**62])
 def test_negative_numbers_are_held_in_twos_complement(value: int) -> None:
-    vector = ring.to_ring(np.array([value]), bounds=np.array([2**62]))
+    vector = ring.to_ring(np.array([value]), low=np.array([-(2**62)]), high=np.array([2**62]))
     assert int(vector[0]) == value % (1 << 64)
     assert ring.to_bytes(vector) == (value % (1 << 64)).to_bytes(8, "little")
     assert int(ring.from_ring(vector)[0]) == value
@@ -136,7 +138,7 @@ def test_negative_numbers_are_held_in_twos_complement(value: int) -> None:
 )
 def test_an_answer_beyond_its_bounds_or_of_another_form_is_refused(answer: np.ndarray) -> None:
     with pytest.raises(EncodingRangeError):
-        ring.to_ring(answer, bounds=np.array([10, 10]))
+        ring.to_ring(answer, low=np.array([-10, -10]), high=np.array([10, 10]))
 
 
 def test_a_vector_of_another_length_is_refused() -> None:

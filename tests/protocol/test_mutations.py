@@ -24,7 +24,7 @@ def copy_of_the_project(target: Path) -> Path:
     shutil.copytree(ROOT / "protocol", target / "protocol", ignore=ignored)
     shutil.copytree(ROOT / HERE, target / HERE, ignore=ignored)
     (target / "partner_node").mkdir()
-    for name in ("__init__.py", "answers.py"):
+    for name in ("__init__.py", "answers.py", "nearest.py"):
         shutil.copy(ROOT / "partner_node" / name, target / "partner_node" / name)
     shutil.copy(ROOT / "pyproject.toml", target / "pyproject.toml")
     by_content = py_compile.PycInvalidationMode.CHECKED_HASH

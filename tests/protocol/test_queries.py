@@ -52,7 +52,9 @@ def test_ties_go_to_the_lower_centroid() -> None:
 @pytest.mark.parametrize("customers", [1, 7, 1 << 30])
 def test_the_largest_customer_reaches_every_bound_and_not_more(customers: int) -> None:
     largest = customer_vectors(LIMIT[None, :].astype(float))[0].astype(np.int64) * customers
-    bounds = QUERY.bounds(customers)
+    low, bounds = QUERY.range(customers)
+    assert (low[:2] == -bounds[:2]).all()
+    assert (low[2:4] == 0).all()
     assert bounds.shape == (QUERY.length,)
     assert (largest <= bounds[:4]).all()
     assert (bounds[:2] == largest[:2]).all()
@@ -116,4 +118,4 @@ def test_every_part_of_a_query_changes_its_hash() -> None:
 
 def test_the_sensitivity_is_the_norm_of_the_largest_customer() -> None:
     expected = np.sqrt(ONE**2 + (ONE / 2) ** 2 + (1.25 * ONE + 1) ** 2 + 1)
-    assert abs(QUERY.sensitivity - expected) < 1e-6
+    assert abs(QUERY.sensitivity_squared**0.5 - expected) < 1e-6

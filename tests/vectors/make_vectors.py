@@ -284,7 +284,9 @@ def ring_elements() -> list[dict[str, Any]]:
     """Integers and their bytes."""
     values = [0, 1, -1, 2**62, -(2**62), 123_456_789]
     vector = np.array(values, dtype=np.int64)
-    words = ring.to_ring(vector, bounds=np.full(len(values), 2**62))
+    words = ring.to_ring(
+        vector, low=np.full(len(values), -(2**62)), high=np.full(len(values), 2**62)
+    )
     return [{"integers": values, "bytes": ring.to_bytes(words).hex()}]
 
 

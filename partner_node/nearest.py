@@ -1,0 +1,64 @@
+"""The nearest of some centres for each customer, exactly, by squared Euclidean distance.
+
+Everything is integer arithmetic held in float64, where it is exact: coordinates and centres are at
+most 2^21, so scores stay below 2^53, in any order and on any number of threads. Every score is
+multiplied by a power of two and the centre's own number is added, so that one minimum over the
+centres finds the nearest, breaks ties by the lower index, and holds the index in its low bits.
+Scores are made for as many rows as keep them in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from protocol.queries import EXTRA_ENTRIES, IntMatrix
+from protocol.ring import IntVector
+from protocol.scaling import FloatMatrix
+
+#: Most rows worked on at once by one thread.
+BLOCK_ROWS: Final = 8_192
+_BLOCK_SCORES: Final = 1 << 18
+_EXACT: Final = 1 << 53
+
+
+class Nearest:
+    """Finds the nearest of some centres.
+
+    Args:
+        centres: Grid coordinates, shape ``(n_centres, n_features)``, int64.
+        limit: Largest magnitude of a customer's grid coordinate, shape ``(n_features,)``; None
+            when it is not known, which is a little slower.
+    """
+
+    def __init__(self, centres: IntMatrix, limit: IntVector | None = None) -> None:
+        n_centres, n_features = centres.shape
+        self.block_rows = max(256, min(BLOCK_ROWS, _BLOCK_SCORES // n_centres))
+        scale = 1 << (n_centres - 1).bit_length()
+        self.packed = (
+            limit is not None and 4 * scale * int((limit.astype(object) ** 2).sum()) < _EXACT
+        )
+        self._index_bits = scale - 1
+        exact = centres.astype(np.float64)
+        # Customers' vectors end in a one, which takes the part of the score that is the same for
+        # all of them; their squared norm does not matter for the nearest.
+        self.factors = np.zeros((n_centres, n_features + EXTRA_ENTRIES))
+        self.factors[:, :n_features] = -2.0 * exact
+        self.factors[:, -1] = (exact * exact).sum(axis=1)
+        if self.packed:
+            self.factors *= scale
+            self.factors[:, -1] += np.arange(n_centres)
+
+    def of(self, block: FloatMatrix) -> IntVector:
+        """Index of the nearest centre of each row; shape ``(n_rows,)``."""
+        scores = self.factors @ block.T
+        if self.packed:
+            return np.asarray(scores.min(axis=0).astype(np.int64) & self._index_bits)
+        return np.asarray(np.argmin(scores, axis=0), dtype=np.int64)
+
+    def blocks(self, rows: FloatMatrix) -> Iterator[FloatMatrix]:
+        """`rows` in blocks whose scores stay in the cache."""
+        step = self.block_rows
+        return (rows[start : start + step] for start in range(0, rows.shape[0], step))
