@@ -123,7 +123,7 @@ class CoordinatorService:
             for run in store.runs():
                 if not run.ended:
                     self._watch(run, superlink, store)
-        except FedsegError as error:
+        except (FedsegError, OSError) as error:  # also when no file can be opened for a moment
             logger.warning("will look again: %s", error)
 
     def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:

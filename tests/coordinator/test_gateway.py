@@ -12,23 +12,54 @@ import http.server
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
+from coordinator import gateway as gateway_module
 from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
 from coordinator.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
 from partner_node.flower_link import FLEET_PATHS
 from protocol.errors import ConfigError, TransportError
 
-ADMITTED = b"-----BEGIN PUBLIC KEY-----\nknown\n-----END PUBLIC KEY-----\n"
+KEYS = [ec.generate_private_key(ec.SECP384R1()) for _ in range(2)]
+ADMITTED, OTHER = (
+    key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    for key in KEYS
+)
 PULL = "/v1/fleet/pull-messages"
 SECRET = b"words from behind the gateway"
+
+
+def signed(
+    *, by: int = 0, key: bytes | None = None, at_s: float = 0.0, timestamp: str = ""
+) -> dict[str, str]:
+    """Headers that the node with key number `by` sends for an instant `at_s` from now."""
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=at_s)
+    text = timestamp or now.isoformat()
+    signature = KEYS[by].sign(text.encode("ascii"), ec.ECDSA(hashes.SHA256()))
+    return {
+        "flwr-public-key": base64.b64encode(key or (ADMITTED, OTHER)[by]).decode("ascii"),
+        "flwr-timestamp": text,
+        "flwr-signature": base64.b64encode(signature).decode("ascii"),
+    }
+
+
+def head(length: int, **how: Any) -> bytes:
+    """The head of a signed request with a body of `length` bytes."""
+    lines = [f"POST {PULL} HTTP/1.1", "host: x", f"content-length: {length}"]
+    lines += [f"{name}: {value}" for name, value in signed(**how).items()]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 @dataclass
@@ -58,9 +89,12 @@ class Setting:
     def post(
         self, path: str = PULL, *, key: bytes | None = ADMITTED, **more: Any
     ) -> httpx.Response:
-        headers = {"content-type": "application/protobuf"} | more.pop("headers", {})
-        if key is not None:
-            headers["flwr-public-key"] = base64.b64encode(key).decode()
+        headers = {"content-type": "application/protobuf"}
+        headers |= signed(by=1 if key == OTHER else 0)
+        headers["flwr-public-key"] = base64.b64encode(key or b"").decode()
+        if key is None:
+            del headers["flwr-public-key"]
+        headers |= more.pop("headers", {})
         with self.client() as client:
             return client.post(path, headers=headers, **({"content": b"question"} | more))
 
@@ -125,6 +159,36 @@ def upstream(certificate: ServerCertificate) -> Iterator[Upstream]:
     thread.join(10)
 
 
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def status_of(setting: Setting) -> int:
+    """The status of a node's call; 0 when it was not even connected."""
+    try:
+        return setting.post().status_code
+    except httpx.TransportError:
+        return 0
+
+
+@contextlib.contextmanager
+def held(setting: Setting) -> Iterator[Callable[[], ssl.SSLSocket]]:
+    """Gives a function that opens TLS connections; all are closed at the end."""
+    context = ssl.create_default_context(cafile=str(setting.certificate.authority))
+    with contextlib.ExitStack() as stack:
+
+        def hold() -> ssl.SSLSocket:
+            address = ("127.0.0.1", setting.gateway.port)
+            plain = stack.enter_context(socket.create_connection(address, timeout=10))
+            secured = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            return stack.enter_context(secured)
+
+        yield hold
+
+
 def _config(certificate: ServerCertificate, upstream_port: int, **settings: Any) -> GatewayConfig:
     return GatewayConfig(
         certificate=certificate.certificate,
@@ -161,9 +225,7 @@ def test_a_nodes_call_passes_with_its_body_and_its_answer(setting: Setting) -> N
 
 
 def test_only_the_headers_that_flower_needs_pass_in_either_direction(setting: Setting) -> None:
-    response = setting.post(
-        headers={"flwr-signature": "s", "x-forwarded-for": "10.0.0.1", "cookie": "c"}
-    )
+    response = setting.post(headers={"x-forwarded-for": "10.0.0.1", "cookie": "c"})
     _, headers, _ = setting.upstream.seen[0]
     assert {name.lower() for name in headers} == {
         "host",
@@ -171,6 +233,7 @@ def test_only_the_headers_that_flower_needs_pass_in_either_direction(setting: Se
         "content-type",
         "content-length",
         "flwr-public-key",
+        "flwr-timestamp",
         "flwr-signature",
     }
     assert set(response.headers) == {"date", "content-type", "content-length"}
@@ -257,18 +320,76 @@ def test_bodies_of_all_connections_together_are_limited(
         assert setting.post(content=b"x" * 900).status_code == 200
 
 
+def test_announced_bytes_take_no_room_before_they_arrive(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    """Whoever announces bodies and sends none keeps nobody from answering."""
+    with running(certificate, upstream, max_buffered_bytes=1_000) as setting, held(setting) as hold:
+        for _ in range(3):
+            hold().sendall(head(900))
+        assert setting.post(content=b"x" * 900).status_code == 200
+
+
+def test_one_key_fills_its_own_share_and_no_more(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    gateway = Gateway(
+        _config(certificate, upstream.port, max_buffered_bytes_per_key=1_000),
+        is_admitted=lambda key: key in (ADMITTED, OTHER),
+    )
+    gateway.start()
+    try:
+        setting = Setting(gateway, upstream, certificate)
+        with held(setting) as hold:
+            hold().sendall(head(1_000) + b"x" * 900)
+            wait_until(lambda: setting.post(content=b"x" * 200).status_code == 503)
+            assert setting.post(key=OTHER, content=b"x" * 900).status_code == 200
+        wait_until(lambda: setting.post(content=b"x" * 200).status_code == 200)
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        signed(by=1, key=ADMITTED),
+        signed(at_s=-310),
+        signed(at_s=30),
+        signed(timestamp="2026-01-01T00:00:00"),
+        signed(timestamp="yesterday"),
+        signed() | {"flwr-signature": "AAAA"},
+        signed() | {"flwr-signature": "%%"},
+        signed() | {"flwr-timestamp": datetime.datetime.now(datetime.UTC).isoformat()},
+    ],
+    ids=["another key", "old", "ahead", "no zone", "no time", "short", "no base64", "changed"],
+)
+def test_a_request_that_the_key_did_not_sign_now_is_refused_before_its_body_is_read(
+    setting: Setting, headers: dict[str, str]
+) -> None:
+    """A public key is no secret; knowing one must not be enough to be listened to."""
+    lines = [f"POST {PULL} HTTP/1.1", "host: x", "content-length: 1000000"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    answer = setting.raw("\r\n".join([*lines, "", ""]).encode("ascii"))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in answer.lower()
+    assert setting.upstream.seen == []
+
+
+def test_a_request_without_signature_is_refused(setting: Setting) -> None:
+    for missing in ("flwr-timestamp", "flwr-signature"):
+        headers = signed()
+        del headers[missing]
+        with setting.client() as client:
+            assert client.post(PULL, headers=headers, content=b"q").status_code == 401
+
+
 def test_a_body_of_unknown_size_is_refused(setting: Setting) -> None:
     assert setting.post(content=iter([b"a", b"b"])).status_code == 411
 
 
 def test_a_request_with_two_meanings_of_its_length_is_refused(setting: Setting) -> None:
-    key = base64.b64encode(ADMITTED)
-    answer = setting.raw(
-        f"POST {PULL} HTTP/1.1\r\nhost: x\r\n".encode()
-        + b"flwr-public-key: "
-        + key
-        + b"\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nPOST"
-    )
+    two = head(4).removesuffix(b"\r\n") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\nPOST"
+    answer = setting.raw(two)
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 411 "))
     assert setting.upstream.seen == []
 
@@ -289,17 +410,16 @@ def test_a_head_over_the_limit_is_refused(setting: Setting) -> None:
 def test_a_client_that_asks_too_often_is_told_so_and_others_are_not(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
-    other = ADMITTED.replace(b"known", b"other")
     gateway = Gateway(
         _config(certificate, upstream.port, burst=5, requests_per_s=0.001),
-        is_admitted=lambda key: key in (ADMITTED, other),
+        is_admitted=lambda key: key in (ADMITTED, OTHER),
     )
     gateway.start()
     try:
         setting = Setting(gateway, upstream, certificate)
         statuses = [setting.post().status_code for _ in range(8)]
         assert statuses == [200] * 5 + [429] * 3
-        assert setting.post(key=other).status_code == 200
+        assert setting.post(key=OTHER).status_code == 200
     finally:
         gateway.stop()
 
@@ -323,10 +443,8 @@ def test_a_client_that_never_finishes_its_head_is_cut_off(
 def test_a_client_that_never_finishes_its_body_is_told_and_cut_off(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
-    key = base64.b64encode(ADMITTED).decode()
-    head = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nflwr-public-key: {key}\r\ncontent-length: 9\r\n\r\n"
     with running(certificate, upstream, body_timeout_s=0.3) as setting:
-        assert setting.raw(head.encode() + b"half").startswith(b"HTTP/1.1 408 ")
+        assert setting.raw(head(9) + b"half").startswith(b"HTTP/1.1 408 ")
     assert upstream.seen == []
 
 
@@ -342,10 +460,73 @@ def test_a_client_that_never_speaks_tls_does_not_hold_a_place(
 
 
 def test_an_idle_connection_is_closed(certificate: ServerCertificate, upstream: Upstream) -> None:
-    key = base64.b64encode(ADMITTED).decode()
-    ask = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nflwr-public-key: {key}\r\ncontent-length: 0\r\n\r\n"
     with running(certificate, upstream, idle_timeout_s=0.3) as setting:
-        assert setting.raw(ask.encode()).count(b"HTTP/1.1 200 ") == 1
+        assert setting.raw(head(0)).count(b"HTTP/1.1 200 ") == 1
+
+
+def silent_callers(setting: Setting, count: int) -> list[socket.socket]:
+    """Connections that never say a word."""
+    port = setting.gateway.port
+    return [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(count)]
+
+
+def is_closed(caller: socket.socket) -> bool:
+    caller.settimeout(5)
+    try:
+        return caller.recv(1) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_callers_who_never_speak_tls_are_counted_from_the_first_moment(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    """Else bare TCP connections use up the process's file descriptors."""
+    with running(certificate, upstream, max_connections_per_address=5) as setting:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        callers = silent_callers(setting, 40)
+        try:
+            assert [is_closed(c) for c in callers[5:]] == [True] * 35
+            assert len(list(Path("/proc/self/fd").iterdir())) - before <= 40 + 5 + 2
+        finally:
+            for caller in callers:
+                caller.close()
+        wait_until(lambda: status_of(setting) == 200)
+
+
+def test_when_all_places_are_taken_the_oldest_stranger_makes_room_for_a_node(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream, max_connections=6) as setting:
+        callers = silent_callers(setting, 6)
+        try:
+            assert setting.post().status_code == 200
+            assert is_closed(callers[0])
+        finally:
+            for caller in callers:
+                caller.close()
+
+
+def test_a_caller_who_may_not_ask_does_not_keep_its_place(setting: Setting) -> None:
+    answer = setting.raw(f"POST {PULL} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"connection: close" in answer.lower()
+
+
+def test_places_are_no_more_than_the_files_that_the_process_may_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = {"now": (256, 1_024)}
+    monkeypatch.setattr(gateway_module.resource, "getrlimit", lambda _: limits["now"])
+    monkeypatch.setattr(
+        gateway_module.resource, "setrlimit", lambda _, wanted: limits.update(now=wanted)
+    )
+    assert gateway_module._connections_possible(256) == 256
+    assert limits["now"] == (640, 1_024)
+    limits["now"] = (256, 256)
+    assert gateway_module._connections_possible(256) == 64
 
 
 @pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
@@ -358,9 +539,7 @@ def test_connections_are_limited_in_all_and_from_one_address(
         socket.create_connection(("127.0.0.1", setting.gateway.port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as holder,
     ):
-        key = base64.b64encode(ADMITTED).decode()
-        ask = f"POST {PULL} HTTP/1.1\r\nhost: x\r\nflwr-public-key: {key}\r\n"
-        holder.sendall(f"{ask}content-length: 0\r\n\r\n".encode())
+        holder.sendall(head(0))
         assert holder.recv(65_536).startswith(b"HTTP/1.1 200 ")
         with pytest.raises(httpx.TransportError):
             setting.post()

@@ -228,6 +228,22 @@ def test_a_database_that_fails_for_a_moment_does_not_end_the_service(
     assert lab.superlink.submitted == [RUN.hex()]
 
 
+def test_a_moment_without_free_file_descriptors_does_not_end_the_service(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.request()
+
+    def no_file_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as moment:
+        moment.setattr(module, "run_lock", no_file_left)
+        lab.look(2)
+    assert "will look again" in caplog.text
+    lab.look()
+    assert lab.superlink.submitted == [RUN.hex()]
+
+
 def _node_key() -> str:
     key = ec.generate_private_key(ec.SECP384R1()).public_key()
     form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
