@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -31,10 +32,10 @@ from coordinator.keystore import create_key, create_passphrase
 from coordinator.release_report import release_data, release_table, write_report
 from coordinator.run_driver import Patience
 from coordinator.runs import serve_lock
-from coordinator.store import FAILED, CoordinatorStore, RunRow
+from coordinator.store import FAILED, CoordinatorStore, RunRow, key_end
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import SignedRelease
-from protocol.errors import AgreementError, RunFailedError, UsageError
+from protocol.errors import AgreementError, MalformedError, RunFailedError, UsageError
 from protocol.partner_card import MAX_BYTES, PartnerCard
 from protocol.signing import public_bytes
 
@@ -168,7 +169,7 @@ def agreement_draft(
         purpose=settings.quoted(purpose),
         effective=now.strftime(time_format),
         expires=(now + timedelta(days=365)).strftime(time_format),
-        parties=[_party_values(load_card(path)) for path in card or []],
+        parties=[_party_values(read) for read in load_cards(card or [])],
         legal_name=settings.quoted(config.legal_name),
         contact=settings.quoted(config.contact),
         public_key=public_bytes(config.signing_key()).hex(),
@@ -250,20 +251,54 @@ def agreement_publish(
 @partner_app.command("admit")
 def partner_admit(
     cards: Annotated[list[Path], typer.Argument(help="Partners' cards.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let a card's node key take an earlier one's place.")
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Let partners' nodes through the public port."""
+    """Let partners' nodes through the public port; `serve` notices within a second."""
     from coordinator.superlink import node_key_bytes  # Flower takes long to import
 
     store = CoordinatorConfig.load(directory).open_store()
-    read = [load_card(path) for path in cards]
+    read = load_cards(cards)
+    published = [signed.agreement for signed in store.agreements()]
     for card in read:
         node_key_bytes(card.node_key.encode("ascii"))
-    for card in read:
-        store.admit(card.id, card.node_key)
+        _check_party(card, published)
+    replaced = store.admit({card.id: card.node_key for card in read}, replace=replace)
     admitted = [card.id for card in read]
-    output.result({"admitted": admitted}, f"Admitted {', '.join(admitted)}.")
+    output.result(
+        {"admitted": admitted, "replaced": replaced},
+        f"Admitted {', '.join(admitted)}.",
+        *(
+            f"Replaced the node key of {id} that ends in {key_end(replaced[id])}."
+            for id in replaced
+        ),
+    )
+
+
+def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
+    """Refuse a card that takes a party's id and has another signing key."""
+    keys = {p.public_key for agreement in published for p in agreement.parties if p.id == card.id}
+    if keys and card.public_key not in keys:
+        raise AgreementError(
+            f"the card of {card.id!r} has another public key than the party {card.id!r} of a "
+            "published agreement",
+            code="E-AGR-PARTY",
+            remedy=f"ask {card.id} for its card again, over a way that you trust",
+        )
+
+
+@partner_app.command("remove")
+def partner_remove(
+    partner: Annotated[str, typer.Argument(help="The partner's id, see `partner list`.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Shut a partner's node out; `serve` notices within a second."""
+    CoordinatorConfig.load(directory).open_store().remove(partner)
+    output.result({"removed": partner}, f"The node of {partner} may not connect any more.")
 
 
 @partner_app.command("list")
@@ -272,7 +307,7 @@ def partner_list(directory: Directory = HERE, format: Format = FormatOption) -> 
     admitted = CoordinatorConfig.load(directory).open_store().admitted()
     table = Table("partner", "node key")
     for partner, key in admitted.items():
-        table.add_row(partner, key.split()[1][-24:])
+        table.add_row(partner, key_end(key))
     output.result({"admitted": admitted}, table)
 
 
@@ -470,12 +505,36 @@ def release_export(
 
 
 def load_card(path: Path) -> PartnerCard:
-    """Read a partner's card; raises UsageError, MalformedError."""
+    """Read a partner's card; raises UsageError, MalformedError, which name the file."""
     try:
         with path.open("rb") as file:
             return PartnerCard.from_bytes(file.read(MAX_BYTES + 1))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}",
+            remedy="name the file partner-card.json that `fedseg-node init` wrote",
+        ) from error
+    except MalformedError as error:
+        raise MalformedError(
+            f"{path} is no partner's card: {error.message}",
+            code=error.code,
+            remedy="name the file partner-card.json that `fedseg-node init` wrote",
+        ) from error
+
+
+def load_cards(paths: Sequence[Path]) -> list[PartnerCard]:
+    """Read partners' cards; refuses two of one partner."""
+    cards: dict[str, tuple[Path, PartnerCard]] = {}
+    for path in paths:
+        card = load_card(path)
+        for earlier, known in cards.values():
+            if card.id == known.id or card.public_key == known.public_key:
+                raise UsageError(
+                    f"{earlier} and {path} are cards of the same partner, {known.id!r}",
+                    remedy="name each partner's card once",
+                )
+        cards[card.id] = (path, card)
+    return [card for _, card in cards.values()]
 
 
 def join_copies(files: list[Path]) -> SignedAgreement:

@@ -172,17 +172,25 @@ class _Admitted:
     def __init__(self, store: CoordinatorStore) -> None:
         self._store = store
         self._keys: frozenset[bytes] = frozenset()
+        self._saved: dict[str, int] | None = None
 
     def __call__(self, key: bytes) -> bool:
         return key in self._keys
 
     def refresh(self, superlink: SuperLink) -> None:
-        """Register nodes admitted since, and shut out those whose key was replaced."""
-        wanted = frozenset(
-            node_key_bytes(text.encode("ascii")) for text in self._store.admitted().values()
-        )
-        for key in wanted - self._keys:
-            superlink.admit(key)
-        for key in self._keys - wanted:
+        """Shut out removed and replaced keys, register nodes admitted since, note the nodes' ids.
+
+        The ids tell a run's driver which node was admitted for which partner; they change when
+        the SuperLink starts again.
+        """
+        wanted = {node_key_bytes(k.encode("ascii")): k for k in self._store.admitted().values()}
+        for key in self._keys - wanted.keys():
+            self._keys -= {key}
             superlink.revoke(key)
-        self._keys = wanted
+        for key in wanted.keys() - self._keys:
+            superlink.admit(key)
+            self._keys |= {key}
+        nodes = {wanted[key]: node for key, node in superlink.node_ids().items() if key in wanted}
+        if nodes != self._saved:
+            self._store.save_nodes(nodes)
+            self._saved = nodes

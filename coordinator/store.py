@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,12 +86,26 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 1;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN remedy TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN without TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE carrier_nodes (
+        node_key TEXT PRIMARY KEY,
+        node TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE farewells (
+        run_id BLOB NOT NULL REFERENCES runs,
+        partner TEXT NOT NULL,
+        PRIMARY KEY (run_id, partner)
+    ) STRICT;
+    PRAGMA user_version = 2;
+    """,
 )
 
 
 _SELECT_RUNS: Final[LiteralString] = (
     "SELECT run_id, agreement_hash, state, progress, code, reason, attempts, created_at,"
-    " updated_at FROM runs "
+    " updated_at, remedy, without FROM runs "
 )
 
 
@@ -102,7 +116,8 @@ class RunRow:
     Attributes:
         state: ``requested``, ``running``, ``finished`` or ``failed``.
         progress: Where it stands, for people: phase, round, who is missing.
-        code, reason: Why it failed; empty otherwise.
+        code, reason, remedy: Why it failed, and the way out; empty otherwise.
+        without: Ids of partners that the operator told it to go without.
         attempts: How many processes have driven it.
     """
 
@@ -115,6 +130,8 @@ class RunRow:
     attempts: int
     created_at: str
     updated_at: str
+    remedy: str = ""
+    without: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -130,6 +147,8 @@ class RunRow:
             "progress": self.progress,
             "code": self.code,
             "reason": self.reason,
+            "remedy": self.remedy,
+            "without": list(self.without),
             "attempts": self.attempts,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
@@ -241,38 +260,73 @@ class CoordinatorStore:
             raise StoreError(f"no agreement {agreement_hash.hex()[:16]}… is stored")
         return SignedAgreement.from_bytes(row[0]).verify()
 
-    def admit(self, partner: str, node_key: str) -> None:
-        """Admit a partner's node by its public key (OpenSSH text); replaces an earlier key.
+    def admit(self, nodes: Mapping[str, str], *, replace: bool = False) -> dict[str, str]:
+        """Admit partners' nodes, all or none.
+
+        Args:
+            nodes: Public node keys (OpenSSH text) by partner.
+            replace: Whether a partner's key may take the place of another one.
+
+        Returns:
+            The keys that were replaced, by partner.
 
         Raises:
-            UsageError: The key is another partner's (E-ADMITTED).
+            UsageError: A key is another partner's, or the partner has another key (E-ADMITTED).
         """
+        replaced: dict[str, str] = {}
         with self.transaction():
-            for other, key in self.admitted().items():
-                if key == node_key and other != partner:
-                    raise UsageError(
-                        f"the node key of {partner!r} is admitted for {other!r} already",
-                        code="E-ADMITTED",
-                        remedy="every partner makes a node of its own: fedseg-node init",
-                    )
-            self._rows(
-                "INSERT INTO admitted VALUES (?, ?, ?)"
-                " ON CONFLICT (partner) DO UPDATE SET node_key = excluded.node_key,"
-                " admitted_at = excluded.admitted_at",
-                partner,
-                node_key,
-                _now(),
-            )
+            for partner, node_key in nodes.items():
+                known = self.admitted()
+                earlier = known.get(partner, node_key)
+                if earlier != node_key:
+                    replaced[partner] = earlier
+                _check_admission(partner, node_key, known, replace=replace)
+                self._rows(
+                    "INSERT INTO admitted VALUES (?, ?, ?)"
+                    " ON CONFLICT (partner) DO UPDATE SET node_key = excluded.node_key,"
+                    " admitted_at = excluded.admitted_at",
+                    partner,
+                    node_key,
+                    _now(),
+                )
+        return replaced
+
+    def remove(self, partner: str) -> None:
+        """Admit a partner's node no longer; raises UsageError when it was not admitted."""
+        with self.transaction():
+            if partner not in self.admitted():
+                raise UsageError(
+                    f"no node is admitted for {partner!r}",
+                    remedy="see `fedseg-coordinator partner list`",
+                )
+            self._rows("DELETE FROM admitted WHERE partner = ?", partner)
 
     def admitted(self) -> dict[str, str]:
         """Public node keys by partner."""
         rows = self._rows("SELECT partner, node_key FROM admitted ORDER BY partner")
         return dict(rows)
 
+    def save_nodes(self, node_of_key: Mapping[str, int]) -> None:
+        """Remember the carrier's ids of admitted nodes, by public key (OpenSSH text)."""
+        with self.transaction():
+            self._rows("DELETE FROM carrier_nodes")
+            for key, node in node_of_key.items():
+                self._rows("INSERT INTO carrier_nodes VALUES (?, ?)", key, str(node))
+
+    def node_of_partner(self) -> dict[str, int]:
+        """The carrier's id of each admitted partner's node, where it is known."""
+        rows = self._rows("SELECT partner, node FROM admitted JOIN carrier_nodes USING (node_key)")
+        return {partner: int(node) for partner, node in rows}
+
     # --- runs ----------------------------------------------------------------------------------
 
-    def request_run(self, run_id: bytes, agreement: Agreement) -> None:
+    def request_run(
+        self, run_id: bytes, agreement: Agreement, *, without: Sequence[str] = ()
+    ) -> None:
         """Note that a run is wanted.
+
+        Args:
+            without: Ids of partners that it is to go without.
 
         Raises:
             UsageError: Another run under the agreement has not ended.
@@ -289,12 +343,15 @@ class CoordinatorStore:
                     )
             now = _now()
             self._rows(
-                "INSERT INTO runs SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?"
+                "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
+                " reason, attempts, created_at, updated_at, without)"
+                " SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?, ?"
                 " FROM agreements WHERE agreement_hash = ?",
                 run_id,
                 REQUESTED,
                 now,
                 now,
+                json.dumps(list(without)),
                 agreement.hash,
             )
 
@@ -324,6 +381,8 @@ class CoordinatorStore:
                 attempts=row[6],
                 created_at=row[7],
                 updated_at=row[8],
+                remedy=row[9],
+                without=tuple(json.loads(row[10])),
             )
             for row in rows
         ]
@@ -446,28 +505,48 @@ class CoordinatorStore:
                 envelope,
                 now,
             )
-            self._end(run_id, FINISHED, "", "", now)
+            self._end(run_id, FINISHED, "", "", "", now)
 
-    def fail(self, run_id: bytes, code: str, reason: str) -> None:
+    def fail(self, run_id: bytes, code: str, reason: str, remedy: str = "") -> None:
         """End a run without a release; the messages it took are deleted."""
         with self.transaction():
-            self._end(run_id, FAILED, code, reason, _now())
+            self._end(run_id, FAILED, code, reason, remedy, _now())
+
+    def acknowledge(self, run_id: bytes, partner: str) -> None:
+        """Note that a partner knows how a run ended: it has the release, or was told to stop."""
+        with self.transaction():
+            self._rows("INSERT OR IGNORE INTO farewells VALUES (?, ?)", run_id, partner)
+
+    def unacknowledged(self, agreement_hash: bytes, partner: str, *, at_most: int) -> list[RunRow]:
+        """The newest ended runs under an agreement whose end a partner does not know; oldest first.
+
+        Of the newest `at_most` ended runs only.
+        """
+        ended = [r for r in self.runs() if r.agreement_hash == agreement_hash and r.ended][:at_most]
+        rows = self._rows("SELECT run_id FROM farewells WHERE partner = ?", partner)
+        known = {row[0] for row in rows}
+        return [run for run in reversed(ended) if run.run_id not in known]
 
     def check_not_ended(self, run_id: bytes) -> None:
         """Raise RunFailedError when the run has ended, also by the operator, with its reason."""
         row = self.run(run_id)
         if row.ended:
             raise RunFailedError(
-                row.reason or f"the run has {row.state}", code=row.code or "E-ENDED"
+                row.reason or f"the run has {row.state}",
+                code=row.code or "E-ENDED",
+                remedy=row.remedy,
             )
 
-    def _end(self, run_id: bytes, state: str, code: str, reason: str, now: str) -> None:
+    def _end(
+        self, run_id: bytes, state: str, code: str, reason: str, remedy: str, now: str
+    ) -> None:
         self._rows(
-            "UPDATE runs SET state = ?, code = ?, reason = ?, updated_at = ? WHERE run_id = ?"
-            " AND state NOT IN ('finished', 'failed')",
+            "UPDATE runs SET state = ?, code = ?, reason = ?, remedy = ?, updated_at = ?"
+            " WHERE run_id = ? AND state NOT IN ('finished', 'failed')",
             state,
             code,
             reason,
+            remedy,
             now,
             run_id,
         )
@@ -522,6 +601,29 @@ class CoordinatorStore:
     def _version(self) -> int:
         (version,) = self._rows("PRAGMA user_version")[0]
         return int(version)
+
+
+def _check_admission(
+    partner: str, node_key: str, known: Mapping[str, str], *, replace: bool
+) -> None:
+    for other, key in known.items():
+        if key == node_key and other != partner:
+            raise UsageError(
+                f"the node key of {partner!r} is admitted for {other!r} already",
+                code="E-ADMITTED",
+                remedy="every partner makes a node of its own: fedseg-node init",
+            )
+    if not replace and known.get(partner, node_key) != node_key:
+        raise UsageError(
+            f"{partner!r} is admitted with another node key, ending in {key_end(known[partner])}",
+            code="E-ADMITTED",
+            remedy="ask the partner whether it made its node anew; if so, admit it with --replace",
+        )
+
+
+def key_end(node_key: str) -> str:
+    """The last characters of a public node key, to tell keys apart."""
+    return node_key.split()[1][-24:] if " " in node_key else node_key[-24:]
 
 
 def _now() -> str:

@@ -35,7 +35,6 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
-    UnregisterNodeRequest,
 )
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.error import ApiErrorCode, FlowerError
@@ -131,6 +130,8 @@ class SuperLink:
         self._pid: int | None = None
         self._certificate: ServerCertificate | None = None
         self._admitted: dict[bytes, int] = {}
+        #: Also those that were revoked: the process keeps a key's node until it ends.
+        self._registered: dict[bytes, int] = {}
 
     @property
     def address(self) -> str:
@@ -191,6 +192,7 @@ class SuperLink:
             raise self._not_started("cannot start: another program listens")
         self._launch()
         self._await_health()
+        self._registered = {}
         for public_key in self._admitted:
             self._admitted[public_key] = self._register(public_key)
         logger.info("SuperLink answers on port %s", self._port)
@@ -248,16 +250,15 @@ class SuperLink:
         return node_id
 
     def revoke(self, public_key: bytes) -> None:
-        """Shut the node with this key out; unknown keys are fine.
+        """Do not admit the node with this key any more; unknown keys are fine.
+
+        The gateway shuts it out at once, the SuperLink when it starts again: Flower never takes a
+        key again that was unregistered, and a partner may be admitted again.
 
         Raises:
             KeystoreError: Not an ECDSA P-384 key.
-            TransportError: The SuperLink does not answer.
         """
-        node_id = self._admitted.pop(node_key_bytes(public_key), 0)
-        if node_id and self.is_alive():
-            with self._control() as control:
-                control.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
+        self._admitted.pop(node_key_bytes(public_key), None)
 
     def node_ids(self) -> Mapping[bytes, int]:
         """Flower's node ids by admitted key (PEM)."""
@@ -417,6 +418,12 @@ class SuperLink:
         self._guard, self._pid = None, None
 
     def _register(self, key: bytes) -> int:
+        """Flower's id of the node with this key; registered once in the process's life."""
+        if key not in self._registered:
+            self._registered[key] = self._new_node(key)
+        return self._registered[key]
+
+    def _new_node(self, key: bytes) -> int:
         with self._control() as control:
             try:
                 return int(control.RegisterNode(RegisterNodeRequest(public_key=key)).node_id)

@@ -107,6 +107,14 @@ NODE_KEYS = [
 ]
 
 
+OTHER_NODE_KEY = (
+    ec.generate_private_key(ec.SECP384R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    .decode("ascii")
+)
+
+
 @pytest.fixture
 def cards(tmp_path: Path) -> list[Path]:
     paths = []
@@ -192,7 +200,11 @@ NEED_FOLDER = [p for p in LEAVES if p[0] not in ("init", "serve", "agreement")]
 def test_a_folder_that_is_no_coordinator_is_named(
     shell: Shell, path: tuple[str, ...], tmp_path: Path
 ) -> None:
-    more = {"admit": ["card.json"], "export": ["--out", "x.json"]}.get(path[-1], [])
+    more = {
+        "admit": ["card.json"],
+        "remove": ["shop-0"],
+        "export": ["--out", "x.json"],
+    }.get(path[-1], [])
     error = shell.refused(*path, *more, "--dir", tmp_path / "none", status=2)
     assert "none/coordinator.toml" in error["message"]
     assert "init" in error["remedy"]
@@ -365,6 +377,72 @@ def test_a_card_that_cannot_be_admitted_is_an_error_in_words(
     for name in ("none.json", tmp_path):
         assert shell("partner", "admit", name, "--dir", home).code == 2
     assert list(shell.json("partner", "list", "--dir", home)["admitted"]) == ["shop-0"]
+
+
+def card_with(source: Path, target: Path, **changes: object) -> Path:
+    target.write_text(json.dumps(json.loads(source.read_text()) | changes))
+    return target
+
+
+def test_a_strangers_card_does_not_take_a_working_partners_place(
+    shell: Shell, published: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    shell.json("partner", "admit", *cards, "--dir", published)
+    before = shell.json("partner", "list", "--dir", published)["admitted"]
+    stranger = card_with(
+        cards[0],
+        tmp_path / "stranger.json",
+        public_key=public_bytes(Ed25519PrivateKey.generate()).hex(),
+        node_key=OTHER_NODE_KEY,
+    )
+    for more in ([], ["--replace"]):
+        words = ("partner", "admit", stranger, *more, "--dir", published)
+        error = shell.refused(*words, status=3)
+        assert error["code"] == "E-AGR-PARTY"
+        assert "'shop-0'" in error["message"]
+    assert shell.json("partner", "list", "--dir", published)["admitted"] == before
+
+
+def test_another_node_key_of_the_same_partner_is_taken_on_demand_and_named(
+    shell: Shell, published: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    shell.json("partner", "admit", *cards, "--dir", published)
+    renewed = card_with(cards[0], tmp_path / "renewed.json", node_key=OTHER_NODE_KEY)
+    error = shell.refused("partner", "admit", renewed, "--dir", published, status=2)
+    assert error["code"] == "E-ADMITTED"
+    assert "--replace" in error["remedy"]
+    old = NODE_KEYS[0].split()[1][-24:]
+    assert old in error["message"]
+    done = shell("partner", "admit", renewed, "--replace", "--dir", published)
+    assert done.code == 0
+    assert old in done.out
+    data = shell.json("partner", "admit", renewed, "--replace", "--dir", published)
+    assert data == {"admitted": ["shop-0"], "replaced": {}}
+
+
+def test_a_removed_partner_may_not_connect_any_more(
+    shell: Shell, home: Path, cards: list[Path]
+) -> None:
+    shell.json("partner", "admit", *cards, "--dir", home)
+    assert shell.json("partner", "remove", "shop-1", "--dir", home) == {"removed": "shop-1"}
+    assert list(shell.json("partner", "list", "--dir", home)["admitted"]) == ["shop-0", "shop-2"]
+    assert (
+        "partner list"
+        in shell.refused("partner", "remove", "shop-1", "--dir", home, status=2)["remedy"]
+    )
+    shell.json("partner", "admit", cards[1], "--dir", home)
+
+
+def test_two_cards_of_one_partner_are_refused_by_their_files(
+    shell: Shell, home: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    for words in (
+        ("partner", "admit", cards[0], cards[0]),
+        ("agreement", "draft", "--out", "x.yaml", "--card", cards[0], "--card", cards[0]),
+    ):
+        error = shell.refused(*words, "--dir", home, status=2)
+        assert "card-0.json and" in error["message"]
+    assert not (tmp_path / "x.yaml").exists()
 
 
 # --- runs and releases -----------------------------------------------------------------------

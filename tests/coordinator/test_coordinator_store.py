@@ -81,11 +81,14 @@ def test_an_agreement_altered_in_the_file_is_refused(
 
 
 def test_a_partners_new_key_replaces_the_old_but_no_two_share_one(store: CoordinatorStore) -> None:
-    store.admit("north", "key-1")
-    store.admit("north", "key-2")
-    store.admit("south", "key-1")
+    assert store.admit({"north": "key-1"}) == {}
+    assert store.admit({"north": "key-1"}) == {}, "the same again"
+    refused(UsageError, "E-ADMITTED", lambda: store.admit({"south": "k", "north": "key-2"}))
+    assert store.admitted() == {"north": "key-1"}, "all or none"
+    assert store.admit({"north": "key-2"}, replace=True) == {"north": "key-1"}
+    store.admit({"south": "key-1"})
     assert store.admitted() == {"north": "key-2", "south": "key-1"}
-    error = refused(UsageError, "E-ADMITTED", lambda: store.admit("east", "key-2"))
+    error = refused(UsageError, "E-ADMITTED", lambda: store.admit({"east": "key-2"}))
     assert "north" in error.message
     assert error.remedy
     assert store.admitted() == {"north": "key-2", "south": "key-1"}
@@ -235,7 +238,7 @@ def test_an_exception_rolls_back_and_the_store_goes_on(
 
     def fail() -> None:
         with store.transaction():
-            store._end(RUN, FAILED, "E-X", "midway", "2026-01-01T00:00:00Z")
+            store._end(RUN, FAILED, "E-X", "midway", "", "2026-01-01T00:00:00Z")
             raise error
 
     with pytest.raises(error):

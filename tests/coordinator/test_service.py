@@ -33,6 +33,7 @@ class FakeSuperLink:
         self.states: dict[int, str] = {}
         self.restarted = False
         self.keys: list[str] = []
+        self.ids: dict[bytes, int] = {}
         self.broken = False
 
     def ensure_alive(self) -> bool:
@@ -57,9 +58,14 @@ class FakeSuperLink:
 
     def admit(self, key: bytes) -> None:
         self.keys.append(f"+{key[:60]!r}")
+        self.ids[key] = 100 + len(self.ids)
 
     def revoke(self, key: bytes) -> None:
         self.keys.append(f"-{key[:60]!r}")
+        del self.ids[key]
+
+    def node_ids(self) -> dict[bytes, int]:
+        return self.ids
 
 
 class Clock:
@@ -252,16 +258,41 @@ def _node_key() -> str:
 
 def test_keys_admitted_while_serving_are_registered_and_replaced_ones_shut_out(lab: Lab) -> None:
     first, second = _node_key(), _node_key()
-    lab.store.admit("north", first)
+    lab.store.admit({"north": first})
     lab.look(2)
     assert [word[0] for word in lab.superlink.keys] == ["+"]
     assert lab.admitted(module.node_key_bytes(first.encode()))
-    lab.store.admit("north", second)
+    assert lab.store.node_of_partner() == {"north": 100}
+    lab.store.admit({"north": second}, replace=True)
+    assert lab.store.node_of_partner() == {}, "the old node does not speak for it any more"
     lab.look(2)
-    assert [word[0] for word in lab.superlink.keys] == ["+", "+", "-"]
+    assert [word[0] for word in lab.superlink.keys] == ["+", "-", "+"]
+    assert lab.store.node_of_partner() == {"north": 100}
     assert lab.admitted(module.node_key_bytes(second.encode()))
     assert not lab.admitted(module.node_key_bytes(first.encode()))
     assert not lab.admitted(b"")
+
+
+def test_a_removed_partner_is_shut_out_and_can_be_admitted_again(lab: Lab) -> None:
+    key = _node_key()
+    lab.store.admit({"north": key})
+    lab.look()
+    lab.store.remove("north")
+    lab.look()
+    assert not lab.admitted(module.node_key_bytes(key.encode()))
+    assert lab.store.node_of_partner() == {}
+    lab.store.admit({"north": key})
+    lab.look()
+    assert lab.admitted(module.node_key_bytes(key.encode()))
+
+
+def test_nodes_that_get_new_ids_are_known_by_them(lab: Lab) -> None:
+    """The SuperLink gives new ones after it was started again."""
+    lab.store.admit({"north": _node_key()})
+    lab.look()
+    lab.superlink.ids = dict.fromkeys(lab.superlink.ids, 7)
+    lab.look()
+    assert lab.store.node_of_partner() == {"north": 7}
 
 
 def test_one_folder_is_served_once(lab: Lab) -> None:

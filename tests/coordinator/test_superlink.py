@@ -69,6 +69,15 @@ def test_admitting_a_key_again_is_no_error(link: SuperLink) -> None:
     assert link.node_ids()[node_key_bytes(key)] == node_id
 
 
+def test_a_key_that_was_revoked_can_be_admitted_again(link: SuperLink) -> None:
+    """Flower refuses a key for good once it was unregistered ("Public key already in use")."""
+    key = _public_key()
+    node_id = link.admit(key)
+    link.revoke(key)
+    assert link.admit(key) == node_id > 0
+    assert link.node_ids()[node_key_bytes(key)] == node_id
+
+
 def test_a_revoked_key_is_no_longer_admitted(link: SuperLink) -> None:
     key = _public_key()
     link.admit(key)
