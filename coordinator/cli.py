@@ -351,6 +351,13 @@ def run_start(
     agreement: Annotated[
         str, typer.Option(help="Agreement's id; the newest one when left out.")
     ] = "",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A partner that is left out; repeat it for several. After an agreement's first "
+            "run they can join only with others, at least min_atom at once."
+        ),
+    ] = None,
     watch: Annotated[bool, typer.Option(help="Stay and show progress.")] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -360,8 +367,14 @@ def run_start(
     chosen = _choose_agreement(store, agreement)
     chosen.check_time(datetime.now(UTC))
     chosen.check_software(metadata.version("fedseg"))
+    strangers = set(without or ()) - {party.id for party in chosen.parties}
+    if strangers:
+        raise UsageError(
+            f"--without: {', '.join(sorted(strangers))} is no party of agreement {chosen.id!r}",
+            remedy=f"its parties are {', '.join(party.id for party in chosen.parties)}",
+        )
     run_id = os.urandom(16)
-    store.request_run(run_id, chosen)
+    store.request_run(run_id, chosen, without=without or ())
     if watch:
         row = follow(store, run_id, directory)
         _fail_with(row)
@@ -408,7 +421,7 @@ def run_stop(
     row = find_run(store, run)
     if row.ended:
         raise UsageError(f"run {row.run_id.hex()[:8]} has ended already: {row.state}")
-    store.fail(row.run_id, "E-STOPPED", "stopped by the operator")
+    store.fail(row.run_id, "E-STOPPED", "stopped by the operator", "start a new run")
     output.result({"run_id": row.run_id.hex()}, f"Run {row.run_id.hex()[:8]} is stopped.")
 
 
@@ -460,7 +473,7 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
 
 def _fail_with(row: RunRow) -> None:
     if row.state == FAILED:
-        raise RunFailedError(row.reason, code=row.code)
+        raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
 
 
 # --- releases ----------------------------------------------------------------------------------

@@ -47,6 +47,9 @@ passphrase_file = {passphrase_file}
 grace_s = {grace_s}
 # Seconds after which an unanswered request is sent again.
 resend_s = {resend_s}
+# Seconds at the end of a run in which nodes can take its release, or the word that it failed.
+# Whoever is away for longer is told in the next run.
+farewell_s = {farewell_s}
 """
 
 
@@ -132,6 +135,7 @@ def template(
         passphrase_file=quoted(PASSPHRASE_FILE),
         grace_s=int(patience.grace_s),
         resend_s=int(patience.resend_s),
+        farewell_s=int(patience.farewell_s),
     )
 
 
@@ -168,7 +172,11 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
             grace_s=runs.integer("grace_s", at_least=1, at_most=86_400),
             resend_s=runs.integer("resend_s", at_least=1, at_most=3_600),
             poll_s=defaults.poll_s,
-            farewell_s=defaults.farewell_s,
+            farewell_s=(
+                runs.integer("farewell_s", at_least=0, at_most=3_600)
+                if runs.has("farewell_s")
+                else defaults.farewell_s
+            ),
         ),
     )
     for section in (operator, public, keys, runs, fields):

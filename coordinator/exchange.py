@@ -41,6 +41,10 @@ class Exchange(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Hand over at once what was pushed; else it may leave with the next `pull`."""
+        ...
+
     def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
         """The answers that have come in for `handles`; each is returned once."""
         ...

@@ -57,7 +57,7 @@ class FlowerExchange:
         return frozenset(self._grid.get_node_ids())
 
     def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
-        """Queue `message` for `node`; it leaves with the next `pull`.
+        """Queue `message` for `node`; it leaves with the next `flush` or `pull`.
 
         Args:
             node: One of `nodes`.
@@ -81,13 +81,17 @@ class FlowerExchange:
         self._targets[handle] = node
         return handle
 
+    def flush(self) -> None:
+        """Send what was pushed since."""
+        self._send()
+
     def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
         """Answers that have come in since for `handles`, each returned once; does not wait.
 
         A message that could not be delivered or answered in time gives the error
         ``E-TRANSPORT``; an answer of a wrong form gives ``E-MALFORMED``.
         """
-        self._send()
+        self.flush()
         replies = {h: self._failed.pop(h) for h in list(handles) if h in self._failed}
         waiting = [h for h in handles if h in self._targets]
         for handle, message in self._fetch(waiting) if waiting else ():

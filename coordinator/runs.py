@@ -19,7 +19,7 @@ from coordinator.store import CoordinatorStore
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
 from protocol.coordinator_round import CoordinatorRound
-from protocol.errors import FedsegError, RunFailedError, TransportError
+from protocol.errors import FedsegError, RunFailedError, StoreError, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def execute(
 
     Raises:
         RunFailedError: The run ended without a release; the store says why.
+        TransportError, StoreError: The carrier or the store failed; the run has not ended.
     """
     row = store.run(run_id)
     if row.ended:
@@ -55,9 +56,13 @@ def execute(
     store.begin_attempt(run_id)
 
     def progress(values: dict[str, Any]) -> None:
-        store.report_progress(run_id, values)
+        try:
+            store.report_progress(run_id, values)
+        except StoreError as error:
+            logger.warning("progress was not noted: %s", error)
         on_progress(values)
 
+    driver: RunDriver | None = None
     try:
         machine = CoordinatorRound(
             agreement,
@@ -66,28 +71,32 @@ def execute(
             chain=store.chain_at_start(run_id, agreement),
             seed_of=seed_of,
         )
-        for kind, data in store.inputs(run_id):
-            apply_input(machine, kind, data)
         driver = RunDriver(
             machine,
             store,
             exchange,
+            key=key,
+            without=frozenset(i for i, p in enumerate(agreement.parties) if p.id in row.without),
             patience=patience,
             on_progress=progress,
             clock=clock,
             sleep=sleep,
         )
+        for kind, data in store.inputs(run_id):
+            apply_input(machine, kind, data)
         signed = driver.drive()
-    except TransportError:
-        raise  # the carrier is gone, not the run: another process goes on with it
+        signed.verify(agreement)
+        store.finish(run_id, signed.to_bytes(), agreement.hash)
+    except (TransportError, StoreError):
+        raise  # the carrier or the disk fails, not the run: another process goes on with it
     except FedsegError as failure:
-        store.fail(run_id, failure.code, failure.message)
+        store.fail(run_id, failure.code, failure.message, failure.remedy)
         logger.warning("run %s failed: %s", run_id.hex(), failure)
+        if driver is not None:
+            driver.say_stop(failure.code)
         if isinstance(failure, RunFailedError):
             raise
-        raise RunFailedError(failure.message, code=failure.code) from failure
-    signed.verify(agreement)
-    store.finish(run_id, signed.to_bytes(), agreement.hash)
+        raise RunFailedError(failure.message, code=failure.code, remedy=failure.remedy) from failure
     return signed
 
 

@@ -138,6 +138,7 @@ class CoordinatorService:
                 "E-ATTEMPTS",
                 f"the process that drives the run died {MAX_ATTEMPTS} times; see "
                 f"{DRIVER_LOG_FILE} and superlink/superlink.log in {self.config.directory}",
+                "mend what the two files say, then start a new run",
             )
             return
         flower_run = superlink.submit(run.run_id.hex())

@@ -465,6 +465,18 @@ def test_a_run_is_requested_listed_and_stopped(shell: Shell, published: Path) ->
     assert "ended already" in shell.refused("run", "stop", "--dir", published, status=2)["message"]
 
 
+def test_a_run_can_be_told_to_go_without_partners_of_the_agreement(
+    shell: Shell, published: Path
+) -> None:
+    words = ("run", "start", "--dir", published, "--without")
+    error = shell.refused(*words, "nobody", status=2)
+    assert "nobody" in error["message"]
+    assert "shop-0, shop-1, shop-2" in error["remedy"]
+    shell.json(*words, "shop-2")
+    (row,) = shell.json("run", "list", "--dir", published)["runs"]
+    assert row["without"] == ["shop-2"]
+
+
 def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published: Path) -> None:
     run = shell.json("run", "start", "--dir", published)["run_id"]
 
@@ -476,7 +488,8 @@ def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published
             {"phase": "hellos", "doing": "waiting", "round": 0, "max_rounds": 5,
              "participants": ["shop-0"], "waiting_for": ["shop-0"]},
         )  # fmt: skip
-        store.fail(bytes.fromhex(run), "E-NO-PARTNERS", "within 60 s shop-0 did not answer")
+        reason = "within 60 s shop-0 did not answer"
+        store.fail(bytes.fromhex(run), "E-NO-PARTNERS", reason, "bring it back")
         store.close()
 
     with serve_lock(published) as free:
@@ -487,6 +500,7 @@ def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published
         thread.join(10)
     assert done.code == 1
     assert "E-NO-PARTNERS: within 60 s shop-0 did not answer" in done.err
+    assert "Way out: bring it back" in done.err
 
 
 def test_a_failed_run_that_is_watched_prints_one_envelope(shell: Shell, published: Path) -> None:

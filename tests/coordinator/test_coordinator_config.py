@@ -24,7 +24,7 @@ def text_of(**changes: object) -> str:
         "port": 9443,
         "certificate": "tls/coordinator.crt",
         "key": "tls/coordinator.key",
-        "patience": Patience(grace_s=45, resend_s=7),
+        "patience": Patience(grace_s=45, resend_s=7, farewell_s=9),
     }
     return template(**(values | changes))  # type: ignore[arg-type]
 
@@ -49,7 +49,13 @@ def test_the_template_is_a_configuration_with_every_value_it_was_given() -> None
     assert found.key == Path("/home/coordinator/tls/coordinator.key")
     assert found.passphrase_file == Path("/home/coordinator/keys/passphrase")
     assert found.passphrase_env is None
-    assert (found.patience.grace_s, found.patience.resend_s) == (45, 7)
+    patience = found.patience
+    assert (patience.grace_s, patience.resend_s, patience.farewell_s) == (45, 7, 9)
+
+
+def test_a_configuration_of_before_may_lack_the_time_for_farewells() -> None:
+    found = parse(re.sub(r"(?m)^farewell_s = .*$", "", text_of()))
+    assert found.patience.farewell_s == Patience().farewell_s
 
 
 NASTY = st.text(
@@ -100,6 +106,7 @@ def test_quoted_text_is_one_line_that_shows_every_character(text: str) -> None:
         ("grace_s = 86401", "runs.grace_s"),
         ("resend_s = 0.5", "runs.resend_s"),
         ("resend_s = 3601", "runs.resend_s"),
+        ("farewell_s = -1", "runs.farewell_s"),
         ("passphrase_file = 1", "keys.passphrase_file"),
     ],
 )

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
@@ -23,8 +24,9 @@ from flwr.superlink.grid import HttpGrid
 from coordinator import flower_exchange
 from coordinator.exchange import Exchange, Reply
 from coordinator.flower_exchange import FlowerExchange
-from protocol.errors import LocalProtocolError
+from protocol.errors import FedsegError, LocalProtocolError, RunFailedError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from simulations.federation import FeatureTerms, Federation
 
 
 class Carrier:
@@ -242,3 +244,52 @@ def test_a_message_that_no_node_would_accept_is_our_own_defect(exchange: Exchang
 def test_unknown_handles_are_ignored(exchange: Exchange, carrier: Carrier) -> None:
     assert exchange.pull(["nothing"]) == {}
     assert carrier.batches == []
+
+
+def test_what_was_pushed_leaves_with_a_flush(exchange: Exchange, carrier: Carrier) -> None:
+    exchange.push(8, b"question", ttl_s=10)
+    assert carrier.batches == []
+    exchange.flush()
+    exchange.flush()
+    assert [len(batch) for batch in carrier.batches] == [1]
+
+
+class NodesGrid(PublicGrid):
+    """A Grid that hands messages to the nodes of a federation, which answer at once."""
+
+    def __init__(self, federation: Federation, silent: int) -> None:
+        super().__init__(Carrier())
+        self.federation = federation
+        self.silent = silent
+
+    def get_node_ids(self) -> Iterable[int]:
+        return [10 + i for i in self.federation.nodes]
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        batch = list(messages)
+        ids = list(super().push_messages(batch))
+        for message in batch:
+            number = message.metadata.dst_node_id - 10
+            request = message.content["fedseg"]["message"]
+            assert isinstance(request, bytes)
+            if number == self.silent and b"fedseg/v1/announce" in request:
+                continue
+            try:
+                content = _answer(self.federation.nodes[number].handle(request))
+            except FedsegError as error:
+                content = RecordDict({"fedseg": ConfigRecord({"error": error.code})})
+            self.carrier.replies.append(Message(content, reply_to=message))
+        return ids
+
+
+def test_over_flower_every_node_hears_that_a_run_failed_and_forgets_its_keys() -> None:
+    features = [FeatureTerms(name="visits", min="0", max="10")]
+    federation = Federation([np.array([[1.0], [9.0]])] * 3, features, n_clusters=2)
+    federation.exchange = FlowerExchange(NodesGrid(federation, silent=2))  # type: ignore[assignment]
+    with pytest.raises(RunFailedError) as caught:
+        federation.run()
+    assert "partner-2 did not answer" in caught.value.message
+    for node in federation.nodes.values():
+        (run,) = node.store.runs()
+        assert (run.phase, run.reason) == ("aborted", caught.value.code)
+        assert (run.state["x_private"], run.state["pair_keys"]) == ("", {})

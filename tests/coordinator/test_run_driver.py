@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from coordinator.exchange import Reply
-from coordinator.run_driver import Patience
+from coordinator.run_driver import Patience, _Links
 from coordinator.runs import execute
 from coordinator.store import FAILED, FINISHED
+from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError
 from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
 from protocol.ring import WORD_BYTES
@@ -74,6 +77,18 @@ def failure(federation: Federation) -> RunFailedError:
     assert federation.store.inputs(row.run_id) == []
     assert federation.clock.now_s < 1_000
     return caught.value
+
+
+@contextlib.contextmanager
+def going_without(federation: Federation, *partners: int) -> Iterator[None]:
+    """Runs that are asked for here are to go without these partners."""
+    request = federation.store.request_run
+    names = [f"partner-{i}" for i in partners]
+    federation.store.request_run = partial(request, without=names)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        federation.store.request_run = request  # type: ignore[method-assign]
 
 
 def participants(federation: Federation, run: FederatedRun) -> list[int]:
@@ -149,11 +164,44 @@ def test_an_answer_that_took_longer_than_the_time_to_resend_counts() -> None:
 # --- going on without ------------------------------------------------------------------------
 
 
-def test_a_partner_that_never_joins_is_waited_for_during_the_grace_time_only() -> None:
-    federation = make()
-    federation.exchange.down.add(3)
-    assert participants(federation, federation.run()) == [0, 1, 2]
+def test_partners_that_never_join_are_waited_for_during_the_grace_time_only() -> None:
+    federation = make(9)
+    federation.exchange.down.update(GONE)
+    assert participants(federation, federation.run()) == STAYED
     assert PATIENCE.grace_s < federation.clock.now_s < PATIENCE.grace_s + 2
+
+
+def test_an_agreements_first_run_does_not_begin_without_a_few_of_its_partners() -> None:
+    """Two that miss it could never join again: every later set would single them out."""
+    federation = make(6)
+    federation.exchange.down.update({4, 5})
+    error = failure(federation)
+    assert error.code == "E-FIRST-RUN"
+    assert "partner-4 did not answer, partner-5 did not answer" in error.message
+    assert "--without partner-4 --without partner-5" in error.remedy
+    assert federation.store.runs()[0].remedy == error.remedy
+    assert PATIENCE.grace_s < federation.clock.now_s < PATIENCE.grace_s + 2
+    federation.exchange.down.clear()
+    assert participants(federation, federation.run()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_operator_can_begin_without_partners_which_are_then_not_waited_for() -> None:
+    federation = make(6)
+    federation.exchange.down.add(5)
+    with going_without(federation, 4, 5):
+        assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    assert federation.clock.now_s < 2
+    (record,) = federation.nodes[4].store.runs()
+    assert (record.phase, record.reason) == ("aborted", "E-LEFT-OUT")
+
+
+def test_to_name_one_partner_is_no_leave_to_begin_without_another() -> None:
+    federation = make(6)
+    federation.exchange.down.update({4, 5})
+    with going_without(federation, 5):
+        error = failure(federation)
+    assert error.code == "E-FIRST-RUN"
+    assert "partner-4 did not answer;" in error.message
 
 
 @pytest.mark.parametrize("kind", ["Roster", "Announce"])
@@ -268,7 +316,8 @@ def test_partners_that_a_full_set_would_single_out_are_left_out_and_told_so() ->
     """A total with them, less the earlier total without them, would be theirs alone."""
     federation = make(6)
     federation.exchange.down.update({4, 5})
-    assert participants(federation, federation.run()) == [0, 1, 2, 3]
+    with going_without(federation, 4, 5):
+        assert participants(federation, federation.run()) == [0, 1, 2, 3]
     federation.exchange.down.clear()
     assert participants(federation, federation.run()) == [0, 1, 2, 3]
     row = federation.store.runs()[0]
@@ -295,7 +344,8 @@ def test_the_largest_set_that_is_here_again_is_opened() -> None:
 def test_a_run_that_no_allowed_set_is_here_for_says_who_would_be_singled_out() -> None:
     federation = make(6)
     federation.exchange.down.update({4, 5})
-    federation.run()
+    with going_without(federation, 4, 5):
+        federation.run()
     federation.exchange.down = {0}
     error = failure(federation)
     assert error.code == "E-SET-ISOLATES"
@@ -307,7 +357,8 @@ def test_a_run_that_no_allowed_set_is_here_for_says_who_would_be_singled_out() -
 def test_a_driver_that_goes_on_in_another_process_still_leaves_them_out() -> None:
     federation = make(6)
     federation.exchange.down.update({4, 5})
-    federation.run()
+    with going_without(federation, 4, 5):
+        federation.run()
     federation.exchange.down.clear()
     watch = Watch(federation)
 
@@ -428,6 +479,102 @@ def test_the_rest_is_told_that_the_run_ended() -> None:
         assert (run.phase, run.reason) == ("aborted", code)
 
 
+def test_who_was_dropped_or_left_out_is_told_too() -> None:
+    """Also by a driver that did not see it happen; each node keeps secrets of the run."""
+    federation = make(9)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: (
+        (node in GONE and kind in ("Announce", "Stop")) or (node == 0 and kind == "Propose")
+    )
+    federation.store.node_of_partner = lambda: {  # type: ignore[method-assign]
+        f"partner-{i}": i for i in range(9)
+    }
+    came: list[int] = []
+
+    def come(node: int, kind: str) -> None:
+        if kind == "Stop" and node == 0 and not came:
+            came.append(node)
+            watch.lost = lambda node, kind: False
+
+    watch.before = come
+    code = failure(federation).code
+    for node in federation.nodes.values():
+        (run,) = node.store.runs()
+        assert run.phase == "aborted"
+        assert run.reason in (code, "E-LEFT-OUT")
+        assert run.state["x_private"] == ""
+
+
+@pytest.mark.parametrize("reached", ["at once", "in the next run"])
+def test_dropped_partners_are_sent_home(reached: str) -> None:
+    federation = make(9)
+    watch = Watch(federation)
+    unheard = ("Announce",) if reached == "at once" else ("Announce", "Stop")
+    watch.lost = lambda node, kind: node in GONE and kind in unheard
+    assert participants(federation, federation.run()) == STAYED
+    run_id = federation.store.runs()[0].run_id
+    if reached == "in the next run":
+        watch.lost = lambda node, kind: False
+        assert participants(federation, federation.run()) == [*STAYED, *GONE]
+    for number in GONE:
+        run = federation.nodes[number].store.run_by_id(run_id)
+        assert run is not None
+        assert (run.phase, run.reason) == ("aborted", "E-LEFT-OUT")
+        assert run.state["pair_keys"] == {}
+
+
+def test_a_partner_that_was_away_gets_its_release_in_the_next_run() -> None:
+    federation = make()
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node == 1 and kind == "Publish"
+    first = federation.run().release
+    assert federation.nodes[1].store.releases() == []
+    watch.lost = lambda node, kind: False
+    watch.asked.clear()
+    second = federation.run().release
+    kept = {envelope for _, envelope in federation.nodes[1].store.releases()}
+    assert kept == {first.to_bytes(), second.to_bytes()}
+    assert {node: watch.count(node, "Publish") for node in range(4)} == {0: 1, 1: 2, 2: 1, 3: 1}
+    watch.asked.clear()
+    federation.run()
+    assert watch.count(1, "Publish") == 1, "an acknowledged release is not handed out again"
+
+
+def test_a_partner_that_missed_the_end_of_a_failed_run_is_told_in_the_next() -> None:
+    federation = make(4)
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node == 3 and kind in ("Announce", "Stop")
+    code = failure(federation).code
+    (run,) = federation.nodes[3].store.runs()
+    assert run.phase == "ready"
+    watch.lost = lambda node, kind: False
+    federation.run()
+    again = federation.nodes[3].store.run_by_id(run.run_id)
+    assert again is not None
+    assert (again.phase, again.reason) == ("aborted", code)
+
+
+def test_a_refused_hello_is_named_with_its_code_when_the_node_was_admitted() -> None:
+    """The usual reason that a partner does not join: an old agreement is installed there."""
+
+    class Old(MemoryExchange):
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            if node == 2:
+                return Reply(node=node, message=None, error="E-AGR-OTHER")
+            return super()._ask(node, request)
+
+    federation = make()
+    federation.exchange = Old(nodes_by_id=federation.nodes)
+    admit_all(federation)
+    seen: list[dict[str, Any]] = []
+    with pytest.raises(RunFailedError) as caught:
+        federation.run(on_progress=seen.append)
+    assert "partner-2 refused with E-AGR-OTHER (another agreement is installed there)" in (
+        caught.value.message
+    )
+    assert seen[-1]["refusals"] == {"partner-2": "E-AGR-OTHER"}
+
+
 # --- partners that lie -----------------------------------------------------------------------
 
 
@@ -439,22 +586,22 @@ def lying(change: Callable[[int, bytes], bytes | None], n: int = 4) -> Federatio
 
 @pytest.mark.parametrize("garbage", [b"", b"\0", b"x" * 10_000, b"\xff" * 100])
 def test_garbage_is_treated_like_silence(garbage: bytes) -> None:
-    federation = lying(lambda node, message: garbage if node == 1 else message)
-    assert participants(federation, federation.run()) == [0, 2, 3]
+    federation = lying(lambda node, message: garbage if node in GONE else message, 9)
+    assert participants(federation, federation.run()) == STAYED
 
 
 def test_a_flipped_bit_anywhere_is_treated_like_silence() -> None:
     rng = np.random.default_rng(1)
 
     def flip(node: int, message: bytes) -> bytes:
-        if node != 1 or len(message) < 100:
+        if node not in GONE or len(message) < 100:
             return message
         changed = bytearray(message)
         changed[int(rng.integers(len(changed)))] ^= 1 << int(rng.integers(8))
         return bytes(changed)
 
-    federation = lying(flip)
-    assert participants(federation, federation.run()) == [0, 2, 3]
+    federation = lying(flip, 9)
+    assert participants(federation, federation.run()) == STAYED
 
 
 @pytest.mark.parametrize("attempt", range(4))
@@ -531,6 +678,108 @@ def test_a_partner_cannot_take_anothers_place_with_its_hello() -> None:
         assert {n for n, kind, _ in watch.asked if kind != "Open"} == {0, 1, 2, 3}
         assert thefts == []
         assert watch.count(2, "Open") == 1, "partner 2 lost its place for a while"
+
+
+def admit_all(federation: Federation) -> None:
+    """Each node is admitted for its partner, and the carrier knows it by its number."""
+    parties = federation.agreement.parties
+    federation.store.admit({party.id: f"key {i}" for i, party in enumerate(parties)})
+    federation.store.save_nodes({f"key {i}": i for i in federation.nodes})
+
+
+def test_after_a_new_driver_started_a_partners_hello_does_not_give_its_place_away() -> None:
+    """The thief answers first with the HELLO that it knows from the roster."""
+    federation = make()
+    admit_all(federation)
+    hellos: dict[int, bytes] = {}
+    stealing: list[bool] = []
+
+    class Thief(MemoryExchange):
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            reply = super()._ask(node, request)
+            key = federation.agreement.coordinator.public_key
+            if reply is None or not isinstance(open_request(request, coordinator_key=key), Open):
+                return reply
+            if reply.message is not None:
+                hellos[node] = reply.message
+            return replace(reply, message=hellos[2]) if node == 0 and stealing else reply
+
+    class DiedError(Exception):
+        pass
+
+    federation.exchange = Thief(nodes_by_id=federation.nodes)
+    watch = Watch(federation)
+
+    def die(node: int, kind: str) -> None:
+        if kind == "Announce" and not stealing:
+            stealing.append(True)
+            raise DiedError
+
+    watch.before = die
+    with pytest.raises(DiedError):
+        federation.run()
+    watch.asked.clear()
+    with pytest.raises(RunFailedError):
+        drive_again(federation)
+    assert [n for n, kind, _ in watch.asked if kind == "Announce" and n == 0] == []
+    assert "partner-0 did not answer" in federation.store.runs()[0].reason
+
+
+def drive_again(federation: Federation) -> SignedRelease:
+    """Drive the newest run in what could be another process."""
+    return execute(
+        federation.store.runs()[0].run_id,
+        store=federation.store,
+        key=federation.coordinator_key,
+        exchange=federation.exchange,
+        patience=PATIENCE,
+        seed_of=federation.seed_of,
+        clock=federation.clock.clock,
+        sleep=federation.clock.sleep,
+    )
+
+
+def test_an_admitted_node_takes_its_place_from_one_that_came_first() -> None:
+    links = _Links(admitted={5: 2})
+    assert not links.join(7, 2, [5, 7])
+    assert links.join(5, 2, [5, 7])
+    assert not links.join(5, 1, [5, 7]), "it was admitted for another partner"
+    links.admitted = {6: 2}
+    assert links.join(6, 2, [5, 6]), "the key was replaced, or the carrier started again"
+    assert links.partner(5) is None
+    assert links.join(8, 0, [8])
+    assert not links.join(9, 0, [8, 9])
+    assert links.join(9, 0, [9])
+
+
+@pytest.mark.parametrize("kind", ["Publish", "Announce"])
+def test_a_reply_in_the_name_of_another_partner_is_not_taken(kind: str) -> None:
+    federation = make()
+    kept: dict[int, bytes] = {}
+
+    class Forger(MemoryExchange):
+        """Node 1 sends what node 2 would have said, and node 2 is silent."""
+
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            key = federation.agreement.coordinator.public_key
+            asked = type(open_request(request, coordinator_key=key)).__name__
+            if asked != kind or node not in (1, 2):
+                return super()._ask(node, request)
+            if node == 2:
+                return None
+            reply = self.nodes_by_id[2].handle(request)
+            kept[node] = reply
+            return Reply(node=1, message=reply, error=None)
+
+    federation.exchange = Forger(nodes_by_id=federation.nodes)
+    if kind == "Publish":
+        federation.run()
+        assert kept
+        row = federation.store.runs()[0]
+        owed = federation.store.unacknowledged(federation.agreement.hash, "partner-2", at_most=8)
+        assert [r.run_id for r in owed] == [row.run_id]
+    else:
+        assert "partner-2 did not answer" in failure(federation).message
 
 
 def test_a_node_of_nobody_is_asked_but_never_listened_to() -> None:

@@ -17,7 +17,7 @@ from coordinator.run_driver import Patience
 from coordinator.runs import execute, run_lock, serve_lock
 from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
 from protocol.clustering.release import SignedRelease
-from protocol.errors import RunFailedError, TransportError
+from protocol.errors import RunFailedError, StoreError, TransportError
 from protocol.messages import Announce, open_request
 from simulations.federation import FeatureTerms, Federation, MemoryExchange
 
@@ -221,6 +221,47 @@ def test_a_carrier_that_is_gone_does_not_end_the_run(tmp_path: Path) -> None:
         lab.drive(Gone(nodes_by_id=lab.federation.nodes))
     assert lab.row().state == RUNNING
     lab.drive().verify(lab.federation.agreement)
+
+
+@pytest.mark.parametrize(
+    ("call", "moment"),
+    [("append_input", 1), ("append_input", 9), ("finish", 1), ("chain_at_start", 1), ("inputs", 1)],
+)
+def test_a_store_that_fails_for_a_moment_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, moment: int
+) -> None:
+    lab = Lab(tmp_path)
+    with monkeypatch.context() as patch:
+        failing(patch, call, moment)
+        with pytest.raises(StoreError):
+            lab.drive()
+    assert lab.row().state == RUNNING
+    lab.drive().verify(lab.federation.agreement)
+    assert (lab.row().state, lab.row().attempts) == (FINISHED, 2)
+
+
+@pytest.mark.parametrize("call", ["save_traffic", "save_round", "report_progress", "acknowledge"])
+def test_figures_that_cannot_be_stored_end_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    lab = Lab(tmp_path)
+    failing(monkeypatch, call, 1, always=True)
+    lab.drive().verify(lab.federation.agreement)
+    assert (lab.row().state, lab.row().attempts) == (FINISHED, 1)
+
+
+def failing(patch: pytest.MonkeyPatch, call: str, moment: int, *, always: bool = False) -> None:
+    """Let the store fail at the `moment`-th call of a method, or from then on."""
+    method = getattr(CoordinatorStore, call)
+    calls = [0]
+
+    def fail(*arguments: Any, **more: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == moment or (always and calls[0] > moment):
+            raise StoreError("database or disk is full, for one moment")
+        return method(*arguments, **more)
+
+    patch.setattr(CoordinatorStore, call, fail)
 
 
 def test_a_stored_input_that_cannot_be_replayed_ends_the_run_with_a_reason(tmp_path: Path) -> None:
