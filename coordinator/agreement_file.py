@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +20,27 @@ from ruamel.yaml.events import (
 )
 
 from protocol import limits
-from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.agreement import (
+    SCHEMA,
+    Agreement,
+    Feature,
+    Operator,
+    Party,
+    PlanTerms,
+    SecureSumTerms,
+    SignedAgreement,
+)
 from protocol.errors import AgreementError, UsageError
 
 _MAX_DEPTH: Final = 10
+#: What an agreement's nested fields hold.
+_PARTS: Final[dict[str, type]] = {
+    "parties": Party,
+    "coordinator": Operator,
+    "features": Feature,
+    "plan": PlanTerms,
+    "secure_sum": SecureSumTerms,
+}
 
 _TEMPLATE: Final = """\
 # A fedseg agreement, to be read and signed by every partner. Decimals are written in quotes.
@@ -92,14 +112,49 @@ def load_yaml(path: Path) -> Agreement:
     text = _read(path)
     try:
         _refuse_references(text)
-        return Agreement.from_dict(YAML(typ="safe", pure=True).load(text))
+        values = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError) as error:
         raise AgreementError(f"{path} is not strict YAML: {_what(error)}") from error
+    try:
+        _refuse_unknown(values, "agreement", Agreement)
+        return Agreement.from_dict(values)
+    except AgreementError as error:
+        raise naming(path, error) from error
 
 
 def load_signed(path: Path) -> SignedAgreement:
-    """Read an agreement's envelope, signed or not."""
-    return SignedAgreement.from_bytes(_read(path))
+    """Read an agreement's envelope, signed or not; AgreementError names the file."""
+    try:
+        return SignedAgreement.from_bytes(_read(path))
+    except AgreementError as error:
+        raise naming(path, error) from error
+
+
+def naming(path: Path, error: AgreementError) -> AgreementError:
+    """The same error with the file that it is about."""
+    if error.message.startswith(str(path)):
+        return error
+    return AgreementError(f"{path}: {error.message}", code=error.code, remedy=error.remedy)
+
+
+def _refuse_unknown(values: object, where: str, kind: type) -> None:
+    """Refuse a field that an agreement does not have, before one is missed: it is misspelt."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    known |= {"schema"} if kind is Agreement else set()
+    if not isinstance(values, Mapping):
+        return  # said by who reads it
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), sorted(known), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise AgreementError(f"{where}: unknown field {name!r}{hint}")
+    for name, part in _PARTS.items():
+        value = values.get(name) if kind is Agreement else None
+        if isinstance(value, list):
+            for i, entry in enumerate(value):
+                _refuse_unknown(entry, f"{where}.{name}[{i}]", part)
+        else:
+            _refuse_unknown(value, f"{where}.{name}", part)
 
 
 def save_signed(path: Path, signed: SignedAgreement) -> None:

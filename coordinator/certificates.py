@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+
+_LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+#: Letters, digits and hyphens, in labels; the first may be an asterisk.
+_DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 #: A certificate is valid a little before it is made: partners' clocks differ.
 _CLOCK_ALLOWANCE: Final = datetime.timedelta(hours=1)
@@ -75,10 +80,12 @@ def make_server_certificate(
         The three files. Earlier ones of the same name are replaced.
 
     Raises:
-        ValueError: `hosts` is empty.
+        ValueError: `hosts` is empty, or one of them is no name or address (`check_host`).
     """
     if not hosts:
         raise ValueError("hosts: a server certificate needs at least one name or address")
+    for host in hosts:
+        check_host(host)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _common_name(f"fedseg {name} authority")
@@ -142,6 +149,29 @@ def _authority(
 
 def _common_name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def check_host(host: str) -> None:
+    """Refuse what is neither an IP address nor a DNS name in ASCII; raises ValueError in words.
+
+    >>> check_host("bücher.example")
+    Traceback (most recent call last):
+    ValueError: 'bücher.example' is no name for a certificate; write it as 'xn--bcher-kva.example'
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if len(host) <= 253 and _DNS_NAME.fullmatch(host):
+            return
+    else:
+        return
+    try:
+        ascii_name = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        ascii_name = ""
+    better = ascii_name != host and len(ascii_name) <= 253 and _DNS_NAME.fullmatch(ascii_name)
+    way_out = f"; write it as {ascii_name!r}" if better else ""
+    raise ValueError(f"{host!r} is no name for a certificate{way_out}")
 
 
 def _host(host: str) -> x509.GeneralName:

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -22,10 +23,11 @@ from coordinator.agreement_file import (
     agreement_template,
     load_signed,
     load_yaml,
+    naming,
     save_signed,
 )
 from coordinator.bundle import bundle_sha256
-from coordinator.certificates import certificate_files, make_server_certificate
+from coordinator.certificates import certificate_files, check_host, make_server_certificate
 from coordinator.config import CoordinatorConfig
 from coordinator.console import Format, FormatOption, diagnostics, output, run
 from coordinator.keystore import create_key, create_passphrase
@@ -34,8 +36,14 @@ from coordinator.run_driver import Patience
 from coordinator.runs import serve_lock
 from coordinator.store import FAILED, CoordinatorStore, RunRow, key_end
 from protocol.agreement import Agreement, SignedAgreement
-from protocol.clustering.release import SignedRelease
-from protocol.errors import AgreementError, MalformedError, RunFailedError, UsageError
+from protocol.clustering.release import EXACT_STATEMENT, SignedRelease
+from protocol.errors import (
+    AgreementError,
+    ConfigError,
+    MalformedError,
+    RunFailedError,
+    UsageError,
+)
 from protocol.partner_card import MAX_BYTES, PartnerCard
 from protocol.signing import public_bytes
 
@@ -71,6 +79,15 @@ SERVER_NAME = "coordinator"
 ADDRESS_FILE = "address"
 NOT_SERVED = "no process serves this coordinator"
 _WATCH_EVERY_S = 0.1
+#: Where nobody sees a bar, a line at most so often.
+_LINE_EVERY_S = 1.0
+_INIT_OPTIONS = {
+    "operator.legal_name": "--legal-name",
+    "operator.contact": "--contact",
+    "public.host": "--host",
+    "public.port": "--port",
+    "runs.grace_s": "--grace-s",
+}
 
 
 @app.command()
@@ -93,6 +110,9 @@ def init(
             f"{directory / settings.FILE_NAME} exists already",
             remedy="choose another --dir; an existing coordinator is never overwritten",
         )
+    hosts = name or [host]
+    for option, value in [("--host", host), *(("--name", n) for n in name or ())]:
+        _check_host(option, value)
     tls = certificate_files(directory / "tls", name=SERVER_NAME)
     text = settings.template(
         legal_name=legal_name,
@@ -103,19 +123,20 @@ def init(
         key=str(tls.key.relative_to(directory)),
         patience=Patience(grace_s=grace_s),
     )
-    CoordinatorConfig.parse(text.encode("utf-8"), directory)  # before anything is made
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
-    key = create_key(directory / settings.KEY_FILE, passphrase)
-    files = make_server_certificate(
-        directory / "tls",
-        name=SERVER_NAME,
-        hosts=name or [host],
-        now=datetime.now(UTC),
-        lifetime_days=825,
-    )
-    (directory / settings.FILE_NAME).write_text(text, encoding="utf-8")
-    CoordinatorConfig.load(directory).open_store().close()
+    _check_options(text, directory)
+    with _all_or_nothing(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
+        key = create_key(directory / settings.KEY_FILE, passphrase)
+        files = make_server_certificate(
+            directory / "tls",
+            name=SERVER_NAME,
+            hosts=hosts,
+            now=datetime.now(UTC),
+            lifetime_days=825,
+        )
+        (directory / settings.FILE_NAME).write_text(text, encoding="utf-8")
+        CoordinatorConfig.load(directory).open_store().close()
     data = {
         "directory": str(directory),
         "public_key": public_bytes(key).hex(),
@@ -127,6 +148,44 @@ def init(
         f"Coordinator made in {directory}. Give partners {files.authority}",
         f"Public key {data['public_key']}",
     )
+
+
+def _check_host(option: str, value: str) -> None:
+    try:
+        check_host(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{option}: {error}", remedy="give a DNS name in ASCII or an IP address"
+        ) from error
+
+
+def _check_options(text: str, directory: Path) -> None:
+    """Refuse a configuration that could not be read again; names options, for no file is there."""
+    try:
+        CoordinatorConfig.parse(text.encode("utf-8"), directory)
+    except ConfigError as error:
+        message = error.message
+        for key, option in _INIT_OPTIONS.items():
+            message = message.replace(f"{settings.FILE_NAME}.{key}", option)
+        raise UsageError(message, remedy="see `fedseg-coordinator init --help`") from error
+
+
+@contextmanager
+def _all_or_nothing(directory: Path) -> Iterator[None]:
+    """Take away what was made in `directory` when something fails; leave what was there."""
+    existed = directory.exists()
+    before = set(directory.rglob("*"))
+    try:
+        yield
+    except BaseException:
+        for path in sorted(set(directory.rglob("*")) - before, reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+        if not existed and directory.exists():
+            directory.rmdir()
+        raise
 
 
 # --- agreement ---------------------------------------------------------------------------------
@@ -153,7 +212,10 @@ def agreement_draft(
     if out.exists():
         raise UsageError(f"{out} exists already", remedy="choose another --out")
     if source is not None:
-        signed = SignedAgreement.draft(load_yaml(source))
+        try:
+            signed = SignedAgreement.draft(load_yaml(source))
+        except AgreementError as error:
+            raise naming(source, error) from error
         save_signed(out, signed)
         output.result(
             {"agreement": signed.agreement.hash.hex(), "file": str(out)},
@@ -194,11 +256,25 @@ def agreement_lint(
         for problem in problems[1:]:
             diagnostics.print(problem.diagnostics())
         raise problems[0]
+    warnings = _lint_warnings(agreement)
+    for warning in warnings:
+        diagnostics.print(f"warning: {warning}", style="yellow")
     output.result(
-        {"agreement": agreement.hash.hex(), "problems": []},
+        {"agreement": agreement.hash.hex(), "problems": [], "warnings": warnings},
         f"{file}: no problems. {agreement.n_partners} partners, {agreement.n_features} features, "
-        f"{agreement.plan.n_clusters} clusters; exact totals: not anonymous.",
+        f"{agreement.plan.n_clusters} clusters; {EXACT_STATEMENT}.",
     )
+
+
+def _lint_warnings(agreement: Agreement) -> list[str]:
+    """What may be signed, but will not run here."""
+    installed = metadata.version("fedseg")
+    if agreement.software_version == installed:
+        return []
+    return [
+        f"software_version is {agreement.software_version}, installed is {installed}: runs need "
+        "the agreed version at the coordinator and at every partner"
+    ]
 
 
 @agreement_app.command("status")
@@ -376,9 +452,7 @@ def run_start(
     run_id = os.urandom(16)
     store.request_run(run_id, chosen, without=without or ())
     if watch:
-        row = follow(store, run_id, directory)
-        _fail_with(row)
-        output.result(row.to_dict(), _run_words(row))
+        _report_end(store, follow(store, run_id, directory))
         return
     if not is_served(directory):
         diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow")
@@ -391,16 +465,14 @@ def run_watch(
 ) -> None:
     """Show a run's progress until it has ended; exit status 1 when it failed."""
     store = CoordinatorConfig.load(directory).open_store()
-    row = follow(store, find_run(store, run).run_id, directory)
-    _fail_with(row)
-    output.result(row.to_dict(), _run_words(row))
+    _report_end(store, follow(store, find_run(store, run).run_id, directory))
 
 
 @run_app.command("list")
 def run_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All runs, newest first."""
     rows = CoordinatorConfig.load(directory).open_store().runs()
-    table = Table("run", "state", "rounds", "started", "reason")
+    table = Table("run", "state", "rounds", "started", "reason", caption=EXACT_STATEMENT)
     for row in rows:
         table.add_row(
             row.run_id.hex()[:8],
@@ -409,7 +481,7 @@ def run_list(directory: Directory = HERE, format: Format = FormatOption) -> None
             row.created_at[:19],
             f"{row.code} {row.reason}".strip(),
         )
-    output.result({"runs": [row.to_dict() for row in rows]}, table)
+    output.result({"runs": [row.to_dict() for row in rows], "privacy": EXACT_STATEMENT}, table)
 
 
 @run_app.command("stop")
@@ -432,11 +504,12 @@ def is_served(directory: Path) -> bool:
 
 
 def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
-    """Show a progress bar until the run has ended; quiet when nobody looks.
+    """Show a run's progress until it has ended: a bar on a terminal, else lines.
 
     Raises:
         RunFailedError: Nobody serves the coordinator, so the run would wait for ever.
     """
+    lines = _Lines()
     with Progress(
         TextColumn("{task.fields[doing]}"),
         BarColumn(),
@@ -452,31 +525,98 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
             row = store.run(run_id)
             progress = row.progress
             if progress:
-                answered = len(progress["participants"]) - len(progress["waiting_for"])
                 bar.update(
                     task,
                     total=progress["max_rounds"],
                     completed=progress["round"],
                     doing=progress["doing"],
-                    partners=f"{answered}/{len(progress['participants'])} partners",
+                    partners=_partner_words(progress),
                 )
+                if not diagnostics.is_terminal:
+                    lines.show(progress)
             if row.ended:
                 return row
             if not is_served(directory):
                 raise RunFailedError(
-                    f"run {run_id.hex()[:8]} has not ended and {NOT_SERVED}",
+                    f"run {run_id.hex()[:8]} stays requested, and {NOT_SERVED}",
                     code="E-NOT-SERVED",
-                    remedy=f"fedseg-coordinator serve --dir {directory}; the run then goes on",
+                    remedy=f"fedseg-coordinator serve --dir {directory}: the run then goes on; or "
+                    f"give it up: fedseg-coordinator run stop {run_id.hex()[:8]} --dir {directory}",
                 )
             time.sleep(_WATCH_EVERY_S)
 
 
-def _fail_with(row: RunRow) -> None:
+class _Lines:
+    """Progress for whoever reads a log: a line for each change of phase, at most one a second."""
+
+    def __init__(self) -> None:
+        self._shown: object = None
+        self._at = -_LINE_EVERY_S
+
+    def show(self, progress: dict[str, Any]) -> None:
+        """Print a line when the phase, the partners or their refusals are others than shown."""
+        now = time.monotonic()
+        what = [progress.get(k) for k in ("phase", "participants", "left_out", "refusals")]
+        if what == self._shown or now - self._at < _LINE_EVERY_S:
+            return
+        self._shown, self._at = what, now
+        diagnostics.print(
+            f"{progress['doing']}, round {progress['round']} of at most "
+            f"{progress['max_rounds']}, {_partner_words(progress)}"
+        )
+
+
+def _partner_words(progress: dict[str, Any]) -> str:
+    """How many partners have answered, and who is missing."""
+    waiting, refusals = progress["waiting_for"], progress.get("refusals", {})
+    answered = len(progress["participants"]) - len(waiting)
+    words = f"{answered}/{len(progress['participants'])} partners"
+    if not waiting:
+        return words
+    missing = [f"{id} ({refusals[id]})" if id in refusals else id for id in waiting]
+    return f"{words}, waiting for {', '.join(missing)}"
+
+
+def _report_end(store: CoordinatorStore, row: RunRow) -> None:
+    """Say how a run ended; raises RunFailedError when it failed."""
     if row.state == FAILED:
         raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
+    privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.statement
+    output.result(row.to_dict() | {"privacy": privacy}, f"{_run_words(row)} Privacy: {privacy}.")
 
 
 # --- releases ----------------------------------------------------------------------------------
+
+
+@release_app.command("list")
+def release_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """All releases, newest first."""
+    store = CoordinatorConfig.load(directory).open_store()
+    table = Table("run", "agreement", "segments", "participants", "released", "privacy")
+    releases = []
+    for run_id, released_at, envelope in store.releases():
+        release = SignedRelease.from_bytes(envelope).release
+        releases.append(
+            {
+                "run_id": run_id.hex(),
+                "agreement_id": release.agreement_id,
+                "agreement_hash": release.agreement_hash.hex(),
+                "release_hash": release.hash.hex(),
+                "segments": len(release.segments),
+                "participants": list(release.participants),
+                "released_at": released_at,
+                "privacy": release.statement,
+            }
+        )
+        table.add_row(
+            run_id.hex()[:8],
+            release.agreement_id,
+            str(len(release.segments)),
+            ", ".join(release.participants),
+            released_at[:19],
+            release.statement,
+        )
+    output.result({"releases": releases}, table)
 
 
 @release_app.command("show")
@@ -551,11 +691,22 @@ def load_cards(paths: Sequence[Path]) -> list[PartnerCard]:
 
 
 def join_copies(files: list[Path]) -> SignedAgreement:
-    """All signatures over several copies of one agreement."""
+    """All signatures over several copies of one agreement; what is wrong names its file."""
     joined = load_signed(files[0])
-    for file in files[1:]:
-        joined = joined.merged(load_signed(file))
-    joined.missing()
+    for file in files:
+        copy = load_signed(file)
+        try:
+            copy.missing()
+        except AgreementError as error:
+            raise naming(file, error) from error
+        try:
+            joined = joined.merged(copy)
+        except AgreementError as error:
+            raise AgreementError(
+                f"{files[0]} and {file} hold different agreements; signatures cannot be joined",
+                code=error.code,
+                remedy=error.remedy,
+            ) from error
     return joined
 
 

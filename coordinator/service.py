@@ -18,8 +18,9 @@ from typing import Final
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.gateway import Gateway, GatewayConfig
 from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store import FAILED, CoordinatorStore, RunRow
 from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
+from protocol.clustering.release import EXACT_STATEMENT
 from protocol.errors import FedsegError, TransportError, UsageError
 from protocol.installation import require_sole_owner
 
@@ -64,6 +65,7 @@ class CoordinatorService:
     config: CoordinatorConfig
     announce: Callable[[str], None] = lambda _: None
     submissions: dict[bytes, _Submission] = field(default_factory=dict)
+    open_runs: set[bytes] = field(default_factory=set)
 
     def serve(self, stop: threading.Event) -> None:
         """Start everything, watch it, and end it when `stop` is set."""
@@ -122,7 +124,11 @@ class CoordinatorService:
             admitted.refresh(superlink)
             for run in store.runs():
                 if not run.ended:
+                    self.open_runs.add(run.run_id)
                     self._watch(run, superlink, store)
+                elif run.run_id in self.open_runs:
+                    self.open_runs.discard(run.run_id)
+                    _log_end(run)
         except (FedsegError, OSError) as error:  # also when no file can be opened for a moment
             logger.warning("will look again: %s", error)
 
@@ -165,6 +171,13 @@ class CoordinatorService:
             superlink.stop_run(submission.flower_run)
             return False
         return True
+
+
+def _log_end(run: RunRow) -> None:
+    if run.state == FAILED:
+        logger.warning("run %s failed: %s: %s", run.run_id.hex(), run.code, run.reason)
+    else:
+        logger.info("run %s finished; %s", run.run_id.hex(), EXACT_STATEMENT)
 
 
 class _Admitted:

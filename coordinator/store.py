@@ -561,6 +561,13 @@ class CoordinatorStore:
         envelope: bytes = row[0]
         return envelope
 
+    def releases(self) -> list[tuple[bytes, str, bytes]]:
+        """Run id, time and envelope of every release, newest first."""
+        return self._rows(
+            "SELECT run_id, released_at, envelope FROM releases"
+            " ORDER BY released_at DESC, rowid DESC"
+        )
+
     def check(self) -> None:
         """Raise StoreError when the database file is damaged."""
         row = self._one("PRAGMA integrity_check")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from cryptography.hazmat.primitives import serialization
@@ -25,6 +26,7 @@ from coordinator.runs import serve_lock
 from protocol.agreement import SignedAgreement
 from protocol.partner_card import PartnerCard
 from protocol.signing import public_bytes
+from simulations.federation import FeatureTerms, Federation
 
 
 @dataclasses.dataclass
@@ -247,6 +249,60 @@ def test_init_refuses_a_wrong_value_before_it_makes_anything(
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "option", "hint"),
+    [
+        (("--name", "bücher.example"), "--name", "xn--bcher-kva.example"),
+        (("--name", "good.example", "--name", ""), "--name", ""),
+        (("--name", "two words"), "--name", ""),
+        (("--name", "a" * 300), "--name", ""),
+        (("--host", "bücher.example"), "--host", "xn--bcher-kva.example"),
+        (("--port", "70000"), "--port", ""),
+        (("--grace-s", "0"), "--grace-s", ""),
+        (("--legal-name", ""), "--legal-name", ""),
+        (("--contact", "a\x1b"), "--contact", ""),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_init_names_the_option_that_is_wrong(
+    shell: Shell, tmp_path: Path, more: tuple[str, ...], option: str, hint: str
+) -> None:
+    error = shell.refused(*INIT, "--dir", tmp_path / "c", *more, status=2)
+    assert option in error["message"]
+    assert hint in error["message"]
+    assert "coordinator.toml" not in error["message"] + error["remedy"]
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("name", ["coordinator.example", "*.trust.example", "127.0.0.1", "::1"])
+def test_init_takes_names_and_addresses(shell: Shell, tmp_path: Path, name: str) -> None:
+    shell.json(*INIT, "--dir", tmp_path / "c", "--name", name)
+
+
+def test_an_init_that_fails_midway_leaves_nothing(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "disk")
+
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "make_server_certificate", no_room)
+        for name in ("new", "there"):
+            assert shell(*INIT, "--dir", tmp_path / name).code == 1
+    assert not (tmp_path / "new").exists()
+    assert [p.name for p in (tmp_path / "there").rglob("*")] == ["notes.txt"]
+    shell.json(*INIT, "--dir", tmp_path / "there")
+
+
+@pytest.mark.parametrize("words", [("yaml",), ("JSON",), ()], ids=str)
+def test_only_the_format_json_prints_an_object(shell: Shell, words: tuple[str, ...]) -> None:
+    done = shell("run", "list", "--format", *words)
+    assert (done.code, done.out) == (2, "")
+    assert "--format" in done.err
+
+
 # --- agreement -------------------------------------------------------------------------------
 
 
@@ -290,8 +346,64 @@ def test_copies_of_different_agreements_are_not_joined(
     text = (tmp_path / "a.yaml").read_text().replace("version: 1", "version: 2")
     (tmp_path / "b.yaml").write_text(text)
     shell.json("agreement", "draft", "b.yaml", "--out", "b.json")
-    error = shell.refused("agreement", "status", copies[0], "b.json", status=3)
+    error = shell.refused("agreement", "status", *copies[:2], "b.json", status=3)
     assert error["code"] == "E-AGR-SIGNATURE"
+    assert f"{copies[0]} and b.json hold different agreements" in error["message"]
+
+
+def test_a_copy_with_a_wrong_signature_is_named(
+    shell: Shell, copies: list[Path], tmp_path: Path
+) -> None:
+    signed = load_signed(copies[1])
+    stranger = signed.envelope.signed_by(Ed25519PrivateKey.generate())
+    copies[1].write_bytes(SignedAgreement(agreement=signed.agreement, envelope=stranger).to_bytes())
+    error = shell.refused("agreement", "status", *copies, status=3)
+    assert error["message"].startswith(f"{copies[1]}: ")
+
+
+def test_a_file_that_is_no_card_or_no_agreement_is_named(
+    shell: Shell, home: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "north.csv").write_text("customer_id,spent\n1,2\n")
+    for words in (
+        ("agreement", "draft", "--out", "x.yaml", "--card", cards[0], "--card", "north.csv"),
+        ("partner", "admit", cards[0], "north.csv"),
+    ):
+        error = shell.refused(*words, "--dir", home, status=3)
+        assert error["message"].startswith("north.csv is no partner's card")
+        assert "partner-card.json" in error["remedy"]
+    (tmp_path / "card.json").write_bytes(cards[0].read_bytes())
+    for words in (("status", "card.json"), ("lint", "card.json")):
+        assert "card.json: " in shell.refused("agreement", *words, status=3)["message"]
+
+
+def test_a_misspelt_field_is_named_before_the_one_that_is_missing(
+    shell: Shell, draft: Path, tmp_path: Path
+) -> None:
+    text = (tmp_path / "a.yaml").read_text()
+    for right, wrong in (
+        ("effective:", "efective:"),
+        ("max_customers:", "max_costumers:"),
+        ("max_rounds:", "max_round:"),
+        ("min_atom:", "min_atoms:"),
+        ("unit:", "units:"),
+    ):
+        (tmp_path / "b.yaml").write_text(text.replace(right, wrong, 1))
+        error = shell.refused("agreement", "lint", "b.yaml", status=3)
+        assert error["message"].startswith("b.yaml: ")
+        assert f"unknown field '{wrong[:-1]}'; did you mean '{right[:-1]}'?" in error["message"]
+
+
+def test_lint_warns_of_an_agreement_for_other_software(
+    shell: Shell, draft: Path, tmp_path: Path
+) -> None:
+    assert shell.json("agreement", "lint", "a.yaml")["warnings"] == []
+    text = (tmp_path / "a.yaml").read_text()
+    version = text.partition('software_version: "')[2].partition('"')[0]
+    (tmp_path / "b.yaml").write_text(text.replace(f'"{version}"', '"9.9"'))
+    (warning,) = shell.json("agreement", "lint", "b.yaml")["warnings"]
+    assert f"software_version is 9.9, installed is {version}" in warning
+    assert "warning: software_version" in shell("agreement", "lint", "b.yaml").err
 
 
 def test_draft_does_not_overwrite_and_lint_names_every_problem(
@@ -458,6 +570,9 @@ def test_a_run_is_requested_listed_and_stopped(shell: Shell, published: Path) ->
     assert (row["run_id"], row["state"]) == (run, "requested")
     error = shell.refused("run", "watch", run[:6], "--dir", published, status=1)
     assert error["code"] == "E-NOT-SERVED"
+    assert "stays requested" in error["message"]
+    assert "serve" in error["remedy"]
+    assert f"run stop {run[:8]}" in error["remedy"]
     assert shell.json("run", "stop", run[:6], "--dir", published)["run_id"] == run
     (row,) = shell.json("run", "list", "--dir", published)["runs"]
     assert (row["state"], row["code"]) == ("failed", "E-STOPPED")
@@ -501,6 +616,67 @@ def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published
     assert done.code == 1
     assert "E-NO-PARTNERS: within 60 s shop-0 did not answer" in done.err
     assert "Way out: bring it back" in done.err
+
+
+def test_where_nobody_sees_a_bar_each_phase_is_a_line_that_names_who_is_missing(
+    shell: Shell, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_LINE_EVERY_S", 0.3)
+    run = bytes.fromhex(shell.json("run", "start", "--dir", published)["run_id"])
+    everyone = ["shop-0", "shop-1", "shop-2"]
+
+    def report(phase: str, doing: str, missing: list[str], number: int = 0) -> None:
+        store.report_progress(
+            run,
+            {"phase": phase, "doing": doing, "round": number, "max_rounds": 5,
+             "participants": everyone, "waiting_for": missing, "left_out": [],
+             "refusals": {"shop-2": "E-AGR-OTHER"} if "shop-2" in missing else {}},
+        )  # fmt: skip
+
+    store = CoordinatorConfig.load(published).open_store()
+
+    def go_on() -> None:
+        report("hellos", "waiting for partners to join", ["shop-1", "shop-2"])
+        time.sleep(0.5)
+        for number in range(1, 6):
+            report("answers", "adding masked answers", [], number)
+            time.sleep(0.15)
+        store.fail(run, "E-STOPPED", "stopped by the operator")
+        store.close()
+
+    with serve_lock(published):
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        done = shell("run", "watch", "--dir", published, "--format", "json")
+        thread.join(10)
+    assert done.envelope["data"]["code"] == "E-STOPPED"
+    lines = [line for line in done.err.splitlines() if " of at most " in line]
+    assert len(lines) == 2, lines
+    assert lines[0] == (
+        "waiting for partners to join, round 0 of at most 5, 1/3 partners, "
+        "waiting for shop-1, shop-2 (E-AGR-OTHER)"
+    )
+    assert lines[1].startswith("adding masked answers, round ")
+
+
+def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
+    shell: Shell, home: Path
+) -> None:
+    features = [FeatureTerms(name="visits", min="0", max="10")]
+    federation = Federation([np.array([[1.0], [9.0]])] * 3, features, n_clusters=2)
+    federation.store = CoordinatorConfig.load(home).open_store()
+    federation.store.add_agreement(federation.signed)
+    federation.run()
+    row = federation.store.runs()[0]
+    for words in (("run", "watch"), ("run", "list"), ("release", "list"), ("release", "show")):
+        assert "exact totals: not anonymous" in shell(*words, "--dir", home).out, words
+    assert shell.json("run", "watch", "--dir", home)["privacy"] == "exact totals: not anonymous"
+    (release,) = shell.json("release", "list", "--dir", home)["releases"]
+    assert release["run_id"] == row.run_id.hex()
+    assert release["agreement_id"] == "simulation"
+    assert release["participants"] == ["partner-0", "partner-1", "partner-2"]
+    assert release["segments"] == 2
+    federation.store.close()
 
 
 def test_a_failed_run_that_is_watched_prints_one_envelope(shell: Shell, published: Path) -> None:

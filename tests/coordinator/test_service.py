@@ -124,6 +124,20 @@ def test_a_run_that_ended_gets_none(lab: Lab) -> None:
     assert lab.superlink.submitted == []
 
 
+def test_the_end_of_each_run_is_logged_once(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for run, end in (
+        (RUN, lambda: lab.store.fail(RUN, "E-SET-QUORUM", "north did not answer")),
+        (b"\x02" * 16, lambda: lab.store.finish(b"\x02" * 16, b"x", lab.agreement.agreement.hash)),
+    ):
+        lab.request(run)
+        lab.look()
+        end()
+        lab.look(3)
+    assert caplog.text.count("failed: E-SET-QUORUM: north did not answer") == 1
+    assert caplog.text.count("finished; exact totals: not anonymous") == 1
+
+
 def test_a_driver_that_ended_before_the_run_is_followed_by_another(lab: Lab) -> None:
     lab.request()
     lab.look()
