@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig
 from coordinator.exchange import Exchange
+from coordinator.remedies import remedy_for
 from coordinator.run_driver import Patience, RunDriver, apply_input
 from coordinator.store import CoordinatorStore
 from protocol.clustering.plan import plan_seed
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: So often may processes that drive one run be lost before the run is ended.
 MAX_ATTEMPTS = 5
+#: Pauses of a driver whose store failed, before it goes on.
+_STORE_PAUSES_S = (1.0, 5.0, 15.0, 30.0, 60.0)
 
 
 def execute(
@@ -38,10 +41,12 @@ def execute(
     seed_of: Callable[[bytes], bytes] = plan_seed,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    first_try: bool = True,
 ) -> SignedRelease:
     """Drive a requested run to its end, from wherever an earlier process left it.
 
     Args:
+        first_try: False when this process drove it before: it counts as one attempt.
         run_id: 16 bytes; the run must be in `store`.
         key: The coordinator's Ed25519 key of the agreement.
 
@@ -53,7 +58,8 @@ def execute(
     if row.ended:
         raise RunFailedError(f"run {run_id.hex()} has ended already: {row.state}", code="E-ENDED")
     agreement = store.agreement(row.agreement_hash)
-    store.begin_attempt(run_id)
+    if first_try:
+        store.begin_attempt(run_id)
 
     def progress(values: dict[str, Any]) -> None:
         try:
@@ -90,13 +96,12 @@ def execute(
     except (TransportError, StoreError):
         raise  # the carrier or the disk fails, not the run: another process goes on with it
     except FedsegError as failure:
-        store.fail(run_id, failure.code, failure.message, failure.remedy)
+        remedy = failure.remedy or remedy_for(failure.code)
+        store.fail(run_id, failure.code, failure.message, remedy)
         logger.warning("run %s failed: %s", run_id.hex(), failure)
         if driver is not None:
             driver.say_stop(failure.code)
-        if isinstance(failure, RunFailedError):
-            raise
-        raise RunFailedError(failure.message, code=failure.code, remedy=failure.remedy) from failure
+        raise RunFailedError(failure.message, code=failure.code, remedy=remedy) from failure
     return signed
 
 
@@ -153,16 +158,34 @@ def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
         if not free:
             logger.warning("run %s is driven by another process", run_id)
             return
-        store = config.open_store()
-        try:
-            if store.run(run).ended:
+        pauses_s = iter(_STORE_PAUSES_S)
+        first_try = True
+        while True:
+            try:
+                _drive_once(config, run, exchange, first_try=first_try)
                 return
+            except StoreError as error:  # a full disk, a locked file: the run need not end
+                pause_s = next(pauses_s, None)
+                if pause_s is None:
+                    raise
+                logger.warning("going on in %s s: %s", pause_s, error)
+                time.sleep(pause_s)
+            first_try = False
+
+
+def _drive_once(
+    config: CoordinatorConfig, run_id: bytes, exchange: Exchange, *, first_try: bool
+) -> None:
+    store = config.open_store()
+    try:
+        if not store.run(run_id).ended:
             execute(
-                run,
+                run_id,
                 store=store,
                 key=config.signing_key(),
                 exchange=exchange,
                 patience=config.patience,
+                first_try=first_try,
             )
-        finally:
-            store.close()
+    finally:
+        store.close()

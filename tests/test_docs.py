@@ -13,6 +13,7 @@ import typer
 import coordinator.cli
 import partner_node.cli
 import simulations.cli
+from coordinator.remedies import REMEDIES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -71,6 +72,12 @@ def test_links_between_documents_lead_to_files(path: Path) -> None:
 
 def test_the_readme_says_that_exact_totals_are_not_anonymous() -> None:
     assert "exact totals: not anonymous" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_code_with_a_way_out_is_in_the_operators_table() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"(?m)^\| (E-[A-Z-]+) \|", text))
+    assert set(REMEDIES) <= listed
 
 
 def test_the_changelog_has_an_entry_for_the_version_that_is_built() -> None:

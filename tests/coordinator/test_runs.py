@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coordinator import runs
 from coordinator.exchange import Reply
+from coordinator.remedies import remedy_for
 from coordinator.run_driver import Patience
 from coordinator.runs import execute, run_lock, serve_lock
 from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
@@ -331,3 +333,39 @@ def test_a_lock_goes_with_a_process_that_is_killed(tmp_path: Path) -> None:
         process.kill()
         process.wait(10)
         process.stdout.close()
+
+
+def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[bool] = []
+    pauses: list[float] = []
+
+    def fail_twice(*_: Any, first_try: bool, **__: Any) -> None:
+        tries.append(first_try)
+        if len(tries) < 3:
+            raise StoreError("database or disk is full")
+
+    monkeypatch.setattr(runs, "_drive_once", fail_twice)
+    monkeypatch.setattr(runs.CoordinatorConfig, "load", lambda _: None)
+    monkeypatch.setattr(runs.time, "sleep", pauses.append)
+    runs.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+    assert tries == [True, False, False], "one process is one attempt"
+    assert pauses == [1.0, 5.0]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StoreError("database is damaged")
+
+    monkeypatch.setattr(runs, "_drive_once", fail)
+    with pytest.raises(StoreError):
+        runs.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+
+
+def test_every_failed_run_has_a_way_out() -> None:
+    assert "bring the missing partners back" in remedy_for("E-NO-PARTNERS")
+    assert "server_app.log" in remedy_for("E-SOMETHING-NEW")
+    federation = Federation([np.array([[1.0]])] * 3, FEATURES, n_clusters=1)
+    federation.exchange.down.update({0, 1, 2})
+    with pytest.raises(RunFailedError) as caught:
+        federation.run()
+    assert federation.store.runs()[0].remedy == caught.value.remedy != ""
