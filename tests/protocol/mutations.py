@@ -490,6 +490,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         AGREEMENT,
+        "if terms.min_atom > a.n_partners:",
+        NEVER,
+        AGREED + "test_lint_names_each_problem",
+    ),
+    (
+        AGREEMENT,
         "if terms.min_atom < fewest:",
         NEVER,
         AGREED + "test_lint_names_each_problem",
