@@ -514,7 +514,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         AGREEMENT,
-        "if now < self.effective - CLOCK_SKEW or now > self.expires + CLOCK_SKEW:",
+        "if now + CLOCK_SKEW < self.effective or now - CLOCK_SKEW > self.expires:",
         NEVER,
         AGREED + "test_an_agreement_holds_between_its_dates_with_five_minutes_for_clocks",
     ),
