@@ -52,12 +52,14 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
             for segment, name, centre in zip(release.segments, names, centres, strict=True)
         ],
         "withheld": release.withheld.reason if release.withheld else None,
+        "withheld_clusters": release.withheld.clusters if release.withheld else 0,
     }
 
 
 def release_table(release: Release, agreement: Agreement) -> list[object]:
     """The release for people."""
-    table = Table(title=f"Segments of {release.agreement_id}")
+    only = ", released segments only" if release.withheld else ""
+    table = Table(title=f"Segments of {release.agreement_id}{only}")
     table.add_column("segment", justify="right")
     table.add_column("name")
     table.add_column("customers", justify="right")
@@ -72,7 +74,9 @@ def release_table(release: Release, agreement: Agreement) -> list[object]:
         means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
     shown: list[object] = [table, means, f"Privacy: {release.statement}."]
     if release.withheld is not None:
-        shown.append(f"Withheld: {release.withheld.reason}.")
+        shown.append(
+            f"Withheld: {release.withheld.reason}. Names compare the released segments only."
+        )
     return shown
 
 
@@ -109,6 +113,7 @@ def report_of(
         features=report_features(agreement),
         segments=report_segments(agreement, release),
         withheld=release.withheld.reason if release.withheld else "",
+        withheld_clusters=release.withheld.clusters if release.withheld else 0,
         partners=tuple(
             ReportPartner(
                 name=party.legal_name,

@@ -40,7 +40,7 @@ def render_report(data: ReportData) -> str:
     view = _View(data)
     body = "\n".join(
         (
-            _header(data),
+            _header(view),
             '<main id="content">',
             _sizes(view),
             _cards(view),
@@ -82,6 +82,10 @@ class _View:
                 for s in data.segments
             ]
         ).reshape(len(data.segments), len(data.features))
+        #: Whether clusters are withheld, so that totals and means are not those of all customers.
+        self.partial = bool(data.withheld or data.withheld_clusters)
+        #: Whom totals and means are about, in words.
+        self.whom = "the released segments" if self.partial else "all customers"
         weights = np.array([segment.size for segment in data.segments], dtype=np.float64)
         if weights.sum() <= 0:
             weights = np.ones_like(weights)
@@ -89,7 +93,7 @@ class _View:
         #: Place of every centre and of the mean along its feature's axis, 0 … 1.
         self.places = places
         self.mean_places = mean
-        #: The mean customer in the features' units.
+        #: The mean of `whom` in the features' units.
         self.mean = tuple(
             scale.value(float(place)) for scale, place in zip(self.scales, mean, strict=True)
         )
@@ -97,19 +101,25 @@ class _View:
         self.deviation = 2 * (places - mean)
 
     def share(self, segment: ReportSegment) -> float:
-        """Part of all customers, 0 … 1."""
+        """Part of the customers of all segments on the page, 0 … 1."""
         return segment.size / self.total if self.total else 0.0
+
+    def share_text(self, segment: ReportSegment) -> str:
+        """The share as people read it, and of whom where that is not everybody."""
+        return f"{self.share(segment):.1%}" + (" of the released" if self.partial else "")
 
 
 # --- sections ------------------------------------------------------------------------------
 
 
-def _header(data: ReportData) -> str:
+def _header(view: _View) -> str:
+    data = view.data
     note = f"<p>{escape(data.privacy_note)}</p>" if data.privacy_note else ""
-    customers = count_text(sum(segment.size for segment in data.segments))
+    released = count_text(len(data.segments))
+    hidden = f" ({count_text(data.withheld_clusters)} withheld)" if data.withheld_clusters else ""
     facts = [
-        ("Segments", count_text(len(data.segments))),
-        ("Customers counted", customers),
+        ("Segments released" if view.partial else "Segments", released + hidden),
+        ("Customers in them" if view.partial else "Customers counted", count_text(view.total)),
         ("Partners", count_text(len(data.partners))),
         ("Rounds", count_text(len(data.rounds))),
     ]
@@ -148,15 +158,16 @@ def _named(segment: ReportSegment) -> str:
 def _sizes(view: _View) -> str:
     if not view.data.segments:
         return _section(
-            "sizes", "No segment is released", "", f"<p>{escape(view.data.withheld)}</p>"
+            "sizes", "No segment is released", "", f"<p>{escape(view.data.withheld)}.</p>"
         )
     largest = max(max(segment.size for segment in view.data.segments), 1)
     rows = "".join(
         f"<li>{_badge(s)}<span class='name'>{escape(s.name)}</span>"
         f"{charts.bar(s.size / largest, segment_colour(s.number))}"
-        f"<span class='figure'>{count_text(s.size)} <small>{view.share(s):.1%}</small></span></li>"
+        f"<span class='figure'>{count_text(s.size)} <small>{view.share_text(s)}</small></span></li>"
         for s in view.data.segments
     )
+    only = _only_the_released(view)
     withheld = (
         f'<p class="note"><strong>Withheld.</strong> {escape(view.data.withheld)}.</p>'
         if view.data.withheld
@@ -165,13 +176,26 @@ def _sizes(view: _View) -> str:
     return _section(
         "sizes",
         "What was released",
-        "The segments, with the customers of all partners together.",
+        f"The segments, with the customers of all partners together. {only}".strip(),
         f"<ol class='sizes'>{rows}</ol>{withheld}",
     )
 
 
+def _only_the_released(view: _View) -> str:
+    """A sentence on what is missing from totals and means; empty when nothing is."""
+    if not view.partial:
+        return ""
+    count = view.data.withheld_clusters
+    clusters = f"{count_text(count)} cluster{'' if count == 1 else 's'}" if count else "Clusters"
+    are = "is" if count == 1 else "are"
+    return (
+        f"{clusters} {are} withheld: totals, shares, averages and names are of the released "
+        "segments only, not of all customers."
+    )
+
+
 def _cards(view: _View) -> str:
-    if not view.data.segments:
+    if len(view.data.segments) < 2:  # nothing to be told apart from
         return ""
     cards = []
     for index, segment in enumerate(view.data.segments):
@@ -182,12 +206,13 @@ def _cards(view: _View) -> str:
             f'<article class="card" style="border-top-color:{segment_colour(segment.number)}">'
             f"<h3>{_named(segment)}</h3>"
             f"<p class='reach'>{count_text(segment.size)} customers, "
-            f"{view.share(segment):.1%}</p><ul>{lines}</ul></article>"
+            f"{view.share_text(segment)}</p><ul>{lines}</ul></article>"
         )
     return _section(
         "cards",
         "What sets each segment apart",
-        "Typical customer of the segment beside the typical customer of all partners together.",
+        "Typical customer of the segment beside the typical customer of "
+        + ("the released segments only." if view.partial else "all partners together."),
         f'<div class="cards">{"".join(cards)}</div>',
     )
 
@@ -196,11 +221,12 @@ def _card_line(view: _View, index: int, feature: int) -> str:
     about = view.data.features[feature]
     value = view.data.segments[index].centre[feature]
     mark, _ = _direction(view.deviation[index, feature])
+    others = "released" if view.partial else "all"
     return (
         f'<li><span class="mark" aria-hidden="true">{mark}</span>'
         f"<span class='label'>{escape(about.label)}</span> "
         f"<b>{escape(with_unit(value, about.unit))}</b> "
-        f"<small>all: {escape(number_text(view.mean[feature]))}</small></li>"
+        f"<small>{others}: {escape(number_text(view.mean[feature]))}</small></li>"
     )
 
 
@@ -235,13 +261,15 @@ def _profile(view: _View) -> str:
             )
         rows.append(f'<tr><th scope="row">{_named(segment)}</th>{"".join(cells)}</tr>')
     means = "".join(f"<td><b>{escape(number_text(value))}</b></td>" for value in view.mean)
+    everybody = "Released segments only" if view.partial else "All customers"
     content = (
         '<div class="scroll" role="region" aria-label="Profile table" tabindex="0">'
         '<table class="heat"><caption>Centre of every segment in real units</caption>'
         f'<thead><tr><th scope="col">Segment</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><th scope="row">All customers</th>{means}</tr></tfoot></table></div>'
-        '<p class="legend"><span class="swatch below"></span> below the average of all customers '
+        f'<tfoot><tr><th scope="row">{everybody}</th>{means}</tr></tfoot></table></div>'
+        '<p class="legend"><span class="swatch below"></span> below the average of '
+        f"{view.whom} "
         '<span class="swatch above"></span> above it · ▲ ▼ above or below, '
         "▲▲ ▼▼ far above or below, ● about average"
         "</p>"
@@ -249,7 +277,7 @@ def _profile(view: _View) -> str:
     return _section(
         "profile",
         "Profile",
-        "Colour and marks say how far a segment lies from the average of all customers. Averages "
+        f"Colour and marks say how far a segment lies from the average of {view.whom}. Averages "
         "are taken on the agreed scale, so a few very large values do not dominate them.",
         content,
     )
@@ -284,7 +312,7 @@ def _centres(view: _View) -> str:
     return _section(
         "centres",
         "Centres on the agreed scales",
-        "Each numbered dot is a segment; the dashed line is the average of all customers. "
+        f"Each numbered dot is a segment; the dashed line is the average of {view.whom}. "
         "An axis runs from the lower to the upper agreed bound.",
         "".join(strips),
     )

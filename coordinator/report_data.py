@@ -129,7 +129,9 @@ class ReportData:
         plan: Name of the plan.
         converged: Whether the plan ended by itself; None if unknown.
         segments: In the order of the release.
-        withheld: Which clusters are not released and why; empty if none.
+        withheld: Which clusters are not released and why; empty if none. Totals and averages then
+            cover the released segments only, and the page says so wherever it shows one.
+        withheld_clusters: How many they are.
         rounds: In order; may be empty.
         checks: How to verify.
         software: Name and version.
@@ -152,3 +154,4 @@ class ReportData:
     hashes: tuple[ReportHash, ...]
     checks: tuple[ReportCheck, ...]
     software: str
+    withheld_clusters: int = 0

@@ -71,10 +71,25 @@ def test_withheld_segments_are_explained() -> None:
     data = release_data(signed.verify(agreement), agreement)
     assert [s["size"] for s in data["segments"]] == [15]
     assert data["withheld"]
+    assert data["withheld_clusters"] == 1
+    assert data["segments"][0]["name"] == "The released segment"
     out = io.StringIO()
     for part in release_table(signed.release, agreement):
         Console(file=out, width=160).print(part)
-    assert "Withheld" in out.getvalue()
+    for words in ("Withheld: 1 of 2 clusters", "released segments only"):
+        assert words in out.getvalue()
+    assert "All customers" not in out.getvalue()
+
+
+def test_a_report_with_withheld_clusters_never_speaks_of_all_customers(tmp_path: Path) -> None:
+    signed, agreement, store, row = released(min_segment_size=12)
+    write_report(tmp_path / "report.html", signed, agreement, store, row)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The released segment" in text
+    assert "1 (1 withheld)" in text
+    assert "1 cluster is withheld" in text
+    assert "100.0% of the released" in text
+    assert "all customers" not in text.lower().replace("only, not of all customers", "")
 
 
 def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: Example) -> None:

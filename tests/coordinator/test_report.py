@@ -54,6 +54,7 @@ def example(n_segments: int = 3, n_rounds: int = 4) -> ReportData:
             for i in range(1, n_segments + 1)
         ),
         withheld="1 of 4 clusters have fewer than 50 customers",
+        withheld_clusters=1,
         partners=(
             ReportPartner(name="Northlight", customers=4_321, messages=12, bytes_up=34_567,
                           bytes_down=45_678),
@@ -124,6 +125,35 @@ def test_the_page_says_what_was_released_with_units_sizes_and_shares():
         "2026-01-02 03:04 UTC",
     ):
         assert words in text
+
+
+def test_totals_and_averages_are_of_the_released_segments_when_clusters_are_withheld():
+    page = render_report(example())
+    text = Page(page).text
+    for words in (
+        "Segments released 3 (1 withheld)",
+        "Customers in them 6,000",
+        "1 cluster is withheld: totals, shares, averages and names are of the released segments",
+        "33.3% of the released",
+        "Released segments only",
+        "from the average of the released segments",
+        "released: ",
+    ):
+        assert words in text
+    assert text.lower().count("all customers") == text.count("not of all customers") == 1
+    assert "all partners together." not in text.split("What sets each segment apart")[1]
+
+
+def test_without_withheld_clusters_they_are_of_all_customers():
+    text = Page(render_report(replace(example(), withheld="", withheld_clusters=0))).text
+    for words in ("Customers counted 6,000", "33.3%", "All customers", "all: "):
+        assert words in text
+    assert "released segments" not in text
+
+
+def test_a_single_segment_is_not_set_apart_from_itself():
+    text = Page(render_report(example(1))).text
+    assert "What sets each segment apart" not in text
 
 
 def test_the_page_says_what_each_party_saw():
