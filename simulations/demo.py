@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
+from coordinator import guard
 from coordinator.config import CoordinatorConfig
 from coordinator.release_report import release_table, report_of
 from coordinator.report import render_report
@@ -100,6 +102,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
 
     _say(console, "3. Serve", "four processes, TLS on loopback")
     with ExitStack() as running:
+        running.enter_context(_sigterm_interrupts())
         running.enter_context(_serving("coordinator", coordinator, out / "coordinator.log"))
         _await(lambda: (coordinator / "address").exists(), "the coordinator's address")
         for name in ids:
@@ -242,11 +245,30 @@ def _command(side: str, *arguments: object, show: bool = False) -> dict[str, Any
 
 
 @contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Have SIGTERM end the demo as Ctrl-C does, so that what it started ends before it."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: the children are being ended
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def _serving(side: str, directory: Path, log: Path) -> Iterator[None]:
-    """A serving process, stopped at the end."""
+    """A serving process, stopped at the end; its guard ends it even when the demo is killed."""
+    serve = [_program(side), "serve", "--dir", str(directory)]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [_program(side), "serve", "--dir", str(directory)], stdout=file, stderr=file
+            [sys.executable, "-I", guard.__file__, f"{_STOP_TIMEOUT_S:g}", *serve],
+            stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+            stdout=subprocess.DEVNULL,
+            stderr=file,
         )
     try:
         yield
@@ -255,10 +277,12 @@ def _serving(side: str, directory: Path, log: Path) -> Iterator[None]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(_STOP_TIMEOUT_S)
+            process.wait(2 * _STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _program(side: str) -> str:
