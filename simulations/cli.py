@@ -10,7 +10,7 @@ import typer
 
 from coordinator.console import Format, FormatOption, diagnostics, output, people, run
 from protocol import limits
-from protocol.errors import UsageError
+from protocol.errors import RuleError, UsageError
 
 if TYPE_CHECKING:
     from simulations.bounds import ColumnBounds
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 _MOST_SHOWN_COLUMNS = 12
+_FEWEST_PARTNERS = 3
 
 
 class Plan(StrEnum):
@@ -56,7 +57,7 @@ def cluster(
         list[Path],
         typer.Argument(
             help="Numeric CSV (plain or gzip, with or without header) or Parquet: one file a "
-            "partner, or one file that is split at random.",
+            "partner (3 or more), or one file that is split at random.",
             show_default=False,
         ),
     ],
@@ -67,10 +68,21 @@ def cluster(
     partners: Annotated[
         int | None,
         typer.Option(
-            min=1,
             max=limits.MAX_PARTNERS,
-            help="How many partners share one file (3 when left out); with several files their "
-            "number.",
+            help="How many partners share one file, at least 3: exact totals over fewer would "
+            "give a partner's own numbers away. 3 when left out; with several files their number.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id-column", help="Column of customers' ids: left out of the features."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--drop",
+            help="A column that is no feature, left out too; may be given several times.",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -113,14 +125,14 @@ def cluster(
     _check_options(files, partners, bounds, bounds_from_data)
     from simulations.datasets import load_matrices
 
-    matrices = load_matrices(files)
+    left_out = dict.fromkeys([*([id_column] if id_column is not None else []), *(drop or [])])
+    matrices = load_matrices(files, drop=tuple(left_out))
     chosen = _bounds(matrices, bounds)
     notices = []
     if bounds_from_data:
         from simulations.bounds import NOT_PRIVATE
 
         notices.append(NOT_PRIVATE)
-        diagnostics.print(f"note: {NOT_PRIVATE}", soft_wrap=True)
     from simulations.cluster import ClusterTask
 
     task = ClusterTask(
@@ -132,7 +144,13 @@ def cluster(
         sizes=sizes.value,
         max_rounds=max_rounds,
     )
+    notices.extend(task.notices())
+    for notice in notices:
+        diagnostics.print(f"note: {notice}", soft_wrap=True)
     results = _run_all(task, range(seed, seed + (repeats or 1)))
+    for notice in (notice for result in results for notice in result.notices()):
+        notices.append(notice)
+        diagnostics.print(f"note: {notice}", soft_wrap=True)
     data = {**task.describe(), "notices": notices}
     if repeats is None:
         data |= results[0].to_dict()
@@ -157,6 +175,15 @@ def _check_options(
         raise UsageError(
             f"--partners {partners}, but there are {len(files)} files",
             remedy="leave --partners out: every file is a partner; or give one file to be split",
+        )
+    taking_part = len(files) if len(files) > 1 else (partners or _FEWEST_PARTNERS)
+    if (partners is not None and partners < _FEWEST_PARTNERS) or taking_part < _FEWEST_PARTNERS:
+        raise RuleError(
+            f"{taking_part if partners is None else partners} partners are too few: exact totals "
+            f"need at least {_FEWEST_PARTNERS}; whoever takes its own numbers off a total over "
+            "fewer would be left with another partner's",
+            code="E-PARTNERS",
+            remedy="give --partners 3 or more, or one file for each of 3 or more partners",
         )
     if len(files) > limits.MAX_PARTNERS:
         raise UsageError(
