@@ -288,8 +288,11 @@ def generate(
     """Generate a year of retail transactions for partners of unequal size.
 
     Writes one file of invoice lines a partner and, in ground-truth/, its customers' kinds. Also
-    writes features.sql, which turns transactions into features at a node.
+    writes features.sql, which turns transactions into features at a node; what it makes of each
+    partner's transactions, features-<partner>; and the features' agreed bounds, bounds.json. The
+    last two are what `cluster` takes.
     """
+    from simulations.feature_files import ID_COLUMN, write_bounds, write_features
     from simulations.retail import generate as transactions
     from simulations.retail import partner_profiles, write
     from simulations.retail_features import FEATURE_QUERY
@@ -298,9 +301,13 @@ def generate(
     out.mkdir(parents=True, exist_ok=True)
     query = out / "features.sql"
     query.write_text(FEATURE_QUERY, encoding="utf-8")
+    bounds = out / "bounds.json"
+    write_bounds(bounds)
     entries = []
     for partner in made:
         files = write(partner, out, file_format=kind.value)
+        features = out / f"features-{partner.profile.id}.{kind.value}"
+        write_features(files.transactions, features, file_format=kind.value)
         entries.append(
             {
                 "id": partner.profile.id,
@@ -308,6 +315,7 @@ def generate(
                 "customers": partner.truth.num_rows,
                 "lines": partner.transactions.num_rows,
                 "transactions": str(files.transactions),
+                "features": str(features),
                 "ground_truth": str(files.truth),
             }
         )
@@ -322,9 +330,17 @@ def generate(
             entry["transactions"],
         )
     output.result(
-        {"seed": seed, "feature_query": str(query), "partners": entries},
+        {
+            "seed": seed,
+            "feature_query": str(query),
+            "bounds": str(bounds),
+            "id_column": ID_COLUMN,
+            "partners": entries,
+        },
         table,
         f"The kinds of the customers are in {out}/ground-truth; features for a node: {query}",
+        f"To be clustered: {out}/features-*.{kind.value} with --bounds {bounds} "
+        f"--id-column {ID_COLUMN}",
     )
 
 

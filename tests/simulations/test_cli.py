@@ -17,6 +17,7 @@ from simulations import cli
 from simulations import demo as demo_module
 from simulations.bounds import NOT_PRIVATE
 from simulations.demo import DemoResult, PartnerView
+from simulations.retail_features import FEATURES
 
 RESULT_FIELDS = {
     "seed": int,
@@ -368,6 +369,11 @@ def test_generate_writes_transactions_truth_and_the_feature_query(
         for name in ("transactions", "ground_truth"):
             assert Path(one[name]).read_bytes() == Path(other[name]).read_bytes()
     assert "SELECT" in Path(said.data["feature_query"]).read_text(encoding="utf-8")
+    options = ("--k", 2, "--bounds", said.data["bounds"], "--id-column", said.data["id_column"])
+    found = cluster(call, *(p["features"] for p in said.data["partners"]), *options)
+    assert found["columns"] == [feature.name for feature in FEATURES]
+    assert found["n_partners"] == 3
+    assert 50 < found["n_samples"] <= 60
     text = call("generate", "--out", tmp_path / "c", *words)
     assert "Northlight Supermarkets" in text.out
 
