@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from coordinator.console import people
 from coordinator.report import render_report
 from coordinator.report_data import (
     ReportCheck,
@@ -19,6 +20,7 @@ from coordinator.report_data import (
     ReportRound,
 )
 from coordinator.report_release import report_features, report_segments
+from coordinator.report_tables import centre_tables
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release, SignedRelease, release_centres
@@ -56,23 +58,28 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
     }
 
 
-def release_table(release: Release, agreement: Agreement) -> list[object]:
-    """The release for people."""
+def release_table(
+    release: Release, agreement: Agreement, *, width: int | None = None
+) -> list[object]:
+    """The release for people, on a terminal of `width` characters (else: of the one there is)."""
     only = ", released segments only" if release.withheld else ""
     table = Table(title=f"Segments of {release.agreement_id}{only}")
     table.add_column("segment", justify="right")
     table.add_column("name")
     table.add_column("customers", justify="right")
-    means = Table(title="Their centres")
-    means.add_column("segment", justify="right")
-    for feature in agreement.features:
-        means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
-    for segment, name, centre in zip(release.segments, names, centres, strict=True):
+    for segment, name in zip(release.segments, names, strict=True):
         table.add_row(str(segment.segment), name, f"{segment.size:,}")
-        means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
-    shown: list[object] = [table, means, f"Privacy: {release.statement}."]
+    means = centre_tables(
+        ["Their centres", "Their centres, continued"],
+        ["segment"],
+        [(feature.name, feature.unit) for feature in agreement.features],
+        [[str(segment.segment)] for segment in release.segments],
+        centres.tolist(),
+        width=people.width if width is None else width,
+    )
+    shown: list[object] = [table, *means, f"Privacy: {release.statement}."]
     if release.withheld is not None:
         shown.append(
             f"Withheld: {release.withheld.reason}. Names compare the released segments only."

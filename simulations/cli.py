@@ -234,6 +234,8 @@ def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
 def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
     from rich.table import Table
 
+    from coordinator.report_tables import centre_tables
+
     heading = (
         f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
         f"{common['n_features']} features: {common['privacy']}"
@@ -252,13 +254,15 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         return [heading, table, "Sent: by one partner. The centroids are in --format json."]
     result = results[0]
     columns = common["columns"][:_MOST_SHOWN_COLUMNS]
-    table = Table("cluster", "customers", *columns)
-    for number, (centre, count) in enumerate(
-        zip(result.centroids.tolist(), result.counts, strict=True), start=1
-    ):
-        shown = [f"{value:.5g}" for value in centre[:_MOST_SHOWN_COLUMNS]]
-        table.add_row(str(number), f"{count:,}", *shown)
-    parts: list[object] = [heading, table]
+    tables = centre_tables(
+        [],
+        ["cluster", "customers"],
+        [(name, "") for name in columns],
+        [[str(number), f"{count:,}"] for number, count in enumerate(result.counts, start=1)],
+        [centre[:_MOST_SHOWN_COLUMNS] for centre in result.centroids.tolist()],
+        width=people.width,
+    )
+    parts: list[object] = [heading, *tables]
     if len(columns) < common["n_features"]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
@@ -321,7 +325,8 @@ def generate(
         )
     from rich.table import Table
 
-    table = Table("partner", "customers", "invoice lines", "file")
+    table = Table("partner", "customers", "invoice lines")
+    table.add_column("file", overflow="fold")
     for entry in entries:
         table.add_row(
             entry["name"],

@@ -189,7 +189,7 @@ def _print_result(
 ) -> None:
     agreement = store.agreement(row.agreement_hash)
     release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
-    for part in release_table(release, agreement):
+    for part in release_table(release, agreement, width=console.width):
         console.print(part)
     rounds = store.rounds(row.run_id)
     seen = Table("party", "saw", "sent", title="What each party saw", show_lines=True)
