@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -25,6 +25,9 @@ from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release, SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
+
+#: What shows the hashes of agreement, run and release at a node, and checks its signatures again.
+_SHOWS_HASHES: Final = "fedseg-node segments list"
 
 
 def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
@@ -104,12 +107,13 @@ def report_of(
     """What the report is filled with."""
     release = signed.release
     rounds = store.rounds(row.run_id)
+    began, ended = (datetime.fromisoformat(t) for t in (row.created_at, row.updated_at))
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
     return ReportData(
         title="Shared customer segments",
         purpose=agreement.purpose,
         agreement=f"{agreement.id}, version {agreement.version}",
-        created=datetime.fromisoformat(row.updated_at).astimezone(UTC),
+        created=ended.astimezone(UTC),
         privacy=release.statement,
         privacy_note=(
             "Sizes and centres are exact sums over all partners' customers. No partner's own "
@@ -125,7 +129,7 @@ def report_of(
             ReportPartner(
                 name=party.legal_name,
                 customers=None,
-                messages=2 * traffic[party.id].messages,
+                messages_down=traffic[party.id].messages,
                 bytes_up=traffic[party.id].bytes_up,
                 bytes_down=traffic[party.id].bytes_down,
             )
@@ -144,15 +148,17 @@ def report_of(
             for r in rounds
         ),
         hashes=(
-            ReportHash(what="Agreement", value=release.agreement_hash.hex()),
-            ReportHash(what="Run", value=release.run_hash.hex()),
-            ReportHash(what="Release", value=release.hash.hex()),
+            ReportHash(what="Agreement", value=release.agreement_hash.hex(), command=_SHOWS_HASHES),
+            ReportHash(what="Run", value=release.run_hash.hex(), command=_SHOWS_HASHES),
+            ReportHash(what="Release", value=release.hash.hex(), command=_SHOWS_HASHES),
         ),
         checks=(
             ReportCheck(
                 words="Every participant signed the release; a node checks all signatures again:",
-                command="fedseg-node segments list",
+                command=_SHOWS_HASHES,
             ),
         ),
+        took_s=(ended - began).total_seconds(),
+        drivers=row.attempts,
         software=f"fedseg {metadata.version('fedseg')}",
     )

@@ -19,6 +19,7 @@ from coordinator.report_numbers import Scale, bytes_text, count_text, number_tex
 from coordinator.report_style import STYLE, segment_colour
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_DISTANCE: Final = "Mean squared distance to the nearest centroid"
 #: With more rounds than this their table is folded.
 _ROUNDS_SHOWN: Final = 12
 
@@ -176,8 +177,9 @@ def _sizes(view: _View) -> str:
     return _section(
         "sizes",
         "What was released",
-        f"The segments, with the customers of all partners together. {only}".strip(),
-        f"<ol class='sizes'>{rows}</ol>{withheld}",
+        "The segments, with the customers of all partners together. Their numbers belong to this "
+        f"release: another run may form and number them otherwise. {only}".strip(),
+        f"<ol class='sizes{' partial' if view.partial else ''}'>{rows}</ol>{withheld}",
     )
 
 
@@ -324,14 +326,14 @@ def _cell(label: str, content: str, *, number: bool = False) -> str:
 
 
 def _parties(data: ReportData) -> str:
-    heads = ("Own customers counted", "Messages", "Bytes up", "Bytes down", "What it saw")
+    heads = ("Own customers counted", "Messages down", "Bytes up", "Bytes down", "What it saw")
     rows = []
     for partner in data.partners:
         known = partner.customers is not None
         own = count_text(partner.customers or 0) if known else "known to the partner only"
         cells = (
             _cell(heads[0], escape(own), number=known),
-            _cell(heads[1], count_text(partner.messages), number=True),
+            _cell(heads[1], count_text(partner.messages_down), number=True),
             _cell(heads[2], escape(bytes_text(partner.bytes_up)), number=True),
             _cell(heads[3], escape(bytes_text(partner.bytes_down)), number=True),
             _cell(heads[4], "its own customers; the centroids and the totals of every round"),
@@ -345,7 +347,7 @@ def _parties(data: ReportData) -> str:
         )
         cells = (
             _cell(heads[0], "none", number=True),
-            _cell(heads[1], count_text(sum(p.messages for p in data.partners)), number=True),
+            _cell(heads[1], count_text(sum(p.messages_down for p in data.partners)), number=True),
             _cell(heads[2], bytes_text(sum(p.bytes_up for p in data.partners)), number=True),
             _cell(heads[3], bytes_text(sum(p.bytes_down for p in data.partners)), number=True),
             _cell(heads[4], escape(saw)),
@@ -366,7 +368,9 @@ def _parties(data: ReportData) -> str:
         "parties",
         "What each party saw",
         "No customer's row left a partner. A partner sends sums over its own customers, masked so "
-        "that only the total over all partners can be opened. Up is towards the coordinator.",
+        "that only the total over all partners can be opened. Up is towards the coordinator. "
+        "Messages down are its requests, each answered by one message up; the greeting before the "
+        "first is not counted.",
         table + (_masked(seen) if seen is not None else ""),
     )
 
@@ -397,9 +401,9 @@ def _rounds(data: ReportData) -> str:
     inertia = [(r.number, r.inertia) for r in data.rounds if r.inertia is not None]
     if inertia:
         figures.append(
-            "<figure><figcaption><h3>Total inertia per round</h3>"
-            "<p>A customer's mean squared distance to the nearest centroid, scaled units</p>"
-            f"</figcaption>{charts.line(inertia, title='Total inertia per round')}</figure>"
+            f"<figure><figcaption><h3>{_DISTANCE}</h3><p>Mean over every customer of "
+            f"the totals, in scaled units.{_why_it_may_rise(data)}</p></figcaption>"
+            f"{charts.line(inertia, title=f'{_DISTANCE}, round by round')}</figure>"
         )
     seconds = [(r.number, r.seconds) for r in data.rounds]
     figures.append(
@@ -409,7 +413,18 @@ def _rounds(data: ReportData) -> str:
     table = _rounds_table(data.rounds)
     if len(data.rounds) > _ROUNDS_SHOWN:
         table = f"<details><summary>The numbers of every round</summary>{table}</details>"
-    total = sum(r.seconds for r in data.rounds)
+    seconds_in_all = sum(r.seconds for r in data.rounds)
+    time = (
+        f"in {number_text(seconds_in_all)} s"
+        if data.took_s is None
+        else f"{number_text(data.took_s)} s from the run's request to its release"
+    )
+    restarts = (
+        f"The run was driven by {count_text(data.drivers)} processes, one after the other: a "
+        "round that a restart interrupted counts from the restart."
+        if data.drivers > 1
+        else ""
+    )
     end = {
         True: "It ended because the centroids stopped moving.",
         False: "It ended at the agreed number of rounds, with the centroids still moving.",
@@ -418,8 +433,20 @@ def _rounds(data: ReportData) -> str:
     return _section(
         "rounds",
         "Rounds",
-        f"Plan {data.plan}: {count_text(len(data.rounds))} rounds in {number_text(total)} s. {end}",
+        " ".join(
+            f"Plan {data.plan}: {count_text(len(data.rounds))} rounds"
+            f"{'' if data.took_s is None else ','} {time}. {end} {restarts}".split()
+        ),
         f'<div class="pair">{"".join(figures)}</div>{table}',
+    )
+
+
+def _why_it_may_rise(data: ReportData) -> str:
+    if data.plan != "lloyd-exact":
+        return ""
+    return (
+        " In the first half of the agreed rounds exact Lloyd tries other places for centroids, "
+        "so the curve may go up; what is not better is taken back."
     )
 
 
@@ -434,7 +461,7 @@ def _rounds_table(rounds: Sequence[ReportRound]) -> str:
         '<div class="scroll" role="region" aria-label="Rounds table" tabindex="0">'
         '<table class="plain"><caption>Every round</caption><thead><tr><th scope="col">Round</th>'
         '<th scope="col" class="number">Partners</th><th scope="col" class="number">Seconds</th>'
-        '<th scope="col" class="number">Inertia</th></tr></thead>'
+        '<th scope="col" class="number">Mean squared distance</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
@@ -443,7 +470,9 @@ def _verify(data: ReportData) -> str:
     if not data.hashes and not data.checks:
         return ""
     hashes = "".join(
-        f"<div><dt>{escape(h.what)}</dt><dd><code>{escape(h.value)}</code></dd></div>"
+        f"<div><dt>{escape(h.what)}</dt><dd><code>{escape(h.value)}</code>"
+        + (f"<small>shown by <code>{escape(h.command)}</code></small>" if h.command else "")
+        + "</dd></div>"
         for h in data.hashes
     )
     checks = "".join(
@@ -452,10 +481,11 @@ def _verify(data: ReportData) -> str:
         + "</li>"
         for check in data.checks
     )
+    kind = "ol" if len(data.checks) > 1 else "ul"
     return _section(
         "verify",
         "How to verify",
         "Compare these hashes with what your own node shows; nobody has to trust this page.",
         f'<dl class="hashes">{hashes}</dl>'
-        + (f"<ol class='checks'>{checks}</ol>" if checks else ""),
+        + (f"<{kind} class='checks'>{checks}</{kind}>" if checks else ""),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,15 @@ def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: 
     assert [p.bytes_up for p in data.partners] == [
         traffic[f"partner-{i}"].bytes_up for i in range(3)
     ]
+    assert [p.messages_down for p in data.partners] == [
+        traffic[f"partner-{i}"].messages for i in range(3)
+    ]
+    assert {h.command for h in data.hashes} == {"fedseg-node segments list"}
+    later = replace(
+        row, created_at="2026-01-01T00:00:00.5Z", updated_at="2026-01-01T00:02:00Z", attempts=2
+    )
+    restarted = report_of(signed, agreement, store, later)
+    assert (restarted.took_s, restarted.drivers) == (119.5, 2)
     rounds = store.rounds(row.run_id)
     assert [r.number for r in data.rounds] == list(range(1, len(rounds) + 1))
     assert data.coordinator.masked_vectors == 3 * len(rounds)
