@@ -192,15 +192,17 @@ def _print_result(
     for part in release_table(release, agreement, width=console.width):
         console.print(part)
     rounds = store.rounds(row.run_id)
+    traffic = {t.partner: t for t in store.traffic(row.run_id)}
     seen = Table("party", "saw", "sent", title="What each party saw", show_lines=True)
     for view in views:
         own = ", ".join(f"{segment}: {count:,}" for segment, count in view.by_segment.items())
         seen.add_row(
             view.name,
-            f"its own {view.customers:,} customers, and totals over all partners.\n"
+            f"its own {view.customers:,} customers, and totals over all partners; "
+            f"{traffic[view.id].messages} messages down, {traffic[view.id].bytes_down:,} bytes.\n"
             f"Own customers by segment (known here only): {own}",
-            f"{view.messages} messages, {view.bytes_sent:,} bytes: keys, signatures, "
-            "masked sums; no row",
+            f"{view.messages} messages up, {view.bytes_sent:,} bytes: a greeting, keys, "
+            "signatures, masked sums; no row",
         )
     seen.add_row(
         "Coordinator",
@@ -211,6 +213,11 @@ def _print_result(
     )
     console.print(seen)
     _say(console, release.statement, "no noise is added in this mode")
+    console.print(
+        "Another run on the same data may end in other segments: its start is drawn anew from all "
+        "partners' randomness, and k-means stops at a local optimum. A segment's number counts "
+        "within its release alone.",
+    )
 
 
 def _write_report(

@@ -95,6 +95,14 @@ def test_the_readme_says_that_exact_totals_are_not_anonymous() -> None:
     assert "exact totals: not anonymous" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("reader", ["operator", "evaluator"])
+def test_the_readme_says_that_runs_may_differ_and_numbers_belong_to_a_release(reader: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    part = readme.split(f"## Quick start: {reader}")[1].split("\n## ")[0]
+    for words in ("local optim", "draws its start anew", "release"):
+        assert words in part
+
+
 def test_the_changelog_has_an_entry_for_the_version_that_is_built() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,9 +10,49 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
+from simulations import demo
+from simulations.federation import FeatureTerms, Federation
+from simulations.retail_features import FEATURES
 from tests.end_to_end.transport_support import process_exists, wait_for
+
+
+def test_the_result_fits_a_terminal_and_counts_messages_as_the_report_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    federation = Federation(
+        [rng.uniform(1, 300, (40 + i, 5)) for i in range(3)],
+        [FeatureTerms(name=f.name, min=f.minimum, max=f.maximum, unit=f.unit) for f in FEATURES],
+        n_clusters=3,
+        seed=1,
+    )
+    federation.run()
+    store = federation.store
+    row = store.runs()[0]
+    traffic = store.traffic(row.run_id)
+    views = [
+        demo.PartnerView(
+            id=t.partner, name=f"Simulated partner {i}", customers=40 + i,
+            messages=t.messages + 1, bytes_sent=t.bytes_up, by_segment={"1": 20, "2": 20 + i},
+        )
+        for i, t in enumerate(traffic)
+    ]  # fmt: skip
+    out = io.StringIO()
+    demo._print_result(store, row, views, Console(file=out, width=80, markup=False))
+    text = " ".join(out.getvalue().replace("│", " ").split())
+    assert "…" not in text
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert "Another run on the same data may end in other segments" in text
+    assert "counts within its release alone" in text
+    demo._write_report(tmp_path / "report.html", store, row, views)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for t in traffic:
+        assert f"{t.messages} messages down" in text
+        assert f"{t.messages + 1} messages up" in text
+        assert f'data-label="Messages down" class="number">{t.messages}<' in page
+
 
 DEMO = """
 import sys, time
