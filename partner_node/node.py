@@ -79,6 +79,9 @@ class Node:
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
+        with store.transaction():
+            ended = store.end_runs_of_other_agreements(self.agreement.hash, now=self._now())
+        self._log_superseded(ended)
 
     @staticmethod
     def open(directory: Path) -> Node:
@@ -136,6 +139,8 @@ class Node:
                 self._save(current)
             return b"", refusal
         self._save(current)
+        if isinstance(request, Roster | Propose):
+            self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
         self._log(current, what, reply, customers)
         return reply, None
 
@@ -182,6 +187,8 @@ class Node:
             if not isinstance(request, Open):
                 raise RemoteProtocolError("this node knows no such run", code="E-RUN-OTHER")
             return PartnerRound(self.agreement, self._key, chain, seed_of=self._seed_of)
+        if record.agreement_hash != self.agreement.hash:
+            raise RemoteProtocolError("a run under another agreement", code="E-AGR-OTHER")
         return PartnerRound.from_dict(
             record.state, self.agreement, self._key, chain, seed_of=self._seed_of
         )
@@ -209,6 +216,11 @@ class Node:
                 customers=customers,
             )
         )
+
+    @staticmethod
+    def _log_superseded(run_ids: list[bytes]) -> None:
+        for run_id in run_ids:
+            logger.info("run %s ended here: E-RUN-SUPERSEDED", run_id.hex())
 
     def _now(self) -> str:
         return self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -20,7 +20,7 @@ from typing import Any, Final, LiteralString, Protocol
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import StoreError
 from protocol.participants import Chain
-from protocol.partner_round import ABORTED, DONE
+from protocol.partner_round import ABORTED, DONE, superseded
 
 #: Each ends with the version that it makes.
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
@@ -68,8 +68,12 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
 
 
 _SELECT_RUN: Final[LiteralString] = (
-    "SELECT run_id, run_hash, phase, round, reason, started_at, updated_at, sealed FROM runs WHERE "
+    "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed"
+    " FROM runs WHERE "
 )
+
+
+_SELECT_UNFINISHED: Final[LiteralString] = "SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND "
 
 
 class Sealer(Protocol):
@@ -90,6 +94,7 @@ class RunRecord:
 
     run_id: bytes
     run_hash: bytes
+    agreement_hash: bytes
     phase: str
     round: int
     reason: str
@@ -221,6 +226,31 @@ class NodeStore:
         )
         self._wipe = self._wipe or state["phase"] in (DONE, ABORTED)
 
+    def end_older_runs(self, run_id: bytes, *, now: str) -> list[bytes]:
+        """End every unfinished run that was opened before run `run_id`; inside a transaction.
+
+        Returns:
+            Ids of the runs that ended.
+        """
+        return self._supersede("rowid < (SELECT rowid FROM runs WHERE run_id = ?)", run_id, now=now)
+
+    def end_runs_of_other_agreements(self, agreement_hash: bytes, *, now: str) -> list[bytes]:
+        """End every unfinished run under another agreement; inside a transaction.
+
+        Returns:
+            Ids of the runs that ended.
+        """
+        return self._supersede("agreement_hash <> ?", agreement_hash, now=now)
+
+    def _supersede(self, where: LiteralString, value: bytes, *, now: str) -> list[bytes]:
+        rows = self._rows(_SELECT_UNFINISHED + where, DONE, ABORTED, value)
+        for (run_id,) in rows:
+            record = self.run_by_id(run_id)
+            if record is not None:
+                state = superseded(record.state)
+                self.save_run(state, agreement_hash=record.agreement_hash, now=now)
+        return [run_id for (run_id,) in rows]
+
     def _run(self, where: LiteralString, value: bytes) -> RunRecord | None:
         row = self._one(
             _SELECT_RUN + where,
@@ -231,12 +261,13 @@ class NodeStore:
         return RunRecord(
             run_id=row[0],
             run_hash=row[1],
-            phase=row[2],
-            round=row[3],
-            reason=row[4],
-            started_at=row[5],
-            updated_at=row[6],
-            state=json.loads(self._sealer.unseal(row[7], b"run" + row[0])),
+            agreement_hash=row[2],
+            phase=row[3],
+            round=row[4],
+            reason=row[5],
+            started_at=row[6],
+            updated_at=row[7],
+            state=json.loads(self._sealer.unseal(row[8], b"run" + row[0])),
         )
 
     # --- agreements ----------------------------------------------------------------------------

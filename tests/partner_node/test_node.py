@@ -20,7 +20,18 @@ from partner_node.node import Node
 from partner_node.store import NodeStore
 from protocol.agreement import SignedAgreement
 from protocol.errors import FedsegError, RunFailedError, SourceError
-from protocol.messages import Announce, Hello, Open, Roster, Stop, open_request, sign_request
+from protocol.messages import (
+    Announce,
+    Hello,
+    Open,
+    Propose,
+    Publish,
+    Roster,
+    Stop,
+    open_request,
+    sign_request,
+)
+from protocol.participants import Chain, Link
 from protocol.queries import customer_vectors
 from protocol.scaling import FloatMatrix
 from simulations.federation import (
@@ -421,3 +432,113 @@ def test_a_run_goes_on_with_a_driver_that_never_saw_the_node(lab: Lab) -> None:
     assert signed.verify(lab.federation.agreement).participants == (
         "partner-0", "partner-1", "partner-2",
     )  # fmt: skip
+
+
+# --- what a later run or agreement ends ------------------------------------------------------
+
+
+def _secrets_kept(lab: Lab) -> list[bool]:
+    """Of each run, newest first: whether its messages could be opened with what is stored."""
+    names = ("x_private", "kem_seed", "kem_secrets", "pair_keys")
+    return [any(run.state[name] for name in names) for run in lab.store.runs()]
+
+
+def _next_version(lab: Lab) -> SignedAgreement:
+    draft = SignedAgreement.draft(replace(lab.federation.agreement, version=2))
+    envelope = draft.envelope
+    for key in lab.federation.partner_keys:
+        envelope = envelope.signed_by(key)
+    return SignedAgreement(agreement=draft.agreement, envelope=envelope)
+
+
+def test_the_set_of_a_later_run_ends_every_earlier_one_and_forgets_its_keys(lab: Lab) -> None:
+    key = lab.federation.agreement.coordinator.public_key
+    lab.node.handle(lab.open_message())  # never gets a roster
+
+    def lose_release(node: int, message: bytes) -> bytes | None:
+        request = open_request(message, coordinator_key=key)
+        return None if node == 0 and isinstance(request, Publish) else message
+
+    lab.federation.exchange.tamper_request = lose_release
+    lab.run()
+    lab.federation.exchange.tamper_request = None
+    assert [r.phase for r in lab.store.runs()] == ["running", "aborted"]
+    assert _secrets_kept(lab) == [True, False]
+    lab.run()
+    assert [(r.phase, r.reason) for r in lab.store.runs()] == [
+        ("done", ""), ("aborted", "E-RUN-SUPERSEDED"), ("aborted", "E-RUN-SUPERSEDED"),
+    ]  # fmt: skip
+    assert _secrets_kept(lab) == [False, False, False]
+    assert refusal(lab.node, lab.open_message()).code == "E-RUN-ABORTED"
+
+
+def test_a_run_opened_later_lives_on_when_an_earlier_one_gets_its_roster(lab: Lab) -> None:
+    opened: list[bytes] = []
+    key = lab.federation.agreement.coordinator.public_key
+
+    def open_another(node: int, message: bytes) -> bytes | None:
+        if node == 0 and isinstance(open_request(message, coordinator_key=key), Roster):
+            opened.append(lab.node.handle(lab.open_message()))
+        return message
+
+    lab.federation.exchange.tamper_request = open_another
+    lab.run()
+    assert [r.phase for r in lab.store.runs()] == ["greeted", "done"]
+    assert lab.node.handle(lab.open_message()) == opened[0]
+
+
+def test_older_runs_end_in_the_transaction_that_signs_the_newer_set(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    key = lab.federation.agreement.coordinator.public_key
+
+    def crash(node: int, message: bytes) -> bytes | None:
+        if node == 0 and isinstance(open_request(message, coordinator_key=key), Roster):
+            lab.store.crash = "before"
+        return message
+
+    lab.federation.exchange.tamper_request = crash
+    with pytest.raises(SystemExit):
+        lab.run()
+    lab.reopened()
+    assert [r.phase for r in lab.store.runs()] == ["greeted", "greeted"]
+
+
+def test_the_next_agreement_ends_the_runs_of_the_one_before(lab: Lab) -> None:
+    asked = _announcement(lab)
+    signed = _next_version(lab)
+    key = lab.federation.partner_keys[0]
+    node = Node(signed, key, lab.store, lab.customers, version=VERSION, clock=lambda: lab.now)
+    assert [r.reason for r in lab.store.runs()] == ["E-RUN-SUPERSEDED"]
+    assert _secrets_kept(lab) == [False]
+    assert refusal(node, asked).code == "E-AGR-OTHER"
+    assert refusal(lab.reopened(), asked).code == "E-RUN-ABORTED"
+
+
+@pytest.mark.parametrize("kind", ["announce", "propose", "publish", "roster", "stop", "open"])
+def test_a_run_of_another_agreement_is_refused_before_anything_is_read_of_it(
+    lab: Lab, kind: str
+) -> None:
+    asked = _announcement(lab)
+    key = lab.federation.agreement.coordinator.public_key
+    announce = open_request(asked, coordinator_key=key)
+    assert isinstance(announce, Announce)
+    run_hash, run_id = announce.run_hash, _run_of(lab)
+    signed = _next_version(lab)
+    chain = Chain(agreement_hash=signed.agreement.hash, n_partners=3).extended(
+        Link(run_hash=run_hash, members=frozenset(range(3)))
+    )
+    requests: dict[str, Any] = {
+        "announce": announce,
+        "propose": Propose(run_hash=run_hash, chain=chain.to_bytes()),
+        "publish": Publish(run_hash=run_hash, release=b"x"),
+        "roster": Roster(run_id=run_id, hellos=(b"",) * 3, chain=chain.to_bytes()),
+        "stop": Stop(run_id=run_id, reason="E-STOPPED"),
+        "open": Open(agreement_hash=signed.agreement.hash, run_id=run_id),
+    }
+    node = Node(
+        signed, lab.federation.partner_keys[0], lab.store, lab.customers, version=VERSION,
+        clock=lambda: lab.now,
+    )  # fmt: skip
+    assert refusal(node, lab.signed(requests[kind])).code == "E-AGR-OTHER"
+    assert lab.customers.reads == 0
+    assert lab.store.chain(signed.agreement).links == ()
