@@ -220,18 +220,72 @@ def agreement_sign(
 @agreement_app.command("install")
 def agreement_install(
     file: Annotated[Path, typer.Argument(help="The agreement with every signature.")],
+    downgrade: Annotated[
+        bool, typer.Option("--downgrade", help="Replace a higher version of the same agreement.")
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Put the fully signed agreement into force at this node."""
+    """Put the fully signed agreement into force at this node, also at one that serves now."""
     home = NodeHome.load(directory)
     signed = read_agreement(file)
     agreement = signed.verify()
-    agreement.index_of_key(home.keystore().identity_public)
+    keystore = home.keystore()
+    agreement.index_of_key(keystore.identity_public)
+    earlier = _installed(home)
+    if (
+        earlier is not None
+        and not downgrade
+        and earlier.id == agreement.id
+        and earlier.version > agreement.version
+    ):
+        raise AgreementError(
+            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
+            f"{earlier.version} is installed",
+            code="E-AGR-ROLLBACK",
+            remedy="install a version that is higher, or, when all parties go back to this one, "
+            "add --downgrade",
+        )
     write_atomically(home.config.node.agreement, signed.to_bytes())
+    store = home.store(keystore)
+    with store.transaction():
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
+    replaces = earlier if earlier is not None and earlier.hash != agreement.hash else None
     output.result(
-        {"agreement": agreement.hash.hex(), "file": str(home.config.node.agreement)},
-        f"Agreement {agreement.id} is in force here, signed by all {agreement.n_partners} parties.",
+        {
+            "agreement": agreement.hash.hex(),
+            "id": agreement.id,
+            "version": agreement.version,
+            "file": str(home.config.node.agreement),
+            "replaces": None
+            if replaces is None
+            else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
+            "runs_ended": [run_id.hex() for run_id in ended],
+        },
+        f"Agreement {agreement.id}, version {agreement.version}, is in force here, signed by all "
+        f"{agreement.n_partners} parties.",
+        "" if replaces is None else _replaced(agreement, replaces),
+        f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
+        "A node that serves now takes it up with the next message that it gets.",
+    )
+
+
+def _installed(home: NodeHome) -> Agreement | None:
+    """The agreement in force here; None when there is none that can be read."""
+    try:
+        return home.signed_agreement().agreement
+    except AgreementError:
+        return None
+
+
+def _replaced(agreement: Agreement, earlier: Agreement) -> str:
+    same = (earlier.id, earlier.version) == (agreement.id, agreement.version)
+    return f"It replaces agreement {earlier.id}, version {earlier.version}" + (
+        f", with OTHER TERMS UNDER THE SAME VERSION: hash {agreement.hash.hex()} instead of "
+        f"{earlier.hash.hex()}."
+        if same
+        else "."
     )
 
 

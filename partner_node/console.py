@@ -45,7 +45,8 @@ class Output:
             print(envelope.success(data))  # noqa: T201
         else:
             for part in text:
-                people.print(part)
+                if part != "":
+                    people.print(part)
 
     def failure(self, error: FedsegError) -> None:
         """Print an error: on standard error, and as the JSON envelope when asked."""

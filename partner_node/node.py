@@ -87,8 +87,8 @@ class Node:
     def open(directory: Path) -> Node:
         """The node of a folder, as its ``node.toml`` says; raises FedsegError."""
         home = NodeHome.load(directory)
-        keystore = home.keystore()
         signed = home.signed_agreement()
+        keystore = home.keystore()
         return Node(
             signed,
             keystore.identity,

@@ -31,7 +31,12 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     with home.serving():
         node = node_of(directory)  # the one that the ClientApp asks
         node.store.check()
-        logger.info("partner %s serves agreement %s", home.config.node.partner, node.agreement.id)
+        logger.info(
+            "partner %s serves agreement %s, version %s",
+            home.config.node.partner,
+            node.agreement.id,
+            node.agreement.version,
+        )
         coordinator = home.config.coordinator
         serve_link(
             LinkConfig(

@@ -17,10 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import cli
 from partner_node.cli import app
+from partner_node.client_app import node_of
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.node import software_version
+from partner_node.node import Node, software_version
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
 from protocol.signing import public_bytes
 from simulations.federation import FeatureTerms, Federation
@@ -356,6 +358,65 @@ def test_an_agreement_is_signed_and_installed(shell: Shell, node: Path, tmp_path
     assert SignedAgreement.from_bytes((tmp_path / "signed.json").read_bytes()).missing() == ()
     shell.json("agreement", "install", "signed.json", "--dir", node)
     assert shell.json("agreement", "show", "--dir", node)["missing_signatures"] == []
+
+
+def complete(directory: Path, **changes: Any) -> bytes:
+    """An agreement of the node in `directory`, signed by everyone."""
+    home = NodeHome.load(directory)
+    signed = draft(directory, **changes)
+    envelope = signed.envelope.signed_by(home.keystore().identity)
+    return SignedAgreement(agreement=signed.agreement, envelope=envelope).to_bytes()
+
+
+def test_a_lower_version_is_installed_only_when_that_is_said(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    for version in (2, 3):
+        (tmp_path / f"v{version}.json").write_bytes(complete(installed, version=version))
+    words = ("agreement", "install", "v2.json", "--dir", installed)
+    done = shell("agreement", "install", "v3.json", "--dir", installed)
+    assert "Agreement ours, version 3, is in force here" in done.out
+    assert "It replaces agreement ours, version 1." in done.out
+    assert "A node that serves now takes it up" in done.out
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-AGR-ROLLBACK"
+    assert "v2.json is version 2 of agreement ours; version 3 is installed" in error["message"]
+    assert "--downgrade" in error["remedy"]
+    assert NodeHome.load(installed).signed_agreement().agreement.version == 3
+    data = shell.json(*words, "--downgrade")
+    assert (data["id"], data["version"], data["replaces"]["version"]) == ("ours", 2, 3)
+    again = shell.json(*words)
+    assert again["replaces"] is None
+
+
+def test_other_terms_under_the_same_version_are_pointed_out(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other.json").write_bytes(complete(installed, purpose="Another purpose."))
+    done = shell("agreement", "install", "other.json", "--dir", installed)
+    assert "OTHER TERMS UNDER THE SAME VERSION" in done.out
+
+
+def test_installing_another_agreement_ends_the_runs_of_the_one_before(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    node = Node.open(installed)
+    request = Open(agreement_hash=node.agreement.hash, run_id=b"\x11" * 16)
+    node.handle(sign_request(request, COORDINATOR))
+    (tmp_path / "v2.json").write_bytes(complete(installed, version=2))
+    done = shell.json("agreement", "install", "v2.json", "--dir", installed)
+    assert done["runs_ended"] == ["11" * 16]
+    (run,) = node.store.runs()
+    assert (run.phase, run.reason, run.state["x_private"]) == ("aborted", "E-RUN-SUPERSEDED", "")
+
+
+def test_a_node_that_serves_takes_up_the_next_agreement(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    assert node_of(installed).agreement.version == 1
+    (tmp_path / "v2.json").write_bytes(complete(installed, version=2))
+    shell.json("agreement", "install", "v2.json", "--dir", installed)
+    assert node_of(installed).agreement.version == 2
 
 
 def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path: Path) -> None:
