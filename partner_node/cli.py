@@ -28,8 +28,18 @@ from partner_node.keystore import Keystore, write_private_file
 from partner_node.node import software_version
 from partner_node.plain_words import agreement_words
 from partner_node.preflight import preflight
+from partner_node.record_tables import (
+    egress_values,
+    egress_words,
+    hash_lines,
+    number_words,
+    refusal_values,
+    refusal_words,
+    run_values,
+    run_words,
+)
 from protocol.agreement import Agreement, SignedAgreement
-from protocol.clustering.release import Release, SignedRelease, release_centres
+from protocol.clustering.release import EXACT_STATEMENT, Release, SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
 from protocol.errors import AgreementError, MalformedError, RuleError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
@@ -307,36 +317,20 @@ def serve(directory: Directory = HERE) -> None:
 
 @app.command()
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Runs that this node took part in, and how they ended."""
+    """Runs that this node took part in, how they ended, and what it refused."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    runs = store.runs()
-    table = Table("run", "state", "rounds answered", "started", "reason")
-    for record in runs:
-        table.add_row(
-            record.run_id.hex()[:8],
-            record.phase,
-            str(record.round + 1),
-            record.started_at[:19],
-            record.reason,
-        )
+    runs, refusals = store.runs(), store.refusals()
+    releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     output.result(
         {
             "partner": home.config.node.partner,
-            "releases": len(store.releases()),
-            "runs": [
-                {
-                    "run_id": record.run_id.hex(),
-                    "state": record.phase,
-                    "rounds_answered": record.round + 1,
-                    "started_at": record.started_at,
-                    "updated_at": record.updated_at,
-                    "reason": record.reason,
-                }
-                for record in runs
-            ],
+            "releases": len(releases),
+            "runs": run_values(runs, releases),
+            "refusals": refusal_values(refusals),
         },
-        table,
+        *run_words(runs, releases),
+        *refusal_words(refusals),
     )
 
 
@@ -345,32 +339,8 @@ def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> N
     """Every message that left this node: what it was, and how many customers it counted."""
     home = NodeHome.load(directory)
     records = home.store(home.keystore()).egress()
-    table = Table("time", "run", "round", "what", "bytes", "own customers counted")
-    for record in records:
-        table.add_row(
-            record.at[:19],
-            record.run_id.hex()[:8],
-            str(record.round) if record.round >= 0 else "",
-            record.what,
-            str(record.n_bytes),
-            "" if record.customers is None else f"{record.customers:,}",
-        )
     output.result(
-        {
-            "messages": [
-                {
-                    "at": record.at,
-                    "run_id": record.run_id.hex(),
-                    "round": record.round,
-                    "what": record.what,
-                    "bytes": record.n_bytes,
-                    "sha256": record.sha256,
-                    "customers": record.customers,
-                }
-                for record in records
-            ]
-        },
-        table,
+        {"messages": egress_values(records), "privacy": EXACT_STATEMENT}, *egress_words(records)
     )
 
 
@@ -394,9 +364,13 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
         means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
         table.add_row(str(segment.segment), name, f"{segment.size:,}")
-        means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
+        means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))
     output.result(
         {
+            "agreement": agreement.id,
+            "agreement_version": agreement.version,
+            "agreement_hash": agreement.hash.hex(),
+            "run_hash": release.run_hash.hex(),
             "release": release.hash.hex(),
             "received_at": received_at,
             "privacy": release.statement,
@@ -418,6 +392,9 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
         means,
         f"Privacy: {release.statement}.",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
+        f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "
+        f"{agreement.version}. Compare with the other partners and the report:\n"
+        + hash_lines(release),
     )
 
 
@@ -443,12 +420,14 @@ def segments_assign(
     output.result(
         {
             "file": str(path),
+            "privacy": release.statement,
             "customers": summary.customers,
             "by_segment": {
                 str(s.segment): c for s, c in zip(release.segments, summary.by_segment, strict=True)
             },
         },
         table,
+        f"Privacy: {release.statement}.",
         f"Wrote {path}.",
     )
 

@@ -23,7 +23,7 @@ from partner_node.store import EgressRecord, NodeStore, RunRecord
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
-from protocol.errors import EncodingRangeError, ProtocolError, RemoteProtocolError
+from protocol.errors import EncodingRangeError, FedsegError, ProtocolError, RemoteProtocolError
 from protocol.messages import (
     Ack,
     Announce,
@@ -103,9 +103,18 @@ class Node:
         The reply is stored before it is returned; the same request gives the same bytes again.
 
         Raises:
-            FedsegError: The request is refused; tell the coordinator its code alone.
+            FedsegError: The request is refused, which is remembered for the person at this
+                machine; tell the coordinator its code alone.
         """
-        request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+        request: Request | None = None
+        try:
+            request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+            return self._handle(request)
+        except FedsegError as refusal:
+            self._remember_refusal(request, refusal.code)
+            raise
+
+    def _handle(self, request: Request) -> bytes:
         self.agreement.check_time(self._clock())
         self.agreement.check_software(self._version)
         with self.store.transaction():
@@ -193,6 +202,22 @@ class Node:
             record.state, self.agreement, self._key, chain, seed_of=self._seed_of
         )
 
+    def _remember_refusal(self, request: Request | None, code: str) -> None:
+        try:
+            with self.store.transaction():
+                self.store.save_refusal(code, self._run_id_of(request), now=self._now())
+        except FedsegError as error:
+            logger.warning("the refusal was not stored: %s", error.code)
+
+    def _run_id_of(self, request: Request | None) -> bytes:
+        """The run that a request is about; empty when that is not known."""
+        match request:
+            case Open() | Roster() | Stop():
+                return request.run_id
+            case Propose() | Announce() | Publish():
+                return self.store.run_id_of(request.run_hash)
+        return b""
+
     def _record_of(self, request: Request) -> RunRecord | None:
         match request:
             case Open() | Roster() | Stop():
@@ -205,6 +230,8 @@ class Node:
         self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
 
     def _log(self, current: PartnerRound, what: str, reply: bytes, customers: int | None) -> None:
+        number = f", round {current.round}" if current.round >= 0 else ""
+        logger.info("run %s%s: answered with %s", current.run_id.hex()[:8], number, what)
         self.store.save_egress(
             EgressRecord(
                 at=self._now(),

@@ -54,4 +54,6 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
 
 
 def _log(event: LinkEvent) -> None:
+    if event.kind == "answered":
+        return  # the node has said which run and round, and with what
     logger.info("link: %s%s", event.kind, f" {event.code}" if event.code else "")

@@ -18,6 +18,7 @@ from threading import RLock
 from typing import Any, Final, LiteralString, Protocol
 
 from protocol.agreement import Agreement, SignedAgreement
+from protocol.clustering.plan import restore_plan
 from protocol.errors import StoreError
 from protocol.participants import Chain
 from protocol.partner_round import ABORTED, DONE, superseded
@@ -64,8 +65,21 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 2;
     """,
+    """
+    CREATE TABLE refusals (
+        run_id BLOB NOT NULL,
+        code TEXT NOT NULL,
+        at TEXT NOT NULL,
+        times INTEGER NOT NULL,
+        PRIMARY KEY (run_id, code)
+    ) STRICT;
+    PRAGMA user_version = 3;
+    """,
 )
 
+
+#: Refusals kept, so that whoever sends nonsense cannot fill the disk.
+MAX_REFUSALS: Final = 100
 
 _SELECT_RUN: Final[LiteralString] = (
     "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed"
@@ -102,6 +116,13 @@ class RunRecord:
     updated_at: str
     state: dict[str, Any]
 
+    @property
+    def rounds_answered(self) -> int:
+        """Sum queries answered; the approval of the release, the last round, is none."""
+        plan = self.state.get("plan")
+        approved = plan is not None and restore_plan(plan).result is not None
+        return self.round + (0 if approved else 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressRecord:
@@ -119,6 +140,23 @@ class EgressRecord:
     n_bytes: int
     sha256: str
     customers: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Requests that this node refused.
+
+    Attributes:
+        at: When the last of them came.
+        code: Why.
+        run_id: Of the run that they were about; empty when they did not say.
+        times: How many came.
+    """
+
+    at: str
+    code: str
+    run_id: bytes
+    times: int
 
 
 class NodeStore:
@@ -196,6 +234,11 @@ class NodeStore:
     def run_by_hash(self, run_hash: bytes) -> RunRecord | None:
         """The run with a run hash."""
         return self._run("run_hash = ?", run_hash)
+
+    def run_id_of(self, run_hash: bytes) -> bytes:
+        """The id of the run with a run hash; empty when there is none."""
+        row = self._one("SELECT run_id FROM runs WHERE run_hash = ?", run_hash)
+        return b"" if row is None else bytes(row[0])
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
@@ -336,6 +379,31 @@ class NodeStore:
                 customers=customers,
             )
             for at, run_id, what, number, n_bytes, sha256, customers in rows
+        ]
+
+    def save_refusal(self, code: str, run_id: bytes, *, now: str) -> None:
+        """Remember that a request was refused; inside a transaction. The oldest are forgotten."""
+        self._rows(
+            "INSERT INTO refusals VALUES (?, ?, ?, 1) ON CONFLICT (run_id, code)"
+            " DO UPDATE SET at = excluded.at, times = times + 1",
+            run_id,
+            code,
+            now,
+        )
+        self._rows(
+            "DELETE FROM refusals WHERE rowid NOT IN"
+            " (SELECT rowid FROM refusals ORDER BY at DESC, rowid DESC LIMIT ?)",
+            MAX_REFUSALS,
+        )
+
+    def refusals(self) -> list[Refusal]:
+        """Requests that were refused, newest first."""
+        rows = self._rows(
+            "SELECT at, code, run_id, times FROM refusals ORDER BY at DESC, rowid DESC"
+        )
+        return [
+            Refusal(at=at, code=code, run_id=run_id, times=times)
+            for at, code, run_id, times in rows
         ]
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from coordinator.runs import execute
 from partner_node.node import Node
 from partner_node.store import NodeStore
 from protocol.agreement import SignedAgreement
-from protocol.errors import FedsegError, RunFailedError, SourceError
+from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
 from protocol.messages import (
     Announce,
     Hello,
@@ -324,6 +325,51 @@ def _noted(replies: Any, seen: list[str]) -> Any:
     return replies
 
 
+def test_what_is_refused_is_remembered_with_its_run(lab: Lab) -> None:
+    asked = _announcement(lab)
+    lab.customers.broken = True
+    refusal(lab.node, asked)
+    refusal(lab.node, lab.signed(Open(agreement_hash=bytes(32), run_id=RUN_ID)))
+    refusal(lab.node, b"nonsense")
+    found = {(r.code, r.run_id) for r in lab.reopened().store.refusals()}
+    assert found == {("E-SOURCE", _run_of(lab)), ("E-AGR-OTHER", RUN_ID), ("E-MALFORMED", b"")}
+
+
+def test_a_refusal_that_cannot_be_stored_is_a_refusal_all_the_same(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("full")
+
+    monkeypatch.setattr(lab.store, "save_refusal", full)
+    request = Open(agreement_hash=bytes(32), run_id=RUN_ID)
+    assert refusal(lab.node, lab.signed(request)).code == "E-AGR-OTHER"
+
+
+def test_rounds_answered_are_sum_queries_not_the_approval(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    assert lab.store.runs()[0].rounds_answered == 0
+    release = lab.run().release.release
+    assert lab.store.runs()[0].rounds_answered == release.rounds
+    answered = [r for r in lab.store.egress() if r.what.startswith("MASKED")]
+    assert len(answered) == release.rounds
+
+
+def test_a_round_counts_as_soon_as_it_is_answered(lab: Lab) -> None:
+    lab.node.handle(_announcement(lab))
+    assert lab.store.runs()[0].rounds_answered == 1
+
+
+def test_the_log_says_which_run_and_round_was_answered(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    lab.node.handle(_announcement(lab))
+    run = _run_of(lab).hex()[:8]
+    assert f"run {run}: answered with READY" in caplog.text
+    assert f"run {run}, round 0: answered with MASKED" in caplog.text
+
+
 def test_a_run_that_was_aborted_stays_aborted_after_a_restart(lab: Lab) -> None:
     asked = _announcement(lab)
     key = lab.federation.agreement.coordinator.public_key
@@ -408,6 +454,7 @@ def test_the_log_names_no_customer_and_no_number_of_theirs(
     refusal(lab.node, asked)
     lab.node.handle(lab.signed(Stop(run_id=_run_of(lab), reason="E-STOPPED")))
     said = [r.getMessage() for r in caplog.records if r.name.startswith("partner_node")]
+    said = [re.sub(r"run [0-9a-f]+", "run", line) for line in said]  # hex digits may be any
     assert not any("40" in line or "20 " in line for line in said)
 
 

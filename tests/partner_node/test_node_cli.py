@@ -21,9 +21,13 @@ from partner_node.client_app import node_of
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node, software_version
+from partner_node.record_tables import STATE_WORDS
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.clustering.release import Release
+from protocol.errors import FedsegError
 from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
+from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.signing import public_bytes
 from simulations.federation import FeatureTerms, Federation
 
@@ -513,33 +517,121 @@ def test_check_names_each_problem_and_ends_with_3(shell: Shell, installed: Path)
 
 def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     status = shell.json("status", "--dir", installed)
-    assert status == {"partner": "north", "releases": 0, "runs": []}
-    assert shell.json("egress", "list", "--dir", installed) == {"messages": []}
+    assert status == {"partner": "north", "releases": 0, "runs": [], "refusals": []}
+    assert "no run yet" in shell("status", "--dir", installed).out
+    assert shell.json("egress", "list", "--dir", installed)["messages"] == []
+    assert "Nothing has left this node" in shell("egress", "list", "--dir", installed).out
     for words in (("segments", "list"), ("segments", "assign")):
         error = shell.refused(*words, "--dir", installed, status=3)
         assert error["code"] == "E-NO-RELEASE"
         assert error["remedy"]
 
 
-def test_a_release_under_an_earlier_agreement_is_shown_with_that_agreement(
-    shell: Shell, installed: Path
-) -> None:
+def after_a_run(folder: Path, values: list[float], *, feature: str = "visits") -> Release:
+    """Put a simulated partner's records of a run with a release into a node's folder."""
     federation = Federation(
-        [np.array([[1.0], [2.0]])] * 3, [FeatureTerms(name="earlier", min="0", max="4")],
+        [np.array([[v] for v in values])] * 3, [FeatureTerms(name=feature, min="0", max="4")],
         n_clusters=1,
     )  # fmt: skip
     run = federation.run()
-    home = NodeHome.load(installed)
+    home = NodeHome.load(folder)
     store = home.store(home.keystore())
+    now = "2026-01-01T22:41:03.123456Z"
+    simulated = federation.nodes[0].store
     with store.transaction():
-        store.keep_agreement(federation.signed, now="2026-01-01T00:00:00Z")
+        store.keep_agreement(federation.signed, now=now)
+        for record in reversed(simulated.runs()):
+            store.save_run(record.state, agreement_hash=record.agreement_hash, now=now)
+        for message in simulated.egress():
+            store.save_egress(dataclasses.replace(message, at=now))
+        release = run.release.release
         store.save_release(
-            run.release.release.run_hash,
-            federation.agreement.hash,
-            run.release.to_bytes(),
-            now="2026-01-01T00:00:00Z",
+            release.run_hash, federation.agreement.hash, run.release.to_bytes(), now=now
         )
     store.close()
+    return release
+
+
+def test_status_says_what_states_mean_and_shows_the_hashes_to_compare(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = after_a_run(installed, [1.0, 2.0])
+    (run,) = shell.json("status", "--dir", installed)["runs"]
+    assert run["rounds_answered"] == release.rounds
+    assert run["release"] == release.hash.hex()
+    assert run["run_hash"] == release.run_hash.hex()
+    assert run["agreement_hash"] == release.agreement_hash.hex()
+    assert run["meaning"] == "ended with a release"
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = shell("status", "--dir", installed).out.splitlines()
+    assert "done: ended with a release." in lines
+    assert any("2026-01-01 22:41 UTC" in line for line in lines)
+    for name, value in (
+        ("release  ", release.hash), ("run      ", release.run_hash),
+        ("agreement", release.agreement_hash),
+    ):  # fmt: skip
+        assert f"  {name} {value.hex()}" in lines
+
+
+def test_every_state_of_a_run_is_explained() -> None:
+    assert set(STATE_WORDS) == {GREETED, READY, RUNNING, DONE, ABORTED}
+
+
+def test_segments_list_shows_small_numbers_and_the_hashes_to_compare(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = after_a_run(installed, [0.0299, 0.0299])
+    data = shell.json("segments", "list", "--dir", installed)
+    assert data["run_hash"] == release.run_hash.hex()
+    assert data["agreement_hash"] == release.agreement_hash.hex()
+    assert (data["agreement"], data["agreement_version"]) == ("simulation", 1)
+    monkeypatch.setenv("COLUMNS", "80")
+    out = shell("segments", "list", "--dir", installed).out
+    assert "0.0299" in out
+    assert f"  release   {release.hash.hex()}" in out.splitlines()
+    assert "under agreement simulation, version 1" in " ".join(out.split())
+
+
+def test_what_left_fits_a_terminal_with_every_time_whole(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    monkeypatch.setenv("COLUMNS", "80")
+    done = shell("egress", "list", "--dir", installed)
+    messages = shell.json("egress", "list", "--dir", installed)
+    assert done.out.count("22:41:03") == len(messages["messages"])
+    assert "2026-01-01 (UTC)" in done.out
+    assert "…" not in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert messages["privacy"] == "exact totals: not anonymous"
+    assert "exact totals: not anonymous" in done.out
+
+
+def test_assignments_say_that_totals_were_exact(shell: Shell, installed: Path) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    words = ("segments", "assign", "--dir", installed)
+    assert "exact totals: not anonymous" in shell(*words).out
+    assert shell.json(*words)["privacy"] == "exact totals: not anonymous"
+
+
+def test_status_shows_the_newest_refusals(shell: Shell, installed: Path) -> None:
+    node = Node.open(installed)
+    for agreement_hash in (bytes(32), bytes(32)):
+        request = Open(agreement_hash=agreement_hash, run_id=b"\x22" * 16)
+        with pytest.raises(FedsegError, match="E-AGR-OTHER"):
+            node.handle(sign_request(request, COORDINATOR))
+    (refusal,) = shell.json("status", "--dir", installed)["refusals"]
+    assert (refusal["code"], refusal["run_id"], refusal["times"]) == ("E-AGR-OTHER", "22" * 16, 2)
+    out = shell("status", "--dir", installed).out
+    assert "Requests that this node refused" in out
+    assert "E-AGR-OTHER" in out
+    assert "22222222" in out
+
+
+def test_a_release_under_an_earlier_agreement_is_shown_with_that_agreement(
+    shell: Shell, installed: Path
+) -> None:
+    after_a_run(installed, [1.0, 2.0], feature="earlier")
     (segment,) = shell.json("segments", "list", "--dir", installed)["segments"]
     assert segment["centre"] == {"earlier": 1.5}
     assert segment["size"] == 6

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from partner_node.keystore import Keystore
-from partner_node.store import EgressRecord, NodeStore
+from partner_node.store import MAX_REFUSALS, EgressRecord, NodeStore, Refusal
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
@@ -256,6 +256,32 @@ def test_a_commit_that_fails_leaves_no_half_open_transaction(tmp_path: Path) -> 
     store._rows("PRAGMA max_page_count = 1000000")
     save(store, state(round=2))
     assert store.runs()[0].round == 2
+
+
+def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    for number in range(MAX_REFUSALS + 5):
+        for code in ("E-AGR-OTHER", "E-CODE")[: 2 if number == MAX_REFUSALS + 4 else 1]:
+            with store.transaction():
+                store.save_refusal(code, bytes([number]) * 16, now=f"2026-01-01T{number:04d}Z")
+    with store.transaction():
+        store.save_refusal("E-CODE", bytes([104]) * 16, now="2026-01-02")
+    found = store.refusals()
+    assert len(found) == MAX_REFUSALS
+    assert found[0] == Refusal(at="2026-01-02", code="E-CODE", run_id=bytes([104]) * 16, times=2)
+    assert (found[1].code, found[1].times) == ("E-AGR-OTHER", 1)
+    assert min(r.run_id[0] for r in found) == 6
+
+
+def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
+    save(store, state())
+    store._rows("DROP TABLE refusals")
+    store._rows("PRAGMA user_version = 2")
+    store.close()
+    store = NodeStore(tmp_path / "node.db", sealer)
+    assert store.refusals() == []
+    assert store.runs()[0].phase == "running"
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
