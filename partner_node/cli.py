@@ -21,7 +21,10 @@ from partner_node.home import (
     PASSPHRASE_FILE,
     NodeHome,
     home_passphrase,
+    missing_signatures,
+    naming,
     read_agreement,
+    verified,
     write_atomically,
 )
 from partner_node.keystore import Keystore, write_private_file
@@ -38,10 +41,11 @@ from partner_node.record_tables import (
     run_values,
     run_words,
 )
+from partner_node.sources.files import find_files
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import EXACT_STATEMENT, Release, SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
-from protocol.errors import AgreementError, MalformedError, RuleError, UsageError
+from protocol.errors import AgreementError, MalformedError, RuleError, SourceError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
 
@@ -77,7 +81,8 @@ def init(
     id_column: Annotated[str, typer.Option(help="Column with the customers' ids.")],
     kind: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     query_file: Annotated[
-        Path | None, typer.Option(help="SQL that makes one row a customer from the file.")
+        Path | None,
+        typer.Option(help="SQL that makes one row a customer; it reads the file as table `input`."),
     ] = None,
     max_customers: Annotated[
         int,
@@ -129,11 +134,34 @@ def init(
         for path in made:
             path.unlink()
         raise
+    warnings = _missing_files(config)
+    output.warn(warnings)
     output.result(
-        {"directory": str(directory), "card": str(directory / CARD_FILE), **card.to_dict()},
+        {
+            "directory": str(directory),
+            "card": str(directory / CARD_FILE),
+            "warnings": warnings,
+            **card.to_dict(),
+        },
         f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
         "public keys only.",
     )
+
+
+def _missing_files(config: NodeConfig) -> list[str]:
+    """What the configuration names and is not there yet; `check` needs it, a new node does not."""
+    warnings = []
+    try:
+        find_files(config.data.path)
+    except SourceError as error:
+        warnings.append(f"--data {error.message}; {error.remedy}")
+    authority = config.coordinator.root_certificates
+    if not authority.is_file():
+        warnings.append(
+            f"--root-certificates {authority}: no such file; ask the operator for "
+            "coordinator-ca.crt, or correct root_certificates in node.toml"
+        )
+    return warnings
 
 
 def _card(
@@ -186,7 +214,8 @@ def agreement_show(
 ) -> None:
     """The agreement in plain words, for whoever decides whether to sign."""
     signed = _agreement(file, directory)
-    missing = [party.id for party in signed.missing()]
+    path = file or NodeHome.load(directory).config.node.agreement
+    missing = [party.id for party in missing_signatures(signed, path)]
     output.result(
         {
             "agreement": signed.agreement.to_dict(),
@@ -209,14 +238,18 @@ def agreement_sign(
     keystore = home.keystore()
     signed = read_agreement(file)
     agreement = signed.agreement
-    index = agreement.index_of_key(keystore.identity_public)
-    if agreement.parties[index].id != home.config.node.partner:
-        raise AgreementError(
-            f"the agreement calls this node {agreement.parties[index].id!r}, "
-            f"its configuration {home.config.node.partner!r}",
-            code="E-AGR-PARTY",
-        )
-    agreement.check_software(software_version())
+    missing_signatures(signed, file)  # nobody signs beside a signature that does not fit
+    with naming(file):
+        index = agreement.index_of_key(keystore.identity_public)
+        if agreement.parties[index].id != home.config.node.partner:
+            raise AgreementError(
+                f"the agreement calls this node {agreement.parties[index].id!r}, "
+                f"its configuration {home.config.node.partner!r}",
+                code="E-AGR-PARTY",
+                remedy=f'write partner = "{agreement.parties[index].id}" in '
+                f"{home.config.file.name}, or ask the operator for an agreement with your name",
+            )
+        agreement.check_software(software_version())
     copy = SignedAgreement(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )
@@ -239,9 +272,10 @@ def agreement_install(
     """Put the fully signed agreement into force at this node, also at one that serves now."""
     home = NodeHome.load(directory)
     signed = read_agreement(file)
-    agreement = signed.verify()
+    agreement = verified(signed, file)
     keystore = home.keystore()
-    agreement.index_of_key(keystore.identity_public)
+    with naming(file):
+        agreement.index_of_key(keystore.identity_public)
     earlier = _installed(home)
     if (
         earlier is not None
@@ -401,7 +435,10 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
 @segments_app.command("assign")
 def segments_assign(
     out: Annotated[
-        Path | None, typer.Option(help="File to write, .csv or .parquet; in the output folder.")
+        Path | None,
+        typer.Option(
+            help="File to write, .csv or .parquet; when left out, one in the node's output folder."
+        ),
     ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,

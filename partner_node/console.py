@@ -48,6 +48,11 @@ class Output:
                 if part != "":
                     people.print(part)
 
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Print warnings on standard error; a command has them in its JSON too."""
+        for warning in warnings:
+            diagnostics.print(f"Warning: {warning}", style="yellow")
+
     def failure(self, error: FedsegError) -> None:
         """Print an error: on standard error, and as the JSON envelope when asked."""
         diagnostics.print(error.diagnostics(), style="red")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.answers import answer
 from partner_node.features import Customers
-from partner_node.home import NodeHome
+from partner_node.home import NodeHome, naming, verified
 from partner_node.store import EgressRecord, NodeStore, RunRecord
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
@@ -88,12 +88,16 @@ class Node:
         """The node of a folder, as its ``node.toml`` says; raises FedsegError."""
         home = NodeHome.load(directory)
         signed = home.signed_agreement()
+        file = home.config.node.agreement
+        agreement = verified(signed, file)
         keystore = home.keystore()
+        with naming(file):
+            agreement.index_of_key(keystore.identity_public)
         return Node(
             signed,
             keystore.identity,
             home.store(keystore),
-            home.customers(signed.agreement),
+            home.customers(agreement),
             version=software_version(),
         )
 

@@ -330,7 +330,12 @@ class DuckDBSource:
     def _no_column(self, column: str, names: tuple[str, ...]) -> SourceError:
         close = difflib.get_close_matches(column.casefold(), [n.casefold() for n in names], n=1)
         nearest = next((n for n in names if close and n.casefold() == close[0]), None)
-        remedy = f"use one of: {', '.join(names[:20])}" + (", …" if len(names) > 20 else "")
+        remedy = f"there are: {', '.join(names[:20])}" + (", …" if len(names) > 20 else "")
+        remedy += (
+            "; name the right one as [data] id_column"
+            if column == self._id_column
+            else f'; name the one to read in [data.columns]: FEATURE = "{nearest or names[-1]}"'
+        )
         if self._kind == "csv" and len(names) == 1:
             other = next((c for c in ";\t|," if c in names[0] and c != self._delimiter), None)
             if other is not None:

@@ -28,7 +28,7 @@ from protocol.errors import FedsegError
 from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
-from protocol.signing import public_bytes
+from protocol.signing import key_id, public_bytes
 from simulations.federation import FeatureTerms, Federation
 
 
@@ -318,6 +318,39 @@ def test_init_refuses_a_wrong_value_and_leaves_nothing_behind(
     shell.json(*init_words(tmp_path / "node"))
 
 
+def test_init_warns_of_files_that_are_not_there_and_makes_the_node(
+    shell: Shell, tmp_path: Path
+) -> None:
+    assert shell.json(*init_words(tmp_path / "whole"))["warnings"] == []
+    words = init_words(tmp_path / "node", data="later/*.csv", root_certificates="later.crt")
+    done = shell(*words, "--format", "json")
+    assert done.code == 0
+    data, authority = done.envelope["data"]["warnings"]
+    assert "--data" in data
+    assert "later/*.csv: no file matches" in data
+    assert "--root-certificates" in authority
+    assert "later.crt: no such file" in authority
+    assert done.err.count("Warning:") == 2
+    assert (tmp_path / "node" / "partner-card.json").exists()
+
+
+def test_the_querys_table_is_named_where_the_query_is_given(shell: Shell) -> None:
+    assert "table `input`" in " ".join(shell("init", "--help").out.split())
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert "`input`" in readme[readme.index("Quick start: partner") :]
+
+
+def test_assignments_go_where_the_user_says(shell: Shell, installed: Path, tmp_path: Path) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    data = shell.json("segments", "assign", "--out", "mine.csv", "--dir", installed)
+    assert data["file"] == "mine.csv"
+    assert (tmp_path / "mine.csv").exists()
+    data = shell.json("segments", "assign", "--dir", installed)
+    assert Path(data["file"]).parent == installed / "segments"
+    help_text = " ".join(shell("segments", "assign", "--help").out.split())
+    assert "when left out, one in the node's output folder" in help_text
+
+
 def test_init_keeps_nasty_names_whole(shell: Shell, tmp_path: Path) -> None:
     name = 'Süd "Shop" \\ [red]GmbH[/] \U0001f600'
     assert shell.json(*init_words(tmp_path / "n", legal_name=name))["legal_name"] == name
@@ -423,6 +456,42 @@ def test_a_node_that_serves_takes_up_the_next_agreement(
     assert node_of(installed).agreement.version == 2
 
 
+@pytest.mark.parametrize("words", [("show",), ("sign", "--out", "out.json"), ("install",)])
+def test_a_tampered_agreement_names_whose_signature_does_not_fit(
+    shell: Shell, node: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    whole = SignedAgreement.from_bytes(complete(node))
+    other = key_id(public_bytes(OTHERS[0]))
+    forged = {**whole.envelope.signatures, other: bytes(64)}
+    changed = dataclasses.replace(whole.envelope, signatures=forged)
+    (tmp_path / "forged.json").write_bytes(changed.to_bytes())
+    error = shell.refused("agreement", words[0], "forged.json", *words[1:], "--dir", node, status=3)
+    assert error["code"] == "E-AGR-SIGNATURE"
+    assert f"forged.json: the signature of other-0 (key {other[:16]}…)" in error["message"]
+    assert "ask the operator for it again" in error["remedy"]
+    assert "other-0" in error["remedy"]
+    stranger = whole.envelope.signed_by(Ed25519PrivateKey.generate())
+    (tmp_path / "stranger.json").write_bytes(stranger.to_bytes())
+    error = shell.refused(
+        "agreement", words[0], "stranger.json", *words[1:], "--dir", node, status=3
+    )
+    assert "stranger.json: signature by key" in error["message"]
+    assert error["remedy"]
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_tampered_installed_agreement_names_its_file_when_the_node_is_opened(
+    shell: Shell, installed: Path
+) -> None:
+    path = installed / "agreement.json"
+    whole = SignedAgreement.from_bytes(path.read_bytes())
+    forged = {keyid: bytes(64) for keyid in whole.envelope.signatures}
+    path.write_bytes(dataclasses.replace(whole.envelope, signatures=forged).to_bytes())
+    done = shell("serve", "--dir", installed)
+    assert done.code == 3
+    assert f"{path}: the signature of north" in " ".join(done.err.split())
+
+
 def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path: Path) -> None:
     (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
     done = shell("agreement", "show", "draft.json", "--dir", node)
@@ -483,6 +552,8 @@ def test_a_bad_agreement_file_changes_nothing(
     for name in (*bad, "folder", "missing"):
         error = shell.refused("agreement", words[0], name, *words[1:], "--dir", installed, status=3)
         assert error["code"].startswith("E-AGR"), (name, error)
+        assert name in error["message"]
+        assert error["remedy"]
         assert len(error["message"]) < 1_000
     assert not (tmp_path / "out.json").exists()
     assert (installed / "agreement.json").read_bytes() == before
