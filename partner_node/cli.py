@@ -183,9 +183,16 @@ def _card(
 
 
 @app.command()
-def check(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def check(
+    agreement: Annotated[
+        Path | None,
+        typer.Option(help="Check against this agreement, signed or not, before one is installed."),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
     """Preflight: everything that a run needs, or each problem with its way out."""
-    report = preflight(directory, now=datetime.now(UTC))
+    report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
     table = Table("check", "result", "details", title="Preflight")
     for item in report.items:
         table.add_row(item.name, "passed" if item.passed else "PROBLEM", item.details)
@@ -193,12 +200,13 @@ def check(directory: Directory = HERE, format: Format = FormatOption) -> None:
         {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
         table,
         "PASSED" if report.passed else "",
+        refused=not report.passed,
     )
-    if not report.passed:
-        for item in report.items:
-            if item.problem is not None:
-                diagnostics.print(item.problem.diagnostics(), style="red")
-        raise typer.Exit(3)
+    problems = [item.problem for item in report.items if item.problem is not None]
+    for problem in problems:
+        diagnostics.print(problem.diagnostics(), style="red")
+    if problems:
+        raise typer.Exit(problems[0].exit_code)
 
 
 # --- agreement ---------------------------------------------------------------------------------

@@ -572,9 +572,12 @@ def test_a_signed_copy_that_cannot_be_written_is_an_error_in_words(
 # --- the rest --------------------------------------------------------------------------------
 
 
-def test_check_names_each_problem_and_ends_with_3(shell: Shell, installed: Path) -> None:
+def test_check_names_each_problem_and_ends_as_the_first_would_anywhere(
+    shell: Shell, installed: Path
+) -> None:
     done = shell("check", "--dir", installed, "--format", "json")
-    assert done.code == 3
+    assert done.code == 1, "the connection is a matter of transport, as elsewhere"
+    assert done.envelope["status"] == "refused"
     data = done.envelope["data"]
     assert data["passed"] is False
     failed = {c["check"]: c for c in data["checks"] if not c["passed"]}
@@ -584,6 +587,32 @@ def test_check_names_each_problem_and_ends_with_3(shell: Shell, installed: Path)
     text = shell("check", "--dir", installed)
     assert "PROBLEM" in text.out
     assert "PASSED" not in text.out
+
+
+def test_check_ends_with_the_status_that_other_commands_give_the_same_error(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    for words, status in ((("--dir", tmp_path / "none"), 2), (("--dir", installed), 3)):
+        (installed / "agreement.json").unlink(missing_ok=True)
+        done = shell("check", *words, "--format", "json")
+        assert (done.code, done.envelope["status"]) == (status, "refused")
+        assert shell("agreement", "show", *words).code == status
+
+
+def test_check_tries_an_agreement_before_it_is_signed_or_installed(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    words = ("check", "--dir", node, "--agreement", "draft.json", "--format", "json")
+    checks = {c["check"]: c for c in shell(*words).envelope["data"]["checks"]}
+    assert checks["agreement"]["passed"]
+    assert "not signed yet by north" in checks["agreement"]["details"]
+    assert "not installed here yet" in checks["agreement"]["details"]
+    assert "3 customers; beyond the agreed bounds" in checks["data"]["details"]
+    (tmp_path / "customers.csv").write_text("customer_id,visit\na,1\n")
+    checks = {c["check"]: c for c in shell(*words).envelope["data"]["checks"]}
+    assert checks["data"]["code"] == "E-SOURCE-COLUMN"
+    assert "[data.columns]" in checks["data"]["remedy"]
 
 
 def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
