@@ -92,13 +92,12 @@ def node_of(directory: Path) -> Node:
     known = _opened.get(directory)
     if known is not None and known.mark == _mark(known.agreement_file):
         return known.node
-    if known is not None:
-        del _opened[directory]
-        known.node.store.close()
     opened = _open_node(directory)
+    if known is not None:
+        known.node.store.close()
+        agreement = opened.node.agreement
+        logger.info("took up agreement %s, version %s", agreement.id, agreement.version)
     _opened[directory] = opened
-    agreement = opened.node.agreement
-    logger.info("agreement %s, version %s, is in force", agreement.id, agreement.version)
     return opened.node
 
 

@@ -614,8 +614,8 @@ class PartnerRound:
         return signed
 
     def abort(self, code: str) -> None:
-        """End the run at this partner for good."""
-        if self.phase != DONE:
+        """End the run at this partner for good; of one that has ended, the first reason stays."""
+        if self.phase not in (DONE, ABORTED):
             self._end(ABORTED)
             self.aborted_with = code
 

@@ -395,6 +395,13 @@ def test_stop_ends_the_run_here_and_says_why(lab: Lab) -> None:
     assert refusal(lab.node, lab.open_message()).code == "E-RUN-ABORTED"
 
 
+def test_the_first_reason_for_a_runs_end_stays(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    for reason in ("E-GRACE", "E-LATE"):
+        lab.node.handle(lab.signed(Stop(run_id=RUN_ID, reason=reason)))
+    assert lab.store.runs()[0].reason == "E-GRACE"
+
+
 def test_a_stop_does_not_undo_a_release(lab: Lab) -> None:
     lab.run()
     (run,) = lab.store.runs()

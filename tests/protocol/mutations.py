@@ -393,6 +393,20 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         NEVER,
         LIES + "test_an_answer_that_comes_after_its_round_is_not_masked",
     ),
+    *(
+        (
+            PARTNER,
+            f"        {name}\n",
+            "",
+            LIES + "test_the_secrets_of_a_run_are_forgotten_at_its_end",
+        )
+        for name in (
+            '"x_private": "",',
+            '"kem_seed": "",',
+            '"kem_secrets": {},',
+            '"pair_keys": {},',
+        )
+    ),
     (
         PARTNER,
         "        self._pair_keys = {}\n\n    def _guarded",
