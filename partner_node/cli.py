@@ -403,7 +403,7 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     means = Table(title="Their centres")
     means.add_column("segment", justify="right")
     for feature in agreement.features:
-        means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
+        means.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
         table.add_row(str(segment.segment), name, f"{segment.size:,}")
         means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))

@@ -692,6 +692,14 @@ def test_segments_list_shows_small_numbers_and_the_hashes_to_compare(
     assert "under agreement simulation, version 1" in " ".join(out.split())
 
 
+def test_no_features_name_is_cut_in_a_narrow_terminal(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_a_run(installed, [1.0, 2.0], feature="share_of_orders_returned_within_a_fortnight")
+    monkeypatch.setenv("COLUMNS", "45")
+    assert "…" not in shell("segments", "list", "--dir", installed).out
+
+
 def test_what_left_fits_a_terminal_with_every_time_whole(
     shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
