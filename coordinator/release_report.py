@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
+from coordinator.console import people
 from coordinator.report import render_report
 from coordinator.report_data import (
     ReportCheck,
@@ -19,10 +20,14 @@ from coordinator.report_data import (
     ReportRound,
 )
 from coordinator.report_release import report_features, report_segments
+from coordinator.report_tables import centre_tables
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release, SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
+
+#: What shows the hashes of agreement, run and release at a node, and checks its signatures again.
+_SHOWS_HASHES: Final = "fedseg-node segments list"
 
 
 def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
@@ -52,27 +57,36 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
             for segment, name, centre in zip(release.segments, names, centres, strict=True)
         ],
         "withheld": release.withheld.reason if release.withheld else None,
+        "withheld_clusters": release.withheld.clusters if release.withheld else 0,
     }
 
 
-def release_table(release: Release, agreement: Agreement) -> list[object]:
-    """The release for people."""
-    table = Table(title=f"Segments of {release.agreement_id}")
+def release_table(
+    release: Release, agreement: Agreement, *, width: int | None = None
+) -> list[object]:
+    """The release for people, on a terminal of `width` characters (else: of the one there is)."""
+    only = ", released segments only" if release.withheld else ""
+    table = Table(title=f"Segments of {release.agreement_id}{only}")
     table.add_column("segment", justify="right")
     table.add_column("name")
     table.add_column("customers", justify="right")
-    means = Table(title="Their centres")
-    means.add_column("segment", justify="right")
-    for feature in agreement.features:
-        means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
-    for segment, name, centre in zip(release.segments, names, centres, strict=True):
+    for segment, name in zip(release.segments, names, strict=True):
         table.add_row(str(segment.segment), name, f"{segment.size:,}")
-        means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
-    shown: list[object] = [table, means, f"Privacy: {release.statement}."]
+    means = centre_tables(
+        ["Their centres", "Their centres, continued"],
+        ["segment"],
+        [(feature.name, feature.unit) for feature in agreement.features],
+        [[str(segment.segment)] for segment in release.segments],
+        centres.tolist(),
+        width=people.width if width is None else width,
+    )
+    shown: list[object] = [table, *means, f"Privacy: {release.statement}."]
     if release.withheld is not None:
-        shown.append(f"Withheld: {release.withheld.reason}.")
+        shown.append(
+            f"Withheld: {release.withheld.reason}. Names compare the released segments only."
+        )
     return shown
 
 
@@ -93,12 +107,13 @@ def report_of(
     """What the report is filled with."""
     release = signed.release
     rounds = store.rounds(row.run_id)
+    began, ended = (datetime.fromisoformat(t) for t in (row.created_at, row.updated_at))
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
     return ReportData(
         title="Shared customer segments",
         purpose=agreement.purpose,
         agreement=f"{agreement.id}, version {agreement.version}",
-        created=datetime.fromisoformat(row.updated_at).astimezone(UTC),
+        created=ended.astimezone(UTC),
         privacy=release.statement,
         privacy_note=(
             "Sizes and centres are exact sums over all partners' customers. No partner's own "
@@ -109,11 +124,12 @@ def report_of(
         features=report_features(agreement),
         segments=report_segments(agreement, release),
         withheld=release.withheld.reason if release.withheld else "",
+        withheld_clusters=release.withheld.clusters if release.withheld else 0,
         partners=tuple(
             ReportPartner(
                 name=party.legal_name,
                 customers=None,
-                messages=2 * traffic[party.id].messages,
+                messages_down=traffic[party.id].messages,
                 bytes_up=traffic[party.id].bytes_up,
                 bytes_down=traffic[party.id].bytes_down,
             )
@@ -132,15 +148,17 @@ def report_of(
             for r in rounds
         ),
         hashes=(
-            ReportHash(what="Agreement", value=release.agreement_hash.hex()),
-            ReportHash(what="Run", value=release.run_hash.hex()),
-            ReportHash(what="Release", value=release.hash.hex()),
+            ReportHash(what="Agreement", value=release.agreement_hash.hex(), command=_SHOWS_HASHES),
+            ReportHash(what="Run", value=release.run_hash.hex(), command=_SHOWS_HASHES),
+            ReportHash(what="Release", value=release.hash.hex(), command=_SHOWS_HASHES),
         ),
         checks=(
             ReportCheck(
                 words="Every participant signed the release; a node checks all signatures again:",
-                command="fedseg-node segments list",
+                command=_SHOWS_HASHES,
             ),
         ),
+        took_s=(ended - began).total_seconds(),
+        drivers=row.attempts,
         software=f"fedseg {metadata.version('fedseg')}",
     )

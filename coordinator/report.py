@@ -19,6 +19,7 @@ from coordinator.report_numbers import Scale, bytes_text, count_text, number_tex
 from coordinator.report_style import STYLE, segment_colour
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_DISTANCE: Final = "Mean squared distance to the nearest centroid"
 #: With more rounds than this their table is folded.
 _ROUNDS_SHOWN: Final = 12
 
@@ -40,7 +41,7 @@ def render_report(data: ReportData) -> str:
     view = _View(data)
     body = "\n".join(
         (
-            _header(data),
+            _header(view),
             '<main id="content">',
             _sizes(view),
             _cards(view),
@@ -82,6 +83,10 @@ class _View:
                 for s in data.segments
             ]
         ).reshape(len(data.segments), len(data.features))
+        #: Whether clusters are withheld, so that totals and means are not those of all customers.
+        self.partial = bool(data.withheld or data.withheld_clusters)
+        #: Whom totals and means are about, in words.
+        self.whom = "the released segments" if self.partial else "all customers"
         weights = np.array([segment.size for segment in data.segments], dtype=np.float64)
         if weights.sum() <= 0:
             weights = np.ones_like(weights)
@@ -89,7 +94,7 @@ class _View:
         #: Place of every centre and of the mean along its feature's axis, 0 … 1.
         self.places = places
         self.mean_places = mean
-        #: The mean customer in the features' units.
+        #: The mean of `whom` in the features' units.
         self.mean = tuple(
             scale.value(float(place)) for scale, place in zip(self.scales, mean, strict=True)
         )
@@ -97,19 +102,25 @@ class _View:
         self.deviation = 2 * (places - mean)
 
     def share(self, segment: ReportSegment) -> float:
-        """Part of all customers, 0 … 1."""
+        """Part of the customers of all segments on the page, 0 … 1."""
         return segment.size / self.total if self.total else 0.0
+
+    def share_text(self, segment: ReportSegment) -> str:
+        """The share as people read it, and of whom where that is not everybody."""
+        return f"{self.share(segment):.1%}" + (" of the released" if self.partial else "")
 
 
 # --- sections ------------------------------------------------------------------------------
 
 
-def _header(data: ReportData) -> str:
+def _header(view: _View) -> str:
+    data = view.data
     note = f"<p>{escape(data.privacy_note)}</p>" if data.privacy_note else ""
-    customers = count_text(sum(segment.size for segment in data.segments))
+    released = count_text(len(data.segments))
+    hidden = f" ({count_text(data.withheld_clusters)} withheld)" if data.withheld_clusters else ""
     facts = [
-        ("Segments", count_text(len(data.segments))),
-        ("Customers counted", customers),
+        ("Segments released" if view.partial else "Segments", released + hidden),
+        ("Customers in them" if view.partial else "Customers counted", count_text(view.total)),
         ("Partners", count_text(len(data.partners))),
         ("Rounds", count_text(len(data.rounds))),
     ]
@@ -148,15 +159,16 @@ def _named(segment: ReportSegment) -> str:
 def _sizes(view: _View) -> str:
     if not view.data.segments:
         return _section(
-            "sizes", "No segment is released", "", f"<p>{escape(view.data.withheld)}</p>"
+            "sizes", "No segment is released", "", f"<p>{escape(view.data.withheld)}.</p>"
         )
     largest = max(max(segment.size for segment in view.data.segments), 1)
     rows = "".join(
         f"<li>{_badge(s)}<span class='name'>{escape(s.name)}</span>"
         f"{charts.bar(s.size / largest, segment_colour(s.number))}"
-        f"<span class='figure'>{count_text(s.size)} <small>{view.share(s):.1%}</small></span></li>"
+        f"<span class='figure'>{count_text(s.size)} <small>{view.share_text(s)}</small></span></li>"
         for s in view.data.segments
     )
+    only = _only_the_released(view)
     withheld = (
         f'<p class="note"><strong>Withheld.</strong> {escape(view.data.withheld)}.</p>'
         if view.data.withheld
@@ -165,13 +177,27 @@ def _sizes(view: _View) -> str:
     return _section(
         "sizes",
         "What was released",
-        "The segments, with the customers of all partners together.",
-        f"<ol class='sizes'>{rows}</ol>{withheld}",
+        "The segments, with the customers of all partners together. Their numbers belong to this "
+        f"release: another run may form and number them otherwise. {only}".strip(),
+        f"<ol class='sizes{' partial' if view.partial else ''}'>{rows}</ol>{withheld}",
+    )
+
+
+def _only_the_released(view: _View) -> str:
+    """A sentence on what is missing from totals and means; empty when nothing is."""
+    if not view.partial:
+        return ""
+    count = view.data.withheld_clusters
+    clusters = f"{count_text(count)} cluster{'' if count == 1 else 's'}" if count else "Clusters"
+    are = "is" if count == 1 else "are"
+    return (
+        f"{clusters} {are} withheld: totals, shares, averages and names are of the released "
+        "segments only, not of all customers."
     )
 
 
 def _cards(view: _View) -> str:
-    if not view.data.segments:
+    if len(view.data.segments) < 2:  # nothing to be told apart from
         return ""
     cards = []
     for index, segment in enumerate(view.data.segments):
@@ -182,12 +208,13 @@ def _cards(view: _View) -> str:
             f'<article class="card" style="border-top-color:{segment_colour(segment.number)}">'
             f"<h3>{_named(segment)}</h3>"
             f"<p class='reach'>{count_text(segment.size)} customers, "
-            f"{view.share(segment):.1%}</p><ul>{lines}</ul></article>"
+            f"{view.share_text(segment)}</p><ul>{lines}</ul></article>"
         )
     return _section(
         "cards",
         "What sets each segment apart",
-        "Typical customer of the segment beside the typical customer of all partners together.",
+        "Typical customer of the segment beside the typical customer of "
+        + ("the released segments only." if view.partial else "all partners together."),
         f'<div class="cards">{"".join(cards)}</div>',
     )
 
@@ -196,11 +223,12 @@ def _card_line(view: _View, index: int, feature: int) -> str:
     about = view.data.features[feature]
     value = view.data.segments[index].centre[feature]
     mark, _ = _direction(view.deviation[index, feature])
+    others = "released" if view.partial else "all"
     return (
         f'<li><span class="mark" aria-hidden="true">{mark}</span>'
         f"<span class='label'>{escape(about.label)}</span> "
         f"<b>{escape(with_unit(value, about.unit))}</b> "
-        f"<small>all: {escape(number_text(view.mean[feature]))}</small></li>"
+        f"<small>{others}: {escape(number_text(view.mean[feature]))}</small></li>"
     )
 
 
@@ -235,13 +263,15 @@ def _profile(view: _View) -> str:
             )
         rows.append(f'<tr><th scope="row">{_named(segment)}</th>{"".join(cells)}</tr>')
     means = "".join(f"<td><b>{escape(number_text(value))}</b></td>" for value in view.mean)
+    everybody = "Released segments only" if view.partial else "All customers"
     content = (
         '<div class="scroll" role="region" aria-label="Profile table" tabindex="0">'
         '<table class="heat"><caption>Centre of every segment in real units</caption>'
         f'<thead><tr><th scope="col">Segment</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><th scope="row">All customers</th>{means}</tr></tfoot></table></div>'
-        '<p class="legend"><span class="swatch below"></span> below the average of all customers '
+        f'<tfoot><tr><th scope="row">{everybody}</th>{means}</tr></tfoot></table></div>'
+        '<p class="legend"><span class="swatch below"></span> below the average of '
+        f"{view.whom} "
         '<span class="swatch above"></span> above it · ▲ ▼ above or below, '
         "▲▲ ▼▼ far above or below, ● about average"
         "</p>"
@@ -249,7 +279,7 @@ def _profile(view: _View) -> str:
     return _section(
         "profile",
         "Profile",
-        "Colour and marks say how far a segment lies from the average of all customers. Averages "
+        f"Colour and marks say how far a segment lies from the average of {view.whom}. Averages "
         "are taken on the agreed scale, so a few very large values do not dominate them.",
         content,
     )
@@ -284,7 +314,7 @@ def _centres(view: _View) -> str:
     return _section(
         "centres",
         "Centres on the agreed scales",
-        "Each numbered dot is a segment; the dashed line is the average of all customers. "
+        f"Each numbered dot is a segment; the dashed line is the average of {view.whom}. "
         "An axis runs from the lower to the upper agreed bound.",
         "".join(strips),
     )
@@ -296,14 +326,14 @@ def _cell(label: str, content: str, *, number: bool = False) -> str:
 
 
 def _parties(data: ReportData) -> str:
-    heads = ("Own customers counted", "Messages", "Bytes up", "Bytes down", "What it saw")
+    heads = ("Own customers counted", "Messages down", "Bytes up", "Bytes down", "What it saw")
     rows = []
     for partner in data.partners:
         known = partner.customers is not None
         own = count_text(partner.customers or 0) if known else "known to the partner only"
         cells = (
             _cell(heads[0], escape(own), number=known),
-            _cell(heads[1], count_text(partner.messages), number=True),
+            _cell(heads[1], count_text(partner.messages_down), number=True),
             _cell(heads[2], escape(bytes_text(partner.bytes_up)), number=True),
             _cell(heads[3], escape(bytes_text(partner.bytes_down)), number=True),
             _cell(heads[4], "its own customers; the centroids and the totals of every round"),
@@ -317,7 +347,7 @@ def _parties(data: ReportData) -> str:
         )
         cells = (
             _cell(heads[0], "none", number=True),
-            _cell(heads[1], count_text(sum(p.messages for p in data.partners)), number=True),
+            _cell(heads[1], count_text(sum(p.messages_down for p in data.partners)), number=True),
             _cell(heads[2], bytes_text(sum(p.bytes_up for p in data.partners)), number=True),
             _cell(heads[3], bytes_text(sum(p.bytes_down for p in data.partners)), number=True),
             _cell(heads[4], escape(saw)),
@@ -338,7 +368,9 @@ def _parties(data: ReportData) -> str:
         "parties",
         "What each party saw",
         "No customer's row left a partner. A partner sends sums over its own customers, masked so "
-        "that only the total over all partners can be opened. Up is towards the coordinator.",
+        "that only the total over all partners can be opened. Up is towards the coordinator. "
+        "Messages down are its requests, each answered by one message up; the greeting before the "
+        "first is not counted.",
         table + (_masked(seen) if seen is not None else ""),
     )
 
@@ -369,9 +401,9 @@ def _rounds(data: ReportData) -> str:
     inertia = [(r.number, r.inertia) for r in data.rounds if r.inertia is not None]
     if inertia:
         figures.append(
-            "<figure><figcaption><h3>Total inertia per round</h3>"
-            "<p>A customer's mean squared distance to the nearest centroid, scaled units</p>"
-            f"</figcaption>{charts.line(inertia, title='Total inertia per round')}</figure>"
+            f"<figure><figcaption><h3>{_DISTANCE}</h3><p>Mean over every customer of "
+            f"the totals, in scaled units.{_why_it_may_rise(data)}</p></figcaption>"
+            f"{charts.line(inertia, title=f'{_DISTANCE}, round by round')}</figure>"
         )
     seconds = [(r.number, r.seconds) for r in data.rounds]
     figures.append(
@@ -381,7 +413,18 @@ def _rounds(data: ReportData) -> str:
     table = _rounds_table(data.rounds)
     if len(data.rounds) > _ROUNDS_SHOWN:
         table = f"<details><summary>The numbers of every round</summary>{table}</details>"
-    total = sum(r.seconds for r in data.rounds)
+    seconds_in_all = sum(r.seconds for r in data.rounds)
+    time = (
+        f"in {number_text(seconds_in_all)} s"
+        if data.took_s is None
+        else f"{number_text(data.took_s)} s from the run's request to its release"
+    )
+    restarts = (
+        f"The run was driven by {count_text(data.drivers)} processes, one after the other: a "
+        "round that a restart interrupted counts from the restart."
+        if data.drivers > 1
+        else ""
+    )
     end = {
         True: "It ended because the centroids stopped moving.",
         False: "It ended at the agreed number of rounds, with the centroids still moving.",
@@ -390,8 +433,20 @@ def _rounds(data: ReportData) -> str:
     return _section(
         "rounds",
         "Rounds",
-        f"Plan {data.plan}: {count_text(len(data.rounds))} rounds in {number_text(total)} s. {end}",
+        " ".join(
+            f"Plan {data.plan}: {count_text(len(data.rounds))} rounds"
+            f"{'' if data.took_s is None else ','} {time}. {end} {restarts}".split()
+        ),
         f'<div class="pair">{"".join(figures)}</div>{table}',
+    )
+
+
+def _why_it_may_rise(data: ReportData) -> str:
+    if data.plan != "lloyd-exact":
+        return ""
+    return (
+        " In the first half of the agreed rounds exact Lloyd tries other places for centroids, "
+        "so the curve may go up; what is not better is taken back."
     )
 
 
@@ -406,7 +461,7 @@ def _rounds_table(rounds: Sequence[ReportRound]) -> str:
         '<div class="scroll" role="region" aria-label="Rounds table" tabindex="0">'
         '<table class="plain"><caption>Every round</caption><thead><tr><th scope="col">Round</th>'
         '<th scope="col" class="number">Partners</th><th scope="col" class="number">Seconds</th>'
-        '<th scope="col" class="number">Inertia</th></tr></thead>'
+        '<th scope="col" class="number">Mean squared distance</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
@@ -415,7 +470,9 @@ def _verify(data: ReportData) -> str:
     if not data.hashes and not data.checks:
         return ""
     hashes = "".join(
-        f"<div><dt>{escape(h.what)}</dt><dd><code>{escape(h.value)}</code></dd></div>"
+        f"<div><dt>{escape(h.what)}</dt><dd><code>{escape(h.value)}</code>"
+        + (f"<small>shown by <code>{escape(h.command)}</code></small>" if h.command else "")
+        + "</dd></div>"
         for h in data.hashes
     )
     checks = "".join(
@@ -424,10 +481,11 @@ def _verify(data: ReportData) -> str:
         + "</li>"
         for check in data.checks
     )
+    kind = "ol" if len(data.checks) > 1 else "ul"
     return _section(
         "verify",
         "How to verify",
         "Compare these hashes with what your own node shows; nobody has to trust this page.",
         f'<dl class="hashes">{hashes}</dl>'
-        + (f"<ol class='checks'>{checks}</ol>" if checks else ""),
+        + (f"<{kind} class='checks'>{checks}</{kind}>" if checks else ""),
     )

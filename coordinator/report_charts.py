@@ -22,7 +22,7 @@ _DOT_ROOM: Final = 6.0
 _LANE_PX: Final = 21
 #: Where the plots of rounds begin and end, in percent of the width.
 _LEFT, _RIGHT = 13.0, 98.0
-_TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 12, 172, 200
+_TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 12, 172, 218
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def strip(dots: Sequence[Dot], *, mean: float, scale: Scale, title: str) -> str:
 
 
 def line(points: Sequence[tuple[int, float]], *, title: str) -> str:
-    """A line through (round, value), from zero or, when the values lie close, from below them."""
+    """A line through (round, value); its axis covers the values' range alone."""
     values = [value for _, value in points]
     parts, place_y = _frame(values, from_zero=False)
     places = [(_round_place(index, len(points)), place_y(v)) for index, v in enumerate(values)]
@@ -154,19 +154,27 @@ def _lanes(dots: Sequence[Dot]) -> list[int]:
 def _frame(values: Sequence[float], *, from_zero: bool) -> tuple[list[str], _Place]:
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     high, low = max(finite), min(finite)
-    if from_zero or high - low > 0.4 * high:
+    if from_zero:
         low = min(0.0, low)
-    step = _round_step((high - low) / 3 or abs(high) or 1.0)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    last = max(last, first + 1)
-    place = _Place(Scale(lower=first * step, upper=last * step, logarithmic=False))
+    width = high - low or abs(high) or 1.0
+    step = _round_step(width / (3 if from_zero else 5))
+    if from_zero:
+        first, last = math.floor(low / step), max(1, math.ceil(high / step))
+        axis = Scale(lower=first * step, upper=last * step, logarithmic=False)
+    else:  # a little room around the values; lines at round values within
+        room = width * (0.08 if high > low else 0.5)
+        lowest = max(0.0, low - room) if low >= 0 else low - room
+        axis = Scale(lower=lowest, upper=high + room, logarithmic=False)
+        first, last = math.ceil(axis.lower / step), math.floor(axis.upper / step)
+    place = _Place(axis)
+    decimals = max(0, -math.floor(math.log10(step)))  # as many as tell the lines apart
     parts = []
     for number in range(first, last + 1):
         y = place(number * step)
         parts.append(
             f'<line x1="{_LEFT}%" x2="{_RIGHT}%" y1="{y:.1f}" y2="{y:.1f}" stroke="{_FAINT}"/>'
             f'<text x="{_LEFT - 1.5}%" y="{y + 4:.1f}" text-anchor="end">'
-            f"{number_text(float(f'{number * step:.10g}'))}</text>"
+            f"{number * step:,.{decimals if number else 0}f}</text>"
         )
     return parts, place
 
@@ -196,9 +204,16 @@ def _round_place(index: int, n_rounds: int) -> float:
 
 def _round_labels(numbers: Sequence[int]) -> list[str]:
     every = max(1, math.ceil(len(numbers) / 12))
+    last = len(numbers) - 1
+    name = (
+        f'<text x="{(_LEFT + _RIGHT) / 2}%" y="{_BOTTOM_PX + 40}" text-anchor="middle">round</text>'
+    )
     return [
-        f'<text x="{_round_place(index, len(numbers)):.2f}%" y="{_BOTTOM_PX + 20}" '
-        f'text-anchor="middle">{number}</text>'
-        for index, number in enumerate(numbers)
-        if index % every == 0
+        name,
+        *(
+            f'<text x="{_round_place(index, len(numbers)):.2f}%" y="{_BOTTOM_PX + 20}" '
+            f'text-anchor="middle">{number}</text>'
+            for index, number in enumerate(numbers)
+            if index == last or (index % every == 0 and last - index >= every)
+        ),
     ]

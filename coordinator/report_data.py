@@ -49,14 +49,14 @@ class ReportPartner:
     Attributes:
         customers: Own customers that were counted; None when whoever writes the report does not
             know it (a deployed coordinator never does).
-        messages: Messages in both directions.
+        messages_down: Messages that came to it: requests, each answered by one message at most.
         bytes_up: Bytes that left the partner.
         bytes_down: Bytes that came to it.
     """
 
     name: str
     customers: int | None
-    messages: int
+    messages_down: int
     bytes_up: int
     bytes_down: int
 
@@ -89,7 +89,7 @@ class ReportRound:
 
     Attributes:
         partners: Partners in its total.
-        seconds: From the query to the opened total.
+        seconds: From the query to the opened total, or from the restart of a driver in between.
         inertia: Mean squared distance to the nearest centroid in the scaled cube; None if unknown.
     """
 
@@ -101,10 +101,17 @@ class ReportRound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportHash:
-    """A hash to compare: what it names, and its value in hexadecimal."""
+    """A hash to compare.
+
+    Attributes:
+        what: What it names.
+        value: In hexadecimal.
+        command: What shows it at a node; may be empty.
+    """
 
     what: str
     value: str
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +136,13 @@ class ReportData:
         plan: Name of the plan.
         converged: Whether the plan ended by itself; None if unknown.
         segments: In the order of the release.
-        withheld: Which clusters are not released and why; empty if none.
+        withheld: Which clusters are not released and why; empty if none. Totals and averages then
+            cover the released segments only, and the page says so wherever it shows one.
+        withheld_clusters: How many they are.
         rounds: In order; may be empty.
+        took_s: From the run's request to its release, waiting and restarts included; None if
+            unknown.
+        drivers: How many processes have driven the run, one after the other.
         checks: How to verify.
         software: Name and version.
     """
@@ -152,3 +164,6 @@ class ReportData:
     hashes: tuple[ReportHash, ...]
     checks: tuple[ReportCheck, ...]
     software: str
+    withheld_clusters: int = 0
+    took_s: float | None = None
+    drivers: int = 1

@@ -67,6 +67,7 @@ svg text.on{fill:#fff;font-weight:600;font-size:11px}
 .sizes{list-style:none;margin:0;padding:0}
 .sizes li{display:grid;grid-template-columns:2rem minmax(12rem,20rem) 1fr 9rem;gap:.9rem;
  align-items:center;padding:.45rem 0}
+.sizes.partial li{grid-template-columns:2rem minmax(12rem,20rem) 1fr 14rem}
 .sizes .name{font-weight:600}
 .figure{text-align:right;white-space:nowrap}
 .figure small{display:inline-block;min-width:3.6rem}
@@ -136,14 +137,16 @@ pre{margin:.35rem 0 0;padding:.7rem .9rem;background:#1c2733;color:#f3f1ea;borde
 .hashes div{display:grid;grid-template-columns:8rem 1fr;gap:1rem;padding:.5rem 0;
  border-bottom:1px solid var(--line)}
 .checks{margin:0;padding-left:1.3rem}
+ul.checks{list-style:none;padding-left:0}
 .checks li{padding:.35rem 0}
+.hashes small{display:block}
 footer{padding-bottom:3rem;color:var(--muted);font-size:.9rem;border-top:1px solid var(--line)}
 :focus-visible{outline:3px solid #c06a12;outline-offset:2px}
 @media(max-width:46rem){
  header{padding-top:1.75rem}
  section{margin:2.25rem 0;padding-top:1.4rem}
  .facts{grid-template-columns:1fr 1fr}
- .sizes li{grid-template-columns:2rem 1fr auto;gap:.25rem .7rem;padding:.6rem 0}
+ .sizes li,.sizes.partial li{grid-template-columns:2rem 1fr auto;gap:.25rem .7rem;padding:.6rem 0}
  .sizes .bar{grid-column:2/-1;grid-row:2}
  .strip,.pair,.masked,.hashes div{grid-template-columns:1fr;gap:.5rem}
  .pair{gap:1.75rem}

@@ -21,17 +21,31 @@ from partner_node.home import (
     PASSPHRASE_FILE,
     NodeHome,
     home_passphrase,
+    missing_signatures,
+    naming,
     read_agreement,
+    verified,
     write_atomically,
 )
 from partner_node.keystore import Keystore, write_private_file
 from partner_node.node import software_version
 from partner_node.plain_words import agreement_words
 from partner_node.preflight import preflight
+from partner_node.record_tables import (
+    egress_values,
+    egress_words,
+    hash_lines,
+    number_words,
+    refusal_values,
+    refusal_words,
+    run_values,
+    run_words,
+)
+from partner_node.sources.files import find_files
 from protocol.agreement import Agreement, SignedAgreement
-from protocol.clustering.release import Release, SignedRelease, release_centres
+from protocol.clustering.release import EXACT_STATEMENT, Release, SignedRelease, release_centres
 from protocol.clustering.segment_names import release_names
-from protocol.errors import AgreementError, MalformedError, RuleError, UsageError
+from protocol.errors import AgreementError, MalformedError, RuleError, SourceError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
 
@@ -67,7 +81,8 @@ def init(
     id_column: Annotated[str, typer.Option(help="Column with the customers' ids.")],
     kind: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     query_file: Annotated[
-        Path | None, typer.Option(help="SQL that makes one row a customer from the file.")
+        Path | None,
+        typer.Option(help="SQL that makes one row a customer; it reads the file as table `input`."),
     ] = None,
     max_customers: Annotated[
         int,
@@ -119,11 +134,34 @@ def init(
         for path in made:
             path.unlink()
         raise
+    warnings = _missing_files(config)
+    output.warn(warnings)
     output.result(
-        {"directory": str(directory), "card": str(directory / CARD_FILE), **card.to_dict()},
+        {
+            "directory": str(directory),
+            "card": str(directory / CARD_FILE),
+            "warnings": warnings,
+            **card.to_dict(),
+        },
         f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
         "public keys only.",
     )
+
+
+def _missing_files(config: NodeConfig) -> list[str]:
+    """What the configuration names and is not there yet; `check` needs it, a new node does not."""
+    warnings = []
+    try:
+        find_files(config.data.path)
+    except SourceError as error:
+        warnings.append(f"--data {error.message}; {error.remedy}")
+    authority = config.coordinator.root_certificates
+    if not authority.is_file():
+        warnings.append(
+            f"--root-certificates {authority}: no such file; ask the operator for "
+            "coordinator-ca.crt, or correct root_certificates in node.toml"
+        )
+    return warnings
 
 
 def _card(
@@ -145,9 +183,16 @@ def _card(
 
 
 @app.command()
-def check(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def check(
+    agreement: Annotated[
+        Path | None,
+        typer.Option(help="Check against this agreement, signed or not, before one is installed."),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
     """Preflight: everything that a run needs, or each problem with its way out."""
-    report = preflight(directory, now=datetime.now(UTC))
+    report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
     table = Table("check", "result", "details", title="Preflight")
     for item in report.items:
         table.add_row(item.name, "passed" if item.passed else "PROBLEM", item.details)
@@ -155,12 +200,13 @@ def check(directory: Directory = HERE, format: Format = FormatOption) -> None:
         {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
         table,
         "PASSED" if report.passed else "",
+        refused=not report.passed,
     )
-    if not report.passed:
-        for item in report.items:
-            if item.problem is not None:
-                diagnostics.print(item.problem.diagnostics(), style="red")
-        raise typer.Exit(3)
+    problems = [item.problem for item in report.items if item.problem is not None]
+    for problem in problems:
+        diagnostics.print(problem.diagnostics(), style="red")
+    if problems:
+        raise typer.Exit(problems[0].exit_code)
 
 
 # --- agreement ---------------------------------------------------------------------------------
@@ -176,7 +222,8 @@ def agreement_show(
 ) -> None:
     """The agreement in plain words, for whoever decides whether to sign."""
     signed = _agreement(file, directory)
-    missing = [party.id for party in signed.missing()]
+    path = file or NodeHome.load(directory).config.node.agreement
+    missing = [party.id for party in missing_signatures(signed, path)]
     output.result(
         {
             "agreement": signed.agreement.to_dict(),
@@ -199,14 +246,18 @@ def agreement_sign(
     keystore = home.keystore()
     signed = read_agreement(file)
     agreement = signed.agreement
-    index = agreement.index_of_key(keystore.identity_public)
-    if agreement.parties[index].id != home.config.node.partner:
-        raise AgreementError(
-            f"the agreement calls this node {agreement.parties[index].id!r}, "
-            f"its configuration {home.config.node.partner!r}",
-            code="E-AGR-PARTY",
-        )
-    agreement.check_software(software_version())
+    missing_signatures(signed, file)  # nobody signs beside a signature that does not fit
+    with naming(file):
+        index = agreement.index_of_key(keystore.identity_public)
+        if agreement.parties[index].id != home.config.node.partner:
+            raise AgreementError(
+                f"the agreement calls this node {agreement.parties[index].id!r}, "
+                f"its configuration {home.config.node.partner!r}",
+                code="E-AGR-PARTY",
+                remedy=f'write partner = "{agreement.parties[index].id}" in '
+                f"{home.config.file.name}, or ask the operator for an agreement with your name",
+            )
+        agreement.check_software(software_version())
     copy = SignedAgreement(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )
@@ -220,18 +271,73 @@ def agreement_sign(
 @agreement_app.command("install")
 def agreement_install(
     file: Annotated[Path, typer.Argument(help="The agreement with every signature.")],
+    downgrade: Annotated[
+        bool, typer.Option("--downgrade", help="Replace a higher version of the same agreement.")
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Put the fully signed agreement into force at this node."""
+    """Put the fully signed agreement into force at this node, also at one that serves now."""
     home = NodeHome.load(directory)
     signed = read_agreement(file)
-    agreement = signed.verify()
-    agreement.index_of_key(home.keystore().identity_public)
+    agreement = verified(signed, file)
+    keystore = home.keystore()
+    with naming(file):
+        agreement.index_of_key(keystore.identity_public)
+    earlier = _installed(home)
+    if (
+        earlier is not None
+        and not downgrade
+        and earlier.id == agreement.id
+        and earlier.version > agreement.version
+    ):
+        raise AgreementError(
+            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
+            f"{earlier.version} is installed",
+            code="E-AGR-ROLLBACK",
+            remedy="install a version that is higher, or, when all parties go back to this one, "
+            "add --downgrade",
+        )
     write_atomically(home.config.node.agreement, signed.to_bytes())
+    store = home.store(keystore)
+    with store.transaction():
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
+    replaces = earlier if earlier is not None and earlier.hash != agreement.hash else None
     output.result(
-        {"agreement": agreement.hash.hex(), "file": str(home.config.node.agreement)},
-        f"Agreement {agreement.id} is in force here, signed by all {agreement.n_partners} parties.",
+        {
+            "agreement": agreement.hash.hex(),
+            "id": agreement.id,
+            "version": agreement.version,
+            "file": str(home.config.node.agreement),
+            "replaces": None
+            if replaces is None
+            else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
+            "runs_ended": [run_id.hex() for run_id in ended],
+        },
+        f"Agreement {agreement.id}, version {agreement.version}, is in force here, signed by all "
+        f"{agreement.n_partners} parties.",
+        "" if replaces is None else _replaced(agreement, replaces),
+        f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
+        "A node that serves now takes it up with the next message that it gets.",
+    )
+
+
+def _installed(home: NodeHome) -> Agreement | None:
+    """The agreement in force here; None when there is none that can be read."""
+    try:
+        return home.signed_agreement().agreement
+    except AgreementError:
+        return None
+
+
+def _replaced(agreement: Agreement, earlier: Agreement) -> str:
+    same = (earlier.id, earlier.version) == (agreement.id, agreement.version)
+    return f"It replaces agreement {earlier.id}, version {earlier.version}" + (
+        f", with OTHER TERMS UNDER THE SAME VERSION: hash {agreement.hash.hex()} instead of "
+        f"{earlier.hash.hex()}."
+        if same
+        else "."
     )
 
 
@@ -253,36 +359,20 @@ def serve(directory: Directory = HERE) -> None:
 
 @app.command()
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Runs that this node took part in, and how they ended."""
+    """Runs that this node took part in, how they ended, and what it refused."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    runs = store.runs()
-    table = Table("run", "state", "rounds answered", "started", "reason")
-    for record in runs:
-        table.add_row(
-            record.run_id.hex()[:8],
-            record.phase,
-            str(record.round + 1),
-            record.started_at[:19],
-            record.reason,
-        )
+    runs, refusals = store.runs(), store.refusals()
+    releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     output.result(
         {
             "partner": home.config.node.partner,
-            "releases": len(store.releases()),
-            "runs": [
-                {
-                    "run_id": record.run_id.hex(),
-                    "state": record.phase,
-                    "rounds_answered": record.round + 1,
-                    "started_at": record.started_at,
-                    "updated_at": record.updated_at,
-                    "reason": record.reason,
-                }
-                for record in runs
-            ],
+            "releases": len(releases),
+            "runs": run_values(runs, releases),
+            "refusals": refusal_values(refusals),
         },
-        table,
+        *run_words(runs, releases),
+        *refusal_words(refusals),
     )
 
 
@@ -291,32 +381,8 @@ def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> N
     """Every message that left this node: what it was, and how many customers it counted."""
     home = NodeHome.load(directory)
     records = home.store(home.keystore()).egress()
-    table = Table("time", "run", "round", "what", "bytes", "own customers counted")
-    for record in records:
-        table.add_row(
-            record.at[:19],
-            record.run_id.hex()[:8],
-            str(record.round) if record.round >= 0 else "",
-            record.what,
-            str(record.n_bytes),
-            "" if record.customers is None else f"{record.customers:,}",
-        )
     output.result(
-        {
-            "messages": [
-                {
-                    "at": record.at,
-                    "run_id": record.run_id.hex(),
-                    "round": record.round,
-                    "what": record.what,
-                    "bytes": record.n_bytes,
-                    "sha256": record.sha256,
-                    "customers": record.customers,
-                }
-                for record in records
-            ]
-        },
-        table,
+        {"messages": egress_values(records), "privacy": EXACT_STATEMENT}, *egress_words(records)
     )
 
 
@@ -337,12 +403,16 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     means = Table(title="Their centres")
     means.add_column("segment", justify="right")
     for feature in agreement.features:
-        means.add_column(f"{feature.name}\n({feature.unit})", justify="right")
+        means.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
         table.add_row(str(segment.segment), name, f"{segment.size:,}")
-        means.add_row(str(segment.segment), *(f"{v:,.1f}" for v in centre))
+        means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))
     output.result(
         {
+            "agreement": agreement.id,
+            "agreement_version": agreement.version,
+            "agreement_hash": agreement.hash.hex(),
+            "run_hash": release.run_hash.hex(),
             "release": release.hash.hex(),
             "received_at": received_at,
             "privacy": release.statement,
@@ -364,13 +434,19 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
         means,
         f"Privacy: {release.statement}.",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
+        f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "
+        f"{agreement.version}. Compare with the other partners and the report:\n"
+        + hash_lines(release),
     )
 
 
 @segments_app.command("assign")
 def segments_assign(
     out: Annotated[
-        Path | None, typer.Option(help="File to write, .csv or .parquet; in the output folder.")
+        Path | None,
+        typer.Option(
+            help="File to write, .csv or .parquet; when left out, one in the node's output folder."
+        ),
     ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -389,12 +465,14 @@ def segments_assign(
     output.result(
         {
             "file": str(path),
+            "privacy": release.statement,
             "customers": summary.customers,
             "by_segment": {
                 str(s.segment): c for s, c in zip(release.segments, summary.by_segment, strict=True)
             },
         },
         table,
+        f"Privacy: {release.statement}.",
         f"Wrote {path}.",
     )
 

@@ -8,7 +8,7 @@ simulation engine (``flwr run BUNDLE local``). There the directories of the simu
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from partner_node.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
+from partner_node.home import NodeHome
 from protocol.errors import ConfigError, FedsegError
 
 if TYPE_CHECKING:
@@ -66,16 +67,55 @@ def node_directory(context: Context) -> Path:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A node, and the file of its agreement as it was when the node was opened."""
+
+    node: Node
+    agreement_file: Path
+    mark: tuple[int, ...]
+
+
+_opened: Final[dict[Path, _Opened]] = {}
+
+
 def node_of(directory: Path) -> Node:
-    """The node of a folder; opened once in a process, which takes its keys half a second."""
-    return _open_node(directory.resolve())
+    """The node of a folder.
+
+    It is opened once in a process, which takes its keys half a second, and again when another
+    agreement was put in the place of its own: nothing is answered under the old one after that.
+
+    Raises:
+        FedsegError: The node cannot be opened as its folder is now.
+    """
+    directory = directory.resolve()
+    known = _opened.get(directory)
+    if known is not None and known.mark == _mark(known.agreement_file):
+        return known.node
+    opened = _open_node(directory)
+    if known is not None:
+        known.node.store.close()
+        agreement = opened.node.agreement
+        logger.info("took up agreement %s, version %s", agreement.id, agreement.version)
+    _opened[directory] = opened
+    return opened.node
 
 
-@lru_cache(maxsize=64)
-def _open_node(directory: Path) -> Node:
+def _open_node(directory: Path) -> _Opened:
     from partner_node.node import Node
 
-    return Node.open(directory)
+    file = NodeHome.load(directory).config.node.agreement
+    mark = _mark(file)  # before the file is read: a change in between opens the node again
+    return _Opened(node=Node.open(directory), agreement_file=file, mark=mark)
+
+
+def _mark(file: Path) -> tuple[int, ...]:
+    """What tells two versions of a file apart; empty when there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _reply(message: Message, fields: dict[str, bytes | str]) -> Message:

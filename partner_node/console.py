@@ -39,13 +39,23 @@ class Output:
 
     format: Format = Format.TEXT
 
-    def result(self, data: dict[str, Any], *text: object) -> None:
-        """Print a command's result: `data` as JSON, or `text` for people."""
+    def result(self, data: dict[str, Any], *text: object, refused: bool = False) -> None:
+        """Print a command's result: `data` as JSON, or `text` for people.
+
+        Args:
+            refused: Whether the result is that something is not as it must be.
+        """
         if self.format is Format.JSON:
-            print(envelope.success(data))  # noqa: T201
+            print(envelope.refusal(data) if refused else envelope.success(data))  # noqa: T201
         else:
             for part in text:
-                people.print(part)
+                if part != "":
+                    people.print(part)
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Print warnings on standard error; a command has them in its JSON too."""
+        for warning in warnings:
+            diagnostics.print(f"Warning: {warning}", style="yellow")
 
     def failure(self, error: FedsegError) -> None:
         """Print an error: on standard error, and as the JSON envelope when asked."""

@@ -125,7 +125,8 @@ def serve_link(
     """Stay connected and answer messages until `stop` is set.
 
     A gateway that is away and a SuperLink that was restarted are waited for: the link connects
-    again by itself, with growing pauses.
+    again by itself, with growing pauses. So is anything unexpected: whatever the other side sends,
+    the connection is made anew and the process goes on.
 
     Args:
         config: See `LinkConfig`.
@@ -144,12 +145,17 @@ def serve_link(
             session = _Session(config, fleet, app, stop=stop, on_event=on_event)
             try:
                 session.run()
+                continue
             except _LinkLostError as lost:
-                failures = 1 if session.connected else failures + 1
-                on_event(LinkEvent(kind="lost", code=lost.code))
-                logger.warning("link lost (%s), attempt %s", lost.code, failures)
-                pause = min(config.poll.reconnect_max_s, 0.2 * 2.0 ** min(failures - 1, 10))
-                stop.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311 (spreads load, no secret)
+                code = lost.code
+            except Exception as error:  # outermost loop: no answer from outside ends the process
+                code = "E-LINK-INTERNAL"
+                logger.error("the link met something unexpected: %s", place_of(error))
+            failures = 1 if session.connected else failures + 1
+            on_event(LinkEvent(kind="lost", code=code))
+            logger.warning("link lost (%s), attempt %s", code, failures)
+            pause = min(config.poll.reconnect_max_s, 0.2 * 2.0 ** min(failures - 1, 10))
+            stop.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311 (spreads load, no secret)
     on_event(LinkEvent(kind="stopped"))
 
 
@@ -284,11 +290,11 @@ def _clock_skew_s(date: str | None) -> float:
     """Seconds by which this machine's clock and the gateway's differ; 0 when unknown."""
     try:
         there = email.utils.parsedate_to_datetime(date or "")
-    except ValueError:
+        if there.tzinfo is None:
+            return 0.0
+        return abs((datetime.datetime.now(datetime.UTC) - there).total_seconds())
+    except (ValueError, OverflowError, TypeError, IndexError):  # as the parser meets odd dates
         return 0.0
-    if there.tzinfo is None:
-        return 0.0
-    return abs((datetime.datetime.now(datetime.UTC) - there).total_seconds())
 
 
 class _Session:
@@ -361,18 +367,22 @@ class _Session:
             text = "" if path is None else path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
             return None
-        return int(text) if text.isdecimal() and len(text) <= 20 else None
+        return int(text) if text.isdecimal() and int(text[:21]) < 1 << 64 else None
 
     def _remember(self, node_id: int | None) -> None:
+        """Keep the node id for the next start, which is only faster with it."""
         path = self._config.state_file
         if path is None:
             return
-        if node_id is None:
-            path.unlink(missing_ok=True)
-            return
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(str(node_id), encoding="ascii")
-        draft.replace(path)
+        try:
+            if node_id is None:
+                path.unlink(missing_ok=True)
+                return
+            draft = path.with_name(f".{path.name}.draft")
+            draft.write_text(str(node_id), encoding="ascii")
+            draft.replace(path)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", path, error.strerror)
 
     def _keep_alive(self) -> None:
         interval = self._config.poll.heartbeat_s
@@ -380,8 +390,8 @@ class _Session:
         while not self._over.wait(interval * random.uniform(0.7, 0.9)):  # noqa: S311
             try:
                 answer = self._fleet.call("send-node-heartbeat", request, SendNodeHeartbeatResponse)
-            except (_LinkLostError, _RefusedCallError, RuntimeError):
-                continue  # the polling thread meets the same trouble and decides
+            except Exception:  # noqa: S112 (the polling thread meets the same and decides)
+                continue
             if not answer.success:
                 self._over.set()
 
@@ -400,17 +410,25 @@ class _Session:
                 )
             except _RefusedCallError as refused:
                 raise refused.as_lost() from refused
-            if pulled.messages_list:
-                self._answer(pulled.messages_list[0])  # Flower hands out one at a time
+            # Flower hands out one at a time.
+            if pulled.messages_list and self._answer(pulled.messages_list[0]):
                 pace.message(time.monotonic())
             else:
                 self._stop.wait(pace.nothing(time.monotonic()))
 
-    def _answer(self, proto: MessageProto) -> None:
+    def _answer(self, proto: MessageProto) -> bool:
+        """Answer one message; False when it was dropped."""
         run_id = proto.metadata.run_id
         start = time.monotonic()
         try:
             message = message_from_proto(proto)
+        except (
+            Exception
+        ) as error:  # Flower's decoding trusts what it is given: it may raise anything
+            logger.warning("a message that cannot be decoded: %s", place_of(error))
+            self._on_event(LinkEvent(kind="dropped", run=run_id))
+            return False
+        try:
             content = self._reply_content(message)
             reply = Message(content, reply_to=message)
             reply.metadata.__dict__["_message_id"] = reply.object_id
@@ -425,9 +443,9 @@ class _Session:
                 PushMessagesResponse,
             )
         except (_RefusedCallError, ValueError, TypeError, KeyError):
-            # The run ended, the message expired, or it is not a message at all: nobody waits.
+            # The run ended, the message expired, or no reply to it can be made: nobody waits.
             self._on_event(LinkEvent(kind="dropped", run=run_id))
-            return
+            return False
         code = content[RECORD].get(ERROR_FIELD)
         self._on_event(
             LinkEvent(
@@ -436,6 +454,7 @@ class _Session:
                 run=run_id,
             )
         )
+        return True
 
     def _reply_content(self, message: Message) -> RecordDict:
         run_id = message.metadata.run_id

@@ -16,8 +16,9 @@ from partner_node.keystore import Keystore, read_passphrase
 from partner_node.sources import open_source
 from partner_node.store import NodeStore
 from protocol import limits
-from protocol.agreement import Agreement, SignedAgreement
-from protocol.errors import AgreementError, UsageError
+from protocol.agreement import Agreement, Party, SignedAgreement
+from protocol.errors import AgreementError, SignatureError, UsageError
+from protocol.signing import key_id
 
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
@@ -48,7 +49,10 @@ class NodeHome:
 
     def signed_agreement(self) -> SignedAgreement:
         """The agreement that the configuration names, signed or not; raises AgreementError."""
-        return read_agreement(self.config.node.agreement)
+        return read_agreement(
+            self.config.node.agreement,
+            remedy="put the agreement with every signature there: fedseg-node agreement install",
+        )
 
     def customers(self, agreement: Agreement) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError."""
@@ -83,8 +87,17 @@ def home_passphrase(config: NodeConfig) -> bytes:
     )
 
 
-def read_agreement(path: Path) -> SignedAgreement:
-    """Read an agreement's envelope; raises AgreementError (E-AGR-MISSING)."""
+def read_agreement(
+    path: Path, *, remedy: str = "correct the path, or ask the operator for the file"
+) -> SignedAgreement:
+    """Read an agreement's envelope.
+
+    Args:
+        remedy: The way out when there is no such file.
+
+    Raises:
+        AgreementError: E-AGR-MISSING, or what is wrong with it; the message names the file.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(2 * limits.MAX_AGREEMENT_BYTES + 1)
@@ -92,9 +105,69 @@ def read_agreement(path: Path) -> SignedAgreement:
         raise AgreementError(
             f"the agreement {path} cannot be read: {error.strerror}",
             code="E-AGR-MISSING",
-            remedy="put the agreement with every signature there: fedseg-node agreement install",
+            remedy=remedy,
         ) from error
-    return SignedAgreement.from_bytes(data)
+    with naming(path):
+        return SignedAgreement.from_bytes(data)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have every AgreementError about an agreement name its file and a way out."""
+    try:
+        yield
+    except AgreementError as error:
+        raise AgreementError(
+            f"{path}: {error.message}",
+            code=error.code,
+            remedy=error.remedy
+            or "ask the operator for the file again: fedseg-coordinator agreement draft makes it "
+            "for signing, agreement publish for installing",
+        ) from error
+
+
+def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]:
+    """The parties that have not signed.
+
+    Args:
+        path: The file, for messages.
+
+    Raises:
+        AgreementError: A signature is wrong or by a stranger (E-AGR-SIGNATURE); the message names
+            whose.
+    """
+    try:
+        return signed.missing()
+    except AgreementError as error:
+        wrong = _wrongly_signed(signed)
+        names = ", ".join(f"{p.id} (key {key_id(p.public_key)[:16]}…)" for p in wrong)
+        raise AgreementError(
+            f"{path}: the signature of {names} is not over the text in this file: the text or the "
+            "signature was changed"
+            if wrong
+            else f"{path}: {error.message}",
+            code=error.code,
+            remedy="do not use this file; ask the operator for it again, and compare the hash that "
+            "`fedseg-node agreement show` prints with "
+            + (", ".join(p.id for p in wrong) or "the other partners"),
+        ) from error
+
+
+def verified(signed: SignedAgreement, path: Path) -> Agreement:
+    """The agreement, when every party signed it; else AgreementError, which names the file."""
+    missing_signatures(signed, path)
+    with naming(path):
+        return signed.verify()
+
+
+def _wrongly_signed(signed: SignedAgreement) -> list[Party]:
+    found = []
+    for party in signed.agreement.parties:
+        try:
+            signed.envelope.signers([party.public_key])
+        except SignatureError:
+            found.append(party)
+    return found
 
 
 def write_atomically(path: Path, data: bytes) -> None:

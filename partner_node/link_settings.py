@@ -78,8 +78,8 @@ class LinkEvent:
 
     Attributes:
         kind: ``connected``, ``answered`` (a message was answered), ``refused`` (answered with an
-            error code), ``dropped`` (its run ended meanwhile), ``lost`` (trying again) or
-            ``stopped``.
+            error code), ``dropped`` (its run ended meanwhile, or it cannot be decoded), ``lost``
+            (trying again) or ``stopped``.
         code: The error code, when there is one.
         run: Flower's id of the run, when the event belongs to one.
     """

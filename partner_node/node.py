@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.answers import answer
 from partner_node.features import Customers
-from partner_node.home import NodeHome
+from partner_node.home import NodeHome, naming, verified
 from partner_node.store import EgressRecord, NodeStore, RunRecord
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
-from protocol.errors import EncodingRangeError, ProtocolError, RemoteProtocolError
+from protocol.errors import EncodingRangeError, FedsegError, ProtocolError, RemoteProtocolError
 from protocol.messages import (
     Ack,
     Announce,
@@ -79,18 +79,25 @@ class Node:
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
+        with store.transaction():
+            ended = store.end_runs_of_other_agreements(self.agreement.hash, now=self._now())
+        self._log_superseded(ended)
 
     @staticmethod
     def open(directory: Path) -> Node:
         """The node of a folder, as its ``node.toml`` says; raises FedsegError."""
         home = NodeHome.load(directory)
-        keystore = home.keystore()
         signed = home.signed_agreement()
+        file = home.config.node.agreement
+        agreement = verified(signed, file)
+        keystore = home.keystore()
+        with naming(file):
+            agreement.index_of_key(keystore.identity_public)
         return Node(
             signed,
             keystore.identity,
             home.store(keystore),
-            home.customers(signed.agreement),
+            home.customers(agreement),
             version=software_version(),
         )
 
@@ -100,9 +107,18 @@ class Node:
         The reply is stored before it is returned; the same request gives the same bytes again.
 
         Raises:
-            FedsegError: The request is refused; tell the coordinator its code alone.
+            FedsegError: The request is refused, which is remembered for the person at this
+                machine; tell the coordinator its code alone.
         """
-        request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+        request: Request | None = None
+        try:
+            request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+            return self._handle(request)
+        except FedsegError as refusal:
+            self._remember_refusal(request, refusal.code)
+            raise
+
+    def _handle(self, request: Request) -> bytes:
         self.agreement.check_time(self._clock())
         self.agreement.check_software(self._version)
         with self.store.transaction():
@@ -136,6 +152,8 @@ class Node:
                 self._save(current)
             return b"", refusal
         self._save(current)
+        if isinstance(request, Roster | Propose):
+            self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
         self._log(current, what, reply, customers)
         return reply, None
 
@@ -182,9 +200,27 @@ class Node:
             if not isinstance(request, Open):
                 raise RemoteProtocolError("this node knows no such run", code="E-RUN-OTHER")
             return PartnerRound(self.agreement, self._key, chain, seed_of=self._seed_of)
+        if record.agreement_hash != self.agreement.hash:
+            raise RemoteProtocolError("a run under another agreement", code="E-AGR-OTHER")
         return PartnerRound.from_dict(
             record.state, self.agreement, self._key, chain, seed_of=self._seed_of
         )
+
+    def _remember_refusal(self, request: Request | None, code: str) -> None:
+        try:
+            with self.store.transaction():
+                self.store.save_refusal(code, self._run_id_of(request), now=self._now())
+        except FedsegError as error:
+            logger.warning("the refusal was not stored: %s", error.code)
+
+    def _run_id_of(self, request: Request | None) -> bytes:
+        """The run that a request is about; empty when that is not known."""
+        match request:
+            case Open() | Roster() | Stop():
+                return request.run_id
+            case Propose() | Announce() | Publish():
+                return self.store.run_id_of(request.run_hash)
+        return b""
 
     def _record_of(self, request: Request) -> RunRecord | None:
         match request:
@@ -198,6 +234,8 @@ class Node:
         self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
 
     def _log(self, current: PartnerRound, what: str, reply: bytes, customers: int | None) -> None:
+        number = f", round {current.round}" if current.round >= 0 else ""
+        logger.info("run %s%s: answered with %s", current.run_id.hex()[:8], number, what)
         self.store.save_egress(
             EgressRecord(
                 at=self._now(),
@@ -209,6 +247,11 @@ class Node:
                 customers=customers,
             )
         )
+
+    @staticmethod
+    def _log_superseded(run_ids: list[bytes]) -> None:
+        for run_id in run_ids:
+            logger.info("run %s ended here: E-RUN-SUPERSEDED", run_id.hex())
 
     def _now(self) -> str:
         return self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from partner_node.home import NodeHome
+from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
 from partner_node.node import software_version
+from partner_node.sources import open_source
 from protocol.agreement import Agreement
 from protocol.errors import AgreementError, EncodingRangeError, FedsegError, TransportError
 from protocol.installation import require_sole_owner
@@ -57,8 +58,12 @@ class Report:
         return all(item.passed for item in self.items)
 
 
-def preflight(directory: Path, *, now: datetime) -> Report:
-    """Try configuration, keys, agreement, data and connection of a node's folder."""
+def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = None) -> Report:
+    """Try configuration, keys, agreement, data and connection of a node's folder.
+
+    Args:
+        agreement_file: An agreement, signed or not, to try instead of the installed one.
+    """
     items: list[Item] = []
 
     def attempt(name: str, action: Callable[[], str]) -> bool:
@@ -82,13 +87,24 @@ def preflight(directory: Path, *, now: datetime) -> Report:
     if not attempt("configuration", load):
         return Report(items=tuple(items))
     home = loaded[0]
-    keys = attempt("keys and state", lambda: _check_keys(home))
-    agreed = attempt("agreement", lambda: _check_agreement(home, now)) if keys else False
-    if agreed:
-        agreement = home.signed_agreement().agreement
+    if attempt("keys and state", lambda: _check_keys(home)):
+        attempt("agreement", lambda: _check_agreement(home, now, agreement_file))
+    agreement = _agreement_at_hand(home, agreement_file)
+    if agreement is None:
+        attempt("data", lambda: _check_data_alone(home))
+    else:
         attempt("data", lambda: _check_data(home, agreement))
     attempt("coordinator", lambda: _check_connection(home))
     return Report(items=tuple(items))
+
+
+def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:
+    """The agreement whose features the data must have, whoever signed it; None without one."""
+    try:
+        signed = home.signed_agreement() if file is None else read_agreement(file)
+        return signed.agreement
+    except AgreementError:
+        return None
 
 
 def _check_keys(home: NodeHome) -> str:
@@ -98,8 +114,33 @@ def _check_keys(home: NodeHome) -> str:
     return "keys open, state is sound"
 
 
-def _check_agreement(home: NodeHome, now: datetime) -> str:
-    agreement = home.signed_agreement().verify()
+def _check_agreement(home: NodeHome, now: datetime, offered: Path | None) -> str:
+    file = offered or home.config.node.agreement
+    signed = home.signed_agreement() if offered is None else read_agreement(offered)
+    agreement, missing = signed.agreement, missing_signatures(signed, file)
+    if offered is None:
+        verified(signed, file)
+    with naming(file):
+        _check_terms(home, agreement, now)
+    text = f"{agreement.id}, version {agreement.version}"
+    until = f"until {agreement.expires:%Y-%m-%d}"
+    if not missing:
+        text += f", signed by all {agreement.n_partners} parties, {until}"
+    else:
+        text += f", not signed yet by {', '.join(party.id for party in missing)}, {until}"
+    if offered is not None and not _is_installed(home, agreement):
+        text += "; not installed here yet"
+    return text
+
+
+def _is_installed(home: NodeHome, agreement: Agreement) -> bool:
+    try:
+        return home.signed_agreement().agreement == agreement
+    except AgreementError:
+        return False
+
+
+def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
     party = agreement.parties[agreement.index_of_key(home.keystore().identity_public)]
     if party.id != home.config.node.partner:
         raise AgreementError(
@@ -110,19 +151,28 @@ def _check_agreement(home: NodeHome, now: datetime) -> str:
         )
     agreement.check_time(now)
     agreement.check_software(software_version())
+
+
+def _check_data_alone(home: NodeHome) -> str:
+    """What can be tried of the data without an agreement: ids, and the columns that are mapped."""
+    data = home.config.data
+    columns = tuple(dict.fromkeys(data.columns.values()))
+    source = open_source(data, home.config.limits)
+    customers = sum(chunk.n_rows for chunk in source.chunks(columns, max_rows=data.chunk_rows))
     return (
-        f"{agreement.id}, version {agreement.version}, signed by all "
-        f"{agreement.n_partners} parties, until {agreement.expires:%Y-%m-%d}"
+        f"{customers:,} customers; columns: {', '.join(source.columns())}; whether they are the "
+        "agreed features is checked with an agreement: check --agreement FILE"
     )
 
 
 def _check_data(home: NodeHome, agreement: Agreement) -> str:
     reports = home.customers(agreement).report()
     customers = reports[0].customers
-    party = next(p for p in agreement.parties if p.id == home.config.node.partner)
-    if customers > party.max_customers:
+    caps = {party.id: party.max_customers for party in agreement.parties}
+    cap = caps.get(home.config.node.partner, customers)
+    if customers > cap:
         raise EncodingRangeError(
-            f"{customers:,} customers, the agreement allows {party.max_customers:,}",
+            f"{customers:,} customers, the agreement allows {cap:,}",
             code="E-ROW-CAP",
             remedy="agree on a higher max_customers, or narrow the feature query",
         )

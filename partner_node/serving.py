@@ -31,7 +31,12 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     with home.serving():
         node = node_of(directory)  # the one that the ClientApp asks
         node.store.check()
-        logger.info("partner %s serves agreement %s", home.config.node.partner, node.agreement.id)
+        logger.info(
+            "partner %s serves agreement %s, version %s",
+            home.config.node.partner,
+            node.agreement.id,
+            node.agreement.version,
+        )
         coordinator = home.config.coordinator
         serve_link(
             LinkConfig(
@@ -49,4 +54,6 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
 
 
 def _log(event: LinkEvent) -> None:
+    if event.kind == "answered":
+        return  # the node has said which run and round, and with what
     logger.info("link: %s%s", event.kind, f" {event.code}" if event.code else "")

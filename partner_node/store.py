@@ -18,9 +18,10 @@ from threading import RLock
 from typing import Any, Final, LiteralString, Protocol
 
 from protocol.agreement import Agreement, SignedAgreement
+from protocol.clustering.plan import restore_plan
 from protocol.errors import StoreError
 from protocol.participants import Chain
-from protocol.partner_round import ABORTED, DONE
+from protocol.partner_round import ABORTED, DONE, superseded
 
 #: Each ends with the version that it makes.
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
@@ -64,12 +65,29 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 2;
     """,
+    """
+    CREATE TABLE refusals (
+        run_id BLOB NOT NULL,
+        code TEXT NOT NULL,
+        at TEXT NOT NULL,
+        times INTEGER NOT NULL,
+        PRIMARY KEY (run_id, code)
+    ) STRICT;
+    PRAGMA user_version = 3;
+    """,
 )
 
+
+#: Refusals kept, so that whoever sends nonsense cannot fill the disk.
+MAX_REFUSALS: Final = 100
 
 _SELECT_RUN: Final[LiteralString] = (
-    "SELECT run_id, run_hash, phase, round, reason, started_at, updated_at, sealed FROM runs WHERE "
+    "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed"
+    " FROM runs WHERE "
 )
+
+
+_SELECT_UNFINISHED: Final[LiteralString] = "SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND "
 
 
 class Sealer(Protocol):
@@ -90,12 +108,20 @@ class RunRecord:
 
     run_id: bytes
     run_hash: bytes
+    agreement_hash: bytes
     phase: str
     round: int
     reason: str
     started_at: str
     updated_at: str
     state: dict[str, Any]
+
+    @property
+    def rounds_answered(self) -> int:
+        """Sum queries answered; the approval of the release, the last round, is none."""
+        plan = self.state.get("plan")
+        approved = plan is not None and restore_plan(plan).result is not None
+        return self.round + (0 if approved else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +140,23 @@ class EgressRecord:
     n_bytes: int
     sha256: str
     customers: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Requests that this node refused.
+
+    Attributes:
+        at: When the last of them came.
+        code: Why.
+        run_id: Of the run that they were about; empty when they did not say.
+        times: How many came.
+    """
+
+    at: str
+    code: str
+    run_id: bytes
+    times: int
 
 
 class NodeStore:
@@ -192,6 +235,11 @@ class NodeStore:
         """The run with a run hash."""
         return self._run("run_hash = ?", run_hash)
 
+    def run_id_of(self, run_hash: bytes) -> bytes:
+        """The id of the run with a run hash; empty when there is none."""
+        row = self._one("SELECT run_id FROM runs WHERE run_hash = ?", run_hash)
+        return b"" if row is None else bytes(row[0])
+
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
         ids = self._rows("SELECT run_id FROM runs ORDER BY started_at DESC, rowid DESC")
@@ -221,6 +269,31 @@ class NodeStore:
         )
         self._wipe = self._wipe or state["phase"] in (DONE, ABORTED)
 
+    def end_older_runs(self, run_id: bytes, *, now: str) -> list[bytes]:
+        """End every unfinished run that was opened before run `run_id`; inside a transaction.
+
+        Returns:
+            Ids of the runs that ended.
+        """
+        return self._supersede("rowid < (SELECT rowid FROM runs WHERE run_id = ?)", run_id, now=now)
+
+    def end_runs_of_other_agreements(self, agreement_hash: bytes, *, now: str) -> list[bytes]:
+        """End every unfinished run under another agreement; inside a transaction.
+
+        Returns:
+            Ids of the runs that ended.
+        """
+        return self._supersede("agreement_hash <> ?", agreement_hash, now=now)
+
+    def _supersede(self, where: LiteralString, value: bytes, *, now: str) -> list[bytes]:
+        rows = self._rows(_SELECT_UNFINISHED + where, DONE, ABORTED, value)
+        for (run_id,) in rows:
+            record = self.run_by_id(run_id)
+            if record is not None:
+                state = superseded(record.state)
+                self.save_run(state, agreement_hash=record.agreement_hash, now=now)
+        return [run_id for (run_id,) in rows]
+
     def _run(self, where: LiteralString, value: bytes) -> RunRecord | None:
         row = self._one(
             _SELECT_RUN + where,
@@ -231,12 +304,13 @@ class NodeStore:
         return RunRecord(
             run_id=row[0],
             run_hash=row[1],
-            phase=row[2],
-            round=row[3],
-            reason=row[4],
-            started_at=row[5],
-            updated_at=row[6],
-            state=json.loads(self._sealer.unseal(row[7], b"run" + row[0])),
+            agreement_hash=row[2],
+            phase=row[3],
+            round=row[4],
+            reason=row[5],
+            started_at=row[6],
+            updated_at=row[7],
+            state=json.loads(self._sealer.unseal(row[8], b"run" + row[0])),
         )
 
     # --- agreements ----------------------------------------------------------------------------
@@ -305,6 +379,31 @@ class NodeStore:
                 customers=customers,
             )
             for at, run_id, what, number, n_bytes, sha256, customers in rows
+        ]
+
+    def save_refusal(self, code: str, run_id: bytes, *, now: str) -> None:
+        """Remember that a request was refused; inside a transaction. The oldest are forgotten."""
+        self._rows(
+            "INSERT INTO refusals VALUES (?, ?, ?, 1) ON CONFLICT (run_id, code)"
+            " DO UPDATE SET at = excluded.at, times = times + 1",
+            run_id,
+            code,
+            now,
+        )
+        self._rows(
+            "DELETE FROM refusals WHERE rowid NOT IN"
+            " (SELECT rowid FROM refusals ORDER BY at DESC, rowid DESC LIMIT ?)",
+            MAX_REFUSALS,
+        )
+
+    def refusals(self) -> list[Refusal]:
+        """Requests that were refused, newest first."""
+        rows = self._rows(
+            "SELECT at, code, run_id, times FROM refusals ORDER BY at DESC, rowid DESC"
+        )
+        return [
+            Refusal(at=at, code=code, run_id=run_id, times=times)
+            for at, code, run_id, times in rows
         ]
 
     def check(self) -> None:

@@ -325,7 +325,8 @@ class Agreement:
 
     def check_time(self, now: datetime) -> None:
         """Refuse an agreement outside its dates, with five minutes for clocks (E-AGR-EXPIRED)."""
-        if now < self.effective - CLOCK_SKEW or now > self.expires + CLOCK_SKEW:
+        # The clock is moved, not the dates: those may be the first or last that there are.
+        if now + CLOCK_SKEW < self.effective or now - CLOCK_SKEW > self.expires:
             raise AgreementError(
                 f"agreement {self.id!r} holds from {self.effective:%Y-%m-%d %H:%M} to "
                 f"{self.expires:%Y-%m-%d %H:%M} UTC, now it is {now:%Y-%m-%d %H:%M}",
@@ -537,6 +538,12 @@ def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
             f"with max_colluding {terms.max_colluding}",
             code="E-PARTNERS",
             remedy="of two partners each could subtract its own numbers and see the other's",
+        )
+    if terms.min_atom > a.n_partners:
+        yield AgreementError(
+            f"secure_sum.min_atom is {terms.min_atom}, there are {a.n_partners} parties: no set "
+            "could ever be opened",
+            code="E-PARTNERS",
         )
     if a.n_partners < a.smallest_set:
         yield AgreementError(

@@ -15,6 +15,11 @@ def success(data: dict[str, Any]) -> str:
     return _envelope("ok", data)
 
 
+def refusal(data: dict[str, Any]) -> str:
+    """The envelope of a command that found out that something is not as it must be."""
+    return _envelope("refused", data)
+
+
 def failure(error: FedsegError) -> str:
     """The envelope of a command that did not; its exit status is ``error.exit_code``."""
     return _envelope(

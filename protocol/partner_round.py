@@ -614,13 +614,14 @@ class PartnerRound:
         return signed
 
     def abort(self, code: str) -> None:
-        """End the run at this partner for good."""
-        if self.phase != DONE:
+        """End the run at this partner for good; of one that has ended, the first reason stays."""
+        if self.phase not in (DONE, ABORTED):
             self._end(ABORTED)
             self.aborted_with = code
 
     def _end(self, phase: str) -> None:
         """Go to an end state and forget what could open the run's messages later."""
+        # `superseded` does the same to a stored state.
         self.phase = phase
         self._x_private = b""
         self._kem_seed = b""
@@ -672,6 +673,26 @@ class PartnerRound:
 
     def _present(self) -> list[int]:
         return [i for i, hello in enumerate(self._hellos) if hello]
+
+
+def superseded(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored state of an unfinished run, ended by a later run or agreement.
+
+    Args:
+        state: What `PartnerRound.to_dict` gave; the run's agreement need not be at hand.
+
+    Returns:
+        The state aborted with E-RUN-SUPERSEDED, without what could open the run's messages.
+    """
+    return {
+        **state,
+        "phase": ABORTED,
+        "aborted_with": "E-RUN-SUPERSEDED",
+        "x_private": "",
+        "kem_seed": "",
+        "kem_secrets": {},
+        "pair_keys": {},
+    }
 
 
 def _query(plan: Plan | None) -> ClusterSumsQuery:

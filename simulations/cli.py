@@ -10,7 +10,7 @@ import typer
 
 from coordinator.console import Format, FormatOption, diagnostics, output, people, run
 from protocol import limits
-from protocol.errors import UsageError
+from protocol.errors import RuleError, UsageError
 
 if TYPE_CHECKING:
     from simulations.bounds import ColumnBounds
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 _MOST_SHOWN_COLUMNS = 12
+_FEWEST_PARTNERS = 3
 
 
 class Plan(StrEnum):
@@ -56,7 +57,7 @@ def cluster(
         list[Path],
         typer.Argument(
             help="Numeric CSV (plain or gzip, with or without header) or Parquet: one file a "
-            "partner, or one file that is split at random.",
+            "partner (3 or more), or one file that is split at random.",
             show_default=False,
         ),
     ],
@@ -67,10 +68,21 @@ def cluster(
     partners: Annotated[
         int | None,
         typer.Option(
-            min=1,
             max=limits.MAX_PARTNERS,
-            help="How many partners share one file (3 when left out); with several files their "
-            "number.",
+            help="How many partners share one file, at least 3: exact totals over fewer would "
+            "give a partner's own numbers away. 3 when left out; with several files their number.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id-column", help="Column of customers' ids: left out of the features."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--drop",
+            help="A column that is no feature, left out too; may be given several times.",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -113,14 +125,14 @@ def cluster(
     _check_options(files, partners, bounds, bounds_from_data)
     from simulations.datasets import load_matrices
 
-    matrices = load_matrices(files)
+    left_out = dict.fromkeys([*([id_column] if id_column is not None else []), *(drop or [])])
+    matrices = load_matrices(files, drop=tuple(left_out))
     chosen = _bounds(matrices, bounds)
     notices = []
     if bounds_from_data:
         from simulations.bounds import NOT_PRIVATE
 
         notices.append(NOT_PRIVATE)
-        diagnostics.print(f"note: {NOT_PRIVATE}", soft_wrap=True)
     from simulations.cluster import ClusterTask
 
     task = ClusterTask(
@@ -132,7 +144,13 @@ def cluster(
         sizes=sizes.value,
         max_rounds=max_rounds,
     )
+    notices.extend(task.notices())
+    for notice in notices:
+        diagnostics.print(f"note: {notice}", soft_wrap=True)
     results = _run_all(task, range(seed, seed + (repeats or 1)))
+    for notice in (notice for result in results for notice in result.notices()):
+        notices.append(notice)
+        diagnostics.print(f"note: {notice}", soft_wrap=True)
     data = {**task.describe(), "notices": notices}
     if repeats is None:
         data |= results[0].to_dict()
@@ -157,6 +175,15 @@ def _check_options(
         raise UsageError(
             f"--partners {partners}, but there are {len(files)} files",
             remedy="leave --partners out: every file is a partner; or give one file to be split",
+        )
+    taking_part = len(files) if len(files) > 1 else (partners or _FEWEST_PARTNERS)
+    if (partners is not None and partners < _FEWEST_PARTNERS) or taking_part < _FEWEST_PARTNERS:
+        raise RuleError(
+            f"{taking_part if partners is None else partners} partners are too few: exact totals "
+            f"need at least {_FEWEST_PARTNERS}; whoever takes its own numbers off a total over "
+            "fewer would be left with another partner's",
+            code="E-PARTNERS",
+            remedy="give --partners 3 or more, or one file for each of 3 or more partners",
         )
     if len(files) > limits.MAX_PARTNERS:
         raise UsageError(
@@ -207,6 +234,8 @@ def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
 def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
     from rich.table import Table
 
+    from coordinator.report_tables import centre_tables
+
     heading = (
         f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
         f"{common['n_features']} features: {common['privacy']}"
@@ -225,13 +254,15 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         return [heading, table, "Sent: by one partner. The centroids are in --format json."]
     result = results[0]
     columns = common["columns"][:_MOST_SHOWN_COLUMNS]
-    table = Table("cluster", "customers", *columns)
-    for number, (centre, count) in enumerate(
-        zip(result.centroids.tolist(), result.counts, strict=True), start=1
-    ):
-        shown = [f"{value:.5g}" for value in centre[:_MOST_SHOWN_COLUMNS]]
-        table.add_row(str(number), f"{count:,}", *shown)
-    parts: list[object] = [heading, table]
+    tables = centre_tables(
+        [],
+        ["cluster", "customers"],
+        [(name, "") for name in columns],
+        [[str(number), f"{count:,}"] for number, count in enumerate(result.counts, start=1)],
+        [centre[:_MOST_SHOWN_COLUMNS] for centre in result.centroids.tolist()],
+        width=people.width,
+    )
+    parts: list[object] = [heading, *tables]
     if len(columns) < common["n_features"]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
@@ -261,8 +292,11 @@ def generate(
     """Generate a year of retail transactions for partners of unequal size.
 
     Writes one file of invoice lines a partner and, in ground-truth/, its customers' kinds. Also
-    writes features.sql, which turns transactions into features at a node.
+    writes features.sql, which turns transactions into features at a node; what it makes of each
+    partner's transactions, features-<partner>; and the features' agreed bounds, bounds.json. The
+    last two are what `cluster` takes.
     """
+    from simulations.feature_files import ID_COLUMN, write_bounds, write_features
     from simulations.retail import generate as transactions
     from simulations.retail import partner_profiles, write
     from simulations.retail_features import FEATURE_QUERY
@@ -271,9 +305,13 @@ def generate(
     out.mkdir(parents=True, exist_ok=True)
     query = out / "features.sql"
     query.write_text(FEATURE_QUERY, encoding="utf-8")
+    bounds = out / "bounds.json"
+    write_bounds(bounds)
     entries = []
     for partner in made:
         files = write(partner, out, file_format=kind.value)
+        features = out / f"features-{partner.profile.id}.{kind.value}"
+        write_features(files.transactions, features, file_format=kind.value)
         entries.append(
             {
                 "id": partner.profile.id,
@@ -281,12 +319,14 @@ def generate(
                 "customers": partner.truth.num_rows,
                 "lines": partner.transactions.num_rows,
                 "transactions": str(files.transactions),
+                "features": str(features),
                 "ground_truth": str(files.truth),
             }
         )
     from rich.table import Table
 
-    table = Table("partner", "customers", "invoice lines", "file")
+    table = Table("partner", "customers", "invoice lines")
+    table.add_column("file", overflow="fold")
     for entry in entries:
         table.add_row(
             entry["name"],
@@ -295,9 +335,17 @@ def generate(
             entry["transactions"],
         )
     output.result(
-        {"seed": seed, "feature_query": str(query), "partners": entries},
+        {
+            "seed": seed,
+            "feature_query": str(query),
+            "bounds": str(bounds),
+            "id_column": ID_COLUMN,
+            "partners": entries,
+        },
         table,
         f"The kinds of the customers are in {out}/ground-truth; features for a node: {query}",
+        f"To be clustered: {out}/features-*.{kind.value} with --bounds {bounds} "
+        f"--id-column {ID_COLUMN}",
     )
 
 

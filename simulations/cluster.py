@@ -22,6 +22,8 @@ from simulations.bounds import ColumnBounds, bounds_to_dict
 from simulations.federation import FeatureTerms, FederatedRun, Federation, scale_of
 from simulations.partitions import split
 
+#: Above this share of clipped values a column gets a notice.
+MOST_CLIPPED = 0.05
 _BLOCK_ROWS = 65_536
 
 Progress = Callable[[dict[str, Any]], None]
@@ -49,6 +51,13 @@ class ClusterResult:
     converged: bool
     bytes_up: tuple[int, ...]
     seconds: float
+
+    def notices(self) -> list[str]:
+        """What in the result is not as asked for, in words."""
+        empty = self.counts.count(0)
+        if not empty:
+            return []
+        return [f"seed {self.seed}: {empty} of {len(self.counts)} clusters are empty"]
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -102,8 +111,28 @@ class ClusterTask:
         values = np.vstack(list(tables))
         edges = np.cumsum([0, *(table.shape[0] for table in tables)])
         self._given = [np.arange(a, b) for a, b in itertools.pairwise(edges)]
+        beyond = (values < self._scale.lower) | (values > self._scale.upper)
+        self._clipped = beyond.mean(axis=0)
         self._vectors = customer_vectors(self._scale.to_grid(values))
         self._cube = to_cube(values, self._scale)
+
+    def notices(self) -> list[str]:
+        """What in the tables keeps the result from being what was asked for, in words."""
+        found = []
+        distinct = _distinct_rows(self._vectors, most=self._n_clusters)
+        if distinct < self._n_clusters:
+            found.append(
+                f"{self._n_clusters} clusters are asked for, but customers differ in {distinct} "
+                "ways only (values beyond the bounds count as the bounds): some clusters stay "
+                "empty, or are alike"
+            )
+        found.extend(
+            f"{share:.1%} of the values of {name!r} lie beyond its bounds and count as the bounds: "
+            "widen the bounds, or take the result with care"
+            for name, share in zip(self._columns, self._clipped.tolist(), strict=True)
+            if share > MOST_CLIPPED
+        )
+        return found
 
     @property
     def max_rounds(self) -> int:
@@ -186,6 +215,17 @@ def mean_inertia(points: FloatMatrix, centres: FloatMatrix) -> float:
         difference = block - centres[nearest]
         total += float(np.einsum("ij,ij->", difference, difference))
     return total / max(1, int(points.shape[0]))
+
+
+def _distinct_rows(rows: FloatMatrix, *, most: int) -> int:
+    """How many different rows there are, counted up to `most`."""
+    found: set[bytes] = set()
+    for block in _blocks(rows):
+        for row in block:
+            found.add(row.tobytes())
+            if len(found) >= most:
+                return most
+    return len(found)
 
 
 def _blocks(points: FloatMatrix) -> Iterator[FloatMatrix]:

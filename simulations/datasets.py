@@ -8,13 +8,14 @@ decimal comma.
 from __future__ import annotations
 
 import csv
+import difflib
 import gzip
 import io
 import itertools
 import math
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,11 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _PARQUET_MAGIC: Final = b"PAR1"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DELIMITERS: Final = ("\t", ";", ",")
+_TEXT_REMEDY: Final = (
+    "leave customers' ids out with --id-column NAME and other columns with --drop NAME; what has "
+    "texts or dates, such as transactions, is made into features first: `fedseg-simulate generate` "
+    "writes a query that does it, features.sql, and what it makes, features-<partner>.csv"
+)
 _FILLED_LINE: Final = re.compile(rb"[^\r\n]*[^\s][^\r\n]*")
 
 
@@ -42,21 +48,26 @@ class Matrix:
 
     Attributes:
         values: Shape ``(n_samples, n_features)``, finite, C-contiguous, in the file's units.
-        columns: Names from the header, or ``x1`` … ``xd``.
+        columns: Names from the header, or ``x1``, ``x2``, …
     """
 
     values: FloatMatrix
     columns: tuple[str, ...]
 
 
-def load_matrix(path: Path) -> Matrix:
+def load_matrix(path: Path, *, drop: Collection[str] = ()) -> Matrix:
     """Read a numeric CSV or Parquet file.
+
+    Args:
+        drop: Names of columns to leave out: customers' ids, and what else is not a feature. They
+            may hold anything.
 
     Raises:
         SourceError: The file cannot be read (E-SOURCE-FILE), is empty (E-SOURCE-EMPTY), has a
             text or an empty cell (E-SOURCE-TEXT), a NaN or an infinity (E-SOURCE-NOT-FINITE),
-            rows of different lengths (E-SOURCE-RAGGED), or columns without distinct names
-            (E-SOURCE-COLUMNS). The message names file, line and column.
+            rows of different lengths (E-SOURCE-RAGGED), columns without distinct names, no column
+            of a name in `drop`, or no column but those (E-SOURCE-COLUMNS). The
+            message names file, line and column.
     """
     try:
         data = path.read_bytes()
@@ -69,7 +80,8 @@ def load_matrix(path: Path) -> Matrix:
             code="E-SOURCE-FILE",
             remedy="check the path, the permissions and that the file is complete",
         ) from error
-    matrix = _parquet(data, path) if data.startswith(_PARQUET_MAGIC) else _csv(data, path)
+    read = _parquet if data.startswith(_PARQUET_MAGIC) else _csv
+    matrix = read(data, path, drop)
     if len(set(matrix.columns)) < len(matrix.columns):
         twice = next(name for name in matrix.columns if matrix.columns.count(name) > 1)
         raise SourceError(
@@ -80,13 +92,13 @@ def load_matrix(path: Path) -> Matrix:
     return matrix
 
 
-def load_matrices(paths: Sequence[Path]) -> list[Matrix]:
-    """Read one file a partner; all must have the same columns.
+def load_matrices(paths: Sequence[Path], *, drop: Collection[str] = ()) -> list[Matrix]:
+    """Read one file a partner; all must have the same columns, those in `drop` included.
 
     Raises:
         SourceError: As `load_matrix`; or two files differ in their columns (E-SOURCE-COLUMNS).
     """
-    matrices = [load_matrix(path) for path in paths]
+    matrices = [load_matrix(path, drop=drop) for path in paths]
     for path, matrix in zip(paths[1:], matrices[1:], strict=True):
         if matrix.columns != matrices[0].columns:
             raise SourceError(
@@ -98,6 +110,27 @@ def load_matrices(paths: Sequence[Path]) -> list[Matrix]:
     return matrices
 
 
+def _kept(path: Path, columns: Sequence[str], drop: Collection[str]) -> list[int]:
+    """Places of the columns that are not in `drop`."""
+    for name in drop:
+        if name not in columns:
+            close = difflib.get_close_matches(name, columns, n=1)
+            near = f"; did you mean {close[0]!r}?" if close else ""
+            raise SourceError(
+                f"{path} has no column {name!r}{near}, only {_listed(columns)}",
+                code="E-SOURCE-COLUMNS",
+                remedy="name columns as the header does; without a header they are x1, x2, …",
+            )
+    kept = [index for index, name in enumerate(columns) if name not in drop]
+    if not kept:
+        raise SourceError(
+            f"{path} has no column but {', '.join(drop)}, which are left out",
+            code="E-SOURCE-COLUMNS",
+            remedy="give a file with at least one column of numbers",
+        )
+    return kept
+
+
 def _listed(columns: Sequence[str]) -> str:
     shown = ", ".join(columns[:8])
     return f"({shown}{', …' if len(columns) > 8 else ''}; {len(columns)} in all)"
@@ -106,7 +139,7 @@ def _listed(columns: Sequence[str]) -> str:
 # --- Parquet -------------------------------------------------------------------------------
 
 
-def _parquet(data: bytes, path: Path) -> Matrix:
+def _parquet(data: bytes, path: Path, drop: Collection[str]) -> Matrix:
     try:
         table = pa_parquet.read_table(pa.BufferReader(data))
     except (pa.ArrowInvalid, OSError) as error:
@@ -117,6 +150,7 @@ def _parquet(data: bytes, path: Path) -> Matrix:
         ) from error
     if table.num_rows == 0 or table.num_columns == 0:
         raise _empty(path)
+    table = table.select(_kept(path, table.column_names, drop))
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
@@ -126,7 +160,7 @@ def _parquet(data: bytes, path: Path) -> Matrix:
             raise SourceError(
                 f"{path}: column {name!r} holds {kind}, not numbers",
                 code="E-SOURCE-TEXT",
-                remedy="keep only numeric columns",
+                remedy=_TEXT_REMEDY,
             )
         if column.null_count:
             row = int(np.flatnonzero(column.is_null().to_numpy())[0]) + 1
@@ -157,7 +191,7 @@ class _Dialect:
             return None
 
 
-def _csv(data: bytes, path: Path) -> Matrix:
+def _csv(data: bytes, path: Path, drop: Collection[str]) -> Matrix:
     data = data.removeprefix(_BYTE_ORDER_MARK)
     try:
         head = [m.group().decode() for m in itertools.islice(_FILLED_LINE.finditer(data), 2)]
@@ -178,15 +212,16 @@ def _csv(data: bytes, path: Path) -> Matrix:
         _check_header(columns, path)
     else:
         columns = tuple(f"x{index}" for index in range(1, len(first) + 1))
+    kept = _kept(path, columns, drop)
     try:
-        values = _parse(data, columns, dialect, skip_first=with_header)
+        values = _parse(data, len(columns), kept, dialect, skip_first=with_header)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise _diagnose(data, path, columns, dialect, with_header, str(error)) from error
+        raise _diagnose(data, path, columns, kept, dialect, with_header, str(error)) from error
     if values.shape[0] == 0:
         raise _empty(path)
     if not np.isfinite(values).all():
-        raise _diagnose(data, path, columns, dialect, with_header, "a value is not finite")
-    return Matrix(values=values, columns=columns)
+        raise _diagnose(data, path, columns, kept, dialect, with_header, "a value is not finite")
+    return Matrix(values=values, columns=tuple(columns[index] for index in kept))
 
 
 def _dialect(head: Sequence[str]) -> _Dialect:
@@ -206,10 +241,11 @@ def _check_header(columns: Sequence[str], path: Path) -> None:
 
 
 def _parse(
-    data: bytes, columns: Sequence[str], dialect: _Dialect, *, skip_first: bool
+    data: bytes, n_columns: int, kept: Sequence[int], dialect: _Dialect, *, skip_first: bool
 ) -> FloatMatrix:
     # Arrow reads a column under an internal name, so that a header's names cannot clash.
-    names = [f"c{index}" for index in range(len(columns))]
+    names = [f"c{index}" for index in range(n_columns)]
+    wanted = [names[index] for index in kept]
     table = pa_csv.read_csv(
         pa.BufferReader(data.lstrip(b"\r\n")),
         read_options=pa_csv.ReadOptions(
@@ -217,12 +253,13 @@ def _parse(
         ),
         parse_options=pa_csv.ParseOptions(delimiter=dialect.delimiter),
         convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.float64()),
+            column_types=dict.fromkeys(wanted, pa.float64()),
+            include_columns=wanted,
             null_values=[],
             decimal_point="," if dialect.decimal_comma else ".",
         ),
     )
-    values = np.empty((table.num_rows, len(names)), dtype=np.float64)
+    values = np.empty((table.num_rows, len(wanted)), dtype=np.float64)
     for index, column in enumerate(table.columns):
         values[:, index] = column.to_numpy()
     return values
@@ -232,6 +269,7 @@ def _diagnose(
     data: bytes,
     path: Path,
     columns: Sequence[str],
+    kept: Sequence[int],
     dialect: _Dialect,
     with_header: bool,
     otherwise: str,
@@ -254,7 +292,7 @@ def _diagnose(
                     code="E-SOURCE-RAGGED",
                     remedy="give every line the same number of values",
                 )
-            for name, cell in zip(columns, row, strict=True):
+            for name, cell in ((columns[index], row[index]) for index in kept):
                 number = dialect.number(cell)
                 if number is None:
                     return _text(path, reader.line_num, name, cell)
@@ -288,11 +326,12 @@ def _empty(path: Path) -> SourceError:
 
 def _text(path: Path, line: int, column: str, cell: str, *, line_word: str = "line") -> SourceError:
     shown = cell if len(cell) <= 40 else cell[:40] + "…"
-    what = f"{shown!r} is not a number" if cell.strip() else "the value is missing"
+    filled = bool(cell.strip())
+    what = f"{shown!r} is not a number" if filled else "the value is missing"
     return SourceError(
         f"{path}, {line_word} {line}, column {column!r}: {what}",
         code="E-SOURCE-TEXT",
-        remedy="keep only columns of numbers, and fill or leave out rows with missing values",
+        remedy=_TEXT_REMEDY if filled else "fill or leave out rows with missing values",
     )
 
 

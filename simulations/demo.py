@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
+from coordinator import guard
 from coordinator.config import CoordinatorConfig
 from coordinator.release_report import release_table, report_of
 from coordinator.report import render_report
@@ -100,6 +102,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
 
     _say(console, "3. Serve", "four processes, TLS on loopback")
     with ExitStack() as running:
+        running.enter_context(_sigterm_interrupts())
         running.enter_context(_serving("coordinator", coordinator, out / "coordinator.log"))
         _await(lambda: (coordinator / "address").exists(), "the coordinator's address")
         for name in ids:
@@ -186,18 +189,20 @@ def _print_result(
 ) -> None:
     agreement = store.agreement(row.agreement_hash)
     release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
-    for part in release_table(release, agreement):
+    for part in release_table(release, agreement, width=console.width):
         console.print(part)
     rounds = store.rounds(row.run_id)
+    traffic = {t.partner: t for t in store.traffic(row.run_id)}
     seen = Table("party", "saw", "sent", title="What each party saw", show_lines=True)
     for view in views:
         own = ", ".join(f"{segment}: {count:,}" for segment, count in view.by_segment.items())
         seen.add_row(
             view.name,
-            f"its own {view.customers:,} customers, and totals over all partners.\n"
+            f"its own {view.customers:,} customers, and totals over all partners; "
+            f"{traffic[view.id].messages} messages down, {traffic[view.id].bytes_down:,} bytes.\n"
             f"Own customers by segment (known here only): {own}",
-            f"{view.messages} messages, {view.bytes_sent:,} bytes: keys, signatures, "
-            "masked sums; no row",
+            f"{view.messages} messages up, {view.bytes_sent:,} bytes: a greeting, keys, "
+            "signatures, masked sums; no row",
         )
     seen.add_row(
         "Coordinator",
@@ -208,6 +213,11 @@ def _print_result(
     )
     console.print(seen)
     _say(console, release.statement, "no noise is added in this mode")
+    console.print(
+        "Another run on the same data may end in other segments: its start is drawn anew from all "
+        "partners' randomness, and k-means stops at a local optimum. A segment's number counts "
+        "within its release alone.",
+    )
 
 
 def _write_report(
@@ -242,11 +252,30 @@ def _command(side: str, *arguments: object, show: bool = False) -> dict[str, Any
 
 
 @contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Have SIGTERM end the demo as Ctrl-C does, so that what it started ends before it."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: the children are being ended
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def _serving(side: str, directory: Path, log: Path) -> Iterator[None]:
-    """A serving process, stopped at the end."""
+    """A serving process, stopped at the end; its guard ends it even when the demo is killed."""
+    serve = [_program(side), "serve", "--dir", str(directory)]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [_program(side), "serve", "--dir", str(directory)], stdout=file, stderr=file
+            [sys.executable, "-I", guard.__file__, f"{_STOP_TIMEOUT_S:g}", *serve],
+            stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+            stdout=subprocess.DEVNULL,
+            stderr=file,
         )
     try:
         yield
@@ -255,10 +284,12 @@ def _serving(side: str, directory: Path, log: Path) -> Iterator[None]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(_STOP_TIMEOUT_S)
+            process.wait(2 * _STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _program(side: str) -> str:

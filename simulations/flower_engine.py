@@ -25,7 +25,12 @@ from coordinator.bundle import (
     write_bundle_project,
 )
 from coordinator.config import CoordinatorConfig
+from coordinator.console import run
+from partner_node.home import NodeHome
+from protocol.agreement import Agreement
 from protocol.errors import UsageError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +60,18 @@ def prepare_engine(out: Path, *, coordinator: Path, nodes: Sequence[Path]) -> En
     Args:
         out: New folder: the bundle, Flower's home, and a link ``node-<i>`` to each node's folder.
         coordinator: The coordinator's folder; its newest agreement is used.
-        nodes: The partners' node folders.
+        nodes: The partners' node folders: one for every partner of the agreement, in any order.
 
     Raises:
-        UsageError: `out` exists, or the coordinator has no agreement.
+        ConfigError: A folder is not a coordinator's, or not a node's.
+        UsageError: `out` exists, the coordinator has no agreement, or the nodes are not those of
+            its partners. No run was asked for then.
     """
     if out.exists():
         raise UsageError(f"{out} exists already", remedy="choose another folder")
-    store = CoordinatorConfig.load(coordinator).open_store()
+    config = CoordinatorConfig.load(coordinator)
+    partners = [NodeHome.load(node).config.node.partner for node in nodes]
+    store = config.open_store()
     try:
         agreements = store.agreements()
         if not agreements:
@@ -70,11 +79,13 @@ def prepare_engine(out: Path, *, coordinator: Path, nodes: Sequence[Path]) -> En
                 f"{coordinator} has no agreement",
                 remedy="publish one: fedseg-coordinator agreement publish",
             )
+        agreement = agreements[0].verify()
+        _check_partners(agreement, partners)
+        out.mkdir(mode=0o700, parents=True)  # before the run is asked for: this may fail
         run_id = os.urandom(16)
-        store.request_run(run_id, agreements[0].verify())
+        store.request_run(run_id, agreement)
     finally:
         store.close()
-    out.mkdir(mode=0o700, parents=True)
     for number, node in enumerate(nodes):
         (out / f"node-{number}").symlink_to(node.absolute(), target_is_directory=True)
     project = write_bundle_project(out)
@@ -103,7 +114,18 @@ def prepare_engine(out: Path, *, coordinator: Path, nodes: Sequence[Path]) -> En
     )
 
 
-def _main(
+def _check_partners(agreement: Agreement, partners: Sequence[str]) -> None:
+    expected = [party.id for party in agreement.parties]
+    if sorted(partners) != sorted(expected):
+        raise UsageError(
+            f"{len(partners)} node folders of {', '.join(partners) or 'nobody'}, but agreement "
+            f"{agreement.id!r} is between {len(expected)} partners: {', '.join(expected)}",
+            remedy="give one node folder for every partner of the agreement, each once",
+        )
+
+
+@app.command()
+def prepare(
     coordinator: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
     nodes: Annotated[list[Path], typer.Argument(help="The nodes' folders.")],
     out: Annotated[Path, typer.Option(help="New folder to start from.")],
@@ -112,5 +134,10 @@ def _main(
     typer.echo(prepare_engine(out, coordinator=coordinator, nodes=nodes).shell())
 
 
+def main() -> None:
+    """Entry point of ``python -m simulations.flower_engine``."""
+    run(app)
+
+
 if __name__ == "__main__":
-    typer.run(_main)
+    main()

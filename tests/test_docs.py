@@ -57,6 +57,28 @@ def test_every_documented_command_is_taken_by_its_program(document: str, line: s
     assert not missing, f"{document}: {line} lacks {missing}"
 
 
+def test_the_evaluators_commands_can_be_given_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    generate, cluster, demo = commands_in(readme.split("## Quick start: evaluator")[1])
+    assert demo.startswith("fedseg-simulate demo ")  # tests/end_to_end runs what it calls
+    monkeypatch.chdir(tmp_path)
+    for line in (generate, cluster):
+        words = [
+            found
+            for word in shlex.split(line)
+            for found in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+        ]
+        monkeypatch.setattr("sys.argv", [*words])
+        with pytest.raises(SystemExit) as ended:
+            simulations.cli.main()
+        said = capsys.readouterr()
+        assert not ended.value.code, said.err
+        assert "note:" not in said.err
+    assert "customers of 3 partners, 5 features" in said.out
+
+
 def test_readme_shows_commands_of_all_three_programs() -> None:
     shown = {line.split()[0] for line in commands_in((ROOT / "README.md").read_text())}
     assert shown == set(APPS)
@@ -78,6 +100,14 @@ def test_every_code_with_a_way_out_is_in_the_operators_table() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"(?m)^\| (E-[A-Z-]+) \|", text))
     assert set(REMEDIES) <= listed
+
+
+@pytest.mark.parametrize("reader", ["operator", "evaluator"])
+def test_the_readme_says_that_runs_may_differ_and_numbers_belong_to_a_release(reader: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    part = readme.split(f"## Quick start: {reader}")[1].split("\n## ")[0]
+    for words in ("local optim", "draws its start anew", "release"):
+        assert words in part
 
 
 def test_the_changelog_has_an_entry_for_the_version_that_is_built() -> None:

@@ -1,12 +1,16 @@
 """DuckDB's errors in our words: the place and the way out, never a customer's value.
 
-DuckDB's messages quote the offending line of the file. They are taken apart here, and neither
-shown nor chained to our own error, so that no value gets into a log or a traceback.
+DuckDB's messages quote the offending line of the file, and functions quote what they fail on. They
+are taken apart here, and neither shown nor chained to our own error, so that no value gets into a
+log or a traceback. A value may itself look like a part of a message: files and columns found in
+one are shown only when we know them, line numbers only where DuckDB itself writes them. Whole
+messages are shown only of errors raised before a row is read.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,10 +19,10 @@ import pyarrow
 
 from protocol.errors import SourceError
 
-_LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
+_LINE: Final = re.compile(r"[A-Z][A-Za-z ]* Error: CSV Error on Line: (\d+)$", re.MULTILINE)
 _FILE: Final = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
 _COUNTS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
-_SOURCE_COLUMN: Final = re.compile(r"when casting from source column (\S+)")
+_SOURCE_COLUMN: Final = re.compile(r"when casting from source column (.+?)(?=\n|$)")
 _CONVERTED: Final = re.compile(r'Error when converting column "([^"\n]*)"')
 _SQL_ERRORS: Final = (
     duckdb.ParserException,
@@ -69,17 +73,27 @@ def reads_text_as_number(problem: Problem) -> bool:
     return "Error when converting column" in problem.text
 
 
-def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
+def explain(
+    problem: Problem,
+    *,
+    path: str,
+    with_query: bool,
+    binding: bool = False,
+    files: Collection[str] = (),
+    columns: Collection[str] = (),
+) -> SourceError:
     """The error to raise for `problem`.
 
     Args:
         path: The source's path or glob.
         with_query: Whether a feature query was running.
+        binding: Whether the query was only being bound to the columns: no row was read yet.
+        files: The files that may be named.
+        columns: The columns that may be named.
     """
     text = problem.text
-    file = _FILE.search(text)
-    where = file.group(1).strip() if file else path
-    line = _LINE.search(text)
+    where = _known(_FILE, text, files) or path
+    line = _LINE.match(text)
     if line:
         where += f", line {line.group(1)}"
     if issubclass(problem.kind, duckdb.OutOfMemoryException):
@@ -90,14 +104,14 @@ def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
         )
     if with_query and reads_text_as_number(problem):
         # DuckDB moves a cast of the query into its CSV reader.
-        column = _CONVERTED.search(text)
-        of_column = f" of column {column.group(1)!r}" if column else ""
+        column = _known(_CONVERTED, text, columns)
+        of_column = f" of column {column!r}" if column else ""
         return _failing_value(
             f"{where}: a value{of_column} does not convert as the feature query asks"
         )
     if line or "CSV Error" in text or "CSV Parser" in text or "not utf-8" in text:
-        return _explain_csv(text, where)
-    if with_query and issubclass(problem.kind, _SQL_ERRORS):
+        return _explain_csv(text, where, n_columns=len(columns))
+    if with_query and binding and issubclass(problem.kind, _SQL_ERRORS):
         return SourceError(
             f"the feature query does not fit the data: {' '.join(_head(text).split())}",
             code="E-SOURCE-SQL",
@@ -113,10 +127,12 @@ def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
     if (
         with_query
         and not damaged
-        and issubclass(problem.kind, duckdb.DataError | duckdb.ProgrammingError)
+        and issubclass(
+            problem.kind, duckdb.DataError | duckdb.ProgrammingError | duckdb.NotSupportedError
+        )
     ):
-        column = _SOURCE_COLUMN.search(text)
-        of_column = f" of column {column.group(1)}" if column else ""
+        column = _known(_SOURCE_COLUMN, text, columns)
+        of_column = f" of column {column!r}" if column else ""
         return _failing_value(
             f"the feature query fails on a value{of_column} ({problem.kind.__name__})"
         )
@@ -127,6 +143,12 @@ def explain(problem: Problem, *, path: str, with_query: bool) -> SourceError:
     )
 
 
+def _known(pattern: re.Pattern[str], text: str, known: Collection[str]) -> str | None:
+    """The last match of `pattern` that is one of `known`; anything else may be a value."""
+    found = [match.strip() for match in pattern.findall(text)]
+    return next((match for match in reversed(found) if match in known), None)
+
+
 def _failing_value(message: str) -> SourceError:
     return SourceError(
         message,
@@ -135,16 +157,18 @@ def _failing_value(message: str) -> SourceError:
     )
 
 
-def _explain_csv(text: str, where: str) -> SourceError:
+def _explain_csv(text: str, where: str, *, n_columns: int) -> SourceError:
     if "utf-8" in text.lower():
         return SourceError(
             f"{where} is not UTF-8",
             code="E-SOURCE-ENCODING",
             remedy="save the file as UTF-8, for instance: iconv -f WINDOWS-1252 -t UTF-8",
         )
-    counts = _COUNTS.search(text)
-    if counts:
-        reason = f"{counts.group(2)} values where the header has {counts.group(1)} columns"
+    counts = _COUNTS.findall(text)
+    if counts and int(counts[-1][0]) == n_columns:
+        reason = f"{counts[-1][1]} values where the header has {n_columns} columns"
+    elif counts:
+        reason = "another number of values than the header has columns"
     elif "unterminated quote" in text:
         reason = "a quote is opened and not closed"
     elif "Maximum line size" in text:

@@ -55,6 +55,7 @@ class _Opened:
     names: tuple[str, ...]
     types: tuple[str, ...]
     relation: str
+    files: tuple[DataFile, ...]
 
 
 class DuckDBSource:
@@ -225,9 +226,9 @@ class DuckDBSource:
                 except READ_ERRORS as error:
                     problem = Problem.of(error)
                 if problem is None:
-                    yield _Opened(connection, names, types, relation)
+                    yield _Opened(connection, names, types, relation, files)
             if problem is not None:
-                raise self._explain(problem, files, ())
+                raise self._explained(problem, files, binding=True)
         finally:
             with suppress(OSError):
                 shutil.rmtree(temporary)
@@ -329,7 +330,12 @@ class DuckDBSource:
     def _no_column(self, column: str, names: tuple[str, ...]) -> SourceError:
         close = difflib.get_close_matches(column.casefold(), [n.casefold() for n in names], n=1)
         nearest = next((n for n in names if close and n.casefold() == close[0]), None)
-        remedy = f"use one of: {', '.join(names[:20])}" + (", …" if len(names) > 20 else "")
+        remedy = f"there are: {', '.join(names[:20])}" + (", …" if len(names) > 20 else "")
+        remedy += (
+            "; name the right one as [data] id_column"
+            if column == self._id_column
+            else f'; name the one to read in [data.columns]: FEATURE = "{nearest or names[-1]}"'
+        )
         if self._kind == "csv" and len(names) == 1:
             other = next((c for c in ";\t|," if c in names[0] and c != self._delimiter), None)
             if other is not None:
@@ -440,7 +446,7 @@ class DuckDBSource:
             return opened.connection.execute(sql).fetchone() or ()
         except READ_ERRORS as error:
             problem = Problem.of(error)
-        raise explain(problem, path=self._path, with_query=self._query is not None)
+        raise self._explained(problem, opened.files)
 
     # --- explaining --------------------------------------------------------------------------
 
@@ -454,7 +460,23 @@ class DuckDBSource:
         if self._query is None and self._kind == "csv" and reads_text_as_number(problem):
             with suppress(StopIteration):
                 return self._text_in_numbers(files, wanted)
-        return explain(problem, path=self._path, with_query=self._query is not None)
+        return self._explained(problem, files)
+
+    def _explained(
+        self, problem: Problem, files: tuple[DataFile, ...], *, binding: bool = False
+    ) -> SourceError:
+        columns: tuple[str, ...] = ()
+        if not binding:
+            with suppress(SourceError), self._open(files, query=False) as opened:
+                columns = opened.names
+        return explain(
+            problem,
+            path=self._path,
+            with_query=self._query is not None,
+            binding=binding,
+            files=[file.path for file in files],
+            columns=columns,
+        )
 
     def _text_in_numbers(self, files: tuple[DataFile, ...], wanted: tuple[str, ...]) -> SourceError:
         with self._open(files) as opened:

@@ -1,7 +1,8 @@
-"""Plain names for segments, from what sets each apart from the mean of all customers.
+"""Plain names for segments, from what sets each apart from the mean of the released segments.
 
 A name such as "Recent, frequent, high spend" is read off the released centres alone, so it tells
-nothing that the release does not. The same centres, sizes and feature names give the same names.
+nothing that the release does not; where clusters are withheld it compares the released ones only.
+The same centres, sizes and feature names give the same names.
 """
 
 from __future__ import annotations
@@ -137,11 +138,16 @@ def release_names(agreement: Agreement, release: Release) -> list[str]:
         scaled / float(1 << release.fraction_bits),
         [segment.size for segment in release.segments],
         [feature.name for feature in agreement.features],
+        complete=release.withheld is None,
     )
 
 
 def segment_names(
-    centres: FloatMatrix, sizes: Sequence[int] | npt.NDArray[np.int64], features: Sequence[str]
+    centres: FloatMatrix,
+    sizes: Sequence[int] | npt.NDArray[np.int64],
+    features: Sequence[str],
+    *,
+    complete: bool = True,
 ) -> list[str]:
     """Distinct plain names for the segments of a release.
 
@@ -149,6 +155,8 @@ def segment_names(
         centres: Shape ``(n_segments, n_features)``, in the scaled cube [-1, 1].
         sizes: Customers of each segment, shape ``(n_segments,)``; they weigh the mean.
         features: Names of the features, shape ``(n_features,)``.
+        complete: Whether these are all segments. When some are withheld, the mean is that of the
+            released ones only, and no name speaks of all customers.
 
     Returns:
         One name a segment, in the order of `centres`, no two alike.
@@ -169,13 +177,14 @@ def segment_names(
     if len(centres) == 0:
         return []
     if len(centres) == 1:
-        return ["All customers"]
+        return ["All customers" if complete else "The released segment"]
     if weights.sum() <= 0:
         weights = np.ones_like(weights)
     deviation = centres - weights @ centres / weights.sum()
     words = _distinct_words(features)
-    names = [_describe(row, words, most=_MOST_WORDS) for row in deviation]
-    longer = [_describe(row, words, most=_MOST_WORDS_ALIKE) for row in deviation]
+    average = "average" if complete else "average of the released"
+    names = [_describe(row, words, average, most=_MOST_WORDS) for row in deviation]
+    longer = [_describe(row, words, average, most=_MOST_WORDS_ALIKE) for row in deviation]
     names = _where_it_tells_apart(names, longer)
     names = _compared(names, deviation, words)
     return _numbered([name[:1].upper() + name[1:] for name in names])
@@ -194,14 +203,16 @@ def _distinct_words(features: Sequence[str]) -> list[FeatureWords]:
     ]
 
 
-def _describe(deviation: FloatMatrix, words: Sequence[FeatureWords], *, most: int) -> str:
+def _describe(
+    deviation: FloatMatrix, words: Sequence[FeatureWords], average: str, *, most: int
+) -> str:
     strength = np.abs(deviation)
     # With all features allowed, weaker ones are named too: that tells similar segments apart.
     share = _OF_STRONGEST if most <= _MOST_WORDS else 0.0
     apart = np.flatnonzero(strength >= max(_APART, share * float(strength.max(initial=0.0))))
     strongest = sorted(apart.tolist(), key=lambda f: (-strength[f], f))[:most]
     chosen = [words[f].high if deviation[f] > 0 else words[f].low for f in sorted(strongest)]
-    return ", ".join(chosen) or "average"
+    return ", ".join(chosen) or average
 
 
 def _where_it_tells_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_the_table_says_the_same_and_that_totals_are_exact(example: Example) -> 
     out = io.StringIO()
     for part in release_table(signed.release, agreement):
         Console(file=out, width=160).print(part)
-    for word in ("not anonymous", "15", "9.0", "700.0", "(EUR)", "spent"):
+    for word in ("not anonymous", "15", " 9 ", "700", "(EUR)", "spent"):
         assert word in out.getvalue()
 
 
@@ -71,10 +72,25 @@ def test_withheld_segments_are_explained() -> None:
     data = release_data(signed.verify(agreement), agreement)
     assert [s["size"] for s in data["segments"]] == [15]
     assert data["withheld"]
+    assert data["withheld_clusters"] == 1
+    assert data["segments"][0]["name"] == "The released segment"
     out = io.StringIO()
     for part in release_table(signed.release, agreement):
         Console(file=out, width=160).print(part)
-    assert "Withheld" in out.getvalue()
+    for words in ("Withheld: 1 of 2 clusters", "released segments only"):
+        assert words in out.getvalue()
+    assert "All customers" not in out.getvalue()
+
+
+def test_a_report_with_withheld_clusters_never_speaks_of_all_customers(tmp_path: Path) -> None:
+    signed, agreement, store, row = released(min_segment_size=12)
+    write_report(tmp_path / "report.html", signed, agreement, store, row)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The released segment" in text
+    assert "1 (1 withheld)" in text
+    assert "1 cluster is withheld" in text
+    assert "100.0% of the released" in text
+    assert "all customers" not in text.lower().replace("only, not of all customers", "")
 
 
 def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: Example) -> None:
@@ -85,6 +101,15 @@ def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: 
     assert [p.bytes_up for p in data.partners] == [
         traffic[f"partner-{i}"].bytes_up for i in range(3)
     ]
+    assert [p.messages_down for p in data.partners] == [
+        traffic[f"partner-{i}"].messages for i in range(3)
+    ]
+    assert {h.command for h in data.hashes} == {"fedseg-node segments list"}
+    later = replace(
+        row, created_at="2026-01-01T00:00:00.5Z", updated_at="2026-01-01T00:02:00Z", attempts=2
+    )
+    restarted = report_of(signed, agreement, store, later)
+    assert (restarted.took_s, restarted.drivers) == (119.5, 2)
     rounds = store.rounds(row.run_id)
     assert [r.number for r in data.rounds] == list(range(1, len(rounds) + 1))
     assert data.coordinator.masked_vectors == 3 * len(rounds)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.report import render_report
-from coordinator.report_charts import diverging
+from coordinator.report_charts import columns, diverging, line
 from coordinator.report_data import (
     ReportCheck,
     ReportCoordinator,
@@ -54,10 +54,11 @@ def example(n_segments: int = 3, n_rounds: int = 4) -> ReportData:
             for i in range(1, n_segments + 1)
         ),
         withheld="1 of 4 clusters have fewer than 50 customers",
+        withheld_clusters=1,
         partners=(
-            ReportPartner(name="Northlight", customers=4_321, messages=12, bytes_up=34_567,
+            ReportPartner(name="Northlight", customers=4_321, messages_down=12, bytes_up=34_567,
                           bytes_down=45_678),
-            ReportPartner(name="Harbour", customers=None, messages=12, bytes_up=999,
+            ReportPartner(name="Harbour", customers=None, messages_down=12, bytes_up=999,
                           bytes_down=1_000_000),
         ),
         coordinator=ReportCoordinator(
@@ -124,6 +125,102 @@ def test_the_page_says_what_was_released_with_units_sizes_and_shares():
         "2026-01-02 03:04 UTC",
     ):
         assert words in text
+
+
+def test_totals_and_averages_are_of_the_released_segments_when_clusters_are_withheld():
+    page = render_report(example())
+    text = Page(page).text
+    for words in (
+        "Segments released 3 (1 withheld)",
+        "Customers in them 6,000",
+        "1 cluster is withheld: totals, shares, averages and names are of the released segments",
+        "33.3% of the released",
+        "Released segments only",
+        "from the average of the released segments",
+        "released: ",
+    ):
+        assert words in text
+    assert text.lower().count("all customers") == text.count("not of all customers") == 1
+    assert "all partners together." not in text.split("What sets each segment apart")[1]
+
+
+def test_without_withheld_clusters_they_are_of_all_customers():
+    text = Page(render_report(replace(example(), withheld="", withheld_clusters=0))).text
+    for words in ("Customers counted 6,000", "33.3%", "All customers", "all: "):
+        assert words in text
+    assert "released segments" not in text
+
+
+def labels(svg: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+@pytest.mark.parametrize("n_rounds", [1, 2, 11, 12, 13, 14, 15, 50, 99])
+def test_charts_of_rounds_name_their_axis_and_mark_the_last_round(n_rounds):
+    points = [(number, 1 / number) for number in range(1, n_rounds + 1)]
+    for svg in (line(points, title="t"), columns(points, title="t")):
+        marks = labels(svg)
+        assert marks.count("round") == 1
+        rounds = [int(mark) for mark in marks[marks.index("round") + 1 :]]
+        assert rounds[0] == 1
+        assert rounds[-1] == n_rounds
+        assert len(rounds) <= 12
+        gaps = [after - before for before, after in pairwise(rounds)]
+        assert all(gap >= gaps[0] for gap in gaps)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.75, 0.33, 0.13], [0.612, 0.2585, 0.1288], [0.401, 0.4], [9e4, 1e4], [0.3, 0.3]]
+)
+def test_the_curve_of_distances_fills_its_axis(values):
+    svg = line(list(enumerate(values, start=1)), title="t")
+    heights = [float(y) for y in re.findall(r'<circle [^>]*cy="([0-9.]+)"', svg)]
+    if len(set(values)) > 1:
+        assert min(heights) < 30
+        assert max(heights) > 150
+    marks = labels(svg)
+    scale = marks[: marks.index("round")]
+    assert len(set(scale)) == len(scale) >= 2
+
+
+def test_the_curve_s_title_and_words_name_one_thing_and_say_why_it_may_rise():
+    text = Page(render_report(example())).text
+    assert "Mean squared distance to the nearest centroid" in text
+    assert "so the curve may go up" in text
+    assert "nertia" not in text
+    other = Page(render_report(replace(example(), plan="another"))).text
+    assert "go up" not in other
+
+
+def test_a_list_of_one_check_is_not_numbered():
+    data = example()
+    assert "<ol class='checks'>" not in render_report(data)
+    two = replace(data, checks=data.checks * 2)
+    assert "<ol class='checks'>" in render_report(two)
+
+
+def test_messages_have_a_direction_and_hashes_a_command_that_shows_them():
+    data = example()
+    hashes = tuple(replace(h, command="fedseg-node show") for h in data.hashes)
+    text = Page(render_report(replace(data, hashes=hashes))).text
+    assert "Messages down" in text
+    assert text.count("shown by fedseg-node show") == 2
+    assert "shown by" not in Page(render_report(data)).text
+
+
+def test_the_time_is_that_of_the_whole_run_and_restarts_are_told():
+    data = replace(example(), took_s=99.5, drivers=3)
+    text = Page(render_report(data)).text
+    assert "4 rounds, 99.5 s from the run's request to its release" in text
+    assert "The run was driven by 3 processes" in text
+    assert "counts from the restart" in text
+    assert "restart" not in Page(render_report(replace(data, drivers=1))).text
+    assert "4 rounds in 1.10 s." in Page(render_report(example())).text
+
+
+def test_a_single_segment_is_not_set_apart_from_itself():
+    text = Page(render_report(example(1))).text
+    assert "What sets each segment apart" not in text
 
 
 def test_the_page_says_what_each_party_saw():

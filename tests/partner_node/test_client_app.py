@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flwr.app import ConfigRecord, Context, Metadata, RecordDict
 from flwr.app.message import make_message
 
 from partner_node import client_app
-from partner_node.client_app import app, node_directory
+from partner_node.client_app import app, node_directory, node_of
+from partner_node.home import write_atomically
 from protocol.errors import ConfigError, RuleError
 
 CANARY = "customer 4711 spent 99.95"
@@ -26,7 +28,7 @@ class ScriptedNode:
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[bytes], bytes]]]:
     script: dict[str, Callable[[bytes], bytes]] = {"answer": lambda message: b"re: " + message}
-    monkeypatch.setattr(client_app, "_open_node", lambda directory: ScriptedNode(script["answer"]))
+    monkeypatch.setattr(client_app, "node_of", lambda directory: ScriptedNode(script["answer"]))
     yield script
 
 
@@ -131,3 +133,79 @@ def test_a_context_that_names_no_directory_is_a_configuration_error(
         node_directory(_context(node_config, run_config))
     answer = _ask(_message(b"x"), _context(node_config, run_config))
     assert answer == {"error": "E-CONFIG"}
+
+
+# --- the node is opened once, and again for another agreement --------------------------------
+
+
+class Folder:
+    """Counts how often the node is opened, with what its agreement file says then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.agreement = path / "agreement.json"
+        self.agreement.write_text("1")
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+
+    def load(self, directory: Path) -> SimpleNamespace:
+        return SimpleNamespace(
+            config=SimpleNamespace(node=SimpleNamespace(agreement=self.agreement))
+        )
+
+    def open(self, directory: Path) -> SimpleNamespace:
+        try:
+            version = self.agreement.read_text()
+        except OSError as error:
+            raise RuleError("gone", code="E-AGR-MISSING") from error
+        self.opened.append(version)
+        return SimpleNamespace(
+            agreement=SimpleNamespace(id="ours", version=version),
+            store=SimpleNamespace(close=lambda: self.closed.append(version)),
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    found = Folder(tmp_path)
+    monkeypatch.setattr(client_app, "NodeHome", found)
+    monkeypatch.setattr("partner_node.node.Node", found)
+    return found
+
+
+def test_a_node_is_opened_once_while_its_agreement_stays(folder: Folder) -> None:
+    assert node_of(folder.path) is node_of(folder.path)
+    assert folder.opened == ["1"]
+
+
+def test_another_agreement_is_taken_up_with_the_next_message(folder: Folder) -> None:
+    node_of(folder.path)
+    write_atomically(folder.agreement, b"2")
+    assert node_of(folder.path).agreement.version == "2"
+    assert (folder.opened, folder.closed) == (["1", "2"], ["1"])
+
+
+def test_nothing_is_answered_under_an_agreement_that_was_taken_away(folder: Folder) -> None:
+    node_of(folder.path)
+    folder.agreement.unlink()
+    for _ in range(2):
+        with pytest.raises(RuleError, match="E-AGR-MISSING"):
+            node_of(folder.path)
+    folder.agreement.write_text("3")
+    assert node_of(folder.path).agreement.version == "3"
+
+
+def test_an_agreement_replaced_while_the_node_opens_is_taken_up_too(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = folder.open
+
+    def slow(directory: Path) -> SimpleNamespace:
+        node = opening(directory)
+        if len(folder.opened) == 1:
+            write_atomically(folder.agreement, b"2")
+        return node
+
+    monkeypatch.setattr(folder, "open", slow)
+    node_of(folder.path)
+    assert node_of(folder.path).agreement.version == "2"

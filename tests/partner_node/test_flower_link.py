@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -512,7 +513,7 @@ def test_a_killed_node_takes_its_place_again_at_once(
     assert not state.exists()
 
 
-@pytest.mark.parametrize("damage", ["", "not a number", "\udcff", "9" * 30])
+@pytest.mark.parametrize("damage", ["", "not a number", "\udcff", "9" * 20, "9" * 30])
 def test_a_damaged_memory_of_the_node_id_is_ignored(
     coordinator: Coordinator, link_to: Callable[..., Link], tmp_path: Path, damage: str
 ) -> None:
@@ -565,6 +566,97 @@ def test_the_difference_of_clocks_is_read_from_the_gateways_date() -> None:
     assert flower_link._clock_skew_s("Mon, 01 Jan 2001 00:00:00 GMT") > 1e6
     assert flower_link._clock_skew_s(None) == 0.0
     assert flower_link._clock_skew_s("yesterday") == 0.0
+    assert flower_link._clock_skew_s(FAR_FUTURE) == 0.0
+
+
+FAR_FUTURE = "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"
+
+
+def _undecodable() -> message_pb2.Message:
+    """A message whose one value is not set, which Flower's own decoding fails on."""
+    proto = message_pb2.Message()
+    proto.metadata.run_id = RUN
+    proto.metadata.message_type = "query.fedseg"
+    item = proto.content.items.add(key="fedseg")
+    item.config_record.items.add(key="message")
+    return proto
+
+
+@pytest.mark.parametrize("proto", [_undecodable(), message_pb2.Message()], ids=["unset", "empty"])
+def test_a_message_that_cannot_be_decoded_is_dropped_and_the_link_stays(
+    coordinator: Coordinator, link_to: Callable[..., Link], proto: message_pb2.Message
+) -> None:
+    link = link_to(coordinator)
+    coordinator.queue.append(proto)
+    coordinator.ask(b"hello")
+    _wait(lambda: "answered" in link.kinds())
+    assert link.kinds()[0] == "connected"
+    assert "lost" not in link.kinds()
+
+
+def test_an_endless_row_of_undecodable_messages_is_not_read_without_pauses(
+    coordinator: Coordinator, link_to: Callable[..., Link]
+) -> None:
+    coordinator.queue.extend(_undecodable() for _ in range(1_000))
+    link = link_to(coordinator)
+    _wait(lambda: link.kinds().count("dropped") >= 3)
+    time.sleep(0.5)
+    assert len(coordinator.queue) > 900
+
+
+def test_a_date_that_no_calendar_has_does_not_end_the_link(
+    coordinator: Coordinator, link_to: Callable[..., Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        http.server.BaseHTTPRequestHandler,
+        "date_time_string",
+        lambda self, timestamp=None: FAR_FUTURE,
+    )
+    coordinator.fail = lambda path, count: 401
+    link = link_to(coordinator)
+    _wait(lambda: len(link.codes()) >= 2)
+    coordinator.fail = lambda path, count: None
+    _wait(lambda: "connected" in link.kinds())
+    assert set(link.codes()) == {"E-LINK-UNKNOWN"}
+
+
+def test_a_node_id_that_cannot_be_kept_is_only_logged(
+    coordinator: Coordinator,
+    link_to: Callable[..., Link],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    link = link_to(coordinator, state_file=tmp_path / "gone" / "link")
+    coordinator.ask(b"hello")
+    assert coordinator.reply_fields() == {"message": b"echo hello"}
+    _wait(lambda: "answered" in link.kinds())
+    link.stop.set()
+    link.thread.join(20)
+    assert link.codes() == []
+    assert f"{tmp_path / 'gone' / 'link'} cannot be written" in caplog.text
+
+
+def test_anything_unexpected_counts_as_a_lost_link_and_its_words_stay_unsaid(
+    coordinator: Coordinator,
+    link_to: Callable[..., Link],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pending = [ZeroDivisionError(CANARY), httpx.StreamError(CANARY), RecursionError(CANARY)]
+    call = flower_link._Fleet.call
+
+    def fails_first(self: object, name: str, *args: object, **options: object) -> object:
+        if name == "pull-messages" and pending:
+            raise pending.pop()
+        return call(self, name, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(flower_link._Fleet, "call", fails_first)
+    link = link_to(coordinator)
+    coordinator.ask(b"hello")
+    assert coordinator.reply_fields() == {"message": b"echo hello"}
+    assert link.codes() == ["E-LINK-INTERNAL"] * 3
+    assert "ZeroDivisionError at flower_link.py" in caplog.text
+    assert CANARY not in caplog.text
 
 
 def test_a_server_with_another_authority_learns_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,19 @@ from coordinator.runs import execute
 from partner_node.node import Node
 from partner_node.store import NodeStore
 from protocol.agreement import SignedAgreement
-from protocol.errors import FedsegError, RunFailedError, SourceError
-from protocol.messages import Announce, Hello, Open, Roster, Stop, open_request, sign_request
+from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
+from protocol.messages import (
+    Announce,
+    Hello,
+    Open,
+    Propose,
+    Publish,
+    Roster,
+    Stop,
+    open_request,
+    sign_request,
+)
+from protocol.participants import Chain, Link
 from protocol.queries import customer_vectors
 from protocol.scaling import FloatMatrix
 from simulations.federation import (
@@ -313,6 +325,51 @@ def _noted(replies: Any, seen: list[str]) -> Any:
     return replies
 
 
+def test_what_is_refused_is_remembered_with_its_run(lab: Lab) -> None:
+    asked = _announcement(lab)
+    lab.customers.broken = True
+    refusal(lab.node, asked)
+    refusal(lab.node, lab.signed(Open(agreement_hash=bytes(32), run_id=RUN_ID)))
+    refusal(lab.node, b"nonsense")
+    found = {(r.code, r.run_id) for r in lab.reopened().store.refusals()}
+    assert found == {("E-SOURCE", _run_of(lab)), ("E-AGR-OTHER", RUN_ID), ("E-MALFORMED", b"")}
+
+
+def test_a_refusal_that_cannot_be_stored_is_a_refusal_all_the_same(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("full")
+
+    monkeypatch.setattr(lab.store, "save_refusal", full)
+    request = Open(agreement_hash=bytes(32), run_id=RUN_ID)
+    assert refusal(lab.node, lab.signed(request)).code == "E-AGR-OTHER"
+
+
+def test_rounds_answered_are_sum_queries_not_the_approval(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    assert lab.store.runs()[0].rounds_answered == 0
+    release = lab.run().release.release
+    assert lab.store.runs()[0].rounds_answered == release.rounds
+    answered = [r for r in lab.store.egress() if r.what.startswith("MASKED")]
+    assert len(answered) == release.rounds
+
+
+def test_a_round_counts_as_soon_as_it_is_answered(lab: Lab) -> None:
+    lab.node.handle(_announcement(lab))
+    assert lab.store.runs()[0].rounds_answered == 1
+
+
+def test_the_log_says_which_run_and_round_was_answered(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    lab.node.handle(_announcement(lab))
+    run = _run_of(lab).hex()[:8]
+    assert f"run {run}: answered with READY" in caplog.text
+    assert f"run {run}, round 0: answered with MASKED" in caplog.text
+
+
 def test_a_run_that_was_aborted_stays_aborted_after_a_restart(lab: Lab) -> None:
     asked = _announcement(lab)
     key = lab.federation.agreement.coordinator.public_key
@@ -336,6 +393,13 @@ def test_stop_ends_the_run_here_and_says_why(lab: Lab) -> None:
     (run,) = lab.store.runs()
     assert (run.phase, run.reason) == ("aborted", "E-GRACE")
     assert refusal(lab.node, lab.open_message()).code == "E-RUN-ABORTED"
+
+
+def test_the_first_reason_for_a_runs_end_stays(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    for reason in ("E-GRACE", "E-LATE"):
+        lab.node.handle(lab.signed(Stop(run_id=RUN_ID, reason=reason)))
+    assert lab.store.runs()[0].reason == "E-GRACE"
 
 
 def test_a_stop_does_not_undo_a_release(lab: Lab) -> None:
@@ -397,6 +461,7 @@ def test_the_log_names_no_customer_and_no_number_of_theirs(
     refusal(lab.node, asked)
     lab.node.handle(lab.signed(Stop(run_id=_run_of(lab), reason="E-STOPPED")))
     said = [r.getMessage() for r in caplog.records if r.name.startswith("partner_node")]
+    said = [re.sub(r"run [0-9a-f]+", "run", line) for line in said]  # hex digits may be any
     assert not any("40" in line or "20 " in line for line in said)
 
 
@@ -421,3 +486,113 @@ def test_a_run_goes_on_with_a_driver_that_never_saw_the_node(lab: Lab) -> None:
     assert signed.verify(lab.federation.agreement).participants == (
         "partner-0", "partner-1", "partner-2",
     )  # fmt: skip
+
+
+# --- what a later run or agreement ends ------------------------------------------------------
+
+
+def _secrets_kept(lab: Lab) -> list[bool]:
+    """Of each run, newest first: whether its messages could be opened with what is stored."""
+    names = ("x_private", "kem_seed", "kem_secrets", "pair_keys")
+    return [any(run.state[name] for name in names) for run in lab.store.runs()]
+
+
+def _next_version(lab: Lab) -> SignedAgreement:
+    draft = SignedAgreement.draft(replace(lab.federation.agreement, version=2))
+    envelope = draft.envelope
+    for key in lab.federation.partner_keys:
+        envelope = envelope.signed_by(key)
+    return SignedAgreement(agreement=draft.agreement, envelope=envelope)
+
+
+def test_the_set_of_a_later_run_ends_every_earlier_one_and_forgets_its_keys(lab: Lab) -> None:
+    key = lab.federation.agreement.coordinator.public_key
+    lab.node.handle(lab.open_message())  # never gets a roster
+
+    def lose_release(node: int, message: bytes) -> bytes | None:
+        request = open_request(message, coordinator_key=key)
+        return None if node == 0 and isinstance(request, Publish) else message
+
+    lab.federation.exchange.tamper_request = lose_release
+    lab.run()
+    lab.federation.exchange.tamper_request = None
+    assert [r.phase for r in lab.store.runs()] == ["running", "aborted"]
+    assert _secrets_kept(lab) == [True, False]
+    lab.run()
+    assert [(r.phase, r.reason) for r in lab.store.runs()] == [
+        ("done", ""), ("aborted", "E-RUN-SUPERSEDED"), ("aborted", "E-RUN-SUPERSEDED"),
+    ]  # fmt: skip
+    assert _secrets_kept(lab) == [False, False, False]
+    assert refusal(lab.node, lab.open_message()).code == "E-RUN-ABORTED"
+
+
+def test_a_run_opened_later_lives_on_when_an_earlier_one_gets_its_roster(lab: Lab) -> None:
+    opened: list[bytes] = []
+    key = lab.federation.agreement.coordinator.public_key
+
+    def open_another(node: int, message: bytes) -> bytes | None:
+        if node == 0 and isinstance(open_request(message, coordinator_key=key), Roster):
+            opened.append(lab.node.handle(lab.open_message()))
+        return message
+
+    lab.federation.exchange.tamper_request = open_another
+    lab.run()
+    assert [r.phase for r in lab.store.runs()] == ["greeted", "done"]
+    assert lab.node.handle(lab.open_message()) == opened[0]
+
+
+def test_older_runs_end_in_the_transaction_that_signs_the_newer_set(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())
+    key = lab.federation.agreement.coordinator.public_key
+
+    def crash(node: int, message: bytes) -> bytes | None:
+        if node == 0 and isinstance(open_request(message, coordinator_key=key), Roster):
+            lab.store.crash = "before"
+        return message
+
+    lab.federation.exchange.tamper_request = crash
+    with pytest.raises(SystemExit):
+        lab.run()
+    lab.reopened()
+    assert [r.phase for r in lab.store.runs()] == ["greeted", "greeted"]
+
+
+def test_the_next_agreement_ends_the_runs_of_the_one_before(lab: Lab) -> None:
+    asked = _announcement(lab)
+    signed = _next_version(lab)
+    key = lab.federation.partner_keys[0]
+    node = Node(signed, key, lab.store, lab.customers, version=VERSION, clock=lambda: lab.now)
+    assert [r.reason for r in lab.store.runs()] == ["E-RUN-SUPERSEDED"]
+    assert _secrets_kept(lab) == [False]
+    assert refusal(node, asked).code == "E-AGR-OTHER"
+    assert refusal(lab.reopened(), asked).code == "E-RUN-ABORTED"
+
+
+@pytest.mark.parametrize("kind", ["announce", "propose", "publish", "roster", "stop", "open"])
+def test_a_run_of_another_agreement_is_refused_before_anything_is_read_of_it(
+    lab: Lab, kind: str
+) -> None:
+    asked = _announcement(lab)
+    key = lab.federation.agreement.coordinator.public_key
+    announce = open_request(asked, coordinator_key=key)
+    assert isinstance(announce, Announce)
+    run_hash, run_id = announce.run_hash, _run_of(lab)
+    signed = _next_version(lab)
+    chain = Chain(agreement_hash=signed.agreement.hash, n_partners=3).extended(
+        Link(run_hash=run_hash, members=frozenset(range(3)))
+    )
+    requests: dict[str, Any] = {
+        "announce": announce,
+        "propose": Propose(run_hash=run_hash, chain=chain.to_bytes()),
+        "publish": Publish(run_hash=run_hash, release=b"x"),
+        "roster": Roster(run_id=run_id, hellos=(b"",) * 3, chain=chain.to_bytes()),
+        "stop": Stop(run_id=run_id, reason="E-STOPPED"),
+        "open": Open(agreement_hash=signed.agreement.hash, run_id=run_id),
+    }
+    node = Node(
+        signed, lab.federation.partner_keys[0], lab.store, lab.customers, version=VERSION,
+        clock=lambda: lab.now,
+    )  # fmt: skip
+    assert refusal(node, lab.signed(requests[kind])).code == "E-AGR-OTHER"
+    assert lab.customers.reads == 0
+    assert lab.store.chain(signed.agreement).links == ()

@@ -17,12 +17,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import cli
 from partner_node.cli import app
+from partner_node.client_app import node_of
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.node import software_version
+from partner_node.node import Node, software_version
+from partner_node.record_tables import STATE_WORDS
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.clustering.release import Release
+from protocol.errors import FedsegError
+from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
-from protocol.signing import public_bytes
+from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.signing import key_id, public_bytes
 from simulations.federation import FeatureTerms, Federation
 
 
@@ -312,6 +318,39 @@ def test_init_refuses_a_wrong_value_and_leaves_nothing_behind(
     shell.json(*init_words(tmp_path / "node"))
 
 
+def test_init_warns_of_files_that_are_not_there_and_makes_the_node(
+    shell: Shell, tmp_path: Path
+) -> None:
+    assert shell.json(*init_words(tmp_path / "whole"))["warnings"] == []
+    words = init_words(tmp_path / "node", data="later/*.csv", root_certificates="later.crt")
+    done = shell(*words, "--format", "json")
+    assert done.code == 0
+    data, authority = done.envelope["data"]["warnings"]
+    assert "--data" in data
+    assert "later/*.csv: no file matches" in data
+    assert "--root-certificates" in authority
+    assert "later.crt: no such file" in authority
+    assert done.err.count("Warning:") == 2
+    assert (tmp_path / "node" / "partner-card.json").exists()
+
+
+def test_the_querys_table_is_named_where_the_query_is_given(shell: Shell) -> None:
+    assert "table `input`" in " ".join(shell("init", "--help").out.split())
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert "`input`" in readme[readme.index("Quick start: partner") :]
+
+
+def test_assignments_go_where_the_user_says(shell: Shell, installed: Path, tmp_path: Path) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    data = shell.json("segments", "assign", "--out", "mine.csv", "--dir", installed)
+    assert data["file"] == "mine.csv"
+    assert (tmp_path / "mine.csv").exists()
+    data = shell.json("segments", "assign", "--dir", installed)
+    assert Path(data["file"]).parent == installed / "segments"
+    help_text = " ".join(shell("segments", "assign", "--help").out.split())
+    assert "when left out, one in the node's output folder" in help_text
+
+
 def test_init_keeps_nasty_names_whole(shell: Shell, tmp_path: Path) -> None:
     name = 'Süd "Shop" \\ [red]GmbH[/] \U0001f600'
     assert shell.json(*init_words(tmp_path / "n", legal_name=name))["legal_name"] == name
@@ -356,6 +395,101 @@ def test_an_agreement_is_signed_and_installed(shell: Shell, node: Path, tmp_path
     assert SignedAgreement.from_bytes((tmp_path / "signed.json").read_bytes()).missing() == ()
     shell.json("agreement", "install", "signed.json", "--dir", node)
     assert shell.json("agreement", "show", "--dir", node)["missing_signatures"] == []
+
+
+def complete(directory: Path, **changes: Any) -> bytes:
+    """An agreement of the node in `directory`, signed by everyone."""
+    home = NodeHome.load(directory)
+    signed = draft(directory, **changes)
+    envelope = signed.envelope.signed_by(home.keystore().identity)
+    return SignedAgreement(agreement=signed.agreement, envelope=envelope).to_bytes()
+
+
+def test_a_lower_version_is_installed_only_when_that_is_said(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    for version in (2, 3):
+        (tmp_path / f"v{version}.json").write_bytes(complete(installed, version=version))
+    words = ("agreement", "install", "v2.json", "--dir", installed)
+    done = shell("agreement", "install", "v3.json", "--dir", installed)
+    assert "Agreement ours, version 3, is in force here" in done.out
+    assert "It replaces agreement ours, version 1." in done.out
+    assert "A node that serves now takes it up" in done.out
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-AGR-ROLLBACK"
+    assert "v2.json is version 2 of agreement ours; version 3 is installed" in error["message"]
+    assert "--downgrade" in error["remedy"]
+    assert NodeHome.load(installed).signed_agreement().agreement.version == 3
+    data = shell.json(*words, "--downgrade")
+    assert (data["id"], data["version"], data["replaces"]["version"]) == ("ours", 2, 3)
+    again = shell.json(*words)
+    assert again["replaces"] is None
+
+
+def test_other_terms_under_the_same_version_are_pointed_out(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other.json").write_bytes(complete(installed, purpose="Another purpose."))
+    done = shell("agreement", "install", "other.json", "--dir", installed)
+    assert "OTHER TERMS UNDER THE SAME VERSION" in done.out
+
+
+def test_installing_another_agreement_ends_the_runs_of_the_one_before(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    node = Node.open(installed)
+    request = Open(agreement_hash=node.agreement.hash, run_id=b"\x11" * 16)
+    node.handle(sign_request(request, COORDINATOR))
+    (tmp_path / "v2.json").write_bytes(complete(installed, version=2))
+    done = shell.json("agreement", "install", "v2.json", "--dir", installed)
+    assert done["runs_ended"] == ["11" * 16]
+    (run,) = node.store.runs()
+    assert (run.phase, run.reason, run.state["x_private"]) == ("aborted", "E-RUN-SUPERSEDED", "")
+
+
+def test_a_node_that_serves_takes_up_the_next_agreement(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    assert node_of(installed).agreement.version == 1
+    (tmp_path / "v2.json").write_bytes(complete(installed, version=2))
+    shell.json("agreement", "install", "v2.json", "--dir", installed)
+    assert node_of(installed).agreement.version == 2
+
+
+@pytest.mark.parametrize("words", [("show",), ("sign", "--out", "out.json"), ("install",)])
+def test_a_tampered_agreement_names_whose_signature_does_not_fit(
+    shell: Shell, node: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    whole = SignedAgreement.from_bytes(complete(node))
+    other = key_id(public_bytes(OTHERS[0]))
+    forged = {**whole.envelope.signatures, other: bytes(64)}
+    changed = dataclasses.replace(whole.envelope, signatures=forged)
+    (tmp_path / "forged.json").write_bytes(changed.to_bytes())
+    error = shell.refused("agreement", words[0], "forged.json", *words[1:], "--dir", node, status=3)
+    assert error["code"] == "E-AGR-SIGNATURE"
+    assert f"forged.json: the signature of other-0 (key {other[:16]}…)" in error["message"]
+    assert "ask the operator for it again" in error["remedy"]
+    assert "other-0" in error["remedy"]
+    stranger = whole.envelope.signed_by(Ed25519PrivateKey.generate())
+    (tmp_path / "stranger.json").write_bytes(stranger.to_bytes())
+    error = shell.refused(
+        "agreement", words[0], "stranger.json", *words[1:], "--dir", node, status=3
+    )
+    assert "stranger.json: signature by key" in error["message"]
+    assert error["remedy"]
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_tampered_installed_agreement_names_its_file_when_the_node_is_opened(
+    shell: Shell, installed: Path
+) -> None:
+    path = installed / "agreement.json"
+    whole = SignedAgreement.from_bytes(path.read_bytes())
+    forged = {keyid: bytes(64) for keyid in whole.envelope.signatures}
+    path.write_bytes(dataclasses.replace(whole.envelope, signatures=forged).to_bytes())
+    done = shell("serve", "--dir", installed)
+    assert done.code == 3
+    assert f"{path}: the signature of north" in " ".join(done.err.split())
 
 
 def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path: Path) -> None:
@@ -418,6 +552,8 @@ def test_a_bad_agreement_file_changes_nothing(
     for name in (*bad, "folder", "missing"):
         error = shell.refused("agreement", words[0], name, *words[1:], "--dir", installed, status=3)
         assert error["code"].startswith("E-AGR"), (name, error)
+        assert name in error["message"]
+        assert error["remedy"]
         assert len(error["message"]) < 1_000
     assert not (tmp_path / "out.json").exists()
     assert (installed / "agreement.json").read_bytes() == before
@@ -436,9 +572,12 @@ def test_a_signed_copy_that_cannot_be_written_is_an_error_in_words(
 # --- the rest --------------------------------------------------------------------------------
 
 
-def test_check_names_each_problem_and_ends_with_3(shell: Shell, installed: Path) -> None:
+def test_check_names_each_problem_and_ends_as_the_first_would_anywhere(
+    shell: Shell, installed: Path
+) -> None:
     done = shell("check", "--dir", installed, "--format", "json")
-    assert done.code == 3
+    assert done.code == 1, "the connection is a matter of transport, as elsewhere"
+    assert done.envelope["status"] == "refused"
     data = done.envelope["data"]
     assert data["passed"] is False
     failed = {c["check"]: c for c in data["checks"] if not c["passed"]}
@@ -450,35 +589,157 @@ def test_check_names_each_problem_and_ends_with_3(shell: Shell, installed: Path)
     assert "PASSED" not in text.out
 
 
+def test_check_ends_with_the_status_that_other_commands_give_the_same_error(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    for words, status in ((("--dir", tmp_path / "none"), 2), (("--dir", installed), 3)):
+        (installed / "agreement.json").unlink(missing_ok=True)
+        done = shell("check", *words, "--format", "json")
+        assert (done.code, done.envelope["status"]) == (status, "refused")
+        assert shell("agreement", "show", *words).code == status
+
+
+def test_check_tries_an_agreement_before_it_is_signed_or_installed(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    words = ("check", "--dir", node, "--agreement", "draft.json", "--format", "json")
+    checks = {c["check"]: c for c in shell(*words).envelope["data"]["checks"]}
+    assert checks["agreement"]["passed"]
+    assert "not signed yet by north" in checks["agreement"]["details"]
+    assert "not installed here yet" in checks["agreement"]["details"]
+    assert "3 customers; beyond the agreed bounds" in checks["data"]["details"]
+    (tmp_path / "customers.csv").write_text("customer_id,visit\na,1\n")
+    checks = {c["check"]: c for c in shell(*words).envelope["data"]["checks"]}
+    assert checks["data"]["code"] == "E-SOURCE-COLUMN"
+    assert "[data.columns]" in checks["data"]["remedy"]
+
+
 def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     status = shell.json("status", "--dir", installed)
-    assert status == {"partner": "north", "releases": 0, "runs": []}
-    assert shell.json("egress", "list", "--dir", installed) == {"messages": []}
+    assert status == {"partner": "north", "releases": 0, "runs": [], "refusals": []}
+    assert "no run yet" in shell("status", "--dir", installed).out
+    assert shell.json("egress", "list", "--dir", installed)["messages"] == []
+    assert "Nothing has left this node" in shell("egress", "list", "--dir", installed).out
     for words in (("segments", "list"), ("segments", "assign")):
         error = shell.refused(*words, "--dir", installed, status=3)
         assert error["code"] == "E-NO-RELEASE"
         assert error["remedy"]
 
 
-def test_a_release_under_an_earlier_agreement_is_shown_with_that_agreement(
-    shell: Shell, installed: Path
-) -> None:
+def after_a_run(folder: Path, values: list[float], *, feature: str = "visits") -> Release:
+    """Put a simulated partner's records of a run with a release into a node's folder."""
     federation = Federation(
-        [np.array([[1.0], [2.0]])] * 3, [FeatureTerms(name="earlier", min="0", max="4")],
+        [np.array([[v] for v in values])] * 3, [FeatureTerms(name=feature, min="0", max="4")],
         n_clusters=1,
     )  # fmt: skip
     run = federation.run()
-    home = NodeHome.load(installed)
+    home = NodeHome.load(folder)
     store = home.store(home.keystore())
+    now = "2026-01-01T22:41:03.123456Z"
+    simulated = federation.nodes[0].store
     with store.transaction():
-        store.keep_agreement(federation.signed, now="2026-01-01T00:00:00Z")
+        store.keep_agreement(federation.signed, now=now)
+        for record in reversed(simulated.runs()):
+            store.save_run(record.state, agreement_hash=record.agreement_hash, now=now)
+        for message in simulated.egress():
+            store.save_egress(dataclasses.replace(message, at=now))
+        release = run.release.release
         store.save_release(
-            run.release.release.run_hash,
-            federation.agreement.hash,
-            run.release.to_bytes(),
-            now="2026-01-01T00:00:00Z",
+            release.run_hash, federation.agreement.hash, run.release.to_bytes(), now=now
         )
     store.close()
+    return release
+
+
+def test_status_says_what_states_mean_and_shows_the_hashes_to_compare(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = after_a_run(installed, [1.0, 2.0])
+    (run,) = shell.json("status", "--dir", installed)["runs"]
+    assert run["rounds_answered"] == release.rounds
+    assert run["release"] == release.hash.hex()
+    assert run["run_hash"] == release.run_hash.hex()
+    assert run["agreement_hash"] == release.agreement_hash.hex()
+    assert run["meaning"] == "ended with a release"
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = shell("status", "--dir", installed).out.splitlines()
+    assert "done: ended with a release." in lines
+    assert any("2026-01-01 22:41 UTC" in line for line in lines)
+    for name, value in (
+        ("release  ", release.hash), ("run      ", release.run_hash),
+        ("agreement", release.agreement_hash),
+    ):  # fmt: skip
+        assert f"  {name} {value.hex()}" in lines
+
+
+def test_every_state_of_a_run_is_explained() -> None:
+    assert set(STATE_WORDS) == {GREETED, READY, RUNNING, DONE, ABORTED}
+
+
+def test_segments_list_shows_small_numbers_and_the_hashes_to_compare(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = after_a_run(installed, [0.0299, 0.0299])
+    data = shell.json("segments", "list", "--dir", installed)
+    assert data["run_hash"] == release.run_hash.hex()
+    assert data["agreement_hash"] == release.agreement_hash.hex()
+    assert (data["agreement"], data["agreement_version"]) == ("simulation", 1)
+    monkeypatch.setenv("COLUMNS", "80")
+    out = shell("segments", "list", "--dir", installed).out
+    assert "0.0299" in out
+    assert f"  release   {release.hash.hex()}" in out.splitlines()
+    assert "under agreement simulation, version 1" in " ".join(out.split())
+
+
+def test_no_features_name_is_cut_in_a_narrow_terminal(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_a_run(installed, [1.0, 2.0], feature="share_of_orders_returned_within_a_fortnight")
+    monkeypatch.setenv("COLUMNS", "45")
+    assert "…" not in shell("segments", "list", "--dir", installed).out
+
+
+def test_what_left_fits_a_terminal_with_every_time_whole(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    monkeypatch.setenv("COLUMNS", "80")
+    done = shell("egress", "list", "--dir", installed)
+    messages = shell.json("egress", "list", "--dir", installed)
+    assert done.out.count("22:41:03") == len(messages["messages"])
+    assert "2026-01-01 (UTC)" in done.out
+    assert "…" not in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert messages["privacy"] == "exact totals: not anonymous"
+    assert "exact totals: not anonymous" in done.out
+
+
+def test_assignments_say_that_totals_were_exact(shell: Shell, installed: Path) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    words = ("segments", "assign", "--dir", installed)
+    assert "exact totals: not anonymous" in shell(*words).out
+    assert shell.json(*words)["privacy"] == "exact totals: not anonymous"
+
+
+def test_status_shows_the_newest_refusals(shell: Shell, installed: Path) -> None:
+    node = Node.open(installed)
+    for agreement_hash in (bytes(32), bytes(32)):
+        request = Open(agreement_hash=agreement_hash, run_id=b"\x22" * 16)
+        with pytest.raises(FedsegError, match="E-AGR-OTHER"):
+            node.handle(sign_request(request, COORDINATOR))
+    (refusal,) = shell.json("status", "--dir", installed)["refusals"]
+    assert (refusal["code"], refusal["run_id"], refusal["times"]) == ("E-AGR-OTHER", "22" * 16, 2)
+    out = shell("status", "--dir", installed).out
+    assert "Requests that this node refused" in out
+    assert "E-AGR-OTHER" in out
+    assert "22222222" in out
+
+
+def test_a_release_under_an_earlier_agreement_is_shown_with_that_agreement(
+    shell: Shell, installed: Path
+) -> None:
+    after_a_run(installed, [1.0, 2.0], feature="earlier")
     (segment,) = shell.json("segments", "list", "--dir", installed)["segments"]
     assert segment["centre"] == {"earlier": 1.5}
     assert segment["size"] == 6

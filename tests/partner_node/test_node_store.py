@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from partner_node.keystore import Keystore
-from partner_node.store import EgressRecord, NodeStore
+from partner_node.store import MAX_REFUSALS, EgressRecord, NodeStore, Refusal
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
@@ -185,6 +185,42 @@ def test_what_an_ended_run_forgot_is_nowhere_in_the_file(tmp_path: Path, phase: 
     store.check()
 
 
+@pytest.mark.parametrize("by", ["a later run", "another agreement"])
+def test_what_a_superseded_run_forgot_is_nowhere_in_the_file(tmp_path: Path, by: str) -> None:
+    store = NodeStore(tmp_path / "node.db", ClearSealer())
+    names = ("x_private", "kem_seed", "kem_secrets", "pair_keys")
+    keys = {name: (bytes([i]) * 3 + SECRET).hex() for i, name in enumerate(names)}
+    save(store, state(**keys))
+    later = bytes(reversed(RUN_ID))
+    save(store, state("greeted", run_id=later.hex(), run_hash="", secret=b"x"))
+    with store.transaction():
+        if by == "a later run":
+            ended = store.end_older_runs(later, now="2026-01-03T00:00:00Z")
+        else:
+            ended = store.end_runs_of_other_agreements(b"b" * 32, now="2026-01-03T00:00:00Z")
+    assert ended == ([RUN_ID] if by == "a later run" else [RUN_ID, later])
+    found = bytes_on_disk(tmp_path / "node.db")
+    assert not any(key.encode() in found for key in keys.values())
+    run = store.run_by_id(RUN_ID)
+    assert run is not None
+    assert (run.phase, run.reason, run.round) == ("aborted", "E-RUN-SUPERSEDED", 3)
+    assert (run.started_at, run.updated_at) == ("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z")
+    assert run.agreement_hash == b"a" * 32
+    assert run.state["secret"] == SECRET.hex(), "the salts' secret is kept for audits"
+
+
+def test_ended_runs_and_those_of_the_same_agreement_stay_as_they_are() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    ids = [bytes([i]) * 16 for i in range(3)]
+    for run_id, phase in zip(ids, ("done", "aborted", "greeted"), strict=True):
+        save(store, state(phase, run_id=run_id.hex(), aborted_with=""))
+    before = store.runs()
+    with store.transaction():
+        assert store.end_older_runs(ids[2], now="2026-01-03T00:00:00Z") == []
+        assert store.end_runs_of_other_agreements(b"a" * 32, now="2026-01-03T00:00:00Z") == []
+    assert store.runs() == before
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, StoreError])
 def test_an_exception_rolls_everything_back_and_the_store_goes_on(
     tmp_path: Path, federation: Federation, error: type[BaseException]
@@ -220,6 +256,32 @@ def test_a_commit_that_fails_leaves_no_half_open_transaction(tmp_path: Path) -> 
     store._rows("PRAGMA max_page_count = 1000000")
     save(store, state(round=2))
     assert store.runs()[0].round == 2
+
+
+def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    for number in range(MAX_REFUSALS + 5):
+        for code in ("E-AGR-OTHER", "E-CODE")[: 2 if number == MAX_REFUSALS + 4 else 1]:
+            with store.transaction():
+                store.save_refusal(code, bytes([number]) * 16, now=f"2026-01-01T{number:04d}Z")
+    with store.transaction():
+        store.save_refusal("E-CODE", bytes([104]) * 16, now="2026-01-02")
+    found = store.refusals()
+    assert len(found) == MAX_REFUSALS
+    assert found[0] == Refusal(at="2026-01-02", code="E-CODE", run_id=bytes([104]) * 16, times=2)
+    assert (found[1].code, found[1].times) == ("E-AGR-OTHER", 1)
+    assert min(r.run_id[0] for r in found) == 6
+
+
+def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
+    save(store, state())
+    store._rows("DROP TABLE refusals")
+    store._rows("PRAGMA user_version = 2")
+    store.close()
+    store = NodeStore(tmp_path / "node.db", sealer)
+    assert store.refusals() == []
+    assert store.runs()[0].phase == "running"
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -297,6 +297,28 @@ def test_several_problems_are_all_listed(lab: Lab) -> None:
     assert {item.name for item in lab.check().items if not item.passed} == {"data", "coordinator"}
 
 
+@pytest.mark.parametrize("spoil", [_no_agreement, _unsigned, _expired, _open_key])
+def test_the_data_are_tried_whatever_is_wrong_before_them(
+    lab: Lab, spoil: Callable[[Lab], None]
+) -> None:
+    spoil(lab)
+    details = {item.name: item.details for item in lab.check().items if item.passed}
+    assert "3 customers" in details["data"]
+    _id_twice(lab)
+    codes = {item.name: item.problem.code for item in lab.check().items if item.problem}
+    assert codes["data"] == "E-DUPLICATE"
+
+
+def test_without_an_agreement_the_columns_that_are_mapped_are_tried(lab: Lab) -> None:
+    _no_agreement(lab)
+    details = {item.name: item.details for item in lab.check().items}
+    assert "columns: customer_id, visits, spent" in details["data"]
+    assert "check --agreement FILE" in details["data"]
+    lab.write_config(authority=lab.authority, columns={"frequency": "visit"})
+    problems = {item.name: item.problem for item in lab.check().items if item.problem}
+    assert problems["data"].code == "E-SOURCE-COLUMN"
+
+
 def test_without_a_configuration_nothing_else_is_tried(tmp_path: Path) -> None:
     report = preflight(tmp_path, now=NOW)
     assert [item.name for item in report.items] == ["installation", "configuration"]

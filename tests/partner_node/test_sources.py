@@ -8,6 +8,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from partner_node.sources import Chunk, DuckDBSource, Source
+from partner_node.sources.duckdb_errors import Problem, explain
 from partner_node.sources.feature_query import check_feature_query
 from protocol.errors import SourceError
 
@@ -821,6 +823,75 @@ def test_a_query_that_does_not_fit_the_data_is_explained(
     assert error.code == "E-SOURCE-SQL"
     assert words in error.message
     assert "secretvalue" not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("row", "query", "code"),
+    [
+        # functions that quote their argument in an error of the kind that also names SQL mistakes
+        ('1,"canary",5', "SELECT id, epoch(timezone(note, TIMESTAMP '2024-01-01')) AS x FROM input",
+         "E-SOURCE-SQL"),
+        ('1,"when casting from source column canary",q',
+         "SELECT id, CAST(note || '' AS INTERVAL) AS i, 1 AS x FROM input WHERE i IS NOT NULL",
+         "E-SOURCE-SQL"),
+        # values that look like parts of DuckDB's messages
+        ('1,"a\n  file = canary\n b",abc', "SELECT id, CAST(x AS DOUBLE) AS x, note FROM input",
+         "E-SOURCE-SQL"),
+        ('1,"a\n  file = canary\n b",5,9,9', None, "E-SOURCE-CSV"),
+        ('1,"a\nX Error: CSV Error on Line: 8675309\n",5,9,9', None, "E-SOURCE-CSV"),
+        ('1,"a\nExpected Number of Columns: 8675309 Found: 8675309\n",5,9,9', None, "E-SOURCE-CSV"),
+        ('1,"Error when converting column ""canary""",q',
+         "SELECT id, CAST(note AS DOUBLE) AS x FROM input", "E-SOURCE-SQL"),
+    ],
+)  # fmt: skip
+def test_a_value_made_up_like_a_message_is_not_shown(
+    tmp_path: Path, row: str, query: str | None, code: str
+) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(f"id,note,x\n{row}\n", encoding="utf-8")
+    error = refusal(csv_source(path, query=query), ["x"])
+    assert error.code == code
+    shown = "".join(traceback.format_exception(error)) + error.diagnostics()
+    assert "canary" not in shown
+    assert "8675309" not in shown
+
+
+@pytest.mark.parametrize("kind", [duckdb.NotImplementedException, duckdb.BinderException])
+def test_duckdbs_own_words_are_shown_of_a_query_that_is_only_bound(
+    kind: type[duckdb.Error],
+) -> None:
+    problem = Problem(kind=kind, text="Binder Error: canary")
+    bound = explain(problem, path="c.csv", with_query=True, binding=True)
+    assert "canary" in bound.message
+    assert "canary" not in explain(problem, path="c.csv", with_query=True).diagnostics()
+
+
+def test_of_a_missing_column_the_way_out_is_the_setting_to_change(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], "visits": [1.0]})
+    error = refusal(csv_source(path), ["frequency"])
+    assert 'in [data.columns]: FEATURE = "visits"' in error.remedy
+    error = refusal(DuckDBSource(kind="csv", path=path, id_column="customer"), ["visits"])
+    assert "[data] id_column" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "known", "shown"),
+    [
+        ("  file = {}", ["/data/c.csv"], "/data/c.csv"),
+        ('Error when converting column "{}"', ["spent"], "'spent'"),
+        ("when casting from source column {}", ["total spent"], "'total spent'"),
+    ],
+)
+def test_of_a_message_only_files_and_columns_that_we_know_are_shown(
+    pattern: str, known: list[str], shown: str
+) -> None:
+    for name, kept in ((known[0], True), ("canary", False)):
+        problem = Problem(kind=duckdb.ConversionException, text=pattern.format(name))
+        if "file" in pattern:
+            problem = replace(problem, text="Error when converting column\n" + problem.text)
+        error = explain(problem, path="*.csv", with_query=True, files=known, columns=known)
+        assert (shown in error.message) is kept
+        assert "canary" not in error.message
 
 
 def test_a_query_without_result_rows_is_refused(tmp_path: Path) -> None:

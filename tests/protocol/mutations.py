@@ -393,6 +393,20 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         NEVER,
         LIES + "test_an_answer_that_comes_after_its_round_is_not_masked",
     ),
+    *(
+        (
+            PARTNER,
+            f"        {name}\n",
+            "",
+            LIES + "test_the_secrets_of_a_run_are_forgotten_at_its_end",
+        )
+        for name in (
+            '"x_private": "",',
+            '"kem_seed": "",',
+            '"kem_secrets": {},',
+            '"pair_keys": {},',
+        )
+    ),
     (
         PARTNER,
         "        self._pair_keys = {}\n\n    def _guarded",
@@ -490,6 +504,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         AGREEMENT,
+        "if terms.min_atom > a.n_partners:",
+        NEVER,
+        AGREED + "test_lint_names_each_problem",
+    ),
+    (
+        AGREEMENT,
         "if terms.min_atom < fewest:",
         NEVER,
         AGREED + "test_lint_names_each_problem",
@@ -508,7 +528,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         AGREEMENT,
-        "if now < self.effective - CLOCK_SKEW or now > self.expires + CLOCK_SKEW:",
+        "if now + CLOCK_SKEW < self.effective or now - CLOCK_SKEW > self.expires:",
         NEVER,
         AGREED + "test_an_agreement_holds_between_its_dates_with_five_minutes_for_clocks",
     ),

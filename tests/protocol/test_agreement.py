@@ -162,6 +162,7 @@ PROBLEMS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("secure_sum", "min_partners"), 2, "E-PARTNERS"),
     (("secure_sum", "min_partners"), 5, "E-PARTNERS"),
     (("secure_sum", "min_atom"), 2, "E-PARTNERS"),
+    (("secure_sum", "min_atom"), 5, "E-PARTNERS"),
     (("secure_sum", "max_colluding"), 2, "E-PARTNERS"),
     (("plan", "n_clusters"), 1_000, ""),
     (("parties", 0, "max_customers"), 1 << 30, ""),
@@ -367,6 +368,14 @@ def test_an_agreement_holds_between_its_dates_with_five_minutes_for_clocks(
     for now in (start - timedelta(seconds=301), end + timedelta(seconds=301)):
         with pytest.raises(AgreementError, match="E-AGR-EXPIRED"):
             agreement.check_time(now)
+
+
+def test_an_agreement_may_end_on_the_last_day_that_there_is(lab: ModuleType) -> None:
+    values = lab.agreement_values(3)
+    values["expires"] = "9999-12-31T23:59:59Z"
+    agreement = Agreement.from_dict(values)
+    assert agreement.lint() == []
+    agreement.check_time(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_another_software_version_is_refused(signed: SignedAgreement) -> None:

@@ -20,6 +20,7 @@ from protocol.clustering.release import SignedRelease
 from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError, RuleError
 from protocol.messages import Accept, Announce, Certificate, Hello, Masked, Payload, Ready
 from protocol.participants import Chain, Link
+from protocol.partner_round import superseded
 from protocol.queries import ClusterSumsQuery
 
 
@@ -836,7 +837,7 @@ def test_a_finished_run_masks_nothing_more(nine: Any) -> None:
         propose(run, 0, proposed(run, *range(6)))
 
 
-@pytest.mark.parametrize("end", ["done", "aborted"])
+@pytest.mark.parametrize("end", ["done", "aborted", "superseded"])
 def test_the_secrets_of_a_run_are_forgotten_at_its_end(fed: Any, end: str) -> None:
     """So that a node broken into later does not open the messages that were recorded."""
     run = fed.run().until(phases.ANSWERS, number=1)
@@ -844,8 +845,10 @@ def test_the_secrets_of_a_run_are_forgotten_at_its_end(fed: Any, end: str) -> No
     if end == "done":
         run.finish()
     else:
-        run.nodes[0].state.abort("E-STOPPED")
+        run.nodes[0].state.abort("E-RUN-SUPERSEDED")
     after = run.nodes[0].state.to_dict()
+    if end == "superseded":
+        assert superseded(before) == after
     for name in ("x_private", "kem_seed", "pair_keys", "kem_secrets"):
         assert before[name]
         assert not after[name]

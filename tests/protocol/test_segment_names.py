@@ -103,6 +103,16 @@ def test_degenerate_releases_have_names_too():
     assert segment_names(np.array([[0.5], [-0.5]]), [0, 0], ["x"]) == ["High x", "Low x"]
 
 
+def test_with_clusters_withheld_no_name_speaks_of_all_customers():
+    assert segment_names(np.zeros((1, 3)), [9], RFM, complete=False) == ["The released segment"]
+    centres = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, -0.5]])
+    assert segment_names(centres, [990, 10], RFM, complete=False) == [
+        "Average of the released",
+        "Low spend",
+    ]
+    assert segment_names(centres, [1, 1], RFM, complete=False) == ["High spend", "Low spend"]
+
+
 def test_features_without_known_words_are_low_or_high():
     assert feature_words("x7").high == "high x7"
     assert feature_words("").noun == "value"

@@ -17,6 +17,7 @@ from simulations import cli
 from simulations import demo as demo_module
 from simulations.bounds import NOT_PRIVATE
 from simulations.demo import DemoResult, PartnerView
+from simulations.retail_features import FEATURES
 
 RESULT_FIELDS = {
     "seed": int,
@@ -255,6 +256,79 @@ def test_wrong_calls_end_with_their_status_and_code(
     assert code in said.err
 
 
+@pytest.mark.parametrize("words", [["--partners", 2], ["--partners", 1], []])
+def test_too_few_partners_are_refused_in_plain_words(
+    call: Any, table: Path, words: list[object]
+) -> None:
+    files = [table] if words else [table, table]
+    said = call("cluster", *files, "--k", 2, "--bounds-from-data", *words, "--format", "json")
+    assert (said.status, said.data["code"]) == (3, "E-PARTNERS")
+    assert "exact totals need at least 3" in said.err.replace("\n", " ")
+    shown = " ".join(call("cluster", "--help").out.replace("│", " ").split())
+    assert "at least 3: exact totals" in shown
+
+
+def notices(call: Any, path: Path, *words: object) -> list[str]:
+    said = call("cluster", path, *words, "--format", "json")
+    assert said.status == 0, said.err
+    found: list[str] = said.data["notices"]
+    for notice in found:
+        assert f"note: {notice}" in said.err
+        assert f"note: {notice}" in call("cluster", path, *words).err
+    return found
+
+
+def test_more_clusters_than_different_customers_and_empty_ones_are_noticed(
+    call: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "alike.csv"
+    path.write_text("a,b\n" + "1,2\n3,4\n" * 10, encoding="utf-8")
+    bounds = tmp_path / "bounds.json"
+    bounds.write_text('[{"min": 0, "max": 9}, {"min": 0, "max": 9}]', encoding="utf-8")
+    few, *empty = notices(call, path, "--k", 4, "--bounds", bounds, "--repeats", 2, "--seed", 5)
+    assert "4 clusters are asked for, but customers differ in 2 ways" in few
+    assert empty == [f"seed {seed}: 2 of 4 clusters are empty" for seed in (5, 6)]
+    assert notices(call, path, "--k", 2, "--bounds", bounds) == []
+
+
+def test_columns_with_many_values_beyond_their_bounds_are_noticed(
+    call: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "wide.csv"
+    lines = (f"{i},{i % 5},{i}" for i in range(100))
+    path.write_text("far,inside,hardly\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    bounds = tmp_path / "bounds.json"
+    bounds.write_text(
+        '{"far": {"min": 10, "max": 79}, "inside": {"min": 0, "max": 9}, '
+        '"hardly": {"min": 5, "max": 99}}',
+        encoding="utf-8",
+    )
+    (clipped,) = notices(call, path, "--k", 2, "--bounds", bounds)
+    assert "30.0% of the values of 'far' lie beyond its bounds" in clipped
+
+
+def test_columns_that_are_no_features_are_left_out(call: Any, tmp_path: Path, table: Path) -> None:
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "more.csv"
+    rows = [f"c{i},2026-01-01,{line},," for i, line in enumerate(lines)]
+    path.write_text("\n".join([f"id,since,{head},note,x", *rows]) + "\n", encoding="utf-8")
+    words = ("--k", 2, "--bounds-from-data")
+    left_out = ("--id-column", "id", "--drop", "since", "--drop", "note", "--drop", "x")
+    data = cluster(call, path, *words, *left_out)
+    assert data["columns"] == ["age", "spend"]
+    assert data["centroids"] == cluster(call, table, *words)["centroids"]
+    for missing, code in ((["--id-column", "id"], "E-SOURCE-TEXT"), ([], "E-SOURCE-TEXT")):
+        said = call("cluster", path, *words, *missing, "--format", "json")
+        assert (said.status, said.data["code"]) == (3, code)
+        for hint in ("--id-column", "--drop", "features.sql", "fedseg-simulate generate"):
+            assert hint in said.data["remedy"]
+    said = call("cluster", path, *words, "--id-column", "idd", "--format", "json")
+    assert (said.status, said.data["code"]) == (3, "E-SOURCE-COLUMNS")
+    assert "did you mean 'id'?" in said.data["message"]
+    said = call("cluster", table, *words, "--drop", "age", "--drop", "spend", "--format", "json")
+    assert (said.status, said.data["code"]) == (3, "E-SOURCE-COLUMNS")
+
+
 def test_an_unknown_option_is_named(call: Any, table: Path) -> None:
     said = call("cluster", table, "--k", 2, "--bounds-form-data")
     assert said.status == 2
@@ -295,8 +369,14 @@ def test_generate_writes_transactions_truth_and_the_feature_query(
         for name in ("transactions", "ground_truth"):
             assert Path(one[name]).read_bytes() == Path(other[name]).read_bytes()
     assert "SELECT" in Path(said.data["feature_query"]).read_text(encoding="utf-8")
+    options = ("--k", 2, "--bounds", said.data["bounds"], "--id-column", said.data["id_column"])
+    found = cluster(call, *(p["features"] for p in said.data["partners"]), *options)
+    assert found["columns"] == [feature.name for feature in FEATURES]
+    assert found["n_partners"] == 3
+    assert 50 < found["n_samples"] <= 60
     text = call("generate", "--out", tmp_path / "c", *words)
-    assert "Northlight Supermarkets" in text.out
+    assert "Northlight" in text.out
+    assert "…" not in text.out
 
 
 def test_generate_refuses_fewer_customers_than_partners(call: Any, tmp_path: Path) -> None:

@@ -174,3 +174,28 @@ def test_any_bytes_give_a_finite_matrix_or_our_error(data, tmp_path_factory):
 def test_the_development_sets_are_read_whole(name):
     matrix = load_matrix(SHARED / f"{name}.csv.gz")
     assert matrix.values.shape == ROWS_BY_NAME[name]
+
+
+def test_columns_are_left_out_of_csv_and_parquet_whatever_they_hold(tmp_path):
+    data = b'id,a,when,b\n"x,1",1,2026-01-01,2\n,3,nan,4\n'
+    kept = load_matrix(written(tmp_path, data), drop=["when", "id"])
+    pa_parquet.write_table(
+        pa.table({"a": [1, 3], "id": ["x", None], "b": [2.0, 4.0], "when": [None, None]}),
+        tmp_path / "t.parquet",
+    )
+    for matrix in (kept, load_matrix(tmp_path / "t.parquet", drop=["id", "when"])):
+        assert matrix.columns == ("a", "b")
+        assert matrix.values.tolist() == [[1, 2], [3, 4]]
+    assert load_matrix(written(tmp_path, b"c1,2\nc2,3\n"), drop=["x1"]).columns == ("x2",)
+
+
+def test_faults_are_still_placed_in_the_columns_that_are_kept(tmp_path):
+    path = written(tmp_path, b"id,a,b\nx,1,2\ny,3,oops\n")
+    with pytest.raises(SourceError, match=r"line 3, column 'b': 'oops'"):
+        load_matrix(path, drop=["id"])
+
+
+def test_a_column_that_is_not_there_cannot_be_left_out(tmp_path):
+    with pytest.raises(SourceError, match="did you mean 'a'") as caught:
+        load_matrix(written(tmp_path, b"a,bb\n1,2\n"), drop=["aa"])
+    assert caught.value.code == "E-SOURCE-COLUMNS"

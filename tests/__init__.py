@@ -1,0 +1,1 @@
+"""Tests of fedseg. A package, so that no other distribution's `tests` is taken for it."""
