@@ -242,9 +242,13 @@ def test_a_killed_node_is_back_for_the_next_run(deployed: Deployment) -> None:
     first = start_link_process(config)
     try:
         wait_for(
-            lambda: len(deployed.superlink.connected_nodes()) == before + 1,
+            lambda: (
+                len(deployed.superlink.connected_nodes()) == before + 1
+                and config.state_file is not None
+                and config.state_file.exists()
+            ),
             timeout_s=30,
-            what="the node",
+            what="the node, and what it remembers of its link",
         )
         first.kill()
         first.wait(10)
