@@ -6,6 +6,8 @@ import dataclasses
 import difflib
 import os
 from collections.abc import Mapping
+from decimal import Decimal
+from math import exp
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,8 @@ from protocol.agreement import (
     SignedAgreement,
 )
 from protocol.errors import AgreementError, UsageError
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import PrivacyTerms
 
 _MAX_DEPTH: Final = 10
 #: What an agreement's nested fields hold.
@@ -39,8 +43,11 @@ _PARTS: Final[dict[str, type]] = {
     "coordinator": Operator,
     "features": Feature,
     "plan": PlanTerms,
+    "privacy": PrivacyTerms,
     "secure_sum": SecureSumTerms,
 }
+_LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
+_LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 
 _TEMPLATE: Final = """\
 # A fedseg agreement, to be read and signed by every partner. Decimals are written in quotes.
@@ -64,15 +71,37 @@ coordinator:
 # What is computed on: bounds in the feature's unit; values beyond are clipped at the node.
 features:
 {features}
-plan: {{name: lloyd-exact, n_clusters: 5, max_rounds: 50}}
+{privacy}
+min_segment_size: 50
+software_version: "{software_version}"
+"""
+
+_EXACT: Final = """\
+plan: {name: lloyd-exact, n_clusters: 5, max_rounds: 50}
 
 # Exact totals: not anonymous. Every output says so.
 privacy: none
 
-secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}}
-min_segment_size: 50
-software_version: "{software_version}"
-"""
+secure_sum: {min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}"""
+
+_NOISED: Final = """\
+# hybrid-dp chooses from n_clusters_min to n_clusters segments, as the customers show.
+plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 9}}
+
+# Customer-level differential privacy. epsilon and delta are what one run means for one customer
+# at one partner: an observer who sees everything that is released, and would have guessed with
+# 50 % whether that customer is in the data, guesses right with {right} % at most. rho is the same
+# as the nodes count it; `agreement lint` says which rho goes with another epsilon or delta.
+privacy:
+  epsilon: "{epsilon}"
+  delta: "{delta}"
+  rho: "{rho}"
+  runs: 12            # how many such runs every node's budget is for
+  spare_rounds: 1     # questions that may be asked again in each run, after a drop-out
+  max_partners_per_customer: 1
+
+# With noise, min_atom 1 lets a run go on without a partner; its noised totals may then be inferred.
+secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 1, max_set_changes: 100}}"""
 
 _FEATURE: Final = """\
   - name: {name}
@@ -173,6 +202,29 @@ def save_signed(path: Path, signed: SignedAgreement) -> None:
             code="E-FILE",
             remedy="name a file in a folder that this account may write to",
         ) from error
+
+
+def privacy_template(epsilon: Decimal | None, *, customers: int) -> str:
+    """The part of a new agreement about plan, privacy and secure sum.
+
+    Args:
+        epsilon: What one run means for one customer; None for exact totals.
+        customers: All parties' row caps together: delta is well below one in that many.
+
+    Raises:
+        UsageError: No agreement could be made with that epsilon.
+    """
+    if epsilon is None:
+        return _EXACT
+    if not _LEAST_EPSILON <= epsilon <= _MOST_EPSILON:
+        raise UsageError(
+            f"--epsilon {epsilon}: from {_LEAST_EPSILON} to {_MOST_EPSILON} are allowed",
+            remedy="1 is usual, 0.1 strong, above 4 weak; --exact is without any noise",
+        )
+    delta = max(_LEAST_DELTA, min(_MOST_DELTA, Decimal(1).scaleb(-len(str(10 * customers)))))
+    rho = rho_for(float(epsilon), float(delta))
+    right = min(100, int(100 * exp(float(epsilon)) / (1 + exp(float(epsilon)))) + 1)
+    return _NOISED.format(epsilon=f"{epsilon:f}", delta=f"{delta:f}", rho=f"{rho:f}", right=right)
 
 
 def agreement_template(**values: Any) -> str:

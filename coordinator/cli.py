@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from coordinator.agreement_file import (
     load_signed,
     load_yaml,
     naming,
+    privacy_template,
     save_signed,
 )
 from coordinator.bundle import bundle_sha256
@@ -36,7 +38,7 @@ from coordinator.run_driver import Patience
 from coordinator.runs import serve_lock
 from coordinator.store import FAILED, CoordinatorStore, RunRow, key_end
 from protocol.agreement import Agreement, SignedAgreement
-from protocol.clustering.release import EXACT_STATEMENT, SignedRelease
+from protocol.clustering.release import SignedRelease, promised
 from protocol.errors import (
     AgreementError,
     ConfigError,
@@ -205,6 +207,13 @@ def agreement_draft(
     purpose: Annotated[str, typer.Option(help="What the segments are for.")] = (
         "Common customer segments for the partners' own marketing."
     ),
+    epsilon: Annotated[
+        str, typer.Option(help="Differential privacy: what one run means for one customer.")
+    ] = "1",
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Exact totals instead, without any noise: not anonymous."),
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -224,6 +233,7 @@ def agreement_draft(
         )
         return
     config = CoordinatorConfig.load(directory)
+    parties = [_party_values(read) for read in load_cards(card or [])]
     now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     time_format = "%Y-%m-%dT%H:%M:%SZ"
     text = agreement_template(
@@ -231,7 +241,11 @@ def agreement_draft(
         purpose=settings.quoted(purpose),
         effective=now.strftime(time_format),
         expires=(now + timedelta(days=365)).strftime(time_format),
-        parties=[_party_values(read) for read in load_cards(card or [])],
+        parties=parties,
+        privacy=privacy_template(
+            None if exact else _epsilon(epsilon),
+            customers=max(1, sum(party["max_customers"] for party in parties)),
+        ),
         legal_name=settings.quoted(config.legal_name),
         contact=settings.quoted(config.contact),
         public_key=public_bytes(config.signing_key()).hex(),
@@ -242,6 +256,16 @@ def agreement_draft(
         {"file": str(out)},
         f"Wrote {out}. Edit it, then `agreement lint {out}` and `agreement draft {out} --out …`.",
     )
+
+
+def _epsilon(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise UsageError(f"--epsilon {text!r} is no number", remedy="for instance 1")
+    return number
 
 
 @agreement_app.command("lint")
@@ -262,7 +286,7 @@ def agreement_lint(
     output.result(
         {"agreement": agreement.hash.hex(), "problems": [], "warnings": warnings},
         f"{file}: no problems. {agreement.n_partners} partners, {agreement.n_features} features, "
-        f"{agreement.plan.n_clusters} clusters; {EXACT_STATEMENT}.",
+        f"{agreement.plan.n_clusters} clusters; {promised(agreement)}.",
     )
 
 
@@ -471,8 +495,10 @@ def run_watch(
 @run_app.command("list")
 def run_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All runs, newest first."""
-    rows = CoordinatorConfig.load(directory).open_store().runs()
-    table = Table("run", "state", "rounds", "started", "reason", caption=EXACT_STATEMENT)
+    store = CoordinatorConfig.load(directory).open_store()
+    rows = store.runs()
+    privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
+    table = Table("run", "state", "rounds", "started", "reason")
     for row in rows:
         table.add_row(
             row.run_id.hex()[:8],
@@ -481,7 +507,11 @@ def run_list(directory: Directory = HERE, format: Format = FormatOption) -> None
             row.created_at[:19],
             f"{row.code} {row.reason}".strip(),
         )
-    output.result({"runs": [row.to_dict() for row in rows], "privacy": EXACT_STATEMENT}, table)
+    output.result(
+        {"runs": [row.to_dict() | {"privacy": privacy[row.agreement_hash]} for row in rows]},
+        table,
+        *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
+    )
 
 
 @run_app.command("stop")
@@ -581,7 +611,7 @@ def _report_end(store: CoordinatorStore, row: RunRow) -> None:
     """Say how a run ended; raises RunFailedError when it failed."""
     if row.state == FAILED:
         raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
-    privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.statement
+    privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.privacy_words
     output.result(row.to_dict() | {"privacy": privacy}, f"{_run_words(row)} Privacy: {privacy}.")
 
 
@@ -605,7 +635,7 @@ def release_list(directory: Directory = HERE, format: Format = FormatOption) -> 
                 "segments": len(release.segments),
                 "participants": list(release.participants),
                 "released_at": released_at,
-                "privacy": release.statement,
+                "privacy": release.privacy_words,
             }
         )
         table.add_row(
@@ -614,7 +644,7 @@ def release_list(directory: Directory = HERE, format: Format = FormatOption) -> 
             str(len(release.segments)),
             ", ".join(release.participants),
             released_at[:19],
-            release.statement,
+            release.privacy_words,
         )
     output.result({"releases": releases}, table)
 

@@ -23,8 +23,16 @@ from coordinator.report_release import report_features, report_segments
 from coordinator.report_tables import centre_tables
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
-from protocol.clustering.release import Release, SignedRelease, release_centres
+from protocol.clustering.release import (
+    NOISE_WORDS,
+    Release,
+    Segment,
+    SignedRelease,
+    centre_intervals,
+    release_centres,
+)
 from protocol.clustering.segment_names import release_names
+from protocol.privacy.words import meaning
 
 #: What shows the hashes of agreement, run and release at a node, and checks its signatures again.
 _SHOWS_HASHES: Final = "fedseg-node segments list"
@@ -34,12 +42,14 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
     """The release as JSON values, with centres in the features' units."""
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
+    low, high = centre_intervals(release, agreement)
     return {
         "agreement_id": release.agreement_id,
         "agreement_hash": release.agreement_hash.hex(),
         "run_hash": release.run_hash.hex(),
         "release_hash": release.hash.hex(),
-        "privacy": release.statement,
+        "privacy": release.privacy_words,
+        **privacy_data(release),
         "plan": release.plan,
         "rounds": release.rounds,
         "converged": release.converged,
@@ -49,16 +59,43 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
                 "segment": segment.segment,
                 "name": name,
                 "size": segment.size,
+                "size_margin": segment.size_margin,
                 "centre": {
-                    feature.name: {"value": float(value), "unit": feature.unit}
-                    for feature, value in zip(agreement.features, centre, strict=True)
+                    feature.name: {
+                        "value": float(centres[row, column]),
+                        "low": float(low[row, column]),
+                        "high": float(high[row, column]),
+                        "unit": feature.unit,
+                    }
+                    for column, feature in enumerate(agreement.features)
                 },
             }
-            for segment, name, centre in zip(release.segments, names, centres, strict=True)
+            for row, (segment, name) in enumerate(zip(release.segments, names, strict=True))
         ],
         "withheld": release.withheld.reason if release.withheld else None,
         "withheld_clusters": release.withheld.clusters if release.withheld else 0,
     }
+
+
+def privacy_data(release: Release) -> dict[str, Any]:
+    """What the release means for one customer, as JSON values; nothing for exact totals."""
+    privacy = release.privacy
+    if privacy is None:
+        return {}
+    return {
+        "epsilon": privacy.epsilon,
+        "delta": float(privacy.delta),
+        "rho": float(privacy.rho),
+        "unit": privacy.unit,
+        "noise": NOISE_WORDS,
+        "asked_again": privacy.asked_again,
+    }
+
+
+def size_text(segment: Segment) -> str:
+    """A size with what the noise may have moved it by."""
+    margin = f" ± {segment.size_margin:,}" if segment.size_margin else ""
+    return f"{segment.size:,}{margin}"
 
 
 def release_table(
@@ -73,7 +110,7 @@ def release_table(
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
     for segment, name in zip(release.segments, names, strict=True):
-        table.add_row(str(segment.segment), name, f"{segment.size:,}")
+        table.add_row(str(segment.segment), name, size_text(segment))
     means = centre_tables(
         ["Their centres", "Their centres, continued"],
         ["segment"],
@@ -82,7 +119,7 @@ def release_table(
         centres.tolist(),
         width=people.width if width is None else width,
     )
-    shown: list[object] = [table, *means, f"Privacy: {release.statement}."]
+    shown: list[object] = [table, *means, f"Privacy: {release.privacy_words}."]
     if release.withheld is not None:
         shown.append(
             f"Withheld: {release.withheld.reason}. Names compare the released segments only."
@@ -101,6 +138,20 @@ def write_report(
     path.write_text(render_report(report_of(signed, agreement, store, row)), encoding="utf-8")
 
 
+def _privacy_note(release: Release) -> str:
+    privacy = release.privacy
+    if privacy is None:
+        return (
+            "Sizes and centres are exact sums over all partners' customers. No partner's own "
+            "numbers were opened, but totals without noise can reveal facts about customers."
+        )
+    return (
+        "Sizes and centres are sums over all partners' customers with noise that all of them "
+        "added before anybody saw a number; ± is what the noise explains, 95 % of the time. "
+        + meaning(privacy.epsilon, float(privacy.delta), privacy.unit)
+    )
+
+
 def report_of(
     signed: SignedRelease, agreement: Agreement, store: CoordinatorStore, row: RunRow
 ) -> ReportData:
@@ -114,13 +165,10 @@ def report_of(
         purpose=agreement.purpose,
         agreement=f"{agreement.id}, version {agreement.version}",
         created=ended.astimezone(UTC),
-        privacy=release.statement,
-        privacy_note=(
-            "Sizes and centres are exact sums over all partners' customers. No partner's own "
-            "numbers were opened, but totals without noise can reveal facts about customers."
-        ),
+        privacy=release.privacy_words,
+        privacy_note=_privacy_note(release),
         plan=release.plan,
-        converged=release.converged,
+        converged=release.converged if release.privacy is None else None,
         features=report_features(agreement),
         segments=report_segments(agreement, release),
         withheld=release.withheld.reason if release.withheld else "",
@@ -138,12 +186,16 @@ def report_of(
         ),
         coordinator=ReportCoordinator(
             masked_vectors=sum(r.partners for r in rounds),
-            vector_length=rounds[0].length if rounds else 0,
+            vector_length=max((r.length for r in rounds), default=0),
             totals=len(rounds),
         ),
         rounds=tuple(
             ReportRound(
-                number=r.round + 1, partners=r.partners, seconds=r.seconds, inertia=r.inertia
+                number=r.round + 1,
+                partners=r.partners,
+                seconds=r.seconds,
+                inertia=r.inertia,
+                asked=r.asked,
             )
             for r in rounds
         ),

@@ -165,7 +165,7 @@ def _sizes(view: _View) -> str:
     rows = "".join(
         f"<li>{_badge(s)}<span class='name'>{escape(s.name)}</span>"
         f"{charts.bar(s.size / largest, segment_colour(s.number))}"
-        f"<span class='figure'>{count_text(s.size)} <small>{view.share_text(s)}</small></span></li>"
+        f"<span class='figure'>{_size_text(s)} <small>{view.share_text(s)}</small></span></li>"
         for s in view.data.segments
     )
     only = _only_the_released(view)
@@ -181,6 +181,11 @@ def _sizes(view: _View) -> str:
         f"release: another run may form and number them otherwise. {only}".strip(),
         f"<ol class='sizes{' partial' if view.partial else ''}'>{rows}</ol>{withheld}",
     )
+
+
+def _size_text(segment: ReportSegment) -> str:
+    margin = f" ± {count_text(segment.margin)}" if segment.margin else ""
+    return f"{count_text(segment.size)}{margin}"
 
 
 def _only_the_released(view: _View) -> str:
@@ -207,7 +212,7 @@ def _cards(view: _View) -> str:
         cards.append(
             f'<article class="card" style="border-top-color:{segment_colour(segment.number)}">'
             f"<h3>{_named(segment)}</h3>"
-            f"<p class='reach'>{count_text(segment.size)} customers, "
+            f"<p class='reach'>{_size_text(segment)} customers, "
             f"{view.share_text(segment)}</p><ul>{lines}</ul></article>"
         )
     return _section(
@@ -342,8 +347,9 @@ def _parties(data: ReportData) -> str:
     seen = data.coordinator
     if seen is not None:
         saw = (
-            f"{count_text(seen.masked_vectors)} masked vectors of {count_text(seen.vector_length)} "
-            f"numbers, each uniformly random to look at; {count_text(seen.totals)} totals"
+            f"{count_text(seen.masked_vectors)} masked vectors of up to "
+            f"{count_text(seen.vector_length)} numbers, each uniformly random to look at; "
+            f"{count_text(seen.totals)} totals"
         )
         cells = (
             _cell(heads[0], "none", number=True),
@@ -451,17 +457,24 @@ def _why_it_may_rise(data: ReportData) -> str:
 
 
 def _rounds_table(rounds: Sequence[ReportRound]) -> str:
+    distances = any(r.inertia is not None for r in rounds)
+    heading = "Mean squared distance" if distances else "Asked"
     lines = "".join(
         f'<tr><th scope="row">{r.number}</th><td class="number">{r.partners}</td>'
         f'<td class="number">{r.seconds:.3f}</td>'
-        f'<td class="number">{"–" if r.inertia is None else f"{r.inertia:.5f}"}</td></tr>'
+        + (
+            f'<td class="number">{"–" if r.inertia is None else f"{r.inertia:.5f}"}</td></tr>'
+            if distances
+            else f"<td>{escape(r.asked)}</td></tr>"
+        )
         for r in rounds
     )
+    last = '<th scope="col" class="number">' if distances else '<th scope="col">'
     return (
         '<div class="scroll" role="region" aria-label="Rounds table" tabindex="0">'
         '<table class="plain"><caption>Every round</caption><thead><tr><th scope="col">Round</th>'
         '<th scope="col" class="number">Partners</th><th scope="col" class="number">Seconds</th>'
-        '<th scope="col" class="number">Mean squared distance</th></tr></thead>'
+        f"{last}{heading}</th></tr></thead>"
         f"<tbody>{lines}</tbody></table></div>"
     )
 

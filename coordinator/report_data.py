@@ -34,12 +34,14 @@ class ReportSegment:
         number: Its number in the release.
         size: Customers of all partners together.
         centre: One value a feature, in the features' units.
+        margin: What noise may have moved the size by, 95 % of the time; 0 for exact totals.
     """
 
     number: int
     name: str
     size: int
     centre: tuple[float, ...]
+    margin: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class ReportCoordinator:
 
     Attributes:
         masked_vectors: How many masked vectors, of all partners together.
-        vector_length: Numbers in one of them.
+        vector_length: Numbers in the longest of them.
         totals: How many totals it could open.
         one_bits: Share of one bits in all masked vectors; near one half when they look uniform.
             None when not measured.
@@ -91,12 +93,14 @@ class ReportRound:
         partners: Partners in its total.
         seconds: From the query to the opened total, or from the restart of a driver in between.
         inertia: Mean squared distance to the nearest centroid in the scaled cube; None if unknown.
+        asked: What was asked, in words; empty if unknown.
     """
 
     number: int
     partners: int
     seconds: float
     inertia: float | None = None
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

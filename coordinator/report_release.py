@@ -31,6 +31,7 @@ def report_segments(agreement: Agreement, release: Release) -> tuple[ReportSegme
             number=segment.segment,
             name=name,
             size=segment.size,
+            margin=segment.size_margin,
             centre=tuple(float(value) for value in centre),
         )
         for segment, name, centre in zip(release.segments, names, centres, strict=True)

@@ -527,6 +527,7 @@ class RunDriver:
                 seconds=self._clock() - self._stage_began,
                 inertia=formed.inertia,
                 length=int(formed.total.shape[0]),
+                asked=formed.asked,
             )
             for formed in self._machine.totals
         ]

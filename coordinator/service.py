@@ -20,7 +20,6 @@ from coordinator.gateway import Gateway, GatewayConfig
 from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.store import FAILED, CoordinatorStore, RunRow
 from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
-from protocol.clustering.release import EXACT_STATEMENT
 from protocol.errors import FedsegError, TransportError, UsageError
 from protocol.installation import require_sole_owner
 
@@ -177,7 +176,7 @@ def _log_end(run: RunRow) -> None:
     if run.state == FAILED:
         logger.warning("run %s failed: %s: %s", run.run_id.hex(), run.code, run.reason)
     else:
-        logger.info("run %s finished; %s", run.run_id.hex(), EXACT_STATEMENT)
+        logger.info("run %s finished", run.run_id.hex())
 
 
 class _Admitted:

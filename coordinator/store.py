@@ -100,6 +100,23 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 2;
     """,
+    """
+    ALTER TABLE rounds RENAME TO rounds_before;
+    CREATE TABLE rounds (
+        run_id BLOB NOT NULL REFERENCES runs,
+        round INTEGER NOT NULL,
+        partners INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        inertia REAL,
+        length INTEGER NOT NULL,
+        asked TEXT NOT NULL,
+        PRIMARY KEY (run_id, round)
+    ) STRICT;
+    INSERT INTO rounds SELECT run_id, round, partners, seconds, inertia, length, ''
+        FROM rounds_before;
+    DROP TABLE rounds_before;
+    PRAGMA user_version = 3;
+    """,
 )
 
 
@@ -171,15 +188,18 @@ class RoundRow:
 
     Attributes:
         seconds: From the announcement to the total.
-        inertia: Mean squared distance to the nearest centroid in the scaled cube.
+        inertia: Mean squared distance to the nearest centroid in the scaled cube; None when the
+            round did not ask for it.
         length: Numbers in a masked vector.
+        asked: What was asked, in words.
     """
 
     round: int
     partners: int
     seconds: float
-    inertia: float
+    inertia: float | None
     length: int
+    asked: str = ""
 
 
 class CoordinatorStore:
@@ -445,24 +465,26 @@ class CoordinatorStore:
         """Remember how a round went."""
         with self.transaction():
             self._rows(
-                "INSERT OR IGNORE INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)",
                 run_id,
                 row.round,
                 row.partners,
                 row.seconds,
                 row.inertia,
                 row.length,
+                row.asked,
             )
 
     def rounds(self, run_id: bytes) -> list[RoundRow]:
         """How a run's rounds went, in order."""
         rows = self._rows(
-            "SELECT round, partners, seconds, inertia, length FROM rounds WHERE run_id = ?"
+            "SELECT round, partners, seconds, inertia, length, asked FROM rounds WHERE run_id = ?"
             " ORDER BY round",
             run_id,
         )
         return [
-            RoundRow(round=r, partners=p, seconds=s, inertia=i, length=n) for r, p, s, i, n in rows
+            RoundRow(round=r, partners=p, seconds=s, inertia=i, length=n, asked=a)
+            for r, p, s, i, n, a in rows
         ]
 
     def save_traffic(self, run_id: bytes, traffic: Sequence[Traffic]) -> None:

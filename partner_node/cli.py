@@ -13,6 +13,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from partner_node.budget import (
+    budget_values,
+    budget_words,
+    forecast_values,
+    forecast_words,
+    recompute,
+    terms_of,
+)
 from partner_node.config import NodeConfig
 from partner_node.console import Format, FormatOption, diagnostics, output, run
 from partner_node.home import (
@@ -32,6 +40,7 @@ from partner_node.node import software_version
 from partner_node.plain_words import agreement_words
 from partner_node.preflight import preflight
 from partner_node.record_tables import (
+    egress_privacy,
     egress_values,
     egress_words,
     hash_lines,
@@ -43,11 +52,18 @@ from partner_node.record_tables import (
 )
 from partner_node.sources.files import find_files
 from protocol.agreement import Agreement, SignedAgreement
-from protocol.clustering.release import EXACT_STATEMENT, Release, SignedRelease, release_centres
+from protocol.clustering.release import (
+    Release,
+    SignedRelease,
+    centre_intervals,
+    release_centres,
+)
 from protocol.clustering.segment_names import release_names
 from protocol.errors import AgreementError, MalformedError, RuleError, SourceError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
+from protocol.privacy.accounting import rho_of_cost
+from protocol.privacy.ledger import Charge
 
 app = typer.Typer(
     name="fedseg-node",
@@ -61,6 +77,8 @@ egress_app = typer.Typer(help="What left this node.", no_args_is_help=True)
 app.add_typer(agreement_app, name="agreement")
 app.add_typer(segments_app, name="segments")
 app.add_typer(egress_app, name="egress")
+budget_app = typer.Typer(help="What this node's customers have spent.", no_args_is_help=True)
+app.add_typer(budget_app, name="budget")
 
 Directory = Annotated[
     Path, typer.Option("--dir", envvar="FEDSEG_NODE_DIR", help="The node's folder.")
@@ -382,8 +400,47 @@ def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> N
     home = NodeHome.load(directory)
     records = home.store(home.keystore()).egress()
     output.result(
-        {"messages": egress_values(records), "privacy": EXACT_STATEMENT}, *egress_words(records)
+        {"messages": egress_values(records), "privacy": egress_privacy(records)},
+        *egress_words(records),
     )
+
+
+# --- budget ------------------------------------------------------------------------------------
+
+
+@budget_app.command("show")
+def budget_show(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Runs left and epsilon spent, with every charge: what was asked, and what it cost."""
+    agreement, charges = _ledger(directory)
+    output.result(budget_values(agreement, charges), *budget_words(agreement, charges))
+
+
+@budget_app.command("forecast")
+def budget_forecast(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """How many runs the budget still holds, and what epsilon would be after each."""
+    agreement, charges = _ledger(directory)
+    output.result(forecast_values(agreement, charges), *forecast_words(agreement, charges))
+
+
+@budget_app.command("recompute")
+def budget_recompute(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Compute every cost anew from what it follows from, and compare with the ledger."""
+    agreement, charges = _ledger(directory)
+    total = recompute(charges)
+    terms = terms_of(agreement)
+    output.result(
+        {"charges": len(charges), "rho": rho_of_cost(total), "epsilon": terms.epsilon_of(total)},
+        f"{len(charges)} charges computed anew: rho {rho_of_cost(total):.6g}, epsilon "
+        f"{terms.epsilon_of(total):.4g} at delta {terms.delta.normalize():f}; the ledger says the "
+        "same.",
+    )
+
+
+def _ledger(directory: Path) -> tuple[Agreement, list[Charge]]:
+    home = NodeHome.load(directory)
+    agreement = home.signed_agreement().agreement
+    terms_of(agreement)
+    return agreement, home.store(home.keystore()).charges(agreement.id)
 
 
 # --- segments ----------------------------------------------------------------------------------
@@ -396,6 +453,8 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     received_at, release, agreement = _newest_release(home)
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
+    low, high = centre_intervals(release, agreement)
+    features = [feature.name for feature in agreement.features]
     table = Table(title=f"Segments of {agreement.id}")
     table.add_column("segment", justify="right")
     table.add_column("name")
@@ -405,7 +464,8 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     for feature in agreement.features:
         means.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
-        table.add_row(str(segment.segment), name, f"{segment.size:,}")
+        margin = f" ± {segment.size_margin:,}" if segment.size_margin else ""
+        table.add_row(str(segment.segment), name, f"{segment.size:,}{margin}")
         means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))
     output.result(
         {
@@ -415,24 +475,25 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
             "run_hash": release.run_hash.hex(),
             "release": release.hash.hex(),
             "received_at": received_at,
-            "privacy": release.statement,
+            "privacy": release.privacy_words,
             "signed_by": list(release.participants),
             "segments": [
                 {
                     "segment": segment.segment,
                     "name": name,
                     "size": segment.size,
-                    "centre": dict(
-                        zip((f.name for f in agreement.features), map(float, centre), strict=True)
-                    ),
+                    "size_margin": segment.size_margin,
+                    "centre": dict(zip(features, map(float, centres[row]), strict=True)),
+                    "centre_low": dict(zip(features, map(float, low[row]), strict=True)),
+                    "centre_high": dict(zip(features, map(float, high[row]), strict=True)),
                 }
-                for segment, name, centre in zip(release.segments, names, centres, strict=True)
+                for row, (segment, name) in enumerate(zip(release.segments, names, strict=True))
             ],
             "withheld": release.withheld.reason if release.withheld else None,
         },
         table,
         means,
-        f"Privacy: {release.statement}.",
+        f"Privacy: {release.privacy_words}.",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
         f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "
         f"{agreement.version}. Compare with the other partners and the report:\n"
@@ -465,14 +526,14 @@ def segments_assign(
     output.result(
         {
             "file": str(path),
-            "privacy": release.statement,
+            "privacy": release.privacy_words,
             "customers": summary.customers,
             "by_segment": {
                 str(s.segment): c for s, c in zip(release.segments, summary.by_segment, strict=True)
             },
         },
         table,
-        f"Privacy: {release.statement}.",
+        f"Privacy: {release.privacy_words}.",
         f"Wrote {path}.",
     )
 

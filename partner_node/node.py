@@ -19,11 +19,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from partner_node.answers import answer
 from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
+from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER
 from partner_node.store import EgressRecord, NodeStore, RunRecord
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
-from protocol.errors import EncodingRangeError, FedsegError, ProtocolError, RemoteProtocolError
+from protocol.errors import (
+    EncodingRangeError,
+    FedsegError,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+)
 from protocol.messages import (
     Ack,
     Announce,
@@ -35,7 +42,8 @@ from protocol.messages import (
     Stop,
     open_request,
 )
-from protocol.partner_round import DONE, ENTROPY_BYTES, PartnerRound
+from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
+from protocol.privacy.ledger import Charge, check_affordable, total_cost
 
 logger = logging.getLogger(__name__)
 
@@ -125,13 +133,34 @@ class Node:
             reply, refusal = self._answer(request)
         if refusal is not None:
             raise refusal
+        if isinstance(reply, Ask):
+            return self._computed(request, reply)
         return reply
 
-    def _answer(self, request: Request) -> tuple[bytes, ProtocolError | None]:
-        """The reply; or the refusal that ended the run, once the run's end is stored."""
+    def _computed(self, request: Request, ask: Ask) -> bytes:
+        """The answer to a sum query. What it costs has been charged, before any row is read."""
+        if ask.query is None:
+            raise LocalProtocolError("there is nothing to compute")
+        sums, customers = answer(ask.query, self._customers.vectors())
+        cap = self.agreement.parties[self.partner].max_customers
+        if customers > cap:
+            raise EncodingRangeError(
+                f"{customers} customers, the agreement allows this partner {cap}",
+                code="E-ROW-CAP",
+                remedy="agree on a higher max_customers, or narrow the feature query",
+            )
+        with self.store.transaction():
+            current = self._round_of(request)
+            reply = current.masked(ask, sums)
+            self._save(current)
+            what = NOISED_ANSWER if ask.query.variance else EXACT_ANSWER
+            self._log(current, what, reply, customers)
+        return reply
+
+    def _answer(self, request: Request) -> tuple[bytes | Ask, ProtocolError | None]:
+        """The reply, or what is asked; or the refusal that ended the run, once that is stored."""
         current = self._round_of(request)
         before = current.phase
-        customers: int | None = None
         try:
             match request:
                 case Open():
@@ -141,7 +170,12 @@ class Node:
                 case Propose():
                     what, reply = "ACCEPT: participant set signed", current.propose(request)
                 case Announce():
-                    what, reply, customers = self._announced(current, request)
+                    asked = current.announce(request)
+                    if isinstance(asked, Ask) and asked.query is not None:
+                        self._charge(current, asked)
+                        self._save(current)
+                        return asked, None
+                    what, reply = self._approved(current, asked)
                 case Publish():
                     what, reply = "ACK: release received", self._published(current, request)
                 case Stop():
@@ -154,29 +188,38 @@ class Node:
         self._save(current)
         if isinstance(request, Roster | Propose):
             self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
-        self._log(current, what, reply, customers)
+        self._log(current, what, reply, None)
         return reply, None
 
     def _open(self, current: PartnerRound, request: Open) -> bytes:
         if current.phase:
             return current.reopen(request)
+        if self.agreement.privacy is not None:
+            spent = total_cost(self.store.charges(self.agreement.id))
+            terms = self.agreement.privacy
+            check_affordable(terms, spent=spent, more=terms.reserve)
         return current.open(request, entropy=self._entropy(ENTROPY_BYTES))
 
-    def _announced(self, current: PartnerRound, request: Announce) -> tuple[str, bytes, int | None]:
-        asked = current.announce(request)
+    def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[str, bytes]:
         if isinstance(asked, bytes):
-            return "the same reply again", asked, None
-        if asked.query is None:
-            return "APPROVAL: release signed", current.approve(asked), None
-        sums, customers = answer(asked.query, self._customers.vectors())
-        cap = self.agreement.parties[self.partner].max_customers
-        if customers > cap:
-            raise EncodingRangeError(
-                f"{customers} customers, the agreement allows this partner {cap}",
-                code="E-ROW-CAP",
-                remedy="agree on a higher max_customers, or narrow the feature query",
-            )
-        return "MASKED: answer hidden under masks", current.masked(asked, sums), customers
+            return "the same reply again", asked
+        return "APPROVAL: release signed", current.approve(asked)
+
+    def _charge(self, current: PartnerRound, ask: Ask) -> None:
+        """Reserve what an answer costs; raises RuleError when the budget does not hold it."""
+        terms = self.agreement.privacy
+        if terms is None or ask.query is None:
+            return
+        charge = Charge.of(
+            ask.query,
+            terms,
+            run_id=current.run_id,
+            round=ask.announce.round,
+            context=ask.announce.context,
+            partners=len(ask.members),
+            colluding=self.agreement.secure_sum.max_colluding,
+        )
+        self.store.charge(charge, self.agreement, now=self._now())
 
     def _published(self, current: PartnerRound, request: Publish) -> bytes:
         if current.phase != DONE:

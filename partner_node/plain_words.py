@@ -8,6 +8,7 @@ from rich.table import Table
 
 from protocol.agreement import Agreement
 from protocol.clustering.release import EXACT_STATEMENT
+from protocol.privacy.words import meaning, statement
 
 
 def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
@@ -48,16 +49,40 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         "No customer's row leaves a partner. Each partner sends sums over its own customers, "
         "hidden under masks that cancel only in the total of "
         f"at least {agreement.smallest_set} partners.",
-        f"Privacy: {EXACT_STATEMENT}. Every partner and the coordinator see the exact totals of "
-        f"every round ({agreement.plan.max_rounds} at most) and the segments.",
-        f"Result: {agreement.plan.n_clusters} segments at most; segments with fewer than "
-        f"{agreement.min_segment_size} customers are withheld.",
+        *_privacy_words(agreement),
+        f"Result: {_how_many(agreement)} segments at most; segments with fewer than "
+        f"{agreement.min_segment_size} customers are withheld"
+        + (", and those too small to tell under the noise." if agreement.privacy else "."),
         f"The numbers of one partner stay hidden although up to {terms.max_colluding} other "
         "partners collude with the coordinator. The set of partners may change "
         f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
         "could be told apart.",
         f"Software: fedseg {agreement.software_version}. Agreement hash {agreement.hash.hex()}",
         f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
+    ]
+
+
+def _how_many(agreement: Agreement) -> str:
+    plan = agreement.plan
+    if plan.n_clusters_min == plan.n_clusters:
+        return str(plan.n_clusters)
+    return f"{plan.n_clusters_min} to {plan.n_clusters}, as the customers show,"
+
+
+def _privacy_words(agreement: Agreement) -> list[str]:
+    terms = agreement.privacy
+    if terms is None:
+        return [
+            f"Privacy: {EXACT_STATEMENT}. Every partner and the coordinator see the exact totals "
+            f"of every round ({agreement.plan.max_rounds} at most) and the segments."
+        ]
+    epsilon, delta = terms.epsilon_of(terms.run_cost), float(terms.delta)
+    return [
+        f"Privacy of one run: {statement(epsilon, delta, terms.unit)}. Every partner adds noise "
+        "to its sums before anybody sees them. " + meaning(epsilon, delta, terms.unit),
+        f"Budget: {terms.runs} runs, each with {terms.spare_rounds} spare questions for when a "
+        f"partner drops out; all together epsilon {terms.epsilon_of(terms.budget):.3g} at delta "
+        f"{delta:.0e}. Your node counts by itself and refuses beyond that.",
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from partner_node.store import EgressRecord, Refusal, RunRecord
-from protocol.clustering.release import EXACT_STATEMENT, Release
+from protocol.clustering.release import EXACT_STATEMENT, NOISED_STATEMENT, Release
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 
 #: What each state of a run means for this node.
@@ -21,6 +21,9 @@ STATE_WORDS: Final[Mapping[str, str]] = {
     ABORTED: "ended at this node without a release, for the reason named",
 }
 _REFUSALS_SHOWN: Final = 10
+#: What an answer is called in the record of what left the node.
+EXACT_ANSWER: Final = "MASKED: answer hidden under masks"
+NOISED_ANSWER: Final = "MASKED: noised answer hidden under masks"
 
 
 def run_values(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[dict[str, Any]]:
@@ -119,8 +122,15 @@ def egress_words(records: Sequence[EgressRecord]) -> list[object]:
             _egress_table(day, list(group))
             for day, group in itertools.groupby(records, lambda record: record.at[:10])
         ),
-        f"Privacy: {EXACT_STATEMENT}.",
+        f"Privacy: {egress_privacy(records)}.",
     ]
+
+
+def egress_privacy(records: Sequence[EgressRecord]) -> str:
+    """What protected the customers that were counted: the least of all messages."""
+    if any(r.customers is not None and r.what != NOISED_ANSWER for r in records):
+        return EXACT_STATEMENT
+    return NOISED_STATEMENT
 
 
 def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:

@@ -22,6 +22,7 @@ from protocol.clustering.plan import restore_plan
 from protocol.errors import StoreError
 from protocol.participants import Chain
 from protocol.partner_round import ABORTED, DONE, superseded
+from protocol.privacy.ledger import Charge, check_affordable, total_cost
 
 #: Each ends with the version that it makes.
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
@@ -74,6 +75,23 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         PRIMARY KEY (run_id, code)
     ) STRICT;
     PRAGMA user_version = 3;
+    """,
+    """
+    CREATE TABLE ledger (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        agreement_id TEXT NOT NULL,
+        run_id BLOB NOT NULL,
+        round INTEGER NOT NULL,
+        context BLOB NOT NULL UNIQUE,
+        asked TEXT NOT NULL,
+        sensitivity_squared TEXT NOT NULL,
+        group_size INTEGER NOT NULL,
+        share_variance TEXT NOT NULL,
+        honest INTEGER NOT NULL,
+        cost TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 4;
     """,
 )
 
@@ -328,6 +346,62 @@ class NodeStore:
         """The agreement with a hash, when it was kept; raises AgreementError."""
         row = self._one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         return None if row is None else SignedAgreement.from_bytes(row[0])
+
+    # --- ledger --------------------------------------------------------------------------------
+
+    def charges(self, agreement_id: str | None = None) -> list[Charge]:
+        """Every charge, oldest first; under all versions of one agreement when it is named."""
+        rows = self._rows(
+            "SELECT run_id, round, context, asked, sensitivity_squared, group_size,"
+            " share_variance, honest, cost FROM ledger"
+            " WHERE ?1 IS NULL OR agreement_id = ?1 ORDER BY number",
+            agreement_id,
+        )
+        return [
+            Charge(
+                run_id=row[0],
+                round=row[1],
+                context=row[2],
+                asked=row[3],
+                sensitivity_squared=int(row[4]),
+                group=row[5],
+                share_variance=int(row[6]),
+                honest=row[7],
+                cost=int(row[8]),
+            )
+            for row in rows
+        ]
+
+    def charge(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
+        """Take a charge when the budget holds it; inside a transaction.
+
+        The same context is charged once: it gets the same bytes again.
+
+        Raises:
+            RuleError: The budget does not hold it (E-BUDGET-SPENT); nothing is charged.
+        """
+        if agreement.privacy is None:
+            raise StoreError("an agreement on exact totals has no budget")
+        if self._one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
+            return
+        spent = total_cost(self.charges(agreement.id))
+        check_affordable(agreement.privacy, spent=spent, more=charge.cost)
+        self._rows(
+            "INSERT INTO ledger (at, agreement_id, run_id, round, context, asked,"
+            " sensitivity_squared, group_size, share_variance, honest, cost)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            now,
+            agreement.id,
+            charge.run_id,
+            charge.round,
+            charge.context,
+            charge.asked,
+            str(charge.sensitivity_squared),
+            charge.group,
+            str(charge.share_variance),
+            charge.honest,
+            str(charge.cost),
+        )
 
     # --- releases and egress -------------------------------------------------------------------
 

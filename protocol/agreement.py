@@ -7,24 +7,27 @@ coordinator or by a command-line flag.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from math import log1p
 from typing import Any, Final
 
 from protocol import limits
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.errors import AgreementError, MalformedError, SignatureError
-from protocol.ring import EXACT_FRACTION_BITS, MAX_TOTAL, WORD_BYTES
+from protocol.privacy.terms import PrivacyTerms
 from protocol.signing import PUBLIC_KEY_BYTES, Envelope, key_id
 from protocol.strict import Fields
 
 SCHEMA: Final = "fedseg/agreement/v1"
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.agreement.v1+json"
 CLOCK_SKEW: Final = timedelta(minutes=5)
+
+#: The plan for exact totals, the one that chooses among numbers of clusters, and all plans.
+EXACT_PLAN: Final = "lloyd-exact"
+CHOOSING_PLAN: Final = "hybrid-dp"
+PLAN_NAMES: Final = (EXACT_PLAN, CHOOSING_PLAN, "lloyd-dp")
 
 _ID: Final = r"[a-z][a-z0-9-]{0,39}"
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
@@ -149,18 +152,30 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTerms:
-    """Which computation the partners agreed to, and how far it may go."""
+    """Which computation the partners agreed to, and how far it may go.
+
+    Attributes:
+        n_clusters: How many clusters; with a smaller `n_clusters_min` the most of a range.
+        n_clusters_min: The fewest; `hybrid-dp` chooses, other plans have one number.
+    """
 
     name: str
     n_clusters: int
+    n_clusters_min: int
     max_rounds: int
 
     @staticmethod
     def read(fields: Fields) -> PlanTerms:
         """Read the plan's terms at `fields`."""
+        name = fields.one_of("name", PLAN_NAMES)
+        n_clusters = fields.integer("n_clusters", at_least=1, at_most=limits.MAX_CLUSTERS)
+        fewest = n_clusters
+        if name == CHOOSING_PLAN:
+            fewest = fields.integer("n_clusters_min", at_least=1, at_most=n_clusters)
         terms = PlanTerms(
-            name=fields.one_of("name", ("lloyd-exact",)),
-            n_clusters=fields.integer("n_clusters", at_least=1, at_most=limits.MAX_CLUSTERS),
+            name=name,
+            n_clusters=n_clusters,
+            n_clusters_min=fewest,
             max_rounds=fields.integer("max_rounds", at_least=1, at_most=limits.MAX_ROUNDS),
         )
         fields.finish()
@@ -168,11 +183,14 @@ class PlanTerms:
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""
-        return {
+        values = {
             "name": self.name,
             "n_clusters": self.n_clusters,
             "max_rounds": self.max_rounds,
         }
+        if self.name == CHOOSING_PLAN:
+            values["n_clusters_min"] = self.n_clusters_min
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +245,7 @@ class Agreement:
     coordinator: Operator
     features: tuple[Feature, ...]
     plan: PlanTerms
-    privacy: str
+    privacy: PrivacyTerms | None
     secure_sum: SecureSumTerms
     min_segment_size: int
     software_version: str
@@ -272,7 +290,7 @@ class Agreement:
             "coordinator": self.coordinator.to_dict(),
             "features": [feature.to_dict() for feature in self.features],
             "plan": self.plan.to_dict(),
-            "privacy": self.privacy,
+            "privacy": "none" if self.privacy is None else self.privacy.to_dict(),
             "secure_sum": self.secure_sum.to_dict(),
             "min_segment_size": self.min_segment_size,
             "software_version": self.software_version,
@@ -306,7 +324,8 @@ class Agreement:
     def smallest_set(self) -> int:
         """The fewest partners over which a total may be formed."""
         terms = self.secure_sum
-        return max(self.quorum, terms.min_partners, terms.max_colluding + 2)
+        fewest = terms.max_colluding + (2 if self.privacy is None else 1)
+        return max(self.quorum, terms.min_partners, fewest)
 
     def index_of_key(self, public_key: bytes) -> int:
         """The number of the party with `public_key`; raises AgreementError (E-AGR-PARTY)."""
@@ -321,7 +340,9 @@ class Agreement:
 
     def lint(self) -> list[AgreementError]:
         """Everything that keeps this agreement from being signed, in words."""
-        return list(_problems(self))
+        from protocol.agreement_rules import problems  # the rules know the plans, which know this
+
+        return list(problems(self))
 
     def check_time(self, now: datetime) -> None:
         """Refuse an agreement outside its dates, with five minutes for clocks (E-AGR-EXPIRED)."""
@@ -441,7 +462,7 @@ def _read(fields: Fields) -> Agreement:
             Feature.read(f) for f in fields.objects("features", at_most=limits.MAX_FEATURES)
         ),
         plan=PlanTerms.read(fields.object("plan")),
-        privacy=fields.one_of("privacy", ("none",)),
+        privacy=_privacy(fields),
         secure_sum=SecureSumTerms.read(fields.object("secure_sum")),
         min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
         software_version=fields.text(
@@ -450,6 +471,13 @@ def _read(fields: Fields) -> Agreement:
     )
     fields.finish()
     return agreement
+
+
+def _privacy(fields: Fields) -> PrivacyTerms | None:
+    if fields.is_text("privacy"):
+        fields.one_of("privacy", ("none",))
+        return None
+    return PrivacyTerms.read(fields.object("privacy"))
 
 
 def _time(fields: Fields, name: str) -> datetime:
@@ -463,110 +491,3 @@ def _time(fields: Fields, name: str) -> datetime:
             f"{fields.path(name)} is {text!r}, expected a time in UTC like 2026-01-31T00:00:00Z"
         )
     return found
-
-
-def _problems(a: Agreement) -> Iterator[AgreementError]:
-    yield from _identity_problems(a)
-    yield from _feature_problems(a)
-    yield from _secure_sum_problems(a)
-    yield from _size_problems(a)
-
-
-def _identity_problems(a: Agreement) -> Iterator[AgreementError]:
-    if a.expires <= a.effective:
-        yield AgreementError("agreement: expires is not after effective", code="E-AGR-EXPIRED")
-    keys = [p.public_key for p in a.parties] + [a.coordinator.public_key]
-    if len(set(keys)) != len(keys):
-        yield AgreementError(
-            "agreement: two parties (or a party and the coordinator) have the same public key",
-            code="E-AGR-DUPKEY",
-            remedy="every organisation makes its own key with `fedseg-node init`",
-        )
-    if len({p.id for p in a.parties}) != len(a.parties):
-        yield AgreementError("agreement: two parties have the same id", code="E-AGR-PARTY")
-
-
-def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
-    names = [f.name for f in a.features]
-    for name in sorted({n for n in names if names.count(n) > 1}):
-        yield AgreementError(f"feature {name!r} is listed twice", code="E-FEATURE-BOUNDS")
-    for f in a.features:
-        if f.min >= f.max:
-            yield AgreementError(
-                f"feature {f.name!r}: min {f.min} is not below max {f.max}",
-                code="E-FEATURE-BOUNDS",
-            )
-        elif not _apart(f):
-            yield AgreementError(
-                f"feature {f.name!r}: min {f.min} and max {f.max} are one number to a computer",
-                code="E-FEATURE-BOUNDS",
-                remedy="choose a unit in which the bounds differ more",
-            )
-        if f.transform == "log1p" and f.min < 0:
-            yield AgreementError(
-                f"feature {f.name!r}: log1p needs min >= 0, found {f.min}",
-                code="E-FEATURE-BOUNDS",
-            )
-        if not Decimal(0) < f.weight <= 1:
-            yield AgreementError(
-                f"feature {f.name!r}: weight {f.weight} is not above 0 and at most 1",
-                code="E-FEATURE-BOUNDS",
-            )
-
-
-def _apart(feature: Feature) -> bool:
-    """Whether the bounds still differ as floating-point numbers, where values are scaled."""
-    low, high = float(feature.min), float(feature.max)
-    if feature.transform == "log1p" and low >= 0:
-        low, high = log1p(low), log1p(high)
-    return low < high
-
-
-def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
-    terms = a.secure_sum
-    fewest = max(3, terms.max_colluding + 2)
-    if terms.min_partners < fewest or a.n_partners < terms.min_partners:
-        yield AgreementError(
-            f"exact totals need at least {fewest} partners: {a.n_partners} parties, "
-            f"min_partners {terms.min_partners}, max_colluding {terms.max_colluding}",
-            code="E-PARTNERS",
-            remedy="with two partners each could subtract its own numbers and see the other's",
-        )
-    if terms.min_atom < fewest:
-        yield AgreementError(
-            f"secure_sum.min_atom is {terms.min_atom}; exact totals need at least {fewest} "
-            f"with max_colluding {terms.max_colluding}",
-            code="E-PARTNERS",
-            remedy="of two partners each could subtract its own numbers and see the other's",
-        )
-    if terms.min_atom > a.n_partners:
-        yield AgreementError(
-            f"secure_sum.min_atom is {terms.min_atom}, there are {a.n_partners} parties: no set "
-            "could ever be opened",
-            code="E-PARTNERS",
-        )
-    if a.n_partners < a.smallest_set:
-        yield AgreementError(
-            f"{a.n_partners} parties are fewer than the smallest set of {a.smallest_set}",
-            code="E-PARTNERS",
-        )
-
-
-def _size_problems(a: Agreement) -> Iterator[AgreementError]:
-    length = a.plan.n_clusters * (a.n_features + 2)
-    transcript = a.n_partners * (WORD_BYTES * length + limits.MASKED_OVERHEAD_BYTES)
-    if transcript > limits.MAX_TRANSCRIPT_BYTES:
-        yield AgreementError(
-            f"a round's transcript would have {transcript} bytes, at most "
-            f"{limits.MAX_TRANSCRIPT_BYTES} are sent",
-            code="E-AGR-SIZE",
-            remedy="agree on fewer clusters, features or partners",
-        )
-    customers = sum(p.max_customers for p in a.parties)
-    if (customers * a.n_features) << EXACT_FRACTION_BITS > MAX_TOTAL:
-        yield AgreementError(
-            f"the parties' row caps add up to {customers} customers with {a.n_features} features: "
-            "totals could overflow 63 bits",
-            code="E-AGR-SIZE",
-            remedy="lower max_customers to what each party really has",
-        )

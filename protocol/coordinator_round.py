@@ -43,7 +43,8 @@ from protocol.messages import (
     sign_request,
 )
 from protocol.participants import Chain, Link, Members, SetRules, atoms
-from protocol.queries import cluster_inertia
+from protocol.privacy.mechanisms import total_variance
+from protocol.queries import ClusterSumsQuery, cluster_inertia
 from protocol.ring import IntVector
 from protocol.signing import verify_document
 
@@ -63,13 +64,16 @@ class RoundTotal:
     Attributes:
         total: Shape ``(query.length,)``, int64.
         members: Whose answers are in it.
-        inertia: Mean squared distance to the nearest centroid in the scaled cube.
+        inertia: Mean squared distance to the nearest centroid in the scaled cube; None when the
+            round did not ask for it.
+        asked: What was asked, in words.
     """
 
     round: int
     total: IntVector
     members: Members
-    inertia: float
+    inertia: float | None
+    asked: str
 
 
 class CoordinatorRound:
@@ -445,7 +449,9 @@ class CoordinatorRound:
         if self._plan is None:
             raise LocalProtocolError("no plan before the roster")
         try:
-            plan = self._plan.advance(decoded, customers=customers)
+            plan = self._plan.advance(
+                decoded, customers=customers, variance=self._total_variance(len(order))
+            )
         except RemoteProtocolError as error:
             raise RunFailedError(
                 f"round {self._round} is void: {error.message}", code=error.code
@@ -456,6 +462,7 @@ class CoordinatorRound:
                 total=decoded,
                 members=frozenset(order),
                 inertia=self._mean_inertia(decoded, customers),
+                asked=self._plan.query.words if self._plan.query is not None else "",
             )
         )
         self._certificate_known = set(order)
@@ -464,10 +471,21 @@ class CoordinatorRound:
         self._round += 1
         self._open_round()
 
-    def _mean_inertia(self, total: IntVector, customers: int) -> float:
+    def _total_variance(self, partners: int) -> int:
+        if self._plan is None or self._plan.query is None:
+            raise LocalProtocolError("the plan asks nothing now")
+        return total_variance(
+            self._plan.query.variance,
+            partners=partners,
+            colluding=self.agreement.secure_sum.max_colluding,
+        )
+
+    def _mean_inertia(self, total: IntVector, customers: int) -> float | None:
         if self._plan is None or self._plan.query is None:
             raise LocalProtocolError("the plan asks nothing now")
         query = self._plan.query
+        if not isinstance(query, ClusterSumsQuery):
+            return None
         totals = query.decode(total, customers=customers)
         counted = max(1, int(totals.counts.sum()))
         inertia = sum(cluster_inertia(query.centroids, totals))
@@ -478,7 +496,11 @@ class CoordinatorRound:
             raise LocalProtocolError("the plan has no result yet")
         return SignedRelease.unsigned(
             make_release(
-                self.agreement, self._plan.result, run_hash=self._run_hash, members=self.members
+                self.agreement,
+                self._plan.result,
+                run_hash=self._run_hash,
+                members=self.members,
+                asked_again=self.chain.changes_in(self._run_hash),
             )
         )
 

@@ -50,6 +50,10 @@ class Chain:
         """The newest link."""
         return self.links[-1]
 
+    def changes_in(self, run_hash: bytes) -> int:
+        """How often the participant set changed within a run."""
+        return max(0, sum(link.run_hash == run_hash for link in self.links) - 1)
+
     def extended(self, link: Link) -> Chain:
         """A copy with one more link."""
         return Chain(

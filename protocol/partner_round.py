@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol import masking, ring
 from protocol.agreement import Agreement, Party
-from protocol.canonical import tagged_hash
+from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import Plan, plan_seed, restore_plan, start_plan, step_hash
 from protocol.clustering.release import PAYLOAD_TYPE, Release, SignedRelease, make_release
 from protocol.errors import (
@@ -45,14 +45,15 @@ from protocol.messages import (
     run_hash,
 )
 from protocol.participants import Chain, Members, SetRules
-from protocol.queries import ClusterSumsQuery
-from protocol.ring import IntVector
+from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
+from protocol.queries import SumQuery
+from protocol.ring import IntVector, RingVector
 from protocol.signing import sign_document
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-ENTROPY_BYTES: Final = 16 + 32 + 64 + 32
+ENTROPY_BYTES: Final = 16 + 32 + 64 + 32 + 32
 
 GREETED: Final = "greeted"
 READY: Final = "ready"
@@ -83,7 +84,7 @@ class Ask:
     announce: Announce
     members: Members
     plan: Plan
-    query: ClusterSumsQuery | None
+    query: SumQuery | None
     release: Release | None
 
 
@@ -120,6 +121,7 @@ class PartnerRound:
         self._x_private = b""
         self._kem_seed = b""
         self._secret = b""
+        self._noise_secret = b""
         self._hello = b""
         self._hellos: tuple[bytes, ...] = ()
         self._kem_secrets: dict[int, bytes] = {}
@@ -145,6 +147,7 @@ class PartnerRound:
             "x_private": self._x_private.hex(),
             "kem_seed": self._kem_seed.hex(),
             "secret": self._secret.hex(),
+            "noise_secret": self._noise_secret.hex(),
             "hello": self._hello.hex(),
             "hellos": [hello.hex() for hello in self._hellos],
             "kem_secrets": {str(i): v.hex() for i, v in self._kem_secrets.items()},
@@ -185,6 +188,7 @@ class PartnerRound:
         restored._x_private = bytes.fromhex(values["x_private"])
         restored._kem_seed = bytes.fromhex(values["kem_seed"])
         restored._secret = bytes.fromhex(values["secret"])
+        restored._noise_secret = bytes.fromhex(values["noise_secret"])
         restored._hello = bytes.fromhex(values["hello"])
         restored._hellos = tuple(bytes.fromhex(h) for h in values["hellos"])
         restored._kem_secrets = {int(i): bytes.fromhex(v) for i, v in values["kem_secrets"].items()}
@@ -242,11 +246,12 @@ class PartnerRound:
         if len(entropy) != ENTROPY_BYTES:
             raise LocalProtocolError(f"entropy of {len(entropy)} bytes, {ENTROPY_BYTES} needed")
         self._check_agreement(request.agreement_hash)
-        nonce, self._x_private, self._kem_seed, self._secret = (
+        nonce, self._x_private, self._kem_seed, self._secret, self._noise_secret = (
             entropy[:16],
             entropy[16:48],
             entropy[48:112],
-            entropy[112:],
+            entropy[112:144],
+            entropy[144:],
         )
         self._run_id = request.run_id
         self._hello = Hello(
@@ -457,7 +462,11 @@ class PartnerRound:
         release = None
         if plan.result is not None:
             release = make_release(
-                self.agreement, plan.result, run_hash=self._run_hash, members=members
+                self.agreement,
+                plan.result,
+                run_hash=self._run_hash,
+                members=members,
+                asked_again=self.chain.changes_in(self._run_hash),
             )
         if payload.step_hash != step_hash(plan):
             raise RemoteProtocolError(
@@ -491,8 +500,18 @@ class PartnerRound:
                 raise RemoteProtocolError("round 0 has no transcript", code="E-TRANSCRIPT")
             return self._plan
         total, members = self._transcript_total(payload.transcript)
-        customers = sum(self.agreement.parties[i].max_customers for i in members)
-        return self._plan.advance(total, customers=customers)
+        return self._plan.advance(
+            total,
+            customers=sum(self.agreement.parties[i].max_customers for i in members),
+            variance=self._total_variance(members),
+        )
+
+    def _total_variance(self, members: Members) -> int:
+        return total_variance(
+            _query(self._plan).variance,
+            partners=len(members),
+            colluding=self.agreement.secure_sum.max_colluding,
+        )
 
     def _transcript_total(self, transcript: tuple[bytes, ...]) -> tuple[IntVector, Members]:
         length = _query(self._plan).length
@@ -542,7 +561,13 @@ class PartnerRound:
         cap = self.agreement.parties[self._me].max_customers
         low, high = query.range(cap)
         vector = ring.to_ring(answer, low=low, high=high)
+        plain = answer.astype("<i8").tobytes()
         context = ask.announce.context
+        answer_hash = self._answer_hash
+        if query.variance:
+            ring.add(vector, self._noise_share(query, ask, plain))
+        else:
+            answer_hash = self._unchanged(ask, plain)
         for other in sorted(ask.members - {self._me}):
             masking.apply_mask(
                 vector,
@@ -550,8 +575,6 @@ class PartnerRound:
                 subtract=self._me > other,
             )
         salt = masking.expand(self._secret, "salt", context)
-        plain = answer.astype("<i8").tobytes()
-        answer_hash = self._unchanged(ask, plain)
         reply = Masked(
             context=context,
             partner=self._me,
@@ -561,6 +584,24 @@ class PartnerRound:
         self._record(ask, reply)
         self._answer_hash = answer_hash
         return reply
+
+    def _noise_share(self, query: SumQuery, ask: Ask, plain: bytes) -> RingVector:
+        """This partner's share of the noise.
+
+        The same question under the same set with the same answer gets the same noise again; any
+        other gets noise of its own.
+        """
+        place = tagged_hash(
+            "noise", self._run_hash, ask.announce.head, u32(ask.announce.round), query.hash, plain
+        )
+        key = masking.expand(self._noise_secret, "noise", place)
+        share = share_variance(
+            query.variance,
+            partners=len(ask.members),
+            colluding=self.agreement.secure_sum.max_colluding,
+        )
+        noise = discrete_gaussian(masking.Stream(key), variance=share, count=query.length)
+        return noise.view(np.uint64)
 
     def _unchanged(self, ask: Ask, plain: bytes) -> bytes:
         """The hash of an answer; refuses another answer to a round that is asked again."""
@@ -625,6 +666,7 @@ class PartnerRound:
         self.phase = phase
         self._x_private = b""
         self._kem_seed = b""
+        self._noise_secret = b""
         self._kem_secrets = {}
         self._pair_keys = {}
 
@@ -690,12 +732,13 @@ def superseded(state: Mapping[str, Any]) -> dict[str, Any]:
         "aborted_with": "E-RUN-SUPERSEDED",
         "x_private": "",
         "kem_seed": "",
+        "noise_secret": "",
         "kem_secrets": {},
         "pair_keys": {},
     }
 
 
-def _query(plan: Plan | None) -> ClusterSumsQuery:
+def _query(plan: Plan | None) -> SumQuery:
     if plan is None or plan.query is None:
         raise LocalProtocolError("the plan asks nothing now")
     return plan.query

@@ -56,6 +56,10 @@ class Fields:
         self._asked.add(name)
         return name in self._values
 
+    def is_text(self, name: str) -> bool:
+        """Whether the field is there and holds text; counts as having asked for it."""
+        return self.has(name) and isinstance(self._values[name], str)
+
     def text(self, name: str, *, max_length: int, pattern: str | None = None) -> str:
         """A non-empty string that shows a reader all that it holds.
 

@@ -35,6 +35,12 @@ class Plan(StrEnum):
     """Plans that can be simulated."""
 
     LLOYD_EXACT = "lloyd-exact"
+    HYBRID_DP = "hybrid-dp"
+    LLOYD_DP = "lloyd-dp"
+
+
+#: The most rounds of a run when --max-rounds is left out.
+_ROUNDS = {Plan.LLOYD_EXACT: 100, Plan.HYBRID_DP: 9, Plan.LLOYD_DP: 5}
 
 
 class Sizes(StrEnum):
@@ -65,6 +71,15 @@ def cluster(
         int,
         typer.Option("--k", min=1, max=limits.MAX_CLUSTERS, help="How many clusters to look for."),
     ],
+    k_min: Annotated[
+        int | None,
+        typer.Option(
+            "--k-min",
+            min=1,
+            max=limits.MAX_CLUSTERS,
+            help="hybrid-dp chooses from this number of clusters to --k, at no cost in privacy.",
+        ),
+    ] = None,
     partners: Annotated[
         int | None,
         typer.Option(
@@ -89,15 +104,38 @@ def cluster(
         int, typer.Option(min=0, help="Same seed, same split and same start of the clustering.")
     ] = 0,
     plan: Annotated[
-        Plan, typer.Option(help="How to cluster: Lloyd's algorithm on exact totals.")
-    ] = Plan.LLOYD_EXACT,
+        Plan | None,
+        typer.Option(
+            help="How to cluster: lloyd-exact on exact totals (when --epsilon is left out), "
+            "hybrid-dp (with --epsilon) or lloyd-dp under differential privacy.",
+            show_default=False,
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="Differential privacy of one customer: what a run costs at most."),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help="The chance that the promise of epsilon fails; 1/(n ln n) when left out, which "
+            "is for benchmarks only: agreements state it."
+        ),
+    ] = None,
     repeats: Annotated[
         int | None,
         typer.Option(min=1, help="Run this many seeds, from --seed on, and list one result each."),
     ] = None,
     max_rounds: Annotated[
-        int, typer.Option(min=1, max=limits.MAX_ROUNDS, help="The most rounds of a run.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=1,
+            max=limits.MAX_ROUNDS,
+            help="The most rounds of a run: 100 with lloyd-exact and 5 with lloyd-dp when left "
+            "out; hybrid-dp takes up to 9.",
+            show_default=False,
+        ),
+    ] = None,
     sizes: Annotated[
         Sizes, typer.Option(help="Sizes of the partners that share one file.")
     ] = Sizes.EQUAL,
@@ -120,9 +158,15 @@ def cluster(
 
     Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`.
     Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
-    map to -1 and 1 (times the weight). Results are exact totals: not anonymous.
+    map to -1 and 1 (times the weight). Without --epsilon results are exact totals: not anonymous.
     """
     _check_options(files, partners, bounds, bounds_from_data)
+    chosen_plan = _plan(plan, epsilon, delta)
+    if k_min is not None and (chosen_plan is not Plan.HYBRID_DP or k_min > k):
+        raise UsageError(
+            f"--k-min {k_min} with --k {k} and plan {chosen_plan.value}",
+            remedy="only hybrid-dp chooses, from --k-min up to --k",
+        )
     from simulations.datasets import load_matrices
 
     left_out = dict.fromkeys([*([id_column] if id_column is not None else []), *(drop or [])])
@@ -134,7 +178,14 @@ def cluster(
 
         notices.append(NOT_PRIVATE)
     from simulations.cluster import ClusterTask
+    from simulations.privacy import benchmark_terms
 
+    n_samples = sum(matrix.values.shape[0] for matrix in matrices)
+    terms = None
+    if epsilon is not None:
+        terms = benchmark_terms(epsilon, delta, n_samples=n_samples)
+        if delta is None:
+            notices.append(f"delta is 1/(n ln n) = {float(terms.delta):.3g}: for benchmarks only")
     task = ClusterTask(
         [matrix.values for matrix in matrices],
         matrices[0].columns,
@@ -142,7 +193,10 @@ def cluster(
         n_clusters=k,
         n_partners=len(files) if len(files) > 1 else (partners or 3),
         sizes=sizes.value,
-        max_rounds=max_rounds,
+        max_rounds=max_rounds or _ROUNDS[chosen_plan],
+        n_clusters_min=k_min,
+        plan=chosen_plan.value,
+        privacy=terms,
     )
     notices.extend(task.notices())
     for notice in notices:
@@ -190,6 +244,24 @@ def _check_options(
             f"{len(files)} files, at most {limits.MAX_PARTNERS} partners can take part",
             remedy="join some files",
         )
+
+
+def _plan(plan: Plan | None, epsilon: float | None, delta: float | None) -> Plan:
+    if epsilon is None:
+        if plan not in (None, Plan.LLOYD_EXACT):
+            raise UsageError(
+                f"--plan {plan.value} needs --epsilon",
+                remedy="--epsilon 1 is a usual choice; see docs/privacy.md",
+            )
+        if delta is not None:
+            raise UsageError("--delta without --epsilon", remedy="give --epsilon too")
+        return Plan.LLOYD_EXACT
+    if plan is Plan.LLOYD_EXACT:
+        raise UsageError(
+            "--plan lloyd-exact works on exact totals and takes no --epsilon",
+            remedy="--plan hybrid-dp, or leave --epsilon out",
+        )
+    return plan or Plan.HYBRID_DP
 
 
 def _bounds(matrices: list[Matrix], path: Path | None) -> tuple[ColumnBounds, ...]:
@@ -240,6 +312,10 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
         f"{common['n_features']} features: {common['privacy']}"
     )
+    if "epsilon" in common:
+        heading += (
+            f", epsilon {common['epsilon']:g} at delta {common['delta']:.3g} for {common['unit']}"
+        )
     if len(results) > 1:
         table = Table("seed", "inertia", "rounds", "empty", "kB sent", "seconds")
         for r in results:

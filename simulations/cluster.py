@@ -15,7 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from protocol.clustering.release import EXACT_STATEMENT
+from protocol.agreement import EXACT_PLAN
+from protocol.clustering.choose_k import PARTS, KScore
+from protocol.clustering.release import EXACT_STATEMENT, NOISE_WORDS, NOISED_STATEMENT
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 from simulations.bounds import ColumnBounds, bounds_to_dict
@@ -41,6 +44,9 @@ class ClusterResult:
         inertia_mean: Mean squared distance of a customer to the nearest centroid, in the cube.
         bytes_up: Bytes that each partner sent.
         seconds: Wall time of the federation's set-up and its run, in seconds.
+        epsilon_spent: What the run cost a customer, at the agreed delta; None for exact totals.
+        count_sigmas: Standard deviation of the noise in each count; empty for exact totals.
+        k_scores: The marks of each number of clusters, when the plan chose among several.
     """
 
     seed: int
@@ -51,6 +57,9 @@ class ClusterResult:
     converged: bool
     bytes_up: tuple[int, ...]
     seconds: float
+    epsilon_spent: float | None = None
+    count_sigmas: tuple[int, ...] = ()
+    k_scores: tuple[dict[str, Any], ...] = ()
 
     def notices(self) -> list[str]:
         """What in the result is not as asked for, in words."""
@@ -61,7 +70,17 @@ class ClusterResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
+        noised = (
+            {}
+            if self.epsilon_spent is None
+            else {
+                "epsilon_spent": self.epsilon_spent,
+                "count_sigmas": list(self.count_sigmas),
+                "k_scores": list(self.k_scores),
+            }
+        )
         return {
+            **noised,
             "seed": self.seed,
             "centroids": self.centroids.tolist(),
             "counts": list(self.counts),
@@ -84,6 +103,9 @@ class ClusterTask:
         n_partners: How many partners share a single table.
         sizes: How a single table is split: ``equal`` or ``uneven``.
         max_rounds: The most rounds of a run.
+        n_clusters_min: The fewest clusters when the plan chooses.
+        plan: Name of the plan.
+        privacy: What a run may cost a customer; None for exact totals.
     """
 
     def __init__(
@@ -96,7 +118,13 @@ class ClusterTask:
         n_partners: int,
         sizes: Sizes = "equal",
         max_rounds: int = 100,
+        n_clusters_min: int | None = None,
+        plan: str = EXACT_PLAN,
+        privacy: PrivacyTerms | None = None,
     ) -> None:
+        self._n_clusters_min = n_clusters_min
+        self._plan = plan
+        self._privacy = privacy
         self._columns = tuple(columns)
         self._bounds = tuple(bounds)
         self._features = [
@@ -142,8 +170,9 @@ class ClusterTask:
     def describe(self) -> dict[str, Any]:
         """What all runs have in common, as JSON values."""
         return {
-            "privacy": EXACT_STATEMENT,
-            "plan": "lloyd-exact",
+            "privacy": EXACT_STATEMENT if self._privacy is None else NOISED_STATEMENT,
+            "plan": self._plan,
+            **self._noise_terms(),
             "n_clusters": self._n_clusters,
             "n_samples": self._cube.shape[0],
             "n_features": len(self._columns),
@@ -151,6 +180,18 @@ class ClusterTask:
             "max_rounds": self._max_rounds,
             "columns": list(self._columns),
             "bounds": bounds_to_dict(self._bounds, self._columns),
+        }
+
+    def _noise_terms(self) -> dict[str, Any]:
+        terms = self._privacy
+        if terms is None:
+            return {}
+        return {
+            "epsilon": float(terms.epsilon),
+            "delta": float(terms.delta),
+            "rho": float(terms.rho),
+            "unit": terms.unit,
+            "noise": NOISE_WORDS,
         }
 
     def run(self, seed: int, *, on_progress: Progress = lambda _: None) -> ClusterResult:
@@ -174,12 +215,16 @@ class ClusterTask:
             max_rounds=self._max_rounds,
             seed=seed,
             vectors=vectors,
+            n_clusters_min=self._n_clusters_min,
+            plan=self._plan,
+            privacy=self._privacy,
         )
         run = federation.run(on_progress=on_progress)
         return self._judged(seed, run, time.perf_counter() - began)
 
     def _judged(self, seed: int, run: FederatedRun, seconds: float) -> ClusterResult:
         centroids = self._scale.from_grid(run.clustering.centroids)
+        privacy, noise = run.release.release.privacy, run.clustering.noise
         return ClusterResult(
             seed=seed,
             centroids=centroids,
@@ -189,7 +234,20 @@ class ClusterTask:
             converged=run.clustering.converged,
             bytes_up=tuple(traffic.bytes_up for traffic in run.traffic),
             seconds=seconds,
+            epsilon_spent=None if privacy is None else privacy.epsilon,
+            k_scores=tuple(_marks(score) for score in run.clustering.scores),
+            count_sigmas=() if noise is None else tuple(noise.count_sigmas.tolist()),
         )
+
+
+def _marks(score: KScore) -> dict[str, Any]:
+    return {
+        "n_clusters": score.n_clusters,
+        **{
+            name: getattr(score, name) / PARTS
+            for name in ("silhouette", "davies_bouldin", "stability", "votes")
+        },
+    }
 
 
 def to_cube(values: FloatMatrix, scale: FeatureScale) -> FloatMatrix:

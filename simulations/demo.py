@@ -28,9 +28,10 @@ from coordinator import guard
 from coordinator.config import CoordinatorConfig
 from coordinator.release_report import release_table, report_of
 from coordinator.report import render_report
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store import CoordinatorStore, RoundRow, RunRow
 from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError, UsageError
+from protocol.privacy.words import meaning
 from simulations.retail import PARTNERS, generate, write
 from simulations.retail_features import FEATURE_QUERY, FEATURES
 
@@ -109,7 +110,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             running.enter_context(_serving("node", out / name, out / f"{name}.log"))
         for name in ids:
             _command("node", "check", "--dir", out / name)
-        _say(console, "4. Run", "masked answers, exact Lloyd on their totals")
+        _say(console, "4. Run", "masked and noised answers; hybrid-dp asks nine questions at most")
         _command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
         _say(console, "5. Assign", "each partner its own customers, locally")
         views = tuple(_view(out / p.profile.id, p.profile.id, p.profile.name) for p in partners)
@@ -165,7 +166,7 @@ def _edit_agreement(path: Path) -> None:
         "Common customer segments, so that each partner can address its own customers better."
     )
     values["features"] = [feature.to_dict() for feature in FEATURES]
-    values["plan"]["n_clusters"] = N_CLUSTERS
+    values["plan"] |= {"n_clusters": N_CLUSTERS, "n_clusters_min": N_CLUSTERS}
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
 
@@ -206,18 +207,26 @@ def _print_result(
         )
     seen.add_row(
         "Coordinator",
-        f"{sum(r.partners for r in rounds)} masked vectors of {rounds[0].length} numbers that "
+        f"{sum(r.partners for r in rounds)} masked vectors of {_lengths(rounds)} numbers that "
         f"look random, and {len(rounds)} totals over {rounds[0].partners} partners; "
         "no partner's own numbers",
         "announcements that every node checks; the release",
     )
     console.print(seen)
-    _say(console, release.statement, "no noise is added in this mode")
+    _say(console, "Privacy", release.privacy_words)
+    if release.privacy is not None:
+        privacy = release.privacy
+        console.print(meaning(privacy.epsilon, float(privacy.delta), privacy.unit))
     console.print(
         "Another run on the same data may end in other segments: its start is drawn anew from all "
         "partners' randomness, and k-means stops at a local optimum. A segment's number counts "
         "within its release alone.",
     )
+
+
+def _lengths(rounds: Sequence[RoundRow]) -> str:
+    shortest, longest = (f(r.length for r in rounds) for f in (min, max))
+    return f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
 
 
 def _write_report(

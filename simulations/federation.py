@@ -6,10 +6,12 @@ clock and the place of the customers differ from a deployment. Drop-outs and lie
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,18 +25,28 @@ from coordinator.runs import execute
 from coordinator.store import CoordinatorStore, Traffic
 from partner_node.node import Node
 from partner_node.store import NodeStore
-from protocol.agreement import SCHEMA, Agreement, Feature, SignedAgreement
+from protocol.agreement import (
+    EXACT_PLAN,
+    SCHEMA,
+    Agreement,
+    Feature,
+    PlanTerms,
+    SignedAgreement,
+)
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
 from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import public_bytes
 from protocol.strict import Fields
 
 VERSION = "0.0.0+simulation"
+#: Simulated runs all take place at the same moment, so that a seed always gives the same run.
+_NOW = datetime(2026, 1, 15, tzinfo=UTC)
 Tamper = Callable[[int, bytes], bytes | None]
 
 
@@ -205,10 +217,13 @@ class Federation:
 
     Args:
         data: Each partner's customers, shape ``(n_samples_i, n_features)``, input units.
-        seed: When given, the plan's start depends on it alone.
+        seed: When given, the plan's start depends on it alone, and keys and noise follow from it
+            too: the same data give the same release.
         min_segment_size: Smallest released segment; 1 releases every cluster with customers.
         vectors: Each partner's customers as vectors (`protocol.queries.customer_vectors`), when
             they are at hand already; made from `data` otherwise.
+        n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
+        plan, privacy: What the agreement says; exact totals when left out.
     """
 
     def __init__(
@@ -223,15 +238,30 @@ class Federation:
         max_set_changes: int = 8,
         patience: Patience | None = None,
         vectors: Sequence[FloatMatrix] | None = None,
+        n_clusters_min: int | None = None,
+        plan: str = EXACT_PLAN,
+        privacy: PrivacyTerms | None = None,
     ) -> None:
-        self.coordinator_key = Ed25519PrivateKey.generate()
-        self.partner_keys = [Ed25519PrivateKey.generate() for _ in data]
+        self._randomness = _Randomness(seed)
+        self.coordinator_key = self._randomness.key("coordinator")
+        self.partner_keys = [self._randomness.key(f"partner {i}") for i in range(len(data))]
         self.signed = self._sign(
-            data, features, n_clusters, max_rounds, min_segment_size, max_set_changes
+            data,
+            features,
+            PlanTerms(
+                name=plan,
+                n_clusters=n_clusters,
+                n_clusters_min=n_clusters if n_clusters_min is None else n_clusters_min,
+                max_rounds=max_rounds,
+            ),
+            privacy,
+            min_segment_size,
+            max_set_changes,
         )
         self.agreement = self.signed.agreement
         self.scale = FeatureScale.of(self.agreement.features)
         self.clock = SimulatedClock()
+        self._run_ids = self._randomness.source("run")
         self.patience = patience or Patience()
         self.seed_of = plan_seed if seed is None else lambda _: simulation_seed(seed)
         if vectors is None:
@@ -249,6 +279,8 @@ class Federation:
             NodeStore(":memory:", EphemeralSealer()),
             GridCustomers(prepared=vectors),
             version=VERSION,
+            clock=lambda: _NOW,
+            entropy=self._randomness.source(f"entropy {index}"),
             seed_of=self.seed_of,
         )
 
@@ -256,7 +288,7 @@ class Federation:
         self, *, on_progress: Callable[[dict[str, Any]], None] = lambda _: None
     ) -> FederatedRun:
         """One run; raises RunFailedError when it ends without a release."""
-        run_id = os.urandom(16)
+        run_id = self._run_ids(16)
         self.store.request_run(run_id, self.agreement)
         release = execute(
             run_id,
@@ -296,12 +328,11 @@ class Federation:
         self,
         data: Sequence[FloatMatrix],
         features: Sequence[FeatureTerms],
-        n_clusters: int,
-        max_rounds: int,
+        plan: PlanTerms,
+        privacy: PrivacyTerms | None,
         min_segment_size: int,
         max_set_changes: int,
     ) -> SignedAgreement:
-        now = datetime.now(UTC)
         day = "%Y-%m-%dT00:00:00Z"
         agreement = Agreement.from_dict(
             {
@@ -309,8 +340,8 @@ class Federation:
                 "id": "simulation",
                 "version": 1,
                 "purpose": "Simulation on one machine; nothing leaves it.",
-                "effective": (now - timedelta(days=2)).strftime(day),
-                "expires": (now + timedelta(days=2)).strftime(day),
+                "effective": _NOW.replace(year=2000).strftime(day),
+                "expires": _NOW.replace(year=2100).strftime(day),
                 "parties": [
                     {
                         "id": f"partner-{i}",
@@ -327,16 +358,12 @@ class Federation:
                     "public_key": public_bytes(self.coordinator_key).hex(),
                 },
                 "features": [feature.to_dict() for feature in features],
-                "plan": {
-                    "name": "lloyd-exact",
-                    "n_clusters": n_clusters,
-                    "max_rounds": max_rounds,
-                },
-                "privacy": "none",
+                "plan": plan.to_dict(),
+                "privacy": "none" if privacy is None else privacy.to_dict(),
                 "secure_sum": {
-                    "min_partners": 3,
+                    "min_partners": 3 if privacy is None else 2,
                     "max_colluding": 1,
-                    "min_atom": 3,
+                    "min_atom": 3 if privacy is None else 1,
                     "max_set_changes": max_set_changes,
                 },
                 "min_segment_size": min_segment_size,
@@ -348,6 +375,27 @@ class Federation:
         for key in self.partner_keys:
             envelope = envelope.signed_by(key)
         return SignedAgreement(agreement=agreement, envelope=envelope)
+
+
+class _Randomness:
+    """Keys and random bytes for each purpose, from a seed; from the system without one."""
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = os.urandom(32) if seed is None else simulation_seed(seed)
+
+    def source(self, purpose: str) -> Callable[[int], bytes]:
+        """Gives other bytes at every call."""
+        calls = itertools.count()
+
+        def give(size: int) -> bytes:
+            name = f"{purpose}/{next(calls)}".encode("ascii")
+            return hashlib.shake_256(tagged_hash("simulation", self._seed, name)).digest(size)
+
+        return give
+
+    def key(self, purpose: str) -> Ed25519PrivateKey:
+        """A key of one party."""
+        return Ed25519PrivateKey.from_private_bytes(self.source("key " + purpose)(32))
 
 
 def simulation_seed(seed: int) -> bytes:

@@ -61,10 +61,10 @@ def test_the_evaluators_commands_can_be_given_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    generate, cluster, demo = commands_in(readme.split("## Quick start: evaluator")[1])
+    generate, *clusters, demo = commands_in(readme.split("## Quick start: evaluator")[1])
     assert demo.startswith("fedseg-simulate demo ")  # tests/end_to_end runs what it calls
     monkeypatch.chdir(tmp_path)
-    for line in (generate, cluster):
+    for line in (generate, *clusters):
         words = [
             found
             for word in shlex.split(line)
@@ -75,8 +75,9 @@ def test_the_evaluators_commands_can_be_given_one_after_the_other(
             simulations.cli.main()
         said = capsys.readouterr()
         assert not ended.value.code, said.err
-        assert "note:" not in said.err
-    assert "customers of 3 partners, 5 features" in said.out
+        assert "note:" not in said.err.replace("note: delta is 1/(n ln n)", "")
+        if line in clusters:
+            assert "customers of 3 partners, 5 features" in said.out
 
 
 def test_readme_shows_commands_of_all_three_programs() -> None:

@@ -71,7 +71,7 @@ class LloydExact:
             return None
         return ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
 
-    def advance(self, total: IntVector, *, customers: int) -> LloydExact:
+    def advance(self, total: IntVector, *, customers: int, variance: int = 0) -> LloydExact:
         """The state after the total of the current query."""
         query = ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
         totals = query.decode(total, customers=customers)

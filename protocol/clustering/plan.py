@@ -6,15 +6,21 @@ so the coordinator has no free input.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from collections.abc import Callable
+from typing import Any, Final, Protocol, Self
 
 from protocol.agreement import Agreement
 from protocol.canonical import tagged_hash, u32
+from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.result import Clustering
+from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import LocalProtocolError, MalformedError
-from protocol.queries import ClusterSumsQuery
-from protocol.ring import IntVector
+from protocol.privacy.mechanisms import total_variance
+from protocol.private_queries import noise_margin
+from protocol.queries import EXTRA_ENTRIES, SumQuery
+from protocol.ring import EXACT_FRACTION_BITS, IntVector
 from protocol.scaling import FeatureScale
 
 
@@ -22,7 +28,7 @@ class Plan(Protocol):
     """One state of a plan; immutable."""
 
     @property
-    def query(self) -> ClusterSumsQuery | None:
+    def query(self) -> SumQuery | None:
         """The sum query to ask now; None when the plan has ended."""
         ...
 
@@ -31,12 +37,13 @@ class Plan(Protocol):
         """The result; None before the plan has ended."""
         ...
 
-    def advance(self, total: IntVector, *, customers: int) -> Self:
+    def advance(self, total: IntVector, *, customers: int, variance: int) -> Self:
         """The state after the query's total.
 
         Args:
             total: Shape ``(query.length,)``.
             customers: The most customers that can be in it (the members' row caps added up).
+            variance: Variance of the noise in each entry; 0 for an exact total.
 
         Raises:
             RemoteProtocolError: The total cannot be true (E-TOTAL-RANGE).
@@ -63,6 +70,7 @@ def step_hash(plan: Plan) -> bytes:
     if plan.result is None:
         raise LocalProtocolError("a plan has neither query nor result")
     result = plan.result
+    noise = b"" if result.noise is None else result.noise.to_bytes()
     return tagged_hash(
         "result",
         result.centroids.astype("<i8").tobytes(),
@@ -70,6 +78,7 @@ def step_hash(plan: Plan) -> bytes:
         result.spread.astype("<i8").tobytes(),
         u32(result.rounds),
         u32(int(result.converged)),
+        *((noise,) if noise else ()),
     )
 
 
@@ -79,16 +88,68 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
     Args:
         seed: 32 bytes, `plan_seed` of the run.
     """
-    return LloydExact.start(
+    plan = agreement.plan
+    if agreement.privacy is None:
+        return LloydExact.start(
+            n_clusters=plan.n_clusters,
+            limit=FeatureScale.of(agreement.features).limit,
+            max_rounds=plan.max_rounds,
+            seed=seed,
+        )
+    terms = _terms(agreement, seed=seed)
+    if plan.name == LloydDP.NAME:
+        return LloydDP.start(terms, rounds=plan.max_rounds)
+    return HybridDP.start(terms)
+
+
+def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
+    privacy = agreement.privacy
+    if privacy is None:
+        raise LocalProtocolError("an agreement on exact totals has no budget")
+    return Terms(
         n_clusters=agreement.plan.n_clusters,
+        n_clusters_min=agreement.plan.n_clusters_min,
         limit=FeatureScale.of(agreement.features).limit,
-        max_rounds=agreement.plan.max_rounds,
+        cost=privacy.run_cost,
+        group=privacy.max_partners_per_customer,
         seed=seed,
     )
 
 
+def longest_vector(agreement: Agreement) -> int:
+    """Entries of the longest answer that the agreed plan asks for, at most."""
+    plan, d = agreement.plan, agreement.n_features
+    if plan.name == HybridDP.NAME:
+        return HybridDP.longest_vector(plan.n_clusters, d)
+    extra = 1 if plan.name == LloydDP.NAME else EXTRA_ENTRIES
+    return plan.n_clusters * (d + extra)
+
+
+def largest_total(agreement: Agreement) -> int:
+    """The largest magnitude of any entry of any total under the agreed plan, noise included."""
+    customers = sum(party.max_customers for party in agreement.parties)
+    if agreement.privacy is None:
+        return (customers * agreement.n_features) << EXACT_FRACTION_BITS
+    terms = _terms(agreement, seed=bytes(32))
+    largest = terms.largest_entry
+    variance = terms.variance(SMALLEST_SHARE, largest * largest)
+    n, t = agreement.n_partners, agreement.secure_sum.max_colluding
+    if t >= n:
+        return customers * largest  # refused for other reasons
+    noise = noise_margin(total_variance(variance, partners=n, colluding=t))
+    return customers * largest + noise
+
+
+_PLANS: Final[dict[str, Callable[[dict[str, Any]], Plan]]] = {
+    LloydExact.NAME: LloydExact.from_dict,
+    LloydDP.NAME: LloydDP.from_dict,
+    HybridDP.NAME: HybridDP.from_dict,
+}
+
+
 def restore_plan(values: dict[str, Any]) -> Plan:
     """The state that `Plan.to_dict` gave; raises MalformedError on an unknown plan."""
-    if values.get("plan") != LloydExact.NAME:
+    restore = _PLANS.get(str(values.get("plan")))
+    if restore is None:
         raise MalformedError(f"stored plan {values.get('plan')!r} is not known")
-    return LloydExact.from_dict(values)
+    return restore(values)

@@ -7,6 +7,7 @@ features' units are computed when it is shown (`release_centres`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -14,9 +15,12 @@ import numpy as np
 from protocol import limits
 from protocol.agreement import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
-from protocol.clustering.result import Clustering
+from protocol.clustering.result import Clustering, NoiseReport
 from protocol.errors import RuleError, SignatureError
 from protocol.participants import Members
+from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsilon_of
+from protocol.privacy.terms import PrivacyTerms
+from protocol.privacy.words import statement
 from protocol.queries import IntMatrix
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import Envelope, verify_document
@@ -26,6 +30,13 @@ SCHEMA: Final = "fedseg/release/v1"
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.release.v1+json"
 #: What every output of exact mode says.
 EXACT_STATEMENT: Final = "exact totals: not anonymous"
+#: What every output with noise says; epsilon and delta stand beside it.
+NOISED_STATEMENT: Final = "differentially private aggregate"
+NOISE_WORDS: Final = "discrete Gaussian shares of all participants"
+#: A segment is released when its noised size is this far above the smallest that is agreed.
+SIZE_MARGIN_SIGMAS: Final = 3
+#: Half a 95 % interval of Gaussian noise, in percent of its standard deviation.
+INTERVAL_PERCENT: Final = 196
 
 _GRID: Final = 1 << 40
 _COUNT: Final = 1 << 50
@@ -39,13 +50,87 @@ class Segment:
         segment: Its number in the release, from 1, by falling size.
         size: Customers of all participants together.
         centre: Grid coordinates, one a feature.
-        spread: Mean squared distance of its customers to the centre, in units of 2^-fraction_bits.
+        spread: Mean squared distance of its customers to the centre, in units of 2^-fraction_bits;
+            0 when it was not asked for.
+        size_sigma: Standard deviation of the noise in the size; 0 for exact totals.
+        centre_sigma: Of the noise in each coordinate of the centre, in units of 2^-fraction_bits.
     """
 
     segment: int
     size: int
     centre: tuple[int, ...]
     spread: int
+    size_sigma: int = 0
+    centre_sigma: int = 0
+
+    @property
+    def size_margin(self) -> int:
+        """What the noise may have moved the size by, 95 % of the time; 0 for exact totals."""
+        return -(-self.size_sigma * INTERVAL_PERCENT // 100)
+
+    @property
+    def centre_margin(self) -> int:
+        """The same for each coordinate of the centre, in units of 2^-fraction_bits."""
+        return -(-self.centre_sigma * INTERVAL_PERCENT // 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePrivacy:
+    """What a release means for one customer.
+
+    Attributes:
+        rho: What all questions of the run cost at most (zero-concentrated differential privacy),
+            nine decimals, rounded up; also questions that were asked again.
+        delta: As agreed.
+        unit: Whose data is protected.
+        asked_again: How often the participant set changed, so that a question may have been asked
+            again.
+    """
+
+    rho: Decimal
+    delta: Decimal
+    unit: str
+    asked_again: int
+
+    @property
+    def epsilon(self) -> float:
+        """The epsilon that `rho` means at `delta`."""
+        return epsilon_of(cost_of_rho(self.rho), float(self.delta))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values as they stand in the signed JSON."""
+        return {
+            "rho": format(self.rho, "f"),
+            "delta": format(self.delta, "f"),
+            "unit": self.unit,
+            "asked_again": self.asked_again,
+            "noise": NOISE_WORDS,
+        }
+
+    @staticmethod
+    def read(fields: Fields) -> ReleasePrivacy:
+        """Read the values at `fields`."""
+        fields.one_of("noise", (NOISE_WORDS,))
+        privacy = ReleasePrivacy(
+            rho=fields.decimal("rho"),
+            delta=fields.decimal("delta"),
+            unit=fields.text("unit", max_length=200),
+            asked_again=fields.integer("asked_again", at_least=0, at_most=limits.MAX_CHAIN_LINKS),
+        )
+        fields.finish()
+        return privacy
+
+    @staticmethod
+    def of(terms: PrivacyTerms, noise: NoiseReport, *, asked_again: int) -> ReleasePrivacy:
+        """What a run cost in which the set changed `asked_again` times."""
+        cost = noise.cost + asked_again * noise.dearest
+        billionths = -(-cost * 10**RHO_DECIMALS // RHO_ONE)
+        return ReleasePrivacy(
+            rho=Decimal(billionths).scaleb(-RHO_DECIMALS),
+            delta=terms.delta,
+            unit=terms.unit,
+            asked_again=asked_again,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +162,7 @@ class Release:
     statement: str
     segments: tuple[Segment, ...]
     withheld: Withheld | None
+    privacy: ReleasePrivacy | None = None
 
     def to_bytes(self) -> bytes:
         """The canonical bytes that are signed."""
@@ -91,17 +177,29 @@ class Release:
             "participants": [{"id": partner} for partner in self.participants],
             "fraction_bits": self.fraction_bits,
             "statement": self.statement,
-            "segments": [
-                {"segment": s.segment, "size": s.size, "centre": list(s.centre), "spread": s.spread}
-                for s in self.segments
-            ],
+            "segments": [self._segment(s) for s in self.segments],
         }
+        if self.privacy is not None:
+            values["privacy"] = self.privacy.to_dict()
         if self.withheld is not None:
             values["withheld"] = {
                 "clusters": self.withheld.clusters,
                 "reason": self.withheld.reason,
             }
         return canonical_json(values)
+
+    def _segment(self, s: Segment) -> dict[str, Any]:
+        exact = {"segment": s.segment, "size": s.size, "centre": list(s.centre), "spread": s.spread}
+        if self.privacy is None:
+            return exact
+        return {**exact, "size_sigma": s.size_sigma, "centre_sigma": s.centre_sigma}
+
+    @property
+    def privacy_words(self) -> str:
+        """What protects the customers in it: the line that stands beside every output."""
+        if self.privacy is None:
+            return self.statement
+        return statement(self.privacy.epsilon, float(self.privacy.delta), self.privacy.unit)
 
     @property
     def hash(self) -> bytes:
@@ -121,6 +219,9 @@ class Release:
             "release",
         )
         fields.one_of("schema", (SCHEMA,))
+        privacy = None
+        if fields.has("privacy"):
+            privacy = ReleasePrivacy.read(fields.object("privacy"))
         release = Release(
             agreement_id=fields.text("agreement_id", max_length=40),
             agreement_hash=fields.hex("agreement_hash", size=32),
@@ -133,8 +234,9 @@ class Release:
             ),
             fraction_bits=fields.integer("fraction_bits", at_least=1, at_most=40),
             statement=fields.text("statement", max_length=1_000),
+            privacy=privacy,
             segments=tuple(
-                _segment(f)
+                _segment(f, exact=privacy is None)
                 for f in fields.objects("segments", at_most=limits.MAX_CLUSTERS, at_least=0)
             ),
             withheld=_withheld(fields.object("withheld")) if fields.has("withheld") else None,
@@ -178,6 +280,8 @@ class SignedRelease:
                 (E-RELEASE).
         """
         release = self.release
+        if (release.privacy is None) != (agreement.privacy is None):
+            raise RuleError("the release and its agreement do not agree on noise", code="E-RELEASE")
         if release.agreement_hash != agreement.hash:
             raise RuleError(
                 f"the release belongs to another agreement ({release.agreement_id!r})",
@@ -204,20 +308,36 @@ class SignedRelease:
 
 
 def make_release(
-    agreement: Agreement, clustering: Clustering, *, run_hash: bytes, members: Members
+    agreement: Agreement,
+    clustering: Clustering,
+    *,
+    run_hash: bytes,
+    members: Members,
+    asked_again: int = 0,
 ) -> Release:
     """The release that follows from a plan's result.
 
     Clusters with fewer customers than ``min_segment_size`` are withheld: neither their size nor
     their centre is in the document, and customers near them belong to the nearest released one.
+    With noise, three standard deviations of a size's noise are asked for on top.
+
+    Args:
+        asked_again: How often the participant set changed in the run.
     """
-    kept = np.flatnonzero(clustering.counts >= agreement.min_segment_size)
+    noise, terms = clustering.noise, agreement.privacy
+    n_clusters = len(clustering.counts)
+    no_sigmas = np.zeros(n_clusters, dtype=np.int64)
+    size_sigmas = no_sigmas if noise is None else noise.count_sigmas
+    centre_sigmas = no_sigmas if noise is None else noise.centre_sigmas
+    least = agreement.min_segment_size + SIZE_MARGIN_SIGMAS * size_sigmas
+    kept = np.flatnonzero(clustering.counts >= least)
     order = sorted(kept.tolist(), key=lambda j: (-int(clustering.counts[j]), j))
     hidden = len(clustering.counts) - len(order)
     reason = (
         f"{hidden} of {len(clustering.counts)} clusters have fewer than "
-        f"{agreement.min_segment_size} customers; their customers belong to the nearest "
-        "released segment"
+        f"{agreement.min_segment_size} customers"
+        + ("" if noise is None else ", or are too small to tell under the noise")
+        + "; their customers belong to the nearest released segment"
     )
     return Release(
         agreement_id=agreement.id,
@@ -228,13 +348,18 @@ def make_release(
         converged=clustering.converged,
         participants=tuple(agreement.parties[i].id for i in sorted(members)),
         fraction_bits=FeatureScale.of(agreement.features).fraction_bits,
-        statement=EXACT_STATEMENT,
+        statement=EXACT_STATEMENT if noise is None else NOISED_STATEMENT,
+        privacy=None
+        if noise is None or terms is None
+        else ReleasePrivacy.of(terms, noise, asked_again=asked_again),
         segments=tuple(
             Segment(
                 segment=number,
                 size=int(clustering.counts[j]),
                 centre=tuple(clustering.centroids[j].tolist()),
                 spread=int(clustering.spread[j]),
+                size_sigma=int(size_sigmas[j]),
+                centre_sigma=int(centre_sigmas[j]),
             )
             for number, j in enumerate(order, start=1)
         ),
@@ -248,6 +373,31 @@ def release_centres(release: Release, agreement: Agreement) -> FloatMatrix:
     return FeatureScale.of(agreement.features).from_grid(centres)
 
 
+def promised(agreement: Agreement) -> str:
+    """What protects the customers in a release under an agreement, in words."""
+    terms = agreement.privacy
+    if terms is None:
+        return EXACT_STATEMENT
+    return statement(terms.epsilon_of(terms.run_cost), float(terms.delta), terms.unit)
+
+
+def centre_intervals(release: Release, agreement: Agreement) -> tuple[FloatMatrix, FloatMatrix]:
+    """Lowest and highest centres that the noise explains, 95 % each, in the features' units.
+
+    What is clipped at agreed bounds and radii is not in it. Both are the centres for exact totals.
+
+    Returns:
+        Two arrays of shape ``(n_segments, n_features)``.
+    """
+    scale = FeatureScale.of(agreement.features)
+    centres = release.centres.reshape(len(release.segments), agreement.n_features)
+    margin = np.array([s.centre_margin for s in release.segments], dtype=np.int64)[:, None]
+    low, high = (
+        np.clip(c, -scale.limit, scale.limit) for c in (centres - margin, centres + margin)
+    )
+    return scale.from_grid(low), scale.from_grid(high)
+
+
 def verify_signature(public_key: bytes, release: bytes, signature: bytes, *, who: str) -> None:
     """Check one partner's signature on a release's bytes; raises SignatureError."""
     verify_document(public_key, PAYLOAD_TYPE, release, signature, who=who)
@@ -259,7 +409,7 @@ def _participant(fields: Fields) -> str:
     return partner
 
 
-def _segment(fields: Fields) -> Segment:
+def _segment(fields: Fields, *, exact: bool) -> Segment:
     segment = Segment(
         segment=fields.integer("segment", at_least=1, at_most=limits.MAX_CLUSTERS),
         size=fields.integer("size", at_least=1, at_most=_COUNT),
@@ -267,6 +417,8 @@ def _segment(fields: Fields) -> Segment:
             fields.integers("centre", at_most=limits.MAX_FEATURES, lowest=-_GRID, highest=_GRID)
         ),
         spread=fields.integer("spread", at_least=0, at_most=_GRID),
+        size_sigma=0 if exact else fields.integer("size_sigma", at_least=0, at_most=_COUNT),
+        centre_sigma=0 if exact else fields.integer("centre_sigma", at_least=0, at_most=_COUNT),
     )
     fields.finish()
     return segment

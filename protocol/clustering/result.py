@@ -7,8 +7,57 @@ from typing import Any
 
 import numpy as np
 
+from protocol.canonical import frame
+from protocol.clustering.choose_k import KScore
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseReport:
+    """How far noise may have moved a result, and what the questions cost.
+
+    Attributes:
+        count_sigmas: Standard deviation of each count's noise, rounded up, shape
+            ``(n_clusters,)``, int64.
+        centre_sigmas: Of each coordinate of a centroid, rounded up, in units of 2^-fraction_bits,
+            shape ``(n_clusters,)``, int64.
+        cost: What all questions together cost when each is asked once, in units of 2^-60 of rho.
+        dearest: What the dearest of them costs: one that is asked again costs that at most.
+    """
+
+    count_sigmas: IntVector
+    centre_sigmas: IntVector
+    cost: int
+    dearest: int
+
+    def to_bytes(self) -> bytes:
+        """The report as bytes that are hashed."""
+        return frame(
+            self.count_sigmas.astype("<i8").tobytes(),
+            self.centre_sigmas.astype("<i8").tobytes(),
+            self.cost.to_bytes(16, "big"),
+            self.dearest.to_bytes(16, "big"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "count_sigmas": self.count_sigmas.tolist(),
+            "centre_sigmas": self.centre_sigmas.tolist(),
+            "cost": self.cost,
+            "dearest": self.dearest,
+        }
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> NoiseReport:
+        """The report that `to_dict` gave."""
+        return NoiseReport(
+            count_sigmas=np.array(values["count_sigmas"], dtype=np.int64),
+            centre_sigmas=np.array(values["centre_sigmas"], dtype=np.int64),
+            cost=int(values["cost"]),
+            dearest=int(values["dearest"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +71,8 @@ class Clustering:
             ``(n_clusters,)``, in units of 2^-fraction_bits; 0 for an empty cluster.
         rounds: How many sum queries were asked.
         converged: Whether the centroids stopped moving before the agreed number of rounds.
+        noise: What the noise did to it and what it cost; None for exact totals.
+        scores: The marks of each number of clusters, when the plan chose among several.
     """
 
     centroids: IntMatrix
@@ -29,6 +80,8 @@ class Clustering:
     spread: IntVector
     rounds: int
     converged: bool
+    noise: NoiseReport | None = None
+    scores: tuple[KScore, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -38,6 +91,8 @@ class Clustering:
             "spread": self.spread.tolist(),
             "rounds": self.rounds,
             "converged": self.converged,
+            "noise": None if self.noise is None else self.noise.to_dict(),
+            "scores": [score.to_dict() for score in self.scores],
         }
 
     @staticmethod
@@ -49,4 +104,6 @@ class Clustering:
             spread=np.array(values["spread"], dtype=np.int64),
             rounds=int(values["rounds"]),
             converged=bool(values["converged"]),
+            noise=None if values["noise"] is None else NoiseReport.from_dict(values["noise"]),
+            scores=tuple(KScore(**score) for score in values["scores"]),
         )

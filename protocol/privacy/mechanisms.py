@@ -54,6 +54,13 @@ def share_variance(variance: int, *, partners: int, colluding: int) -> int:
     return max(MIN_SHARE_VARIANCE, -(-variance // (partners - colluding)))
 
 
+def total_variance(variance: int, *, partners: int, colluding: int) -> int:
+    """Variance of the noise in a total to which every partner added its share; 0 for 0."""
+    if not variance:
+        return 0
+    return partners * share_variance(variance, partners=partners, colluding=colluding)
+
+
 def discrete_gaussian(stream: Stream, *, variance: int, count: int) -> IntVector:
     """Independent samples of the discrete Gaussian with mean 0.
 

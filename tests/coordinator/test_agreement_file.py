@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.agreement_file import agreement_template, load_signed, load_yaml, save_signed
+from coordinator.agreement_file import (
+    agreement_template,
+    load_signed,
+    load_yaml,
+    privacy_template,
+    save_signed,
+)
 from coordinator.config import quoted
 from protocol import limits
 from protocol.agreement import SignedAgreement
@@ -40,6 +47,7 @@ def text_of(**changes: Any) -> str:
         "contact": quoted("ops"),
         "public_key": "ff" * 32,
         "software_version": "0.1.0",
+        "privacy": privacy_template(None, customers=3_000),
     }
     return agreement_template(**(values | changes))
 
@@ -60,6 +68,29 @@ def test_the_template_is_an_agreement_without_problems(tmp_path: Path) -> None:
     assert agreement.purpose == "Common segments."
     assert agreement.parties[1].legal_name == 'Shop "1": GmbH # 1'
     assert (agreement.secure_sum.min_partners, agreement.min_segment_size) == (3, 50)
+
+
+@pytest.mark.parametrize("epsilon", ["0.05", "0.1", "1", "2.5", "100"])
+@pytest.mark.parametrize("customers", [3, 3_000, 50 << 30])
+def test_a_new_agreement_has_a_budget_that_holds_together(
+    tmp_path: Path, epsilon: str, customers: int
+) -> None:
+    text = text_of(privacy=privacy_template(Decimal(epsilon), customers=customers))
+    (tmp_path / "agreement.yaml").write_text(text, encoding="utf-8")
+    agreement = load_yaml(tmp_path / "agreement.yaml")
+    assert agreement.lint() == []
+    assert agreement.plan.name == "hybrid-dp"
+    assert agreement.privacy is not None
+    assert agreement.privacy.epsilon == Decimal(epsilon)
+    spent = agreement.privacy.epsilon_of(agreement.privacy.run_cost)
+    assert 0.99 * float(epsilon) < spent <= float(epsilon)
+    assert agreement.privacy.delta * customers < 1 or customers > 10**9
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "0.049", "101"])
+def test_an_epsilon_out_of_range_is_refused(epsilon: str) -> None:
+    with pytest.raises(UsageError, match="--epsilon"):
+        privacy_template(Decimal(epsilon), customers=100)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator import cli
-from coordinator.agreement_file import load_signed
+from coordinator.agreement_file import load_signed, load_yaml
 from coordinator.cli import app
 from coordinator.config import CoordinatorConfig
 from coordinator.runs import serve_lock
@@ -318,7 +319,7 @@ def test_an_agreement_goes_from_cards_to_publication(
     assert shell.json("agreement", "lint", "draft.json")["agreement"] == complete.hash.hex()
     text = shell("agreement", "lint", "a.yaml").out
     assert "no problems" in text
-    assert "not anonymous" in text
+    assert "differentially private aggregate: epsilon 1 at delta" in text
 
 
 def test_an_agreement_is_not_published_before_everyone_signed(
@@ -414,7 +415,7 @@ def test_draft_does_not_overwrite_and_lint_names_every_problem(
     assert "exists" in error["message"]
     assert draft.read_bytes() == before
     text = (tmp_path / "a.yaml").read_text()
-    two_problems = text.replace("min_partners: 3", "min_partners: 2").replace(
+    two_problems = text.replace("min_partners: 3", "min_partners: 4").replace(
         'max: "365"', 'max: "-1"'
     )
     (tmp_path / "bad.yaml").write_text(two_problems)
@@ -424,6 +425,23 @@ def test_draft_does_not_overwrite_and_lint_names_every_problem(
     assert "E-PARTNERS" in done.err
     assert shell.refused("agreement", "draft", "bad.yaml", "--out", "x.json", status=3)
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_draft_has_the_epsilon_that_was_asked_for_or_exact_totals(
+    shell: Shell, home: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    given = [word for path in cards for word in ("--card", path)]
+    words = ("agreement", "draft", *given, "--dir", home, "--out")
+    shell.json(*words, "half.yaml", "--epsilon", "0.5")
+    agreed = load_yaml(tmp_path / "half.yaml")
+    assert agreed.privacy is not None
+    assert agreed.privacy.epsilon == Decimal("0.5")
+    shell.json(*words, "exact.yaml", "--exact")
+    assert load_yaml(tmp_path / "exact.yaml").privacy is None
+    for wrong in ("0", "-1", "many", "1e9", "nan"):
+        error = shell.refused(*words, "x.yaml", "--epsilon", wrong, status=2)
+        assert "--epsilon" in error["message"]
+    assert not (tmp_path / "x.yaml").exists()
 
 
 @pytest.mark.parametrize(

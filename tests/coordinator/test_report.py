@@ -230,7 +230,7 @@ def test_the_page_says_what_each_party_saw():
         "34.6 kB",
         "known to the partner only",
         "999 B",
-        "8 masked vectors of 12 numbers",
+        "8 masked vectors of up to 12 numbers",
         "4 totals",
         "50.01% of the bits are ones",
         "0ad5e273a876d6c9",

@@ -34,8 +34,8 @@ AGREEMENT = Agreement(
     coordinator=Operator(legal_name="Operator", contact="ops", public_key=b"k" * 32),
     features=(feature("recency_days", "days", "364", "none"),
               feature("net_spend", "EUR", "9999", "log1p", "0.5")),
-    plan=PlanTerms(name="lloyd-exact", n_clusters=2, max_rounds=20),
-    privacy="exact",
+    plan=PlanTerms(name="lloyd-exact", n_clusters=2, n_clusters_min=2, max_rounds=20),
+    privacy=None,
     secure_sum=SecureSumTerms(min_partners=3, max_colluding=1, min_atom=2, max_set_changes=3),
     min_segment_size=50, software_version="0.1.0",
 )  # fmt: skip

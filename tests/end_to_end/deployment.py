@@ -368,13 +368,16 @@ def draft_agreement(
     max_rounds: int = 50,
     min_segment_size: int = 2,
     id: str = "test-segments",
+    epsilon: str = "",
 ) -> Path:
-    """The file that partners sign."""
+    """The file that partners sign; exact totals unless there is an `epsilon`."""
     draft = directory / f"{id}.yaml"
     operator.agreement_draft(
         out=draft,
         card=[directory / name / "partner-card.json" for name in names],
         id=id,
+        epsilon=epsilon or "1",
+        exact=not epsilon,
         directory=directory / "coordinator",
     )
     yaml = YAML()
@@ -382,6 +385,8 @@ def draft_agreement(
     values["features"] = [dict(feature) for feature in features]
     values["plan"]["n_clusters"] = n_clusters
     values["plan"]["max_rounds"] = max_rounds
+    if epsilon:
+        values["plan"]["n_clusters_min"] = n_clusters
     values["min_segment_size"] = min_segment_size
     with draft.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)

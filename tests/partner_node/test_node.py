@@ -66,17 +66,20 @@ class SpyCustomers:
 
 
 class CrashingStore(NodeStore):
-    """A store whose process is killed around a commit."""
+    """A store whose process is killed around a commit, the first one or a later one."""
 
     crash: str = ""
+    commits_before: int = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        now = bool(self.crash) and self.commits_before == 0
+        self.commits_before -= bool(self.crash)
         with super().transaction():
             yield
-            if self.crash == "before":
+            if now and self.crash == "before":
                 raise SystemExit("killed before the commit")
-        if self.crash == "after":
+        if now and self.crash == "after":
             raise SystemExit("killed after the commit")
 
 
@@ -153,8 +156,8 @@ def test_a_key_of_no_party_makes_no_node(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("days", "version", "code"),
     [
-        (-3, VERSION, "E-AGR-EXPIRED"),
-        (3, VERSION, "E-AGR-EXPIRED"),
+        (-36_600, VERSION, "E-AGR-EXPIRED"),
+        (36_600, VERSION, "E-AGR-EXPIRED"),
         (0, "0.0.1", "E-CODE"),
     ],
 )
@@ -242,6 +245,7 @@ def test_killed_after_the_commit_the_same_bytes_are_sent_again(lab: Lab, stage: 
     message = _announcement(lab) if stage == "announce" else lab.open_message()
     sent = len(lab.store.egress())
     lab.store.crash = "after"
+    lab.store.commits_before = 1 if stage == "announce" else 0
     with pytest.raises(SystemExit):
         lab.node.handle(message)
     reads = lab.customers.reads
@@ -252,6 +256,20 @@ def test_killed_after_the_commit_the_same_bytes_are_sent_again(lab: Lab, stage: 
     assert len(lab.store.egress()) == sent + 4
     assert len(hashes) == 1, "the reply before the kill was another one"
     assert lab.customers.reads == reads, "customers were read again for an old answer"
+
+
+@pytest.mark.parametrize(("crash", "commits_before"), [("after", 0), ("before", 1)])
+def test_killed_while_customers_are_counted_the_same_is_asked_again(
+    lab: Lab, crash: str, commits_before: int
+) -> None:
+    message = _announcement(lab)
+    sent = lab.store.egress()
+    lab.store.crash, lab.store.commits_before = crash, commits_before
+    with pytest.raises(SystemExit):
+        lab.node.handle(message)
+    node = lab.reopened()
+    assert lab.store.egress() == sent
+    assert len({node.handle(message), lab.reopened().handle(message)}) == 1
 
 
 def test_the_reply_is_in_the_database_when_it_is_returned(lab: Lab) -> None:
@@ -290,7 +308,8 @@ def test_more_customers_than_agreed_are_refused_and_nothing_leaves(lab: Lab) -> 
     assert refused.code == "E-ROW-CAP"
     assert "21 customers" in refused.message
     assert "20" in refused.message
-    assert (lab.store.runs(), lab.store.egress()) == before
+    assert [r.round for r in lab.store.runs()] == [r.round for r in before[0]]
+    assert lab.store.egress() == before[1]
 
 
 def test_a_source_that_fails_midway_can_be_asked_again(lab: Lab) -> None:

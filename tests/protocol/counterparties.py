@@ -64,6 +64,8 @@ def agreement_values(
     cap: int = 10_000,
     identity: str = "test",
     min_segment_size: int = 1,
+    privacy: dict[str, Any] | None = None,
+    plan: str = "lloyd-exact",
 ) -> dict[str, Any]:
     """The JSON of an agreement among the partners p0 … p(n-1), keys by `key_of`."""
     return {
@@ -100,12 +102,13 @@ def agreement_values(
             }
             for i in range(features)
         ],
-        "plan": {"name": "lloyd-exact", "n_clusters": clusters, "max_rounds": rounds},
-        "privacy": "none",
+        "plan": {"name": plan, "n_clusters": clusters, "max_rounds": rounds}
+        | ({"n_clusters_min": clusters} if plan == "hybrid-dp" else {}),
+        "privacy": privacy or "none",
         "secure_sum": {
             "min_partners": 3,
             "max_colluding": colluding,
-            "min_atom": max(3, colluding + 2),
+            "min_atom": 1 if privacy else max(3, colluding + 2),
             "max_set_changes": changes,
         },
         "min_segment_size": min_segment_size,

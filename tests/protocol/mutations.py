@@ -11,6 +11,7 @@ SETS = "protocol/participants.py"
 MESSAGES = "protocol/messages.py"
 QUERIES = "protocol/queries.py"
 AGREEMENT = "protocol/agreement.py"
+RULES = "protocol/agreement_rules.py"
 RELEASE = "protocol/clustering/release.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
@@ -497,25 +498,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         AGREED + "test_an_unknown_field_is_refused_wherever_it_stands",
     ),
     (
-        AGREEMENT,
+        RULES,
         "if terms.min_partners < fewest or a.n_partners < terms.min_partners:",
         NEVER,
         AGREED + "test_lint_names_each_problem",
     ),
     (
-        AGREEMENT,
+        RULES,
         "if terms.min_atom > a.n_partners:",
         NEVER,
         AGREED + "test_lint_names_each_problem",
     ),
     (
-        AGREEMENT,
-        "if terms.min_atom < fewest:",
+        RULES,
+        "if exact and terms.min_atom < fewest:",
         NEVER,
         AGREED + "test_lint_names_each_problem",
     ),
     (
-        AGREEMENT,
+        RULES,
         "if len(set(keys)) != len(keys):",
         NEVER,
         AGREED + "test_one_key_for_two_parties_is_refused",

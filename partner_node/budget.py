@@ -1,0 +1,117 @@
+"""What a node's ledger says about its budget, as JSON values and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from protocol.agreement import Agreement
+from protocol.errors import RuleError, StoreError
+from protocol.privacy.accounting import rho_of_cost
+from protocol.privacy.ledger import Charge, runs_left, total_cost
+from protocol.privacy.terms import PrivacyTerms
+from protocol.privacy.words import fuel, meaning
+
+
+def terms_of(agreement: Agreement) -> PrivacyTerms:
+    """The agreement's budget; raises RuleError when it is about exact totals."""
+    if agreement.privacy is None:
+        raise RuleError(
+            f"agreement {agreement.id} is about exact totals: there is no budget, and nothing "
+            "limits what its runs show of a customer",
+            code="E-NO-BUDGET",
+            remedy="agree on an epsilon: `fedseg-coordinator agreement draft` proposes one",
+        )
+    return agreement.privacy
+
+
+def budget_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
+    """The budget as JSON values."""
+    terms, spent = terms_of(agreement), total_cost(charges)
+    return {
+        "agreement": agreement.id,
+        "unit": terms.unit,
+        "delta": float(terms.delta),
+        "runs_left": runs_left(terms, spent=spent),
+        "epsilon_spent": terms.epsilon_of(spent),
+        "epsilon_budget": terms.epsilon_of(terms.budget),
+        "epsilon_run": float(terms.epsilon),
+        "rho_spent": rho_of_cost(spent),
+        "rho_budget": rho_of_cost(terms.budget),
+        "charges": [charge_values(charge) for charge in charges],
+    }
+
+
+def charge_values(charge: Charge) -> dict[str, Any]:
+    """One charge as JSON values; whole numbers beyond 2^53 as text."""
+    return {
+        "run_id": charge.run_id.hex(),
+        "round": charge.round,
+        "asked": charge.asked,
+        "sensitivity_squared": str(charge.sensitivity_squared),
+        "max_partners_per_customer": charge.group,
+        "share_variance": str(charge.share_variance),
+        "honest_shares": charge.honest,
+        "rho": charge.rho,
+    }
+
+
+def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
+    """The budget for people: the fuel gauge, what it means, and every charge."""
+    terms, spent = terms_of(agreement), total_cost(charges)
+    table = Table("run", "round", "asked", "rho", title="Charges, oldest first")
+    for charge in charges:
+        table.add_row(charge.run_id.hex()[:8], str(charge.round), charge.asked, f"{charge.rho:.3g}")
+    return [
+        f"Agreement {agreement.id}: {fuel(terms, spent=spent)}, for {terms.unit}.",
+        *([table] if charges else ["Nothing is charged yet."]),
+        "Spent so far means: " + meaning(terms.epsilon_of(spent), float(terms.delta), terms.unit),
+    ]
+
+
+def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
+    """How the budget goes on, run by run, as JSON values."""
+    terms, spent = terms_of(agreement), total_cost(charges)
+    left = runs_left(terms, spent=spent)
+    return {
+        "agreement": agreement.id,
+        "runs_left": left,
+        "reserved_spare_rounds": terms.spare_rounds,
+        "epsilon_after": [
+            terms.epsilon_of(spent + number * terms.run_cost) for number in range(left + 1)
+        ],
+        "delta": float(terms.delta),
+    }
+
+
+def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
+    """How the budget goes on, for people."""
+    values = forecast_values(agreement, charges)
+    terms = terms_of(agreement)
+    table = Table("after so many more runs", "epsilon in all", title="Forecast")
+    for number, epsilon in enumerate(values["epsilon_after"]):
+        table.add_row(str(number), f"{epsilon:.3g}")
+    return [
+        f"{values['runs_left']} runs left. Each costs a rho of {terms.rho} when no question is "
+        f"asked again; {terms.spare_rounds} spare questions are reserved for the run at hand.",
+        table,
+    ]
+
+
+def recompute(charges: Sequence[Charge]) -> int:
+    """The total, each cost computed anew from what it follows from.
+
+    Raises:
+        StoreError: A cost on record is not what it should be (E-LEDGER).
+    """
+    for number, charge in enumerate(charges, start=1):
+        if charge.cost != charge.recomputed:
+            raise StoreError(
+                f"charge {number} (run {charge.run_id.hex()[:8]}, round {charge.round}) says rho "
+                f"{charge.rho:.6g}, computed anew it is {rho_of_cost(charge.recomputed):.6g}",
+                code="E-LEDGER",
+                remedy="somebody changed node.db by hand: restore a backup and find out who",
+            )
+    return total_cost(charges)

@@ -1,0 +1,194 @@
+"""The rules that an agreement must keep before anybody signs it. SPEC.md, section 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from math import log1p
+from typing import Final
+
+from protocol import limits
+from protocol.agreement import EXACT_PLAN, Agreement, Feature
+from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.lloyd_dp import LloydDP
+from protocol.clustering.plan import largest_total, longest_vector
+from protocol.errors import AgreementError
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import PrivacyTerms
+from protocol.ring import MAX_TOTAL, WORD_BYTES
+
+_LARGEST_DELTA: Final = Decimal("0.001")
+_SMALLEST_RHO: Final = Decimal("0.000001")
+_LARGEST_RHO: Final = Decimal(1000)
+
+
+def problems(a: Agreement) -> Iterator[AgreementError]:
+    """Each rule that an agreement breaks, with its way out."""
+    yield from _identity_problems(a)
+    yield from _feature_problems(a)
+    yield from _secure_sum_problems(a)
+    yield from _plan_problems(a)
+    yield from _size_problems(a)
+
+
+def _identity_problems(a: Agreement) -> Iterator[AgreementError]:
+    if a.expires <= a.effective:
+        yield AgreementError("agreement: expires is not after effective", code="E-AGR-EXPIRED")
+    keys = [p.public_key for p in a.parties] + [a.coordinator.public_key]
+    if len(set(keys)) != len(keys):
+        yield AgreementError(
+            "agreement: two parties (or a party and the coordinator) have the same public key",
+            code="E-AGR-DUPKEY",
+            remedy="every organisation makes its own key with `fedseg-node init`",
+        )
+    if len({p.id for p in a.parties}) != len(a.parties):
+        yield AgreementError("agreement: two parties have the same id", code="E-AGR-PARTY")
+
+
+def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
+    names = [f.name for f in a.features]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield AgreementError(f"feature {name!r} is listed twice", code="E-FEATURE-BOUNDS")
+    for f in a.features:
+        if f.min >= f.max:
+            yield AgreementError(
+                f"feature {f.name!r}: min {f.min} is not below max {f.max}",
+                code="E-FEATURE-BOUNDS",
+            )
+        elif not _apart(f):
+            yield AgreementError(
+                f"feature {f.name!r}: min {f.min} and max {f.max} are one number to a computer",
+                code="E-FEATURE-BOUNDS",
+                remedy="choose a unit in which the bounds differ more",
+            )
+        if f.transform == "log1p" and f.min < 0:
+            yield AgreementError(
+                f"feature {f.name!r}: log1p needs min >= 0, found {f.min}",
+                code="E-FEATURE-BOUNDS",
+            )
+        if not Decimal(0) < f.weight <= 1:
+            yield AgreementError(
+                f"feature {f.name!r}: weight {f.weight} is not above 0 and at most 1",
+                code="E-FEATURE-BOUNDS",
+            )
+
+
+def _apart(feature: Feature) -> bool:
+    """Whether the bounds still differ as floating-point numbers, where values are scaled."""
+    low, high = float(feature.min), float(feature.max)
+    if feature.transform == "log1p" and low >= 0:
+        low, high = log1p(low), log1p(high)
+    return low < high
+
+
+def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
+    terms = a.secure_sum
+    exact = a.privacy is None
+    totals = "exact totals" if exact else "totals with noise"
+    remedy = (
+        "with two partners each could subtract its own numbers and see the other's; with noise "
+        "two partners are enough"
+        if exact
+        else "max_colluding partners may leave out their noise; somebody else must add it"
+    )
+    fewest = max(3, terms.max_colluding + 2) if exact else max(2, terms.max_colluding + 1)
+    if terms.min_partners < fewest or a.n_partners < terms.min_partners:
+        yield AgreementError(
+            f"{totals} need at least {fewest} partners: {a.n_partners} parties, "
+            f"min_partners {terms.min_partners}, max_colluding {terms.max_colluding}",
+            code="E-PARTNERS",
+            remedy=remedy,
+        )
+    if exact and terms.min_atom < fewest:
+        yield AgreementError(
+            f"secure_sum.min_atom is {terms.min_atom}; exact totals need at least {fewest} "
+            f"with max_colluding {terms.max_colluding}",
+            code="E-PARTNERS",
+            remedy="of two partners each could subtract its own numbers and see the other's",
+        )
+    if terms.min_atom > a.n_partners:
+        yield AgreementError(
+            f"secure_sum.min_atom is {terms.min_atom}, there are {a.n_partners} parties: no set "
+            "could ever be opened",
+            code="E-PARTNERS",
+        )
+    if a.n_partners < a.smallest_set:
+        yield AgreementError(
+            f"{a.n_partners} parties are fewer than the smallest set of {a.smallest_set}",
+            code="E-PARTNERS",
+        )
+
+
+def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
+    if (a.plan.name == EXACT_PLAN) != (a.privacy is None):
+        needs = "privacy: none" if a.plan.name == EXACT_PLAN else "an epsilon under privacy"
+        yield AgreementError(
+            f"plan {a.plan.name!r} needs {needs}",
+            code="E-PLAN",
+            remedy=f"with noise the plans are hybrid-dp and lloyd-dp, without it {EXACT_PLAN}",
+        )
+    if a.plan.name == HybridDP.NAME and a.plan.max_rounds < HybridDP.MOST_ROUNDS:
+        yield AgreementError(
+            f"plan.max_rounds is {a.plan.max_rounds}; hybrid-dp asks up to "
+            f"{HybridDP.MOST_ROUNDS} questions",
+            code="E-PLAN",
+        )
+    if a.plan.name == LloydDP.NAME and a.plan.max_rounds < LloydDP.LEAST_ROUNDS:
+        yield AgreementError(
+            f"plan.max_rounds is {a.plan.max_rounds}; lloyd-dp takes at least "
+            f"{LloydDP.LEAST_ROUNDS} rounds",
+            code="E-PLAN",
+        )
+    if a.privacy is not None:
+        yield from _privacy_problems(a, a.privacy)
+
+
+def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementError]:
+    if not Decimal(0) < terms.delta <= _LARGEST_DELTA:
+        yield AgreementError(
+            f"privacy.delta is {terms.delta}, above 0 and at most {_LARGEST_DELTA} are allowed",
+            code="E-BUDGET",
+            remedy="delta is the chance that the promise fails: choose it well below one in the "
+            "number of customers",
+        )
+        return
+    if not _SMALLEST_RHO <= terms.rho <= _LARGEST_RHO:
+        yield AgreementError(
+            f"privacy.rho is {terms.rho}, {_SMALLEST_RHO} to {_LARGEST_RHO} are allowed",
+            code="E-BUDGET",
+        )
+        return
+    spent = terms.epsilon_of(terms.run_cost)
+    if spent > float(terms.epsilon):
+        yield AgreementError(
+            f"privacy.rho {terms.rho} is an epsilon of {spent:.4g} at delta {terms.delta}, "
+            f"agreed is {terms.epsilon}",
+            code="E-BUDGET",
+            remedy=f'write rho: "{rho_for(float(terms.epsilon), float(terms.delta))}"',
+        )
+    if terms.max_partners_per_customer > a.n_partners:
+        yield AgreementError(
+            f"privacy.max_partners_per_customer is {terms.max_partners_per_customer}, there are "
+            f"{a.n_partners} parties",
+            code="E-BUDGET",
+        )
+
+
+def _size_problems(a: Agreement) -> Iterator[AgreementError]:
+    length = longest_vector(a)
+    transcript = a.n_partners * (WORD_BYTES * length + limits.MASKED_OVERHEAD_BYTES)
+    if transcript > limits.MAX_TRANSCRIPT_BYTES:
+        yield AgreementError(
+            f"a round's transcript would have {transcript} bytes, at most "
+            f"{limits.MAX_TRANSCRIPT_BYTES} are sent",
+            code="E-AGR-SIZE",
+            remedy="agree on fewer clusters, features or partners",
+        )
+    customers = sum(p.max_customers for p in a.parties)
+    if largest_total(a) > MAX_TOTAL:
+        yield AgreementError(
+            f"the parties' row caps add up to {customers} customers with {a.n_features} features: "
+            "totals could overflow 63 bits",
+            code="E-AGR-SIZE",
+            remedy="lower max_customers to what each party really has",
+        )

@@ -1,0 +1,479 @@
+"""The plan ``hybrid-dp``: k-means under customer-level differential privacy. SPEC.md, 10.2.
+
+Nine questions at most: how many customers, their mean, how they vary about it, votes for candidate
+points in the plane where they vary, sums around more centres than wanted (which gives a private
+coreset in all dimensions), and sums at the wanted centres. All between is post-processing, which
+costs nothing: shrinking, eigenvectors, weighted k-means, and the choice of k.
+
+Each question gets a share of the run's rho that depends only on public facts and on noised totals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any, ClassVar, Final, TypeVar
+
+import numpy as np
+
+from protocol.clustering import local_sums
+from protocol.clustering.choose_k import Choice, KScore, choose
+from protocol.clustering.plane import GRID, Plane
+from protocol.clustering.portable import FloatVector, james_stein, total_of
+from protocol.clustering.result import Clustering, NoiseReport
+from protocol.clustering.state import state_from_json, state_to_json
+from protocol.clustering.terms import MOMENTS_RADIUS, Terms
+from protocol.clustering.weighted_kmeans import nearest_of, weighted_kmeans
+from protocol.errors import LocalProtocolError
+from protocol.privacy.accounting import RHO_ONE
+from protocol.private_queries import (
+    MOMENT_BITS,
+    MOMENT_DIAGONAL,
+    MOMENT_OFF_DIAGONAL,
+    UNIT,
+    CountQuery,
+    LocalSumsQuery,
+    MeanQuery,
+    MomentsQuery,
+    VotesQuery,
+    check_range,
+)
+from protocol.queries import IntMatrix, SumQuery
+from protocol.ring import IntVector
+
+COUNT: Final = "count"
+MEAN: Final = "mean"
+MOMENTS: Final = "moments"
+VOTES: Final = "votes"
+COARSE: Final = "coarse sums"
+FINE: Final = "fine sums"
+#: Rounding each side of a grid of candidates up may give so many times the candidates wanted.
+_GRID_OVERSHOOT: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Constants of the plan, tuned on the nine development sets only (docs/privacy.md)."""
+
+    count_share: float = 0.03
+    count_upward: float = 0.0
+    votes: float = 0.27
+    coarse: float = 0.43
+    fine: float = 0.30
+    votes_alone: float = 0.42
+    fine_alone: float = 0.58
+    coarse_rounds: int = 3
+    fine_rounds: int = 2
+    fine_rounds_alone: int = 3
+    mean_radius: float = 0.6
+    moments_radius: float = MOMENTS_RADIUS
+    mean_share: float = 1.5
+    moments_share: float = 0.9
+    moments_least: float = 0.05
+    candidate_noise: float = 2.5
+    candidates_per_cluster: int = 4
+    most_candidates: int = 1_500
+    extreme_noise: float = 1.5
+    coarse_per_customer: float = 0.25
+    coarse_most: int = 8
+    coarse_radius: float = 0.9
+    fine_radius: float = 0.8
+    coarse_tilt: float = 1.0
+    fine_tilt: float = 3.0
+    prior: float = 0.6
+    drift: float = 0.1
+    restarts: int = 20
+    plane_features: int = 4
+    affordable: float = 1.3
+
+
+TUNING: Final = Tuning()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """How the run's rho is divided; each number is a share of one round."""
+
+    mean: float
+    moments: float
+    votes: float
+    coarse: float
+    fine: float
+    coarse_rounds: int
+    fine_rounds: int
+    n_candidates: int
+    n_coarse: int
+
+    @staticmethod
+    def of(terms: Terms, n: float, multiplier: float, tuning: Tuning) -> Shares:
+        """The division for `n` customers.
+
+        Args:
+            multiplier: The total's noise at sensitivity 1 when the whole rho goes to one query.
+        """
+        t, k, reach = tuning, terms.n_clusters, terms.reach
+        signal = n / (multiplier * reach)
+        wide = terms.n_features >= t.plane_features
+        mean = min(max(t.mean_share / signal, 0.03), 0.4) if wide else 0.0
+        moments = min(max(t.moments_share / sqrt(signal), t.moments_least), 0.35) if wide else 0.0
+        parts, rounds = (t.votes, t.coarse, t.fine), (t.coarse_rounds, t.fine_rounds)
+        own = t.coarse_per_customer * signal * sqrt(0.85 * t.coarse / sum(parts) / t.coarse_rounds)
+        if own < t.affordable * k:
+            parts, rounds = (t.votes_alone, 0.0, t.fine_alone), (0, t.fine_rounds_alone)
+        unit = (1.0 - t.count_share - mean - moments) / sum(parts)
+        votes, coarse, fine = (part * unit for part in parts)
+        per_coarse = coarse / rounds[0] if rounds[0] else 0.0
+        vote_sigma = multiplier / sqrt(votes)
+        candidates = int(
+            min(
+                max(n / (t.candidate_noise * vote_sigma), t.candidates_per_cluster * k),
+                max(t.most_candidates, t.candidates_per_cluster * k),
+            )
+        )
+        coarse_k = 0
+        if rounds[0]:
+            coarse_k = int(t.coarse_per_customer * signal * sqrt(per_coarse))
+            coarse_k = min(max(coarse_k, k), t.coarse_most * k)
+        return Shares(
+            mean=mean,
+            moments=moments,
+            votes=votes,
+            coarse=per_coarse,
+            fine=fine / rounds[1],
+            coarse_rounds=rounds[0],
+            fine_rounds=rounds[1],
+            n_candidates=candidates,
+            n_coarse=coarse_k,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coreset:
+    """Weighted points that stand for the customers.
+
+    Attributes:
+        points: Grid coordinates, shape ``(n_points, n_features)``.
+        weights: Customers that each stands for, from 0.
+        sigma: Standard deviation of the noise in a weight.
+    """
+
+    points: IntMatrix
+    weights: FloatVector
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HybridDP:
+    """One state of the plan: what is known, and what is asked next."""
+
+    NAME: ClassVar[str] = "hybrid-dp"
+    #: Count, mean, moments, votes, three times coarse sums, twice fine sums.
+    MOST_ROUNDS: ClassVar[int] = 9
+
+    terms: Terms
+    tuning: Tuning = TUNING
+    step: str = COUNT
+    repeat: int = 0
+    round: int = 0
+    spent: int = 0
+    dearest: int = 0
+    n: float = 0.0
+    multiplier: float = 0.0
+    mean: IntVector | None = None
+    plane: Plane | None = None
+    extremes: IntMatrix | None = None
+    coreset: Coreset | None = None
+    centres: IntMatrix | None = None
+    scores: tuple[KScore, ...] = ()
+    radius: float = 0.0
+    counts: FloatVector | None = None
+    count_variance: FloatVector | None = None
+    query: SumQuery | None = None
+    result: Clustering | None = None
+
+    @staticmethod
+    def start(terms: Terms, tuning: Tuning = TUNING) -> HybridDP:
+        """The first state: how many customers are there?"""
+        variance = terms.variance(tuning.count_share, UNIT * UNIT)
+        return HybridDP(terms=terms, tuning=tuning, query=CountQuery(variance=variance))
+
+    def advance(self, total: IntVector, *, customers: int, variance: int) -> HybridDP:
+        """The state after the total of the current query."""
+        if self.query is None:
+            raise LocalProtocolError("the plan asks nothing now")
+        check_range(self.query, total, customers=customers, variance=variance)
+        cost = self.terms.cost_of(self.query)
+        asked = replace(
+            self,
+            round=self.round + 1,
+            spent=self.spent + cost,
+            dearest=max(self.dearest, cost),
+        )
+        match self.query:
+            case CountQuery():
+                return asked._counted(self.query, total, variance)
+            case MeanQuery():
+                return asked._with_mean(self.query, total, variance)
+            case MomentsQuery():
+                return asked._with_moments(self.query, total, variance)
+            case VotesQuery():
+                return asked._with_votes(self.query, total, variance)
+            case LocalSumsQuery() if self.step == COARSE:
+                return asked._with_coarse(self.query, total, variance)
+            case LocalSumsQuery():
+                return asked._with_fine(self.query, total, variance)
+        raise LocalProtocolError(f"the plan never asks a {type(self.query).__name__}")
+
+    @property
+    def shares(self) -> Shares:
+        """How the run's rho is divided."""
+        return Shares.of(self.terms, self.n, self.multiplier, self.tuning)
+
+    # --- count, mean, moments ---
+
+    def _counted(self, query: CountQuery, total: IntVector, variance: int) -> HybridDP:
+        overhead = variance / query.variance
+        multiplier = sqrt(overhead * RHO_ONE / (2.0 * self.terms.cost)) * self.terms.group
+        sigma = sqrt(float(variance)) / UNIT
+        n = int(total[0]) / UNIT + self.tuning.count_upward * sigma
+        least = float(2 * self.terms.n_clusters)
+        known = replace(self, n=max(n, least), multiplier=multiplier)
+        if self.terms.n_features < self.tuning.plane_features:
+            return known._ask_votes(Plane.whole(self.terms.limit))
+        radius = round(self.tuning.mean_radius * self.terms.reach * GRID)
+        mean = MeanQuery(n_features=self.terms.n_features, radius=radius, variance=1)
+        return replace(
+            known,
+            step=MEAN,
+            query=replace(
+                mean,
+                variance=self.terms.variance(known.shares.mean, mean.sensitivity_squared),
+            ),
+        )
+
+    def _with_mean(self, query: MeanQuery, total: IntVector, variance: int) -> HybridDP:
+        sums = total.astype(np.float64)[None, :] / (UNIT * self.n)
+        noise = variance / (UNIT * self.n) ** 2
+        mean = james_stein(sums, noise, self.terms.n_features)[0]
+        limit = self.terms.limit
+        centre = np.clip(np.rint(mean * GRID).astype(np.int64), -limit, limit)
+        radius = round(self.tuning.moments_radius * self.terms.reach * GRID)
+        moments = MomentsQuery(centre=centre, radius=radius, variance=1)
+        return replace(
+            self,
+            step=MOMENTS,
+            mean=centre,
+            query=replace(
+                moments,
+                variance=self.terms.variance(self.shares.moments, moments.sensitivity_squared),
+            ),
+        )
+
+    def _with_moments(self, query: MomentsQuery, total: IntVector, variance: int) -> HybridDP:
+        d = query.n_features
+        row, column = np.triu_indices(d)
+        unit = float(1 << 2 * MOMENT_BITS) * self.n
+        factor = np.where(row == column, MOMENT_DIAGONAL, MOMENT_OFF_DIAGONAL)
+        covariance = np.zeros((d, d))
+        covariance[row, column] = covariance[column, row] = total / (factor * unit)
+        plane = Plane.of(
+            query.centre,
+            covariance,
+            noise=sqrt(float(variance)) / (MOMENT_DIAGONAL * unit),
+            n_clusters=self.terms.n_clusters,
+            n_candidates=self.shares.n_candidates,
+            limit=self.terms.limit,
+        )
+        return self._ask_votes(plane)
+
+    # --- votes ---
+
+    def _ask_votes(self, plane: Plane) -> HybridDP:
+        shares = self.shares
+        candidates = plane.candidates(shares.n_candidates, self.terms.stream("candidates"))
+        extremes = plane.extremes()
+        query = VotesQuery(
+            candidates=np.vstack([candidates, extremes]),
+            variance=self.terms.variance(shares.votes, UNIT * UNIT),
+        )
+        return replace(self, step=VOTES, plane=plane, extremes=extremes, query=query)
+
+    def _with_votes(self, query: VotesQuery, total: IntVector, variance: int) -> HybridDP:
+        k, tuning = self.terms.n_clusters, self.tuning
+        votes = total / UNIT
+        sigma = sqrt(float(variance)) / UNIT
+        n_extremes = 0 if self.extremes is None else self.extremes.shape[0]
+        inside = query.length - n_extremes
+        ends, support = query.candidates[inside:], votes[inside:]
+        order = np.argsort(-support, kind="stable")
+        taken = [i for i in order.tolist() if support[i] > tuning.extreme_noise * sigma][: k // 2]
+        far = ends[taken]
+        points = query.candidates[:inside]
+        weights = keep_largest(votes[:inside], self.n)
+        weights = weights * (self.n / max(total_of(weights), 1e-9))
+        coreset = Coreset(points=points, weights=weights, sigma=sigma)
+        shares = self.shares
+        if shares.coarse_rounds:
+            near = weighted_kmeans(
+                points, weights, k - len(taken), restarts=tuning.restarts,
+                stream=self.terms.stream("first"),
+            )  # fmt: skip
+            choice = Choice(centres=near, scores=())
+        else:
+            choice = self._choice(coreset, "first", k - len(taken))
+        known = replace(
+            self,
+            coreset=coreset,
+            centres=np.vstack([choice.centres, far]),
+            scores=choice.scores,
+            radius=self._radius(coreset, choice.centres, tuning.fine_radius),
+        )
+        if not shares.coarse_rounds:
+            return known._ask_fine()
+        many = weighted_kmeans(
+            points, weights, shares.n_coarse, restarts=1, stream=self.terms.stream("many")
+        )
+        radius = self._radius(coreset, many, tuning.coarse_radius)
+        return known._ask_coarse(np.vstack([many, far]), radius)
+
+    def _radius(self, coreset: Coreset, centres: IntMatrix, factor: float) -> float:
+        """How far customers lie from their centre, times a factor."""
+        _, distance = nearest_of(coreset.points, centres)
+        weight = max(total_of(coreset.weights), 1e-9)
+        within = total_of(distance * coreset.weights) / weight / (GRID * float(GRID))
+        rest = 0.0 if self.plane is None else self.plane.rest
+        reach = self.terms.reach
+        return min(max(factor * sqrt(within + rest), 0.02 * reach), 0.6 * reach)
+
+    # --- sums around many centres: the coreset in all dimensions ---
+
+    def _ask_coarse(self, centres: IntMatrix, radius: float) -> HybridDP:
+        variance = self.terms.variance(self.shares.coarse, UNIT * UNIT)
+        query = local_sums.local_query(
+            centres, radius=radius, tilt=self.tuning.coarse_tilt, variance=variance
+        )
+        return replace(self, step=COARSE, query=query)
+
+    def _with_coarse(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
+        found = local_sums.decode(query, total, variance=variance, plane=self.plane)
+        counts = np.maximum(found.counts, max(1.0, found.count_sigma))
+        moved = local_sums.moved(query, found.offsets, counts, self.terms.limit)
+        if self.repeat + 1 < self.shares.coarse_rounds:
+            again = replace(query, centres=moved)
+            return replace(self, repeat=self.repeat + 1, query=again)
+        weights = keep_largest(found.counts, self.n)
+        coreset = Coreset(points=moved, weights=weights, sigma=found.count_sigma)
+        choice = self._choice(coreset, "second", self.terms.n_clusters)
+        return replace(
+            self, repeat=0, coreset=coreset, centres=choice.centres, scores=choice.scores
+        )._ask_fine()
+
+    def _choice(self, coreset: Coreset, name: str, most: int) -> Choice:
+        """The centres, as many as the coreset shows within the agreed range."""
+        return choose(
+            coreset.points,
+            coreset.weights,
+            smallest=min(self.terms.n_clusters_min, most),
+            largest=most,
+            restarts=2 * self.tuning.restarts if name == "second" else self.tuning.restarts,
+            stream=self.terms.stream(name),
+        )
+
+    # --- sums at the wanted centres ---
+
+    def _ask_fine(self) -> HybridDP:
+        coreset, centres = _known(self.coreset), _known(self.centres)
+        k = centres.shape[0]
+        index, _ = nearest_of(coreset.points, centres)
+        counts = np.bincount(index, weights=coreset.weights, minlength=k)
+        voices = np.bincount(index[coreset.weights > 0], minlength=k)
+        variance = coreset.sigma**2 * np.maximum(voices, 1)
+        level = self.n / k
+        prior = (self.tuning.prior * level) ** 2
+        fused = (counts / variance + level / prior) / (1.0 / variance + 1.0 / prior)
+        return replace(
+            self,
+            counts=fused,
+            count_variance=1.0 / (1.0 / variance + 1.0 / prior),
+        )._ask_fine_at(centres)
+
+    def _ask_fine_at(self, centres: IntMatrix) -> HybridDP:
+        query = local_sums.local_query(
+            centres,
+            radius=self.radius,
+            tilt=self.tuning.fine_tilt,
+            variance=self.terms.variance(self.shares.fine, UNIT * UNIT),
+        )
+        return replace(self, step=FINE, query=query)
+
+    def _with_fine(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
+        found = local_sums.decode(query, total, variance=variance, plane=self.plane)
+        noise = found.count_sigma**2
+        before = _known(self.count_variance) + (self.tuning.drift * self.n / query.n_clusters) ** 2
+        counts = (found.counts / noise + _known(self.counts) / before) / (
+            1.0 / noise + 1.0 / before
+        )
+        after = 1.0 / (1.0 / before + 1.0 / noise)
+        divisor = np.maximum(counts, np.maximum(1.0, np.sqrt(after)))
+        moved = local_sums.moved(query, found.offsets, divisor, self.terms.limit)
+        known = replace(
+            self, counts=counts, count_variance=after, centres=moved, repeat=self.repeat + 1
+        )
+        if known.repeat < self.shares.fine_rounds:
+            return known._ask_fine_at(moved)
+        result = Clustering(
+            centroids=moved,
+            counts=np.maximum(np.rint(counts), 0).astype(np.int64),
+            spread=np.zeros(query.n_clusters, dtype=np.int64),
+            rounds=known.round,
+            converged=True,
+            scores=known.scores,
+            noise=NoiseReport(
+                count_sigmas=np.ceil(np.sqrt(after)).astype(np.int64),
+                centre_sigmas=np.ceil(found.offset_sigma * GRID / divisor).astype(np.int64),
+                cost=known.spent,
+                dearest=known.dearest,
+            ),
+        )
+        return replace(known, query=None, result=result)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        return {"plan": self.NAME, "state": state_to_json(self)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> HybridDP:
+        """The state that `to_dict` gave."""
+        kinds = (HybridDP, Terms, Tuning, Plane, Coreset, Clustering, NoiseReport, KScore,
+                 CountQuery, MeanQuery, MomentsQuery, VotesQuery, LocalSumsQuery)  # fmt: skip
+        restored: HybridDP = state_from_json(values["state"], kinds)
+        return restored
+
+    @staticmethod
+    def longest_vector(n_clusters: int, n_features: int, tuning: Tuning = TUNING) -> int:
+        """Entries of the longest answer to any of the plan's questions, at most."""
+        ends = 2 * n_features
+        votes = _GRID_OVERSHOOT * max(
+            tuning.most_candidates, tuning.candidates_per_cluster * n_clusters
+        )
+        coarse = (tuning.coarse_most * n_clusters + n_clusters // 2) * (n_features + 1)
+        moments = n_features * (n_features + 1) // 2
+        return max(votes + ends, coarse, moments)
+
+
+_T = TypeVar("_T")
+
+
+def _known(value: _T | None) -> _T:
+    """What an earlier step found out."""
+    if value is None:
+        raise LocalProtocolError("the plan's steps are out of order")
+    return value
+
+
+def keep_largest(counts: FloatVector, n: float) -> FloatVector:
+    """The largest noised counts until they add up to `n`; the others become 0."""
+    ordered = np.sort(counts)[::-1]
+    place = int(np.searchsorted(np.cumsum(ordered), n))
+    least = ordered[place] if place < ordered.shape[0] else 0.0
+    return np.where(counts >= least, np.maximum(counts, 0.0), 0.0)

@@ -1,0 +1,126 @@
+"""The plan ``lloyd-dp``: Lloyd's algorithm on noised sums, in so many rounds. SPEC.md, 10.3.
+
+The simplest plan with noise, and the baseline for `hybrid-dp`: a start that depends on no customer,
+then the same question again and again, each for an equal share of the run's rho. Offsets are
+shortened to a radius that shrinks with the number of clusters (Su et al. 2016; Diaa et al.,
+"FastLloyd", USENIX Security 2025).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from protocol.clustering import local_sums
+from protocol.clustering.lloyd_exact import spread_start
+from protocol.clustering.plane import GRID
+from protocol.clustering.result import Clustering, NoiseReport
+from protocol.clustering.state import state_from_json, state_to_json
+from protocol.clustering.terms import Terms
+from protocol.errors import LocalProtocolError
+from protocol.private_queries import UNIT, LocalSumsQuery, check_range
+from protocol.ring import IntVector
+
+#: After the first round customers are expected within this part of ``reach / k^(1/d)``.
+_LATER_RADIUS: Final = 0.8
+_ROOT_BITS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LloydDP:
+    """One state of the plan.
+
+    Attributes:
+        rounds: How many sum queries are asked.
+        round: Number of the current query, from 0.
+    """
+
+    NAME: ClassVar[str] = "lloyd-dp"
+    #: So that no question costs more than half of a run.
+    LEAST_ROUNDS: ClassVar[int] = 2
+
+    terms: Terms
+    rounds: int
+    round: int
+    query: LocalSumsQuery | None
+    result: Clustering | None = None
+
+    @staticmethod
+    def start(terms: Terms, *, rounds: int) -> LloydDP:
+        """The first state."""
+        centres = spread_start(terms.n_clusters, terms.limit, terms.seed)
+        query = local_sums.local_query(
+            centres,
+            radius=terms.reach,
+            tilt=1.0,
+            variance=terms.variance(1.0 / rounds, UNIT * UNIT),
+        )
+        return LloydDP(terms=terms, rounds=rounds, round=0, query=query)
+
+    def advance(self, total: IntVector, *, customers: int, variance: int) -> LloydDP:
+        """The state after the total of the current query."""
+        if self.query is None:
+            raise LocalProtocolError("the plan asks nothing now")
+        check_range(self.query, total, customers=customers, variance=variance)
+        found = local_sums.decode(self.query, total, variance=variance, plane=None, shrink=False)
+        counts = np.maximum(found.counts, max(1.0, found.count_sigma))
+        moved = local_sums.moved(self.query, found.offsets, counts, self.terms.limit)
+        if self.round + 1 < self.rounds:
+            radius = max(1, round(self._later_radius() * GRID))
+            query = replace(self.query, centres=moved, radius=radius)
+            return replace(self, round=self.round + 1, query=query)
+        cost = self.terms.cost_of(self.query)
+        result = Clustering(
+            centroids=moved,
+            counts=np.maximum(np.rint(found.counts), 0).astype(np.int64),
+            spread=np.zeros(self.query.n_clusters, dtype=np.int64),
+            rounds=self.rounds,
+            converged=False,
+            noise=NoiseReport(
+                count_sigmas=np.full(self.query.n_clusters, ceil(found.count_sigma)),
+                centre_sigmas=np.ceil(found.offset_sigma * GRID / counts).astype(np.int64),
+                cost=self.rounds * cost,
+                dearest=cost,
+            ),
+        )
+        return replace(self, round=self.round + 1, query=None, result=result)
+
+    def _later_radius(self) -> float:
+        shrunk = root(self.terms.n_clusters << (_ROOT_BITS * self.terms.n_features),
+                      self.terms.n_features)  # fmt: skip
+        return self.terms.reach * _LATER_RADIUS / (shrunk / (1 << _ROOT_BITS))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        return {"plan": self.NAME, "state": state_to_json(self)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> LloydDP:
+        """The state that `to_dict` gave."""
+        kinds = (LloydDP, Terms, LocalSumsQuery, Clustering, NoiseReport)
+        restored: LloydDP = state_from_json(values["state"], kinds)
+        return restored
+
+
+def root(value: int, degree: int) -> int:
+    """The whole-number root, rounded down.
+
+    >>> root(1000, 3), root(999, 3)
+    (10, 9)
+    """
+    low, high = 0, 1 << (value.bit_length() // degree + 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if middle**degree <= value:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def longest_vector(terms: Terms) -> int:
+    """Entries of the longest answer."""
+    return terms.n_clusters * (terms.n_features + 1)

@@ -1,0 +1,72 @@
+"""What a plan with noise knows before it asks anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final
+
+from protocol.clustering.plane import GRID
+from protocol.clustering.portable import total_of
+from protocol.masking import Stream, expand
+from protocol.privacy.accounting import query_cost, variance_for
+from protocol.private_queries import MOMENT_BITS, MOMENT_DIAGONAL, UNIT
+from protocol.queries import SumQuery
+from protocol.ring import EXACT_FRACTION_BITS, IntVector
+
+#: No question gets less of a run's rho.
+SMALLEST_SHARE: Final = 0.002
+#: Offsets whose products are added up are shortened to this part of half the cube's diagonal.
+MOMENTS_RADIUS: Final = 0.37
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is fixed before a run.
+
+    Attributes:
+        n_clusters: How many clusters, at most.
+        n_clusters_min: How many at least; the plan chooses.
+        limit: Largest magnitude of a grid coordinate, shape ``(n_features,)``.
+        cost: What the run may cost, in units of ``2^-60`` of rho.
+        group: The most partners that a customer is with.
+        seed: 32 bytes.
+    """
+
+    n_clusters: int
+    n_clusters_min: int
+    limit: IntVector
+    cost: int
+    group: int
+    seed: bytes
+
+    @property
+    def n_features(self) -> int:
+        """Coordinates of a customer."""
+        return int(self.limit.shape[0])
+
+    @property
+    def reach(self) -> float:
+        """Half the cube's diagonal: sqrt(n_features) when all weights are 1."""
+        return sqrt(total_of((self.limit / GRID) ** 2))
+
+    @property
+    def largest_entry(self) -> int:
+        """The largest magnitude of an entry of one customer's vector, over all questions."""
+        norm = round(MOMENTS_RADIUS * self.reach * GRID) >> (EXACT_FRACTION_BITS - MOMENT_BITS)
+        return max(UNIT, MOMENT_DIAGONAL * norm * norm)
+
+    def cost_of(self, query: SumQuery) -> int:
+        """What a query costs at most, in units of ``2^-60`` of rho, whatever set answers it."""
+        own = query.sensitivity_squared * self.group * self.group
+        return query_cost(sensitivity_squared=own, share_variance=query.variance, honest=1)
+
+    def stream(self, name: str, number: int = 0) -> Stream:
+        """Random numbers for one purpose."""
+        return Stream(expand(self.seed, name, number.to_bytes(4, "big")))
+
+    def variance(self, share: float, sensitivity_squared: int) -> int:
+        """The noise with which a query costs its share of the run's rho."""
+        cost = int(share * float(self.cost))
+        own = sensitivity_squared * self.group * self.group
+        return variance_for(sensitivity_squared=own, cost=max(2, cost))

@@ -1,0 +1,123 @@
+"""What every answer cost a node's customers. Pure: the node keeps the charges on disk.
+
+A charge is made before a row is read and is never taken back; the same context is charged once,
+since it gets the same bytes again. The node's own ledger decides, never the coordinator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from protocol.errors import LocalProtocolError, RuleError
+from protocol.privacy.accounting import query_cost, rho_of_cost
+from protocol.privacy.mechanisms import share_variance
+from protocol.privacy.terms import PrivacyTerms
+from protocol.queries import SumQuery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One answer's cost, with everything that it follows from.
+
+    Attributes:
+        run_id: 16 bytes.
+        context: The round's context, 32 bytes; names the answer.
+        asked: What was asked, in words.
+        sensitivity_squared: Of one customer at one partner.
+        group: The most partners that a person is a customer of.
+        share_variance: Variance of this partner's share of the noise.
+        honest: How many such shares are counted on.
+        cost: In units of 2^-60 of rho.
+    """
+
+    run_id: bytes
+    round: int
+    context: bytes
+    asked: str
+    sensitivity_squared: int
+    group: int
+    share_variance: int
+    honest: int
+    cost: int
+
+    @staticmethod
+    def of(
+        query: SumQuery,
+        terms: PrivacyTerms,
+        *,
+        run_id: bytes,
+        round: int,
+        context: bytes,
+        partners: int,
+        colluding: int,
+    ) -> Charge:
+        """What answering `query` under a set of `partners` costs.
+
+        Raises:
+            LocalProtocolError: The query has no noise: no budget pays for that.
+        """
+        if query.variance < 1:
+            raise LocalProtocolError("a question without noise is asked under a privacy budget")
+        share = share_variance(query.variance, partners=partners, colluding=colluding)
+        group, honest = terms.max_partners_per_customer, partners - colluding
+        return Charge(
+            run_id=run_id,
+            round=round,
+            context=context,
+            asked=query.words,
+            sensitivity_squared=query.sensitivity_squared,
+            group=group,
+            share_variance=share,
+            honest=honest,
+            cost=query_cost(
+                sensitivity_squared=query.sensitivity_squared * group * group,
+                share_variance=share,
+                honest=honest,
+            ),
+        )
+
+    @property
+    def recomputed(self) -> int:
+        """The cost, computed anew from what it follows from."""
+        return query_cost(
+            sensitivity_squared=self.sensitivity_squared * self.group * self.group,
+            share_variance=self.share_variance,
+            honest=self.honest,
+        )
+
+    @property
+    def rho(self) -> float:
+        """The cost as rho."""
+        return rho_of_cost(self.cost)
+
+
+def total_cost(charges: Iterable[Charge]) -> int:
+    """What all charges add up to."""
+    return sum(charge.cost for charge in charges)
+
+
+def check_affordable(terms: PrivacyTerms, *, spent: int, more: int) -> None:
+    """Refuse what the budget does not hold any more.
+
+    Args:
+        spent: Charged so far, in units of 2^-60 of rho.
+        more: What is about to be charged.
+
+    Raises:
+        RuleError: It would exceed the agreed budget (E-BUDGET-SPENT).
+    """
+    if spent + more > terms.budget:
+        raise RuleError(
+            f"the privacy budget is spent: epsilon {terms.epsilon_of(spent):.3g} of "
+            f"{terms.epsilon_of(terms.budget):.3g} at delta {terms.delta} is charged, and this "
+            "would go beyond",
+            code="E-BUDGET-SPENT",
+            remedy="`fedseg-node budget show` lists every charge; more needs a new agreement",
+        )
+
+
+def runs_left(terms: PrivacyTerms, *, spent: int) -> int:
+    """How many runs can still begin, when no more rounds are asked again."""
+    left = terms.budget - spent
+    return 0 if left < terms.reserve else 1 + (left - terms.reserve) // terms.run_cost

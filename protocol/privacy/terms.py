@@ -1,0 +1,96 @@
+"""What an agreement says about privacy: the budget of one customer, run by run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from protocol.privacy.accounting import cost_of_rho, epsilon_of
+from protocol.strict import Fields
+
+#: Most runs that a budget is for.
+MAX_RUNS: Final = 1_000
+MAX_GROUP: Final = 50
+MAX_SPARE_ROUNDS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyTerms:
+    """Customer-level differential privacy, as agreed.
+
+    The unit is one customer at one partner (added or removed); with `max_partners_per_customer`
+    above 1 it is one customer at so many partners.
+
+    Attributes:
+        epsilon, delta: What one run means for one customer, when no round is asked again.
+        rho: The same as zero-concentrated differential privacy: what a run may cost. Stated, so
+            that everybody counts in the same numbers.
+        runs: How many such runs every node's budget is for.
+        spare_rounds: Rounds that may be asked again in each run, after a drop-out; a run begins
+            only when the budget holds them too.
+        max_partners_per_customer: The most partners that a person is a customer of.
+    """
+
+    epsilon: Decimal
+    delta: Decimal
+    rho: Decimal
+    runs: int
+    spare_rounds: int
+    max_partners_per_customer: int
+
+    @staticmethod
+    def read(fields: Fields) -> PrivacyTerms:
+        """Read the terms at `fields`."""
+        terms = PrivacyTerms(
+            epsilon=fields.decimal("epsilon"),
+            delta=fields.decimal("delta"),
+            rho=fields.decimal("rho"),
+            runs=fields.integer("runs", at_least=1, at_most=MAX_RUNS),
+            spare_rounds=fields.integer("spare_rounds", at_least=0, at_most=MAX_SPARE_ROUNDS),
+            max_partners_per_customer=fields.integer(
+                "max_partners_per_customer", at_least=1, at_most=MAX_GROUP
+            ),
+        )
+        fields.finish()
+        return terms
+
+    def to_dict(self) -> dict[str, Any]:
+        """The terms as they stand in the signed JSON."""
+        return {
+            "epsilon": format(self.epsilon, "f"),
+            "delta": format(self.delta, "f"),
+            "rho": format(self.rho, "f"),
+            "runs": self.runs,
+            "spare_rounds": self.spare_rounds,
+            "max_partners_per_customer": self.max_partners_per_customer,
+        }
+
+    @property
+    def run_cost(self) -> int:
+        """What one run may cost, in units of ``2^-60`` of rho."""
+        return cost_of_rho(self.rho)
+
+    @property
+    def reserve(self) -> int:
+        """What the budget must hold for a run to begin: the run and its spare rounds.
+
+        No question of any plan gets more than half of a run's rho.
+        """
+        return self.run_cost + self.spare_rounds * -(-self.run_cost // 2)
+
+    @property
+    def budget(self) -> int:
+        """What all runs together may cost a customer, in the same units."""
+        return self.runs * self.reserve
+
+    def epsilon_of(self, cost: int) -> float:
+        """The epsilon that a cost means at the agreed delta."""
+        return epsilon_of(cost, float(self.delta))
+
+    @property
+    def unit(self) -> str:
+        """Whose data is protected, in words."""
+        if self.max_partners_per_customer == 1:
+            return "one customer at one partner"
+        return f"one customer at up to {self.max_partners_per_customer} partners"

@@ -1,0 +1,182 @@
+"""The ledger: every answer is charged before a row is read, once, for good."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from partner_node.store import NodeStore
+from protocol.errors import LocalProtocolError, RuleError, StoreError
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.ledger import Charge, check_affordable, runs_left, total_cost
+from protocol.privacy.terms import PrivacyTerms
+from protocol.private_queries import UNIT, CountQuery, VotesQuery
+from simulations.federation import EphemeralSealer, FeatureTerms, Federation
+
+TERMS = PrivacyTerms(
+    epsilon=Decimal(1),
+    delta=Decimal("0.000001"),
+    rho=rho_for(1.0, 1e-6),
+    runs=3,
+    spare_rounds=1,
+    max_partners_per_customer=2,
+)
+FEDERATION = Federation(
+    [np.zeros((3, 4))] * 3,
+    [FeatureTerms(name=f"f{i}", min="0", max="1") for i in range(4)],
+    n_clusters=2,
+    max_rounds=9,
+    plan="hybrid-dp",
+    privacy=TERMS,
+    seed=1,
+)
+AGREEMENT = FEDERATION.agreement
+
+
+def charge(number: int, *, part: float = 0.01, **changes: Any) -> Charge:
+    """A charge of its own context that costs `part` of a run, about."""
+    variance = int(UNIT * UNIT * 4 / (2 * part * float(TERMS.rho))) + 1
+    made = Charge.of(
+        CountQuery(variance=variance),
+        TERMS,
+        run_id=bytes(16),
+        round=number % 9,
+        context=number.to_bytes(32, "big"),
+        partners=5,
+        colluding=1,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_a_charge_follows_from_the_question_the_set_and_the_group() -> None:
+    query = CountQuery(variance=UNIT * UNIT * 100)
+    made = Charge.of(
+        query, TERMS, run_id=bytes(16), round=3, context=bytes(32), partners=5, colluding=1
+    )
+    assert made.share_variance == UNIT * UNIT * 25
+    assert made.honest == 4
+    assert made.asked == query.words
+    assert made.rho == pytest.approx(2 * 2 / (2 * 100), rel=1e-12)
+    assert made.cost == made.recomputed
+    smaller = Charge.of(
+        query, TERMS, run_id=bytes(16), round=3, context=bytes(32), partners=3, colluding=1
+    )
+    assert abs(smaller.cost - made.cost) <= 1, "the shares grow when the set shrinks"
+
+
+def test_no_budget_pays_for_exact_totals() -> None:
+    query = VotesQuery(candidates=np.zeros((2, 2), dtype=np.int64), variance=0)
+    with pytest.raises(LocalProtocolError, match="without noise"):
+        Charge.of(query, TERMS, run_id=b"", round=0, context=b"", partners=3, colluding=1)
+    store = NodeStore(":memory:", EphemeralSealer())
+    exact = dataclasses.replace(AGREEMENT, privacy=None)
+    with pytest.raises(StoreError, match="no budget"):
+        store.charge(charge(1), exact, now="now")
+
+
+def test_the_budget_is_kept_to_the_last_unit() -> None:
+    check_affordable(TERMS, spent=TERMS.budget - 5, more=5)
+    with pytest.raises(RuleError, match="E-BUDGET-SPENT"):
+        check_affordable(TERMS, spent=TERMS.budget - 5, more=6)
+
+
+def test_runs_left_count_whole_runs_with_their_spare_rounds() -> None:
+    assert runs_left(TERMS, spent=0) >= TERMS.runs
+    assert runs_left(TERMS, spent=TERMS.budget) == 0
+    assert runs_left(TERMS, spent=TERMS.budget - TERMS.reserve + 1) == 0
+    assert runs_left(TERMS, spent=TERMS.budget - TERMS.reserve) == 1
+
+
+def test_a_charge_survives_and_is_made_once(tmp_path: Path) -> None:
+    sealer = EphemeralSealer()
+    store = NodeStore(tmp_path / "node.db", sealer)
+    for _ in range(3):
+        with store.transaction():
+            store.charge(charge(7), AGREEMENT, now="2026-01-01T00:00:00Z")
+    store.close()
+    store = NodeStore(tmp_path / "node.db", sealer)
+    assert store.charges() == [charge(7)]
+    assert store.charges(AGREEMENT.id) == [charge(7)]
+    assert store.charges("another") == []
+    assert store.charges()[0].recomputed == charge(7).cost
+
+
+def test_what_is_rolled_back_was_never_answered_and_what_is_refused_changes_nothing() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    with pytest.raises(SystemExit), store.transaction():
+        store.charge(charge(1), AGREEMENT, now="now")
+        raise SystemExit("killed")
+    assert store.charges() == []
+    number = 0
+    with pytest.raises(RuleError, match="E-BUDGET-SPENT"):
+        for number in range(10_000):
+            with store.transaction():
+                store.charge(charge(number, part=0.3), AGREEMENT, now="now")
+    assert 9 <= number <= 40
+    spent = total_cost(store.charges())
+    assert len(store.charges()) == number
+    assert spent <= TERMS.budget < spent + charge(0, part=0.3).cost
+
+
+def test_all_versions_of_an_agreement_share_one_budget() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    newer = dataclasses.replace(AGREEMENT, version=2)
+    with store.transaction():
+        store.charge(charge(1), AGREEMENT, now="now")
+        store.charge(charge(2), newer, now="now")
+    assert len(store.charges(AGREEMENT.id)) == 2
+
+
+def test_a_changed_entry_is_found_when_costs_are_computed_anew(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    with store.transaction():
+        store.charge(charge(1), AGREEMENT, now="now")
+    with sqlite3.connect(tmp_path / "node.db") as connection:
+        connection.execute("UPDATE ledger SET cost = '5'")
+    connection.close()
+    (found,) = store.charges()
+    assert found.cost != found.recomputed
+
+
+@pytest.mark.slow
+def test_the_ledger_never_counts_too_little_in_ten_thousand_random_lives(tmp_path: Path) -> None:
+    """Runs, questions asked again, kills before and after a commit, restarts."""
+    for life in range(10_000):
+        rng = random.Random(life)
+        on_disk = life % 50 == 0
+        path = tmp_path / f"{life}.db" if on_disk else ":memory:"
+        sealer = EphemeralSealer()
+        store = NodeStore(path, sealer)
+        left_the_node: dict[bytes, int] = {}
+        for _ in range(rng.randint(1, 12)):
+            number = rng.randint(0, 5)
+            made = charge(number, part=rng.choice((0.01, 0.2, 0.9)))
+            known = {c.context: c for c in store.charges()}
+            before = total_cost(known.values())
+            try:
+                with store.transaction():
+                    store.charge(made, AGREEMENT, now="now")
+                    if rng.random() < 0.2:
+                        raise SystemExit("killed before the commit")
+                # only now is the answer computed, and only now can it leave
+                charged = {c.context: c.cost for c in store.charges()}[made.context]
+                left_the_node[made.context] = charged
+            except SystemExit:
+                assert total_cost(store.charges()) == before
+            except RuleError:
+                assert before + made.cost > TERMS.budget
+                assert made.context not in known
+            if on_disk and rng.random() < 0.3:
+                store.close()
+                store = NodeStore(path, sealer)
+            spent = total_cost(store.charges())
+            assert spent >= max(before, sum(left_the_node.values()))
+            assert spent <= TERMS.budget
+        store.close()

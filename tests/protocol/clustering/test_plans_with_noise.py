@@ -1,0 +1,215 @@
+"""Plans with noise: near k-means when there is little, within budget, the same at every node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from partner_node.answers import answer
+from protocol.clustering.hybrid_dp import HybridDP, Shares, Tuning, keep_largest
+from protocol.clustering.lloyd_dp import LloydDP, root
+from protocol.clustering.plan import Plan, restore_plan, step_hash
+from protocol.clustering.terms import SMALLEST_SHARE, Terms
+from protocol.errors import MalformedError, RemoteProtocolError
+from protocol.masking import Stream
+from protocol.privacy.accounting import RHO_ONE
+from protocol.privacy.mechanisms import discrete_gaussian, share_variance
+from protocol.queries import customer_vectors
+
+ONE = 1 << 20
+
+
+def terms(
+    d: int, k: int, rho: float, *, group: int = 1, seed: int = 0, k_min: int | None = None
+) -> Terms:
+    return Terms(
+        n_clusters=k,
+        n_clusters_min=k if k_min is None else k_min,
+        limit=np.full(d, ONE),
+        cost=int(rho * RHO_ONE),
+        group=group,
+        seed=hashlib.sha256(bytes([seed])).digest(),
+    )
+
+
+def blobs(n: int, d: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Customers on the grid around k well separated middles."""
+    rng = np.random.default_rng(seed)
+    middles = rng.uniform(-0.8, 0.8, (k, d))
+    points = middles[rng.integers(0, k, n)] + rng.normal(0, 0.04, (n, d))
+    return np.rint(np.clip(points, -1, 1) * ONE), middles
+
+
+def start(name: str, own: Terms) -> Plan:
+    return HybridDP.start(own) if name == "hybrid-dp" else LloydDP.start(own, rounds=4)
+
+
+def carried_out(
+    plan: Plan, grid: np.ndarray, *, partners: int = 5, colluding: int = 1, noise_seed: int = 1
+) -> list[Plan]:
+    """All states; noise as `partners` of whom all add their share give it."""
+    vectors = [customer_vectors(grid)]
+    stream = Stream(hashlib.sha256(b"noise %d" % noise_seed).digest())
+    states = [plan]
+    while plan.query is not None:
+        total, _ = answer(plan.query, vectors)
+        share = share_variance(plan.query.variance, partners=partners, colluding=colluding)
+        noise = discrete_gaussian(stream, variance=share * partners, count=plan.query.length)
+        plan = plan.advance(total + noise, customers=len(grid), variance=share * partners)
+        states.append(plan)
+    return states
+
+
+def mean_distance(grid: np.ndarray, plan: Plan) -> float:
+    assert plan.result is not None
+    centres = plan.result.centroids / ONE
+    points = grid / ONE
+    return float(((points[:, None] - centres[None]) ** 2).sum(axis=2).min(axis=1).mean())
+
+
+@pytest.mark.parametrize("name", ["hybrid-dp", "lloyd-dp"])
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 9])
+def test_with_next_to_no_noise_clusters_are_found(name: str, d: int) -> None:
+    grid, middles = blobs(3_000, d, 3, seed=d)
+    best = float((((grid / ONE)[:, None] - middles[None]) ** 2).sum(axis=2).min(axis=1).mean())
+    found = min(
+        mean_distance(grid, carried_out(start(name, terms(d, 3, 200.0, seed=s)), grid)[-1])
+        for s in range(3)
+    )
+    # Plain Lloyd may stay in a bad optimum.
+    one_cluster = float(np.var(grid / ONE, axis=0).sum())
+    assert found < (1.15 * best if name == "hybrid-dp" else 0.6 * one_cluster)
+
+
+@pytest.mark.parametrize("name", ["hybrid-dp", "lloyd-dp"])
+@pytest.mark.parametrize("rho", [1e-5, 0.001, 0.02, 1.0])
+@pytest.mark.parametrize("shape", [(2, 1), (3, 7), (4, 2), (16, 16)])
+@pytest.mark.parametrize("group", [1, 3])
+def test_a_run_never_costs_more_than_its_budget(
+    name: str, rho: float, shape: tuple[int, int], group: int
+) -> None:
+    d, k = shape
+    own = terms(d, k, rho, group=group)
+    grid, _ = blobs(500, d, k, seed=1)
+    states = carried_out(start(name, own), grid)
+    queries = [s.query for s in states if s.query is not None]
+    cost = sum(own.cost_of(query) for query in queries)
+    assert cost <= own.cost
+    assert cost > 0.9 * own.cost
+    assert all(own.cost_of(query) >= SMALLEST_SHARE * own.cost for query in queries)
+    assert all(own.cost_of(query) <= own.cost / 2 for query in queries)
+    result = states[-1].result
+    assert result is not None
+    assert result.noise is not None
+    assert result.noise.cost == cost
+    assert result.noise.dearest == max(own.cost_of(query) for query in queries)
+    assert result.rounds == len(queries) <= HybridDP.MOST_ROUNDS
+    for query in queries:
+        assert max(abs(bound).max() for bound in query.range(1)) <= own.largest_entry
+        longest = HybridDP.longest_vector(k, d)
+        assert query.length <= longest
+
+
+@pytest.mark.parametrize("name", ["hybrid-dp", "lloyd-dp"])
+def test_a_stored_state_goes_on_as_the_one_that_was_stored(name: str) -> None:
+    grid, _ = blobs(4_000, 5, 3, seed=4)
+    states = carried_out(start(name, terms(5, 3, 0.5)), grid)
+    for state in states:
+        restored = restore_plan(json.loads(json.dumps(state.to_dict())))
+        assert step_hash(restored) == step_hash(state)
+    again = restore_plan(json.loads(json.dumps(states[0].to_dict())))
+    restarted = carried_out(again, grid)
+    assert [step_hash(s) for s in restarted] == [step_hash(s) for s in states]
+
+
+def test_the_same_totals_lead_to_the_same_questions_and_others_to_others() -> None:
+    grid, _ = blobs(2_000, 4, 3, seed=4)
+    plan = HybridDP.start(terms(4, 3, 0.5))
+    first = [step_hash(s) for s in carried_out(plan, grid, noise_seed=1)]
+    assert first == [step_hash(s) for s in carried_out(plan, grid, noise_seed=1)]
+    other = [step_hash(s) for s in carried_out(plan, grid, noise_seed=2)]
+    assert first[0] == other[0]
+    assert not set(first[2:]) & set(other[2:])
+
+
+def test_everything_asked_and_released_lies_in_the_cube() -> None:
+    for seed in range(8):
+        own = terms(6, 4, 0.0005, seed=seed)
+        grid, _ = blobs(200, 6, 4, seed=seed)
+        for state in carried_out(HybridDP.start(own), grid, noise_seed=seed):
+            for name in ("candidates", "centres", "centre"):
+                points = getattr(state.query, name, None)
+                assert points is None or (np.abs(points) <= ONE).all()
+        assert state.result is not None
+        assert (np.abs(state.result.centroids) <= ONE).all()
+        assert (state.result.counts >= 0).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 50])
+@pytest.mark.parametrize("d", [1, 3, 4, 12])
+def test_hardly_any_customers_are_no_trouble(rows: int, d: int) -> None:
+    grid = np.zeros((rows, d)) + ONE / 2
+    for rho in (1e-6, 0.01, 50.0):
+        result = carried_out(HybridDP.start(terms(d, 5, rho)), grid)[-1].result
+        assert result is not None
+        assert result.centroids.shape == (5, d)
+
+
+def test_a_total_that_cannot_be_true_is_refused() -> None:
+    for plan in (HybridDP.start(terms(4, 2, 0.1)), LloydDP.start(terms(4, 2, 0.1), rounds=2)):
+        assert plan.query is not None
+        variance = plan.query.variance
+        total = np.full(plan.query.length, 1 << 61, dtype=np.int64)
+        with pytest.raises(RemoteProtocolError, match="E-TOTAL-RANGE"):
+            plan.advance(total, customers=100, variance=variance)
+
+
+def test_more_noise_for_larger_groups() -> None:
+    for start_of in (HybridDP.start, lambda t: LloydDP.start(t, rounds=3)):
+        one, three = (start_of(terms(4, 2, 0.1, group=g)).query for g in (1, 3))
+        assert one is not None
+        assert three is not None
+        assert abs(three.variance / one.variance - 9) < 1e-6
+
+
+def test_the_shares_of_a_run_add_up_to_one() -> None:
+    for n in (100.0, 2_000.0, 50_000.0, 1e7):
+        for d, k in ((2, 3), (5, 8), (64, 2)):
+            own = terms(d, k, 0.05)
+            shares = Shares.of(own, n, 3.5, Tuning())
+            total = (
+                Tuning().count_share
+                + shares.mean
+                + shares.moments
+                + shares.votes
+                + shares.coarse * shares.coarse_rounds
+                + shares.fine * shares.fine_rounds
+            )
+            assert abs(total - 1) < 1e-12
+            assert shares.n_candidates >= k
+
+
+def test_the_largest_counts_are_kept_until_they_add_up() -> None:
+    counts = np.array([5.0, -3.0, 9.0, 1.0, 4.0])
+    assert keep_largest(counts, 14.0).tolist() == [5.0, 0.0, 9.0, 0.0, 0.0]
+    assert keep_largest(counts, 1e9).tolist() == [5.0, 0.0, 9.0, 1.0, 4.0]
+
+
+def test_whole_number_roots() -> None:
+    for value in (0, 1, 2, 7, 8, 9, 26, 27, 10**30):
+        for degree in (1, 2, 3, 17):
+            found = root(value, degree)
+            assert found**degree <= value < (found + 1) ** degree
+
+
+def test_a_stored_plan_of_another_kind_is_refused() -> None:
+    state: dict[str, Any] = HybridDP.start(terms(2, 2, 0.1)).to_dict()
+    state["state"]["kind"] = "Popen"
+    with pytest.raises(MalformedError, match="Popen"):
+        restore_plan(state)
+    with pytest.raises(MalformedError, match="'other'"):
+        restore_plan({"plan": "other"})

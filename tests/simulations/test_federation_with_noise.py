@@ -1,0 +1,269 @@
+"""Runs under differential privacy: the protocol's own code, noise shares, ledgers and releases."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coordinator.run_driver import Patience
+from protocol.agreement import Agreement
+from protocol.clustering.release import NOISED_STATEMENT, SignedRelease
+from protocol.errors import AgreementError, RuleError, RunFailedError
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.ledger import runs_left, total_cost
+from protocol.privacy.terms import PrivacyTerms
+from protocol.queries import customer_vectors
+from simulations.federation import FeatureTerms, Federation
+
+FEATURES = [FeatureTerms(name=f"f{i}", min="0", max="10") for i in range(4)]
+PATIENCE = Patience(grace_s=20, resend_s=1)
+
+
+def privacy(epsilon: float = 2.0, *, runs: int = 3, group: int = 1, spare: int = 0) -> PrivacyTerms:
+    return PrivacyTerms(
+        epsilon=Decimal(str(epsilon)),
+        delta=Decimal("0.00001"),
+        rho=rho_for(epsilon, 1e-5),
+        runs=runs,
+        spare_rounds=spare,
+        max_partners_per_customer=group,
+    )
+
+
+def rows(n: int, each: int = 400, seed: int = 1) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    middles = np.array([[1, 9, 2, 8], [8, 2, 9, 1], [5, 5, 1, 1]])
+    return [middles[rng.integers(0, 3, each)] + rng.normal(0, 0.4, (each, 4)) for _ in range(n)]
+
+
+def federation(n: int = 4, *, plan: str = "hybrid-dp", seed: int | None = 1, **terms: Any) -> Any:
+    given = {"privacy": privacy(), "patience": PATIENCE, "max_rounds": 9} | terms
+    return Federation(rows(n), FEATURES, n_clusters=3, plan=plan, seed=seed, **given)
+
+
+@pytest.mark.parametrize("plan", ["hybrid-dp", "lloyd-dp"])
+def test_a_run_ends_in_a_release_that_says_what_it_cost(plan: str) -> None:
+    fed = federation(plan=plan)
+    run = fed.run()
+    release = run.release.verify(fed.agreement)
+    assert release.statement == NOISED_STATEMENT
+    assert release.privacy is not None
+    assert release.privacy.rho <= fed.agreement.privacy.rho
+    assert 1.9 < release.privacy.epsilon <= 2.0
+    assert release.privacy.asked_again == 0
+    assert release.privacy.unit == "one customer at one partner"
+    assert SignedRelease.from_bytes(run.release.to_bytes()).release == release
+    assert sum(s.size for s in release.segments) == pytest.approx(1_600, abs=200)
+    assert all(s.size_sigma > 0 and s.centre_sigma > 0 for s in release.segments)
+
+
+def test_every_node_charges_what_the_run_cost() -> None:
+    fed = federation()
+    fed.run()
+    for node in fed.nodes.values():
+        charges = node.store.charges()
+        assert [c.round for c in charges] == list(range(len(charges)))
+        assert total_cost(charges) <= fed.agreement.privacy.run_cost
+        assert total_cost(charges) > 0.9 * fed.agreement.privacy.run_cost
+        assert all(c.cost == c.recomputed for c in charges)
+        spent = total_cost(charges)
+        assert runs_left(fed.agreement.privacy, spent=spent) == 2
+
+
+def test_segments_are_found_where_the_customers_are() -> None:
+    fed = federation(privacy=privacy(8.0))
+    run = fed.run()
+    centres = fed.scale.from_grid(run.clustering.centroids)
+    for middle in ([1, 9, 2, 8], [8, 2, 9, 1], [5, 5, 1, 1]):
+        assert np.abs(centres - middle).sum(axis=1).min() < 1.0
+
+
+def test_the_same_seed_gives_the_same_release_and_another_seed_other_noise() -> None:
+    first, again, other = federation().run(), federation().run(), federation(seed=2).run()
+    assert first.release.release == again.release.release
+    assert first.release.release.segments != other.release.release.segments
+
+
+def test_two_partners_are_enough_with_noise_and_not_without() -> None:
+    release = federation(2).run().release.release
+    assert release.participants == ("partner-0", "partner-1")
+    with pytest.raises(AgreementError, match="E-PARTNERS"):
+        Federation(rows(2), FEATURES, n_clusters=3)
+
+
+def test_an_empty_budget_refuses_before_any_customer_is_read() -> None:
+    fed = federation(privacy=privacy(runs=2))
+    fed.run()
+    fed.run()
+    reads = []
+    for node in fed.nodes.values():
+        node._customers = Spy(reads)
+    with pytest.raises(RunFailedError):
+        fed.run()
+    assert reads == []
+    assert runs_left(fed.agreement.privacy, spent=total_cost(fed.nodes[0].store.charges())) == 0
+
+
+class Spy:
+    """Customers that nobody may read."""
+
+    def __init__(self, reads: list[int]) -> None:
+        self.reads = reads
+
+    def vectors(self) -> Any:
+        self.reads.append(1)
+        yield customer_vectors(np.zeros((1, 4)))
+
+
+def test_a_budget_that_ends_in_mid_run_refuses_that_round_unread() -> None:
+    fed = federation(privacy=privacy(runs=1, spare=1))
+    node = fed.nodes[1]
+    reads: list[int] = []
+
+    def spend(number: int, message: bytes) -> bytes:
+        if number == 1 and len(node.store.charges()) == 3 and not reads:
+            terms = fed.agreement.privacy
+            charge = node.store.charges()[0]
+            with node.store.transaction():
+                extra = type(charge)(
+                    **{
+                        **{f: getattr(charge, f) for f in charge.__slots__},
+                        "context": bytes(32),
+                        "cost": terms.budget - total_cost(node.store.charges()) - 5,
+                    }
+                )
+                node.store.charge(extra, fed.agreement, now="2026-01-15T00:00:00Z")
+            node._customers = Spy(reads)
+        return message
+
+    fed.exchange.tamper_request = spend
+    fed.run()  # three of four are a quorum
+    assert reads == []
+    assert total_cost(node.store.charges()) <= fed.agreement.privacy.budget
+    (run,) = node.store.runs()
+    assert run.phase != "done"
+
+
+def test_a_round_that_is_asked_again_is_charged_again_and_stated() -> None:
+    fed = federation(6)
+    asked = itertools.count()
+
+    def leave(node: int, message: bytes) -> bytes | None:
+        if node == 5 and b"fedseg/v1/announce" in message and next(asked) >= 3:
+            fed.exchange.down.add(5)
+            return None
+        return message
+
+    fed.exchange.tamper_request = leave
+    run = fed.run()
+    release = run.release.verify(fed.agreement)
+    assert release.privacy is not None
+    assert release.privacy.asked_again == 1
+    assert len(release.participants) == 5
+    charges = fed.nodes[0].store.charges()
+    assert [c.round for c in charges].count(3) == 2
+    assert len({c.context for c in charges}) == len(charges) == run.rounds + 1
+    spent = total_cost(charges)
+    assert spent > fed.agreement.privacy.run_cost
+    stated = int(release.privacy.rho * 10**9) * (1 << 60) // 10**9
+    assert stated >= spent - (1 << 31), "the release states less than was spent"
+    assert release.privacy.epsilon > 2.0
+
+
+def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
+    """Also when one partner adds none: the others' shares are wide enough."""
+    ratios = []
+    for seed in range(30):
+        fed = federation(3, seed=seed, privacy=privacy(0.5))
+        run = fed.run()
+        noise = run.clustering.noise
+        assert noise is not None
+        count = 1_200
+        sigma = float(np.sqrt((noise.count_sigmas.astype(float) ** 2).sum()))
+        ratios.append((int(run.clustering.counts.sum()) - count) / sigma)
+    assert 0.3 < np.std(ratios) < 1.6
+    assert abs(np.mean(ratios)) < 1.0
+
+
+def agreement_values(**changes: Any) -> dict[str, Any]:
+    values = federation().agreement.to_dict()
+    values["privacy"] |= changes.pop("privacy", {})
+    values["secure_sum"] |= changes.pop("secure_sum", {})
+    values["plan"] |= changes.pop("plan", {})
+    if values["plan"]["name"] != "hybrid-dp":
+        del values["plan"]["n_clusters_min"]
+    return values | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"privacy": {"rho": "0.5"}}, "E-BUDGET"),
+        ({"privacy": {"epsilon": "0.1"}}, "E-BUDGET"),
+        ({"privacy": {"delta": "0.0000000001"}}, "E-AGR-SCHEMA"),
+        ({"privacy": {"delta": "0.1"}}, "E-BUDGET"),
+        ({"privacy": {"delta": "0"}}, "E-BUDGET"),
+        ({"privacy": {"rho": "0.0000001"}}, "E-BUDGET"),
+        ({"privacy": {"rho": "5000", "epsilon": "99999"}}, "E-BUDGET"),
+        ({"privacy": {"max_partners_per_customer": 5}}, "E-BUDGET"),
+        ({"privacy": {"runs": 0}}, "E-AGR-SCHEMA"),
+        ({"privacy": {"spare": 1}}, "E-AGR-SCHEMA"),
+        ({"privacy": {"spare_rounds": -1}}, "E-AGR-SCHEMA"),
+        ({"plan": {"name": "lloyd-exact"}}, "E-PLAN"),
+        ({"plan": {"max_rounds": 8}}, "E-PLAN"),
+        ({"plan": {"n_clusters_min": 4}}, "E-AGR-SCHEMA"),
+        ({"plan": {"n_clusters_min": 0}}, "E-AGR-SCHEMA"),
+        ({"plan": {"n_clusters_min": 1}}, ""),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 1}}, "E-PLAN"),
+        ({"secure_sum": {"min_partners": 5}}, "E-PARTNERS"),
+        ({"secure_sum": {"max_colluding": 4}}, "E-PARTNERS"),
+        ({}, ""),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 3}}, ""),
+        ({"secure_sum": {"min_partners": 2, "min_atom": 1}}, ""),
+    ],
+)
+def test_an_agreement_about_privacy_must_hold_together(changes: dict[str, Any], code: str) -> None:
+    try:
+        problems = [p.code for p in Agreement.from_dict(agreement_values(**changes)).lint()]
+    except AgreementError as error:
+        problems = [error.code]
+    assert (problems[0] if problems else "") == code, problems
+
+
+def test_exact_totals_and_plans_with_noise_do_not_go_together() -> None:
+    values = agreement_values()
+    values["privacy"] = "none"
+    values["plan"]["name"] = "hybrid-dp"
+    values["secure_sum"] |= {"min_partners": 3, "min_atom": 3}
+    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-PLAN"]
+    values["privacy"] = "some"
+    with pytest.raises(RuleError, match="allowed: none"):
+        Agreement.from_dict(values)
+
+
+def test_the_plan_chooses_how_many_segments_there_are() -> None:
+    """Three kinds of customers, anything from two to six clusters allowed."""
+    chosen = []
+    for seed in range(4):
+        fed = Federation(
+            rows(4, 800),
+            FEATURES,
+            n_clusters=6,
+            n_clusters_min=2,
+            plan="hybrid-dp",
+            privacy=privacy(4.0),
+            max_rounds=9,
+            seed=seed,
+        )
+        run = fed.run()
+        chosen.append(len(run.clustering.counts))
+        scores = run.clustering.scores
+        assert [s.n_clusters for s in scores] == [2, 3, 4, 5, 6]
+        assert sum(s.votes for s in scores) == 10_000
+        assert all(-10_000 <= s.silhouette <= 10_000 for s in scores)
+        assert all(s.stability <= 10_000 and s.davies_bouldin >= 0 for s in scores)
+    assert chosen.count(3) >= 3, chosen
