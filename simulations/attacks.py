@@ -1,0 +1,151 @@
+"""Attacks on one customer, run against the code that is deployed: what the promise is worth.
+
+The membership attack is the best there is: the attacker knows every other customer, sees every
+total of a run, and asks of each how much more likely it is with the victim than without (the
+likelihood ratio of Gaussians, which no other test beats: Neyman and Pearson 1933).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+from scipy.stats import beta
+
+from partner_node.answers import answer
+from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.plan import Plan
+from protocol.clustering.terms import Terms
+from protocol.masking import Stream
+from protocol.privacy.mechanisms import discrete_gaussian, share_variance
+from protocol.queries import SumQuery, customer_vectors
+from protocol.ring import IntVector
+from protocol.scaling import FloatMatrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advantage:
+    """How much better than a coin an attack tells whether the victim is in the data.
+
+    Attributes:
+        measured: True positives' share less false positives', at the best threshold.
+        low, high: 95 % interval.
+        bound: What epsilon and delta allow.
+        runs: Runs with and as many without the victim.
+    """
+
+    measured: float
+    low: float
+    high: float
+    bound: float
+    runs: int
+
+
+def advantage_bound(epsilon: float, delta: float) -> float:
+    """The largest advantage of any attack (Kairouz, Oh and Viswanath 2015)."""
+    return (exp(epsilon) - 1.0 + 2.0 * delta) / (exp(epsilon) + 1.0)
+
+
+def membership_attack(
+    others: FloatMatrix,
+    victim: FloatMatrix,
+    terms: Terms,
+    *,
+    epsilon: float,
+    delta: float,
+    runs: int,
+    noise: bool = True,
+    partners: int = 5,
+    colluding: int = 1,
+    seed: int = 0,
+) -> Advantage:
+    """Attack whole runs of `hybrid-dp` with and without one customer.
+
+    Colluding partners know their own shares and take them off: what is left is the noise of the
+    others.
+
+    Args:
+        others: Grid coordinates of everybody else, shape ``(n_samples, n_features)``.
+        victim: The one customer, shape ``(1, n_features)``.
+        terms: Of the plan.
+        runs: How many runs with and how many without the victim.
+        noise: False switches all noise off.
+        seed: Decides the noise.
+    """
+    scores = []
+    for present in (False, True):
+        rows = np.vstack([others, victim]) if present else others
+        name = f"{seed}/{int(present)}/"
+        scores.append(
+            np.array(
+                [
+                    _score(
+                        rows, others, victim, terms, noise=noise, partners=partners,
+                        colluding=colluding,
+                        stream=Stream(hashlib.sha256(f"{name}{i}".encode()).digest()),
+                    )
+                    for i in range(runs)
+                ]
+            )
+        )  # fmt: skip
+    without, within = scores
+    # The threshold is chosen on one half and judged on the other, so that it is no luck.
+    half = runs // 2
+    thresholds = np.unique(np.concatenate([without[:half], within[:half]]))
+    rates = [(within[:half] >= t).mean() - (without[:half] >= t).mean() for t in thresholds]
+    best = thresholds[int(np.argmax(rates))]
+    hits, alarms = int((within[half:] >= best).sum()), int((without[half:] >= best).sum())
+    judged = runs - half
+    hit_low, hit_high = _interval(hits, judged)
+    alarm_low, alarm_high = _interval(alarms, judged)
+    return Advantage(
+        measured=(hits - alarms) / judged,
+        low=hit_low - alarm_high,
+        high=hit_high - alarm_low,
+        bound=advantage_bound(epsilon, delta),
+        runs=runs,
+    )
+
+
+def _score(
+    rows: FloatMatrix,
+    others: FloatMatrix,
+    victim: FloatMatrix,
+    terms: Terms,
+    *,
+    noise: bool,
+    partners: int,
+    colluding: int,
+    stream: Stream,
+) -> float:
+    """The log of how much likelier one run's totals are with the victim than without."""
+    plan: Plan = HybridDP.start(terms)
+    score = 0.0
+    honest = partners - colluding
+    while plan.query is not None:
+        query = plan.query
+        share = share_variance(query.variance, partners=partners, colluding=colluding)
+        total = _answer(query, rows)
+        if noise:
+            total = total + discrete_gaussian(stream, variance=share * honest, count=query.length)
+        expected, one = _answer(query, others), _answer(query, victim)
+        difference = (total - expected).astype(np.float64)
+        own = one.astype(np.float64)
+        score += float(own @ difference - own @ own / 2.0) / float(share * honest)
+        plan = plan.advance(total, customers=len(rows) + 1, variance=share * honest)
+    return score
+
+
+def _answer(query: SumQuery, rows: FloatMatrix) -> IntVector:
+    return answer(query, [customer_vectors(rows)])[0]
+
+
+def _interval(count: int, of: int) -> Sequence[float]:
+    """Clopper–Pearson, 97.5 % a side pair, so that a difference of two has 95 %."""
+    tail = 0.0125
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, of - count + 1))
+    high = 1.0 if count == of else float(beta.ppf(1.0 - tail, count + 1, of - count))
+    return low, high

@@ -1,0 +1,147 @@
+"""Attacks that win without noise and lose with it: what the promise is worth, measured."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from partner_node.answers import answer
+from protocol.clustering import local_sums
+from protocol.clustering.plane import GRID
+from protocol.clustering.release import make_release
+from protocol.clustering.result import Clustering, NoiseReport
+from protocol.clustering.terms import Terms
+from protocol.masking import Stream
+from protocol.privacy.accounting import cost_of_rho, rho_for
+from protocol.privacy.mechanisms import discrete_gaussian, share_variance
+from protocol.privacy.terms import PrivacyTerms
+from protocol.private_queries import UNIT
+from protocol.queries import customer_vectors
+from simulations.attacks import advantage_bound, membership_attack
+from simulations.federation import FeatureTerms, Federation
+
+EPSILON, DELTA = 1.0, 1e-3
+TERMS = Terms(
+    n_clusters=2,
+    n_clusters_min=2,
+    limit=np.full(2, GRID),
+    cost=cost_of_rho(rho_for(EPSILON, DELTA)),
+    group=1,
+    seed=bytes(32),
+)
+OTHERS = np.rint(np.clip(np.random.default_rng(0).normal(-0.5, 0.1, (40, 2)), -1, 1) * GRID)
+VICTIM = np.full((1, 2), float(GRID))
+
+
+def test_the_bound_is_that_of_epsilon_and_delta() -> None:
+    assert advantage_bound(0.0, 0.0) == 0.0
+    assert advantage_bound(1.0, 0.0) == pytest.approx(0.4621, abs=1e-4)
+    assert advantage_bound(50.0, 0.0) == pytest.approx(1.0)
+
+
+def test_without_noise_the_membership_attack_always_wins() -> None:
+    found = membership_attack(
+        OTHERS, VICTIM, TERMS, epsilon=EPSILON, delta=DELTA, runs=100, noise=False
+    )
+    assert found.measured == 1.0
+    assert found.low > found.bound
+
+
+@pytest.mark.slow
+def test_the_best_membership_attack_stays_below_the_bound_in_ten_thousand_pairs() -> None:
+    """One colluding partner takes its own noise off; the attacker knows everybody else."""
+    found = membership_attack(OTHERS, VICTIM, TERMS, epsilon=EPSILON, delta=DELTA, runs=10_000)
+    assert found.high < found.bound
+    assert found.low > 0.04, "an attack that finds nothing measures nothing"
+
+
+def test_too_little_noise_would_be_noticed() -> None:
+    """The measurement is sharp: with an eighth of the noise the same bound is broken."""
+    loose = Terms(
+        n_clusters=2, n_clusters_min=2, limit=TERMS.limit, cost=60 * TERMS.cost, group=1,
+        seed=bytes(32),
+    )  # fmt: skip
+    found = membership_attack(OTHERS, VICTIM, loose, epsilon=EPSILON, delta=DELTA, runs=300)
+    assert found.low > found.bound
+
+
+def noised(total: np.ndarray, variance: int, name: str) -> np.ndarray:
+    share = share_variance(variance, partners=5, colluding=1)
+    stream = Stream(hashlib.sha256(name.encode()).digest())
+    return total + discrete_gaussian(stream, variance=5 * share, count=total.shape[0])
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_differencing_two_totals_shows_a_customer_only_without_noise(noise: bool) -> None:
+    query = local_sums.local_query(
+        np.array([[0, 0], [GRID // 2, GRID // 2]]), radius=1.0, tilt=1.0,
+        variance=TERMS.variance(0.2, UNIT * UNIT),
+    )  # fmt: skip
+    own, _ = answer(query, [customer_vectors(VICTIM)])
+    distances = []
+    for number in range(40):
+        totals = []
+        for rows in (np.vstack([OTHERS, VICTIM]), OTHERS):
+            total, _ = answer(query, [customer_vectors(rows)])
+            name = f"{number} {len(rows)}"
+            totals.append(noised(total, query.variance, name) if noise else total)
+        distances.append(float(np.linalg.norm(totals[0] - totals[1] - own)))
+    size = float(np.linalg.norm(own))
+    if noise:
+        assert min(distances) > size, "what is left of two totals is noise"
+    else:
+        assert max(distances) == 0.0, "the customer's vector, to the bit"
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_centre_put_on_a_customer_shows_it_only_without_noise(noise: bool) -> None:
+    """Steering: a colluding partner moves a centroid to where the victim may be."""
+    centres = np.array([[GRID, GRID], [-GRID // 2, -GRID // 2]])
+    query = local_sums.local_query(
+        centres, radius=0.2, tilt=1.0, variance=TERMS.variance(0.2, UNIT * UNIT)
+    )
+    right = 0
+    for number in range(200):
+        present = number % 2 == 0
+        rows = np.vstack([OTHERS, VICTIM]) if present else OTHERS
+        total, _ = answer(query, [customer_vectors(rows)])
+        if noise:
+            total = noised(total, query.variance, f"crafted {number}")
+        count = total[query.n_features] / query.count_unit
+        right += (count > 0.5) == present
+    assert right == 200 if not noise else right < 130
+
+
+def test_a_tiny_segment_is_released_only_when_its_size_is_beyond_doubt() -> None:
+    privacy = PrivacyTerms(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), rho=rho_for(1.0, 1e-5), runs=1,
+        spare_rounds=0, max_partners_per_customer=1,
+    )  # fmt: skip
+    fed = Federation(
+        [np.zeros((9, 1))] * 3, [FeatureTerms(name="f", min="0", max="1")], n_clusters=3,
+        max_rounds=9, plan="hybrid-dp", privacy=privacy, min_segment_size=50,
+    )  # fmt: skip
+
+    def released(sigma: int) -> list[int]:
+        noise = NoiseReport(
+            count_sigmas=np.full(3, sigma), centre_sigmas=np.full(3, 5), cost=10, dearest=5
+        )
+        clustering = Clustering(
+            centroids=np.array([[0], [5], [9]]), counts=np.array([400, 79, 3]),
+            spread=np.zeros(3, dtype=np.int64), rounds=5, converged=True, noise=noise,
+        )  # fmt: skip
+        release = make_release(
+            fed.agreement, clustering, run_hash=bytes(32), members=frozenset({0, 1, 2})
+        )
+        if len(release.segments) < 3:
+            assert release.withheld is not None
+            assert "too small to tell under the noise" in release.withheld.reason
+        return [s.size for s in release.segments]
+
+    assert released(0) == [400, 79]
+    assert released(9) == [400, 79]
+    assert released(10) == [400], "79 is not 50 and three standard deviations"
+    assert released(200) == []
