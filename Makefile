@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help env demo test check bench clean
+.PHONY: help env demo test check bench bench-privacy clean
 
 help:
 	@echo "make demo   form shared segments between four processes over TLS on this machine"
 	@echo "make test   everything that CI checks"
 	@echo "make check  the fast checks: format, lint, types, imports, quick tests"
 	@echo "make bench  measure; prints ratios against named baselines"
+	@echo "make bench-privacy  compare clustering under privacy with peers, on the sets in ../shared/data"
 	@echo "make env    only make the environment in $(VENV)"
 
 env: $(STAMP)
@@ -41,6 +42,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+bench-privacy: $(STAMP)
+	$(BIN)/python -m benchmarks.clustering_under_privacy
 
 clean:
 	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
