@@ -12,6 +12,9 @@ MESSAGES = "protocol/messages.py"
 QUERIES = "protocol/queries.py"
 AGREEMENT = "protocol/agreement.py"
 RULES = "protocol/agreement_rules.py"
+MECHANISMS = "protocol/privacy/mechanisms.py"
+ACCOUNTING = "protocol/privacy/accounting.py"
+PRIVATE = "protocol/private_queries.py"
 RELEASE = "protocol/clustering/release.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
@@ -22,6 +25,8 @@ TOTALS = "test_queries.py::test_a_total_that_cannot_be_true_is_refused"
 RELEASES = "test_release.py::"
 AGREED = "test_agreement.py::"
 FRAMES = "test_canonical.py::"
+NOISE = "test_noise_in_rounds.py::"
+PRIVACY_AGREED = "test_agreement_privacy.py::"
 
 NEVER = "if False:"
 
@@ -465,7 +470,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RELEASE,
-        "clustering.counts >= agreement.min_segment_size",
+        "clustering.counts >= least",
         "clustering.counts >= 0",
         RELEASES + "test_small_clusters_are_withheld_entirely",
     ),
@@ -600,5 +605,79 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)",
         "            pass",
         LIES + "test_the_coordinator_never_proposes_a_set_that_the_rules_forbid",
+    ),
+    # noise
+    (
+        PARTNER,
+        "            ring.add(vector, self._noise_share(query, ask, plain))\n",
+        "            pass\n",
+        NOISE + "test_a_total_is_the_true_one_and_noise_of_the_agreed_width",
+    ),
+    (
+        PARTNER,
+        "query.hash, plain\n",
+        'query.hash, b""\n',
+        NOISE + "test_another_answer_never_gets_the_noise_of_the_first",
+    ),
+    (
+        PARTNER,
+        '        self._kem_seed = b""\n        self._noise_secret = b""\n        self._kem',
+        '        self._kem_seed = b""\n        self._kem',
+        NOISE + "test_the_secret_of_the_noise_is_forgotten_at_the_end",
+    ),
+    (
+        MECHANISMS,
+        "-(-variance // (partners - colluding))",
+        "variance // partners",
+        "privacy/test_mechanisms.py::test_honest_shares_alone_give_the_agreed_variance",
+    ),
+    (
+        MECHANISMS,
+        "            for i in np.flatnonzero(drawn == first[running]).tolist():",
+        "            for i in []:",
+        "privacy/test_mechanisms.py::"
+        "test_the_rest_of_a_probability_counts_when_its_first_bits_are_equal",
+    ),
+    (
+        ACCOUNTING,
+        "return -(-(sensitivity_squared << RHO_BITS) // (2 * share_variance * honest)) + 1",
+        "return -(-(sensitivity_squared << RHO_BITS) // (2 * share_variance * honest))",
+        "privacy/test_accounting.py::test_a_cost_is_never_below_the_true_one",
+    ),
+    (
+        PRIVATE,
+        "    if (total < low - margin).any() or (total > high + margin).any():",
+        "    if False:",
+        "test_private_queries.py::test_a_total_beyond_customers_and_noise_is_refused",
+    ),
+    (
+        PRIVATE,
+        "np.trunc(rows * (norm",
+        "np.rint(rows * (norm",
+        "test_private_queries.py::test_clipped_rows_never_exceed_the_norm_and_keep_their_direction",
+    ),
+    (
+        RULES,
+        "    if spent > float(terms.epsilon):",
+        "    if False:",
+        PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
+    ),
+    (
+        RULES,
+        "    if (a.plan.name == EXACT_PLAN) != (a.privacy is None):",
+        "    if False:",
+        PRIVACY_AGREED + "test_exact_totals_and_plans_with_noise_do_not_go_together",
+    ),
+    (
+        RULES,
+        "    if terms.max_partners_per_customer > a.n_partners:",
+        "    if False:",
+        PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
+    ),
+    (
+        RULES,
+        "a.plan.max_rounds < HybridDP.MOST_ROUNDS:",
+        "a.plan.max_rounds < 0:",
+        PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
 ]

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from coordinator.run_driver import Patience
-from protocol.agreement import Agreement
 from protocol.clustering.release import NOISED_STATEMENT, SignedRelease
-from protocol.errors import AgreementError, RuleError, RunFailedError
+from protocol.errors import AgreementError, RunFailedError
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.ledger import runs_left, total_cost
 from protocol.privacy.terms import PrivacyTerms
@@ -187,62 +186,6 @@ def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
         ratios.append((int(run.clustering.counts.sum()) - count) / sigma)
     assert 0.3 < np.std(ratios) < 1.6
     assert abs(np.mean(ratios)) < 1.0
-
-
-def agreement_values(**changes: Any) -> dict[str, Any]:
-    values = federation().agreement.to_dict()
-    values["privacy"] |= changes.pop("privacy", {})
-    values["secure_sum"] |= changes.pop("secure_sum", {})
-    values["plan"] |= changes.pop("plan", {})
-    if values["plan"]["name"] != "hybrid-dp":
-        del values["plan"]["n_clusters_min"]
-    return values | changes
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"privacy": {"rho": "0.5"}}, "E-BUDGET"),
-        ({"privacy": {"epsilon": "0.1"}}, "E-BUDGET"),
-        ({"privacy": {"delta": "0.0000000001"}}, "E-AGR-SCHEMA"),
-        ({"privacy": {"delta": "0.1"}}, "E-BUDGET"),
-        ({"privacy": {"delta": "0"}}, "E-BUDGET"),
-        ({"privacy": {"rho": "0.0000001"}}, "E-BUDGET"),
-        ({"privacy": {"rho": "5000", "epsilon": "99999"}}, "E-BUDGET"),
-        ({"privacy": {"max_partners_per_customer": 5}}, "E-BUDGET"),
-        ({"privacy": {"runs": 0}}, "E-AGR-SCHEMA"),
-        ({"privacy": {"spare": 1}}, "E-AGR-SCHEMA"),
-        ({"privacy": {"spare_rounds": -1}}, "E-AGR-SCHEMA"),
-        ({"plan": {"name": "lloyd-exact"}}, "E-PLAN"),
-        ({"plan": {"max_rounds": 8}}, "E-PLAN"),
-        ({"plan": {"n_clusters_min": 4}}, "E-AGR-SCHEMA"),
-        ({"plan": {"n_clusters_min": 0}}, "E-AGR-SCHEMA"),
-        ({"plan": {"n_clusters_min": 1}}, ""),
-        ({"plan": {"name": "lloyd-dp", "max_rounds": 1}}, "E-PLAN"),
-        ({"secure_sum": {"min_partners": 5}}, "E-PARTNERS"),
-        ({"secure_sum": {"max_colluding": 4}}, "E-PARTNERS"),
-        ({}, ""),
-        ({"plan": {"name": "lloyd-dp", "max_rounds": 3}}, ""),
-        ({"secure_sum": {"min_partners": 2, "min_atom": 1}}, ""),
-    ],
-)
-def test_an_agreement_about_privacy_must_hold_together(changes: dict[str, Any], code: str) -> None:
-    try:
-        problems = [p.code for p in Agreement.from_dict(agreement_values(**changes)).lint()]
-    except AgreementError as error:
-        problems = [error.code]
-    assert (problems[0] if problems else "") == code, problems
-
-
-def test_exact_totals_and_plans_with_noise_do_not_go_together() -> None:
-    values = agreement_values()
-    values["privacy"] = "none"
-    values["plan"]["name"] = "hybrid-dp"
-    values["secure_sum"] |= {"min_partners": 3, "min_atom": 3}
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-PLAN"]
-    values["privacy"] = "some"
-    with pytest.raises(RuleError, match="allowed: none"):
-        Agreement.from_dict(values)
 
 
 def test_the_plan_chooses_how_many_segments_there_are() -> None:

@@ -1,0 +1,78 @@
+"""What an agreement says about privacy holds together, or is refused by name."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from protocol.agreement import Agreement
+from protocol.errors import AgreementError, RuleError
+
+PRIVACY = {
+    "epsilon": "1",
+    "delta": "0.00001",
+    "rho": "0.027",
+    "runs": 5,
+    "spare_rounds": 1,
+    "max_partners_per_customer": 1,
+}
+
+
+def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
+    values = lab.agreement_values(4, plan="hybrid-dp", privacy=dict(PRIVACY), rounds=9)
+    values["privacy"] |= changes.pop("privacy", {})
+    values["secure_sum"] |= changes.pop("secure_sum", {})
+    values["plan"] |= changes.pop("plan", {})
+    if values["plan"]["name"] != "hybrid-dp":
+        del values["plan"]["n_clusters_min"]
+    return values | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"privacy": {"rho": "0.5"}}, "E-BUDGET"),
+        ({"privacy": {"epsilon": "0.1"}}, "E-BUDGET"),
+        ({"privacy": {"delta": "0.0000000001"}}, "E-AGR-SCHEMA"),
+        ({"privacy": {"delta": "0.1"}}, "E-BUDGET"),
+        ({"privacy": {"delta": "0"}}, "E-BUDGET"),
+        ({"privacy": {"rho": "0.0000001"}}, "E-BUDGET"),
+        ({"privacy": {"rho": "5000", "epsilon": "99999"}}, "E-BUDGET"),
+        ({"privacy": {"max_partners_per_customer": 5}}, "E-BUDGET"),
+        ({"privacy": {"runs": 0}}, "E-AGR-SCHEMA"),
+        ({"privacy": {"spare": 1}}, "E-AGR-SCHEMA"),
+        ({"privacy": {"spare_rounds": -1}}, "E-AGR-SCHEMA"),
+        ({"plan": {"name": "lloyd-exact"}}, "E-PLAN"),
+        ({"plan": {"max_rounds": 8}}, "E-PLAN"),
+        ({"plan": {"n_clusters_min": 4}}, "E-AGR-SCHEMA"),
+        ({"plan": {"n_clusters_min": 0}}, "E-AGR-SCHEMA"),
+        ({"plan": {"n_clusters_min": 1}}, ""),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 1}}, "E-PLAN"),
+        ({"secure_sum": {"min_partners": 5}}, "E-PARTNERS"),
+        ({"secure_sum": {"max_colluding": 4}}, "E-PARTNERS"),
+        ({}, ""),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 3}}, ""),
+        ({"secure_sum": {"min_partners": 2, "min_atom": 1}}, ""),
+    ],
+)
+def test_an_agreement_about_privacy_must_hold_together(
+    lab: ModuleType, changes: dict[str, Any], code: str
+) -> None:
+    try:
+        problems = [p.code for p in Agreement.from_dict(agreement_values(lab, **changes)).lint()]
+    except AgreementError as error:
+        problems = [error.code]
+    assert (problems[0] if problems else "") == code, problems
+
+
+def test_exact_totals_and_plans_with_noise_do_not_go_together(lab: ModuleType) -> None:
+    values = agreement_values(lab)
+    values["privacy"] = "none"
+    values["plan"]["name"] = "hybrid-dp"
+    values["secure_sum"] |= {"min_partners": 3, "min_atom": 3}
+    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-PLAN"]
+    values["privacy"] = "some"
+    with pytest.raises(RuleError, match="allowed: none"):
+        Agreement.from_dict(values)
