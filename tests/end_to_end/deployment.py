@@ -353,7 +353,7 @@ def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "
         data=data.file,
         id_column=data.id_column,
         query_file=query_file,
-        max_customers=20_000,
+        max_customers=200_000,
         directory=folder,
     )
     return folder

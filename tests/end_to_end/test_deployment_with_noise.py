@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from partner_node.answers import answer
+from partner_node.home import NodeHome
+from protocol.canonical import tagged_hash, u32
+from protocol.clustering.plan import plan_seed, start_plan
+from protocol.clustering.release import make_release
+from protocol.masking import Stream, expand
+from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import Deployment
 
@@ -65,6 +74,52 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deploy
         assert len(noised) == release.rounds
     assert len(rhos) == 1
     assert max(rhos) <= float(release.privacy.rho)
+
+
+def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
+    deployed: Deployment,
+) -> None:
+    """Computed again in memory, from the same noise: the same release, bit for bit."""
+    homes = [NodeHome.load(deployed.folder(name)) for name in NAMES]
+    stores = [home.store(home.keystore()) for home in homes]
+    request = deployed.request()
+    secrets: list[bytes] = []
+    deadline = time.monotonic() + 60.0
+    while len(secrets) < len(NAMES):
+        states = [store.runs()[0].state for store in stores]
+        found = [state["noise_secret"] for state in states]
+        if all(found) and len({state["run_hash"] for state in states} - {""}) == 1:
+            secrets = [bytes.fromhex(secret) for secret in found]
+            run_hash = bytes.fromhex(states[0]["run_hash"])
+        assert time.monotonic() < deadline
+    row = deployed.await_end(request)
+    assert row.state == "finished", row
+    agreement = deployed.agreement
+    head = stores[0].chain(agreement).head
+    customers = [list(home.customers(agreement).vectors()) for home in homes]
+    plan = start_plan(agreement, seed=plan_seed(run_hash))
+    for number in itertools.count():
+        query = plan.query
+        if query is None:
+            break
+        terms = {"partners": 3, "colluding": agreement.secure_sum.max_colluding}
+        share = share_variance(query.variance, **terms)
+        total = np.zeros(query.length, dtype=np.int64)
+        for own, secret in zip(customers, secrets, strict=True):
+            sums, _ = answer(query, own)
+            place = tagged_hash(
+                "noise", run_hash, head, u32(number), query.hash, sums.astype("<i8").tobytes()
+            )
+            stream = Stream(expand(secret, "noise", place))
+            total += sums + discrete_gaussian(stream, variance=share, count=query.length)
+        plan = plan.advance(
+            total,
+            customers=sum(party.max_customers for party in agreement.parties),
+            variance=total_variance(query.variance, **terms),
+        )
+    assert plan.result is not None
+    expected = make_release(agreement, plan.result, run_hash=run_hash, members=frozenset(range(3)))
+    assert expected.to_bytes() == deployed.release(row.run_id).to_bytes()
 
 
 def test_a_second_run_draws_other_noise(deployed: Deployment) -> None:

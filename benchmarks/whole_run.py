@@ -1,0 +1,135 @@
+"""A whole run under differential privacy: deployed with three nodes, and in one process with ten.
+
+Deployed, every part is a process of its own and talks TLS; seconds are those that the coordinator
+noted, from the request of the run to its release. In one process the same protocol code runs, all
+parts one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Cell, Table
+from coordinator.store import RoundRow
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import PrivacyTerms
+from protocol.scaling import FloatMatrix
+from simulations.federation import FeatureTerms, Federation
+from tests.end_to_end.deployment import PartnerData, make_deployment, running
+
+_N_FEATURES = 10
+_N_CLUSTERS = 8
+_TIMEOUT_S = 600.0
+
+
+def run(*, quick: bool) -> list[Table]:
+    """Seconds of a run, and where they go."""
+    return [_deployed(500 if quick else 100_000), _in_process(200 if quick else 10_000)]
+
+
+def _deployed(rows: int) -> Table:
+    with tempfile.TemporaryDirectory(prefix="fedseg-run-") as folder, _quiet():
+        deployment = make_deployment(
+            Path(folder),
+            {f"partner-{i}": _write(Path(folder), i, rows) for i in range(3)},
+            features=[_feature(i).to_dict() for i in range(_N_FEATURES)],
+            n_clusters=_N_CLUSTERS,
+            max_rounds=9,
+            epsilon="1",
+            grace_s=120,
+            resend_s=20,
+        )
+        with running(deployment):
+            row = deployment.await_end(deployment.request(), timeout_s=_TIMEOUT_S)
+            if row.state != "finished":
+                raise RuntimeError(f"the run has {row.state}: {row.code} {row.reason}")
+            with deployment.store() as store:
+                rounds = store.rounds(row.run_id)
+    whole = (
+        datetime.fromisoformat(row.updated_at) - datetime.fromisoformat(row.created_at)
+    ).total_seconds()
+    return _table(f"deployed, 3 nodes, {rows:,} customers each", whole, rounds)
+
+
+def _in_process(rows: int) -> Table:
+    federation = Federation(
+        [_customers(i, rows) for i in range(10)],
+        [_feature(i) for i in range(_N_FEATURES)],
+        n_clusters=_N_CLUSTERS,
+        max_rounds=9,
+        plan="hybrid-dp",
+        privacy=PrivacyTerms(
+            epsilon=Decimal(1),
+            delta=Decimal("0.000001"),
+            rho=rho_for(1.0, 1e-6),
+            runs=1,
+            spare_rounds=0,
+            max_partners_per_customer=1,
+        ),
+        seed=1,
+    )
+    began = time.perf_counter()
+    federation.clock.clock = time.perf_counter  # type: ignore[method-assign]
+    federation.run()
+    whole = time.perf_counter() - began
+    rounds = federation.store.rounds(federation.store.runs()[0].run_id)
+    return _table(f"in one process, 10 partners, {rows:,} customers each", whole, rounds)
+
+
+def _table(where: str, whole: float, rounds: list[RoundRow]) -> Table:
+    asked = [
+        (f"round {r.round + 1}: {r.asked}", r.length, r.seconds, r.seconds / whole) for r in rounds
+    ]
+    in_rounds = sum(r.seconds for r in rounds)
+    found: list[tuple[Cell, ...]] = [
+        *asked,
+        ("joining, keys, release, hand-out", "", whole - in_rounds, 1.0 - in_rounds / whole),
+        ("whole run", sum(r.length for r in rounds), whole, 1.0),
+    ]
+    return Table(
+        name="whole_run",
+        title=f"A whole run of hybrid-dp at epsilon 1, {where}, {_N_FEATURES} features, "
+        f"k = {_N_CLUSTERS}",
+        baseline="the whole run",
+        columns=("step", "numbers in a vector", "seconds", "share of the run"),
+        rows=tuple(found),
+        notes=("goal in one process: under 5 s",),
+    )
+
+
+def _customers(number: int, rows: int) -> FloatMatrix:
+    """Customers of eight kinds."""
+    middles = np.random.default_rng(99).uniform(10.0, 90.0, (_N_CLUSTERS, _N_FEATURES))
+    rng = np.random.default_rng(number)
+    return middles[rng.integers(0, _N_CLUSTERS, rows)] + rng.normal(0.0, 6.0, (rows, _N_FEATURES))
+
+
+def _feature(number: int) -> FeatureTerms:
+    return FeatureTerms(name=f"value_{number}", min="0", max="100")
+
+
+def _write(folder: Path, number: int, rows: int) -> PartnerData:
+    file = folder / f"partner-{number}.csv"
+    header = ",".join(("customer_id", *(f"value_{i}" for i in range(_N_FEATURES))))
+    lines = [
+        f"c{i},{','.join(f'{v:.3f}' for v in row)}"
+        for i, row in enumerate(_customers(number, rows).tolist())
+    ]
+    file.write_text("\n".join([header, *lines, ""]), encoding="ascii")
+    return PartnerData(file=file)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Set-up commands report to standard output; that is for the tables."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
