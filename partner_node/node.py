@@ -186,6 +186,8 @@ class Node:
                 self._save(current)
             return b"", refusal
         self._save(current)
+        if isinstance(request, Roster):
+            self._charge_unrecorded(current)
         if isinstance(request, Roster | Propose):
             self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
         self._log(current, what, reply, None)
@@ -204,6 +206,30 @@ class Node:
         if isinstance(asked, bytes):
             return "the same reply again", asked
         return "APPROVAL: release signed", current.approve(asked)
+
+    def _charge_unrecorded(self, current: PartnerRound) -> None:
+        """Charge runs in which the signed chain names this node, but which it has no record of.
+
+        Every link with this node in it came after a HELLO of its own, which is on record even when
+        the roster never arrived. More links than that were signed before a backup was put back.
+        """
+        terms = self.agreement.privacy
+        if terms is None:
+            return
+        runs = self.store.runs()
+        known = {run.run_hash for run in runs}
+        greeted = sum(not run.run_hash for run in runs)
+        unknown = dict.fromkeys(
+            link.run_hash
+            for link in current.chain.links
+            if self.partner in link.members and link.run_hash not in known
+        )
+        charged = {charge.context for charge in self.store.charges(self.agreement.id)}
+        for run_hash in list(unknown)[: max(0, len(unknown) - greeted)]:
+            if run_hash not in charged:
+                logger.warning("run %s is not on record here: charged whole", run_hash.hex()[:16])
+                charge = Charge.unrecorded(run_hash, terms)
+                self.store.charge(charge, self.agreement, now=self._now())
 
     def _charge(self, current: PartnerRound, ask: Ask) -> None:
         """Reserve what an answer costs; raises RuleError when the budget does not hold it."""

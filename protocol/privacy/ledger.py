@@ -27,7 +27,7 @@ class Charge:
         sensitivity_squared: Of one customer at one partner.
         group: The most partners that a person is a customer of.
         share_variance: Variance of this partner's share of the noise.
-        honest: How many such shares are counted on.
+        honest: How many such shares are counted on; 0 for a run that is charged whole.
         cost: In units of 2^-60 of rho.
     """
 
@@ -77,9 +77,29 @@ class Charge:
             ),
         )
 
+    @staticmethod
+    def unrecorded(run_hash: bytes, terms: PrivacyTerms) -> Charge:
+        """A whole run, with its spare rounds, that the node has no record of.
+
+        The signed chain names the node in it: its state was put back from a backup.
+        """
+        return Charge(
+            run_id=run_hash[:16],
+            round=0,
+            context=run_hash,
+            asked="a whole run that is not on record here: the node was put back from a backup",
+            sensitivity_squared=0,
+            group=terms.max_partners_per_customer,
+            share_variance=0,
+            honest=0,
+            cost=terms.reserve,
+        )
+
     @property
     def recomputed(self) -> int:
-        """The cost, computed anew from what it follows from."""
+        """The cost, computed anew from what it follows from; of a whole run, as it was agreed."""
+        if self.honest == 0:
+            return self.cost
         return query_cost(
             sensitivity_squared=self.sensitivity_squared * self.group * self.group,
             share_variance=self.share_variance,

@@ -180,3 +180,58 @@ def test_the_ledger_never_counts_too_little_in_ten_thousand_random_lives(tmp_pat
             assert spent >= max(before, sum(left_the_node.values()))
             assert spent <= TERMS.budget
         store.close()
+
+
+def noised_federation() -> Federation:
+    rng = np.random.default_rng(3)
+    return Federation(
+        [rng.uniform(0, 1, (60, 4)) for _ in range(4)],
+        [FeatureTerms(name=f"f{i}", min="0", max="1") for i in range(4)],
+        n_clusters=2,
+        max_rounds=9,
+        plan="hybrid-dp",
+        privacy=dataclasses.replace(TERMS, max_partners_per_customer=1, runs=5),
+        seed=5,
+    )
+
+
+def test_a_node_put_back_from_a_backup_charges_the_runs_that_it_forgot(tmp_path: Path) -> None:
+    fed = noised_federation()
+    terms = fed.agreement.privacy
+    assert terms is not None
+    sealer = EphemeralSealer()
+    node = fed.nodes[1]
+    node.store = NodeStore(tmp_path / "node.db", sealer)
+    fed.run()
+    node.store.close()
+    backup = (tmp_path / "node.db").read_bytes()
+    node.store = NodeStore(tmp_path / "node.db", sealer)
+    fed.run()
+    spent = total_cost(node.store.charges())
+    node.store.close()
+    (tmp_path / "node.db").write_bytes(backup)
+    for more in ("-wal", "-shm"):
+        (tmp_path / f"node.db{more}").unlink(missing_ok=True)
+    node.store = NodeStore(tmp_path / "node.db", sealer)
+    assert total_cost(node.store.charges()) < spent
+    fed.run()
+    charges = node.store.charges()
+    (forgotten,) = [c for c in charges if "not on record" in c.asked]
+    assert forgotten.cost == forgotten.recomputed == terms.reserve
+    others = fed.nodes[0].store.charges()
+    assert total_cost(charges) >= total_cost(others)
+    fed.run()
+    assert sum("not on record" in c.asked for c in node.store.charges()) == 1
+
+
+def test_a_run_whose_roster_never_came_is_no_forgotten_run() -> None:
+    fed = noised_federation()
+
+    def lose(number: int, message: bytes) -> bytes | None:
+        return None if number == 1 and b"fedseg/v1/roster" in message else message
+
+    fed.exchange.tamper_request = lose
+    fed.run()  # goes on without partner 1
+    fed.exchange.tamper_request = None
+    fed.run()
+    assert not any("not on record" in c.asked for c in fed.nodes[1].store.charges())
