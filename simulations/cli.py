@@ -28,7 +28,14 @@ app = typer.Typer(
 )
 
 _MOST_SHOWN_COLUMNS = 12
+#: Said of a run that ended at its last round.
+_STOPPED = {
+    "lloyd-exact": " (the most allowed: not converged)",
+    "lloyd-dp": " (as many as agreed)",
+    "hybrid-dp": "",
+}
 _FEWEST_PARTNERS = 3
+_FEWEST_WITH_NOISE = 2
 
 
 class Plan(StrEnum):
@@ -85,7 +92,8 @@ def cluster(
         typer.Option(
             max=limits.MAX_PARTNERS,
             help="How many partners share one file, at least 3: exact totals over fewer would "
-            "give a partner's own numbers away. 3 when left out; with several files their number.",
+            "give a partner's own numbers away; with --epsilon at least 2. 3 when left out; with "
+            "several files their number.",
         ),
     ] = None,
     id_column: Annotated[
@@ -160,8 +168,9 @@ def cluster(
     Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
     map to -1 and 1 (times the weight). Without --epsilon results are exact totals: not anonymous.
     """
-    _check_options(files, partners, bounds, bounds_from_data)
     chosen_plan = _plan(plan, epsilon, delta)
+    fewest = _FEWEST_PARTNERS if epsilon is None else _FEWEST_WITH_NOISE
+    _check_options(files, partners, bounds, bounds_from_data, fewest)
     if k_min is not None and (chosen_plan is not Plan.HYBRID_DP or k_min > k):
         raise UsageError(
             f"--k-min {k_min} with --k {k} and plan {chosen_plan.value}",
@@ -214,7 +223,7 @@ def cluster(
 
 
 def _check_options(
-    files: list[Path], partners: int | None, bounds: Path | None, from_data: bool
+    files: list[Path], partners: int | None, bounds: Path | None, from_data: bool, fewest: int
 ) -> None:
     if (bounds is None) != from_data:
         raise UsageError(
@@ -231,13 +240,18 @@ def _check_options(
             remedy="leave --partners out: every file is a partner; or give one file to be split",
         )
     taking_part = len(files) if len(files) > 1 else (partners or _FEWEST_PARTNERS)
-    if (partners is not None and partners < _FEWEST_PARTNERS) or taking_part < _FEWEST_PARTNERS:
+    if min(taking_part, taking_part if partners is None else partners) < fewest:
+        why = (
+            "exact totals need at least 3; whoever takes its own numbers off a total over fewer "
+            "would be left with another partner's"
+            if fewest == _FEWEST_PARTNERS
+            else "one alone has nobody to hide its numbers among"
+        )
         raise RuleError(
-            f"{taking_part if partners is None else partners} partners are too few: exact totals "
-            f"need at least {_FEWEST_PARTNERS}; whoever takes its own numbers off a total over "
-            "fewer would be left with another partner's",
+            f"{taking_part if partners is None else partners} partners are too few: {why}",
             code="E-PARTNERS",
-            remedy="give --partners 3 or more, or one file for each of 3 or more partners",
+            remedy=f"give --partners {fewest} or more, or one file for each of {fewest} or more "
+            "partners",
         )
     if len(files) > limits.MAX_PARTNERS:
         raise UsageError(
@@ -334,22 +348,42 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         [],
         ["cluster", "customers"],
         [(name, "") for name in columns],
-        [[str(number), f"{count:,}"] for number, count in enumerate(result.counts, start=1)],
+        [[str(i + 1), _size(result, i)] for i in range(len(result.counts))],
         [centre[:_MOST_SHOWN_COLUMNS] for centre in result.centroids.tolist()],
         width=people.width,
     )
-    parts: list[object] = [heading, *tables]
+    parts: list[object] = [heading, *tables, *_chosen(result)]
     if len(columns) < common["n_features"]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
         )
     parts.append(
         f"Inertia {result.inertia_mean:.6g} after {result.rounds} rounds"
-        f"{'' if result.converged else ' (the most allowed: not converged)'}, "
+        f"{'' if result.converged else _STOPPED[common['plan']]}, "
         f"{sum(result.bytes_up) / len(result.bytes_up) / 1000:.1f} kB sent by a partner, "
         f"{result.seconds:.2f} s."
     )
     return parts
+
+
+def _size(result: ClusterResult, number: int) -> str:
+    margin = f" ± {1.96 * result.count_sigmas[number]:,.0f}" if result.count_sigmas else ""
+    return f"{result.counts[number]:,}{margin}"
+
+
+def _chosen(result: ClusterResult) -> list[str]:
+    """Why there are as many clusters as there are, and how sure that is."""
+    if not result.k_scores:
+        return []
+    smallest, largest = (result.k_scores[i]["n_clusters"] for i in (0, -1))
+    k = len(result.counts)
+    own = next(score for score in result.k_scores if score["n_clusters"] == k)
+    edge = " At the edge of the range: a wider one may fit better." if k == largest else ""
+    return [
+        f"Chosen: {k} clusters of {smallest} to {largest}, by silhouette {own['silhouette']:.2f}; "
+        f"{100 * own['votes']:.0f} % of resamples choose the same, which agree with these "
+        f"clusters by {own['stability']:.2f} (adjusted Rand).{edge} All marks: --format json."
+    ]
 
 
 @app.command()

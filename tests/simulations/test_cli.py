@@ -429,3 +429,77 @@ def test_the_command_keeps_stdout_to_the_envelope_in_a_process_of_its_own(table:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["data"]["n_samples"] == 60
     assert "Traceback" not in done.stderr
+
+
+# --- under differential privacy --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plan", [None, "hybrid-dp", "lloyd-dp"])
+def test_with_epsilon_a_run_says_what_it_cost(call: Any, table: Path, plan: str | None) -> None:
+    more = () if plan is None else ("--plan", plan)
+    data = cluster(
+        call, table, "--k", 2, "--partners", 2, "--bounds-from-data", "--epsilon", 2,
+        "--delta", 0.0001, *more,
+    )  # fmt: skip
+    assert data["plan"] == (plan or "hybrid-dp")
+    assert data["privacy"] == "differentially private aggregate"
+    assert data["noise"] == "discrete Gaussian shares of all participants"
+    assert (data["epsilon"], data["delta"]) == (2.0, 0.0001)
+    assert 1.9 < data["epsilon_spent"] <= 2.0
+    assert data["k_scores"] == []
+    assert len(data["count_sigmas"]) == 2
+    has_fields(data, RESULT_FIELDS)
+    assert not any("delta" in notice for notice in data["notices"])
+
+
+def test_the_same_seed_gives_the_same_noise(call: Any, table: Path) -> None:
+    words = (table, "--k", 2, "--bounds-from-data", "--epsilon", 1, "--repeats", 2)
+    first, again = cluster(call, *words)["runs"], cluster(call, *words)["runs"]
+    for a, b in zip(first, again, strict=True):
+        assert (a["centroids"], a["counts"]) == (b["centroids"], b["counts"])
+    assert first[0]["counts"] != first[1]["counts"]
+
+
+def test_delta_left_out_is_for_benchmarks_and_says_so(call: Any, table: Path) -> None:
+    said = call("cluster", table, "--k", 2, "--bounds-from-data", "--epsilon", 1)
+    assert said.status == 0
+    assert "for benchmarks only" in said.err
+    assert "epsilon 1 at delta" in said.out
+    assert "±" in said.out
+
+
+def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) -> None:
+    words = ("--k", 5, "--k-min", 2, "--bounds-from-data", "--epsilon", 50)
+    data = cluster(call, table, *words)
+    assert [score["n_clusters"] for score in data["k_scores"]] == [2, 3, 4, 5]
+    assert sum(score["votes"] for score in data["k_scores"]) == pytest.approx(1.0, abs=0.01)
+    best = max(data["k_scores"], key=lambda score: score["silhouette"])
+    assert len(data["counts"]) == best["n_clusters"]
+    assert "Chosen: " in call("cluster", table, *words).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--plan", "hybrid-dp"),
+        ("--delta", "0.001"),
+        ("--epsilon", "0"),
+        ("--epsilon", "-1"),
+        ("--epsilon", "nan"),
+        ("--epsilon", "1000"),
+        ("--epsilon", "1", "--delta", "0"),
+        ("--epsilon", "1", "--delta", "2"),
+        ("--epsilon", "1", "--delta", "nan"),
+        ("--epsilon", "1", "--plan", "lloyd-exact"),
+        ("--k-min", "2"),
+        ("--epsilon", "1", "--k-min", "4"),
+        ("--epsilon", "1", "--plan", "lloyd-dp", "--k-min", "2"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    call: Any, table: Path, words: tuple[str, ...]
+) -> None:
+    said = call("cluster", table, "--k", 3, "--bounds-from-data", *words)
+    assert said.status == 2, said.err
+    assert said.out == ""
+    assert "Way out" in said.err
