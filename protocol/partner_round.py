@@ -188,7 +188,7 @@ class PartnerRound:
         restored._x_private = bytes.fromhex(values["x_private"])
         restored._kem_seed = bytes.fromhex(values["kem_seed"])
         restored._secret = bytes.fromhex(values["secret"])
-        restored._noise_secret = bytes.fromhex(values["noise_secret"])
+        restored._noise_secret = bytes.fromhex(values.get("noise_secret", ""))
         restored._hello = bytes.fromhex(values["hello"])
         restored._hellos = tuple(bytes.fromhex(h) for h in values["hellos"])
         restored._kem_secrets = {int(i): bytes.fromhex(v) for i, v in values["kem_secrets"].items()}

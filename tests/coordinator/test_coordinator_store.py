@@ -263,6 +263,23 @@ def test_a_full_disk_is_an_error_of_ours_and_passes(
     assert store.inputs(RUN) == [("received", b"x")]
 
 
+def test_rounds_of_an_earlier_version_are_kept(
+    tmp_path: Path, store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    store._rows("DROP TABLE rounds")
+    store._rows(
+        "CREATE TABLE rounds (run_id BLOB NOT NULL REFERENCES runs, round INTEGER NOT NULL,"
+        " partners INTEGER NOT NULL, seconds REAL NOT NULL, inertia REAL NOT NULL,"
+        " length INTEGER NOT NULL, PRIMARY KEY (run_id, round)) STRICT"
+    )
+    store._rows("INSERT INTO rounds VALUES (?, 0, 3, 1.5, 0.25, 8)", RUN)
+    store._rows("PRAGMA user_version = 2")
+    store.close()
+    (row,) = CoordinatorStore(tmp_path / "coordinator.db").rounds(RUN)
+    assert row == RoundRow(round=0, partners=3, seconds=1.5, inertia=0.25, length=8, asked="")
+
+
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, store: CoordinatorStore) -> None:
     store._rows("PRAGMA user_version = 99")
     store.close()

@@ -277,10 +277,12 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
     save(store, state())
     store._rows("DROP TABLE refusals")
+    store._rows("DROP TABLE ledger")
     store._rows("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
     assert store.refusals() == []
+    assert store.charges() == []
     assert store.runs()[0].phase == "running"
 
 
