@@ -97,7 +97,7 @@ privacy:
   delta: "{delta}"
   rho: "{rho}"
   runs: 12            # how many such runs every node's budget is for
-  spare_rounds: 1     # questions that may be asked again in each run, after a drop-out
+  spare_rounds: 1     # questions that may be asked again in all of them, after drop-outs
   max_partners_per_customer: 1
 
 # With noise, min_atom 1 lets a run go on without a partner; its noised totals may then be inferred.

@@ -10,7 +10,7 @@ from rich.table import Table
 from protocol.agreement import Agreement
 from protocol.errors import RuleError, StoreError
 from protocol.privacy.accounting import rho_of_cost
-from protocol.privacy.ledger import Charge, runs_left, total_cost
+from protocol.privacy.ledger import Charge, runs_left, spent_of, total_cost
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import fuel, meaning
 
@@ -29,7 +29,8 @@ def terms_of(agreement: Agreement) -> PrivacyTerms:
 
 def budget_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
     """The budget as JSON values."""
-    terms, spent = terms_of(agreement), total_cost(charges)
+    terms = terms_of(agreement)
+    spent = spent_of(charges, terms)
     return {
         "agreement": agreement.id,
         "unit": terms.unit,
@@ -60,7 +61,8 @@ def charge_values(charge: Charge) -> dict[str, Any]:
 
 def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
     """The budget for people: the fuel gauge, what it means, and every charge."""
-    terms, spent = terms_of(agreement), total_cost(charges)
+    terms = terms_of(agreement)
+    spent = spent_of(charges, terms)
     table = Table("run", "round", "asked", "rho", title="Charges, oldest first")
     for charge in charges:
         table.add_row(charge.run_id.hex()[:8], str(charge.round), charge.asked, f"{charge.rho:.3g}")
@@ -73,7 +75,8 @@ def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object
 
 def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
     """How the budget goes on, run by run, as JSON values."""
-    terms, spent = terms_of(agreement), total_cost(charges)
+    terms = terms_of(agreement)
+    spent = spent_of(charges, terms)
     left = runs_left(terms, spent=spent)
     return {
         "agreement": agreement.id,
@@ -95,7 +98,7 @@ def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[obje
         table.add_row(str(number), f"{epsilon:.3g}")
     return [
         f"{values['runs_left']} runs left. Each costs a rho of {terms.rho} when no question is "
-        f"asked again; {terms.spare_rounds} spare questions are reserved for the run at hand.",
+        f"asked again; {terms.spare_rounds} spare questions are reserved for all of them together.",
         table,
     ]
 

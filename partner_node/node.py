@@ -30,6 +30,7 @@ from protocol.errors import (
     LocalProtocolError,
     ProtocolError,
     RemoteProtocolError,
+    SourceError,
 )
 from protocol.messages import (
     Ack,
@@ -43,7 +44,9 @@ from protocol.messages import (
     open_request,
 )
 from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
-from protocol.privacy.ledger import Charge, check_affordable, total_cost
+from protocol.privacy.ledger import Charge, check_affordable, check_within_run, spent_of
+from protocol.queries import SumQuery
+from protocol.ring import IntVector
 
 logger = logging.getLogger(__name__)
 
@@ -141,14 +144,14 @@ class Node:
         """The answer to a sum query. What it costs has been charged, before any row is read."""
         if ask.query is None:
             raise LocalProtocolError("there is nothing to compute")
-        sums, customers = answer(ask.query, self._customers.vectors())
-        cap = self.agreement.parties[self.partner].max_customers
-        if customers > cap:
-            raise EncodingRangeError(
-                f"{customers} customers, the agreement allows this partner {cap}",
-                code="E-ROW-CAP",
-                remedy="agree on a higher max_customers, or narrow the feature query",
-            )
+        try:
+            sums, customers = self._sums(ask.query)
+        except (SourceError, EncodingRangeError) as error:
+            if not ask.query.variance:
+                raise
+            # Which of them it is may hang on a single customer: with noise one code stands for all.
+            logger.warning("cannot answer: %s", error.code)
+            raise SourceError(error.message, code="E-SOURCE", remedy=error.remedy) from error
         with self.store.transaction():
             current = self._round_of(request)
             reply = current.masked(ask, sums)
@@ -156,6 +159,17 @@ class Node:
             what = NOISED_ANSWER if ask.query.variance else EXACT_ANSWER
             self._log(current, what, reply, customers)
         return reply
+
+    def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
+        sums, customers = answer(query, self._customers.vectors())
+        cap = self.agreement.parties[self.partner].max_customers
+        if customers > cap:
+            raise EncodingRangeError(
+                f"{customers} customers, the agreement allows this partner {cap}",
+                code="E-ROW-CAP",
+                remedy="agree on a higher max_customers, or narrow the feature query",
+            )
+        return sums, customers
 
     def _answer(self, request: Request) -> tuple[bytes | Ask, ProtocolError | None]:
         """The reply, or what is asked; or the refusal that ended the run, once that is stored."""
@@ -166,6 +180,7 @@ class Node:
                 case Open():
                     what, reply = "HELLO: fresh keys", self._open(current, request)
                 case Roster():
+                    self._check_reserve()
                     what, reply = "READY: participant set signed", current.roster(request)
                 case Propose():
                     what, reply = "ACCEPT: participant set signed", current.propose(request)
@@ -193,13 +208,17 @@ class Node:
         self._log(current, what, reply, None)
         return reply, None
 
+    def _check_reserve(self) -> None:
+        """Refuse a run that the budget does not hold with its spare rounds."""
+        terms = self.agreement.privacy
+        if terms is not None:
+            spent = spent_of(self.store.charges(self.agreement.id), terms)
+            check_affordable(terms, spent=spent, more=terms.reserve)
+
     def _open(self, current: PartnerRound, request: Open) -> bytes:
         if current.phase:
             return current.reopen(request)
-        if self.agreement.privacy is not None:
-            spent = total_cost(self.store.charges(self.agreement.id))
-            terms = self.agreement.privacy
-            check_affordable(terms, spent=spent, more=terms.reserve)
+        self._check_reserve()
         return current.open(request, entropy=self._entropy(ENTROPY_BYTES))
 
     def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[str, bytes]:
@@ -245,6 +264,8 @@ class Node:
             partners=len(ask.members),
             colluding=self.agreement.secure_sum.max_colluding,
         )
+        own = [c for c in self.store.charges(self.agreement.id) if c.run_id == current.run_id]
+        check_within_run(terms, own, charge)
         self.store.charge(charge, self.agreement, now=self._now())
 
     def _published(self, current: PartnerRound, request: Publish) -> bytes:

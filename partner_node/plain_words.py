@@ -80,8 +80,8 @@ def _privacy_words(agreement: Agreement) -> list[str]:
     return [
         f"Privacy of one run: {statement(epsilon, delta, terms.unit)}. Every partner adds noise "
         "to its sums before anybody sees them. " + meaning(epsilon, delta, terms.unit),
-        f"Budget: {terms.runs} runs, each with {terms.spare_rounds} spare questions for when a "
-        f"partner drops out; all together epsilon {terms.epsilon_of(terms.budget):.3g} at delta "
+        f"Budget: {terms.runs} runs, and {terms.spare_rounds} spare questions for when partners "
+        f"drop out; all together epsilon {terms.epsilon_of(terms.budget):.3g} at delta "
         f"{delta:.0e}. Your node counts by itself and refuses beyond that.",
     ]
 

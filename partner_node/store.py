@@ -22,7 +22,7 @@ from protocol.clustering.plan import restore_plan
 from protocol.errors import StoreError
 from protocol.participants import Chain
 from protocol.partner_round import ABORTED, DONE, superseded
-from protocol.privacy.ledger import Charge, check_affordable, total_cost
+from protocol.privacy.ledger import Charge, check_affordable, spent_of
 
 #: Each ends with the version that it makes.
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
@@ -384,7 +384,7 @@ class NodeStore:
             raise StoreError("an agreement on exact totals has no budget")
         if self._one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
             return
-        spent = total_cost(self.charges(agreement.id))
+        spent = spent_of(self.charges(agreement.id), agreement.privacy)
         check_affordable(agreement.privacy, spent=spent, more=charge.cost)
         self._rows(
             "INSERT INTO ledger (at, agreement_id, run_id, round, context, asked,"

@@ -20,6 +20,12 @@ from protocol.ring import MAX_TOTAL, WORD_BYTES
 _LARGEST_DELTA: Final = Decimal("0.001")
 _SMALLEST_RHO: Final = Decimal("0.000001")
 _LARGEST_RHO: Final = Decimal(1000)
+#: Narrower features would be finer than the noised sums resolve.
+_SMALLEST_WEIGHT: Final = Decimal("0.01")
+#: Every node tries every number of clusters of a range, more than once.
+_MOST_CLUSTERS_WITH_NOISE: Final = 200
+_MOST_CLUSTERS_TO_CHOOSE: Final = 50
+_LONGEST_RANGE: Final = 20
 
 
 def problems(a: Agreement) -> Iterator[AgreementError]:
@@ -50,6 +56,13 @@ def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield AgreementError(f"feature {name!r} is listed twice", code="E-FEATURE-BOUNDS")
     for f in a.features:
+        if a.privacy is not None and 0 < f.weight < _SMALLEST_WEIGHT:
+            yield AgreementError(
+                f"feature {f.name!r}: weight {f.weight} is below {_SMALLEST_WEIGHT}, the least "
+                "with noise",
+                code="E-FEATURE-BOUNDS",
+                remedy="give it more weight, or leave the feature out",
+            )
         if f.min >= f.max:
             yield AgreementError(
                 f"feature {f.name!r}: min {f.min} is not below max {f.max}",
@@ -139,8 +152,26 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
             f"{LloydDP.LEAST_ROUNDS} rounds",
             code="E-PLAN",
         )
+    yield from _cluster_problems(a)
     if a.privacy is not None:
         yield from _privacy_problems(a, a.privacy)
+
+
+def _cluster_problems(a: Agreement) -> Iterator[AgreementError]:
+    plan = a.plan
+    if plan.name != EXACT_PLAN and plan.n_clusters > _MOST_CLUSTERS_WITH_NOISE:
+        yield AgreementError(
+            f"plan.n_clusters is {plan.n_clusters}, at most {_MOST_CLUSTERS_WITH_NOISE} with noise",
+            code="E-PLAN",
+        )
+    to_choose = plan.n_clusters - plan.n_clusters_min
+    if to_choose and (to_choose > _LONGEST_RANGE or plan.n_clusters > _MOST_CLUSTERS_TO_CHOOSE):
+        yield AgreementError(
+            f"the plan would choose among {plan.n_clusters_min} to {plan.n_clusters} clusters; a "
+            f"range of {_LONGEST_RANGE} up to {_MOST_CLUSTERS_TO_CHOOSE} is the most",
+            code="E-PLAN",
+            remedy="raise plan.n_clusters_min or lower plan.n_clusters",
+        )
 
 
 def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementError]:
@@ -164,7 +195,7 @@ def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementEr
             f"privacy.rho {terms.rho} is an epsilon of {spent:.4g} at delta {terms.delta}, "
             f"agreed is {terms.epsilon}",
             code="E-BUDGET",
-            remedy=f'write rho: "{rho_for(float(terms.epsilon), float(terms.delta))}"',
+            remedy=_way_to_epsilon(terms),
         )
     if terms.max_partners_per_customer > a.n_partners:
         yield AgreementError(
@@ -172,6 +203,13 @@ def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementEr
             f"{a.n_partners} parties",
             code="E-BUDGET",
         )
+
+
+def _way_to_epsilon(terms: PrivacyTerms) -> str:
+    rho = rho_for(float(terms.epsilon), float(terms.delta))
+    if rho < _SMALLEST_RHO:
+        return "agree on a larger epsilon: with this one hardly anything could be asked"
+    return f'write rho: "{rho:f}"'
 
 
 def _size_problems(a: Agreement) -> Iterator[AgreementError]:

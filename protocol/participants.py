@@ -167,12 +167,15 @@ class SetRules:
 
 
 def within_run_only_shrinks(links: Sequence[Link]) -> bool:
-    """Whether each run's sets stand together and each lies within the one before it."""
+    """Whether each run's sets stand together and each is smaller than the one before it.
+
+    An equal set would let the same question be asked again without anybody having left.
+    """
     seen: set[bytes] = set()
     for before, after in pairwise(links):
         seen.add(before.run_hash)
         if before.run_hash == after.run_hash:
-            if not after.members <= before.members:
+            if not after.members < before.members:
                 return False
         elif after.run_hash in seen:
             return False

@@ -109,7 +109,8 @@ def cluster(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Same seed, same split and same start of the clustering.")
+        int,
+        typer.Option(min=0, help="Same seed, same split, same start and same noise."),
     ] = 0,
     plan: Annotated[
         Plan | None,
@@ -193,6 +194,10 @@ def cluster(
     terms = None
     if epsilon is not None:
         terms = benchmark_terms(epsilon, delta, n_samples=n_samples)
+        notices.append(
+            "a simulation: the noise follows from --seed, and the inertia is exact, so what is "
+            "printed here is not private; a deployed run's release is"
+        )
         if delta is None:
             notices.append(f"delta is 1/(n ln n) = {float(terms.delta):.3g}: for benchmarks only")
     task = ClusterTask(

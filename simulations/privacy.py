@@ -11,6 +11,8 @@ from protocol.privacy.terms import PrivacyTerms
 
 _DECIMALS = Decimal("0.000000001")
 _LARGEST_EPSILON = 100.0
+_LARGEST_DELTA = 1e-3
+_SMALLEST_RHO = Decimal("0.000001")
 
 
 def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> PrivacyTerms:
@@ -30,16 +32,27 @@ def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> P
     if delta is None:
         delta = 1.0 / (n_samples * log(n_samples)) if n_samples > 2 else 1e-3
         delta = min(delta, 1e-3)
-    stated = Decimal(delta).quantize(_DECIMALS, rounding=ROUND_FLOOR) if 0 < delta < 1 else None
+    stated = (
+        Decimal(delta).quantize(_DECIMALS, rounding=ROUND_FLOOR)
+        if 0 < delta <= _LARGEST_DELTA
+        else None
+    )
     if not stated:
         raise UsageError(
             f"--delta {delta:g}: from 1e-9 to 0.001 are allowed",
             remedy="choose it well below one in the number of customers",
         )
+    rho = rho_for(epsilon, float(stated))
+    if rho < _SMALLEST_RHO:
+        raise UsageError(
+            f"--epsilon {epsilon:g} at delta {float(stated):g} is too small: hardly anything could "
+            "be asked",
+            remedy="0.1 is strong, 1 usual",
+        )
     return PrivacyTerms(
         epsilon=Decimal(f"{epsilon:.9f}"),
         delta=stated,
-        rho=rho_for(epsilon, float(stated)),
+        rho=rho,
         runs=1,
         spare_rounds=0,
         max_partners_per_customer=1,

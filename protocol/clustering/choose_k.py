@@ -75,6 +75,9 @@ def choose(
         smallest, largest: The range, both ends included.
         restarts: Starts of k-means on the whole coreset.
     """
+    if not (weights > 0).any():
+        # Nothing is seen above the noise: no number of clusters is better than the fewest.
+        largest = smallest
     sizes = range(smallest, largest + 1)
     centres = {k: weighted_kmeans(points, weights, k, restarts=restarts, stream=stream)
                for k in sizes}  # fmt: skip

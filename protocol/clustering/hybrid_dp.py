@@ -11,7 +11,7 @@ Each question gets a share of the run's rho that depends only on public facts an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
@@ -409,7 +409,11 @@ class HybridDP:
     def _with_fine(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
         found = local_sums.decode(query, total, variance=variance, plane=self.plane)
         noise = found.count_sigma**2
-        before = _known(self.count_variance) + (self.tuning.drift * self.n / query.n_clusters) ** 2
+        drift = (self.tuning.drift * self.n / query.n_clusters) ** 2
+        # What is farther from the count before than both noises explain has changed since.
+        expected = _known(self.count_variance) + noise
+        surprise = np.maximum((found.counts - _known(self.counts)) ** 2 - expected, 0.0)
+        before = _known(self.count_variance) + drift + surprise
         counts = (found.counts / noise + _known(self.counts) / before) / (
             1.0 / noise + 1.0 / before
         )
@@ -429,7 +433,8 @@ class HybridDP:
             converged=True,
             scores=known.scores,
             noise=NoiseReport(
-                count_sigmas=np.ceil(np.sqrt(after)).astype(np.int64),
+                # Of the last count alone: what the earlier ones add is not sure to be noise only.
+                count_sigmas=np.full(query.n_clusters, ceil(found.count_sigma)),
                 centre_sigmas=np.ceil(found.offset_sigma * GRID / divisor).astype(np.int64),
                 cost=known.spent,
                 dearest=known.dearest,

@@ -132,7 +132,8 @@ def largest_total(agreement: Agreement) -> int:
         return (customers * agreement.n_features) << EXACT_FRACTION_BITS
     terms = _terms(agreement, seed=bytes(32))
     largest = terms.largest_entry
-    variance = terms.variance(SMALLEST_SHARE, largest * largest)
+    share = min(SMALLEST_SHARE, 1.0 / agreement.plan.max_rounds)
+    variance = terms.variance(share, largest * largest)
     n, t = agreement.n_partners, agreement.secure_sum.max_colluding
     if t >= n:
         return customers * largest  # refused for other reasons

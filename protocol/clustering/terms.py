@@ -14,7 +14,7 @@ from protocol.private_queries import MOMENT_BITS, MOMENT_DIAGONAL, UNIT
 from protocol.queries import SumQuery
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
-#: No question gets less of a run's rho.
+#: No question of hybrid-dp gets less of a run's rho.
 SMALLEST_SHARE: Final = 0.002
 #: Offsets whose products are added up are shortened to this part of half the cube's diagonal.
 MOMENTS_RADIUS: Final = 0.37

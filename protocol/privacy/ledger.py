@@ -106,6 +106,16 @@ class Charge:
             honest=self.honest,
         )
 
+    def for_group(self, group: int) -> int:
+        """The cost when a person may be with `group` partners; never less than was charged."""
+        if group <= self.group or self.honest == 0:
+            return self.cost
+        return query_cost(
+            sensitivity_squared=self.sensitivity_squared * group * group,
+            share_variance=self.share_variance,
+            honest=self.honest,
+        )
+
     @property
     def rho(self) -> float:
         """The cost as rho."""
@@ -115,6 +125,32 @@ class Charge:
 def total_cost(charges: Iterable[Charge]) -> int:
     """What all charges add up to."""
     return sum(charge.cost for charge in charges)
+
+
+def spent_of(charges: Iterable[Charge], terms: PrivacyTerms) -> int:
+    """What charges under any version of an agreement add up to for the unit that holds now."""
+    return sum(charge.for_group(terms.max_partners_per_customer) for charge in charges)
+
+
+def check_within_run(terms: PrivacyTerms, own: Iterable[Charge], more: Charge) -> None:
+    """Refuse a charge that takes its run beyond the agreed cost with its spare rounds.
+
+    Args:
+        own: What the run was charged so far.
+        more: What is about to be charged; nothing when its context was charged already.
+
+    Raises:
+        RuleError: E-BUDGET-RUN.
+    """
+    before = list(own)
+    if any(charge.context == more.context for charge in before):
+        return
+    if total_cost(before) + more.cost > terms.reserve:
+        raise RuleError(
+            f"this run has asked again more often than the agreed {terms.spare_rounds} times",
+            code="E-BUDGET-RUN",
+            remedy="start a new run; agree on more spare_rounds when partners often drop out",
+        )
 
 
 def check_affordable(terms: PrivacyTerms, *, spent: int, more: int) -> None:

@@ -27,8 +27,8 @@ class PrivacyTerms:
         rho: The same as zero-concentrated differential privacy: what a run may cost. Stated, so
             that everybody counts in the same numbers.
         runs: How many such runs every node's budget is for.
-        spare_rounds: Rounds that may be asked again in each run, after a drop-out; a run begins
-            only when the budget holds them too.
+        spare_rounds: Questions that may be asked again, after a drop-out, in all runs together; a
+            run begins only when the budget holds them too.
         max_partners_per_customer: The most partners that a person is a customer of.
     """
 
@@ -82,7 +82,7 @@ class PrivacyTerms:
     @property
     def budget(self) -> int:
         """What all runs together may cost a customer, in the same units."""
-        return self.runs * self.reserve
+        return (self.runs - 1) * self.run_cost + self.reserve
 
     def epsilon_of(self, cost: int) -> float:
         """The epsilon that a cost means at the agreed delta."""

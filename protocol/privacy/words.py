@@ -17,7 +17,7 @@ somebody who sees everything that is released and would have guessed right in 50
 guesses right in 74 of 100 at most. Only with a chance of 1e-06 does that promise fail.
     """
     # The best of a balanced guess: Kairouz, Oh and Viswanath 2015, with delta added.
-    right = 100.0 * (exp(epsilon) + delta) / (1.0 + exp(epsilon))
+    right = 100.0 * (1.0 + delta * exp(-epsilon)) / (1.0 + exp(-epsilon))
     shown = min(100, int(right) + 1)
     return (
         f"Whatever somebody knows already: asked whether {unit} is among the data, somebody who "

@@ -15,7 +15,14 @@ import pytest
 from partner_node.store import NodeStore
 from protocol.errors import LocalProtocolError, RuleError, StoreError
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.ledger import Charge, check_affordable, runs_left, total_cost
+from protocol.privacy.ledger import (
+    Charge,
+    check_affordable,
+    check_within_run,
+    runs_left,
+    spent_of,
+    total_cost,
+)
 from protocol.privacy.terms import PrivacyTerms
 from protocol.private_queries import UNIT, CountQuery, VotesQuery
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
@@ -88,7 +95,6 @@ def test_the_budget_is_kept_to_the_last_unit() -> None:
 
 
 def test_runs_left_count_whole_runs_with_their_spare_rounds() -> None:
-    assert runs_left(TERMS, spent=0) >= TERMS.runs
     assert runs_left(TERMS, spent=TERMS.budget) == 0
     assert runs_left(TERMS, spent=TERMS.budget - TERMS.reserve + 1) == 0
     assert runs_left(TERMS, spent=TERMS.budget - TERMS.reserve) == 1
@@ -180,6 +186,35 @@ def test_the_ledger_never_counts_too_little_in_ten_thousand_random_lives(tmp_pat
             assert spent >= max(before, sum(left_the_node.values()))
             assert spent <= TERMS.budget
         store.close()
+
+
+def test_a_new_unit_counts_for_what_was_charged_before() -> None:
+    """One customer at up to three partners has spent nine times what one at one partner has."""
+    one = dataclasses.replace(TERMS, max_partners_per_customer=1)
+    three = dataclasses.replace(TERMS, max_partners_per_customer=3)
+    made = Charge.of(
+        CountQuery(variance=UNIT * UNIT * 100), one, run_id=bytes(16), round=0,
+        context=bytes(32), partners=5, colluding=1,
+    )  # fmt: skip
+    assert spent_of([made], one) == made.cost
+    assert abs(spent_of([made], three) - 9 * made.cost) < 10
+    assert spent_of([dataclasses.replace(made, group=3)], one) == made.cost
+
+
+def test_no_run_costs_more_than_its_own_share_and_the_spare_rounds() -> None:
+    half = charge(1, part=0.45)
+    check_within_run(TERMS, [half, charge(2, part=0.45)], charge(3, part=0.45))
+    own = [charge(i, part=0.45) for i in range(3)]
+    with pytest.raises(RuleError, match="E-BUDGET-RUN"):
+        check_within_run(TERMS, own, charge(9, part=0.45))
+    check_within_run(TERMS, own, own[0])
+
+
+def test_the_budget_is_that_of_the_runs_and_once_of_the_spare_rounds() -> None:
+    assert runs_left(TERMS, spent=0) == TERMS.runs
+    assert runs_left(TERMS, spent=TERMS.run_cost) == TERMS.runs - 1
+    assert runs_left(TERMS, spent=TERMS.runs * TERMS.run_cost) == 0
+    assert runs_left(TERMS, spent=TERMS.run_cost + 1) == TERMS.runs - 2, "a spare round was used"
 
 
 def noised_federation() -> Federation:

@@ -226,7 +226,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SETS,
-        "if not after.members <= before.members:",
+        "if not after.members < before.members:",
         NEVER,
         LIES + "test_a_set_that_grows_in_a_run_is_refused",
     ),
@@ -679,5 +679,11 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "a.plan.max_rounds < HybridDP.MOST_ROUNDS:",
         "a.plan.max_rounds < 0:",
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
+    ),
+    (
+        SETS,
+        "if not after.members < before.members:",
+        "if not after.members <= before.members:",
+        SET_RULES + "test_a_set_only_shrinks_within_a_run",
     ),
 ]

@@ -46,6 +46,11 @@ def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
         ({"privacy": {"spare_rounds": -1}}, "E-AGR-SCHEMA"),
         ({"plan": {"name": "lloyd-exact"}}, "E-PLAN"),
         ({"plan": {"max_rounds": 8}}, "E-PLAN"),
+        ({"plan": {"n_clusters": 201, "n_clusters_min": 201}}, "E-PLAN"),
+        ({"plan": {"n_clusters": 200, "n_clusters_min": 200}}, ""),
+        ({"plan": {"n_clusters": 51, "n_clusters_min": 50}}, "E-PLAN"),
+        ({"plan": {"n_clusters": 24, "n_clusters_min": 3}}, "E-PLAN"),
+        ({"plan": {"n_clusters": 23, "n_clusters_min": 3}}, ""),
         ({"plan": {"n_clusters_min": 4}}, "E-AGR-SCHEMA"),
         ({"plan": {"n_clusters_min": 0}}, "E-AGR-SCHEMA"),
         ({"plan": {"n_clusters_min": 1}}, ""),
@@ -76,3 +81,19 @@ def test_exact_totals_and_plans_with_noise_do_not_go_together(lab: ModuleType) -
     values["privacy"] = "some"
     with pytest.raises(RuleError, match="allowed: none"):
         Agreement.from_dict(values)
+
+
+def test_features_too_narrow_for_noised_sums_are_refused(lab: ModuleType) -> None:
+    values = agreement_values(lab)
+    values["features"][0]["weight"] = "0.009"
+    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-FEATURE-BOUNDS"]
+    values["features"][0]["weight"] = "0.01"
+    assert Agreement.from_dict(values).lint() == []
+
+
+def test_an_epsilon_too_small_for_anything_is_named_with_a_way_out(lab: ModuleType) -> None:
+    values = agreement_values(lab, privacy={"epsilon": "0.0001", "rho": "0.000001"})
+    (problem,) = Agreement.from_dict(values).lint()
+    assert problem.code == "E-BUDGET"
+    assert "larger epsilon" in problem.remedy
+    assert "E-" not in problem.remedy

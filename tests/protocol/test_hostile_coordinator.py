@@ -216,10 +216,12 @@ def test_a_first_set_that_is_not_the_roster_is_refused(nine: Any) -> None:
 
 
 def test_a_roster_that_brings_a_later_set_along_is_refused(nine: Any) -> None:
-    run = nine.run().until(phases.READYS)
-    again = nine.link(run.coordinator.run_hash, *range(9))
+    run = nine.run(absent=frozenset({6, 7, 8})).until(phases.READYS)
+    chain = nine.empty_chain
+    for members in (range(9), range(6)):
+        chain = chain.extended(nine.link(run.coordinator.run_hash, *members))
     with run.refused(0, "E-CHAIN-RUN"):
-        run.lie(0, chain=run.chain_with(again))
+        run.lie(0, chain=chain.to_bytes())
 
 
 def test_two_partners_with_different_rosters_never_form_a_set(fed: Any) -> None:

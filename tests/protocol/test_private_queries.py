@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partner_node.answers import answer
@@ -97,6 +97,7 @@ def test_some_customer_reaches_the_sensitivity() -> None:
     radius=st.integers(1, 1 << 23),
     norm=st.integers(1, 1 << 15),
 )
+@example(rows=[(1, 1, 1, 1)], radius=2, norm=3)  # 1.5 each
 def test_clipped_rows_never_exceed_the_norm_and_keep_their_direction(
     rows: list[tuple[int, ...]], radius: int, norm: int
 ) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from coordinator.run_driver import Patience
 from protocol.clustering.release import NOISED_STATEMENT, SignedRelease
-from protocol.errors import AgreementError, RunFailedError
+from protocol.errors import AgreementError, RuleError, RunFailedError, SourceError
+from protocol.messages import Open, Roster, sign_request
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.ledger import runs_left, total_cost
 from protocol.privacy.terms import PrivacyTerms
@@ -148,7 +149,7 @@ def test_a_budget_that_ends_in_mid_run_refuses_that_round_unread() -> None:
 
 
 def test_a_round_that_is_asked_again_is_charged_again_and_stated() -> None:
-    fed = federation(6)
+    fed = federation(6, privacy=privacy(spare=1))
     asked = itertools.count()
 
     def leave(node: int, message: bytes) -> bytes | None:
@@ -210,3 +211,50 @@ def test_the_plan_chooses_how_many_segments_there_are() -> None:
         assert all(-10_000 <= s.silhouette <= 10_000 for s in scores)
         assert all(s.stability <= 10_000 and s.davies_bouldin >= 0 for s in scores)
     assert chosen.count(3) >= 3, chosen
+
+
+def test_a_run_opened_while_the_budget_held_it_is_refused_when_it_no_longer_does() -> None:
+    fed = federation(privacy=privacy(runs=1))
+    node = fed.nodes[0]
+    early = []
+
+    def open_another(number: int, message: bytes) -> bytes:
+        if number == 0 and b"fedseg/v1/roster" in message and not early:
+            opening = Open(agreement_hash=fed.agreement.hash, run_id=b"early".ljust(16, b"\0"))
+            early.append(node.handle(sign_request(opening, fed.coordinator_key)))
+        return message
+
+    fed.exchange.tamper_request = open_another
+    fed.run()
+    hellos = (early[0], b"", b"", b"")
+    roster = Roster(run_id=b"early".ljust(16, b"\0"), hellos=hellos, chain=b"")
+    with pytest.raises(RuleError, match="E-BUDGET-SPENT"):
+        node.handle(sign_request(roster, fed.coordinator_key))
+
+
+@pytest.mark.parametrize("trouble", ["one customer too many", "a value is missing"])
+def test_with_noise_one_code_stands_for_everything_that_hangs_on_a_row(trouble: str) -> None:
+    """Which rule a single customer breaks would be told without any noise."""
+    fed = federation(privacy=privacy(spare=1))
+    codes = set()
+
+    class Broken:
+        def vectors(self) -> Any:
+            if trouble == "a value is missing":
+                raise SourceError("row 7 has no value", code="E-SOURCE-NULL")
+            yield customer_vectors(np.zeros((401, 4)))
+
+    fed.nodes[1]._customers = Broken()
+    pull = fed.exchange.pull
+
+    def noted(handles: Any) -> Any:
+        replies = pull(handles)
+        codes.update(r.error for r in replies.values() if r.error is not None)
+        return replies
+
+    fed.exchange = type("Noted", (), {
+        "nodes": fed.exchange.nodes, "push": fed.exchange.push, "pull": staticmethod(noted),
+        "flush": fed.exchange.flush,
+    })()  # fmt: skip
+    fed.run()  # goes on without it
+    assert codes == {"E-SOURCE"}

@@ -74,3 +74,11 @@ def test_everything_in_one_place_is_no_trouble() -> None:
     points = np.zeros((10, 2), dtype=np.int64)
     choice = choose(points, np.ones(10), smallest=1, largest=3, restarts=2, stream=stream())
     assert (choice.centres == 0).all()
+
+
+def test_nothing_above_the_noise_gives_the_fewest_clusters() -> None:
+    points, _ = coreset(3)
+    for weights in (np.zeros(60), np.full(60, -3.0)):
+        choice = choose(points, weights, smallest=2, largest=5, restarts=2, stream=stream())
+        assert choice.centres.shape == (2, 3)
+        assert choice.scores == ()

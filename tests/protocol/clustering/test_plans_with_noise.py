@@ -213,3 +213,18 @@ def test_a_stored_plan_of_another_kind_is_refused() -> None:
         restore_plan(state)
     with pytest.raises(MalformedError, match="'other'"):
         restore_plan({"plan": "other"})
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.01), (1.0, 0.01, 0.01), (0.01, 0.01, 0.01, 0.01)])
+def test_narrow_features_are_no_trouble(weights: tuple[float, ...]) -> None:
+    limit = np.rint(np.array(weights) * ONE).astype(np.int64)
+    for k, rho in ((1, 1e-5), (3, 0.05), (20, 5.0)):
+        own = Terms(
+            n_clusters=k, n_clusters_min=k, limit=limit, cost=int(rho * RHO_ONE), group=1,
+            seed=bytes(32),
+        )  # fmt: skip
+        grid, _ = blobs(400, len(weights), 3, seed=1)
+        states = carried_out(HybridDP.start(own), np.rint(grid * weights))
+        longest = HybridDP.longest_vector(k, len(weights))
+        assert all(s.query.length <= longest for s in states if s.query is not None)
+        assert states[-1].result is not None

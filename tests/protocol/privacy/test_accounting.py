@@ -9,7 +9,7 @@ from math import exp, log, pi, sqrt
 import pytest
 from dp_accounting import GaussianDpEvent
 from dp_accounting.pld import PLDAccountant
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -29,6 +29,7 @@ from protocol.privacy.accounting import (
     share=st.integers(9, 1 << 90),
     honest=st.integers(1, 50),
 )
+@example(sensitivity_squared=18, share=9, honest=2)  # a whole number before the last one is added
 def test_a_cost_is_never_below_the_true_one(
     sensitivity_squared: int, share: int, honest: int
 ) -> None:

@@ -7,7 +7,7 @@ from math import exp, pi, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
@@ -118,6 +118,7 @@ def test_a_variance_out_of_range_is_refused(variance: int) -> None:
 
 
 @given(variance=st.integers(1, 1 << 90), partners=st.integers(2, 50), colluding=st.integers(0, 49))
+@example(variance=1_000, partners=5, colluding=2)
 def test_honest_shares_alone_give_the_agreed_variance(
     variance: int, partners: int, colluding: int
 ) -> None:
