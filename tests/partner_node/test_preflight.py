@@ -178,7 +178,8 @@ def _expired(lab: Lab) -> None:
 
 
 def _not_yet(lab: Lab) -> None:
-    lab.write_agreement(effective=(NOW + timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z"))
+    days = ((NOW + timedelta(days=n)).strftime("%Y-%m-%dT00:00:00Z") for n in (2, 3))
+    lab.write_agreement(effective=next(days), expires=next(days))
 
 
 def _other_software(lab: Lab) -> None:

@@ -23,7 +23,7 @@ from protocol.canonical import frame, unframe, unframe_list
 from protocol.clustering.release import SignedRelease
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, MalformedError
-from protocol.participants import Link
+from protocol.participants import Chain, Link, SetRules
 
 MUTANTS = 100_000
 
@@ -123,11 +123,23 @@ def request_target(run: Any, name: str, request: bytes) -> Target:
     """A request to node 0 as it now stands."""
     node = run.nodes[0]
     state = node.state
+    honest_links = state.chain.links
+    if name == "propose":
+        asked = messages.open_request(
+            request, coordinator_key=run.federation.agreement.coordinator.public_key
+        )
+        honest_links = Chain.from_bytes(asked.chain, run.federation.agreement).links
 
     def feed(message: bytes) -> object:
         node.state = fresh(state)
         node.restart = lambda: None
         reply = node.handle(message)
+        if name == "propose" and node.state.chain.links != honest_links:
+            # Signed by the coordinator, which may propose other sets: they must keep the rules.
+            SetRules.of(run.federation.agreement).check(
+                node.state.chain, signed=state.chain, run_hash=run.coordinator.run_hash
+            )
+            raise MalformedError("another proposal than the honest one")
         if name in ("roster", "propose"):  # signed: which sets may be opened
             return {(link.run_hash, link.members) for link in node.state.chain.links}
         return reply
@@ -166,9 +178,10 @@ def targets(lab: ModuleType) -> list[Target]:
     found.append(request_target(run, "open", run.coordinator.request(0)))
     run = moment("roster", phases.READYS)
     found.append(request_target(run, "roster", run.coordinator.request(0)))
-    run = moment("propose", phases.ANSWERS)
-    same = Link(run_hash=run.coordinator.run_hash, members=frozenset(range(3)))
-    proposal = messages.Propose(run_hash=run.coordinator.run_hash, chain=run.chain_with(same))
+    large = lab.Federation(9, rows=3)
+    run = large.run("propose").until(phases.ANSWERS)
+    smaller = Link(run_hash=run.coordinator.run_hash, members=frozenset(range(6)))
+    proposal = messages.Propose(run_hash=run.coordinator.run_hash, chain=run.chain_with(smaller))
     signed = messages.sign_request(proposal, fed.coordinator_key)
     found.append(request_target(run, "propose", signed))
     for name, phase, number in (
@@ -187,7 +200,6 @@ def targets(lab: ModuleType) -> list[Target]:
         ("ack", phases.ACKS),
     ):
         found.append(reply_target(moment(f"reply {name}", phase), name))
-    large = lab.Federation(9, rows=3)
     run = large.run("accept").until(phases.ANSWERS)
     run.coordinator.drop(frozenset({6, 7, 8}))
     found.append(reply_target(run, "accept"))
