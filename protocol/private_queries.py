@@ -7,8 +7,9 @@ sensitivity: values are cut toward zero, so rounding never adds to it. A custome
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -87,19 +88,17 @@ def noise_margin(variance: int) -> int:
     return MARGIN_SIGMAS * (int(np.ceil(np.sqrt(float(variance)))) + 1)
 
 
-class _Noised:
+class _Noised(ABC):
     """What all queries with noise have in common."""
-
-    NAME: ClassVar[str]
 
     @property
     def hash(self) -> bytes:
         """Names the query in announcements; 32 bytes."""
         return tagged_hash("query", self.to_bytes())
 
+    @abstractmethod
     def to_bytes(self) -> bytes:
         """The query's canonical bytes."""
-        raise NotImplementedError  # each query has its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +108,6 @@ class CountQuery(_Noised):
     Attributes:
         variance: The least variance of the total's noise, in squared units.
     """
-
-    NAME: ClassVar[str] = "count"
 
     variance: int
 
@@ -147,8 +144,6 @@ class MeanQuery(_Noised):
         radius: In grid units.
         variance: The least variance of each entry's noise, in squared units.
     """
-
-    NAME: ClassVar[str] = "mean"
 
     n_features: int
     radius: int
@@ -197,8 +192,6 @@ class MomentsQuery(_Noised):
         radius: In grid units.
         variance: The least variance of each entry's noise, in squared units.
     """
-
-    NAME: ClassVar[str] = "moments"
 
     centre: IntVector
     radius: int
@@ -252,8 +245,6 @@ class VotesQuery(_Noised):
         variance: The least variance of each entry's noise, in squared units.
     """
 
-    NAME: ClassVar[str] = "votes"
-
     candidates: IntMatrix
     variance: int
 
@@ -300,8 +291,6 @@ class LocalSumsQuery(_Noised):
             of their squares is at most the square of `UNIT`.
         variance: The least variance of each entry's noise, in squared units.
     """
-
-    NAME: ClassVar[str] = "local-sums"
 
     centres: IntMatrix
     radius: int

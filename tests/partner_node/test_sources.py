@@ -7,6 +7,7 @@ import logging
 import os
 import tempfile
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -57,11 +58,12 @@ def refusal(source: Source, columns: Sequence[str]) -> SourceError:
     return caught.value
 
 
-class SourceSuite:
+class SourceSuite(ABC):
     """What every source promises. Subclasses say how a table becomes a source."""
 
+    @abstractmethod
     def make(self, folder: Path, table: Table) -> Source:
-        raise NotImplementedError
+        """A source of the kind under test that holds `table`."""
 
     def test_gives_every_customer_once_with_the_columns_in_the_order_asked_for(
         self, tmp_path: Path
