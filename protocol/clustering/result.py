@@ -40,25 +40,6 @@ class NoiseReport:
             self.dearest.to_bytes(16, "big"),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {
-            "count_sigmas": self.count_sigmas.tolist(),
-            "centre_sigmas": self.centre_sigmas.tolist(),
-            "cost": self.cost,
-            "dearest": self.dearest,
-        }
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> NoiseReport:
-        """The report that `to_dict` gave."""
-        return NoiseReport(
-            count_sigmas=np.array(values["count_sigmas"], dtype=np.int64),
-            centre_sigmas=np.array(values["centre_sigmas"], dtype=np.int64),
-            cost=int(values["cost"]),
-            dearest=int(values["dearest"]),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clustering:
@@ -84,15 +65,13 @@ class Clustering:
     scores: tuple[KScore, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
+        """An exact result as JSON values."""
         return {
             "centroids": self.centroids.tolist(),
             "counts": self.counts.tolist(),
             "spread": self.spread.tolist(),
             "rounds": self.rounds,
             "converged": self.converged,
-            "noise": None if self.noise is None else self.noise.to_dict(),
-            "scores": [score.to_dict() for score in self.scores],
         }
 
     @staticmethod
@@ -104,6 +83,4 @@ class Clustering:
             spread=np.array(values["spread"], dtype=np.int64),
             rounds=int(values["rounds"]),
             converged=bool(values["converged"]),
-            noise=None if values["noise"] is None else NoiseReport.from_dict(values["noise"]),
-            scores=tuple(KScore(**score) for score in values["scores"]),
         )
