@@ -13,17 +13,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.measure import Cell, Table
 from coordinator.store import RoundRow
-from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import PrivacyTerms
 from protocol.scaling import FloatMatrix
 from simulations.federation import FeatureTerms, Federation
+from simulations.privacy import benchmark_terms
 from tests.end_to_end.deployment import PartnerData, make_deployment, running
 
 _N_FEATURES = 10
@@ -67,14 +65,7 @@ def _in_process(rows: int) -> Table:
         n_clusters=_N_CLUSTERS,
         max_rounds=9,
         plan="hybrid-dp",
-        privacy=PrivacyTerms(
-            epsilon=Decimal(1),
-            delta=Decimal("0.000001"),
-            rho=rho_for(1.0, 1e-6),
-            runs=1,
-            spare_rounds=0,
-            max_partners_per_customer=1,
-        ),
+        privacy=benchmark_terms(1.0, 1e-6, n_samples=10 * rows),
         seed=1,
     )
     began = time.perf_counter()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Mapping
 from decimal import Decimal
-from math import exp
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,9 +30,11 @@ from protocol.agreement import (
     SecureSumTerms,
     SignedAgreement,
 )
-from protocol.errors import AgreementError, UsageError
+from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
+from protocol.privacy.words import guessed_right
+from protocol.strict import near
 
 _MAX_DEPTH: Final = 10
 #: What an agreement's nested fields hold.
@@ -144,26 +144,16 @@ def load_yaml(path: Path) -> Agreement:
         values = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError) as error:
         raise AgreementError(f"{path} is not strict YAML: {_what(error)}") from error
-    try:
+    with naming_file(path):
         _refuse_unknown(values, "agreement", Agreement)
         return Agreement.from_dict(values)
-    except AgreementError as error:
-        raise naming(path, error) from error
 
 
 def load_signed(path: Path) -> SignedAgreement:
     """Read an agreement's envelope, signed or not; AgreementError names the file."""
-    try:
-        return SignedAgreement.from_bytes(_read(path))
-    except AgreementError as error:
-        raise naming(path, error) from error
-
-
-def naming(path: Path, error: AgreementError) -> AgreementError:
-    """The same error with the file that it is about."""
-    if error.message.startswith(str(path)):
-        return error
-    return AgreementError(f"{path}: {error.message}", code=error.code, remedy=error.remedy)
+    data = _read(path)
+    with naming_file(path):
+        return SignedAgreement.from_bytes(data)
 
 
 def _refuse_unknown(values: object, where: str, kind: type) -> None:
@@ -174,9 +164,7 @@ def _refuse_unknown(values: object, where: str, kind: type) -> None:
         return  # said by who reads it
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(str(name), sorted(known), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise AgreementError(f"{where}: unknown field {name!r}{hint}")
+            raise AgreementError(f"{where}: unknown field {name!r}{near(name, sorted(known))}")
     for name, part in _PARTS.items():
         value = values.get(name) if kind is Agreement else None
         if isinstance(value, list):
@@ -223,7 +211,7 @@ def privacy_template(epsilon: Decimal | None, *, customers: int) -> str:
         )
     delta = max(_LEAST_DELTA, min(_MOST_DELTA, Decimal(1).scaleb(-len(str(10 * customers)))))
     rho = rho_for(float(epsilon), float(delta))
-    right = min(100, int(100 * exp(float(epsilon)) / (1 + exp(float(epsilon)))) + 1)
+    right = guessed_right(float(epsilon), float(delta))
     return _NOISED.format(epsilon=f"{epsilon:f}", delta=f"{delta:f}", rho=f"{rho:f}", right=right)
 
 

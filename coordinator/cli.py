@@ -24,7 +24,6 @@ from coordinator.agreement_file import (
     agreement_template,
     load_signed,
     load_yaml,
-    naming,
     privacy_template,
     save_signed,
 )
@@ -45,6 +44,7 @@ from protocol.errors import (
     MalformedError,
     RunFailedError,
     UsageError,
+    naming_file,
 )
 from protocol.partner_card import MAX_BYTES, PartnerCard
 from protocol.signing import public_bytes
@@ -221,10 +221,9 @@ def agreement_draft(
     if out.exists():
         raise UsageError(f"{out} exists already", remedy="choose another --out")
     if source is not None:
-        try:
-            signed = SignedAgreement.draft(load_yaml(source))
-        except AgreementError as error:
-            raise naming(source, error) from error
+        written = load_yaml(source)
+        with naming_file(source):
+            signed = SignedAgreement.draft(written)
         save_signed(out, signed)
         output.result(
             {"agreement": signed.agreement.hash.hex(), "file": str(out)},
@@ -725,10 +724,8 @@ def join_copies(files: list[Path]) -> SignedAgreement:
     joined = load_signed(files[0])
     for file in files:
         copy = load_signed(file)
-        try:
+        with naming_file(file):
             copy.missing()
-        except AgreementError as error:
-            raise naming(file, error) from error
         try:
             joined = joined.merged(copy)
         except AgreementError as error:

@@ -26,7 +26,6 @@ from protocol.agreement import Agreement
 from protocol.clustering.release import (
     NOISE_WORDS,
     Release,
-    Segment,
     SignedRelease,
     centre_intervals,
     release_centres,
@@ -92,12 +91,6 @@ def privacy_data(release: Release) -> dict[str, Any]:
     }
 
 
-def size_text(segment: Segment) -> str:
-    """A size with what the noise may have moved it by."""
-    margin = f" ± {segment.size_margin:,}" if segment.size_margin else ""
-    return f"{segment.size:,}{margin}"
-
-
 def release_table(
     release: Release, agreement: Agreement, *, width: int | None = None
 ) -> list[object]:
@@ -110,7 +103,7 @@ def release_table(
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
     for segment, name in zip(release.segments, names, strict=True):
-        table.add_row(str(segment.segment), name, size_text(segment))
+        table.add_row(str(segment.segment), name, segment.size_words)
     means = centre_tables(
         ["Their centres", "Their centres, continued"],
         ["segment"],

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import csc_array
 from threadpoolctl import ThreadpoolController
 
-from partner_node.nearest import BLOCK_ROWS, Nearest
+from partner_node.nearest import BLOCK_ROWS, Nearest, blocks_of
 from protocol.private_queries import (
     MOMENT_DIAGONAL,
     MOMENT_OFF_DIAGONAL,
@@ -147,7 +147,7 @@ class _Mean:
     def sums(self, vectors: FloatMatrix) -> IntVector:
         query = self._query
         total = np.zeros(query.length, dtype=np.int64)
-        for block in _blocks(vectors):
+        for block in blocks_of(vectors):
             rows = block[:, : query.n_features]
             clipped = clip_to_norm(rows, radius=query.radius, norm=query.norm)
             total += clipped.sum(axis=0).astype(np.int64)
@@ -165,7 +165,7 @@ class _Moments:
     def sums(self, vectors: FloatMatrix) -> IntVector:
         query = self._query
         table = np.zeros((query.n_features, query.n_features), dtype=np.int64)
-        for block in _blocks(vectors):
+        for block in blocks_of(vectors):
             offsets = block[:, : query.n_features] - self._centre
             clipped = clip_to_norm(offsets, radius=query.radius, norm=query.norm)
             table += (clipped.T @ clipped).astype(np.int64)
@@ -202,7 +202,3 @@ class _LocalSums:
             rows[:, -1] = query.count_unit
             memberships.add(index, rows, table)
         return table.ravel()
-
-
-def _blocks(rows: FloatMatrix) -> list[FloatMatrix]:
-    return [rows[start : start + BLOCK_ROWS] for start in range(0, rows.shape[0], BLOCK_ROWS)]

@@ -51,6 +51,7 @@ from partner_node.record_tables import (
     run_words,
 )
 from partner_node.sources.files import find_files
+from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import (
     Release,
@@ -302,7 +303,7 @@ def agreement_install(
     keystore = home.keystore()
     with naming(file):
         agreement.index_of_key(keystore.identity_public)
-    earlier = _installed(home)
+    earlier = home.installed_agreement()
     if (
         earlier is not None
         and not downgrade
@@ -319,8 +320,7 @@ def agreement_install(
     write_atomically(home.config.node.agreement, signed.to_bytes())
     store = home.store(keystore)
     with store.transaction():
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
+        ended = store.end_runs_of_other_agreements(agreement.hash, now=stamp(datetime.now(UTC)))
     replaces = earlier if earlier is not None and earlier.hash != agreement.hash else None
     output.result(
         {
@@ -339,14 +339,6 @@ def agreement_install(
         f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
         "A node that serves now takes it up with the next message that it gets.",
     )
-
-
-def _installed(home: NodeHome) -> Agreement | None:
-    """The agreement in force here; None when there is none that can be read."""
-    try:
-        return home.signed_agreement().agreement
-    except AgreementError:
-        return None
 
 
 def _replaced(agreement: Agreement, earlier: Agreement) -> str:
@@ -464,8 +456,7 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     for feature in agreement.features:
         means.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
-        margin = f" ± {segment.size_margin:,}" if segment.size_margin else ""
-        table.add_row(str(segment.segment), name, f"{segment.size:,}{margin}")
+        table.add_row(str(segment.segment), name, segment.size_words)
         means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))
     output.result(
         {

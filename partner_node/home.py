@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from partner_node.sources import open_source
 from partner_node.store import NodeStore
 from protocol import limits
 from protocol.agreement import Agreement, Party, SignedAgreement
-from protocol.errors import AgreementError, SignatureError, UsageError
+from protocol.errors import AgreementError, SignatureError, UsageError, naming_file
 from protocol.signing import key_id
 
 FILE_NAME: Final = "node.toml"
@@ -53,6 +53,13 @@ class NodeHome:
             self.config.node.agreement,
             remedy="put the agreement with every signature there: fedseg-node agreement install",
         )
+
+    def installed_agreement(self) -> Agreement | None:
+        """The agreement in force here, whoever signed it; None when none can be read."""
+        try:
+            return self.signed_agreement().agreement
+        except AgreementError:
+            return None
 
     def customers(self, agreement: Agreement) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError."""
@@ -111,19 +118,13 @@ def read_agreement(
         return SignedAgreement.from_bytes(data)
 
 
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> AbstractContextManager[None]:
     """Have every AgreementError about an agreement name its file and a way out."""
-    try:
-        yield
-    except AgreementError as error:
-        raise AgreementError(
-            f"{path}: {error.message}",
-            code=error.code,
-            remedy=error.remedy
-            or "ask the operator for the file again: fedseg-coordinator agreement draft makes it "
-            "for signing, agreement publish for installing",
-        ) from error
+    return naming_file(
+        path,
+        remedy="ask the operator for the file again: fedseg-coordinator agreement draft makes it "
+        "for signing, agreement publish for installing",
+    )
 
 
 def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]:

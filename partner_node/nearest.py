@@ -60,5 +60,9 @@ class Nearest:
 
     def blocks(self, rows: FloatMatrix) -> Iterator[FloatMatrix]:
         """`rows` in blocks whose scores stay in the cache."""
-        step = self.block_rows
-        return (rows[start : start + step] for start in range(0, rows.shape[0], step))
+        return blocks_of(rows, self.block_rows)
+
+
+def blocks_of(rows: FloatMatrix, most: int = BLOCK_ROWS) -> Iterator[FloatMatrix]:
+    """`rows` in blocks of at most `most`."""
+    return (rows[start : start + most] for start in range(0, rows.shape[0], most))

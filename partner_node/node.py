@@ -20,7 +20,7 @@ from partner_node.answers import answer
 from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
 from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER
-from partner_node.store import EgressRecord, NodeStore, RunRecord
+from partner_node.store import EgressRecord, NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
@@ -235,20 +235,17 @@ class Node:
         terms = self.agreement.privacy
         if terms is None:
             return
-        runs = self.store.runs()
-        known = {run.run_hash for run in runs}
-        greeted = sum(not run.run_hash for run in runs)
+        known = self.store.run_hashes()
+        greeted = known.count(b"")
         unknown = dict.fromkeys(
             link.run_hash
             for link in current.chain.links
             if self.partner in link.members and link.run_hash not in known
         )
-        charged = {charge.context for charge in self.store.charges(self.agreement.id)}
         for run_hash in list(unknown)[: max(0, len(unknown) - greeted)]:
-            if run_hash not in charged:
+            charge = Charge.unrecorded(run_hash, terms)
+            if self.store.charge(charge, self.agreement, now=self._now()):
                 logger.warning("run %s is not on record here: charged whole", run_hash.hex()[:16])
-                charge = Charge.unrecorded(run_hash, terms)
-                self.store.charge(charge, self.agreement, now=self._now())
 
     def _charge(self, current: PartnerRound, ask: Ask) -> None:
         """Reserve what an answer costs; raises RuleError when the budget does not hold it."""
@@ -344,4 +341,4 @@ class Node:
             logger.info("run %s ended here: E-RUN-SUPERSEDED", run_id.hex())
 
     def _now(self) -> str:
-        return self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return stamp(self._clock())

@@ -100,9 +100,10 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
 
 def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:
     """The agreement whose features the data must have, whoever signed it; None without one."""
+    if file is None:
+        return home.installed_agreement()
     try:
-        signed = home.signed_agreement() if file is None else read_agreement(file)
-        return signed.agreement
+        return read_agreement(file).agreement
     except AgreementError:
         return None
 
@@ -128,16 +129,9 @@ def _check_agreement(home: NodeHome, now: datetime, offered: Path | None) -> str
         text += f", signed by all {agreement.n_partners} parties, {until}"
     else:
         text += f", not signed yet by {', '.join(party.id for party in missing)}, {until}"
-    if offered is not None and not _is_installed(home, agreement):
+    if offered is not None and home.installed_agreement() != agreement:
         text += "; not installed here yet"
     return text
-
-
-def _is_installed(home: NodeHome, agreement: Agreement) -> bool:
-    try:
-        return home.signed_agreement().agreement == agreement
-    except AgreementError:
-        return False
 
 
 def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:

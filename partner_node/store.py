@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString, Protocol
@@ -258,6 +259,10 @@ class NodeStore:
         row = self._one("SELECT run_id FROM runs WHERE run_hash = ?", run_hash)
         return b"" if row is None else bytes(row[0])
 
+    def run_hashes(self) -> list[bytes]:
+        """The run hash of every run; empty where no roster has come."""
+        return [run_hash for (run_hash,) in self._rows("SELECT run_hash FROM runs")]
+
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
         ids = self._rows("SELECT run_id FROM runs ORDER BY started_at DESC, rowid DESC")
@@ -372,10 +377,13 @@ class NodeStore:
             for row in rows
         ]
 
-    def charge(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
+    def charge(self, charge: Charge, agreement: Agreement, *, now: str) -> bool:
         """Take a charge when the budget holds it; inside a transaction.
 
         The same context is charged once: it gets the same bytes again.
+
+        Returns:
+            False when its context was charged already.
 
         Raises:
             RuleError: The budget does not hold it (E-BUDGET-SPENT); nothing is charged.
@@ -383,7 +391,7 @@ class NodeStore:
         if agreement.privacy is None:
             raise StoreError("an agreement on exact totals has no budget")
         if self._one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
-            return
+            return False
         spent = spent_of(self.charges(agreement.id), agreement.privacy)
         check_affordable(agreement.privacy, spent=spent, more=charge.cost)
         self._rows(
@@ -402,6 +410,7 @@ class NodeStore:
             charge.honest,
             str(charge.cost),
         )
+        return True
 
     # --- releases and egress -------------------------------------------------------------------
 
@@ -520,3 +529,8 @@ class NodeStore:
     def _version(self) -> int:
         (version,) = self._rows("PRAGMA user_version")[0]
         return int(version)
+
+
+def stamp(moment: datetime) -> str:
+    """A time (UTC) as it is stored."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

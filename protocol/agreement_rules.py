@@ -14,12 +14,9 @@ from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.plan import largest_total, longest_vector
 from protocol.errors import AgreementError
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import PrivacyTerms
+from protocol.privacy.terms import LARGEST_DELTA, LARGEST_RHO, SMALLEST_RHO, PrivacyTerms
 from protocol.ring import MAX_TOTAL, WORD_BYTES
 
-_LARGEST_DELTA: Final = Decimal("0.001")
-_SMALLEST_RHO: Final = Decimal("0.000001")
-_LARGEST_RHO: Final = Decimal(1000)
 #: Narrower features would be finer than the noised sums resolve.
 _SMALLEST_WEIGHT: Final = Decimal("0.01")
 #: Every node tries every number of clusters of a range, more than once.
@@ -175,17 +172,17 @@ def _cluster_problems(a: Agreement) -> Iterator[AgreementError]:
 
 
 def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementError]:
-    if not Decimal(0) < terms.delta <= _LARGEST_DELTA:
+    if not Decimal(0) < terms.delta <= LARGEST_DELTA:
         yield AgreementError(
-            f"privacy.delta is {terms.delta}, above 0 and at most {_LARGEST_DELTA} are allowed",
+            f"privacy.delta is {terms.delta}, above 0 and at most {LARGEST_DELTA} are allowed",
             code="E-BUDGET",
             remedy="delta is the chance that the promise fails: choose it well below one in the "
             "number of customers",
         )
         return
-    if not _SMALLEST_RHO <= terms.rho <= _LARGEST_RHO:
+    if not SMALLEST_RHO <= terms.rho <= LARGEST_RHO:
         yield AgreementError(
-            f"privacy.rho is {terms.rho}, {_SMALLEST_RHO} to {_LARGEST_RHO} are allowed",
+            f"privacy.rho is {terms.rho}, {SMALLEST_RHO} to {LARGEST_RHO} are allowed",
             code="E-BUDGET",
         )
         return
@@ -207,7 +204,7 @@ def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementEr
 
 def _way_to_epsilon(terms: PrivacyTerms) -> str:
     rho = rho_for(float(terms.epsilon), float(terms.delta))
-    if rho < _SMALLEST_RHO:
+    if rho < SMALLEST_RHO:
         return "agree on a larger epsilon: with this one hardly anything could be asked"
     return f'write rho: "{rho:f}"'
 

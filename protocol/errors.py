@@ -8,6 +8,9 @@ for the person at this machine. Command lines turn `exit_code` into the process'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FedsegError(Exception):
     """Base of all errors raised by fedseg.
@@ -135,3 +138,19 @@ class RunFailedError(FedsegError):
     """A run ended without a release; the code says why."""
 
     default_code = "E-RUN-FAILED"
+
+
+@contextmanager
+def naming_file(file: object, *, remedy: str = "") -> Iterator[None]:
+    """Have every AgreementError of the block name the file that the agreement is in.
+
+    Args:
+        file: Its path.
+        remedy: The way out where the error has none of its own.
+    """
+    try:
+        yield
+    except AgreementError as error:
+        raise AgreementError(
+            f"{file}: {error.message}", code=error.code, remedy=error.remedy or remedy
+        ) from error

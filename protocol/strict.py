@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -88,7 +88,7 @@ class Fields:
         if value not in allowed:
             choice = ", ".join(allowed)
             raise MalformedError(
-                f"{self.path(name)} is {value!r}, allowed: {choice}{_near(value, allowed)}"
+                f"{self.path(name)} is {value!r}, allowed: {choice}{near(value, allowed)}"
             )
         return value
 
@@ -137,7 +137,7 @@ class Fields:
         for name in self._values:
             if name not in self._asked:
                 raise MalformedError(
-                    f"{self._where}: unknown field {name!r}{_near(name, sorted(self._asked))}"
+                    f"{self._where}: unknown field {name!r}{near(name, sorted(self._asked))}"
                 )
 
     def _list(self, name: str, at_least: int, at_most: int) -> list[tuple[int, Any]]:
@@ -167,6 +167,11 @@ def _is_hidden(character: str) -> bool:
     )
 
 
-def _near(name: str, known: tuple[str, ...] | list[str]) -> str:
+def near(name: object, known: Sequence[str]) -> str:
+    """A hint at the nearest of `known` names, to end a message with; empty when none is near.
+
+    >>> near("weigth", ["name", "weight"])
+    "; did you mean 'weight'?"
+    """
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

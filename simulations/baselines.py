@@ -12,10 +12,10 @@ import types
 from typing import Any, Final
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 
 from protocol.errors import UsageError
+from simulations.cluster import mean_inertia
 from simulations.fast_lloyd import FloatMatrix, require_cube
 
 _FOREST: Final = "diffprivlib.models.forest"
@@ -34,7 +34,7 @@ def nicv(points: FloatMatrix, centroids: FloatMatrix) -> float:
     >>> nicv(np.array([[0.0], [1.0], [4.0]]), np.array([[0.0], [3.0]]))
     0.6666666666666666
     """
-    return float(cdist(points, centroids, "sqeuclidean").min(axis=1).mean())
+    return mean_inertia(points, centroids)
 
 
 def one_cluster(points: FloatMatrix) -> FloatMatrix:

@@ -8,7 +8,6 @@ values of their most unusual customers.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from protocol.errors import UsageError
 from protocol.scaling import FloatMatrix
+from protocol.strict import near
 
 MAX_FILE_BYTES: Final = 1 << 20
 NOT_PRIVATE: Final = (
@@ -96,7 +96,7 @@ def read_bounds(path: Path, columns: Sequence[str]) -> tuple[ColumnBounds, ...]:
     elif isinstance(found, dict):
         for name in found:
             if name not in columns:
-                raise _wrong(f"{path}: the data have no column {name!r}{_near(name, columns)}")
+                raise _wrong(f"{path}: the data have no column {name!r}{near(name, columns)}")
         for name in columns:
             if name not in found:
                 raise _wrong(f"{path}: column {name!r} has no bounds")
@@ -176,7 +176,7 @@ def _entry(where: str, values: object) -> ColumnBounds:
         raise _wrong(f'{where} must have an object like {{"min": 0, "max": 100}}')
     for key in values:
         if key not in _KEYS:
-            raise _wrong(f"{where}: unknown key {key!r}{_near(key, _KEYS)}")
+            raise _wrong(f"{where}: unknown key {key!r}{near(key, _KEYS)}")
     for key in ("min", "max"):
         if key not in values:
             raise _wrong(f"{where}: {key!r} is missing")
@@ -220,11 +220,6 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not a number")
-
-
-def _near(name: object, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _wrong(message: str) -> UsageError:

@@ -171,7 +171,7 @@ def cluster(
     """
     chosen_plan = _plan(plan, epsilon, delta)
     fewest = _FEWEST_PARTNERS if epsilon is None else _FEWEST_WITH_NOISE
-    _check_options(files, partners, bounds, bounds_from_data, fewest)
+    n_partners = _check_options(files, partners, bounds, bounds_from_data, fewest)
     if k_min is not None and (chosen_plan is not Plan.HYBRID_DP or k_min > k):
         raise UsageError(
             f"--k-min {k_min} with --k {k} and plan {chosen_plan.value}",
@@ -205,7 +205,7 @@ def cluster(
         matrices[0].columns,
         chosen,
         n_clusters=k,
-        n_partners=len(files) if len(files) > 1 else (partners or 3),
+        n_partners=n_partners,
         sizes=sizes.value,
         max_rounds=max_rounds or _ROUNDS[chosen_plan],
         n_clusters_min=k_min,
@@ -229,7 +229,8 @@ def cluster(
 
 def _check_options(
     files: list[Path], partners: int | None, bounds: Path | None, from_data: bool, fewest: int
-) -> None:
+) -> int:
+    """How many partners take part; raises UsageError, RuleError."""
     if (bounds is None) != from_data:
         raise UsageError(
             "give either --bounds or --bounds-from-data"
@@ -244,8 +245,10 @@ def _check_options(
             f"--partners {partners}, but there are {len(files)} files",
             remedy="leave --partners out: every file is a partner; or give one file to be split",
         )
-    taking_part = len(files) if len(files) > 1 else (partners or _FEWEST_PARTNERS)
-    if min(taking_part, taking_part if partners is None else partners) < fewest:
+    taking_part = partners
+    if taking_part is None:
+        taking_part = len(files) if len(files) > 1 else _FEWEST_PARTNERS
+    if taking_part < fewest:
         why = (
             "exact totals need at least 3; whoever takes its own numbers off a total over fewer "
             "would be left with another partner's"
@@ -253,7 +256,7 @@ def _check_options(
             else "one alone has nobody to hide its numbers among"
         )
         raise RuleError(
-            f"{taking_part if partners is None else partners} partners are too few: {why}",
+            f"{taking_part} partners are too few: {why}",
             code="E-PARTNERS",
             remedy=f"give --partners {fewest} or more, or one file for each of {fewest} or more "
             "partners",
@@ -263,6 +266,7 @@ def _check_options(
             f"{len(files)} files, at most {limits.MAX_PARTNERS} partners can take part",
             remedy="join some files",
         )
+    return taking_part
 
 
 def _plan(plan: Plan | None, epsilon: float | None, delta: float | None) -> Plan:

@@ -8,7 +8,6 @@ decimal comma.
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import io
 import itertools
@@ -27,6 +26,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from protocol.errors import SourceError
+from protocol.strict import near
 
 FloatMatrix = npt.NDArray[np.float64]
 
@@ -114,10 +114,8 @@ def _kept(path: Path, columns: Sequence[str], drop: Collection[str]) -> list[int
     """Places of the columns that are not in `drop`."""
     for name in drop:
         if name not in columns:
-            close = difflib.get_close_matches(name, columns, n=1)
-            near = f"; did you mean {close[0]!r}?" if close else ""
             raise SourceError(
-                f"{path} has no column {name!r}{near}, only {_listed(columns)}",
+                f"{path} has no column {name!r}{near(name, columns)}, only {_listed(columns)}",
                 code="E-SOURCE-COLUMNS",
                 remedy="name columns as the header does; without a header they are x1, x2, …",
             )

@@ -290,7 +290,19 @@ class Federation:
         """One run; raises RunFailedError when it ends without a release."""
         run_id = self._run_ids(16)
         self.store.request_run(run_id, self.agreement)
-        release = execute(
+        release = self.drive(run_id, on_progress=on_progress)
+        return FederatedRun(
+            release=release,
+            clustering=self._clustering(run_id, release),
+            rounds=release.release.rounds,
+            traffic=self._traffic(run_id),
+        )
+
+    def drive(
+        self, run_id: bytes, *, on_progress: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> SignedRelease:
+        """Drive a requested run to its end, from wherever it stands."""
+        return execute(
             run_id,
             store=self.store,
             key=self.coordinator_key,
@@ -300,12 +312,6 @@ class Federation:
             seed_of=self.seed_of,
             clock=self.clock.clock,
             sleep=self.clock.sleep,
-        )
-        return FederatedRun(
-            release=release,
-            clustering=self._clustering(run_id, release),
-            rounds=release.release.rounds,
-            traffic=self._traffic(run_id),
         )
 
     def _clustering(self, run_id: bytes, signed: SignedRelease) -> Clustering:

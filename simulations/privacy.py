@@ -7,12 +7,10 @@ from math import log
 
 from protocol.errors import UsageError
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import PrivacyTerms
+from protocol.privacy.terms import LARGEST_DELTA, SMALLEST_RHO, PrivacyTerms
 
 _DECIMALS = Decimal("0.000000001")
 _LARGEST_EPSILON = 100.0
-_LARGEST_DELTA = 1e-3
-_SMALLEST_RHO = Decimal("0.000001")
 
 
 def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> PrivacyTerms:
@@ -30,11 +28,11 @@ def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> P
             remedy="0.1 is strong, 1 usual, above 4 weak",
         )
     if delta is None:
-        delta = 1.0 / (n_samples * log(n_samples)) if n_samples > 2 else 1e-3
-        delta = min(delta, 1e-3)
+        most = float(LARGEST_DELTA)
+        delta = min(1.0 / (n_samples * log(n_samples)), most) if n_samples > 2 else most
     stated = (
         Decimal(delta).quantize(_DECIMALS, rounding=ROUND_FLOOR)
-        if 0 < delta <= _LARGEST_DELTA
+        if 0 < delta <= float(LARGEST_DELTA)
         else None
     )
     if not stated:
@@ -43,7 +41,7 @@ def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> P
             remedy="choose it well below one in the number of customers",
         )
     rho = rho_for(epsilon, float(stated))
-    if rho < _SMALLEST_RHO:
+    if rho < SMALLEST_RHO:
         raise UsageError(
             f"--epsilon {epsilon:g} at delta {float(stated):g} is too small: hardly anything could "
             "be asked",

@@ -10,13 +10,13 @@ customers would have recommended it says how sure that is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
-from protocol.clustering.weighted_kmeans import weighted_kmeans
+from protocol.clustering.weighted_kmeans import draw_by_weight, weighted_kmeans
 from protocol.masking import Stream
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
@@ -45,10 +45,6 @@ class KScore:
     davies_bouldin: int
     stability: int
     votes: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The marks as JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +81,9 @@ def choose(
         return Choice(centres=centres[smallest], scores=())
     kept = weights > 0
     cloud, mass = points[kept].astype(np.float64) / GRID, weights[kept]
-    marks = {k: _marks(cloud, mass, centres[k] / GRID) for k in sizes}
+    distances = {k: _distances(cloud, centres[k] / GRID) for k in sizes}
+    marks = {k: _marks(distances[k], mass, centres[k] / GRID) for k in sizes}
+    labels = {k: np.argmin(distances[k], axis=1) for k in sizes}
     agreement = dict.fromkeys(sizes, 0.0)
     votes = dict.fromkeys(sizes, 0)
     for _ in range(_SAMPLES):
@@ -95,10 +93,9 @@ def choose(
             found = weighted_kmeans(
                 points[kept], sample, k, restarts=_SAMPLE_RESTARTS, stream=stream
             )
-            agreement[k] += _adjusted_rand(
-                _labels(cloud, centres[k] / GRID), _labels(cloud, found / GRID), mass, k
-            )
-            silhouette = _marks(cloud, sample, found / GRID)[0]
+            distance = _distances(cloud, found / GRID)
+            agreement[k] += _adjusted_rand(labels[k], np.argmin(distance, axis=1), mass, k)
+            silhouette = _marks(distance, sample, found / GRID)[0]
             if silhouette > best:
                 best, winner = silhouette, k
         votes[winner] += 1
@@ -116,10 +113,13 @@ def choose(
     return Choice(centres=centres[recommended], scores=scores)
 
 
-def _marks(cloud: FloatMatrix, mass: FloatVector, centres: FloatMatrix) -> tuple[float, float]:
-    """Simplified silhouette and Davies–Bouldin index."""
-    distance = _distances(cloud, centres)
-    rows = np.arange(cloud.shape[0])
+def _marks(distance: FloatMatrix, mass: FloatVector, centres: FloatMatrix) -> tuple[float, float]:
+    """Simplified silhouette and Davies–Bouldin index.
+
+    Args:
+        distance: Of each point to each centre, shape ``(n_points, n_centres)``.
+    """
+    rows = np.arange(distance.shape[0])
     own = np.argmin(distance, axis=1)
     a = distance[rows, own]
     if centres.shape[0] == 1:
@@ -151,17 +151,11 @@ def _distances(points: FloatMatrix, centres: FloatMatrix) -> FloatMatrix:
     return np.sqrt(squares)
 
 
-def _labels(cloud: FloatMatrix, centres: FloatMatrix) -> IntVector:
-    return np.asarray(np.argmin(_distances(cloud, centres), axis=1), dtype=np.int64)
-
-
 def _resampled(mass: FloatVector, stream: Stream) -> FloatVector:
     """Weights of as many customers drawn again, with replacement, scaled down to a sample."""
-    cumulated = np.cumsum(mass)
-    drawn = stream.below(1 << 52, _SAMPLE_SIZE).astype(np.float64) / (1 << 52)
-    found = np.searchsorted(cumulated, drawn * cumulated[-1], side="right")
-    counts = np.bincount(np.minimum(found, mass.shape[0] - 1), minlength=mass.shape[0])
-    return counts.astype(np.float64) * (float(cumulated[-1]) / _SAMPLE_SIZE)
+    drawn = draw_by_weight(mass, _SAMPLE_SIZE, stream)
+    counts = np.bincount(drawn, minlength=mass.shape[0])
+    return counts.astype(np.float64) * (total_of(mass) / _SAMPLE_SIZE)
 
 
 def _adjusted_rand(first: IntVector, second: IntVector, mass: FloatVector, k: int) -> float:

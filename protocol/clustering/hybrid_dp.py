@@ -56,7 +56,6 @@ class Tuning:
     """Constants of the plan, tuned on the nine development sets only (docs/privacy.md)."""
 
     count_share: float = 0.03
-    count_upward: float = 0.0
     votes: float = 0.27
     coarse: float = 0.43
     fine: float = 0.30
@@ -179,7 +178,6 @@ class HybridDP:
     dearest: int = 0
     n: float = 0.0
     multiplier: float = 0.0
-    mean: IntVector | None = None
     plane: Plane | None = None
     extremes: IntMatrix | None = None
     coreset: Coreset | None = None
@@ -234,22 +232,13 @@ class HybridDP:
     def _counted(self, query: CountQuery, total: IntVector, variance: int) -> HybridDP:
         overhead = variance / query.variance
         multiplier = sqrt(overhead * RHO_ONE / (2.0 * self.terms.cost)) * self.terms.group
-        sigma = sqrt(float(variance)) / UNIT
-        n = int(total[0]) / UNIT + self.tuning.count_upward * sigma
         least = float(2 * self.terms.n_clusters)
-        known = replace(self, n=max(n, least), multiplier=multiplier)
+        known = replace(self, n=max(int(total[0]) / UNIT, least), multiplier=multiplier)
         if self.terms.n_features < self.tuning.plane_features:
             return known._ask_votes(Plane.whole(self.terms.limit))
         radius = round(self.tuning.mean_radius * self.terms.reach * GRID)
         mean = MeanQuery(n_features=self.terms.n_features, radius=radius, variance=1)
-        return replace(
-            known,
-            step=MEAN,
-            query=replace(
-                mean,
-                variance=self.terms.variance(known.shares.mean, mean.sensitivity_squared),
-            ),
-        )
+        return replace(known, step=MEAN, query=self.terms.priced(mean, known.shares.mean))
 
     def _with_mean(self, query: MeanQuery, total: IntVector, variance: int) -> HybridDP:
         sums = total.astype(np.float64)[None, :] / (UNIT * self.n)
@@ -259,15 +248,8 @@ class HybridDP:
         centre = np.clip(np.rint(mean * GRID).astype(np.int64), -limit, limit)
         radius = round(self.tuning.moments_radius * self.terms.reach * GRID)
         moments = MomentsQuery(centre=centre, radius=radius, variance=1)
-        return replace(
-            self,
-            step=MOMENTS,
-            mean=centre,
-            query=replace(
-                moments,
-                variance=self.terms.variance(self.shares.moments, moments.sensitivity_squared),
-            ),
-        )
+        priced = self.terms.priced(moments, self.shares.moments)
+        return replace(self, step=MOMENTS, query=priced)
 
     def _with_moments(self, query: MomentsQuery, total: IntVector, variance: int) -> HybridDP:
         d = query.n_features
@@ -355,7 +337,7 @@ class HybridDP:
         return replace(self, step=COARSE, query=query)
 
     def _with_coarse(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
-        found = local_sums.decode(query, total, variance=variance, plane=self.plane)
+        found = local_sums.decode(query, total, variance=variance, plane=_known(self.plane))
         counts = np.maximum(found.counts, max(1.0, found.count_sigma))
         moved = local_sums.moved(query, found.offsets, counts, self.terms.limit)
         if self.repeat + 1 < self.shares.coarse_rounds:
@@ -407,7 +389,7 @@ class HybridDP:
         return replace(self, step=FINE, query=query)
 
     def _with_fine(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
-        found = local_sums.decode(query, total, variance=variance, plane=self.plane)
+        found = local_sums.decode(query, total, variance=variance, plane=_known(self.plane))
         noise = found.count_sigma**2
         drift = (self.tuning.drift * self.n / query.n_clusters) ** 2
         # What is farther from the count before than both noises explain has changed since.

@@ -17,6 +17,7 @@ import numpy as np
 from protocol.clustering import local_sums
 from protocol.clustering.lloyd_exact import spread_start
 from protocol.clustering.plane import GRID
+from protocol.clustering.portable import root
 from protocol.clustering.result import Clustering, NoiseReport
 from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import Terms
@@ -65,7 +66,7 @@ class LloydDP:
         if self.query is None:
             raise LocalProtocolError("the plan asks nothing now")
         check_range(self.query, total, customers=customers, variance=variance)
-        found = local_sums.decode(self.query, total, variance=variance, plane=None, shrink=False)
+        found = local_sums.decode(self.query, total, variance=variance, plane=None)
         counts = np.maximum(found.counts, max(1.0, found.count_sigma))
         moved = local_sums.moved(self.query, found.offsets, counts, self.terms.limit)
         if self.round + 1 < self.rounds:
@@ -103,24 +104,3 @@ class LloydDP:
         kinds = (LloydDP, Terms, LocalSumsQuery, Clustering, NoiseReport)
         restored: LloydDP = state_from_json(values["state"], kinds)
         return restored
-
-
-def root(value: int, degree: int) -> int:
-    """The whole-number root, rounded down.
-
-    >>> root(1000, 3), root(999, 3)
-    (10, 9)
-    """
-    low, high = 0, 1 << (value.bit_length() // degree + 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if middle**degree <= value:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def longest_vector(terms: Terms) -> int:
-    """Entries of the longest answer."""
-    return terms.n_clusters * (terms.n_features + 1)

@@ -60,14 +60,13 @@ def decode(
     *,
     variance: int,
     plane: Plane | None,
-    shrink: bool = True,
 ) -> LocalTotals:
     """Totals in the cube's units.
 
     Args:
         variance: Of the noise in the total.
-        plane: Where customers vary; None when it is not known.
-        shrink: Whether sums are shrunk, inside and outside the plane.
+        plane: Where customers vary: sums are shrunk, inside and outside of it. None leaves them
+            as they are.
     """
     table = total.reshape(query.n_clusters, query.n_features + 1).astype(np.float64)
     sigma = sqrt(float(variance))
@@ -75,9 +74,9 @@ def decode(
     sums = table[:, :-1] * per_unit
     offset_sigma = sigma * per_unit
     noise = offset_sigma * offset_sigma
-    if not shrink:
+    if plane is None:
         shrunk = sums
-    elif plane is None or plane.is_whole:
+    elif plane.is_whole:
         shrunk = james_stein(sums, noise, query.n_features)
     else:
         directions = plane.directions

@@ -70,7 +70,7 @@ def step_hash(plan: Plan) -> bytes:
     if plan.result is None:
         raise LocalProtocolError("a plan has neither query nor result")
     result = plan.result
-    noise = b"" if result.noise is None else result.noise.to_bytes()
+    noise = () if result.noise is None else (result.noise.to_bytes(),)
     return tagged_hash(
         "result",
         result.centroids.astype("<i8").tobytes(),
@@ -78,7 +78,7 @@ def step_hash(plan: Plan) -> bytes:
         result.spread.astype("<i8").tobytes(),
         u32(result.rounds),
         u32(int(result.converged)),
-        *((noise,) if noise else ()),
+        *noise,
     )
 
 

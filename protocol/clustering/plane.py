@@ -6,12 +6,12 @@ Post-processing of a noised covariance matrix: it costs no privacy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isqrt, sqrt
+from math import sqrt
 from typing import Final
 
 import numpy as np
 
-from protocol.clustering.portable import FloatVector, eigenvectors, row_squares, total_of
+from protocol.clustering.portable import FloatVector, eigenvectors, root, row_squares, total_of
 from protocol.masking import Stream
 from protocol.privacy.mechanisms import discrete_gaussian
 from protocol.queries import IntMatrix
@@ -120,14 +120,11 @@ class Plane:
 
     def candidates(self, count: int, stream: Stream) -> IntMatrix:
         """About `count` points spread over the plane, grid coordinates of the cube."""
-        if self.is_whole:
-            half = self.limit / GRID
-            points = _grid(half, count) if self.n_dimensions <= _GRID_DIMENSIONS else None
+        half = self.limit / GRID if self.is_whole else _BOX * self.deviations
+        if self.n_dimensions <= _GRID_DIMENSIONS:
+            points = _grid(half, count)
         else:
-            half = _BOX * self.deviations
-            points = _grid(half, count) if self.n_dimensions <= _GRID_DIMENSIONS else None
-        if points is None:
-            spread = _SCATTER * self.deviations if not self.is_whole else half / 2.0
+            spread = half / 2.0 if self.is_whole else _SCATTER * self.deviations
             normal = discrete_gaussian(
                 stream, variance=1 << 2 * _NORMAL_BITS, count=count * self.n_dimensions
             ).reshape(count, -1)
@@ -178,14 +175,5 @@ def _root(value: float, degree: int) -> float:
     """The root of degree 1 to 3, in whole-number arithmetic."""
     if degree == 1:
         return value
-    if degree == 2:
-        return isqrt(int(value * (1 << 40))) / (1 << 20)
-    scaled = int(value * (1 << 30))
-    low, high = 0, 1 << (scaled.bit_length() // 3 + 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if middle**3 <= scaled:
-            low = middle
-        else:
-            high = middle - 1
-    return low / (1 << 10)
+    bits = {2: 20, 3: 10}[degree]
+    return root(int(value * (1 << degree * bits)), degree) / (1 << bits)

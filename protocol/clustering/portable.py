@@ -41,6 +41,22 @@ def total_of(values: FloatVector) -> float:
     return float(np.cumsum(values)[-1]) if values.size else 0.0
 
 
+def root(value: int, degree: int) -> int:
+    """The whole-number root, rounded down.
+
+    >>> root(1000, 3), root(999, 3)
+    (10, 9)
+    """
+    low, high = 0, 1 << (value.bit_length() // degree + 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if middle**degree <= value:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def shortened(rows: FloatMatrix, longest: float) -> FloatMatrix:
     """Rows no longer than `longest`."""
     length = np.sqrt(row_squares(rows))

@@ -69,6 +69,11 @@ class Segment:
         return -(-self.size_sigma * INTERVAL_PERCENT // 100)
 
     @property
+    def size_words(self) -> str:
+        """The size with what the noise may have moved it by, for people."""
+        return f"{self.size:,}" + (f" ± {self.size_margin:,}" if self.size_margin else "")
+
+    @property
     def centre_margin(self) -> int:
         """The same for each coordinate of the centre, in units of 2^-fraction_bits."""
         return -(-self.centre_sigma * INTERVAL_PERCENT // 100)
@@ -332,9 +337,9 @@ def make_release(
     least = agreement.min_segment_size + SIZE_MARGIN_SIGMAS * size_sigmas
     kept = np.flatnonzero(clustering.counts >= least)
     order = sorted(kept.tolist(), key=lambda j: (-int(clustering.counts[j]), j))
-    hidden = len(clustering.counts) - len(order)
+    hidden = n_clusters - len(order)
     reason = (
-        f"{hidden} of {len(clustering.counts)} clusters have fewer than "
+        f"{hidden} of {n_clusters} clusters have fewer than "
         f"{agreement.min_segment_size} customers"
         + ("" if noise is None else ", or are too small to tell under the noise")
         + "; their customers belong to the nearest released segment"

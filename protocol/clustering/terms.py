@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Final
+from typing import Final, TypeVar
 
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import total_of
 from protocol.masking import Stream, expand
 from protocol.privacy.accounting import query_cost, variance_for
-from protocol.private_queries import MOMENT_BITS, MOMENT_DIAGONAL, UNIT
+from protocol.private_queries import MOMENT_BITS, MOMENT_DIAGONAL, UNIT, MeanQuery, MomentsQuery
 from protocol.queries import SumQuery
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
@@ -18,6 +18,9 @@ from protocol.ring import EXACT_FRACTION_BITS, IntVector
 SMALLEST_SHARE: Final = 0.002
 #: Offsets whose products are added up are shortened to this part of half the cube's diagonal.
 MOMENTS_RADIUS: Final = 0.37
+
+#: Queries whose sensitivity follows from their other fields.
+_Sized = TypeVar("_Sized", MeanQuery, MomentsQuery)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,13 @@ class Terms:
         own = query.sensitivity_squared * self.group * self.group
         return query_cost(sensitivity_squared=own, share_variance=query.variance, honest=1)
 
-    def stream(self, name: str, number: int = 0) -> Stream:
+    def stream(self, name: str) -> Stream:
         """Random numbers for one purpose."""
-        return Stream(expand(self.seed, name, number.to_bytes(4, "big")))
+        return Stream(expand(self.seed, name, bytes(4)))
+
+    def priced(self, query: _Sized, share: float) -> _Sized:
+        """The query with the noise for its share of the run's rho."""
+        return replace(query, variance=self.variance(share, query.sensitivity_squared))
 
     def variance(self, share: float, sensitivity_squared: int) -> int:
         """The noise with which a query costs its share of the run's rho."""

@@ -60,8 +60,26 @@ def nearest_of(points: IntMatrix, centres: IntMatrix) -> tuple[IntVector, FloatV
 
     Distances are exact: grid coordinates are below 2^21.
     """
-    index, distance = _nearest(points.astype(np.float64), centres.astype(np.float64))
-    return index, distance
+    places = points.astype(np.float64)
+    return _nearest(places, _squares(places), centres.astype(np.float64))
+
+
+def draw_by_weight(weights: FloatVector, count: int, stream: Stream) -> IntVector:
+    """Indices drawn with probability proportional to weights; uniformly when all are 0.
+
+    Args:
+        weights: From 0, shape ``(n,)``.
+
+    Returns:
+        Shape ``(count,)``.
+    """
+    cumulated = np.cumsum(weights)
+    if not cumulated[-1] > 0:
+        return stream.below(weights.shape[0], count).astype(np.int64)
+    uniform = stream.below(1 << 52, count).astype(np.float64) / (1 << 52)
+    found = np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
+    chosen: IntVector = np.minimum(found, weights.shape[0] - 1).astype(np.int64)
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +105,17 @@ class _Cloud:
             points=kept,
             weights=whole,
             weighted=kept * whole[:, None],
-            squares=np.einsum("ij,ij->i", kept, kept),
+            squares=_squares(kept),
         )
 
     def start(self, n_clusters: int, stream: Stream) -> FloatMatrix:
         """Centres by greedy k-means++."""
         trials = 2 + n_clusters.bit_length()
-        first = self._draw(self.weights, 1, stream)
+        first = draw_by_weight(self.weights, 1, stream)
         chosen = [int(first[0])]
         closest = self._distances(first)[0]
         for _ in range(1, n_clusters):
-            candidates = self._draw(self.weights * closest, trials, stream)
+            candidates = draw_by_weight(self.weights * closest, trials, stream)
             distances = np.minimum(closest, self._distances(candidates))
             potentials = np.cumsum(distances * self.weights, axis=1)[:, -1]
             best = int(np.argmin(potentials))
@@ -109,7 +127,7 @@ class _Cloud:
         """Centres after at most `most` iterations of Lloyd's algorithm."""
         rows = np.arange(self.points.shape[0])
         for _ in range(most):
-            index, _ = _nearest(self.points, centres)
+            index = np.argmin(_scores(self.points, centres), axis=1)
             membership = np.zeros((centres.shape[0], rows.shape[0]))
             membership[index, rows] = 1.0
             mass = membership @ self.weights
@@ -123,7 +141,7 @@ class _Cloud:
 
     def inertia(self, centres: FloatMatrix) -> float:
         """Weighted sum of squared distances to the nearest centre."""
-        _, distance = _nearest(self.points, centres)
+        _, distance = _nearest(self.points, self.squares, centres)
         return total_of(distance * self.weights)
 
     def _distances(self, indices: IntVector) -> FloatMatrix:
@@ -132,20 +150,23 @@ class _Cloud:
         cross = some @ self.points.T
         return np.maximum(self.squares[indices][:, None] - 2.0 * cross + self.squares, 0.0)
 
-    def _draw(self, weights: FloatVector, count: int, stream: Stream) -> IntVector:
-        """Indices drawn with probability proportional to weights."""
-        cumulated = np.cumsum(weights)
-        if not cumulated[-1] > 0:
-            return stream.below(weights.shape[0], count).astype(np.int64)
-        uniform = stream.below(1 << 52, count).astype(np.float64) / (1 << 52)
-        found = np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
-        chosen: IntVector = np.minimum(found, weights.shape[0] - 1).astype(np.int64)
-        return chosen
 
-
-def _nearest(points: FloatMatrix, centres: FloatMatrix) -> tuple[IntVector, FloatVector]:
-    own = np.einsum("ij,ij->i", points, points)
-    scores = np.einsum("ij,ij->i", centres, centres)[None, :] - 2.0 * (points @ centres.T)
+def _nearest(
+    points: FloatMatrix, squares: FloatVector, centres: FloatMatrix
+) -> tuple[IntVector, FloatVector]:
+    scores = _scores(points, centres)
     index = np.argmin(scores, axis=1)
-    distance = np.maximum(own + scores[np.arange(points.shape[0]), index], 0.0)
+    distance = np.maximum(squares + scores[np.arange(points.shape[0]), index], 0.0)
     return index, distance
+
+
+def _scores(points: FloatMatrix, centres: FloatMatrix) -> FloatMatrix:
+    """Squared distances less the points' own squares, shape ``(n_points, n_centres)``."""
+    scores: FloatMatrix = _squares(centres)[None, :] - 2.0 * (points @ centres.T)
+    return scores
+
+
+def _squares(rows: FloatMatrix) -> FloatVector:
+    """Squared norms of rows of whole numbers, in any order of additions."""
+    squares: FloatVector = np.einsum("ij,ij->i", rows, rows)
+    return squares

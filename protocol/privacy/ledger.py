@@ -98,17 +98,14 @@ class Charge:
     @property
     def recomputed(self) -> int:
         """The cost, computed anew from what it follows from; of a whole run, as it was agreed."""
-        if self.honest == 0:
-            return self.cost
-        return query_cost(
-            sensitivity_squared=self.sensitivity_squared * self.group * self.group,
-            share_variance=self.share_variance,
-            honest=self.honest,
-        )
+        return self._computed(self.group)
 
     def for_group(self, group: int) -> int:
         """The cost when a person may be with `group` partners; never less than was charged."""
-        if group <= self.group or self.honest == 0:
+        return self.cost if group <= self.group else self._computed(group)
+
+    def _computed(self, group: int) -> int:
+        if self.honest == 0:
             return self.cost
         return query_cost(
             sensitivity_squared=self.sensitivity_squared * group * group,

@@ -16,15 +16,22 @@ def meaning(epsilon: float, delta: float, unit: str) -> str:
 somebody who sees everything that is released and would have guessed right in 50 of 100 cases \
 guesses right in 74 of 100 at most. Only with a chance of 1e-06 does that promise fail.
     """
-    # The best of a balanced guess: Kairouz, Oh and Viswanath 2015, with delta added.
-    right = 100.0 * (1.0 + delta * exp(-epsilon)) / (1.0 + exp(-epsilon))
-    shown = min(100, int(right) + 1)
+    shown = guessed_right(epsilon, delta)
     return (
         f"Whatever somebody knows already: asked whether {unit} is among the data, somebody who "
         "sees everything that is released and would have guessed right in 50 of 100 cases guesses "
         f"right in {shown} of 100 at most. Only with a chance of {delta:.0e} does that promise "
         "fail."
     )
+
+
+def guessed_right(epsilon: float, delta: float) -> int:
+    """In how many of 100 cases the best of balanced guesses is right, rounded up.
+
+    Kairouz, Oh and Viswanath 2015, with delta added.
+    """
+    right = 100.0 * (1.0 + delta * exp(-epsilon)) / (1.0 + exp(-epsilon))
+    return min(100, int(right) + 1)
 
 
 def statement(epsilon: float, delta: float, unit: str) -> str:

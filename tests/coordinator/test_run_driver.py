@@ -14,7 +14,6 @@ import pytest
 
 from coordinator.exchange import Reply
 from coordinator.run_driver import Patience, _Links
-from coordinator.runs import execute
 from coordinator.store import FAILED, FINISHED
 from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError
@@ -374,16 +373,7 @@ def test_a_driver_that_goes_on_in_another_process_still_leaves_them_out() -> Non
         federation.run()
     watch.before = lambda node, kind: None
     run_id = federation.store.runs()[0].run_id
-    release = execute(
-        run_id,
-        store=federation.store,
-        key=federation.coordinator_key,
-        exchange=federation.exchange,
-        patience=PATIENCE,
-        seed_of=federation.seed_of,
-        clock=federation.clock.clock,
-        sleep=federation.clock.sleep,
-    )
+    release = drive_again(federation)
     names = release.verify(federation.agreement).participants
     assert names == ("partner-0", "partner-1", "partner-2", "partner-3")
     for number in (4, 5):
@@ -727,16 +717,7 @@ def test_after_a_new_driver_started_a_partners_hello_does_not_give_its_place_awa
 
 def drive_again(federation: Federation) -> SignedRelease:
     """Drive the newest run in what could be another process."""
-    return execute(
-        federation.store.runs()[0].run_id,
-        store=federation.store,
-        key=federation.coordinator_key,
-        exchange=federation.exchange,
-        patience=PATIENCE,
-        seed_of=federation.seed_of,
-        clock=federation.clock.clock,
-        sleep=federation.clock.sleep,
-    )
+    return federation.drive(federation.store.runs()[0].run_id)
 
 
 def test_an_admitted_node_takes_its_place_from_one_that_came_first() -> None:

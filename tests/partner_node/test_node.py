@@ -16,7 +16,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.run_driver import Patience
-from coordinator.runs import execute
 from partner_node.node import Node
 from partner_node.store import NodeStore
 from protocol.agreement import SignedAgreement
@@ -493,15 +492,7 @@ def test_a_run_goes_on_with_a_driver_that_never_saw_the_node(lab: Lab) -> None:
         request_run(run_id, a),
     )[1]
     _announcement(lab)
-    signed = execute(
-        run_ids[0],
-        store=lab.federation.store,
-        key=lab.federation.coordinator_key,
-        exchange=lab.federation.exchange,
-        patience=lab.federation.patience,
-        clock=lab.federation.clock.clock,
-        sleep=lab.federation.clock.sleep,
-    )
+    signed = lab.federation.drive(run_ids[0])
     assert signed.verify(lab.federation.agreement).participants == (
         "partner-0", "partner-1", "partner-2",
     )  # fmt: skip

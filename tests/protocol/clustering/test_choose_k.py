@@ -40,15 +40,17 @@ def test_marks_are_those_of_scikit_learn() -> None:
     cloud = points / GRID
     for k in (2, 3, 4, 6):
         centres = weighted_kmeans(points, weights, k, restarts=5, stream=stream())
-        labels = choose_k._labels(cloud, centres / GRID)
-        _, index = choose_k._marks(cloud, weights, centres / GRID)
+        distance = choose_k._distances(cloud, centres / GRID)
+        labels = distance.argmin(axis=1)
+        _, index = choose_k._marks(distance, weights, centres / GRID)
         assert index == pytest.approx(davies_bouldin_score(cloud, labels), rel=1e-4)
 
 
 def test_the_simplified_silhouette_worked_out_by_hand() -> None:
     cloud = np.array([[0.0], [1.0], [9.0]])
     centres = np.array([[0.0], [10.0]])
-    silhouette, _ = choose_k._marks(cloud, np.array([1.0, 1.0, 2.0]), centres)
+    distance = choose_k._distances(cloud, centres)
+    silhouette, _ = choose_k._marks(distance, np.array([1.0, 1.0, 2.0]), centres)
     assert silhouette == pytest.approx((1.0 + 8 / 9 + 2 * 8 / 9) / 4)
 
 
