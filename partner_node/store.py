@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
 )
 
 
+#: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
+_LOCK_WAIT_S: Final = 60.0
+_LOCK_PAUSE_S: Final = 0.05
 #: Refusals kept, so that whoever sends nonsense cannot fill the disk.
 MAX_REFUSALS: Final = 100
 
@@ -193,18 +197,35 @@ class NodeStore:
         self._wipe = False
         try:
             self._connection = sqlite3.connect(
-                path, isolation_level=None, timeout=60.0, check_same_thread=False
+                path, isolation_level=None, timeout=_LOCK_WAIT_S, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise self._error(error) from error
         try:
-            self._rows("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._rows("PRAGMA synchronous = FULL")
             self._rows("PRAGMA secure_delete = ON")
             self._migrate()
         except BaseException:
             self._connection.close()
             raise
+
+    def _write_ahead(self) -> None:
+        """Switch to the write-ahead log.
+
+        SQLite waits for locks by itself, but not for this one, which every process that opens a
+        new file at the same moment wants.
+        """
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.Error as error:
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise self._error(error) from error
+                time.sleep(_LOCK_PAUSE_S)
 
     def close(self) -> None:
         """Close the database."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -310,3 +312,15 @@ def test_damaged_pages_are_an_error_of_ours(tmp_path: Path, store: CoordinatorSt
     for question in (store.check, store.runs, store.agreements, store.admitted):
         with pytest.raises(StoreError):
             question()
+
+
+def test_a_new_file_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def open_all(_: int) -> None:
+        for number in range(40):
+            together.wait(60)
+            CoordinatorStore(tmp_path / f"{number}.db").close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(open_all, range(4)))

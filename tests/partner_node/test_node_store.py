@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -376,3 +378,15 @@ def test_several_processes_write_one_after_the_other(tmp_path: Path) -> None:
     found = [r.round for r in store.egress()]
     assert sorted(found) == [*range(40), *range(100, 140)]
     assert store.runs()[0].round == found[-1]
+
+
+def test_a_new_file_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def open_all(_: int) -> None:
+        for number in range(40):
+            together.wait(60)
+            NodeStore(tmp_path / f"{number}.db", ClearSealer()).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(open_all, range(4)))
