@@ -7,6 +7,7 @@ coordinator or by a command-line flag.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -326,6 +327,10 @@ class Agreement:
         terms = self.secure_sum
         fewest = terms.max_colluding + (2 if self.privacy is None else 1)
         return max(self.quorum, terms.min_partners, fewest)
+
+    def most_customers(self, partners: Iterable[int]) -> int:
+        """Row caps of some partners, by their numbers, added up."""
+        return sum(self.parties[partner].max_customers for partner in partners)
 
     def index_of_key(self, public_key: bytes) -> int:
         """The number of the party with `public_key`; raises AgreementError (E-AGR-PARTY)."""

@@ -219,7 +219,7 @@ def _size_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-AGR-SIZE",
             remedy="agree on fewer clusters, features or partners",
         )
-    customers = sum(p.max_customers for p in a.parties)
+    customers = a.most_customers(range(a.n_partners))
     if largest_total(a) > MAX_TOTAL:
         yield AgreementError(
             f"the parties' row caps add up to {customers} customers with {a.n_features} features: "

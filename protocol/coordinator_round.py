@@ -16,7 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol import masking, ring
 from protocol.agreement import Agreement
-from protocol.clustering.plan import Plan, plan_seed, start_plan, step_hash
+from protocol.clustering.plan import (
+    Plan,
+    after_total,
+    plan_seed,
+    query_of,
+    start_plan,
+    step_hash,
+)
 from protocol.clustering.release import (
     PAYLOAD_TYPE,
     SignedRelease,
@@ -43,7 +50,6 @@ from protocol.messages import (
     sign_request,
 )
 from protocol.participants import Chain, Link, Members, SetRules, atoms
-from protocol.privacy.mechanisms import total_variance
 from protocol.queries import ClusterSumsQuery, cluster_inertia
 from protocol.ring import IntVector
 from protocol.signing import verify_document
@@ -445,13 +451,11 @@ class CoordinatorRound:
             masked, _, _ = Masked.parse(self._answers[partner], length=length)
             ring.add(total, ring.from_bytes(masked.vector, length=length))
         decoded = ring.from_ring(total)
-        customers = sum(self.agreement.parties[i].max_customers for i in order)
+        members = frozenset(order)
         if self._plan is None:
             raise LocalProtocolError("no plan before the roster")
         try:
-            plan = self._plan.advance(
-                decoded, customers=customers, variance=self._total_variance(len(order))
-            )
+            plan = after_total(self._plan, self.agreement, decoded, members=members)
         except RemoteProtocolError as error:
             raise RunFailedError(
                 f"round {self._round} is void: {error.message}", code=error.code
@@ -460,9 +464,9 @@ class CoordinatorRound:
             RoundTotal(
                 round=self._round,
                 total=decoded,
-                members=frozenset(order),
-                inertia=self._mean_inertia(decoded, customers),
-                asked=self._plan.query.words if self._plan.query is not None else "",
+                members=members,
+                inertia=self._mean_inertia(decoded, members),
+                asked=query_of(self._plan).words,
             )
         )
         self._certificate_known = set(order)
@@ -471,22 +475,11 @@ class CoordinatorRound:
         self._round += 1
         self._open_round()
 
-    def _total_variance(self, partners: int) -> int:
-        if self._plan is None or self._plan.query is None:
-            raise LocalProtocolError("the plan asks nothing now")
-        return total_variance(
-            self._plan.query.variance,
-            partners=partners,
-            colluding=self.agreement.secure_sum.max_colluding,
-        )
-
-    def _mean_inertia(self, total: IntVector, customers: int) -> float | None:
-        if self._plan is None or self._plan.query is None:
-            raise LocalProtocolError("the plan asks nothing now")
-        query = self._plan.query
+    def _mean_inertia(self, total: IntVector, members: Members) -> float | None:
+        query = query_of(self._plan)
         if not isinstance(query, ClusterSumsQuery):
             return None
-        totals = query.decode(total, customers=customers)
+        totals = query.decode(total, customers=self.agreement.most_customers(members))
         counted = max(1, int(totals.counts.sum()))
         inertia = sum(cluster_inertia(query.centroids, totals))
         return inertia / counted / float(1 << 2 * query.fraction_bits)
@@ -517,9 +510,7 @@ class CoordinatorRound:
 
     @property
     def _length(self) -> int:
-        if self._plan is None or self._plan.query is None:
-            raise LocalProtocolError("the plan asks nothing now")
-        return self._plan.query.length
+        return query_of(self._plan).length
 
     def _context(self) -> bytes:
         return Announce(

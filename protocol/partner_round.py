@@ -20,7 +20,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from protocol import masking, ring
 from protocol.agreement import Agreement, Party
 from protocol.canonical import tagged_hash, u32
-from protocol.clustering.plan import Plan, plan_seed, restore_plan, start_plan, step_hash
+from protocol.clustering.plan import (
+    Plan,
+    after_total,
+    plan_seed,
+    query_of,
+    restore_plan,
+    start_plan,
+    step_hash,
+)
 from protocol.clustering.release import PAYLOAD_TYPE, Release, SignedRelease, make_release
 from protocol.errors import (
     LocalProtocolError,
@@ -45,7 +53,7 @@ from protocol.messages import (
     run_hash,
 )
 from protocol.participants import Chain, Members, SetRules
-from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
+from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.queries import SumQuery
 from protocol.ring import IntVector, RingVector
 from protocol.signing import sign_document
@@ -500,21 +508,10 @@ class PartnerRound:
                 raise RemoteProtocolError("round 0 has no transcript", code="E-TRANSCRIPT")
             return self._plan
         total, members = self._transcript_total(payload.transcript)
-        return self._plan.advance(
-            total,
-            customers=sum(self.agreement.parties[i].max_customers for i in members),
-            variance=self._total_variance(members),
-        )
-
-    def _total_variance(self, members: Members) -> int:
-        return total_variance(
-            _query(self._plan).variance,
-            partners=len(members),
-            colluding=self.agreement.secure_sum.max_colluding,
-        )
+        return after_total(self._plan, self.agreement, total, members=members)
 
     def _transcript_total(self, transcript: tuple[bytes, ...]) -> tuple[IntVector, Members]:
-        length = _query(self._plan).length
+        length = query_of(self._plan).length
         masked = [Masked.parse(message, length=length)[0] for message in transcript]
         contexts = {m.context for m in masked}
         answer = next((a for a in self._answers if {a.context} == contexts), None)
@@ -553,7 +550,7 @@ class PartnerRound:
             RuleError: The round was answered under another set, differently (E-DATA-CHANGED); the
                 state is unchanged.
         """
-        query = _query(ask.plan)
+        query = query_of(ask.plan)
         said = self._said(ask.announce)
         if said is not None:
             return said
@@ -736,9 +733,3 @@ def superseded(state: Mapping[str, Any]) -> dict[str, Any]:
         "kem_secrets": {},
         "pair_keys": {},
     }
-
-
-def _query(plan: Plan | None) -> SumQuery:
-    if plan is None or plan.query is None:
-        raise LocalProtocolError("the plan asks nothing now")
-    return plan.query

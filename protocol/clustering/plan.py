@@ -7,7 +7,7 @@ so the coordinator has no free input.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from protocol.agreement import Agreement
 from protocol.canonical import tagged_hash, u32
@@ -17,6 +17,7 @@ from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import LocalProtocolError, MalformedError
+from protocol.participants import Members
 from protocol.privacy.mechanisms import total_variance
 from protocol.private_queries import noise_margin
 from protocol.queries import EXTRA_ENTRIES, SumQuery
@@ -55,6 +56,9 @@ class Plan(Protocol):
         ...
 
 
+P = TypeVar("P", bound=Plan)
+
+
 def plan_seed(run_hash: bytes) -> bytes:
     """The seed of a plan's random choices: nobody chooses it, everybody can derive it."""
     return tagged_hash("plan-seed", run_hash)
@@ -79,6 +83,29 @@ def step_hash(plan: Plan) -> bytes:
         u32(result.rounds),
         u32(int(result.converged)),
         *noise,
+    )
+
+
+def query_of(plan: Plan | None) -> SumQuery:
+    """What a plan asks now; raises LocalProtocolError when it asks nothing."""
+    if plan is None or plan.query is None:
+        raise LocalProtocolError("the plan asks nothing now")
+    return plan.query
+
+
+def after_total(plan: P, agreement: Agreement, total: IntVector, *, members: Members) -> P:
+    """The state after a total over `members`; see `Plan.advance`.
+
+    Coordinator and nodes go on by this rule: they come to the same next question.
+    """
+    return plan.advance(
+        total,
+        customers=agreement.most_customers(members),
+        variance=total_variance(
+            query_of(plan).variance,
+            partners=len(members),
+            colluding=agreement.secure_sum.max_colluding,
+        ),
     )
 
 
@@ -127,7 +154,7 @@ def longest_vector(agreement: Agreement) -> int:
 
 def largest_total(agreement: Agreement) -> int:
     """The largest magnitude of any entry of any total under the agreed plan, noise included."""
-    customers = sum(party.max_customers for party in agreement.parties)
+    customers = agreement.most_customers(range(agreement.n_partners))
     if agreement.privacy is None:
         return (customers * agreement.n_features) << EXACT_FRACTION_BITS
     terms = _terms(agreement, seed=bytes(32))

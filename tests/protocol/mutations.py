@@ -379,12 +379,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        """        query = _query(ask.plan)
+        """        query = query_of(ask.plan)
         said = self._said(ask.announce)
         if said is not None:
             return said
 """,
-        "        query = _query(ask.plan)\n",
+        "        query = query_of(ask.plan)\n",
         LIES + "test_one_mask_never_covers_two_answers",
     ),
     (
