@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 
 from partner_node.answers import answer
 from partner_node.home import NodeHome
+from partner_node.store import NodeStore
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import plan_seed, start_plan
 from protocol.clustering.release import make_release
@@ -76,6 +77,22 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deploy
     assert max(rhos) <= float(release.privacy.rho)
 
 
+def noise_of(stores: Sequence[NodeStore]) -> tuple[list[bytes], bytes]:
+    """Each node's noise secret of the run, caught while it runs, and the hash all agreed on."""
+    secrets: dict[int, bytes] = {}
+    run_hashes: dict[int, bytes] = {}
+    deadline = time.monotonic() + 60.0
+    while len(run_hashes) < len(stores):
+        for place, store in enumerate(stores):
+            state = store.runs()[0].state
+            if state["noise_secret"] and state["run_hash"]:
+                secrets[place] = bytes.fromhex(state["noise_secret"])
+                run_hashes[place] = bytes.fromhex(state["run_hash"])
+        assert time.monotonic() < deadline
+    assert len(set(run_hashes.values())) == 1
+    return [secrets[place] for place in range(len(stores))], run_hashes[0]
+
+
 def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
     deployed: Deployment,
 ) -> None:
@@ -83,15 +100,7 @@ def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
     homes = [NodeHome.load(deployed.folder(name)) for name in NAMES]
     stores = [home.store(home.keystore()) for home in homes]
     request = deployed.request()
-    secrets: list[bytes] = []
-    deadline = time.monotonic() + 60.0
-    while len(secrets) < len(NAMES):
-        states = [store.runs()[0].state for store in stores]
-        found = [state["noise_secret"] for state in states]
-        if all(found) and len({state["run_hash"] for state in states} - {""}) == 1:
-            secrets = [bytes.fromhex(secret) for secret in found]
-            run_hash = bytes.fromhex(states[0]["run_hash"])
-        assert time.monotonic() < deadline
+    secrets, run_hash = noise_of(stores)
     row = deployed.await_end(request)
     assert row.state == "finished", row
     agreement = deployed.agreement
