@@ -20,15 +20,17 @@ from coordinator.report_data import (
     ReportRound,
 )
 from coordinator.report_release import report_features, report_segments
-from coordinator.report_tables import centre_tables
+from coordinator.report_tables import centre_tables, feature_tables, range_cells
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.release import (
     NOISE_WORDS,
+    TYPICAL_WORDS,
     Release,
     SignedRelease,
     centre_intervals,
     release_centres,
+    typical_ranges,
 )
 from protocol.clustering.segment_names import release_names
 from protocol.privacy.words import meaning
@@ -42,6 +44,7 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
     low, high = centre_intervals(release, agreement)
+    ranges = typical_ranges(release, agreement)
     return {
         "agreement_id": release.agreement_id,
         "agreement_hash": release.agreement_hash.hex(),
@@ -65,6 +68,7 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
                         "low": float(low[row, column]),
                         "high": float(high[row, column]),
                         "unit": feature.unit,
+                        **({} if ranges is None else range_data(ranges[row][column])),
                     }
                     for column, feature in enumerate(agreement.features)
                 },
@@ -74,6 +78,12 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
         "withheld": release.withheld.reason if release.withheld else None,
         "withheld_clusters": release.withheld.clusters if release.withheld else 0,
     }
+
+
+def range_data(found: tuple[float, float] | None) -> dict[str, Any]:
+    """From where to where a segment's customers typically lie, as JSON values."""
+    low, high = found or (None, None)
+    return {"typical_low": low, "typical_high": high}
 
 
 def privacy_data(release: Release) -> dict[str, Any]:
@@ -112,7 +122,19 @@ def release_table(
         centres.tolist(),
         width=people.width if width is None else width,
     )
-    shown: list[object] = [table, *means, f"Privacy: {release.privacy_words}."]
+    ranges = typical_ranges(release, agreement)
+    typical: list[object] = []
+    if ranges is not None:
+        typical += feature_tables(
+            ["Their typical ranges", "Their typical ranges, continued"],
+            ["segment"],
+            [(feature.name, feature.unit) for feature in agreement.features],
+            [[str(segment.segment)] for segment in release.segments],
+            range_cells(ranges),
+            width=people.width if width is None else width,
+        )
+        typical.append(f"{TYPICAL_WORDS}.")
+    shown: list[object] = [table, *means, *typical, f"Privacy: {release.privacy_words}."]
     if release.withheld is not None:
         shown.append(
             f"Withheld: {release.withheld.reason}. Names compare the released segments only."

@@ -15,7 +15,14 @@ import numpy as np
 
 from coordinator import report_charts as charts
 from coordinator.report_data import ReportCoordinator, ReportData, ReportRound, ReportSegment
-from coordinator.report_numbers import Scale, bytes_text, count_text, number_text, with_unit
+from coordinator.report_numbers import (
+    Scale,
+    bytes_text,
+    count_text,
+    number_text,
+    range_text,
+    with_unit,
+)
 from coordinator.report_style import STYLE, segment_colour
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -264,7 +271,7 @@ def _profile(view: _View) -> str:
             cells.append(
                 f'<td style="background:{charts.diverging(deviation / strongest)}">'
                 f'<b>{escape(number_text(value))}</b> <span aria-hidden="true">{mark}</span>'
-                f'<span class="hidden">{words}</span></td>'
+                f'<span class="hidden">{words}</span>{_typical(segment, feature)}</td>'
             )
         rows.append(f'<tr><th scope="row">{_named(segment)}</th>{"".join(cells)}</tr>')
     means = "".join(f"<td><b>{escape(number_text(value))}</b></td>" for value in view.mean)
@@ -279,7 +286,12 @@ def _profile(view: _View) -> str:
         f"{view.whom} "
         '<span class="swatch above"></span> above it · ▲ ▼ above or below, '
         "▲▲ ▼▼ far above or below, ● about average"
-        "</p>"
+        + (
+            " · below each centre: where about two thirds of a segment's customers lie"
+            if any(segment.typical for segment in view.data.segments)
+            else ""
+        )
+        + "</p>"
     )
     return _section(
         "profile",
@@ -288,6 +300,12 @@ def _profile(view: _View) -> str:
         "are taken on the agreed scale, so a few very large values do not dominate them.",
         content,
     )
+
+
+def _typical(segment: ReportSegment, feature: int) -> str:
+    """From where to where the segment's customers typically lie; nothing when it is not known."""
+    found = segment.typical[feature] if segment.typical else None
+    return f'<br><small class="range">{escape(range_text(*found))}</small>' if found else ""
 
 
 def _centres(view: _View) -> str:

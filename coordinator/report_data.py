@@ -35,6 +35,8 @@ class ReportSegment:
         size: Customers of all partners together.
         centre: One value a feature, in the features' units.
         margin: What noise may have moved the size by, 95 % of the time; 0 for exact totals.
+        typical: From where to where its customers typically lie, one range a feature, None where
+            that is too narrow to tell under the noise; empty when it was not asked.
     """
 
     number: int
@@ -42,6 +44,7 @@ class ReportSegment:
     size: int
     centre: tuple[float, ...]
     margin: int = 0
+    typical: tuple[tuple[float, float] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

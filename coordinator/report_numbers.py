@@ -79,6 +79,11 @@ def number_text(value: float, *, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def range_text(low: float, high: float) -> str:
+    """From where to where, for people."""
+    return f"{number_text(low)} – {number_text(high)}"
+
+
 def with_unit(value: float, unit: str) -> str:
     """A number and its unit."""
     return f"{number_text(value)} {unit}".strip()

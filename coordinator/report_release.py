@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coordinator.report_data import ReportFeature, ReportSegment
 from protocol.agreement import Agreement
-from protocol.clustering.release import Release, release_centres
+from protocol.clustering.release import Release, release_centres, typical_ranges
 from protocol.clustering.segment_names import release_names
 
 
@@ -26,6 +26,7 @@ def report_segments(agreement: Agreement, release: Release) -> tuple[ReportSegme
     """The released segments with names and with centres in the features' units."""
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
+    ranges = typical_ranges(release, agreement) or [[] for _ in release.segments]
     return tuple(
         ReportSegment(
             number=segment.segment,
@@ -33,8 +34,11 @@ def report_segments(agreement: Agreement, release: Release) -> tuple[ReportSegme
             size=segment.size,
             margin=segment.size_margin,
             centre=tuple(float(value) for value in centre),
+            typical=tuple(typical),
         )
-        for segment, name, centre in zip(release.segments, names, centres, strict=True)
+        for segment, name, centre, typical in zip(
+            release.segments, names, centres, ranges, strict=True
+        )
     )
 
 

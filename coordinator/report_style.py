@@ -91,6 +91,7 @@ caption{text-align:left;font-size:.9rem;padding-bottom:.5rem}
 th,td{padding:.6rem .75rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{font-size:.85rem;color:var(--muted);font-weight:600;vertical-align:bottom}
 thead th small{display:block;font-weight:400}
+.range{color:inherit;white-space:nowrap}
 .number{text-align:right;white-space:nowrap}
 .heat{min-width:44rem}
 .heat td{text-align:right;white-space:nowrap;border:2px solid var(--paper);border-radius:6px;

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.table import Table
 
-from coordinator.report_numbers import number_text
+from coordinator.report_numbers import number_text, range_text
 
 #: Significant digits in tables on a terminal.
 DIGITS: Final = 4
@@ -26,6 +26,33 @@ def centre_tables(
     *,
     width: int,
 ) -> list[Table]:
+    """Tables of numbers, one row a segment; see `feature_tables`.
+
+    Args:
+        values: Shape ``(n_rows, n_features)``.
+    """
+    cells = [[number_text(value, digits=DIGITS) for value in row] for row in values]
+    return feature_tables(titles, names, columns, rows, cells, width=width)
+
+
+def range_cells(ranges: Sequence[Sequence[tuple[float, float] | None]]) -> list[list[str]]:
+    """Ranges as text; a dash where one is too narrow to tell under the noise.
+
+    >>> range_cells([[(0.0, 3.14159), None]])
+    [['0 – 3.14', '–']]
+    """
+    return [[range_text(*found) if found else "–" for found in row] for row in ranges]
+
+
+def feature_tables(
+    titles: Sequence[str],
+    names: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[str]],
+    cells: Sequence[Sequence[str]],
+    *,
+    width: int,
+) -> list[Table]:
     """Tables of one row a segment, split by columns so that none is cut.
 
     Args:
@@ -33,10 +60,9 @@ def centre_tables(
         names: Headers of the columns in `rows`.
         columns: Names and units of the features; a unit may be empty.
         rows: What every table begins with: cells one a name, shape ``(n_rows, n_names)``.
-        values: Shape ``(n_rows, n_features)``.
+        cells: One text a row and feature.
         width: Characters of a line of the terminal.
     """
-    cells = [[number_text(value, digits=DIGITS) for value in row] for row in values]
     least = [max([0, *(len(row[i]) for row in cells)]) for i in range(len(columns))]
     heads = [
         folded(name, least[i]) + (f"\n{folded(f'({unit})', least[i])}" if unit else "")

@@ -21,11 +21,14 @@ from partner_node.nearest import BLOCK_ROWS, Nearest, blocks_of
 from protocol.private_queries import (
     MOMENT_DIAGONAL,
     MOMENT_OFF_DIAGONAL,
+    SPREAD_COUNT,
+    SPREAD_NORM,
     UNIT,
     CountQuery,
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
+    SpreadsQuery,
     VotesQuery,
     clip_to_norm,
 )
@@ -98,6 +101,8 @@ def _worker(query: SumQuery) -> _Worker:
             return _Votes(query)
         case LocalSumsQuery():
             return _LocalSums(query)
+        case SpreadsQuery():
+            return _Spreads(query)
     raise TypeError(f"no way to answer a {type(query).__name__}")
 
 
@@ -200,5 +205,25 @@ class _LocalSums:
             offsets = block[:, : query.n_features] - self._centres[index]
             rows[:, :-1] = clip_to_norm(offsets, radius=query.radius, norm=query.offset_norm)
             rows[:, -1] = query.count_unit
+            memberships.add(index, rows, table)
+        return table.ravel()
+
+
+class _Spreads:
+    def __init__(self, query: SpreadsQuery) -> None:
+        self._query = query
+        self._centres = query.centres.astype(np.float64)
+        self._nearest = Nearest(query.centres)
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        query = self._query
+        table = np.zeros((query.n_clusters, query.n_features + 1), dtype=np.int64)
+        memberships = _Memberships(query.n_clusters)
+        for block in self._nearest.blocks(vectors):
+            index = self._nearest.of(block)
+            rows = np.empty((block.shape[0], query.n_features + 1))
+            offsets = block[:, : query.n_features] - self._centres[index]
+            rows[:, :-1] = clip_to_norm(offsets, radius=query.radius, norm=SPREAD_NORM) ** 2
+            rows[:, -1] = SPREAD_COUNT
             memberships.add(index, rows, table)
         return table.ravel()

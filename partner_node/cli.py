@@ -54,10 +54,12 @@ from partner_node.sources.files import find_files
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import (
+    TYPICAL_WORDS,
     Release,
     SignedRelease,
     centre_intervals,
     release_centres,
+    typical_ranges,
 )
 from protocol.clustering.segment_names import release_names
 from protocol.errors import AgreementError, MalformedError, RuleError, SourceError, UsageError
@@ -446,6 +448,7 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     names = release_names(agreement, release)
     centres = release_centres(release, agreement)
     low, high = centre_intervals(release, agreement)
+    ranges = typical_ranges(release, agreement)
     features = [feature.name for feature in agreement.features]
     table = Table(title=f"Segments of {agreement.id}")
     table.add_column("segment", justify="right")
@@ -458,6 +461,12 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
     for segment, name, centre in zip(release.segments, names, centres, strict=True):
         table.add_row(str(segment.segment), name, segment.size_words)
         means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))
+    typical = Table(title="Their typical ranges")
+    typical.add_column("segment", justify="right")
+    for feature in agreement.features:
+        typical.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
+    for segment, found in zip(release.segments, ranges or [], strict=False):
+        typical.add_row(str(segment.segment), *(_range_words(r) for r in found))
     output.result(
         {
             "agreement": agreement.id,
@@ -477,6 +486,12 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
                     "centre": dict(zip(features, map(float, centres[row]), strict=True)),
                     "centre_low": dict(zip(features, map(float, low[row]), strict=True)),
                     "centre_high": dict(zip(features, map(float, high[row]), strict=True)),
+                    "typical": None
+                    if ranges is None
+                    else {
+                        name: None if found is None else list(found)
+                        for name, found in zip(features, ranges[row], strict=True)
+                    },
                 }
                 for row, (segment, name) in enumerate(zip(release.segments, names, strict=True))
             ],
@@ -484,12 +499,18 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
         },
         table,
         means,
+        *([typical, f"{TYPICAL_WORDS}."] if ranges else []),
         f"Privacy: {release.privacy_words}.",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
         f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "
         f"{agreement.version}. Compare with the other partners and the report:\n"
         + hash_lines(release),
     )
+
+
+def _range_words(found: tuple[float, float] | None) -> str:
+    """From where to where; a dash where that is too narrow to tell under the noise."""
+    return "–" if found is None else f"{number_words(found[0])} – {number_words(found[1])}"
 
 
 @segments_app.command("assign")

@@ -83,6 +83,16 @@ def _privacy_words(agreement: Agreement) -> list[str]:
         f"Budget: {terms.runs} runs, and {terms.spare_rounds} spare questions for when partners "
         f"drop out; all together epsilon {terms.epsilon_of(terms.budget):.3g} at delta "
         f"{delta:.0e}. Your node counts by itself and refuses beyond that.",
+        *_profile_words(agreement),
+    ]
+
+
+def _profile_words(agreement: Agreement) -> list[str]:
+    if not agreement.plan.profile:
+        return []
+    return [
+        "Profile: the last question of a run is how customers differ within each segment, feature "
+        "by feature, with noise like all others."
     ]
 
 

@@ -29,6 +29,8 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 EXACT_PLAN: Final = "lloyd-exact"
 CHOOSING_PLAN: Final = "hybrid-dp"
 PLAN_NAMES: Final = (EXACT_PLAN, CHOOSING_PLAN, "lloyd-dp")
+#: What a segment profile holds; a plan without one leaves the field out.
+PROFILE: Final = "spread"
 
 _ID: Final = r"[a-z][a-z0-9-]{0,39}"
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
@@ -158,12 +160,15 @@ class PlanTerms:
     Attributes:
         n_clusters: How many clusters; with a smaller `n_clusters_min` the most of a range.
         n_clusters_min: The fewest; `hybrid-dp` chooses, other plans have one number.
+        max_rounds: The most questions of a run, the profile's included.
+        profile: Whether one question more is how customers differ within each cluster.
     """
 
     name: str
     n_clusters: int
     n_clusters_min: int
     max_rounds: int
+    profile: bool = False
 
     @staticmethod
     def read(fields: Fields) -> PlanTerms:
@@ -178,19 +183,22 @@ class PlanTerms:
             n_clusters=n_clusters,
             n_clusters_min=fewest,
             max_rounds=fields.integer("max_rounds", at_least=1, at_most=limits.MAX_ROUNDS),
+            profile=fields.has("profile") and bool(fields.one_of("profile", (PROFILE,))),
         )
         fields.finish()
         return terms
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""
-        values = {
+        values: dict[str, Any] = {
             "name": self.name,
             "n_clusters": self.n_clusters,
             "max_rounds": self.max_rounds,
         }
         if self.name == CHOOSING_PLAN:
             values["n_clusters_min"] = self.n_clusters_min
+        if self.profile:
+            values["profile"] = PROFILE
         return values
 
 

@@ -137,17 +137,25 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PLAN",
             remedy=f"with noise the plans are hybrid-dp and lloyd-dp, without it {EXACT_PLAN}",
         )
-    if a.plan.name == HybridDP.NAME and a.plan.max_rounds < HybridDP.MOST_ROUNDS:
+    own_rounds = a.plan.max_rounds - a.plan.profile
+    and_profile = ", and one more for the profile" if a.plan.profile else ""
+    if a.plan.name == HybridDP.NAME and own_rounds < HybridDP.MOST_ROUNDS:
         yield AgreementError(
             f"plan.max_rounds is {a.plan.max_rounds}; hybrid-dp asks up to "
-            f"{HybridDP.MOST_ROUNDS} questions",
+            f"{HybridDP.MOST_ROUNDS} questions{and_profile}",
             code="E-PLAN",
         )
-    if a.plan.name == LloydDP.NAME and a.plan.max_rounds < LloydDP.LEAST_ROUNDS:
+    if a.plan.name == LloydDP.NAME and own_rounds < LloydDP.LEAST_ROUNDS:
         yield AgreementError(
             f"plan.max_rounds is {a.plan.max_rounds}; lloyd-dp takes at least "
-            f"{LloydDP.LEAST_ROUNDS} rounds",
+            f"{LloydDP.LEAST_ROUNDS} rounds{and_profile}",
             code="E-PLAN",
+        )
+    if a.plan.name == EXACT_PLAN and a.plan.profile:
+        yield AgreementError(
+            f"plan.profile needs noise, which {EXACT_PLAN} does without",
+            code="E-PLAN",
+            remedy="leave plan.profile out, or agree on an epsilon under privacy",
         )
     yield from _cluster_problems(a)
     if a.privacy is not None:

@@ -27,6 +27,9 @@ MOMENT_BITS: Final = 12
 #: 24/17 stands for the square root of 2, from below.
 MOMENT_DIAGONAL: Final = 17
 MOMENT_OFF_DIAGONAL: Final = 24
+#: What the longest offset is before its coordinates are squared, and what a customer counts then.
+SPREAD_NORM: Final = 1 << 12
+SPREAD_COUNT: Final = 1 << 22
 #: A total farther outside than so many standard deviations of its noise cannot be true: for all
 #: entries of all rounds together that happens by chance less than once in 10^25.
 MARGIN_SIGMAS: Final = 12
@@ -340,6 +343,67 @@ class LocalSumsQuery(_Noised):
             _big(self.radius),
             _big(self.offset_norm),
             _big(self.count_unit),
+            _big(self.variance),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpreadsQuery(_Noised):
+    """For each centre: squared offsets of its nearest customers along each feature, and a count.
+
+    A customer's offset is shortened to `radius` and scaled so that `radius` is `SPREAD_NORM`; the
+    squares of its coordinates, none of them negative, are then at most the square of that norm
+    together, and so is the L2 norm of the vector that they form. It counts `SPREAD_COUNT`, a
+    quarter of that square.
+
+    Attributes:
+        centres: Grid coordinates, shape ``(n_clusters, n_features)``, int64.
+        radius: In grid units.
+        variance: The least variance of each entry's noise, in squared units.
+    """
+
+    centres: IntMatrix
+    radius: int
+    variance: int
+
+    @property
+    def n_clusters(self) -> int:
+        """How many centres."""
+        return int(self.centres.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Coordinates of a customer."""
+        return int(self.centres.shape[1])
+
+    @property
+    def length(self) -> int:
+        """Entries: ``n_clusters * (n_features + 1)``, centre by centre, the count last."""
+        return self.n_clusters * (self.n_features + 1)
+
+    @property
+    def sensitivity_squared(self) -> int:
+        """Square of a customer's norm at most."""
+        return SPREAD_NORM**4 + SPREAD_COUNT**2
+
+    @property
+    def words(self) -> str:
+        """What is asked, for people."""
+        return f"how far customers lie from each of {self.n_clusters} points, feature by feature"
+
+    def range(self, customers: int) -> tuple[IntVector, IntVector]:
+        """Lowest and highest value of every entry over `customers` customers."""
+        row = np.full(self.n_features + 1, SPREAD_NORM**2, dtype=np.int64)
+        row[-1] = SPREAD_COUNT
+        return np.zeros(self.length, dtype=np.int64), np.tile(row * customers, self.n_clusters)
+
+    def to_bytes(self) -> bytes:
+        """The query's canonical bytes."""
+        return frame(
+            label("spreads"),
+            _big(self.n_features),
+            _words(self.centres),
+            _big(self.radius),
             _big(self.variance),
         )
 

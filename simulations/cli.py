@@ -131,6 +131,14 @@ def cluster(
             "is for benchmarks only: agreements state it."
         ),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="With --epsilon: also ask from where to where customers of a cluster typically "
+            "lie, for 5 % of what the run costs.",
+        ),
+    ] = False,
     repeats: Annotated[
         int | None,
         typer.Option(min=1, help="Run this many seeds, from --seed on, and list one result each."),
@@ -141,7 +149,7 @@ def cluster(
             min=1,
             max=limits.MAX_ROUNDS,
             help="The most rounds of a run: 100 with lloyd-exact and 5 with lloyd-dp when left "
-            "out; hybrid-dp takes up to 9.",
+            "out; hybrid-dp takes up to 9; --profile one more.",
             show_default=False,
         ),
     ] = None,
@@ -170,6 +178,10 @@ def cluster(
     map to -1 and 1 (times the weight). Without --epsilon results are exact totals: not anonymous.
     """
     chosen_plan = _plan(plan, epsilon, delta)
+    if profile and epsilon is None:
+        raise UsageError(
+            "--profile needs --epsilon", remedy="lloyd-exact has no profile; try --epsilon 1"
+        )
     fewest = _FEWEST_PARTNERS if epsilon is None else _FEWEST_WITH_NOISE
     n_partners = _check_options(files, partners, bounds, bounds_from_data, fewest)
     if k_min is not None and (chosen_plan is not Plan.HYBRID_DP or k_min > k):
@@ -207,10 +219,11 @@ def cluster(
         n_clusters=k,
         n_partners=n_partners,
         sizes=sizes.value,
-        max_rounds=max_rounds or _ROUNDS[chosen_plan],
+        max_rounds=max_rounds or _ROUNDS[chosen_plan] + profile,
         n_clusters_min=k_min,
         plan=chosen_plan.value,
         privacy=terms,
+        profile=profile,
     )
     notices.extend(task.notices())
     for notice in notices:
@@ -329,7 +342,8 @@ def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
 def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
     from rich.table import Table
 
-    from coordinator.report_tables import centre_tables
+    from coordinator.report_tables import centre_tables, feature_tables, range_cells
+    from protocol.clustering.release import TYPICAL_WORDS
 
     heading = (
         f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
@@ -361,7 +375,18 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         [centre[:_MOST_SHOWN_COLUMNS] for centre in result.centroids.tolist()],
         width=people.width,
     )
-    parts: list[object] = [heading, *tables, *_chosen(result)]
+    typical = feature_tables(
+        ["Their typical ranges"],
+        ["cluster"],
+        [(name, "") for name in columns],
+        [[str(i + 1)] for i in range(len(result.typical))],
+        range_cells([ranges[:_MOST_SHOWN_COLUMNS] for ranges in result.typical]),
+        width=people.width,
+    )
+    parts: list[object] = [heading, *tables]
+    if result.typical:
+        parts += [*typical, f"{TYPICAL_WORDS}."]
+    parts += _chosen(result)
     if len(columns) < common["n_features"]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."

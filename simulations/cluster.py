@@ -17,7 +17,13 @@ import numpy as np
 
 from protocol.agreement import EXACT_PLAN
 from protocol.clustering.choose_k import PARTS, KScore
-from protocol.clustering.release import EXACT_STATEMENT, NOISE_WORDS, NOISED_STATEMENT
+from protocol.clustering.release import (
+    EXACT_STATEMENT,
+    NOISE_WORDS,
+    NOISED_STATEMENT,
+    Ranges,
+    typical_range,
+)
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
@@ -47,6 +53,9 @@ class ClusterResult:
         epsilon_spent: What the run cost a customer, at the agreed delta; None for exact totals.
         count_sigmas: Standard deviation of the noise in each count; empty for exact totals.
         k_scores: The marks of each number of clusters, when the plan chose among several.
+        typical: For each cluster from where to where its customers typically lie, a range a
+            feature, in input units; None where that is too narrow to tell under the noise, empty
+            without a profile.
     """
 
     seed: int
@@ -60,6 +69,7 @@ class ClusterResult:
     epsilon_spent: float | None = None
     count_sigmas: tuple[int, ...] = ()
     k_scores: tuple[dict[str, Any], ...] = ()
+    typical: tuple[Ranges, ...] = ()
 
     def notices(self) -> list[str]:
         """What in the result is not as asked for, in words."""
@@ -79,6 +89,8 @@ class ClusterResult:
                 "k_scores": list(self.k_scores),
             }
         )
+        if self.typical:
+            noised["typical_ranges"] = [list(ranges) for ranges in self.typical]
         return {
             **noised,
             "seed": self.seed,
@@ -106,6 +118,7 @@ class ClusterTask:
         n_clusters_min: The fewest clusters when the plan chooses.
         plan: Name of the plan.
         privacy: What a run may cost a customer; None for exact totals.
+        profile: Whether one question more is how customers differ within each cluster.
     """
 
     def __init__(
@@ -121,7 +134,9 @@ class ClusterTask:
         n_clusters_min: int | None = None,
         plan: str = EXACT_PLAN,
         privacy: PrivacyTerms | None = None,
+        profile: bool = False,
     ) -> None:
+        self._profile = profile
         self._n_clusters_min = n_clusters_min
         self._plan = plan
         self._privacy = privacy
@@ -218,6 +233,7 @@ class ClusterTask:
             n_clusters_min=self._n_clusters_min,
             plan=self._plan,
             privacy=self._privacy,
+            profile=self._profile,
         )
         run = federation.run(on_progress=on_progress)
         return self._judged(seed, run, time.perf_counter() - began)
@@ -225,6 +241,7 @@ class ClusterTask:
     def _judged(self, seed: int, run: FederatedRun, seconds: float) -> ClusterResult:
         centroids = self._scale.from_grid(run.clustering.centroids)
         privacy, noise = run.release.release.privacy, run.clustering.noise
+        profile = run.clustering.profile
         return ClusterResult(
             seed=seed,
             centroids=centroids,
@@ -236,6 +253,14 @@ class ClusterTask:
             seconds=seconds,
             epsilon_spent=None if privacy is None else privacy.epsilon,
             k_scores=tuple(_marks(score) for score in run.clustering.scores),
+            typical=()
+            if profile is None
+            else tuple(
+                typical_range(centre, spreads.tolist(), int(sigma), self._scale)
+                for centre, spreads, sigma in zip(
+                    run.clustering.centroids, profile.spreads, profile.sigmas, strict=True
+                )
+            ),
             count_sigmas=() if noise is None else tuple(noise.count_sigmas.tolist()),
         )
 

@@ -110,7 +110,11 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             running.enter_context(_serving("node", out / name, out / f"{name}.log"))
         for name in ids:
             _command("node", "check", "--dir", out / name)
-        _say(console, "4. Run", "masked and noised answers; hybrid-dp asks nine questions at most")
+        _say(
+            console,
+            "4. Run",
+            "masked and noised answers; hybrid-dp and the profile ask ten questions at most",
+        )
         _command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
         _say(console, "5. Assign", "each partner its own customers, locally")
         views = tuple(_view(out / p.profile.id, p.profile.id, p.profile.name) for p in partners)

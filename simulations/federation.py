@@ -223,7 +223,7 @@ class Federation:
         vectors: Each partner's customers as vectors (`protocol.queries.customer_vectors`), when
             they are at hand already; made from `data` otherwise.
         n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
-        plan, privacy: What the agreement says; exact totals when left out.
+        plan, privacy, profile: What the agreement says; exact totals when left out.
     """
 
     def __init__(
@@ -241,6 +241,7 @@ class Federation:
         n_clusters_min: int | None = None,
         plan: str = EXACT_PLAN,
         privacy: PrivacyTerms | None = None,
+        profile: bool = False,
     ) -> None:
         self._randomness = _Randomness(seed)
         self.coordinator_key = self._randomness.key("coordinator")
@@ -253,6 +254,7 @@ class Federation:
                 n_clusters=n_clusters,
                 n_clusters_min=n_clusters if n_clusters_min is None else n_clusters_min,
                 max_rounds=max_rounds,
+                profile=profile,
             ),
             privacy,
             min_segment_size,

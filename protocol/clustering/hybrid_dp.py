@@ -223,6 +223,11 @@ class HybridDP:
         raise LocalProtocolError(f"the plan never asks a {type(self.query).__name__}")
 
     @property
+    def deviation(self) -> float:
+        """About how far customers lie from their centre, in the scaled cube."""
+        return self.radius / self.tuning.fine_radius
+
+    @property
     def shares(self) -> Shares:
         """How the run's rho is divided."""
         return Shares.of(self.terms, self.n, self.multiplier, self.tuning)

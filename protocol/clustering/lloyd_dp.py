@@ -89,6 +89,11 @@ class LloydDP:
         )
         return replace(self, round=self.round + 1, query=None, result=result)
 
+    @property
+    def deviation(self) -> float:
+        """About how far customers lie from their centre, in the scaled cube."""
+        return self._later_radius() / 2
+
     def _later_radius(self) -> float:
         shrunk = root(self.terms.n_clusters << (_ROOT_BITS * self.terms.n_features),
                       self.terms.n_features)  # fmt: skip

@@ -14,6 +14,7 @@ from protocol.canonical import tagged_hash, u32
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.lloyd_exact import LloydExact
+from protocol.clustering.profile import PROFILE_SHARE, Profiled, WithProfile
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import LocalProtocolError, MalformedError
@@ -75,6 +76,7 @@ def step_hash(plan: Plan) -> bytes:
         raise LocalProtocolError("a plan has neither query nor result")
     result = plan.result
     noise = () if result.noise is None else (result.noise.to_bytes(),)
+    profile = () if result.profile is None else (result.profile.to_bytes(),)
     return tagged_hash(
         "result",
         result.centroids.astype("<i8").tobytes(),
@@ -83,6 +85,7 @@ def step_hash(plan: Plan) -> bytes:
         u32(result.rounds),
         u32(int(result.converged)),
         *noise,
+        *profile,
     )
 
 
@@ -124,9 +127,13 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
             seed=seed,
         )
     terms = _terms(agreement, seed=seed)
-    if plan.name == LloydDP.NAME:
-        return LloydDP.start(terms, rounds=plan.max_rounds)
-    return HybridDP.start(terms)
+
+    def begin(rest: Terms) -> Profiled:
+        if plan.name == LloydDP.NAME:
+            return LloydDP.start(rest, rounds=plan.max_rounds - plan.profile)
+        return HybridDP.start(rest)
+
+    return WithProfile.start(terms, begin) if plan.profile else begin(terms)
 
 
 def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
@@ -159,7 +166,7 @@ def largest_total(agreement: Agreement) -> int:
         return (customers * agreement.n_features) << EXACT_FRACTION_BITS
     terms = _terms(agreement, seed=bytes(32))
     largest = terms.largest_entry
-    share = min(SMALLEST_SHARE, 1.0 / agreement.plan.max_rounds)
+    share = min(SMALLEST_SHARE, (1.0 - PROFILE_SHARE) / agreement.plan.max_rounds)
     variance = terms.variance(share, largest * largest)
     n, t = agreement.n_partners, agreement.secure_sum.max_colluding
     if t >= n:
@@ -177,6 +184,11 @@ _PLANS: Final[dict[str, Callable[[dict[str, Any]], Plan]]] = {
 
 def restore_plan(values: dict[str, Any]) -> Plan:
     """The state that `Plan.to_dict` gave; raises MalformedError on an unknown plan."""
+    if values.get("plan") == WithProfile.NAME:
+        inner = restore_plan(values["inner"])
+        if not isinstance(inner, Profiled):
+            raise MalformedError(f"stored plan {values['inner'].get('plan')!r} has no profile")
+        return WithProfile.from_dict(values, inner)
     restore = _PLANS.get(str(values.get("plan")))
     if restore is None:
         raise MalformedError(f"stored plan {values.get('plan')!r} is not known")

@@ -6,8 +6,10 @@ features' units are computed when it is shown (`release_centres`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isqrt
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +24,7 @@ from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsi
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import statement
 from protocol.queries import IntMatrix
+from protocol.ring import IntVector
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import Envelope, verify_document
 from protocol.strict import Fields
@@ -54,6 +57,9 @@ class Segment:
             0 when it was not asked for.
         size_sigma: Standard deviation of the noise in the size; 0 for exact totals.
         centre_sigma: Of the noise in each coordinate of the centre, in units of 2^-fraction_bits.
+        spreads: Mean squared distance of its customers to the centre along each feature, in units
+            of 2^-fraction_bits; None without a profile.
+        spread_sigma: Standard deviation of the noise in each of `spreads`, same units.
     """
 
     segment: int
@@ -62,6 +68,8 @@ class Segment:
     spread: int
     size_sigma: int = 0
     centre_sigma: int = 0
+    spreads: tuple[int, ...] | None = None
+    spread_sigma: int = 0
 
     @property
     def size_margin(self) -> int:
@@ -197,7 +205,10 @@ class Release:
         exact = {"segment": s.segment, "size": s.size, "centre": list(s.centre), "spread": s.spread}
         if self.privacy is None:
             return exact
-        return {**exact, "size_sigma": s.size_sigma, "centre_sigma": s.centre_sigma}
+        noised = {**exact, "size_sigma": s.size_sigma, "centre_sigma": s.centre_sigma}
+        if s.spreads is None:
+            return noised
+        return {**noised, "spreads": list(s.spreads), "spread_sigma": s.spread_sigma}
 
     @property
     def privacy_words(self) -> str:
@@ -294,6 +305,10 @@ class SignedRelease:
             )
         if any(len(s.centre) != agreement.n_features for s in release.segments):
             raise RuleError("a segment's centre has not one value a feature", code="E-RELEASE")
+        wanted = agreement.n_features if agreement.plan.profile else None
+        found = (None if s.spreads is None else len(s.spreads) for s in release.segments)
+        if any(length != wanted for length in found):
+            raise RuleError("a segment's profile is not as agreed", code="E-RELEASE")
         keys = {party.id: party.public_key for party in agreement.parties}
         unknown = [p for p in release.participants if p not in keys]
         if unknown or len(set(release.participants)) < agreement.smallest_set:
@@ -329,7 +344,7 @@ def make_release(
     Args:
         asked_again: How often the participant set changed in the run.
     """
-    noise, terms = clustering.noise, agreement.privacy
+    noise, terms, profile = clustering.noise, agreement.privacy, clustering.profile
     n_clusters = len(clustering.counts)
     no_sigmas = np.zeros(n_clusters, dtype=np.int64)
     size_sigmas = no_sigmas if noise is None else noise.count_sigmas
@@ -365,6 +380,8 @@ def make_release(
                 spread=int(clustering.spread[j]),
                 size_sigma=int(size_sigmas[j]),
                 centre_sigma=int(centre_sigmas[j]),
+                spreads=None if profile is None else tuple(profile.spreads[j].tolist()),
+                spread_sigma=0 if profile is None else int(profile.sigmas[j]),
             )
             for number, j in enumerate(order, start=1)
         ),
@@ -403,6 +420,46 @@ def centre_intervals(release: Release, agreement: Agreement) -> tuple[FloatMatri
     return scale.from_grid(low), scale.from_grid(high)
 
 
+TYPICAL_WORDS: Final = (
+    "Typical: about two thirds of a segment's customers lie there; a dash where noise hides it"
+)
+#: From where to where along each feature; None where it is too narrow to tell under the noise.
+Ranges = list[tuple[float, float] | None]
+
+
+def typical_ranges(release: Release, agreement: Agreement) -> list[Ranges] | None:
+    """From where to where each segment's customers typically lie; None without a profile."""
+    scale = FeatureScale.of(agreement.features)
+    found = []
+    for segment in release.segments:
+        if segment.spreads is None:
+            return None
+        centre = np.array(segment.centre, dtype=np.int64)
+        found.append(typical_range(centre, segment.spreads, segment.spread_sigma, scale))
+    return found
+
+
+def typical_range(
+    centre: IntVector, spreads: Sequence[int], sigma: int, scale: FeatureScale
+) -> Ranges:
+    """One standard deviation to either side of a centre, in the features' units.
+
+    That is about two thirds of the customers, where a feature has one peak.
+
+    Args:
+        centre: Grid coordinates, shape ``(n_features,)``.
+        spreads: Mean squared distances along each feature, in units of 2^-fraction_bits.
+        sigma: Standard deviation of the noise in each of them.
+    """
+    deviation = np.array([isqrt(spread << scale.fraction_bits) for spread in spreads])
+    low, high = (
+        scale.from_grid(np.clip(edge, -scale.limit, scale.limit)[None, :])[0].tolist()
+        for edge in (centre - deviation, centre + deviation)
+    )
+    least = sigma * INTERVAL_PERCENT // 100
+    return [(low[i], high[i]) if spread > least else None for i, spread in enumerate(spreads)]
+
+
 def verify_signature(public_key: bytes, release: bytes, signature: bytes, *, who: str) -> None:
     """Check one partner's signature on a release's bytes; raises SignatureError."""
     verify_document(public_key, PAYLOAD_TYPE, release, signature, who=who)
@@ -424,9 +481,19 @@ def _segment(fields: Fields, *, exact: bool) -> Segment:
         spread=fields.integer("spread", at_least=0, at_most=_GRID),
         size_sigma=0 if exact else fields.integer("size_sigma", at_least=0, at_most=_COUNT),
         centre_sigma=0 if exact else fields.integer("centre_sigma", at_least=0, at_most=_COUNT),
+        **({} if exact or not fields.has("spreads") else _profile(fields)),
     )
     fields.finish()
     return segment
+
+
+def _profile(fields: Fields) -> dict[str, Any]:
+    return {
+        "spreads": tuple(
+            fields.integers("spreads", at_most=limits.MAX_FEATURES, lowest=0, highest=_GRID)
+        ),
+        "spread_sigma": fields.integer("spread_sigma", at_least=0, at_most=_COUNT),
+    }
 
 
 def _withheld(fields: Fields) -> Withheld:

@@ -42,6 +42,24 @@ class NoiseReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """How customers differ within their cluster, feature by feature.
+
+    Attributes:
+        spreads: Mean squared distance of a cluster's customers to its centroid along each feature,
+            shape ``(n_clusters, n_features)``, int64, in units of 2^-fraction_bits, from 0.
+        sigmas: Standard deviation of the noise in each, rounded up, shape ``(n_clusters,)``.
+    """
+
+    spreads: IntMatrix
+    sigmas: IntVector
+
+    def to_bytes(self) -> bytes:
+        """The profile as bytes that are hashed."""
+        return frame(self.spreads.astype("<i8").tobytes(), self.sigmas.astype("<i8").tobytes())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clustering:
     """A plan's result, on the agreed grid.
 
@@ -54,6 +72,7 @@ class Clustering:
         converged: Whether the centroids stopped moving before the agreed number of rounds.
         noise: What the noise did to it and what it cost; None for exact totals.
         scores: The marks of each number of clusters, when the plan chose among several.
+        profile: How customers differ within each cluster; None unless it was agreed.
     """
 
     centroids: IntMatrix
@@ -63,6 +82,7 @@ class Clustering:
     converged: bool
     noise: NoiseReport | None = None
     scores: tuple[KScore, ...] = ()
+    profile: Profile | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """An exact result as JSON values."""

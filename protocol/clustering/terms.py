@@ -10,7 +10,14 @@ from protocol.clustering.plane import GRID
 from protocol.clustering.portable import total_of
 from protocol.masking import Stream, expand
 from protocol.privacy.accounting import query_cost, variance_for
-from protocol.private_queries import MOMENT_BITS, MOMENT_DIAGONAL, UNIT, MeanQuery, MomentsQuery
+from protocol.private_queries import (
+    MOMENT_BITS,
+    MOMENT_DIAGONAL,
+    SPREAD_NORM,
+    UNIT,
+    MeanQuery,
+    MomentsQuery,
+)
 from protocol.queries import SumQuery
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
@@ -57,7 +64,7 @@ class Terms:
     def largest_entry(self) -> int:
         """The largest magnitude of an entry of one customer's vector, over all questions."""
         norm = round(MOMENTS_RADIUS * self.reach * GRID) >> (EXACT_FRACTION_BITS - MOMENT_BITS)
-        return max(UNIT, MOMENT_DIAGONAL * norm * norm)
+        return max(UNIT, MOMENT_DIAGONAL * norm * norm, SPREAD_NORM * SPREAD_NORM)
 
     def cost_of(self, query: SumQuery) -> int:
         """What a query costs at most, in units of ``2^-60`` of rho, whatever set answers it."""
@@ -74,6 +81,9 @@ class Terms:
 
     def variance(self, share: float, sensitivity_squared: int) -> int:
         """The noise with which a query costs its share of the run's rho."""
-        cost = int(share * float(self.cost))
+        return self.variance_at(int(share * float(self.cost)), sensitivity_squared)
+
+    def variance_at(self, cost: int, sensitivity_squared: int) -> int:
+        """The noise with which a query costs `cost` units of ``2^-60`` of rho at most."""
         own = sensitivity_squared * self.group * self.group
         return variance_for(sensitivity_squared=own, cost=max(2, cost))

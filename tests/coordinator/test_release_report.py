@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from coordinator.release_report import release_data, release_table, report_of, write_report
+from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.release import SignedRelease
@@ -65,6 +66,40 @@ def test_the_table_says_the_same_and_that_totals_are_exact(example: Example) -> 
         Console(file=out, width=160).print(part)
     for word in ("not anonymous", "15", " 9 ", "700", "(EUR)", "spent"):
         assert word in out.getvalue()
+
+
+def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> None:
+    signed, exact, store, row = example
+    agreement = replace(exact, plan=replace(exact.plan, profile=True))
+    first, second = signed.release.segments
+    # A deviation of a quarter in the cube for what can be told, under the noise for the rest.
+    quarter = (1 << 20) // 16
+    release = replace(
+        signed.release,
+        segments=(
+            replace(first, spreads=(quarter, 10), spread_sigma=100),
+            replace(second, spreads=(quarter, quarter), spread_sigma=quarter // 4),
+        ),
+    )
+    data = release_data(release, agreement)
+    visits, spent = (data["segments"][0]["centre"][name] for name in ("visits", "spent"))
+    assert visits["typical_low"] == pytest.approx(max(0, visits["value"] - 1.25), abs=1e-3)
+    assert visits["typical_high"] == pytest.approx(visits["value"] + 1.25, abs=1e-3)
+    assert (spent["typical_low"], spent["typical_high"]) == (None, None)
+    far = data["segments"][1]["centre"]
+    assert far["visits"]["typical_high"] == pytest.approx(10.0)  # never beyond agreed bounds
+    assert far["spent"]["typical_low"] < far["spent"]["value"] < far["spent"]["typical_high"]
+    out = io.StringIO()
+    for part in release_table(release, agreement, width=160):
+        Console(file=out, width=160).print(part)
+    assert "two thirds of a segment's customers" in out.getvalue()
+    assert "7.75 – 10" in out.getvalue()
+    shown = replace(signed, release=release)
+    report = render_report(report_of(shown, agreement, store, row))
+    assert "7.75 – 10" in report
+    assert "two thirds of a segment" in report
+    plain = render_report(report_of(signed, exact, store, row))
+    assert "two thirds" not in plain
 
 
 def test_withheld_segments_are_explained() -> None:

@@ -36,7 +36,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         for seed, name in enumerate(NAMES)
     }
     made = deploy.make_deployment(
-        directory, data, grace_s=20, n_clusters=3, max_rounds=9, epsilon="2", min_segment_size=50
+        directory, data, grace_s=20, n_clusters=3, max_rounds=10, epsilon="2", min_segment_size=50
     )
     with deploy.running(made):
         yield made
@@ -61,6 +61,8 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deploy
         budget = said(deployed, name, "budget", "show")
         assert [c["round"] for c in budget["charges"]] == list(range(release.rounds))
         assert budget["epsilon_spent"] <= 2.0
+        listed = said(deployed, name, "segments", "list")["segments"]
+        assert any(span for segment in listed for span in segment["typical"].values())
         assert budget["runs_left"] == before["runs_left"] - 1
         recomputed = said(deployed, name, "budget", "recompute")
         assert recomputed["rho"] == pytest.approx(budget["rho_spent"], rel=1e-12)

@@ -504,6 +504,19 @@ def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path:
         assert word in done.out
 
 
+def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Path) -> None:
+    privacy = {
+        "epsilon": "1", "delta": "0.00001", "rho": "0.027", "runs": 5, "spare_rounds": 1,
+        "max_partners_per_customer": 1,
+    }  # fmt: skip
+    plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 10}
+    for profile, said in (({"profile": "spread"}, True), ({}, False)):
+        offered = draft(node, privacy=privacy, plan=plan | profile)
+        (tmp_path / "draft.json").write_bytes(offered.to_bytes())
+        done = shell("agreement", "show", "draft.json", "--dir", node)
+        assert ("how customers differ within each segment" in done.out) == said
+
+
 def test_purpose_lines_cannot_pass_for_paragraphs_of_ours(
     shell: Shell, node: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ RULES = "protocol/agreement_rules.py"
 MECHANISMS = "protocol/privacy/mechanisms.py"
 ACCOUNTING = "protocol/privacy/accounting.py"
 PRIVATE = "protocol/private_queries.py"
+PROFILE = "protocol/clustering/profile.py"
 RELEASE = "protocol/clustering/release.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
@@ -27,6 +28,7 @@ AGREED = "test_agreement.py::"
 FRAMES = "test_canonical.py::"
 NOISE = "test_noise_in_rounds.py::"
 PRIVACY_AGREED = "test_agreement_privacy.py::"
+PLANS = "clustering/test_plans_with_noise.py::"
 
 NEVER = "if False:"
 
@@ -676,9 +678,33 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
-        "a.plan.max_rounds < HybridDP.MOST_ROUNDS:",
-        "a.plan.max_rounds < 0:",
+        "own_rounds < HybridDP.MOST_ROUNDS:",
+        "own_rounds < 0:",
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
+    ),
+    (
+        RULES,
+        "if a.plan.name == EXACT_PLAN and a.plan.profile:",
+        NEVER,
+        PRIVACY_AGREED + "test_exact_totals_have_no_profile",
+    ),
+    (
+        PRIVATE,
+        "SPREAD_NORM**4 + SPREAD_COUNT**2",
+        "SPREAD_NORM**4",
+        "test_private_queries.py::test_no_customer_is_longer_than_the_sensitivity",
+    ),
+    (
+        PROFILE,
+        "cost=terms.cost - cost",
+        "cost=terms.cost",
+        PLANS + "test_a_run_never_costs_more_than_its_budget",
+    ),
+    (
+        PROFILE,
+        "check_range(self.query, total, customers=customers, variance=variance)",
+        "pass",
+        PLANS + "test_a_profile_that_cannot_be_true_is_refused",
     ),
     (
         SETS,

@@ -55,6 +55,12 @@ def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
         ({"plan": {"n_clusters_min": 0}}, "E-AGR-SCHEMA"),
         ({"plan": {"n_clusters_min": 1}}, ""),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 1}}, "E-PLAN"),
+        ({"plan": {"profile": "spread"}}, "E-PLAN"),
+        ({"plan": {"profile": "spread", "max_rounds": 10}}, ""),
+        ({"plan": {"profile": "none"}}, "E-AGR-SCHEMA"),
+        ({"plan": {"profile": 1}}, "E-AGR-SCHEMA"),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 2, "profile": "spread"}}, "E-PLAN"),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 3, "profile": "spread"}}, ""),
         ({"secure_sum": {"min_partners": 5}}, "E-PARTNERS"),
         ({"secure_sum": {"max_colluding": 4}}, "E-PARTNERS"),
         ({}, ""),
@@ -81,6 +87,25 @@ def test_exact_totals_and_plans_with_noise_do_not_go_together(lab: ModuleType) -
     values["privacy"] = "some"
     with pytest.raises(RuleError, match="allowed: none"):
         Agreement.from_dict(values)
+
+
+def test_exact_totals_have_no_profile(lab: ModuleType) -> None:
+    values = lab.agreement_values(4)
+    assert Agreement.from_dict(values).lint() == []
+    values["plan"]["profile"] = "spread"
+    (problem,) = Agreement.from_dict(values).lint()
+    assert (problem.code, "plan.profile needs noise" in problem.message) == ("E-PLAN", True)
+
+
+def test_a_profile_is_part_of_what_is_signed(lab: ModuleType) -> None:
+    without = Agreement.from_dict(agreement_values(lab))
+    agreed = Agreement.from_dict(
+        agreement_values(lab, plan={"profile": "spread", "max_rounds": 10})
+    )
+    assert "profile" not in without.to_dict()["plan"]
+    assert Agreement.from_bytes(agreed.to_bytes()) == agreed
+    assert agreed.plan.profile
+    assert agreed.hash != without.hash
 
 
 def test_features_too_narrow_for_noised_sums_are_refused(lab: ModuleType) -> None:

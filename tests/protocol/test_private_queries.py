@@ -18,6 +18,7 @@ from protocol.private_queries import (
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
+    SpreadsQuery,
     VotesQuery,
     check_range,
     clip_to_norm,
@@ -39,6 +40,8 @@ QUERIES: list[SumQuery] = [
                    variance=100),
     LocalSumsQuery(centres=CENTRES, radius=4 * ONE, offset_norm=6_000, count_unit=15_000,
                    variance=100),
+    SpreadsQuery(centres=CENTRES, radius=ONE // 5, variance=100),
+    SpreadsQuery(centres=CENTRES, radius=4 * ONE, variance=100),
 ]  # fmt: skip
 NAMES = [f"{type(q).__name__}-{i}" for i, q in enumerate(QUERIES)]
 
@@ -131,6 +134,22 @@ def test_local_sums_worked_out_by_hand() -> None:
     assert total.tolist() == [3, 4, 7, -60, 80, 14]
 
 
+def test_spreads_worked_out_by_hand() -> None:
+    query = SpreadsQuery(centres=np.array([[0, 0], [ONE, 0]]), radius=8192, variance=9)
+    rows = np.array([[60.0, -80.0], [ONE - 30_000, 40_000], [ONE, 3]])
+    total, _ = answer(query, [customer_vectors(rows)])
+    # Halved, and cut toward zero; the second is shortened to (-4096 * 0.6, 4096 * 0.8).
+    assert total.tolist() == [
+        30**2, 40**2, 1 << 22, 2457**2, 3276**2 + 1, 2 << 22
+    ]  # fmt: skip
+
+
+def test_a_customer_far_out_on_one_axis_reaches_the_sensitivity_of_spreads() -> None:
+    query = SpreadsQuery(centres=CENTRES[1:2], radius=ONE // 5, variance=100)
+    (length,) = {sum(v * v for v in total_of(query, [(ONE, 5, ONE // 2)]).tolist())}
+    assert 0.99 < length / query.sensitivity_squared <= 1
+
+
 @pytest.mark.parametrize("query", QUERIES, ids=NAMES)
 def test_a_total_beyond_customers_and_noise_is_refused(query: SumQuery) -> None:
     low, high = query.range(5)
@@ -151,6 +170,8 @@ CHANGES: list[tuple[SumQuery, list[dict[str, Any]]]] = [
                   {"candidates": CENTRES.reshape(1, 9)}]),
     (QUERIES[6], [{"variance": 101}, {"radius": 5}, {"centres": CENTRES[::-1]},
                   {"offset_norm": 5}, {"count_unit": 5}, {"centres": CENTRES.reshape(1, 9)}]),
+    (QUERIES[8], [{"variance": 101}, {"radius": 5}, {"centres": CENTRES[::-1]},
+                  {"centres": CENTRES.reshape(1, 9)}]),
 ]  # fmt: skip
 
 

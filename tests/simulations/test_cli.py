@@ -452,6 +452,20 @@ def test_with_epsilon_a_run_says_what_it_cost(call: Any, table: Path, plan: str 
     assert not any("delta" in notice for notice in data["notices"])
 
 
+def test_with_a_profile_it_is_said_where_customers_typically_lie(call: Any, table: Path) -> None:
+    words = (table, "--k", 2, "--bounds-from-data", "--epsilon", 100, "--profile")
+    data = cluster(call, *words)
+    assert data["max_rounds"] == 10
+    assert len(data["typical_ranges"]) == len(data["counts"])
+    for centre, ranges in zip(data["centroids"], data["typical_ranges"], strict=True):
+        assert len(ranges) == len(centre)
+        assert all(r is None or r[0] <= c <= r[1] for r, c in zip(ranges, centre, strict=True))
+    assert any(r for ranges in data["typical_ranges"] for r in ranges)
+    assert "about two thirds of a segment's customers" in call("cluster", *words).out
+    without = cluster(call, *words[:-1])
+    assert "typical_ranges" not in without
+
+
 def test_the_same_seed_gives_the_same_noise(call: Any, table: Path) -> None:
     words = (table, "--k", 2, "--bounds-from-data", "--epsilon", 1, "--repeats", 2)
     first, again = cluster(call, *words)["runs"], cluster(call, *words)["runs"]
@@ -492,6 +506,7 @@ def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) 
         ("--epsilon", "1", "--delta", "nan"),
         ("--epsilon", "1", "--plan", "lloyd-exact"),
         ("--k-min", "2"),
+        ("--profile",),
         ("--epsilon", "1", "--k-min", "4"),
         ("--epsilon", "1", "--plan", "lloyd-dp", "--k-min", "2"),
     ],

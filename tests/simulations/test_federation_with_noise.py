@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,12 @@ import numpy as np
 import pytest
 
 from coordinator.run_driver import Patience
-from protocol.clustering.release import NOISED_STATEMENT, SignedRelease
+from protocol.clustering.release import (
+    NOISED_STATEMENT,
+    SignedRelease,
+    release_centres,
+    typical_ranges,
+)
 from protocol.errors import AgreementError, RuleError, RunFailedError, SourceError
 from protocol.messages import Open, Roster, sign_request
 from protocol.privacy.accounting import rho_for
@@ -59,6 +65,56 @@ def test_a_run_ends_in_a_release_that_says_what_it_cost(plan: str) -> None:
     assert SignedRelease.from_bytes(run.release.to_bytes()).release == release
     assert sum(s.size for s in release.segments) == pytest.approx(1_600, abs=200)
     assert all(s.size_sigma > 0 and s.centre_sigma > 0 for s in release.segments)
+
+
+@pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 10), ("lloyd-dp", 6)])
+def test_a_profile_is_released_with_its_noise_when_it_is_agreed(plan: str, rounds: int) -> None:
+    fed = federation(plan=plan, profile=True, max_rounds=rounds, privacy=privacy(4.0))
+    run = fed.run()
+    release = run.release.verify(fed.agreement)
+    assert release.privacy.rho <= fed.agreement.privacy.rho
+    ranges = typical_ranges(release, fed.agreement)
+    centres = release_centres(release, fed.agreement)
+    told = 0
+    for segment, found, centre in zip(release.segments, ranges, centres, strict=True):
+        assert len(segment.spreads) == fed.agreement.n_features
+        assert segment.spread_sigma > 0
+        for value, span in zip(centre, found, strict=True):
+            if span is not None:
+                told += 1
+                assert span[0] < value < span[1]
+    assert told or plan == "lloyd-dp"
+    for node in fed.nodes.values():
+        assert total_cost(node.store.charges()) <= fed.agreement.privacy.run_cost
+    without = federation(plan=plan, max_rounds=rounds)
+    assert typical_ranges(without.run().release.release, without.agreement) is None
+
+
+def test_a_profile_tells_the_spread_of_the_customers() -> None:
+    """Normal with a deviation of 0.4, next to a bound where some features are cut."""
+    fed = federation(profile=True, max_rounds=10, privacy=privacy(50.0))
+    release = fed.run().release.release
+    widths = [
+        high - low
+        for found in typical_ranges(release, fed.agreement)
+        for low, high in (span for span in found if span is not None)
+    ]
+    assert len(widths) >= 6
+    assert np.median(widths) == pytest.approx(0.8, abs=0.15)
+
+
+def test_a_release_without_the_agreed_profile_is_refused() -> None:
+    fed = federation(profile=True, max_rounds=10)
+    signed = fed.run().release
+    keys = fed.partner_keys
+    for change in ({"spreads": None, "spread_sigma": 0}, {"spreads": (1, 2)}):
+        segments = tuple(dataclasses.replace(s, **change) for s in signed.release.segments)
+        changed = dataclasses.replace(signed.release, segments=segments)
+        envelope = SignedRelease.unsigned(changed).envelope
+        for key in keys:
+            envelope = envelope.signed_by(key)
+        with pytest.raises(RuleError, match="profile is not as agreed"):
+            SignedRelease(release=changed, envelope=envelope).verify(fed.agreement)
 
 
 def test_every_node_charges_what_the_run_cost() -> None:

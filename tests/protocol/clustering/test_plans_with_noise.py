@@ -12,12 +12,15 @@ import pytest
 from partner_node.answers import answer
 from protocol.clustering.hybrid_dp import HybridDP, Shares, Tuning, keep_largest
 from protocol.clustering.lloyd_dp import LloydDP, root
+from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import Plan, restore_plan, step_hash
+from protocol.clustering.profile import WithProfile
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.masking import Stream
 from protocol.privacy.accounting import RHO_ONE
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
+from protocol.private_queries import SpreadsQuery
 from protocol.queries import customer_vectors
 
 ONE = 1 << 20
@@ -44,8 +47,15 @@ def blobs(n: int, d: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(np.clip(points, -1, 1) * ONE), middles
 
 
+#: Both plans, alone and with a profile after them.
+KINDS = ["hybrid-dp", "lloyd-dp", "hybrid-dp+profile", "lloyd-dp+profile"]
+
+
 def start(name: str, own: Terms) -> Plan:
-    return HybridDP.start(own) if name == "hybrid-dp" else LloydDP.start(own, rounds=4)
+    def begin(rest: Terms) -> HybridDP | LloydDP:
+        return HybridDP.start(rest) if "hybrid" in name else LloydDP.start(rest, rounds=4)
+
+    return WithProfile.start(own, begin) if "profile" in name else begin(own)
 
 
 def carried_out(
@@ -85,7 +95,7 @@ def test_with_next_to_no_noise_clusters_are_found(name: str, d: int) -> None:
     assert found < (1.15 * best if name == "hybrid-dp" else 0.6 * one_cluster)
 
 
-@pytest.mark.parametrize("name", ["hybrid-dp", "lloyd-dp"])
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("rho", [1e-5, 0.001, 0.02, 1.0])
 @pytest.mark.parametrize("shape", [(2, 1), (3, 7), (4, 2), (16, 16)])
 @pytest.mark.parametrize("group", [1, 3])
@@ -107,14 +117,15 @@ def test_a_run_never_costs_more_than_its_budget(
     assert result.noise is not None
     assert result.noise.cost == cost
     assert result.noise.dearest == max(own.cost_of(query) for query in queries)
-    assert result.rounds == len(queries) <= HybridDP.MOST_ROUNDS
+    assert result.rounds == len(queries) <= HybridDP.MOST_ROUNDS + ("profile" in name)
+    assert (result.profile is not None) == ("profile" in name)
     for query in queries:
         assert max(abs(bound).max() for bound in query.range(1)) <= own.largest_entry
         longest = HybridDP.longest_vector(k, d)
         assert query.length <= longest
 
 
-@pytest.mark.parametrize("name", ["hybrid-dp", "lloyd-dp"])
+@pytest.mark.parametrize("name", KINDS)
 def test_a_stored_state_goes_on_as_the_one_that_was_stored(name: str) -> None:
     grid, _ = blobs(4_000, 5, 3, seed=4)
     states = carried_out(start(name, terms(5, 3, 0.5)), grid)
@@ -122,6 +133,7 @@ def test_a_stored_state_goes_on_as_the_one_that_was_stored(name: str) -> None:
         restored = restore_plan(json.loads(json.dumps(state.to_dict())))
         assert step_hash(restored) == step_hash(state)
     again = restore_plan(json.loads(json.dumps(states[0].to_dict())))
+    assert restore_plan(states[-1].to_dict()).result is not None
     restarted = carried_out(again, grid)
     assert [step_hash(s) for s in restarted] == [step_hash(s) for s in states]
 
@@ -166,6 +178,63 @@ def test_a_total_that_cannot_be_true_is_refused() -> None:
         total = np.full(plan.query.length, 1 << 61, dtype=np.int64)
         with pytest.raises(RemoteProtocolError, match="E-TOTAL-RANGE"):
             plan.advance(total, customers=100, variance=variance)
+
+
+def test_a_profile_that_cannot_be_true_is_refused() -> None:
+    grid, _ = blobs(300, 3, 2, seed=1)
+    asked = carried_out(start("lloyd-dp+profile", terms(3, 2, 1.0)), grid)[-2]
+    assert isinstance(asked.query, SpreadsQuery)
+    for entry in (-(1 << 61), 1 << 61):
+        total = np.full(asked.query.length, entry, dtype=np.int64)
+        with pytest.raises(RemoteProtocolError, match="E-TOTAL-RANGE"):
+            asked.advance(total, customers=300, variance=asked.query.variance)
+
+
+def uneven_blobs(n: int) -> np.ndarray:
+    """Two far clusters whose features vary by their own standard deviations."""
+    rng = np.random.default_rng(7)
+    deviations = np.array([[0.02, 0.15, 0.08, 0.05], [0.12, 0.03, 0.05, 0.1]])
+    middles = np.array([[-0.5] * 4, [0.5] * 4])
+    own = np.repeat([0, 1], [n, n // 2])
+    points = middles[own] + rng.normal(0, 1, (len(own), 4)) * deviations[own]
+    return np.rint(np.clip(points, -1, 1) * ONE)
+
+
+@pytest.mark.parametrize("name", ["hybrid-dp+profile", "lloyd-dp+profile"])
+def test_a_profile_is_each_features_spread_within_the_stated_noise(name: str) -> None:
+    grid = uneven_blobs(4_000)
+    misses = []
+    for noise_seed in range(25):
+        plan = start(name, terms(4, 2, 0.05, seed=noise_seed))
+        result = carried_out(plan, grid, noise_seed=noise_seed)[-1].result
+        assert result is not None
+        assert result.profile is not None
+        places = grid / ONE
+        centres = result.centroids / ONE
+        nearest = ((places[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
+        if np.abs(np.sort(centres[:, 0]) - [-0.5, 0.5]).max() > 0.05:
+            continue  # lloyd-dp may end in a bad optimum
+        for j in range(2):
+            true = ((places[nearest == j] - centres[j]) ** 2).mean(axis=0)
+            off = result.profile.spreads[j] / ONE - true
+            misses.extend(off / (result.profile.sigmas[j] / ONE))
+    assert len(misses) >= 60
+    # Noise alone gives 1; where it would lead below 0 it is cut off, and far offsets are shortened.
+    assert 0.4 < float(np.std(misses)) < 1.3
+    assert abs(float(np.mean(misses))) < 0.5
+
+
+def test_a_profile_changes_neither_centres_nor_sizes_beyond_its_share() -> None:
+    """With little noise both end in the same clusters."""
+    grid = uneven_blobs(3_000)
+    alone, profiled = (
+        carried_out(start(name, terms(4, 2, 100.0)), grid)[-1].result
+        for name in ("hybrid-dp", "hybrid-dp+profile")
+    )
+    assert alone is not None
+    assert profiled is not None
+    assert np.abs(alone.centroids - profiled.centroids).max() < ONE / 50
+    assert np.abs(alone.counts - profiled.counts).max() < 30
 
 
 def test_more_noise_for_larger_groups() -> None:
@@ -213,6 +282,10 @@ def test_a_stored_plan_of_another_kind_is_refused() -> None:
         restore_plan(state)
     with pytest.raises(MalformedError, match="'other'"):
         restore_plan({"plan": "other"})
+    profiled = start("hybrid-dp+profile", terms(2, 2, 0.1)).to_dict()
+    exact = LloydExact.start(n_clusters=2, limit=np.full(2, ONE), max_rounds=3, seed=bytes(32))
+    with pytest.raises(MalformedError, match="'lloyd-exact' has no profile"):
+        restore_plan(profiled | {"inner": exact.to_dict()})
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.01), (1.0, 0.01, 0.01), (0.01, 0.01, 0.01, 0.01)])
