@@ -24,6 +24,7 @@ from coordinator.report_tables import centre_tables, feature_tables, range_cells
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.release import (
+    HIDDEN_WORDS,
     NOISE_WORDS,
     TYPICAL_WORDS,
     Release,
@@ -77,6 +78,9 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
         ],
         "withheld": release.withheld.reason if release.withheld else None,
         "withheld_clusters": release.withheld.clusters if release.withheld else 0,
+        "merged": release.merged.reason if release.merged else None,
+        "merged_clusters": release.merged.clusters if release.merged else 0,
+        "absent": absent(release, agreement),
     }
 
 
@@ -84,6 +88,11 @@ def range_data(found: tuple[float, float] | None) -> dict[str, Any]:
     """From where to where a segment's customers typically lie, as JSON values."""
     low, high = found or (None, None)
     return {"typical_low": low, "typical_high": high}
+
+
+def absent(release: Release, agreement: Agreement) -> list[str]:
+    """Partners whose customers the release does not count."""
+    return [party.id for party in agreement.parties if party.id not in release.participants]
 
 
 def privacy_data(release: Release) -> dict[str, Any]:
@@ -124,7 +133,9 @@ def release_table(
     )
     ranges = typical_ranges(release, agreement)
     typical: list[object] = []
-    if ranges is not None:
+    if ranges is not None and not any(span for found in ranges for span in found):
+        typical.append(f"{HIDDEN_WORDS}.")
+    elif ranges is not None:
         typical += feature_tables(
             ["Their typical ranges", "Their typical ranges, continued"],
             ["segment"],
@@ -135,6 +146,14 @@ def release_table(
         )
         typical.append(f"{TYPICAL_WORDS}.")
     shown: list[object] = [table, *means, *typical, f"Privacy: {release.privacy_words}."]
+    if release.merged is not None:
+        shown.append(f"Merged: {release.merged.reason}.")
+    missing = absent(release, agreement)
+    if missing:
+        shown.append(
+            f"Counted: customers of {len(release.participants)} of {agreement.n_partners} "
+            f"partners, without {', '.join(missing)}."
+        )
     if release.withheld is not None:
         shown.append(
             f"Withheld: {release.withheld.reason}. Names compare the released segments only."
@@ -188,6 +207,7 @@ def report_of(
         segments=report_segments(agreement, release),
         withheld=release.withheld.reason if release.withheld else "",
         withheld_clusters=release.withheld.clusters if release.withheld else 0,
+        merged=release.merged.reason if release.merged else "",
         partners=tuple(
             ReportPartner(
                 name=party.legal_name,
@@ -195,6 +215,7 @@ def report_of(
                 messages_down=traffic[party.id].messages,
                 bytes_up=traffic[party.id].bytes_up,
                 bytes_down=traffic[party.id].bytes_down,
+                counted=party.id in release.participants,
             )
             for party in agreement.parties
             if party.id in traffic

@@ -128,7 +128,7 @@ def _header(view: _View) -> str:
     facts = [
         ("Segments released" if view.partial else "Segments", released + hidden),
         ("Customers in them" if view.partial else "Customers counted", count_text(view.total)),
-        ("Partners", count_text(len(data.partners))),
+        ("Partners counted", _partners_text(data)),
         ("Rounds", count_text(len(data.rounds))),
     ]
     tiles = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
@@ -140,6 +140,20 @@ def _header(view: _View) -> str:
         f'<aside class="privacy" aria-label="Privacy"><strong>{escape(data.privacy)}</strong>'
         f"{note}</aside></header>"
     )
+
+
+def _partners_text(data: ReportData) -> str:
+    counted = sum(partner.counted for partner in data.partners)
+    of_all = f" of {count_text(len(data.partners))}" if counted < len(data.partners) else ""
+    return count_text(counted) + of_all
+
+
+def _whose(data: ReportData) -> str:
+    """Whose customers the release counts, in words."""
+    missing = [partner.name for partner in data.partners if not partner.counted]
+    if not missing:
+        return "all partners together"
+    return f"the partners that took part, without {', '.join(missing)}"
 
 
 def _section(identifier: str, heading: str, intro: str, content: str) -> str:
@@ -181,10 +195,12 @@ def _sizes(view: _View) -> str:
         if view.data.withheld
         else ""
     )
+    if view.data.merged:
+        withheld += f'<p class="note"><strong>Merged.</strong> {escape(view.data.merged)}.</p>'
     return _section(
         "sizes",
         "What was released",
-        "The segments, with the customers of all partners together. Their numbers belong to this "
+        f"The segments, with the customers of {_whose(view.data)}. Their numbers belong to this "
         f"release: another run may form and number them otherwise. {only}".strip(),
         f"<ol class='sizes{' partial' if view.partial else ''}'>{rows}</ol>{withheld}",
     )
@@ -226,7 +242,7 @@ def _cards(view: _View) -> str:
         "cards",
         "What sets each segment apart",
         "Typical customer of the segment beside the typical customer of "
-        + ("the released segments only." if view.partial else "all partners together."),
+        + ("the released segments only." if view.partial else f"{_whose(view.data)}."),
         f'<div class="cards">{"".join(cards)}</div>',
     )
 
@@ -287,7 +303,8 @@ def _profile(view: _View) -> str:
         '<span class="swatch above"></span> above it · ▲ ▼ above or below, '
         "▲▲ ▼▼ far above or below, ● about average"
         + (
-            " · below each centre: where about two thirds of a segment's customers lie"
+            " · below each centre: one standard deviation to either side, where most of the "
+            "segment's customers lie; – where noise hides it"
             if any(segment.typical for segment in view.data.segments)
             else ""
         )
@@ -303,9 +320,12 @@ def _profile(view: _View) -> str:
 
 
 def _typical(segment: ReportSegment, feature: int) -> str:
-    """From where to where the segment's customers typically lie; nothing when it is not known."""
-    found = segment.typical[feature] if segment.typical else None
-    return f'<br><small class="range">{escape(range_text(*found))}</small>' if found else ""
+    """From where to where the segment's customers typically lie; nothing when not asked."""
+    if not segment.typical:
+        return ""
+    found = segment.typical[feature]
+    text = range_text(*found) if found else "–"
+    return f'<br><small class="range">{escape(text)}</small>'
 
 
 def _centres(view: _View) -> str:
@@ -359,7 +379,13 @@ def _parties(data: ReportData) -> str:
             _cell(heads[1], count_text(partner.messages_down), number=True),
             _cell(heads[2], escape(bytes_text(partner.bytes_up)), number=True),
             _cell(heads[3], escape(bytes_text(partner.bytes_down)), number=True),
-            _cell(heads[4], "its own customers; the centroids and the totals of every round"),
+            _cell(
+                heads[4],
+                "its own customers; the centroids and the totals of every round"
+                if partner.counted
+                else "its own customers, who are not counted; what it was asked before it dropped "
+                "out",
+            ),
         )
         rows.append(f'<tr><th scope="row">{escape(partner.name)}</th>{"".join(cells)}</tr>')
     seen = data.coordinator

@@ -57,6 +57,7 @@ class ReportPartner:
         messages_down: Messages that came to it: requests, each answered by one message at most.
         bytes_up: Bytes that left the partner.
         bytes_down: Bytes that came to it.
+        counted: Whether its customers are in the release.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ReportPartner:
     messages_down: int
     bytes_up: int
     bytes_down: int
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ class ReportData:
         withheld: Which clusters are not released and why; empty if none. Totals and averages then
             cover the released segments only, and the page says so wherever it shows one.
         withheld_clusters: How many they are.
+        merged: Which clusters were merged into others and why; empty if none.
         rounds: In order; may be empty.
         took_s: From the run's request to its release, waiting and restarts included; None if
             unknown.
@@ -172,5 +175,6 @@ class ReportData:
     checks: tuple[ReportCheck, ...]
     software: str
     withheld_clusters: int = 0
+    merged: str = ""
     took_s: float | None = None
     drivers: int = 1

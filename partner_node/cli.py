@@ -6,6 +6,7 @@ import logging
 import secrets
 import signal
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +55,9 @@ from partner_node.sources.files import find_files
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.release import (
+    HIDDEN_WORDS,
     TYPICAL_WORDS,
+    Ranges,
     Release,
     SignedRelease,
     centre_intervals,
@@ -496,16 +499,26 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
                 for row, (segment, name) in enumerate(zip(release.segments, names, strict=True))
             ],
             "withheld": release.withheld.reason if release.withheld else None,
+            "merged": release.merged.reason if release.merged else None,
         },
         table,
         means,
-        *([typical, f"{TYPICAL_WORDS}."] if ranges else []),
+        *_typical_parts(typical, ranges),
         f"Privacy: {release.privacy_words}.",
+        f"Merged: {release.merged.reason}." if release.merged else "",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
         f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "
         f"{agreement.version}. Compare with the other partners and the report:\n"
         + hash_lines(release),
     )
+
+
+def _typical_parts(table: Table, ranges: Sequence[Ranges] | None) -> list[object]:
+    """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
+    if not ranges:
+        return []
+    told = any(span for found in ranges for span in found)
+    return [table, f"{TYPICAL_WORDS}."] if told else [f"{HIDDEN_WORDS}."]
 
 
 def _range_words(found: tuple[float, float] | None) -> str:

@@ -160,8 +160,8 @@ class PlanTerms:
     Attributes:
         n_clusters: How many clusters; with a smaller `n_clusters_min` the most of a range.
         n_clusters_min: The fewest; `hybrid-dp` chooses, other plans have one number.
-        max_rounds: The most questions of a run, the profile's included.
-        profile: Whether one question more is how customers differ within each cluster.
+        max_rounds: The most questions of a run.
+        profile: Whether the last question is also how customers differ within each cluster.
     """
 
     name: str

@@ -137,19 +137,13 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PLAN",
             remedy=f"with noise the plans are hybrid-dp and lloyd-dp, without it {EXACT_PLAN}",
         )
-    own_rounds = a.plan.max_rounds - a.plan.profile
-    and_profile = ", and one more for the profile" if a.plan.profile else ""
-    if a.plan.name == HybridDP.NAME and own_rounds < HybridDP.MOST_ROUNDS:
+    least = {HybridDP.NAME: HybridDP.MOST_ROUNDS + 1, LloydDP.NAME: LloydDP.LEAST_ROUNDS + 1}
+    if a.plan.max_rounds < least.get(a.plan.name, 0):
         yield AgreementError(
-            f"plan.max_rounds is {a.plan.max_rounds}; hybrid-dp asks up to "
-            f"{HybridDP.MOST_ROUNDS} questions{and_profile}",
+            f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least "
+            f"{least[a.plan.name]}, the last question included",
             code="E-PLAN",
-        )
-    if a.plan.name == LloydDP.NAME and own_rounds < LloydDP.LEAST_ROUNDS:
-        yield AgreementError(
-            f"plan.max_rounds is {a.plan.max_rounds}; lloyd-dp takes at least "
-            f"{LloydDP.LEAST_ROUNDS} rounds{and_profile}",
-            code="E-PLAN",
+            remedy=f"write max_rounds: {least[a.plan.name]}",
         )
     if a.plan.name == EXACT_PLAN and a.plan.profile:
         yield AgreementError(

@@ -29,7 +29,7 @@ MOMENT_DIAGONAL: Final = 17
 MOMENT_OFF_DIAGONAL: Final = 24
 #: What the longest offset is before its coordinates are squared, and what a customer counts then.
 SPREAD_NORM: Final = 1 << 12
-SPREAD_COUNT: Final = 1 << 22
+SPREAD_COUNT: Final = 1 << 24
 #: A total farther outside than so many standard deviations of its noise cannot be true: for all
 #: entries of all rounds together that happens by chance less than once in 10^25.
 MARGIN_SIGMAS: Final = 12
@@ -353,8 +353,8 @@ class SpreadsQuery(_Noised):
 
     A customer's offset is shortened to `radius` and scaled so that `radius` is `SPREAD_NORM`; the
     squares of its coordinates, none of them negative, are then at most the square of that norm
-    together, and so is the L2 norm of the vector that they form. It counts `SPREAD_COUNT`, a
-    quarter of that square.
+    together, and so is the L2 norm of the vector that they form. It counts `SPREAD_COUNT`, as
+    much as that square.
 
     Attributes:
         centres: Grid coordinates, shape ``(n_clusters, n_features)``, int64.

@@ -47,7 +47,7 @@ class Plan(StrEnum):
 
 
 #: The most rounds of a run when --max-rounds is left out.
-_ROUNDS = {Plan.LLOYD_EXACT: 100, Plan.HYBRID_DP: 9, Plan.LLOYD_DP: 5}
+_ROUNDS = {Plan.LLOYD_EXACT: 100, Plan.HYBRID_DP: 10, Plan.LLOYD_DP: 6}
 
 
 class Sizes(StrEnum):
@@ -136,7 +136,7 @@ def cluster(
         typer.Option(
             "--profile",
             help="With --epsilon: also ask from where to where customers of a cluster typically "
-            "lie, for 5 % of what the run costs.",
+            "lie, for another 4 % of what the run costs.",
         ),
     ] = False,
     repeats: Annotated[
@@ -148,8 +148,8 @@ def cluster(
         typer.Option(
             min=1,
             max=limits.MAX_ROUNDS,
-            help="The most rounds of a run: 100 with lloyd-exact and 5 with lloyd-dp when left "
-            "out; hybrid-dp takes up to 9; --profile one more.",
+            help="The most rounds of a run: 100 with lloyd-exact and 6 with lloyd-dp when left "
+            "out; hybrid-dp takes up to 10.",
             show_default=False,
         ),
     ] = None,
@@ -219,7 +219,7 @@ def cluster(
         n_clusters=k,
         n_partners=n_partners,
         sizes=sizes.value,
-        max_rounds=max_rounds or _ROUNDS[chosen_plan] + profile,
+        max_rounds=max_rounds or _ROUNDS[chosen_plan],
         n_clusters_min=k_min,
         plan=chosen_plan.value,
         privacy=terms,
@@ -343,7 +343,7 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
     from rich.table import Table
 
     from coordinator.report_tables import centre_tables, feature_tables, range_cells
-    from protocol.clustering.release import TYPICAL_WORDS
+    from protocol.clustering.release import HIDDEN_WORDS, TYPICAL_WORDS
 
     heading = (
         f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
@@ -379,12 +379,16 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         ["Their typical ranges"],
         ["cluster"],
         [(name, "") for name in columns],
-        [[str(i + 1)] for i in range(len(result.typical))],
-        range_cells([ranges[:_MOST_SHOWN_COLUMNS] for ranges in result.typical]),
+        [[str(i + 1)] for i, ranges in enumerate(result.typical) if ranges is not None],
+        range_cells(
+            [ranges[:_MOST_SHOWN_COLUMNS] for ranges in result.typical if ranges is not None]
+        ),
         width=people.width,
     )
     parts: list[object] = [heading, *tables]
-    if result.typical:
+    if result.typical and not any(span for found in result.typical for span in found or ()):
+        parts.append(f"{HIDDEN_WORDS}.")
+    elif result.typical:
         parts += [*typical, f"{TYPICAL_WORDS}."]
     parts += _chosen(result)
     if len(columns) < common["n_features"]:
@@ -401,8 +405,13 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
 
 
 def _size(result: ClusterResult, number: int) -> str:
-    margin = f" ± {1.96 * result.count_sigmas[number]:,.0f}" if result.count_sigmas else ""
-    return f"{result.counts[number]:,}{margin}"
+    """A cluster's customers; that it is too small to tell under the noise, where it is."""
+    if result.sizes is None:
+        return f"{result.counts[number]:,}"
+    size = result.sizes[number]
+    if size is None:
+        return "merged" if any(result.sizes) else "too small"
+    return f"{size:,} ± {1.96 * result.size_sigma:,.0f}"
 
 
 def _chosen(result: ClusterResult) -> list[str]:

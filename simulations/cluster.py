@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from protocol.clustering.release import (
     Ranges,
     typical_range,
 )
+from protocol.clustering.result import Clustering
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
@@ -51,11 +52,14 @@ class ClusterResult:
         bytes_up: Bytes that each partner sent.
         seconds: Wall time of the federation's set-up and its run, in seconds.
         epsilon_spent: What the run cost a customer, at the agreed delta; None for exact totals.
-        count_sigmas: Standard deviation of the noise in each count; empty for exact totals.
+        sizes: Customers nearest to each cluster, as the last question of a plan with noise counts
+            them; None for a cluster that is too small to tell, which is merged into its nearest
+            neighbour. None for exact totals.
+        size_sigma: Standard deviation of the noise in each of `sizes`.
         k_scores: The marks of each number of clusters, when the plan chose among several.
         typical: For each cluster from where to where its customers typically lie, a range a
-            feature, in input units; None where that is too narrow to tell under the noise, empty
-            without a profile.
+            feature, in input units; None where that is too narrow to tell under the noise, and
+            for a cluster that is merged. Empty without a profile.
     """
 
     seed: int
@@ -67,12 +71,19 @@ class ClusterResult:
     bytes_up: tuple[int, ...]
     seconds: float
     epsilon_spent: float | None = None
-    count_sigmas: tuple[int, ...] = ()
+    sizes: tuple[int | None, ...] | None = None
+    size_sigma: int = 0
     k_scores: tuple[dict[str, Any], ...] = ()
-    typical: tuple[Ranges, ...] = ()
+    typical: tuple[Ranges | None, ...] = ()
 
     def notices(self) -> list[str]:
         """What in the result is not as asked for, in words."""
+        if self.sizes is not None and not any(size is not None for size in self.sizes):
+            return [
+                f"seed {self.seed}: every cluster is too small to tell under the noise, so a "
+                "federation would release none: take more customers, fewer clusters or a larger "
+                "epsilon"
+            ]
         empty = self.counts.count(0)
         if not empty:
             return []
@@ -85,12 +96,15 @@ class ClusterResult:
             if self.epsilon_spent is None
             else {
                 "epsilon_spent": self.epsilon_spent,
-                "count_sigmas": list(self.count_sigmas),
+                "sizes": list(self.sizes or ()),
+                "size_sigma": self.size_sigma,
                 "k_scores": list(self.k_scores),
             }
         )
         if self.typical:
-            noised["typical_ranges"] = [list(ranges) for ranges in self.typical]
+            noised["typical_ranges"] = [
+                None if ranges is None else list(ranges) for ranges in self.typical
+            ]
         return {
             **noised,
             "seed": self.seed,
@@ -240,8 +254,8 @@ class ClusterTask:
 
     def _judged(self, seed: int, run: FederatedRun, seconds: float) -> ClusterResult:
         centroids = self._scale.from_grid(run.clustering.centroids)
-        privacy, noise = run.release.release.privacy, run.clustering.noise
-        profile = run.clustering.profile
+        k = centroids.shape[0]
+        privacy, sizes = run.release.release.privacy, run.clustering.sizes
         return ClusterResult(
             seed=seed,
             centroids=centroids,
@@ -252,17 +266,32 @@ class ClusterTask:
             bytes_up=tuple(traffic.bytes_up for traffic in run.traffic),
             seconds=seconds,
             epsilon_spent=None if privacy is None else privacy.epsilon,
+            sizes=None if sizes is None else _at_places(sizes.kept, sizes.counts.tolist(), k),
+            size_sigma=0 if sizes is None else int(sizes.sigmas.max(initial=0)),
+            typical=self._typical(run.clustering),
             k_scores=tuple(_marks(score) for score in run.clustering.scores),
-            typical=()
-            if profile is None
-            else tuple(
-                typical_range(centre, spreads.tolist(), int(sigma), self._scale)
-                for centre, spreads, sigma in zip(
-                    run.clustering.centroids, profile.spreads, profile.sigmas, strict=True
-                )
-            ),
-            count_sigmas=() if noise is None else tuple(noise.count_sigmas.tolist()),
         )
+
+    def _typical(self, found: Clustering) -> tuple[Ranges | None, ...]:
+        profile, sizes = found.profile, found.sizes
+        if profile is None or sizes is None:
+            return ()
+        ranges = [
+            typical_range(found.centroids[place], spreads.tolist(), int(sigma), self._scale)
+            for place, spreads, sigma in zip(
+                sizes.kept, profile.spreads, profile.sigmas, strict=True
+            )
+        ]
+        return _at_places(sizes.kept, ranges, len(found.counts))
+
+
+_T = TypeVar("_T")
+
+
+def _at_places(places: Sequence[int], values: Sequence[_T], n: int) -> tuple[_T | None, ...]:
+    """The values at their places among `n`, None elsewhere."""
+    found = dict(zip(places, values, strict=True))
+    return tuple(found.get(i) for i in range(n))
 
 
 def _marks(score: KScore) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
         _say(
             console,
             "4. Run",
-            "masked and noised answers; hybrid-dp and the profile ask ten questions at most",
+            "masked and noised answers; hybrid-dp asks ten questions at most",
         )
         _command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
         _say(console, "5. Assign", "each partner its own customers, locally")

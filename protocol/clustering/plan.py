@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from protocol.agreement import Agreement
 from protocol.canonical import tagged_hash, u32
+from protocol.clustering.finish import PROFILE_SHARE, Finishing, Noised
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.lloyd_exact import LloydExact
-from protocol.clustering.profile import PROFILE_SHARE, Profiled, WithProfile
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import LocalProtocolError, MalformedError
@@ -76,6 +76,7 @@ def step_hash(plan: Plan) -> bytes:
         raise LocalProtocolError("a plan has neither query nor result")
     result = plan.result
     noise = () if result.noise is None else (result.noise.to_bytes(),)
+    sizes = () if result.sizes is None else (result.sizes.to_bytes(),)
     profile = () if result.profile is None else (result.profile.to_bytes(),)
     return tagged_hash(
         "result",
@@ -85,6 +86,7 @@ def step_hash(plan: Plan) -> bytes:
         u32(result.rounds),
         u32(int(result.converged)),
         *noise,
+        *sizes,
         *profile,
     )
 
@@ -128,12 +130,14 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
         )
     terms = _terms(agreement, seed=seed)
 
-    def begin(rest: Terms) -> Profiled:
+    def begin(rest: Terms) -> Noised:
         if plan.name == LloydDP.NAME:
-            return LloydDP.start(rest, rounds=plan.max_rounds - plan.profile)
+            return LloydDP.start(rest, rounds=plan.max_rounds - 1)
         return HybridDP.start(rest)
 
-    return WithProfile.start(terms, begin) if plan.profile else begin(terms)
+    return Finishing.start(
+        terms, begin, min_segment_size=agreement.min_segment_size, profile=plan.profile
+    )
 
 
 def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
@@ -184,11 +188,11 @@ _PLANS: Final[dict[str, Callable[[dict[str, Any]], Plan]]] = {
 
 def restore_plan(values: dict[str, Any]) -> Plan:
     """The state that `Plan.to_dict` gave; raises MalformedError on an unknown plan."""
-    if values.get("plan") == WithProfile.NAME:
+    if values.get("plan") == Finishing.NAME:
         inner = restore_plan(values["inner"])
-        if not isinstance(inner, Profiled):
-            raise MalformedError(f"stored plan {values['inner'].get('plan')!r} has no profile")
-        return WithProfile.from_dict(values, inner)
+        if not isinstance(inner, Noised):
+            raise MalformedError(f"stored plan {values['inner'].get('plan')!r} has no noise")
+        return Finishing.from_dict(values, inner)
     restore = _PLANS.get(str(values.get("plan")))
     if restore is None:
         raise MalformedError(f"stored plan {values.get('plan')!r} is not known")

@@ -17,8 +17,8 @@ import numpy as np
 from protocol import limits
 from protocol.agreement import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
-from protocol.clustering.result import Clustering, NoiseReport
-from protocol.errors import RuleError, SignatureError
+from protocol.clustering.result import Clustering, NoiseReport, least_size
+from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
 from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsilon_of
 from protocol.privacy.terms import PrivacyTerms
@@ -36,8 +36,6 @@ EXACT_STATEMENT: Final = "exact totals: not anonymous"
 #: What every output with noise says; epsilon and delta stand beside it.
 NOISED_STATEMENT: Final = "differentially private aggregate"
 NOISE_WORDS: Final = "discrete Gaussian shares of all participants"
-#: A segment is released when its noised size is this far above the smallest that is agreed.
-SIZE_MARGIN_SIGMAS: Final = 3
 #: Half a 95 % interval of Gaussian noise, in percent of its standard deviation.
 INTERVAL_PERCENT: Final = 196
 
@@ -162,6 +160,9 @@ class Release:
         participants: Ids of the partners whose customers were counted and who sign.
         fraction_bits: Bits after the binary point of the grid.
         statement: What protects the customers in it, in words.
+        withheld: Clusters whose customers are in no size; None when there are none.
+        merged: Clusters that were merged into their nearest neighbours, whose sizes count their
+            customers; None when there are none.
     """
 
     agreement_id: str
@@ -175,6 +176,7 @@ class Release:
     statement: str
     segments: tuple[Segment, ...]
     withheld: Withheld | None
+    merged: Withheld | None = None
     privacy: ReleasePrivacy | None = None
 
     def to_bytes(self) -> bytes:
@@ -194,11 +196,9 @@ class Release:
         }
         if self.privacy is not None:
             values["privacy"] = self.privacy.to_dict()
-        if self.withheld is not None:
-            values["withheld"] = {
-                "clusters": self.withheld.clusters,
-                "reason": self.withheld.reason,
-            }
+        for name, found in (("withheld", self.withheld), ("merged", self.merged)):
+            if found is not None:
+                values[name] = {"clusters": found.clusters, "reason": found.reason}
         return canonical_json(values)
 
     def _segment(self, s: Segment) -> dict[str, Any]:
@@ -256,6 +256,7 @@ class Release:
                 for f in fields.objects("segments", at_most=limits.MAX_CLUSTERS, at_least=0)
             ),
             withheld=_withheld(fields.object("withheld")) if fields.has("withheld") else None,
+            merged=_withheld(fields.object("merged")) if fields.has("merged") else None,
         )
         fields.finish()
         return release
@@ -337,28 +338,25 @@ def make_release(
 ) -> Release:
     """The release that follows from a plan's result.
 
-    Clusters with fewer customers than ``min_segment_size`` are withheld: neither their size nor
+    Segments with fewer customers than ``min_segment_size`` are withheld: neither their size nor
     their centre is in the document, and customers near them belong to the nearest released one.
-    With noise, three standard deviations of a size's noise are asked for on top.
+    With noise, three standard deviations of a size's noise are asked for on top, and clusters that
+    were too small before the last question are merged into their neighbours, which count them.
 
     Args:
         asked_again: How often the participant set changed in the run.
     """
     noise, terms, profile = clustering.noise, agreement.privacy, clustering.profile
+    sizes = clustering.sizes
+    if noise is not None and sizes is None:
+        raise LocalProtocolError("a result with noise has no sizes")
     n_clusters = len(clustering.counts)
-    no_sigmas = np.zeros(n_clusters, dtype=np.int64)
-    size_sigmas = no_sigmas if noise is None else noise.count_sigmas
-    centre_sigmas = no_sigmas if noise is None else noise.centre_sigmas
-    least = agreement.min_segment_size + SIZE_MARGIN_SIGMAS * size_sigmas
-    kept = np.flatnonzero(clustering.counts >= least)
-    order = sorted(kept.tolist(), key=lambda j: (-int(clustering.counts[j]), j))
-    hidden = n_clusters - len(order)
-    reason = (
-        f"{hidden} of {n_clusters} clusters have fewer than "
-        f"{agreement.min_segment_size} customers"
-        + ("" if noise is None else ", or are too small to tell under the noise")
-        + "; their customers belong to the nearest released segment"
-    )
+    places = range(n_clusters) if sizes is None else sizes.kept
+    counts = clustering.counts if sizes is None else sizes.counts
+    size_sigmas = np.zeros(n_clusters, dtype=np.int64) if sizes is None else sizes.sigmas
+    least = [least_size(agreement.min_segment_size, sigma) for sigma in size_sigmas.tolist()]
+    kept = [i for i, count in enumerate(counts.tolist()) if count >= least[i]]
+    order = sorted(kept, key=lambda i: (-int(counts[i]), i))
     return Release(
         agreement_id=agreement.id,
         agreement_hash=agreement.hash,
@@ -375,18 +373,50 @@ def make_release(
         segments=tuple(
             Segment(
                 segment=number,
-                size=int(clustering.counts[j]),
-                centre=tuple(clustering.centroids[j].tolist()),
-                spread=int(clustering.spread[j]),
-                size_sigma=int(size_sigmas[j]),
-                centre_sigma=int(centre_sigmas[j]),
-                spreads=None if profile is None else tuple(profile.spreads[j].tolist()),
-                spread_sigma=0 if profile is None else int(profile.sigmas[j]),
+                size=int(counts[i]),
+                centre=tuple(clustering.centroids[places[i]].tolist()),
+                spread=int(clustering.spread[places[i]]),
+                size_sigma=int(size_sigmas[i]),
+                centre_sigma=0 if noise is None else int(noise.centre_sigmas[places[i]]),
+                spreads=None if profile is None else tuple(profile.spreads[i].tolist()),
+                spread_sigma=0 if profile is None else int(profile.sigmas[i]),
             )
-            for number, j in enumerate(order, start=1)
+            for number, i in enumerate(order, start=1)
         ),
-        withheld=Withheld(clusters=hidden, reason=reason) if hidden else None,
+        **_left_out(agreement, n_clusters, n_left=len(places), n_released=len(order)),
     )
+
+
+def _left_out(
+    agreement: Agreement, n_clusters: int, *, n_left: int, n_released: int
+) -> dict[str, Withheld | None]:
+    """What is said of clusters that are no segments."""
+    small = f"fewer than {agreement.min_segment_size} customers"
+    if agreement.privacy is not None:
+        small += ", or are too small to tell under the noise"
+    merged, hidden = n_clusters - n_left, n_left - n_released
+    if not n_released:
+        merged, hidden = 0, n_clusters
+    return {
+        "withheld": Withheld(
+            clusters=hidden,
+            reason=f"{hidden} of {n_clusters} clusters {_have(hidden)} {small}; their customers "
+            "belong to the nearest released segment and are in no size",
+        )
+        if hidden
+        else None,
+        "merged": Withheld(
+            clusters=merged,
+            reason=f"{merged} of {n_clusters} clusters {_have(merged)} {small}; their customers "
+            "belong to the nearest segment and are in its size",
+        )
+        if merged
+        else None,
+    }
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def release_centres(release: Release, agreement: Agreement) -> FloatMatrix:
@@ -421,7 +451,12 @@ def centre_intervals(release: Release, agreement: Agreement) -> tuple[FloatMatri
 
 
 TYPICAL_WORDS: Final = (
-    "Typical: about two thirds of a segment's customers lie there; a dash where noise hides it"
+    "Typical: one standard deviation to either side of the centre, where most of a segment's "
+    "customers lie; a dash where noise hides it"
+)
+HIDDEN_WORDS: Final = (
+    "Typical ranges: all too narrow to tell under the noise; more customers, fewer segments or a "
+    "larger epsilon would show them"
 )
 #: From where to where along each feature; None where it is too narrow to tell under the noise.
 Ranges = list[tuple[float, float] | None]
@@ -444,7 +479,8 @@ def typical_range(
 ) -> Ranges:
     """One standard deviation to either side of a centre, in the features' units.
 
-    That is about two thirds of the customers, where a feature has one peak.
+    That is about two thirds of the customers where a feature has one peak and short tails, else
+    mostly more.
 
     Args:
         centre: Grid coordinates, shape ``(n_features,)``.

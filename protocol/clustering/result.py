@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from protocol.canonical import frame
 from protocol.clustering.choose_k import KScore
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
+
+#: A segment is released when its noised size is this far above the smallest that is agreed.
+SIZE_MARGIN_SIGMAS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +44,47 @@ class NoiseReport:
         )
 
 
+def least_size(min_segment_size: int, sigma: int) -> int:
+    """The smallest noised size with which a segment is released.
+
+    Args:
+        sigma: Standard deviation of the size's noise; 0 for exact totals.
+    """
+    return min_segment_size + SIZE_MARGIN_SIGMAS * sigma
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How many customers are nearest to each of the clusters that are left at a plan's end.
+
+    Attributes:
+        kept: Their places among the clusters; the others were merged into their neighbours.
+        counts: Noised, shape ``(n_kept,)``, int64.
+        sigmas: Standard deviation of the noise in each, rounded up, shape ``(n_kept,)``.
+    """
+
+    kept: tuple[int, ...]
+    counts: IntVector
+    sigmas: IntVector
+
+    def to_bytes(self) -> bytes:
+        """The sizes as bytes that are hashed."""
+        kept = np.array(self.kept, dtype="<i8")
+        return frame(
+            kept.tobytes(),
+            self.counts.astype("<i8").tobytes(),
+            self.sigmas.astype("<i8").tobytes(),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How customers differ within their cluster, feature by feature.
+    """How customers differ within the clusters that are left, feature by feature.
 
     Attributes:
         spreads: Mean squared distance of a cluster's customers to its centroid along each feature,
-            shape ``(n_clusters, n_features)``, int64, in units of 2^-fraction_bits, from 0.
-        sigmas: Standard deviation of the noise in each, rounded up, shape ``(n_clusters,)``.
+            shape ``(n_kept, n_features)``, int64, in units of 2^-fraction_bits, from 0.
+        sigmas: Standard deviation of the noise in each, rounded up, shape ``(n_kept,)``.
     """
 
     spreads: IntMatrix
@@ -72,6 +108,8 @@ class Clustering:
         converged: Whether the centroids stopped moving before the agreed number of rounds.
         noise: What the noise did to it and what it cost; None for exact totals.
         scores: The marks of each number of clusters, when the plan chose among several.
+        sizes: What the last question of a plan with noise found; None for exact totals, whose
+            counts are exact.
         profile: How customers differ within each cluster; None unless it was agreed.
     """
 
@@ -82,6 +120,7 @@ class Clustering:
     converged: bool
     noise: NoiseReport | None = None
     scores: tuple[KScore, ...] = ()
+    sizes: Sizes | None = None
     profile: Profile | None = None
 
     def to_dict(self) -> dict[str, Any]:

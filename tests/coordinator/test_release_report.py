@@ -15,7 +15,7 @@ from coordinator.release_report import release_data, release_table, report_of, w
 from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
-from protocol.clustering.release import SignedRelease
+from protocol.clustering.release import SignedRelease, Withheld
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [
@@ -92,14 +92,50 @@ def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> Non
     out = io.StringIO()
     for part in release_table(release, agreement, width=160):
         Console(file=out, width=160).print(part)
-    assert "two thirds of a segment's customers" in out.getvalue()
+    assert "where most of a segment's" in out.getvalue()
     assert "7.75 – 10" in out.getvalue()
     shown = replace(signed, release=release)
     report = render_report(report_of(shown, agreement, store, row))
     assert "7.75 – 10" in report
-    assert "two thirds of a segment" in report
+    assert "one standard deviation to either side" in report
     plain = render_report(report_of(signed, exact, store, row))
-    assert "two thirds" not in plain
+    assert "standard deviation" not in plain
+
+
+def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -> None:
+    signed, agreement, store, row = example
+    release = replace(signed.release, participants=("partner-0", "partner-2"))
+    assert release_data(release, agreement)["absent"] == ["partner-1"]
+    assert release_data(signed.release, agreement)["absent"] == []
+    out = io.StringIO()
+    for part in release_table(release, agreement, width=160):
+        Console(file=out, width=160).print(part)
+    assert "customers of 2 of 3 partners, without partner-1." in out.getvalue()
+    report = render_report(report_of(replace(signed, release=release), agreement, store, row))
+    name = agreement.parties[1].legal_name
+    assert f"without {name}" in report
+    assert "2 of 3" in report
+    assert "who are not counted" in report
+    whole = render_report(report_of(signed, agreement, store, row))
+    assert "all partners together" in whole
+    assert "not counted" not in whole.replace("is not counted", "")
+
+
+def test_merged_clusters_are_explained_and_leave_the_totals_whole(example: Example) -> None:
+    signed, agreement, store, row = example
+    merged = Withheld(clusters=1, reason="1 of 3 clusters has fewer than 50 customers")
+    release = replace(signed.release, merged=merged)
+    data = release_data(release, agreement)
+    assert (data["merged"], data["merged_clusters"]) == (merged.reason, 1)
+    assert data["withheld"] is None
+    out = io.StringIO()
+    for part in release_table(release, agreement, width=160):
+        Console(file=out, width=160).print(part)
+    assert f"Merged: {merged.reason}." in out.getvalue()
+    assert "released segments only" not in out.getvalue()
+    report = render_report(report_of(replace(signed, release=release), agreement, store, row))
+    assert merged.reason in report
+    assert "Customers counted" in report
 
 
 def test_withheld_segments_are_explained() -> None:

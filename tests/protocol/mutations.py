@@ -15,7 +15,7 @@ RULES = "protocol/agreement_rules.py"
 MECHANISMS = "protocol/privacy/mechanisms.py"
 ACCOUNTING = "protocol/privacy/accounting.py"
 PRIVATE = "protocol/private_queries.py"
-PROFILE = "protocol/clustering/profile.py"
+FINISH = "protocol/clustering/finish.py"
 RELEASE = "protocol/clustering/release.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
@@ -472,7 +472,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RELEASE,
-        "clustering.counts >= least",
+        "if count >= least[i]",
         "clustering.counts >= 0",
         RELEASES + "test_small_clusters_are_withheld_entirely",
     ),
@@ -678,8 +678,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
-        "own_rounds < HybridDP.MOST_ROUNDS:",
-        "own_rounds < 0:",
+        "if a.plan.max_rounds < least.get(a.plan.name, 0):",
+        NEVER,
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
     (
@@ -695,16 +695,22 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_private_queries.py::test_no_customer_is_longer_than_the_sensitivity",
     ),
     (
-        PROFILE,
+        FINISH,
         "cost=terms.cost - cost",
         "cost=terms.cost",
         PLANS + "test_a_run_never_costs_more_than_its_budget",
     ),
     (
-        PROFILE,
+        FINISH,
         "check_range(self.query, total, customers=customers, variance=variance)",
         "pass",
         PLANS + "test_a_profile_that_cannot_be_true_is_refused",
+    ),
+    (
+        FINISH,
+        "np.flatnonzero(found.counts >= least)",
+        "np.flatnonzero(found.counts > -1)",
+        PLANS + "test_clusters_too_small_to_tell_are_merged_before_they_are_counted",
     ),
     (
         SETS,

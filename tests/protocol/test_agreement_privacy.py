@@ -21,7 +21,7 @@ PRIVACY = {
 
 
 def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
-    values = lab.agreement_values(4, plan="hybrid-dp", privacy=dict(PRIVACY), rounds=9)
+    values = lab.agreement_values(4, plan="hybrid-dp", privacy=dict(PRIVACY), rounds=10)
     values["privacy"] |= changes.pop("privacy", {})
     values["secure_sum"] |= changes.pop("secure_sum", {})
     values["plan"] |= changes.pop("plan", {})
@@ -54,9 +54,9 @@ def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
         ({"plan": {"n_clusters_min": 4}}, "E-AGR-SCHEMA"),
         ({"plan": {"n_clusters_min": 0}}, "E-AGR-SCHEMA"),
         ({"plan": {"n_clusters_min": 1}}, ""),
-        ({"plan": {"name": "lloyd-dp", "max_rounds": 1}}, "E-PLAN"),
-        ({"plan": {"profile": "spread"}}, "E-PLAN"),
-        ({"plan": {"profile": "spread", "max_rounds": 10}}, ""),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 2}}, "E-PLAN"),
+        ({"plan": {"profile": "spread"}}, ""),
+        ({"plan": {"max_rounds": 9}}, "E-PLAN"),
         ({"plan": {"profile": "none"}}, "E-AGR-SCHEMA"),
         ({"plan": {"profile": 1}}, "E-AGR-SCHEMA"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 2, "profile": "spread"}}, "E-PLAN"),

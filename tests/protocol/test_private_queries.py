@@ -140,7 +140,7 @@ def test_spreads_worked_out_by_hand() -> None:
     total, _ = answer(query, [customer_vectors(rows)])
     # Halved, and cut toward zero; the second is shortened to (-4096 * 0.6, 4096 * 0.8).
     assert total.tolist() == [
-        30**2, 40**2, 1 << 22, 2457**2, 3276**2 + 1, 2 << 22
+        30**2, 40**2, 1 << 24, 2457**2, 3276**2 + 1, 2 << 24
     ]  # fmt: skip
 
 

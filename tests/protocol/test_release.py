@@ -54,7 +54,7 @@ def test_segments_are_ordered_by_size_then_by_cluster(release: Release) -> None:
 
 def test_small_clusters_are_withheld_entirely(release: Release) -> None:
     assert release.withheld.clusters == 1
-    assert "1 of 4 clusters have fewer than 10 customers" in release.withheld.reason
+    assert "1 of 4 clusters has fewer than 10 customers" in release.withheld.reason
     assert str(ONE // 2) not in release.to_bytes().decode()
     assert 9 not in [s.size for s in release.segments]
 

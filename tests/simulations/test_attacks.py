@@ -12,7 +12,7 @@ from partner_node.answers import answer
 from protocol.clustering import local_sums
 from protocol.clustering.plane import GRID
 from protocol.clustering.release import make_release
-from protocol.clustering.result import Clustering, NoiseReport
+from protocol.clustering.result import Clustering, NoiseReport, Sizes
 from protocol.clustering.terms import Terms
 from protocol.masking import Stream
 from protocol.privacy.accounting import cost_of_rho, rho_for
@@ -122,7 +122,7 @@ def test_a_tiny_segment_is_released_only_when_its_size_is_beyond_doubt() -> None
     )  # fmt: skip
     fed = Federation(
         [np.zeros((9, 1))] * 3, [FeatureTerms(name="f", min="0", max="1")], n_clusters=3,
-        max_rounds=9, plan="hybrid-dp", privacy=privacy, min_segment_size=50,
+        max_rounds=10, plan="hybrid-dp", privacy=privacy, min_segment_size=50,
     )  # fmt: skip
 
     def released(sigma: int) -> list[int]:
@@ -132,6 +132,7 @@ def test_a_tiny_segment_is_released_only_when_its_size_is_beyond_doubt() -> None
         clustering = Clustering(
             centroids=np.array([[0], [5], [9]]), counts=np.array([400, 79, 3]),
             spread=np.zeros(3, dtype=np.int64), rounds=5, converged=True, noise=noise,
+            sizes=Sizes(kept=(0, 1, 2), counts=np.array([400, 79, 3]), sigmas=np.full(3, sigma)),
         )  # fmt: skip
         release = make_release(
             fed.agreement, clustering, run_hash=bytes(32), members=frozenset({0, 1, 2})

@@ -447,7 +447,9 @@ def test_with_epsilon_a_run_says_what_it_cost(call: Any, table: Path, plan: str 
     assert (data["epsilon"], data["delta"]) == (2.0, 0.0001)
     assert 1.9 < data["epsilon_spent"] <= 2.0
     assert data["k_scores"] == []
-    assert len(data["count_sigmas"]) == 2
+    assert len(data["sizes"]) == 2
+    assert data["sizes"] == [None, None], "60 customers are too few to tell"
+    assert any("too small to tell" in notice for notice in data["notices"])
     has_fields(data, RESULT_FIELDS)
     assert not any("delta" in notice for notice in data["notices"])
 
@@ -461,7 +463,7 @@ def test_with_a_profile_it_is_said_where_customers_typically_lie(call: Any, tabl
         assert len(ranges) == len(centre)
         assert all(r is None or r[0] <= c <= r[1] for r, c in zip(ranges, centre, strict=True))
     assert any(r for ranges in data["typical_ranges"] for r in ranges)
-    assert "about two thirds of a segment's customers" in call("cluster", *words).out
+    assert "one standard deviation to either side" in call("cluster", *words).out
     without = cluster(call, *words[:-1])
     assert "typical_ranges" not in without
 
@@ -479,7 +481,15 @@ def test_delta_left_out_is_for_benchmarks_and_says_so(call: Any, table: Path) ->
     assert said.status == 0
     assert "for benchmarks only" in said.err
     assert "epsilon 1 at delta" in said.out
-    assert "±" in said.out
+    assert "too small" in said.out
+
+
+def test_sizes_come_with_what_the_noise_may_have_moved_them_by(call: Any, table: Path) -> None:
+    words = (table, "--k", 2, "--bounds-from-data", "--epsilon", 50)
+    data = cluster(call, *words)
+    assert data["size_sigma"] > 0
+    assert sum(data["sizes"]) == pytest.approx(60, abs=10 * data["size_sigma"])
+    assert "±" in call("cluster", *words).out
 
 
 def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) -> None:

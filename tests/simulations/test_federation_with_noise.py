@@ -47,7 +47,7 @@ def rows(n: int, each: int = 400, seed: int = 1) -> list[np.ndarray]:
 
 
 def federation(n: int = 4, *, plan: str = "hybrid-dp", seed: int | None = 1, **terms: Any) -> Any:
-    given = {"privacy": privacy(), "patience": PATIENCE, "max_rounds": 9} | terms
+    given = {"privacy": privacy(), "patience": PATIENCE, "max_rounds": 10} | terms
     return Federation(rows(n), FEATURES, n_clusters=3, plan=plan, seed=seed, **given)
 
 
@@ -256,7 +256,7 @@ def test_the_plan_chooses_how_many_segments_there_are() -> None:
             n_clusters_min=2,
             plan="hybrid-dp",
             privacy=privacy(4.0),
-            max_rounds=9,
+            max_rounds=10,
             seed=seed,
         )
         run = fed.run()

@@ -1,0 +1,215 @@
+"""The last question of every plan with noise: how large the segments are, about their own centres.
+
+SPEC.md, 10.4. A plan ends in more centroids than may be worth releasing, and its counts belong to
+the centroids of the question before. So clusters that are too small to release are merged into
+their nearest neighbours first; then one question more counts the customers nearest to each centre
+that is left. With a profile it also asks how far they lie from it along each feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from protocol.clustering.choose_k import KScore
+from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.lloyd_dp import LloydDP
+from protocol.clustering.plane import GRID
+from protocol.clustering.portable import FloatVector, total_of
+from protocol.clustering.result import Clustering, NoiseReport, Profile, Sizes, least_size
+from protocol.clustering.state import state_from_json, state_to_json
+from protocol.clustering.terms import Terms
+from protocol.errors import LocalProtocolError
+from protocol.private_queries import (
+    SPREAD_COUNT,
+    SPREAD_NORM,
+    UNIT,
+    SpreadsQuery,
+    VotesQuery,
+    check_range,
+)
+from protocol.queries import IntMatrix, SumQuery
+from protocol.ring import IntVector
+
+#: The part of a run's rho that the last question costs, alone and with a profile.
+SIZES_SHARE: Final = 0.03
+PROFILE_SHARE: Final = 0.07
+#: Offsets are shortened to so many times the distance at which customers lie from their centre:
+#: the more customers, the farther, as less noise then hides how much the shortening takes away.
+_LEAST_REACH, _MOST_REACH = 1.6, 3.0
+_REACH_PER_SIGNAL: Final = 0.6
+
+#: The plans that are finished so.
+Noised = HybridDP | LloydDP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finishing:
+    """One state of a plan with its last question.
+
+    Attributes:
+        plan: The plan that forms the clusters.
+        cost: What the last question may cost, in units of ``2^-60`` of rho.
+        min_segment_size: The smallest segment that may be released.
+        profile: Whether the last question asks for spreads, too.
+        kept: Which of the plan's clusters are left, once it has ended.
+    """
+
+    NAME: ClassVar[str] = "finishing"
+
+    plan: Noised
+    cost: int
+    min_segment_size: int
+    profile: bool
+    kept: tuple[int, ...] = ()
+    query: SumQuery | None = None
+    result: Clustering | None = None
+
+    @staticmethod
+    def start(
+        terms: Terms, begin: Callable[[Terms], Noised], *, min_segment_size: int, profile: bool
+    ) -> Finishing:
+        """The first state.
+
+        Args:
+            terms: Of the whole run.
+            begin: Starts the plan on what the last question leaves of them.
+        """
+        cost = int((PROFILE_SHARE if profile else SIZES_SHARE) * float(terms.cost))
+        plan = begin(replace(terms, cost=terms.cost - cost))
+        return Finishing(
+            plan=plan,
+            cost=cost,
+            min_segment_size=min_segment_size,
+            profile=profile,
+            query=plan.query,
+        )
+
+    def advance(self, total: IntVector, *, customers: int, variance: int) -> Finishing:
+        """The state after the total of the current query."""
+        if self.query is None:
+            raise LocalProtocolError("the plan asks nothing now")
+        if self.plan.result is not None:
+            check_range(self.query, total, customers=customers, variance=variance)
+            return self._finished(self.plan.result, self.query, total, variance)
+        asked = self.query.variance
+        plan = self.plan.advance(total, customers=customers, variance=variance)
+        known = replace(self, plan=plan, query=plan.query)
+        if plan.result is None:
+            return known
+        return known._ask(plan.result, overhead=variance / asked)
+
+    def _ask(self, found: Clustering, *, overhead: float) -> Finishing:
+        """Ask about the clusters that are large enough; with none the plan has ended.
+
+        Args:
+            overhead: By how much a total's noise is above the least that was asked for.
+        """
+        query = self._question(found.centroids)
+        sigma = sqrt(float(query.variance) * overhead) / self._count_unit
+        least = least_size(self.min_segment_size, ceil(sigma))
+        kept = tuple(int(j) for j in np.flatnonzero(found.counts >= least))
+        if not kept:
+            sizes = Sizes(kept=(), counts=np.zeros(0, np.int64), sigmas=np.zeros(0, np.int64))
+            return replace(self, query=None, result=replace(found, sizes=sizes))
+        query = self._question(found.centroids[list(kept)])
+        if isinstance(query, SpreadsQuery):
+            query = replace(query, radius=self._radius(query, found.counts[list(kept)]))
+        return replace(self, kept=kept, query=query)
+
+    def _question(self, centres: IntMatrix) -> VotesQuery | SpreadsQuery:
+        query: VotesQuery | SpreadsQuery
+        if self.profile:
+            query = SpreadsQuery(centres=centres, radius=1, variance=1)
+        else:
+            query = VotesQuery(candidates=centres, variance=1)
+        variance = self.plan.terms.variance_at(self.cost, query.sensitivity_squared)
+        return replace(query, variance=variance)
+
+    @property
+    def _count_unit(self) -> int:
+        """What a customer counts in the last question."""
+        return SPREAD_COUNT if self.profile else UNIT
+
+    def _radius(self, query: SpreadsQuery, counts: IntVector) -> int:
+        each = total_of(counts.astype(np.float64)) / query.n_clusters
+        signal = each * SPREAD_NORM**2 / sqrt(float(query.variance))
+        reach = min(max(_REACH_PER_SIGNAL * sqrt(sqrt(signal)), _LEAST_REACH), _MOST_REACH)
+        return max(1, round(reach * self.plan.deviation * GRID))
+
+    def _finished(
+        self, found: Clustering, query: SumQuery, total: IntVector, variance: int
+    ) -> Finishing:
+        if found.noise is None:
+            raise LocalProtocolError("the plan's steps are out of order")
+        n = len(self.kept)
+        table = total.reshape(n, -1).astype(np.float64)
+        sigma = sqrt(float(variance)) / self._count_unit
+        noised = table[:, -1] / self._count_unit
+        cost = self.plan.terms.cost_of(query)
+        result = replace(
+            found,
+            rounds=found.rounds + 1,
+            sizes=Sizes(
+                kept=self.kept,
+                counts=np.maximum(np.rint(noised), 0).astype(np.int64),
+                sigmas=np.full(n, ceil(sigma), dtype=np.int64),
+            ),
+            noise=replace(
+                found.noise,
+                cost=found.noise.cost + cost,
+                dearest=max(found.noise.dearest, cost),
+            ),
+            profile=_profile(query, table, np.maximum(noised, max(sigma, 1.0)), variance)
+            if isinstance(query, SpreadsQuery)
+            else None,
+        )
+        return replace(self, query=None, result=result)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        own = {
+            "cost": self.cost,
+            "min_segment_size": self.min_segment_size,
+            "profile": self.profile,
+            "kept": self.kept,
+            "query": None if self.plan.result is None else self.query,
+            "result": self.result,
+        }
+        return {
+            "plan": self.NAME,
+            "inner": self.plan.to_dict(),
+            "state": {name: state_to_json(value) for name, value in own.items()},
+        }
+
+    @staticmethod
+    def from_dict(values: dict[str, Any], plan: Noised) -> Finishing:
+        """The state that `to_dict` gave.
+
+        Args:
+            plan: Restored from its ``inner`` values.
+        """
+        kinds = (SpreadsQuery, VotesQuery, Clustering, NoiseReport, Profile, Sizes, KScore)
+        own = {name: state_from_json(value, kinds) for name, value in values["state"].items()}
+        query = own.pop("query")
+        return Finishing(plan=plan, query=query if plan.query is None else plan.query, **own)
+
+
+def _profile(
+    query: SpreadsQuery, table: np.ndarray[Any, np.dtype[np.float64]], counts: FloatVector,
+    variance: int,
+) -> Profile:  # fmt: skip
+    unit = (query.radius / SPREAD_NORM) ** 2 / GRID
+    spreads = np.maximum(table[:, :-1] * unit, 0.0) / counts[:, None]
+    # The count that it is divided by has noise, too.
+    of_sum = sqrt(float(variance)) * unit
+    of_count = spreads.max(axis=1) * (sqrt(float(variance)) / SPREAD_COUNT)
+    sigmas = np.sqrt(of_sum * of_sum + of_count * of_count) / counts
+    return Profile(
+        spreads=np.rint(spreads).astype(np.int64),
+        sigmas=np.array([ceil(s) for s in sigmas.tolist()], dtype=np.int64),
+    )
