@@ -9,10 +9,10 @@ from rich.table import Table
 
 from protocol.agreement import Agreement
 from protocol.errors import RuleError, StoreError
-from protocol.privacy.accounting import rho_of_cost
+from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from protocol.privacy.ledger import Charge, runs_left, spent_of, total_cost
 from protocol.privacy.terms import PrivacyTerms
-from protocol.privacy.words import fuel, meaning
+from protocol.privacy.words import counted, fuel, meaning
 
 
 def terms_of(agreement: Agreement) -> PrivacyTerms:
@@ -27,10 +27,15 @@ def terms_of(agreement: Agreement) -> PrivacyTerms:
     return agreement.privacy
 
 
+def _spent(agreement: Agreement, charges: Sequence[Charge]) -> int:
+    colluding = agreement.secure_sum.max_colluding
+    return spent_of(charges, terms_of(agreement), colluding=colluding)
+
+
 def budget_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
     """The budget as JSON values."""
     terms = terms_of(agreement)
-    spent = spent_of(charges, terms)
+    spent = _spent(agreement, charges)
     return {
         "agreement": agreement.id,
         "unit": terms.unit,
@@ -55,6 +60,7 @@ def charge_values(charge: Charge) -> dict[str, Any]:
         "max_partners_per_customer": charge.group,
         "share_variance": str(charge.share_variance),
         "honest_shares": charge.honest,
+        "colluding": charge.colluding,
         "rho": charge.rho,
     }
 
@@ -62,7 +68,7 @@ def charge_values(charge: Charge) -> dict[str, Any]:
 def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
     """The budget for people: the fuel gauge, what it means, and every charge."""
     terms = terms_of(agreement)
-    spent = spent_of(charges, terms)
+    spent = _spent(agreement, charges)
     table = Table("run", "round", "asked", "rho", title="Charges, oldest first")
     for charge in charges:
         table.add_row(charge.run_id.hex()[:8], str(charge.round), charge.asked, f"{charge.rho:.3g}")
@@ -76,7 +82,7 @@ def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object
 def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
     """How the budget goes on, run by run, as JSON values."""
     terms = terms_of(agreement)
-    spent = spent_of(charges, terms)
+    spent = _spent(agreement, charges)
     left = runs_left(terms, spent=spent)
     return {
         "agreement": agreement.id,
@@ -95,10 +101,11 @@ def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[obje
     terms = terms_of(agreement)
     table = Table("after so many more runs", "epsilon in all", title="Forecast")
     for number, epsilon in enumerate(values["epsilon_after"]):
-        table.add_row(str(number), f"{epsilon:.3g}")
+        table.add_row(str(number), epsilon_text(epsilon))
+    left, spare = values["runs_left"], terms.spare_rounds
     return [
-        f"{values['runs_left']} runs left. Each costs a rho of {terms.rho} when no question is "
-        f"asked again; {terms.spare_rounds} spare questions are reserved for all of them together.",
+        f"{counted(left, 'run')} left. Each costs a rho of {terms.rho} when no question is asked "
+        f"again; {counted(spare, 'spare question')} reserved for all of them together.",
         table,
     ]
 

@@ -30,6 +30,7 @@ from protocol.errors import (
     LocalProtocolError,
     ProtocolError,
     RemoteProtocolError,
+    RuleError,
     SourceError,
 )
 from protocol.messages import (
@@ -44,7 +45,7 @@ from protocol.messages import (
     open_request,
 )
 from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
-from protocol.privacy.ledger import Charge, check_affordable, check_within_run, spent_of
+from protocol.privacy.ledger import Charge, check_affordable, check_within_run
 from protocol.queries import SumQuery
 from protocol.ring import IntVector
 
@@ -171,7 +172,7 @@ class Node:
             )
         return sums, customers
 
-    def _answer(self, request: Request) -> tuple[bytes | Ask, ProtocolError | None]:
+    def _answer(self, request: Request) -> tuple[bytes | Ask, RuleError | None]:
         """The reply, or what is asked; or the refusal that ended the run, once that is stored."""
         current = self._round_of(request)
         before = current.phase
@@ -203,6 +204,12 @@ class Node:
         self._save(current)
         if isinstance(request, Roster):
             self._charge_unrecorded(current)
+            try:
+                self._check_reserve()  # again: what was forgotten is charged now
+            except RuleError as refusal:
+                current.abort(refusal.code)
+                self._save(current)
+                return b"", refusal
         if isinstance(request, Roster | Propose):
             self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
         self._log(current, what, reply, None)
@@ -212,8 +219,7 @@ class Node:
         """Refuse a run that the budget does not hold with its spare rounds."""
         terms = self.agreement.privacy
         if terms is not None:
-            spent = spent_of(self.store.charges(self.agreement.id), terms)
-            check_affordable(terms, spent=spent, more=terms.reserve)
+            check_affordable(terms, spent=self.store.spent(self.agreement), more=terms.reserve)
 
     def _open(self, current: PartnerRound, request: Open) -> bytes:
         if current.phase:
@@ -230,22 +236,28 @@ class Node:
         """Charge runs in which the signed chain names this node, but which it has no record of.
 
         Every link with this node in it came after a HELLO of its own, which is on record even when
-        the roster never arrived. More links than that were signed before a backup was put back.
+        the roster never arrived. So one such run is excused for a HELLO that led to nothing, and
+        one at a time; whatever else is unknown was signed before a backup was put back. That has
+        been spent, whether the budget holds it or not.
         """
-        terms = self.agreement.privacy
+        terms, agreement_hash = self.agreement.privacy, self.agreement.hash
         if terms is None:
             return
-        known = self.store.run_hashes()
-        greeted = known.count(b"")
-        unknown = dict.fromkeys(
-            link.run_hash
-            for link in current.chain.links
-            if self.partner in link.members and link.run_hash not in known
+        hashes, excused = self.store.run_hashes(agreement_hash), self.store.excused(agreement_hash)
+        known = {*hashes, *excused, *(charge.context for charge in self.store.charges())}
+        unknown = list(
+            dict.fromkeys(
+                link.run_hash
+                for link in current.chain.links
+                if self.partner in link.members and link.run_hash not in known
+            )
         )
-        for run_hash in list(unknown)[: max(0, len(unknown) - greeted)]:
+        if unknown and hashes.count(b"") > len(excused):
+            self.store.excuse(unknown.pop(), agreement_hash, now=self._now())
+        for run_hash in unknown:
+            logger.warning("run %s is not on record here: charged whole", run_hash.hex()[:16])
             charge = Charge.unrecorded(run_hash, terms)
-            if self.store.charge(charge, self.agreement, now=self._now()):
-                logger.warning("run %s is not on record here: charged whole", run_hash.hex()[:16])
+            self.store.record_charge(charge, self.agreement, now=self._now())
 
     def _charge(self, current: PartnerRound, ask: Ask) -> None:
         """Reserve what an answer costs; raises RuleError when the budget does not hold it."""

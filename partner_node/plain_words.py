@@ -8,7 +8,8 @@ from rich.table import Table
 
 from protocol.agreement import Agreement
 from protocol.clustering.release import EXACT_STATEMENT
-from protocol.privacy.words import meaning, statement
+from protocol.privacy.accounting import epsilon_text
+from protocol.privacy.words import counted, meaning, statement
 
 
 def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
@@ -50,11 +51,12 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         "hidden under masks that cancel only in the total of "
         f"at least {agreement.smallest_set} partners.",
         *_privacy_words(agreement),
-        f"Result: {_how_many(agreement)} segments at most; segments with fewer than "
+        f"Result: {_how_many(agreement)}; segments with fewer than "
         f"{agreement.min_segment_size} customers are withheld"
         + (", and those too small to tell under the noise." if agreement.privacy else "."),
-        f"The numbers of one partner stay hidden although up to {terms.max_colluding} other "
-        "partners collude with the coordinator. The set of partners may change "
+        "The numbers of one partner stay hidden although up to "
+        f"{counted(terms.max_colluding, 'other partner')} may collude with "
+        "the coordinator. The set of partners may change "
         f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
         "could be told apart.",
         f"Software: fedseg {agreement.software_version}. Agreement hash {agreement.hash.hex()}",
@@ -65,8 +67,8 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
 def _how_many(agreement: Agreement) -> str:
     plan = agreement.plan
     if plan.n_clusters_min == plan.n_clusters:
-        return str(plan.n_clusters)
-    return f"{plan.n_clusters_min} to {plan.n_clusters}, as the customers show,"
+        return f"{counted(plan.n_clusters, 'segment')} at most"
+    return f"{plan.n_clusters_min} to {plan.n_clusters} segments, as the customers show"
 
 
 def _privacy_words(agreement: Agreement) -> list[str]:
@@ -77,12 +79,16 @@ def _privacy_words(agreement: Agreement) -> list[str]:
             f"of every round ({agreement.plan.max_rounds} at most) and the segments."
         ]
     epsilon, delta = terms.epsilon_of(terms.run_cost), float(terms.delta)
+    total = terms.epsilon_of(terms.budget)
     return [
         f"Privacy of one run: {statement(epsilon, delta, terms.unit)}. Every partner adds noise "
         "to its sums before anybody sees them. " + meaning(epsilon, delta, terms.unit),
-        f"Budget: {terms.runs} runs, and {terms.spare_rounds} spare questions for when partners "
-        f"drop out; all together epsilon {terms.epsilon_of(terms.budget):.3g} at delta "
-        f"{delta:.0e}. Your node counts by itself and refuses beyond that.",
+        f"When partners drop out, questions may be asked again: a run then costs up to epsilon "
+        f"{epsilon_text(terms.epsilon_of(terms.reserve))}.",
+        f"Budget: {counted(terms.runs, 'run')} and {counted(terms.spare_rounds, 'spare question')} "
+        f"for when partners drop out; all together epsilon {epsilon_text(total)} at delta "
+        f"{delta:.0e}. After all of them: {meaning(total, delta, terms.unit)} Your node counts by "
+        "itself and refuses beyond that.",
         *_profile_words(agreement),
     ]
 

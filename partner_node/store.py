@@ -95,6 +95,15 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 4;
     """,
+    """
+    ALTER TABLE ledger ADD COLUMN colluding INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE excused (
+        run_hash BLOB PRIMARY KEY,
+        agreement_hash BLOB NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 5;
+    """,
 )
 
 
@@ -280,9 +289,19 @@ class NodeStore:
         row = self._one("SELECT run_id FROM runs WHERE run_hash = ?", run_hash)
         return b"" if row is None else bytes(row[0])
 
-    def run_hashes(self) -> list[bytes]:
-        """The run hash of every run; empty where no roster has come."""
-        return [run_hash for (run_hash,) in self._rows("SELECT run_hash FROM runs")]
+    def run_hashes(self, agreement_hash: bytes) -> list[bytes]:
+        """The run hash of every run under an agreement; empty where no roster has come."""
+        rows = self._rows("SELECT run_hash FROM runs WHERE agreement_hash = ?", agreement_hash)
+        return [run_hash for (run_hash,) in rows]
+
+    def excused(self, agreement_hash: bytes) -> list[bytes]:
+        """Run hashes that name this node, but whose roster never came here."""
+        rows = self._rows("SELECT run_hash FROM excused WHERE agreement_hash = ?", agreement_hash)
+        return [run_hash for (run_hash,) in rows]
+
+    def excuse(self, run_hash: bytes, agreement_hash: bytes, *, now: str) -> None:
+        """Remember a run whose roster never came here; inside a transaction."""
+        self._rows("INSERT OR IGNORE INTO excused VALUES (?, ?, ?)", run_hash, agreement_hash, now)
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
@@ -379,7 +398,7 @@ class NodeStore:
         """Every charge, oldest first; under all versions of one agreement when it is named."""
         rows = self._rows(
             "SELECT run_id, round, context, asked, sensitivity_squared, group_size,"
-            " share_variance, honest, cost FROM ledger"
+            " share_variance, honest, cost, colluding FROM ledger"
             " WHERE ?1 IS NULL OR agreement_id = ?1 ORDER BY number",
             agreement_id,
         )
@@ -394,6 +413,7 @@ class NodeStore:
                 share_variance=int(row[6]),
                 honest=row[7],
                 cost=int(row[8]),
+                colluding=row[9],
             )
             for row in rows
         ]
@@ -413,12 +433,26 @@ class NodeStore:
             raise StoreError("an agreement on exact totals has no budget")
         if self._one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
             return False
-        spent = spent_of(self.charges(agreement.id), agreement.privacy)
-        check_affordable(agreement.privacy, spent=spent, more=charge.cost)
+        check_affordable(agreement.privacy, spent=self.spent(agreement), more=charge.cost)
+        self.record_charge(charge, agreement, now=now)
+        return True
+
+    def spent(self, agreement: Agreement) -> int:
+        """What was charged under all versions of an agreement, for what is promised now."""
+        if agreement.privacy is None:
+            return 0
+        return spent_of(
+            self.charges(agreement.id),
+            agreement.privacy,
+            colluding=agreement.secure_sum.max_colluding,
+        )
+
+    def record_charge(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
+        """Write down what has been spent, whether the budget holds it or not; in a transaction."""
         self._rows(
             "INSERT INTO ledger (at, agreement_id, run_id, round, context, asked,"
-            " sensitivity_squared, group_size, share_variance, honest, cost)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " sensitivity_squared, group_size, share_variance, honest, cost, colluding)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             now,
             agreement.id,
             charge.run_id,
@@ -430,8 +464,8 @@ class NodeStore:
             str(charge.share_variance),
             charge.honest,
             str(charge.cost),
+            charge.colluding,
         )
-        return True
 
     # --- releases and egress -------------------------------------------------------------------
 

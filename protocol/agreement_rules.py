@@ -14,7 +14,13 @@ from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.plan import largest_total, longest_vector
 from protocol.errors import AgreementError
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import LARGEST_DELTA, LARGEST_RHO, SMALLEST_RHO, PrivacyTerms
+from protocol.privacy.terms import (
+    LARGEST_DELTA,
+    LARGEST_RHO,
+    SMALLEST_DELTA,
+    SMALLEST_RHO,
+    PrivacyTerms,
+)
 from protocol.ring import MAX_TOTAL, WORD_BYTES
 
 #: Narrower features would be finer than the noised sums resolve.
@@ -23,6 +29,8 @@ _SMALLEST_WEIGHT: Final = Decimal("0.01")
 _MOST_CLUSTERS_WITH_NOISE: Final = 200
 _MOST_CLUSTERS_TO_CHOOSE: Final = 50
 _LONGEST_RANGE: Final = 20
+#: What rho means is at least this part of the epsilon that is stated.
+_LEAST_OF_EPSILON: Final = 0.98
 
 
 def problems(a: Agreement) -> Iterator[AgreementError]:
@@ -116,6 +124,13 @@ def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PARTNERS",
             remedy="of two partners each could subtract its own numbers and see the other's",
         )
+    if not exact and terms.max_colluding < 1:
+        yield AgreementError(
+            "secure_sum.max_colluding is 0; with noise at least 1 is needed",
+            code="E-DP-NOISE",
+            remedy="a partner knows its own share of the noise: the others' shares must be wide "
+            "enough without it",
+        )
     if terms.min_atom > a.n_partners:
         yield AgreementError(
             f"secure_sum.min_atom is {terms.min_atom}, there are {a.n_partners} parties: no set "
@@ -188,7 +203,22 @@ def _privacy_problems(a: Agreement, terms: PrivacyTerms) -> Iterator[AgreementEr
             code="E-BUDGET",
         )
         return
+    customers = a.most_customers(range(a.n_partners))
+    if terms.delta * customers >= 1 and terms.delta > SMALLEST_DELTA:
+        yield AgreementError(
+            f"privacy.delta is {terms.delta}, with row caps of {customers} customers in all; it "
+            "must be below one in that many",
+            code="E-DP-NOISE",
+            remedy="lower max_customers to what each party really has, or lower delta",
+        )
     spent = terms.epsilon_of(terms.run_cost)
+    if terms.epsilon > 0 and spent < _LEAST_OF_EPSILON * float(terms.epsilon):
+        yield AgreementError(
+            f"privacy.rho {terms.rho} is an epsilon of {spent:.4g} at delta {terms.delta} only, "
+            f"stated is {terms.epsilon}",
+            code="E-DP-NOISE",
+            remedy=_way_to_epsilon(terms) + f', or state epsilon: "{spent:.3g}"',
+        )
     if spent > float(terms.epsilon):
         yield AgreementError(
             f"privacy.rho {terms.rho} is an epsilon of {spent:.4g} at delta {terms.delta}, "

@@ -10,7 +10,7 @@ rho to epsilon is that of `dp_accounting`, which holds for vectors and for adapt
 
 from __future__ import annotations
 
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cache
 from typing import Final
 
@@ -92,3 +92,18 @@ def rho_for(epsilon: float, delta: float) -> Decimal:
             high = middle
     step = Decimal(1).scaleb(-RHO_DECIMALS)
     return Decimal(low).quantize(step, rounding=ROUND_FLOOR)
+
+
+def epsilon_text(epsilon: float) -> str:
+    """An epsilon with three significant digits, never less than it is.
+
+    >>> [epsilon_text(e) for e in (0.0, 0.12345, 1.0, 1.00499, 12.0, 123.4)]
+    ['0', '0.124', '1', '1.01', '12', '124']
+    """
+    if epsilon <= 0.0:
+        return "0"
+    shown = Decimal(epsilon)
+    unit = Decimal(1).scaleb(shown.adjusted() - 2)
+    # What rounding to a float may have added is no reason to show more.
+    up = (shown / unit - Decimal("0.000001")).to_integral_value(ROUND_CEILING) * unit
+    return f"{up.normalize():f}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protocol.errors import LocalProtocolError, RuleError
-from protocol.privacy.accounting import query_cost, rho_of_cost
+from protocol.privacy.accounting import epsilon_text, query_cost, rho_of_cost
 from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import SumQuery
@@ -28,6 +28,7 @@ class Charge:
         group: The most partners that a person is a customer of.
         share_variance: Variance of this partner's share of the noise.
         honest: How many such shares are counted on; 0 for a run that is charged whole.
+        colluding: How many partners' shares are not; 0 where that is not on record.
         cost: In units of 2^-60 of rho.
     """
 
@@ -40,6 +41,7 @@ class Charge:
     share_variance: int
     honest: int
     cost: int
+    colluding: int = 0
 
     @staticmethod
     def of(
@@ -70,6 +72,7 @@ class Charge:
             group=group,
             share_variance=share,
             honest=honest,
+            colluding=colluding,
             cost=query_cost(
                 sensitivity_squared=query.sensitivity_squared * group * group,
                 share_variance=share,
@@ -98,19 +101,27 @@ class Charge:
     @property
     def recomputed(self) -> int:
         """The cost, computed anew from what it follows from; of a whole run, as it was agreed."""
-        return self._computed(self.group)
+        return self._computed(self.group, self.honest)
 
-    def for_group(self, group: int) -> int:
-        """The cost when a person may be with `group` partners; never less than was charged."""
-        return self.cost if group <= self.group else self._computed(group)
+    def under(self, *, group: int, colluding: int) -> int:
+        """The cost for another unit and trust; never less than was charged.
 
-    def _computed(self, group: int) -> int:
-        if self.honest == 0:
+        Args:
+            group: The most partners that a person may be with.
+            colluding: Partners whose shares may not be counted on.
+        """
+        honest = min(self.honest, max(self.honest + self.colluding - colluding, 1))
+        if group <= self.group and honest == self.honest:
             return self.cost
+        return max(self.cost, self._computed(max(group, self.group), honest))
+
+    def _computed(self, group: int, honest: int) -> int:
+        if self.honest == 0:
+            return -(-self.cost * group * group // (self.group * self.group))
         return query_cost(
             sensitivity_squared=self.sensitivity_squared * group * group,
             share_variance=self.share_variance,
-            honest=self.honest,
+            honest=honest,
         )
 
     @property
@@ -124,9 +135,14 @@ def total_cost(charges: Iterable[Charge]) -> int:
     return sum(charge.cost for charge in charges)
 
 
-def spent_of(charges: Iterable[Charge], terms: PrivacyTerms) -> int:
-    """What charges under any version of an agreement add up to for the unit that holds now."""
-    return sum(charge.for_group(terms.max_partners_per_customer) for charge in charges)
+def spent_of(charges: Iterable[Charge], terms: PrivacyTerms, *, colluding: int) -> int:
+    """What charges under any version of an agreement add up to for what is promised now.
+
+    Args:
+        colluding: Partners that may collude now.
+    """
+    group = terms.max_partners_per_customer
+    return sum(charge.under(group=group, colluding=colluding) for charge in charges)
 
 
 def check_within_run(terms: PrivacyTerms, own: Iterable[Charge], more: Charge) -> None:
@@ -161,10 +177,10 @@ def check_affordable(terms: PrivacyTerms, *, spent: int, more: int) -> None:
         RuleError: It would exceed the agreed budget (E-BUDGET-SPENT).
     """
     if spent + more > terms.budget:
+        charged, budget = (epsilon_text(terms.epsilon_of(c)) for c in (spent, terms.budget))
         raise RuleError(
-            f"the privacy budget is spent: epsilon {terms.epsilon_of(spent):.3g} of "
-            f"{terms.epsilon_of(terms.budget):.3g} at delta {terms.delta} is charged, and this "
-            "would go beyond",
+            f"the privacy budget is spent: epsilon {charged} of {budget} at delta {terms.delta} is "
+            "charged, and this would go beyond",
             code="E-BUDGET-SPENT",
             remedy="`fedseg-node budget show` lists every charge; more needs a new agreement",
         )

@@ -13,6 +13,8 @@ from protocol.strict import Fields
 MAX_RUNS: Final = 1_000
 MAX_GROUP: Final = 50
 MAX_SPARE_ROUNDS: Final = 20
+#: The smallest that a decimal with nine places can be.
+SMALLEST_DELTA: Final = Decimal("0.000000001")
 LARGEST_DELTA: Final = Decimal("0.001")
 SMALLEST_RHO: Final = Decimal("0.000001")
 LARGEST_RHO: Final = Decimal(1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
+from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.ledger import runs_left
 from protocol.privacy.terms import PrivacyTerms
 
@@ -16,6 +17,10 @@ def meaning(epsilon: float, delta: float, unit: str) -> str:
 somebody who sees everything that is released and would have guessed right in 50 of 100 cases \
 guesses right in 74 of 100 at most. Only with a chance of 1e-06 does that promise fail.
     """
+    if epsilon == 0.0:
+        return (
+            f"Nothing has been told yet: asked whether {unit} is among the data, one can but guess."
+        )
     shown = guessed_right(epsilon, delta)
     return (
         f"Whatever somebody knows already: asked whether {unit} is among the data, somebody who "
@@ -41,15 +46,25 @@ def statement(epsilon: float, delta: float, unit: str) -> str:
     'differentially private aggregate: epsilon 1 at delta 1e-06 for one customer at one partner'
     """
     return (
-        f"differentially private aggregate: epsilon {epsilon:.3g} at delta {delta:.3g} for {unit}"
+        f"differentially private aggregate: epsilon {epsilon_text(epsilon)} at delta {delta:.3g} "
+        f"for {unit}"
     )
 
 
 def fuel(terms: PrivacyTerms, *, spent: int) -> str:
     """How far a node's budget still goes: runs first, epsilon second."""
-    left = runs_left(terms, spent=spent)
-    runs = f"{left} run{'' if left == 1 else 's'} left"
+    left = counted(runs_left(terms, spent=spent), "run")
+    total = epsilon_text(terms.epsilon_of(terms.budget))
     return (
-        f"{runs} (epsilon {terms.epsilon_of(spent):.3g} of {terms.epsilon_of(terms.budget):.3g} "
-        f"spent at delta {terms.delta.normalize():f})"
+        f"{left} left (epsilon {epsilon_text(terms.epsilon_of(spent))} of {total} spent at delta "
+        f"{terms.delta.normalize():f})"
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "run"), counted(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

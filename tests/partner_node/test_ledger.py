@@ -14,6 +14,9 @@ import pytest
 
 from partner_node.store import NodeStore
 from protocol.errors import LocalProtocolError, RuleError, StoreError
+from protocol.messages import Open, Roster, open_request, run_hash, sign_request
+from protocol.participants import Link
+from protocol.partner_round import ENTROPY_BYTES, PartnerRound
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.ledger import (
     Charge,
@@ -196,9 +199,24 @@ def test_a_new_unit_counts_for_what_was_charged_before() -> None:
         CountQuery(variance=UNIT * UNIT * 100), one, run_id=bytes(16), round=0,
         context=bytes(32), partners=5, colluding=1,
     )  # fmt: skip
-    assert spent_of([made], one) == made.cost
-    assert abs(spent_of([made], three) - 9 * made.cost) < 10
-    assert spent_of([dataclasses.replace(made, group=3)], one) == made.cost
+    assert spent_of([made], one, colluding=1) == made.cost
+    assert abs(spent_of([made], three, colluding=1) - 9 * made.cost) < 10
+    assert spent_of([dataclasses.replace(made, group=3)], one, colluding=1) == made.cost
+    forgotten = Charge.unrecorded(bytes(32), one)
+    assert spent_of([forgotten], three, colluding=1) == 9 * forgotten.cost
+
+
+def test_more_colluders_count_for_what_was_charged_before() -> None:
+    """Of four shares that were counted on, two may be known to the colluders of a new version."""
+    made = Charge.of(
+        CountQuery(variance=UNIT * UNIT * 100), TERMS, run_id=bytes(16), round=0,
+        context=bytes(32), partners=5, colluding=1,
+    )  # fmt: skip
+    assert made.honest == 4
+    assert spent_of([made], TERMS, colluding=0) == made.cost, "never less than was charged"
+    assert spent_of([made], TERMS, colluding=3) == pytest.approx(2 * made.cost, rel=1e-9)
+    assert spent_of([made], TERMS, colluding=9) == pytest.approx(4 * made.cost, rel=1e-9)
+    assert made.recomputed == made.cost
 
 
 def test_no_run_costs_more_than_its_own_share_and_the_spare_rounds() -> None:
@@ -217,7 +235,7 @@ def test_the_budget_is_that_of_the_runs_and_once_of_the_spare_rounds() -> None:
     assert runs_left(TERMS, spent=TERMS.run_cost + 1) == TERMS.runs - 2, "a spare round was used"
 
 
-def noised_federation() -> Federation:
+def noised_federation(*, runs: int = 5) -> Federation:
     rng = np.random.default_rng(3)
     return Federation(
         [rng.uniform(0, 1, (60, 4)) for _ in range(4)],
@@ -225,7 +243,7 @@ def noised_federation() -> Federation:
         n_clusters=2,
         max_rounds=10,
         plan="hybrid-dp",
-        privacy=dataclasses.replace(TERMS, max_partners_per_customer=1, runs=5),
+        privacy=dataclasses.replace(TERMS, max_partners_per_customer=1, runs=runs),
         seed=5,
     )
 
@@ -257,6 +275,100 @@ def test_a_node_put_back_from_a_backup_charges_the_runs_that_it_forgot(tmp_path:
     assert total_cost(charges) >= total_cost(others)
     fed.run()
     assert sum("not on record" in c.asked for c in node.store.charges()) == 1
+
+
+class Restorable:
+    """A federation with partner 1's state on disk, which can be put back."""
+
+    def __init__(self, folder: Path, *, runs: int = 5) -> None:
+        self.fed = noised_federation(runs=runs)
+        self.terms = self.fed.agreement.privacy
+        assert self.terms is not None
+        self.node = self.fed.nodes[1]
+        self.path = folder / "node.db"
+        self.sealer = EphemeralSealer()
+        self.node.store = NodeStore(self.path, self.sealer)
+        self.backup = b""
+
+    def back_up(self) -> None:
+        self.node.store.close()
+        self.backup = self.path.read_bytes()
+        self.node.store = NodeStore(self.path, self.sealer)
+
+    def put_back(self) -> None:
+        self.node.store.close()
+        self.path.write_bytes(self.backup)
+        for more in ("-wal", "-shm"):
+            self.path.with_name(f"node.db{more}").unlink(missing_ok=True)
+        self.node.store = NodeStore(self.path, self.sealer)
+
+    def greet(self, number: int) -> None:
+        """Open a run that leads to nothing, as the coordinator may at any time."""
+        request = Open(agreement_hash=self.fed.agreement.hash, run_id=bytes([number]) * 16)
+        self.node.handle(sign_request(request, self.fed.coordinator_key))
+
+    @property
+    def forgotten(self) -> list[Charge]:
+        return [c for c in self.node.store.charges() if "not on record" in c.asked]
+
+
+def test_greetings_that_lead_to_nothing_excuse_one_forgotten_run_at_most(tmp_path: Path) -> None:
+    lab = Restorable(tmp_path, runs=8)
+    lab.fed.run()
+    lab.back_up()
+    for _ in range(3):
+        lab.fed.run()
+    lab.put_back()
+    for number in range(3):
+        lab.greet(number)
+    lab.fed.run()
+    assert len(lab.forgotten) == 2
+    for number in range(3, 6):
+        lab.greet(number)
+    lab.fed.run()
+    assert len(lab.forgotten) == 2, "what is excused or charged is known from then on"
+
+
+def test_what_was_forgotten_is_written_down_also_beyond_the_budget(tmp_path: Path) -> None:
+    lab = Restorable(tmp_path, runs=3)
+    lab.back_up()
+    for _ in range(3):
+        lab.fed.run()
+    lab.put_back()
+    chain = lab.fed.nodes[0].store.chain(lab.fed.agreement)
+    assert len(chain.links) == 3
+    request_id, roster = next_roster(lab.fed)
+    with pytest.raises(RuleError, match="E-BUDGET-SPENT"):
+        lab.node.handle(roster)
+    assert len(lab.forgotten) == 3
+    assert total_cost(lab.forgotten) > lab.terms.budget - lab.terms.run_cost
+    assert [run.phase for run in lab.node.store.runs() if run.run_id == request_id] == ["aborted"]
+    assert not lab.node.store.runs()[0].state["noise_secret"]
+
+
+def next_roster(fed: Federation) -> tuple[bytes, bytes]:
+    """The signed roster that would come next, with everybody in it; all nodes have greeted."""
+    run_id = bytes([77]) * 16
+    opened = sign_request(
+        Open(agreement_hash=fed.agreement.hash, run_id=run_id), fed.coordinator_key
+    )
+    hellos = []
+    for number, node in fed.nodes.items():
+        if number == 1:
+            hellos.append(node.handle(opened))
+            continue
+        current = PartnerRound(
+            fed.agreement, fed.partner_keys[number], node.store.chain(fed.agreement)
+        )
+        request = open_request(opened, coordinator_key=fed.agreement.coordinator.public_key)
+        assert isinstance(request, Open)
+        hellos.append(current.open(request, entropy=bytes([number]) * ENTROPY_BYTES))
+    chain = fed.nodes[0].store.chain(fed.agreement)
+    link = Link(
+        run_hash=run_hash(fed.agreement.hash, run_id, tuple(hellos)), members=frozenset(range(4))
+    )
+    roster = Roster(run_id=run_id, hellos=tuple(hellos), chain=chain.extended(link).to_bytes())
+    return run_id, sign_request(roster, fed.coordinator_key)
 
 
 def test_a_run_whose_roster_never_came_is_no_forgotten_run() -> None:

@@ -506,7 +506,7 @@ def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path:
 
 def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Path) -> None:
     privacy = {
-        "epsilon": "1", "delta": "0.00001", "rho": "0.027", "runs": 5, "spare_rounds": 1,
+        "epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
         "max_partners_per_customer": 1,
     }  # fmt: skip
     plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 10}

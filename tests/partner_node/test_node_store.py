@@ -280,6 +280,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     save(store, state())
     store._rows("DROP TABLE refusals")
     store._rows("DROP TABLE ledger")
+    store._rows("DROP TABLE excused")
     store._rows("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)

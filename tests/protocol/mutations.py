@@ -473,7 +473,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     (
         RELEASE,
         "if count >= least[i]",
-        "clustering.counts >= 0",
+        "if count >= 0",
         RELEASES + "test_small_clusters_are_withheld_entirely",
     ),
     # agreement

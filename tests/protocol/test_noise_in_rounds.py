@@ -17,7 +17,7 @@ from protocol.private_queries import UNIT
 PRIVACY = {
     "epsilon": "1",
     "delta": "0.00001",
-    "rho": "0.027",
+    "rho": "0.0305",
     "runs": 5,
     "spare_rounds": 1,
     "max_partners_per_customer": 1,
