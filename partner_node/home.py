@@ -14,6 +14,7 @@ from partner_node.config import NodeConfig
 from partner_node.features import SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
 from partner_node.sources import open_source
+from partner_node.sources.own_rows import check_own_rows
 from partner_node.store import NodeStore
 from protocol import limits
 from protocol.agreement import Agreement, Party, SignedAgreement
@@ -63,6 +64,9 @@ class NodeHome:
 
     def customers(self, agreement: Agreement) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError."""
+        data = self.config.data
+        if agreement.privacy is not None and data.query is not None:
+            check_own_rows(data.query, data.id_column)
         return SourceCustomers(
             open_source(self.config.data, self.config.limits),
             agreement.features,
