@@ -102,8 +102,11 @@ privacy:
   spare_rounds: 1     # questions that may be asked again in all of them, after drop-outs
   max_partners_per_customer: 1
 
-# With noise, min_atom 1 lets a run go on without a partner; its noised totals may then be inferred.
-secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 1, max_set_changes: 100}}"""
+# A run begins and goes on with {smallest} of the {n_partners} partners at least: more than half of
+# them and max_colluding, and min_partners. With noise, min_atom 1 lets it go on without a partner
+# whose noised totals may then be inferred.
+secure_sum:
+  {{min_partners: {least}, max_colluding: 1, min_atom: 1, max_set_changes: 100}}"""
 
 _FEATURE: Final = """\
   - name: {name}
@@ -194,12 +197,13 @@ def save_signed(path: Path, signed: SignedAgreement) -> None:
         ) from error
 
 
-def privacy_template(epsilon: Decimal | None, *, customers: int) -> str:
+def privacy_template(epsilon: Decimal | None, *, customers: int, n_partners: int) -> str:
     """The part of a new agreement about plan, privacy and secure sum.
 
     Args:
         epsilon: What one run means for one customer; None for exact totals.
         customers: All parties' row caps together: delta is well below one in that many.
+        n_partners: How many parties there are so far.
 
     Raises:
         UsageError: No agreement could be made with that epsilon.
@@ -214,7 +218,16 @@ def privacy_template(epsilon: Decimal | None, *, customers: int) -> str:
     delta = max(_LEAST_DELTA, min(_MOST_DELTA, Decimal(1).scaleb(-len(str(10 * customers)))))
     rho = rho_for(float(epsilon), float(delta))
     right = guessed_right(float(epsilon), float(delta))
-    return _NOISED.format(epsilon=f"{epsilon:f}", delta=f"{delta:f}", rho=f"{rho:f}", right=right)
+    least = max(2, min(3, n_partners))
+    return _NOISED.format(
+        epsilon=f"{epsilon:f}",
+        delta=f"{delta:f}",
+        rho=f"{rho:f}",
+        right=right,
+        n_partners=n_partners,
+        least=least,
+        smallest=max((n_partners + 1) // 2 + 1, least),
+    )
 
 
 def agreement_template(**values: Any) -> str:

@@ -47,6 +47,8 @@ from protocol.errors import (
     naming_file,
 )
 from protocol.partner_card import MAX_BYTES, PartnerCard
+from protocol.privacy.accounting import epsilon_text
+from protocol.privacy.words import counted, meaning
 from protocol.signing import public_bytes
 
 app = typer.Typer(
@@ -208,8 +210,11 @@ def agreement_draft(
         "Common customer segments for the partners' own marketing."
     ),
     epsilon: Annotated[
-        str, typer.Option(help="Differential privacy: what one run means for one customer.")
-    ] = "1",
+        str | None,
+        typer.Option(
+            help="Differential privacy: what one run means for one customer; 1 when left out."
+        ),
+    ] = None,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="Exact totals instead, without any noise: not anonymous."),
@@ -231,6 +236,8 @@ def agreement_draft(
             "Send it to every partner: `fedseg-node agreement sign`.",
         )
         return
+    if exact and epsilon is not None:
+        raise UsageError("--exact and --epsilon exclude each other", remedy="leave one of them out")
     config = CoordinatorConfig.load(directory)
     parties = [_party_values(read) for read in load_cards(card or [])]
     now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -242,8 +249,9 @@ def agreement_draft(
         expires=(now + timedelta(days=365)).strftime(time_format),
         parties=parties,
         privacy=privacy_template(
-            None if exact else _epsilon(epsilon),
+            None if exact else _epsilon(epsilon or "1"),
             customers=max(1, sum(party["max_customers"] for party in parties)),
+            n_partners=len(parties),
         ),
         legal_name=settings.quoted(config.legal_name),
         contact=settings.quoted(config.contact),
@@ -264,6 +272,8 @@ def _epsilon(text: str) -> Decimal:
         number = Decimal("nan")
     if not number.is_finite():
         raise UsageError(f"--epsilon {text!r} is no number", remedy="for instance 1")
+    if number != round(number, 3):
+        raise UsageError(f"--epsilon {text!r}: at most three decimals", remedy="for instance 0.125")
     return number
 
 
@@ -285,7 +295,25 @@ def agreement_lint(
     output.result(
         {"agreement": agreement.hash.hex(), "problems": [], "warnings": warnings},
         f"{file}: no problems. {agreement.n_partners} partners, {agreement.n_features} features, "
-        f"{agreement.plan.n_clusters} clusters; {promised(agreement)}.",
+        f"{_clusters(agreement)}; {promised(agreement)}.",
+        _all_runs(agreement),
+    )
+
+
+def _clusters(agreement: Agreement) -> str:
+    fewest, most = agreement.plan.n_clusters_min, agreement.plan.n_clusters
+    return f"{most} clusters" if fewest == most else f"{fewest} to {most} clusters"
+
+
+def _all_runs(agreement: Agreement) -> str:
+    """What the agreed number of runs means for one customer; nothing for exact totals."""
+    terms = agreement.privacy
+    if terms is None:
+        return ""
+    total = terms.epsilon_of(terms.budget)
+    return (
+        f"All {counted(terms.runs, 'run')} together: epsilon {epsilon_text(total)} at delta "
+        f"{terms.delta.normalize():f}. {meaning(total, float(terms.delta), terms.unit)}"
     )
 
 
@@ -621,7 +649,7 @@ def _report_end(store: CoordinatorStore, row: RunRow) -> None:
 def release_list(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All releases, newest first."""
     store = CoordinatorConfig.load(directory).open_store()
-    table = Table("run", "agreement", "segments", "participants", "released", "privacy")
+    table = Table("run", "agreement", "segments", "partners", "released", "privacy")
     releases = []
     for run_id, released_at, envelope in store.releases():
         release = SignedRelease.from_bytes(envelope).release
@@ -641,11 +669,14 @@ def release_list(directory: Directory = HERE, format: Format = FormatOption) -> 
             run_id.hex()[:8],
             release.agreement_id,
             str(len(release.segments)),
-            ", ".join(release.participants),
-            released_at[:19],
-            release.privacy_words,
+            str(len(release.participants)),
+            released_at[:16].replace("T", " "),
+            release.statement
+            + (f", epsilon {epsilon_text(release.privacy.epsilon)}" if release.privacy else ""),
         )
-    output.result({"releases": releases}, table)
+    output.result(
+        {"releases": releases}, table, "Times are UTC. What protects each: `release show RUN`."
+    )
 
 
 @release_app.command("show")

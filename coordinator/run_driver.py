@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,7 @@ from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, StoreError
 from protocol.messages import Ack
 from protocol.participants import Members, bitmap, parse_bitmap
+from protocol.privacy.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,10 @@ _REFUSAL_WORDS: Final = {
     "E-BUNDLE": "another version of fedseg is installed there",
     "E-ROW-CAP": "more customers than agreed",
     "E-SOURCE": "its customers' data cannot be read",
+    "E-BUDGET-SPENT": "its privacy budget holds no further run: agree on a version with more runs",
 }
+#: The refusal that nothing but another agreement changes, so that waiting helps nobody.
+_SPENT: Final = "E-BUDGET-SPENT"
 #: The carrier's word for a node that is away; nobody refused anything.
 _NO_ANSWER: Final = "E-TRANSPORT"
 
@@ -184,6 +189,8 @@ class RunDriver:
         self._asked: dict[int, _Asked] = {}
         self._greeted: dict[int, _Asked] = {}
         self._refusals: dict[int, str] = {}
+        #: Of nodes that have not said yet whose they are.
+        self._unnamed_refusals: dict[int, str] = {}
         self._leaving: dict[int, float] = {}
         self._gone_home: set[int] = set()
         self._farewells: dict[str, _Farewell] = {}
@@ -395,6 +402,7 @@ class RunDriver:
         counter = self._counters.setdefault(partner, _Counter())
         counter.bytes_up += len(message)
         self._refusals.pop(partner, None)
+        self._unnamed_refusals.pop(reply.node, None)
         return True
 
     def _note_refusal(self, node: int, code: str) -> None:
@@ -402,6 +410,8 @@ class RunDriver:
         logger.warning("node %s refuses: %s", node, code)
         if partner is not None:
             self._refusals[partner] = code
+        else:
+            self._unnamed_refusals[node] = code
 
     def _refused_for_good(self, partner: int) -> bool:
         code = self._refusals.get(partner)
@@ -433,10 +443,23 @@ class RunDriver:
             return waited > self._patience.farewell_s
         if machine.phase == phases.HELLOS and machine.waiting_for <= self._without:
             return True
+        if machine.phase == phases.HELLOS and self._all_spent():
+            return True
         everyone_refused = all(self._refused_for_good(p) for p in machine.waiting_for)
         if machine.phase != phases.HELLOS and everyone_refused:
             return True
         return waited > self._patience.grace_s
+
+    def _all_spent(self) -> bool:
+        """Whether every node in reach has refused to begin for lack of budget."""
+        found = [self._code_of(node) for node in self._exchange.nodes()]
+        return bool(found) and all(code == _SPENT for code in found)
+
+    def _code_of(self, node: int) -> str | None:
+        partner = self._links.partner(node)
+        if partner is None:
+            return self._unnamed_refusals.get(node)
+        return self._refusals.get(partner)
 
     def _go_on_without(self) -> None:
         machine = self._machine
@@ -495,6 +518,11 @@ class RunDriver:
                 said.append(f"{name} did not answer")
             else:
                 said.append(f"{name} refused with {code}" + (f" ({words})" if words else ""))
+        unnamed = Counter(self._unnamed_refusals.values())
+        for code, count in sorted(unnamed.items()):
+            words = _REFUSAL_WORDS.get(code, "")
+            nodes = counted(count, "node")
+            said.append(f"{nodes} refused to join with {code}" + (f" ({words})" if words else ""))
         return f"within {self._patience.grace_s:g} s " + ", ".join(said)
 
     # --- reports -------------------------------------------------------------------------------

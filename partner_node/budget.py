@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -32,8 +32,14 @@ def _spent(agreement: Agreement, charges: Sequence[Charge]) -> int:
     return spent_of(charges, terms_of(agreement), colluding=colluding)
 
 
-def budget_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
-    """The budget as JSON values."""
+def budget_values(
+    agreement: Agreement, charges: Sequence[Charge], others: Mapping[str, int]
+) -> dict[str, Any]:
+    """The budget as JSON values.
+
+    Args:
+        others: What was charged under other agreements, by their ids.
+    """
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
     return {
@@ -47,6 +53,7 @@ def budget_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, 
         "rho_spent": rho_of_cost(spent),
         "rho_budget": rho_of_cost(terms.budget),
         "charges": [charge_values(charge) for charge in charges],
+        "other_agreements": {name: rho_of_cost(cost) for name, cost in others.items()},
     }
 
 
@@ -65,7 +72,9 @@ def charge_values(charge: Charge) -> dict[str, Any]:
     }
 
 
-def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
+def budget_words(
+    agreement: Agreement, charges: Sequence[Charge], others: Mapping[str, int]
+) -> list[object]:
     """The budget for people: the fuel gauge, what it means, and every charge."""
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
@@ -76,6 +85,19 @@ def budget_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object
         f"Agreement {agreement.id}: {fuel(terms, spent=spent)}, for {terms.unit}.",
         *([table] if charges else ["Nothing is charged yet."]),
         "Spent so far means: " + meaning(terms.epsilon_of(spent), float(terms.delta), terms.unit),
+        *(_others_words(terms, spent, others)),
+    ]
+
+
+def _others_words(terms: PrivacyTerms, spent: int, others: Mapping[str, int]) -> list[str]:
+    if not others:
+        return []
+    listed = ", ".join(f"{name} (rho {rho_of_cost(cost):.3g})" for name, cost in others.items())
+    total = terms.epsilon_of(spent + sum(others.values()))
+    return [
+        f"Other agreements of this node have budgets of their own: {listed}. For a customer who "
+        f"was counted under all of them that is epsilon {epsilon_text(total)} together, at delta "
+        f"{float(terms.delta):.0e}."
     ]
 
 

@@ -70,6 +70,7 @@ from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
 from protocol.privacy.accounting import rho_of_cost
 from protocol.privacy.ledger import Charge
+from protocol.privacy.words import fuel
 
 app = typer.Typer(
     name="fedseg-node",
@@ -255,7 +256,26 @@ def agreement_show(
             "missing_signatures": missing,
         },
         *agreement_words(signed.agreement, missing),
+        *_charged_before(signed.agreement, directory),
     )
+
+
+def _charged_before(agreement: Agreement, directory: Path) -> list[str]:
+    """What this node has charged under versions of an agreement, and under others already."""
+    if agreement.privacy is None or not (directory / FILE_NAME).exists():
+        return []
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    others = store.charged_under()
+    words = []
+    if others.pop(agreement.id, 0):
+        left = fuel(agreement.privacy, spent=store.spent(agreement))
+        words.append(f"Charged at this node under its versions so far: {left}.")
+    if others:
+        words.append(
+            f"This node also has charges under {', '.join(others)}; see `fedseg-node budget show`."
+        )
+    return words
 
 
 @agreement_app.command("sign")
@@ -409,7 +429,12 @@ def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> N
 def budget_show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Runs left and epsilon spent, with every charge: what was asked, and what it cost."""
     agreement, charges = _ledger(directory)
-    output.result(budget_values(agreement, charges), *budget_words(agreement, charges))
+    home = NodeHome.load(directory)
+    others = home.store(home.keystore()).charged_under()
+    others.pop(agreement.id, None)
+    output.result(
+        budget_values(agreement, charges, others), *budget_words(agreement, charges, others)
+    )
 
 
 @budget_app.command("forecast")

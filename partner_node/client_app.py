@@ -39,8 +39,7 @@ def answer(message: Message, context: Context) -> Message:
     try:
         reply = node_of(node_directory(context)).handle(payload_of(message))
     except FedsegError as error:
-        logger.warning("refused a message: %s", error.code)
-        logger.debug("refused a message: %s", error.message)
+        logger.warning("refused a message: %s: %s", error.code, error.message)
         return _reply(message, {ERROR_FIELD: error.code})
     except Exception as error:  # outermost loop: only a code leaves, whatever went wrong
         logger.error("internal error: %s", place_of(error))

@@ -11,12 +11,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from partner_node.budget import terms_of
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
 from partner_node.node import software_version
 from partner_node.sources import open_source
 from protocol.agreement import Agreement
-from protocol.errors import AgreementError, EncodingRangeError, FedsegError, TransportError
+from protocol.errors import (
+    AgreementError,
+    EncodingRangeError,
+    FedsegError,
+    RuleError,
+    TransportError,
+)
 from protocol.installation import require_sole_owner
+from protocol.privacy.ledger import runs_left
+from protocol.privacy.words import fuel
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 
@@ -94,6 +103,8 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
         attempt("data", lambda: _check_data_alone(home))
     else:
         attempt("data", lambda: _check_data(home, agreement))
+    if agreement is not None and agreement.privacy is not None:
+        attempt("budget", lambda: _check_budget(home, agreement))
     attempt("coordinator", lambda: _check_connection(home))
     return Report(items=tuple(items))
 
@@ -174,6 +185,22 @@ def _check_data(home: NodeHome, agreement: Agreement) -> str:
         f"{r.feature} {r.clipped_share:.1%}" for r in reports if r.clipped_share > 0
     )
     return f"{customers:,} customers; beyond the agreed bounds: {clipped or 'none'}"
+
+
+def _check_budget(home: NodeHome, agreement: Agreement) -> str:
+    """How many runs the privacy budget still holds."""
+    terms = terms_of(agreement)
+    store = home.store(home.keystore())
+    spent = store.spent(agreement)
+    store.close()
+    if not runs_left(terms, spent=spent):
+        raise RuleError(
+            f"the privacy budget of agreement {agreement.id} holds no further run",
+            code="E-BUDGET-SPENT",
+            remedy="`fedseg-node budget show` lists every charge; more runs need a new version of "
+            "the agreement",
+        )
+    return fuel(terms, spent=spent)
 
 
 def _check_connection(home: NodeHome) -> str:

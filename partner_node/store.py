@@ -437,6 +437,13 @@ class NodeStore:
         self.record_charge(charge, agreement, now=now)
         return True
 
+    def charged_under(self) -> dict[str, int]:
+        """What was charged under each agreement, by its id, in units of 2^-60 of rho."""
+        found: dict[str, int] = {}
+        for identity, cost in self._rows("SELECT agreement_id, cost FROM ledger ORDER BY number"):
+            found[identity] = found.get(identity, 0) + int(cost)
+        return found
+
     def spent(self, agreement: Agreement) -> int:
         """What was charged under all versions of an agreement, for what is promised now."""
         if agreement.privacy is None:

@@ -148,7 +148,7 @@ class SetRules:
             if len(link.members) < self.smallest:
                 return (
                     "E-SET-QUORUM",
-                    f"a set of {len(link.members)} partners, at least {self.smallest} are agreed",
+                    f"a set of {len(link.members)} partners, at least {self.smallest} are needed",
                 )
         changes = sum(a.members != b.members for a, b in pairwise(links))
         if changes > self.max_changes:

@@ -47,7 +47,7 @@ def text_of(**changes: Any) -> str:
         "contact": quoted("ops"),
         "public_key": "ff" * 32,
         "software_version": "0.1.0",
-        "privacy": privacy_template(None, customers=3_000),
+        "privacy": privacy_template(None, customers=3_000, n_partners=3),
     }
     return agreement_template(**(values | changes))
 
@@ -70,12 +70,26 @@ def test_the_template_is_an_agreement_without_problems(tmp_path: Path) -> None:
     assert (agreement.secure_sum.min_partners, agreement.min_segment_size) == (3, 50)
 
 
+@pytest.mark.parametrize(("n", "least", "smallest"), [(2, 2, 2), (3, 3, 3), (4, 3, 3), (9, 3, 6)])
+def test_a_new_agreement_says_how_many_partners_a_run_needs(
+    tmp_path: Path, n: int, least: int, smallest: int
+) -> None:
+    parties = [PARTIES[0] | {"id": f"shop-{i}", "public_key": f"{i:02x}" * 32} for i in range(n)]
+    privacy = privacy_template(Decimal(1), customers=1_000 * n, n_partners=n)
+    text = text_of(parties=parties, privacy=privacy)
+    assert f"with {smallest} of the {n} partners at least" in text
+    (tmp_path / "agreement.yaml").write_text(text, encoding="utf-8")
+    agreement = load_yaml(tmp_path / "agreement.yaml")
+    assert agreement.lint() == []
+    assert (agreement.secure_sum.min_partners, agreement.smallest_set) == (least, smallest)
+
+
 @pytest.mark.parametrize("epsilon", ["0.05", "0.1", "1", "2.5", "100"])
 @pytest.mark.parametrize("customers", [3, 3_000, 50 << 30])
 def test_a_new_agreement_has_a_budget_that_holds_together(
     tmp_path: Path, epsilon: str, customers: int
 ) -> None:
-    text = text_of(privacy=privacy_template(Decimal(epsilon), customers=customers))
+    text = text_of(privacy=privacy_template(Decimal(epsilon), customers=customers, n_partners=3))
     (tmp_path / "agreement.yaml").write_text(text, encoding="utf-8")
     agreement = load_yaml(tmp_path / "agreement.yaml")
     assert agreement.lint() == []
@@ -90,7 +104,7 @@ def test_a_new_agreement_has_a_budget_that_holds_together(
 @pytest.mark.parametrize("epsilon", ["0", "-1", "0.049", "101"])
 def test_an_epsilon_out_of_range_is_refused(epsilon: str) -> None:
     with pytest.raises(UsageError, match="--epsilon"):
-        privacy_template(Decimal(epsilon), customers=100)
+        privacy_template(Decimal(epsilon), customers=100, n_partners=3)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -376,7 +376,7 @@ def draft_agreement(
         out=draft,
         card=[directory / name / "partner-card.json" for name in names],
         id=id,
-        epsilon=epsilon or "1",
+        epsilon=epsilon or None,
         exact=not epsilon,
         directory=directory / "coordinator",
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from partner_node.store import NodeStore
-from protocol.errors import LocalProtocolError, RuleError, StoreError
+from protocol.errors import LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.participants import Link
 from protocol.partner_round import ENTROPY_BYTES, PartnerRound
@@ -382,3 +382,24 @@ def test_a_run_whose_roster_never_came_is_no_forgotten_run() -> None:
     fed.exchange.tamper_request = None
     fed.run()
     assert not any("not on record" in c.asked for c in fed.nodes[1].store.charges())
+
+
+def test_everybody_without_a_budget_ends_a_run_at_once() -> None:
+    fed = noised_federation(runs=1)
+    fed.run()
+    before = fed.clock.now_s
+    with pytest.raises(RunFailedError, match="holds no further run"):
+        fed.run()
+    assert fed.clock.now_s - before < 5, "nobody is waited for"
+
+
+def test_what_was_charged_under_each_agreement_is_known(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    fed = noised_federation()
+    for identity, number in (("ours", 1), ("ours", 2), ("theirs", 3)):
+        agreement = dataclasses.replace(fed.agreement, id=identity)
+        with store.transaction():
+            store.charge(charge(number, part=0.1), agreement, now="2026-01-01")
+    under = store.charged_under()
+    assert list(under) == ["ours", "theirs"]
+    assert under["ours"] == pytest.approx(2 * under["theirs"], rel=1e-6)
