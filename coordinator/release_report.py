@@ -23,6 +23,7 @@ from coordinator.report_release import report_features, report_segments
 from coordinator.report_tables import centre_tables, feature_tables, range_cells
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
+from protocol.clustering.choose_k import choice_words
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     NOISE_WORDS,
@@ -81,6 +82,7 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
         "merged": release.merged.reason if release.merged else None,
         "merged_clusters": release.merged.clusters if release.merged else 0,
         "absent": absent(release, agreement),
+        "k_scores": [score.to_dict() for score in release.choice],
     }
 
 
@@ -146,6 +148,8 @@ def release_table(
         )
         typical.append(f"{TYPICAL_WORDS}.")
     shown: list[object] = [table, *means, *typical, f"Privacy: {release.privacy_words}."]
+    if release.choice:
+        shown.append(choice_words(release.choice))
     if release.merged is not None:
         shown.append(f"Merged: {release.merged.reason}.")
     missing = absent(release, agreement)
@@ -208,6 +212,7 @@ def report_of(
         withheld=release.withheld.reason if release.withheld else "",
         withheld_clusters=release.withheld.clusters if release.withheld else 0,
         merged=release.merged.reason if release.merged else "",
+        choice=choice_words(release.choice),
         partners=tuple(
             ReportPartner(
                 name=party.legal_name,

@@ -195,6 +195,8 @@ def _sizes(view: _View) -> str:
         if view.data.withheld
         else ""
     )
+    if view.data.choice:
+        withheld += f'<p class="note">{escape(view.data.choice)}</p>'
     if view.data.merged:
         withheld += f'<p class="note"><strong>Merged.</strong> {escape(view.data.merged)}.</p>'
     return _section(

@@ -149,6 +149,7 @@ class ReportData:
             cover the released segments only, and the page says so wherever it shows one.
         withheld_clusters: How many they are.
         merged: Which clusters were merged into others and why; empty if none.
+        choice: Why there are as many clusters as there are; empty when that was agreed.
         rounds: In order; may be empty.
         took_s: From the run's request to its release, waiting and restarts included; None if
             unknown.
@@ -176,5 +177,6 @@ class ReportData:
     software: str
     withheld_clusters: int = 0
     merged: str = ""
+    choice: str = ""
     took_s: float | None = None
     drivers: int = 1

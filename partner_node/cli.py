@@ -54,6 +54,7 @@ from partner_node.record_tables import (
 from partner_node.sources.files import find_files
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
+from protocol.clustering.choose_k import choice_words
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     TYPICAL_WORDS,
@@ -525,11 +526,13 @@ def segments_list(directory: Directory = HERE, format: Format = FormatOption) ->
             ],
             "withheld": release.withheld.reason if release.withheld else None,
             "merged": release.merged.reason if release.merged else None,
+            "k_scores": [score.to_dict() for score in release.choice],
         },
         table,
         means,
         *_typical_parts(typical, ranges),
         f"Privacy: {release.privacy_words}.",
+        choice_words(release.choice),
         f"Merged: {release.merged.reason}." if release.merged else "",
         f"Withheld: {release.withheld.reason}." if release.withheld else "",
         f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "

@@ -343,6 +343,7 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
     from rich.table import Table
 
     from coordinator.report_tables import centre_tables, feature_tables, range_cells
+    from protocol.clustering.choose_k import choice_words
     from protocol.clustering.release import HIDDEN_WORDS, TYPICAL_WORDS
 
     heading = (
@@ -390,7 +391,8 @@ def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]
         parts.append(f"{HIDDEN_WORDS}.")
     elif result.typical:
         parts += [*typical, f"{TYPICAL_WORDS}."]
-    parts += _chosen(result)
+    if result.k_scores:
+        parts.append(f"{choice_words(result.k_scores)} All marks: --format json.")
     if len(columns) < common["n_features"]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
@@ -412,21 +414,6 @@ def _size(result: ClusterResult, number: int) -> str:
     if size is None:
         return "merged" if any(result.sizes) else "too small"
     return f"{size:,} ± {1.96 * result.size_sigma:,.0f}"
-
-
-def _chosen(result: ClusterResult) -> list[str]:
-    """Why there are as many clusters as there are, and how sure that is."""
-    if not result.k_scores:
-        return []
-    smallest, largest = (result.k_scores[i]["n_clusters"] for i in (0, -1))
-    k = len(result.counts)
-    own = next(score for score in result.k_scores if score["n_clusters"] == k)
-    edge = " At the edge of the range: a wider one may fit better." if k == largest else ""
-    return [
-        f"Chosen: {k} clusters of {smallest} to {largest}, by silhouette {own['silhouette']:.2f}; "
-        f"{100 * own['votes']:.0f} % of resamples choose the same, which agree with these "
-        f"clusters by {own['stability']:.2f} (adjusted Rand).{edge} All marks: --format json."
-    ]
 
 
 @app.command()

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from protocol.agreement import EXACT_PLAN
-from protocol.clustering.choose_k import PARTS, KScore
+from protocol.clustering.choose_k import KScore
 from protocol.clustering.release import (
     EXACT_STATEMENT,
     NOISE_WORDS,
@@ -73,7 +73,7 @@ class ClusterResult:
     epsilon_spent: float | None = None
     sizes: tuple[int | None, ...] | None = None
     size_sigma: int = 0
-    k_scores: tuple[dict[str, Any], ...] = ()
+    k_scores: tuple[KScore, ...] = ()
     typical: tuple[Ranges | None, ...] = ()
 
     def notices(self) -> list[str]:
@@ -98,7 +98,7 @@ class ClusterResult:
                 "epsilon_spent": self.epsilon_spent,
                 "sizes": list(self.sizes or ()),
                 "size_sigma": self.size_sigma,
-                "k_scores": list(self.k_scores),
+                "k_scores": [score.to_dict() for score in self.k_scores],
             }
         )
         if self.typical:
@@ -269,7 +269,7 @@ class ClusterTask:
             sizes=None if sizes is None else _at_places(sizes.kept, sizes.counts.tolist(), k),
             size_sigma=0 if sizes is None else int(sizes.sigmas.max(initial=0)),
             typical=self._typical(run.clustering),
-            k_scores=tuple(_marks(score) for score in run.clustering.scores),
+            k_scores=run.clustering.scores,
         )
 
     def _typical(self, found: Clustering) -> tuple[Ranges | None, ...]:
@@ -292,16 +292,6 @@ def _at_places(places: Sequence[int], values: Sequence[_T], n: int) -> tuple[_T 
     """The values at their places among `n`, None elsewhere."""
     found = dict(zip(places, values, strict=True))
     return tuple(found.get(i) for i in range(n))
-
-
-def _marks(score: KScore) -> dict[str, Any]:
-    return {
-        "n_clusters": score.n_clusters,
-        **{
-            name: getattr(score, name) / PARTS
-            for name in ("silhouette", "davies_bouldin", "stability", "votes")
-        },
-    }
 
 
 def to_cube(values: FloatMatrix, scale: FeatureScale) -> FloatMatrix:

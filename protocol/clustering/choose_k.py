@@ -9,8 +9,9 @@ customers would have recommended it says how sure that is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -45,6 +46,16 @@ class KScore:
     davies_bouldin: int
     stability: int
     votes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The marks as JSON values, as fractions."""
+        return {
+            "n_clusters": self.n_clusters,
+            "silhouette": self.silhouette / PARTS,
+            "davies_bouldin": self.davies_bouldin / PARTS,
+            "stability": self.stability / PARTS,
+            "votes": self.votes / PARTS,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +120,26 @@ def choose(
         )
         for k in sizes
     )
-    recommended = max(scores, key=lambda s: (s.silhouette, -s.n_clusters)).n_clusters
-    return Choice(centres=centres[recommended], scores=scores)
+    return Choice(centres=centres[recommended(scores).n_clusters], scores=scores)
+
+
+def recommended(scores: Sequence[KScore]) -> KScore:
+    """The k with the best silhouette; of two alike the smaller one."""
+    return max(scores, key=lambda s: (s.silhouette, -s.n_clusters))
+
+
+def choice_words(scores: Sequence[KScore]) -> str:
+    """Why a plan chose as many clusters as it did, and how sure that is; empty without a choice."""
+    if not scores:
+        return ""
+    own, fewest, most = recommended(scores), scores[0].n_clusters, scores[-1].n_clusters
+    edge = " At the edge of the range: a wider one may fit better." * (own.n_clusters == most)
+    return (
+        f"Chosen: {own.n_clusters} clusters of {fewest} to {most}, by silhouette "
+        f"{own.silhouette / PARTS:.2f}; {100 * own.votes / PARTS:.0f} % of resamples choose the "
+        f"same, which agree with these clusters by {own.stability / PARTS:.2f} (adjusted Rand)."
+        + edge
+    )
 
 
 def _marks(distance: FloatMatrix, mass: FloatVector, centres: FloatMatrix) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from decimal import Decimal
 from math import isqrt
 from typing import Any, Final
@@ -17,6 +18,7 @@ import numpy as np
 from protocol import limits
 from protocol.agreement import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
+from protocol.clustering.choose_k import PARTS, KScore
 from protocol.clustering.result import Clustering, NoiseReport, least_size
 from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
@@ -163,6 +165,7 @@ class Release:
         withheld: Clusters whose customers are in no size; None when there are none.
         merged: Clusters that were merged into their nearest neighbours, whose sizes count their
             customers; None when there are none.
+        choice: The marks of each number of clusters, when the plan chose among several.
     """
 
     agreement_id: str
@@ -177,6 +180,7 @@ class Release:
     segments: tuple[Segment, ...]
     withheld: Withheld | None
     merged: Withheld | None = None
+    choice: tuple[KScore, ...] = ()
     privacy: ReleasePrivacy | None = None
 
     def to_bytes(self) -> bytes:
@@ -196,6 +200,11 @@ class Release:
         }
         if self.privacy is not None:
             values["privacy"] = self.privacy.to_dict()
+        if self.choice:
+            values["choice"] = [
+                {field.name: getattr(score, field.name) for field in fields_of(score)}
+                for score in self.choice
+            ]
         for name, found in (("withheld", self.withheld), ("merged", self.merged)):
             if found is not None:
                 values[name] = {"clusters": found.clusters, "reason": found.reason}
@@ -257,6 +266,9 @@ class Release:
             ),
             withheld=_withheld(fields.object("withheld")) if fields.has("withheld") else None,
             merged=_withheld(fields.object("merged")) if fields.has("merged") else None,
+            choice=tuple(_score(f) for f in fields.objects("choice", at_most=limits.MAX_CLUSTERS))
+            if fields.has("choice")
+            else (),
         )
         fields.finish()
         return release
@@ -383,13 +395,14 @@ def make_release(
             )
             for number, i in enumerate(order, start=1)
         ),
+        choice=clustering.scores,
         **_left_out(agreement, n_clusters, n_left=len(places), n_released=len(order)),
     )
 
 
 def _left_out(
     agreement: Agreement, n_clusters: int, *, n_left: int, n_released: int
-) -> dict[str, Withheld | None]:
+) -> dict[str, Any]:
     """What is said of clusters that are no segments."""
     small = f"fewer than {agreement.min_segment_size} customers"
     if agreement.privacy is not None:
@@ -530,6 +543,18 @@ def _profile(fields: Fields) -> dict[str, Any]:
         ),
         "spread_sigma": fields.integer("spread_sigma", at_least=0, at_most=_COUNT),
     }
+
+
+def _score(fields: Fields) -> KScore:
+    score = KScore(
+        n_clusters=fields.integer("n_clusters", at_least=1, at_most=limits.MAX_CLUSTERS),
+        silhouette=fields.integer("silhouette", at_least=-PARTS, at_most=PARTS),
+        davies_bouldin=fields.integer("davies_bouldin", at_least=0, at_most=_COUNT),
+        stability=fields.integer("stability", at_least=-PARTS, at_most=PARTS),
+        votes=fields.integer("votes", at_least=0, at_most=PARTS),
+    )
+    fields.finish()
+    return score
 
 
 def _withheld(fields: Fields) -> Withheld:

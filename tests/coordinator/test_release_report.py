@@ -15,7 +15,8 @@ from coordinator.release_report import release_data, release_table, report_of, w
 from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
-from protocol.clustering.release import SignedRelease, Withheld
+from protocol.clustering.choose_k import KScore
+from protocol.clustering.release import Release, SignedRelease, Withheld
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [
@@ -119,6 +120,27 @@ def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -
     whole = render_report(report_of(signed, agreement, store, row))
     assert "all partners together" in whole
     assert "not counted" not in whole.replace("is not counted", "")
+
+
+def test_the_choice_of_the_number_of_segments_is_released_with_its_uncertainty(
+    example: Example,
+) -> None:
+    signed, agreement, store, row = example
+    scores = tuple(
+        KScore(n_clusters=k, silhouette=s, davies_bouldin=9_000, stability=8_000, votes=v)
+        for k, s, v in ((2, 6_100, 7_500), (3, 4_000, 2_500), (4, 6_100, 0))
+    )
+    release = replace(signed.release, choice=scores)
+    assert Release.from_bytes(release.to_bytes()) == release
+    assert release_data(release, agreement)["k_scores"][0]["silhouette"] == 0.61
+    words = "Chosen: 2 clusters of 2 to 4, by silhouette 0.61; 75 % of resamples choose the same"
+    out = io.StringIO()
+    for part in release_table(release, agreement, width=160):
+        Console(file=out, width=200).print(part)
+    assert words in out.getvalue()
+    report = render_report(report_of(replace(signed, release=release), agreement, store, row))
+    assert words in report
+    assert "Chosen" not in render_report(report_of(signed, agreement, store, row))
 
 
 def test_merged_clusters_are_explained_and_leave_the_totals_whole(example: Example) -> None:
