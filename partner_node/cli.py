@@ -51,6 +51,7 @@ from partner_node.record_tables import (
     run_values,
     run_words,
 )
+from partner_node.source_options import source_options
 from partner_node.sources.files import find_files
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
@@ -103,12 +104,50 @@ def init(
     root_certificates: Annotated[
         Path, typer.Option(help="Authority of the coordinator's certificate (PEM).")
     ],
-    data: Annotated[Path, typer.Option(help="The customers' file, or a glob.")],
     id_column: Annotated[str, typer.Option(help="Column with the customers' ids.")],
-    kind: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The customers' file; of csv and parquet also a glob or a folder. Not for "
+            "postgresql."
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="csv, parquet, duckdb, sqlite or postgresql; see docs/sources.md.")
+    ] = "csv",
+    table: Annotated[
+        str | None,
+        typer.Option(
+            help="The table of a database, like customers or sales.customers; or --query-file."
+        ),
+    ] = None,
     query_file: Annotated[
         Path | None,
-        typer.Option(help="SQL that makes one row a customer; it reads the file as table `input`."),
+        typer.Option(
+            help="SQL that makes one row a customer; it reads files as table `input`, in a "
+            "database the database's own tables."
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL's server, or the absolute path of its socket's folder."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="PostgreSQL's port; 5432 when left out.", min=1, max=65_535)
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="PostgreSQL's database.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="PostgreSQL's account; it needs SELECT and no more.")
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="File with its password, mode 0600. The password itself is no option."),
+    ] = None,
+    ssl: Annotated[
+        str | None,
+        typer.Option(
+            help="verify-full (when left out), verify-ca, require, or on this machine disable."
+        ),
     ] = None,
     max_customers: Annotated[
         int,
@@ -130,17 +169,25 @@ def init(
             f"{directory / FILE_NAME} exists already",
             remedy="choose another --dir; an existing node is never overwritten",
         )
-    if kind not in ("csv", "parquet"):
-        raise UsageError(f"--kind is {kind!r}, allowed: csv, parquet")
     text = NodeConfig.template(
         partner=partner,
         address=coordinator,
-        kind="csv" if kind == "csv" else "parquet",
-        path=str(data.absolute()),
         id_column=id_column,
         root_certificates=str(root_certificates.absolute()),
         query_file=None if query_file is None else str(query_file.absolute()),
         passphrase_file=None if passphrase_env else PASSPHRASE_FILE,
+        **source_options(
+            kind=kind,
+            path=data,
+            table=table,
+            has_query=query_file is not None,
+            host=host,
+            port=port,
+            database=database,
+            user=user,
+            password_file=password_file,
+            ssl=ssl,
+        ),
     )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
@@ -178,9 +225,16 @@ def _missing_files(config: NodeConfig) -> list[str]:
     """What the configuration names and is not there yet; `check` needs it, a new node does not."""
     warnings = []
     try:
-        find_files(config.data.path)
+        if config.data.path is not None:
+            find_files(config.data.path, kind=config.data.kind)
     except SourceError as error:
         warnings.append(f"--data {error.message}; {error.remedy}")
+    server = config.data.server
+    if server is not None and server.password_file and not server.password_file.is_file():
+        warnings.append(
+            f"--password-file {server.password_file}: no such file; write the password there, "
+            "with mode 0600"
+        )
     authority = config.coordinator.root_certificates
     if not authority.is_file():
         warnings.append(

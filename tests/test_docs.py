@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,8 +13,12 @@ import typer
 
 import coordinator.cli
 import partner_node.cli
+import partner_node.config
+import partner_node.sources
 import simulations.cli
 from coordinator.remedies import REMEDIES
+from partner_node.data_config import DATA_KEYS, KEYS_OF_KIND
+from partner_node.data_section import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -79,6 +84,37 @@ def test_the_evaluators_commands_can_be_given_one_after_the_other(
         assert all(n.startswith(expected) for n in re.findall("note:.*", said.err))
         if line in clusters:
             assert "customers of 3 partners, 5 features" in said.out
+
+
+SOURCES = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+SOURCE_EXAMPLES = re.findall(r"```toml\n(.*?)```", SOURCES, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("example", SOURCE_EXAMPLES)
+def test_every_example_of_a_source_loads_and_opens(tmp_path: Path, example: str) -> None:
+    (tmp_path / "features.sql").write_text("SELECT * FROM input", encoding="utf-8")
+    text = partner_node.config.NodeConfig.template(partner="north", address="c.example:1")
+    before, rest = text.split("[data]\n")
+    path = tmp_path / "node.toml"
+    path.write_text(before + example + "\n[keys]" + rest.split("[keys]")[1], encoding="utf-8")
+    config = partner_node.config.NodeConfig.load(path)
+    partner_node.sources.open_source(config.data, config.limits)
+    for key in re.findall(r"(?m)^(\w+) = ", example.split("[data.columns]")[0]):
+        assert f"`{key}`" in SOURCES.split("## CSV")[0]
+
+
+def test_every_kind_of_source_and_every_key_of_it_is_documented() -> None:
+    kinds = {tomllib.loads(example)["data"]["kind"] for example in SOURCE_EXAMPLES}
+    assert kinds == set(KINDS)
+    table = SOURCES.split("## CSV")[0]
+    for key in set(DATA_KEYS) - {"columns"}:
+        assert f"`{key}`" in table, key
+    for kind, keys in KEYS_OF_KIND.items():
+        header, *lines = [line for line in table.splitlines() if line.startswith("|")]
+        at = [cell.strip() for cell in header.split("|")].index(kind)
+        taken = [line for line in lines[1:] if line.split("|")[at].strip()]
+        named = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in taken)))
+        assert named == {*keys, "kind", "id_column", "query", "query_file", "chunk_rows"}
 
 
 def test_readme_shows_commands_of_all_three_programs() -> None:

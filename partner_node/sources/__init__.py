@@ -1,6 +1,6 @@
-"""Where customers come from: files behind one `Source`."""
+"""Where customers come from: files and databases behind one `Source`."""
 
-from partner_node.config import DataSection, LimitsSection
+from partner_node.data_section import DataSection, LimitsSection
 from partner_node.sources.duckdb_source import DuckDBSource
 from partner_node.sources.source import Chunk, Description, Source
 
@@ -8,15 +8,32 @@ __all__ = ["Chunk", "Description", "DuckDBSource", "Source", "open_source"]
 
 
 def open_source(data: DataSection, limits: LimitsSection) -> Source:
-    """The source that a node's configuration names; no file is opened yet.
+    """The source that a node's configuration names; nothing is opened yet.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
     """
+    if data.kind == "postgresql":
+        from partner_node.sources.postgresql_source import PostgreSQLSource  # loads its driver
+
+        if data.server is None:
+            raise ValueError("a PostgreSQL source needs a server")
+        return PostgreSQLSource(
+            server=data.server, id_column=data.id_column, table=data.table, query=data.query
+        )
+    if data.path is None:
+        raise ValueError(f"a source of kind {data.kind} needs a path")
+    if data.kind == "sqlite":
+        from partner_node.sources.sqlite_source import SQLiteSource
+
+        return SQLiteSource(
+            path=data.path, id_column=data.id_column, table=data.table, query=data.query
+        )
     return DuckDBSource(
         kind=data.kind,
         path=data.path,
         id_column=data.id_column,
+        table=data.table,
         query=data.query,
         delimiter=data.delimiter,
         memory_bytes=data.memory_bytes,

@@ -121,7 +121,13 @@ def explain(
         return SourceError(
             "the feature query reaches for something outside the data files",
             code="E-SOURCE-SQL",
-            remedy="read from input only",
+            remedy="read from input, or from the database's own tables, only",
+        )
+    if "Could not set lock on file" in text:
+        return SourceError(
+            f"{path} is open for writing in another program",
+            code="E-SOURCE-FILE",
+            remedy="close it there, or let that program export a copy",
         )
     damaged = "Failed to read file" in text or "parquet" in text.casefold()
     if (

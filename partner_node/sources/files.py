@@ -10,15 +10,23 @@ import io
 import os
 import stat
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from partner_node.sources.row_rules import refuse_duplicate_names
 from protocol.errors import SourceError
 
 MAX_FILES: Final = 10_000
 #: A CSV header must end within this many bytes.
 MAX_HEADER_BYTES: Final = 1 << 20
+
+#: How the names of a kind's files end, where a whole folder is read.
+SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "csv": (".csv", ".csv.gz"),
+    "parquet": (".parquet",),
+}
 
 _GLOB_CHARACTERS: Final = "*?["
 _FOREIGN_BOMS: Final = (
@@ -46,11 +54,14 @@ class DataFile:
     inode: int
 
 
-def find_files(pattern: str) -> tuple[DataFile, ...]:
-    """The regular, readable files that a path or glob names, sorted by name.
+def find_files(pattern: str, *, kind: str | None = None) -> tuple[DataFile, ...]:
+    """The regular, readable files that a path names, sorted by name.
 
     Args:
-        pattern: Path of a file, or a glob (``**`` goes through folders).
+        pattern: Path of a file, or a glob (``**`` goes through folders), or a folder: all files
+            of the kind in it, at any depth. In a folder, what is hidden and what has a name that
+            begins with ``_`` is left out, as tools name what is not data.
+        kind: A key of `SUFFIXES`, or None where a folder is not data.
 
     Raises:
         SourceError: E-SOURCE-MISSING, E-SOURCE-FILE (folder, unreadable, too many) or
@@ -62,13 +73,26 @@ def find_files(pattern: str) -> tuple[DataFile, ...]:
             code="E-SOURCE-MISSING",
             remedy="correct [data] path",
         )
+    suffixes = SUFFIXES.get(kind or "", ())
     literal = os.path.lexists(pattern)
-    # Path.glob takes no absolute patterns.
-    names = [pattern] if literal else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+    folder = literal and bool(suffixes) and Path(pattern).is_dir()
+    if folder:
+        names = sorted(_files_in(Path(pattern), suffixes))
+    elif literal:
+        names = [pattern]
+    else:
+        names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns
     if not names:
         is_glob = any(c in pattern for c in _GLOB_CHARACTERS)
         raise SourceError(
-            f"{pattern}: " + ("no file matches" if is_glob else "no such file"),
+            f"{pattern}: "
+            + (
+                f"no file in this folder ends with {' or '.join(suffixes)}"
+                if folder
+                else "no file matches"
+                if is_glob
+                else "no such file"
+            ),
             code="E-SOURCE-MISSING",
             remedy="correct [data] path, or bring the file there",
         )
@@ -83,6 +107,23 @@ def find_files(pattern: str) -> tuple[DataFile, ...]:
     return tuple(_look_at(str(Path(name).absolute())) for name in names)
 
 
+def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Files of a folder at any depth; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise SourceError(
+            f"{error.filename} cannot be read: {error.strerror}",
+            code="E-SOURCE-FILE",
+            remedy="give the account that runs the node the right to read it",
+        ) from error
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        for name in files:
+            if not name.startswith((".", "_")) and name.casefold().endswith(suffixes):
+                yield str(Path(place) / name)
+
+
 def _look_at(path: str) -> DataFile:
     try:
         status = Path(path).stat()
@@ -90,7 +131,8 @@ def _look_at(path: str) -> DataFile:
             raise SourceError(
                 f"{path} is a folder, a file is needed",
                 code="E-SOURCE-FILE",
-                remedy=f'name the files in it with a glob, for instance "{path}/*.csv"',
+                remedy="name one file; a folder is read whole when it is [data] path itself and "
+                "[data] kind is csv or parquet",
             )
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(
@@ -158,24 +200,6 @@ def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
     names = tuple(name or f"column{i}" for i, name in enumerate(row, start=1))
     refuse_duplicate_names(names, path)
     return names
-
-
-def refuse_duplicate_names(names: tuple[str, ...], where: str) -> None:
-    """Refuse columns whose names differ in nothing or only in upper and lower case.
-
-    Raises:
-        SourceError: E-SOURCE-COLUMN.
-    """
-    seen: dict[str, int] = {}
-    for position, name in enumerate(names, start=1):
-        earlier = seen.setdefault(name.casefold(), position)
-        if earlier != position:
-            raise SourceError(
-                f"{where}: columns {earlier} and {position} are both called {name!r} "
-                "(upper and lower case count as the same)",
-                code="E-SOURCE-COLUMN",
-                remedy="rename one of them",
-            )
 
 
 def _first_bytes(path: str) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import stat
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -332,6 +334,100 @@ def test_init_warns_of_files_that_are_not_there_and_makes_the_node(
     assert "later.crt: no such file" in authority
     assert done.err.count("Warning:") == 2
     assert (tmp_path / "node" / "partner-card.json").exists()
+
+
+def database_words(directory: Path, **options: str) -> list[str]:
+    """`init` for a source that is no file of rows."""
+    words = init_words(directory)
+    at = words.index("--data")
+    given = {k.replace("_", "-"): v for k, v in options.items()}
+    return [*words[:at], *words[at + 2 :], *(w for k, v in given.items() for w in (f"--{k}", v))]
+
+
+SERVER = {"kind": "postgresql", "host": "db.example", "database": "shop", "user": "reader"}
+
+
+def test_init_makes_a_node_for_a_database(shell: Shell, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT 'a' AS customer_id, 1 AS visits")
+    words = database_words(tmp_path / "node", kind="sqlite", data="c.db", table="customers")
+    assert shell.json(*words)["warnings"] == []
+    found = NodeHome.load(tmp_path / "node").config.data
+    assert (found.kind, found.path, found.table) == (
+        "sqlite",
+        str(tmp_path / "c.db"),
+        ("customers",),
+    )
+    done = shell("check", "--dir", tmp_path / "node", "--format", "json")
+    checks = {item["check"]: item for item in done.envelope["data"]["checks"]}
+    assert checks["data"]["passed"]
+    assert "1 customers" in checks["data"]["details"]
+
+
+def test_init_makes_a_node_for_a_server_and_its_password_is_nowhere_in_it(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("s3cret")
+    (tmp_path / "password").chmod(0o600)
+    (tmp_path / "q.sql").write_text("SELECT 1 AS customer_id")
+    words = database_words(
+        tmp_path / "node", **SERVER, port="6432", password_file="password", query_file="q.sql"
+    )
+    assert shell.json(*words)["warnings"] == []
+    found = NodeHome.load(tmp_path / "node").config.data
+    assert found.query == "SELECT 1 AS customer_id"
+    assert found.server is not None
+    assert (found.server.host, found.server.port) == ("db.example", 6432)
+    assert (found.server.database, found.server.user) == ("shop", "reader")
+    assert found.server.password_file == tmp_path / "password"
+    assert found.server.ssl == "verify-full"
+    assert all("s3cret" not in p.read_text() for p in (tmp_path / "node").glob("*.*"))
+    words = database_words(
+        tmp_path / "other", **SERVER | {"host": "127.0.0.1"}, ssl="disable", table="s.customers",
+        password_file="later",
+    )  # fmt: skip
+    (warning,) = shell.json(*words)["warnings"]
+    assert "--password-file" in warning
+    assert "0600" in warning
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "xlsx"}, "allowed: csv, parquet, duckdb, sqlite, postgresql"),
+        ({}, "--kind csv needs --data"),
+        ({"data": "customers.csv", "table": "customers"}, "--table is not for --kind csv"),
+        ({"data": "customers.csv", "host": "db.example"}, "--host is for --kind postgresql"),
+        ({"data": "c.db", "kind": "sqlite"}, "either --table or --query-file"),
+        (
+            {"data": "c.db", "kind": "sqlite", "table": "c", "query_file": "q.sql"},
+            "either --table or --query-file",
+        ),
+        ({"data": "c.db", "kind": "sqlite", "table": "a.b.c"}, "'a.b.c'"),
+        ({"data": "c.db", "kind": "sqlite", "table": "c", "password_file": "p"}, "--password-file"),
+        ({**SERVER, "table": "c", "data": "customers.csv"}, "--data is not for"),
+        ({**SERVER}, "either --table or --query-file"),
+        ({**SERVER, "table": "c", "port": "0"}, "port"),
+        ({**SERVER, "table": "c", "ssl": "prefer"}, "verify-full, verify-ca, require, disable"),
+        ({**SERVER, "table": "c", "ssl": "disable"}, "for everybody to read"),
+        ({"kind": "postgresql", "table": "c", "host": "h", "user": "u"}, "needs --database"),
+    ],
+    ids=str,
+)
+def test_init_refuses_options_that_do_not_belong_together(
+    shell: Shell, tmp_path: Path, options: dict[str, str], words: str
+) -> None:
+    error = shell.refused(*database_words(tmp_path / "node", **options), status=2)
+    assert words in error["message"]
+    assert [p for p in (tmp_path / "node").rglob("*") if p.is_file()] == []
+
+
+def test_init_takes_a_folder_of_files(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "exports").mkdir()
+    (warning,) = shell.json(*init_words(tmp_path / "a", data="exports"))["warnings"]
+    assert "no file in this folder ends with .csv" in warning
+    (tmp_path / "exports" / "c.csv").write_text("customer_id,visits\n1,1\n")
+    assert shell.json(*init_words(tmp_path / "b", data="exports"))["warnings"] == []
 
 
 def test_the_querys_table_is_named_where_the_query_is_given(shell: Shell) -> None:

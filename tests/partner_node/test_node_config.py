@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from partner_node import config as module
 from partner_node.config import NodeConfig
+from partner_node.data_section import KINDS, Kind, PostgreSQLServer
 from partner_node.sources import open_source
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, SourceError
 
 MINIMAL = """
 [node]
@@ -61,9 +62,11 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
     assert dataclasses.asdict(dataclasses.replace(found.data, columns={})) == {
         "kind": "csv",
         "path": str(tmp_path / "customers.csv"),
+        "table": None,
         "id_column": "customer_id",
         "delimiter": ",",
         "query": None,
+        "server": None,
         "chunk_rows": 65_536,
         "memory_bytes": 512_000_000,
         "temp_folder": None,
@@ -125,8 +128,151 @@ def test_each_key_is_read(
 
 def test_no_known_key_is_left_untested() -> None:
     elsewhere = {("data", "query_file"), ("keys", "passphrase_file")}
+    elsewhere |= {("data", key) for _, key, *_ in DATABASE_VALUES}
     tested = {(section, key) for section, key, *_ in VALUES} | elsewhere
     assert tested == {(section, key) for section, keys in module._KEYS.items() for key in keys}
+
+
+def database_text(kind: str, key: str = "", value: str = "") -> str:
+    """A configuration of a database with one key set, replacing what is there."""
+    lines = {"table": '"customers"', "id_column": '"id"'}
+    if kind == "postgresql":
+        lines |= {"host": '"db.example"', "database": '"shop"', "user": '"reader"'}
+    else:
+        lines |= {"path": '"c.db"'}
+    if key:
+        lines[key] = value
+    data = "".join(f"{k} = {v}\n" for k, v in lines.items() if v)
+    return re.sub(r"(?s)kind = .*id_column = [^\n]*\n", f'kind = "{kind}"\n{data}', MINIMAL)
+
+
+#: kind, key, TOML value, where it is found, what is found there
+DATABASE_VALUES: list[tuple[str, str, str, str, Any]] = [
+    ("duckdb", "table", '"customers"', "table", ("customers",)),
+    ("sqlite", "table", '"main.customers"', "table", ("main", "customers")),
+    ("sqlite", "table", '\'"a.b"."c ""d"""\'', "table", ("a.b", 'c "d"')),
+    ("sqlite", "path", '"/data/c.db"', "path", "/data/c.db"),
+    ("postgresql", "table", '"sales.Kunden 2026"', "table", ("sales", "Kunden 2026")),
+    ("postgresql", "host", '"10.0.0.1"', "server.host", "10.0.0.1"),
+    ("postgresql", "host", '"fe80::1"', "server.host", "fe80::1"),
+    ("postgresql", "host", '"/run/postgresql"', "server.ssl", "disable"),
+    ("postgresql", "port", "6432", "server.port", 6432),
+    ("postgresql", "database", '"the shop"', "server.database", "the shop"),
+    ("postgresql", "user", '"Max"', "server.user", "Max"),
+    ("postgresql", "password_file", '"/k/p"', "server.password_file", Path("/k/p")),
+    ("postgresql", "password_env", '"SHOP_WORD"', "server.password_env", "SHOP_WORD"),
+    ("postgresql", "ssl", '"verify-ca"', "server.ssl", "verify-ca"),
+    ("postgresql", "ssl", '"require"', "server.ssl", "require"),
+    ("postgresql", "root_certificates", '"/ca"', "server.root_certificates", Path("/ca")),
+    ("postgresql", "timeout_s", "60", "server.timeout_s", 60),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "value", "where", "expected"), DATABASE_VALUES)
+def test_each_key_of_a_database_is_read(
+    tmp_path: Path, kind: str, key: str, value: str, where: str, expected: object
+) -> None:
+    data = load(tmp_path, database_text(kind, key, value)).data
+    assert data.kind == kind
+    found: object = data
+    for name in where.split("."):
+        found = getattr(found, name)
+    assert found == expected
+
+
+def test_a_minimal_server_is_reached_over_tls_with_its_certificate_checked(tmp_path: Path) -> None:
+    found = load(tmp_path, database_text("postgresql")).data
+    assert found.path is None
+    assert found.server == PostgreSQLServer(
+        host="db.example",
+        port=5432,
+        database="shop",
+        user="reader",
+        password_file=None,
+        password_env=None,
+        ssl="verify-full",
+        root_certificates=None,
+        timeout_s=3_600,
+    )
+    assert "db.example:5432" in found.server.name
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "words"),
+    [
+        ("sqlite", "delimiter", '";"', 'belongs to kind = "csv"'),
+        ("parquet", "delimiter", '";"', 'belongs to kind = "csv"'),
+        ("sqlite", "memory_limit", '"1GB"', "SQLite takes little"),
+        ("sqlite", "temp_folder", '"tmp"', "SQLITE_TMPDIR"),
+        ("sqlite", "host", '"db.example"', 'belongs to kind = "postgresql"'),
+        ("duckdb", "ssl", '"disable"', 'belongs to kind = "postgresql"'),
+        ("postgresql", "path", '"c.db"', "host, port and database"),
+        ("postgresql", "temp_folder", '"tmp"', "server has its own"),
+        ("csv", "table", '"customers"', "name the file by path"),
+    ],
+)
+def test_a_key_of_another_kind_is_refused_with_the_way_out(
+    tmp_path: Path, kind: str, key: str, value: str, words: str
+) -> None:
+    if kind in ("csv", "parquet"):
+        text = with_key("data", key, value).replace('kind = "csv"', f'kind = "{kind}"')
+    else:
+        text = database_text(kind, key, value)
+    error = refusal(tmp_path, text)
+    assert f"[data] {key} is not for kind = {kind!r}" in error.message
+    assert words in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "words"),
+    [
+        ("sqlite", "table", "", "[data] table is missing"),
+        ("sqlite", "query", '"SELECT 1"', "table and query are both set"),
+        ("postgresql", "query_file", '"q.sql"', "table and query_file are both set"),
+        ("sqlite", "table", '"a.b.c"', "'a.b.c'"),
+        ("sqlite", "table", '".a"', "'.a'"),
+        ("sqlite", "table", "'\"a'", "'\"a'"),
+        ("sqlite", "path", "", "path is missing"),
+        ("postgresql", "host", "", "host is missing"),
+        ("postgresql", "host", '"db.example,db2.example"', "db2"),
+        ("postgresql", "host", '"run/postgresql"', "'run/postgresql'"),
+        ("postgresql", "host", '"https://db.example"', "https"),
+        ("postgresql", "port", "0", "is 0"),
+        ("postgresql", "port", '"5432"', "found text"),
+        ("postgresql", "database", "", "database is missing"),
+        ("postgresql", "user", "", "user is missing"),
+        ("postgresql", "password_env", '"NOT-A-NAME"', "'NOT-A-NAME'"),
+        ("postgresql", "password", '"s3cret"', "did you mean 'password_"),
+        ("postgresql", "ssl", '"verify_full"', "did you mean 'verify-full'"),
+        ("postgresql", "ssl", '"prefer"', "'prefer'"),
+        ("postgresql", "ssl", '"disable"', "for everybody to read"),
+        ("postgresql", "timeout_s", "0", "is 0"),
+    ],
+)
+def test_a_wrong_value_for_a_database_is_refused(
+    tmp_path: Path, kind: str, key: str, value: str, words: str
+) -> None:
+    error = refusal(tmp_path, database_text(kind, key, value))
+    assert words in error.message
+    assert "s3cret" not in error.diagnostics()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "/run/postgresql"])
+def test_without_tls_a_server_on_this_machine_alone_is_read(tmp_path: Path, host: str) -> None:
+    text = database_text("postgresql", "ssl", '"disable"')
+    assert load(tmp_path, text.replace("db.example", host)).data.server
+    for elsewhere in ("10.0.0.1", "localhost.example", "db.example"):
+        error = refusal(tmp_path, text.replace("db.example", elsewhere))
+        assert "verify-full" in error.remedy
+
+
+def test_keys_about_tls_that_do_nothing_are_refused(tmp_path: Path) -> None:
+    text = database_text("postgresql", "ssl", '"require"\nroot_certificates = "ca.pem"')
+    assert "does not look at the server's certificate" in refusal(tmp_path, text).message
+    text = database_text("postgresql", "ssl", '"verify-full"').replace("db.example", "/run/pg")
+    assert "a socket on this machine has no TLS" in refusal(tmp_path, text).message
+    text = database_text("postgresql", "password_file", '"p"\npassword_env = "P"')
+    assert "are both set" in refusal(tmp_path, text).message
 
 
 def test_a_query_file_is_read_from_the_configuration_s_folder(tmp_path: Path) -> None:
@@ -316,28 +462,60 @@ def test_the_template_loads_and_holds_what_was_put_in(tmp_path: Path) -> None:
     assert found.keys.passphrase_file == tmp_path / "pass phrase"
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
-    tmp_path: Path,
+    tmp_path: Path, kind: Kind
 ) -> None:
     (tmp_path / "features.sql").write_text("FROM input", encoding="utf-8")
-    text = NodeConfig.template(partner="south", address="c.example:1")
+    text = NodeConfig.template(partner="south", address="c.example:1", kind=kind)
     plain = load(tmp_path, text)
+    assert plain.data.kind == kind
     commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
-    examples = {"bundle_sha256", "query", "query_file", "temp_folder", "monetary"}
+    examples = {"bundle_sha256", "query", "query_file", "monetary"}
+    if kind not in ("sqlite", "postgresql"):
+        examples |= {"temp_folder"}
+    if kind == "postgresql":
+        examples |= {"password_file", "password_env", "root_certificates"}
     assert examples < set(commented)
     for key in commented:
-        found = load(tmp_path, re.sub(rf"(?m)^# {key} = ", f"{key} = ", text))
+        changed = re.sub(rf"(?m)^# {key} = ", f"{key} = ", text)
+        if key in ("query", "query_file"):
+            changed = re.sub(r"(?m)^table = .*\n", "", changed)
+        found = load(tmp_path, changed)
         assert (found == plain) == (key not in examples)
 
 
 def test_the_template_names_every_known_key() -> None:
     text = "".join(
-        NodeConfig.template(partner="south", address="c.example:1", passphrase_file=file)
+        NodeConfig.template(partner="south", address="c.example:1", passphrase_file=file, kind=kind)
         for file in (None, "secret")
+        for kind in KINDS
     )
     for keys in module._KEYS.values():
         for key in keys:
             assert re.search(rf"(?m)^(# )?{key} = |^\[data\.{key}\]", text), key
+
+
+def test_the_template_holds_what_is_said_of_a_server(tmp_path: Path) -> None:
+    text = NodeConfig.template(
+        partner="south",
+        address="c.example:1",
+        kind="postgresql",
+        host="db.example",
+        port=6432,
+        database='the "shop"',
+        user="reader",
+        password_file="a b",
+        ssl="verify-ca",
+        table='sales."x.y"',
+    )
+    found = load(tmp_path, text).data
+    assert found.table == ("sales", "x.y")
+    server = found.server
+    assert server is not None
+    assert (server.host, server.port, server.database) == ("db.example", 6432, 'the "shop"')
+    assert (server.user, server.password_file) == ("reader", tmp_path / "a b")
+    assert server.ssl == "verify-ca"
 
 
 @settings(max_examples=200, deadline=None)
@@ -367,3 +545,15 @@ def test_a_source_is_opened_as_configured(tmp_path: Path) -> None:
     assert chunk.ids.tolist() == ["007"]
     assert chunk.values.tolist() == [[1.5]]
     assert (tmp_path / "temporary").is_dir()
+
+
+def test_a_source_of_every_kind_is_opened_as_configured(tmp_path: Path) -> None:
+    kinds = set()
+    for kind in KINDS:
+        text = NodeConfig.template(partner="south", address="c.example:1", kind=kind)
+        found = load(tmp_path, text)
+        kinds.add(type(open_source(found.data, found.limits)).__name__)
+        if kind != "postgresql":
+            with pytest.raises(SourceError, match=r"customers\.csv"):
+                open_source(found.data, found.limits).columns()
+    assert kinds == {"DuckDBSource", "SQLiteSource", "PostgreSQLSource"}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import os
-import tempfile
+import subprocess
+import sys
 import traceback
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -24,219 +22,19 @@ from partner_node.sources import Chunk, DuckDBSource, Source
 from partner_node.sources.duckdb_errors import Problem, explain
 from partner_node.sources.feature_query import check_feature_query
 from protocol.errors import SourceError
+from tests.partner_node.source_suite import (
+    SourceSuite,
+    Table,
+    numbered,
+    parquet_table,
+    refusal,
+    rows,
+    write_csv,
+)
 
 SHARED_INVOICES = (
     Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail_invoices.csv"
 )
-Table = Mapping[str, Sequence[Any]]
-
-
-def numbered(n_rows: int) -> Table:
-    return {
-        "id": [f"C{i:06d}" for i in range(n_rows)],
-        "visits": [float(i % 97) for i in range(n_rows)],
-        "spent": [i / 8 for i in range(n_rows)],
-        "note": ["free text"] * n_rows,
-    }
-
-
-def rows(
-    source: Source, columns: Sequence[str], *, max_rows: int = 1_000
-) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for chunk in source.chunks(columns, max_rows=max_rows):
-        for customer, values in zip(chunk.ids, chunk.values.tolist(), strict=True):
-            assert customer not in found
-            found[customer] = values
-    return found
-
-
-def refusal(source: Source, columns: Sequence[str]) -> SourceError:
-    with pytest.raises(SourceError) as caught:
-        list(source.chunks(columns, max_rows=1_000))
-    assert caught.value.remedy
-    return caught.value
-
-
-class SourceSuite(ABC):
-    """What every source promises. Subclasses say how a table becomes a source."""
-
-    @abstractmethod
-    def make(self, folder: Path, table: Table) -> Source:
-        """A source of the kind under test that holds `table`."""
-
-    def test_gives_every_customer_once_with_the_columns_in_the_order_asked_for(
-        self, tmp_path: Path
-    ) -> None:
-        source = self.make(tmp_path, numbered(50))
-        assert rows(source, ["spent", "visits"]) == {
-            f"C{i:06d}": [i / 8, float(i % 97)] for i in range(50)
-        }
-
-    def test_columns_name_what_can_be_asked_for(self, tmp_path: Path) -> None:
-        source = self.make(tmp_path, numbered(3))
-        assert source.columns() == ("id", "visits", "spent", "note")
-
-    def test_no_chunk_has_more_rows_than_allowed(self, tmp_path: Path) -> None:
-        source = self.make(tmp_path, numbered(5_000))
-        for max_rows in (1_999, 4_096, 10_000):
-            sizes = [c.n_rows for c in source.chunks(["visits"], max_rows=max_rows)]
-            assert max(sizes) <= max_rows
-            assert sum(sizes) == 5_000
-
-    def test_chunks_of_one_row_are_possible(self, tmp_path: Path) -> None:
-        source = self.make(tmp_path, numbered(3))
-        assert [c.n_rows for c in source.chunks(["visits"], max_rows=1)] == [1, 1, 1]
-
-    def test_values_are_float64_in_c_order_and_ids_are_text(self, tmp_path: Path) -> None:
-        for chunk in self.make(tmp_path, numbered(7)).chunks(["visits", "spent"], max_rows=100):
-            assert chunk.values.dtype == np.float64
-            assert chunk.values.shape == (chunk.n_rows, 2)
-            assert chunk.values.flags.c_contiguous
-            assert chunk.ids.dtype == object
-            assert all(type(customer) is str for customer in chunk.ids)
-
-    def test_two_passes_give_the_same_rows_in_the_same_order(self, tmp_path: Path) -> None:
-        source = self.make(tmp_path, numbered(20_000))
-        first, second = (list(source.chunks(["visits", "spent"], max_rows=3_000)) for _ in range(2))
-        assert [c.n_rows for c in first] == [c.n_rows for c in second]
-        for a, b in zip(first, second, strict=True):
-            assert a.ids.tolist() == b.ids.tolist()
-            assert a.values.tobytes() == b.values.tobytes()
-
-    def test_no_feature_columns_gives_the_ids_alone(self, tmp_path: Path) -> None:
-        found = rows(self.make(tmp_path, numbered(4)), [])
-        assert found == {f"C{i:06d}": [] for i in range(4)}
-
-    def test_extreme_and_negative_numbers_come_out_unchanged(self, tmp_path: Path) -> None:
-        numbers = [0.1, -0.0, 1e308, -1e308, 5e-324, 123456789.123456789]
-        table: Table = {"id": list("abcdef"), "x": numbers}
-        assert [v[0] for v in rows(self.make(tmp_path, table), ["x"]).values()] == numbers
-
-    def test_ids_keep_zeros_blanks_and_letters_of_every_script(self, tmp_path: Path) -> None:
-        ids = ["007", "7", " 7", "Ünï", "客", "a,b", 'q"q', "x\ny"]
-        table: Table = {"id": ids, "x": [1.0] * len(ids)}
-        assert set(rows(self.make(tmp_path, table), ["x"])) == set(ids)
-
-    def test_a_misspelt_column_is_refused_with_the_nearest_name(self, tmp_path: Path) -> None:
-        error = refusal(self.make(tmp_path, numbered(3)), ["vists"])
-        assert error.code == "E-SOURCE-COLUMN"
-        assert "'vists'" in error.message
-        assert "did you mean 'visits'" in error.message
-
-    def test_the_id_column_cannot_be_a_feature(self, tmp_path: Path) -> None:
-        error = refusal(self.make(tmp_path, numbered(3)), ["id"])
-        assert error.code == "E-SOURCE-COLUMN"
-
-    def test_a_missing_value_is_refused_with_count_and_first_row(self, tmp_path: Path) -> None:
-        table: Table = {"id": list("abcd"), "x": [1.0, None, 2.0, None]}
-        error = refusal(self.make(tmp_path, table), ["x"])
-        assert error.code == "E-SOURCE-NULL"
-        assert "'x'" in error.message
-        assert "2 missing" in error.message
-        assert "row 2" in error.message
-
-    @pytest.mark.parametrize(
-        ("bad", "word"), [("nan", "1 NaN"), ("inf", "1 infinite"), ("-inf", "1 infinite")]
-    )
-    def test_a_number_that_is_not_finite_is_refused(
-        self, tmp_path: Path, bad: str, word: str
-    ) -> None:
-        table: Table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
-        error = refusal(self.make(tmp_path, table), ["x"])
-        assert error.code == "E-SOURCE-NULL"
-        assert word in error.message
-        assert "row 3" in error.message
-
-    def test_a_bad_value_in_a_column_nobody_asked_for_does_not_matter(self, tmp_path: Path) -> None:
-        table: Table = {"id": ["a", "b"], "x": [1.0, 2.0], "y": [None, 1.0]}
-        assert len(rows(self.make(tmp_path, table), ["x"])) == 2
-
-    def test_text_in_a_feature_column_is_refused(self, tmp_path: Path) -> None:
-        error = refusal(self.make(tmp_path, numbered(3)), ["note"])
-        assert error.code == "E-SOURCE-TYPE"
-        assert "'note'" in error.message
-        assert "free text" not in str(error)
-
-    def test_a_duplicate_id_is_refused_with_count_and_rows(self, tmp_path: Path) -> None:
-        table: Table = {"id": ["a", "b", "c", "b", "b"], "x": [1.0] * 5}
-        error = refusal(self.make(tmp_path, table), ["x"])
-        assert error.code == "E-DUPLICATE"
-        assert "1 customer ids" in error.message
-        assert "3 of 5 rows" in error.message
-        assert "rows 2 and 4" in error.message
-
-    def test_a_duplicate_far_away_is_found_before_the_first_chunk(self, tmp_path: Path) -> None:
-        table = dict(numbered(20_000))
-        table["id"] = [*table["id"][:-1], "C000000"]
-        with pytest.raises(SourceError) as caught:
-            self.make(tmp_path, table).chunks(["visits"], max_rows=10)
-        assert caught.value.code == "E-DUPLICATE"
-
-    @pytest.mark.parametrize("bad", [None, ""])
-    def test_a_missing_or_empty_id_is_refused(self, tmp_path: Path, bad: str | None) -> None:
-        error = refusal(self.make(tmp_path, {"id": ["a", bad, "c"], "x": [1.0] * 3}), ["x"])
-        assert error.code == "E-SOURCE-ID"
-        assert "1 of 3 rows" in error.message
-        assert "row 2" in error.message
-
-    def test_an_id_with_a_nul_character_is_refused(self, tmp_path: Path) -> None:
-        error = refusal(self.make(tmp_path, {"id": ["a", "b\0c"], "x": [1.0] * 2}), ["x"])
-        assert error.code in ("E-SOURCE-ID", "E-SOURCE-ENCODING")
-
-    def test_a_source_without_rows_is_refused(self, tmp_path: Path) -> None:
-        error = refusal(self.make(tmp_path, {"id": [], "x": []}), ["x"])
-        assert error.code == "E-SOURCE-EMPTY"
-
-    def test_max_rows_below_one_is_a_defect_of_the_caller(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="max_rows"):
-            self.make(tmp_path, numbered(3)).chunks(["visits"], max_rows=0)
-
-    def test_errors_and_logs_show_no_id_and_no_value(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.DEBUG)
-        tables: list[Table] = [
-            {"id": ["canary-id", "canary-id"], "x": [8675309.5, 1.0]},
-            {"id": ["canary-id", "b"], "x": [8675309.5, None]},
-            {"id": ["canary-id", "b"], "x": ["8675309.5x", "1"]},
-            {"id": ["canary-id", None], "x": [8675309.5, 1.0]},
-        ]
-        for i, table in enumerate(tables):
-            folder = tmp_path / str(i)
-            folder.mkdir()
-            error = refusal(self.make(folder, table), ["x"])
-            shown = "".join(traceback.format_exception(error)) + error.diagnostics() + caplog.text
-            assert "canary" not in shown
-            assert "8675309" not in shown
-
-    def test_nothing_is_left_in_the_temporary_folder(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        temporary = tmp_path / "temporary"
-        temporary.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-        source = self.make(tmp_path, numbered(5_000))
-        stream = source.chunks(["visits"], max_rows=10)
-        next(stream)
-        del stream
-        rows(source, ["visits"])
-        refusal(source, ["vists"])
-        assert list(temporary.iterdir()) == []
-
-
-def write_csv(path: Path, table: Table, *, delimiter: str = ",") -> Path:
-    def cell(value: Any) -> str:
-        text = "" if value is None else repr(value) if isinstance(value, float) else str(value)
-        quoted = any(c in text for c in (delimiter, '"', "\n")) or text != text.strip()
-        return '"' + text.replace('"', '""') + '"' if quoted else text
-
-    lines = [
-        delimiter.join(table),
-        *map(delimiter.join, zip(*[map(cell, v) for v in table.values()], strict=True)),
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
 def csv_source(path: Path | str, **options: Any) -> DuckDBSource:
@@ -245,14 +43,6 @@ def csv_source(path: Path | str, **options: Any) -> DuckDBSource:
 
 def parquet_source(path: Path | str, **options: Any) -> DuckDBSource:
     return DuckDBSource(**{"kind": "parquet", "path": path, "id_column": "id", **options})
-
-
-def parquet_table(table: Table) -> pa.Table:
-    def kind(name: str, values: Sequence[Any]) -> pa.DataType:
-        is_text = name in ("id", "note") or any(isinstance(v, str) for v in values)
-        return pa.string() if is_text else pa.float64()
-
-    return pa.table({name: pa.array(v, type=kind(name, v)) for name, v in table.items()})
 
 
 class TestCsv(SourceSuite):
@@ -315,6 +105,39 @@ class TestSeveralFiles(SourceSuite):
         error = refusal(self.make(tmp_path, {"id": ["a", bad, "c"], "x": [1.0] * 3}), ["x"])
         assert error.code == "E-SOURCE-ID"
         assert "row 1 of" in error.message
+
+
+class TestParquetFolder(SourceSuite):
+    """A folder with one file, in a folder of its own."""
+
+    def make(self, folder: Path, table: Table) -> Source:
+        place = folder / "customers" / "year=2026"
+        place.mkdir(parents=True)
+        pq.write_table(parquet_table(table), place / "part-0.parquet", row_group_size=2_000)
+        return parquet_source(folder / "customers")
+
+
+def duckdb_file(path: Path, table: Table, *, name: str = "customers") -> Path:
+    with duckdb.connect(path) as connection:
+        connection.register("rows", parquet_table(table))
+        connection.execute(f"CREATE TABLE {name} AS FROM rows")
+    return path
+
+
+def duckdb_source(path: Path | str, **options: Any) -> DuckDBSource:
+    return DuckDBSource(**{"kind": "duckdb", "path": path, "id_column": "id", **options})
+
+
+class TestDuckDB(SourceSuite):
+    def make(self, folder: Path, table: Table) -> Source:
+        path = duckdb_file(folder / "customers.duckdb", table)
+        return duckdb_source(path, table=("customers",))
+
+
+class TestDuckDBQuery(SourceSuite):
+    def make(self, folder: Path, table: Table) -> Source:
+        path = duckdb_file(folder / "customers.duckdb", table)
+        return duckdb_source(path, query="SELECT * FROM customers;")
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -426,10 +249,50 @@ def test_a_glob_without_a_match_and_a_broken_link_are_missing(tmp_path: Path) ->
     assert refusal(csv_source("a\0b"), ["x"]).code == "E-SOURCE-MISSING"
 
 
-def test_a_folder_is_refused_with_the_glob_to_write(tmp_path: Path) -> None:
+def test_a_folder_without_a_file_of_the_kind_is_refused(tmp_path: Path) -> None:
     error = refusal(csv_source(tmp_path), ["x"])
+    assert error.code == "E-SOURCE-MISSING"
+    assert ".csv or .csv.gz" in error.message
+
+
+def test_of_a_folder_all_files_of_the_kind_are_read_and_what_is_no_data_is_left_out(
+    tmp_path: Path,
+) -> None:
+    for place in ("2026/01", "2026/02", ".hidden", "_temporary", "2026/_log"):
+        (tmp_path / place).mkdir(parents=True)
+    write_csv(tmp_path / "2026" / "01" / "a.csv", {"id": ["a"], "x": [1.0]})
+    packed = write_csv(tmp_path / "2026" / "02" / "b", {"id": ["b"], "x": [2.0]})
+    (tmp_path / "2026" / "02" / "B.CSV.GZ").write_bytes(gzip.compress(packed.read_bytes()))
+    for left_out in (".hidden/c.csv", "_temporary/c.csv", "2026/_log/c.csv", ".c.csv", "_c.csv"):
+        write_csv(tmp_path / left_out, {"other": ["c"]})
+    (tmp_path / "notes.txt").write_text("no data")
+    (tmp_path / "part.csv.tmp").write_text("half a file")
+    source = csv_source(tmp_path)
+    assert rows(source, ["x"]) == {"a": [1.0], "b": [2.0]}
+    assert [Path(f).name for f in source.describe().files] == ["a.csv", "B.CSV.GZ"]
+
+
+def test_a_file_that_comes_into_the_folder_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", numbered(100))
+    source = csv_source(tmp_path)
+    stream = source.chunks(["visits"], max_rows=10)
+    next(stream)
+    write_csv(tmp_path / "b.csv", {**numbered(1), "id": ["new"]})
+    with pytest.raises(SourceError, match="changed while"):
+        list(stream)
+    assert len(rows(source, ["visits"])) == 101
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    error = refusal(parquet_source(tmp_path), ["x"])
     assert error.code == "E-SOURCE-FILE"
-    assert "*.csv" in error.remedy
+    assert "Permission denied" in error.message
 
 
 def test_a_pipe_is_not_a_data_file(tmp_path: Path) -> None:
@@ -789,7 +652,9 @@ def test_a_query_that_writes_reaches_out_or_changes_is_refused(query: str, words
 def test_the_sandbox_holds_without_the_check_of_the_query(
     tmp_path: Path, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("partner_node.sources.duckdb_source.check_feature_query", lambda _: None)
+    monkeypatch.setattr(
+        "partner_node.sources.duckdb_source.check_feature_query", lambda *_, **__: None
+    )
     path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
     other = write_csv(tmp_path / "other.csv", {"id": ["b"], "x": [1.0]})
     out = tmp_path / "out.csv"
@@ -925,3 +790,125 @@ def test_only_the_columns_asked_for_are_read(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     assert len(rows(parquet_source(path), ["x"])) == 1_000
     assert refusal(parquet_source(path), ["private"]).code.startswith("E-SOURCE-")
+
+
+# --- DuckDB's own files ------------------------------------------------------------------------
+
+
+def test_a_table_is_found_in_its_schema_and_a_missing_one_is_refused_with_the_nearest(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "c.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE SCHEMA sales; CREATE TABLE sales.buyers AS SELECT 'a' id, 1 x")
+    assert rows(duckdb_source(path, table=("sales", "buyers")), ["x"]) == {"a": [1.0]}
+    for table, near in ((("sales", "buyer"), "'sales.buyers'"), (("buyers",), "'sales.buyers'")):
+        error = refusal(duckdb_source(path, table=table), ["x"])
+        assert error.code == "E-SOURCE-MISSING"
+        assert f"did you mean {near}" in error.message
+    # schemas and tables of the sandbox itself are not the partner's
+    assert refusal(duckdb_source(path, table=("pg_class",)), ["x"]).code == "E-SOURCE-MISSING"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('{other}')",
+        "SELECT * FROM '{other}'",
+        "SELECT * FROM outside",
+        "WITH a AS (COPY (SELECT 1 AS id) TO '{out}') SELECT * FROM a",
+        "WITH a AS (INSERT INTO customers VALUES ('b', 1) RETURNING *) SELECT * FROM a",
+        "SELECT 1 AS id; DROP TABLE customers",
+        "SELECT 1 AS id; ATTACH '{out}' AS other",
+        "SELECT 1 AS id; INSTALL httpfs",
+        "SELECT 1 AS id; SET enable_external_access = true",
+    ],
+)
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_query_changes_nothing_in_a_database_and_reaches_nothing_beside_it(
+    tmp_path: Path, query: str, checked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not checked:
+        monkeypatch.setattr(
+            "partner_node.sources.duckdb_source.check_feature_query", lambda *_, **__: None
+        )
+    other = write_csv(tmp_path / "other.csv", {"id": ["canary"], "x": [1.0]})
+    out = tmp_path / "out.csv"
+    path = tmp_path / "c.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT 'a' AS id, 1.0 AS x")
+        connection.execute(f"CREATE VIEW outside AS SELECT * FROM read_text('{other}')")
+    before = path.read_bytes()
+    with pytest.raises(SourceError) as caught:
+        rows(duckdb_source(path, query=query.format(other=other, out=out)), ["x"])
+    assert caught.value.code.startswith("E-SOURCE-")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.duckdb", "other.csv"]
+
+
+def test_what_another_program_has_not_merged_yet_is_read_too_and_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "c.duckdb"
+    program = (
+        'import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); c.execute("CREATE TABLE '
+        "customers AS SELECT 'a' AS id, 1.5 AS x\"); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True)
+    log = Path(f"{path}.wal")
+    before = path.read_bytes(), log.read_bytes()
+    source = duckdb_source(path, table=("customers",))
+    assert rows(source, ["x"]) == {"a": [1.5]}
+    assert source.describe().files == (str(path), str(log))
+    assert (path.read_bytes(), log.read_bytes()) == before
+
+
+def test_a_database_that_is_open_for_writing_elsewhere_is_refused(tmp_path: Path) -> None:
+    path = duckdb_file(tmp_path / "c.duckdb", {"id": ["a"], "x": [1.0]})
+    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open'); input()"
+    with subprocess.Popen(
+        [sys.executable, "-uc", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        error = refusal(duckdb_source(path, table=("customers",)), ["x"])
+        writer.communicate(b"\n")
+    assert error.code == "E-SOURCE-FILE"
+    assert "open for writing in another program" in error.message
+    assert len(rows(duckdb_source(path, table=("customers",)), ["x"])) == 1
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1_000, b"SQLite format 3\0" + b"\0" * 4_000])
+def test_a_file_that_is_no_duckdb_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.duckdb").write_bytes(content)
+    error = refusal(duckdb_source(tmp_path / "c.duckdb", table=("customers",)), ["x"])
+    assert error.code == "E-SOURCE-FILE"
+
+
+def test_a_database_is_one_file(tmp_path: Path) -> None:
+    for name in ("a.duckdb", "b.duckdb"):
+        duckdb_file(tmp_path / name, {"id": ["a"], "x": [1.0]})
+    source = duckdb_source(tmp_path / "*.duckdb", table=("customers",))
+    assert "2 files" in refusal(source, ["x"]).message
+    assert refusal(duckdb_source(tmp_path, table=("customers",)), ["x"]).code == "E-SOURCE-FILE"
+
+
+def test_a_database_s_query_reads_its_tables_and_not_those_of_the_system() -> None:
+    check_feature_query("SELECT * FROM sales.buyers JOIN input USING (id)", reads="DuckDB")
+    for query in (
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM duckdb_settings",
+        "SELECT * FROM pg_catalog.pg_class",
+        "SELECT * FROM other.main.customers",
+        "SELECT * FROM read_csv('x.csv')",
+    ):
+        with pytest.raises(SourceError) as caught:
+            check_feature_query(query, reads="DuckDB")
+        assert "own tables" in caught.value.message, query
+
+
+@pytest.mark.parametrize("table", [None, ("customers",)])
+def test_a_database_needs_either_a_table_or_a_query(table: tuple[str, ...] | None) -> None:
+    with pytest.raises(ValueError, match="table or a query"):
+        duckdb_source("c.duckdb", table=table, query=table and "SELECT 1")

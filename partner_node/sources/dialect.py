@@ -1,0 +1,122 @@
+"""How the three databases write what the rules for customers ask: one place for each phrase.
+
+The rules themselves (`row_rules`) are the same everywhere and are put together from these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """Phrases of one database's SQL; ``{0}`` stands for an expression.
+
+    Attributes:
+        name: The database's name for people.
+        as_text: An id as text, compared byte by byte.
+        as_number: A number as a double; NULL where the value is none.
+        has_nul: Whether a text holds a NUL character.
+        is_nan: Whether a double is NaN.
+        is_infinite: Whether a double is infinite.
+        id_types: Types, in lower case, that ids may have; empty where each value has its own.
+        number_types: Types, in lower case, that features may have; empty likewise.
+        text_cast: How a person writes a cast to text, for messages.
+        number_cast: How a person writes a cast to a number, for messages.
+    """
+
+    name: str
+    as_text: str
+    as_number: str
+    has_nul: str
+    is_nan: str
+    is_infinite: str
+    id_types: frozenset[str]
+    number_types: frozenset[str]
+    text_cast: str
+    number_cast: str
+
+    def id_text(self, column: str) -> str:
+        """The id in a column, as text."""
+        return self.as_text.format(quoted(column))
+
+    def number(self, column: str) -> str:
+        """The number in a column, as a double."""
+        return self.as_number.format(quoted(column))
+
+    def bad_id(self, text: str) -> str:
+        """Whether an id is none: missing, empty or with a NUL character."""
+        return f"({text} IS NULL OR {text} = '' OR {self.has_nul.format(text)})"
+
+    def not_finite(self, number: str) -> str:
+        """Whether a double is missing, NaN or infinite."""
+        return (
+            f"({number} IS NULL OR {self.is_nan.format(number)} "
+            f"OR {self.is_infinite.format(number)})"
+        )
+
+
+_DUCKDB_INTEGERS: Final = frozenset(
+    f"{unsigned}{size}"
+    for unsigned in ("", "u")
+    for size in ("tinyint", "smallint", "integer", "bigint", "hugeint")
+)
+DUCKDB: Final = Dialect(
+    name="DuckDB",
+    as_text="CAST({0} AS VARCHAR)",
+    as_number="CAST({0} AS DOUBLE)",
+    has_nul="contains({0}, chr(0))",
+    # isnan() is answered from a Parquet file's ranges, which leave NaN out.
+    is_nan="(NOT isfinite({0}) AND NOT isinf({0}))",
+    is_infinite="isinf({0})",
+    id_types=_DUCKDB_INTEGERS | {"varchar", "uuid"},
+    number_types=_DUCKDB_INTEGERS | {"float", "double", "decimal"},
+    text_cast="CAST({0} AS VARCHAR)",
+    number_cast="CAST({0} AS DOUBLE)",
+)
+
+#: A value of SQLite has a type of its own, whatever its column was declared as; NaN is stored as
+#: NULL. A cast of a text that is no number gives 0, so only what is a number already is taken.
+SQLITE: Final = Dialect(
+    name="SQLite",
+    as_text="CAST({0} AS TEXT) COLLATE BINARY",
+    as_number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) END",
+    has_nul="instr({0}, char(0)) > 0",
+    is_nan="FALSE",
+    is_infinite="abs({0}) = 9e999",
+    id_types=frozenset(),
+    number_types=frozenset(),
+    text_cast="CAST({0} AS TEXT)",
+    number_cast="CAST({0} AS REAL)",
+)
+
+_POSTGRESQL_INTEGERS: Final = frozenset({"int2", "int4", "int8"})
+#: PostgreSQL's texts hold no NUL character.
+POSTGRESQL: Final = Dialect(
+    name="PostgreSQL",
+    as_text='CAST({0} AS text) COLLATE "C"',
+    as_number="CAST({0} AS double precision)",
+    has_nul="FALSE",
+    is_nan="{0} = CAST('NaN' AS double precision)",
+    is_infinite="abs({0}) = CAST('Infinity' AS double precision)",
+    id_types=_POSTGRESQL_INTEGERS | {"text", "varchar", "bpchar", "name", "citext", "uuid"},
+    number_types=_POSTGRESQL_INTEGERS | {"float4", "float8", "numeric"},
+    text_cast="CAST({0} AS text)",
+    number_cast="CAST({0} AS double precision)",
+)
+
+
+def quoted(name: str) -> str:
+    """A column's or table's name as SQL writes it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def table_relation(parts: tuple[str, ...]) -> str:
+    """A table's name, with its schema where it has one, as SQL writes it."""
+    return ".".join(quoted(part) for part in parts)

@@ -1,0 +1,16 @@
+"""A PostgreSQL server for the tests that need one, started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.partner_node.postgresql_server import Database, running_server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Database]:
+    """The server; each test makes schemas of its own in it."""
+    with running_server() as database:
+        yield database

@@ -1,0 +1,236 @@
+"""What every kind of source promises: one suite that each passes, and what makes its tables."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from partner_node.sources import Source
+from protocol.errors import SourceError
+
+Table = Mapping[str, Sequence[Any]]
+
+
+def numbered(n_rows: int) -> Table:
+    return {
+        "id": [f"C{i:06d}" for i in range(n_rows)],
+        "visits": [float(i % 97) for i in range(n_rows)],
+        "spent": [i / 8 for i in range(n_rows)],
+        "note": ["free text"] * n_rows,
+    }
+
+
+def rows(
+    source: Source, columns: Sequence[str], *, max_rows: int = 1_000
+) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for chunk in source.chunks(columns, max_rows=max_rows):
+        for customer, values in zip(chunk.ids, chunk.values.tolist(), strict=True):
+            assert customer not in found
+            found[customer] = values
+    return found
+
+
+def refusal(source: Source, columns: Sequence[str]) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        list(source.chunks(columns, max_rows=1_000))
+    assert caught.value.remedy
+    return caught.value
+
+
+class SourceSuite(ABC):
+    """What every source promises. Subclasses say how a table becomes a source."""
+
+    @abstractmethod
+    def make(self, folder: Path, table: Table) -> Source:
+        """A source of the kind under test that holds `table`."""
+
+    def test_gives_every_customer_once_with_the_columns_in_the_order_asked_for(
+        self, tmp_path: Path
+    ) -> None:
+        source = self.make(tmp_path, numbered(50))
+        assert rows(source, ["spent", "visits"]) == {
+            f"C{i:06d}": [i / 8, float(i % 97)] for i in range(50)
+        }
+
+    def test_columns_name_what_can_be_asked_for(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(3))
+        assert source.columns() == ("id", "visits", "spent", "note")
+
+    def test_no_chunk_has_more_rows_than_allowed(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(5_000))
+        for max_rows in (1_999, 4_096, 10_000):
+            sizes = [c.n_rows for c in source.chunks(["visits"], max_rows=max_rows)]
+            assert max(sizes) <= max_rows
+            assert sum(sizes) == 5_000
+
+    def test_chunks_of_one_row_are_possible(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(3))
+        assert [c.n_rows for c in source.chunks(["visits"], max_rows=1)] == [1, 1, 1]
+
+    def test_values_are_float64_in_c_order_and_ids_are_text(self, tmp_path: Path) -> None:
+        for chunk in self.make(tmp_path, numbered(7)).chunks(["visits", "spent"], max_rows=100):
+            assert chunk.values.dtype == np.float64
+            assert chunk.values.shape == (chunk.n_rows, 2)
+            assert chunk.values.flags.c_contiguous
+            assert chunk.ids.dtype == object
+            assert all(type(customer) is str for customer in chunk.ids)
+
+    def test_two_passes_give_the_same_rows_in_the_same_order(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, numbered(20_000))
+        first, second = (list(source.chunks(["visits", "spent"], max_rows=3_000)) for _ in range(2))
+        assert [c.n_rows for c in first] == [c.n_rows for c in second]
+        for a, b in zip(first, second, strict=True):
+            assert a.ids.tolist() == b.ids.tolist()
+            assert a.values.tobytes() == b.values.tobytes()
+
+    def test_no_feature_columns_gives_the_ids_alone(self, tmp_path: Path) -> None:
+        found = rows(self.make(tmp_path, numbered(4)), [])
+        assert found == {f"C{i:06d}": [] for i in range(4)}
+
+    def test_extreme_and_negative_numbers_come_out_unchanged(self, tmp_path: Path) -> None:
+        numbers = [0.1, -0.0, 1e308, -1e308, 5e-324, 123456789.123456789]
+        table: Table = {"id": list("abcdef"), "x": numbers}
+        assert [v[0] for v in rows(self.make(tmp_path, table), ["x"]).values()] == numbers
+
+    def test_ids_keep_zeros_blanks_and_letters_of_every_script(self, tmp_path: Path) -> None:
+        ids = ["007", "7", " 7", "Ünï", "客", "a,b", 'q"q', "x\ny"]
+        table: Table = {"id": ids, "x": [1.0] * len(ids)}
+        assert set(rows(self.make(tmp_path, table), ["x"])) == set(ids)
+
+    def test_a_misspelt_column_is_refused_with_the_nearest_name(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["vists"])
+        assert error.code == "E-SOURCE-COLUMN"
+        assert "'vists'" in error.message
+        assert "did you mean 'visits'" in error.message
+
+    def test_the_id_column_cannot_be_a_feature(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["id"])
+        assert error.code == "E-SOURCE-COLUMN"
+
+    def test_a_missing_value_is_refused_with_count_and_first_row(self, tmp_path: Path) -> None:
+        table: Table = {"id": list("abcd"), "x": [1.0, None, 2.0, None]}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-SOURCE-NULL"
+        assert "'x'" in error.message
+        assert "2 missing" in error.message
+        assert "row 2" in error.message
+
+    @pytest.mark.parametrize(
+        ("bad", "word"), [("nan", "1 NaN"), ("inf", "1 infinite"), ("-inf", "1 infinite")]
+    )
+    def test_a_number_that_is_not_finite_is_refused(
+        self, tmp_path: Path, bad: str, word: str
+    ) -> None:
+        table: Table = {"id": list("abc"), "x": [1.0, 2.0, float(bad)]}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-SOURCE-NULL"
+        assert word in error.message
+        assert "row 3" in error.message
+
+    def test_a_bad_value_in_a_column_nobody_asked_for_does_not_matter(self, tmp_path: Path) -> None:
+        table: Table = {"id": ["a", "b"], "x": [1.0, 2.0], "y": [None, 1.0]}
+        assert len(rows(self.make(tmp_path, table), ["x"])) == 2
+
+    def test_text_in_a_feature_column_is_refused(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["note"])
+        assert error.code == "E-SOURCE-TYPE"
+        assert "'note'" in error.message
+        assert "free text" not in str(error)
+
+    def test_a_duplicate_id_is_refused_with_count_and_rows(self, tmp_path: Path) -> None:
+        table: Table = {"id": ["a", "b", "c", "b", "b"], "x": [1.0] * 5}
+        error = refusal(self.make(tmp_path, table), ["x"])
+        assert error.code == "E-DUPLICATE"
+        assert "1 customer ids" in error.message
+        assert "3 of 5 rows" in error.message
+        assert "rows 2 and 4" in error.message
+
+    def test_a_duplicate_far_away_is_found_before_the_first_chunk(self, tmp_path: Path) -> None:
+        table = dict(numbered(20_000))
+        table["id"] = [*table["id"][:-1], "C000000"]
+        with pytest.raises(SourceError) as caught:
+            self.make(tmp_path, table).chunks(["visits"], max_rows=10)
+        assert caught.value.code == "E-DUPLICATE"
+
+    @pytest.mark.parametrize("bad", [None, ""])
+    def test_a_missing_or_empty_id_is_refused(self, tmp_path: Path, bad: str | None) -> None:
+        error = refusal(self.make(tmp_path, {"id": ["a", bad, "c"], "x": [1.0] * 3}), ["x"])
+        assert error.code == "E-SOURCE-ID"
+        assert "1 of 3 rows" in error.message
+        assert "row 2" in error.message
+
+    def test_an_id_with_a_nul_character_is_refused(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, {"id": ["a", "b\0c"], "x": [1.0] * 2}), ["x"])
+        assert error.code in ("E-SOURCE-ID", "E-SOURCE-ENCODING")
+
+    def test_a_source_without_rows_is_refused(self, tmp_path: Path) -> None:
+        error = refusal(self.make(tmp_path, {"id": [], "x": []}), ["x"])
+        assert error.code == "E-SOURCE-EMPTY"
+
+    def test_max_rows_below_one_is_a_defect_of_the_caller(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="max_rows"):
+            self.make(tmp_path, numbered(3)).chunks(["visits"], max_rows=0)
+
+    def test_errors_and_logs_show_no_id_and_no_value(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        tables: list[Table] = [
+            {"id": ["canary-id", "canary-id"], "x": [8675309.5, 1.0]},
+            {"id": ["canary-id", "b"], "x": [8675309.5, None]},
+            {"id": ["canary-id", "b"], "x": ["8675309.5x", "1"]},
+            {"id": ["canary-id", None], "x": [8675309.5, 1.0]},
+        ]
+        for i, table in enumerate(tables):
+            folder = tmp_path / str(i)
+            folder.mkdir()
+            error = refusal(self.make(folder, table), ["x"])
+            shown = "".join(traceback.format_exception(error)) + error.diagnostics() + caplog.text
+            assert "canary" not in shown
+            assert "8675309" not in shown
+
+    def test_nothing_is_left_in_the_temporary_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        source = self.make(tmp_path, numbered(5_000))
+        stream = source.chunks(["visits"], max_rows=10)
+        next(stream)
+        del stream
+        rows(source, ["visits"])
+        refusal(source, ["vists"])
+        assert list(temporary.iterdir()) == []
+
+
+def write_csv(path: Path, table: Table, *, delimiter: str = ",") -> Path:
+    def cell(value: Any) -> str:
+        text = "" if value is None else repr(value) if isinstance(value, float) else str(value)
+        quoted = any(c in text for c in (delimiter, '"', "\n")) or text != text.strip()
+        return '"' + text.replace('"', '""') + '"' if quoted else text
+
+    lines = [
+        delimiter.join(table),
+        *map(delimiter.join, zip(*[map(cell, v) for v in table.values()], strict=True)),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def parquet_table(table: Table) -> pa.Table:
+    def kind(name: str, values: Sequence[Any]) -> pa.DataType:
+        is_text = name in ("id", "note") or any(isinstance(v, str) for v in values)
+        return pa.string() if is_text else pa.float64()
+
+    return pa.table({name: pa.array(v, type=kind(name, v)) for name, v in table.items()})
