@@ -30,7 +30,6 @@ _BATCH_BYTES: Final = 1 << 20
 _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 #: Read in one order, on one core, with the same meaning of every literal at every server.
 _SETTINGS: Final[dict[str, str]] = {
-    "client_min_messages": "error",
     "standard_conforming_strings": "on",
     "synchronize_seqscans": "off",
     "max_parallel_workers_per_gather": "0",

@@ -120,6 +120,30 @@ def test_a_query_changes_nothing_and_calls_nothing_that_acts(
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "ATTACH 'other.db' AS other",
+        "VACUUM INTO 'other.db'",
+        "DELETE FROM customers",
+        "CREATE TABLE other (x)",
+        "CREATE TEMP TABLE other (x)",
+    ],
+)
+def test_a_connection_without_its_authorizer_changes_nothing_either(
+    tmp_path: Path, sql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = database(tmp_path / "c.db", {"id": ["a"], "x": [1.0]})
+    before = everything_in(tmp_path)
+    with source(path)._open() as opened:
+        opened.connection.set_authorizer(None)
+        with pytest.raises(sqlite3.OperationalError):
+            opened.connection.execute("COMMIT")
+            opened.connection.execute(sql)
+    assert everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "SELECT id, julianday('now') - julianday(day) AS x FROM customers",
@@ -277,6 +301,26 @@ def test_one_pass_sees_one_state_whoever_writes_meanwhile(tmp_path: Path, mode: 
         writer.execute("DELETE FROM customers WHERE visits > 50")
         writer.commit()
         assert len(rows(reading, ["visits"])) < 1_000
+
+
+def test_a_duplicate_that_comes_between_check_and_reading_is_not_in_the_pass(
+    tmp_path: Path,
+) -> None:
+    path = database(tmp_path / "c.db", numbered(10), mode="wal")
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("SELECT count(*) FROM customers").fetchall()
+        stream = source(path).chunks(["visits"], max_rows=1)
+        writer.execute("INSERT INTO customers SELECT * FROM customers")
+        writer.commit()
+        assert sum(chunk.n_rows for chunk in stream) == 10
+
+
+def test_rows_are_counted_in_the_table_s_order_whatever_index_there_is(tmp_path: Path) -> None:
+    path = database(tmp_path / "c.db", {"id": ["d", "c", "b", "c"], "x": [1.0] * 4})
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("CREATE INDEX by_id ON customers (id)")
+        writer.commit()
+    assert "rows 2 and 4" in refusal(source(path), ["x"]).message
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
