@@ -139,6 +139,10 @@ class ConfigSection:
                 key, f"{path}: {what}", "correct the path, or write the query there"
             ) from error
 
+    def section(self, key: str, known: tuple[str, ...]) -> ConfigSection:
+        """A section within this one."""
+        return ConfigSection(self._file, f"{self._name}.{key}", self._values.get(key), known)
+
     def at_most_one_of(self, first: str, second: str) -> None:
         if first in self._values and second in self._values:
             raise self.problem(

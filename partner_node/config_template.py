@@ -131,6 +131,7 @@ _INPUT: Final = """\
 # query = "SELECT customer_id, count(*) AS frequency FROM input GROUP BY customer_id"
 """
 _CHUNKS: Final = """\
+# Invoice lines need no query: name their columns in [data.transactions], see docs/sources.md.
 # Rows held at once.
 # chunk_rows = {chunk_rows}
 """

@@ -21,11 +21,17 @@ from partner_node.data_section import (
     is_ssl_mode,
     is_this_machine,
 )
+from partner_node.sources.dialect import table_relation
+from partner_node.sources.feature_query import INPUT
+from partner_node.transactions import ID_COLUMN, transactions_query
+from partner_node.transactions_config import TRANSACTION_KEYS, read_transactions
 
 DEFAULT_CHUNK_ROWS: Final = 65_536
 DEFAULT_MEMORY: Final = "512MB"
 
-_EVERY_KIND: Final = ("kind", "id_column", "query", "query_file", "chunk_rows", "columns")
+_EVERY_KIND: Final = (
+    "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "transactions",
+)  # fmt: skip
 _DUCKDB_MEANS: Final = ("memory_limit", "temp_folder")
 _SERVER: Final = (
     "host", "port", "database", "user", "password_file", "password_env", "ssl",
@@ -67,11 +73,24 @@ def read_data(data: ConfigSection) -> DataSection:
     query = data.optional("query")
     if query is None and data.sets("query_file"):
         query = data.text_of_file("query_file")
+    if data.sets("transactions"):
+        for key in ("query", "query_file", "id_column"):
+            if data.sets(key):
+                raise data.problem(
+                    key,
+                    "is set beside [data.transactions], which makes the query and its id",
+                    f"keep either {key} or [data.transactions], where customer names the id",
+                )
+        relation = table_relation(table) if table else INPUT
+        query = transactions_query(
+            read_transactions(data.section("transactions", TRANSACTION_KEYS)), kind, relation
+        )
+        table = None
     return DataSection(
         kind=kind,
         path=None if kind == "postgresql" else str(data.path("path")),
         table=table,
-        id_column=data.text("id_column"),
+        id_column=ID_COLUMN if data.sets("transactions") else data.text("id_column"),
         delimiter=delimiter,
         query=query,
         server=_server(data) if kind == "postgresql" else None,

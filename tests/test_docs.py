@@ -19,6 +19,8 @@ import simulations.cli
 from coordinator.remedies import REMEDIES
 from partner_node.data_config import DATA_KEYS, KEYS_OF_KIND
 from partner_node.data_section import KINDS
+from partner_node.transactions import DATE_SIGNS, FEATURES
+from partner_node.transactions_config import TRANSACTION_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -99,15 +101,15 @@ def test_every_example_of_a_source_loads_and_opens(tmp_path: Path, example: str)
     path.write_text(before + example + "\n[keys]" + rest.split("[keys]")[1], encoding="utf-8")
     config = partner_node.config.NodeConfig.load(path)
     partner_node.sources.open_source(config.data, config.limits)
-    for key in re.findall(r"(?m)^(\w+) = ", example.split("[data.columns]")[0]):
-        assert f"`{key}`" in SOURCES.split("## CSV")[0]
+    if config.data.columns:
+        assert set(config.data.columns.values()) <= {"total_spent", *FEATURES}
 
 
 def test_every_kind_of_source_and_every_key_of_it_is_documented() -> None:
     kinds = {tomllib.loads(example)["data"]["kind"] for example in SOURCE_EXAMPLES}
     assert kinds == set(KINDS)
     table = SOURCES.split("## CSV")[0]
-    for key in set(DATA_KEYS) - {"columns"}:
+    for key in set(DATA_KEYS) - {"columns", "transactions"}:
         assert f"`{key}`" in table, key
     for kind, keys in KEYS_OF_KIND.items():
         header, *lines = [line for line in table.splitlines() if line.startswith("|")]
@@ -115,6 +117,14 @@ def test_every_kind_of_source_and_every_key_of_it_is_documented() -> None:
         taken = [line for line in lines[1:] if line.split("|")[at].strip()]
         named = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in taken)))
         assert named == {*keys, "kind", "id_column", "query", "query_file", "chunk_rows"}
+
+
+def test_every_key_of_transactions_is_documented() -> None:
+    example = tomllib.loads(SOURCE_EXAMPLES[-1])["data"]["transactions"]
+    assert {*example, "amount"} == set(TRANSACTION_KEYS)
+    table = SOURCES.split("## Transactions")[1]
+    for name in (*TRANSACTION_KEYS, *DATE_SIGNS):
+        assert f"`{name}`" in table
 
 
 def test_readme_shows_commands_of_all_three_programs() -> None:

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -217,6 +218,7 @@ class SQLiteSource:
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         for sql in ("PRAGMA trusted_schema = OFF", "PRAGMA mmap_size = 0", "BEGIN"):
             connection.execute(sql).close()
+        connection.create_function("fedseg_day", 2, _day, deterministic=True)
         missing = self._no_table(connection)
         if missing is not None:
             return missing
@@ -305,6 +307,19 @@ class SQLiteSource:
         return explain(
             problem, path=self._path, with_query=self._query is not None, binding=binding
         )
+
+
+def _day(text: object, written: str | bytes) -> str | None:
+    """The ISO day of a text written in a format; None when it is not. SQLite has no such function.
+
+    The text is bytes or str, as the connection gives texts out.
+    """
+    try:
+        form = written.decode() if isinstance(written, bytes) else written
+        told = text.decode() if isinstance(text, bytes) else str(text)
+        return datetime.strptime(told, form).date().isoformat()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        return None
 
 
 def _authorize(

@@ -70,13 +70,17 @@ class Database:
     def table(self, table: Table) -> tuple[str, str]:
         """A new table ``customers`` in a schema of its own."""
         schema = self.schema()
+        self.ingest(parquet_table(table), schema, "customers")
+        return schema, "customers"
+
+    def ingest(self, table: Any, schema: str, name: str) -> None:
+        """Write an Arrow table into a new table."""
         uri = f"host={self.socket_folder} dbname=postgres user=postgres application_name=tests"
         with (
             closing(adbc_driver_postgresql.dbapi.connect(uri, autocommit=True)) as connection,
             closing(connection.cursor()) as cursor,
         ):
-            cursor.adbc_ingest("customers", parquet_table(table), db_schema_name=schema)
-        return schema, "customers"
+            cursor.adbc_ingest(name, table, db_schema_name=schema)
 
     def connections(self) -> int:
         """How many nodes are connected now."""
