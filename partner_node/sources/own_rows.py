@@ -60,7 +60,8 @@ class _Check:
             if node.get("class") == "SUBQUERY":
                 raise self._refusal(
                     "a subquery inside an expression",
-                    "join it by the customer's id, or write the number itself",
+                    "join it by the customer's id, or write the number itself; as an observation "
+                    'date write a date, not "latest"',
                 )
             if str(node.get("type")) in ("LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER"):
                 raise self._refusal("LIMIT", "choose customers by their own values (WHERE)")

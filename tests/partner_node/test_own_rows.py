@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import date
+
 import pytest
 
+from partner_node.data_section import Kind
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.own_rows import check_own_rows
+from partner_node.transactions import Transactions, transactions_query
 from protocol.errors import SourceError
 from simulations.retail_features import FEATURE_QUERY, ONLINE_RETAIL_QUERY
 
@@ -73,3 +78,17 @@ def test_a_query_whose_rows_depend_on_others_is_refused(query: str, what: str) -
     assert what in caught.value.message
     assert caught.value.code == "E-SOURCE-SQL"
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", ["csv", "duckdb", "sqlite", "postgresql"])
+def test_features_of_transactions_need_a_date_that_is_written_down(kind: Kind) -> None:
+    lines = Transactions(
+        customer="who", date="day", order="invoice", amount=None, quantity="n", price="p",
+        cancelled="C", no_customer=None, observed=date(2026, 1, 1), window_days=365,
+        date_format=None,
+    )  # fmt: skip
+    check_own_rows(transactions_query(lines, kind, '"input"'), "customer_id")
+    latest = transactions_query(dataclasses.replace(lines, observed=None), kind, '"input"')
+    with pytest.raises(SourceError, match="other customers") as caught:
+        check_own_rows(latest, "customer_id")
+    assert 'a date, not "latest"' in caught.value.remedy
