@@ -31,6 +31,7 @@ from protocol.agreement import (
     SignedAgreement,
 )
 from protocol.errors import AgreementError, UsageError, naming_file
+from protocol.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
@@ -39,9 +40,11 @@ from protocol.strict import near
 _MAX_DEPTH: Final = 10
 #: What an agreement's nested fields hold.
 _PARTS: Final[dict[str, type]] = {
+    "purpose": Purpose,
     "parties": Party,
     "coordinator": Operator,
     "features": Feature,
+    "consent": ConsentTerms,
     "plan": PlanTerms,
     "privacy": PrivacyTerms,
     "secure_sum": SecureSumTerms,
@@ -56,17 +59,27 @@ _TEMPLATE: Final = """\
 schema: {schema}
 id: {id}
 version: 1
-purpose: {purpose}
+# term is what consents and notices must name, text the same in plain words. notice_version is
+# that of the notice which tells customers of it.
+purpose:
+  term: {purpose_term}
+  text: {purpose}
+  notice_version: {notice_version}
 effective: "{effective}"
 expires: "{expires}"
 
 # Every partner: its public key comes from `fedseg-node init`, max_customers is its row cap.
+# legal_basis: eu-gdpr:A6-1-a is consent; eu-gdpr:A6-1-f legitimate interest, with the SHA-256 of
+# the partner's assessment as its reference.
 parties:
 {parties}
 coordinator:
   legal_name: {legal_name}
   contact: {contact}
   public_key: "{public_key}"
+
+# How old a partner's record of its customers' consents and objections may be.
+consent: {{max_age_hours: 48}}
 
 # What is computed on: bounds in the feature's unit; values beyond are clipped at the node.
 features:
@@ -130,6 +143,7 @@ _PARTY: Final = """\
     contact: {contact}
     public_key: "{public_key}"
     max_customers: {max_customers}
+    legal_basis: {{basis: "{consent}", reference: "as the partner's notice says"}}
 """
 
 
@@ -170,6 +184,8 @@ def _refuse_unknown(values: object, where: str, kind: type) -> None:
     for name in values:
         if name not in known:
             raise AgreementError(f"{where}: unknown field {name!r}{near(name, sorted(known))}")
+    if kind is Party:
+        _refuse_unknown(values.get("legal_basis"), f"{where}.legal_basis", LegalBasis)
     for name, part in _PARTS.items():
         value = values.get(name) if kind is Agreement else None
         if isinstance(value, list):
@@ -232,7 +248,7 @@ def privacy_template(epsilon: Decimal | None, *, customers: int, n_partners: int
 
 def agreement_template(**values: Any) -> str:
     """The YAML of a new agreement, ready to be edited."""
-    parties = "".join(_PARTY.format(**party) for party in values.pop("parties"))
+    parties = "".join(_PARTY.format(**party, consent=CONSENT) for party in values.pop("parties"))
     features = "".join(
         _FEATURE.format(name=name, unit=unit, min=low, max=high, transform=transform, weight="1")
         for name, unit, low, high, transform in _FEATURES

@@ -46,6 +46,7 @@ from protocol.errors import (
     UsageError,
     naming_file,
 )
+from protocol.governance import SEGMENTATION
 from protocol.partner_card import MAX_BYTES, PartnerCard
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
@@ -209,6 +210,12 @@ def agreement_draft(
     purpose: Annotated[str, typer.Option(help="What the segments are for.")] = (
         "Common customer segments for the partners' own marketing."
     ),
+    purpose_term: Annotated[
+        str, typer.Option(help="The purpose as consents and notices name it.")
+    ] = SEGMENTATION,
+    notice_version: Annotated[
+        str, typer.Option(help="Version of the notice that tells customers of the purpose.")
+    ] = "1",
     epsilon: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +252,8 @@ def agreement_draft(
     text = agreement_template(
         id=settings.quoted(id),
         purpose=settings.quoted(purpose),
+        purpose_term=settings.quoted(purpose_term),
+        notice_version=settings.quoted(notice_version),
         effective=now.strftime(time_format),
         expires=(now + timedelta(days=365)).strftime(time_format),
         parties=parties,

@@ -200,7 +200,7 @@ def report_of(
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
     return ReportData(
         title="Shared customer segments",
-        purpose=agreement.purpose,
+        purpose=agreement.purpose.text,
         agreement=f"{agreement.id}, version {agreement.version}",
         created=ended.astimezone(UTC),
         privacy=release.privacy_words,

@@ -23,6 +23,12 @@ from partner_node.budget import (
     terms_of,
 )
 from partner_node.config import NodeConfig
+from partner_node.consent_words import (
+    explain_values,
+    explain_words,
+    status_values,
+    status_words,
+)
 from partner_node.console import Format, FormatOption, diagnostics, output, run
 from partner_node.home import (
     CARD_FILE,
@@ -89,6 +95,9 @@ app.add_typer(egress_app, name="egress")
 budget_app = typer.Typer(help="What this node's customers have spent.", no_args_is_help=True)
 app.add_typer(budget_app, name="budget")
 
+consent_app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
+app.add_typer(consent_app, name="consent")
+
 Directory = Annotated[
     Path, typer.Option("--dir", envvar="FEDSEG_NODE_DIR", help="The node's folder.")
 ]
@@ -149,6 +158,16 @@ def init(
             help="verify-full (when left out), verify-ca, require, or on this machine disable."
         ),
     ] = None,
+    consents: Annotated[
+        Path | None,
+        typer.Option(help="Table of consents, .csv, .parquet or .jsonl: one row an event."),
+    ] = None,
+    objections: Annotated[
+        Path | None, typer.Option(help="Table of customers who object: one row each.")
+    ] = None,
+    notice_version: Annotated[
+        str, typer.Option(help="Version of your notice that tells customers of the purpose.")
+    ] = "1",
     max_customers: Annotated[
         int,
         typer.Option(
@@ -188,6 +207,9 @@ def init(
             password_file=password_file,
             ssl=ssl,
         ),
+        consents=None if consents is None else str(consents.absolute()),
+        objections=None if objections is None else str(objections.absolute()),
+        notice=notice_version,
     )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
@@ -235,6 +257,11 @@ def _missing_files(config: NodeConfig) -> list[str]:
             f"--password-file {server.password_file}: no such file; write the password there, "
             "with mode 0600"
         )
+    for source in config.consent.sources:
+        try:
+            find_files(source.path, section="[[consent.sources]]")
+        except SourceError as error:
+            warnings.append(f"--{source.holds} {error.message}; {error.remedy}")
     authority = config.coordinator.root_certificates
     if not authority.is_file():
         warnings.append(
@@ -626,7 +653,10 @@ def segments_assign(
     _, release, agreement = _newest_release(home)
     path = out or home.config.node.output / f"assignments-{release.hash.hex()[:16]}.parquet"
     names = release_names(agreement, release)
-    summary = write_assignments(home.customers(agreement), release, agreement, path, names=names)
+    party = home.party(agreement)
+    home.rules(agreement, party).check(datetime.now(UTC))
+    customers = home.customers(agreement, home.gate(agreement, party))
+    summary = write_assignments(customers, release, agreement, path, names=names)
     table = Table("segment", "name", "own customers", title=f"{summary.customers:,} customers")
     for segment, name, count in zip(release.segments, names, summary.by_segment, strict=True):
         table.add_row(str(segment.segment), name, f"{count:,}")
@@ -642,6 +672,50 @@ def segments_assign(
         table,
         f"Privacy: {release.privacy_words}.",
         f"Wrote {path}.",
+    )
+
+
+# --- consent -----------------------------------------------------------------------------------
+
+
+@consent_app.command("status")
+def consent_status(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """How many customers may be counted now, and which rules keep others out."""
+    home = NodeHome.load(directory)
+    agreement = home.signed_agreement().agreement
+    party = home.party(agreement)
+    now = datetime.now(UTC)
+    home.rules(agreement, party).check(now)
+    gate = home.gate(agreement, party)
+    standing = gate.standing(home.customers(agreement, None).ids(), now)
+    output.result(
+        status_values(gate, party.legal_basis, standing),
+        *status_words(gate, party.legal_basis, standing, now),
+    )
+
+
+@consent_app.command("explain")
+def consent_explain(
+    subject: Annotated[str, typer.Option(help="The customer's id, as the data have it.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Which rule decides about one customer, and what every source holds of it."""
+    home = NodeHome.load(directory)
+    agreement = home.signed_agreement().agreement
+    party = home.party(agreement)
+    now = datetime.now(UTC)
+    reason, entries = home.gate(agreement, party).explain(subject, now)
+    known = any((ids == subject).any() for ids in home.customers(agreement, None).ids())
+    warnings = []
+    try:
+        home.rules(agreement, party).check(now)
+    except (RuleError, SourceError) as error:
+        warnings.append(f"this node answers nothing now: {error.message}")
+    output.warn(warnings)
+    output.result(
+        {**explain_values(subject, known, reason, entries), "warnings": warnings},
+        *explain_words(subject, known, reason, entries),
     )
 
 

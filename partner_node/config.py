@@ -21,6 +21,7 @@ from partner_node.config_template import (
     DEFAULT_THREADS,
     node_template,
 )
+from partner_node.consent_config import CONSENT_KEYS, ConsentSection, read_consent
 from partner_node.data_config import DATA_KEYS, read_data
 from partner_node.data_section import DataSection, LimitsSection
 from protocol.errors import ConfigError
@@ -29,6 +30,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "node": ("partner", "agreement", "state", "output"),
     "coordinator": ("address", "root_certificates", "bundle_sha256"),
     "data": DATA_KEYS,
+    "consent": CONSENT_KEYS,
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
 }
@@ -97,6 +99,7 @@ class NodeConfig:
     node: NodeSection
     coordinator: CoordinatorSection
     data: DataSection
+    consent: ConsentSection
     keys: KeysSection
     limits: LimitsSection
 
@@ -110,9 +113,10 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, tuple(_KEYS), f"{file}: unknown section")
-        node, coordinator, data, keys, limits = (
+        node, coordinator, data, consent, keys, limits = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
+        customers = read_data(data)
         return NodeConfig(
             file=file,
             node=NodeSection(
@@ -128,7 +132,8 @@ class NodeConfig:
                     "bundle_sha256", pattern=_SHA256, form="64 hex digits in lower case"
                 ),
             ),
-            data=read_data(data),
+            data=customers,
+            consent=read_consent(consent, id_column=customers.id_column),
             keys=_keys_section(keys),
             limits=LimitsSection(
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),

@@ -118,6 +118,31 @@ class ConfigSection:
                 )
         return MappingProxyType(dict(found))
 
+    def texts(self, key: str, *, pattern: re.Pattern[str] | None = None) -> tuple[str, ...]:
+        """A list of texts; empty when missing."""
+        found = self._take(key, list, "a list", [])
+        for value in found:
+            if not isinstance(value, str) or not value:
+                raise self.problem(
+                    key,
+                    f"must hold texts in quotes, found {_kind(value)}",
+                    f'write it like this: {key} = ["a", "b"]',
+                )
+            if pattern is not None and not pattern.fullmatch(value):
+                raise self.problem(
+                    key, f"holds {value!r}", "use letters, digits, dots, - and _, as agreements do"
+                )
+        return tuple(found)
+
+    def sections(self, key: str, known: tuple[str, ...]) -> list[ConfigSection]:
+        """The sections of a list, as ``[[consent.sources]]`` writes them; none when missing."""
+        found = self._take(key, list, "a list of sections", [])
+        where = f"{self._name}.{key}"
+        return [
+            ConfigSection(self._file, f"{where} {number}", values, known)
+            for number, values in enumerate(found, start=1)
+        ]
+
     def sets(self, key: str) -> bool:
         """Whether the file sets a key."""
         return key in self._values

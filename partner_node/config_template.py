@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from partner_node.data_config import DEFAULT_CHUNK_ROWS, DEFAULT_MEMORY
 from partner_node.data_section import DEFAULT_PORT, DEFAULT_TIMEOUT_S, Kind, SslMode
+from protocol.governance import SEGMENTATION
 
 DEFAULT_THREADS: Final = 2
 DEFAULT_TEMP_SPACE: Final = "20GB"
@@ -35,6 +37,9 @@ def node_template(
     bundle_sha256: str | None = None,
     query_file: str | None = None,
     passphrase_file: str | None = None,
+    consents: str | None = None,
+    objections: str | None = None,
+    notice: str = "1",
 ) -> str:
     """A commented ``node.toml`` that `NodeConfig.load` accepts.
 
@@ -44,6 +49,8 @@ def node_template(
         host, port, database, user, password_file, ssl: Of ``postgresql``.
         columns: Column of each feature whose column has another name.
         passphrase_file: None for the environment variable `DEFAULT_PASSPHRASE_VARIABLE`.
+        consents, objections: Files of consents and of objections, .csv, .parquet or .jsonl.
+        notice: Version of the notice that tells of the purpose.
     """
     bundle = "" if bundle_sha256 is None else bundle_sha256
     mapping = [f"{_quoted(f)} = {_quoted(column)}" for f, column in columns.items()]
@@ -76,6 +83,9 @@ def node_template(
         )
         + data
         + _FOOT.format(
+            purpose=_quoted(SEGMENTATION),
+            notices=f"[{_quoted(notice)}]",
+            sources=_sources_template(consents, objections),
             columns="\n".join(mapping or ['# monetary = "total_spent"']),
             passphrase=f"passphrase_env = {_quoted(DEFAULT_PASSPHRASE_VARIABLE)}"
             if passphrase_file is None
@@ -184,6 +194,14 @@ _FOOT: Final = """\
 [data.columns]
 {columns}
 
+# What customers were told, and where their wishes are kept; read anew before every question.
+[consent]
+# The agreed purpose, and the versions of your privacy notice that tell of it.
+purpose = {purpose}
+notices = {notices}
+# With legitimate interest as the agreed basis: the assessment, whose SHA-256 the agreement has.
+# assessment = "assessment.pdf"
+{sources}
 [keys]
 # Private keys, encrypted; file mode 0600 in a folder of mode 0700.
 # store = "keys/keystore.json"
@@ -195,6 +213,61 @@ _FOOT: Final = """\
 # threads = {threads}
 # temp_space = {temp_space}
 """
+
+
+_KIND_OF: Final[Mapping[str, str]] = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+_SOURCE: Final = """\
+
+[[consent.sources]]
+name = {name}
+holds = {name}
+# "csv", "parquet" or "jsonl" (one JSON object a line).
+kind = {kind}
+path = {path}
+# delimiter = ","
+{explained}\
+# Touched by whatever brings the table up to date; else the table's own file times count.
+# heartbeat = "{plain}.ok"
+"""
+_CONSENTS: Final = """\
+# One row an event: subject (the customer's id, in the column that [data] id_column names unless
+# said here), event, time (with a zone), purpose, notice (its version) and, where it ends, until.
+# columns = { subject = "person", time = "changed_at" }
+# What all rows are about, where there is no column for it.
+# constants = { notice = "1" }
+# This table's own words for events; only ConsentGiven and RenewedConsentGiven permit.
+# events = { yes = "ConsentGiven", no = "ConsentRefused" }
+"""
+_OBJECTIONS: Final = """\
+# One row a customer who objects; or, with flags, those for whom one of these columns says so.
+# columns = { subject = "person" }
+# flags = ["objection", "gpc"]
+"""
+
+
+def _sources_template(consents: str | None, objections: str | None) -> str:
+    given = {"consents": (consents, _CONSENTS), "objections": (objections, _OBJECTIONS)}
+    parts = {
+        name: _SOURCE.format(
+            name=_quoted(name),
+            plain=name,
+            kind=_quoted(_KIND_OF.get(Path(path or "").suffix, "csv")),
+            path=_quoted(path or f"{name}.csv"),
+            explained=explained,
+        )
+        for name, (path, explained) in given.items()
+    }
+    named = "".join(parts[name] for name, (path, _) in given.items() if path is not None)
+    if named:
+        return named
+    return (
+        "# No table of consents or of objections is named yet. One section for each, such as:\n"
+        + "".join(f"#   {line}".rstrip() + "\n" for line in parts["consents"].splitlines() if line)
+    )
 
 
 def _optional(key: str, value: str, given: object) -> str:

@@ -65,9 +65,7 @@ def read_data(data: ConfigSection) -> DataSection:
     name = data.one_of("kind", KINDS)
     kind: Kind = name if is_kind(name) else "csv"
     _refuse_misplaced(data, kind)
-    delimiter = data.text("delimiter", default=",", max_length=1)
-    if not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'\r\n\\. -+":
-        raise data.problem("delimiter", f"is {delimiter!r}", 'use one of "," ";" "|" or "\\t"')
+    delimiter = read_delimiter(data)
     data.at_most_one_of("query", "query_file")
     table = _table(data, kind)
     query = data.optional("query")
@@ -101,6 +99,14 @@ def read_data(data: ConfigSection) -> DataSection:
         temp_folder=data.path("temp_folder") if data.optional("temp_folder") else None,
         columns=data.mapping("columns"),
     )
+
+
+def read_delimiter(section: ConfigSection) -> str:
+    """What stands between the values of a CSV file; raises ConfigError."""
+    delimiter = section.text("delimiter", default=",", max_length=1)
+    if not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'\r\n\\. -+":
+        raise section.problem("delimiter", f"is {delimiter!r}", 'use one of "," ";" "|" or "\\t"')
+    return delimiter
 
 
 def _refuse_misplaced(data: ConfigSection, kind: Kind) -> None:

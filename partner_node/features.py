@@ -6,18 +6,35 @@ else is done with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partner_node.sources.source import Source
+from partner_node.sources.source import Chunk, Source
 from protocol.agreement import Feature
 from protocol.errors import SourceError
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
+
+
+class Permitted(Protocol):
+    """Who may be counted."""
+
+    def allowed(self, ids: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Whether each of some customers may be counted."""
+        ...
+
+
+class Gate(Protocol):
+    """Decides who may be counted."""
+
+    def snapshot(self, now: datetime) -> Permitted:
+        """Who may be counted now."""
+        ...
 
 
 class Customers(Protocol):
@@ -56,6 +73,9 @@ class SourceCustomers:
         columns: The source's column for each feature; a feature that is not named here is read
             from the column of its own name.
         chunk_rows: Most rows held at once.
+        gate: Says anew for every pass who may be counted; None counts everybody, which is for
+            looking at the data alone.
+        clock: Now, with time zone.
     """
 
     def __init__(
@@ -65,6 +85,8 @@ class SourceCustomers:
         *,
         columns: Mapping[str, str],
         chunk_rows: int,
+        gate: Gate | None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         unknown = sorted(set(columns) - {f.name for f in features})
         if unknown:
@@ -78,6 +100,8 @@ class SourceCustomers:
         self._columns = tuple(columns.get(f.name, f.name) for f in features)
         self._scale = FeatureScale.of(features)
         self._chunk_rows = chunk_rows
+        self._gate = gate
+        self._clock = clock
 
     def vectors(self) -> Iterator[FloatMatrix]:
         """Customers' vectors, chunk by chunk."""
@@ -85,9 +109,26 @@ class SourceCustomers:
             yield vectors
 
     def identified(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
-        """Customers' ids and vectors, chunk by chunk; for assignments, which stay here."""
-        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+        """Customers' ids and vectors, chunk by chunk; for assignments, which stay here.
+
+        Customers whom the gate does not permit now are left out before anything else is done.
+        """
+        for chunk in self._permitted():
             yield chunk.ids, customer_vectors(self._scale.to_grid(chunk.values))
+
+    def ids(self) -> Iterator[NDArray[np.object_]]:
+        """Ids of all customers in the source, whether they may be counted or not."""
+        for chunk in self._source.chunks((), max_rows=self._chunk_rows):
+            yield chunk.ids
+
+    def _permitted(self) -> Iterator[Chunk]:
+        permitted = None if self._gate is None else self._gate.snapshot(self._clock())
+        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+            if permitted is None:
+                yield chunk
+                continue
+            allowed = permitted.allowed(chunk.ids)
+            yield Chunk(ids=chunk.ids[allowed], values=chunk.values[allowed])
 
     def report(self) -> list[FeatureReport]:
         """How each agreed feature looks in the data, from one pass."""
@@ -97,7 +138,7 @@ class SourceCustomers:
         highest = np.full(n_features, -np.inf)
         total = np.zeros(n_features)
         beyond = np.zeros(n_features, dtype=np.int64)
-        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+        for chunk in self._permitted():
             values = chunk.values
             customers += values.shape[0]
             if not values.shape[0]:

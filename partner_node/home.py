@@ -7,13 +7,17 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from partner_node.config import NodeConfig
+from partner_node.consent.gate import ConsentGate
 from partner_node.features import SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
+from partner_node.rules import LocalRules
 from partner_node.sources import open_source
+from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.own_rows import check_own_rows
 from partner_node.store import NodeStore
 from protocol import limits
@@ -62,8 +66,37 @@ class NodeHome:
         except AgreementError:
             return None
 
-    def customers(self, agreement: Agreement) -> SourceCustomers:
-        """The customers, with the agreed features; raises SourceError."""
+    def party(self, agreement: Agreement) -> Party:
+        """This partner in an agreement; raises AgreementError (E-AGR-PARTY)."""
+        return agreement.parties[agreement.index_of_key(self.keystore().identity_public)]
+
+    def gate(self, agreement: Agreement, party: Party) -> ConsentGate:
+        """What lets customers be counted who may be."""
+        return ConsentGate(
+            self.config.consent.sources,
+            basis=party.legal_basis.basis,
+            purpose=agreement.purpose.term,
+            notices=self.config.consent.notices,
+            max_age=timedelta(hours=agreement.consent.max_age_hours),
+            limits=Sandbox(
+                memory_bytes=self.config.data.memory_bytes,
+                threads=self.config.limits.threads,
+                temp_folder=self.config.data.temp_folder,
+                temp_bytes=self.config.limits.temp_bytes,
+            ),
+        )
+
+    def rules(self, agreement: Agreement, party: Party) -> LocalRules:
+        """What this partner checks before each answer."""
+        gate = self.gate(agreement, party)
+        return LocalRules(agreement, party, self.config.consent, gate)
+
+    def customers(self, agreement: Agreement, gate: ConsentGate | None) -> SourceCustomers:
+        """The customers, with the agreed features; raises SourceError.
+
+        Args:
+            gate: Who may be counted; None for everybody, to look at the data alone.
+        """
         data = self.config.data
         if agreement.privacy is not None and data.query is not None:
             check_own_rows(data.query, data.id_column)
@@ -72,6 +105,7 @@ class NodeHome:
             agreement.features,
             columns=self.config.data.columns,
             chunk_rows=self.config.data.chunk_rows,
+            gate=gate,
         )
 
     @contextmanager

@@ -20,6 +20,7 @@ from partner_node.answers import answer
 from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
 from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER
+from partner_node.rules import Rules
 from partner_node.store import EgressRecord, NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
@@ -64,6 +65,7 @@ class Node:
         signed: The agreement with every party's signature; refused otherwise.
         key: The partner's Ed25519 key of the agreement.
         customers: Where customers' vectors come from; read anew for every query.
+        rules: What this partner checks before each answer.
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
         seed_of: The plan's seed for a run hash; simulations pass another one.
@@ -75,6 +77,7 @@ class Node:
         key: Ed25519PrivateKey,
         store: NodeStore,
         customers: Customers,
+        rules: Rules,
         *,
         version: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -87,6 +90,7 @@ class Node:
         self.store = store
         self._key = key
         self._customers = customers
+        self._rules = rules
         self._version = version
         self._clock = clock
         self._entropy = entropy
@@ -104,12 +108,14 @@ class Node:
         agreement = verified(signed, file)
         keystore = home.keystore()
         with naming(file):
-            agreement.index_of_key(keystore.identity_public)
+            index = agreement.index_of_key(keystore.identity_public)
+        party = agreement.parties[index]
         return Node(
             signed,
             keystore.identity,
             home.store(keystore),
-            home.customers(agreement),
+            home.customers(agreement, home.gate(agreement, party)),
+            home.rules(agreement, party),
             version=software_version(),
         )
 
@@ -133,6 +139,8 @@ class Node:
     def _handle(self, request: Request) -> bytes:
         self.agreement.check_time(self._clock())
         self.agreement.check_software(self._version)
+        if not isinstance(request, Stop | Publish):
+            self._rules.check(self._clock())
         with self.store.transaction():
             reply, refusal = self._answer(request)
         if refusal is not None:

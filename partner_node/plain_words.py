@@ -8,6 +8,7 @@ from rich.table import Table
 
 from protocol.agreement import Agreement
 from protocol.clustering.release import EXACT_STATEMENT
+from protocol.governance import LEGITIMATE_INTEREST, LegalBasis
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
 
@@ -19,6 +20,8 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
     shown by their numbers: whoever drafted the agreement cannot hide words from its reader.
     """
     parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
+    bases = Table("partner", "basis", title="On what legal basis")
+    bases.add_column("laid down in", overflow="fold")
     for party in agreement.parties:
         parties.add_row(
             party.id,
@@ -26,6 +29,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
             shown(party.contact),
             f"{party.max_customers:,} customers",
         )
+        bases.add_row(party.id, party.legal_basis.words, _reference(party.legal_basis))
     features = Table(
         "feature", "unit", "from", "to", "scale", "weight", title="What is computed on"
     )
@@ -42,11 +46,18 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
     return [
         f"Agreement {agreement.id}, version {agreement.version}, "
         f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}",
-        "Purpose: " + shown(agreement.purpose).replace("\n", "\n    "),
+        "Purpose: " + shown(agreement.purpose.text).replace("\n", "\n    "),
+        f"Consents and notices call it {agreement.purpose.term}; the notice that tells customers "
+        f"of it has version {agreement.purpose.notice_version}.",
         parties,
         f"The coordinator is run by {shown(agreement.coordinator.legal_name)} "
         f"({shown(agreement.coordinator.contact)}). It adds masked answers and learns totals only.",
         features,
+        bases,
+        "Before each question every node looks up anew who may be counted: on consent only "
+        "customers whose latest consent covers this purpose and notice; on legitimate interest all "
+        "but those who object or have withdrawn. It refuses when its records are older than "
+        f"{agreement.consent.max_age_hours} hours.",
         "No customer's row leaves a partner. Each partner sends sums over its own customers, "
         "hidden under masks that cancel only in the total of "
         f"at least {agreement.smallest_set} partners.",
@@ -62,6 +73,12 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         f"Software: fedseg {agreement.software_version}. Agreement hash {agreement.hash.hex()}",
         f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
     ]
+
+
+def _reference(basis: LegalBasis) -> str:
+    if basis.basis == LEGITIMATE_INTEREST:
+        return f"the assessment with SHA-256 {basis.reference}"
+    return shown(basis.reference)
 
 
 def _how_many(agreement: Agreement) -> str:

@@ -15,7 +15,7 @@ from partner_node.budget import terms_of
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
 from partner_node.node import software_version
 from partner_node.sources import open_source
-from protocol.agreement import Agreement
+from protocol.agreement import Agreement, Party
 from protocol.errors import (
     AgreementError,
     EncodingRangeError,
@@ -102,9 +102,11 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
     if agreement is None:
         attempt("data", lambda: _check_data_alone(home))
     else:
-        attempt("data", lambda: _check_data(home, agreement))
-    if agreement is not None and agreement.privacy is not None:
-        attempt("budget", lambda: _check_budget(home, agreement))
+        party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
+        if attempt("data", lambda: _check_data(home, agreement, party)) and party is not None:
+            attempt("consent", lambda: _check_consent(home, agreement, party, now))
+        if agreement.privacy is not None:
+            attempt("budget", lambda: _check_budget(home, agreement))
     attempt("coordinator", lambda: _check_connection(home))
     return Report(items=tuple(items))
 
@@ -170,14 +172,12 @@ def _check_data_alone(home: NodeHome) -> str:
     )
 
 
-def _check_data(home: NodeHome, agreement: Agreement) -> str:
-    reports = home.customers(agreement).report()
+def _check_data(home: NodeHome, agreement: Agreement, party: Party | None) -> str:
+    reports = home.customers(agreement, None).report()
     customers = reports[0].customers
-    caps = {party.id: party.max_customers for party in agreement.parties}
-    cap = caps.get(home.config.node.partner, customers)
-    if customers > cap:
+    if party is not None and customers > party.max_customers:
         raise EncodingRangeError(
-            f"{customers:,} customers, the agreement allows {cap:,}",
+            f"{customers:,} customers, the agreement allows {party.max_customers:,}",
             code="E-ROW-CAP",
             remedy="agree on a higher max_customers, or narrow the feature query",
         )
@@ -201,6 +201,29 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
             "the agreement",
         )
     return fuel(terms, spent=spent)
+
+
+def _check_consent(home: NodeHome, agreement: Agreement, party: Party, now: datetime) -> str:
+    """Purpose, notice, basis, and how many customers may be counted now."""
+    home.rules(agreement, party).check(now)
+    gate = home.gate(agreement, party)
+    standing = gate.standing(home.customers(agreement, None).ids(), now)
+    counted = standing.counted
+    if not counted[None]:
+        raise RuleError(
+            f"none of {counted.total():,} customers may be counted now",
+            code="E-NO-CONSENT",
+            remedy="see fedseg-node consent status; ids must be written alike, letter by letter, "
+            "in the data and in the consent sources",
+        )
+    listed = "; ".join(
+        f"{found:,} of {named:,} ids in {table.name} are in the data"
+        for table, (named, found) in zip(gate.tables, standing.listed, strict=True)
+    )
+    return (
+        f"{counted[None]:,} of {counted.total():,} customers may be counted now, on the basis of "
+        f"{party.legal_basis.words}; {listed}"
+    )
 
 
 def _check_connection(home: NodeHome) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from protocol import limits
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.errors import AgreementError, MalformedError, SignatureError
+from protocol.governance import ConsentTerms, LegalBasis, Purpose
 from protocol.privacy.terms import PrivacyTerms
 from protocol.signing import PUBLIC_KEY_BYTES, Envelope, key_id
 from protocol.strict import Fields
@@ -45,6 +46,7 @@ class Party:
         id: Short name, unique in the agreement; its place in the list is its number in messages.
         public_key: Raw Ed25519 key that signs the agreement and every message of its node.
         max_customers: Row cap: how many customers the node may count at most.
+        legal_basis: On what basis it uses its customers' data.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Party:
     contact: str
     public_key: bytes
     max_customers: int
+    legal_basis: LegalBasis
 
     @staticmethod
     def read(fields: Fields) -> Party:
@@ -64,6 +67,7 @@ class Party:
             max_customers=fields.integer(
                 "max_customers", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
             ),
+            legal_basis=LegalBasis.read(fields.object("legal_basis")),
         )
         fields.finish()
         return party
@@ -76,6 +80,7 @@ class Party:
             "contact": self.contact,
             "public_key": self.public_key.hex(),
             "max_customers": self.max_customers,
+            "legal_basis": self.legal_basis.to_dict(),
         }
 
 
@@ -247,12 +252,13 @@ class Agreement:
 
     id: str
     version: int
-    purpose: str
+    purpose: Purpose
     effective: datetime
     expires: datetime
     parties: tuple[Party, ...]
     coordinator: Operator
     features: tuple[Feature, ...]
+    consent: ConsentTerms
     plan: PlanTerms
     privacy: PrivacyTerms | None
     secure_sum: SecureSumTerms
@@ -292,12 +298,13 @@ class Agreement:
             "schema": SCHEMA,
             "id": self.id,
             "version": self.version,
-            "purpose": self.purpose,
+            "purpose": self.purpose.to_dict(),
             "effective": self.effective.strftime(_TIME_FORMAT),
             "expires": self.expires.strftime(_TIME_FORMAT),
             "parties": [party.to_dict() for party in self.parties],
             "coordinator": self.coordinator.to_dict(),
             "features": [feature.to_dict() for feature in self.features],
+            "consent": self.consent.to_dict(),
             "plan": self.plan.to_dict(),
             "privacy": "none" if self.privacy is None else self.privacy.to_dict(),
             "secure_sum": self.secure_sum.to_dict(),
@@ -464,7 +471,7 @@ def _read(fields: Fields) -> Agreement:
     agreement = Agreement(
         id=fields.text("id", max_length=40, pattern=_ID),
         version=fields.integer("version", at_least=1, at_most=1_000_000),
-        purpose=fields.text("purpose", max_length=4_000),
+        purpose=Purpose.read(fields.object("purpose")),
         effective=_time(fields, "effective"),
         expires=_time(fields, "expires"),
         parties=tuple(
@@ -474,6 +481,7 @@ def _read(fields: Fields) -> Agreement:
         features=tuple(
             Feature.read(f) for f in fields.objects("features", at_most=limits.MAX_FEATURES)
         ),
+        consent=ConsentTerms.read(fields.object("consent")),
         plan=PlanTerms.read(fields.object("plan")),
         privacy=_privacy(fields),
         secure_sum=SecureSumTerms.read(fields.object("secure_sum")),

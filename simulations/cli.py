@@ -434,11 +434,13 @@ def generate(
     Writes one file of invoice lines a partner and, in ground-truth/, its customers' kinds. Also
     writes features.sql, which turns transactions into features at a node; what it makes of each
     partner's transactions, features-<partner>; and the features' agreed bounds, bounds.json. The
-    last two are what `cluster` takes.
+    last two are what `cluster` takes. consents-<partner>.csv and objections-<partner>.csv are what
+    a node needs to know whom it may count.
     """
     from simulations.feature_files import ID_COLUMN, write_bounds, write_features
     from simulations.retail import generate as transactions
     from simulations.retail import partner_profiles, write
+    from simulations.retail_consents import write_consents
     from simulations.retail_features import FEATURE_QUERY
 
     made = transactions(n_customers=customers, seed=seed, profiles=partner_profiles(partners))
@@ -452,6 +454,8 @@ def generate(
         files = write(partner, out, file_format=kind.value)
         features = out / f"features-{partner.profile.id}.{kind.value}"
         write_features(files.transactions, features, file_format=kind.value)
+        ids = partner.truth.column(ID_COLUMN).to_pylist()
+        wishes = write_consents(ids, out, partner.profile.id, seed=seed)
         entries.append(
             {
                 "id": partner.profile.id,
@@ -460,6 +464,8 @@ def generate(
                 "lines": partner.transactions.num_rows,
                 "transactions": str(files.transactions),
                 "features": str(features),
+                "consents": str(wishes.consents),
+                "objections": str(wishes.objections),
                 "ground_truth": str(files.truth),
             }
         )
@@ -484,6 +490,7 @@ def generate(
         },
         table,
         f"The kinds of the customers are in {out}/ground-truth; features for a node: {query}",
+        f"For a node: --consents {out}/consents-ID.csv --objections {out}/objections-ID.csv",
         f"To be clustered: {out}/features-*.{kind.value} with --bounds {bounds} "
         f"--id-column {ID_COLUMN}",
     )

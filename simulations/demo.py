@@ -33,6 +33,7 @@ from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError, UsageError
 from protocol.privacy.words import meaning
 from simulations.retail import PARTNERS, generate, write
+from simulations.retail_consents import write_consents
 from simulations.retail_features import FEATURE_QUERY, FEATURES
 
 N_CLUSTERS: Final = 6
@@ -79,6 +80,15 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
     partners = generate(n_customers=n_customers, seed=seed, profiles=PARTNERS[:3])
     ids = [partner.profile.id for partner in partners]
     files = {partner.profile.id: write(partner, out / "data").transactions for partner in partners}
+    wishes = {
+        partner.profile.id: write_consents(
+            partner.truth.column("customer_id").to_pylist(),
+            out / "data",
+            partner.profile.id,
+            seed=seed,
+        )
+        for partner in partners
+    }
     (out / "features.sql").write_text(FEATURE_QUERY, encoding="utf-8")
 
     _say(console, "2. Set-up", "coordinator, three nodes, one agreement, signed by all")
@@ -97,6 +107,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             "--coordinator", f"127.0.0.1:{port}", "--root-certificates", authority,
             "--data", files[name], "--id-column", "customer_id",
             "--query-file", out / "features.sql",
+            "--consents", wishes[name].consents, "--objections", wishes[name].objections,
             "--max-customers", len(partner.truth) + 1_000,
         )  # fmt: skip
     _agree(out, coordinator, ids)
@@ -166,7 +177,7 @@ def _edit_agreement(path: Path) -> None:
     """What people do in an editor: the features and the number of clusters."""
     yaml = YAML()
     values = yaml.load(path.read_text(encoding="utf-8"))
-    values["purpose"] = (
+    values["purpose"]["text"] = (
         "Common customer segments, so that each partner can address its own customers better."
     )
     values["features"] = [feature.to_dict() for feature in FEATURES]
@@ -203,7 +214,8 @@ def _print_result(
         own = ", ".join(f"{segment}: {count:,}" for segment, count in view.by_segment.items())
         seen.add_row(
             view.name,
-            f"its own {view.customers:,} customers, and totals over all partners; "
+            f"its own {view.customers:,} customers who may be counted now, and totals over all "
+            "partners.\n"
             f"{traffic[view.id].messages} messages down, {traffic[view.id].bytes_down:,} bytes.\n"
             f"Own customers by segment (known here only): {own}",
             f"{view.messages} messages up, {view.bytes_sent:,} bytes: a greeting, keys, "

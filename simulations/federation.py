@@ -24,6 +24,7 @@ from coordinator.run_driver import Patience
 from coordinator.runs import execute
 from coordinator.store import CoordinatorStore, Traffic
 from partner_node.node import Node
+from partner_node.rules import NoRules
 from partner_node.store import NodeStore
 from protocol.agreement import (
     EXACT_PLAN,
@@ -38,6 +39,7 @@ from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
 from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
+from protocol.governance import CONSENT, SEGMENTATION
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
@@ -224,6 +226,7 @@ class Federation:
             they are at hand already; made from `data` otherwise.
         n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
         plan, privacy, profile: What the agreement says; exact totals when left out.
+        partner_keys: The partners' keys; made when left out.
     """
 
     def __init__(
@@ -242,10 +245,13 @@ class Federation:
         plan: str = EXACT_PLAN,
         privacy: PrivacyTerms | None = None,
         profile: bool = False,
+        partner_keys: Sequence[Ed25519PrivateKey] | None = None,
     ) -> None:
         self._randomness = _Randomness(seed)
         self.coordinator_key = self._randomness.key("coordinator")
-        self.partner_keys = [self._randomness.key(f"partner {i}") for i in range(len(data))]
+        self.partner_keys = list(
+            partner_keys or (self._randomness.key(f"partner {i}") for i in range(len(data)))
+        )
         self.signed = self._sign(
             data,
             features,
@@ -280,6 +286,7 @@ class Federation:
             self.partner_keys[index],
             NodeStore(":memory:", EphemeralSealer()),
             GridCustomers(prepared=vectors),
+            NoRules(),
             version=VERSION,
             clock=lambda: _NOW,
             entropy=self._randomness.source(f"entropy {index}"),
@@ -347,7 +354,11 @@ class Federation:
                 "schema": SCHEMA,
                 "id": "simulation",
                 "version": 1,
-                "purpose": "Simulation on one machine; nothing leaves it.",
+                "purpose": {
+                    "term": SEGMENTATION,
+                    "text": "Simulation on one machine; nothing leaves it.",
+                    "notice_version": "none",
+                },
                 "effective": _NOW.replace(year=2000).strftime(day),
                 "expires": _NOW.replace(year=2100).strftime(day),
                 "parties": [
@@ -357,6 +368,7 @@ class Federation:
                         "contact": "none",
                         "public_key": public_bytes(key).hex(),
                         "max_customers": max(1, values.shape[0]),
+                        "legal_basis": {"basis": CONSENT, "reference": "none: a simulation"},
                     }
                     for i, (key, values) in enumerate(zip(self.partner_keys, data, strict=True))
                 ],
@@ -366,6 +378,7 @@ class Federation:
                     "public_key": public_bytes(self.coordinator_key).hex(),
                 },
                 "features": [feature.to_dict() for feature in features],
+                "consent": {"max_age_hours": 24},
                 "plan": plan.to_dict(),
                 "privacy": "none" if privacy is None else privacy.to_dict(),
                 "secure_sum": {

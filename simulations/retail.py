@@ -274,12 +274,12 @@ def write(
         if file_format == "parquet":
             pa_parquet.write_table(table, path)
         else:
-            _write_csv(table, path)
+            write_csv(table, path)
     return files
 
 
-def _write_csv(table: pa.Table, path: Path) -> None:
-    # No value holds a delimiter or a quote, so none is quoted.
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write a table none of whose values holds a delimiter or a quote: nothing is quoted."""
     options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
     with path.open("wb") as file:
         file.write((",".join(table.column_names) + "\n").encode())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import typer
 
@@ -17,10 +20,15 @@ import partner_node.config
 import partner_node.sources
 import simulations.cli
 from coordinator.remedies import REMEDIES
+from partner_node.config import NodeConfig
+from partner_node.consent.gate import ConsentGate
+from partner_node.consent.settings import NEEDED, OPTIONAL
+from partner_node.consent.verdicts import NO_FLAG
 from partner_node.data_config import DATA_KEYS, KEYS_OF_KIND
 from partner_node.data_section import KINDS
 from partner_node.transactions import DATE_SIGNS, FEATURES
 from partner_node.transactions_config import TRANSACTION_KEYS
+from protocol import governance
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -172,3 +180,72 @@ def test_the_pinned_versions_name_no_index() -> None:
 def test_ci_calls_the_test_command_of_the_readme() -> None:
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("exec make test")
+
+
+# --- docs/consent.md -----------------------------------------------------------------------------
+
+CONSENT = (ROOT / "docs" / "consent.md").read_text(encoding="utf-8")
+#: Heading, sample table, who may be counted, TOML.
+EXAMPLES = re.findall(
+    r"### ([^\n]+)\n.*?```(?:csv|json)\n(.*?)```\n\nMay be counted on 1 March 2026: ([^.]*?)[.,]?"
+    r"(?:\.| and).*?```toml\n(.*?)```",
+    CONSENT,
+    flags=re.DOTALL,
+)
+FIRST_OF_MARCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_every_configuration_in_the_document_on_consent_is_tried() -> None:
+    assert len(EXAMPLES) == CONSENT.count("```toml") == 4
+
+
+@pytest.mark.parametrize(
+    ("sample", "counted", "toml"), [e[1:] for e in EXAMPLES], ids=[e[0] for e in EXAMPLES]
+)
+def test_examples_of_consent_sources_load_and_count_whom_they_say(
+    tmp_path: Path, sample: str, counted: str, toml: str
+) -> None:
+    whole = next(example[3] for example in EXAMPLES if "[node]" in example[3])
+    text = toml if "[node]" in toml else whole.split("[[consent.sources]]")[0] + toml
+    text += "" if "[keys]" in toml else '[keys]\npassphrase_env = "FEDSEG_PASSPHRASE"\n'
+    (tmp_path / "node.toml").write_text(text, encoding="utf-8")
+    config = NodeConfig.load(tmp_path / "node.toml").consent
+    (source,) = config.sources
+    at = FIRST_OF_MARCH.timestamp() - 3_600
+    for path in filter(None, (Path(source.path), source.heartbeat)):
+        path.write_text(sample, encoding="utf-8")
+        os.utime(path, (at, at))
+    by_consent = source.holds == "consents"
+    gate = ConsentGate(
+        config.sources,
+        basis=governance.CONSENT if by_consent else governance.LEGITIMATE_INTEREST,
+        purpose=governance.SEGMENTATION,
+        notices=config.notices,
+        max_age=timedelta(hours=2),
+    )
+    ids = sorted(set(re.findall(r"C-\d+", sample)))
+    allowed = gate.snapshot(FIRST_OF_MARCH).allowed(np.array(ids, dtype=object))
+    assert [i for i, one in zip(ids, allowed, strict=True) if one] == re.findall(r"C-\d+", counted)
+
+
+def test_every_refusal_of_the_consent_gate_is_in_the_documents() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*(ROOT / "partner_node" / "consent").glob("*.py"),
+                     ROOT / "partner_node" / "rules.py"]
+    )  # fmt: skip
+    operating = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    codes = set(re.findall(r'"(E-[A-Z-]+)"', sources))
+    assert len(codes) == 5
+    for code in codes:
+        assert code in CONSENT
+        assert f"| {code} |" in operating
+
+
+def test_every_event_flag_and_rule_is_in_the_document_on_consent() -> None:
+    for word in ("ConsentGiven", "RenewedConsentGiven"):
+        assert f"`{word}`" in CONSENT
+    for flag in filter(None, NO_FLAG):
+        assert f"`{flag}`" in CONSENT
+    for part in (*NEEDED, *OPTIONAL):
+        assert f"| `{part}` |" in CONSENT

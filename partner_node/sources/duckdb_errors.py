@@ -21,6 +21,10 @@ from protocol.errors import SourceError
 
 _LINE: Final = re.compile(r"[A-Z][A-Za-z ]* Error: CSV Error on Line: (\d+)$", re.MULTILINE)
 _FILE: Final = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
+_JSON: Final = re.compile(
+    r'Invalid Input Error: (Malformed JSON|JSON transform error) in file "([^"\n]*)", '
+    r"(?:at byte \d+ )?in line (\d+): (invalid UTF-8)?"
+)
 _COUNTS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _SOURCE_COLUMN: Final = re.compile(r"when casting from source column (.+?)(?=\n|$)")
 _CONVERTED: Final = re.compile(r'Error when converting column "([^"\n]*)"')
@@ -109,6 +113,8 @@ def explain(
         return _failing_value(
             f"{where}: a value{of_column} does not convert as the feature query asks"
         )
+    if json := _JSON.match(text):
+        return _explain_json(json, path, files)
     if line or "CSV Error" in text or "CSV Parser" in text or "not utf-8" in text:
         return _explain_csv(text, where, n_columns=len(columns))
     if with_query and binding and issubclass(problem.kind, _SQL_ERRORS):
@@ -145,7 +151,7 @@ def explain(
     return SourceError(
         f"{path} cannot be read ({problem.kind.__name__})",
         code="E-SOURCE-FILE",
-        remedy="check that the file is complete and of the kind that [data] kind names",
+        remedy="check that the file is complete and of the kind that node.toml names",
     )
 
 
@@ -185,6 +191,18 @@ def _explain_csv(text: str, where: str, *, n_columns: int) -> SourceError:
         f"{where}: {reason}",
         code="E-SOURCE-CSV",
         remedy="correct the file, or export it again",
+    )
+
+
+def _explain_json(found: re.Match[str], path: str, files: Collection[str]) -> SourceError:
+    kind, file, line, not_utf8 = found.groups()
+    # DuckDB has counted a line that it cannot parse already, but not one that is no object.
+    number = int(line) - (kind == "Malformed JSON")
+    reason = "is not UTF-8" if not_utf8 else "is no JSON object, or has a key twice"
+    return SourceError(
+        f"{file if file in files else path}, line {number}: {reason}",
+        code="E-SOURCE-JSON",
+        remedy="write one JSON object a line, in UTF-8",
     )
 
 

@@ -35,10 +35,23 @@ class Sandbox:
         temp_bytes: The most it may put there.
     """
 
-    memory_bytes: int
-    threads: int
-    temp_folder: Path | None
-    temp_bytes: int
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    threads: int = DEFAULT_THREADS
+    temp_folder: Path | None = None
+    temp_bytes: int = DEFAULT_TEMP_BYTES
+
+    @contextmanager
+    def closed_in(self, files: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection shut in with the named files, its settings locked.
+
+        Raises:
+            SourceError: The temporary folder cannot be made (E-SOURCE-FILE).
+            duckdb.Error: It cannot be done.
+        """
+        with self.temporary() as temporary, self.connect(temporary) as connection:
+            close_sandbox(connection, files)
+            lock_settings(connection)
+            yield connection
 
     @contextmanager
     def temporary(self) -> Iterator[str]:

@@ -29,7 +29,7 @@ from partner_node.sources.duckdb_sandbox import (
     lock_settings,
 )
 from partner_node.sources.feature_query import INPUT, check_feature_query
-from partner_node.sources.files import DataFile, find_files, read_csv_header
+from partner_node.sources.files import DataFile, find_files, read_common_header
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Description
 from protocol.errors import SourceError
@@ -293,7 +293,7 @@ class DuckDBSource:
         paths = "[" + ", ".join(literal(file.path) for file in files) + "]"
         if self._kind == "parquet":
             return f"read_parquet({paths}, hive_partitioning = false, union_by_name = false)"
-        names = self._csv_columns(files)
+        names = read_common_header(files, self._delimiter)
         types = ", ".join(
             f"{literal(name)}: '{'DOUBLE' if name in numbers else 'VARCHAR'}'" for name in names
         )
@@ -302,20 +302,6 @@ class DuckDBSource:
             f"delim = {literal(self._delimiter)}, quote = '\"', escape = '\"', nullstr = '', "
             "strict_mode = true, hive_partitioning = false, union_by_name = false)"
         )
-
-    def _csv_columns(self, files: tuple[DataFile, ...]) -> tuple[str, ...]:
-        first, *others = files
-        names = read_csv_header(first.path, self._delimiter)
-        for other in others:
-            found = read_csv_header(other.path, self._delimiter)
-            if found != names:
-                difference = _first_difference(names, found)
-                raise SourceError(
-                    f"{other.path} has other columns than {first.path} ({difference})",
-                    code="E-SOURCE-COLUMN",
-                    remedy="give all files the same header, or narrow the glob",
-                )
-        return names
 
     # --- checks ------------------------------------------------------------------------------
 
@@ -413,10 +399,3 @@ class DuckDBSource:
 
 def _not_a_number(column: str) -> str:
     return f"{quoted(column)} IS NOT NULL AND TRY_CAST({quoted(column)} AS DOUBLE) IS NULL"
-
-
-def _first_difference(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
-    for position, (a, b) in enumerate(zip(expected, found, strict=False), start=1):
-        if a != b:
-            return f"column {position} is {b!r} instead of {a!r}"
-    return f"{len(found)} columns instead of {len(expected)}"

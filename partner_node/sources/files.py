@@ -19,6 +19,8 @@ from partner_node.sources.row_rules import refuse_duplicate_names
 from protocol.errors import SourceError
 
 MAX_FILES: Final = 10_000
+#: Where node.toml names the customers' files.
+DATA_SECTION: Final = "[data]"
 #: A CSV header must end within this many bytes.
 MAX_HEADER_BYTES: Final = 1 << 20
 
@@ -54,7 +56,9 @@ class DataFile:
     inode: int
 
 
-def find_files(pattern: str, *, kind: str | None = None) -> tuple[DataFile, ...]:
+def find_files(
+    pattern: str, *, kind: str | None = None, section: str = DATA_SECTION
+) -> tuple[DataFile, ...]:
     """The regular, readable files that a path names, sorted by name.
 
     Args:
@@ -62,6 +66,7 @@ def find_files(pattern: str, *, kind: str | None = None) -> tuple[DataFile, ...]
             of the kind in it, at any depth. In a folder, what is hidden and what has a name that
             begins with ``_`` is left out, as tools name what is not data.
         kind: A key of `SUFFIXES`, or None where a folder is not data.
+        section: Where node.toml has the path, for the way out.
 
     Raises:
         SourceError: E-SOURCE-MISSING, E-SOURCE-FILE (folder, unreadable, too many) or
@@ -71,7 +76,7 @@ def find_files(pattern: str, *, kind: str | None = None) -> tuple[DataFile, ...]
         raise SourceError(
             "the data path contains a NUL character",
             code="E-SOURCE-MISSING",
-            remedy="correct [data] path",
+            remedy=f"correct path in {section}",
         )
     suffixes = SUFFIXES.get(kind or "", ())
     literal = os.path.lexists(pattern)
@@ -94,7 +99,7 @@ def find_files(pattern: str, *, kind: str | None = None) -> tuple[DataFile, ...]
                 else "no such file"
             ),
             code="E-SOURCE-MISSING",
-            remedy="correct [data] path, or bring the file there",
+            remedy=f"correct path in {section}, or bring the file there",
         )
     if len(names) > MAX_FILES:
         raise SourceError(
@@ -104,7 +109,7 @@ def find_files(pattern: str, *, kind: str | None = None) -> tuple[DataFile, ...]
         )
     if not literal:
         names = [name for name in names if not Path(name).is_dir()] or names
-    return tuple(_look_at(str(Path(name).absolute())) for name in names)
+    return tuple(_look_at(str(Path(name).absolute()), section) for name in names)
 
 
 def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
@@ -124,7 +129,7 @@ def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
                 yield str(Path(place) / name)
 
 
-def _look_at(path: str) -> DataFile:
+def _look_at(path: str, section: str) -> DataFile:
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
@@ -132,7 +137,9 @@ def _look_at(path: str) -> DataFile:
                 f"{path} is a folder, a file is needed",
                 code="E-SOURCE-FILE",
                 remedy="name one file; a folder is read whole when it is [data] path itself and "
-                "[data] kind is csv or parquet",
+                "[data] kind is csv or parquet"
+                if section == DATA_SECTION
+                else f"name its files in {section}, for instance by a glob",
             )
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(
@@ -146,7 +153,7 @@ def _look_at(path: str) -> DataFile:
         raise SourceError(
             f"{path}: no such file (a broken link?)",
             code="E-SOURCE-MISSING",
-            remedy="correct [data] path, or bring the file there",
+            remedy=f"correct path in {section}, or bring the file there",
         ) from error
     except OSError as error:
         raise SourceError(
@@ -200,6 +207,29 @@ def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
     names = tuple(name or f"column{i}" for i, name in enumerate(row, start=1))
     refuse_duplicate_names(names, path)
     return names
+
+
+def read_common_header(files: tuple[DataFile, ...], delimiter: str) -> tuple[str, ...]:
+    """Column names that all files have in the same order; raises SourceError."""
+    first, *others = files
+    names = read_csv_header(first.path, delimiter)
+    for other in others:
+        found = read_csv_header(other.path, delimiter)
+        if found != names:
+            difference = _first_difference(names, found)
+            raise SourceError(
+                f"{other.path} has other columns than {first.path} ({difference})",
+                code="E-SOURCE-COLUMN",
+                remedy="give all files the same header, or narrow the glob",
+            )
+    return names
+
+
+def _first_difference(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
+    for position, (a, b) in enumerate(zip(expected, found, strict=False), start=1):
+        if a != b:
+            return f"column {position} is {b!r} instead of {a!r}"
+    return f"{len(found)} columns instead of {len(expected)}"
 
 
 def _first_bytes(path: str) -> bytes:

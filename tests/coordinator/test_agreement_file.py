@@ -40,6 +40,8 @@ def text_of(**changes: Any) -> str:
     values: dict[str, Any] = {
         "id": quoted("our-segments"),
         "purpose": quoted("Common segments."),
+        "purpose_term": quoted("fedseg:CustomerSegmentation"),
+        "notice_version": quoted("1"),
         "effective": "2026-01-01T00:00:00Z",
         "expires": "2027-01-01T00:00:00Z",
         "parties": PARTIES,
@@ -65,7 +67,7 @@ def test_the_template_is_an_agreement_without_problems(tmp_path: Path) -> None:
     (tmp_path / "agreement.yaml").write_text(text_of(), encoding="utf-8")
     agreement = load_yaml(tmp_path / "agreement.yaml")
     assert agreement.lint() == []
-    assert agreement.purpose == "Common segments."
+    assert agreement.purpose.text == "Common segments."
     assert agreement.parties[1].legal_name == 'Shop "1": GmbH # 1'
     assert (agreement.secure_sum.min_partners, agreement.min_segment_size) == (3, 50)
 
@@ -123,7 +125,7 @@ def test_any_purpose_and_name_survives_the_template(tmp_path: Path, text: str) -
     path = tmp_path / "agreement.yaml"
     path.write_text(text_of(purpose=quoted(text), legal_name=quoted(text)), encoding="utf-8")
     agreement = load_yaml(path)
-    assert (agreement.purpose, agreement.coordinator.legal_name) == (text, text)
+    assert (agreement.purpose.text, agreement.coordinator.legal_name) == (text, text)
 
 
 @pytest.mark.parametrize(

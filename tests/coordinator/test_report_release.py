@@ -11,6 +11,7 @@ from coordinator.report_release import report_features, report_segments
 from protocol.agreement import Agreement, Feature, Operator, Party, PlanTerms, SecureSumTerms
 from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
 from protocol.clustering.segment_names import release_names
+from protocol.governance import CONSENT, SEGMENTATION, ConsentTerms, LegalBasis, Purpose
 from protocol.scaling import FeatureScale
 
 ONE = 1 << FeatureScale.of(()).fraction_bits
@@ -24,16 +25,18 @@ def feature(name: str, unit: str, maximum: str, transform: str, weight: str = "1
 
 
 AGREEMENT = Agreement(
-    id="autumn", version=1, purpose="Describe shared segments.",
+    id="autumn", version=1,
+    purpose=Purpose(term=SEGMENTATION, text="Describe shared segments.", notice_version="1"),
     effective=datetime(2026, 1, 1, tzinfo=UTC), expires=datetime(2027, 1, 1, tzinfo=UTC),
     parties=tuple(
         Party(id=f"p{i}", legal_name=f"Partner {i}", contact="dpo", public_key=bytes([i]) * 32,
-              max_customers=1_000)
+              max_customers=1_000, legal_basis=LegalBasis(basis=CONSENT, reference="notice"))
         for i in range(3)
     ),
     coordinator=Operator(legal_name="Operator", contact="ops", public_key=b"k" * 32),
     features=(feature("recency_days", "days", "364", "none"),
               feature("net_spend", "EUR", "9999", "log1p", "0.5")),
+    consent=ConsentTerms(max_age_hours=24),
     plan=PlanTerms(name="lloyd-exact", n_clusters=2, n_clusters_min=2, max_rounds=20),
     privacy=None,
     secure_sum=SecureSumTerms(min_partners=3, max_colluding=1, min_atom=2, max_set_changes=3),

@@ -27,13 +27,16 @@ from coordinator import cli as operator
 from coordinator.config import CoordinatorConfig
 from coordinator.store import CoordinatorStore, RunRow
 from partner_node import cli as partner
+from partner_node.config import NodeConfig
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
+from partner_node.sources import open_source
 from partner_node.store import NodeStore
 from protocol.agreement import Agreement
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import Release, SignedRelease, make_release
+from protocol.governance import SEGMENTATION
 from protocol.queries import customer_vectors
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FeatureScale
@@ -353,10 +356,22 @@ def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "
         data=data.file,
         id_column=data.id_column,
         query_file=query_file,
+        consents=directory / f"{name}-consents.csv",
         max_customers=200_000,
         directory=folder,
     )
+    grant(folder, directory / f"{name}-consents.csv")
     return folder
+
+
+def grant(folder: Path, consents: Path) -> None:
+    """Everybody in a node's data agrees, as its consent table says."""
+    config = NodeConfig.load(folder / "node.toml")
+    source = open_source(config.data, config.limits)
+    lines = [f"{config.data.id_column},event,time,purpose,notice"]
+    for chunk in source.chunks((), max_rows=100_000):
+        lines += [f"{i},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1" for i in chunk.ids]
+    consents.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def draft_agreement(

@@ -146,6 +146,7 @@ def finished(watched: SimpleNamespace) -> bytes:
         for words in (
             ("segments", "assign", "--out", folder / "segments" / "customers.csv"),
             ("segments", "list", "--format", "json"), ("egress", "list"), ("status",), ("check",),
+            ("consent", "status"),
         ):  # fmt: skip
             done = deploy.command("node", *words, "--dir", folder)
             assert done.returncode == 0, (words, done.stderr)
@@ -178,6 +179,9 @@ def failed(
         watched.outputs.append(done.stdout + done.stderr)
         _write(deployed.directory / f"{name}.csv", canaries[name])
 
+    consents = deployed.directory / "north-consents.csv"
+    whole = consents.read_bytes()
+    consents.write_bytes(whole + f"{canaries['north'].ids[5]},ConsentGiven\n".encode())
     node = deployed.nodes["south"]
     assert node.stop() == 0
     secret = f"{canaries['south'].ids[3]} {canaries['south'].values[3].tolist()}"
@@ -189,12 +193,17 @@ def failed(
     try:
         failing.start()
         row = deployed.run()
+        done = deploy.command("node", "check", "--dir", deployed.folder("north"))
+        assert "E-CONSENT-SOURCE" in done.stderr
+        watched.outputs.append(done.stdout + done.stderr)
     finally:
+        consents.write_bytes(whole)
         failing.stop()
         node.start()
     assert row.state == "failed", row
     assert "ValueError at" in failing.said(), "the error was met, and logged without its words"
     refusals["failing south"] = row.progress["refusals"]["south"]
+    refusals["consents of north"] = row.progress["refusals"]["north"]
     watched.outputs.append(row.reason)
     return refusals
 
@@ -205,8 +214,9 @@ def detector(canaries: dict[str, Canaries]) -> Detector:
 
 
 def test_errors_in_the_data_leave_as_codes_alone(failed: dict[str, str]) -> None:
-    assert set(failed) == {*NAMES, "failing south"}
+    assert set(failed) == {*NAMES, "failing south", "consents of north"}
     assert failed["failing south"] == "E-INTERNAL"
+    assert failed["consents of north"] == "E-CONSENT-SOURCE"
     assert failed["north"] == "E-SOURCE-TYPE"
     assert failed["middle"] == "E-SOURCE-NULL"
     assert failed["south"] == "E-DUPLICATE"
@@ -233,7 +243,7 @@ def test_no_canary_is_in_logs_databases_and_other_files(
     watched: SimpleNamespace, failed: dict[str, str], detector: Detector
 ) -> None:
     deployed: Deployment = watched.deployed
-    own = {deployed.directory / f"{name}.csv" for name in NAMES}
+    own = {deployed.directory / f"{name}{what}.csv" for name in NAMES for what in ("", "-consents")}
     searched = set()
     for path in sorted(deployed.directory.rglob("*")):
         if not path.is_file() or path in own or "segments" in path.parts[-2:-1]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from partner_node.home import NodeHome
 from protocol.canonical import canonical_json
 from protocol.clustering.release import SignedRelease
 from protocol.errors import AgreementError, FedsegError
+from protocol.governance import SEGMENTATION
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for
@@ -170,7 +174,9 @@ def _serve_with_agreement(deployed: Deployment, directory: Path, content: bytes)
     file = directory / "given.json"
     file.write_bytes(content)
     folder = deploy.make_node(
-        deployed.directory, f"copy-{directory.name[-6:]}", deploy.PartnerData(file=file)
+        deployed.directory,
+        f"copy-{directory.name[-6:]}",
+        deploy.PartnerData(file=deployed.directory / "north.csv"),
     )
     own = NodeHome.load(deployed.folder("north")).config.keys
     theirs = NodeHome.load(folder).config.keys
@@ -283,3 +289,52 @@ def _stranger(deployed: Deployment, name: str, values: np.ndarray) -> Path:
     operator.save_signed(complete, operator.join_copies(signed))
     partner.agreement_install(file=complete, directory=directory / name)
     return directory / name
+
+
+# --- consent --------------------------------------------------------------------------------------
+
+
+def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_round_and_of_the_assignments(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    consents = deployed.directory / "north-consents.csv"
+    given = consents.read_bytes()
+    node = deployed.nodes["north"]
+    try:
+        run_id = deployed.request()
+        deployed.await_progress(
+            run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1
+        )
+        os.kill(node.pid, signal.SIGSTOP)
+        try:
+            with consents.open("a", encoding="utf-8") as file:
+                file.write(f"c7,ConsentWithdrawn,2026-01-02T00:00:00Z,{SEGMENTATION},1\n")
+        finally:
+            os.kill(node.pid, signal.SIGCONT)
+        row = deployed.await_end(run_id)
+        assert row.state == "finished", row
+        messages = _of_node(deployed, "egress", "list")["messages"]
+        counts = [
+            m["customers"] for m in messages
+            if m["run_id"] == run_id.hex() and m["customers"] is not None
+        ]  # fmt: skip
+        before = counts.index(SIZES["north"] - 1)
+        assert before >= 1
+        assert counts == [SIZES["north"]] * before + [SIZES["north"] - 1] * (len(counts) - before)
+        out = deployed.directory / "assigned.csv"
+        assigned = _of_node(deployed, "segments", "assign", "--out", out)
+        assert assigned["customers"] == SIZES["north"] - 1
+        ids = {line.split(",")[0].strip('"') for line in out.read_text().splitlines()[1:]}
+        assert ids == {f"c{i}" for i in range(SIZES["north"])} - {"c7"}
+        explained = _of_node(deployed, "consent", "explain", "--subject", "c7")
+        assert (explained["eligible"], explained["reason"]) == (False, "withdrawn")
+    finally:
+        consents.write_bytes(given)
+
+
+def _of_node(deployed: Deployment, *words: object) -> dict[str, Any]:
+    """The data of a command of north's node."""
+    done = deploy.command("node", *words, "--dir", deployed.folder("north"), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)["data"]
+    return found

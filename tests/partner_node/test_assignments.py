@@ -66,7 +66,9 @@ def write(
     released: tuple[Agreement, Release], table: Table, path: Path, *, chunk_rows: int = 2
 ) -> tuple[int, ...]:
     agreement, release = released
-    customers = SourceCustomers(table, agreement.features, columns={}, chunk_rows=chunk_rows)
+    customers = SourceCustomers(
+        table, agreement.features, columns={}, chunk_rows=chunk_rows, gate=None
+    )
     summary = write_assignments(customers, release, agreement, path, names=NAMES)
     assert summary.customers == sum(summary.by_segment)
     return summary.by_segment

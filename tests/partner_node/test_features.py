@@ -68,7 +68,9 @@ FEATURES = (feature("visits", "0", "10"), feature("spent", "0", "100", weight="0
 
 def test_only_the_agreed_columns_are_asked_for_in_the_agreements_order() -> None:
     source = spy()
-    customers = SourceCustomers(source, FEATURES, columns={"spent": "spent_eur"}, chunk_rows=2)
+    customers = SourceCustomers(
+        source, FEATURES, columns={"spent": "spent_eur"}, chunk_rows=2, gate=None
+    )
     list(customers.vectors())
     list(customers.identified())
     customers.report()
@@ -76,7 +78,9 @@ def test_only_the_agreed_columns_are_asked_for_in_the_agreements_order() -> None
 
 
 def test_values_are_clipped_to_the_agreed_bounds_before_anything_else() -> None:
-    customers = SourceCustomers(spy(), FEATURES, columns={"spent": "spent_eur"}, chunk_rows=10)
+    customers = SourceCustomers(
+        spy(), FEATURES, columns={"spent": "spent_eur"}, chunk_rows=10, gate=None
+    )
     (vectors,) = customers.vectors()
     assert vectors[:, :2].tolist() == [[-ONE, -ONE / 2], [0, 0], [ONE, ONE / 2]]
     assert vectors[:, 2].tolist() == [1.25 * ONE, 0, 1.25 * ONE]
@@ -87,13 +91,17 @@ def test_a_logarithm_is_taken_of_clipped_values_only() -> None:
     source = SpySource({"spent": [-5.0, -1.0, 0.0, 1e308]})
     features = (feature("spent", "0", "1000", transform="log1p"),)
     with np.errstate(all="raise"):
-        (vectors,) = SourceCustomers(source, features, columns={}, chunk_rows=9).vectors()
+        (vectors,) = SourceCustomers(
+            source, features, columns={}, chunk_rows=9, gate=None
+        ).vectors()
     assert vectors[:, 0].tolist() == [-ONE, -ONE, -ONE, ONE]
 
 
 def test_the_source_is_left_unchanged_and_read_anew_each_time() -> None:
     source = spy()
-    customers = SourceCustomers(source, FEATURES, columns={"spent": "spent_eur"}, chunk_rows=2)
+    customers = SourceCustomers(
+        source, FEATURES, columns={"spent": "spent_eur"}, chunk_rows=2, gate=None
+    )
     first = np.vstack(list(customers.vectors()))
     assert source.table == spy().table
     source.table["visits"][1] = 10.0
@@ -103,7 +111,9 @@ def test_the_source_is_left_unchanged_and_read_anew_each_time() -> None:
 
 
 def test_ids_stay_beside_their_own_vector() -> None:
-    customers = SourceCustomers(spy(), FEATURES, columns={"spent": "spent_eur"}, chunk_rows=1)
+    customers = SourceCustomers(
+        spy(), FEATURES, columns={"spent": "spent_eur"}, chunk_rows=1, gate=None
+    )
     found = {ids[0]: vectors[0, 0] for ids, vectors in customers.identified()}
     assert found == {"id-0": -ONE, "id-1": 0.0, "id-2": ONE}
 
@@ -111,7 +121,7 @@ def test_ids_stay_beside_their_own_vector() -> None:
 def test_a_mapping_for_a_feature_outside_the_agreement_is_refused_by_name() -> None:
     source = spy()
     with pytest.raises(SourceError) as caught:
-        SourceCustomers(source, FEATURES, columns={"spend": "spent_eur"}, chunk_rows=2)
+        SourceCustomers(source, FEATURES, columns={"spend": "spent_eur"}, chunk_rows=2, gate=None)
     assert caught.value.code == "E-FEATURE-UNLISTED"
     assert "'spend'" in caught.value.message
     assert "visits, spent" in caught.value.remedy
@@ -120,7 +130,7 @@ def test_a_mapping_for_a_feature_outside_the_agreement_is_refused_by_name() -> N
 
 def test_the_report_shows_what_the_data_look_like_before_clipping() -> None:
     source = SpySource({"visits": [-2.0, 0.0, 10.0, 12.0], "spent": [0.0, 1.0, 2.0, 5.0]})
-    visits, spent = SourceCustomers(source, FEATURES, columns={}, chunk_rows=3).report()
+    visits, spent = SourceCustomers(source, FEATURES, columns={}, chunk_rows=3, gate=None).report()
     assert visits.to_dict() == {
         "feature": "visits",
         "column": "visits",
@@ -135,7 +145,7 @@ def test_the_report_shows_what_the_data_look_like_before_clipping() -> None:
 
 def test_the_report_of_an_empty_source_is_zeros_that_json_can_hold() -> None:
     reports = SourceCustomers(
-        SpySource({"visits": [], "spent": []}), FEATURES, columns={}, chunk_rows=3
+        SpySource({"visits": [], "spent": []}), FEATURES, columns={}, chunk_rows=3, gate=None
     ).report()
     text = json.dumps([r.to_dict() for r in reports], allow_nan=False)
     assert [r["customers"] for r in json.loads(text)] == [0, 0]

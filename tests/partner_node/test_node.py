@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.run_driver import Patience
 from partner_node.node import Node
+from partner_node.rules import NoRules, Rules
 from partner_node.store import NodeStore
 from protocol.agreement import SignedAgreement
 from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
@@ -95,6 +96,7 @@ class Lab:
         self.sealer = EphemeralSealer()
         self.customers = SpyCustomers(customer_vectors(self.federation.scale.to_grid(data[0])))
         self.now = datetime.now(UTC)
+        self.rules: Rules = NoRules()
         self.node = self.reopened()
 
     def reopened(self, **changes: Any) -> Node:
@@ -106,6 +108,7 @@ class Lab:
             self.federation.partner_keys[0],
             self.store,
             self.customers,
+            self.rules,
             **options,
         )
         self.federation.nodes[0] = self.node
@@ -143,13 +146,20 @@ def test_an_agreement_that_lacks_a_signature_makes_no_node(lab: Lab) -> None:
             agreement=signed.agreement, envelope=replace(signed.envelope, signatures=fewer)
         )
         with pytest.raises(FedsegError, match="E-AGR-UNSIGNED"):
-            Node(lacking, lab.federation.partner_keys[0], lab.store, lab.customers, version=VERSION)
+            Node(
+                lacking,
+                lab.federation.partner_keys[0],
+                lab.store,
+                lab.customers,
+                NoRules(),
+                version=VERSION,
+            )
 
 
 def test_a_key_of_no_party_makes_no_node(lab: Lab) -> None:
     stranger = Ed25519PrivateKey.generate()
     with pytest.raises(FedsegError, match="E-AGR-PARTY"):
-        Node(lab.federation.signed, stranger, lab.store, lab.customers, version=VERSION)
+        Node(lab.federation.signed, stranger, lab.store, lab.customers, NoRules(), version=VERSION)
 
 
 @pytest.mark.parametrize(
@@ -574,7 +584,9 @@ def test_the_next_agreement_ends_the_runs_of_the_one_before(lab: Lab) -> None:
     asked = _announcement(lab)
     signed = _next_version(lab)
     key = lab.federation.partner_keys[0]
-    node = Node(signed, key, lab.store, lab.customers, version=VERSION, clock=lambda: lab.now)
+    node = Node(
+        signed, key, lab.store, lab.customers, NoRules(), version=VERSION, clock=lambda: lab.now
+    )
     assert [r.reason for r in lab.store.runs()] == ["E-RUN-SUPERSEDED"]
     assert _secrets_kept(lab) == [False]
     assert refusal(node, asked).code == "E-AGR-OTHER"
@@ -603,7 +615,8 @@ def test_a_run_of_another_agreement_is_refused_before_anything_is_read_of_it(
         "open": Open(agreement_hash=signed.agreement.hash, run_id=run_id),
     }
     node = Node(
-        signed, lab.federation.partner_keys[0], lab.store, lab.customers, version=VERSION,
+        signed, lab.federation.partner_keys[0], lab.store, lab.customers, NoRules(),
+        version=VERSION,
         clock=lambda: lab.now,
     )  # fmt: skip
     assert refusal(node, lab.signed(requests[kind])).code == "E-AGR-OTHER"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import hashlib
 import json
+import os
+import re
 import sqlite3
 import stat
 import sys
@@ -27,6 +31,7 @@ from partner_node.record_tables import STATE_WORDS
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError
+from protocol.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
@@ -98,6 +103,11 @@ def shell(
     create = Keystore.create
     monkeypatch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
     (tmp_path / "customers.csv").write_text("customer_id,visits\n00123,1\nb,5\nc,9\n")
+    grants = [
+        f"{i},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1" for i in ("00123", "b", "c")
+    ]
+    header = "customer_id,event,time,purpose,notice"
+    (tmp_path / "consents.csv").write_text("\n".join([header, *grants]) + "\n")
     (tmp_path / "ca.pem").write_text("no certificate")
     return Shell(capsys, monkeypatch)
 
@@ -111,6 +121,7 @@ def init_words(directory: Path, **changes: str) -> list[str]:
         "root-certificates": "ca.pem",
         "data": "customers.csv",
         "id-column": "customer_id",
+        "consents": "consents.csv",
         "max-customers": "10",
     } | {k.replace("_", "-"): v for k, v in changes.items()}
     return [
@@ -125,16 +136,30 @@ COORDINATOR = Ed25519PrivateKey.generate()
 OTHERS = [Ed25519PrivateKey.generate() for _ in range(2)]
 
 
-def draft(directory: Path, **changes: Any) -> SignedAgreement:
-    """An agreement of the node in `directory` with two others, signed by those only."""
+def draft(
+    directory: Path, *, basis: dict[str, str] | None = None, **changes: Any
+) -> SignedAgreement:
+    """An agreement of the node in `directory` with two others, signed by those only.
+
+    Args:
+        basis: The legal basis of all parties; consent when left out.
+    """
     card = PartnerCard.from_bytes((directory / "partner-card.json").read_bytes())
     now = datetime.now(UTC)
-    party = {"contact": "x", "max_customers": 10}
+    party = {
+        "contact": "x",
+        "max_customers": 10,
+        "legal_basis": basis or {"basis": CONSENT, "reference": "as the notice says"},
+    }
     values = {
         "schema": SCHEMA,
         "id": "ours",
         "version": 1,
-        "purpose": "Segments for [bold]own[/bold] [/] marketing \u200bexample.",
+        "purpose": {
+            "term": SEGMENTATION,
+            "text": "Segments for [bold]own[/bold] [/] marketing \u200bexample.",
+            "notice_version": "1",
+        },
         "effective": (now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
         "expires": (now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
         "parties": [
@@ -158,6 +183,7 @@ def draft(directory: Path, **changes: Any) -> SignedAgreement:
             {"name": "visits", "type": "numeric", "unit": "visits", "min": "0", "max": "10",
              "transform": "none", "weight": "1"}
         ],
+        "consent": {"max_age_hours": 48},
         "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
         "privacy": "none",
         "secure_sum": {
@@ -240,8 +266,12 @@ NEED_FOLDER = [p for p in LEAVES if p not in (("init",), ("serve",), ("check",))
 def test_a_folder_that_is_no_node_is_named(
     shell: Shell, path: tuple[str, ...], tmp_path: Path
 ) -> None:
-    files = {"sign": ["x.json", "--out", "y.json"], "install": ["x.json"]}.get(path[-1], [])
-    error = shell.refused(*path, *files, "--dir", tmp_path / "none", status=2)
+    needed = {
+        "sign": ["x.json", "--out", "y.json"],
+        "install": ["x.json"],
+        "explain": ["--subject", "b"],
+    }
+    error = shell.refused(*path, *needed.get(path[-1], []), "--dir", tmp_path / "none", status=2)
     assert "none/node.toml" in error["message"]
     assert error["remedy"]
     assert not (tmp_path / "none").exists()
@@ -324,15 +354,20 @@ def test_init_warns_of_files_that_are_not_there_and_makes_the_node(
     shell: Shell, tmp_path: Path
 ) -> None:
     assert shell.json(*init_words(tmp_path / "whole"))["warnings"] == []
-    words = init_words(tmp_path / "node", data="later/*.csv", root_certificates="later.crt")
+    words = init_words(
+        tmp_path / "node", data="later/*.csv", root_certificates="later.crt",
+        consents="grants.csv",
+    )  # fmt: skip
     done = shell(*words, "--format", "json")
     assert done.code == 0
-    data, authority = done.envelope["data"]["warnings"]
+    data, consents, authority = done.envelope["data"]["warnings"]
     assert "--data" in data
+    assert "--consents" in consents
+    assert "grants.csv: no such file; correct path in [[consent.sources]]" in consents
     assert "later/*.csv: no file matches" in data
     assert "--root-certificates" in authority
     assert "later.crt: no such file" in authority
-    assert done.err.count("Warning:") == 2
+    assert done.err.count("Warning:") == 3
     assert (tmp_path / "node" / "partner-card.json").exists()
 
 
@@ -525,7 +560,7 @@ def test_a_lower_version_is_installed_only_when_that_is_said(
 def test_other_terms_under_the_same_version_are_pointed_out(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "other.json").write_bytes(complete(installed, purpose="Another purpose."))
+    (tmp_path / "other.json").write_bytes(complete(installed, min_segment_size=2))
     done = shell("agreement", "install", "other.json", "--dir", installed)
     assert "OTHER TERMS UNDER THE SAME VERSION" in done.out
 
@@ -616,7 +651,10 @@ def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Pa
 def test_purpose_lines_cannot_pass_for_paragraphs_of_ours(
     shell: Shell, node: Path, tmp_path: Path
 ) -> None:
-    offered = draft(node, purpose="Fine.\nSigned by everyone.")
+    offered = draft(
+        node,
+        purpose={"term": SEGMENTATION, "text": "Fine.\nSigned by everyone.", "notice_version": "1"},
+    )
     (tmp_path / "draft.json").write_bytes(offered.to_bytes())
     lines = shell("agreement", "show", "draft.json", "--dir", node).out.splitlines()
     assert "Signed by everyone." not in lines
@@ -737,14 +775,18 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
 
 
 def after_a_run(folder: Path, values: list[float], *, feature: str = "visits") -> Release:
-    """Put a simulated partner's records of a run with a release into a node's folder."""
+    """Put the records of a simulated run with a release into the folder of the node that ran it."""
+    home = NodeHome.load(folder)
+    keystore = home.keystore()
     federation = Federation(
         [np.array([[v] for v in values])] * 3, [FeatureTerms(name=feature, min="0", max="4")],
-        n_clusters=1,
+        n_clusters=1, partner_keys=[keystore.identity, *OTHERS],
     )  # fmt: skip
     run = federation.run()
-    home = NodeHome.load(folder)
-    store = home.store(home.keystore())
+    text = home.config.file.read_text()
+    told = f'notices = ["1", "{federation.agreement.purpose.notice_version}"]'
+    home.config.file.write_text(text.replace('notices = ["1"]', told))
+    store = home.store(keystore)
     now = "2026-01-01T22:41:03.123456Z"
     simulated = federation.nodes[0].store
     with store.transaction():
@@ -888,3 +930,244 @@ def test_ctrl_c_ends_quietly(shell: Shell, node: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(NodeHome, "keystore", interrupted)
     assert shell("status", "--dir", node).code in (1, 130)
+
+
+# --- consent ---------------------------------------------------------------------------------
+
+ASSESSMENT = b"why our interests outweigh"
+
+
+def withdraw(folder: Path, subject: str) -> None:
+    """Have a customer withdraw, in the table that `shell` made."""
+    with (folder / "consents.csv").open("a") as file:
+        file.write(f"{subject},ConsentWithdrawn,2026-02-01T00:00:00Z,{SEGMENTATION},1\n")
+
+
+@pytest.fixture
+def interested(shell: Shell, tmp_path: Path) -> Path:
+    """A node on the basis of legitimate interest; customer b objects."""
+    (tmp_path / "objections.csv").write_text("customer_id\nb\nstranger\n")
+    (tmp_path / "assessment.txt").write_bytes(ASSESSMENT)
+    node = tmp_path / "interested"
+    words = [w for w in init_words(node) if w not in ("--consents", "consents.csv")]
+    shell.json(*words, "--objections", "objections.csv")
+    config = node / "node.toml"
+    text = config.read_text().replace('# assessment = "assessment.pdf"',
+                                      f'assessment = "{tmp_path}/assessment.txt"')  # fmt: skip
+    config.write_text(text)
+    reference = hashlib.sha256(ASSESSMENT).hexdigest()
+    offered = draft(node, basis={"basis": LEGITIMATE_INTEREST, "reference": reference})
+    (tmp_path / "draft.json").write_bytes(offered.to_bytes())
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+    return node
+
+
+def test_consent_status_says_who_may_be_counted_and_what_keeps_the_others_out(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    withdraw(tmp_path, "b")
+    data = shell.json("consent", "status", "--dir", installed)
+    (source,) = data.pop("sources")
+    assert data == {
+        "basis": CONSENT, "customers": 3, "eligible": 2, "kept_out": {"withdrawn": 1},
+    }  # fmt: skip
+    assert source["path"] == str(tmp_path / "consents.csv")
+    assert (source["name"], source["holds"], source["kind"]) == ("consents", "consents", "csv")
+    assert (source["ids"], source["ids_in_data"]) == (3, 3)
+    assert source["updated_at"].endswith("Z")
+    text = " ".join(shell("consent", "status", "--dir", installed).out.replace("│", " ").split())
+    assert "Legal basis: consent." in text
+    assert "2 may be counted" in text
+    assert "1 kept out: the latest event permits nothing" in text
+    assert "0.0 hours ago" in text
+
+
+def test_consent_status_on_legitimate_interest_counts_the_unknown(
+    shell: Shell, interested: Path
+) -> None:
+    data = shell.json("consent", "status", "--dir", interested)
+    assert data["basis"] == LEGITIMATE_INTEREST
+    assert (data["customers"], data["eligible"]) == (3, 2)
+    assert data["kept_out"] == {"objection": 1}
+    assert [(s["ids"], s["ids_in_data"]) for s in data["sources"]] == [(2, 1)]
+    text = shell("consent", "status", "--dir", interested).out
+    assert "Legal basis: legitimate interest." in text
+    assert "kept out: objection, GPC or limit flag" in text
+
+
+def test_consent_status_refuses_what_a_question_would_be_refused_for(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    long_ago = (datetime.now(UTC) - timedelta(hours=49)).timestamp()
+    os.utime(tmp_path / "consents.csv", (long_ago, long_ago))
+    error = shell.refused("consent", "status", "--dir", installed, status=3)
+    assert error["code"] == "E-CONSENT-STALE"
+    assert "48 hours" in error["message"]
+    (tmp_path / "consents.csv").unlink()
+    error = shell.refused("consent", "status", "--dir", installed, status=3)
+    assert error["code"] == "E-CONSENT-SOURCE"
+    config = installed / "node.toml"
+    config.write_text(config.read_text().replace('notices = ["1"]', 'notices = ["2"]'))
+    error = shell.refused("consent", "status", "--dir", installed, status=3)
+    assert error["code"] == "E-NOTICE"
+
+
+def test_consent_explain_shows_which_rule_decides_and_what_each_table_holds(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    withdraw(tmp_path, "b")
+    words = ("consent", "explain", "--dir", installed, "--subject")
+    data = shell.json(*words, "b")
+    assert (data["subject"], data["in_data"], data["warnings"]) == ("b", True, [])
+    assert (data["eligible"], data["reason"]) == (False, "withdrawn")
+    (source,) = data["sources"]
+    assert (source["name"], source["reason"]) == ("consents", "withdrawn")
+    assert [row["event"] for row in source["rows"]] == ["ConsentGiven", "ConsentWithdrawn"]
+    assert source["rows"][1] == {
+        "subject": "b", "event": "ConsentWithdrawn", "time": "2026-02-01T00:00:00Z",
+        "purpose": SEGMENTATION, "notice": "1", "until": None,
+    }  # fmt: skip
+    text = shell(*words, "b").out
+    assert "Customer b is not counted: the latest event permits nothing." in text
+    assert "2026-02-01T00:00:00Z" in text
+    assert "Customer c may be counted now." in shell(*words, "c").out
+    data = shell.json(*words, "c")
+    assert (data["eligible"], data["reason"]) == (True, None)
+
+
+def test_consent_explain_tells_a_customer_without_a_record_from_one_without_data(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    words = ("consent", "explain", "--dir", installed, "--subject")
+    data = shell.json(*words, "123")
+    assert (data["in_data"], data["eligible"], data["reason"]) == (False, False, "unknown")
+    text = shell(*words, "123").out
+    assert "Customer 123 is not counted: no consent on record." in text
+    assert "The data hold no such customer." in text
+    assert "consents: nothing about this customer." in text
+    (tmp_path / "customers.csv").write_text("customer_id,visits\nd,1\n")
+    data = shell.json(*words, "d")
+    assert (data["in_data"], data["reason"]) == (True, "unknown")
+
+
+def test_consent_explain_on_legitimate_interest_shows_the_objection(
+    shell: Shell, interested: Path
+) -> None:
+    words = ("consent", "explain", "--dir", interested, "--subject")
+    assert shell.json(*words, "b")["reason"] == "objection"
+    assert shell.json(*words, "c")["eligible"] is True
+    text = shell(*words, "b").out
+    assert "Customer b is not counted: objection, GPC or limit flag." in text
+    assert "listed" in text
+
+
+def test_consent_explain_answers_when_the_node_does_not_and_warns(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    long_ago = (datetime.now(UTC) - timedelta(hours=49)).timestamp()
+    os.utime(tmp_path / "consents.csv", (long_ago, long_ago))
+    done = shell("consent", "explain", "--dir", installed, "--subject", "b", "--format", "json")
+    assert done.code == 0
+    data = done.envelope["data"]
+    assert data["eligible"] is True
+    (warning,) = data["warnings"]
+    assert "this node answers nothing now" in warning
+    assert "Warning: this node answers nothing now" in done.err
+
+
+def test_nothing_in_a_consent_table_can_dress_its_words(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    with (tmp_path / "consents.csv").open("a") as file:
+        file.write(f"b,[red]x[/red]\u202e,2026-02-01T00:00:00Z,{SEGMENTATION},1\n")
+    text = shell("consent", "explain", "--dir", installed, "--subject", "b").out
+    assert "[red]x[/red]\\u202e" in text
+    assert "\u202e" not in text
+
+
+def test_consent_tables_fit_a_narrow_terminal(
+    shell: Shell, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    withdraw(tmp_path, "b")
+    for words in (("status",), ("explain", "--subject", "b")):
+        out = shell("consent", *words, "--dir", installed).out
+        assert max(map(len, out.splitlines())) <= 80
+        assert "…" not in out
+
+
+def test_the_agreement_says_purpose_notice_basis_and_consent_within_80_columns(
+    shell: Shell, interested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = shell("agreement", "show", "--dir", interested).out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    text = " ".join(out.split())
+    assert "fedseg:CustomerSegmentation" in text
+    assert "notice that tells customers of it has version 1" in text
+    assert "older than 48 hours" in text
+    assert "legitimate interest" in text
+    assert hashlib.sha256(ASSESSMENT).hexdigest() in re.sub(r"[│\s]|assessmentwith", "", out)
+
+
+def test_init_without_consents_makes_a_node_that_check_does_not_pass(
+    shell: Shell, tmp_path: Path
+) -> None:
+    node = tmp_path / "node"
+    words = [w for w in init_words(node) if w not in ("--consents", "consents.csv")]
+    assert shell.json(*words)["warnings"] == []
+    assert NodeHome.load(node).config.consent.sources == ()
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    assert consent_check(shell, node)["code"] == "E-BASIS"
+
+
+def test_init_writes_down_both_tables_and_the_notice(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "o.jsonl").write_text("\n")
+    words = init_words(tmp_path / "node", objections="o.jsonl", notice_version="2.1")
+    assert shell.json(*words)["warnings"] == []
+    found = NodeHome.load(tmp_path / "node").config.consent
+    assert found.notices == ("2.1",)
+    assert [(s.holds, s.kind, s.path) for s in found.sources] == [
+        ("consents", "csv", str(tmp_path / "consents.csv")),
+        ("objections", "jsonl", str(tmp_path / "o.jsonl")),
+    ]
+    assert all(s.columns["subject"] == "customer_id" for s in found.sources)
+
+
+def consent_check(shell: Shell, node: Path) -> dict[str, Any]:
+    """What `check` says of consent, against the agreement in draft.json."""
+    done = shell("check", "--dir", node, "--agreement", "draft.json", "--format", "json")
+    found: dict[str, Any] = {c["check"]: c for c in done.envelope["data"]["checks"]}["consent"]
+    return found
+
+
+def test_assignments_are_written_of_customers_who_may_be_counted_alone(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    words = ("segments", "assign", "--out", "mine.csv", "--dir", installed)
+    assert shell.json(*words)["customers"] == 3
+    withdraw(tmp_path, "b")
+    assert shell.json(*words)["customers"] == 2
+    with (tmp_path / "mine.csv").open(newline="") as file:
+        assert [row["customer_id"] for row in csv.DictReader(file)] == ["00123", "c"]
+
+
+def test_assignments_are_refused_when_a_question_would_be(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    after_a_run(installed, [1.0, 2.0])
+    config = installed / "node.toml"
+    text = config.read_text()
+    words = ("segments", "assign", "--out", "mine.csv", "--dir", installed)
+    for old, new, code in (
+        (', "none"]', "]", "E-NOTICE"),
+        (f'purpose = "{SEGMENTATION}"', 'purpose = "dpv:Marketing"', "E-PURPOSE"),
+        ('holds = "consents"', 'holds = "objections"', "E-BASIS"),
+    ):
+        assert old in text
+        config.write_text(text.replace(old, new))
+        assert shell.refused(*words, status=3)["code"] == code
+        assert not (tmp_path / "mine.csv").exists()

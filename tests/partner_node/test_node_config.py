@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partner_node import config as module
+from partner_node import consent_config
 from partner_node.config import NodeConfig
 from partner_node.data_section import KINDS, Kind, PostgreSQLServer
 from partner_node.sources import open_source
@@ -84,6 +85,12 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
     assert found.keys.passphrase_env == "FEDSEG_PASSPHRASE"
     assert found.keys.passphrase_file is None
     assert (found.limits.threads, found.limits.temp_bytes) == (2, 20 * 10**9)
+    assert dataclasses.asdict(found.consent) == {
+        "purpose": "fedseg:CustomerSegmentation",
+        "notices": (),
+        "assessment": None,
+        "sources": (),
+    }
     assert not found.data.columns
 
 
@@ -109,6 +116,10 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("data", "memory_limit", '"64MB"', "data.memory_bytes", 64_000_000),
     ("data", "temp_folder", '"/fast"', "data.temp_folder", Path("/fast")),
     ("data", "columns", '{ visits = "Besuche" }', "data.columns", {"visits": "Besuche"}),
+    ("consent", "purpose", '"dpv:Marketing"', "consent.purpose", "dpv:Marketing"),
+    ("consent", "notices", '["1", "2.0-b"]', "consent.notices", ("1", "2.0-b")),
+    ("consent", "assessment", '"/lia.pdf"', "consent.assessment", Path("/lia.pdf")),
+    ("consent", "sources", "[]", "consent.sources", ()),
     ("keys", "store", '"/k/s.json"', "keys.store", Path("/k/s.json")),
     ("keys", "passphrase_env", '"OTHER_1"', "keys.passphrase_env", "OTHER_1"),
     ("limits", "threads", "64", "limits.threads", 64),
@@ -331,6 +342,13 @@ def test_a_passphrase_file_stands_in_for_the_variable(tmp_path: Path) -> None:
         ("data", "columns", '"visits"', "found text"),
         ("data", "columns", "{ visits = 1 }", "columns.visits"),
         ("data", "columns", '{ visits = "" }', "columns.visits"),
+        ("consent", "purpose", '"segmentation"', "'segmentation'"),
+        ("consent", "notices", '"1"', "found text"),
+        ("consent", "notices", "[1]", "found a whole number"),
+        ("consent", "notices", '[""]', "found text"),
+        ("consent", "notices", '["version 1"]', "'version 1'"),
+        ("consent", "assessment", "true", "found true or false"),
+        ("consent", "sources", '"crm.csv"', "found text"),
         ("keys", "store", "1", "found a whole number"),
         ("keys", "passphrase_env", '"NOT-A-NAME"', "'NOT-A-NAME'"),
         ("limits", "threads", "0", "is 0"),
@@ -362,6 +380,7 @@ def test_a_missing_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ("data", "Path", "path"),
         ("data", "id-column", "id_column"),
         ("data", "memory", "memory_limit"),
+        ("consent", "notice", "notices"),
         ("keys", "passphrase", "passphrase_"),
         ("limits", "thread", "threads"),
     ],
@@ -433,6 +452,114 @@ def test_a_byte_order_mark_in_the_configuration_is_skipped(tmp_path: Path) -> No
     assert load(tmp_path, "\ufeff" + MINIMAL).node.partner == "north-shop"
 
 
+# --- consent sources ---------------------------------------------------------------------------
+
+CONSENTS = {"name": '"crm"', "holds": '"consents"', "kind": '"csv"', "path": '"crm.csv"'}
+OBJECTIONS = CONSENTS | {"name": '"robinson"', "holds": '"objections"'}
+
+
+def with_sources(*sources: dict[str, str]) -> str:
+    """The minimal configuration with consent sources, given by key and TOML value."""
+    return MINIMAL + "".join(
+        "[[consent.sources]]\n" + "".join(f"{key} = {value}\n" for key, value in source.items())
+        for source in sources
+    )
+
+
+def test_a_consent_source_has_the_documented_defaults(tmp_path: Path) -> None:
+    (source,) = load(tmp_path, with_sources(CONSENTS)).consent.sources
+    assert {name: getattr(source, name) for name in source.__slots__} == {
+        "name": "crm",
+        "holds": "consents",
+        "kind": "csv",
+        "path": str(tmp_path / "crm.csv"),
+        "delimiter": ",",
+        "columns": {"subject": "customer_id"},
+        "constants": {},
+        "events": {},
+        "flags": (),
+        "heartbeat": None,
+    }
+
+
+#: base, key, TOML value, what is found under the same name
+SOURCE_VALUES: list[tuple[dict[str, str], str, str, Any]] = [
+    (CONSENTS, "name", '"CRM of the shops"', "CRM of the shops"),
+    (CONSENTS, "holds", '"objections"', "objections"),
+    (CONSENTS, "kind", '"jsonl"', "jsonl"),
+    (CONSENTS, "kind", '"parquet"', "parquet"),
+    (CONSENTS, "path", '"/exports/*.csv"', "/exports/*.csv"),
+    (CONSENTS, "delimiter", '"|"', "|"),
+    (
+        CONSENTS, "columns", '{ subject = "PartyId", until = "EffectiveTo" }',
+        {"subject": "PartyId", "until": "EffectiveTo"},
+    ),
+    (CONSENTS, "columns", '{ time = "at" }', {"subject": "customer_id", "time": "at"}),
+    (CONSENTS, "constants", '{ notice = "2" }', {"notice": "2"}),
+    (CONSENTS, "events", '{ OptIn = "ConsentGiven" }', {"OptIn": "ConsentGiven"}),
+    (OBJECTIONS, "flags", '["gpc", "limit"]', ("gpc", "limit")),
+    (OBJECTIONS, "heartbeat", '"/exports/done"', Path("/exports/done")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "key", "value", "expected"), SOURCE_VALUES)
+def test_each_key_of_a_consent_source_is_read(
+    tmp_path: Path, base: dict[str, str], key: str, value: str, expected: object
+) -> None:
+    (source,) = load(tmp_path, with_sources(base | {key: value})).consent.sources
+    assert getattr(source, key) == expected
+
+
+def test_no_known_key_of_a_consent_source_is_left_untested() -> None:
+    assert {key for _, key, *_ in SOURCE_VALUES} == set(consent_config._SOURCE_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("base", "key", "value", "words"),
+    [
+        (CONSENTS, "holds", '"objection"', "did you mean 'objections'"),
+        (CONSENTS, "kind", '"json"', "did you mean 'jsonl'"),
+        (CONSENTS, "path", '"~/crm.csv"', "'~/crm.csv'"),
+        (CONSENTS, "delimiter", '"a"', "'a'"),
+        (CONSENTS, "columns", '{ moment = "at" }', "columns.moment is unknown"),
+        (CONSENTS, "columns", "{ time = 1 }", "columns.time"),
+        (CONSENTS, "constants", '{ event = "ConsentGiven" }', "constants.event is unknown"),
+        (CONSENTS, "events", '{ yes = "ConsentGivn" }', "did you mean 'ConsentGiven'"),
+        (CONSENTS, "flags", '["gpc"]', 'holds is "consents"'),
+        (CONSENTS, "heartbeat", "1", "found a whole number"),
+        (OBJECTIONS, "columns", '{ event = "e" }', "columns.event is unknown"),
+        (OBJECTIONS, "constants", '{ notice = "1" }', 'holds is "objections"'),
+        (OBJECTIONS, "events", '{ yes = "ConsentGiven" }', 'holds is "objections"'),
+        (OBJECTIONS, "flags", '"gpc"', "found text"),
+        (CONSENTS, "name", '""', "0 characters"),
+        (CONSENTS, "nmae", '"crm"', "did you mean 'name'"),
+    ],
+)
+def test_a_wrong_value_of_a_consent_source_is_refused_naming_the_source_and_the_key(
+    tmp_path: Path, base: dict[str, str], key: str, value: str, words: str
+) -> None:
+    error = refusal(tmp_path, with_sources(OBJECTIONS | {"name": '"first"'}, base | {key: value}))
+    assert "[consent.sources 2]" in error.message
+    assert words in error.message
+
+
+@pytest.mark.parametrize("key", ["name", "holds", "kind", "path"])
+def test_a_consent_source_that_lacks_a_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
+    values = {k: v for k, v in CONSENTS.items() if k != key}
+    assert f"{key} is missing" in refusal(tmp_path, with_sources(values)).message
+
+
+def test_what_is_said_twice_of_a_consent_source_is_refused(tmp_path: Path) -> None:
+    both = CONSENTS | {"columns": '{ notice = "n" }', "constants": '{ notice = "1" }'}
+    assert "are both set" in refusal(tmp_path, with_sources(both)).message
+    assert "'crm' twice" in refusal(tmp_path, with_sources(CONSENTS, CONSENTS)).message
+
+
+def test_a_consent_source_that_is_no_section_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, with_key("consent", "sources", '["crm.csv"]'))
+    assert "must be a section" in error.message
+
+
 # --- the template ----------------------------------------------------------------------------
 
 
@@ -467,11 +594,16 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
     tmp_path: Path, kind: Kind
 ) -> None:
     (tmp_path / "features.sql").write_text("FROM input", encoding="utf-8")
-    text = NodeConfig.template(partner="south", address="c.example:1", kind=kind)
+    text = NodeConfig.template(
+        partner="south", address="c.example:1", kind=kind, consents="c.csv", objections="o.jsonl"
+    )
     plain = load(tmp_path, text)
     assert plain.data.kind == kind
     commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
-    examples = {"bundle_sha256", "query", "query_file", "monetary"}
+    examples = {
+        "bundle_sha256", "query", "query_file", "monetary", "assessment", "columns", "constants",
+        "events", "flags", "heartbeat",
+    }  # fmt: skip
     if kind not in ("sqlite", "postgresql"):
         examples |= {"temp_folder"}
     if kind == "postgresql":
@@ -491,9 +623,13 @@ def test_the_template_names_every_known_key() -> None:
         for file in (None, "secret")
         for kind in KINDS
     )
-    for keys in module._KEYS.values():
+    text += NodeConfig.template(
+        partner="south", address="c.example:1", consents="c.csv", objections="o.csv"
+    )
+    for keys in (*module._KEYS.values(), consent_config._SOURCE_KEYS):
         for key in keys:
-            assert re.search(rf"(?m)^(# )?{key} = |\[data\.{key}\]", text), key
+            found = rf"(?m)^(# )?{key} = |\[data\.{key}\]|^\[\[consent\.{key}\]\]"
+            assert re.search(found, text), key
 
 
 def test_the_template_holds_what_is_said_of_a_server(tmp_path: Path) -> None:
@@ -518,6 +654,15 @@ def test_the_template_holds_what_is_said_of_a_server(tmp_path: Path) -> None:
     assert server.ssl == "verify-ca"
 
 
+def test_the_template_s_example_of_a_source_loads_when_its_marks_are_taken_away(
+    tmp_path: Path,
+) -> None:
+    text = NodeConfig.template(partner="south", address="c.example:1")
+    assert load(tmp_path, text).consent.sources == ()
+    (source,) = load(tmp_path, re.sub(r"(?m)^#   ", "", text)).consent.sources
+    assert (source.holds, source.path) == ("consents", str(tmp_path / "consents.csv"))
+
+
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_text_survives_the_template(
@@ -527,11 +672,26 @@ def test_any_text_survives_the_template(
     found = load(
         folder,
         NodeConfig.template(
-            partner="south", address="c.example:1", id_column=text, columns={text: text}
+            partner="south", address="c.example:1", id_column=text, columns={text: text},
+            consents="c.csv", notice="1",
         ),
-    )
+    )  # fmt: skip
+    assert found.consent.sources[0].columns["subject"] == text
     assert found.data.id_column == text
     assert found.data.columns == {text: text}
+
+
+def test_the_template_names_the_tables_that_it_is_given(tmp_path: Path) -> None:
+    text = NodeConfig.template(
+        partner="south", address="c.example:1", consents="a.parquet", objections="b.jsonl",
+        notice="2.1",
+    )  # fmt: skip
+    found = load(tmp_path, text).consent
+    assert found.notices == ("2.1",)
+    assert [(s.name, s.holds, s.kind, s.path) for s in found.sources] == [
+        ("consents", "consents", "parquet", str(tmp_path / "a.parquet")),
+        ("objections", "objections", "jsonl", str(tmp_path / "b.jsonl")),
+    ]
 
 
 def test_a_source_is_opened_as_configured(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
@@ -20,6 +21,7 @@ from partner_node.keystore import Keystore, write_private_file
 from partner_node.node import software_version
 from partner_node.preflight import Report, preflight
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.governance import CONSENT, SEGMENTATION
 from protocol.signing import public_bytes
 
 NOW = datetime.now(UTC)
@@ -80,6 +82,7 @@ class Lab:
         self.folder = folder
         self.server = server
         (folder / "customers.csv").write_text("customer_id,visits,spent\n001,1,5\nb,5,50\nc,11,7\n")
+        self.write_consents("001", "b", "c")
         self.write_config(authority=authority)
         write_private_file(folder / "keys" / "passphrase", b"a passphrase of some length\n")
         self.keystore = Keystore.create(
@@ -94,8 +97,16 @@ class Lab:
             "address": f"127.0.0.1:{self.server.port}",
             "root_certificates": str(authority),
             "passphrase_file": "keys/passphrase",
+            "consents": "consents.csv",
         } | changes
         (self.folder / "node.toml").write_text(NodeConfig.template(**values))
+
+    def write_consents(self, *ids: str) -> None:
+        """Consents of these customers."""
+        lines = [f"{i},ConsentGiven,2025-01-01T00:00:00Z,{SEGMENTATION},1" for i in ids]
+        (self.folder / "consents.csv").write_text(
+            "\n".join(["customer_id,event,time,purpose,notice", *lines]) + "\n"
+        )
 
     def write_agreement(self, *, sign: bool = True, cap: int = 3, **changes: Any) -> None:
         own = self.keystore.identity_public.hex()
@@ -104,12 +115,13 @@ class Lab:
             "schema": SCHEMA,
             "id": "ours",
             "version": 1,
-            "purpose": "Segments.",
+            "purpose": {"term": SEGMENTATION, "text": "Segments.", "notice_version": "1"},
             "effective": (NOW - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
             "expires": (NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
             "parties": [
                 {"id": name, "legal_name": name, "contact": "x", "public_key": key,
-                 "max_customers": cap}
+                 "max_customers": cap,
+                 "legal_basis": {"basis": CONSENT, "reference": "as the notice says"}}
                 for name, key in zip(("north", "south", "west"), keys, strict=True)
             ],
             "coordinator": {
@@ -121,6 +133,7 @@ class Lab:
                  "transform": "none", "weight": "1"}
                 for name in ("visits", "spent")
             ],
+            "consent": {"max_age_hours": 48},
             "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
             "privacy": "none",
             "secure_sum": {
@@ -149,13 +162,16 @@ def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     report = lab.check()
     assert report.passed, [i.to_dict() for i in report.items if not i.passed]
     assert [item.name for item in report.items] == [
-        "installation", "configuration", "keys and state", "agreement", "data", "coordinator",
+        "installation", "configuration", "keys and state", "agreement", "data", "consent",
+        "coordinator",
     ]  # fmt: skip
     details = {item.name: item.details for item in report.items}
     assert "3 customers" in details["data"]
     assert "visits 33.3%" in details["data"]
     assert "spent 33.3%" in details["data"]
     assert "signed by all 3 parties" in details["agreement"]
+    assert "3 of 3 customers may be counted now, on the basis of consent" in details["consent"]
+    assert "3 of 3 ids in consents are in the data" in details["consent"]
     assert "TLS" in details["coordinator"]
 
 
@@ -225,6 +241,37 @@ def _mapping(lab: Lab) -> None:
     lab.write_config(authority=lab.authority, columns={"vists": "visits"})
 
 
+def _other_purpose(lab: Lab) -> None:
+    purpose = {"term": "dpv:Marketing", "text": "Segments.", "notice_version": "1"}
+    lab.write_agreement(purpose=purpose)
+
+
+def _other_notice(lab: Lab) -> None:
+    purpose = {"term": SEGMENTATION, "text": "Segments.", "notice_version": "2"}
+    lab.write_agreement(purpose=purpose)
+
+
+def _no_consents(lab: Lab) -> None:
+    lab.write_config(authority=lab.authority, consents=None)
+
+
+def _consents_gone(lab: Lab) -> None:
+    (lab.folder / "consents.csv").unlink()
+
+
+def _consents_stale(lab: Lab) -> None:
+    long_ago = (NOW - timedelta(hours=49)).timestamp()
+    os.utime(lab.folder / "consents.csv", (long_ago, long_ago))
+
+
+def _consents_broken(lab: Lab) -> None:
+    (lab.folder / "consents.csv").write_text("customer_id,event\n001,ConsentGiven\n")
+
+
+def _nobody_agreed(lab: Lab) -> None:
+    lab.write_consents("1", "B", " c")
+
+
 def _nobody_there(lab: Lab) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -270,6 +317,13 @@ def _damaged_state(lab: Lab) -> None:
         (_id_twice, "data", "E-DUPLICATE", "customer_id"),
         (_no_data, "data", "E-SOURCE", "customers.csv"),
         (_mapping, "data", "E-FEATURE-UNLISTED", "visits, spent"),
+        (_other_purpose, "consent", "E-PURPOSE", "[consent] purpose"),
+        (_other_notice, "consent", "E-NOTICE", "[consent] notices"),
+        (_no_consents, "consent", "E-BASIS", "[[consent.sources]]"),
+        (_consents_gone, "consent", "E-CONSENT-SOURCE", "consents.csv: no such file"),
+        (_consents_stale, "consent", "E-CONSENT-STALE", "heartbeat"),
+        (_consents_broken, "consent", "E-CONSENT-SOURCE", "no column 'time' for time"),
+        (_nobody_agreed, "consent", "E-NO-CONSENT", "letter by letter"),
         (_nobody_there, "coordinator", "E-TRANSPORT", "firewall"),
         (_other_authority, "coordinator", "E-TLS", "root_certificates"),
         (_no_authority, "coordinator", "E-TLS", "missing.pem"),
@@ -290,6 +344,13 @@ def test_a_single_problem_is_found_and_comes_with_its_way_out(
     assert said in item.problem.message + item.problem.remedy
     assert item.problem.remedy
     assert item.to_dict()["code"] == item.problem.code
+
+
+def test_how_many_customers_may_be_counted_is_said(lab: Lab) -> None:
+    lab.write_consents("001", "stranger")
+    details = {item.name: item.details for item in lab.check().items if item.passed}
+    assert "1 of 3 customers may be counted now" in details["consent"]
+    assert "1 of 2 ids in consents are in the data" in details["consent"]
 
 
 def test_several_problems_are_all_listed(lab: Lab) -> None:

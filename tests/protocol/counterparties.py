@@ -23,6 +23,7 @@ from protocol.agreement import SCHEMA, Agreement
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError
+from protocol.governance import CONSENT, SEGMENTATION
 from protocol.messages import (
     Ack,
     Announce,
@@ -72,7 +73,11 @@ def agreement_values(
         "schema": SCHEMA,
         "id": identity,
         "version": 1,
-        "purpose": "Form shared customer segments.",
+        "purpose": {
+            "term": SEGMENTATION,
+            "text": "Form shared customer segments.",
+            "notice_version": "1",
+        },
         "effective": "2026-01-01T00:00:00Z",
         "expires": "2027-01-01T00:00:00Z",
         "parties": [
@@ -82,6 +87,7 @@ def agreement_values(
                 "contact": f"privacy@p{i}.example",
                 "public_key": public_bytes(key_of(f"p{i}")).hex(),
                 "max_customers": cap,
+                "legal_basis": {"basis": CONSENT, "reference": "as its notice says"},
             }
             for i in range(n)
         ],
@@ -102,6 +108,7 @@ def agreement_values(
             }
             for i in range(features)
         ],
+        "consent": {"max_age_hours": 24},
         "plan": {"name": plan, "n_clusters": clusters, "max_rounds": rounds}
         | ({"n_clusters_min": clusters} if plan == "hybrid-dp" else {}),
         "privacy": privacy or "none",

@@ -12,6 +12,7 @@ MESSAGES = "protocol/messages.py"
 QUERIES = "protocol/queries.py"
 AGREEMENT = "protocol/agreement.py"
 RULES = "protocol/agreement_rules.py"
+GOVERNANCE = "protocol/governance.py"
 MECHANISMS = "protocol/privacy/mechanisms.py"
 ACCOUNTING = "protocol/privacy/accounting.py"
 PRIVATE = "protocol/private_queries.py"
@@ -717,5 +718,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if not after.members < before.members:",
         "if not after.members <= before.members:",
         SET_RULES + "test_a_set_only_shrinks_within_a_run",
+    ),
+    # purpose, legal basis, consent
+    (
+        GOVERNANCE,
+        'fields.text("term", max_length=100, pattern=TERM)',
+        'fields.text("term", max_length=100)',
+        AGREED + "test_a_value_out_of_range_is_refused",
+    ),
+    (
+        GOVERNANCE,
+        'fields.text("notice_version", max_length=40, pattern=VERSION)',
+        'fields.text("notice_version", max_length=40)',
+        AGREED + "test_a_value_out_of_range_is_refused",
+    ),
+    (
+        GOVERNANCE,
+        'r"[0-9a-f]{64}" if basis == LEGITIMATE_INTEREST else None',
+        "None",
+        AGREED + "test_a_value_out_of_range_is_refused",
+    ),
+    (
+        GOVERNANCE,
+        "at_least=1, at_most=MAX_CONSENT_AGE_HOURS)",
+        "at_least=0, at_most=10**9)",
+        AGREED + "test_a_value_out_of_range_is_refused",
     ),
 ]

@@ -67,7 +67,7 @@ def test_every_missing_field_is_named(lab: ModuleType) -> None:
 def test_an_unknown_field_is_refused_wherever_it_stands(lab: ModuleType) -> None:
     original = lab.agreement_values(3)
     objects = [p for p in [(), *paths(original)] if isinstance(at(original, p), dict)]
-    assert len(objects) == 9
+    assert len(objects) == 14
     for path in objects:
         values = copy.deepcopy(original)
         at(values, path)["extra"] = 1
@@ -91,7 +91,18 @@ OUT_OF_RANGE: list[tuple[tuple[Any, ...], Any]] = [
     (("id",), "a" * 41),
     (("version",), 0),
     (("version",), 1_000_001),
-    (("purpose",), "a" * 4_001),
+    (("purpose",), "Form segments."),
+    (("purpose", "text"), "a" * 4_001),
+    (("purpose", "term"), "segmentation"),
+    (("purpose", "term"), "Dpv:Marketing"),
+    (("purpose", "notice_version"), ""),
+    (("purpose", "notice_version"), "version 1"),
+    (("parties", 0, "legal_basis"), "consent"),
+    (("parties", 0, "legal_basis", "basis"), "eu-gdpr:A6-1-b"),
+    (("parties", 0, "legal_basis", "reference"), ""),
+    (("parties", 0, "legal_basis"), {"basis": "eu-gdpr:A6-1-f", "reference": "see our file"}),
+    (("consent", "max_age_hours"), 0),
+    (("consent", "max_age_hours"), 24 * 366 + 1),
     (("effective",), "2026-01-01"),
     (("effective",), "2026-1-1T0:0:0Z"),
     (("effective",), "2026-01-01T00:00:00+00:00"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from partner_node.node import Node
+from partner_node.rules import NoRules
 from partner_node.store import NodeStore
 from protocol.errors import AgreementError, RunFailedError
 from simulations.federation import (
@@ -211,6 +212,7 @@ def test_a_node_that_refuses_ends_the_run_with_its_code() -> None:
         fed.partner_keys[1],
         NodeStore(":memory:", EphemeralSealer()),
         GridCustomers(prepared=pooled(fed, rows(3)[1:2])),
+        NoRules(),
         version="9.9.9",
         seed_of=fed.seed_of,
     )

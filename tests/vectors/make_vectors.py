@@ -93,7 +93,7 @@ def agreements() -> list[dict[str, Any]]:
     lab = counterparties()
     cases = [lab.agreement_values(3), lab.agreement_values(9, colluding=2, features=5)]
     cases[1]["features"][0].update(transform="log1p", max="0.000000001", weight="0.50")
-    cases[1]["purpose"] = "Größere „Körbe“\nfinden"
+    cases[1]["purpose"]["text"] = "Größere „Körbe“\nfinden"
     found = []
     for values in cases:
         agreement = Agreement.from_dict(values)

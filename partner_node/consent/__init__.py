@@ -1,0 +1,1 @@
+"""The consent gate: only customers who may be counted are counted, decided anew every time."""

@@ -1,0 +1,317 @@
+"""The gate before every local computation: who may be counted now.
+
+All tables are read anew for every pass over the customers, so a customer who withdraws is out of
+the next round. Several tables together permit what each of them permits.
+"""
+# The names of tables are made here:
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from partner_node.consent.settings import ConsentSource
+from partner_node.consent.tables import ConsentTable
+from partner_node.consent.verdicts import Reason, Wanted
+from partner_node.sources.duckdb_errors import READ_ERRORS
+from partner_node.sources.duckdb_sandbox import Sandbox
+from protocol.agreement import CLOCK_SKEW
+from protocol.errors import RuleError, SourceError
+from protocol.governance import CONSENT
+
+_T = TypeVar("_T")
+
+#: How often tables that change while they are read are read again.
+_READINGS: Final = 3
+#: What keeps a customer out although no consent is needed: the latest event is a refusal, or may
+#: be one.
+_DENIES_WITHOUT_CONSENT: Final = (Reason.UNREADABLE_TIME, Reason.FUTURE_TIME, Reason.WITHDRAWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Who may be counted, as the tables said at one moment.
+
+    Attributes:
+        named: With the basis consent, ids of those who may be counted; else of those who may not.
+        permits: Which of the two.
+        taken_at: When it was taken.
+    """
+
+    named: Collection[str]
+    permits: bool
+    taken_at: datetime
+
+    def allowed(self, ids: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Whether each of some customers may be counted, shape ``(n_rows,)``."""
+        named, permits = self.named, self.permits
+        return np.fromiter(((i in named) is permits for i in ids), dtype=np.bool_, count=len(ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How some customers stand now.
+
+    Attributes:
+        counted: How many of them each rule keeps out; None counts those who may be counted.
+        listed: For each table how many different ids it names (an objection table: who object),
+            and how many of these are among the customers.
+    """
+
+    counted: Counter[Reason | None]
+    listed: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one table holds of one customer.
+
+    Attributes:
+        table: The table's name.
+        rows: Its rows about that customer, as text.
+        reason: Why this table does not permit; None where it does, or says nothing.
+    """
+
+    table: str
+    rows: tuple[dict[str, Any], ...]
+    reason: Reason | None
+
+
+class ConsentGate:
+    """Decides which customers are counted.
+
+    Args:
+        sources: Consent and objection tables.
+        basis: The agreed legal basis: with consent, whoever is unknown is not counted; with
+            legitimate interest, whoever objects or has withdrawn is not.
+        purpose: The agreed purpose, as a prefixed name.
+        notices: Versions of the partner's notice that tell customers of it.
+        max_age: How old a table may be.
+        limits: What reading may take of this machine.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ConsentSource],
+        *,
+        basis: str,
+        purpose: str,
+        notices: Sequence[str],
+        max_age: timedelta,
+        limits: Sandbox | None = None,
+    ) -> None:
+        self._tables = tuple(ConsentTable(source) for source in sources)
+        self._by_consent = basis == CONSENT
+        self._purpose = purpose
+        self._notices = tuple(notices)
+        self._max_age = max_age
+        self._limits = limits or Sandbox()
+
+    @property
+    def tables(self) -> tuple[ConsentTable, ...]:
+        """Consent and objection tables."""
+        return self._tables
+
+    def check_complete(self) -> None:
+        """Refuse a gate without the table that its basis needs; raises RuleError (E-BASIS)."""
+        if any(table.by_consent == self._by_consent for table in self._tables):
+            return
+        basis, needed = ("consent", "consents") if self._by_consent else _INTEREST
+        raise RuleError(
+            f"the agreed legal basis of this partner is {basis}, and no source of {needed} is set",
+            code="E-BASIS",
+            remedy=f'add a section [[consent.sources]] with holds = "{needed}" to node.toml',
+        )
+
+    def check_fresh(self, now: datetime) -> None:
+        """Refuse tables that are gone or too old; no row is read.
+
+        Raises:
+            SourceError: A table cannot be found (E-CONSENT-SOURCE).
+            RuleError: A table is older than agreed, or from the future (E-CONSENT-STALE).
+        """
+        for table in self._tables:
+            changed = table.changed_at()
+            if changed - CLOCK_SKEW > now:
+                raise RuleError(
+                    f"consent source {table.name!r} is from {changed:%Y-%m-%d %H:%M} UTC, which is "
+                    "in the future",
+                    code="E-CONSENT-STALE",
+                    remedy="set the clocks of this machine and of the one that writes the source",
+                )
+            if now - changed > self._max_age:
+                hours = int(self._max_age.total_seconds() // 3600)
+                raise RuleError(
+                    f"consent source {table.name!r} was last brought up to date at "
+                    f"{changed:%Y-%m-%d %H:%M} UTC, more than the agreed {hours} hours ago",
+                    code="E-CONSENT-STALE",
+                    remedy="export it again; where an event log is simply quiet, name a heartbeat "
+                    "file that its export touches",
+                )
+
+    def snapshot(self, now: datetime) -> Snapshot:
+        """Who may be counted now.
+
+        Raises:
+            RuleError: A table is missing (E-BASIS), or too old (E-CONSENT-STALE).
+            SourceError: A table cannot be read (E-CONSENT-SOURCE).
+        """
+        self.check_complete()
+        self.check_fresh(now)
+        consents = [view for view, table in self._views() if table.by_consent]
+        objections = [view for view, table in self._views() if not table.by_consent]
+        if self._by_consent:
+            sql = " INTERSECT ".join(
+                f"SELECT subject FROM {v} WHERE reason IS NULL" for v in consents
+            )
+            for view in objections:
+                sql = f"({sql}) EXCEPT SELECT subject FROM {view}"
+        else:
+            denies = ", ".join(str(int(reason)) for reason in _DENIES_WITHOUT_CONSENT)
+            sql = " UNION ".join(
+                [f"SELECT subject FROM {view}" for view in objections]
+                + [f"SELECT subject FROM {v} WHERE reason IN ({denies})" for v in consents]
+            )
+        with self._judged(now) as connection:
+            table = _asked(lambda: connection.sql(sql).to_arrow_table())
+        found = table.column(0).to_pylist()
+        return Snapshot(named=frozenset(found), permits=self._by_consent, taken_at=now)
+
+    def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
+        """How some customers stand now, told chunk by chunk; raises as `snapshot` does."""
+        self.check_complete()
+        self.check_fresh(now)
+        counted: Counter[Reason | None] = Counter()
+        found = np.zeros(len(self._tables), dtype=np.int64)
+        with self._judged(now) as connection:
+            for chunk in ids:
+                reasons, among = _asked(partial(self._standing, connection, chunk))
+                for reason, count in reasons:
+                    counted[_reason(reason)] += count
+                found += among
+            named = _asked(lambda: [_count(connection, view) for view, _ in self._views()])
+        return Standing(counted=counted, listed=tuple(zip(named, found.tolist(), strict=True)))
+
+    def _standing(
+        self, connection: duckdb.DuckDBPyConnection, ids: NDArray[np.object_]
+    ) -> tuple[list[tuple[int | None, int]], list[int]]:
+        connection.register("ids", pa.table({"subject": pa.array(ids, pa.string())}))
+        reasons = connection.execute(
+            f"SELECT {self._reason_of('ids')} AS reason, count(*) FROM ids GROUP BY 1"
+        ).fetchall()
+        among = [
+            _count(connection, f"{view} JOIN ids USING (subject)") for view, _ in self._views()
+        ]
+        return reasons, among
+
+    def explain(self, subject: str, now: datetime) -> tuple[Reason | None, list[Entry]]:
+        """Whether one customer may be counted, and what every table holds of it.
+
+        Returns:
+            The rule that keeps the customer out (None when none does), and an entry a table.
+        """
+        self.check_complete()
+        with self._judged(now, subject) as connection:
+            return _asked(lambda: self._explained(connection, subject))
+
+    def _explained(
+        self, connection: duckdb.DuckDBPyConnection, subject: str
+    ) -> tuple[Reason | None, list[Entry]]:
+        entries = []
+        for view, table in self._views():
+            found = connection.execute(f"SELECT * FROM {view}_rows")
+            names = [column[0] for column in found.description or ()]
+            rows = tuple(dict(zip(names, row, strict=True)) for row in found.fetchall())
+            own = connection.execute(f"SELECT reason FROM {view}").fetchall()
+            reason = _reason(own[0][0]) if own else None
+            entries.append(Entry(table=table.name, rows=rows, reason=reason))
+        asked = f"SELECT {self._reason_of('asked')} FROM (SELECT $1 AS subject) asked"
+        ((decided,),) = connection.execute(asked, [subject]).fetchall()
+        return _reason(decided), entries
+
+    def _views(self) -> list[tuple[str, ConsentTable]]:
+        return [(f"verdict_{i}", table) for i, table in enumerate(self._tables)]
+
+    def _reason_of(self, asked: str) -> str:
+        """SQL: the first reason against a subject of `asked`, over all tables; NULL when none."""
+        found = []
+        for view, table in self._views():
+            own = f"(SELECT any_value(reason) FROM {view} v WHERE v.subject = {asked}.subject)"
+            if not table.by_consent:
+                found.append(own)
+            elif self._by_consent:
+                known = f"EXISTS (SELECT 1 FROM {view} v WHERE v.subject = {asked}.subject)"
+                found.append(f"CASE WHEN {known} THEN {own} ELSE {int(Reason.UNKNOWN)} END")
+            else:
+                denies = ", ".join(str(int(reason)) for reason in _DENIES_WITHOUT_CONSENT)
+                found.append(f"CASE WHEN {own} IN ({denies}) THEN {own} END")
+        return f"least({', '.join(found)})" if len(found) > 1 else found[0]
+
+    @contextmanager
+    def _judged(
+        self, now: datetime, subject: str | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with a table ``verdict_i`` of ``subject, reason`` for each table.
+
+        Args:
+            subject: One customer, whose rows are in ``verdict_i_rows`` too; None for all.
+        """
+        wanted = Wanted(purpose=self._purpose, notices=self._notices, now=now)
+        with ExitStack() as stack:
+            for _ in range(_READINGS):
+                stack.close()
+                files = [table.files() for table in self._tables]
+                connection = stack.enter_context(
+                    self._limits.closed_in([file.path for some in files for file in some])
+                )
+                problem = None
+                try:
+                    for (view, table), own in zip(self._views(), files, strict=True):
+                        table.judge(connection, own, view, wanted, subject=subject)
+                except SourceError as error:
+                    problem = error
+                changed = next((t for t, f in zip(self._tables, files, strict=True)
+                                if t.files() != f), None)  # fmt: skip
+                if changed is None:
+                    break
+            if changed is not None:
+                raise changed.changing()
+            if problem is not None:
+                raise problem
+            yield connection
+
+
+_INTEREST: Final = ("legitimate interest", "objections")
+
+
+def _reason(code: int | None) -> Reason | None:
+    return Reason(code) if code else None
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
+    return int(count)
+
+
+def _asked(action: Callable[[], _T]) -> _T:
+    """What `action` asks of several tables together, with DuckDB's errors turned into ours."""
+    try:
+        return action()
+    except READ_ERRORS as error:
+        kind = type(error).__name__
+    raise SourceError(
+        f"the consent sources cannot be compared ({kind})",
+        code="E-CONSENT-SOURCE",
+        remedy="raise [data] memory_limit, or free space in [data] temp_folder",
+    )

@@ -1,0 +1,62 @@
+"""Consent and objection tables as a node's configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+Holds = Literal["consents", "objections"]
+Kind = Literal["csv", "parquet", "jsonl"]
+HOLDS: Final[tuple[Holds, ...]] = ("consents", "objections")
+KINDS: Final[tuple[Kind, ...]] = ("csv", "parquet", "jsonl")
+
+#: What a consent table needs, and what an event may leave out.
+NEEDED: Final = ("subject", "event", "time", "purpose", "notice")
+OPTIONAL: Final = ("until",)
+#: What may be said of a whole table.
+CONSTANT: Final = ("purpose", "notice")
+#: What an event may be, in the words of the W3C Data Privacy Vocabulary.
+EVENTS: Final = (
+    "ConsentGiven",
+    "RenewedConsentGiven",
+    "ConsentRequested",
+    "ConsentRequestDeferred",
+    "ConsentRefused",
+    "ConsentWithdrawn",
+    "ConsentRevoked",
+    "ConsentExpired",
+    "ConsentInvalidated",
+    "ConsentUnknown",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentSource:
+    """One consent or objection table.
+
+    Attributes:
+        name: For messages.
+        holds: Consents, one row an event; or objections, one row a customer.
+        path: A file or a glob.
+        columns: Column of ``subject``, and for consents of ``event``, ``time``, ``purpose``,
+            ``notice`` and ``until``; left out where it has the same name.
+        constants: What the whole table is about, instead of a column: ``purpose``, ``notice``.
+        events: What this table's own words for events mean, such as ``yes = "ConsentGiven"``.
+        flags: Columns of an objection table that say by a flag who objects; when there are none,
+            everybody in the table does.
+        heartbeat: A file that is touched whenever the table was brought up to date; else the
+            table's own file times count.
+    """
+
+    name: str
+    holds: Holds
+    kind: Kind
+    path: str
+    delimiter: str = ","
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    heartbeat: Path | None = None

@@ -1,0 +1,287 @@
+"""Consent and objection tables as a node's configuration names them, read through DuckDB.
+
+Everything is read as text and judged in `verdicts`; nothing of it leaves the node, and no value of
+a table is in an error.
+"""
+# Names, paths and texts go into SQL only through `quoted` and `literal`:
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import duckdb
+
+from partner_node.consent.settings import CONSTANT, NEEDED, OPTIONAL, ConsentSource
+from partner_node.consent.verdicts import Wanted, judge_consents, judge_objections
+from partner_node.sources.dialect import DUCKDB, literal, quoted
+from partner_node.sources.duckdb_errors import READ_ERRORS, Problem, explain
+from partner_node.sources.files import DataFile, find_files, read_common_header
+from protocol.errors import SourceError
+
+_T = TypeVar("_T")
+
+_SECTION: Final = "[[consent.sources]]"
+_TIMES: Final = ("time", "until")
+_TIME_TYPES: Final = ("varchar", "timestamp with time zone")
+_NOBODY: Final = DUCKDB.bad_id("subject")
+_NESTED: Final = ("list", "array", "struct", "map", "union", "blob")
+
+
+class ConsentTable:
+    """One consent or objection table, which can be read."""
+
+    def __init__(self, source: ConsentSource) -> None:
+        self._source = source
+
+    @property
+    def source(self) -> ConsentSource:
+        """What the configuration says of it."""
+        return self._source
+
+    @property
+    def by_consent(self) -> bool:
+        """Whether it holds consents, not objections."""
+        return self._source.holds == "consents"
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+        return self._source.name
+
+    def files(self) -> tuple[DataFile, ...]:
+        """Its files as they are now; raises SourceError (E-CONSENT-SOURCE)."""
+        try:
+            return find_files(self._source.path, section=_SECTION)
+        except SourceError as error:
+            raise self._problem(error.message, error.remedy) from error
+
+    def changed_at(self) -> datetime:
+        """When the table was last brought up to date; raises SourceError (E-CONSENT-SOURCE)."""
+        newest = max(file.modified_ns for file in self.files()) / 1e9
+        heartbeat = self._source.heartbeat
+        if heartbeat is not None:
+            try:
+                newest = heartbeat.stat().st_mtime
+            except OSError as error:
+                raise self._problem(
+                    f"the heartbeat {heartbeat} cannot be looked at: {error.strerror}",
+                    f"correct heartbeat in {_SECTION}, or leave it out",
+                ) from error
+        return datetime.fromtimestamp(newest, UTC)
+
+    def judge(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: tuple[DataFile, ...],
+        into: str,
+        wanted: Wanted,
+        *,
+        subject: str | None,
+    ) -> None:
+        """Make the table `into` of ``subject, reason``, as `verdicts` says.
+
+        Args:
+            subject: One customer, whose rows are kept as ``<into>_rows``; None for all.
+
+        Raises:
+            SourceError: The table cannot be read, lacks a column, or has rows about nobody
+                (E-CONSENT-SOURCE).
+        """
+        rows = f"{into}_rows"
+        header = self._open(connection, files, rows, subject)
+
+        def judge() -> int:
+            if self.by_consent:
+                judge_consents(connection, rows, into, wanted)
+            else:
+                judge_objections(connection, rows, into)
+            return int(_row(connection, f"SELECT count(*) FROM {into} WHERE {_NOBODY}")[0])
+
+        if self._read(files, judge, header):
+            self._refuse_nobody(connection, files, rows)
+
+    def _open(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: tuple[DataFile, ...],
+        rows: str,
+        subject: str | None,
+    ) -> tuple[str, ...]:
+        """Make `rows` with the text columns that `verdicts` asks for; a CSV file's header."""
+        header = self._header(files)
+        scan = self._scan(files, header)
+        found = self._read(files, lambda: connection.sql(f"SELECT * FROM {scan} LIMIT 0"), header)
+        types = {c: str(t.id) for c, t in zip(found.columns, found.types, strict=True)}
+        columns = self._consents(types) if self.by_consent else self._objections(types)
+        if self._source.kind == "jsonl":
+            self._require_in_lines(connection, files, scan)
+        if len(header) == 1:  # a blank line is no row
+            scan += f" WHERE {quoted(header[0])} IS NOT NULL"
+        if subject is None:
+            sql, values = f"CREATE TEMP VIEW {rows} AS SELECT {columns} FROM {scan}", []
+        else:
+            sql = f"CREATE TEMP TABLE {rows} AS FROM (SELECT {columns} FROM {scan})"
+            sql, values = f"{sql} WHERE subject = $1", [subject]
+        self._read(files, lambda: connection.execute(sql, values), header)
+        return header
+
+    def _header(self, files: tuple[DataFile, ...]) -> tuple[str, ...]:
+        if self._source.kind != "csv":
+            return ()
+        try:
+            return read_common_header(files, self._source.delimiter)
+        except SourceError as error:
+            problem = self._problem(error.message, error.remedy)
+        raise problem  # not chained: what cannot be decoded is in the chain
+
+    def _refuse_nobody(
+        self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], rows: str
+    ) -> None:
+        place, count = self._read(
+            files,
+            lambda: _row(
+                connection,
+                "SELECT min(r), count(*) FROM "
+                f"(SELECT row_number() OVER () AS r, subject FROM {rows}) WHERE {_NOBODY}",
+            ),
+        )
+        raise self._problem(
+            f"{count} rows of {self._source.path} name no customer, the first is row {place}: "
+            "whoever they are about would be counted or left out wrongly",
+            f"give every row its customer's id in column {self._column('subject')!r}, or leave it "
+            "out of the export",
+        )
+
+    def _read(
+        self,
+        files: tuple[DataFile, ...],
+        action: Callable[[], _T],
+        header: tuple[str, ...] = (),
+    ) -> _T:
+        """What `action` reads of this table, with DuckDB's errors turned into ours."""
+        try:
+            return action()
+        except READ_ERRORS as error:
+            problem = Problem.of(error)
+        # Neither chained nor in the context of DuckDB's words: those quote the line.
+        explained = explain(
+            problem,
+            path=self._source.path,
+            with_query=False,
+            files=[file.path for file in files],
+            columns=header,
+        )
+        raise self._problem(explained.message, explained.remedy)
+
+    def _scan(self, files: tuple[DataFile, ...], header: tuple[str, ...]) -> str:
+        paths = "[" + ", ".join(literal(file.path) for file in files) + "]"
+        if self._source.kind == "parquet":
+            return f"read_parquet({paths}, hive_partitioning = false, union_by_name = false)"
+        wanted = self._columns_of_json() if self._source.kind == "jsonl" else header
+        types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in wanted)
+        if self._source.kind == "jsonl":
+            return f"read_json({paths}, format = 'newline_delimited', columns = {{{types}}})"
+        return (
+            f"read_csv({paths}, auto_detect = false, header = true, columns = {{{types}}}, "
+            f"delim = {literal(self._source.delimiter)}, quote = '\"', escape = '\"', "
+            "nullstr = '', strict_mode = true, hive_partitioning = false, union_by_name = false)"
+        )
+
+    def _columns_of_json(self) -> tuple[str, ...]:
+        """Lines of JSON may leave fields out, so what is wanted is named."""
+        if not self.by_consent:
+            return tuple(dict.fromkeys([self._column("subject"), *self._source.flags]))
+        wanted = [part for part in (*NEEDED, *OPTIONAL) if part not in self._source.constants]
+        return tuple(dict.fromkeys(self._column(part) for part in wanted))
+
+    def _require_in_lines(
+        self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
+    ) -> None:
+        """Refuse a field without which more customers would pass, and that no line has."""
+        fields = dict.fromkeys(self._source.flags, "a flag") | {
+            self._source.columns[part]: part for part in OPTIONAL if part in self._source.columns
+        }
+        if not fields:
+            return
+        counts = ", ".join(f"count({quoted(field)})" for field in fields)
+        n_rows, *found = self._read(
+            files, lambda: _row(connection, f"SELECT count(*), {counts} FROM {scan}")
+        )
+        for (column, part), count in zip(fields.items(), found, strict=True):
+            if n_rows and not count:
+                raise self._problem(
+                    f"no line of {self._source.path} has a value of {column!r} for {part}",
+                    f"correct its name in {_SECTION}, or export it with every line",
+                )
+
+    def _column(self, part: str) -> str:
+        return self._source.columns.get(part, part)
+
+    def _consents(self, types: Mapping[str, str]) -> str:
+        selected = []
+        for part in (*NEEDED, *OPTIONAL):
+            if part in self._source.constants:
+                selected.append(f"{literal(self._source.constants[part])} AS {part}")
+            elif part in OPTIONAL and part not in self._source.columns and part not in types:
+                selected.append(f"NULL::VARCHAR AS {part}")
+            else:
+                text = self._text(self._column(part), part, types)
+                selected.append(f"{self._event(text) if part == 'event' else text} AS {part}")
+        return ", ".join(selected)
+
+    def _event(self, text: str) -> str:
+        if not self._source.events:
+            return text
+        cases = " ".join(
+            f"WHEN {literal(own)} THEN {literal(term)}" for own, term in self._source.events.items()
+        )
+        return f"CASE {text} {cases} ELSE {text} END"
+
+    def _objections(self, types: Mapping[str, str]) -> str:
+        subject = self._text(self._column("subject"), "subject", types)
+        flags = ", ".join(self._text(flag, "a flag", types) for flag in self._source.flags)
+        return f"{subject} AS subject, CAST([{flags}] AS VARCHAR[]) AS flags"
+
+    def _text(self, column: str, part: str, types: Mapping[str, str]) -> str:
+        """SQL: a column as text; SourceError when there is none, or it cannot be meant."""
+        kind = types.get(column)
+        if kind is None:
+            raise self._problem(
+                f"{self._source.path} has no column {column!r} for {part}",
+                f"there are: {', '.join(list(types)[:20])}; name the right one under columns in "
+                f"{_SECTION}"
+                + (", or say what holds for all rows under constants" if part in CONSTANT else ""),
+            )
+        if part == "subject" and kind not in DUCKDB.id_types:
+            needed = "ids must be text, integers or UUIDs, as in the data"
+        elif part in _TIMES and kind not in _TIME_TYPES:
+            needed = "it must be text or a timestamp with time zone"
+        elif kind in _NESTED:
+            needed = "it must be one value a row"
+        else:
+            return f"CAST({quoted(column)} AS VARCHAR)"
+        raise self._problem(
+            f"column {column!r} of {self._source.path} has type {kind.upper()}, {needed}",
+            "export it so",
+        )
+
+    def _problem(self, what: str, remedy: str) -> SourceError:
+        return SourceError(
+            f"consent source {self.name!r}: {what}", code="E-CONSENT-SOURCE", remedy=remedy
+        )
+
+    def changing(self) -> SourceError:
+        """The error when it is written time and again while it is read."""
+        return self._problem(
+            f"{self._source.path} changed while it was read, several times",
+            "write it under another name and rename it when it is complete",
+        )
+
+
+def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    """The single row that an aggregate gives."""
+    (row,) = connection.execute(sql).fetchall()
+    return tuple(row)

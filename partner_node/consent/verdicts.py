@@ -1,0 +1,175 @@
+"""What a consent or objection table says of each customer: the rules, as one query each.
+
+Default deny: what is unknown, unreadable or of another purpose never permits. Times need a zone;
+a time that cannot be read, or that lies in the future, denies its customer. The latest event
+decides; of two at the same time the more restrictive one. A consent is for the purpose that it
+names, letter by letter; what permits nothing counts for every purpose that it names among others,
+in whatever case, and for all when it names none.
+"""
+# Only names made here go into SQL; values are parameters.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Final
+
+import duckdb
+
+#: Events that permit (W3C Data Privacy Vocabulary, with or without its prefix). Nothing else does.
+GRANTS: Final = ("consentgiven", "renewedconsentgiven")
+#: What is no flag in a table that has a column for each.
+NO_FLAG: Final = ("", "0", "false", "f", "no", "n")
+#: DuckDB alone would take offsets of 99 hours.
+_WITH_ZONE: Final = (
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?"
+    r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
+)
+
+
+class Reason(IntEnum):
+    """Why a customer is not counted; the first that holds, from the top."""
+
+    OBJECTION = 1
+    UNREADABLE_TIME = 2
+    FUTURE_TIME = 3
+    WITHDRAWN = 4
+    UNREADABLE_END = 5
+    EXPIRED = 6
+    OTHER_NOTICE = 7
+    OTHER_PURPOSE = 8
+    UNKNOWN = 9
+
+    @property
+    def words(self) -> str:
+        """The rule in words."""
+        return _WORDS[self]
+
+
+_WORDS: Final[Mapping[Reason, str]] = {
+    Reason.OBJECTION: "objection, GPC or limit flag",
+    Reason.UNREADABLE_TIME: "a time that cannot be read, or has no zone",
+    Reason.FUTURE_TIME: "a time in the future",
+    Reason.WITHDRAWN: "the latest event permits nothing",
+    Reason.UNREADABLE_END: "the consent's end cannot be read",
+    Reason.EXPIRED: "the consent has ended",
+    Reason.OTHER_NOTICE: "given under a notice that does not cover the purpose",
+    Reason.OTHER_PURPOSE: "given for other purposes only",
+    Reason.UNKNOWN: "no consent on record",
+}
+#: Reasons of one event, by how restrictive they are; they fit three bits.
+_OF_EVENT: Final = (
+    None, Reason.OTHER_NOTICE, Reason.EXPIRED, Reason.UNREADABLE_END, Reason.WITHDRAWN,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a consent must cover.
+
+    Attributes:
+        purpose: The agreed purpose, as a prefixed name.
+        notices: Versions of the notice that tell customers of it.
+        now: When the question is answered, with time zone.
+    """
+
+    purpose: str
+    notices: tuple[str, ...]
+    now: datetime
+
+
+def judge_consents(
+    connection: duckdb.DuckDBPyConnection, relation: str, into: str, wanted: Wanted
+) -> None:
+    """Make the table `into` of ``subject, reason``; the reason is NULL where it permits.
+
+    Args:
+        relation: Has the text columns ``subject, event, time, purpose, notice, until``.
+    """
+    codes = " ".join(
+        f"WHEN {code} THEN {int(reason)}" for code, reason in enumerate(_OF_EVENT) if reason
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {into} AS
+        WITH events AS (
+            SELECT
+                subject,
+                list_contains($grants, regexp_replace(lower(trim(event)), '^dpv:', '')) AS grants,
+                {_time("time")} AS moment,
+                trim(coalesce(purpose, '')) AS purpose,
+                trim(coalesce(notice, '')) AS notice,
+                trim(coalesce(until, '')) AS until_text,
+                {_time("until")} AS until
+            FROM {relation}
+        ), coded AS (
+            SELECT
+                subject, moment,
+                purpose = $purpose OR (NOT coalesce(grants, false) AND (
+                    purpose = '' OR contains(lower(purpose), lower($purpose))
+                )) AS relevant,
+                CASE
+                    WHEN NOT coalesce(grants, false) THEN 4
+                    WHEN until_text <> '' AND until IS NULL THEN 3
+                    WHEN until <= $now THEN 2
+                    WHEN NOT list_contains($notices, notice) THEN 1
+                    ELSE 0
+                END AS code
+            FROM events
+        ), latest AS (
+            SELECT
+                subject,
+                bool_or(relevant) AS relevant,
+                bool_or(moment IS NULL) FILTER (relevant) AS unreadable,
+                bool_or(moment > $now) FILTER (relevant) AS future,
+                max(epoch_us(moment) * 8 + code) FILTER (relevant) & 7 AS code
+            FROM coded GROUP BY subject
+        )
+        SELECT subject, CAST(CASE
+            WHEN NOT relevant THEN {int(Reason.OTHER_PURPOSE)}
+            WHEN unreadable THEN {int(Reason.UNREADABLE_TIME)}
+            WHEN future THEN {int(Reason.FUTURE_TIME)}
+            ELSE CASE code {codes} END
+        END AS TINYINT) AS reason
+        FROM latest
+        """,
+        {
+            "grants": list(GRANTS),
+            "purpose": wanted.purpose,
+            "notices": list(wanted.notices),
+            "now": wanted.now,
+        },
+    )
+
+
+def judge_objections(connection: duckdb.DuckDBPyConnection, relation: str, into: str) -> None:
+    """Make the table `into` of ``subject, reason``, with those who object alone.
+
+    Args:
+        relation: Has the text column ``subject``, and ``flags``, a list of texts; a list that is
+            empty means that whoever is in the table objects.
+    """
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {into} AS
+        SELECT DISTINCT subject, CAST({int(Reason.OBJECTION)} AS TINYINT) AS reason
+        FROM {relation}
+        WHERE len(flags) = 0
+            OR len(list_filter(
+                flags, lambda f: NOT list_contains($none, lower(trim(coalesce(f, ''))))
+            )) > 0
+        """,
+        {"none": list(NO_FLAG)},
+    )
+
+
+def _time(column: str) -> str:
+    """A point in time; NULL where the text is none, or has no zone."""
+    text = f"upper(trim({column}))"
+    return (
+        f"CASE WHEN regexp_full_match({text}, '{_WITH_ZONE}') "
+        f"THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
+    )

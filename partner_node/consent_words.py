@@ -1,0 +1,115 @@
+"""What the consent gate decides, in words and values for the person at this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from partner_node.consent.gate import ConsentGate, Entry, Standing
+from partner_node.consent.verdicts import Reason
+from partner_node.plain_words import shown
+from protocol.governance import LegalBasis
+
+
+def status_values(gate: ConsentGate, basis: LegalBasis, standing: Standing) -> dict[str, Any]:
+    """How many customers may be counted now, and what keeps the others out, as JSON values."""
+    counted = standing.counted
+    return {
+        "basis": basis.basis,
+        "customers": counted.total(),
+        "eligible": counted[None],
+        "kept_out": {_name(reason): counted[reason] for reason in Reason if counted[reason]},
+        "sources": [
+            {
+                "name": table.name,
+                "holds": table.source.holds,
+                "kind": table.source.kind,
+                "path": table.source.path,
+                "updated_at": f"{table.changed_at():%Y-%m-%dT%H:%M:%SZ}",
+                "ids": named,
+                "ids_in_data": found,
+            }
+            for table, (named, found) in zip(gate.tables, standing.listed, strict=True)
+        ],
+    }
+
+
+def status_words(
+    gate: ConsentGate, basis: LegalBasis, standing: Standing, now: datetime
+) -> list[object]:
+    """The same for people."""
+    sources = Table(
+        "source", "holds", "brought up to date", "ids", "in the data", title="Consent sources"
+    )
+    for table, (named, found) in zip(gate.tables, standing.listed, strict=True):
+        hours = (now - table.changed_at()).total_seconds() / 3600
+        sources.add_row(
+            shown(table.name), table.source.holds, f"{hours:.1f} hours ago", f"{named:,}",
+            f"{found:,}",
+        )  # fmt: skip
+    counted = standing.counted
+    decided = Table("customers", "", title="Who may be counted now")
+    decided.add_row(f"{counted[None]:,}", "may be counted")
+    for reason in Reason:
+        if counted[reason]:
+            decided.add_row(f"{counted[reason]:,}", f"kept out: {reason.words}")
+    return [f"Legal basis: {basis.words}.", sources, decided]
+
+
+def explain_values(
+    subject: str, known: bool, reason: Reason | None, entries: Sequence[Entry]
+) -> dict[str, Any]:
+    """Why one customer may or may not be counted, as JSON values."""
+    return {
+        "subject": subject,
+        "in_data": known,
+        "eligible": reason is None,
+        "reason": _name(reason),
+        "sources": [
+            {
+                "name": entry.table,
+                "rows": list(entry.rows),
+                "reason": _name(entry.reason),
+            }
+            for entry in entries
+        ],
+    }
+
+
+def explain_words(
+    subject: str, known: bool, reason: Reason | None, entries: Sequence[Entry]
+) -> list[object]:
+    """The same for people."""
+    words: list[object] = [
+        f"Customer {shown(subject)} may be counted now."
+        if reason is None
+        else f"Customer {shown(subject)} is not counted: {reason.words}."
+    ]
+    if not known:
+        words.append("The data hold no such customer.")
+    for entry in entries:
+        called = shown(entry.table)
+        if not entry.rows:
+            words.append(f"{called}: nothing about this customer.")
+            continue
+        columns = [name for name in entry.rows[0] if name != "subject"]
+        table = Table(title=called)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in entry.rows:
+            table.add_row(*(_text(row[name]) for name in columns))
+        words += [table, f"{called}: {entry.reason.words}." if entry.reason else ""]
+    return words
+
+
+def _name(reason: Reason | None) -> str | None:
+    return None if reason is None else reason.name.lower().replace("_", "-")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join("" if v is None else shown(str(v)) for v in value) or "listed"
+    return "" if value is None else shown(str(value))

@@ -1,0 +1,111 @@
+"""What an agreement says about law: purpose, legal bases, and how fresh consents must be.
+
+Terms are prefixed names of the W3C Data Privacy Vocabulary where it has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocol.strict import Fields
+
+#: There is no such purpose in the vocabulary.
+SEGMENTATION: Final = "fedseg:CustomerSegmentation"
+CONSENT: Final = "eu-gdpr:A6-1-a"
+LEGITIMATE_INTEREST: Final = "eu-gdpr:A6-1-f"
+#: How legal bases are called in plain words.
+BASIS_WORDS: Final = {CONSENT: "consent", LEGITIMATE_INTEREST: "legitimate interest"}
+MAX_CONSENT_AGE_HOURS: Final = 24 * 366
+
+TERM: Final = r"[a-z][a-z0-9-]{0,19}:[A-Za-z][A-Za-z0-9-]{0,79}"
+VERSION: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose:
+    """What the segments may be used for.
+
+    Attributes:
+        term: The purpose as a prefixed name; every consent and every notice must name the same.
+        text: The same in plain words.
+        notice_version: Version of the notice that tells customers of it.
+    """
+
+    term: str
+    text: str
+    notice_version: str
+
+    @staticmethod
+    def read(fields: Fields) -> Purpose:
+        """Read the purpose at `fields`."""
+        purpose = Purpose(
+            term=fields.text("term", max_length=100, pattern=TERM),
+            text=fields.text("text", max_length=4_000),
+            notice_version=fields.text("notice_version", max_length=40, pattern=VERSION),
+        )
+        fields.finish()
+        return purpose
+
+    def to_dict(self) -> dict[str, Any]:
+        """The purpose as it stands in the signed JSON."""
+        return {"term": self.term, "text": self.text, "notice_version": self.notice_version}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalBasis:
+    """On what basis a party uses its customers' data.
+
+    Attributes:
+        basis: Consent or legitimate interest, as a prefixed name.
+        reference: Where that is laid down; for legitimate interest the SHA-256 of the assessment,
+            64 hex digits, whose file the node has.
+    """
+
+    basis: str
+    reference: str
+
+    @staticmethod
+    def read(fields: Fields) -> LegalBasis:
+        """Read the basis at `fields`."""
+        basis = fields.one_of("basis", (CONSENT, LEGITIMATE_INTEREST))
+        reference = fields.text(
+            "reference",
+            max_length=400,
+            pattern=r"[0-9a-f]{64}" if basis == LEGITIMATE_INTEREST else None,
+        )
+        fields.finish()
+        return LegalBasis(basis=basis, reference=reference)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The basis as it stands in the signed JSON."""
+        return {"basis": self.basis, "reference": self.reference}
+
+    @property
+    def words(self) -> str:
+        """The basis in plain words."""
+        return BASIS_WORDS[self.basis]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentTerms:
+    """How every node must know its customers' wishes.
+
+    Attributes:
+        max_age_hours: How old a consent or objection source may be when a question is answered.
+    """
+
+    max_age_hours: int
+
+    @staticmethod
+    def read(fields: Fields) -> ConsentTerms:
+        """Read the terms at `fields`."""
+        terms = ConsentTerms(
+            max_age_hours=fields.integer("max_age_hours", at_least=1, at_most=MAX_CONSENT_AGE_HOURS)
+        )
+        fields.finish()
+        return terms
+
+    def to_dict(self) -> dict[str, Any]:
+        """The terms as they stand in the signed JSON."""
+        return {"max_age_hours": self.max_age_hours}
