@@ -10,7 +10,7 @@ from tests.partner_node.postgresql_server import Database, running_server
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Database]:
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The server; each test makes schemas of its own in it."""
-    with running_server() as database:
+    with running_server(tmp_path_factory.mktemp("postgresql")) as database:
         yield database

@@ -91,11 +91,14 @@ class Database:
 
 
 @contextmanager
-def running_server() -> Iterator[Database]:
-    """A server with its data in a folder of its own, both gone afterwards."""
+def running_server(runtime: Path) -> Iterator[Database]:
+    """A server with its data in a folder of its own, both gone afterwards.
+
+    Args:
+        runtime: Folder for the package's lock, which it makes again when the process ends.
+    """
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        runtime = Path(tempfile.mkdtemp(prefix="fedseg-pg-"))
-        stack.callback(shutil.rmtree, runtime, ignore_errors=True)
+        runtime.chmod(0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         # The server of a test run by root runs as a user of its own, which must reach the folder.
         data = Path(tempfile.mkdtemp(prefix="fedseg-pg-"))
