@@ -107,7 +107,11 @@ def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
     assert row.state == "finished", row
     agreement = deployed.agreement
     head = stores[0].chain(agreement).head
-    customers = [list(home.customers(agreement).vectors()) for home in homes]
+    gates = [home.gate(agreement, home.party(agreement)) for home in homes]
+    customers = [
+        list(home.customers(agreement, gate).vectors())
+        for home, gate in zip(homes, gates, strict=True)
+    ]
     plan = start_plan(agreement, seed=plan_seed(run_hash))
     for number in itertools.count():
         query = plan.query
