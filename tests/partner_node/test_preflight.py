@@ -150,7 +150,7 @@ class Lab:
         path.write_bytes(replace(signed, envelope=envelope).to_bytes())
 
     def check(self) -> Report:
-        return preflight(self.folder, now=NOW)
+        return preflight(self.folder, now=datetime.now(UTC))
 
 
 @pytest.fixture
@@ -382,7 +382,7 @@ def test_without_an_agreement_the_columns_that_are_mapped_are_tried(lab: Lab) ->
 
 
 def test_without_a_configuration_nothing_else_is_tried(tmp_path: Path) -> None:
-    report = preflight(tmp_path, now=NOW)
+    report = preflight(tmp_path, now=datetime.now(UTC))
     assert [item.name for item in report.items] == ["installation", "configuration"]
     assert not report.passed
 
