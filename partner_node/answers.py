@@ -8,6 +8,7 @@ customer's vector is added to its cluster by a sparse product, which reads every
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -186,41 +187,46 @@ class _Votes:
         return votes * UNIT
 
 
-class _LocalSums:
+class _AroundCentres(ABC):
+    """Adds up, at each customer's nearest centre, what follows from its offset, and a count."""
+
+    def __init__(self, query: LocalSumsQuery | SpreadsQuery, count_unit: int) -> None:
+        self._shape = (query.n_clusters, query.n_features + 1)
+        self._count_unit = count_unit
+        self._centres = query.centres.astype(np.float64)
+        self._nearest = Nearest(query.centres)
+
+    @abstractmethod
+    def _added(self, offsets: FloatMatrix) -> FloatMatrix:
+        """What customers add to their centres' features; same shape."""
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        n_clusters, width = self._shape
+        table = np.zeros(self._shape, dtype=np.int64)
+        memberships = _Memberships(n_clusters)
+        for block in self._nearest.blocks(vectors):
+            index = self._nearest.of(block)
+            rows = np.empty((block.shape[0], width))
+            rows[:, :-1] = self._added(block[:, : width - 1] - self._centres[index])
+            rows[:, -1] = self._count_unit
+            memberships.add(index, rows, table)
+        return table.ravel()
+
+
+class _LocalSums(_AroundCentres):
     def __init__(self, query: LocalSumsQuery) -> None:
+        super().__init__(query, query.count_unit)
         self._query = query
-        self._centres = query.centres.astype(np.float64)
-        self._nearest = Nearest(query.centres)
 
-    def sums(self, vectors: FloatMatrix) -> IntVector:
-        query = self._query
-        table = np.zeros((query.n_clusters, query.n_features + 1), dtype=np.int64)
-        memberships = _Memberships(query.n_clusters)
-        for block in self._nearest.blocks(vectors):
-            index = self._nearest.of(block)
-            rows = np.empty((block.shape[0], query.n_features + 1))
-            offsets = block[:, : query.n_features] - self._centres[index]
-            rows[:, :-1] = clip_to_norm(offsets, radius=query.radius, norm=query.offset_norm)
-            rows[:, -1] = query.count_unit
-            memberships.add(index, rows, table)
-        return table.ravel()
+    def _added(self, offsets: FloatMatrix) -> FloatMatrix:
+        return clip_to_norm(offsets, radius=self._query.radius, norm=self._query.offset_norm)
 
 
-class _Spreads:
+class _Spreads(_AroundCentres):
     def __init__(self, query: SpreadsQuery) -> None:
-        self._query = query
-        self._centres = query.centres.astype(np.float64)
-        self._nearest = Nearest(query.centres)
+        super().__init__(query, SPREAD_COUNT)
+        self._radius = query.radius
 
-    def sums(self, vectors: FloatMatrix) -> IntVector:
-        query = self._query
-        table = np.zeros((query.n_clusters, query.n_features + 1), dtype=np.int64)
-        memberships = _Memberships(query.n_clusters)
-        for block in self._nearest.blocks(vectors):
-            index = self._nearest.of(block)
-            rows = np.empty((block.shape[0], query.n_features + 1))
-            offsets = block[:, : query.n_features] - self._centres[index]
-            rows[:, :-1] = clip_to_norm(offsets, radius=query.radius, norm=SPREAD_NORM) ** 2
-            rows[:, -1] = SPREAD_COUNT
-            memberships.add(index, rows, table)
-        return table.ravel()
+    def _added(self, offsets: FloatMatrix) -> FloatMatrix:
+        clipped = clip_to_norm(offsets, radius=self._radius, norm=SPREAD_NORM)
+        return clipped * clipped

@@ -59,7 +59,7 @@ from partner_node.record_tables import (
 )
 from partner_node.source_options import source_options
 from partner_node.sources.files import find_files
-from partner_node.store import stamp
+from partner_node.store import NodeStore, stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.choose_k import choice_words
 from protocol.clustering.release import (
@@ -77,7 +77,6 @@ from protocol.errors import AgreementError, MalformedError, RuleError, SourceErr
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
 from protocol.privacy.accounting import rho_of_cost
-from protocol.privacy.ledger import Charge
 from protocol.privacy.words import fuel
 
 app = typer.Typer(
@@ -510,9 +509,8 @@ def egress_list(directory: Directory = HERE, format: Format = FormatOption) -> N
 @budget_app.command("show")
 def budget_show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Runs left and epsilon spent, with every charge: what was asked, and what it cost."""
-    agreement, charges = _ledger(directory)
-    home = NodeHome.load(directory)
-    others = home.store(home.keystore()).charged_under()
+    agreement, store = _ledger(directory)
+    charges, others = store.charges(agreement.id), store.charged_under()
     others.pop(agreement.id, None)
     output.result(
         budget_values(agreement, charges, others), *budget_words(agreement, charges, others)
@@ -522,14 +520,16 @@ def budget_show(directory: Directory = HERE, format: Format = FormatOption) -> N
 @budget_app.command("forecast")
 def budget_forecast(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many runs the budget still holds, and what epsilon would be after each."""
-    agreement, charges = _ledger(directory)
+    agreement, store = _ledger(directory)
+    charges = store.charges(agreement.id)
     output.result(forecast_values(agreement, charges), *forecast_words(agreement, charges))
 
 
 @budget_app.command("recompute")
 def budget_recompute(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Compute every cost anew from what it follows from, and compare with the ledger."""
-    agreement, charges = _ledger(directory)
+    agreement, store = _ledger(directory)
+    charges = store.charges(agreement.id)
     total = recompute(charges)
     terms = terms_of(agreement)
     output.result(
@@ -540,11 +540,11 @@ def budget_recompute(directory: Directory = HERE, format: Format = FormatOption)
     )
 
 
-def _ledger(directory: Path) -> tuple[Agreement, list[Charge]]:
+def _ledger(directory: Path) -> tuple[Agreement, NodeStore]:
     home = NodeHome.load(directory)
     agreement = home.signed_agreement().agreement
     terms_of(agreement)
-    return agreement, home.store(home.keystore()).charges(agreement.id)
+    return agreement, home.store(home.keystore())
 
 
 # --- segments ----------------------------------------------------------------------------------

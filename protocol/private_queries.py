@@ -281,8 +281,29 @@ class VotesQuery(_Noised):
         )
 
 
+class _AroundCentres(_Noised):
+    """What queries have in common that ask for a value a feature, and a count, at each centre."""
+
+    centres: IntMatrix
+
+    @property
+    def n_clusters(self) -> int:
+        """How many centres."""
+        return int(self.centres.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Coordinates of a customer."""
+        return int(self.centres.shape[1])
+
+    @property
+    def length(self) -> int:
+        """Entries: ``n_clusters * (n_features + 1)``, centre by centre, the count last."""
+        return self.n_clusters * (self.n_features + 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSumsQuery(_Noised):
+class LocalSumsQuery(_AroundCentres):
     """For each centre: offsets of its nearest customers, each shortened to `radius`, and a count.
 
     A customer adds ``offset / radius * offset_norm`` and `count_unit` to its centre's entries.
@@ -300,21 +321,6 @@ class LocalSumsQuery(_Noised):
     offset_norm: int
     count_unit: int
     variance: int
-
-    @property
-    def n_clusters(self) -> int:
-        """How many centres."""
-        return int(self.centres.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Coordinates of a customer."""
-        return int(self.centres.shape[1])
-
-    @property
-    def length(self) -> int:
-        """Entries: ``n_clusters * (n_features + 1)``, for each centre the sums, then the count."""
-        return self.n_clusters * (self.n_features + 1)
 
     @property
     def sensitivity_squared(self) -> int:
@@ -348,7 +354,7 @@ class LocalSumsQuery(_Noised):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpreadsQuery(_Noised):
+class SpreadsQuery(_AroundCentres):
     """For each centre: squared offsets of its nearest customers along each feature, and a count.
 
     A customer's offset is shortened to `radius` and scaled so that `radius` is `SPREAD_NORM`; the
@@ -365,21 +371,6 @@ class SpreadsQuery(_Noised):
     centres: IntMatrix
     radius: int
     variance: int
-
-    @property
-    def n_clusters(self) -> int:
-        """How many centres."""
-        return int(self.centres.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Coordinates of a customer."""
-        return int(self.centres.shape[1])
-
-    @property
-    def length(self) -> int:
-        """Entries: ``n_clusters * (n_features + 1)``, centre by centre, the count last."""
-        return self.n_clusters * (self.n_features + 1)
 
     @property
     def sensitivity_squared(self) -> int:

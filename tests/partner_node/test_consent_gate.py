@@ -392,7 +392,7 @@ class Table:
         return ("id", "visits")
 
     def describe(self) -> Description:
-        raise NotImplementedError
+        raise AssertionError("the gate asks for no description")
 
     def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
         self.passes += 1
