@@ -513,16 +513,13 @@ class RunDriver:
         for partner in sorted(missing):
             name = self._machine.agreement.parties[partner].id
             code = self._refusals.get(partner, _NO_ANSWER)
-            words = _REFUSAL_WORDS.get(code, "")
             if code == _NO_ANSWER:
                 said.append(f"{name} did not answer")
             else:
-                said.append(f"{name} refused with {code}" + (f" ({words})" if words else ""))
+                said.append(f"{name} refused with {_explained(code)}")
         unnamed = Counter(self._unnamed_refusals.values())
         for code, count in sorted(unnamed.items()):
-            words = _REFUSAL_WORDS.get(code, "")
-            nodes = counted(count, "node")
-            said.append(f"{nodes} refused to join with {code}" + (f" ({words})" if words else ""))
+            said.append(f"{counted(count, 'node')} refused to join with {_explained(code)}")
         return f"within {self._patience.grace_s:g} s " + ", ".join(said)
 
     # --- reports -------------------------------------------------------------------------------
@@ -639,3 +636,9 @@ def apply_input(machine: CoordinatorRound, kind: str, data: bytes) -> None:
         machine.drop(parse_bitmap(data, machine.agreement.n_partners))
     else:
         raise RunFailedError(f"stored input of unknown kind {kind!r}", code="E-STORE")
+
+
+def _explained(code: str) -> str:
+    """A refusal's code, with what it means where that is known."""
+    words = _REFUSAL_WORDS.get(code, "")
+    return f"{code} ({words})" if words else code

@@ -418,13 +418,10 @@ class NodeStore:
             for row in rows
         ]
 
-    def charge(self, charge: Charge, agreement: Agreement, *, now: str) -> bool:
+    def charge(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
         """Take a charge when the budget holds it; inside a transaction.
 
         The same context is charged once: it gets the same bytes again.
-
-        Returns:
-            False when its context was charged already.
 
         Raises:
             RuleError: The budget does not hold it (E-BUDGET-SPENT); nothing is charged.
@@ -432,10 +429,9 @@ class NodeStore:
         if agreement.privacy is None:
             raise StoreError("an agreement on exact totals has no budget")
         if self._one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
-            return False
+            return
         check_affordable(agreement.privacy, spent=self.spent(agreement), more=charge.cost)
         self.record_charge(charge, agreement, now=now)
-        return True
 
     def charged_under(self) -> dict[str, int]:
         """What was charged under each agreement, by its id, in units of 2^-60 of rho."""
