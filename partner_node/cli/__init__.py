@@ -1,0 +1,27 @@
+"""fedseg-node: the command line of a partner's node, a file for each noun."""
+
+from __future__ import annotations
+
+import typer
+
+from partner_node.cli import agreement, budget, consent, egress, segments, service, setup
+from partner_node.console import run
+
+app = typer.Typer(
+    name="fedseg-node",
+    help="Run a partner's node: it answers sum queries on its own customers; no row leaves it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (setup.init, setup.check, service.serve, service.status):
+    app.command()(command)
+app.add_typer(agreement.app, name="agreement")
+app.add_typer(segments.app, name="segments")
+app.add_typer(egress.app, name="egress")
+app.add_typer(budget.app, name="budget")
+app.add_typer(consent.app, name="consent")
+
+
+def main() -> None:
+    """Entry point of ``fedseg-node``."""
+    run(app)

@@ -1,0 +1,172 @@
+"""Reading, signing and installing the agreement: `agreement …`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partner_node.cli.options import HERE, Directory
+from partner_node.console import Format, FormatOption, output
+from partner_node.home import (
+    FILE_NAME,
+    NodeHome,
+    missing_signatures,
+    naming,
+    read_agreement,
+    verified,
+    write_atomically,
+)
+from partner_node.node import software_version
+from partner_node.plain_words import agreement_words
+from partner_node.store import stamp
+from protocol.agreement import Agreement, SignedAgreement
+from protocol.errors import AgreementError
+from protocol.privacy.words import fuel
+
+app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(
+    file: Annotated[
+        Path | None, typer.Argument(help="An envelope; the installed one when left out.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """The agreement in plain words, for whoever decides whether to sign."""
+    signed = _agreement(file, directory)
+    path = file or NodeHome.load(directory).config.node.agreement
+    missing = [party.id for party in missing_signatures(signed, path)]
+    output.result(
+        {
+            "agreement": signed.agreement.to_dict(),
+            "hash": signed.agreement.hash.hex(),
+            "missing_signatures": missing,
+        },
+        *agreement_words(signed.agreement, missing),
+        *_charged_before(signed.agreement, directory),
+    )
+
+
+def _agreement(file: Path | None, directory: Path) -> SignedAgreement:
+    return read_agreement(file) if file else NodeHome.load(directory).signed_agreement()
+
+
+def _charged_before(agreement: Agreement, directory: Path) -> list[str]:
+    """What this node has charged under versions of an agreement, and under others already."""
+    if agreement.privacy is None or not (directory / FILE_NAME).exists():
+        return []
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    others = store.charged_under()
+    words = []
+    if others.pop(agreement.id, 0):
+        left = fuel(agreement.privacy, spent=store.spent(agreement))
+        words.append(f"Charged at this node under its versions so far: {left}.")
+    if others:
+        words.append(
+            f"This node also has charges under {', '.join(others)}; see `fedseg-node budget show`."
+        )
+    return words
+
+
+@app.command("sign")
+def sign(
+    file: Annotated[Path, typer.Argument(help="The agreement's envelope.")],
+    out: Annotated[Path, typer.Option(help="Where the signed copy goes.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Sign an agreement with this node's key; run `agreement show FILE` first."""
+    home = NodeHome.load(directory)
+    keystore = home.keystore()
+    signed = read_agreement(file)
+    agreement = signed.agreement
+    missing_signatures(signed, file)  # nobody signs beside a signature that does not fit
+    with naming(file):
+        index = agreement.index_of_key(keystore.identity_public)
+        if agreement.parties[index].id != home.config.node.partner:
+            raise AgreementError(
+                f"the agreement calls this node {agreement.parties[index].id!r}, "
+                f"its configuration {home.config.node.partner!r}",
+                code="E-AGR-PARTY",
+                remedy=f'write partner = "{agreement.parties[index].id}" in '
+                f"{home.config.file.name}, or ask the operator for an agreement with your name",
+            )
+        agreement.check_software(software_version())
+    copy = SignedAgreement(
+        agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
+    )
+    write_atomically(out, copy.to_bytes())
+    output.result(
+        {"agreement": agreement.hash.hex(), "file": str(out)},
+        f"Signed agreement {agreement.id}, version {agreement.version}; wrote {out}.",
+    )
+
+
+@app.command("install")
+def install(
+    file: Annotated[Path, typer.Argument(help="The agreement with every signature.")],
+    downgrade: Annotated[
+        bool, typer.Option("--downgrade", help="Replace a higher version of the same agreement.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Put the fully signed agreement into force at this node, also at one that serves now."""
+    home = NodeHome.load(directory)
+    signed = read_agreement(file)
+    agreement = verified(signed, file)
+    keystore = home.keystore()
+    with naming(file):
+        agreement.index_of_key(keystore.identity_public)
+    earlier = home.installed_agreement()
+    if (
+        earlier is not None
+        and not downgrade
+        and earlier.id == agreement.id
+        and earlier.version > agreement.version
+    ):
+        raise AgreementError(
+            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
+            f"{earlier.version} is installed",
+            code="E-AGR-ROLLBACK",
+            remedy="install a version that is higher, or, when all parties go back to this one, "
+            "add --downgrade",
+        )
+    write_atomically(home.config.node.agreement, signed.to_bytes())
+    store = home.store(keystore)
+    with store.transaction():
+        ended = store.end_runs_of_other_agreements(agreement.hash, now=stamp(datetime.now(UTC)))
+    replaces = earlier if earlier is not None and earlier.hash != agreement.hash else None
+    output.result(
+        {
+            "agreement": agreement.hash.hex(),
+            "id": agreement.id,
+            "version": agreement.version,
+            "file": str(home.config.node.agreement),
+            "replaces": None
+            if replaces is None
+            else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
+            "runs_ended": [run_id.hex() for run_id in ended],
+        },
+        f"Agreement {agreement.id}, version {agreement.version}, is in force here, signed by all "
+        f"{agreement.n_partners} parties.",
+        "" if replaces is None else _replaced(agreement, replaces),
+        f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
+        "A node that serves now takes it up with the next message that it gets.",
+    )
+
+
+def _replaced(agreement: Agreement, earlier: Agreement) -> str:
+    same = (earlier.id, earlier.version) == (agreement.id, agreement.version)
+    return f"It replaces agreement {earlier.id}, version {earlier.version}" + (
+        f", with OTHER TERMS UNDER THE SAME VERSION: hash {agreement.hash.hex()} instead of "
+        f"{earlier.hash.hex()}."
+        if same
+        else "."
+    )

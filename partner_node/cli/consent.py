@@ -1,0 +1,62 @@
+"""Which customers may be counted: `consent …`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from partner_node.cli.options import HERE, Directory
+from partner_node.consent_words import (
+    explain_values,
+    explain_words,
+    status_values,
+    status_words,
+)
+from partner_node.console import Format, FormatOption, output
+from partner_node.home import NodeHome
+from protocol.errors import RuleError, SourceError
+
+app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
+
+
+@app.command("status")
+def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """How many customers may be counted now, and which rules keep others out."""
+    home = NodeHome.load(directory)
+    agreement = home.signed_agreement().agreement
+    party = home.party(agreement)
+    now = datetime.now(UTC)
+    home.rules(agreement, party).check(now)
+    gate = home.gate(agreement, party)
+    standing = gate.standing(home.customers(agreement, None).ids(), now)
+    output.result(
+        status_values(gate, party.legal_basis, standing),
+        *status_words(gate, party.legal_basis, standing, now),
+    )
+
+
+@app.command("explain")
+def explain(
+    subject: Annotated[str, typer.Option(help="The customer's id, as the data have it.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Which rule decides about one customer, and what every source holds of it."""
+    home = NodeHome.load(directory)
+    agreement = home.signed_agreement().agreement
+    party = home.party(agreement)
+    now = datetime.now(UTC)
+    reason, entries = home.gate(agreement, party).explain(subject, now)
+    known = any((ids == subject).any() for ids in home.customers(agreement, None).ids())
+    warnings = []
+    try:
+        home.rules(agreement, party).check(now)
+    except (RuleError, SourceError) as error:
+        warnings.append(f"this node answers nothing now: {error.message}")
+    output.warn(warnings)
+    output.result(
+        {**explain_values(subject, known, reason, entries), "warnings": warnings},
+        *explain_words(subject, known, reason, entries),
+    )

@@ -1,0 +1,43 @@
+"""A node at work: `serve`, `status`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from partner_node.cli.options import HERE, Directory
+from partner_node.console import Format, FormatOption, output
+from partner_node.home import NodeHome
+from partner_node.record_tables import refusal_values, refusal_words, run_values, run_words
+from protocol.clustering.release import SignedRelease
+
+
+def serve(directory: Directory = HERE) -> None:
+    """Connect to the coordinator and answer until stopped (Ctrl-C or SIGTERM)."""
+    from partner_node.serving import serve_node  # Flower takes long to import
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    serve_node(directory, stop)
+
+
+def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Runs that this node took part in, how they ended, and what it refused."""
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    runs, refusals = store.runs(), store.refusals()
+    releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
+    output.result(
+        {
+            "partner": home.config.node.partner,
+            "releases": len(releases),
+            "runs": run_values(runs, releases),
+            "refusals": refusal_values(refusals),
+        },
+        *run_words(runs, releases),
+        *refusal_words(refusals),
+    )

@@ -1,0 +1,239 @@
+"""Making a node's folder, and trying all that a run needs: `init`, `check`."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from partner_node.cli.options import HERE, Directory
+from partner_node.config import NodeConfig
+from partner_node.console import Format, FormatOption, diagnostics, output
+from partner_node.home import (
+    CARD_FILE,
+    FILE_NAME,
+    PASSPHRASE_FILE,
+    home_passphrase,
+    write_atomically,
+)
+from partner_node.keystore import Keystore, write_private_file
+from partner_node.preflight import preflight
+from partner_node.source_options import source_options
+from partner_node.sources.files import find_files
+from protocol.errors import MalformedError, SourceError, UsageError
+from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
+from protocol.partner_card import PartnerCard
+
+
+def init(
+    partner: Annotated[str, typer.Option(help="Short name in the agreement, like north-shop.")],
+    legal_name: Annotated[str, typer.Option(help="The organisation's legal name.")],
+    contact: Annotated[str, typer.Option(help="Where its data protection officer is reached.")],
+    coordinator: Annotated[str, typer.Option(help="host:port of the coordinator.")],
+    root_certificates: Annotated[
+        Path, typer.Option(help="Authority of the coordinator's certificate (PEM).")
+    ],
+    id_column: Annotated[str, typer.Option(help="Column with the customers' ids.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The customers' file; of csv and parquet also a glob or a folder. Not for "
+            "postgresql."
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="csv, parquet, duckdb, sqlite or postgresql; see docs/sources.md.")
+    ] = "csv",
+    table: Annotated[
+        str | None,
+        typer.Option(
+            help="The table of a database, like customers or sales.customers; or --query-file."
+        ),
+    ] = None,
+    query_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="SQL that makes one row a customer; it reads files as table `input`, in a "
+            "database the database's own tables."
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL's server, or the absolute path of its socket's folder."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="PostgreSQL's port; 5432 when left out.", min=1, max=65_535)
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="PostgreSQL's database.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="PostgreSQL's account; it needs SELECT and no more.")
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="File with its password, mode 0600. The password itself is no option."),
+    ] = None,
+    ssl: Annotated[
+        str | None,
+        typer.Option(
+            help="verify-full (when left out), verify-ca, require, or on this machine disable."
+        ),
+    ] = None,
+    consents: Annotated[
+        Path | None,
+        typer.Option(help="Table of consents, .csv, .parquet or .jsonl: one row an event."),
+    ] = None,
+    objections: Annotated[
+        Path | None, typer.Option(help="Table of customers who object: one row each.")
+    ] = None,
+    notice_version: Annotated[
+        str, typer.Option(help="Version of your notice that tells customers of the purpose.")
+    ] = "1",
+    max_customers: Annotated[
+        int,
+        typer.Option(
+            help="Row cap: most customers that the node may count.",
+            min=1,
+            max=MAX_CUSTOMERS_PER_PARTNER,
+        ),
+    ] = 1_000_000,
+    passphrase_env: Annotated[
+        bool, typer.Option(help="Take the passphrase from FEDSEG_PASSPHRASE, not from a file.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Make the node's folder: keys, configuration, and the card for the coordinator."""
+    if (directory / FILE_NAME).exists():
+        raise UsageError(
+            f"{directory / FILE_NAME} exists already",
+            remedy="choose another --dir; an existing node is never overwritten",
+        )
+    text = NodeConfig.template(
+        partner=partner,
+        address=coordinator,
+        id_column=id_column,
+        root_certificates=str(root_certificates.absolute()),
+        query_file=None if query_file is None else str(query_file.absolute()),
+        passphrase_file=None if passphrase_env else PASSPHRASE_FILE,
+        **source_options(
+            kind=kind,
+            path=data,
+            table=table,
+            has_query=query_file is not None,
+            host=host,
+            port=port,
+            database=database,
+            user=user,
+            password_file=password_file,
+            ssl=ssl,
+        ),
+        consents=None if consents is None else str(consents.absolute()),
+        objections=None if objections is None else str(objections.absolute()),
+        notice=notice_version,
+    )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    made = [directory / FILE_NAME]
+    write_atomically(directory / FILE_NAME, text.encode("utf-8"))
+    try:
+        config = NodeConfig.load(directory / FILE_NAME)
+        if not passphrase_env:
+            passphrase = secrets.token_urlsafe(32).encode("ascii")
+            write_private_file(directory / PASSPHRASE_FILE, passphrase + b"\n")
+            made.append(directory / PASSPHRASE_FILE)
+        keystore = Keystore.create(config.keys.store, home_passphrase(config))
+        made.append(config.keys.store)
+        card = _card(keystore, partner, legal_name, contact, max_customers)
+        write_atomically(directory / CARD_FILE, card.to_bytes())
+    except BaseException:
+        for path in made:
+            path.unlink()
+        raise
+    warnings = _missing_files(config)
+    output.warn(warnings)
+    output.result(
+        {
+            "directory": str(directory),
+            "card": str(directory / CARD_FILE),
+            "warnings": warnings,
+            **card.to_dict(),
+        },
+        f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
+        "public keys only.",
+    )
+
+
+def _missing_files(config: NodeConfig) -> list[str]:
+    """What the configuration names and is not there yet; `check` needs it, a new node does not."""
+    warnings = []
+    try:
+        if config.data.path is not None:
+            find_files(config.data.path, kind=config.data.kind)
+    except SourceError as error:
+        warnings.append(f"--data {error.message}; {error.remedy}")
+    server = config.data.server
+    if server is not None and server.password_file and not server.password_file.is_file():
+        warnings.append(
+            f"--password-file {server.password_file}: no such file; write the password there, "
+            "with mode 0600"
+        )
+    for source in config.consent.sources:
+        try:
+            find_files(source.path, section="[[consent.sources]]")
+        except SourceError as error:
+            warnings.append(f"--{source.holds} {error.message}; {error.remedy}")
+    authority = config.coordinator.root_certificates
+    if not authority.is_file():
+        warnings.append(
+            f"--root-certificates {authority}: no such file; ask the operator for "
+            "coordinator-ca.crt, or correct root_certificates in node.toml"
+        )
+    return warnings
+
+
+def _card(
+    keystore: Keystore, partner: str, legal_name: str, contact: str, max_customers: int
+) -> PartnerCard:
+    """The card, when the coordinator will be able to read it; else UsageError."""
+    card = PartnerCard(
+        id=partner,
+        legal_name=legal_name,
+        contact=contact,
+        public_key=keystore.identity_public,
+        node_key=keystore.node_public_openssh().decode("ascii").strip(),
+        max_customers=max_customers,
+    )
+    try:
+        return PartnerCard.from_bytes(card.to_bytes())
+    except MalformedError as error:
+        raise UsageError(error.message, remedy="call init again with another value") from error
+
+
+def check(
+    agreement: Annotated[
+        Path | None,
+        typer.Option(help="Check against this agreement, signed or not, before one is installed."),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Preflight: everything that a run needs, or each problem with its way out."""
+    report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
+    table = Table("check", "result", "details", title="Preflight")
+    for item in report.items:
+        table.add_row(item.name, "passed" if item.passed else "PROBLEM", item.details)
+    output.result(
+        {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
+        table,
+        "PASSED" if report.passed else "",
+        refused=not report.passed,
+    )
+    problems = [item.problem for item in report.items if item.problem is not None]
+    for problem in problems:
+        diagnostics.print(problem.diagnostics(), style="red")
+    if problems:
+        raise typer.Exit(problems[0].exit_code)
