@@ -113,7 +113,7 @@ def _deployment(directory: Path, n_nodes: int, *, rows: int, max_rounds: int) ->
             maximum="100",
             transform="none",
             weight="1",
-            words="",
+            words="tells customers apart",
         ).to_dict()
         for name in columns
     ]

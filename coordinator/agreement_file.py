@@ -20,18 +20,21 @@ from ruamel.yaml.events import (
 )
 
 from protocol import limits
-from protocol.agreement import (
-    SCHEMA,
-    Agreement,
-    Feature,
-    Operator,
-    Party,
-    PlanTerms,
-    SecureSumTerms,
-    SignedAgreement,
+from protocol.agreement import SCHEMA, Agreement, PlanTerms, SecureSumTerms, SignedAgreement
+from protocol.duties import (
+    SPECIAL_CATEGORIES,
+    Document,
+    Duties,
+    Exclusions,
+    Population,
+    ResultsUse,
+    Retention,
 )
 from protocol.errors import AgreementError, UsageError, naming_file
+from protocol.feature_terms import Feature
 from protocol.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
+from protocol.installation import Software
+from protocol.parties import Operator, Party
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
@@ -43,12 +46,21 @@ _PARTS: Final[dict[str, type]] = {
     "purpose": Purpose,
     "parties": Party,
     "coordinator": Operator,
+    "population": Population,
     "features": Feature,
+    "excluded": Exclusions,
+    "results_use": ResultsUse,
+    "retention": Retention,
+    "duties": Duties,
+    "documents": Document,
+    "software": Software,
     "consent": ConsentTerms,
     "plan": PlanTerms,
     "privacy": PrivacyTerms,
     "secure_sum": SecureSumTerms,
 }
+#: Fields of the file that hold one fixed word.
+_BESIDE: Final[dict[type, set[str]]] = {Agreement: {"schema"}, Software: {"package"}}
 _LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
 _LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 
@@ -65,10 +77,15 @@ purpose:
   term: {purpose_term}
   text: {purpose}
   notice_version: {notice_version}
+# After review_by no run begins until a new version is signed; supersedes is the hash of the version
+# that a new one replaces.
+supersedes: none
 effective: "{effective}"
+review_by: "{review_by}"
 expires: "{expires}"
 
-# Every partner: its public key comes from `fedseg-node init`, max_customers is its row cap.
+# Every partner: its public key comes from `fedseg-node init`, max_customers is its row cap. role
+# is joint-controller for who decides purpose and means with the others, else controller.
 # legal_basis: eu-gdpr:A6-1-a is consent; eu-gdpr:A6-1-f legitimate interest, with the SHA-256 of
 # the partner's assessment as its reference.
 parties:
@@ -78,15 +95,53 @@ coordinator:
   contact: {contact}
   public_key: "{public_key}"
 
+# Whose data is used: one row a customer.
+population:
+  subject: customers of the partners
+  inclusion: customers with at least one order in the year before the observation date
+  dedupe_key: the partner's own customer number
+
 # How old a partner's record of its customers' consents and objections may be.
 consent: {{max_age_hours: 48}}
 
 # What is computed on: bounds in the feature's unit; values beyond are clipped at the node.
+# necessity says why the purpose needs the feature.
 features:
 {features}
+# What no partner may compute on: special categories of personal data, customers below an age, and
+# columns that stand for something excluded.
+excluded:
+  special: [{special}]
+  children_under: 16
+  proxies: []
+
 {privacy}
+# A node with fewer customers who may be counted answers nothing; smaller segments are withheld.
+min_customers_per_partner: 100
 min_segment_size: 50
-software_version: "{software_version}"
+
+# Assignments are written for an allowed use; cards warn of forbidden ones.
+results_use:
+  allowed: [own-marketing, assortment-planning, service-improvement]
+  forbidden: [credit-decisions, individual-pricing, employment-decisions, insurance-decisions]
+  recipients: [the partners, each for its own customers]
+
+# How long files with customers' segments, and records of what left a node, are kept.
+retention: {{assignments_days: 90, records_days: 1095}}
+
+duties:
+  withdrawal: A partner leaves by its signed stop; the others go on under a new version.
+  audit: Each partner may check the others' records of runs once a year, by itself or by an auditor.
+  breach: Whoever learns of a breach tells all other parties within 24 hours.
+  responsibilities: >-
+    Each partner informs its own customers and answers their requests; the partners decide purpose
+    and features together; the coordinator's operator works on their instructions.
+
+# Documents that belong to the agreement: {{title: …, sha256: "…"}}.
+documents: []
+
+# What every node must run, to the letter.
+software: {{package: {package}, version: "{version}", sha256: "{sha256}"}}
 """
 
 _EXACT: Final = """\
@@ -129,19 +184,23 @@ _FEATURE: Final = """\
     max: "{max}"
     transform: {transform}
     weight: "{weight}"
+    necessity: {necessity}
 """
 
 _FEATURES: Final = (
-    ("recency", "days", "0", "365", "none"),
-    ("frequency", "orders", "0", "200", "log1p"),
-    ("monetary", "EUR", "0", "50000", "log1p"),
+    ("recency", "days", "0", "365", "none", "tells active customers from those who left"),
+    ("frequency", "orders", "0", "200", "log1p", "tells regular customers from occasional ones"),
+    ("monetary", "EUR", "0", "50000", "log1p", "tells large customers from small ones"),
 )
 
 _PARTY: Final = """\
   - id: {id}
     legal_name: {legal_name}
+    role: joint-controller
     contact: {contact}
+    dpo: {dpo}
     public_key: "{public_key}"
+    jurisdictions: [{jurisdictions}]
     max_customers: {max_customers}
     legal_basis: {{basis: "{consent}", reference: "as the partner's notice says"}}
 """
@@ -178,7 +237,7 @@ def load_signed(path: Path) -> SignedAgreement:
 def _refuse_unknown(values: object, where: str, kind: type) -> None:
     """Refuse a field that an agreement does not have, before one is missed: it is misspelt."""
     known = {field.name for field in dataclasses.fields(kind)}
-    known |= {"schema"} if kind is Agreement else set()
+    known |= _BESIDE.get(kind, set())
     if not isinstance(values, Mapping):
         return  # said by who reads it
     for name in values:
@@ -250,10 +309,20 @@ def agreement_template(**values: Any) -> str:
     """The YAML of a new agreement, ready to be edited."""
     parties = "".join(_PARTY.format(**party, consent=CONSENT) for party in values.pop("parties"))
     features = "".join(
-        _FEATURE.format(name=name, unit=unit, min=low, max=high, transform=transform, weight="1")
-        for name, unit, low, high, transform in _FEATURES
+        _FEATURE.format(
+            name=name, unit=unit, min=low, max=high, transform=transform, weight="1", necessity=why
+        )
+        for name, unit, low, high, transform, why in _FEATURES
     )
-    return _TEMPLATE.format(schema=SCHEMA, parties=parties, features=features, **values)
+    software: Software = values.pop("software")
+    return _TEMPLATE.format(
+        schema=SCHEMA,
+        parties=parties,
+        features=features,
+        special=", ".join(SPECIAL_CATEGORIES),
+        **software.to_dict(),
+        **values,
+    )
 
 
 def _refuse_references(text: bytes) -> None:

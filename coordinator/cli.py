@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +47,7 @@ from protocol.errors import (
     naming_file,
 )
 from protocol.governance import SEGMENTATION
+from protocol.installation import Software
 from protocol.partner_card import MAX_BYTES, PartnerCard
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
@@ -83,6 +84,8 @@ HERE = Path("fedseg-coordinator")
 SERVER_NAME = "coordinator"
 ADDRESS_FILE = "address"
 NOT_SERVED = "no process serves this coordinator"
+#: How long a new agreement holds before it must be looked at again.
+_REVIEW_DAYS = 182
 _WATCH_EVERY_S = 0.1
 #: Where nobody sees a bar, a line at most so often.
 _LINE_EVERY_S = 1.0
@@ -255,6 +258,7 @@ def agreement_draft(
         purpose_term=settings.quoted(purpose_term),
         notice_version=settings.quoted(notice_version),
         effective=now.strftime(time_format),
+        review_by=(now + timedelta(days=_REVIEW_DAYS)).strftime(time_format),
         expires=(now + timedelta(days=365)).strftime(time_format),
         parties=parties,
         privacy=privacy_template(
@@ -265,7 +269,7 @@ def agreement_draft(
         legal_name=settings.quoted(config.legal_name),
         contact=settings.quoted(config.contact),
         public_key=public_bytes(config.signing_key()).hex(),
-        software_version=metadata.version("fedseg"),
+        software=Software.installed(metadata.version, resources.files),
     )
     out.write_text(text, encoding="utf-8")
     output.result(
@@ -328,13 +332,15 @@ def _all_runs(agreement: Agreement) -> str:
 
 def _lint_warnings(agreement: Agreement) -> list[str]:
     """What may be signed, but will not run here."""
-    installed = metadata.version("fedseg")
-    if agreement.software_version == installed:
+    installed, agreed = Software.installed(metadata.version, resources.files), agreement.software
+    if installed == agreed:
         return []
-    return [
-        f"software_version is {agreement.software_version}, installed is {installed}: runs need "
-        "the agreed version at the coordinator and at every partner"
-    ]
+    what = (
+        f"software.version is {agreed.version}, installed is {installed.version}"
+        if installed.version != agreed.version
+        else f"software.sha256 is not that of the installed code, {installed.sha256.hex()}"
+    )
+    return [f"{what}: runs need what was agreed at the coordinator and at every partner"]
 
 
 @agreement_app.command("status")
@@ -502,7 +508,7 @@ def run_start(
     store = CoordinatorConfig.load(directory).open_store()
     chosen = _choose_agreement(store, agreement)
     chosen.check_time(datetime.now(UTC))
-    chosen.check_software(metadata.version("fedseg"))
+    chosen.check_software(Software.installed(metadata.version, resources.files))
     strangers = set(without or ()) - {party.id for party in chosen.parties}
     if strangers:
         raise UsageError(
@@ -812,7 +818,9 @@ def _party_values(card: PartnerCard) -> dict[str, Any]:
         "id": card.id,
         "legal_name": settings.quoted(card.legal_name),
         "contact": settings.quoted(card.contact),
+        "dpo": settings.quoted(card.dpo),
         "public_key": card.public_key.hex(),
+        "jurisdictions": ", ".join(settings.quoted(name) for name in card.jurisdictions),
         "max_customers": card.max_customers,
     }
 

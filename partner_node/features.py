@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partner_node.sources.source import Chunk, Source
-from protocol.agreement import Feature
 from protocol.errors import SourceError
+from protocol.feature_terms import Feature
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 

@@ -21,8 +21,9 @@ from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.own_rows import check_own_rows
 from partner_node.store import NodeStore
 from protocol import limits
-from protocol.agreement import Agreement, Party, SignedAgreement
+from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import AgreementError, SignatureError, UsageError, naming_file
+from protocol.parties import Party
 from protocol.signing import key_id
 
 FILE_NAME: Final = "node.toml"

@@ -11,7 +11,8 @@ import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import metadata
+from functools import cache
+from importlib import metadata, resources
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,6 +35,7 @@ from protocol.errors import (
     RuleError,
     SourceError,
 )
+from protocol.installation import Software
 from protocol.messages import (
     Ack,
     Announce,
@@ -53,9 +55,10 @@ from protocol.ring import IntVector
 logger = logging.getLogger(__name__)
 
 
-def software_version() -> str:
-    """The installed version of fedseg, which must be the agreed one."""
-    return metadata.version("fedseg")
+@cache
+def installed_software() -> Software:
+    """What is installed here, which must be what was agreed; looked at once a process."""
+    return Software.installed(metadata.version, resources.files)
 
 
 class Node:
@@ -79,7 +82,7 @@ class Node:
         customers: Customers,
         rules: Rules,
         *,
-        version: str,
+        software: Software,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         entropy: Callable[[int], bytes] = os.urandom,
         seed_of: Callable[[bytes], bytes] = plan_seed,
@@ -91,7 +94,7 @@ class Node:
         self._key = key
         self._customers = customers
         self._rules = rules
-        self._version = version
+        self._software = software
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
@@ -116,7 +119,7 @@ class Node:
             home.store(keystore),
             home.customers(agreement, home.gate(agreement, party)),
             home.rules(agreement, party),
-            version=software_version(),
+            software=installed_software(),
         )
 
     def handle(self, message: bytes) -> bytes:
@@ -138,7 +141,7 @@ class Node:
 
     def _handle(self, request: Request) -> bytes:
         self.agreement.check_time(self._clock())
-        self.agreement.check_software(self._version)
+        self.agreement.check_software(self._software)
         if not isinstance(request, Stop | Publish):
             self._rules.check(self._clock())
         with self.store.transaction():

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from protocol.agreement import Agreement
 from protocol.clustering.release import EXACT_STATEMENT
+from protocol.duties import Exclusions
 from protocol.governance import LEGITIMATE_INTEREST, LegalBasis
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
@@ -20,6 +21,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
     shown by their numbers: whoever drafted the agreement cannot hide words from its reader.
     """
     parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
+    officers = Table("partner", "role", "data protection officer", "law", title="Who answers")
     bases = Table("partner", "basis", title="On what legal basis")
     bases.add_column("laid down in", overflow="fold")
     for party in agreement.parties:
@@ -28,6 +30,12 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
             shown(party.legal_name),
             shown(party.contact),
             f"{party.max_customers:,} customers",
+        )
+        officers.add_row(
+            party.id,
+            party.role.replace("-", " "),
+            shown(party.dpo),
+            ", ".join(party.jurisdictions),
         )
         bases.add_row(party.id, party.legal_basis.words, _reference(party.legal_basis))
     features = Table(
@@ -42,17 +50,28 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
             "logarithmic" if feature.transform == "log1p" else "linear",
             str(feature.weight),
         )
+    necessities = Table("feature", "why it is needed", title="Why")
+    for feature in agreement.features:
+        category = f" ({feature.category})" if feature.category else ""
+        necessities.add_row(feature.name + category, shown(feature.necessity))
     terms = agreement.secure_sum
     return [
         f"Agreement {agreement.id}, version {agreement.version}, "
-        f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}",
+        f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}; after "
+        f"{agreement.review_by:%Y-%m-%d} no run begins until a new version is signed",
         "Purpose: " + shown(agreement.purpose.text).replace("\n", "\n    "),
         f"Consents and notices call it {agreement.purpose.term}; the notice that tells customers "
         f"of it has version {agreement.purpose.notice_version}.",
         parties,
+        officers,
         f"The coordinator is run by {shown(agreement.coordinator.legal_name)} "
         f"({shown(agreement.coordinator.contact)}). It adds masked answers and learns totals only.",
+        f"Whose data: {shown(agreement.population.subject)}; "
+        f"{shown(agreement.population.inclusion)}. They are told apart by "
+        f"{shown(agreement.population.dedupe_key)}; one row a customer.",
         features,
+        necessities,
+        *_never(agreement.excluded),
         bases,
         "Before each question every node looks up anew who may be counted: on consent only "
         "customers whose latest consent covers this purpose and notice; on legitimate interest all "
@@ -70,9 +89,44 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         "the coordinator. The set of partners may change "
         f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
         "could be told apart.",
-        f"Software: fedseg {agreement.software_version}. Agreement hash {agreement.hash.hex()}",
+        f"A partner with fewer than {agreement.min_customers_per_partner:,} customers who may be "
+        "counted answers nothing.",
+        *_afterwards(agreement),
+        f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
+        f"Agreement hash {agreement.hash.hex()}",
         f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
     ]
+
+
+def _never(excluded: Exclusions) -> list[str]:
+    special = ", ".join(name.replace("-", " ") for name in excluded.special)
+    proxies = ", ".join(excluded.proxies)
+    return [
+        f"Never used: customers younger than {excluded.children_under}"
+        + (f"; special categories of data: {special}" if special else "")
+        + (f"; columns that stand for something excluded: {proxies}" if proxies else "")
+        + "."
+    ]
+
+
+def _afterwards(agreement: Agreement) -> list[object]:
+    """What may be done with the results, how long they are kept, and what parties promise."""
+    use, kept, duties = agreement.results_use, agreement.retention, agreement.duties
+    forbidden = ", ".join(use.forbidden) or "nothing is named"
+    words: list[object] = [
+        f"Segments may be used for: {', '.join(use.allowed)}. Never for: {forbidden}. Who receives "
+        f"them: {', '.join(shown(name) for name in use.recipients)}.",
+        f"Kept for: files with customers' segments {counted(kept.assignments_days, 'day')}, "
+        f"records of what left a node {counted(kept.records_days, 'day')}.",
+        *(f"{name.capitalize()}: {shown(getattr(duties, name))}" for name in duties.__slots__),
+    ]
+    if agreement.documents:
+        documents = Table("document", title="Documents that belong to it")
+        documents.add_column("SHA-256", overflow="fold")
+        for document in agreement.documents:
+            documents.add_row(shown(document.title), document.sha256.hex())
+        words.append(documents)
+    return words
 
 
 def _reference(basis: LegalBasis) -> str:

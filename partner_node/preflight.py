@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from partner_node.budget import terms_of
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
-from partner_node.node import software_version
+from partner_node.node import installed_software
 from partner_node.sources import open_source
-from protocol.agreement import Agreement, Party
+from protocol.agreement import Agreement
 from protocol.errors import (
     AgreementError,
     EncodingRangeError,
@@ -24,6 +24,7 @@ from protocol.errors import (
     TransportError,
 )
 from protocol.installation import require_sole_owner
+from protocol.parties import Party
 from protocol.privacy.ledger import runs_left
 from protocol.privacy.words import fuel
 
@@ -84,7 +85,7 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
 
     def installed() -> str:
         require_sole_owner(metadata.packages_distributions())
-        return f"fedseg {software_version()}"
+        return f"fedseg {installed_software().version}"
 
     attempt("installation", installed)
     loaded: list[NodeHome] = []
@@ -157,7 +158,7 @@ def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
             remedy=f'write partner = "{party.id}" in {home.config.file.name}',
         )
     agreement.check_time(now)
-    agreement.check_software(software_version())
+    agreement.check_software(installed_software())
 
 
 def _check_data_alone(home: NodeHome) -> str:

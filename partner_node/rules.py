@@ -11,9 +11,10 @@ from typing import Protocol
 
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent_config import ConsentSection
-from protocol.agreement import Agreement, Party
+from protocol.agreement import Agreement
 from protocol.errors import RuleError, SourceError
 from protocol.governance import LEGITIMATE_INTEREST
+from protocol.parties import Party
 
 
 class Rules(Protocol):

@@ -10,16 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
 from protocol import limits
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
+from protocol.duties import (
+    MAX_LISTED,
+    Document,
+    Duties,
+    Exclusions,
+    Population,
+    ResultsUse,
+    Retention,
+)
 from protocol.errors import AgreementError, MalformedError, SignatureError
-from protocol.governance import ConsentTerms, LegalBasis, Purpose
+from protocol.feature_terms import Feature
+from protocol.governance import ConsentTerms, Purpose
+from protocol.installation import Software
+from protocol.parties import Operator, Party
 from protocol.privacy.terms import PrivacyTerms
-from protocol.signing import PUBLIC_KEY_BYTES, Envelope, key_id
+from protocol.signing import Envelope, key_id
 from protocol.strict import Fields
 
 SCHEMA: Final = "fedseg/agreement/v1"
@@ -34,128 +45,7 @@ PLAN_NAMES: Final = (EXACT_PLAN, CHOOSING_PLAN, "lloyd-dp")
 PROFILE: Final = "spread"
 
 _ID: Final = r"[a-z][a-z0-9-]{0,39}"
-_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Party:
-    """A partner: an organisation with customers of its own.
-
-    Attributes:
-        id: Short name, unique in the agreement; its place in the list is its number in messages.
-        public_key: Raw Ed25519 key that signs the agreement and every message of its node.
-        max_customers: Row cap: how many customers the node may count at most.
-        legal_basis: On what basis it uses its customers' data.
-    """
-
-    id: str
-    legal_name: str
-    contact: str
-    public_key: bytes
-    max_customers: int
-    legal_basis: LegalBasis
-
-    @staticmethod
-    def read(fields: Fields) -> Party:
-        """Read the party at `fields`."""
-        party = Party(
-            id=fields.text("id", max_length=40, pattern=_ID),
-            legal_name=fields.text("legal_name", max_length=200),
-            contact=fields.text("contact", max_length=200),
-            public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
-            max_customers=fields.integer(
-                "max_customers", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
-            ),
-            legal_basis=LegalBasis.read(fields.object("legal_basis")),
-        )
-        fields.finish()
-        return party
-
-    def to_dict(self) -> dict[str, Any]:
-        """The party as it stands in the signed JSON."""
-        return {
-            "id": self.id,
-            "legal_name": self.legal_name,
-            "contact": self.contact,
-            "public_key": self.public_key.hex(),
-            "max_customers": self.max_customers,
-            "legal_basis": self.legal_basis.to_dict(),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
-    """Who runs the coordinator, and the key that signs its messages."""
-
-    legal_name: str
-    contact: str
-    public_key: bytes
-
-    @staticmethod
-    def read(fields: Fields) -> Operator:
-        """Read the operator at `fields`."""
-        operator = Operator(
-            legal_name=fields.text("legal_name", max_length=200),
-            contact=fields.text("contact", max_length=200),
-            public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
-        )
-        fields.finish()
-        return operator
-
-    def to_dict(self) -> dict[str, Any]:
-        """The operator as it stands in the signed JSON."""
-        return {
-            "legal_name": self.legal_name,
-            "contact": self.contact,
-            "public_key": self.public_key.hex(),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
-    """One agreed feature of a customer.
-
-    Attributes:
-        min, max: Agreed bounds in `unit`; the node clips values beyond before anything else.
-        transform: ``none`` or ``log1p``, applied after clipping; ``log1p`` needs ``min >= 0``.
-        weight: Half the width of the feature's interval in the scaled cube, above 0, at most 1.
-    """
-
-    name: str
-    type: str
-    unit: str
-    min: Decimal
-    max: Decimal
-    transform: str
-    weight: Decimal
-
-    @staticmethod
-    def read(fields: Fields) -> Feature:
-        """Read the feature at `fields`."""
-        feature = Feature(
-            name=fields.text("name", max_length=60, pattern=_NAME),
-            type=fields.one_of("type", ("numeric",)),
-            unit=fields.text("unit", max_length=40),
-            min=fields.decimal("min"),
-            max=fields.decimal("max"),
-            transform=fields.one_of("transform", ("none", "log1p")),
-            weight=fields.decimal("weight"),
-        )
-        fields.finish()
-        return feature
-
-    def to_dict(self) -> dict[str, Any]:
-        """The feature as it stands in the signed JSON."""
-        return {
-            "name": self.name,
-            "type": self.type,
-            "unit": self.unit,
-            "min": format(self.min, "f"),
-            "max": format(self.max, "f"),
-            "transform": self.transform,
-            "weight": format(self.weight, "f"),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,22 +138,39 @@ class SecureSumTerms:
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the hash is computed once and kept
 class Agreement:
-    """What the partners signed. `from_bytes` parses strictly, `lint` checks the rules."""
+    """What the partners signed. `from_bytes` parses strictly, `lint` checks the rules.
+
+    Attributes:
+        supersedes: Hash of the version before; None for a first version.
+        review_by: After that no run begins before a new version is signed.
+        min_customers_per_partner: A node with fewer customers who may be counted answers nothing.
+        min_segment_size: Smaller clusters are not released.
+        software: What every node must run.
+    """
 
     id: str
     version: int
+    supersedes: bytes | None
     purpose: Purpose
     effective: datetime
+    review_by: datetime
     expires: datetime
     parties: tuple[Party, ...]
     coordinator: Operator
+    population: Population
     features: tuple[Feature, ...]
+    excluded: Exclusions
     consent: ConsentTerms
     plan: PlanTerms
     privacy: PrivacyTerms | None
     secure_sum: SecureSumTerms
+    min_customers_per_partner: int
     min_segment_size: int
-    software_version: str
+    results_use: ResultsUse
+    retention: Retention
+    duties: Duties
+    documents: tuple[Document, ...]
+    software: Software
 
     @staticmethod
     def from_dict(values: object) -> Agreement:
@@ -298,18 +205,27 @@ class Agreement:
             "schema": SCHEMA,
             "id": self.id,
             "version": self.version,
+            "supersedes": "none" if self.supersedes is None else self.supersedes.hex(),
             "purpose": self.purpose.to_dict(),
             "effective": self.effective.strftime(_TIME_FORMAT),
+            "review_by": self.review_by.strftime(_TIME_FORMAT),
             "expires": self.expires.strftime(_TIME_FORMAT),
             "parties": [party.to_dict() for party in self.parties],
             "coordinator": self.coordinator.to_dict(),
+            "population": self.population.to_dict(),
             "features": [feature.to_dict() for feature in self.features],
+            "excluded": self.excluded.to_dict(),
             "consent": self.consent.to_dict(),
             "plan": self.plan.to_dict(),
             "privacy": "none" if self.privacy is None else self.privacy.to_dict(),
             "secure_sum": self.secure_sum.to_dict(),
+            "min_customers_per_partner": self.min_customers_per_partner,
             "min_segment_size": self.min_segment_size,
-            "software_version": self.software_version,
+            "results_use": self.results_use.to_dict(),
+            "retention": self.retention.to_dict(),
+            "duties": self.duties.to_dict(),
+            "documents": [document.to_dict() for document in self.documents],
+            "software": self.software.to_dict(),
         }
 
     def to_bytes(self) -> bytes:
@@ -375,15 +291,20 @@ class Agreement:
                 remedy="draft a new version of the agreement and have every party sign it",
             )
 
-    def check_software(self, version: str) -> None:
-        """Refuse to run with another version of fedseg than agreed (E-CODE)."""
-        if version != self.software_version:
-            raise AgreementError(
-                f"agreement {self.id!r} is for fedseg {self.software_version}, "
-                f"installed is {version}",
-                code="E-CODE",
-                remedy=f"install fedseg {self.software_version}, or agree on version {version}",
-            )
+    def check_software(self, installed: Software) -> None:
+        """Refuse to run other code than agreed (E-CODE)."""
+        agreed = self.software
+        if installed == agreed:
+            return
+        what = f"fedseg {installed.version}"
+        if installed.version == agreed.version:
+            what += f" with other code (SHA-256 {installed.sha256.hex()[:16]}…, agreed is "
+            what += f"{agreed.sha256.hex()[:16]}…)"
+        raise AgreementError(
+            f"agreement {self.id!r} is for fedseg {agreed.version}, installed is {what}",
+            code="E-CODE",
+            remedy=f"install fedseg {agreed.version} unchanged, or agree on what is installed",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,27 +392,44 @@ def _read(fields: Fields) -> Agreement:
     agreement = Agreement(
         id=fields.text("id", max_length=40, pattern=_ID),
         version=fields.integer("version", at_least=1, at_most=1_000_000),
+        supersedes=_superseded(fields),
         purpose=Purpose.read(fields.object("purpose")),
         effective=_time(fields, "effective"),
+        review_by=_time(fields, "review_by"),
         expires=_time(fields, "expires"),
         parties=tuple(
             Party.read(f) for f in fields.objects("parties", at_most=limits.MAX_PARTNERS)
         ),
         coordinator=Operator.read(fields.object("coordinator")),
+        population=Population.read(fields.object("population")),
         features=tuple(
             Feature.read(f) for f in fields.objects("features", at_most=limits.MAX_FEATURES)
         ),
+        excluded=Exclusions.read(fields.object("excluded")),
         consent=ConsentTerms.read(fields.object("consent")),
         plan=PlanTerms.read(fields.object("plan")),
         privacy=_privacy(fields),
         secure_sum=SecureSumTerms.read(fields.object("secure_sum")),
-        min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
-        software_version=fields.text(
-            "software_version", max_length=40, pattern=r"[0-9][0-9A-Za-z.+!-]*"
+        min_customers_per_partner=fields.integer(
+            "min_customers_per_partner", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
         ),
+        min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
+        results_use=ResultsUse.read(fields.object("results_use")),
+        retention=Retention.read(fields.object("retention")),
+        duties=Duties.read(fields.object("duties")),
+        documents=tuple(
+            Document.read(f) for f in fields.objects("documents", at_least=0, at_most=MAX_LISTED)
+        ),
+        software=Software.read(fields.object("software")),
     )
     fields.finish()
     return agreement
+
+
+def _superseded(fields: Fields) -> bytes | None:
+    if fields.is_text("supersedes") and fields.text("supersedes", max_length=64) == "none":
+        return None
+    return fields.hex("supersedes", size=32)
 
 
 def _privacy(fields: Fields) -> PrivacyTerms | None:

@@ -8,11 +8,12 @@ from math import log1p
 from typing import Final
 
 from protocol import limits
-from protocol.agreement import EXACT_PLAN, Agreement, Feature
+from protocol.agreement import EXACT_PLAN, Agreement
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.plan import largest_total, longest_vector
 from protocol.errors import AgreementError
+from protocol.feature_terms import Feature
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import (
     LARGEST_DELTA,
@@ -45,6 +46,20 @@ def problems(a: Agreement) -> Iterator[AgreementError]:
 def _identity_problems(a: Agreement) -> Iterator[AgreementError]:
     if a.expires <= a.effective:
         yield AgreementError("agreement: expires is not after effective", code="E-AGR-EXPIRED")
+    if not a.effective < a.review_by <= a.expires:
+        yield AgreementError(
+            "agreement: review_by is not after effective and at most expires",
+            code="E-AGR-REVIEW",
+            remedy="choose the day by which the parties look at the agreement again",
+        )
+    if (a.supersedes is None) != (a.version == 1):
+        yield AgreementError(
+            f"agreement: version {a.version} and supersedes "
+            + ("none" if a.supersedes is None else "the hash of an earlier one")
+            + " do not go together",
+            code="E-AGR-ROLLBACK",
+            remedy="a first version supersedes none, every later one the hash of the one before",
+        )
     keys = [p.public_key for p in a.parties] + [a.coordinator.public_key]
     if len(set(keys)) != len(keys):
         yield AgreementError(

@@ -1,4 +1,4 @@
-"""Refuses to work where another distribution ships a package of our name.
+"""Which software runs: named in the agreement, hashed, and mixed with nobody else's.
 
 Our top-level packages have plain names. An environment in which somebody else's ``protocol``
 lies in the same place would mix two programs, so nodes and coordinators check before they start.
@@ -6,12 +6,18 @@ lies in the same place would mix two programs, so nodes and coordinators check b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import Any, Final
 
+from protocol.canonical import tagged_hash
 from protocol.errors import ConfigError
+from protocol.strict import Fields
 
 DISTRIBUTION: Final = "fedseg"
+#: What runs at a node, and what the agreed hash is of.
+NODE_PACKAGES: Final = ("partner_node", "protocol")
 PACKAGES: Final = ("protocol", "coordinator", "partner_node", "simulations")
 
 
@@ -34,3 +40,64 @@ def require_sole_owner(owners: Mapping[str, Sequence[str]]) -> None:
                 code="E-INSTALLATION",
                 remedy="install fedseg into an environment of its own",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """What every node must run.
+
+    Attributes:
+        sha256: Hash of the source files (`code_hash`), 32 bytes.
+    """
+
+    version: str
+    sha256: bytes
+
+    @staticmethod
+    def read(fields: Fields) -> Software:
+        """Read the software at `fields`."""
+        fields.one_of("package", (DISTRIBUTION,))
+        software = Software(
+            version=fields.text("version", max_length=40, pattern=r"[0-9][0-9A-Za-z.+!-]*"),
+            sha256=fields.hex("sha256", size=32),
+        )
+        fields.finish()
+        return software
+
+    def to_dict(self) -> dict[str, Any]:
+        """The software as it stands in the signed JSON."""
+        return {"package": DISTRIBUTION, "version": self.version, "sha256": self.sha256.hex()}
+
+    @staticmethod
+    def installed(version: Callable[[str], str], files: Callable[[str], Traversable]) -> Software:
+        """What is installed here.
+
+        Args:
+            version: A distribution's version (`importlib.metadata.version`).
+            files: A package's folder (`importlib.resources.files`).
+        """
+        return Software(
+            version=version(DISTRIBUTION),
+            sha256=code_hash({package: files(package) for package in NODE_PACKAGES}),
+        )
+
+
+def code_hash(packages: Mapping[str, Traversable]) -> bytes:
+    """Hash of all Python files of some packages, whatever the order of their folders; 32 bytes.
+
+    Args:
+        packages: Each package's folder by its name (`importlib.resources.files`).
+    """
+    found = sorted(
+        file for name, folder in packages.items() for file in _source_files(folder, name)
+    )
+    return tagged_hash("code", *(part for path, data in found for part in (path, data)))
+
+
+def _source_files(folder: Traversable, path: str) -> Iterator[tuple[bytes, bytes]]:
+    for entry in folder.iterdir():
+        inner = f"{path}/{entry.name}"
+        if entry.is_dir():
+            yield from _source_files(entry, inner)
+        elif entry.name.endswith(".py"):
+            yield inner.encode("utf-8"), entry.read_bytes()

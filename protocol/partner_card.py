@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from protocol import limits
 from protocol.canonical import canonical_json, parse_json
+from protocol.parties import read_jurisdictions
 from protocol.signing import PUBLIC_KEY_BYTES
 from protocol.strict import Fields
 
@@ -21,6 +22,8 @@ class PartnerCard:
     """Public facts of a partner; nothing in it is secret.
 
     Attributes:
+        dpo: Where its data protection officer is reached.
+        jurisdictions: Where its customers' law comes from, like ``DE``.
         public_key: Raw Ed25519 key for agreements and messages.
         node_key: The node's ECDSA P-384 public key in OpenSSH form, which opens the public port.
         max_customers: Row cap that the partner proposes.
@@ -29,6 +32,8 @@ class PartnerCard:
     id: str
     legal_name: str
     contact: str
+    dpo: str
+    jurisdictions: tuple[str, ...]
     public_key: bytes
     node_key: str
     max_customers: int
@@ -40,6 +45,8 @@ class PartnerCard:
             "id": self.id,
             "legal_name": self.legal_name,
             "contact": self.contact,
+            "dpo": self.dpo,
+            "jurisdictions": list(self.jurisdictions),
             "public_key": self.public_key.hex(),
             "node_key": self.node_key,
             "max_customers": self.max_customers,
@@ -58,6 +65,8 @@ class PartnerCard:
             id=fields.text("id", max_length=40, pattern=r"[a-z][a-z0-9-]{0,39}"),
             legal_name=fields.text("legal_name", max_length=200),
             contact=fields.text("contact", max_length=200),
+            dpo=fields.text("dpo", max_length=200),
+            jurisdictions=read_jurisdictions(fields),
             public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
             node_key=fields.text("node_key", max_length=2_000, pattern=_NODE_KEY),
             max_customers=fields.integer(

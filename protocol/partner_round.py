@@ -18,7 +18,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol import masking, ring
-from protocol.agreement import Agreement, Party
+from protocol.agreement import Agreement
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import (
     Plan,
@@ -53,6 +53,7 @@ from protocol.messages import (
     run_hash,
 )
 from protocol.participants import Chain, Members, SetRules
+from protocol.parties import Party
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.queries import SumQuery
 from protocol.ring import IntVector, RingVector

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.agreement import Feature
+from protocol.feature_terms import Feature
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
 FloatMatrix = npt.NDArray[np.float64]

@@ -132,6 +132,37 @@ class Fields:
             found.append(value)
         return found
 
+    def texts(
+        self,
+        name: str,
+        *,
+        at_most: int,
+        max_length: int,
+        at_least: int = 1,
+        pattern: str | None = None,
+    ) -> tuple[str, ...]:
+        """A list of different strings, each as `text` takes it."""
+        entries = self._list(name, at_least, at_most)
+        listed = Fields({f"{name}[{i}]": value for i, value in entries}, self._where)
+        found = tuple(
+            listed.text(f"{name}[{i}]", max_length=max_length, pattern=pattern) for i, _ in entries
+        )
+        for value in found:
+            if found.count(value) > 1:
+                raise MalformedError(f"{self.path(name)} lists {value!r} twice")
+        return found
+
+    def texts_of(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of different ones of the given strings; may be empty."""
+        found = self.texts(name, at_least=0, at_most=len(allowed), max_length=200)
+        for value in found:
+            if value not in allowed:
+                raise MalformedError(
+                    f"{self.path(name)} lists {value!r}, allowed: {', '.join(allowed)}"
+                    f"{near(value, allowed)}"
+                )
+        return found
+
     def finish(self) -> None:
         """Refuse fields that nobody asked for."""
         for name in self._values:

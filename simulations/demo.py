@@ -104,6 +104,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
         _command(
             "node", "init", "--dir", out / name, "--partner", name,
             "--legal-name", partner.profile.name, "--contact", f"dpo@{name}.example",
+            "--jurisdiction", "GB",
             "--coordinator", f"127.0.0.1:{port}", "--root-certificates", authority,
             "--data", files[name], "--id-column", "customer_id",
             "--query-file", out / "features.sql",

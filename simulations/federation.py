@@ -26,27 +26,23 @@ from coordinator.store import CoordinatorStore, Traffic
 from partner_node.node import Node
 from partner_node.rules import NoRules
 from partner_node.store import NodeStore
-from protocol.agreement import (
-    EXACT_PLAN,
-    SCHEMA,
-    Agreement,
-    Feature,
-    PlanTerms,
-    SignedAgreement,
-)
+from protocol.agreement import EXACT_PLAN, SCHEMA, Agreement, PlanTerms, SignedAgreement
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
+from protocol.duties import Duties
 from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
+from protocol.feature_terms import Feature
 from protocol.governance import CONSENT, SEGMENTATION
+from protocol.installation import Software
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import public_bytes
 from protocol.strict import Fields
 
-VERSION = "0.0.0+simulation"
+SOFTWARE = Software(version="0.0.0+simulation", sha256=bytes(32))
 #: Simulated runs all take place at the same moment, so that a seed always gives the same run.
 _NOW = datetime(2026, 1, 15, tzinfo=UTC)
 Tamper = Callable[[int, bytes], bytes | None]
@@ -189,6 +185,7 @@ class FeatureTerms:
             "max": self.max,
             "transform": self.transform,
             "weight": self.weight,
+            "necessity": "simulation",
         }
 
 
@@ -287,7 +284,7 @@ class Federation:
             NodeStore(":memory:", EphemeralSealer()),
             GridCustomers(prepared=vectors),
             NoRules(),
-            version=VERSION,
+            software=SOFTWARE,
             clock=lambda: _NOW,
             entropy=self._randomness.source(f"entropy {index}"),
             seed_of=self.seed_of,
@@ -354,19 +351,24 @@ class Federation:
                 "schema": SCHEMA,
                 "id": "simulation",
                 "version": 1,
+                "supersedes": "none",
                 "purpose": {
                     "term": SEGMENTATION,
                     "text": "Simulation on one machine; nothing leaves it.",
                     "notice_version": "none",
                 },
                 "effective": _NOW.replace(year=2000).strftime(day),
+                "review_by": _NOW.replace(year=2100).strftime(day),
                 "expires": _NOW.replace(year=2100).strftime(day),
                 "parties": [
                     {
                         "id": f"partner-{i}",
                         "legal_name": f"Simulated partner {i}",
+                        "role": "joint-controller",
                         "contact": "none",
+                        "dpo": "none",
                         "public_key": public_bytes(key).hex(),
+                        "jurisdictions": ["EU"],
                         "max_customers": max(1, values.shape[0]),
                         "legal_basis": {"basis": CONSENT, "reference": "none: a simulation"},
                     }
@@ -377,7 +379,13 @@ class Federation:
                     "contact": "none",
                     "public_key": public_bytes(self.coordinator_key).hex(),
                 },
+                "population": {
+                    "subject": "simulated customers",
+                    "inclusion": "every row of the data",
+                    "dedupe_key": "a row is a customer",
+                },
                 "features": [feature.to_dict() for feature in features],
+                "excluded": {"special": [], "children_under": 16, "proxies": []},
                 "consent": {"max_age_hours": 24},
                 "plan": plan.to_dict(),
                 "privacy": "none" if privacy is None else privacy.to_dict(),
@@ -387,8 +395,17 @@ class Federation:
                     "min_atom": 3 if privacy is None else 1,
                     "max_set_changes": max_set_changes,
                 },
+                "min_customers_per_partner": 1,
                 "min_segment_size": min_segment_size,
-                "software_version": VERSION,
+                "results_use": {
+                    "allowed": ["evaluation"],
+                    "forbidden": [],
+                    "recipients": ["whoever simulates"],
+                },
+                "retention": {"assignments_days": 1, "records_days": 1},
+                "duties": dict.fromkeys(Duties.__slots__, "none: a simulation"),
+                "documents": [],
+                "software": SOFTWARE.to_dict(),
             }
         )
         draft = SignedAgreement.draft(agreement)

@@ -127,6 +127,7 @@ class AgreedFeature:
             "max": self.maximum,
             "transform": self.transform,
             "weight": self.weight,
+            "necessity": self.words,
         }
 
 

@@ -19,7 +19,7 @@ from partner_node.home import (
     verified,
     write_atomically,
 )
-from partner_node.node import software_version
+from partner_node.node import installed_software
 from partner_node.plain_words import agreement_words
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
@@ -97,7 +97,7 @@ def sign(
                 remedy=f'write partner = "{agreement.parties[index].id}" in '
                 f"{home.config.file.name}, or ask the operator for an agreement with your name",
             )
-        agreement.check_software(software_version())
+        agreement.check_software(installed_software())
     copy = SignedAgreement(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )

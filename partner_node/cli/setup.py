@@ -32,7 +32,14 @@ from protocol.partner_card import PartnerCard
 def init(
     partner: Annotated[str, typer.Option(help="Short name in the agreement, like north-shop.")],
     legal_name: Annotated[str, typer.Option(help="The organisation's legal name.")],
-    contact: Annotated[str, typer.Option(help="Where its data protection officer is reached.")],
+    contact: Annotated[str, typer.Option(help="Where the organisation is reached.")],
+    jurisdiction: Annotated[
+        list[str],
+        typer.Option(
+            help="Country whose law protects the customers, like DE or US-CA; repeat it for "
+            "several."
+        ),
+    ],
     coordinator: Annotated[str, typer.Option(help="host:port of the coordinator.")],
     root_certificates: Annotated[
         Path, typer.Option(help="Authority of the coordinator's certificate (PEM).")
@@ -48,6 +55,12 @@ def init(
     kind: Annotated[
         str, typer.Option(help="csv, parquet, duckdb, sqlite or postgresql; see docs/sources.md.")
     ] = "csv",
+    dpo: Annotated[
+        str | None,
+        typer.Option(
+            help="Where its data protection officer is reached; as --contact when left out."
+        ),
+    ] = None,
     table: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +160,18 @@ def init(
             made.append(directory / PASSPHRASE_FILE)
         keystore = Keystore.create(config.keys.store, home_passphrase(config))
         made.append(config.keys.store)
-        card = _card(keystore, partner, legal_name, contact, max_customers)
+        card = _card(
+            PartnerCard(
+                id=partner,
+                legal_name=legal_name,
+                contact=contact,
+                dpo=dpo or contact,
+                jurisdictions=tuple(jurisdiction),
+                public_key=keystore.identity_public,
+                node_key=keystore.node_public_openssh().decode("ascii").strip(),
+                max_customers=max_customers,
+            )
+        )
         write_atomically(directory / CARD_FILE, card.to_bytes())
     except BaseException:
         for path in made:
@@ -195,18 +219,8 @@ def _missing_files(config: NodeConfig) -> list[str]:
     return warnings
 
 
-def _card(
-    keystore: Keystore, partner: str, legal_name: str, contact: str, max_customers: int
-) -> PartnerCard:
+def _card(card: PartnerCard) -> PartnerCard:
     """The card, when the coordinator will be able to read it; else UsageError."""
-    card = PartnerCard(
-        id=partner,
-        legal_name=legal_name,
-        contact=contact,
-        public_key=keystore.identity_public,
-        node_key=keystore.node_public_openssh().decode("ascii").strip(),
-        max_customers=max_customers,
-    )
     try:
         return PartnerCard.from_bytes(card.to_bytes())
     except MalformedError as error:

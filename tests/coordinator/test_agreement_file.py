@@ -23,12 +23,15 @@ from coordinator.config import quoted
 from protocol import limits
 from protocol.agreement import SignedAgreement
 from protocol.errors import AgreementError, FedsegError, UsageError
+from protocol.installation import Software
 
 PARTIES = [
     {
         "id": f"shop-{i}",
         "legal_name": quoted(f'Shop "{i}": GmbH # 1'),
-        "contact": quoted("dpo@shop.example"),
+        "contact": quoted("office@shop.example"),
+        "dpo": quoted("dpo@shop.example"),
+        "jurisdictions": '"DE", "FR"',
         "public_key": f"{i:02x}" * 32,
         "max_customers": 1_000,
     }
@@ -43,12 +46,13 @@ def text_of(**changes: Any) -> str:
         "purpose_term": quoted("fedseg:CustomerSegmentation"),
         "notice_version": quoted("1"),
         "effective": "2026-01-01T00:00:00Z",
+        "review_by": "2026-07-01T00:00:00Z",
         "expires": "2027-01-01T00:00:00Z",
         "parties": PARTIES,
         "legal_name": quoted("Operator"),
         "contact": quoted("ops"),
         "public_key": "ff" * 32,
-        "software_version": "0.1.0",
+        "software": Software(version="0.1.0", sha256=bytes(32)),
         "privacy": privacy_template(None, customers=3_000, n_partners=3),
     }
     return agreement_template(**(values | changes))

@@ -126,6 +126,8 @@ def cards(tmp_path: Path) -> list[Path]:
             id=f"shop-{i}",
             legal_name=f'Shop: "{i}" # [red]\u200b',
             contact="a: b",
+            dpo="c: d",
+            jurisdictions=("DE", "US-CA"),
             public_key=public_bytes(KEYS[i]),
             node_key=NODE_KEYS[i],
             max_customers=100,
@@ -344,7 +346,12 @@ def test_another_coordinators_agreement_is_not_published(
 def test_copies_of_different_agreements_are_not_joined(
     shell: Shell, copies: list[Path], tmp_path: Path
 ) -> None:
-    text = (tmp_path / "a.yaml").read_text().replace("version: 1", "version: 2")
+    text = (
+        (tmp_path / "a.yaml")
+        .read_text()
+        .replace("version: 1", "version: 2")
+        .replace("supersedes: none", 'supersedes: "' + "00" * 32 + '"')
+    )
     (tmp_path / "b.yaml").write_text(text)
     shell.json("agreement", "draft", "b.yaml", "--out", "b.json")
     error = shell.refused("agreement", "status", *copies[:2], "b.json", status=3)
@@ -400,11 +407,11 @@ def test_lint_warns_of_an_agreement_for_other_software(
 ) -> None:
     assert shell.json("agreement", "lint", "a.yaml")["warnings"] == []
     text = (tmp_path / "a.yaml").read_text()
-    version = text.partition('software_version: "')[2].partition('"')[0]
+    version = text.partition('package: fedseg, version: "')[2].partition('"')[0]
     (tmp_path / "b.yaml").write_text(text.replace(f'"{version}"', '"9.9"'))
     (warning,) = shell.json("agreement", "lint", "b.yaml")["warnings"]
-    assert f"software_version is 9.9, installed is {version}" in warning
-    assert "warning: software_version" in shell("agreement", "lint", "b.yaml").err
+    assert f"software.version is 9.9, installed is {version}" in warning
+    assert "warning: software.version" in shell("agreement", "lint", "b.yaml").err
 
 
 def test_draft_does_not_overwrite_and_lint_names_every_problem(
@@ -728,7 +735,7 @@ def test_a_run_is_not_started_under_an_agreement_of_other_software(
     shell: Shell, home: Path, draft: Path, tmp_path: Path
 ) -> None:
     text = (tmp_path / "a.yaml").read_text()
-    version = text.partition('software_version: "')[2].partition('"')[0]
+    version = text.partition('package: fedseg, version: "')[2].partition('"')[0]
     (tmp_path / "b.yaml").write_text(text.replace(f'"{version}"', '"9.9"'))
     shell.json("agreement", "draft", "b.yaml", "--out", "b.json")
     signed = load_signed(tmp_path / "b.json")

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-
 import pytest
 
 from coordinator.report_release import report_features, report_segments
-from protocol.agreement import Agreement, Feature, Operator, Party, PlanTerms, SecureSumTerms
+from protocol.agreement import SCHEMA, Agreement
 from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
 from protocol.clustering.segment_names import release_names
-from protocol.governance import CONSENT, SEGMENTATION, ConsentTerms, LegalBasis, Purpose
+from protocol.governance import SEGMENTATION
+from protocol.installation import Software
 from protocol.scaling import FeatureScale
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 
 ONE = 1 << FeatureScale.of(()).fraction_bits
 
 
-def feature(name: str, unit: str, maximum: str, transform: str, weight: str = "1") -> Feature:
-    return Feature(
-        name=name, type="numeric", unit=unit, min=Decimal(0), max=Decimal(maximum),
-        transform=transform, weight=Decimal(weight),
-    )  # fmt: skip
+def feature(
+    name: str, unit: str, maximum: str, transform: str, weight: str = "1"
+) -> dict[str, str]:
+    return {
+        "name": name, "type": "numeric", "unit": unit, "min": "0", "max": maximum,
+        "transform": transform, "weight": weight, **agreed_feature(),
+    }  # fmt: skip
 
 
-AGREEMENT = Agreement(
-    id="autumn", version=1,
-    purpose=Purpose(term=SEGMENTATION, text="Describe shared segments.", notice_version="1"),
-    effective=datetime(2026, 1, 1, tzinfo=UTC), expires=datetime(2027, 1, 1, tzinfo=UTC),
-    parties=tuple(
-        Party(id=f"p{i}", legal_name=f"Partner {i}", contact="dpo", public_key=bytes([i]) * 32,
-              max_customers=1_000, legal_basis=LegalBasis(basis=CONSENT, reference="notice"))
+AGREEMENT = Agreement.from_dict({
+    "schema": SCHEMA, "id": "autumn", "version": 1,
+    "purpose": {"term": SEGMENTATION, "text": "Describe shared segments.", "notice_version": "1"},
+    "effective": "2026-01-01T00:00:00Z", "expires": "2027-01-01T00:00:00Z",
+    "parties": [
+        {"id": f"p{i}", "legal_name": f"Partner {i}", "contact": "x", "public_key": f"{i:02x}" * 32,
+         "max_customers": 1_000, **agreed_party()}
         for i in range(3)
-    ),
-    coordinator=Operator(legal_name="Operator", contact="ops", public_key=b"k" * 32),
-    features=(feature("recency_days", "days", "364", "none"),
-              feature("net_spend", "EUR", "9999", "log1p", "0.5")),
-    consent=ConsentTerms(max_age_hours=24),
-    plan=PlanTerms(name="lloyd-exact", n_clusters=2, n_clusters_min=2, max_rounds=20),
-    privacy=None,
-    secure_sum=SecureSumTerms(min_partners=3, max_colluding=1, min_atom=2, max_set_changes=3),
-    min_segment_size=50, software_version="0.1.0",
-)  # fmt: skip
+    ],
+    "coordinator": {"legal_name": "Operator", "contact": "ops", "public_key": "ff" * 32},
+    "features": [feature("recency_days", "days", "364", "none"),
+                 feature("net_spend", "EUR", "9999", "log1p", "0.5")],
+    "consent": {"max_age_hours": 24},
+    "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 20},
+    "privacy": "none",
+    "secure_sum": {"min_partners": 3, "max_colluding": 1, "min_atom": 2, "max_set_changes": 3},
+    "min_segment_size": 50,
+    **agreed_terms(Software(version="0.1.0", sha256=bytes(32)), review_by="2026-07-01T00:00:00Z"),
+})  # fmt: skip
 
 
 def release(*segments: Segment) -> Release:

@@ -70,7 +70,7 @@ def plain_features() -> list[dict[str, Any]]:
             maximum=high,
             transform="none",
             weight="1",
-            words="",
+            words="tells customers apart",
         ).to_dict()
         for name, (low, high) in BOUNDS.items()
     ]
@@ -347,10 +347,11 @@ def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "
         query_file = directory / f"{name}.sql"
         query_file.write_text(data.query, encoding="utf-8")
     config = CoordinatorConfig.load(directory / "coordinator")
-    partner.init(
+    partner.setup.init(
         partner=name,
         legal_name=f"Shop {name}",
         contact=f"dpo@{name}.example",
+        jurisdiction=["DE"],
         coordinator=address or f"127.0.0.1:{config.port}",
         root_certificates=directory / "coordinator" / "tls" / "coordinator-ca.crt",
         data=data.file,
@@ -415,7 +416,7 @@ def sign_agreement(directory: Path, unsigned: Path, names: Sequence[str]) -> Pat
     copies = []
     for name in names:
         copies.append(unsigned.with_name(f"{unsigned.stem}-{name}.json"))
-        partner.agreement_sign(file=unsigned, out=copies[-1], directory=directory / name)
+        partner.agreement.sign(file=unsigned, out=copies[-1], directory=directory / name)
     complete = unsigned.with_name(f"{unsigned.stem}-complete.json")
     operator.agreement_publish(files=copies, out=complete, directory=directory / "coordinator")
     return complete
@@ -455,7 +456,7 @@ def make_deployment(
     unsigned = draft_agreement(directory, names, **agreement)
     complete = sign_agreement(directory, unsigned, names)
     for name in names:
-        partner.agreement_install(file=complete, directory=directory / name)
+        partner.agreement.install(file=complete, directory=directory / name)
     admit(directory, names)
     return Deployment(
         directory=directory,

@@ -39,7 +39,7 @@ FEATURES = [
         maximum="100000",
         transform="none",
         weight="1",
-        words="",
+        words="tells customers apart",
     ).to_dict()
     for name in FEATURE_NAMES
 ]

@@ -163,7 +163,7 @@ def test_a_partner_does_not_sign_for_two_partners_even_when_the_coordinator_skip
     file = tmp_path / "two.json"
     file.write_bytes(replace(whole.envelope, payload=canonical_json(values)).to_bytes())
     with pytest.raises(AgreementError) as caught:
-        partner.agreement_sign(
+        partner.agreement.sign(
             file=file, out=tmp_path / "signed.json", directory=deployed.folder("north")
         )
     assert caught.value.code == "E-PARTNERS"
@@ -185,7 +185,7 @@ def _serve_with_agreement(deployed: Deployment, directory: Path, content: bytes)
     theirs.store.write_bytes(own.store.read_bytes())
     theirs.passphrase_file.write_bytes(own.passphrase_file.read_bytes())
     with pytest.raises(FedsegError) as caught:
-        partner.agreement_install(file=file, directory=folder)
+        partner.agreement.install(file=file, directory=folder)
     NodeHome.load(folder).config.node.agreement.write_bytes(content)
     done = deploy.command("node", "serve", "--dir", folder)
     assert done.returncode != 0
@@ -284,10 +284,10 @@ def _stranger(deployed: Deployment, name: str, values: np.ndarray) -> Path:
     signed = []
     for party in names:
         signed.append(directory / f"{name}-signed-by-{party}.json")
-        partner.agreement_sign(file=unsigned, out=signed[-1], directory=directory / party)
+        partner.agreement.sign(file=unsigned, out=signed[-1], directory=directory / party)
     complete = directory / f"{name}-complete.json"
     operator.save_signed(complete, operator.join_copies(signed))
-    partner.agreement_install(file=complete, directory=directory / name)
+    partner.agreement.install(file=complete, directory=directory / name)
     return directory / name
 
 

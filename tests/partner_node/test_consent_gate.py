@@ -24,8 +24,8 @@ from partner_node.features import SourceCustomers
 from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.files import find_files
 from partner_node.sources.source import Chunk, Description
-from protocol.agreement import Feature
 from protocol.errors import FedsegError, RuleError, SourceError
+from protocol.feature_terms import Feature
 from protocol.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.strict import Fields
 from tests.partner_node import consents as c
@@ -403,7 +403,7 @@ class Table:
 
 def customers_of(gate: ConsentGate, *ids: str) -> SourceCustomers:
     visits = {"name": "visits", "type": "numeric", "unit": "x", "min": "0", "max": "1",
-              "transform": "none", "weight": "1"}  # fmt: skip
+              "transform": "none", "weight": "1", "necessity": "x"}  # fmt: skip
     return SourceCustomers(
         Table(ids), [Feature.read(Fields(visits, "visits"))], columns={}, chunk_rows=2, gate=gate,
         clock=lambda: NOW,

@@ -20,13 +20,13 @@ from partner_node.node import Node
 from partner_node.rules import LocalRules
 from partner_node.sources.source import Chunk, Description
 from partner_node.store import NodeStore
-from protocol.agreement import Party
 from protocol.errors import FedsegError, RunFailedError
 from protocol.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
 from protocol.messages import Open, Stop, sign_request
+from protocol.parties import Party
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
-from simulations.federation import VERSION, EphemeralSealer, FeatureTerms, Federation
+from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
 from tests.partner_node import consents as c
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
@@ -114,7 +114,7 @@ class Lab:
         )  # fmt: skip
         node = Node(
             self.fed.signed, self.fed.partner_keys[1], self.store, customers, self.rules(),
-            version=VERSION, clock=lambda: NOW, seed_of=self.fed.seed_of,
+            software=SOFTWARE, clock=lambda: NOW, seed_of=self.fed.seed_of,
         )  # fmt: skip
         self.fed.nodes[1] = node
         return node

@@ -11,8 +11,8 @@ import pytest
 
 from partner_node.features import SourceCustomers
 from partner_node.sources import Chunk, Description
-from protocol.agreement import Feature
 from protocol.errors import SourceError
+from protocol.feature_terms import Feature
 
 ONE = 1 << 20
 
@@ -21,6 +21,7 @@ def feature(
     name: str, low: str, high: str, *, transform: str = "none", weight: str = "1"
 ) -> Feature:
     return Feature(
+        necessity="It tells customers apart.",
         name=name,
         type="numeric",
         unit="units",

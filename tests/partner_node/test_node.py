@@ -21,6 +21,7 @@ from partner_node.rules import NoRules, Rules
 from partner_node.store import NodeStore
 from protocol.agreement import SignedAgreement
 from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
+from protocol.installation import Software
 from protocol.messages import (
     Announce,
     Hello,
@@ -36,7 +37,7 @@ from protocol.participants import Chain, Link
 from protocol.queries import customer_vectors
 from protocol.scaling import FloatMatrix
 from simulations.federation import (
-    VERSION,
+    SOFTWARE,
     EphemeralSealer,
     FeatureTerms,
     Federation,
@@ -101,7 +102,7 @@ class Lab:
 
     def reopened(self, **changes: Any) -> Node:
         """The node as after a restart of its process."""
-        options: dict[str, Any] = {"version": VERSION, "clock": lambda: self.now} | changes
+        options: dict[str, Any] = {"software": SOFTWARE, "clock": lambda: self.now} | changes
         self.store = CrashingStore(self.path, self.sealer)
         self.node = Node(
             self.federation.signed,
@@ -152,31 +153,34 @@ def test_an_agreement_that_lacks_a_signature_makes_no_node(lab: Lab) -> None:
                 lab.store,
                 lab.customers,
                 NoRules(),
-                version=VERSION,
+                software=SOFTWARE,
             )
 
 
 def test_a_key_of_no_party_makes_no_node(lab: Lab) -> None:
     stranger = Ed25519PrivateKey.generate()
     with pytest.raises(FedsegError, match="E-AGR-PARTY"):
-        Node(lab.federation.signed, stranger, lab.store, lab.customers, NoRules(), version=VERSION)
+        Node(
+            lab.federation.signed, stranger, lab.store, lab.customers, NoRules(), software=SOFTWARE
+        )
 
 
 @pytest.mark.parametrize(
-    ("days", "version", "code"),
+    ("days", "software", "code"),
     [
-        (-36_600, VERSION, "E-AGR-EXPIRED"),
-        (36_600, VERSION, "E-AGR-EXPIRED"),
-        (0, "0.0.1", "E-CODE"),
+        (-36_600, SOFTWARE, "E-AGR-EXPIRED"),
+        (36_600, SOFTWARE, "E-AGR-EXPIRED"),
+        (0, Software(version="0.0.1", sha256=bytes(32)), "E-CODE"),
+        (0, Software(version=SOFTWARE.version, sha256=bytes([1]) * 32), "E-CODE"),
     ],
 )
 def test_outside_the_agreement_nothing_is_read_or_remembered(
-    lab: Lab, days: int, version: str, code: str
+    lab: Lab, days: int, software: Software, code: str
 ) -> None:
     """In the midst of a run, at the announcement that asks for the customers."""
     asked = _announcement(lab)
     lab.now += timedelta(days=days)
-    node = lab.reopened(version=version)
+    node = lab.reopened(software=software)
     before = lab.store.run_by_id(_run_of(lab)), lab.store.egress()
     assert refusal(node, asked).code == code
     assert lab.customers.reads == 0
@@ -518,7 +522,8 @@ def _secrets_kept(lab: Lab) -> list[bool]:
 
 
 def _next_version(lab: Lab) -> SignedAgreement:
-    draft = SignedAgreement.draft(replace(lab.federation.agreement, version=2))
+    earlier = lab.federation.agreement
+    draft = SignedAgreement.draft(replace(earlier, version=2, supersedes=earlier.hash))
     envelope = draft.envelope
     for key in lab.federation.partner_keys:
         envelope = envelope.signed_by(key)
@@ -585,7 +590,7 @@ def test_the_next_agreement_ends_the_runs_of_the_one_before(lab: Lab) -> None:
     signed = _next_version(lab)
     key = lab.federation.partner_keys[0]
     node = Node(
-        signed, key, lab.store, lab.customers, NoRules(), version=VERSION, clock=lambda: lab.now
+        signed, key, lab.store, lab.customers, NoRules(), software=SOFTWARE, clock=lambda: lab.now
     )
     assert [r.reason for r in lab.store.runs()] == ["E-RUN-SUPERSEDED"]
     assert _secrets_kept(lab) == [False]
@@ -616,7 +621,7 @@ def test_a_run_of_another_agreement_is_refused_before_anything_is_read_of_it(
     }
     node = Node(
         signed, lab.federation.partner_keys[0], lab.store, lab.customers, NoRules(),
-        version=VERSION,
+        software=SOFTWARE,
         clock=lambda: lab.now,
     )  # fmt: skip
     assert refusal(node, lab.signed(requests[kind])).code == "E-AGR-OTHER"

@@ -26,17 +26,19 @@ from partner_node.cli import app
 from partner_node.client_app import node_of
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.node import Node, software_version
+from partner_node.node import Node, installed_software
 from partner_node.record_tables import STATE_WORDS
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError
 from protocol.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
+from protocol.installation import Software
 from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.signing import key_id, public_bytes
 from simulations.federation import FeatureTerms, Federation
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 
 
 @dataclasses.dataclass
@@ -116,7 +118,9 @@ def init_words(directory: Path, **changes: str) -> list[str]:
     options = {
         "partner": "north",
         "legal-name": "North GmbH",
-        "contact": "dpo@north.example",
+        "contact": "office@north.example",
+        "dpo": "dpo@north.example",
+        "jurisdiction": "DE",
         "coordinator": "127.0.0.1:1",
         "root-certificates": "ca.pem",
         "data": "customers.csv",
@@ -133,6 +137,7 @@ def init_words(directory: Path, **changes: str) -> list[str]:
 
 
 COORDINATOR = Ed25519PrivateKey.generate()
+OTHER_SOFTWARE = Software(version="9.9.9", sha256=bytes(32)).to_dict()
 OTHERS = [Ed25519PrivateKey.generate() for _ in range(2)]
 
 
@@ -149,7 +154,8 @@ def draft(
     party = {
         "contact": "x",
         "max_customers": 10,
-        "legal_basis": basis or {"basis": CONSENT, "reference": "as the notice says"},
+        **agreed_party(),
+        **({"legal_basis": basis} if basis else {}),
     }
     values = {
         "schema": SCHEMA,
@@ -181,7 +187,7 @@ def draft(
         },
         "features": [
             {"name": "visits", "type": "numeric", "unit": "visits", "min": "0", "max": "10",
-             "transform": "none", "weight": "1"}
+             "transform": "none", "weight": "1", **agreed_feature()}
         ],
         "consent": {"max_age_hours": 48},
         "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
@@ -190,9 +196,13 @@ def draft(
             "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
         },
         "min_segment_size": 1,
-        "software_version": software_version(),
+        **agreed_terms(
+            installed_software(),
+            review_by=(now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        ),
     }  # fmt: skip
-    signed = SignedAgreement.draft(Agreement.from_dict(values | changes))
+    later = {"supersedes": "00" * 32} if changes.get("version", 1) > 1 else {}
+    signed = SignedAgreement.draft(Agreement.from_dict(values | later | changes))
     envelope = signed.envelope
     for key in OTHERS:
         envelope = envelope.signed_by(key)
@@ -666,7 +676,7 @@ def test_only_the_party_of_that_name_and_version_signs(
 ) -> None:
     words = ("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
     text = (node / "node.toml").read_text()
-    (tmp_path / "draft.json").write_bytes(draft(node, software_version="9.9.9").to_bytes())
+    (tmp_path / "draft.json").write_bytes(draft(node, software=OTHER_SOFTWARE).to_bytes())
     assert shell.refused(*words, status=3)["code"] == "E-CODE"
     (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
     (node / "node.toml").write_text(text.replace('partner = "north"', 'partner = "south"'))

@@ -18,13 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.certificates import ServerCertificate, make_server_certificate
 from partner_node.config import NodeConfig
 from partner_node.keystore import Keystore, write_private_file
-from partner_node.node import software_version
+from partner_node.node import installed_software
 from partner_node.preflight import Report, preflight
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
-from protocol.governance import CONSENT, SEGMENTATION
+from protocol.governance import SEGMENTATION
+from protocol.installation import Software
 from protocol.signing import public_bytes
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 
 NOW = datetime.now(UTC)
+OTHER_SOFTWARE = Software(version="9.9.9", sha256=bytes(32)).to_dict()
 OTHERS = [Ed25519PrivateKey.generate() for _ in range(3)]
 
 
@@ -121,7 +124,7 @@ class Lab:
             "parties": [
                 {"id": name, "legal_name": name, "contact": "x", "public_key": key,
                  "max_customers": cap,
-                 "legal_basis": {"basis": CONSENT, "reference": "as the notice says"}}
+                 **agreed_party()}
                 for name, key in zip(("north", "south", "west"), keys, strict=True)
             ],
             "coordinator": {
@@ -130,7 +133,7 @@ class Lab:
             },
             "features": [
                 {"name": name, "type": "numeric", "unit": "units", "min": "0", "max": "10",
-                 "transform": "none", "weight": "1"}
+                 "transform": "none", "weight": "1", **agreed_feature()}
                 for name in ("visits", "spent")
             ],
             "consent": {"max_age_hours": 48},
@@ -140,8 +143,12 @@ class Lab:
                 "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
             },
             "min_segment_size": 1,
-            "software_version": software_version(),
+            **agreed_terms(
+                installed_software(),
+                review_by=(NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+            ),
         }  # fmt: skip
+        changes = {"review_by": changes["expires"]} | changes if "expires" in changes else changes
         signed = SignedAgreement.draft(Agreement.from_dict(values | changes))
         envelope = signed.envelope
         for key in [*OTHERS[:2], *([self.keystore.identity] if sign else [])]:
@@ -199,7 +206,7 @@ def _not_yet(lab: Lab) -> None:
 
 
 def _other_software(lab: Lab) -> None:
-    lab.write_agreement(software_version="9.9.9")
+    lab.write_agreement(software=OTHER_SOFTWARE)
 
 
 def _other_key(lab: Lab) -> None:

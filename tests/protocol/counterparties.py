@@ -23,7 +23,8 @@ from protocol.agreement import SCHEMA, Agreement
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError
-from protocol.governance import CONSENT, SEGMENTATION
+from protocol.governance import SEGMENTATION
+from protocol.installation import Software
 from protocol.messages import (
     Ack,
     Announce,
@@ -42,6 +43,7 @@ from protocol.partner_round import ENTROPY_BYTES, PartnerRound
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale
 from protocol.signing import public_bytes
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 
 
 def key_of(name: str) -> Ed25519PrivateKey:
@@ -52,6 +54,9 @@ def key_of(name: str) -> Ed25519PrivateKey:
 def entropy_of(name: str) -> bytes:
     """The entropy of one HELLO, the same for the same name."""
     return hashlib.shake_256(name.encode()).digest(ENTROPY_BYTES)
+
+
+SOFTWARE = Software(version="0.1.0", sha256=bytes(range(32)))
 
 
 def agreement_values(
@@ -87,7 +92,7 @@ def agreement_values(
                 "contact": f"privacy@p{i}.example",
                 "public_key": public_bytes(key_of(f"p{i}")).hex(),
                 "max_customers": cap,
-                "legal_basis": {"basis": CONSENT, "reference": "as its notice says"},
+                **agreed_party(),
             }
             for i in range(n)
         ],
@@ -105,6 +110,7 @@ def agreement_values(
                 "max": "10",
                 "transform": "none",
                 "weight": "1",
+                **agreed_feature(),
             }
             for i in range(features)
         ],
@@ -119,7 +125,7 @@ def agreement_values(
             "max_set_changes": changes,
         },
         "min_segment_size": min_segment_size,
-        "software_version": "0.1.0",
+        **agreed_terms(SOFTWARE, review_by="2027-01-01T00:00:00Z"),
     }
 
 

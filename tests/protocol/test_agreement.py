@@ -67,7 +67,7 @@ def test_every_missing_field_is_named(lab: ModuleType) -> None:
 def test_an_unknown_field_is_refused_wherever_it_stands(lab: ModuleType) -> None:
     original = lab.agreement_values(3)
     objects = [p for p in [(), *paths(original)] if isinstance(at(original, p), dict)]
-    assert len(objects) == 14
+    assert len(objects) == 21
     for path in objects:
         values = copy.deepcopy(original)
         at(values, path)["extra"] = 1
@@ -81,6 +81,8 @@ def test_every_field_of_another_type_is_refused(lab: ModuleType) -> None:
             values = copy.deepcopy(original)
             at(values, path[:-1])[path[-1]] = wrong
             if wrong == -1 and path[-1] in ("min", "max"):
+                continue
+            if wrong == [] and path[-1] in ("special", "proxies", "forbidden", "documents"):
                 continue
             assert name_of(path).rsplit(".", 1)[0] in refused(values).message
 
@@ -137,7 +139,33 @@ OUT_OF_RANGE: list[tuple[tuple[Any, ...], Any]] = [
     (("secure_sum", "max_set_changes"), -1),
     (("secure_sum", "max_set_changes"), 1_001),
     (("min_segment_size",), 0),
-    (("software_version",), "latest"),
+    (("software", "version"), "latest"),
+    (("software", "package"), "flwr"),
+    (("software", "sha256"), "00"),
+    (("supersedes",), "nothing"),
+    (("supersedes",), "00" * 31),
+    (("review_by",), "soon"),
+    (("parties", 0, "role"), "processor"),
+    (("parties", 0, "dpo"), ""),
+    (("parties", 0, "jurisdictions"), []),
+    (("parties", 0, "jurisdictions"), ["de"]),
+    (("parties", 0, "jurisdictions"), ["DE", "DE"]),
+    (("features", 0, "necessity"), ""),
+    (("features", 0, "category"), "User Data"),
+    (("excluded", "special"), ["healthy"]),
+    (("excluded", "special"), ["health", "health"]),
+    (("excluded", "children_under"), 12),
+    (("excluded", "children_under"), 22),
+    (("excluded", "proxies"), ["post code"]),
+    (("min_customers_per_partner",), 0),
+    (("results_use", "allowed"), []),
+    (("results_use", "allowed"), ["Own marketing"]),
+    (("results_use", "recipients"), []),
+    (("retention", "assignments_days"), 0),
+    (("retention", "records_days"), 3_661),
+    (("duties", "breach"), ""),
+    (("documents",), {}),
+    (("documents", 0, "sha256"), "see file"),
 ]
 
 
@@ -162,7 +190,10 @@ def lint(lab: ModuleType, path: tuple[Any, ...], value: Any, n: int = 4) -> list
 
 
 PROBLEMS: list[tuple[tuple[Any, ...], Any, str]] = [
-    (("expires",), "2026-01-01T00:00:00Z", "E-AGR-EXPIRED"),
+    (("review_by",), "2026-01-01T00:00:00Z", "E-AGR-REVIEW"),
+    (("review_by",), "2027-01-01T00:00:01Z", "E-AGR-REVIEW"),
+    (("supersedes",), "00" * 32, "E-AGR-ROLLBACK"),
+    (("version",), 2, "E-AGR-ROLLBACK"),
     (("parties", 1, "id"), "p0", "E-AGR-PARTY"),
     (("features", 1, "name"), "f0", "E-FEATURE-BOUNDS"),
     (("features", 0, "min"), "10", "E-FEATURE-BOUNDS"),
@@ -389,11 +420,14 @@ def test_an_agreement_may_end_on_the_last_day_that_there_is(lab: ModuleType) -> 
     agreement.check_time(datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def test_another_software_version_is_refused(signed: SignedAgreement) -> None:
-    signed.agreement.check_software("0.1.0")
+def test_other_software_is_refused(signed: SignedAgreement) -> None:
+    agreed = signed.agreement.software
+    signed.agreement.check_software(agreed)
     for version in ("0.1.1", "0.1.0rc1", ""):
         with pytest.raises(AgreementError, match="E-CODE"):
-            signed.agreement.check_software(version)
+            signed.agreement.check_software(dataclasses.replace(agreed, version=version))
+    with pytest.raises(AgreementError, match=r"E-CODE.*other code"):
+        signed.agreement.check_software(dataclasses.replace(agreed, sha256=bytes(32)))
 
 
 def test_a_key_of_no_party_has_no_number(lab: ModuleType, signed: SignedAgreement) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.agreement import Feature
+from protocol.feature_terms import Feature
 from protocol.scaling import FeatureScale
 
 ONE = 1 << 20
@@ -17,6 +17,7 @@ ONE = 1 << 20
 
 def feature(low: str, high: str, transform: str = "none", weight: str = "1") -> Feature:
     return Feature(
+        necessity="It tells customers apart.",
         name="f",
         type="numeric",
         unit="units",

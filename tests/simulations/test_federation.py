@@ -9,6 +9,7 @@ from partner_node.node import Node
 from partner_node.rules import NoRules
 from partner_node.store import NodeStore
 from protocol.errors import AgreementError, RunFailedError
+from protocol.installation import Software
 from simulations.federation import (
     EphemeralSealer,
     FeatureTerms,
@@ -213,7 +214,7 @@ def test_a_node_that_refuses_ends_the_run_with_its_code() -> None:
         NodeStore(":memory:", EphemeralSealer()),
         GridCustomers(prepared=pooled(fed, rows(3)[1:2])),
         NoRules(),
-        version="9.9.9",
+        software=Software(version="9.9.9", sha256=bytes(32)),
         seed_of=fed.seed_of,
     )
     fed.exchange.nodes_by_id = fed.nodes

@@ -126,6 +126,9 @@ def bad_agreements() -> list[dict[str, Any]]:
         ("too many may collude", ["secure_sum", "max_colluding"], 2, "E-PARTNERS"),
         ("bounds turned round", ["features", 0, "min"], "11", "E-FEATURE-BOUNDS"),
         ("over before it begins", ["expires"], "2025-01-01T00:00:00Z", "E-AGR-EXPIRED"),
+        ("reviewed after its end", ["review_by"], "2027-01-02T00:00:00Z", "E-AGR-REVIEW"),
+        ("a second version of nothing", ["version"], 2, "E-AGR-ROLLBACK"),
+        ("a column twice", ["excluded", "proxies"], ["postcode", "postcode"], "E-AGR-SCHEMA"),
     ]
     lab = counterparties()
     found = []
