@@ -26,6 +26,8 @@ def copy_of_the_project(target: Path) -> Path:
     (target / "partner_node").mkdir()
     for name in ("__init__.py", "answers.py", "nearest.py"):
         shutil.copy(ROOT / "partner_node" / name, target / "partner_node" / name)
+    for name in ("__init__.py", "agreed_terms.py"):
+        shutil.copy(ROOT / "tests" / name, target / "tests" / name)
     shutil.copy(ROOT / "pyproject.toml", target / "pyproject.toml")
     by_content = py_compile.PycInvalidationMode.CHECKED_HASH
     compileall.compile_dir(target, quiet=2, invalidation_mode=by_content)
