@@ -508,6 +508,7 @@ def run_start(
     store = CoordinatorConfig.load(directory).open_store()
     chosen = _choose_agreement(store, agreement)
     chosen.check_time(datetime.now(UTC))
+    chosen.check_review(datetime.now(UTC))
     chosen.check_software(Software.installed(metadata.version, resources.files))
     strangers = set(without or ()) - {party.id for party in chosen.parties}
     if strangers:

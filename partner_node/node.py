@@ -142,6 +142,8 @@ class Node:
     def _handle(self, request: Request) -> bytes:
         self.agreement.check_time(self._clock())
         self.agreement.check_software(self._software)
+        if isinstance(request, Open):
+            self.agreement.check_review(self._clock())
         if not isinstance(request, Stop | Publish):
             self._rules.check(self._clock())
         with self.store.transaction():
@@ -174,6 +176,14 @@ class Node:
 
     def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
         sums, customers = answer(query, self._customers.vectors())
+        least = self.agreement.min_customers_per_partner
+        if customers < least:
+            raise SourceError(
+                f"{customers} customers may be counted, the agreement asks for {least} at least",
+                code="E-TOO-FEW",
+                remedy="see fedseg-node consent status; or agree on a lower "
+                "min_customers_per_partner",
+            )
         cap = self.agreement.parties[self.partner].max_customers
         if customers > cap:
             raise EncodingRangeError(

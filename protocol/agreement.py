@@ -291,6 +291,16 @@ class Agreement:
                 remedy="draft a new version of the agreement and have every party sign it",
             )
 
+    def check_review(self, now: datetime) -> None:
+        """Refuse to begin a run after `review_by`, with five minutes for clocks (E-AGR-REVIEW)."""
+        if now - CLOCK_SKEW > self.review_by:
+            raise AgreementError(
+                f"agreement {self.id!r} was to be reviewed by {self.review_by:%Y-%m-%d %H:%M} UTC, "
+                f"now it is {now:%Y-%m-%d %H:%M}: no run begins",
+                code="E-AGR-REVIEW",
+                remedy="look at the agreement again, and have every party sign a new version",
+            )
+
     def check_software(self, installed: Software) -> None:
         """Refuse to run other code than agreed (E-CODE)."""
         agreed = self.software

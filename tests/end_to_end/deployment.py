@@ -404,6 +404,7 @@ def draft_agreement(
     if epsilon:
         values["plan"]["n_clusters_min"] = n_clusters
     values["min_segment_size"] = min_segment_size
+    values["min_customers_per_partner"] = 1
     with draft.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
     unsigned = directory / f"{id}-unsigned.json"

@@ -19,7 +19,7 @@ from coordinator.run_driver import Patience
 from partner_node.node import Node
 from partner_node.rules import NoRules, Rules
 from partner_node.store import NodeStore
-from protocol.agreement import SignedAgreement
+from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
 from protocol.installation import Software
 from protocol.messages import (
@@ -187,6 +187,19 @@ def test_outside_the_agreement_nothing_is_read_or_remembered(
     assert (lab.store.run_by_id(_run_of(lab)), lab.store.egress()) == before
 
 
+def test_after_the_day_of_review_a_run_goes_on_but_none_begins(lab: Lab) -> None:
+    asked = _announcement(lab)
+    agreement = lab.federation.agreement
+    values = agreement.to_dict() | {"review_by": "2000-01-02T00:00:00Z"}
+    reviewed = Agreement.from_dict(values)
+    assert reviewed.review_by < lab.now
+    lab.node.agreement = replace(agreement, review_by=reviewed.review_by)
+    assert refusal(lab.node, lab.open_message()).code == "E-AGR-REVIEW"
+    assert lab.customers.reads == 0
+    lab.node.agreement = agreement
+    assert lab.node.handle(asked)
+
+
 def test_clocks_may_differ_by_minutes(lab: Lab) -> None:
     lab.now = lab.federation.agreement.expires + timedelta(minutes=4)
     assert lab.node.handle(lab.open_message())
@@ -311,6 +324,16 @@ def test_fresh_keys_are_drawn_for_every_run(lab: Lab) -> None:
 
 
 # --- refusals --------------------------------------------------------------------------------
+
+
+def test_fewer_customers_than_agreed_are_refused_and_nothing_leaves(lab: Lab) -> None:
+    asked = _announcement(lab)
+    before = lab.store.egress()
+    lab.customers.prepared = lab.customers.prepared[:0]
+    refused = refusal(lab.node, asked)
+    assert refused.code == "E-TOO-FEW"
+    assert "0 customers may be counted, the agreement asks for 1" in refused.message
+    assert lab.store.egress() == before
 
 
 def test_more_customers_than_agreed_are_refused_and_nothing_leaves(lab: Lab) -> None:

@@ -420,6 +420,13 @@ def test_an_agreement_may_end_on_the_last_day_that_there_is(lab: ModuleType) -> 
     agreement.check_time(datetime(2026, 1, 1, tzinfo=UTC))
 
 
+def test_no_run_begins_after_the_day_of_review(signed: SignedAgreement) -> None:
+    agreement = signed.agreement
+    agreement.check_review(agreement.review_by + timedelta(minutes=5))
+    with pytest.raises(AgreementError, match="E-AGR-REVIEW"):
+        agreement.check_review(agreement.review_by + timedelta(minutes=6))
+
+
 def test_other_software_is_refused(signed: SignedAgreement) -> None:
     agreed = signed.agreement.software
     signed.agreement.check_software(agreed)
