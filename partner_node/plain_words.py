@@ -71,7 +71,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         f"{shown(agreement.population.dedupe_key)}; one row a customer.",
         features,
         necessities,
-        *_never(agreement.excluded),
+        _never(agreement.excluded),
         bases,
         "Before each question every node looks up anew who may be counted: on consent only "
         "customers whose latest consent covers this purpose and notice; on legitimate interest all "
@@ -89,8 +89,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         "the coordinator. The set of partners may change "
         f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
         "could be told apart.",
-        f"A partner with fewer than {agreement.min_customers_per_partner:,} customers who may be "
-        "counted answers nothing.",
+        _fewest(agreement),
         *_afterwards(agreement),
         f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
         f"Agreement hash {agreement.hash.hex()}",
@@ -98,15 +97,23 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
     ]
 
 
-def _never(excluded: Exclusions) -> list[str]:
+def _never(excluded: Exclusions) -> str:
     special = ", ".join(name.replace("-", " ") for name in excluded.special)
     proxies = ", ".join(excluded.proxies)
-    return [
+    return (
         f"Never used: customers younger than {excluded.children_under}"
         + (f"; special categories of data: {special}" if special else "")
         + (f"; columns that stand for something excluded: {proxies}" if proxies else "")
         + "."
-    ]
+    )
+
+
+def _fewest(agreement: Agreement) -> str:
+    least = agreement.min_customers_per_partner
+    if not least:
+        return "A partner takes part however few of its customers may be counted."
+    few = counted(least, "customer")
+    return f"A partner with fewer than {few} who may be counted answers nothing."
 
 
 def _afterwards(agreement: Agreement) -> list[object]:

@@ -143,7 +143,8 @@ class Agreement:
     Attributes:
         supersedes: Hash of the version before; None for a first version.
         review_by: After that no run begins before a new version is signed.
-        min_customers_per_partner: A node with fewer customers who may be counted answers nothing.
+        min_customers_per_partner: A node with fewer customers who may be counted answers nothing;
+            0 lets a node with none take part.
         min_segment_size: Smaller clusters are not released.
         software: What every node must run.
     """
@@ -421,7 +422,7 @@ def _read(fields: Fields) -> Agreement:
         privacy=_privacy(fields),
         secure_sum=SecureSumTerms.read(fields.object("secure_sum")),
         min_customers_per_partner=fields.integer(
-            "min_customers_per_partner", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
+            "min_customers_per_partner", at_least=0, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
         ),
         min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
         results_use=ResultsUse.read(fields.object("results_use")),

@@ -395,7 +395,7 @@ class Federation:
                     "min_atom": 3 if privacy is None else 1,
                     "max_set_changes": max_set_changes,
                 },
-                "min_customers_per_partner": 1,
+                "min_customers_per_partner": 0,
                 "min_segment_size": min_segment_size,
                 "results_use": {
                     "allowed": ["evaluation"],

@@ -157,7 +157,7 @@ OUT_OF_RANGE: list[tuple[tuple[Any, ...], Any]] = [
     (("excluded", "children_under"), 12),
     (("excluded", "children_under"), 22),
     (("excluded", "proxies"), ["post code"]),
-    (("min_customers_per_partner",), 0),
+    (("min_customers_per_partner",), -1),
     (("results_use", "allowed"), []),
     (("results_use", "allowed"), ["Own marketing"]),
     (("results_use", "recipients"), []),
