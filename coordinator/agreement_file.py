@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +61,8 @@ _PARTS: Final[dict[str, type]] = {
 }
 #: Fields of the file that hold one fixed word.
 _BESIDE: Final[dict[type, set[str]]] = {Agreement: {"schema"}, Software: {"package"}}
+#: Fields that may be left out.
+_WITH_DEFAULT: Final[dict[type, set[str]]] = {PlanTerms: {"n_clusters_min", "profile"}}
 _LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
 _LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 
@@ -224,6 +226,7 @@ def load_yaml(path: Path) -> Agreement:
         raise AgreementError(f"{path} is not strict YAML: {_what(error)}") from error
     with naming_file(path):
         _refuse_unknown(values, "agreement", Agreement)
+        _refuse_incomplete(values)
         return Agreement.from_dict(values)
 
 
@@ -252,6 +255,35 @@ def _refuse_unknown(values: object, where: str, kind: type) -> None:
                 _refuse_unknown(entry, f"{where}.{name}[{i}]", part)
         else:
             _refuse_unknown(value, f"{where}.{name}", part)
+
+
+def _refuse_incomplete(values: object) -> None:
+    """Refuse a file that lacks fields, and name all of them at once."""
+    missing = list(_missing(values, "", Agreement))
+    if missing:
+        raise AgreementError(
+            f"the agreement has no {', '.join(missing)}",
+            code="E-LINT",
+            remedy="`fedseg-coordinator agreement draft --out FILE` writes a file with every field",
+        )
+
+
+def _missing(values: object, where: str, kind: type) -> Iterator[str]:
+    if not isinstance(values, Mapping):
+        return  # said by who reads it
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    for name in sorted((needed | _BESIDE.get(kind, set())) - _WITH_DEFAULT.get(kind, set())):
+        if name not in values:
+            yield f"{where}{name}"
+    if kind is Party:
+        yield from _missing(values.get("legal_basis"), f"{where}legal_basis.", LegalBasis)
+    for name, part in _PARTS.items():
+        value = values.get(name) if kind is Agreement else None
+        if isinstance(value, list):
+            for i, entry in enumerate(value):
+                yield from _missing(entry, f"{where}{name}[{i}].", part)
+        else:
+            yield from _missing(value, f"{where}{name}.", part)
 
 
 def save_signed(path: Path, signed: SignedAgreement) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from protocol.agreement import Agreement
+from protocol.agreement_changes import Change
 from protocol.clustering.release import EXACT_STATEMENT
 from protocol.duties import Exclusions
 from protocol.governance import LEGITIMATE_INTEREST, LegalBasis
@@ -95,6 +96,24 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         f"Agreement hash {agreement.hash.hex()}",
         f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
     ]
+
+
+def change_words(before: Agreement, changes: Sequence[Change]) -> list[object]:
+    """What differs from the version before, as a table."""
+    since = f"version {before.version} (hash {before.hash.hex()[:16]}…)"
+    if not changes:
+        return [f"Nothing but its number changed since {since}."]
+    table = Table(title=f"What changed since {since}")
+    table.add_column("field", overflow="fold")
+    table.add_column("before", overflow="fold")
+    table.add_column("now", overflow="fold")
+    for change in changes:
+        table.add_row(change.place, _stood(change.before), _stood(change.after))
+    return [table]
+
+
+def _stood(text: str | None) -> str:
+    return "(not there)" if text is None else shown(text) or "(nothing)"
 
 
 def _never(excluded: Exclusions) -> str:

@@ -158,6 +158,7 @@ def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
             remedy=f'write partner = "{party.id}" in {home.config.file.name}',
         )
     agreement.check_time(now)
+    agreement.check_review(now)
     agreement.check_software(installed_software())
 
 

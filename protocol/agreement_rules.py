@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from math import log1p
@@ -12,6 +13,7 @@ from protocol.agreement import EXACT_PLAN, Agreement
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.plan import largest_total, longest_vector
+from protocol.duties import Duties, Population
 from protocol.errors import AgreementError
 from protocol.feature_terms import Feature
 from protocol.privacy.accounting import rho_for
@@ -24,6 +26,11 @@ from protocol.privacy.terms import (
 )
 from protocol.ring import MAX_TOTAL, WORD_BYTES
 
+#: Words that stand where nobody has written anything yet.
+_PLACEHOLDER: Final = re.compile(
+    r"(?i)(to ?do|t\.?b\.?[acd]\.?|to be (done|decided|defined|added|filled in)|fix ?me|x{3,}"
+    r"|lorem ipsum.*|<.*>|\[.*\]|[\s.?…_*-]+)[.!:]?"
+)
 #: Narrower features would be finer than the noised sums resolve.
 _SMALLEST_WEIGHT: Final = Decimal("0.01")
 #: Every node tries every number of clusters of a range, more than once.
@@ -37,6 +44,7 @@ _LEAST_OF_EPSILON: Final = 0.98
 def problems(a: Agreement) -> Iterator[AgreementError]:
     """Each rule that an agreement breaks, with its way out."""
     yield from _identity_problems(a)
+    yield from _wording_problems(a)
     yield from _feature_problems(a)
     yield from _secure_sum_problems(a)
     yield from _plan_problems(a)
@@ -69,6 +77,52 @@ def _identity_problems(a: Agreement) -> Iterator[AgreementError]:
         )
     if len({p.id for p in a.parties}) != len(a.parties):
         yield AgreementError("agreement: two parties have the same id", code="E-AGR-PARTY")
+
+
+def _wording_problems(a: Agreement) -> Iterator[AgreementError]:
+    for place, text in _wordings(a):
+        if _PLACEHOLDER.fullmatch(text.strip()):
+            yield AgreementError(
+                f"agreement: {place} is {text.strip()!r}, which says nothing yet",
+                code="E-LINT",
+                remedy="write what the parties mean; whoever signs must be able to read it",
+            )
+    for use in sorted({*a.results_use.allowed} & {*a.results_use.forbidden}):
+        yield AgreementError(
+            f"agreement: results_use allows and forbids {use!r}",
+            code="E-USE",
+            remedy="keep it in one of the two lists",
+        )
+    for name in sorted({f.name for f in a.features} & {*a.excluded.proxies}):
+        yield AgreementError(
+            f"agreement: {name!r} is a feature and in excluded.proxies",
+            code="E-SPECIAL",
+            remedy="leave the feature out, or take it off that list",
+        )
+
+
+def _wordings(a: Agreement) -> Iterator[tuple[str, str]]:
+    """What a person is to read, by its place."""
+    yield "purpose.text", a.purpose.text
+    for party in a.parties:
+        place = f"parties.{party.id}"
+        yield f"{place}.legal_name", party.legal_name
+        yield f"{place}.contact", party.contact
+        yield f"{place}.dpo", party.dpo
+        yield f"{place}.legal_basis.reference", party.legal_basis.reference
+    yield "coordinator.legal_name", a.coordinator.legal_name
+    yield "coordinator.contact", a.coordinator.contact
+    for name in Population.__slots__:
+        yield f"population.{name}", getattr(a.population, name)
+    for feature in a.features:
+        yield f"features.{feature.name}.unit", feature.unit
+        yield f"features.{feature.name}.necessity", feature.necessity
+    for recipient in a.results_use.recipients:
+        yield "results_use.recipients", recipient
+    for name in Duties.__slots__:
+        yield f"duties.{name}", getattr(a.duties, name)
+    for document in a.documents:
+        yield "documents.title", document.title
 
 
 def _feature_problems(a: Agreement) -> Iterator[AgreementError]:

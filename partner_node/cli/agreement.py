@@ -20,9 +20,10 @@ from partner_node.home import (
     write_atomically,
 )
 from partner_node.node import installed_software
-from partner_node.plain_words import agreement_words
+from partner_node.plain_words import agreement_words, change_words
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement_changes import changes
 from protocol.errors import AgreementError
 from protocol.privacy.words import fuel
 
@@ -41,15 +42,43 @@ def show(
     signed = _agreement(file, directory)
     path = file or NodeHome.load(directory).config.node.agreement
     missing = [party.id for party in missing_signatures(signed, path)]
+    before = _version_before(signed.agreement, directory)
+    differing = None if before is None else changes(before, signed.agreement)
     output.result(
         {
             "agreement": signed.agreement.to_dict(),
             "hash": signed.agreement.hash.hex(),
             "missing_signatures": missing,
+            "changes": None
+            if before is None or differing is None
+            else {
+                "since_version": before.version,
+                "since_hash": before.hash.hex(),
+                "fields": [change.to_dict() for change in differing],
+            },
         },
         *agreement_words(signed.agreement, missing),
         *_charged_before(signed.agreement, directory),
+        *([] if before is None or differing is None else change_words(before, differing)),
     )
+
+
+def _version_before(agreement: Agreement, directory: Path) -> Agreement | None:
+    """What this node knows of the version before: the one that is superseded, else the installed.
+
+    None when it knows none, or when that is the agreement itself.
+    """
+    if not (directory / FILE_NAME).exists():
+        return None
+    home = NodeHome.load(directory)
+    if agreement.supersedes is not None:
+        kept = home.store(home.keystore()).agreement(agreement.supersedes)
+        if kept is not None:
+            return kept.agreement
+    installed = home.installed_agreement()
+    if installed is None or installed.id != agreement.id or installed.hash == agreement.hash:
+        return None
+    return installed
 
 
 def _agreement(file: Path | None, directory: Path) -> SignedAgreement:
@@ -112,7 +141,11 @@ def sign(
 def install(
     file: Annotated[Path, typer.Argument(help="The agreement with every signature.")],
     downgrade: Annotated[
-        bool, typer.Option("--downgrade", help="Replace a higher version of the same agreement.")
+        bool,
+        typer.Option(
+            "--downgrade",
+            help="Replace a version of the same agreement that this one does not supersede.",
+        ),
     ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -125,19 +158,8 @@ def install(
     with naming(file):
         agreement.index_of_key(keystore.identity_public)
     earlier = home.installed_agreement()
-    if (
-        earlier is not None
-        and not downgrade
-        and earlier.id == agreement.id
-        and earlier.version > agreement.version
-    ):
-        raise AgreementError(
-            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
-            f"{earlier.version} is installed",
-            code="E-AGR-ROLLBACK",
-            remedy="install a version that is higher, or, when all parties go back to this one, "
-            "add --downgrade",
-        )
+    if earlier is not None and earlier.id == agreement.id and not downgrade:
+        _check_succession(agreement, earlier, file)
     write_atomically(home.config.node.agreement, signed.to_bytes())
     store = home.store(keystore)
     with store.transaction():
@@ -160,6 +182,27 @@ def install(
         f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
         "A node that serves now takes it up with the next message that it gets.",
     )
+
+
+def _check_succession(agreement: Agreement, earlier: Agreement, file: Path) -> None:
+    """Refuse a version that does not follow the installed one (E-AGR-ROLLBACK)."""
+    if earlier.version > agreement.version:
+        raise AgreementError(
+            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
+            f"{earlier.version} is installed",
+            code="E-AGR-ROLLBACK",
+            remedy="install a version that is higher, or, when all parties go back to this one, "
+            "add --downgrade",
+        )
+    if earlier.version < agreement.version and agreement.supersedes != earlier.hash:
+        replaced = "" if agreement.supersedes is None else agreement.supersedes.hex()
+        raise AgreementError(
+            f"{file} supersedes the agreement {replaced[:16]}…; installed is version "
+            f"{earlier.version} with the hash {earlier.hash.hex()[:16]}…",
+            code="E-AGR-ROLLBACK",
+            remedy=f"install the versions between {earlier.version} and {agreement.version} one "
+            "after another; or, when all parties mean to leave one out, add --downgrade",
+        )
 
 
 def _replaced(agreement: Agreement, earlier: Agreement) -> str:

@@ -271,3 +271,45 @@ def test_an_altered_envelope_is_refused_or_means_the_same(
     assert found.agreement.hash != signed.agreement.hash or json.loads(data)
     with pytest.raises(AgreementError):
         found.verify()
+
+
+def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+    text = text_of()
+    for line in (
+        r"  audit: .*\n",
+        r"min_segment_size: .*\n",
+        r"    dpo: .*\n",
+        r"retention: .*\n",
+        r"    necessity: .*\n",
+    ):
+        text, count = re.subn(line, "", text, count=1)
+        assert count == 1, line
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(AgreementError) as caught:
+        load_yaml(path)
+    assert caught.value.code == "E-LINT"
+    assert caught.value.message == (
+        f"{path}: the agreement has no min_segment_size, retention, parties[0].dpo, "
+        "features[0].necessity, duties.audit"
+    )
+    assert "agreement draft" in caught.value.remedy
+
+
+def test_no_field_of_a_draft_can_be_left_out_unsaid(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text_of())
+    values = load_yaml(path).to_dict()
+    left_out = 0
+    for name in values:
+        path.write_text(json.dumps({k: v for k, v in values.items() if k != name}))
+        with pytest.raises(AgreementError, match=f"has no {name}$") as caught:
+            load_yaml(path)
+        assert caught.value.code == "E-LINT"
+        for part in values[name] if isinstance(values[name], dict) else ():
+            inner = {k: v for k, v in values[name].items() if k != part}
+            path.write_text(json.dumps(values | {name: inner}))
+            with pytest.raises(AgreementError, match=part):
+                load_yaml(path)
+            left_out += 1
+    assert left_out > 25

@@ -546,11 +546,67 @@ def complete(directory: Path, **changes: Any) -> bytes:
     return SignedAgreement(agreement=signed.agreement, envelope=envelope).to_bytes()
 
 
+def successor(directory: Path, **changes: Any) -> bytes:
+    """The next version of what is installed in `directory`, signed by everyone."""
+    before = NodeHome.load(directory).signed_agreement().agreement
+    follows = {"version": before.version + 1, "supersedes": before.hash.hex()}
+    return complete(directory, **follows | changes)
+
+
+def test_a_version_that_does_not_follow_the_installed_one_is_refused(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    before = (installed / "agreement.json").read_bytes()
+    (tmp_path / "fork.json").write_bytes(successor(installed, supersedes="ab" * 32))
+    words = ("agreement", "install", "fork.json", "--dir", installed)
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-AGR-ROLLBACK"
+    assert f"supersedes the agreement {'ab' * 8}…; installed is version 1" in error["message"]
+    assert "--downgrade" in error["remedy"]
+    assert (installed / "agreement.json").read_bytes() == before
+    assert shell.json(*words, "--downgrade")["version"] == 2
+
+
+def test_what_changed_since_the_version_before_is_shown(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    before = NodeHome.load(installed).signed_agreement().agreement
+    retention = {"assignments_days": 30, "records_days": before.retention.records_days}
+    uses = before.results_use.to_dict() | {"forbidden": ["credit-decisions", "pricing"]}
+    later = successor(
+        installed, min_segment_size=2, retention=retention, results_use=uses, documents=[]
+    )
+    (tmp_path / "v2.json").write_bytes(later)
+    found = shell.json("agreement", "show", "v2.json", "--dir", installed)["changes"]
+    assert (found["since_version"], found["since_hash"]) == (1, before.hash.hex())
+    assert found["fields"] == [
+        {"field": "min_segment_size", "before": "1", "after": "2"},
+        {
+            "field": "results_use.forbidden",
+            "before": "credit-decisions",
+            "after": "credit-decisions, pricing",
+        },
+        {"field": "retention.assignments_days", "before": "90", "after": "30"},
+        {"field": "documents", "before": None, "after": ""},
+        {"field": "documents.Contract.title", "before": "Contract", "after": None},
+        {"field": "documents.Contract.sha256", "before": "ab" * 32, "after": None},
+    ]
+    done = shell("agreement", "show", "v2.json", "--dir", installed)
+    assert "What changed since version 1" in done.out
+    assert "retention.assignments_days" in done.out
+    assert shell.json("agreement", "show", "--dir", installed)["changes"] is None
+    (tmp_path / "v3.json").write_bytes(successor(installed))
+    done = shell("agreement", "show", "v3.json", "--dir", installed)
+    assert "Nothing but its number changed since version 1" in done.out
+
+
 def test_a_lower_version_is_installed_only_when_that_is_said(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
+    first = NodeHome.load(installed).signed_agreement().agreement.hash
     for version in (2, 3):
-        (tmp_path / f"v{version}.json").write_bytes(complete(installed, version=version))
+        later = complete(installed, version=version, supersedes=first.hex())
+        (tmp_path / f"v{version}.json").write_bytes(later)
     words = ("agreement", "install", "v2.json", "--dir", installed)
     done = shell("agreement", "install", "v3.json", "--dir", installed)
     assert "Agreement ours, version 3, is in force here" in done.out
@@ -581,7 +637,7 @@ def test_installing_another_agreement_ends_the_runs_of_the_one_before(
     node = Node.open(installed)
     request = Open(agreement_hash=node.agreement.hash, run_id=b"\x11" * 16)
     node.handle(sign_request(request, COORDINATOR))
-    (tmp_path / "v2.json").write_bytes(complete(installed, version=2))
+    (tmp_path / "v2.json").write_bytes(successor(installed))
     done = shell.json("agreement", "install", "v2.json", "--dir", installed)
     assert done["runs_ended"] == ["11" * 16]
     (run,) = node.store.runs()
@@ -592,7 +648,7 @@ def test_a_node_that_serves_takes_up_the_next_agreement(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
     assert node_of(installed).agreement.version == 1
-    (tmp_path / "v2.json").write_bytes(complete(installed, version=2))
+    (tmp_path / "v2.json").write_bytes(successor(installed))
     shell.json("agreement", "install", "v2.json", "--dir", installed)
     assert node_of(installed).agreement.version == 2
 

@@ -200,6 +200,11 @@ def _expired(lab: Lab) -> None:
     lab.write_agreement(expires=(NOW - timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z"))
 
 
+def _to_review(lab: Lab) -> None:
+    yesterday = (NOW - timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")
+    lab.write_agreement(review_by=yesterday)
+
+
 def _not_yet(lab: Lab) -> None:
     days = ((NOW + timedelta(days=n)).strftime("%Y-%m-%dT00:00:00Z") for n in (2, 3))
     lab.write_agreement(effective=next(days), expires=next(days))
@@ -312,6 +317,7 @@ def _damaged_state(lab: Lab) -> None:
         (_no_agreement, "agreement", "E-AGR-MISSING", "agreement install"),
         (_unsigned, "agreement", "E-AGR-UNSIGNED", "north"),
         (_expired, "agreement", "E-AGR-EXPIRED", "new version"),
+        (_to_review, "agreement", "E-AGR-REVIEW", "new version"),
         (_not_yet, "agreement", "E-AGR-EXPIRED", "holds from"),
         (_other_software, "agreement", "E-CODE", "9.9.9"),
         (_other_key, "agreement", "E-AGR-PARTY", "public key"),
