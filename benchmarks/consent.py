@@ -112,6 +112,8 @@ def _gate(ids: np.ndarray, folder: Path, kind: Kind) -> tuple[ConsentGate, tuple
         purpose=SEGMENTATION,
         notices=_NOTICES,
         max_age=timedelta(days=1),
+        children_under=16,
+        youngest_customer=18,
     )
     return gate, files
 

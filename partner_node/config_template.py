@@ -39,6 +39,9 @@ def node_template(
     passphrase_file: str | None = None,
     consents: str | None = None,
     objections: str | None = None,
+    births: str | None = None,
+    youngest_customer: int | None = None,
+    units: Mapping[str, str] = MappingProxyType({}),
     notice: str = "1",
 ) -> str:
     """A commented ``node.toml`` that `NodeConfig.load` accepts.
@@ -49,7 +52,9 @@ def node_template(
         host, port, database, user, password_file, ssl: Of ``postgresql``.
         columns: Column of each feature whose column has another name.
         passphrase_file: None for the environment variable `DEFAULT_PASSPHRASE_VARIABLE`.
-        consents, objections: Files of consents and of objections, .csv, .parquet or .jsonl.
+        consents, objections, births: Files of them, .csv, .parquet or .jsonl.
+        youngest_customer: No customer is younger, in years; None where births say it.
+        units: Unit in which the data have each feature.
         notice: Version of the notice that tells of the purpose.
     """
     bundle = "" if bundle_sha256 is None else bundle_sha256
@@ -85,8 +90,15 @@ def node_template(
         + _FOOT.format(
             purpose=_quoted(SEGMENTATION),
             notices=f"[{_quoted(notice)}]",
-            sources=_sources_template(consents, objections),
+            sources=_sources_template(consents, objections, births),
+            youngest=_optional(
+                "youngest_customer", str(youngest_customer or 18), youngest_customer
+            ),
             columns="\n".join(mapping or ['# monetary = "total_spent"']),
+            units="\n".join(
+                [f"{_quoted(f)} = {_quoted(unit)}" for f, unit in units.items()]
+                or ['# monetary = "EUR"']
+            ),
             passphrase=f"passphrase_env = {_quoted(DEFAULT_PASSPHRASE_VARIABLE)}"
             if passphrase_file is None
             else f"passphrase_file = {_quoted(passphrase_file)}",
@@ -194,6 +206,10 @@ _FOOT: Final = """\
 [data.columns]
 {columns}
 
+# The unit in which the data have each feature; the agreement's must be the same.
+[data.units]
+{units}
+
 # What customers were told, and where their wishes are kept; read anew before every question.
 [consent]
 # The agreed purpose, and the versions of your privacy notice that tell of it.
@@ -201,6 +217,9 @@ purpose = {purpose}
 notices = {notices}
 # With legitimate interest as the agreed basis: the assessment, whose SHA-256 the agreement has.
 # assessment = "assessment.pdf"
+# Customers below the agreed age are never counted. Say what your contracts allow, in years, or
+# name a table of births below.
+{youngest}
 {sources}
 [keys]
 # Private keys, encrypted; file mode 0600 in a folder of mode 0700.
@@ -249,8 +268,18 @@ _OBJECTIONS: Final = """\
 """
 
 
-def _sources_template(consents: str | None, objections: str | None) -> str:
-    given = {"consents": (consents, _CONSENTS), "objections": (objections, _OBJECTIONS)}
+_BIRTHS: Final = """\
+# One row a customer: subject, and born, a date like 1990-12-31 or a year.
+# columns = { subject = "person", born = "date_of_birth" }
+"""
+
+
+def _sources_template(consents: str | None, objections: str | None, births: str | None) -> str:
+    given = {
+        "consents": (consents, _CONSENTS),
+        "objections": (objections, _OBJECTIONS),
+        "births": (births, _BIRTHS),
+    }
     parts = {
         name: _SOURCE.format(
             name=_quoted(name),
@@ -265,7 +294,7 @@ def _sources_template(consents: str | None, objections: str | None) -> str:
     if named:
         return named
     return (
-        "# No table of consents or of objections is named yet. One section for each, such as:\n"
+        "# No table of consents, objections or births is named yet. A section for each, such as:\n"
         + "".join(f"#   {line}".rstrip() + "\n" for line in parts["consents"].splitlines() if line)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Final
 
 from partner_node.config_section import ConfigSection, near
 from partner_node.consent.settings import (
+    BIRTH,
     CONSTANT,
     EVENTS,
     HOLDS,
@@ -22,12 +24,19 @@ from partner_node.consent.settings import (
 from partner_node.data_config import read_delimiter
 from protocol.governance import SEGMENTATION, TERM, VERSION
 
-CONSENT_KEYS: Final = ("purpose", "notices", "assessment", "sources")
+CONSENT_KEYS: Final = ("purpose", "notices", "assessment", "youngest_customer", "sources")
 _SOURCE_KEYS: Final = (
     "name", "holds", "kind", "path", "delimiter", "columns", "constants", "events", "flags",
     "heartbeat",
 )  # fmt: skip
+#: What each kind of table has columns for.
+_PARTS: Final[Mapping[Holds, tuple[str, ...]]] = {
+    "consents": (*NEEDED, *OPTIONAL),
+    "objections": ("subject",),
+    "births": BIRTH,
+}
 _TERM: Final = re.compile(TERM)
+_OLDEST: Final = 120
 _VERSION: Final = re.compile(VERSION)
 
 
@@ -39,12 +48,15 @@ class ConsentSection:
         purpose: The purpose, as a prefixed name, that this partner's notice tells of.
         notices: Versions of the notice that tell of it.
         assessment: File with the assessment of a legitimate interest; None without one.
-        sources: Consent and objection tables.
+        youngest_customer: No customer is younger than this, in years, as this partner knows from
+            its contracts; None where a table of births says how old each is.
+        sources: Tables of consents, objections and births.
     """
 
     purpose: str
     notices: tuple[str, ...]
     assessment: Path | None
+    youngest_customer: int | None
     sources: tuple[ConsentSource, ...]
 
 
@@ -66,16 +78,20 @@ def read_consent(consent: ConfigSection, *, id_column: str) -> ConsentSection:
         purpose=consent.text("purpose", default=SEGMENTATION, pattern=_TERM, form=SEGMENTATION),
         notices=consent.texts("notices", pattern=_VERSION),
         assessment=consent.path("assessment") if consent.optional("assessment") else None,
+        youngest_customer=consent.integer("youngest_customer", lowest=0, highest=_OLDEST, default=0)
+        if consent.sets("youngest_customer")
+        else None,
         sources=sources,
     )
 
 
 def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
-    holds: Holds = "consents" if source.one_of("holds", HOLDS) == "consents" else "objections"
+    said = source.one_of("holds", HOLDS)
+    holds: Holds = next(known for known in HOLDS if known == said)
     kind = source.one_of("kind", KINDS)
     columns, constants = source.mapping("columns"), source.mapping("constants")
     events, flags = source.mapping("events"), source.texts("flags")
-    known = (*NEEDED, *OPTIONAL) if holds == "consents" else ("subject",)
+    known = _PARTS[holds]
     for key, given, allowed in (
         ("columns", columns, known),
         ("constants", constants, CONSTANT),
@@ -99,10 +115,10 @@ def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
             raise source.problem(
                 f"constants.{name}", f"and columns.{name} are both set", "keep one of them"
             )
-    if holds == "objections" and (constants or events):
-        raise source.problem("holds", 'is "objections"', "constants and events are for consents")
-    if holds == "consents" and flags:
-        raise source.problem("holds", 'is "consents"', "flags are for objections")
+    if holds != "consents" and (constants or events):
+        raise source.problem("holds", f'is "{holds}"', "constants and events are for consents")
+    if holds != "objections" and flags:
+        raise source.problem("holds", f'is "{holds}"', "flags are for objections")
     return ConsentSource(
         name=source.text("name", max_length=60),
         holds=holds,

@@ -30,7 +30,7 @@ DEFAULT_CHUNK_ROWS: Final = 65_536
 DEFAULT_MEMORY: Final = "512MB"
 
 _EVERY_KIND: Final = (
-    "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "transactions",
+    "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "units", "transactions",
 )  # fmt: skip
 _DUCKDB_MEANS: Final = ("memory_limit", "temp_folder")
 _SERVER: Final = (
@@ -98,6 +98,7 @@ def read_data(data: ConfigSection) -> DataSection:
         memory_bytes=data.size("memory_limit", default=DEFAULT_MEMORY),
         temp_folder=data.path("temp_folder") if data.optional("temp_folder") else None,
         columns=data.mapping("columns"),
+        units=data.mapping("units"),
     )
 
 

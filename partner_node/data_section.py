@@ -68,6 +68,7 @@ class DataSection:
         memory_bytes: Limit of DuckDB's memory.
         temp_folder: For what does not fit into memory; None for the system's.
         columns: Column of each feature whose column has another name.
+        units: Unit in which the data have each feature.
     """
 
     kind: Kind
@@ -81,6 +82,7 @@ class DataSection:
     memory_bytes: int
     temp_folder: Path | None
     columns: Mapping[str, str]
+    units: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,8 @@ class NodeHome:
             purpose=agreement.purpose.term,
             notices=self.config.consent.notices,
             max_age=timedelta(hours=agreement.consent.max_age_hours),
+            children_under=agreement.excluded.children_under,
+            youngest_customer=self.config.consent.youngest_customer,
             limits=Sandbox(
                 memory_bytes=self.config.data.memory_bytes,
                 threads=self.config.limits.threads,
@@ -90,7 +92,10 @@ class NodeHome:
     def rules(self, agreement: Agreement, party: Party) -> LocalRules:
         """What this partner checks before each answer."""
         gate = self.gate(agreement, party)
-        return LocalRules(agreement, party, self.config.consent, gate)
+        data = self.config.data
+        return LocalRules(
+            agreement, party, self.config.consent, gate, columns=data.columns, units=data.units
+        )
 
     def customers(self, agreement: Agreement, gate: ConsentGate | None) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError.

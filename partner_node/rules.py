@@ -6,11 +6,13 @@ Every rule fails closed. What is refused leaves as the code alone.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent_config import ConsentSection
+from partner_node.feature_rules import check_features
 from protocol.agreement import Agreement
 from protocol.errors import RuleError, SourceError
 from protocol.governance import LEGITIMATE_INTEREST
@@ -38,25 +40,38 @@ class LocalRules:
     Args:
         party: This partner in the agreement.
         gate: The consent gate that its customers pass.
+        columns: Column of each feature whose column has another name.
+        units: Unit in which this partner's data have each feature.
     """
 
     def __init__(
-        self, agreement: Agreement, party: Party, consent: ConsentSection, gate: ConsentGate
+        self,
+        agreement: Agreement,
+        party: Party,
+        consent: ConsentSection,
+        gate: ConsentGate,
+        *,
+        columns: Mapping[str, str],
+        units: Mapping[str, str],
     ) -> None:
         self._agreement = agreement
         self._party = party
         self._consent = consent
         self._gate = gate
+        self._columns = columns
+        self._units = units
 
     def check(self, now: datetime) -> None:
         """Refuse to answer now.
 
         Raises:
-            RuleError: E-PURPOSE, E-NOTICE, E-BASIS or E-CONSENT-STALE.
+            RuleError: E-PURPOSE, E-NOTICE, E-BASIS, E-CHILD, E-SPECIAL, E-FEATURE-UNLISTED,
+                E-FEATURE-UNIT or E-CONSENT-STALE.
             SourceError: A consent source cannot be found (E-CONSENT-SOURCE).
         """
         self._check_purpose()
         self._check_basis()
+        check_features(self._agreement, columns=self._columns, units=self._units)
         self._gate.check_fresh(now)
 
     def _check_purpose(self) -> None:

@@ -109,7 +109,8 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             "--data", files[name], "--id-column", "customer_id",
             "--query-file", out / "features.sql",
             "--consents", wishes[name].consents, "--objections", wishes[name].objections,
-            "--max-customers", len(partner.truth) + 1_000,
+            "--max-customers", len(partner.truth) + 1_000, "--youngest-customer", 18,
+            *(word for f in FEATURES for word in ("--unit", f"{f.name}={f.unit}")),
         )  # fmt: skip
     _agree(out, coordinator, ids)
 

@@ -117,7 +117,7 @@ def test_every_kind_of_source_and_every_key_of_it_is_documented() -> None:
     kinds = {tomllib.loads(example)["data"]["kind"] for example in SOURCE_EXAMPLES}
     assert kinds == set(KINDS)
     table = SOURCES.split("## CSV")[0]
-    for key in set(DATA_KEYS) - {"columns", "transactions"}:
+    for key in set(DATA_KEYS) - {"columns", "units", "transactions"}:
         assert f"`{key}`" in table, key
     for kind, keys in KEYS_OF_KIND.items():
         header, *lines = [line for line in table.splitlines() if line.startswith("|")]
@@ -222,6 +222,8 @@ def test_examples_of_consent_sources_load_and_count_whom_they_say(
         purpose=governance.SEGMENTATION,
         notices=config.notices,
         max_age=timedelta(hours=2),
+        children_under=16,
+        youngest_customer=18,
     )
     ids = sorted(set(re.findall(r"C-\d+", sample)))
     allowed = gate.snapshot(FIRST_OF_MARCH).allowed(np.array(ids, dtype=object))
@@ -234,11 +236,19 @@ def test_every_refusal_of_the_consent_gate_is_in_the_documents() -> None:
         for path in [*(ROOT / "partner_node" / "consent").glob("*.py"),
                      ROOT / "partner_node" / "rules.py"]
     )  # fmt: skip
+    features = (ROOT / "partner_node" / "feature_rules.py").read_text(encoding="utf-8")
     operating = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     codes = set(re.findall(r'"(E-[A-Z-]+)"', sources))
-    assert len(codes) == 5
+    assert len(codes) == 6
     for code in codes:
         assert code in CONSENT
+        assert f"| {code} |" in operating
+    others = set(re.findall(r'"(E-[A-Z-]+)"', features)) - codes
+    assert len(others) == 3
+    for code in others:
+        assert f"`{code}`" in (ROOT / "docs" / "sources.md").read_text(encoding="utf-8") or (
+            code == "E-FEATURE-UNLISTED"
+        )
         assert f"| {code} |" in operating
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +27,7 @@ from partner_node.preflight import preflight
 from partner_node.source_options import source_options
 from partner_node.sources.files import find_files
 from protocol.errors import MalformedError, SourceError, UsageError
+from protocol.feature_terms import FEATURE_NAME
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 from protocol.partner_card import PartnerCard
 
@@ -102,6 +105,21 @@ def init(
     objections: Annotated[
         Path | None, typer.Option(help="Table of customers who object: one row each.")
     ] = None,
+    births: Annotated[
+        Path | None, typer.Option(help="Table of customers' births: a date or a year each.")
+    ] = None,
+    youngest_customer: Annotated[
+        int | None,
+        typer.Option(
+            help="Instead of --births: no customer is younger, in years, as your contracts say.",
+            min=0,
+            max=120,
+        ),
+    ] = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(help="FEATURE=UNIT: the unit in which the data have a feature; repeat it."),
+    ] = None,
     notice_version: Annotated[
         str, typer.Option(help="Version of your notice that tells customers of the purpose.")
     ] = "1",
@@ -146,6 +164,9 @@ def init(
         ),
         consents=None if consents is None else str(consents.absolute()),
         objections=None if objections is None else str(objections.absolute()),
+        births=None if births is None else str(births.absolute()),
+        youngest_customer=youngest_customer,
+        units=_units(unit or ()),
         notice=notice_version,
     )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -189,6 +210,19 @@ def init(
         f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
         "public keys only.",
     )
+
+
+def _units(words: Sequence[str]) -> dict[str, str]:
+    """The units of features, as ``FEATURE=UNIT`` says them; raises UsageError."""
+    units = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if not re.fullmatch(FEATURE_NAME, name) or not text:
+            raise UsageError(
+                f"--unit {word!r} is not of the form FEATURE=UNIT", remedy="such as monetary=EUR"
+            )
+        units[name] = text
+    return units
 
 
 def _missing_files(config: NodeConfig) -> list[str]:

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from partner_node.consent.settings import ConsentSource
+from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
 from partner_node.consent.verdicts import Reason, Wanted
 from partner_node.sources.duckdb_errors import READ_ERRORS
@@ -36,7 +36,9 @@ _T = TypeVar("_T")
 _READINGS: Final = 3
 #: What keeps a customer out although no consent is needed: the latest event is a refusal, or may
 #: be one.
-_DENIES_WITHOUT_CONSENT: Final = (Reason.UNREADABLE_TIME, Reason.FUTURE_TIME, Reason.WITHDRAWN)
+_DENIES: Final = ", ".join(
+    str(int(reason)) for reason in (Reason.UNREADABLE_TIME, Reason.FUTURE_TIME, Reason.WITHDRAWN)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class Snapshot:
     """Who may be counted, as the tables said at one moment.
 
     Attributes:
-        named: With the basis consent, ids of those who may be counted; else of those who may not.
+        named: Ids of those who may be counted; on legitimate interest alone, of those who may not.
         permits: Which of the two.
         taken_at: When it was taken.
     """
@@ -65,7 +67,7 @@ class Standing:
 
     Attributes:
         counted: How many of them each rule keeps out; None counts those who may be counted.
-        listed: For each table how many different ids it names (an objection table: who object),
+        listed: For each table how many different ids it names (of objections: who object),
             and how many of these are among the customers.
     """
 
@@ -92,12 +94,16 @@ class ConsentGate:
     """Decides which customers are counted.
 
     Args:
-        sources: Consent and objection tables.
+        sources: Tables of consents, objections and births.
         basis: The agreed legal basis: with consent, whoever is unknown is not counted; with
             legitimate interest, whoever objects or has withdrawn is not.
         purpose: The agreed purpose, as a prefixed name.
         notices: Versions of the partner's notice that tell customers of it.
         max_age: How old a table may be.
+        children_under: Customers younger than this, in years, are not counted, nor those whose age
+            is unknown.
+        youngest_customer: What this partner knows of all its customers' ages; None where tables of
+            births say how old each is.
         limits: What reading may take of this machine.
     """
 
@@ -109,6 +115,8 @@ class ConsentGate:
         purpose: str,
         notices: Sequence[str],
         max_age: timedelta,
+        children_under: int,
+        youngest_customer: int | None,
         limits: Sandbox | None = None,
     ) -> None:
         self._tables = tuple(ConsentTable(source) for source in sources)
@@ -116,23 +124,45 @@ class ConsentGate:
         self._purpose = purpose
         self._notices = tuple(notices)
         self._max_age = max_age
+        self._children_under = children_under
+        self._youngest = youngest_customer
         self._limits = limits or Sandbox()
 
     @property
     def tables(self) -> tuple[ConsentTable, ...]:
-        """Consent and objection tables."""
+        """Tables of consents, objections and births."""
         return self._tables
 
     def check_complete(self) -> None:
-        """Refuse a gate without the table that its basis needs; raises RuleError (E-BASIS)."""
-        if any(table.by_consent == self._by_consent for table in self._tables):
-            return
-        basis, needed = ("consent", "consents") if self._by_consent else _INTEREST
-        raise RuleError(
-            f"the agreed legal basis of this partner is {basis}, and no source of {needed} is set",
-            code="E-BASIS",
-            remedy=f'add a section [[consent.sources]] with holds = "{needed}" to node.toml',
-        )
+        """Refuse a gate without the tables that it needs.
+
+        Raises:
+            RuleError: None of the kind that the legal basis needs (E-BASIS), or nothing says how
+                old customers are (E-CHILD).
+        """
+        basis, needed = _CONSENT if self._by_consent else _INTEREST
+        if not self._holding(needed):
+            raise RuleError(
+                f"the agreed legal basis of this partner is {basis}, and no source of {needed} is "
+                "set",
+                code="E-BASIS",
+                remedy=f'add a section [[consent.sources]] with holds = "{needed}" to node.toml',
+            )
+        youngest = -1 if self._youngest is None else self._youngest
+        if youngest < self._children_under and not self._holding("births"):
+            known = "" if self._youngest is None else f"; yours may be {self._youngest}"
+            raise RuleError(
+                f"customers younger than {self._children_under} are never counted, and nothing "
+                f"says how old yours are{known}",
+                code="E-CHILD",
+                remedy='add a section [[consent.sources]] with holds = "births" to node.toml; or, '
+                f"where your contracts allow no younger customers, youngest_customer = "
+                f"{self._children_under} in [consent]",
+            )
+
+    def _holding(self, holds: Holds) -> list[str]:
+        """Names of the views of all tables of a kind."""
+        return [view for view, table in self._views() if table.holds == holds]
 
     def check_fresh(self, now: datetime) -> None:
         """Refuse tables that are gone or too old; no row is read.
@@ -169,24 +199,21 @@ class ConsentGate:
         """
         self.check_complete()
         self.check_fresh(now)
-        consents = [view for view, table in self._views() if table.by_consent]
-        objections = [view for view, table in self._views() if not table.by_consent]
+        consents, births = self._holding("consents"), self._holding("births")
+        denied = [f"SELECT subject FROM {view}" for view in self._holding("objections")]
+        permitting = [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in births]
         if self._by_consent:
-            sql = " INTERSECT ".join(
-                f"SELECT subject FROM {v} WHERE reason IS NULL" for v in consents
-            )
-            for view in objections:
-                sql = f"({sql}) EXCEPT SELECT subject FROM {view}"
+            permitting += [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in consents]
         else:
-            denies = ", ".join(str(int(reason)) for reason in _DENIES_WITHOUT_CONSENT)
-            sql = " UNION ".join(
-                [f"SELECT subject FROM {view}" for view in objections]
-                + [f"SELECT subject FROM {v} WHERE reason IN ({denies})" for v in consents]
-            )
+            denied += [f"SELECT subject FROM {v} WHERE reason IN ({_DENIES})" for v in consents]
+        if permitting:
+            sql = " EXCEPT ".join([f"({' INTERSECT '.join(permitting)})", *denied])
+        else:
+            sql = " UNION ".join(denied)
         with self._judged(now) as connection:
             table = _asked(lambda: connection.sql(sql).to_arrow_table())
         found = table.column(0).to_pylist()
-        return Snapshot(named=frozenset(found), permits=self._by_consent, taken_at=now)
+        return Snapshot(named=frozenset(found), permits=bool(permitting), taken_at=now)
 
     def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
         """How some customers stand now, told chunk by chunk; raises as `snapshot` does."""
@@ -248,14 +275,15 @@ class ConsentGate:
         found = []
         for view, table in self._views():
             own = f"(SELECT any_value(reason) FROM {view} v WHERE v.subject = {asked}.subject)"
-            if not table.by_consent:
+            known = f"EXISTS (SELECT 1 FROM {view} v WHERE v.subject = {asked}.subject)"
+            if table.holds == "objections":
                 found.append(own)
+            elif table.holds == "births":
+                found.append(f"CASE WHEN {known} THEN {own} ELSE {int(Reason.AGE_UNKNOWN)} END")
             elif self._by_consent:
-                known = f"EXISTS (SELECT 1 FROM {view} v WHERE v.subject = {asked}.subject)"
                 found.append(f"CASE WHEN {known} THEN {own} ELSE {int(Reason.UNKNOWN)} END")
             else:
-                denies = ", ".join(str(int(reason)) for reason in _DENIES_WITHOUT_CONSENT)
-                found.append(f"CASE WHEN {own} IN ({denies}) THEN {own} END")
+                found.append(f"CASE WHEN {own} IN ({_DENIES}) THEN {own} END")
         return f"least({', '.join(found)})" if len(found) > 1 else found[0]
 
     @contextmanager
@@ -267,7 +295,9 @@ class ConsentGate:
         Args:
             subject: One customer, whose rows are in ``verdict_i_rows`` too; None for all.
         """
-        wanted = Wanted(purpose=self._purpose, notices=self._notices, now=now)
+        wanted = Wanted(
+            purpose=self._purpose, notices=self._notices, now=now, least_age=self._children_under
+        )
         with ExitStack() as stack:
             for _ in range(_READINGS):
                 stack.close()
@@ -292,7 +322,8 @@ class ConsentGate:
             yield connection
 
 
-_INTEREST: Final = ("legitimate interest", "objections")
+_CONSENT: Final[tuple[str, Holds]] = ("consent", "consents")
+_INTEREST: Final[tuple[str, Holds]] = ("legitimate interest", "objections")
 
 
 def _reason(code: int | None) -> Reason | None:

@@ -1,20 +1,22 @@
-"""Consent and objection tables as a node's configuration names them."""
+"""Tables of consents, objections and births as a node's configuration names them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-Holds = Literal["consents", "objections"]
+Holds = Literal["consents", "objections", "births"]
 Kind = Literal["csv", "parquet", "jsonl"]
-HOLDS: Final[tuple[Holds, ...]] = ("consents", "objections")
-KINDS: Final[tuple[Kind, ...]] = ("csv", "parquet", "jsonl")
+HOLDS: Final[tuple[Holds, ...]] = get_args(Holds)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 #: What a consent table needs, and what an event may leave out.
 NEEDED: Final = ("subject", "event", "time", "purpose", "notice")
 OPTIONAL: Final = ("until",)
+#: What a table of births needs.
+BIRTH: Final = ("subject", "born")
 #: What may be said of a whole table.
 CONSTANT: Final = ("purpose", "notice")
 #: What an event may be, in the words of the W3C Data Privacy Vocabulary.
@@ -34,14 +36,14 @@ EVENTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentSource:
-    """One consent or objection table.
+    """One table of consents, objections or births.
 
     Attributes:
         name: For messages.
-        holds: Consents, one row an event; or objections, one row a customer.
+        holds: Consents, one row an event; or objections or births, one row a customer.
         path: A file or a glob.
         columns: Column of ``subject``, and for consents of ``event``, ``time``, ``purpose``,
-            ``notice`` and ``until``; left out where it has the same name.
+            ``notice`` and ``until``, for births of ``born``; left out where it has the same name.
         constants: What the whole table is about, instead of a column: ``purpose``, ``notice``.
         events: What this table's own words for events mean, such as ``yes = "ConsentGiven"``.
         flags: Columns of an objection table that say by a flag who objects; when there are none,

@@ -1,4 +1,4 @@
-"""Consent and objection tables as a node's configuration names them, read through DuckDB.
+"""Tables of consents, objections and births, as the configuration names them, through DuckDB.
 
 Everything is read as text and judged in `verdicts`; nothing of it leaves the node, and no value of
 a table is in an error.
@@ -14,8 +14,20 @@ from typing import Any, Final, TypeVar
 
 import duckdb
 
-from partner_node.consent.settings import CONSTANT, NEEDED, OPTIONAL, ConsentSource
-from partner_node.consent.verdicts import Wanted, judge_consents, judge_objections
+from partner_node.consent.settings import (
+    BIRTH,
+    CONSTANT,
+    NEEDED,
+    OPTIONAL,
+    ConsentSource,
+    Holds,
+)
+from partner_node.consent.verdicts import (
+    Wanted,
+    judge_births,
+    judge_consents,
+    judge_objections,
+)
 from partner_node.sources.dialect import DUCKDB, literal, quoted
 from partner_node.sources.duckdb_errors import READ_ERRORS, Problem, explain
 from partner_node.sources.files import DataFile, find_files, read_common_header
@@ -31,7 +43,7 @@ _NESTED: Final = ("list", "array", "struct", "map", "union", "blob")
 
 
 class ConsentTable:
-    """One consent or objection table, which can be read."""
+    """One table of consents, objections or births, which can be read."""
 
     def __init__(self, source: ConsentSource) -> None:
         self._source = source
@@ -42,9 +54,9 @@ class ConsentTable:
         return self._source
 
     @property
-    def by_consent(self) -> bool:
-        """Whether it holds consents, not objections."""
-        return self._source.holds == "consents"
+    def holds(self) -> Holds:
+        """What its rows are."""
+        return self._source.holds
 
     @property
     def name(self) -> str:
@@ -94,8 +106,10 @@ class ConsentTable:
         header = self._open(connection, files, rows, subject)
 
         def judge() -> int:
-            if self.by_consent:
+            if self.holds == "consents":
                 judge_consents(connection, rows, into, wanted)
+            elif self.holds == "births":
+                judge_births(connection, rows, into, wanted)
             else:
                 judge_objections(connection, rows, into)
             return int(_row(connection, f"SELECT count(*) FROM {into} WHERE {_NOBODY}")[0])
@@ -115,7 +129,7 @@ class ConsentTable:
         scan = self._scan(files, header)
         found = self._read(files, lambda: connection.sql(f"SELECT * FROM {scan} LIMIT 0"), header)
         types = {c: str(t.id) for c, t in zip(found.columns, found.types, strict=True)}
-        columns = self._consents(types) if self.by_consent else self._objections(types)
+        columns = self._selected(types)
         if self._source.kind == "jsonl":
             self._require_in_lines(connection, files, scan)
         if len(header) == 1:  # a blank line is no row
@@ -192,7 +206,9 @@ class ConsentTable:
 
     def _columns_of_json(self) -> tuple[str, ...]:
         """Lines of JSON may leave fields out, so what is wanted is named."""
-        if not self.by_consent:
+        if self.holds == "births":
+            return tuple(dict.fromkeys(map(self._column, BIRTH)))
+        if self.holds == "objections":
             return tuple(dict.fromkeys([self._column("subject"), *self._source.flags]))
         wanted = [part for part in (*NEEDED, *OPTIONAL) if part not in self._source.constants]
         return tuple(dict.fromkeys(self._column(part) for part in wanted))
@@ -219,6 +235,16 @@ class ConsentTable:
 
     def _column(self, part: str) -> str:
         return self._source.columns.get(part, part)
+
+    def _selected(self, types: Mapping[str, str]) -> str:
+        """SQL: the columns that `verdicts` asks for, all as text."""
+        if self.holds == "consents":
+            return self._consents(types)
+        if self.holds == "births":
+            return ", ".join(
+                f"{self._text(self._column(part), part, types)} AS {part}" for part in BIRTH
+            )
+        return self._objections(types)
 
     def _consents(self, types: Mapping[str, str]) -> str:
         selected = []

@@ -1,10 +1,11 @@
-"""What a consent or objection table says of each customer: the rules, as one query each.
+"""What a table of consents, objections or births says of each customer: rules, one query each.
 
 Default deny: what is unknown, unreadable or of another purpose never permits. Times need a zone;
 a time that cannot be read, or that lies in the future, denies its customer. The latest event
 decides; of two at the same time the more restrictive one. A consent is for the purpose that it
 names, letter by letter; what permits nothing counts for every purpose that it names among others,
-in whatever case, and for all when it names none.
+in whatever case, and for all when it names none. Of a customer whose birth is known as a year
+alone the last day of that year counts, and of several births the latest.
 """
 # Only names made here go into SQL; values are parameters.
 # ruff: noqa: S608
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
@@ -29,6 +30,11 @@ _WITH_ZONE: Final = (
     r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
 )
 
+#: The clock that is furthest behind UTC.
+_WESTERNMOST: Final = timedelta(hours=12)
+#: A date, whatever time of the day stands behind it.
+_DATE: Final = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?"
+
 
 class Reason(IntEnum):
     """Why a customer is not counted; the first that holds, from the top."""
@@ -42,6 +48,9 @@ class Reason(IntEnum):
     OTHER_NOTICE = 7
     OTHER_PURPOSE = 8
     UNKNOWN = 9
+    TOO_YOUNG = 10
+    UNREADABLE_BIRTH = 11
+    AGE_UNKNOWN = 12
 
     @property
     def words(self) -> str:
@@ -59,6 +68,9 @@ _WORDS: Final[Mapping[Reason, str]] = {
     Reason.OTHER_NOTICE: "given under a notice that does not cover the purpose",
     Reason.OTHER_PURPOSE: "given for other purposes only",
     Reason.UNKNOWN: "no consent on record",
+    Reason.TOO_YOUNG: "younger than agreed",
+    Reason.UNREADABLE_BIRTH: "a birth that cannot be read, or lies in the future",
+    Reason.AGE_UNKNOWN: "no birth on record",
 }
 #: Reasons of one event, by how restrictive they are; they fit three bits.
 _OF_EVENT: Final = (
@@ -74,11 +86,13 @@ class Wanted:
         purpose: The agreed purpose, as a prefixed name.
         notices: Versions of the notice that tell customers of it.
         now: When the question is answered, with time zone.
+        least_age: Customers younger than this, in years, are not counted.
     """
 
     purpose: str
     notices: tuple[str, ...]
     now: datetime
+    least_age: int
 
 
 def judge_consents(
@@ -163,6 +177,42 @@ def judge_objections(connection: duckdb.DuckDBPyConnection, relation: str, into:
             )) > 0
         """,
         {"none": list(NO_FLAG)},
+    )
+
+
+def judge_births(
+    connection: duckdb.DuckDBPyConnection, relation: str, into: str, wanted: Wanted
+) -> None:
+    """Make the table `into` of ``subject, reason``; the reason is NULL for whoever is old enough.
+
+    Args:
+        relation: Has the text columns ``subject, born``: a date, a date and time, or a year.
+    """
+    today = (wanted.now - _WESTERNMOST).date()  # the day that has come everywhere
+    year = today.year - wanted.least_age
+    try:
+        latest = today.replace(year=year)
+    except ValueError:  # the 29th of February: a birthday is had on the 1st of March
+        latest = today.replace(year=year, day=28)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {into} AS
+        WITH births AS (
+            SELECT subject, CASE
+                WHEN regexp_full_match(trim(born), '\\d{{4}}')
+                    THEN TRY_CAST(trim(born) || '-12-31' AS DATE)
+                WHEN regexp_full_match(trim(born), '{_DATE}')
+                    THEN TRY_CAST(trim(born)[:10] AS DATE)
+            END AS born
+            FROM {relation}
+        )
+        SELECT subject, CAST(CASE
+            WHEN bool_or(born IS NULL OR born > $today) THEN {int(Reason.UNREADABLE_BIRTH)}
+            WHEN max(born) > $latest THEN {int(Reason.TOO_YOUNG)}
+        END AS TINYINT) AS reason
+        FROM births GROUP BY subject
+        """,
+        {"today": today, "latest": latest},
     )
 
 

@@ -358,11 +358,21 @@ def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "
         id_column=data.id_column,
         query_file=query_file,
         consents=directory / f"{name}-consents.csv",
+        youngest_customer=18,
         max_customers=200_000,
         directory=folder,
     )
     grant(folder, directory / f"{name}-consents.csv")
     return folder
+
+
+def say_units(folder: Path, features: Sequence[Mapping[str, Any]]) -> None:
+    """A node's data have the features in the agreed units, as its configuration says."""
+    file = folder / "node.toml"
+    before, heading, after = file.read_text(encoding="utf-8").partition("[data.units]\n")
+    rest = after[after.index("\n\n") :]
+    lines = [f'{feature["name"]} = "{feature["unit"]}"' for feature in features]
+    file.write_text(before + heading + "\n".join(lines) + rest, encoding="utf-8")
 
 
 def grant(folder: Path, consents: Path) -> None:
@@ -407,6 +417,8 @@ def draft_agreement(
     values["min_customers_per_partner"] = 1
     with draft.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
+    for name in names:
+        say_units(directory / name, features)
     unsigned = directory / f"{id}-unsigned.json"
     operator.agreement_draft(out=unsigned, source=draft)
     return unsigned

@@ -84,6 +84,11 @@ def objections(path: Path | str, **changes: Any) -> ConsentSource:
     return consents(path, **({"name": "robinson", "holds": "objections"} | changes))
 
 
+def births(path: Path | str, **changes: Any) -> ConsentSource:
+    """A source of births as `node.toml` would name it."""
+    return consents(path, **({"name": "registry", "holds": "births"} | changes))
+
+
 def gate_of(*sources: ConsentSource, **changes: Any) -> ConsentGate:
     """A gate over these sources, on the basis of consent unless that is changed."""
     values: dict[str, Any] = {
@@ -91,6 +96,8 @@ def gate_of(*sources: ConsentSource, **changes: Any) -> ConsentGate:
         "purpose": SEGMENTATION,
         "notices": ["1"],
         "max_age": timedelta(hours=48),
+        "children_under": 16,
+        "youngest_customer": 18,
     }
     return ConsentGate(sources, **(values | changes))
 

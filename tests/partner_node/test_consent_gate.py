@@ -6,7 +6,8 @@ import gzip
 import os
 import string
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -758,3 +759,127 @@ def test_a_snapshot_keeps_when_it_was_taken(tmp_path: Path) -> None:
     assert c.gate_of(c.consents(table)).snapshot(NOW).taken_at == NOW
     soon = NOW.astimezone(UTC) + timedelta(hours=1)
     assert c.gate_of(c.consents(table)).snapshot(soon).taken_at == soon
+
+
+# --- births --------------------------------------------------------------------------------------
+
+
+def with_births(folder: Path, *born: tuple[str, str], **changes: Any) -> ConsentGate:
+    """A gate over consents of everybody named, and their births."""
+    table = c.write_csv(
+        folder / "births.csv",
+        [{"subject": i, "born": date} for i, date in born],
+        header=["subject", "born"],
+    )
+    people = sorted({i for i, _ in born})
+    crm = c.write_csv(folder / "crm.csv", [c.given(i) for i in [*people, "unlisted"]])
+    values = {"youngest_customer": None} | changes
+    return c.gate_of(c.consents(crm), c.births(table), **values)
+
+
+@pytest.mark.parametrize(
+    ("born", "reason"),
+    [
+        ("2010-02-28", None),
+        ("2010-03-01", None),  # sixteen today
+        ("2010-03-02", Reason.TOO_YOUNG),
+        ("2010-02-28T23:59:59Z", None),
+        ("2010-03-02 00:00:00", Reason.TOO_YOUNG),
+        ("1926", None),
+        ("2009", None),
+        ("2010", Reason.TOO_YOUNG),  # perhaps in December
+        (" 1980-01-01 ", None),
+        ("2026-03-02", Reason.UNREADABLE_BIRTH),
+        ("9999", Reason.UNREADABLE_BIRTH),
+        ("1980-02-30", Reason.UNREADABLE_BIRTH),
+        ("01.02.1980", Reason.UNREADABLE_BIRTH),
+        ("80", Reason.UNREADABLE_BIRTH),
+        ("1980-1-1", Reason.UNREADABLE_BIRTH),
+        ("1980-01-01 or so", Reason.UNREADABLE_BIRTH),
+        ("", Reason.UNREADABLE_BIRTH),
+    ],
+)
+def test_whoever_may_be_younger_than_agreed_is_kept_out(
+    tmp_path: Path, born: str, reason: Reason | None
+) -> None:
+    gate = with_births(tmp_path, ("a", born))
+    assert c.allowed(gate, "a", now=c.NOW + timedelta(minutes=1)) == ([] if reason else ["a"])
+    assert c.reasons(gate, "a", now=c.NOW + timedelta(minutes=1)) == [reason]
+
+
+def test_a_birthday_has_come_when_it_has_come_everywhere(tmp_path: Path) -> None:
+    gate = with_births(tmp_path, ("a", "2010-03-01"))
+    assert c.allowed(gate, "a", now=c.NOW - timedelta(seconds=1)) == []
+    assert c.allowed(gate, "a", now=c.NOW) == ["a"]
+
+
+def test_somebody_born_on_a_leap_day_has_birthdays_in_march(tmp_path: Path) -> None:
+    gate = with_births(tmp_path, ("a", "2008-02-29"), children_under=18)
+    for day, found in (("2026-02-28", []), ("2026-03-01", ["a"])):
+        now = datetime.fromisoformat(day).replace(hour=12, tzinfo=UTC)
+        for name in ("crm.csv", "births.csv"):
+            c.changed(tmp_path / name, now=now)
+        assert c.allowed(gate, "a", now=now) == found
+    gate = with_births(tmp_path, ("a", "2007-02-28"), ("b", "2007-03-01"), children_under=17)
+    now = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    for name in ("crm.csv", "births.csv"):
+        c.changed(tmp_path / name, now=now)
+    late = [c.given(i, "2024-01-01T00:00:00Z") for i in "ab"]
+    c.write_csv(tmp_path / "crm.csv", late, now=now)
+    assert c.allowed(gate, "a", "b", now=now) == ["a"]
+
+
+def test_whose_birth_is_unknown_or_told_twice_is_judged_by_the_stricter(tmp_path: Path) -> None:
+    gate = with_births(tmp_path, ("a", "1980"), ("a", "2015"), ("b", "1980"), ("b", ""))
+    assert c.allowed(gate, "a", "b", "unlisted") == []
+    assert c.reasons(gate, "a", "b", "unlisted") == [
+        Reason.TOO_YOUNG,
+        Reason.UNREADABLE_BIRTH,
+        Reason.AGE_UNKNOWN,
+    ]
+
+
+def test_births_count_on_legitimate_interest_too(tmp_path: Path) -> None:
+    table = c.write_csv(
+        tmp_path / "births.csv",
+        [{"subject": i, "born": born} for i, born in (("a", "1980"), ("b", "2015"), ("o", "1980"))],
+        header=["subject", "born"],
+    )
+    objecting = c.write_csv(tmp_path / "robinson.csv", [{"subject": "o"}], header=["subject"])
+    crm = c.write_csv(tmp_path / "crm.csv", [c.withdrawn("w")])
+    table_of_w = c.write_parquet(tmp_path / "more.parquet", subject=["w"], born=["1970-01-01"])
+    interest = c.gate_of(
+        c.objections(objecting), c.consents(crm), c.births(tmp_path / "births.csv"),
+        basis=LEGITIMATE_INTEREST, youngest_customer=None,
+    )  # fmt: skip
+    assert table.exists()
+    assert c.allowed(interest, "a", "b", "o", "stranger") == ["a"]
+    lone = c.gate_of(
+        c.objections(objecting), c.consents(crm), c.births(table_of_w, kind="parquet"),
+        basis=LEGITIMATE_INTEREST, youngest_customer=None,
+    )  # fmt: skip
+    assert c.reasons(lone, "w", "stranger") == [Reason.WITHDRAWN, Reason.AGE_UNKNOWN]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_births_come_as_dates_of_any_kind(tmp_path: Path, kind: str) -> None:
+    if kind == "parquet":
+        born = pa.array([date(1980, 5, 1), date(2015, 5, 1), None], pa.date32())
+        table = c.write_parquet(tmp_path / "b.parquet", subject=["a", "b", "c"], born=born)
+    else:
+        rows = [{"subject": "a", "born": 1980}, {"subject": "b", "born": "2015-05-01"}]
+        table = c.write_jsonl(tmp_path / "b.jsonl", [*rows, {"subject": "c"}])
+    crm = c.write_csv(tmp_path / "crm.csv", [c.given(i) for i in "abc"])
+    gate = c.gate_of(c.consents(crm), c.births(table, kind=kind), youngest_customer=None)
+    assert c.allowed(gate, *"abc") == ["a"]
+
+
+def test_what_contracts_say_of_ages_is_enough_only_from_the_agreed_age_on(tmp_path: Path) -> None:
+    crm = c.write_csv(tmp_path / "crm.csv", [c.given("a")])
+    assert c.allowed(c.gate_of(c.consents(crm), youngest_customer=16), "a") == ["a"]
+    for youngest in (None, 0, 15):
+        gate = c.gate_of(c.consents(crm), youngest_customer=youngest)
+        for ask in (gate.check_complete, partial(gate.snapshot, c.NOW)):
+            with pytest.raises(RuleError) as caught:
+                ask()
+            assert caught.value.code == "E-CHILD"

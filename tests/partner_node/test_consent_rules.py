@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from partner_node.node import Node
 from partner_node.rules import LocalRules
 from partner_node.sources.source import Chunk, Description
 from partner_node.store import NodeStore
+from protocol.agreement import Agreement
+from protocol.duties import SPECIAL_CATEGORIES
 from protocol.errors import FedsegError, RunFailedError
 from protocol.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
 from protocol.messages import Open, Stop, sign_request
@@ -33,6 +36,8 @@ NOW = datetime(2026, 1, 15, tzinfo=UTC)
 #: Which the simulated agreement names.
 NOTICE = "none"
 FEATURES = [FeatureTerms(name=name, min="0", max="10") for name in ("visits", "spent")]
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
+UNITS = MappingProxyType({"visits": "units", "spent": "units"})
 IDS = [f"c{i}" for i in range(40)]
 ASSESSMENT = b"%PDF our interests outweigh"
 WITH_NOISE = PrivacyTerms(
@@ -88,21 +93,31 @@ class Lab:
             "purpose": SEGMENTATION,
             "notices": (NOTICE,),
             "assessment": None,
+            "youngest_customer": 18,
             "sources": (c.consents(self.consents), c.objections(self.objections)),
         }
         return ConsentSection(**(values | changes))
 
-    def rules(self, party: Party | None = None, **changes: Any) -> LocalRules:
+    def rules(
+        self,
+        party: Party | None = None,
+        agreement: Agreement | None = None,
+        columns: Mapping[str, str] = NO_COLUMNS,
+        units: Mapping[str, str] = UNITS,
+        **changes: Any,
+    ) -> LocalRules:
         section = self.section(**changes)
         return LocalRules(
-            self.fed.agreement, party or self.party, section, self.gate(section, party)
-        )
+            agreement or self.fed.agreement, party or self.party, section,
+            self.gate(section, party), columns=columns, units=units,
+        )  # fmt: skip
 
     def gate(self, section: ConsentSection, party: Party | None = None) -> Any:
         return c.gate_of(
             *section.sources,
             basis=(party or self.party).legal_basis.basis,
             notices=section.notices,
+            youngest_customer=section.youngest_customer,
             max_age=timedelta(hours=24),
         )
 
@@ -220,6 +235,68 @@ def _gone(lab: Lab) -> LocalRules:
     return lab.rules()
 
 
+def _youngest_unsaid(lab: Lab) -> LocalRules:
+    return lab.rules(youngest_customer=None)
+
+
+def _too_young(lab: Lab) -> LocalRules:
+    return lab.rules(youngest_customer=15)
+
+
+def _stale_births(lab: Lab) -> LocalRules:
+    births = c.write_csv(
+        lab.folder / "births.csv",
+        [{"subject": i, "born": "1980"} for i in IDS],
+        header=["subject", "born"],
+        now=NOW - timedelta(hours=25),
+    )
+    sources = (c.consents(lab.consents), c.births(births))
+    return lab.rules(youngest_customer=None, sources=sources)
+
+
+def _no_units(lab: Lab) -> LocalRules:
+    return lab.rules(units={"visits": "units"})
+
+
+def _other_unit(lab: Lab) -> LocalRules:
+    return lab.rules(units={**UNITS, "spent": "cents"})
+
+
+def _unit_of_nothing(lab: Lab) -> LocalRules:
+    return lab.rules(units={**UNITS, "age": "years"})
+
+
+def _column_is_an_identifier(lab: Lab) -> LocalRules:
+    return lab.rules(columns={"visits": "phone"})
+
+
+def _column_is_special(lab: Lab) -> LocalRules:
+    excluded = replace(lab.fed.agreement.excluded, special=SPECIAL_CATEGORIES)
+    agreement = replace(lab.fed.agreement, excluded=excluded)
+    return lab.rules(agreement=agreement, columns={"spent": "religion_code"})
+
+
+def _column_is_an_age(lab: Lab) -> LocalRules:
+    return lab.rules(columns={"spent": "customer_age"})
+
+
+def _with(lab: Lab, name: str, **excluded: Any) -> LocalRules:
+    agreed = lab.fed.agreement
+    features = (replace(agreed.features[0], name=name), *agreed.features[1:])
+    agreement = replace(agreed, features=features, excluded=replace(agreed.excluded, **excluded))
+    return lab.rules(agreement=agreement, units={f.name: f.unit for f in features})
+
+
+def _feature_is_special(lab: Lab) -> LocalRules:
+    return _with(lab, "health_score", special=("health",))
+
+
+def _column_is_a_proxy(lab: Lab) -> LocalRules:
+    excluded = replace(lab.fed.agreement.excluded, proxies=("post_code",))
+    agreement = replace(lab.fed.agreement, excluded=excluded)
+    return lab.rules(agreement=agreement, columns={"visits": "PostCode"})
+
+
 SPOILS: list[tuple[Callable[[Lab], LocalRules], str, str, str]] = [
     (_other_purpose, "E-PURPOSE", "for dpv:Marketing", "[consent] purpose"),
     (_other_notice, "E-NOTICE", "version 'none'; versions that tell your customers", "notices"),
@@ -235,6 +312,17 @@ SPOILS: list[tuple[Callable[[Lab], LocalRules], str, str, str]] = [
     (_stale_objections, "E-CONSENT-STALE", "'robinson'", "export it again"),
     (_from_the_future, "E-CONSENT-STALE", "in the future", "clocks"),
     (_gone, "E-CONSENT-SOURCE", "crm.csv: no such file", "[[consent.sources]]"),
+    (_youngest_unsaid, "E-CHILD", "younger than 16 are never counted", 'holds = "births"'),
+    (_too_young, "E-CHILD", "yours may be 15", "youngest_customer = 16"),
+    (_stale_births, "E-CONSENT-STALE", "'registry'", "export it again"),
+    (_no_units, "E-FEATURE-UNIT", "in which unit the data have spent", 'spent = "units"'),
+    (_other_unit, "E-FEATURE-UNIT", "spent in cents, agreed is units", "[data.units]"),
+    (_unit_of_nothing, "E-FEATURE-UNLISTED", "[data.units] names 'age'", "visits, spent"),
+    (_column_is_an_identifier, "E-SPECIAL", "column 'phone', which looks like telephone", "agree"),
+    (_column_is_special, "E-SPECIAL", "like religious or philosophical beliefs", "agree on"),
+    (_column_is_an_age, "E-CHILD", "tells an age", 'min: "16"'),
+    (_feature_is_special, "E-SPECIAL", "feature 'health_score' looks like health", "agree on"),
+    (_column_is_a_proxy, "E-SPECIAL", "'PostCode', which is the proxy 'post_code'", "agree on"),
 ]
 NAMES = [spoil.__name__.strip("_") for spoil, *_ in SPOILS]
 
@@ -401,3 +489,24 @@ def test_more_customers_than_agreed_are_no_matter_as_long_as_fewer_may_be_counte
     )
     lab.fed.run()
     assert set(counts(lab)) == {cap}
+
+
+def test_what_was_agreed_to_be_no_exclusion_is_none(lab: Lab) -> None:
+    _with(lab, "health_score", special=()).check(NOW)
+    _with(lab, "wealth_score", special=("health",)).check(NOW)
+
+
+def test_an_age_from_the_agreed_one_on_is_a_feature_like_others(lab: Lab) -> None:
+    agreed = lab.fed.agreement
+    age = replace(agreed.features[0], name="age", min=Decimal(16), max=Decimal(90))
+    agreement = replace(agreed, features=(age, *agreed.features[1:]))
+    lab.rules(agreement=agreement, units={"age": "units", "spent": "units"}).check(NOW)
+
+
+def test_births_say_what_no_contract_does(lab: Lab) -> None:
+    births = c.write_csv(
+        lab.folder / "births.csv", [{"subject": i, "born": "1980"} for i in IDS],
+        header=["subject", "born"], now=NOW,
+    )  # fmt: skip
+    sources = (c.consents(lab.consents), c.births(births))
+    lab.rules(youngest_customer=None, sources=sources).check(NOW)

@@ -26,7 +26,7 @@ from partner_node.consent.verdicts import (
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 PURPOSE = "fedseg:CustomerSegmentation"
-WANTED = Wanted(purpose=PURPOSE, notices=("1", "2"), now=NOW)
+WANTED = Wanted(purpose=PURPOSE, notices=("1", "2"), now=NOW, least_age=16)
 COLUMNS = ("subject", "event", "time", "purpose", "notice", "until")
 Row = tuple[str | None, ...]
 
@@ -271,7 +271,7 @@ def test_a_notice_that_does_not_tell_of_the_purpose_denies(
 def test_without_a_notice_that_tells_of_the_purpose_nobody_is_counted(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    none = Wanted(purpose=PURPOSE, notices=(), now=NOW)
+    none = Wanted(purpose=PURPOSE, notices=(), now=NOW, least_age=16)
     assert judged(connection, [event()], none) == {"c": Reason.OTHER_NOTICE}
 
 

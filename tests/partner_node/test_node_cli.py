@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from partner_node import cli
 from partner_node.cli import app
 from partner_node.client_app import node_of
+from partner_node.config import NodeConfig
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node, installed_software
@@ -126,6 +127,8 @@ def init_words(directory: Path, **changes: str) -> list[str]:
         "data": "customers.csv",
         "id-column": "customer_id",
         "consents": "consents.csv",
+        "youngest-customer": "18",
+        "unit": "visits=units",
         "max-customers": "10",
     } | {k.replace("_", "-"): v for k, v in changes.items()}
     return [
@@ -186,7 +189,7 @@ def draft(
             "public_key": public_bytes(COORDINATOR).hex(),
         },
         "features": [
-            {"name": "visits", "type": "numeric", "unit": "visits", "min": "0", "max": "10",
+            {"name": "visits", "type": "numeric", "unit": "units", "min": "0", "max": "10",
              "transform": "none", "weight": "1", **agreed_feature()}
         ],
         "consent": {"max_age_hours": 48},
@@ -598,6 +601,23 @@ def test_what_changed_since_the_version_before_is_shown(
     (tmp_path / "v3.json").write_bytes(successor(installed))
     done = shell("agreement", "show", "v3.json", "--dir", installed)
     assert "Nothing but its number changed since version 1" in done.out
+
+
+def test_a_unit_is_given_as_feature_and_unit(shell: Shell, tmp_path: Path) -> None:
+    words = init_words(tmp_path / "node", unit="spent=EUR a year", births="born.parquet")
+    shell.json(*words, "--unit", "x=a=b")
+    config = NodeConfig.load(tmp_path / "node" / "node.toml")
+    assert config.data.units == {"spent": "EUR a year", "x": "a=b"}
+    births = config.consent.sources[-1]
+    assert (births.holds, births.kind, Path(births.path).name) == (
+        "births",
+        "parquet",
+        "born.parquet",
+    )
+    for wrong in ("spent", "spent=", "=EUR", "2x=EUR", "a b=EUR"):
+        error = shell.refused(*init_words(tmp_path / "other", unit=wrong), status=2)
+        assert f"--unit {wrong!r}" in error["message"]
+        assert not (tmp_path / "other").exists()
 
 
 def test_a_lower_version_is_installed_only_when_that_is_said(

@@ -60,7 +60,7 @@ def refusal(folder: Path, text: str) -> ConfigError:
 
 def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> None:
     found = load(tmp_path, MINIMAL)
-    assert dataclasses.asdict(dataclasses.replace(found.data, columns={})) == {
+    assert dataclasses.asdict(dataclasses.replace(found.data, columns={}, units={})) == {
         "kind": "csv",
         "path": str(tmp_path / "customers.csv"),
         "table": None,
@@ -72,6 +72,7 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "memory_bytes": 512_000_000,
         "temp_folder": None,
         "columns": {},
+        "units": {},
     }
     assert found.file == tmp_path / "node.toml"
     assert found.node.partner == "north-shop"
@@ -89,9 +90,11 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "purpose": "fedseg:CustomerSegmentation",
         "notices": (),
         "assessment": None,
+        "youngest_customer": None,
         "sources": (),
     }
     assert not found.data.columns
+    assert not found.data.units
 
 
 #: section, key, TOML value, where it is found, what is found there
@@ -116,6 +119,9 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("data", "memory_limit", '"64MB"', "data.memory_bytes", 64_000_000),
     ("data", "temp_folder", '"/fast"', "data.temp_folder", Path("/fast")),
     ("data", "columns", '{ visits = "Besuche" }', "data.columns", {"visits": "Besuche"}),
+    ("data", "units", '{ visits = "visits" }', "data.units", {"visits": "visits"}),
+    ("consent", "youngest_customer", "18", "consent.youngest_customer", 18),
+    ("consent", "youngest_customer", "0", "consent.youngest_customer", 0),
     ("consent", "purpose", '"dpv:Marketing"', "consent.purpose", "dpv:Marketing"),
     ("consent", "notices", '["1", "2.0-b"]', "consent.notices", ("1", "2.0-b")),
     ("consent", "assessment", '"/lia.pdf"', "consent.assessment", Path("/lia.pdf")),
@@ -602,7 +608,7 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
     commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
     examples = {
         "bundle_sha256", "query", "query_file", "monetary", "assessment", "columns", "constants",
-        "events", "flags", "heartbeat",
+        "events", "flags", "heartbeat", "youngest_customer",
     }  # fmt: skip
     if kind not in ("sqlite", "postgresql"):
         examples |= {"temp_folder"}

@@ -101,6 +101,8 @@ class Lab:
             "root_certificates": str(authority),
             "passphrase_file": "keys/passphrase",
             "consents": "consents.csv",
+            "youngest_customer": 18,
+            "units": {"visits": "units", "spent": "units"},
         } | changes
         (self.folder / "node.toml").write_text(NodeConfig.template(**values))
 
@@ -267,6 +269,14 @@ def _no_consents(lab: Lab) -> None:
     lab.write_config(authority=lab.authority, consents=None)
 
 
+def _no_age(lab: Lab) -> None:
+    lab.write_config(authority=lab.authority, youngest_customer=None)
+
+
+def _no_unit(lab: Lab) -> None:
+    lab.write_config(authority=lab.authority, units={"visits": "units"})
+
+
 def _consents_gone(lab: Lab) -> None:
     (lab.folder / "consents.csv").unlink()
 
@@ -333,6 +343,8 @@ def _damaged_state(lab: Lab) -> None:
         (_other_purpose, "consent", "E-PURPOSE", "[consent] purpose"),
         (_other_notice, "consent", "E-NOTICE", "[consent] notices"),
         (_no_consents, "consent", "E-BASIS", "[[consent.sources]]"),
+        (_no_age, "consent", "E-CHILD", "youngest_customer = 16"),
+        (_no_unit, "consent", "E-FEATURE-UNIT", 'spent = "units"'),
         (_consents_gone, "consent", "E-CONSENT-SOURCE", "consents.csv: no such file"),
         (_consents_stale, "consent", "E-CONSENT-STALE", "heartbeat"),
         (_consents_broken, "consent", "E-CONSENT-SOURCE", "no column 'time' for time"),

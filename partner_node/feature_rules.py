@@ -1,0 +1,90 @@
+"""What this partner says of its data, against the agreed features; no row is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from partner_node.special_columns import of_name, words_of
+from protocol.agreement import Agreement
+from protocol.duties import Exclusions
+from protocol.errors import RuleError
+from protocol.feature_terms import Feature
+
+
+def check_features(
+    agreement: Agreement, *, columns: Mapping[str, str], units: Mapping[str, str]
+) -> None:
+    """Refuse to compute when the data are described otherwise than agreed, or as what is excluded.
+
+    Args:
+        columns: Column of each feature whose column has another name.
+        units: Unit in which the data have each feature.
+
+    Raises:
+        RuleError: The name of a feature or of its column tells an identifier, a special category
+            or a proxy (E-SPECIAL), or an age at which somebody is a child (E-CHILD); a unit of what
+            is no feature (E-FEATURE-UNLISTED); a feature without a unit, or with another one than
+            agreed (E-FEATURE-UNIT).
+    """
+    for feature in agreement.features:
+        for name in dict.fromkeys([feature.name, columns.get(feature.name, feature.name)]):
+            _check_name(name, feature, agreement.excluded)
+    _check_units(agreement.features, units)
+
+
+def _check_name(name: str, feature: Feature, excluded: Exclusions) -> None:
+    where = f"feature {feature.name!r}"
+    if name != feature.name:
+        where += f" is read from column {name!r}, which"
+    for proxy in excluded.proxies:
+        if words_of(proxy) == words_of(name):
+            raise RuleError(
+                f"{where} is the proxy {proxy!r}, which is excluded",
+                code="E-SPECIAL",
+                remedy="agree on another feature",
+            )
+    found = of_name(name)
+    if found is None or (found.kind == "special category" and found.what not in excluded.special):
+        return
+    if found.kind == "child":
+        if feature.min < excluded.children_under:
+            raise RuleError(
+                f"{where} tells an age ({found.why}) from {feature.min} on; customers younger than "
+                f"{excluded.children_under} are never counted",
+                code="E-CHILD",
+                remedy=f'agree on min: "{excluded.children_under}" at least, or leave it out',
+            )
+        return
+    raise RuleError(
+        f"{where} looks like {found.what.replace('-', ' ')}: {found.why}",
+        code="E-SPECIAL",
+        remedy="agree on another feature; when it is something else, give it a name that says what",
+    )
+
+
+def _check_units(features: Sequence[Feature], units: Mapping[str, str]) -> None:
+    names = [feature.name for feature in features]
+    for name in units:
+        if name not in names:
+            raise RuleError(
+                f"[data.units] names {name!r}, which is no feature of the agreement",
+                code="E-FEATURE-UNLISTED",
+                remedy="features are " + ", ".join(names),
+            )
+    missing = [feature for feature in features if feature.name not in units]
+    if missing:
+        lines = "; ".join(f"{f.name} = {json.dumps(f.unit, ensure_ascii=False)}" for f in missing)
+        raise RuleError(
+            "node.toml does not say in which unit the data have "
+            + ", ".join(f.name for f in missing),
+            code="E-FEATURE-UNIT",
+            remedy=f"look at the data, and write under [data.units], if that is so: {lines}",
+        )
+    for feature in features:
+        if units[feature.name] != feature.unit:
+            raise RuleError(
+                f"the data have {feature.name} in {units[feature.name]}, agreed is {feature.unit}",
+                code="E-FEATURE-UNIT",
+                remedy="have the feature query convert it, then correct [data.units]",
+            )
