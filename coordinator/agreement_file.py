@@ -38,6 +38,7 @@ from protocol.parties import Operator, Party
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
+from protocol.stops import SignedStop
 from protocol.strict import near
 
 _MAX_DEPTH: Final = 10
@@ -235,6 +236,13 @@ def load_signed(path: Path) -> SignedAgreement:
     data = _read(path)
     with naming_file(path):
         return SignedAgreement.from_bytes(data)
+
+
+def load_stop(path: Path) -> SignedStop:
+    """Read a partner's signed stop; AgreementError names the file."""
+    data = _read(path)
+    with naming_file(path, remedy="ask the partner for the file again"):
+        return SignedStop.from_bytes(data)
 
 
 def _refuse_unknown(values: object, where: str, kind: type) -> None:

@@ -23,6 +23,7 @@ from coordinator import config as settings
 from coordinator.agreement_file import (
     agreement_template,
     load_signed,
+    load_stop,
     load_yaml,
     privacy_template,
     save_signed,
@@ -384,6 +385,31 @@ def agreement_publish(
     output.result(
         {"agreement": joined.agreement.hash.hex(), "file": str(out)},
         f"Agreement {joined.agreement.id} is signed by everyone; wrote {out}.",
+    )
+
+
+@agreement_app.command("stop")
+def agreement_stop(
+    file: Annotated[Path, typer.Argument(help="A partner's signed stop.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Take a partner's signed stop: its agreement's runs end now, and no other begins."""
+    stop = load_stop(file)
+    store = CoordinatorConfig.load(directory).open_store()
+    with naming_file(file):
+        ended = store.stop_agreement(stop)
+    output.result(
+        {
+            "agreement": stop.agreement_hash.hex(),
+            "partner": stop.partner,
+            "at": stop.at,
+            "reason": stop.reason,
+            "runs_ended": [run_id.hex() for run_id in ended],
+        },
+        f"{stop.partner} stopped agreement {stop.agreement_hash.hex()[:16]}… at {stop.at}; no run "
+        f"begins under it any more. Runs that it ended: {len(ended)}. Pass {file} on to the other "
+        "partners: fedseg-node agreement accept-stop.",
     )
 
 

@@ -30,6 +30,7 @@ from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, St
 from protocol.messages import Ack
 from protocol.participants import Members, bitmap, parse_bitmap
 from protocol.privacy.words import counted
+from protocol.stops import WITHDRAWN
 
 logger = logging.getLogger(__name__)
 
@@ -408,6 +409,14 @@ class RunDriver:
     def _note_refusal(self, node: int, code: str) -> None:
         partner = self._links.partner(node)
         logger.warning("node %s refuses: %s", node, code)
+        if code == WITHDRAWN and partner is not None:
+            who = self._machine.agreement.parties[partner].id
+            raise RunFailedError(
+                f"{who} answers nothing more: the agreement was stopped",
+                code=WITHDRAWN,
+                remedy="ask for the signed stop and take it: fedseg-coordinator agreement stop "
+                "FILE; to go on, have the parties that stay sign a new version",
+            )
         if partner is not None:
             self._refusals[partner] = code
         else:

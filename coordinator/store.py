@@ -21,6 +21,7 @@ from typing import Any, Final, LiteralString
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
+from protocol.stops import SignedStop
 
 REQUESTED: Final = "requested"
 RUNNING: Final = "running"
@@ -117,6 +118,16 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         FROM rounds_before;
     DROP TABLE rounds_before;
     PRAGMA user_version = 3;
+    """,
+    """
+    CREATE TABLE stops (
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        partner TEXT NOT NULL,
+        noted_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, partner)
+    ) STRICT;
+    PRAGMA user_version = 4;
     """,
 )
 
@@ -371,11 +382,13 @@ class CoordinatorStore:
             without: Ids of partners that it is to go without.
 
         Raises:
+            RuleError: A partner stopped the agreement (E-WITHDRAWN).
             UsageError: Another run under the agreement has not ended.
             StoreError: The agreement is not stored.
         """
         with self.transaction():
             self.agreement(agreement.hash)
+            self._check_not_stopped(agreement)
             for run in self.runs():
                 if run.agreement_hash == agreement.hash and not run.ended:
                     raise UsageError(
@@ -402,6 +415,45 @@ class CoordinatorStore:
         for run in self._runs("WHERE run_id = ?", run_id):
             return run
         raise StoreError(f"there is no run {run_id.hex()}", code="E-RUN-UNKNOWN")
+
+    def stop_agreement(self, stop: SignedStop) -> list[bytes]:
+        """Take a partner's signed stop: unfinished runs end, and no other begins.
+
+        Returns:
+            Ids of the runs that ended.
+
+        Raises:
+            StoreError: The agreement is not stored.
+            AgreementError: The stop does not hold (E-AGR-PARTY, E-AGR-SIGNATURE).
+        """
+        agreement = self.agreement(stop.agreement_hash)
+        stop.verify(agreement)
+        refusal = stop.refusal(agreement)
+        now = _now()
+        with self.transaction():
+            self._rows(
+                "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?)",
+                agreement.hash,
+                stop.partner,
+                now,
+                stop.to_bytes(),
+            )
+            ended = [
+                run.run_id
+                for run in self.runs()
+                if run.agreement_hash == agreement.hash and not run.ended
+            ]
+            for run_id in ended:
+                self._end(run_id, FAILED, refusal.code, refusal.message, refusal.remedy, now)
+        return ended
+
+    def _check_not_stopped(self, agreement: Agreement) -> None:
+        rows = self._rows(
+            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid LIMIT 1",
+            agreement.hash,
+        )
+        for (envelope,) in rows:
+            raise SignedStop.from_bytes(envelope).refusal(agreement)
 
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""

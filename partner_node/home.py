@@ -149,17 +149,22 @@ def read_agreement(
     Raises:
         AgreementError: E-AGR-MISSING, or what is wrong with it; the message names the file.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(2 * limits.MAX_AGREEMENT_BYTES + 1)
-    except OSError as error:
-        raise AgreementError(
-            f"the agreement {path} cannot be read: {error.strerror}",
-            code="E-AGR-MISSING",
-            remedy=remedy,
-        ) from error
+    data = read_start(path, 2 * limits.MAX_AGREEMENT_BYTES + 1, remedy=remedy)
     with naming(path):
         return SignedAgreement.from_bytes(data)
+
+
+def read_start(
+    path: Path, size: int, *, remedy: str = "correct the path, or ask for the file again"
+) -> bytes:
+    """The first `size` bytes of a signed file; raises AgreementError (E-AGR-MISSING)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise AgreementError(
+            f"{path} cannot be read: {error.strerror}", code="E-AGR-MISSING", remedy=remedy
+        ) from error
 
 
 def naming(path: Path) -> AbstractContextManager[None]:

@@ -145,6 +145,7 @@ class Node:
         if isinstance(request, Open):
             self.agreement.check_review(self._clock())
         if not isinstance(request, Stop | Publish):
+            self._check_not_stopped()
             self._rules.check(self._clock())
         with self.store.transaction():
             reply, refusal = self._answer(request)
@@ -153,6 +154,12 @@ class Node:
         if isinstance(reply, Ask):
             return self._computed(request, reply)
         return reply
+
+    def _check_not_stopped(self) -> None:
+        """Refuse when a partner stopped the agreement (E-WITHDRAWN)."""
+        stop = self.store.stop_of(self.agreement.hash)
+        if stop is not None:
+            raise stop.refusal(self.agreement)
 
     def _computed(self, request: Request, ask: Ask) -> bytes:
         """The answer to a sum query. What it costs has been charged, before any row is read."""

@@ -23,8 +23,9 @@ from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import restore_plan
 from protocol.errors import StoreError
 from protocol.participants import Chain
-from protocol.partner_round import ABORTED, DONE, superseded
+from protocol.partner_round import ABORTED, DONE, SUPERSEDED, ended_from_outside
 from protocol.privacy.ledger import Charge, check_affordable, spent_of
+from protocol.stops import SignedStop
 
 #: Each ends with the version that it makes.
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
@@ -103,6 +104,16 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         at TEXT NOT NULL
     ) STRICT;
     PRAGMA user_version = 5;
+    """,
+    """
+    CREATE TABLE stops (
+        agreement_hash BLOB NOT NULL,
+        partner TEXT NOT NULL,
+        noted_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, partner)
+    ) STRICT;
+    PRAGMA user_version = 6;
     """,
 )
 
@@ -338,7 +349,7 @@ class NodeStore:
         Returns:
             Ids of the runs that ended.
         """
-        return self._supersede("rowid < (SELECT rowid FROM runs WHERE run_id = ?)", run_id, now=now)
+        return self._end_runs("rowid < (SELECT rowid FROM runs WHERE run_id = ?)", run_id, now=now)
 
     def end_runs_of_other_agreements(self, agreement_hash: bytes, *, now: str) -> list[bytes]:
         """End every unfinished run under another agreement; inside a transaction.
@@ -346,14 +357,24 @@ class NodeStore:
         Returns:
             Ids of the runs that ended.
         """
-        return self._supersede("agreement_hash <> ?", agreement_hash, now=now)
+        return self._end_runs("agreement_hash <> ?", agreement_hash, now=now)
 
-    def _supersede(self, where: LiteralString, value: bytes, *, now: str) -> list[bytes]:
+    def end_runs_of(self, agreement_hash: bytes, *, now: str, code: str) -> list[bytes]:
+        """End every unfinished run under an agreement for the reason `code`; in a transaction.
+
+        Returns:
+            Ids of the runs that ended.
+        """
+        return self._end_runs("agreement_hash = ?", agreement_hash, now=now, code=code)
+
+    def _end_runs(
+        self, where: LiteralString, value: bytes, *, now: str, code: str = SUPERSEDED
+    ) -> list[bytes]:
         rows = self._rows(_SELECT_UNFINISHED + where, DONE, ABORTED, value)
         for (run_id,) in rows:
             record = self.run_by_id(run_id)
             if record is not None:
-                state = superseded(record.state)
+                state = ended_from_outside(record.state, code=code)
                 self.save_run(state, agreement_hash=record.agreement_hash, now=now)
         return [run_id for (run_id,) in rows]
 
@@ -391,6 +412,24 @@ class NodeStore:
         """The agreement with a hash, when it was kept; raises AgreementError."""
         row = self._one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         return None if row is None else SignedAgreement.from_bytes(row[0])
+
+    def note_stop(self, stop: SignedStop, *, now: str) -> None:
+        """Remember a partner's stop, which was verified; inside a transaction."""
+        self._rows(
+            "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?)",
+            stop.agreement_hash,
+            stop.partner,
+            now,
+            stop.to_bytes(),
+        )
+
+    def stop_of(self, agreement_hash: bytes) -> SignedStop | None:
+        """The first stop of an agreement; None while no partner stopped it."""
+        row = self._one(
+            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid LIMIT 1",
+            agreement_hash,
+        )
+        return None if row is None else SignedStop.from_bytes(row[0])
 
     # --- ledger --------------------------------------------------------------------------------
 

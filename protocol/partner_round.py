@@ -64,6 +64,9 @@ R = TypeVar("R")
 
 ENTROPY_BYTES: Final = 16 + 32 + 64 + 32 + 32
 
+#: A later run or another agreement took the place of a run.
+SUPERSEDED: Final = "E-RUN-SUPERSEDED"
+
 GREETED: Final = "greeted"
 READY: Final = "ready"
 RUNNING: Final = "running"
@@ -660,7 +663,7 @@ class PartnerRound:
 
     def _end(self, phase: str) -> None:
         """Go to an end state and forget what could open the run's messages later."""
-        # `superseded` does the same to a stored state.
+        # `ended_from_outside` does the same to a stored state.
         self.phase = phase
         self._x_private = b""
         self._kem_seed = b""
@@ -715,19 +718,20 @@ class PartnerRound:
         return [i for i, hello in enumerate(self._hellos) if hello]
 
 
-def superseded(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The stored state of an unfinished run, ended by a later run or agreement.
+def ended_from_outside(state: Mapping[str, Any], *, code: str = SUPERSEDED) -> dict[str, Any]:
+    """The stored state of an unfinished run, ended by what happened beside it.
 
     Args:
         state: What `PartnerRound.to_dict` gave; the run's agreement need not be at hand.
+        code: Why; by default a later run or agreement took its place.
 
     Returns:
-        The state aborted with E-RUN-SUPERSEDED, without what could open the run's messages.
+        The state aborted with `code`, without what could open the run's messages.
     """
     return {
         **state,
         "phase": ABORTED,
-        "aborted_with": "E-RUN-SUPERSEDED",
+        "aborted_with": code,
         "x_private": "",
         "kem_seed": "",
         "noise_secret": "",

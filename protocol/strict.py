@@ -82,6 +82,14 @@ class Fields:
             raise MalformedError(f"{self.path(name)} is {value!r}, expected the form {pattern}")
         return value
 
+    def text_or_nothing(self, name: str, *, max_length: int) -> str:
+        """As `text`, but it may be empty."""
+        return (
+            ""
+            if self.has(name) and self._values[name] == ""
+            else self.text(name, max_length=max_length)
+        )
+
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
         """One of the given strings."""
         value: str = self._take(name, str, "text")

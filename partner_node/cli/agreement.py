@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from partner_node.home import (
     missing_signatures,
     naming,
     read_agreement,
+    read_start,
     verified,
     write_atomically,
 )
@@ -24,8 +25,10 @@ from partner_node.plain_words import agreement_words, change_words
 from partner_node.store import stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.agreement_changes import changes
-from protocol.errors import AgreementError
+from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.words import fuel
+from protocol.stops import MAX_BYTES as MAX_STOP_BYTES
+from protocol.stops import WITHDRAWN, SignedStop
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
 
@@ -42,6 +45,7 @@ def show(
     signed = _agreement(file, directory)
     path = file or NodeHome.load(directory).config.node.agreement
     missing = [party.id for party in missing_signatures(signed, path)]
+    stop = _stop_of(signed.agreement, directory)
     before = _version_before(signed.agreement, directory)
     differing = None if before is None else changes(before, signed.agreement)
     output.result(
@@ -49,6 +53,7 @@ def show(
             "agreement": signed.agreement.to_dict(),
             "hash": signed.agreement.hash.hex(),
             "missing_signatures": missing,
+            "stopped": None if stop is None else _stop_values(stop),
             "changes": None
             if before is None or differing is None
             else {
@@ -57,10 +62,18 @@ def show(
                 "fields": [change.to_dict() for change in differing],
             },
         },
+        *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
         *agreement_words(signed.agreement, missing),
         *_charged_before(signed.agreement, directory),
         *([] if before is None or differing is None else change_words(before, differing)),
     )
+
+
+def _stop_of(agreement: Agreement, directory: Path) -> SignedStop | None:
+    if not (directory / FILE_NAME).exists():
+        return None
+    home = NodeHome.load(directory)
+    return home.store(home.keystore()).stop_of(agreement.hash)
 
 
 def _version_before(agreement: Agreement, directory: Path) -> Agreement | None:
@@ -213,3 +226,77 @@ def _replaced(agreement: Agreement, earlier: Agreement) -> str:
         if same
         else "."
     )
+
+
+@app.command("stop")
+def stop(
+    out: Annotated[Path, typer.Option(help="Where the signed stop goes, for all other parties.")],
+    reason: Annotated[str, typer.Option(help="Why, in words that the others may read.")] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this, only say what it means.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Stop the installed agreement at once and for good, also in the middle of a run."""
+    home = NodeHome.load(directory)
+    agreement = verified(home.signed_agreement(), home.config.node.agreement)
+    if not yes:
+        raise UsageError(
+            f"this ends every run under agreement {agreement.id}, version {agreement.version}, for "
+            "all its partners, and cannot be taken back",
+            remedy="add --yes; what was released stays, and the parties that stay may sign a new "
+            "version",
+        )
+    keystore = home.keystore()
+    now = datetime.now(UTC)
+    signed = SignedStop.sign(
+        agreement, keystore.identity, at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason=reason
+    )
+    ended = _note_stop(home, signed, now)
+    write_atomically(out, signed.to_bytes())
+    output.result(
+        {**_stop_values(signed), "file": str(out), "runs_ended": ended},
+        f"Agreement {agreement.id}, version {agreement.version}, is stopped here. Send {out} to "
+        "the operator (fedseg-coordinator agreement stop) and to the other partners (fedseg-node "
+        "agreement accept-stop).",
+    )
+
+
+@app.command("accept-stop")
+def accept_stop(
+    file: Annotated[Path, typer.Argument(help="Another partner's signed stop.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Answer nothing more under the installed agreement, because another partner stopped it."""
+    home = NodeHome.load(directory)
+    agreement = verified(home.signed_agreement(), home.config.node.agreement)
+    data = read_start(file, 2 * MAX_STOP_BYTES + 1)
+    with naming_file(file, remedy="ask the partner that stopped for the file again"):
+        signed = SignedStop.from_bytes(data)
+        signed.verify(agreement)
+    ended = _note_stop(home, signed, datetime.now(UTC))
+    output.result(
+        {**_stop_values(signed), "runs_ended": ended},
+        f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
+        f"{signed.at}; this node answers nothing more under it.",
+    )
+
+
+def _note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:
+    """Remember a stop and end the runs that it ends; their ids."""
+    store = home.store(home.keystore())
+    with store.transaction():
+        store.note_stop(signed, now=stamp(now))
+        ended = store.end_runs_of(signed.agreement_hash, now=stamp(now), code=WITHDRAWN)
+    return [run_id.hex() for run_id in ended]
+
+
+def _stop_values(signed: SignedStop) -> dict[str, Any]:
+    return {
+        "agreement": signed.agreement_hash.hex(),
+        "partner": signed.partner,
+        "at": signed.at,
+        "reason": signed.reason,
+    }

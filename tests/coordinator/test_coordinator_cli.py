@@ -25,8 +25,10 @@ from coordinator.cli import app
 from coordinator.config import CoordinatorConfig
 from coordinator.runs import serve_lock
 from protocol.agreement import SignedAgreement
+from protocol.errors import RuleError
 from protocol.partner_card import PartnerCard
 from protocol.signing import public_bytes
+from protocol.stops import SignedStop
 from simulations.federation import FeatureTerms, Federation
 
 
@@ -367,6 +369,33 @@ def test_a_copy_with_a_wrong_signature_is_named(
     copies[1].write_bytes(SignedAgreement(agreement=signed.agreement, envelope=stranger).to_bytes())
     error = shell.refused("agreement", "status", *copies, status=3)
     assert error["message"].startswith(f"{copies[1]}: ")
+
+
+def test_a_stop_ends_the_agreement_s_runs_and_lets_none_begin(
+    shell: Shell, home: Path, tmp_path: Path
+) -> None:
+    store = CoordinatorConfig.load(home).open_store()
+    fed = Federation(
+        [np.zeros((2, 1))] * 3, [FeatureTerms(name="x", min="0", max="1")], n_clusters=1,
+        max_rounds=2, seed=1,
+    )  # fmt: skip
+    store.add_agreement(fed.signed)
+    store.request_run(b"\x11" * 16, fed.agreement)
+    stop = SignedStop.sign(fed.agreement, fed.partner_keys[1], at="2026-05-01T10:00:00Z")
+    forged = dataclasses.replace(stop.envelope, signatures={}).signed_by(fed.partner_keys[0])
+    (tmp_path / "forged.json").write_bytes(forged.to_bytes())
+    (tmp_path / "stop.json").write_bytes(stop.to_bytes())
+    error = shell.refused("agreement", "stop", "forged.json", "--dir", home, status=3)
+    assert error["code"] == "E-AGR-SIGNATURE"
+    assert not store.run(b"\x11" * 16).ended
+    done = shell.json("agreement", "stop", "stop.json", "--dir", home)
+    assert (done["partner"], done["runs_ended"]) == ("partner-1", ["11" * 16])
+    row = store.run(b"\x11" * 16)
+    assert (row.state, row.code) == ("failed", "E-WITHDRAWN")
+    with pytest.raises(RuleError, match="partner-1 stopped agreement") as caught:
+        store.request_run(b"\x12" * 16, fed.agreement)
+    assert caught.value.code == "E-WITHDRAWN"
+    assert shell.json("agreement", "stop", "stop.json", "--dir", home)["runs_ended"] == []
 
 
 def test_a_file_that_is_no_card_or_no_agreement_is_named(

@@ -29,6 +29,7 @@ from protocol.messages import Open, Stop, sign_request
 from protocol.parties import Party
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
+from protocol.stops import SignedStop
 from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
 from tests.partner_node import consents as c
 
@@ -510,3 +511,49 @@ def test_births_say_what_no_contract_does(lab: Lab) -> None:
     )  # fmt: skip
     sources = (c.consents(lab.consents), c.births(births))
     lab.rules(youngest_customer=None, sources=sources).check(NOW)
+
+
+# --- a partner's signed stop ---------------------------------------------------------------------
+
+
+def stop_by(lab: Lab, partner: int) -> SignedStop:
+    key = lab.fed.partner_keys[partner]
+    return SignedStop.sign(lab.fed.agreement, key, at="2026-01-15T00:00:00Z", reason="a breach")
+
+
+def note(lab: Lab, stop: SignedStop) -> None:
+    with lab.store.transaction():
+        lab.store.note_stop(stop, now="2026-01-15T00:00:00.000000Z")
+
+
+@pytest.mark.parametrize("partner", [1, 2], ids=["own", "another's"])
+def test_after_a_stop_a_node_reads_and_charges_nothing(lab: Lab, partner: int) -> None:
+    note(lab, stop_by(lab, partner))
+    lab.fed.run()  # nobody knows yet who this node is: it goes on without it
+    assert set(lab.codes) == {"E-WITHDRAWN"}
+    assert lab.source.reads == 0
+    assert lab.store.charges() == []
+    assert lab.store.egress() == []
+
+
+def test_a_stop_in_mid_run_ends_the_run_with_the_next_round(lab: Lab) -> None:
+    def stop_it(number: int, message: bytes) -> bytes:
+        if number == 1 and len(lab.store.charges()) == 2:
+            note(lab, stop_by(lab, 1))
+        return message
+
+    lab.fed.exchange.tamper_request = stop_it
+    with pytest.raises(RunFailedError) as caught:  # three of four would be a quorum
+        lab.fed.run()
+    assert caught.value.code == "E-WITHDRAWN"
+    for word in ("breach", "2026-01-15"):
+        assert word not in caught.value.message
+    assert lab.source.reads == 2
+    assert len(lab.store.charges()) == 2
+
+
+def test_a_stop_of_another_version_stops_nothing(lab: Lab) -> None:
+    later = replace(lab.fed.agreement, version=2, supersedes=lab.fed.agreement.hash)
+    note(lab, SignedStop.sign(later, lab.fed.partner_keys[2], at="2026-01-15T00:00:00Z"))
+    lab.fed.run()
+    assert lab.codes == []

@@ -38,6 +38,7 @@ from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.signing import key_id, public_bytes
+from protocol.stops import SignedStop
 from simulations.federation import FeatureTerms, Federation
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 
@@ -282,6 +283,8 @@ def test_a_folder_that_is_no_node_is_named(
     needed = {
         "sign": ["x.json", "--out", "y.json"],
         "install": ["x.json"],
+        "stop": ["--out", "x.json"],
+        "accept-stop": ["x.json"],
         "explain": ["--subject", "b"],
     }
     error = shell.refused(*path, *needed.get(path[-1], []), "--dir", tmp_path / "none", status=2)
@@ -618,6 +621,63 @@ def test_a_unit_is_given_as_feature_and_unit(shell: Shell, tmp_path: Path) -> No
         error = shell.refused(*init_words(tmp_path / "other", unit=wrong), status=2)
         assert f"--unit {wrong!r}" in error["message"]
         assert not (tmp_path / "other").exists()
+
+
+def test_a_stop_needs_to_be_meant_and_ends_everything_here(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    node = Node.open(installed)
+    request = Open(agreement_hash=node.agreement.hash, run_id=b"\x11" * 16)
+    node.handle(sign_request(request, COORDINATOR))
+    words = ("agreement", "stop", "--out", "stop.json", "--dir", installed)
+    error = shell.refused(*words, status=2)
+    assert "ends every run under agreement ours, version 1" in error["message"]
+    assert "--yes" in error["remedy"]
+    assert not (tmp_path / "stop.json").exists()
+    done = shell.json(*words, "--yes", "--reason", "a breach")
+    assert (done["partner"], done["reason"], done["runs_ended"]) == (
+        "north",
+        "a breach",
+        ["11" * 16],
+    )
+    SignedStop.from_bytes((tmp_path / "stop.json").read_bytes()).verify(node.agreement)
+    with pytest.raises(FedsegError) as caught:
+        node.handle(sign_request(request, COORDINATOR))
+    assert caught.value.code == "E-WITHDRAWN"
+    (run,) = node.store.runs()
+    assert (run.phase, run.reason, run.state["x_private"]) == ("aborted", "E-WITHDRAWN", "")
+    assert (
+        "STOPPED: north stopped agreement 'ours'"
+        in shell("agreement", "show", "--dir", installed).out
+    )
+    checks = shell("check", "--dir", installed, "--format", "json").envelope["data"]["checks"]
+    assert [c["code"] for c in checks if c["check"] == "agreement"] == ["E-WITHDRAWN"]
+    (tmp_path / "v2.json").write_bytes(successor(installed))
+    shell.json("agreement", "install", "v2.json", "--dir", installed)
+    request = Open(agreement_hash=Node.open(installed).agreement.hash, run_id=b"\x12" * 16)
+    Node.open(installed).handle(sign_request(request, COORDINATOR))
+
+
+def test_another_partner_s_stop_is_taken_when_it_is_its_own(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    agreement = NodeHome.load(installed).signed_agreement().agreement
+    stop = SignedStop.sign(agreement, OTHERS[1], at="2026-05-01T10:00:00Z")
+    forged = dataclasses.replace(stop.envelope, signatures={}).signed_by(OTHERS[0])
+    (tmp_path / "forged.json").write_bytes(forged.to_bytes())
+    (tmp_path / "stop.json").write_bytes(stop.to_bytes())
+    words = ("agreement", "accept-stop")
+    error = shell.refused(*words, "forged.json", "--dir", installed, status=3)
+    assert error["code"] == "E-AGR-SIGNATURE"
+    assert error["message"].startswith("forged.json: ")
+    error = shell.refused(*words, "none.json", "--dir", installed, status=3)
+    assert "none.json cannot be read" in error["message"]
+    error = shell.refused(*words, "draft.json", "--dir", installed, status=3)
+    assert "draft.json: envelope of" in error["message"]
+    assert shell.json("agreement", "show", "--dir", installed)["stopped"] is None
+    shell.json(*words, "stop.json", "--dir", installed)
+    shell.json(*words, "stop.json", "--dir", installed)  # twice is once
+    assert shell.json("agreement", "show", "--dir", installed)["stopped"]["partner"] == "other-1"
 
 
 def test_a_lower_version_is_installed_only_when_that_is_said(

@@ -20,7 +20,7 @@ from protocol.clustering.release import SignedRelease
 from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError, RuleError
 from protocol.messages import Accept, Announce, Certificate, Hello, Masked, Payload, Ready
 from protocol.participants import Chain, Link
-from protocol.partner_round import superseded
+from protocol.partner_round import ended_from_outside
 from protocol.queries import ClusterSumsQuery
 
 
@@ -850,7 +850,7 @@ def test_the_secrets_of_a_run_are_forgotten_at_its_end(fed: Any, end: str) -> No
         run.nodes[0].state.abort("E-RUN-SUPERSEDED")
     after = run.nodes[0].state.to_dict()
     if end == "superseded":
-        assert superseded(before) == after
+        assert ended_from_outside(before) == after
     for name in ("x_private", "kem_seed", "pair_keys", "kem_secrets"):
         assert before[name]
         assert not after[name]
