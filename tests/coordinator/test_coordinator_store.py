@@ -270,6 +270,7 @@ def test_rounds_of_an_earlier_version_are_kept(
 ) -> None:
     store.request_run(RUN, federation.agreement)
     store._rows("DROP TABLE rounds")
+    store._rows("DROP TABLE stops")
     store._rows(
         "CREATE TABLE rounds (run_id BLOB NOT NULL REFERENCES runs, round INTEGER NOT NULL,"
         " partners INTEGER NOT NULL, seconds REAL NOT NULL, inertia REAL NOT NULL,"

@@ -278,9 +278,8 @@ def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
 def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
     save(store, state())
-    store._rows("DROP TABLE refusals")
-    store._rows("DROP TABLE ledger")
-    store._rows("DROP TABLE excused")
+    for table in ("refusals", "ledger", "excused", "stops"):
+        store._rows(f"DROP TABLE {table}")
     store._rows("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
