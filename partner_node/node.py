@@ -140,7 +140,10 @@ class Node:
             raise
 
     def _handle(self, request: Request) -> bytes:
-        self.agreement.check_time(self._clock())
+        now = self._clock()
+        self.agreement.check_time(now)
+        latest = self.store.latest_moment(self.agreement.hash)
+        self.agreement.check_clock(now, latest=latest)
         self.agreement.check_software(self._software)
         if isinstance(request, Open):
             self.agreement.check_review(self._clock())

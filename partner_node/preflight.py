@@ -160,8 +160,9 @@ def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
     agreement.check_time(now)
     agreement.check_review(now)
     store = home.store(home.keystore())
-    stop = store.stop_of(agreement.hash)
+    stop, latest = store.stop_of(agreement.hash), store.latest_moment(agreement.hash)
     store.close()
+    agreement.check_clock(now, latest=latest)
     if stop is not None:
         raise stop.refusal(agreement)
     agreement.check_software(installed_software())

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString, Protocol
@@ -118,6 +118,7 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
 )
 
 
+_STAMP: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 #: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
 _LOCK_WAIT_S: Final = 60.0
 _LOCK_PAUSE_S: Final = 0.05
@@ -319,6 +320,11 @@ class NodeStore:
         ids = self._rows("SELECT run_id FROM runs ORDER BY started_at DESC, rowid DESC")
         found = [self.run_by_id(row[0]) for row in ids]
         return [run for run in found if run is not None]
+
+    def latest_moment(self, agreement_hash: bytes) -> datetime | None:
+        """When a run under an agreement last changed here; None before the first."""
+        row = self._one("SELECT max(updated_at) FROM runs WHERE agreement_hash = ?", agreement_hash)
+        return None if row is None or row[0] is None else moment(row[0])
 
     def save_run(
         self, state: dict[str, Any], *, agreement_hash: bytes, now: str, reason: str = ""
@@ -628,6 +634,11 @@ class NodeStore:
         return int(version)
 
 
-def stamp(moment: datetime) -> str:
+def stamp(at: datetime) -> str:
     """A time (UTC) as it is stored."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.strftime(_STAMP)
+
+
+def moment(text: str) -> datetime:
+    """The time that `stamp` wrote."""
+    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)

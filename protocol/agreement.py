@@ -292,6 +292,22 @@ class Agreement:
                 remedy="draft a new version of the agreement and have every party sign it",
             )
 
+    def check_clock(self, now: datetime, *, latest: datetime | None) -> None:
+        """Refuse a clock that was set back, with five minutes for clocks (E-AGR-CLOCK).
+
+        Args:
+            latest: The last moment on record under this agreement; None when there is none.
+        """
+        if latest is not None and now + CLOCK_SKEW < latest:
+            raise AgreementError(
+                f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, what it did last under "
+                f"agreement {self.id!r} was at {latest:%Y-%m-%d %H:%M}: dates and consents would "
+                "be judged by a time that is over",
+                code="E-AGR-CLOCK",
+                remedy="set the clock; where it ran ahead before, wait until that time has come, "
+                "or have every party sign a new version",
+            )
+
     def check_review(self, now: datetime) -> None:
         """Refuse to begin a run after `review_by`, with five minutes for clocks (E-AGR-REVIEW)."""
         if now - CLOCK_SKEW > self.review_by:

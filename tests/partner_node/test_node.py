@@ -170,6 +170,7 @@ def test_a_key_of_no_party_makes_no_node(lab: Lab) -> None:
     [
         (-36_600, SOFTWARE, "E-AGR-EXPIRED"),
         (36_600, SOFTWARE, "E-AGR-EXPIRED"),
+        (-1, SOFTWARE, "E-AGR-CLOCK"),
         (0, Software(version="0.0.1", sha256=bytes(32)), "E-CODE"),
         (0, Software(version=SOFTWARE.version, sha256=bytes([1]) * 32), "E-CODE"),
     ],
@@ -185,6 +186,18 @@ def test_outside_the_agreement_nothing_is_read_or_remembered(
     assert refusal(node, asked).code == code
     assert lab.customers.reads == 0
     assert (lab.store.run_by_id(_run_of(lab)), lab.store.egress()) == before
+
+
+def test_a_clock_may_be_set_back_by_five_minutes(lab: Lab) -> None:
+    asked = _announcement(lab)
+    lab.now -= timedelta(minutes=6)
+    error = refusal(lab.node, asked)
+    assert error.code == "E-AGR-CLOCK"
+    assert "clock says" in error.message
+    assert "set the clock" in error.remedy
+    assert lab.customers.reads == 0
+    lab.now += timedelta(minutes=2)
+    assert lab.node.handle(asked)
 
 
 def test_after_the_day_of_review_a_run_goes_on_but_none_begins(lab: Lab) -> None:
@@ -330,6 +343,7 @@ def test_fewer_customers_than_agreed_are_refused_and_nothing_leaves(lab: Lab) ->
     asked = _announcement(lab)
     before = lab.store.egress()
     lab.customers.prepared = lab.customers.prepared[:0]
+    vars(lab.node.agreement)["min_customers_per_partner"] = 1  # its hash is what it was
     refused = refusal(lab.node, asked)
     assert refused.code == "E-TOO-FEW"
     assert "0 customers may be counted, the agreement asks for 1" in refused.message
