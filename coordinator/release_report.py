@@ -24,6 +24,7 @@ from coordinator.report_tables import centre_tables, feature_tables, range_cells
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.choose_k import choice_words
+from protocol.clustering.personas import release_names
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     NOISE_WORDS,
@@ -34,7 +35,6 @@ from protocol.clustering.release import (
     release_centres,
     typical_ranges,
 )
-from protocol.clustering.segment_names import release_names
 from protocol.privacy.words import meaning
 
 #: What shows the hashes of agreement, run and release at a node, and checks its signatures again.

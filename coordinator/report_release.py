@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from coordinator.report_data import ReportFeature, ReportSegment
 from protocol.agreement import Agreement
+from protocol.clustering.personas import release_names
 from protocol.clustering.release import Release, release_centres, typical_ranges
-from protocol.clustering.segment_names import release_names
 
 
 def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:

@@ -16,6 +16,7 @@ from partner_node.home import NodeHome
 from partner_node.record_tables import hash_lines, number_words
 from protocol.agreement import Agreement
 from protocol.clustering.choose_k import choice_words
+from protocol.clustering.personas import release_names
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     TYPICAL_WORDS,
@@ -26,7 +27,6 @@ from protocol.clustering.release import (
     release_centres,
     typical_ranges,
 )
-from protocol.clustering.segment_names import release_names
 from protocol.errors import RuleError
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)

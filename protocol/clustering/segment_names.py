@@ -131,15 +131,45 @@ def feature_words(name: str) -> FeatureWords:
     return FeatureWords(noun=noun, low=f"low {noun}", high=f"high {noun}")
 
 
-def release_names(agreement: Agreement, release: Release) -> list[str]:
+def words_of_release(agreement: Agreement, release: Release) -> list[str]:
     """Plain names of the release's segments, in its order; the same everywhere."""
-    scaled = release.centres.reshape(len(release.segments), agreement.n_features)
     return segment_names(
-        scaled / float(1 << release.fraction_bits),
+        _scaled(agreement, release),
         [segment.size for segment in release.segments],
         [feature.name for feature in agreement.features],
         complete=release.withheld is None,
     )
+
+
+def deviations(agreement: Agreement, release: Release) -> FloatMatrix:
+    """How far each centre lies from the mean of the released segments, in the scaled cube.
+
+    Returns:
+        Shape ``(n_segments, n_features)``.
+    """
+    return _from_mean(_scaled(agreement, release), [s.size for s in release.segments])
+
+
+def _scaled(agreement: Agreement, release: Release) -> FloatMatrix:
+    scaled = release.centres.reshape(len(release.segments), agreement.n_features)
+    return scaled / float(1 << release.fraction_bits)
+
+
+def _from_mean(centres: FloatMatrix, sizes: Sequence[int] | npt.NDArray[np.int64]) -> FloatMatrix:
+    weights = np.asarray(sizes, dtype=np.float64)
+    if weights.sum() <= 0:
+        weights = np.ones_like(weights)
+    deviation: FloatMatrix = centres - weights @ centres / weights.sum()
+    return deviation
+
+
+def told_apart(names: Sequence[str], deviation: FloatMatrix, features: Sequence[str]) -> list[str]:
+    """The names; where two are alike, with what tells them apart, else with a number.
+
+    Args:
+        deviation: How far each centre lies from the mean, shape ``(n_names, n_features)``.
+    """
+    return _numbered(_compared(names, deviation, _distinct_words(features)))
 
 
 def segment_names(
@@ -178,9 +208,7 @@ def segment_names(
         return []
     if len(centres) == 1:
         return ["All customers" if complete else "The released segment"]
-    if weights.sum() <= 0:
-        weights = np.ones_like(weights)
-    deviation = centres - weights @ centres / weights.sum()
+    deviation = _from_mean(centres, sizes)
     words = _distinct_words(features)
     average = "average" if complete else "average of the released"
     names = [_describe(row, words, average, most=_MOST_WORDS) for row in deviation]

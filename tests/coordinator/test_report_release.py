@@ -6,8 +6,8 @@ import pytest
 
 from coordinator.report_release import report_features, report_segments
 from protocol.agreement import SCHEMA, Agreement
+from protocol.clustering.personas import release_names
 from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
-from protocol.clustering.segment_names import release_names
 from protocol.governance import SEGMENTATION
 from protocol.installation import Software
 from protocol.scaling import FeatureScale
@@ -63,11 +63,11 @@ RELEASE = release(
 
 def test_segments_have_names_sizes_and_centres_in_the_features_units():
     first, second = report_segments(AGREEMENT, RELEASE)
-    assert (first.number, first.name, first.size) == (1, "Recent", 300)
-    assert (second.number, second.name, second.size) == (2, "Lapsed", 100)
+    assert (first.number, first.name, first.size) == (1, "Active customers", 300)
+    assert (second.number, second.name, second.size) == (2, "Lapsed customers", 100)
     assert first.centre == pytest.approx((91.0, 99.0))
     assert second.centre == pytest.approx((273.0, 9.0))
-    assert release_names(AGREEMENT, RELEASE) == ["Recent", "Lapsed"]
+    assert release_names(AGREEMENT, RELEASE) == ["Active customers", "Lapsed customers"]
 
 
 def test_features_have_labels_units_and_bounds():
