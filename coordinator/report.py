@@ -24,6 +24,7 @@ from coordinator.report_numbers import (
     with_unit,
 )
 from coordinator.report_style import STYLE, segment_colour
+from protocol.clustering.segment_names import standing
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _DISTANCE: Final = "Mean squared distance to the nearest centroid"
@@ -262,14 +263,19 @@ def _card_line(view: _View, index: int, feature: int) -> str:
     )
 
 
+_MARKS: Final = {
+    "far above average": "▲▲",
+    "above average": "▲",
+    "about average": "●",
+    "below average": "▼",
+    "far below average": "▼▼",
+}
+
+
 def _direction(deviation: float) -> tuple[str, str]:
     """A mark and words for how far a value is from the mean."""
-    if abs(deviation) < 0.08:
-        return "●", "about average"
-    far = abs(deviation) >= 0.35
-    if deviation > 0:
-        return ("▲▲", "far above average") if far else ("▲", "above average")
-    return ("▼▼", "far below average") if far else ("▼", "below average")
+    words = standing(deviation)
+    return _MARKS[words], words
 
 
 def _profile(view: _View) -> str:

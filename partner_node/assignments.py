@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import csv
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from partner_node.answers import nearest
 from partner_node.features import SourceCustomers
 from partner_node.home import replacing
+from partner_node.known_releases import KnownRelease
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release
 from protocol.errors import RuleError, UsageError
 from protocol.queries import ClusterSumsQuery
-from protocol.scaling import FeatureScale
+from protocol.ring import IntVector
+from protocol.scaling import FeatureScale, FloatMatrix
+
+SUFFIXES: Final = (".csv", ".parquet")
+#: What a spreadsheet takes for a formula at the start of a cell.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_SCHEMA: Final = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("segment_id", pa.string()),
+        ("segment_name", pa.string()),
+        ("distance", pa.float64()),
+        ("release", pa.string()),
+    ]
+)
+
+Distances = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,88 +49,149 @@ class AssignmentSummary:
     Attributes:
         customers: How many customers have a segment.
         by_segment: Own customers of each released segment, in the release's order.
+        sha256: Of the file, in hexadecimal.
     """
 
     customers: int
     by_segment: tuple[int, ...]
+    sha256: str
+
+
+def placed(
+    vectors: FloatMatrix, release: Release, agreement: Agreement
+) -> tuple[IntVector, Distances]:
+    """The nearest released segment of each customer, by its place, and how far its centre is.
+
+    Args:
+        vectors: Of shape ``(n_rows, n_features + 2)``.
+
+    Returns:
+        Two arrays of shape ``(n_rows,)``; distances are in the scaled cube.
+    """
+    query = ClusterSumsQuery(
+        centroids=release.centres, limit=FeatureScale.of(agreement.features).limit
+    )
+    index = nearest(query, vectors)
+    offset = vectors[:, : agreement.n_features] - release.centres.astype(np.float64)[index]
+    unit = float(1 << release.fraction_bits)
+    return index, np.sqrt(np.einsum("ij,ij->i", offset, offset)) / unit
+
+
+def reach(customers: SourceCustomers, known: KnownRelease) -> list[int]:
+    """Own customers of each segment, in the release's order."""
+    counts = np.zeros(len(known.ids), dtype=np.int64)
+    for vectors in customers.vectors():
+        index, _ = placed(vectors, known.release, known.agreement)
+        counts += np.bincount(index, minlength=len(counts))
+    return [int(count) for count in counts]
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse another ending than .csv and .parquet, and a file that is there; raises UsageError."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path} ends in neither .csv nor .parquet")
+    if not overwrite and path.exists():
+        raise UsageError(
+            f"{path} is there already",
+            code="E-FILE",
+            remedy="name another file, or give --overwrite",
+        )
 
 
 def write_assignments(
     customers: SourceCustomers,
-    release: Release,
-    agreement: Agreement,
+    known: KnownRelease,
     path: Path,
     *,
-    names: Sequence[str],
+    overwrite: bool = True,
+    record: Callable[[AssignmentSummary], None] = lambda _: None,
 ) -> AssignmentSummary:
     """Write ``customer_id, segment_id, segment_name, distance, release`` for every own customer.
 
-    ``distance`` is the distance to the segment's centre in the scaled cube. The file appears
-    whole or not at all.
+    ``segment_id`` is the id that the segment keeps from release to release, ``distance`` the
+    distance to its centre in the scaled cube. The file appears whole or not at all.
 
     Args:
         path: Ends in ``.csv`` or ``.parquet``.
-        names: The segments' names, in the release's order.
+        overwrite: Whether a file that is there is replaced.
+        record: Called before the file appears.
 
     Raises:
-        UsageError: Another ending, or the file cannot be written.
-        RuleError: The release has no segments (E-NO-SEGMENTS).
+        UsageError: Another ending, the file is there, or it cannot be written.
+        RuleError: The release has no segments (E-NO-SEGMENTS), or a customer's id would be a
+            formula in a spreadsheet (E-CSV-FORMULA).
     """
-    if not release.segments:
-        raise RuleError(
-            "the release has no segments to assign to",
-            code="E-NO-SEGMENTS",
-            remedy="`fedseg-node segments list` says why they are withheld",
+    known.need_segments()
+    check_file(path, overwrite=overwrite)
+    counts = np.zeros(len(known.ids), dtype=np.int64)
+    names = [called.name for called in known.calls]
+    with replacing(path, mode=0o600) as temporary:
+        with _csv(temporary) if path.suffix == ".csv" else _parquet(temporary) as write:
+            for ids, vectors in customers.identified():
+                index, distance = placed(vectors, known.release, known.agreement)
+                write(_table(ids.tolist(), index.tolist(), distance, known, names))
+                counts += np.bincount(index, minlength=len(counts))
+        with temporary.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        summary = AssignmentSummary(
+            customers=int(counts.sum()), by_segment=tuple(counts.tolist()), sha256=sha256
         )
-    if path.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"{path} ends in neither .csv nor .parquet")
-    counts = np.zeros(len(release.segments), dtype=np.int64)
-    with replacing(path, mode=0o600) as temporary, _writer(temporary, path.suffix) as writer:
-        for table, found in _tables(customers, release, agreement, names):
-            writer.write_table(table)
-            counts += found
-    return AssignmentSummary(customers=int(counts.sum()), by_segment=tuple(counts.tolist()))
+        check_file(path, overwrite=overwrite)
+        record(summary)
+    return summary
 
 
-_SCHEMA = pa.schema(
-    [
-        ("customer_id", pa.string()),
-        ("segment_id", pa.int32()),
-        ("segment_name", pa.string()),
-        ("distance", pa.float64()),
-        ("release", pa.string()),
-    ]
-)
-
-
-def _writer(path: Path, suffix: str) -> pa.csv.CSVWriter | pa.parquet.ParquetWriter:
-    if suffix == ".csv":
-        return pa.csv.CSVWriter(path, _SCHEMA)
-    return pa.parquet.ParquetWriter(path, _SCHEMA)
-
-
-def _tables(
-    customers: SourceCustomers, release: Release, agreement: Agreement, names: Sequence[str]
-) -> Iterator[tuple[pa.Table, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
-    query = ClusterSumsQuery(
-        centroids=release.centres, limit=FeatureScale.of(agreement.features).limit
+def _table(
+    ids: list[Any],
+    places: list[int],
+    distance: Distances,
+    known: KnownRelease,
+    names: Sequence[str],
+) -> pa.Table:
+    return pa.table(
+        [
+            pa.array(ids, pa.string()),
+            pa.array([known.ids[i] for i in places], pa.string()),
+            pa.array([names[i] for i in places], pa.string()),
+            pa.array(distance),
+            pa.array([known.short] * len(ids), pa.string()),
+        ],
+        schema=_SCHEMA,
     )
-    numbers = np.array([segment.segment for segment in release.segments], dtype=np.int32)
-    centres = release.centres.astype(np.float64)
-    unit = float(1 << release.fraction_bits)
-    release_id = release.hash.hex()[:16]
-    for ids, vectors in customers.identified():
-        index = nearest(query, vectors)
-        offset = vectors[:, : agreement.n_features] - centres[index]
-        distance = np.sqrt(np.einsum("ij,ij->i", offset, offset)) / unit
-        table = pa.table(
-            [
-                pa.array(ids, pa.string()),
-                pa.array(numbers[index]),
-                pa.array([names[i] for i in index.tolist()], pa.string()),
-                pa.array(distance),
-                pa.array([release_id] * len(ids), pa.string()),
-            ],
-            schema=_SCHEMA,
-        )
-        yield table, np.bincount(index, minlength=len(numbers)).astype(np.int64)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    with pa.parquet.ParquetWriter(path, _SCHEMA) as writer:
+        yield writer.write_table
+
+
+@contextmanager
+def _csv(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """CSV as RFC 4180 has it: a header, CRLF, quotes where a value needs them; UTF-8."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_SCHEMA.names)
+
+        def write(table: pa.Table) -> None:
+            columns = [column.to_pylist() for column in table.columns]
+            if any(_is_formula(customer) for customer in columns[0]):
+                raise RuleError(
+                    "a customer's id begins like a formula (=, +, -, @, tab or return), and a "
+                    "spreadsheet that opens the file would work it out",
+                    code="E-CSV-FORMULA",
+                    remedy="write .parquet: an id is never changed here, or it would no longer be "
+                    "found where the file goes",
+                )
+            writer.writerows(zip(*columns, strict=True))
+
+        yield write
+
+
+def _is_formula(value: str) -> bool:
+    """Whether a spreadsheet takes a value for a formula; plain numbers are none.
+
+    >>> [_is_formula(v) for v in ("=1+1", "-17", "@a", "-1+cmd", "A=1")]
+    [True, False, True, True, False]
+    """
+    return value.startswith(_FORMULA) and not value[1:].isdecimal()

@@ -115,6 +115,18 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 6;
     """,
+    """
+    CREATE TABLE exports (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        release BLOB NOT NULL,
+        use TEXT NOT NULL,
+        path TEXT NOT NULL,
+        n_rows INTEGER NOT NULL,
+        sha256 TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 7;
+    """,
 )
 
 
@@ -184,6 +196,26 @@ class EgressRecord:
     n_bytes: int
     sha256: str
     customers: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRecord:
+    """One file of customers' segments that was written here.
+
+    Attributes:
+        release: Hash of the release.
+        use: What it was written for, as agreed.
+        path: Where it was written, absolute.
+        n_rows: Customers in it.
+        sha256: Of the file, in hexadecimal.
+    """
+
+    at: str
+    release: bytes
+    use: str
+    path: str
+    n_rows: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -565,6 +597,29 @@ class NodeStore:
                 customers=customers,
             )
             for at, run_id, what, number, n_bytes, sha256, customers in rows
+        ]
+
+    def save_export(self, record: ExportRecord) -> None:
+        """Log a file of customers' segments that is about to appear; inside a transaction."""
+        self._rows(
+            "INSERT INTO exports (at, release, use, path, n_rows, sha256)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            record.at,
+            record.release,
+            record.use,
+            record.path,
+            record.n_rows,
+            record.sha256,
+        )
+
+    def exports(self) -> list[ExportRecord]:
+        """Every file of customers' segments that was written, newest first."""
+        rows = self._rows(
+            "SELECT at, release, use, path, n_rows, sha256 FROM exports ORDER BY number DESC"
+        )
+        return [
+            ExportRecord(at=at, release=release, use=use, path=path, n_rows=n_rows, sha256=sha256)
+            for at, release, use, path, n_rows, sha256 in rows
         ]
 
     def save_refusal(self, code: str, run_id: bytes, *, now: str) -> None:

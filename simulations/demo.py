@@ -29,6 +29,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.release_report import release_table, report_of
 from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RoundRow, RunRow
+from partner_node.local_counts import CountRange
 from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError, UsageError
 from protocol.privacy.words import meaning
@@ -50,7 +51,7 @@ class PartnerView:
     customers: int
     messages: int
     bytes_sent: int
-    by_segment: dict[str, int]
+    by_segment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +199,10 @@ def _view(directory: Path, name: str, legal_name: str) -> PartnerView:
         customers=counted[-1],
         messages=len(messages),
         bytes_sent=sum(m["bytes"] for m in messages),
-        by_segment=assigned["by_segment"],
+        by_segment={
+            identity: CountRange(**found).words
+            for identity, found in assigned["by_segment"].items()
+        },
     )
 
 
@@ -213,7 +217,7 @@ def _print_result(
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
     seen = Table("party", "saw", "sent", title="What each party saw", show_lines=True)
     for view in views:
-        own = ", ".join(f"{segment}: {count:,}" for segment, count in view.by_segment.items())
+        own = ", ".join(f"{identity}: {words}" for identity, words in view.by_segment.items())
         seen.add_row(
             view.name,
             f"its own {view.customers:,} customers who may be counted now, and totals over all "

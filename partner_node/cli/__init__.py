@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from partner_node.cli import agreement, budget, consent, egress, segments, service, setup
+from partner_node.cli import agreement, budget, consent, egress, exports, segments, service, setup
 from partner_node.console import run
 
 app = typer.Typer(
@@ -16,6 +16,9 @@ app = typer.Typer(
 for command in (setup.init, setup.check, service.serve, service.status):
     app.command()(command)
 app.add_typer(agreement.app, name="agreement")
+segments.app.command("assign")(exports.assign)
+segments.app.command("export")(exports.export)
+segments.app.command("exports")(exports.list_exports)
 app.add_typer(segments.app, name="segments")
 app.add_typer(egress.app, name="egress")
 app.add_typer(budget.app, name="budget")

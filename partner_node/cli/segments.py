@@ -1,78 +1,83 @@
-"""The shared segments and own assignments: `segments …`."""
+"""The shared segments: `segments list|releases|show|compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
+from partner_node.console import Format, FormatOption, output, people
 from partner_node.home import NodeHome
-from partner_node.record_tables import hash_lines, number_words
-from protocol.agreement import Agreement
+from partner_node.known_releases import KnownRelease, chosen, known_releases
+from partner_node.local_counts import agreed_step, ranges_of
+from partner_node.record_tables import hash_lines, minute, number_words
+from partner_node.segment_cards import SegmentCard, segment_cards
+from partner_node.segment_tables import segment_tables
 from protocol.clustering.choose_k import choice_words
-from protocol.clustering.personas import release_names
+from protocol.clustering.lineage import KEPT, MERGED, SPLIT, Living
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     TYPICAL_WORDS,
     Ranges,
-    Release,
-    SignedRelease,
     centre_intervals,
     release_centres,
     typical_ranges,
 )
-from protocol.errors import RuleError
+from protocol.errors import UsageError
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
 
+ReleaseOption = Annotated[
+    str | None,
+    typer.Option("--release", help="How the hash of a release begins; the newest when left out."),
+]
+NoCustomers = Annotated[
+    bool, typer.Option("--no-customers", help="Do not read own customers: what is shared alone.")
+]
+
 
 @app.command("list")
-def list_segments(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """The newest release: every signature checked again, centres in the features' units."""
-    home = NodeHome.load(directory)
-    received_at, release, agreement = _newest_release(home)
-    names = release_names(agreement, release)
-    centres = release_centres(release, agreement)
-    low, high = centre_intervals(release, agreement)
-    ranges = typical_ranges(release, agreement)
+def list_segments(
+    release: ReleaseOption = None, directory: Directory = HERE, format: Format = FormatOption
+) -> None:
+    """A release's segments: every signature checked again, centres in the features' units."""
+    known = chosen(known_releases(NodeHome.load(directory)), release)
+    found, agreement = known.release, known.agreement
+    centres = release_centres(found, agreement)
+    low, high = centre_intervals(found, agreement)
+    ranges = typical_ranges(found, agreement)
     features = [feature.name for feature in agreement.features]
+    labels = [f"{feature.name} ({feature.unit})" for feature in agreement.features]
     table = Table(title=f"Segments of {agreement.id}")
-    table.add_column("segment", justify="right")
+    table.add_column("id", no_wrap=True)
     table.add_column("name")
     table.add_column("customers of all partners", justify="right")
-    means = Table(title="Their centres")
-    means.add_column("segment", justify="right")
-    for feature in agreement.features:
-        means.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
-    for segment, name, centre in zip(release.segments, names, centres, strict=True):
-        table.add_row(str(segment.segment), name, segment.size_words)
-        means.add_row(str(segment.segment), *(number_words(float(v)) for v in centre))
-    typical = Table(title="Their typical ranges")
-    typical.add_column("segment", justify="right")
-    for feature in agreement.features:
-        typical.add_column(f"{feature.name}\n({feature.unit})", justify="right", overflow="fold")
-    for segment, found in zip(release.segments, ranges or [], strict=False):
-        typical.add_row(str(segment.segment), *(_range_words(r) for r in found))
+    table.add_column("since the last release")
+    for segment, living, called in zip(found.segments, known.step.living, known.calls, strict=True):
+        table.add_row(living.id, called.name, segment.size_words, _since(living))
+    values = [[number_words(float(v)) for v in column] for column in centres.T]
     output.result(
         {
             "agreement": agreement.id,
             "agreement_version": agreement.version,
             "agreement_hash": agreement.hash.hex(),
-            "run_hash": release.run_hash.hex(),
-            "release": release.hash.hex(),
-            "received_at": received_at,
-            "privacy": release.privacy_words,
-            "signed_by": list(release.participants),
+            "run_hash": found.run_hash.hex(),
+            "release": found.hash.hex(),
+            "received_at": known.received_at,
+            "privacy": found.privacy_words,
+            "signed_by": list(found.participants),
             "segments": [
                 {
+                    "id": living.id,
                     "segment": segment.segment,
-                    "name": name,
+                    "name": called.name,
+                    "status": living.status,
+                    "split_from": living.parent or None,
+                    "absorbed": list(living.absorbed),
                     "size": segment.size,
                     "size_margin": segment.size_margin,
                     "centre": dict(zip(features, map(float, centres[row]), strict=True)),
@@ -81,95 +86,263 @@ def list_segments(directory: Directory = HERE, format: Format = FormatOption) ->
                     "typical": None
                     if ranges is None
                     else {
-                        name: None if found is None else list(found)
-                        for name, found in zip(features, ranges[row], strict=True)
+                        name: None if span is None else list(span)
+                        for name, span in zip(features, ranges[row], strict=True)
                     },
                 }
-                for row, (segment, name) in enumerate(zip(release.segments, names, strict=True))
+                for row, (segment, living, called) in enumerate(
+                    zip(found.segments, known.step.living, known.calls, strict=True)
+                )
             ],
-            "withheld": release.withheld.reason if release.withheld else None,
-            "merged": release.merged.reason if release.merged else None,
-            "k_scores": [score.to_dict() for score in release.choice],
+            "gone": [
+                {"id": gone.id, "status": gone.status, "into": gone.into or None}
+                for gone in known.step.gone
+            ],
+            "withheld": found.withheld.reason if found.withheld else None,
+            "merged": found.merged.reason if found.merged else None,
+            "k_scores": [score.to_dict() for score in found.choice],
         },
         table,
-        means,
-        *_typical_parts(typical, ranges),
-        f"Privacy: {release.privacy_words}.",
-        choice_words(release.choice),
-        f"Merged: {release.merged.reason}." if release.merged else "",
-        f"Withheld: {release.withheld.reason}." if release.withheld else "",
-        f"Signed by {', '.join(release.participants)} under agreement {agreement.id}, version "
+        *segment_tables(
+            "Their centres", known.ids, labels, values, label="feature", width=people.width
+        ),
+        *_typical_parts(known, labels, ranges),
+        *(f"{gone.id} {_ended(gone.status, gone.into)}." for gone in known.step.gone),
+        f"Privacy: {found.privacy_words}.",
+        choice_words(found.choice),
+        f"Merged: {found.merged.reason}." if found.merged else "",
+        f"Withheld: {found.withheld.reason}." if found.withheld else "",
+        f"Signed by {', '.join(found.participants)} under agreement {agreement.id}, version "
         f"{agreement.version}. Compare with the other partners and the report:\n"
-        + hash_lines(release),
+        + hash_lines(found),
     )
 
 
-def _typical_parts(table: Table, ranges: Sequence[Ranges] | None) -> list[object]:
+@app.command("releases")
+def list_releases(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Every release that this node holds, newest first, with its segments' ids."""
+    known = known_releases(NodeHome.load(directory))
+    table = Table(title="Releases, newest first")
+    table.add_column("release", no_wrap=True)
+    table.add_column("received", no_wrap=True)
+    table.add_column("agreement, version", overflow="fold")
+    table.add_column("segments", overflow="fold")
+    for one in known:
+        table.add_row(
+            one.short,
+            minute(one.received_at),
+            f"{one.agreement.id}, {one.agreement.version}",
+            " ".join(one.ids) or "none",
+        )
+    output.result(
+        {
+            "releases": [
+                {
+                    "release": one.release.hash.hex(),
+                    "received_at": one.received_at,
+                    "agreement": one.agreement.id,
+                    "agreement_version": one.agreement.version,
+                    "segments": list(one.ids),
+                    "privacy": one.release.privacy_words,
+                }
+                for one in known
+            ]
+        },
+        table,
+        "Ids follow from the releases under one agreement, in this order: partners who hold the "
+        "same ones see the same ids.",
+        *dict.fromkeys(f"Privacy: {one.release.privacy_words}." for one in known),
+    )
+
+
+@app.command("show")
+def show(
+    segment: Annotated[
+        str | None, typer.Argument(help="A segment's id, such as S1; all when left out.")
+    ] = None,
+    release: ReleaseOption = None,
+    no_customers: NoCustomers = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Cards: what sets each segment apart, its size, own customers now, uses allowed and not."""
+    home = NodeHome.load(directory)
+    known = chosen(known_releases(home), release)
+    known.need_segments()
+    if segment is not None and segment not in known.ids:
+        raise UsageError(
+            f"release {known.short} has no segment {segment!r}",
+            remedy=f"it has {', '.join(known.ids)}",
+        )
+    reach = None
+    if not no_customers:
+        from partner_node.assignments import reach as own_reach  # Arrow takes long to import
+        from partner_node.exports import own_customers
+
+        counts = own_reach(own_customers(home, known, datetime.now(UTC)), known)
+        reach = ranges_of(counts, step=agreed_step(known.agreement))
+    cards = [c for c in segment_cards(known, reach) if segment in (None, c.id)]
+    output.result(
+        {
+            "release": known.release.hash.hex(),
+            "agreement": known.agreement.id,
+            "agreement_version": known.agreement.version,
+            "privacy": known.release.privacy_words,
+            "segments": [card.to_dict() for card in cards],
+            "recipients": list(known.agreement.results_use.recipients),
+        },
+        *_card_parts(cards),
+        f"Results go to: {'; '.join(known.agreement.results_use.recipients)}.",
+        f"Privacy of what is shared: {known.release.privacy_words}. Own customers stay here; they "
+        f"are told in ranges of {agreed_step(known.agreement)}, so that no few can be picked out."
+        if reach
+        else f"Privacy: {known.release.privacy_words}.",
+    )
+
+
+@app.command("compare")
+def compare(
+    old: Annotated[
+        str | None,
+        typer.Argument(help="How the older release's hash begins; the one before NEW if left out."),
+    ] = None,
+    new: Annotated[
+        str | None, typer.Argument(help="How the newer one's begins; the newest if left out.")
+    ] = None,
+    no_customers: NoCustomers = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """What became of each segment from one release to the next, and where own customers went."""
+    from partner_node.exports import own_customers  # Arrow takes long to import
+    from partner_node.migration import check_comparable, check_same_features, fates, migration
+
+    home = NodeHome.load(directory)
+    before, after = _two(known_releases(home), old, new)
+    check_comparable(before, after)
+    became = fates(before, after)
+    table = Table(title=f"From {before.short} to {after.short}")
+    table.add_column("id", no_wrap=True)
+    table.add_column("name")
+    table.add_column("became")
+    table.add_column("customers of all partners before", justify="right")
+    table.add_column("now", justify="right", no_wrap=True)
+    for fate in became:
+        table.add_row(
+            fate.id, fate.name, _fate_words(fate.status, fate.other),
+            "" if fate.size_before is None else f"{fate.size_before:,}",
+            "" if fate.size_after is None else f"{fate.size_after:,}",
+        )  # fmt: skip
+    moved = None
+    if not no_customers:
+        check_same_features(before, after)
+        moved = migration(own_customers(home, after, datetime.now(UTC)), before, after)
+    output.result(
+        {
+            "agreement": after.agreement.id,
+            "old": before.release.hash.hex(),
+            "new": after.release.hash.hex(),
+            "privacy": after.release.privacy_words,
+            "segments": [
+                {
+                    "id": fate.id,
+                    "name": fate.name,
+                    "status": fate.status,
+                    "into": fate.other if fate.status == MERGED else None,
+                    "split_from": fate.other if fate.status == SPLIT else None,
+                    "size_before": fate.size_before,
+                    "size_after": fate.size_after,
+                }
+                for fate in became
+            ],
+            "own_customers": None
+            if moved is None
+            else {
+                was: {now: cell.to_dict() for now, cell in zip(after.ids, row, strict=True)}
+                for was, row in zip(before.ids, moved, strict=True)
+            },
+        },
+        table,
+        *_moved_parts(before, after, moved),
+        f"Privacy of what is shared: {after.release.privacy_words}.",
+    )
+
+
+def _two(
+    known: Sequence[KnownRelease], old: str | None, new: str | None
+) -> tuple[KnownRelease, KnownRelease]:
+    """The two releases to compare; by default the newest and the one before it."""
+    after = chosen(known, new)
+    if old is not None:
+        return chosen(known, old), after
+    same = [one for one in known if one.agreement.id == after.agreement.id]
+    earlier = same[same.index(after) + 1 :]
+    before = next((one for one in earlier if one.release.segments), None)
+    if before is None:
+        raise UsageError(
+            f"there is no release with segments under agreement {after.agreement.id!r} before "
+            f"{after.short}",
+            remedy="compare after the next run; `segments releases` shows what is here",
+        )
+    return before, after
+
+
+def _moved_parts(before: KnownRelease, after: KnownRelease, moved: Any) -> list[object]:
+    if moved is None:
+        return []
+    names = [
+        f"{identity} {called.name}"
+        for identity, called in zip(before.ids, before.calls, strict=True)
+    ]
+    tables = segment_tables(
+        "Own customers, from the older segments (rows) to the newer (columns)",
+        after.ids,
+        names,
+        [[cell.words for cell in row] for row in moved],
+        label="was in",
+        width=people.width,
+    )
+    return [
+        *tables,
+        "Customers who may be counted now, by the values that they have now. Ranges and what is "
+        "hidden keep few customers from being picked out.",
+    ]
+
+
+def _card_parts(cards: Sequence[SegmentCard]) -> list[object]:
+    return [part for card in cards for part in card.words()]
+
+
+def _since(living: Living) -> str:
+    words = f"split from {living.parent}" if living.status == SPLIT else living.status
+    return words + (f", took in {' '.join(living.absorbed)}" if living.absorbed else "")
+
+
+def _ended(status: str, into: str) -> str:
+    return f"merged into {into}" if status == MERGED else "retired: no segment is near it now"
+
+
+def _fate_words(status: str, other: str) -> str:
+    return {KEPT: status, MERGED: f"merged into {other}", SPLIT: f"split from {other}"}.get(
+        status, status
+    )
+
+
+def _typical_parts(
+    known: KnownRelease, labels: Sequence[str], ranges: Sequence[Ranges] | None
+) -> list[object]:
     """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
     if not ranges:
         return []
-    told = any(span for found in ranges for span in found)
-    return [table, f"{TYPICAL_WORDS}."] if told else [f"{HIDDEN_WORDS}."]
+    if not any(span for found in ranges for span in found):
+        return [f"{HIDDEN_WORDS}."]
+    cells = [[_range_words(found[i]) for found in ranges] for i in range(len(labels))]
+    tables = segment_tables(
+        "Their typical ranges", known.ids, labels, cells, label="feature", width=people.width
+    )
+    return [*tables, f"{TYPICAL_WORDS}."]
 
 
 def _range_words(found: tuple[float, float] | None) -> str:
     """From where to where; a dash where that is too narrow to tell under the noise."""
     return "–" if found is None else f"{number_words(found[0])} – {number_words(found[1])}"
-
-
-@app.command("assign")
-def assign(
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File to write, .csv or .parquet; when left out, one in the node's output folder."
-        ),
-    ] = None,
-    directory: Directory = HERE,
-    format: Format = FormatOption,
-) -> None:
-    """Write each own customer's segment; the file stays here."""
-    from partner_node.assignments import write_assignments  # Arrow takes long to import
-
-    home = NodeHome.load(directory)
-    _, release, agreement = _newest_release(home)
-    path = out or home.config.node.output / f"assignments-{release.hash.hex()[:16]}.parquet"
-    names = release_names(agreement, release)
-    party = home.party(agreement)
-    home.rules(agreement, party).check(datetime.now(UTC))
-    customers = home.customers(agreement, home.gate(agreement, party))
-    summary = write_assignments(customers, release, agreement, path, names=names)
-    table = Table("segment", "name", "own customers", title=f"{summary.customers:,} customers")
-    for segment, name, count in zip(release.segments, names, summary.by_segment, strict=True):
-        table.add_row(str(segment.segment), name, f"{count:,}")
-    output.result(
-        {
-            "file": str(path),
-            "privacy": release.privacy_words,
-            "customers": summary.customers,
-            "by_segment": {
-                str(s.segment): c for s, c in zip(release.segments, summary.by_segment, strict=True)
-            },
-        },
-        table,
-        f"Privacy: {release.privacy_words}.",
-        f"Wrote {path}.",
-    )
-
-
-def _newest_release(home: NodeHome) -> tuple[str, Release, Agreement]:
-    """When it was received, the release with every signature checked again, its agreement.
-
-    The agreement may be an earlier one than the one in force now.
-    """
-    store = home.store(home.keystore())
-    for received_at, envelope in store.releases():
-        signed = SignedRelease.from_bytes(envelope)
-        kept = store.agreement(signed.release.agreement_hash) or home.signed_agreement()
-        agreement = kept.verify()
-        return received_at, signed.verify(agreement), agreement
-    raise RuleError(
-        "this node has received no release yet",
-        code="E-NO-RELEASE",
-        remedy="a run must finish first; see `fedseg-node status`",
-    )

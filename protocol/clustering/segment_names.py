@@ -23,6 +23,8 @@ FloatMatrix = npt.NDArray[np.float64]
 
 #: Below this distance from the mean, in the scaled cube [-1, 1], a feature is not worth a word.
 _APART: Final = 0.08
+#: From this distance on it is far from the mean.
+_FAR: Final = 0.35
 #: A feature is named when it is at least this part of the segment's strongest one.
 _OF_STRONGEST: Final = 0.35
 _MOST_WORDS: Final = 3
@@ -161,6 +163,21 @@ def _from_mean(centres: FloatMatrix, sizes: Sequence[int] | npt.NDArray[np.int64
         weights = np.ones_like(weights)
     deviation: FloatMatrix = centres - weights @ centres / weights.sum()
     return deviation
+
+
+def standing(deviation: float) -> str:
+    """How far a value is from the mean, in words.
+
+    Args:
+        deviation: In the scaled cube.
+
+    >>> standing(0.05), standing(-0.1), standing(0.4)
+    ('about average', 'below average', 'far above average')
+    """
+    if abs(deviation) < _APART:
+        return "about average"
+    side = "above average" if deviation > 0 else "below average"
+    return f"far {side}" if abs(deviation) >= _FAR else side
 
 
 def told_apart(names: Sequence[str], deviation: FloatMatrix, features: Sequence[str]) -> list[str]:

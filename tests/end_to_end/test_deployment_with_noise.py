@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from partner_node.answers import answer
@@ -150,7 +151,6 @@ def test_a_second_run_draws_other_noise(deployed: Deployment) -> None:
 
 
 def test_own_customers_are_assigned_and_stay_here(deployed: Deployment) -> None:
-    counts = [
-        sum(said(deployed, name, "segments", "assign")["by_segment"].values()) for name in NAMES
-    ]
-    assert counts == [EACH] * 3
+    assigned = [said(deployed, name, "segments", "assign") for name in NAMES]
+    assert [data["customers"] for data in assigned] == [EACH] * 3
+    assert [pq.read_metadata(data["file"]).num_rows for data in assigned] == [EACH] * 3

@@ -199,7 +199,10 @@ def _with_features(
     deployed: Deployment, name: str, assigned: Path
 ) -> Iterator[tuple[int, np.ndarray]]:
     with assigned.open(newline="") as file:
-        segment_of = {row["customer_id"]: int(row["segment_id"]) for row in csv.DictReader(file)}
+        segment_of = {
+            row["customer_id"]: int(row["segment_id"].removeprefix("S"))
+            for row in csv.DictReader(file)
+        }
     path = NodeHome.load(deployed.folder(name)).config.data.path
     with duckdb.connect() as connection:
         connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from partner_node.assignments import write_assignments
+from partner_node.assignments import reach, write_assignments
 from partner_node.features import SourceCustomers
+from partner_node.known_releases import KnownRelease
 from partner_node.sources import Chunk, Description
 from protocol.agreement import Agreement
+from protocol.clustering.lineage import lineage
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError, RuleError, SourceError, UsageError
 from simulations.federation import FeatureTerms, Federation
@@ -26,7 +29,6 @@ FEATURES = [
 ]
 CENTRES = np.array([[1.0, 10.0], [5.0, 50.0], [9.0, 90.0]])
 COLUMNS = ["customer_id", "segment_id", "segment_name", "distance", "release"]
-NAMES = ("small, seldom", 'the "middle"', "gross; häufig")
 
 
 class Table:
@@ -65,16 +67,25 @@ def released() -> tuple[Agreement, Release]:
 def write(
     released: tuple[Agreement, Release], table: Table, path: Path, *, chunk_rows: int = 2
 ) -> tuple[int, ...]:
-    agreement, release = released
+    known = known_release(*released)
     customers = SourceCustomers(
-        table, agreement.features, columns={}, chunk_rows=chunk_rows, gate=None
+        table, known.agreement.features, columns={}, chunk_rows=chunk_rows, gate=None
     )
-    summary = write_assignments(customers, release, agreement, path, names=NAMES)
+    summary = write_assignments(customers, known, path)
     assert summary.customers == sum(summary.by_segment)
+    assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     return summary.by_segment
 
 
-IDS = ["00123", "1e5", "", "a,b", 'say "hi"', "Zoë\n2", "=1+1"]
+def known_release(agreement: Agreement, release: Release) -> KnownRelease:
+    history = lineage([(release, agreement)])
+    return KnownRelease(
+        received_at="2026-01-01T00:00:00Z", release=release, agreement=agreement,
+        step=history[0], history=history,
+    )  # fmt: skip
+
+
+IDS = ["00123", "1e5", "", "a,b", 'say "hi"', "Zoë\n2", "-17"]
 ROWS = np.vstack([CENTRES, CENTRES[::-1], [[10, 100]]])
 SEGMENTS = [1, 2, 3, 3, 2, 1, 3]
 
@@ -94,8 +105,10 @@ def test_every_customer_gets_the_nearest_released_centre(
     rows = read(tmp_path / name)
     assert list(rows[0]) == COLUMNS
     assert [row["customer_id"] for row in rows] == IDS
-    assert [int(row["segment_id"]) for row in rows] == SEGMENTS
-    assert [row["segment_name"] for row in rows] == [NAMES[s - 1] for s in SEGMENTS]
+    assert [row["segment_id"] for row in rows] == [f"S{s}" for s in SEGMENTS]
+    names = [called.name for called in known_release(*released).calls]
+    assert [row["segment_name"] for row in rows] == [names[s - 1] for s in SEGMENTS]
+    assert len(set(names)) == 3
     assert {row["release"] for row in rows} == {released[1].hash.hex()[:16]}
     distances = [float(row["distance"]) for row in rows]
     assert max(distances[:6]) < 0.02
@@ -108,7 +121,7 @@ def test_parquet_says_what_each_column_is(
     write(released, Table(IDS, ROWS), tmp_path / "a.parquet")
     schema = pq.read_schema(tmp_path / "a.parquet")
     assert [str(schema.field(c).type) for c in COLUMNS] == [
-        "string", "int32", "string", "double", "string",
+        "string", "string", "string", "double", "string",
     ]  # fmt: skip
 
 
@@ -190,3 +203,75 @@ def test_a_release_without_segments_assigns_nobody(tmp_path: Path) -> None:
     assert caught.value.code == "E-NO-SEGMENTS"
     assert caught.value.remedy
     assert list(tmp_path.iterdir()) == []
+
+
+def test_csv_is_as_rfc_4180_has_it(released: tuple[Agreement, Release], tmp_path: Path) -> None:
+    write(released, Table(IDS, ROWS), tmp_path / "a.csv")
+    data = (tmp_path / "a.csv").read_bytes()
+    lines = data.split(b"\r\n")
+    assert lines[0] == ",".join(COLUMNS).encode()
+    assert lines[-1] == b""
+    assert len(lines) == len(IDS) + 2
+    assert b'"say ""hi"""' in data
+    assert b'"Zo\xc3\xab\n2"' in data
+
+
+@pytest.mark.parametrize("customer", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)", "\tx", "\r=1"])
+def test_an_id_that_a_spreadsheet_would_work_out_is_in_no_csv(
+    released: tuple[Agreement, Release], tmp_path: Path, customer: str
+) -> None:
+    table = Table(["a", "b", "c", customer], ROWS[:4])
+    with pytest.raises(RuleError) as caught:
+        write(released, table, tmp_path / "a.csv")
+    assert caught.value.code == "E-CSV-FORMULA"
+    assert customer not in caught.value.diagnostics()
+    assert list(tmp_path.iterdir()) == []
+    write(released, table, tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet")[3]["customer_id"] == customer
+
+
+def test_a_file_that_is_there_is_kept_unless_that_is_said(
+    released: tuple[Agreement, Release], tmp_path: Path
+) -> None:
+    agreement, release = released
+    path = tmp_path / "a.csv"
+    path.write_text("mine")
+    customers = SourceCustomers(
+        Table(IDS, ROWS, fails=True), agreement.features, columns={}, chunk_rows=2, gate=None
+    )
+    known = known_release(agreement, release)
+    with pytest.raises(UsageError, match="there already"):
+        write_assignments(customers, known, path, overwrite=False)
+    assert path.read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_file_that_appears_meanwhile_is_kept_too_and_not_recorded(
+    released: tuple[Agreement, Release], tmp_path: Path
+) -> None:
+    agreement, release = released
+    path = tmp_path / "a.csv"
+    recorded: list[object] = []
+
+    class Slow(Table):
+        def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
+            path.write_text("theirs")
+            yield from super().chunks(columns, max_rows=max_rows)
+
+    customers = SourceCustomers(
+        Slow(IDS, ROWS), agreement.features, columns={}, chunk_rows=2, gate=None
+    )
+    with pytest.raises(UsageError, match="there already"):
+        write_assignments(
+            customers, known_release(agreement, release), path, overwrite=False,
+            record=recorded.append,
+        )  # fmt: skip
+    assert (path.read_text(), recorded) == ("theirs", [])
+
+
+def test_reach_counts_as_the_file_does(released: tuple[Agreement, Release]) -> None:
+    agreement, release = released
+    customers = SourceCustomers(
+        Table(IDS, ROWS), agreement.features, columns={}, chunk_rows=2, gate=None
+    )
+    assert reach(customers, known_release(agreement, release)) == [2, 2, 3]

@@ -286,6 +286,7 @@ def test_a_folder_that_is_no_node_is_named(
         "stop": ["--out", "x.json"],
         "accept-stop": ["x.json"],
         "explain": ["--subject", "b"],
+        "export": ["--for", "own-marketing", "--out", "x.csv"],
     }
     error = shell.refused(*path, *needed.get(path[-1], []), "--dir", tmp_path / "none", status=2)
     assert "none/node.toml" in error["message"]

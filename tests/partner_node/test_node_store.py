@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from partner_node.keystore import Keystore
-from partner_node.store import MAX_REFUSALS, EgressRecord, NodeStore, Refusal
+from partner_node.store import MAX_REFUSALS, EgressRecord, ExportRecord, NodeStore, Refusal
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
@@ -278,14 +278,30 @@ def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
 def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
     save(store, state())
-    for table in ("refusals", "ledger", "excused", "stops"):
+    for table in ("refusals", "ledger", "excused", "stops", "exports"):
         store._rows(f"DROP TABLE {table}")
     store._rows("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
     assert store.refusals() == []
     assert store.charges() == []
+    assert store.exports() == []
     assert store.runs()[0].phase == "running"
+
+
+def test_files_of_segments_are_on_record_newest_first(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    records = [
+        ExportRecord(
+            at=f"2026-01-0{i}", release=bytes([i]) * 32, use="own-marketing", path=f"/a/{i}.csv",
+            n_rows=i, sha256="00" * 32,
+        )
+        for i in (1, 2)
+    ]  # fmt: skip
+    with store.transaction():
+        for record in records:
+            store.save_export(record)
+    assert store.exports() == records[::-1]
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

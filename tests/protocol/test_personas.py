@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +164,17 @@ def test_names_are_distinct_and_do_not_depend_on_the_order_of_features(data: st.
     again = release_calls(other, release(other, [[row[i] for i in order] for row in rows]))
     uses = [c.use for c in release_calls(agreed(), release(agreed(), rows))]
     assert [c.use for c in again] == uses
+
+
+def test_the_documented_table_is_that_of_the_code() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "segments.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    found = [line.split(" | ") for line in lines if any(p.use in line for p in PERSONAS)]
+    assert [(row[0][2:], row[2][:-2]) for row in found] == [(p.name, p.use) for p in PERSONAS]
+    kinds = {"absence": "recency", "frequency": "orders", "spend": "spend", "tenure": "tenure",
+             "basket size": "items per order"}  # fmt: skip
+    for row, persona in zip(found, PERSONAS, strict=True):
+        rules = [f"fewer than {ONCE:g} orders"] if persona.once else []
+        rules += [f"{kinds[kind]} ≥ {value:+g}" for kind, value in persona.least.items()]
+        rules += [f"{kinds[kind]} ≤ {value:+g}" for kind, value in persona.most.items()]
+        assert row[1] == ", ".join(rules).replace("-", "−")

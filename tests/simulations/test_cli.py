@@ -391,7 +391,12 @@ def test_demo_passes_its_options_on_and_says_where_the_report_is(
 ) -> None:
     asked: list[tuple[Any, ...]] = []
     view = PartnerView(
-        id="books", name="Books", customers=7, messages=9, bytes_sent=99, by_segment={"1": 7}
+        id="books",
+        name="Books",
+        customers=7,
+        messages=9,
+        bytes_sent=99,
+        by_segment={"S1": "fewer than 50"},
     )
 
     def run_demo(out: Path, *, n_customers: int, seed: int, console: Any) -> DemoResult:
@@ -403,7 +408,7 @@ def test_demo_passes_its_options_on_and_says_where_the_report_is(
     said = call("demo", "--out", tmp_path, "--customers", 500, "--seed", 8, "--format", "json")
     assert said.status == 0
     assert said.data["report"] == str(tmp_path / "report.html")
-    assert said.data["partners"][0]["by_segment"] == {"1": 7}
+    assert said.data["partners"][0]["by_segment"] == {"S1": "fewer than 50"}
     assert "working" in said.err
     said = call("demo")
     assert "report.html" in said.out

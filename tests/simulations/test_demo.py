@@ -35,7 +35,8 @@ def test_the_result_fits_a_terminal_and_counts_messages_as_the_report_does(tmp_p
     views = [
         demo.PartnerView(
             id=t.partner, name=f"Simulated partner {i}", customers=40 + i,
-            messages=t.messages + 1, bytes_sent=t.bytes_up, by_segment={"1": 20, "2": 20 + i},
+            messages=t.messages + 1, bytes_sent=t.bytes_up,
+            by_segment={"S1": "fewer than 50", "S2": f"{50 * i} – {50 * i + 49}"},
         )
         for i, t in enumerate(traffic)
     ]  # fmt: skip

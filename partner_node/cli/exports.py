@@ -1,0 +1,121 @@
+"""Files of own customers' segments: `segments assign|export|exports`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from partner_node.cli.options import HERE, Directory
+from partner_node.cli.segments import ReleaseOption
+from partner_node.console import Format, FormatOption, output
+from partner_node.home import NodeHome
+from partner_node.known_releases import KnownRelease, chosen, known_releases
+from partner_node.local_counts import agreed_step, ranges_of
+from partner_node.record_tables import minute
+
+
+def assign(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write, .csv or .parquet; when left out, one in the node's output folder. "
+            "A file that is there is replaced."
+        ),
+    ] = None,
+    release: ReleaseOption = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write each own customer's segment for the usual agreed use; the file stays here."""
+    home = NodeHome.load(directory)
+    known = chosen(known_releases(home), release)
+    path = out or home.config.node.output / f"assignments-{known.short}.parquet"
+    use = known.agreement.results_use.allowed[0]
+    _write(home, known, path, use=use, overwrite=True)
+
+
+def export(
+    use: Annotated[str, typer.Option("--for", help="The agreed use that the file is for.")],
+    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+    release: ReleaseOption = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write own customers with their segments for an agreed use, and put it on record."""
+    home = NodeHome.load(directory)
+    known = chosen(known_releases(home), release)
+    _write(home, known, out, use=use, overwrite=overwrite)
+
+
+def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Every file of customers' segments that was written here, and until when it may be kept."""
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    records = store.exports()
+    kept = {
+        one.release.hash: one.agreement.retention.assignments_days
+        for one in (known_releases(home) if records else ())
+    }
+    table = Table(title="Files of own customers' segments, newest first")
+    table.add_column("written", no_wrap=True)
+    table.add_column("for", overflow="fold")
+    table.add_column("customers", justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    table.add_column("delete by", no_wrap=True)
+    values = []
+    for record in records:
+        days = timedelta(days=kept[record.release])
+        until = datetime.fromisoformat(record.at) + days
+        table.add_row(
+            minute(record.at), record.use, f"{record.n_rows:,}", record.path, f"{until:%Y-%m-%d}"
+        )
+        values.append(
+            {
+                "at": record.at,
+                "release": record.release.hex(),
+                "use": record.use,
+                "file": record.path,
+                "customers": record.n_rows,
+                "sha256": record.sha256,
+                "delete_by": f"{until:%Y-%m-%d}",
+            }
+        )
+    output.result(
+        {"exports": values},
+        *([table] if records else ["No file of customers' segments has been written here."]),
+    )
+
+
+def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwrite: bool) -> None:
+    from partner_node.exports import export_segments  # Arrow takes long to import
+
+    summary = export_segments(
+        home, known, path, use=use, overwrite=overwrite, now=datetime.now(UTC)
+    )
+    ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))
+    table = Table("id", "name", "own customers", title=f"{summary.customers:,} customers")
+    for identity, called, found in zip(known.ids, known.calls, ranges, strict=True):
+        table.add_row(identity, called.name, found.words)
+    output.result(
+        {
+            "file": str(path),
+            "use": use,
+            "release": known.release.hash.hex(),
+            "privacy": known.release.privacy_words,
+            "customers": summary.customers,
+            "sha256": summary.sha256,
+            "by_segment": {
+                identity: found.to_dict() for identity, found in zip(known.ids, ranges, strict=True)
+            },
+        },
+        table,
+        f"Privacy: {known.release.privacy_words}.",
+        f"Wrote {path} for {use}.",
+    )

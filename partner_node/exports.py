@@ -1,0 +1,95 @@
+"""Files of customers' segments: for an agreed use only, and each on record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from partner_node.assignments import AssignmentSummary, check_file, write_assignments
+from partner_node.features import SourceCustomers
+from partner_node.home import NodeHome
+from partner_node.known_releases import KnownRelease
+from partner_node.store import ExportRecord, stamp
+from protocol.agreement import Agreement
+from protocol.errors import RuleError
+
+
+def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> None:
+    """Refuse a use that is not allowed by the release's agreement, and by its version in force now.
+
+    Args:
+        installed: The agreement in force here; another one than the release's has no say.
+
+    Raises:
+        RuleError: E-USE.
+    """
+    versions = [agreement]
+    if installed is not None and installed.id == agreement.id:
+        versions.append(installed)
+    for version in versions:
+        uses = version.results_use
+        if use in uses.forbidden or use not in uses.allowed:
+            how = "forbids" if use in uses.forbidden else "does not allow"
+            raise RuleError(
+                f"agreement {version.id!r}, version {version.version}, {how} to use segments for "
+                f"{use!r}",
+                code="E-USE",
+                remedy=f"allowed uses are {', '.join(uses.allowed)}; another one needs a new "
+                "version of the agreement that all parties sign",
+            )
+
+
+def own_customers(home: NodeHome, known: KnownRelease, now: datetime) -> SourceCustomers:
+    """Own customers who may be counted now; the rules of every question are checked first.
+
+    Raises:
+        RuleError: What a question under the agreement would be refused for, too.
+        SourceError: The data or a consent source cannot be read.
+    """
+    party = home.party(known.agreement)
+    home.rules(known.agreement, party).check(now)
+    return home.customers(known.agreement, home.gate(known.agreement, party))
+
+
+def export_segments(
+    home: NodeHome,
+    known: KnownRelease,
+    path: Path,
+    *,
+    use: str,
+    overwrite: bool,
+    now: datetime,
+) -> AssignmentSummary:
+    """Write own customers who may be counted now with their segments, and put it on record.
+
+    The record is made before the file appears: a node that is killed in between has a record of a
+    file that is not there, never a file without a record.
+
+    Raises:
+        RuleError: The use is not allowed (E-USE), before any row is read; or as `own_customers`
+            and `partner_node.assignments.write_assignments` say.
+        UsageError: The file may not be written there.
+    """
+    check_use(use, known.agreement, home.installed_agreement())
+    known.need_segments()
+    check_file(path, overwrite=overwrite)
+    customers = own_customers(home, known, now)
+    store = home.store(home.keystore())
+
+    def record(summary: AssignmentSummary) -> None:
+        with store.transaction():
+            store.save_export(
+                ExportRecord(
+                    at=stamp(now),
+                    release=known.release.hash,
+                    use=use,
+                    path=str(path.resolve()),
+                    n_rows=summary.customers,
+                    sha256=summary.sha256,
+                )
+            )
+
+    try:
+        return write_assignments(customers, known, path, overwrite=overwrite, record=record)
+    finally:
+        store.close()

@@ -1,0 +1,397 @@
+"""`segments …` for a marketer: cards, files for an agreed use, what became of segments."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import stat
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from partner_node import exports, home
+from partner_node.exports import check_use
+from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
+from protocol.clustering.release import Release
+from protocol.errors import RuleError
+from protocol.governance import SEGMENTATION
+from simulations.federation import FeatureTerms, Federation
+from tests.partner_node.test_node_cli import OTHERS, Shell, init_words, withdraw
+from tests.protocol import counterparties
+
+FEATURES = [
+    FeatureTerms(name="recency_days", min="0", max="365", transform="log1p"),
+    FeatureTerms(name="orders", min="1", max="100", transform="log1p"),
+    FeatureTerms(name="net_spend", min="0", max="20000", transform="log1p"),
+]
+#: Centre and own customers of each kind; the other partners have as many.
+LOYAL, LAPSED, NEW = (5, 20, 8_000), (250, 1.1, 200), (30, 1.1, 300)
+SLIPPING = (110, 5, 900)
+CUSTOMERS = {LOYAL: 34, LAPSED: 27, NEW: 3}
+PRIVACY = "exact totals: not anonymous"
+
+
+def rows_of(customers: dict[tuple[float, ...], int]) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    rows = np.repeat(np.array(list(customers), dtype=float), list(customers.values()), axis=0)
+    return np.asarray(rows * rng.uniform(0.98, 1.02, rows.shape))
+
+
+def release_into(
+    folder: Path, customers: dict[tuple[float, ...], int], *, at: str, smallest: int = 5
+) -> Release:
+    """Put a release about such customers into a node's folder."""
+    node = NodeHome.load(folder)
+    keystore = node.keystore()
+    federation = Federation(
+        [rows_of(customers)] * 3, FEATURES, n_clusters=len(customers), seed=3,
+        min_segment_size=smallest, partner_keys=[keystore.identity, *OTHERS],
+    )  # fmt: skip
+    signed = federation.run().release
+    store = node.store(keystore)
+    with store.transaction():
+        store.keep_agreement(federation.signed, now=at)
+        store.save_release(
+            signed.release.run_hash, federation.agreement.hash, signed.to_bytes(), now=at
+        )
+    store.close()
+    return signed.release
+
+
+@pytest.fixture
+def shell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    create = Keystore.create
+    monkeypatch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
+    return Shell(capsys, monkeypatch)
+
+
+@pytest.fixture
+def node(shell: Shell, tmp_path: Path) -> Path:
+    """A node with 64 customers, all of whom consent."""
+    rows = rows_of(CUSTOMERS).tolist()
+    with (tmp_path / "customers.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["customer_id", "recency_days", "orders", "net_spend"])
+        writer.writerows([f"c{i}", *row] for i, row in enumerate(rows))
+    grants = [f"c{i},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1" for i in range(len(rows))]
+    header = "customer_id,event,time,purpose,notice"
+    (tmp_path / "consents.csv").write_text("\n".join([header, *grants]) + "\n")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    folder = tmp_path / "node"
+    shell.json(*init_words(folder, max_customers="100"))
+    config = folder / "node.toml"
+    config.write_text(config.read_text().replace('notices = ["1"]', 'notices = ["1", "none"]'))
+    return folder
+
+
+@pytest.fixture
+def released(node: Path) -> Release:
+    """Three segments, of which this partner has a few customers in one."""
+    return release_into(node, CUSTOMERS | {NEW: 12}, at="2026-01-01T00:00:00.000000Z")
+
+
+@pytest.fixture
+def second(node: Path, released: Release) -> Release:
+    """The next release: who were new are no segment any more, others slip away."""
+    return release_into(
+        node, {LOYAL: 20, LAPSED: 30, SLIPPING: 25}, at="2026-02-01T00:00:00.000000Z"
+    )
+
+
+# --- cards -----------------------------------------------------------------------------------
+
+
+def test_a_card_says_what_sets_a_segment_apart_how_large_it_is_and_what_it_is_for(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    data = shell.json("segments", "show", "--dir", node)
+    cards = {card["name"]: card for card in data["segments"]}
+    assert set(cards) == {
+        "Loyal big spenders",
+        "Lapsed one-time buyers",
+        "New one-time buyers",
+    } or (set(cards) == {"Loyal big spenders", "Lapsed one-time buyers", "One-time buyers"})
+    loyal = cards["Loyal big spenders"]
+    assert (loyal["size"], loyal["size_margin"]) == (3 * 34, 0)
+    assert loyal["suggested_use"].startswith("Reward")
+    assert loyal["allowed_uses"] == ["evaluation"]
+    assert loyal["do_not_use_for"] == []
+    assert loyal["own_customers"] == {"least": 30, "most": 39}
+    orders = next(t for t in loyal["traits"] if t["feature"] == "orders")
+    assert orders["centre"] == pytest.approx(20, rel=0.02)
+    assert orders["centre_low"] == orders["centre"] == orders["centre_high"]
+    assert 1.5 < orders["overall"] < 8
+    assert orders["standing"] == "far above average"
+    assert data["privacy"] == PRIVACY
+    text = shell("segments", "show", loyal["id"], "--dir", node).out
+    for words in (
+        f"{loyal['id']} · Loyal big spenders", "Own customers, now: 30 – 39.",
+        "Do not use for: nothing is forbidden by name.", "Results go to: whoever simulates.",
+    ):  # fmt: skip
+        assert words in text
+    assert "Lapsed" not in text
+
+
+def test_few_own_customers_are_not_told_nor_found_by_subtraction(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    """34, 27 and 3: the 3 are "fewer than 10", and 27 is hidden, so 64 in all tells nothing."""
+    shown = shell.json("segments", "show", "--dir", node)["segments"]
+    ranges = [tuple(card["own_customers"].values()) for card in shown]
+    assert sorted(ranges, key=str) == [(0, 9), (30, 39), (None, None)]
+    assigned = shell.json("segments", "assign", "--dir", node)
+    assert assigned["customers"] == 64
+    assert list(assigned["by_segment"].values()) == [card["own_customers"] for card in shown]
+    for words in (("show",), ("assign",)):
+        out = shell("segments", *words, "--dir", node).out
+        assert "fewer than 10" in out
+        assert "hidden" in out
+        assert not re.search(r"\b(27|34)\b", out)
+
+
+def test_cards_can_be_read_without_reading_a_customer(
+    shell: Shell, node: Path, released: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "open_source", no_reading)
+    data = shell.json("segments", "show", "--no-customers", "--dir", node)
+    assert {card["own_customers"] for card in data["segments"]} == {None}
+    assert "Own customers" not in shell("segments", "show", "--no-customers", "--dir", node).out
+
+
+def test_an_unknown_segment_or_release_is_wrong_usage_that_names_those_there_are(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    error = shell.refused("segments", "show", "S9", "--dir", node, status=2)
+    assert "S1, S2, S3" in error["remedy"]
+    for wrong in ("ffff", released.hash.hex()[:3], ""):
+        error = shell.refused("segments", "show", "--release", wrong, "--dir", node, status=2)
+        assert "segments releases" in error["remedy"]
+    found = shell.json(
+        "segments", "list", "--release", released.hash.hex()[:8].upper(), "--dir", node
+    )
+    assert found["release"] == released.hash.hex()
+
+
+HEADERS = """
+    id name customers of all partners since the last release feature before became now S
+    was in what sets it apart centre own received agreement version segments written for file
+    delete by
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("show",), ("releases",), ("compare",), ("exports",), ("assign",)]
+)
+def test_everything_fits_80_columns_and_headers_do_not_fold_inside_words(
+    shell: Shell, node: Path, second: Release, words: tuple[str, ...]
+) -> None:
+    out = shell("segments", *words, "--dir", node).out
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in out
+    said = " ".join(re.findall(r"[A-Za-z]+", " ".join(line for line in lines if "┃" in line)))
+    known = set(re.findall(r"\w+", HEADERS))
+    assert set(said.split()) <= known
+
+
+# --- files for an agreed use -----------------------------------------------------------------
+
+
+def no_reading(*_: object, **__: object) -> None:
+    raise AssertionError("a source was opened")
+
+
+def test_an_export_is_written_for_an_agreed_use_and_stands_on_record(
+    shell: Shell, node: Path, released: Release, tmp_path: Path
+) -> None:
+    words = ("segments", "export", "--for", "evaluation", "--dir", node, "--out")
+    for name in ("a.csv", "a.parquet"):
+        data = shell.json(*words, name)
+        assert (data["customers"], data["use"]) == (64, "evaluation")
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["customer_id", "segment_id", "segment_name", "distance", "release"]
+    assert [row["customer_id"] for row in rows] == [f"c{i}" for i in range(64)]
+    assert {row["release"] for row in rows} == {released.hash.hex()[:16]}
+    listed = shell.json("segments", "list", "--dir", node)["segments"]
+    named = {(row["segment_id"], row["segment_name"]) for row in rows}
+    assert named == {(s["id"], s["name"]) for s in listed}
+    assert sorted(Counter(row["segment_id"] for row in rows).values()) == [3, 27, 34]
+    parquet = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [{k: str(v) for k, v in row.items()} for row in parquet] == rows
+    records = shell.json("segments", "exports", "--dir", node)["exports"]
+    assert [Path(r["file"]).name for r in records] == ["a.parquet", "a.csv"]
+    assert records[1]["sha256"] == hashlib.sha256((tmp_path / "a.csv").read_bytes()).hexdigest()
+    assert (records[1]["customers"], records[1]["use"]) == (64, "evaluation")
+    assert records[1]["release"] == released.hash.hex()
+    assert records[1]["delete_by"] > records[1]["at"][:10]  # kept for a day
+
+
+def test_another_use_is_refused_before_any_row_is_read(
+    shell: Shell, node: Path, released: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "open_source", no_reading)
+    monkeypatch.setattr(exports, "own_customers", no_reading)
+    words = ("segments", "export", "--for", "credit-decisions", "--out", "a.csv", "--dir", node)
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-USE"
+    assert "allowed uses are evaluation" in error["remedy"]
+    assert not (tmp_path / "a.csv").exists()
+    assert shell.json("segments", "exports", "--dir", node)["exports"] == []
+    allowed = shell("segments", "export", "--for", "evaluation", "--out", "a.csv", "--dir", node)
+    assert allowed.code == 1, "the spy is where rows are read"
+
+
+def test_a_use_must_be_allowed_by_the_version_in_force_too() -> None:
+    def agreed(identity: str, allowed: list[str], forbidden: list[str]) -> counterparties.Agreement:
+        values = counterparties.agreement_values(3, identity=identity)
+        values["results_use"] |= {"allowed": allowed, "forbidden": forbidden}
+        return counterparties.Agreement.from_dict(values)
+
+    old = agreed("ours", ["a", "b"], [])
+    check_use("b", old, None)
+    check_use("b", old, agreed("theirs", ["a"], ["b"]))
+    for now, words in ((agreed("ours", ["a"], []), "does not allow"),
+                       (agreed("ours", ["a"], ["b"]), "forbids")):  # fmt: skip
+        with pytest.raises(RuleError, match=words) as caught:
+            check_use("b", old, now)
+        assert caught.value.code == "E-USE"
+        check_use("a", old, now)
+
+
+def test_a_file_that_is_there_is_replaced_only_when_that_is_said(
+    shell: Shell, node: Path, released: Release, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("mine")
+    words = ("segments", "export", "--for", "evaluation", "--out", "a.csv", "--dir", node)
+    assert shell.refused(*words, status=2)["code"] == "E-FILE"
+    assert (tmp_path / "a.csv").read_text() == "mine"
+    assert shell.json("segments", "exports", "--dir", node)["exports"] == []
+    shell.json(*words, "--overwrite")
+    assert (tmp_path / "a.csv").read_text().startswith("customer_id,")
+
+
+def test_who_withdrew_is_in_no_file_and_in_no_reach(
+    shell: Shell, node: Path, released: Release, tmp_path: Path
+) -> None:
+    for i in range(6):
+        withdraw(tmp_path, f"c{i}")
+    data = shell.json("segments", "export", "--for", "evaluation", "--out", "a.csv", "--dir", node)
+    assert data["customers"] == 58
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert {f"c{i}" for i in range(6)}.isdisjoint(
+            r["customer_id"] for r in csv.DictReader(file)
+        )
+    loyal = next(
+        card for card in shell.json("segments", "show", "--dir", node)["segments"]
+        if card["name"] == "Loyal big spenders"
+    )  # fmt: skip
+    assert loyal["own_customers"] != {"least": 30, "most": 39}, "28 are left"
+
+
+def test_assigning_is_an_export_for_the_usual_use(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    for _ in range(2):  # its own file is replaced
+        data = shell.json("segments", "assign", "--dir", node)
+    assert Path(data["file"]).parent == node / "segments"
+    records = shell.json("segments", "exports", "--dir", node)["exports"]
+    assert [record["use"] for record in records] == ["evaluation"] * 2
+
+
+def test_no_record_is_left_without_a_file_when_reading_fails(
+    shell: Shell, node: Path, released: Release, tmp_path: Path
+) -> None:
+    with (tmp_path / "customers.csv").open("a") as file:
+        file.write("c64,not a number,1,1\n")
+    done = shell("segments", "export", "--for", "evaluation", "--out", "a.csv", "--dir", node)
+    assert done.code == 3
+    assert not (tmp_path / "a.csv").exists()
+    assert shell.json("segments", "exports", "--dir", node)["exports"] == []
+
+
+# --- from release to release -----------------------------------------------------------------
+
+
+def test_ids_stay_with_segments_through_the_next_release(
+    shell: Shell, node: Path, second: Release, released: Release
+) -> None:
+    first = shell.json("segments", "list", "--release", released.hash.hex(), "--dir", node)
+    now = shell.json("segments", "list", "--dir", node)
+    assert now["release"] == second.hash.hex()
+    before = {s["name"]: s["id"] for s in first["segments"]}
+    after = {s["name"]: s for s in now["segments"]}
+    for name in ("Loyal big spenders", "Lapsed one-time buyers"):
+        assert (after[name]["id"], after[name]["status"]) == (before[name], "kept")
+    (added,) = (s for s in now["segments"] if s["status"] == "new")
+    assert added["id"] == "S4", "S1 to S3 are taken for good"
+    (gone,) = now["gone"]
+    assert gone["status"] == "retired"
+    assert gone["id"] in before.values()
+    out = shell("segments", "list", "--dir", node).out
+    assert f"{gone['id']} retired" in out
+    listed = shell.json("segments", "releases", "--dir", node)["releases"]
+    assert [r["release"] for r in listed] == [second.hash.hex(), released.hash.hex()]
+    assert listed[1]["segments"] == ["S1", "S2", "S3"]
+
+
+def test_comparing_says_what_became_of_each_segment_and_where_own_customers_went(
+    shell: Shell, node: Path, second: Release, released: Release
+) -> None:
+    data = shell.json("segments", "compare", "--dir", node)
+    assert (data["old"], data["new"]) == (released.hash.hex(), second.hash.hex())
+    found = {s["id"]: s for s in data["segments"]}
+    assert Counter(s["status"] for s in found.values()) == {"kept": 2, "retired": 1, "new": 1}
+    kept = [s for s in found.values() if s["status"] == "kept"]
+    assert all(s["size_before"] and s["size_after"] for s in kept)
+    assert found["S4"]["size_before"] is None
+    moved = data["own_customers"]
+    assert set(moved) == {"S1", "S2", "S3"}
+    cells = [tuple(cell.values()) for row in moved.values() for cell in row.values()]
+    assert len(cells) == 9
+    assert set(cells) == {(0, 9), (None, None), (30, 39)}, "34 loyal stayed, 27 are hidden"
+    out = shell("segments", "compare", released.hash.hex()[:12], "--dir", node).out
+    for words in ("retired", "was in", "fewer than 10", "kept"):
+        assert words in out
+
+
+def test_segments_can_be_compared_without_reading_a_customer(
+    shell: Shell, node: Path, second: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "open_source", no_reading)
+    data = shell.json("segments", "compare", "--no-customers", "--dir", node)
+    assert data["own_customers"] is None
+    assert len(data["segments"]) == 4
+
+
+def test_releases_are_compared_forwards_and_there_must_be_two(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    error = shell.refused("segments", "compare", "--dir", node, status=2)
+    assert "before" in error["message"]
+    later = release_into(node, {LOYAL: 20, LAPSED: 20}, at="2026-02-01T00:00:00.000000Z")
+    words = (later.hash.hex()[:16], released.hash.hex()[:16])
+    error = shell.refused("segments", "compare", *words, "--dir", node, status=2)
+    assert "older one first" in error["remedy"]
+    same = (later.hash.hex(), later.hash.hex())
+    shell.refused("segments", "compare", *same, "--dir", node, status=2)
+
+
+def test_a_release_without_segments_has_no_cards_and_no_file(shell: Shell, node: Path) -> None:
+    release_into(node, {LOYAL: 2, LAPSED: 2}, at="2026-01-01T00:00:00.000000Z", smallest=50)
+    for words in (
+        ("show",), ("assign",), ("export", "--for", "evaluation", "--out", "a.csv"),
+    ):  # fmt: skip
+        error = shell.refused("segments", *words, "--dir", node, status=3)
+        assert error["code"] == "E-NO-SEGMENTS"
+    assert shell.json("segments", "list", "--dir", node)["segments"] == []
