@@ -33,7 +33,7 @@ from coordinator.certificates import certificate_files, check_host, make_server_
 from coordinator.config import CoordinatorConfig
 from coordinator.console import Format, FormatOption, diagnostics, output, run
 from coordinator.keystore import create_key, create_passphrase
-from coordinator.release_report import release_data, release_table, write_report
+from coordinator.release_report import release_data, release_table, step_in, write_report
 from coordinator.run_driver import Patience
 from coordinator.runs import serve_lock
 from coordinator.store import FAILED, CoordinatorStore, RunRow, key_end
@@ -730,7 +730,8 @@ def release_show(
     row = find_run(store, run, finished=True)
     agreement = store.agreement(row.agreement_hash)
     release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
-    output.result(release_data(release, agreement), *release_table(release, agreement))
+    step = step_in(store, release)
+    output.result(release_data(release, agreement, step), *release_table(release, agreement, step))
 
 
 @release_app.command("export")

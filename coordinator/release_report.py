@@ -24,7 +24,8 @@ from coordinator.report_tables import centre_tables, feature_tables, range_cells
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.choose_k import choice_words
-from protocol.clustering.personas import release_names
+from protocol.clustering.lineage import Step, lineage, step_of
+from protocol.clustering.personas import release_calls, release_names
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     NOISE_WORDS,
@@ -41,9 +42,24 @@ from protocol.privacy.words import meaning
 _SHOWS_HASHES: Final = "fedseg-node segments list"
 
 
-def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
-    """The release as JSON values, with centres in the features' units."""
-    names = release_names(agreement, release)
+def step_in(store: CoordinatorStore, release: Release) -> Step:
+    """The ids of a stored release's segments, from all releases under its agreement."""
+    history = []
+    for _, _, envelope in reversed(store.releases()):
+        signed = SignedRelease.from_bytes(envelope)
+        if signed.release.agreement_id == release.agreement_id:
+            agreement = store.agreement(signed.release.agreement_hash)
+            history.append((signed.verify(agreement), agreement))
+    return step_of(lineage(history), release.hash)[1]
+
+
+def release_data(release: Release, agreement: Agreement, step: Step) -> dict[str, Any]:
+    """The release as JSON values, with centres in the features' units.
+
+    Args:
+        step: The ids of its segments.
+    """
+    calls = release_calls(agreement, release)
     centres = release_centres(release, agreement)
     low, high = centre_intervals(release, agreement)
     ranges = typical_ranges(release, agreement)
@@ -60,8 +76,11 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
         "participants": list(release.participants),
         "segments": [
             {
+                "id": living.id,
                 "segment": segment.segment,
-                "name": name,
+                "name": called.name,
+                "status": living.status,
+                "suggested_use": called.use,
                 "size": segment.size,
                 "size_margin": segment.size_margin,
                 "centre": {
@@ -75,7 +94,12 @@ def release_data(release: Release, agreement: Agreement) -> dict[str, Any]:
                     for column, feature in enumerate(agreement.features)
                 },
             }
-            for row, (segment, name) in enumerate(zip(release.segments, names, strict=True))
+            for row, (segment, living, called) in enumerate(
+                zip(release.segments, step.living, calls, strict=True)
+            )
+        ],
+        "gone": [
+            {"id": gone.id, "status": gone.status, "into": gone.into or None} for gone in step.gone
         ],
         "withheld": release.withheld.reason if release.withheld else None,
         "withheld_clusters": release.withheld.clusters if release.withheld else 0,
@@ -113,23 +137,24 @@ def privacy_data(release: Release) -> dict[str, Any]:
 
 
 def release_table(
-    release: Release, agreement: Agreement, *, width: int | None = None
+    release: Release, agreement: Agreement, step: Step, *, width: int | None = None
 ) -> list[object]:
     """The release for people, on a terminal of `width` characters (else: of the one there is)."""
     only = ", released segments only" if release.withheld else ""
     table = Table(title=f"Segments of {release.agreement_id}{only}")
-    table.add_column("segment", justify="right")
+    table.add_column("id", no_wrap=True)
     table.add_column("name")
     table.add_column("customers", justify="right")
-    names = release_names(agreement, release)
+    table.add_column("since the last release")
     centres = release_centres(release, agreement)
-    for segment, name in zip(release.segments, names, strict=True):
-        table.add_row(str(segment.segment), name, segment.size_words)
+    names = release_names(agreement, release)
+    for segment, living, name in zip(release.segments, step.living, names, strict=True):
+        table.add_row(living.id, name, segment.size_words, living.words)
     means = centre_tables(
         ["Their centres", "Their centres, continued"],
-        ["segment"],
+        ["id"],
         [(feature.name, feature.unit) for feature in agreement.features],
-        [[str(segment.segment)] for segment in release.segments],
+        [[identity] for identity in step.ids],
         centres.tolist(),
         width=people.width if width is None else width,
     )
@@ -140,14 +165,15 @@ def release_table(
     elif ranges is not None:
         typical += feature_tables(
             ["Their typical ranges", "Their typical ranges, continued"],
-            ["segment"],
+            ["id"],
             [(feature.name, feature.unit) for feature in agreement.features],
-            [[str(segment.segment)] for segment in release.segments],
+            [[identity] for identity in step.ids],
             range_cells(ranges),
             width=people.width if width is None else width,
         )
         typical.append(f"{TYPICAL_WORDS}.")
-    shown: list[object] = [table, *means, *typical, f"Privacy: {release.privacy_words}."]
+    ended = [f"{gone.words}." for gone in step.gone]
+    shown: list[object] = [table, *ended, *means, *typical, f"Privacy: {release.privacy_words}."]
     if release.choice:
         shown.append(choice_words(release.choice))
     if release.merged is not None:
@@ -173,7 +199,8 @@ def write_report(
     row: RunRow,
 ) -> None:
     """Write the run's HTML report from what the coordinator knows: totals, never a partner's."""
-    path.write_text(render_report(report_of(signed, agreement, store, row)), encoding="utf-8")
+    data = report_of(signed, agreement, store, row, step_in(store, signed.release))
+    path.write_text(render_report(data), encoding="utf-8")
 
 
 def _privacy_note(release: Release) -> str:
@@ -191,9 +218,13 @@ def _privacy_note(release: Release) -> str:
 
 
 def report_of(
-    signed: SignedRelease, agreement: Agreement, store: CoordinatorStore, row: RunRow
+    signed: SignedRelease, agreement: Agreement, store: CoordinatorStore, row: RunRow, step: Step
 ) -> ReportData:
-    """What the report is filled with."""
+    """What the report is filled with.
+
+    Args:
+        step: The ids of the release's segments.
+    """
     release = signed.release
     rounds = store.rounds(row.run_id)
     began, ended = (datetime.fromisoformat(t) for t in (row.created_at, row.updated_at))
@@ -208,7 +239,10 @@ def report_of(
         plan=release.plan,
         converged=release.converged if release.privacy is None else None,
         features=report_features(agreement),
-        segments=report_segments(agreement, release),
+        segments=report_segments(agreement, release, step),
+        allowed=agreement.results_use.allowed,
+        forbidden=agreement.results_use.forbidden,
+        gone=tuple(gone.words for gone in step.gone),
         withheld=release.withheld.reason if release.withheld else "",
         withheld_clusters=release.withheld.clusters if release.withheld else 0,
         merged=release.merged.reason if release.merged else "",

@@ -15,6 +15,7 @@ import numpy as np
 
 from coordinator import report_charts as charts
 from coordinator.report_data import ReportCoordinator, ReportData, ReportRound, ReportSegment
+from coordinator.report_map import Axis, Bubble, bubble_map
 from coordinator.report_numbers import (
     Scale,
     bytes_text,
@@ -52,6 +53,7 @@ def render_report(data: ReportData) -> str:
             _header(view),
             '<main id="content">',
             _sizes(view),
+            _map(view),
             _cards(view),
             _profile(view),
             _centres(view),
@@ -167,8 +169,8 @@ def _section(identifier: str, heading: str, intro: str, content: str) -> str:
 
 def _badge(segment: ReportSegment) -> str:
     return (
-        f'<span class="badge" style="background:{segment_colour(segment.number)}">'
-        f"{segment.number}</span>"
+        f'<span class="badge" style="background:{segment_colour(segment.colour)}">'
+        f"{escape(segment.label)}</span>"
     )
 
 
@@ -186,7 +188,7 @@ def _sizes(view: _View) -> str:
     largest = max(max(segment.size for segment in view.data.segments), 1)
     rows = "".join(
         f"<li>{_badge(s)}<span class='name'>{escape(s.name)}</span>"
-        f"{charts.bar(s.size / largest, segment_colour(s.number))}"
+        f"{charts.bar(s.size / largest, segment_colour(s.colour))}"
         f"<span class='figure'>{_size_text(s)} <small>{view.share_text(s)}</small></span></li>"
         for s in view.data.segments
     )
@@ -200,13 +202,23 @@ def _sizes(view: _View) -> str:
         withheld += f'<p class="note">{escape(view.data.choice)}</p>'
     if view.data.merged:
         withheld += f'<p class="note"><strong>Merged.</strong> {escape(view.data.merged)}.</p>'
+    if view.data.gone:
+        ended = "; ".join(view.data.gone)
+        withheld += f'<p class="note"><strong>Since the last release.</strong> {escape(ended)}.</p>'
     return _section(
         "sizes",
         "What was released",
-        f"The segments, with the customers of {_whose(view.data)}. Their numbers belong to this "
-        f"release: another run may form and number them otherwise. {only}".strip(),
+        f"The segments, with the customers of {_whose(view.data)}. {_ids_words(view.data)} "
+        f"{only}".strip(),
         f"<ol class='sizes{' partial' if view.partial else ''}'>{rows}</ol>{withheld}",
     )
+
+
+def _ids_words(data: ReportData) -> str:
+    """What badges count."""
+    if any(segment.id for segment in data.segments):
+        return "Their ids last: the same segment in another release has the same id and colour."
+    return "Their numbers belong to this release: another run may form and number them otherwise."
 
 
 def _size_text(segment: ReportSegment) -> str:
@@ -236,10 +248,11 @@ def _cards(view: _View) -> str:
         order = sorted(range(len(deviation)), key=lambda f: (-abs(deviation[f]), f))[:3]
         lines = "".join(_card_line(view, index, feature) for feature in order)
         cards.append(
-            f'<article class="card" style="border-top-color:{segment_colour(segment.number)}">'
+            f'<article class="card" style="border-top-color:{segment_colour(segment.colour)}">'
             f"<h3>{_named(segment)}</h3>"
             f"<p class='reach'>{_size_text(segment)} customers, "
-            f"{view.share_text(segment)}</p><ul>{lines}</ul></article>"
+            f"{view.share_text(segment)}{_since(segment)}</p><ul>{lines}</ul>"
+            f"{_use(view.data, segment)}</article>"
         )
     return _section(
         "cards",
@@ -247,6 +260,61 @@ def _cards(view: _View) -> str:
         "Typical customer of the segment beside the typical customer of "
         + ("the released segments only." if view.partial else f"{_whose(view.data)}."),
         f'<div class="cards">{"".join(cards)}</div>',
+    )
+
+
+def _since(segment: ReportSegment) -> str:
+    return f" · {escape(segment.since)}" if segment.since else ""
+
+
+def _use(data: ReportData, segment: ReportSegment) -> str:
+    """What to try, and what the agreement forbids."""
+    lines = [("Suggested use", segment.use)] if segment.use else []
+    if data.allowed:
+        lines.append(("Allowed", f"{', '.join(data.allowed)}."))
+    if data.forbidden:
+        lines.append(("Do not use for", f"{', '.join(data.forbidden)}."))
+    return "".join(
+        f"<p class='use'><strong>{what}.</strong> {escape(words)}</p>" for what, words in lines
+    )
+
+
+def _map(view: _View) -> str:
+    """The picture: segments along the two features that tell them apart most."""
+    features, segments = view.data.features, view.data.segments
+    if len(segments) < 2 or len(features) < 2:
+        return ""
+    sizes = np.array([max(segment.size, 1) for segment in segments], dtype=np.float64)
+    apart = sizes @ view.deviation**2
+    x, y = sorted(np.argsort(-apart, kind="stable")[:2].tolist())
+    bubbles = [
+        Bubble(
+            x=float(view.places[row, x]),
+            y=float(view.places[row, y]),
+            size=segment.size,
+            label=segment.label,
+            name=segment.name,
+            colour=segment_colour(segment.colour),
+            words=f"{with_unit(segment.centre[x], features[x].unit)}, "
+            f"{with_unit(segment.centre[y], features[y].unit)}, {_size_text(segment)} customers",
+        )
+        for row, segment in enumerate(segments)
+    ]
+    axes = tuple(
+        Axis(
+            title=f"{features[f].label}, {features[f].unit}".rstrip(", "),
+            scale=view.scales[f],
+            mean=float(view.mean_places[f]),
+        )
+        for f in (x, y)
+    )
+    return _section(
+        "map",
+        "The segments at a glance",
+        f"Each circle is a segment, at its typical customer: the larger, the more customers. "
+        f"The two features are those that tell segments apart most; dashed lines are the average "
+        f"of {view.whom}.",
+        f'<figure class="map">{bubble_map(bubbles, *axes)}</figure>',
     )
 
 
@@ -259,8 +327,16 @@ def _card_line(view: _View, index: int, feature: int) -> str:
         f'<li><span class="mark" aria-hidden="true">{mark}</span>'
         f"<span class='label'>{escape(about.label)}</span> "
         f"<b>{escape(with_unit(value, about.unit))}</b> "
-        f"<small>{others}: {escape(number_text(view.mean[feature]))}</small></li>"
+        f"<small>{_interval(view.data.segments[index], feature)}"
+        f"{others}: {escape(number_text(view.mean[feature]))}</small></li>"
     )
+
+
+def _interval(segment: ReportSegment, feature: int) -> str:
+    """Where noise leaves the centre; nothing for exact totals."""
+    if not segment.intervals:
+        return ""
+    return f"95 %: {escape(range_text(*segment.intervals[feature]))} · "
 
 
 _MARKS: Final = {
@@ -344,8 +420,8 @@ def _centres(view: _View) -> str:
         dots = [
             charts.Dot(
                 place=float(view.places[row, index]),
-                number=segment.number,
-                colour=segment_colour(segment.number),
+                number=segment.label,
+                colour=segment_colour(segment.colour),
                 label=f"{segment.name}: {with_unit(segment.centre[index], about.unit)}",
             )
             for row, segment in enumerate(view.data.segments)

@@ -27,10 +27,10 @@ _TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 12, 172, 218
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """A segment on a strip: its place 0 … 1, its number, colour and words."""
+    """A segment on a strip: its place 0 … 1, its id or number, colour and words."""
 
     place: float
-    number: int
+    number: str
     colour: str
     label: str
 
@@ -82,7 +82,7 @@ def strip(dots: Sequence[Dot], *, mean: float, scale: Scale, title: str) -> str:
             f'<circle cx="{_percent(dot.place)}%" cy="{y}" r="10" fill="{dot.colour}" '
             'stroke="#fff" stroke-width="1.5"/>'
             f'<text class="on" x="{_percent(dot.place)}%" y="{y + 4}" text-anchor="middle">'
-            f"{dot.number}</text></g>"
+            f"{escape(dot.number)}</text></g>"
         )
     words = "; ".join(f"{dot.number} {dot.label}" for dot in dots)
     return _svg(parts, height=base + 24, title=title, description=words)

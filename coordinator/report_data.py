@@ -37,6 +37,11 @@ class ReportSegment:
         margin: What noise may have moved the size by, 95 % of the time; 0 for exact totals.
         typical: From where to where its customers typically lie, one range a feature, None where
             that is too narrow to tell under the noise; empty when it was not asked.
+        id: What it is called in every release, such as "S3"; empty where only this one counts.
+        since: What became of it since the release before, in words; empty if unknown.
+        use: What a marketer may try; empty if unknown.
+        intervals: Where noise leaves the centre, 95 % of the time, one pair a feature; empty for
+            exact totals.
     """
 
     number: int
@@ -45,6 +50,21 @@ class ReportSegment:
     centre: tuple[float, ...]
     margin: int = 0
     typical: tuple[tuple[float, float] | None, ...] = ()
+    id: str = ""
+    since: str = ""
+    use: str = ""
+    intervals: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What its badge and its dots say."""
+        return self.id or str(self.number)
+
+    @property
+    def colour(self) -> int:
+        """The number of its colour, which lasts as its id does."""
+        digits = self.id.removeprefix("S")
+        return int(digits) if digits.isdecimal() else self.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +170,8 @@ class ReportData:
         withheld_clusters: How many they are.
         merged: Which clusters were merged into others and why; empty if none.
         choice: Why there are as many clusters as there are; empty when that was agreed.
+        allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
+        gone: What became of segments that the release before had and this one has not, in words.
         rounds: In order; may be empty.
         took_s: From the run's request to its release, waiting and restarts included; None if
             unknown.
@@ -178,5 +200,8 @@ class ReportData:
     withheld_clusters: int = 0
     merged: str = ""
     choice: str = ""
+    allowed: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     took_s: float | None = None
     drivers: int = 1

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from coordinator.report_data import ReportFeature, ReportSegment
 from protocol.agreement import Agreement
-from protocol.clustering.personas import release_names
-from protocol.clustering.release import Release, release_centres, typical_ranges
+from protocol.clustering.lineage import Step
+from protocol.clustering.personas import release_calls
+from protocol.clustering.release import (
+    Release,
+    centre_intervals,
+    release_centres,
+    typical_ranges,
+)
 
 
 def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
@@ -22,22 +28,30 @@ def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
     )
 
 
-def report_segments(agreement: Agreement, release: Release) -> tuple[ReportSegment, ...]:
-    """The released segments with names and with centres in the features' units."""
-    names = release_names(agreement, release)
+def report_segments(
+    agreement: Agreement, release: Release, step: Step
+) -> tuple[ReportSegment, ...]:
+    """The released segments with ids and names, and with centres in the features' units."""
     centres = release_centres(release, agreement)
+    low, high = centre_intervals(release, agreement)
     ranges = typical_ranges(release, agreement) or [[] for _ in release.segments]
     return tuple(
         ReportSegment(
             number=segment.segment,
-            name=name,
+            name=called.name,
             size=segment.size,
             margin=segment.size_margin,
-            centre=tuple(float(value) for value in centre),
-            typical=tuple(typical),
+            centre=tuple(float(value) for value in centres[row]),
+            typical=tuple(ranges[row]),
+            id=living.id,
+            since=living.words,
+            use=called.use,
+            intervals=()
+            if release.privacy is None
+            else tuple(zip(low[row].tolist(), high[row].tolist(), strict=True)),
         )
-        for segment, name, centre, typical in zip(
-            release.segments, names, centres, ranges, strict=True
+        for row, (segment, living, called) in enumerate(
+            zip(release.segments, step.living, release_calls(agreement, release), strict=True)
         )
     )
 

@@ -57,17 +57,17 @@ dd{margin:0}
  border-left:6px solid #a8641a;border-radius:10px}
 .privacy strong{display:block;color:#6b3c06}
 .privacy p{margin:.2rem 0 0;max-width:52rem}
-.badge{display:inline-grid;place-items:center;flex:none;width:1.6rem;height:1.6rem;
- border-radius:.8rem;color:#fff;font-size:.85rem;font-weight:600;vertical-align:middle;
- print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.badge{display:inline-grid;place-items:center;flex:none;min-width:1.9rem;height:1.6rem;
+ padding:0 .3rem;border-radius:.8rem;color:#fff;font-size:.85rem;font-weight:600;
+ vertical-align:middle;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .named{display:flex;gap:.55rem;align-items:flex-start}
 svg{display:block;overflow:visible;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 svg text{font-size:12px;fill:#4a5560;font-family:inherit}
 svg text.on{fill:#fff;font-weight:600;font-size:11px}
 .sizes{list-style:none;margin:0;padding:0}
-.sizes li{display:grid;grid-template-columns:2rem minmax(12rem,20rem) 1fr 9rem;gap:.9rem;
+.sizes li{display:grid;grid-template-columns:2.4rem minmax(12rem,20rem) 1fr 9rem;gap:.9rem;
  align-items:center;padding:.45rem 0}
-.sizes.partial li{grid-template-columns:2rem minmax(12rem,20rem) 1fr 14rem}
+.sizes.partial li{grid-template-columns:2.4rem minmax(12rem,20rem) 1fr 14rem}
 .sizes .name{font-weight:600}
 .figure{text-align:right;white-space:nowrap}
 .figure small{display:inline-block;min-width:3.6rem}
@@ -80,8 +80,12 @@ svg text.on{fill:#fff;font-weight:600;font-size:11px}
 .card ul{list-style:none;margin:0;padding:0}
 .card li{display:grid;grid-template-columns:2rem 1fr auto;gap:0 .4rem;padding:.4rem 0;
  border-top:1px solid var(--line)}
-.card li small{grid-column:3;text-align:right}
+.card li small{grid-column:2/-1;text-align:right}
 .card li b{text-align:right}
+.use{margin:.7rem 0 0;font-size:.9rem}
+.map{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1rem}
+.map .name{font-size:13px;font-weight:600;fill:var(--ink);paint-order:stroke;stroke:#fff;
+ stroke-width:3px;stroke-linejoin:round}
 .mark{color:var(--accent);font-size:.8rem;letter-spacing:-.1em;align-self:center}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
@@ -144,10 +148,11 @@ ul.checks{list-style:none;padding-left:0}
 footer{padding-bottom:3rem;color:var(--muted);font-size:.9rem;border-top:1px solid var(--line)}
 :focus-visible{outline:3px solid #c06a12;outline-offset:2px}
 @media(max-width:46rem){
+ .map .name{display:none}
  header{padding-top:1.75rem}
  section{margin:2.25rem 0;padding-top:1.4rem}
  .facts{grid-template-columns:1fr 1fr}
- .sizes li,.sizes.partial li{grid-template-columns:2rem 1fr auto;gap:.25rem .7rem;padding:.6rem 0}
+ .sizes li,.sizes.partial li{grid-template-columns:2.4rem 1fr auto;gap:.25rem .7rem;padding:.6rem 0}
  .sizes .bar{grid-column:2/-1;grid-row:2}
  .strip,.pair,.masked,.hashes div{grid-template-columns:1fr;gap:.5rem}
  .pair{gap:1.75rem}

@@ -26,7 +26,7 @@ class Trait:
         low, high: What noise may have moved the centre by, 95 % of the time; `centre` without.
         typical: From where to where most of its customers lie; None where that is not known.
         overall: The typical value over all released segments.
-        deviation: How far the centre lies from `overall`, in the scaled cube.
+        deviation: How far the centre lies from `overall`, as a part of half the agreed range.
     """
 
     feature: str
@@ -156,7 +156,7 @@ def segment_cards(
                 high=float(high[row, column]),
                 typical=None if ranges is None else ranges[row][column],
                 overall=overall[column],
-                deviation=float(apart[row, column]),
+                deviation=float(apart[row, column]) / float(feature.weight),
             )
             for column, feature in enumerate(agreement.features)
         ]

@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 
 from coordinator import guard
 from coordinator.config import CoordinatorConfig
-from coordinator.release_report import release_table, report_of
+from coordinator.release_report import release_table, report_of, step_in
 from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RoundRow, RunRow
 from partner_node.local_counts import CountRange
@@ -211,7 +211,7 @@ def _print_result(
 ) -> None:
     agreement = store.agreement(row.agreement_hash)
     release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
-    for part in release_table(release, agreement, width=console.width):
+    for part in release_table(release, agreement, step_in(store, release), width=console.width):
         console.print(part)
     rounds = store.rounds(row.run_id)
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
@@ -257,7 +257,7 @@ def _write_report(
     """The operator's report, with the counts that the partners of a demo may show."""
     agreement = store.agreement(row.agreement_hash)
     signed = SignedRelease.from_bytes(store.release(row.run_id))
-    data = report_of(signed, agreement, store, row)
+    data = report_of(signed, agreement, store, row, step_in(store, signed.release))
     own = {view.name: view.customers for view in views}
     partners = tuple(replace(p, customers=own.get(p.name)) for p in data.partners)
     path.write_text(render_report(replace(data, partners=partners)), encoding="utf-8")

@@ -64,17 +64,17 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
         for one in (known_releases(home) if records else ())
     }
     table = Table(title="Files of own customers' segments, newest first")
+    table.add_column("no.", justify="right", no_wrap=True)
     table.add_column("written", no_wrap=True)
     table.add_column("for", overflow="fold")
     table.add_column("customers", justify="right", no_wrap=True)
-    table.add_column("file", overflow="fold")
     table.add_column("delete by", no_wrap=True)
     values = []
-    for record in records:
+    for number, record in enumerate(records, start=1):
         days = timedelta(days=kept[record.release])
         until = datetime.fromisoformat(record.at) + days
         table.add_row(
-            minute(record.at), record.use, f"{record.n_rows:,}", record.path, f"{until:%Y-%m-%d}"
+            str(number), minute(record.at), record.use, f"{record.n_rows:,}", f"{until:%Y-%m-%d}"
         )
         values.append(
             {
@@ -87,9 +87,10 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
                 "delete_by": f"{until:%Y-%m-%d}",
             }
         )
+    paths = "\n".join(f"{number}: {r.path}" for number, r in enumerate(records, start=1))
     output.result(
         {"exports": values},
-        *([table] if records else ["No file of customers' segments has been written here."]),
+        *([table, paths] if records else ["No file of customers' segments has been written here."]),
     )
 
 

@@ -18,7 +18,7 @@ from partner_node.record_tables import hash_lines, minute, number_words
 from partner_node.segment_cards import SegmentCard, segment_cards
 from partner_node.segment_tables import segment_tables
 from protocol.clustering.choose_k import choice_words
-from protocol.clustering.lineage import KEPT, MERGED, SPLIT, Living
+from protocol.clustering.lineage import KEPT, MERGED, SPLIT
 from protocol.clustering.release import (
     HIDDEN_WORDS,
     TYPICAL_WORDS,
@@ -58,7 +58,7 @@ def list_segments(
     table.add_column("customers of all partners", justify="right")
     table.add_column("since the last release")
     for segment, living, called in zip(found.segments, known.step.living, known.calls, strict=True):
-        table.add_row(living.id, called.name, segment.size_words, _since(living))
+        table.add_row(living.id, called.name, segment.size_words, living.words)
     values = [[number_words(float(v)) for v in column] for column in centres.T]
     output.result(
         {
@@ -107,7 +107,7 @@ def list_segments(
             "Their centres", known.ids, labels, values, label="feature", width=people.width
         ),
         *_typical_parts(known, labels, ranges),
-        *(f"{gone.id} {_ended(gone.status, gone.into)}." for gone in known.step.gone),
+        *(f"{gone.words}." for gone in known.step.gone),
         f"Privacy: {found.privacy_words}.",
         choice_words(found.choice),
         f"Merged: {found.merged.reason}." if found.merged else "",
@@ -311,15 +311,6 @@ def _moved_parts(before: KnownRelease, after: KnownRelease, moved: Any) -> list[
 
 def _card_parts(cards: Sequence[SegmentCard]) -> list[object]:
     return [part for card in cards for part in card.words()]
-
-
-def _since(living: Living) -> str:
-    words = f"split from {living.parent}" if living.status == SPLIT else living.status
-    return words + (f", took in {' '.join(living.absorbed)}" if living.absorbed else "")
-
-
-def _ended(status: str, into: str) -> str:
-    return f"merged into {into}" if status == MERGED else "retired: no segment is near it now"
 
 
 def _fate_words(status: str, other: str) -> str:

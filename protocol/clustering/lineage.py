@@ -61,6 +61,12 @@ class Living:
     parent: str = ""
     absorbed: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """What became of it, for people."""
+        words = f"split from {self.parent}" if self.status == SPLIT else self.status
+        return words + (f", took in {' '.join(self.absorbed)}" if self.absorbed else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
@@ -74,6 +80,13 @@ class Gone:
     id: str
     status: str
     into: str = ""
+
+    @property
+    def words(self) -> str:
+        """What became of it, for people."""
+        if self.status == MERGED:
+            return f"{self.id} merged into {self.into}"
+        return f"{self.id} retired: no segment is near it now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

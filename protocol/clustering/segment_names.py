@@ -169,7 +169,7 @@ def standing(deviation: float) -> str:
     """How far a value is from the mean, in words.
 
     Args:
-        deviation: In the scaled cube.
+        deviation: As a part of half of the feature's agreed range.
 
     >>> standing(0.05), standing(-0.1), standing(0.4)
     ('about average', 'below average', 'far above average')

@@ -11,12 +11,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from coordinator.release_report import release_data, release_table, report_of, write_report
+from coordinator.release_report import (
+    release_data,
+    release_table,
+    report_of,
+    step_in,
+    write_report,
+)
 from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RunRow
 from protocol.agreement import Agreement
 from protocol.clustering.choose_k import KScore
+from protocol.clustering.lineage import NEW, Gone, Living, Step
 from protocol.clustering.release import Release, SignedRelease, Withheld
+from protocol.errors import LocalProtocolError
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [
@@ -40,12 +48,18 @@ def example() -> tuple[SignedRelease, Agreement, CoordinatorStore, RunRow]:
     return released()
 
 
+def alone(release: Release) -> Step:
+    """The ids of a release that has none before it."""
+    living = [Living(id=f"S{s.segment}", segment=s.segment, status=NEW) for s in release.segments]
+    return Step(release=release.hash, living=tuple(living), gone=())
+
+
 Example = tuple[SignedRelease, Agreement, CoordinatorStore, RunRow]
 
 
 def test_json_has_sizes_and_centres_in_the_features_units(example: Example) -> None:
     signed, agreement, _, _ = example
-    data = release_data(signed.verify(agreement), agreement)
+    data = release_data(signed.verify(agreement), agreement, alone(signed.release))
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert [s["size"] for s in data["segments"]] == [15, 9]
     assert [s["segment"] for s in data["segments"]] == [1, 2]
@@ -63,7 +77,7 @@ def test_json_has_sizes_and_centres_in_the_features_units(example: Example) -> N
 def test_the_table_says_the_same_and_that_totals_are_exact(example: Example) -> None:
     signed, agreement, _, _ = example
     out = io.StringIO()
-    for part in release_table(signed.release, agreement):
+    for part in release_table(signed.release, agreement, alone(signed.release)):
         Console(file=out, width=160).print(part)
     for word in ("not anonymous", "15", " 9 ", "700", "(EUR)", "spent"):
         assert word in out.getvalue()
@@ -82,7 +96,7 @@ def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> Non
             replace(second, spreads=(quarter, quarter), spread_sigma=quarter // 4),
         ),
     )
-    data = release_data(release, agreement)
+    data = release_data(release, agreement, alone(release))
     visits, spent = (data["segments"][0]["centre"][name] for name in ("visits", "spent"))
     assert visits["typical_low"] == pytest.approx(max(0, visits["value"] - 1.25), abs=1e-3)
     assert visits["typical_high"] == pytest.approx(visits["value"] + 1.25, abs=1e-3)
@@ -91,33 +105,35 @@ def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> Non
     assert far["visits"]["typical_high"] == pytest.approx(10.0)  # never beyond agreed bounds
     assert far["spent"]["typical_low"] < far["spent"]["value"] < far["spent"]["typical_high"]
     out = io.StringIO()
-    for part in release_table(release, agreement, width=160):
+    for part in release_table(release, agreement, alone(release), width=160):
         Console(file=out, width=160).print(part)
     assert "where most of a segment's" in out.getvalue()
     assert "7.75 – 10" in out.getvalue()
     shown = replace(signed, release=release)
-    report = render_report(report_of(shown, agreement, store, row))
+    report = render_report(report_of(shown, agreement, store, row, alone(shown.release)))
     assert "7.75 – 10" in report
     assert "one standard deviation to either side" in report
-    plain = render_report(report_of(signed, exact, store, row))
+    plain = render_report(report_of(signed, exact, store, row, alone(signed.release)))
     assert "standard deviation" not in plain
 
 
 def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -> None:
     signed, agreement, store, row = example
     release = replace(signed.release, participants=("partner-0", "partner-2"))
-    assert release_data(release, agreement)["absent"] == ["partner-1"]
-    assert release_data(signed.release, agreement)["absent"] == []
+    assert release_data(release, agreement, alone(release))["absent"] == ["partner-1"]
+    assert release_data(signed.release, agreement, alone(signed.release))["absent"] == []
     out = io.StringIO()
-    for part in release_table(release, agreement, width=160):
+    for part in release_table(release, agreement, alone(release), width=160):
         Console(file=out, width=160).print(part)
     assert "customers of 2 of 3 partners, without partner-1." in out.getvalue()
-    report = render_report(report_of(replace(signed, release=release), agreement, store, row))
+    report = render_report(
+        report_of(replace(signed, release=release), agreement, store, row, alone(release))
+    )
     name = agreement.parties[1].legal_name
     assert f"without {name}" in report
     assert "2 of 3" in report
     assert "who are not counted" in report
-    whole = render_report(report_of(signed, agreement, store, row))
+    whole = render_report(report_of(signed, agreement, store, row, alone(signed.release)))
     assert "all partners together" in whole
     assert "not counted" not in whole.replace("is not counted", "")
 
@@ -132,43 +148,49 @@ def test_the_choice_of_the_number_of_segments_is_released_with_its_uncertainty(
     )
     release = replace(signed.release, choice=scores)
     assert Release.from_bytes(release.to_bytes()) == release
-    assert release_data(release, agreement)["k_scores"][0]["silhouette"] == 0.61
+    assert release_data(release, agreement, alone(release))["k_scores"][0]["silhouette"] == 0.61
     words = "Chosen: 2 clusters of 2 to 4, by silhouette 0.61; 75 % of resamples choose the same"
     out = io.StringIO()
-    for part in release_table(release, agreement, width=160):
+    for part in release_table(release, agreement, alone(release), width=160):
         Console(file=out, width=200).print(part)
     assert words in out.getvalue()
-    report = render_report(report_of(replace(signed, release=release), agreement, store, row))
+    report = render_report(
+        report_of(replace(signed, release=release), agreement, store, row, alone(release))
+    )
     assert words in report
-    assert "Chosen" not in render_report(report_of(signed, agreement, store, row))
+    assert "Chosen" not in render_report(
+        report_of(signed, agreement, store, row, alone(signed.release))
+    )
 
 
 def test_merged_clusters_are_explained_and_leave_the_totals_whole(example: Example) -> None:
     signed, agreement, store, row = example
     merged = Withheld(clusters=1, reason="1 of 3 clusters has fewer than 50 customers")
     release = replace(signed.release, merged=merged)
-    data = release_data(release, agreement)
+    data = release_data(release, agreement, alone(release))
     assert (data["merged"], data["merged_clusters"]) == (merged.reason, 1)
     assert data["withheld"] is None
     out = io.StringIO()
-    for part in release_table(release, agreement, width=160):
+    for part in release_table(release, agreement, alone(release), width=160):
         Console(file=out, width=160).print(part)
     assert f"Merged: {merged.reason}." in out.getvalue()
     assert "released segments only" not in out.getvalue()
-    report = render_report(report_of(replace(signed, release=release), agreement, store, row))
+    report = render_report(
+        report_of(replace(signed, release=release), agreement, store, row, alone(release))
+    )
     assert merged.reason in report
     assert "Customers counted" in report
 
 
 def test_withheld_segments_are_explained() -> None:
     signed, agreement, _, _ = released(min_segment_size=12)
-    data = release_data(signed.verify(agreement), agreement)
+    data = release_data(signed.verify(agreement), agreement, alone(signed.release))
     assert [s["size"] for s in data["segments"]] == [15]
     assert data["withheld"]
     assert data["withheld_clusters"] == 1
     assert data["segments"][0]["name"] == "The released segment"
     out = io.StringIO()
-    for part in release_table(signed.release, agreement):
+    for part in release_table(signed.release, agreement, alone(signed.release)):
         Console(file=out, width=160).print(part)
     for words in ("Withheld: 1 of 2 clusters", "released segments only"):
         assert words in out.getvalue()
@@ -188,7 +210,7 @@ def test_a_report_with_withheld_clusters_never_speaks_of_all_customers(tmp_path:
 
 def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: Example) -> None:
     signed, agreement, store, row = example
-    data = report_of(signed, agreement, store, row)
+    data = report_of(signed, agreement, store, row, alone(signed.release))
     assert [p.customers for p in data.partners] == [None] * 3
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
     assert [p.bytes_up for p in data.partners] == [
@@ -201,7 +223,7 @@ def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: 
     later = replace(
         row, created_at="2026-01-01T00:00:00.5Z", updated_at="2026-01-01T00:02:00Z", attempts=2
     )
-    restarted = report_of(signed, agreement, store, later)
+    restarted = report_of(signed, agreement, store, later, alone(signed.release))
     assert (restarted.took_s, restarted.drivers) == (119.5, 2)
     rounds = store.rounds(row.run_id)
     assert [r.number for r in data.rounds] == list(range(1, len(rounds) + 1))
@@ -217,3 +239,59 @@ def test_the_report_is_one_file_in_utf_8(example: Example, tmp_path: Path) -> No
     assert text.lower().startswith("<!doctype html>")
     assert "not anonymous" in text
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_ids_come_from_every_release_under_the_agreement() -> None:
+    """Two runs of the same customers end in the same segments, in whatever order."""
+    data = [np.repeat(CENTRES, (4 + i, 3), axis=0) for i in range(3)]
+    federation = Federation(data, FEATURES, n_clusters=2, seed=2)
+    first, second = (federation.run().release.release for _ in range(2))
+    assert first.run_hash != second.run_hash
+    assert [(one.id, one.words) for one in step_in(federation.store, first).living] == [
+        ("S1", "new"), ("S2", "new"),
+    ]  # fmt: skip
+    assert {(one.id, one.words) for one in step_in(federation.store, second).living} == {
+        ("S1", "kept"), ("S2", "kept"),
+    }  # fmt: skip
+
+
+def test_what_became_of_segments_is_in_json_table_and_report(example: Example) -> None:
+    signed, agreement, store, row = example
+    turned = signed.release
+    living = Living(id="S2", segment=1, status="kept", absorbed=("S3",))
+    step = Step(
+        release=turned.hash, living=(living, replace(living, id="S1", segment=2, absorbed=())),
+        gone=(Gone(id="S3", status="merged", into="S2"), Gone(id="S4", status="retired")),
+    )  # fmt: skip
+    data = release_data(turned, agreement, step)
+    assert [s["id"] for s in data["segments"]] == ["S2", "S1"]
+    assert data["gone"] == [
+        {"id": "S3", "status": "merged", "into": "S2"},
+        {"id": "S4", "status": "retired", "into": None},
+    ]
+    out = io.StringIO()
+    for part in release_table(turned, agreement, step, width=160):
+        Console(file=out, width=160).print(part)
+    for words in ("kept, took in S3", "S3 merged into S2.", "S4 retired"):
+        assert words in out.getvalue()
+    page = render_report(report_of(replace(signed, release=turned), agreement, store, row, step))
+    assert "S3 merged into S2; S4 retired" in page
+    assert "kept, took in S3" in page
+    assert "Their ids last" in page
+
+
+def test_a_release_that_is_not_in_the_store_has_no_ids() -> None:
+    signed, _, store, _ = released()
+    with pytest.raises(LocalProtocolError):
+        step_in(store, replace(signed.release, rounds=99))
+
+
+def test_cards_say_what_to_try_and_what_is_forbidden(example: Example) -> None:
+    signed, agreement, store, row = example
+    data = report_of(signed, agreement, store, row, alone(signed.release))
+    assert data.allowed == agreement.results_use.allowed
+    page = render_report(replace(data, forbidden=("credit-decisions", "individual-pricing")))
+    assert page.count("Do not use for") == 2
+    assert "credit-decisions, individual-pricing." in page
+    assert page.count("Suggested use") == 2
+    assert "Do not use for" not in render_report(replace(data, forbidden=()))

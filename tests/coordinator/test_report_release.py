@@ -6,6 +6,7 @@ import pytest
 
 from coordinator.report_release import report_features, report_segments
 from protocol.agreement import SCHEMA, Agreement
+from protocol.clustering.lineage import lineage
 from protocol.clustering.personas import release_names
 from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
 from protocol.governance import SEGMENTATION
@@ -62,9 +63,13 @@ RELEASE = release(
 
 
 def test_segments_have_names_sizes_and_centres_in_the_features_units():
-    first, second = report_segments(AGREEMENT, RELEASE)
+    first, second = report_segments(AGREEMENT, RELEASE, lineage([(RELEASE, AGREEMENT)])[0])
     assert (first.number, first.name, first.size) == (1, "Active customers", 300)
     assert (second.number, second.name, second.size) == (2, "Lapsed customers", 100)
+    assert [(s.id, s.since, s.intervals) for s in (first, second)] == [
+        ("S1", "new", ()), ("S2", "new", ()),
+    ]  # fmt: skip
+    assert second.use.startswith("Win back")
     assert first.centre == pytest.approx((91.0, 99.0))
     assert second.centre == pytest.approx((273.0, 9.0))
     assert release_names(AGREEMENT, RELEASE) == ["Active customers", "Lapsed customers"]
@@ -78,4 +83,4 @@ def test_features_have_labels_units_and_bounds():
 
 
 def test_a_release_without_segments_has_none_to_show():
-    assert report_segments(AGREEMENT, release()) == ()
+    assert report_segments(AGREEMENT, release(), lineage([(release(), AGREEMENT)])[0]) == ()

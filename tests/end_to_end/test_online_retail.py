@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from partner_node.home import NodeHome
+from protocol.clustering.personas import release_names
 from protocol.clustering.release import release_centres
 from protocol.scaling import FeatureScale
 from simulations.retail_features import ONLINE_RETAIL_FEATURES, ONLINE_RETAIL_QUERY
@@ -232,6 +233,40 @@ def test_the_segments_tell_loyal_big_spenders_from_people_who_bought_once(
     assert spend[once] < spend[best] / 4
     assert recency.max() > 4 * recency[best]
     assert sizes[once] > 200
+    called = dict(enumerate(release_names(deployed.agreement, finished.release)))
+    assert called[best] == "Loyal big spenders"
+    assert "one-time buyers" in called[once]
+
+
+def test_a_marketer_sees_cards_of_own_customers_and_exports_for_an_agreed_use(
+    deployed: Deployment, finished: SimpleNamespace
+) -> None:
+    folder = deployed.folder("united-kingdom")
+
+    def said(*words: object) -> dict[str, Any]:
+        done = deploy.command("node", "segments", *words, "--dir", folder, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)["data"]
+        return found
+
+    cards = {card["name"]: card for card in said("show")["segments"]}
+    assert {"Loyal big spenders", "Lapsed one-time buyers"} <= set(cards)
+    out = deployed.directory / "united-kingdom-export.csv"
+    (use, *_), forbidden = (
+        deployed.agreement.results_use.allowed, deployed.agreement.results_use.forbidden,
+    )  # fmt: skip
+    said("export", "--for", use, "--out", out)
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name, card in cards.items():
+        assert card["do_not_use_for"] == list(forbidden)
+        own = sum(row["segment_name"] == name for row in rows)
+        reach = card["own_customers"]
+        assert reach["least"] is None or reach["least"] <= own <= reach["most"]
+    refused = deploy.command(
+        "node", "segments", "export", "--for", "no-agreed-use", "--out", out, "--dir", folder
+    )
+    assert (refused.returncode, "E-USE" in refused.stderr) == (3, True)
 
 
 def test_the_operator_and_each_partner_see_the_same_segments(

@@ -1,0 +1,58 @@
+"""The report's picture: circles whose areas are customers, and names that do not hide others."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from coordinator.report_map import Axis, Bubble, bubble_map
+from coordinator.report_numbers import Scale
+
+AXIS = Axis(title="Spend", scale=Scale(lower=0, upper=99, logarithmic=True), mean=0.25)
+
+
+def bubble(x: float, y: float, size: int, label: str = "S1", name: str = "Loyal") -> Bubble:
+    return Bubble(x=x, y=y, size=size, label=label, name=name, colour="#0f6b74", words="9 EUR")
+
+
+def circles(svg: str) -> list[tuple[float, float, float]]:
+    found = re.findall(r'<circle cx="([\d.]+)%" cy="([\d.]+)" r="([\d.]+)"', svg)
+    return [(float(x), float(y), float(r)) for x, y, r in found]
+
+
+def test_places_grow_rightwards_and_upwards() -> None:
+    svg = bubble_map([bubble(0, 0, 5), bubble(1, 1, 5, "S2")], AXIS, AXIS)
+    (x1, y1, r1), (x2, y2, r2) = circles(svg)
+    assert x1 < x2
+    assert y1 > y2
+    assert r1 == r2
+
+
+def test_the_largest_is_drawn_first_and_size_is_in_the_area() -> None:
+    svg = bubble_map([bubble(0.5, 0.5, 100), bubble(0.5, 0.5, 400, "S2")], AXIS, AXIS)
+    (_, _, large), (_, _, small) = circles(svg)
+    assert (large - 13) / (small - 13) == pytest.approx(2, rel=0.02)
+
+
+def test_two_names_at_one_place_do_not_cover_each_other() -> None:
+    many = [
+        bubble(0.5, 0.5 + i / 100, 50, f"S{i}", f"Customers slipping away {i}") for i in range(4)
+    ]
+    svg = bubble_map(many, AXIS, AXIS)
+    places = re.findall(r'<text class="name" x="[\d.]+%" y="([\d.]+)" dx="([-\d.]+)" '
+                        r'text-anchor="(\w+)"', svg)  # fmt: skip
+    assert len(set(places)) == 4
+    assert {anchor for _, _, anchor in places} >= {"start", "end", "middle"}
+
+
+def test_a_name_at_the_right_edge_stands_inside() -> None:
+    svg = bubble_map([bubble(1, 0.5, 50, name="Valuable customers slipping away")], AXIS, AXIS)
+    assert 'text-anchor="end">Valuable customers slipping away' in svg
+
+
+def test_nothing_in_a_name_becomes_markup() -> None:
+    hostile = '<script>"&'
+    svg = bubble_map([bubble(0.2, 0.2, 0, hostile, hostile)], AXIS, AXIS)
+    assert "<script" not in svg
+    assert "&lt;script&gt;&quot;&amp;" in svg
