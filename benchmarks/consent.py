@@ -114,6 +114,7 @@ def _gate(ids: np.ndarray, folder: Path, kind: Kind) -> tuple[ConsentGate, tuple
         max_age=timedelta(days=1),
         children_under=16,
         youngest_customer=18,
+        left_out=frozenset,
     )
     return gate, files
 

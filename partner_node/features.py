@@ -121,6 +121,19 @@ class SourceCustomers:
         for chunk in self._source.chunks((), max_rows=self._chunk_rows):
             yield chunk.ids
 
+    def values_of(self, subject: str) -> FloatMatrix | None:
+        """One customer's agreed features in their units, whether it may be counted or not.
+
+        Returns:
+            Shape ``(n_features,)``; None when the source holds no such customer.
+        """
+        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+            found = np.flatnonzero(chunk.ids == subject)
+            if found.size:
+                values: FloatMatrix = chunk.values[found[0]].copy()
+                return values
+        return None
+
     def _permitted(self) -> Iterator[Chunk]:
         permitted = None if self._gate is None else self._gate.snapshot(self._clock())
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):

@@ -15,6 +15,7 @@ from partner_node.config import NodeConfig
 from partner_node.consent.gate import ConsentGate
 from partner_node.features import SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
+from partner_node.rights.register import RightsRegister
 from partner_node.rules import LocalRules
 from partner_node.sources import open_source
 from partner_node.sources.duckdb_sandbox import Sandbox
@@ -71,8 +72,18 @@ class NodeHome:
         """This partner in an agreement; raises AgreementError (E-AGR-PARTY)."""
         return agreement.parties[agreement.index_of_key(self.keystore().identity_public)]
 
-    def gate(self, agreement: Agreement, party: Party) -> ConsentGate:
-        """What lets customers be counted who may be."""
+    def gate(
+        self, agreement: Agreement, party: Party, store: NodeStore | None = None
+    ) -> ConsentGate:
+        """What lets customers be counted who may be.
+
+        Args:
+            store: The node's state, which knows who objected here; opened when it is not at hand.
+        """
+
+        def left_out() -> frozenset[str]:
+            return RightsRegister(store or self.store(self.keystore())).left_out()
+
         return ConsentGate(
             self.config.consent.sources,
             basis=party.legal_basis.basis,
@@ -81,6 +92,7 @@ class NodeHome:
             max_age=timedelta(hours=agreement.consent.max_age_hours),
             children_under=agreement.excluded.children_under,
             youngest_customer=self.config.consent.youngest_customer,
+            left_out=left_out,
             limits=Sandbox(
                 memory_bytes=self.config.data.memory_bytes,
                 threads=self.config.limits.threads,
@@ -89,9 +101,11 @@ class NodeHome:
             ),
         )
 
-    def rules(self, agreement: Agreement, party: Party) -> LocalRules:
-        """What this partner checks before each answer."""
-        gate = self.gate(agreement, party)
+    def rules(
+        self, agreement: Agreement, party: Party, store: NodeStore | None = None
+    ) -> LocalRules:
+        """What this partner checks before each answer; `store` as for `gate`."""
+        gate = self.gate(agreement, party, store)
         data = self.config.data
         return LocalRules(
             agreement, party, self.config.consent, gate, columns=data.columns, units=data.units

@@ -113,12 +113,13 @@ class Node:
         with naming(file):
             index = agreement.index_of_key(keystore.identity_public)
         party = agreement.parties[index]
+        store = home.store(keystore)
         return Node(
             signed,
             keystore.identity,
-            home.store(keystore),
-            home.customers(agreement, home.gate(agreement, party)),
-            home.rules(agreement, party),
+            store,
+            home.customers(agreement, home.gate(agreement, party, store)),
+            home.rules(agreement, party, store),
             software=installed_software(),
         )
 

@@ -127,6 +127,25 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 7;
     """,
+    """
+    CREATE TABLE wishes (
+        pseudonym TEXT NOT NULL,
+        wish TEXT NOT NULL,
+        at TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (pseudonym, wish)
+    ) STRICT;
+    CREATE TABLE requests (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        pseudonym TEXT NOT NULL,
+        received_on TEXT NOT NULL,
+        due_on TEXT NOT NULL,
+        done_at TEXT NOT NULL,
+        receipt TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 8;
+    """,
 )
 
 
@@ -279,6 +298,11 @@ class NodeStore:
                 if not busy or time.monotonic() > deadline:
                     raise self._error(error) from error
                 time.sleep(_LOCK_PAUSE_S)
+
+    @property
+    def sealer(self) -> Sealer:
+        """What encrypts for this database."""
+        return self._sealer
 
     def close(self) -> None:
         """Close the database."""
@@ -622,6 +646,10 @@ class NodeStore:
             for at, release, use, path, n_rows, sha256 in rows
         ]
 
+    def rewrite_export(self, path: str, *, n_rows: int, sha256: str) -> None:
+        """Note that a file of customers' segments was written again; inside a transaction."""
+        self._rows("UPDATE exports SET n_rows = ?, sha256 = ? WHERE path = ?", n_rows, sha256, path)
+
     def save_refusal(self, code: str, run_id: bytes, *, now: str) -> None:
         """Remember that a request was refused; inside a transaction. The oldest are forgotten."""
         self._rows(
@@ -646,6 +674,10 @@ class NodeStore:
             Refusal(at=at, code=code, run_id=run_id, times=times)
             for at, code, run_id, times in rows
         ]
+
+    def ask(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """One statement, for tables that have a file of their own; raises StoreError."""
+        return self._rows(sql, *values)
 
     def check(self) -> None:
         """Raise StoreError when the database file is damaged."""

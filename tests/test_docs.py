@@ -224,6 +224,7 @@ def test_examples_of_consent_sources_load_and_count_whom_they_say(
         max_age=timedelta(hours=2),
         children_under=16,
         youngest_customer=18,
+        left_out=frozenset,
     )
     ids = sorted(set(re.findall(r"C-\d+", sample)))
     allowed = gate.snapshot(FIRST_OF_MARCH).allowed(np.array(ids, dtype=object))

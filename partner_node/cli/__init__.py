@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from partner_node.cli import agreement, budget, consent, egress, exports, segments, service, setup
+from partner_node.cli import (
+    agreement,
+    budget,
+    consent,
+    egress,
+    exports,
+    rights,
+    segments,
+    service,
+    setup,
+)
 from partner_node.console import run
 
 app = typer.Typer(
@@ -23,6 +33,7 @@ app.add_typer(segments.app, name="segments")
 app.add_typer(egress.app, name="egress")
 app.add_typer(budget.app, name="budget")
 app.add_typer(consent.app, name="consent")
+app.add_typer(rights.app, name="rights")
 
 
 def main() -> None:

@@ -104,6 +104,8 @@ class ConsentGate:
             is unknown.
         youngest_customer: What this partner knows of all its customers' ages; None where tables of
             births say how old each is.
+        left_out: Gives the ids of customers who told this node themselves that they are not to be
+            counted; asked anew for every pass.
         limits: What reading may take of this machine.
     """
 
@@ -117,6 +119,7 @@ class ConsentGate:
         max_age: timedelta,
         children_under: int,
         youngest_customer: int | None,
+        left_out: Callable[[], Collection[str]],
         limits: Sandbox | None = None,
     ) -> None:
         self._tables = tuple(ConsentTable(source) for source in sources)
@@ -126,6 +129,7 @@ class ConsentGate:
         self._max_age = max_age
         self._children_under = children_under
         self._youngest = youngest_customer
+        self._left_out = left_out
         self._limits = limits or Sandbox()
 
     @property
@@ -200,7 +204,7 @@ class ConsentGate:
         self.check_complete()
         self.check_fresh(now)
         consents, births = self._holding("consents"), self._holding("births")
-        denied = [f"SELECT subject FROM {view}" for view in self._holding("objections")]
+        denied = [f"SELECT subject FROM {v}" for v in (_WISHES, *self._holding("objections"))]
         permitting = [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in births]
         if self._by_consent:
             permitting += [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in consents]
@@ -263,6 +267,9 @@ class ConsentGate:
             own = connection.execute(f"SELECT reason FROM {view}").fetchall()
             reason = _reason(own[0][0]) if own else None
             entries.append(Entry(table=table.name, rows=rows, reason=reason))
+        wished = f"SELECT subject FROM {_WISHES} WHERE subject = $1"
+        if connection.execute(wished, [subject]).fetchall():
+            entries.append(Entry(table=_REGISTER, rows=(), reason=Reason.OBJECTION))
         asked = f"SELECT {self._reason_of('asked')} FROM (SELECT $1 AS subject) asked"
         ((decided,),) = connection.execute(asked, [subject]).fetchall()
         return _reason(decided), entries
@@ -272,7 +279,8 @@ class ConsentGate:
 
     def _reason_of(self, asked: str) -> str:
         """SQL: the first reason against a subject of `asked`, over all tables; NULL when none."""
-        found = []
+        wished = f"EXISTS (SELECT 1 FROM {_WISHES} v WHERE v.subject = {asked}.subject)"
+        found = [f"CASE WHEN {wished} THEN {int(Reason.OBJECTION)} END"]
         for view, table in self._views():
             own = f"(SELECT any_value(reason) FROM {view} v WHERE v.subject = {asked}.subject)"
             known = f"EXISTS (SELECT 1 FROM {view} v WHERE v.subject = {asked}.subject)"
@@ -284,7 +292,7 @@ class ConsentGate:
                 found.append(f"CASE WHEN {known} THEN {own} ELSE {int(Reason.UNKNOWN)} END")
             else:
                 found.append(f"CASE WHEN {own} IN ({_DENIES}) THEN {own} END")
-        return f"least({', '.join(found)})" if len(found) > 1 else found[0]
+        return f"least({', '.join(found)})"
 
     @contextmanager
     def _judged(
@@ -305,6 +313,8 @@ class ConsentGate:
                 connection = stack.enter_context(
                     self._limits.closed_in([file.path for some in files for file in some])
                 )
+                wished = pa.table({"subject": pa.array(sorted(self._left_out()), pa.string())})
+                connection.register(_WISHES, wished)
                 problem = None
                 try:
                     for (view, table), own in zip(self._views(), files, strict=True):
@@ -322,6 +332,9 @@ class ConsentGate:
             yield connection
 
 
+#: Whom customers' own wishes, told to this node, leave out; and what that is called.
+_WISHES: Final = "wishes"
+_REGISTER: Final = "this node's register of rights"
 _CONSENT: Final[tuple[str, Holds]] = ("consent", "consents")
 _INTEREST: Final[tuple[str, Holds]] = ("legitimate interest", "objections")
 

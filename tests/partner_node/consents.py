@@ -98,6 +98,7 @@ def gate_of(*sources: ConsentSource, **changes: Any) -> ConsentGate:
         "max_age": timedelta(hours=48),
         "children_under": 16,
         "youngest_customer": 18,
+        "left_out": frozenset,
     }
     return ConsentGate(sources, **(values | changes))
 

@@ -278,7 +278,7 @@ def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
 def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
     save(store, state())
-    for table in ("refusals", "ledger", "excused", "stops", "exports"):
+    for table in ("refusals", "ledger", "excused", "stops", "exports", "wishes", "requests"):
         store._rows(f"DROP TABLE {table}")
     store._rows("PRAGMA user_version = 2")
     store.close()

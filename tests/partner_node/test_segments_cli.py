@@ -89,7 +89,9 @@ def node(shell: Shell, tmp_path: Path) -> Path:
     folder = tmp_path / "node"
     shell.json(*init_words(folder, max_customers="100"))
     config = folder / "node.toml"
-    config.write_text(config.read_text().replace('notices = ["1"]', 'notices = ["1", "none"]'))
+    text = config.read_text().replace('notices = ["1"]', 'notices = ["1", "none"]')
+    units = "\n".join(f'"{feature.name}" = "{feature.unit}"' for feature in FEATURES)
+    config.write_text(text.replace('"visits" = "units"', units))
     return folder
 
 

@@ -68,7 +68,7 @@ def test_a_gate_lets_most_customers_pass(tmp_path: Path, notice: str) -> None:
         ],
         basis=CONSENT, purpose=SEGMENTATION, notices=[notice], max_age=timedelta(hours=1),
         children_under=16,
-        youngest_customer=18,
+        youngest_customer=18,left_out=frozenset,
     )  # fmt: skip
     ids = np.array(IDS, dtype=object)
     counted = gate.standing(iter([ids]), datetime.now(UTC)).counted

@@ -1,0 +1,274 @@
+"""What customers ask for: `rights …`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from partner_node.cli.options import HERE, Directory
+from partner_node.console import Format, FormatOption, output
+from partner_node.home import NodeHome, replacing
+from partner_node.plain_words import shown
+from partner_node.rights.register import KINDS, Kind, RightsRegister
+from protocol.errors import UsageError
+from protocol.signing import Envelope
+
+if TYPE_CHECKING:
+    from partner_node.rights.case import Case
+
+app = typer.Typer(
+    help="Answer customers: access, explain, object, erase, export; receipts and deadlines.",
+    no_args_is_help=True,
+)
+
+Subject = Annotated[str, typer.Option(help="The customer's id, as the data have it.")]
+Received = Annotated[
+    str | None,
+    typer.Option(help="The day when the request came, like 2026-01-31; today when left out."),
+]
+Receipt = Annotated[Path | None, typer.Option(help="File for the signed receipt.")]
+Out = Annotated[
+    Path | None, typer.Option(help="File to write instead of the terminal, .json; mode 0600.")
+]
+
+
+@app.command("access")
+def access(
+    subject: Subject,
+    out: Out = None,
+    received: Received = None,
+    receipt: Receipt = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Everything that this node holds of a customer: values, segment and reason, runs, files."""
+    case = _case(directory, subject)
+    found = case.access()
+    given = {"given": sorted(found)}
+    signed = case.close_request("access", given, received=_day(received, case.now))
+    _write(receipt, signed.to_bytes())
+    _write(out, _json(found))
+    lines = [] if out else [_json(found).decode("utf-8").rstrip()]
+    output.result(found | _receipt_values(signed), *lines, _written(out), _receipt_words(signed))
+
+
+@app.command("explain")
+def explain(
+    subject: Subject,
+    received: Received = None,
+    receipt: Receipt = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Why a customer is in its segment, and what would change that."""
+    case = _case(directory, subject)
+    found = case.explanation()
+    signed = case.close_request(
+        "explain", {"segment": found.segment}, received=_day(received, case.now)
+    )
+    _write(receipt, signed.to_bytes())
+    output.result(found.to_dict() | _receipt_values(signed), *found.words, _receipt_words(signed))
+
+
+@app.command("object")
+def object_(
+    subject: Subject,
+    received: Received = None,
+    receipt: Receipt = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Have a customer not be counted from the next question on, and take it out of files."""
+    case = _case(directory, subject)
+    done = case.leave_out("objection")
+    signed = case.close_request("object", done, received=_day(received, case.now))
+    _write(receipt, signed.to_bytes())
+    output.result(
+        done | _receipt_values(signed),
+        f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
+        "and exports.",
+        *_file_words(done),
+        _receipt_words(signed),
+    )
+
+
+@app.command("erase")
+def erase(
+    subject: Subject,
+    received: Received = None,
+    receipt: Receipt = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Take a customer out of everything that this node wrote, and count it no more."""
+    case = _case(directory, subject)
+    done = case.leave_out("erasure") | {
+        "stays": "a sealed entry, so that the customer is not counted again while your own data "
+        "still have it: delete it there",
+        "in_releases": case.residue(),
+        "next_release": "the next run forms segments without this customer",
+    }
+    signed = case.close_request("erase", done, received=_day(received, case.now))
+    _write(receipt, signed.to_bytes())
+    output.result(
+        done | _receipt_values(signed),
+        f"Customer {shown(subject)} is in nothing that this node wrote, and is not counted any "
+        "more.",
+        *_file_words(done),
+        "Releases hold sums over all partners' customers, which stay; for one customer they mean: "
+        + ("; ".join(f"{r['release']}: {r['privacy']}" for r in done["in_releases"]) or "nothing")
+        + ".",
+        f"What stays is {done['stays']}.",
+        _receipt_words(signed),
+    )
+
+
+@app.command("export")
+def export(
+    subject: Subject,
+    out: Annotated[Path, typer.Option(help="File to write, .json or .csv; mode 0600.")],
+    received: Received = None,
+    receipt: Receipt = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """A customer's own data in a form that machines read, to take elsewhere."""
+    if out.suffix not in (".json", ".csv"):
+        raise UsageError(f"{out} ends in neither .json nor .csv", remedy="name one of these")
+    case = _case(directory, subject)
+    found = case.access()
+    portable = {k: found[k] for k in ("subject", "features", "consents", "wishes", "segment")}
+    signed = case.close_request("export", {"file": out.name}, received=_day(received, case.now))
+    _write(receipt, signed.to_bytes())
+    _write(out, _json(portable) if out.suffix == ".json" else _csv(portable))
+    output.result(
+        {"file": str(out)} | _receipt_values(signed), _written(out), _receipt_words(signed)
+    )
+
+
+@app.command("receive")
+def receive(
+    kind: Annotated[str, typer.Argument(help="access, explain, object, erase or export.")],
+    subject: Subject,
+    received: Received = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Put a request into the register that is answered later; its deadline starts."""
+    wanted: Kind | None = next((known for known in KINDS if known == kind), None)
+    if wanted is None:
+        raise UsageError(f"{kind!r} is no request", remedy=f"known: {', '.join(KINDS)}")
+    case = _case(directory, subject)
+    day = _day(received, case.now) or case.now.date()
+    with case.store.transaction():
+        number = case.register.receive(wanted, case.pseudonym, day)
+    (request,) = [r for r in case.register.requests() if r.number == number]
+    output.result(
+        request.to_dict(case.now.date()),
+        f"Request {number} is in the register; it is due by {request.due}.",
+    )
+
+
+@app.command("list")
+def list_requests(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """The register: every request by its pseudonym, its deadline, and what is overdue."""
+    home = NodeHome.load(directory)
+    register = RightsRegister(home.store(home.keystore()))
+    today = datetime.now(UTC).date()
+    requests = register.requests()
+    table = Table(title="Requests of customers")
+    for column in ("no.", "kind", "customer", "received", "due", "answered"):
+        table.add_column(column, no_wrap=True)
+    for request in requests:
+        late = request.is_open and today > request.due
+        table.add_row(
+            str(request.number),
+            request.kind,
+            request.pseudonym[:12],
+            request.received.isoformat(),
+            request.due.isoformat(),
+            request.done_at[:10] or ("OVERDUE" if late else "open"),
+        )
+    output.result(
+        {"requests": [request.to_dict(today) for request in requests]},
+        table if requests else "No customer has asked for anything yet.",
+    )
+
+
+def _case(directory: Path, subject: str) -> Case:
+    from partner_node.rights.case import Case  # Arrow takes long to import
+
+    return Case(NodeHome.load(directory), subject, now=datetime.now(UTC))
+
+
+def _day(text: str | None, now: datetime) -> date | None:
+    """The day that was given, which is not to come; raises UsageError."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day > now.date():
+        raise UsageError(
+            f"--received {text!r} is no day that has come", remedy="write it like 2026-01-31"
+        )
+    return day
+
+
+def _write(path: Path | None, data: bytes) -> None:
+    if path is not None:
+        with replacing(path, mode=0o600) as temporary:
+            temporary.write_bytes(data)
+
+
+def _json(values: object) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _csv(portable: dict[str, Any]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["what", "value", "unit"])
+    writer.writerow(["customer", portable["subject"], ""])
+    for feature in portable["features"]:
+        writer.writerow([feature["name"], feature["value"], feature["unit"]])
+    segment = portable["segment"]
+    writer.writerow(["segment", "" if segment is None else segment["name"], ""])
+    return text.getvalue().encode("utf-8")
+
+
+def _written(path: Path | None) -> str:
+    return "" if path is None else f"Wrote {path}."
+
+
+def _receipt_values(signed: Envelope) -> dict[str, Any]:
+    return {"receipt": json.loads(signed.payload)}
+
+
+def _receipt_words(signed: Envelope) -> str:
+    receipt = json.loads(signed.payload)
+    return (
+        f"Request {receipt['number']}, received on {receipt['received']}, due by {receipt['due']}: "
+        "answered."
+    )
+
+
+def _file_words(done: dict[str, Any]) -> list[str]:
+    words = []
+    if done["taken_out_of"]:
+        words.append("Taken out of: " + ", ".join(map(shown, done["taken_out_of"])) + ".")
+    if done["files_gone"]:
+        words.append(
+            "Not where they were written any more, so look there yourself: "
+            + ", ".join(map(shown, done["files_gone"]))
+            + "."
+        )
+    return words

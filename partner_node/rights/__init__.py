@@ -1,0 +1,1 @@
+"""What a node does when a customer asks: access, explanation, objection, erasure, portability."""

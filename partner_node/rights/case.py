@@ -1,0 +1,281 @@
+"""One customer's case: what this node knows of it, and doing what the customer asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from partner_node.consent.gate import Entry
+from partner_node.consent.verdicts import Reason
+from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
+from partner_node.known_releases import KnownRelease, known_releases
+from partner_node.rights.explanation import Explanation, explain_place
+from partner_node.rights.pseudonyms import Pseudonyms
+from partner_node.rights.register import Kind, RightsRegister, Wish
+from partner_node.rights.segment_files import lists, without
+from partner_node.store import NodeStore, stamp
+from protocol.agreement import Agreement
+from protocol.canonical import canonical_json
+from protocol.errors import RuleError
+from protocol.parties import Party
+from protocol.scaling import FeatureScale, FloatMatrix
+from protocol.signing import Envelope
+
+RECEIPT_TYPE: Final = "application/vnd.fedseg.rights-receipt+json"
+RECEIPT_SCHEMA: Final = "fedseg/rights-receipt/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a customer stands with this node now.
+
+    Attributes:
+        values: The agreed features as the data have them, shape ``(n_features,)``; None when the
+            data hold no such customer.
+        reason: What keeps the customer out; None when it may be counted.
+        entries: What every table of consents, objections and births holds.
+    """
+
+    values: FloatMatrix | None
+    reason: Reason | None
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentFiles:
+    """Where a customer stands in files that this node wrote.
+
+    Attributes:
+        listing: Files that hold the customer.
+        gone: Files that are not where they were written: what became of them is not known here.
+    """
+
+    listing: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+class Case:
+    """One customer at one node.
+
+    Args:
+        subject: The customer's id, letter by letter as the data have it.
+    """
+
+    def __init__(self, home: NodeHome, subject: str, *, now: datetime) -> None:
+        self.subject = subject
+        self.home = home
+        self.now = now
+        self.keystore: Keystore = home.keystore()
+        self.store: NodeStore = home.store(self.keystore)
+        self.agreement: Agreement = home.signed_agreement().agreement
+        self.party: Party = self.agreement.parties[
+            self.agreement.index_of_key(self.keystore.identity_public)
+        ]
+        self.register = RightsRegister(self.store)
+        pseudonyms = Pseudonyms.under(self.agreement.id, home, self.keystore)
+        self.pseudonym = pseudonyms.of(subject)
+
+    def standing(self) -> Standing:
+        """How the customer stands now; raises what reading data and tables raises."""
+        gate = self.home.gate(self.agreement, self.party, self.store)
+        reason, entries = gate.explain(self.subject, self.now)
+        values = self.home.customers(self.agreement, None).values_of(self.subject)
+        return Standing(values=values, reason=reason, entries=tuple(entries))
+
+    def newest_release(self) -> KnownRelease | None:
+        """The newest release with segments; None before the first."""
+        try:
+            known = known_releases(self.home)
+        except RuleError as error:
+            if error.code == "E-NO-RELEASE":
+                return None
+            raise
+        return next((one for one in known if one.release.segments), None)
+
+    def explanation(self) -> Explanation:
+        """Why the customer is in its segment.
+
+        Raises:
+            RuleError: There is no release with segments (E-NO-RELEASE), the data hold no such
+                customer (E-NO-CUSTOMER), or it may not be counted, so it has no segment
+                (E-NOT-COUNTED).
+        """
+        known = self.newest_release()
+        if known is None:
+            raise RuleError(
+                "this node has no release with segments",
+                code="E-NO-RELEASE",
+                remedy="a run must finish first; see `fedseg-node status`",
+            )
+        standing = self.standing()
+        if standing.values is None:
+            raise no_such_customer(self.subject)
+        if standing.reason is not None:
+            raise RuleError(
+                f"the customer has no segment, because it may not be counted: "
+                f"{standing.reason.words}",
+                code="E-NOT-COUNTED",
+                remedy="`fedseg-node consent explain` shows what each table holds",
+            )
+        return explain_place(self._under(known, standing.values), known)
+
+    def _under(self, known: KnownRelease, values: FloatMatrix) -> FloatMatrix:
+        """The features of a release's agreement, which may be another version's."""
+        if known.agreement.features == self.agreement.features:
+            return values
+        found = self.home.customers(known.agreement, None).values_of(self.subject)
+        return values if found is None else found
+
+    def access(self) -> dict[str, Any]:
+        """Everything that this node holds of the customer, and why (GDPR 15), as JSON values."""
+        agreement, standing = self.agreement, self.standing()
+        scale = FeatureScale.of(agreement.features)
+        used = (
+            None if standing.values is None else np.clip(standing.values, scale.lower, scale.upper)
+        )
+        known = self.newest_release()
+        placed = None
+        if known is not None and standing.values is not None and standing.reason is None:
+            placed = explain_place(self._under(known, standing.values), known).to_dict()
+        files = self.files()
+        return {
+            "subject": self.subject,
+            "pseudonym": self.pseudonym,
+            "in_data": standing.values is not None,
+            "may_be_counted": standing.reason is None,
+            "kept_out_by": None if standing.reason is None else standing.reason.words,
+            "features": [
+                {
+                    "name": feature.name,
+                    "unit": feature.unit,
+                    "value": None if standing.values is None else float(standing.values[i]),
+                    "used": None if used is None else float(used[i]),
+                    "needed_because": feature.necessity,
+                }
+                for i, feature in enumerate(agreement.features)
+            ],
+            "consents": [
+                {"source": entry.table, "rows": list(entry.rows)} for entry in standing.entries
+            ],
+            "wishes": self.register.wishes(self.pseudonym),
+            "segment": placed,
+            "release": None if known is None else known.short,
+            "segment_files": {"listing": list(files.listing), "gone": list(files.gone)},
+            "runs": [
+                {"run": run.run_id.hex(), "started_at": run.started_at, "ended": run.phase}
+                for run in self.store.runs()
+            ],
+            "runs_mean": "customers who might be counted at the time were part of sums over all of "
+            "them, hidden under masks"
+            + (" and with noise" if agreement.privacy is not None else "")
+            + "; which customers these were is not recorded",
+            "purpose": {"term": agreement.purpose.term, "text": agreement.purpose.text},
+            "notice_version": agreement.purpose.notice_version,
+            "legal_basis": {
+                "basis": self.party.legal_basis.basis,
+                "reference": self.party.legal_basis.reference,
+            },
+            "recipients": list(agreement.results_use.recipients),
+            "used_for": list(agreement.results_use.allowed),
+            "never_for": list(agreement.results_use.forbidden),
+            "retention": agreement.retention.to_dict(),
+            "data_protection_officer": self.party.dpo,
+        }
+
+    def files(self) -> SegmentFiles:
+        """In which files of segments the customer is; every file that is on record is read."""
+        found: dict[str, bool | None] = {}
+        for record in self.store.exports():
+            if record.path not in found:
+                found[record.path] = lists(record, self.subject)
+        return SegmentFiles(
+            listing=tuple(path for path, holds in found.items() if holds),
+            gone=tuple(path for path, holds in found.items() if holds is None),
+        )
+
+    def leave_out(self, wish: Wish) -> dict[str, Any]:
+        """Have the customer not be counted from the next question on, and out of files.
+
+        The wish is stored first, so that a node that is killed in between counts nobody who
+        objected; calling it again finishes what is left.
+
+        Returns:
+            What was done, as JSON values.
+        """
+        before = self.register.wishes(self.pseudonym)
+        with self.store.transaction():
+            self.register.leave_out(wish, self.pseudonym, self.subject, self.now)
+        files = self.files()
+        for record in self.store.exports():
+            if record.path in files.listing:
+                without(record, self.subject, note=self._note_rewritten)
+        running = [run.run_id.hex() for run in self.store.runs() if run.phase == "running"]
+        return {
+            "not_counted_from": before.get(wish, stamp(self.now)),
+            "runs_under_way": running,
+            "taken_out_of": list(files.listing),
+            "files_gone": list(files.gone),
+        }
+
+    def _note_rewritten(self, path: str, n_rows: int, sha256: str) -> None:
+        with self.store.transaction():
+            self.store.rewrite_export(path, n_rows=n_rows, sha256=sha256)
+
+    def residue(self) -> list[dict[str, Any]]:
+        """What stays of the customer in releases, as JSON values: sums, and their promise."""
+        try:
+            known = known_releases(self.home)
+        except RuleError:
+            return []
+        return [
+            {
+                "release": one.short,
+                "received_at": one.received_at,
+                "privacy": one.release.privacy_words,
+            }
+            for one in known
+        ]
+
+    def close_request(
+        self, kind: Kind, effects: dict[str, Any], *, received: date | None
+    ) -> Envelope:
+        """Put what was done into the register, and sign the receipt for it."""
+        with self.store.transaction():
+            waiting = self.register.open_request(kind, self.pseudonym)
+            number = (
+                waiting.number
+                if waiting
+                else self.register.receive(kind, self.pseudonym, received or self.now.date())
+            )
+            (request,) = [r for r in self.register.requests() if r.number == number]
+            receipt = {
+                "schema": RECEIPT_SCHEMA,
+                "number": number,
+                "kind": kind,
+                "pseudonym": self.pseudonym,
+                "partner": self.party.id,
+                "agreement": self.agreement.id,
+                "agreement_version": self.agreement.version,
+                "received": request.received.isoformat(),
+                "due": request.due.isoformat(),
+                "done_at": stamp(self.now),
+                "effects": effects,
+            }
+            self.register.answer(number, receipt, self.now)
+        envelope = Envelope(
+            payload_type=RECEIPT_TYPE, payload=canonical_json(receipt), signatures={}
+        )
+        return envelope.signed_by(self.keystore.identity)
+
+
+def no_such_customer(subject: str) -> RuleError:
+    """The refusal when the data hold no customer of that id."""
+    return RuleError(
+        f"the data hold no customer {subject!r}",
+        code="E-NO-CUSTOMER",
+        remedy="ids are compared letter by letter, as the data have them",
+    )

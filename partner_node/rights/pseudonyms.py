@@ -1,0 +1,61 @@
+"""Pseudonyms of customers: HMAC-SHA256 of the id, with one key for each agreement.
+
+Tables of the node that are about single customers are keyed by them. The key lies apart from the
+database, sealed with the node's state key: whoever has the database alone finds nobody in it, and
+pseudonyms under two agreements cannot be joined. From a pseudonym nobody gets back to the id but
+by what this node sealed beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+from typing import Final
+
+from partner_node.home import NodeHome
+from partner_node.keystore import Keystore, read_private_file, write_private_file
+from protocol.errors import KeystoreError
+
+KEY_BYTES: Final = 32
+_LABEL: Final = b"fedseg/pseudonym/1\0"
+
+
+class Pseudonyms:
+    """Gives customers' pseudonyms under one agreement.
+
+    Args:
+        key: 32 random bytes that nobody else has.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key of {len(key)} bytes, not {KEY_BYTES}")
+        self._key = key
+
+    def of(self, subject: str) -> str:
+        """The pseudonym of a customer's id, letter by letter; 64 hexadecimal digits."""
+        return hmac.digest(self._key, _LABEL + subject.encode("utf-8"), hashlib.sha256).hex()
+
+    @staticmethod
+    def under(agreement_id: str, home: NodeHome, keystore: Keystore) -> Pseudonyms:
+        """Those under an agreement; its key is drawn when there is none yet.
+
+        Raises:
+            KeystoreError: The key's file cannot be read or written, or was sealed otherwise.
+        """
+        path = key_file(home, agreement_id)
+        context = b"pseudonyms" + agreement_id.encode("ascii")
+        if not path.exists():
+            try:
+                write_private_file(path, keystore.seal(secrets.token_bytes(KEY_BYTES), context))
+            except KeystoreError:
+                if not path.exists():  # else another process was faster
+                    raise
+        return Pseudonyms(keystore.unseal(read_private_file(path), context))
+
+
+def key_file(home: NodeHome, agreement_id: str) -> Path:
+    """Where the key of an agreement's pseudonyms lies; with it gone they are mere numbers."""
+    return home.config.keys.store.parent / f"pseudonyms-{agreement_id}.key"

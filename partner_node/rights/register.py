@@ -1,0 +1,144 @@
+"""The register of customers' requests and wishes, keyed by pseudonyms."""
+
+from __future__ import annotations
+
+import calendar
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, Literal, get_args
+
+from partner_node.store import NodeStore, stamp
+
+#: What customers may ask for (GDPR 15, 22, 21, 17 and 20).
+Kind = Literal["access", "explain", "object", "erase", "export"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+#: How a customer came to be left out for good.
+Wish = Literal["objection", "erasure", "opt-out"]
+_CONTEXT: Final = b"wish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request of a customer.
+
+    Attributes:
+        number: Its number in the register.
+        received: When it came.
+        due: By when it must be answered: a month later (GDPR 12(3)).
+        done_at: When it was; empty while it is open.
+        receipt: What was done; empty while it is open.
+    """
+
+    number: int
+    kind: str
+    pseudonym: str
+    received: date
+    due: date
+    done_at: str
+    receipt: Mapping[str, Any]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still waits for its answer."""
+        return not self.done_at
+
+    def to_dict(self, today: date) -> dict[str, Any]:
+        """The request as JSON values."""
+        return {
+            "number": self.number,
+            "kind": self.kind,
+            "pseudonym": self.pseudonym,
+            "received": self.received.isoformat(),
+            "due": self.due.isoformat(),
+            "done_at": self.done_at or None,
+            "overdue": self.is_open and today > self.due,
+        }
+
+
+def due_date(received: date) -> date:
+    """A month later; the last day of that month where it is shorter (Regulation 1182/71).
+
+    >>> due_date(date(2026, 1, 31)).isoformat(), due_date(date(2026, 12, 5)).isoformat()
+    ('2026-02-28', '2027-01-05')
+    """
+    year, month = received.year + received.month // 12, received.month % 12 + 1
+    return date(year, month, min(received.day, calendar.monthrange(year, month)[1]))
+
+
+class RightsRegister:
+    """Requests and wishes in the node's database."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+        self._sealer = store.sealer
+
+    def receive(self, kind: Kind, pseudonym: str, received: date) -> int:
+        """Note a request that waits for its answer; inside a transaction. Its number."""
+        ((number,),) = self._store.ask(
+            "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
+            " VALUES (?, ?, ?, ?, '', '{}') RETURNING number",
+            kind,
+            pseudonym,
+            received.isoformat(),
+            due_date(received).isoformat(),
+        )
+        return int(number)
+
+    def open_request(self, kind: Kind, pseudonym: str) -> Request | None:
+        """The oldest open request of this kind by this customer."""
+        found = [r for r in self.requests() if r.is_open]
+        return next((r for r in found if (r.kind, r.pseudonym) == (kind, pseudonym)), None)
+
+    def answer(self, number: int, receipt: Mapping[str, Any], now: datetime) -> None:
+        """Note what was done; inside a transaction."""
+        self._store.ask(
+            "UPDATE requests SET done_at = ?, receipt = ? WHERE number = ?",
+            stamp(now),
+            json.dumps(receipt),
+            number,
+        )
+
+    def requests(self) -> list[Request]:
+        """Every request, oldest first."""
+        rows = self._store.ask(
+            "SELECT number, kind, pseudonym, received_on, due_on, done_at, receipt"
+            " FROM requests ORDER BY number"
+        )
+        return [
+            Request(
+                number=number,
+                kind=kind,
+                pseudonym=pseudonym,
+                received=date.fromisoformat(received),
+                due=date.fromisoformat(due),
+                done_at=done_at,
+                receipt=json.loads(receipt),
+            )
+            for number, kind, pseudonym, received, due, done_at, receipt in rows
+        ]
+
+    def leave_out(self, wish: Wish, pseudonym: str, subject: str, now: datetime) -> None:
+        """Have a customer not be counted any more; inside a transaction.
+
+        The id is kept sealed, for the gate alone: without it whoever objected would be counted
+        again with the next export of the customers' table.
+        """
+        sealed = self._sealer.seal(subject.encode("utf-8"), _CONTEXT + pseudonym.encode("ascii"))
+        self._store.ask(
+            "INSERT OR IGNORE INTO wishes VALUES (?, ?, ?, ?)", pseudonym, wish, stamp(now), sealed
+        )
+
+    def wishes(self, pseudonym: str) -> dict[str, str]:
+        """What a customer wished, and since when."""
+        rows = self._store.ask("SELECT wish, at FROM wishes WHERE pseudonym = ?", pseudonym)
+        return dict(rows)
+
+    def left_out(self) -> frozenset[str]:
+        """Ids of all customers who are not to be counted."""
+        rows = self._store.ask("SELECT DISTINCT pseudonym, sealed FROM wishes")
+        return frozenset(
+            self._sealer.unseal(sealed, _CONTEXT + pseudonym.encode("ascii")).decode("utf-8")
+            for pseudonym, sealed in rows
+        )

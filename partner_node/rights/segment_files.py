@@ -1,0 +1,97 @@
+"""Files of customers' segments that this node wrote: who is in them, and taking somebody out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from partner_node.home import replacing
+from partner_node.store import ExportRecord
+from protocol.errors import SourceError
+
+
+def lists(record: ExportRecord, subject: str) -> bool | None:
+    """Whether a file holds a customer; None when it is not there any more."""
+    path = Path(record.path)
+    try:
+        return any(subject in ids for ids in _ids(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def without(record: ExportRecord, subject: str, *, note: Callable[[str, int, str], None]) -> None:
+    """Write a file again without a customer; it is replaced in one step.
+
+    Args:
+        note: Called with the path, the number of rows and the SHA-256 of what will stand there,
+            before it does.
+
+    Raises:
+        SourceError: The file cannot be read (E-SEGMENT-FILE).
+        UsageError: It cannot be written (E-FILE).
+    """
+    path = Path(record.path)
+    try:
+        with replacing(path, mode=0o600) as temporary:
+            if path.suffix == ".csv":
+                n_rows = _csv_without(path, temporary, subject)
+            else:
+                n_rows = _parquet_without(path, temporary, subject)
+            with temporary.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            note(record.path, n_rows, sha256)
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _ids(path: Path) -> Iterator[set[str]]:
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            yield {row[0] for row in csv.reader(file) if row}
+        return
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["customer_id"]):
+            yield set(batch.column(0).to_pylist())
+
+
+def _csv_without(path: Path, to: Path, subject: str) -> int:
+    n_rows = -1  # the header
+    with (
+        path.open(newline="", encoding="utf-8") as source,
+        to.open("w", newline="", encoding="utf-8") as target,
+    ):
+        writer = csv.writer(target)
+        for row in csv.reader(source):
+            if row and row[0] != subject:
+                writer.writerow(row)
+                n_rows += 1
+    return n_rows
+
+
+def _parquet_without(path: Path, to: Path, subject: str) -> int:
+    n_rows = 0
+    with (
+        pyarrow.parquet.ParquetFile(path) as source,
+        pyarrow.parquet.ParquetWriter(to, source.schema_arrow) as target,
+    ):
+        for batch in source.iter_batches():
+            kept = batch.filter(pc.not_equal(batch.column("customer_id"), subject))
+            target.write_batch(kept)
+            n_rows += kept.num_rows
+    return n_rows
+
+
+def _unreadable(path: Path, error: Exception) -> SourceError:
+    return SourceError(
+        f"{path}, which this node wrote, cannot be read any more ({type(error).__name__})",
+        code="E-SEGMENT-FILE",
+        remedy="bring the file back as it was written, or delete it: it is then taken as gone",
+    )

@@ -1,0 +1,361 @@
+"""`rights …`: what a customer is told, and that its wishes take effect everywhere at once."""
+
+# Fixtures of another file are imported, and named again by the tests that want them:
+# ruff: noqa: F811
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partner_node.home import NodeHome
+from partner_node.known_releases import known_releases
+from partner_node.node import Node
+from partner_node.rights.explanation import explain_place
+from partner_node.rights.pseudonyms import Pseudonyms, key_file
+from partner_node.rights.register import RightsRegister, due_date
+from partner_node.store import NodeStore
+from protocol.clustering.release import Release
+from protocol.errors import KeystoreError
+from protocol.scaling import FeatureScale
+from protocol.signing import Envelope
+from simulations.federation import EphemeralSealer
+from tests.partner_node.test_node_cli import Shell, draft
+from tests.partner_node.test_segments_cli import (  # noqa: F401 - fixtures
+    CUSTOMERS,
+    FEATURES,
+    node,
+    released,
+    shell,
+)
+
+
+@pytest.fixture
+def ours(shell: Shell, node: Path, released: Release, tmp_path: Path) -> Path:
+    """A node with its agreement installed and files of segments written."""
+    features = [
+        feature.to_dict() | {"necessity": "It tells customers apart."} for feature in FEATURES
+    ]
+    (tmp_path / "draft.json").write_bytes(draft(node, features=features).to_bytes())
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+    for name in ("all.csv", "all.parquet"):
+        shell.json("segments", "export", "--for", "evaluation", "--out", name, "--dir", node)
+    return node
+
+
+def ids_in(path: Path) -> list[str]:
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row["customer_id"] for row in csv.DictReader(file)]
+    found: list[str] = pq.read_table(path).column("customer_id").to_pylist()
+    return found
+
+
+def counted(folder: Path) -> list[str]:
+    """Ids that the next question would count."""
+    return [i for ids, _ in Node.open(folder)._customers.identified() for i in ids]  # type: ignore[attr-defined]
+
+
+# --- object and erase ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["object", "erase"])
+def test_whoever_objects_is_out_of_questions_files_and_later_exports(
+    shell: Shell,
+    ours: Path,
+    tmp_path: Path,
+    verb: str,
+) -> None:
+    assert "c7" in counted(ours)
+    serving = Node.open(ours)
+    done = shell.json("rights", verb, "--subject", "c7", "--dir", ours)
+    paths = {str(tmp_path / name) for name in ("all.csv", "all.parquet")}
+    assert set(done["taken_out_of"]) == paths
+    assert done["files_gone"] == []
+    for path in map(Path, sorted(paths)):
+        found = ids_in(path)
+        assert "c7" not in found
+        assert len(found) == 63
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "c7" not in counted(ours)
+    still = [i for ids, _ in serving._customers.identified() for i in ids]  # type: ignore[attr-defined]
+    assert "c7" not in still
+    assert len(still) == 63
+    after = shell.json("segments", "assign", "--out", "after.csv", "--dir", ours)
+    assert after["customers"] == 63
+    assert "c7" not in ids_in(tmp_path / "after.csv")
+    told = shell.json("consent", "explain", "--subject", "c7", "--dir", ours)
+    assert (told["eligible"], told["reason"]) == (False, "objection")
+    assert told["sources"][-1]["name"] == "this node's register of rights"
+    exports = shell.json("segments", "exports", "--dir", ours)["exports"]
+    assert {e["customers"] for e in exports} == {63}
+    again = shell.json("rights", verb, "--subject", "c7", "--dir", ours)
+    assert again["taken_out_of"] == []
+    assert again["not_counted_from"] == done["not_counted_from"]
+
+
+def test_files_that_were_moved_are_named(shell: Shell, ours: Path, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").rename(tmp_path / "moved.csv")
+    done = shell("rights", "object", "--subject", "c7", "--dir", ours)
+    assert done.code == 0
+    assert "Not where they were written any more, so look there yourself" in done.out
+    assert "all.csv" in done.out
+
+
+def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds(
+    shell: Shell,
+    ours: Path,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "all.parquet").write_bytes(b"not parquet")
+    error = shell.refused("rights", "object", "--subject", "c7", "--dir", ours, status=3)
+    assert error["code"] == "E-SEGMENT-FILE"
+    assert "all.parquet" in error["message"]
+    assert "c7" not in counted(ours)
+    (tmp_path / "all.parquet").unlink()
+    done = shell.json("rights", "object", "--subject", "c7", "--dir", ours)
+    assert done["taken_out_of"] == [str(tmp_path / "all.csv")]
+
+
+def test_somebody_who_is_not_in_the_data_yet_may_object(shell: Shell, ours: Path) -> None:
+    shell.json("rights", "object", "--subject", "later", "--dir", ours)
+    told = shell.json("rights", "access", "--subject", "later", "--dir", ours)
+    assert (told["in_data"], told["may_be_counted"]) == (False, False)
+    assert set(told["wishes"]) == {"objection"}
+
+
+def test_an_erasure_says_what_stays(shell: Shell, ours: Path, released: Release) -> None:
+    done = shell.json("rights", "erase", "--subject", "c7", "--dir", ours)
+    assert done["in_releases"][0]["release"] == released.hash.hex()[:16]
+    assert done["in_releases"][0]["privacy"] == "exact totals: not anonymous"
+    assert "sealed entry" in done["stays"]
+
+
+# --- explain and access ----------------------------------------------------------------------
+
+
+def test_an_explanation_names_what_decides_the_runner_up_and_what_would_change_it(
+    shell: Shell,
+    ours: Path,
+) -> None:
+    data = shell.json("rights", "explain", "--subject", "c0", "--dir", ours)
+    assert data["name"] == "Loyal big spenders"
+    assert data["runner_up"] not in (None, data["segment"])
+    shares = [feature["share"] for feature in data["features"]]
+    assert sum(shares) == pytest.approx(1)
+    assert shares == sorted(shares, reverse=True)
+    assert {f["name"] for f in data["features"]} == {f.name for f in FEATURES}
+    text = shell("rights", "explain", "--subject", "c0", "--dir", ours).out
+    assert "Nearest to" in text
+    assert "Loyal big spenders; next nearest" in " ".join(text.split())
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    row=st.tuples(st.floats(0, 365), st.floats(1, 100), st.floats(0, 20_000)),
+)
+def test_what_would_change_the_segment_does(known: Any, row: tuple[float, ...]) -> None:
+    values = np.array(row)
+    found = explain_place(values, known)
+    scale = FeatureScale.of(known.agreement.features)
+    centres = known.release.centres
+
+    def placed(changed: np.ndarray) -> set[str]:
+        grid = scale.to_grid(changed[None, :])[0]
+        squares = ((centres - grid) ** 2).sum(axis=1)
+        return {known.ids[i] for i in np.flatnonzero(squares <= squares.min() * (1 + 1e-4) + 4)}
+
+    assert found.segment in placed(values)
+    names = [feature.name for feature in known.agreement.features]
+    for feature in found.features:
+        j = names.index(feature.name)
+        if feature.turns_at is None:
+            for end in (scale.lower[j], scale.upper[j]):
+                changed = values.copy()
+                changed[j] = end
+                assert found.segment in placed(changed)
+        else:
+            changed = values.copy()
+            changed[j] = feature.turns_at
+            assert {found.segment, feature.turns_to} <= placed(changed)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A release of three segments, as a node knows it."""
+    from partner_node.known_releases import KnownRelease
+    from protocol.clustering.lineage import lineage
+    from simulations.federation import Federation
+    from tests.partner_node.test_segments_cli import rows_of
+
+    fed = Federation([rows_of(CUSTOMERS)] * 3, FEATURES, n_clusters=3, seed=3, min_segment_size=1)
+    release = fed.run().release.release
+    (step,) = lineage([(release, fed.agreement)])
+    return KnownRelease(
+        received_at="", release=release, agreement=fed.agreement, step=step, history=(step,)
+    )
+
+
+def test_nobody_is_explained_who_is_not_there_or_not_counted(shell: Shell, ours: Path) -> None:
+    error = shell.refused("rights", "explain", "--subject", "nobody", "--dir", ours, status=3)
+    assert error["code"] == "E-NO-CUSTOMER"
+    shell.json("rights", "object", "--subject", "c0", "--dir", ours)
+    error = shell.refused("rights", "explain", "--subject", "c0", "--dir", ours, status=3)
+    assert error["code"] == "E-NOT-COUNTED"
+    assert "objection" in error["message"]
+
+
+def test_access_tells_everything_that_is_held(shell: Shell, ours: Path, tmp_path: Path) -> None:
+    data = shell.json("rights", "access", "--subject", "c0", "--out", "c0.json", "--dir", ours)
+    with (tmp_path / "customers.csv").open(newline="") as file:
+        row = next(r for r in csv.DictReader(file) if r["customer_id"] == "c0")
+    values = {f["name"]: f for f in data["features"]}
+    for name in ("recency_days", "orders", "net_spend"):
+        assert values[name]["value"] == float(row[name])
+        assert values[name]["needed_because"]
+    assert values["net_spend"]["used"] == min(float(row["net_spend"]), 20_000)
+    assert data["segment"]["name"] == "Loyal big spenders"
+    assert len(data["segment_files"]["listing"]) == 2
+    assert data["consents"][0]["rows"][0]["event"] == "ConsentGiven"
+    assert data["data_protection_officer"]
+    assert data["never_for"]
+    written = json.loads((tmp_path / "c0.json").read_text())
+    assert written["features"] == data["features"]
+    assert stat.S_IMODE((tmp_path / "c0.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_a_customer_takes_its_data_elsewhere(
+    shell: Shell,
+    ours: Path,
+    tmp_path: Path,
+    suffix: str,
+) -> None:
+    out = f"c0.{suffix}"
+    shell.json("rights", "export", "--subject", "c0", "--out", out, "--dir", ours)
+    text = (tmp_path / out).read_text()
+    assert "net_spend" in text
+    assert "Loyal big spenders" in text
+    error = shell.refused("rights", "export", "--subject", "c0", "--out", "x.txt", "--dir", ours,
+                          status=2)  # fmt: skip
+    assert ".json nor .csv" in error["message"]
+
+
+# --- register and receipts -------------------------------------------------------------------
+
+
+def test_a_request_is_due_a_month_after_it_came_and_closed_by_its_answer(
+    shell: Shell,
+    ours: Path,
+) -> None:
+    came = (datetime.now(UTC) - timedelta(days=60)).date()
+    words = ("--subject", "c1", "--dir", ours)
+    noted = shell.json("rights", "receive", "object", *words, "--received", came.isoformat())
+    assert noted["due"] == due_date(came).isoformat()
+    assert noted["overdue"]
+    assert "OVERDUE" in shell("rights", "list", "--dir", ours).out
+    receipt = shell.json("rights", "object", *words)["receipt"]
+    assert (receipt["number"], receipt["received"]) == (noted["number"], came.isoformat())
+    (listed,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert not listed["overdue"]
+    assert listed["done_at"] == receipt["done_at"]
+    assert shell.json("rights", "object", *words)["receipt"]["number"] == noted["number"] + 1
+    for wrong in ("yesterday", "2999-01-01"):
+        error = shell.refused("rights", "object", *words, "--received", wrong, status=2)
+        assert wrong in error["message"]
+    error = shell.refused("rights", "receive", "forget", *words, status=2)
+    assert "access, explain, object" in error["remedy"]
+
+
+def test_a_receipt_is_signed_and_names_nobody(shell: Shell, ours: Path, tmp_path: Path) -> None:
+    words = ("--subject", "c1", "--receipt", "receipt.json", "--dir", ours)
+    receipt = shell.json("rights", "object", *words)["receipt"]
+    data = (tmp_path / "receipt.json").read_bytes()
+    envelope = Envelope.from_bytes(
+        data, payload_type="application/vnd.fedseg.rights-receipt+json", max_bytes=1 << 16
+    )
+    home = NodeHome.load(ours)
+    key = home.keystore().identity_public
+    assert envelope.signers([key]) == {key}
+    assert json.loads(envelope.payload) == receipt
+    assert '"c1"' not in envelope.payload.decode()
+    assert receipt["pseudonym"] == Pseudonyms.under("ours", home, home.keystore()).of("c1")
+
+
+@pytest.mark.parametrize(
+    ("received", "due"),
+    [
+        ("2026-01-31", "2026-02-28"),
+        ("2028-01-30", "2028-02-29"),
+        ("2026-12-31", "2027-01-31"),
+        ("2026-05-31", "2026-06-30"),
+        ("2026-03-15", "2026-04-15"),
+    ],
+)
+def test_a_month_ends_with_the_month(received: str, due: str) -> None:
+    assert due_date(date.fromisoformat(received)) == date.fromisoformat(due)
+
+
+# --- pseudonyms ------------------------------------------------------------------------------
+
+
+def test_the_database_alone_names_nobody(shell: Shell, ours: Path) -> None:
+    shell.json("rights", "object", "--subject", "c7-a-long-name", "--dir", ours)
+    for file in (ours / "state").iterdir():
+        assert b"c7-a-long-name" not in file.read_bytes()
+
+
+def test_pseudonyms_differ_by_agreement_and_last(shell: Shell, ours: Path) -> None:
+    home = NodeHome.load(ours)
+    keystore = home.keystore()
+    one, again = (Pseudonyms.under("ours", home, keystore) for _ in range(2))
+    other = Pseudonyms.under("theirs", home, keystore)
+    assert one.of("a") == again.of("a")
+    assert len({one.of("a"), one.of("A"), one.of("a "), other.of("a")}) == 4
+    path = key_file(home, "ours")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_bytes(key_file(home, "theirs").read_bytes())
+    with pytest.raises(KeystoreError) as caught:
+        Pseudonyms.under("ours", home, keystore)
+    assert caught.value.code == "E-KEY-SEAL"
+    with pytest.raises(ValueError, match="31 bytes"):
+        Pseudonyms(bytes(31))
+
+
+def test_a_wish_is_kept_once_and_sealed(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    register = RightsRegister(store)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with store.transaction():
+        register.leave_out("objection", "aa", "anna", now)
+        register.leave_out("objection", "aa", "anna", now + timedelta(days=1))
+        register.leave_out("erasure", "aa", "anna", now)
+        register.leave_out("opt-out", "bb", "ben", now)
+    assert register.left_out() == {"anna", "ben"}
+    assert register.wishes("aa")["objection"].startswith("2026-01-01")
+    assert set(register.wishes("aa")) == {"objection", "erasure"}
+    assert register.wishes("cc") == {}
+
+
+def test_known_releases_are_not_needed_for_an_objection(shell: Shell, ours: Path) -> None:
+    assert known_releases(NodeHome.load(ours))
+    store = NodeHome.load(ours).store(NodeHome.load(ours).keystore())
+    with store.transaction():
+        store.ask("DELETE FROM releases")
+        store.ask("DELETE FROM exports")
+    done = shell.json("rights", "erase", "--subject", "c7", "--dir", ours)
+    assert (done["in_releases"], done["taken_out_of"]) == ([], [])
+    error = shell.refused("rights", "explain", "--subject", "c8", "--dir", ours, status=3)
+    assert error["code"] == "E-NO-RELEASE"
+    assert shell.json("rights", "access", "--subject", "c8", "--dir", ours)["segment"] is None
