@@ -7,6 +7,7 @@ coordinator from its store, a simulation from what it measured. Every text is es
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -31,6 +32,8 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _DISTANCE: Final = "Mean squared distance to the nearest centroid"
 #: With more rounds than this their table is folded.
 _ROUNDS_SHOWN: Final = 12
+#: So many features that differ most are tried for the picture.
+_LIKELY: Final = 8
 
 
 def render_report(data: ReportData) -> str:
@@ -280,17 +283,16 @@ def _use(data: ReportData, segment: ReportSegment) -> str:
 
 
 def _map(view: _View) -> str:
-    """The picture: segments along the two features that tell them apart most."""
+    """The picture: segments along two features."""
     features, segments = view.data.features, view.data.segments
     if len(segments) < 2 or len(features) < 2:
         return ""
-    sizes = np.array([max(segment.size, 1) for segment in segments], dtype=np.float64)
-    apart = sizes @ view.deviation**2
-    x, y = sorted(np.argsort(-apart, kind="stable")[:2].tolist())
+    x, y = _widest_pair(view)
+    across, up = _axis(view, x), _axis(view, y)
     bubbles = [
         Bubble(
-            x=float(view.places[row, x]),
-            y=float(view.places[row, y]),
+            x=across.scale.place(segment.centre[x]),
+            y=up.scale.place(segment.centre[y]),
             size=segment.size,
             label=segment.label,
             name=segment.name,
@@ -298,24 +300,52 @@ def _map(view: _View) -> str:
             words=f"{with_unit(segment.centre[x], features[x].unit)}, "
             f"{with_unit(segment.centre[y], features[y].unit)}, {_size_text(segment)} customers",
         )
-        for row, segment in enumerate(segments)
+        for segment in segments
     ]
-    axes = tuple(
-        Axis(
-            title=f"{features[f].label}, {features[f].unit}".rstrip(", "),
-            scale=view.scales[f],
-            mean=float(view.mean_places[f]),
-        )
-        for f in (x, y)
-    )
     return _section(
         "map",
         "The segments at a glance",
         f"Each circle is a segment, at its typical customer: the larger, the more customers. "
-        f"The two features are those that tell segments apart most; dashed lines are the average "
-        f"of {view.whom}.",
-        f'<figure class="map">{bubble_map(bubbles, *axes)}</figure>',
+        f"The two features are those that keep segments farthest apart; dashed lines are the "
+        f"average of {view.whom}. Axes show where segments lie, not the whole agreed range.",
+        f'<figure class="map">{bubble_map(bubbles, across, up)}</figure>',
     )
+
+
+def _axis(view: _View, feature: int) -> Axis:
+    """The part of a feature's agreed scale where its segments lie, with a little room."""
+    about, whole, places = (
+        view.data.features[feature],
+        view.scales[feature],
+        view.places[:, feature],
+    )
+    room = 0.05 + 0.06 * float(np.ptp(places))
+    scale = Scale(
+        lower=whole.value(max(0.0, float(places.min()) - room)),
+        upper=whole.value(min(1.0, float(places.max()) + room)),
+        logarithmic=whole.logarithmic,
+    )
+    unit = "" if about.unit.lower() == about.label.lower() else about.unit
+    return Axis(
+        title=f"{about.label}, {unit}".rstrip(", ")
+        + (" (logarithmic)" if whole.logarithmic else ""),
+        scale=scale,
+        mean=scale.place(view.mean[feature]),
+    )
+
+
+def _widest_pair(view: _View) -> tuple[int, int]:
+    """Two features, among those that differ most, whose nearest two segments lie farthest apart."""
+    spread = (view.deviation**2).sum(axis=0)
+    likely = sorted(np.argsort(-spread, kind="stable")[:_LIKELY].tolist())
+    rows = list(itertools.combinations(range(len(view.data.segments)), 2))
+    one, other = (view.places[list(side)] for side in zip(*rows, strict=True))
+    squared = (one - other) ** 2
+
+    def room(pair: tuple[int, int]) -> tuple[float, float]:
+        return float(squared[:, list(pair)].sum(axis=1).min()), float(spread[list(pair)].sum())
+
+    return max(itertools.combinations(likely, 2), key=room)
 
 
 def _card_line(view: _View, index: int, feature: int) -> str:

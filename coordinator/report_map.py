@@ -13,13 +13,17 @@ from coordinator.report_numbers import Scale, number_text
 _INK: Final = "#1c2733"
 _FAINT: Final = "#e4e1d8"
 #: The plot's edges: in percent of the width, and in pixels from the top.
-_LEFT, _RIGHT = 9.0, 97.0
-_TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 30, 380, 430
+_LEFT, _RIGHT = 9.0, 98.0
+_TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 30, 390, 440
+#: Room within them, so that circles of customers at the bounds stay inside, in the same units.
+_INSET, _INSET_PX = 5.0, 34
 #: Radius of a circle without customers, and what the largest one has more, in pixels.
-_LEAST_PX, _MORE_PX = 13.0, 33.0
+_LEAST_PX, _MORE_PX = 12.0, 22.0
 #: The width that names are placed for; on a phone they are left out, badges say who is who.
 _WIDTH_PX: Final = 1_010
 _LETTER_PX, _LINE_PX = 7.3, 16
+#: Values on an axis are at least so far from each other, as a part of it.
+_TICK_ROOM: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +74,13 @@ def bubble_map(bubbles: Sequence[Bubble], x: Axis, y: Axis) -> str:
         parts.append(
             f"<g><title>{escape(f'{bubble.name}: {bubble.words}')}</title>"
             f'<circle {place} r="{radius[index]:.1f}" fill="{bubble.colour}" fill-opacity=".88" '
-            'stroke="#fff" stroke-width="2"/>'
-            f'<text class="on" x="{_across(bubble.x):.2f}%" y="{_down(bubble.y) + 4:.1f}" '
-            f'text-anchor="middle">{escape(bubble.label)}</text></g>'
+            'stroke="#fff" stroke-width="2"/></g>'
         )
+    parts.extend(
+        f'<text class="on" x="{_across(b.x):.2f}%" y="{_down(b.y) + 4:.1f}" '
+        f'text-anchor="middle">{escape(b.label)}</text>'
+        for b in bubbles
+    )
     parts.extend(_names(bubbles, radius, order))
     words = "; ".join(f"{b.label} {b.name}: {b.words}" for b in bubbles)
     return (
@@ -83,22 +90,35 @@ def bubble_map(bubbles: Sequence[Bubble], x: Axis, y: Axis) -> str:
 
 
 def _across(place: float) -> float:
-    return _LEFT + place * (_RIGHT - _LEFT)
+    return _LEFT + _INSET + place * (_RIGHT - _LEFT - 2 * _INSET)
 
 
 def _down(place: float) -> float:
-    return _BOTTOM_PX - place * (_BOTTOM_PX - _TOP_PX)
+    return _BOTTOM_PX - _INSET_PX - place * (_BOTTOM_PX - _TOP_PX - 2 * _INSET_PX)
+
+
+def _ticks(scale: Scale) -> list[float]:
+    """Round values within an axis, none close to another; its ends need not be round."""
+    if not scale.logarithmic:
+        return scale.ticks()[1:-1] or scale.ticks()
+    steps = [m * 10.0**exponent for exponent in range(-2, 10) for m in (1, 2, 5)]
+    ticks: list[float] = []
+    for value in (0.0, *steps):
+        inside = scale.lower <= value <= scale.upper
+        if inside and (not ticks or scale.place(value) - scale.place(ticks[-1]) >= _TICK_ROOM):
+            ticks.append(value)
+    return ticks or [scale.lower, scale.upper]
 
 
 def _frame(x: Axis, y: Axis) -> Iterator[str]:
-    for tick in x.scale.ticks():
+    for tick in _ticks(x.scale):
         place = _across(x.scale.place(tick))
         yield (
             f'<line x1="{place:.2f}%" x2="{place:.2f}%" y1="{_TOP_PX}" y2="{_BOTTOM_PX}" '
             f'stroke="{_FAINT}"/><text x="{place:.2f}%" y="{_BOTTOM_PX + 18}" '
             f'text-anchor="middle">{number_text(tick)}</text>'
         )
-    for tick in y.scale.ticks():
+    for tick in _ticks(y.scale):
         height = _down(y.scale.place(tick))
         yield (
             f'<line x1="{_LEFT}%" x2="{_RIGHT}%" y1="{height:.1f}" y2="{height:.1f}" '
@@ -125,7 +145,8 @@ def _names(
     ]
     edge = _Box(left=-1e4, top=-1e4, right=_WIDTH_PX * _LEFT / 100, bottom=1e4)
     beyond = _Box(left=_WIDTH_PX, top=-1e4, right=1e4, bottom=1e4)
-    taken += [edge, beyond]
+    below = _Box(left=-1e4, top=_BOTTOM_PX, right=1e4, bottom=1e4)
+    taken += [edge, beyond, below]
     for index in order:
         bubble, r = bubbles[index], radius[index] + 5
         cx, cy = _centre(bubble)

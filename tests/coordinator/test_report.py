@@ -395,3 +395,25 @@ def test_axes_invert_and_their_ticks_rise_between_the_bounds(lower, width, logar
 
 def test_numbers_that_are_not_finite_are_shown_as_a_dash():
     assert number_text(float("nan")) == "–"
+
+
+def test_the_picture_takes_the_features_that_keep_segments_apart():
+    """By the first two alone two segments would lie on one another."""
+    data = example()
+    features = (*data.features, replace(data.features[1], label="Basket size"))
+    places = {1: (300.0, -0.8, -0.5), 2: (10.0, 0.5, -0.4), 3: (10.0, 0.5, 0.4)}
+    segments = tuple(replace(s, centre=places[s.number]) for s in data.segments)
+    text = render_report(replace(data, features=features, segments=segments))
+    picture = text.split('id="map"')[1].split("</section>")[0]
+    assert "Basket size →" in picture or "↑ Basket size" in picture
+    for segment in segments:
+        assert segment.name in picture
+
+
+def test_one_segment_or_one_feature_makes_no_picture():
+    data = example()
+    assert 'id="map"' in render_report(data)
+    assert 'id="map"' not in render_report(replace(data, segments=data.segments[:1]))
+    narrow = tuple(replace(s, centre=s.centre[:1]) for s in data.segments)
+    one = replace(data, features=data.features[:1], segments=narrow)
+    assert 'id="map"' not in render_report(one)

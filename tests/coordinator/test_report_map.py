@@ -32,7 +32,7 @@ def test_places_grow_rightwards_and_upwards() -> None:
 def test_the_largest_is_drawn_first_and_size_is_in_the_area() -> None:
     svg = bubble_map([bubble(0.5, 0.5, 100), bubble(0.5, 0.5, 400, "S2")], AXIS, AXIS)
     (_, _, large), (_, _, small) = circles(svg)
-    assert (large - 13) / (small - 13) == pytest.approx(2, rel=0.02)
+    assert (large - 12) / (small - 12) == pytest.approx(2, rel=0.02)
 
 
 def test_two_names_at_one_place_do_not_cover_each_other() -> None:
@@ -56,3 +56,18 @@ def test_nothing_in_a_name_becomes_markup() -> None:
     svg = bubble_map([bubble(0.2, 0.2, 0, hostile, hostile)], AXIS, AXIS)
     assert "<script" not in svg
     assert "&lt;script&gt;&quot;&amp;" in svg
+
+
+@pytest.mark.parametrize(
+    ("scale", "ticks"),
+    [
+        (Scale(lower=3, upper=300, logarithmic=True), ["5", "10", "20", "50", "100", "200"]),
+        (Scale(lower=60, upper=340, logarithmic=False), ["100", "200", "300"]),
+        (Scale(lower=6, upper=9, logarithmic=True), ["6", "9"]),
+    ],
+)
+def test_axes_have_round_values_where_there_are_any(scale: Scale, ticks: list[str]) -> None:
+    axis = Axis(title="Spend", scale=scale, mean=0.5)
+    svg = bubble_map([bubble(0.5, 0.5, 5)], axis, axis)
+    shown = re.findall(r'text-anchor="end">([\d.,]+)<', svg)
+    assert shown == ticks
