@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
 import stat
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from partner_node import exports, home
 from partner_node.exports import check_use
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
+from partner_node.known_releases import known_releases
+from partner_node.segment_cards import segment_cards
 from protocol.clustering.release import Release
 from protocol.errors import RuleError
 from protocol.governance import SEGMENTATION
@@ -167,6 +172,42 @@ def test_cards_can_be_read_without_reading_a_customer(
     data = shell.json("segments", "show", "--no-customers", "--dir", node)
     assert {card["own_customers"] for card in data["segments"]} == {None}
     assert "Own customers" not in shell("segments", "show", "--no-customers", "--dir", node).out
+
+
+def test_with_noise_a_card_has_intervals_and_where_most_customers_are(
+    node: Path, released: Release
+) -> None:
+    (known,) = known_releases(NodeHome.load(node))
+    one = 1 << 20
+    noised = replace(
+        known.release,
+        segments=tuple(
+            replace(s, size_sigma=10, centre_sigma=one // 50, spread_sigma=one // 1000,
+                    spreads=(one // 100, one // 100, one // 900))
+            for s in known.release.segments
+        ),
+    )  # fmt: skip
+    cards = segment_cards(replace(known, release=noised), reach=None)
+    for card in cards:
+        assert card.size_margin == 20
+        for trait in card.traits:
+            assert trait.low < trait.high
+            assert trait.low <= trait.centre <= trait.high
+            if trait.feature == "net_spend":
+                assert trait.typical is None, "hidden by noise"
+            else:
+                assert trait.typical is not None
+                assert trait.typical[0] <= trait.centre <= trait.typical[1]
+        strength = [abs(trait.deviation) for trait in card.traits]
+        assert strength == sorted(strength, reverse=True)
+        out = io.StringIO()
+        for part in card.words():
+            Console(file=out, width=80).print(part)
+        assert "95 % interval" in out.getvalue()
+        assert "most customers" in out.getvalue()
+        assert f"{card.size:,} ± 20" in out.getvalue()
+        assert max(map(len, out.getvalue().splitlines())) <= 80
+        assert "…" not in out.getvalue()
 
 
 def test_an_unknown_segment_or_release_is_wrong_usage_that_names_those_there_are(

@@ -92,6 +92,14 @@ def test_parts_of_a_segment_are_told_from_new_segments() -> None:
     assert (other.living[4].status, other.living[4].parent) == ("new", "")
 
 
+def test_a_part_that_explains_too_little_is_no_part() -> None:
+    """With it the common centre is nearer to where the segment was, but not twice as near."""
+    after = [*CORNERS[:3], (0.8, 0.7), (0.8, 1.0)]
+    for size, status in ((3, "new"), (6, "split")):
+        _, step = lineage([release(CORNERS), release(after, [9, 9, 9, 20, size])])
+        assert step.living[4].status == status
+
+
 def test_a_segment_that_another_took_in_is_merged_not_retired() -> None:
     parts = [(0.8, 0.7), (0.8, 1.0)]
     before = release([*CORNERS[:3], *parts], [9, 9, 9, 20, 10])
