@@ -146,6 +146,7 @@ def finished(watched: SimpleNamespace) -> bytes:
         for words in (
             ("segments", "assign", "--out", folder / "segments" / "customers.csv"),
             ("segments", "list", "--format", "json"), ("egress", "list"), ("status",), ("check",),
+            ("segments", "show"), ("segments", "exports"), ("segments", "releases"),
             ("consent", "status"),
         ):  # fmt: skip
             done = deploy.command("node", *words, "--dir", folder)
