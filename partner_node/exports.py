@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from partner_node.assignments import AssignmentSummary, check_file, write_assignments
@@ -37,6 +37,14 @@ def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> No
                 remedy=f"allowed uses are {', '.join(uses.allowed)}; another one needs a new "
                 "version of the agreement that all parties sign",
             )
+
+
+def _kept_for(agreement: Agreement, installed: Agreement | None) -> timedelta:
+    """How long a file may be kept: as its release's agreement says, or its version in force."""
+    days = [agreement.retention.assignments_days]
+    if installed is not None and installed.id == agreement.id:
+        days.append(installed.retention.assignments_days)
+    return timedelta(days=min(days))
 
 
 def own_customers(home: NodeHome, known: KnownRelease, now: datetime) -> SourceCustomers:
@@ -86,6 +94,7 @@ def export_segments(
                     path=str(path.resolve()),
                     n_rows=summary.customers,
                     sha256=summary.sha256,
+                    delete_by=stamp(now + _kept_for(known.agreement, home.installed_agreement())),
                 )
             )
 

@@ -21,6 +21,7 @@ from partner_node.answers import answer
 from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
 from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER
+from partner_node.retention import purge
 from partner_node.rules import Rules
 from partner_node.store import EgressRecord, NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement, SignedAgreement
@@ -147,7 +148,9 @@ class Node:
         self.agreement.check_clock(now, latest=latest)
         self.agreement.check_software(self._software)
         if isinstance(request, Open):
-            self.agreement.check_review(self._clock())
+            self.agreement.check_review(now)
+            for path in purge(self.store, self.agreement, now):
+                logger.info("deleted %s, which may not be kept any longer", path)
         if not isinstance(request, Stop | Publish):
             self._check_not_stopped()
             self._rules.check(self._clock())

@@ -14,6 +14,7 @@ from typing import Any, Final
 from partner_node.budget import terms_of
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
 from partner_node.node import installed_software
+from partner_node.retention import overdue
 from partner_node.sources import open_source
 from protocol.agreement import Agreement
 from protocol.errors import (
@@ -99,6 +100,7 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
     home = loaded[0]
     if attempt("keys and state", lambda: _check_keys(home)):
         attempt("agreement", lambda: _check_agreement(home, now, agreement_file))
+        attempt("retention", lambda: _check_retention(home, now))
     agreement = _agreement_at_hand(home, agreement_file)
     if agreement is None:
         attempt("data", lambda: _check_data_alone(home))
@@ -193,6 +195,18 @@ def _check_data(home: NodeHome, agreement: Agreement, party: Party | None) -> st
         f"{r.feature} {r.clipped_share:.1%}" for r in reports if r.clipped_share > 0
     )
     return f"{customers:,} customers; beyond the agreed bounds: {clipped or 'none'}"
+
+
+def _check_retention(home: NodeHome, now: datetime) -> str:
+    """Which files of customers' segments may not be kept any longer; nothing is deleted."""
+    store = home.store(home.keystore())
+    records = store.exports()
+    store.close()
+    late = sorted({record.path for record in overdue(records, now)})
+    text = f"{len({r.path for r in records})} files of customers' segments are on record"
+    if late:
+        text += "; the next run deletes, because they may not be kept longer: " + ", ".join(late)
+    return text
 
 
 def _check_budget(home: NodeHome, agreement: Agreement) -> str:

@@ -123,7 +123,8 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         use TEXT NOT NULL,
         path TEXT NOT NULL,
         n_rows INTEGER NOT NULL,
-        sha256 TEXT NOT NULL
+        sha256 TEXT NOT NULL,
+        delete_by TEXT NOT NULL
     ) STRICT;
     PRAGMA user_version = 7;
     """,
@@ -227,6 +228,7 @@ class ExportRecord:
         path: Where it was written, absolute.
         n_rows: Customers in it.
         sha256: Of the file, in hexadecimal.
+        delete_by: Until when it may be kept, as `stamp` writes times.
     """
 
     at: str
@@ -235,6 +237,7 @@ class ExportRecord:
     path: str
     n_rows: int
     sha256: str
+    delete_by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -626,25 +629,48 @@ class NodeStore:
     def save_export(self, record: ExportRecord) -> None:
         """Log a file of customers' segments that is about to appear; inside a transaction."""
         self._rows(
-            "INSERT INTO exports (at, release, use, path, n_rows, sha256)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO exports (at, release, use, path, n_rows, sha256, delete_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             record.at,
             record.release,
             record.use,
             record.path,
             record.n_rows,
             record.sha256,
+            record.delete_by,
         )
 
     def exports(self) -> list[ExportRecord]:
         """Every file of customers' segments that was written, newest first."""
         rows = self._rows(
-            "SELECT at, release, use, path, n_rows, sha256 FROM exports ORDER BY number DESC"
+            "SELECT at, release, use, path, n_rows, sha256, delete_by FROM exports"
+            " ORDER BY number DESC"
         )
         return [
-            ExportRecord(at=at, release=release, use=use, path=path, n_rows=n_rows, sha256=sha256)
-            for at, release, use, path, n_rows, sha256 in rows
+            ExportRecord(
+                at=at,
+                release=release,
+                use=use,
+                path=path,
+                n_rows=n_rows,
+                sha256=sha256,
+                delete_by=delete_by,
+            )
+            for at, release, use, path, n_rows, sha256, delete_by in rows
         ]
+
+    def forget_exports(self, path: str, *, before: str) -> None:
+        """Forget files at `path` that were to be deleted before a time; inside a transaction."""
+        self._rows("DELETE FROM exports WHERE path = ? AND delete_by < ?", path, before)
+
+    def forget_records(self, *, before: str) -> None:
+        """Forget what left, was refused and was answered to customers; inside a transaction.
+
+        What was spent is never forgotten.
+        """
+        self._rows("DELETE FROM egress WHERE at < ?", before)
+        self._rows("DELETE FROM refusals WHERE at < ?", before)
+        self._rows("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
     def rewrite_export(self, path: str, *, n_rows: int, sha256: str) -> None:
         """Note that a file of customers' segments was written again; inside a transaction."""

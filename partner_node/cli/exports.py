@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -59,10 +59,6 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     records = store.exports()
-    kept = {
-        one.release.hash: one.agreement.retention.assignments_days
-        for one in (known_releases(home) if records else ())
-    }
     table = Table(title="Files of own customers' segments, newest first")
     table.add_column("no.", justify="right", no_wrap=True)
     table.add_column("written", no_wrap=True)
@@ -71,11 +67,8 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
     table.add_column("delete by", no_wrap=True)
     values = []
     for number, record in enumerate(records, start=1):
-        days = timedelta(days=kept[record.release])
-        until = datetime.fromisoformat(record.at) + days
-        table.add_row(
-            str(number), minute(record.at), record.use, f"{record.n_rows:,}", f"{until:%Y-%m-%d}"
-        )
+        until = record.delete_by[:10]
+        table.add_row(str(number), minute(record.at), record.use, f"{record.n_rows:,}", until)
         values.append(
             {
                 "at": record.at,
@@ -84,7 +77,7 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
                 "file": record.path,
                 "customers": record.n_rows,
                 "sha256": record.sha256,
-                "delete_by": f"{until:%Y-%m-%d}",
+                "delete_by": until,
             }
         )
     paths = "\n".join(f"{number}: {r.path}" for number, r in enumerate(records, start=1))

@@ -286,9 +286,15 @@ def test_a_folder_that_is_no_node_is_named(
         "stop": ["--out", "x.json"],
         "accept-stop": ["x.json"],
         "explain": ["--subject", "b"],
-        "export": ["--for", "own-marketing", "--out", "x.csv"],
+        "segments export": ["--for", "own-marketing", "--out", "x.csv"],
+        "rights export": ["--subject", "b", "--out", "x.csv"],
+        "receive": ["access", "--subject", "b"],
+        "access": ["--subject", "b"],
+        "object": ["--subject", "b"],
+        "erase": ["--subject", "b"],
     }
-    error = shell.refused(*path, *needed.get(path[-1], []), "--dir", tmp_path / "none", status=2)
+    words = needed.get(" ".join(path), needed.get(path[-1], []))
+    error = shell.refused(*path, *words, "--dir", tmp_path / "none", status=2)
     assert "none/node.toml" in error["message"]
     assert error["remedy"]
     assert not (tmp_path / "none").exists()

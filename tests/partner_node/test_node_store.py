@@ -295,6 +295,7 @@ def test_files_of_segments_are_on_record_newest_first(tmp_path: Path) -> None:
         ExportRecord(
             at=f"2026-01-0{i}", release=bytes([i]) * 32, use="own-marketing", path=f"/a/{i}.csv",
             n_rows=i, sha256="00" * 32,
+            delete_by="2026-04-01T00:00:00.000000Z",
         )
         for i in (1, 2)
     ]  # fmt: skip

@@ -1,0 +1,155 @@
+"""Nothing is kept longer than agreed, and nothing else is deleted."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from partner_node import retention
+from partner_node.retention import overdue, purge
+from partner_node.store import EgressRecord, ExportRecord, NodeStore, stamp
+from protocol.errors import RuleError
+from protocol.messages import Open, sign_request
+from simulations.federation import EphemeralSealer, FeatureTerms, Federation
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> NodeStore:
+    return NodeStore(tmp_path / "node.db", EphemeralSealer())
+
+
+@pytest.fixture(scope="module")
+def fed() -> Federation:
+    features = [FeatureTerms(name="x", min="0", max="1")]
+    return Federation([np.zeros((2, 1))] * 3, features, n_clusters=1, max_rounds=2, seed=1)
+
+
+def written(store: NodeStore, path: Path, *, days: float, text: str = "a,S1\n") -> Path:
+    """A file of segments that may be kept for so many days from now on."""
+    path.write_text(text)
+    with store.transaction():
+        store.save_export(
+            ExportRecord(
+                at=stamp(NOW - timedelta(days=90)),
+                release=b"r" * 32,
+                use="own-marketing",
+                path=str(path),
+                n_rows=1,
+                sha256=hashlib.sha256(text.encode()).hexdigest(),
+                delete_by=stamp(NOW + timedelta(days=days)),
+            )
+        )
+    return path
+
+
+def test_a_file_is_deleted_when_its_day_is_over_and_no_sooner(
+    store: NodeStore, fed: Federation, tmp_path: Path
+) -> None:
+    old = written(store, tmp_path / "old.csv", days=-0.001)
+    young = written(store, tmp_path / "young.csv", days=0.001)
+    assert [r.path for r in overdue(store.exports(), NOW)] == [str(old)]
+    assert purge(store, fed.agreement, NOW) == [str(old)]
+    assert not old.exists()
+    assert young.exists()
+    assert [r.path for r in store.exports()] == [str(young)]
+    assert purge(store, fed.agreement, NOW) == []
+
+
+def test_a_file_that_is_not_as_it_was_written_is_left_alone(
+    store: NodeStore, fed: Federation, tmp_path: Path
+) -> None:
+    path = written(store, tmp_path / "a.csv", days=-1)
+    path.write_text("somebody's own notes")
+    gone = written(store, tmp_path / "b.csv", days=-1)
+    gone.unlink()
+    assert purge(store, fed.agreement, NOW) == []
+    assert path.read_text() == "somebody's own notes"
+    assert store.exports() == []
+
+
+def test_a_file_that_was_written_again_is_kept_as_long_as_its_last_writing(
+    store: NodeStore, fed: Federation, tmp_path: Path
+) -> None:
+    path = written(store, tmp_path / "a.csv", days=-1)
+    written(store, path, days=30)
+    assert purge(store, fed.agreement, NOW) == []
+    assert path.exists()
+    (left,) = store.exports()
+    assert left.delete_by == stamp(NOW + timedelta(days=30))
+    assert purge(store, fed.agreement, NOW + timedelta(days=31)) == [str(path)]
+
+
+def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federation) -> None:
+    days = fed.agreement.retention.records_days
+    for age in (days + 0.1, days - 0.1):
+        at = stamp(NOW - timedelta(days=age))
+        with store.transaction():
+            store.save_egress(
+                EgressRecord(
+                    at=at,
+                    run_id=bytes(16),
+                    what="x",
+                    round=0,
+                    n_bytes=1,
+                    sha256="0",
+                    customers=None,
+                )
+            )
+            store.save_refusal("E-CODE", bytes([int(age * 10) % 256]) * 16, now=at)
+            store.ask(
+                "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
+                " VALUES ('object', 'aa', '2026-01-01', '2026-02-01', ?, '{}')", at,
+            )  # fmt: skip
+    with store.transaction():
+        store.ask(
+            "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
+            " VALUES ('erase', 'bb', '2000-01-01', '2000-02-01', '', '{}')"
+        )
+    purge(store, fed.agreement, NOW)
+    assert len(store.egress()) == len(store.refusals()) == 1
+    assert store.ask("SELECT kind FROM requests ORDER BY kind") == [("erase",), ("object",)]
+
+
+def test_what_cannot_be_deleted_keeps_the_node_out_of_runs(
+    fed: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = fed.nodes[1]
+    old = written(node.store, tmp_path / "old.csv", days=-1)
+    node._clock = lambda: NOW
+    request = Open(agreement_hash=fed.agreement.hash, run_id=b"\x07" * 16)
+    message = sign_request(request, fed.coordinator_key)
+    unlink = Path.unlink
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        if self == old:
+            raise PermissionError(1, "not permitted")
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(retention.Path, "unlink", refuse)
+    with pytest.raises(RuleError) as caught:
+        node.handle(message)
+    assert caught.value.code == "E-RETENTION"
+    assert "old.csv" in caught.value.message
+    assert [r.path for r in node.store.exports()] == [str(old)]
+    assert node.store.run_by_id(b"\x07" * 16) is None
+    monkeypatch.undo()
+    node._clock = lambda: NOW
+    assert node.handle(message)
+    assert not old.exists()
+
+
+def test_the_shorter_time_of_two_versions_counts(fed: Federation) -> None:
+    from partner_node.exports import _kept_for
+
+    agreed = fed.agreement
+    longer = replace(agreed, retention=replace(agreed.retention, assignments_days=30))
+    assert _kept_for(longer, agreed) == _kept_for(agreed, longer) == timedelta(days=1)
+    assert _kept_for(longer, replace(agreed, id="another")) == timedelta(days=30)
+    assert _kept_for(longer, None) == timedelta(days=30)
