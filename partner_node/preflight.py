@@ -98,7 +98,8 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
     if not attempt("configuration", load):
         return Report(items=tuple(items))
     home = loaded[0]
-    if attempt("keys and state", lambda: _check_keys(home)):
+    opened = attempt("keys and state", lambda: _check_keys(home))
+    if opened:
         attempt("agreement", lambda: _check_agreement(home, now, agreement_file))
         attempt("retention", lambda: _check_retention(home, now))
     agreement = _agreement_at_hand(home, agreement_file)
@@ -106,7 +107,8 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
         attempt("data", lambda: _check_data_alone(home))
     else:
         party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
-        if attempt("data", lambda: _check_data(home, agreement, party)) and party is not None:
+        sound = attempt("data", lambda: _check_data(home, agreement, party))
+        if sound and opened and party is not None:
             attempt("consent", lambda: _check_consent(home, agreement, party, now))
         if agreement.privacy is not None:
             attempt("budget", lambda: _check_budget(home, agreement))
