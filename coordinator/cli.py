@@ -672,8 +672,13 @@ def _partner_words(progress: dict[str, Any]) -> str:
     words = f"{answered}/{len(progress['participants'])} partners"
     if not waiting:
         return words
-    missing = [f"{id} ({refusals[id]})" if id in refusals else id for id in waiting]
+    missing = [f"{id} ({_refusal_words(refusals[id])})" if id in refusals else id for id in waiting]
     return f"{words}, waiting for {', '.join(missing)}"
+
+
+def _refusal_words(code: str) -> str:
+    """A refusal's code; of an answer that is held, also that a person has to let it out."""
+    return f"{code}: waits for approval there" if code == "E-EGRESS-HELD" else code
 
 
 def _report_end(store: CoordinatorStore, row: RunRow) -> None:

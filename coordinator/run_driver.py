@@ -39,7 +39,7 @@ CLOSED: Final = "roster closed"
 DROPPED: Final = "dropped"
 
 #: Codes of a node that may go away by themselves; the node is asked again.
-_PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT")
+_PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD")
 
 #: What a refusal means to whoever reads why a run failed.
 _REFUSAL_WORDS: Final = {
@@ -49,6 +49,9 @@ _REFUSAL_WORDS: Final = {
     "E-BUNDLE": "another version of fedseg is installed there",
     "E-ROW-CAP": "more customers than agreed",
     "E-SOURCE": "its customers' data cannot be read",
+    "E-EGRESS-HELD": "nobody there has approved its answer yet: a higher grace_s leaves more time",
+    "E-EGRESS-REFUSED": "somebody there refused to let its answer out",
+    "E-EGRESS-EXPIRED": "nobody there approved its answer in time",
     "E-BUDGET-SPENT": "its privacy budget holds no further run: agree on a version with more runs",
 }
 #: The refusal that nothing but another agreement changes, so that waiting helps nobody.

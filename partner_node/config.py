@@ -24,6 +24,7 @@ from partner_node.config_template import (
 from partner_node.consent_config import CONSENT_KEYS, ConsentSection, read_consent
 from partner_node.data_config import DATA_KEYS, read_data
 from partner_node.data_section import DataSection, LimitsSection
+from partner_node.egress.settings import EGRESS_KEYS, EgressSection, read_egress
 from protocol.errors import ConfigError
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -31,6 +32,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "coordinator": ("address", "root_certificates", "bundle_sha256"),
     "data": DATA_KEYS,
     "consent": CONSENT_KEYS,
+    "egress": EGRESS_KEYS,
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
 }
@@ -100,6 +102,7 @@ class NodeConfig:
     coordinator: CoordinatorSection
     data: DataSection
     consent: ConsentSection
+    egress: EgressSection
     keys: KeysSection
     limits: LimitsSection
 
@@ -113,7 +116,7 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, tuple(_KEYS), f"{file}: unknown section")
-        node, coordinator, data, consent, keys, limits = (
+        node, coordinator, data, consent, egress, keys, limits = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
         customers = read_data(data)
@@ -134,6 +137,7 @@ class NodeConfig:
             ),
             data=customers,
             consent=read_consent(consent, id_column=customers.id_column),
+            egress=read_egress(egress),
             keys=_keys_section(keys),
             limits=LimitsSection(
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),

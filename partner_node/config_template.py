@@ -10,6 +10,7 @@ from typing import Final
 
 from partner_node.data_config import DEFAULT_CHUNK_ROWS, DEFAULT_MEMORY
 from partner_node.data_section import DEFAULT_PORT, DEFAULT_TIMEOUT_S, Kind, SslMode
+from partner_node.egress.settings import DEFAULT_HOLD_HOURS, NOTHING
 from protocol.governance import SEGMENTATION
 
 DEFAULT_THREADS: Final = 2
@@ -94,6 +95,8 @@ def node_template(
             youngest=_optional(
                 "youngest_customer", str(youngest_customer or 18), youngest_customer
             ),
+            hold=_quoted(NOTHING),
+            hold_hours=DEFAULT_HOLD_HOURS,
             columns="\n".join(mapping or ['# monetary = "total_spent"']),
             units="\n".join(
                 [f"{_quoted(f)} = {_quoted(unit)}" for f, unit in units.items()]
@@ -221,6 +224,13 @@ notices = {notices}
 # name a table of births below.
 {youngest}
 {sources}
+# What waits for a person before it leaves; see docs/egress.md. Read when the node starts.
+[egress]
+# "none"; "answers": each answer to a question; "signed": also the signature on the release.
+# hold = {hold}
+# Hours after which a message that nobody approved is refused by itself.
+# hold_hours = {hold_hours}
+
 [keys]
 # Private keys, encrypted; file mode 0600 in a folder of mode 0700.
 # store = "keys/keystore.json"

@@ -1,12 +1,11 @@
 """One partner's node: takes the coordinator's requests, answers sum queries on its own customers.
 
-Every request passes the same way: signature, agreement, state machine, answer, store, reply. What
-is refused leaves as an error code alone.
+Every request passes the same way: signature, agreement, state machine, answer, store, egress gate,
+reply. What is refused leaves as an error code alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable
@@ -18,12 +17,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.answers import answer
+from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
+from partner_node.egress.settings import EgressSection
 from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
-from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER
 from partner_node.retention import purge
 from partner_node.rules import Rules
-from partner_node.store import EgressRecord, NodeStore, RunRecord, stamp
+from partner_node.store import NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
@@ -70,6 +70,7 @@ class Node:
         key: The partner's Ed25519 key of the agreement.
         customers: Where customers' vectors come from; read anew for every query.
         rules: What this partner checks before each answer.
+        egress: What waits for a person's approval before it leaves; nothing when left out.
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
         seed_of: The plan's seed for a run hash; simulations pass another one.
@@ -84,6 +85,7 @@ class Node:
         rules: Rules,
         *,
         software: Software,
+        egress: EgressSection | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         entropy: Callable[[int], bytes] = os.urandom,
         seed_of: Callable[[bytes], bytes] = plan_seed,
@@ -99,6 +101,7 @@ class Node:
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
+        self._egress = egress or EgressSection()
         with store.transaction():
             ended = store.end_runs_of_other_agreements(self.agreement.hash, now=self._now())
         self._log_superseded(ended)
@@ -122,12 +125,14 @@ class Node:
             home.customers(agreement, home.gate(agreement, party, store)),
             home.rules(agreement, party, store),
             software=installed_software(),
+            egress=home.config.egress,
         )
 
     def handle(self, message: bytes) -> bytes:
         """Answer one request of the coordinator.
 
-        The reply is stored before it is returned; the same request gives the same bytes again.
+        The reply is stored, and has passed the egress gate, before it is returned; the same
+        request gives the same bytes again.
 
         Raises:
             FedsegError: The request is refused, which is remembered for the person at this
@@ -136,12 +141,12 @@ class Node:
         request: Request | None = None
         try:
             request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
-            return self._handle(request)
+            return self._handle(request).reply
         except FedsegError as refusal:
             self._remember_refusal(request, refusal.code)
             raise
 
-    def _handle(self, request: Request) -> bytes:
+    def _handle(self, request: Request) -> Cleared:
         now = self._clock()
         self.agreement.check_time(now)
         latest = self.store.latest_moment(self.agreement.hash)
@@ -155,12 +160,12 @@ class Node:
             self._check_not_stopped()
             self._rules.check(self._clock())
         with self.store.transaction():
-            reply, refusal = self._answer(request)
-        if refusal is not None:
-            raise refusal
-        if isinstance(reply, Ask):
-            return self._computed(request, reply)
-        return reply
+            found = self._answer(request)
+        if isinstance(found, Ask):
+            found = self._computed(request, found)
+        if isinstance(found, Stopped):
+            raise found.refusal
+        return found
 
     def _check_not_stopped(self) -> None:
         """Refuse when a partner stopped the agreement (E-WITHDRAWN)."""
@@ -168,7 +173,7 @@ class Node:
         if stop is not None:
             raise stop.refusal(self.agreement)
 
-    def _computed(self, request: Request, ask: Ask) -> bytes:
+    def _computed(self, request: Request, ask: Ask) -> Cleared | Stopped:
         """The answer to a sum query. What it costs has been charged, before any row is read."""
         if ask.query is None:
             raise LocalProtocolError("there is nothing to compute")
@@ -183,10 +188,7 @@ class Node:
         with self.store.transaction():
             current = self._round_of(request)
             reply = current.masked(ask, sums)
-            self._save(current)
-            what = NOISED_ANSWER if ask.query.variance else EXACT_ANSWER
-            self._log(current, what, reply, customers)
-        return reply
+            return self._leave(current, request, reply, Answered(ask=ask, customers=customers))
 
     def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
         sums, customers = answer(query, self._customers.vectors())
@@ -207,48 +209,62 @@ class Node:
             )
         return sums, customers
 
-    def _answer(self, request: Request) -> tuple[bytes | Ask, RuleError | None]:
-        """The reply, or what is asked; or the refusal that ended the run, once that is stored."""
+    def _answer(self, request: Request) -> Ask | Cleared | Stopped:
+        """The reply, or what is asked; or the refusal, to be raised once the state is stored."""
         current = self._round_of(request)
         before = current.phase
+        answered: Answered | None = None
         try:
             match request:
                 case Open():
-                    what, reply = "HELLO: fresh keys", self._open(current, request)
+                    reply = self._open(current, request)
                 case Roster():
                     self._check_reserve()
-                    what, reply = "READY: participant set signed", current.roster(request)
+                    reply = current.roster(request)
                 case Propose():
-                    what, reply = "ACCEPT: participant set signed", current.propose(request)
+                    reply = current.propose(request)
                 case Announce():
                     asked = current.announce(request)
                     if isinstance(asked, Ask) and asked.query is not None:
                         self._charge(current, asked)
                         self._save(current)
-                        return asked, None
-                    what, reply = self._approved(current, asked)
+                        return asked
+                    reply, answered = self._approved(current, asked)
                 case Publish():
-                    what, reply = "ACK: release received", self._published(current, request)
+                    reply = self._published(current, request)
                 case Stop():
-                    what, reply = "ACK: stop noted", self._stopped(current, request)
+                    reply = self._stopped(current, request)
         except ProtocolError as refusal:
             if current.phase != before:
                 logger.warning("run %s ended here: %s", current.run_id.hex(), refusal.code)
                 self._save(current)
-            return b"", refusal
-        self._save(current)
+            return Stopped(refusal=refusal)
         if isinstance(request, Roster):
+            self._save(current)
             self._charge_unrecorded(current)
             try:
                 self._check_reserve()  # again: what was forgotten is charged now
             except RuleError as refusal:
                 current.abort(refusal.code)
                 self._save(current)
-                return b"", refusal
+                return Stopped(refusal=refusal)
         if isinstance(request, Roster | Propose):
             self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
-        self._log(current, what, reply, None)
-        return reply, None
+        return self._leave(current, request, reply, answered)
+
+    def _leave(
+        self, current: PartnerRound, request: Request, reply: bytes, answered: Answered | None
+    ) -> Cleared | Stopped:
+        """Store the run, and have its reply pass the gate; in one transaction."""
+        self._save(current)
+        return EgressGate(self.agreement, self.partner, self.store, self._egress).pass_out(
+            current,
+            request,
+            reply,
+            answered,
+            requested_by=self.agreement.coordinator.public_key,
+            now=self._clock(),
+        )
 
     def _check_reserve(self) -> None:
         """Refuse a run that the budget does not hold with its spare rounds."""
@@ -262,10 +278,10 @@ class Node:
         self._check_reserve()
         return current.open(request, entropy=self._entropy(ENTROPY_BYTES))
 
-    def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[str, bytes]:
+    def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[bytes, Answered | None]:
         if isinstance(asked, bytes):
-            return "the same reply again", asked
-        return "APPROVAL: release signed", current.approve(asked)
+            return asked, None  # the same reply again
+        return current.approve(asked), Answered(ask=asked, customers=None)
 
     def _charge_unrecorded(self, current: PartnerRound) -> None:
         """Charge runs in which the signed chain names this node, but which it has no record of.
@@ -366,21 +382,6 @@ class Node:
     def _save(self, current: PartnerRound) -> None:
         self.store.save_chain(current.chain)
         self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
-
-    def _log(self, current: PartnerRound, what: str, reply: bytes, customers: int | None) -> None:
-        number = f", round {current.round}" if current.round >= 0 else ""
-        logger.info("run %s%s: answered with %s", current.run_id.hex()[:8], number, what)
-        self.store.save_egress(
-            EgressRecord(
-                at=self._now(),
-                run_id=current.run_id,
-                what=what,
-                round=current.round,
-                n_bytes=len(reply),
-                sha256=hashlib.sha256(reply).hexdigest(),
-                customers=customers,
-            )
-        )
 
     @staticmethod
     def _log_superseded(run_ids: list[bytes]) -> None:

@@ -101,6 +101,7 @@ def egress_values(records: Sequence[EgressRecord]) -> list[dict[str, Any]]:
     """What left the node as JSON values."""
     return [
         {
+            "number": record.manifest,
             "at": record.at,
             "run_id": record.run_id.hex(),
             "round": record.round,
@@ -135,6 +136,7 @@ def egress_privacy(records: Sequence[EgressRecord]) -> str:
 
 def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:
     table = Table(title=f"{day} (UTC)")
+    table.add_column("no.", no_wrap=True, justify="right")
     table.add_column("time", no_wrap=True)
     table.add_column("run", no_wrap=True)
     table.add_column("round", no_wrap=True, justify="right")
@@ -143,6 +145,7 @@ def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:
     table.add_column("own customers\ncounted", justify="right")
     for record in records:
         table.add_row(
+            "" if record.manifest is None else str(record.manifest),
             record.at[11:19],
             short(record.run_id),
             str(record.round) if record.round >= 0 else "",

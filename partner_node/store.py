@@ -147,6 +147,22 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 8;
     """,
+    """
+    CREATE TABLE manifests (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        run_id BLOB NOT NULL,
+        slot BLOB NOT NULL UNIQUE,
+        sha256 TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        expires_at TEXT,
+        decision TEXT,
+        decided_at TEXT
+    ) STRICT;
+    ALTER TABLE egress ADD COLUMN manifest INTEGER;
+    CREATE INDEX egress_by_manifest ON egress (manifest);
+    PRAGMA user_version = 9;
+    """,
 )
 
 
@@ -163,6 +179,10 @@ _SELECT_RUN: Final[LiteralString] = (
 )
 
 
+_SELECT_CHARGES: Final[LiteralString] = (
+    "SELECT run_id, round, context, asked, sensitivity_squared, group_size, share_variance,"
+    " honest, cost, colluding FROM ledger WHERE "
+)
 _SELECT_UNFINISHED: Final[LiteralString] = "SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND "
 
 
@@ -207,6 +227,7 @@ class EgressRecord:
     Attributes:
         what: Kind of message, in words.
         customers: How many of the partner's customers are counted in it; None when none are.
+        manifest: Number of its manifest; None for what left before there were any.
     """
 
     at: str
@@ -216,6 +237,7 @@ class EgressRecord:
     n_bytes: int
     sha256: str
     customers: int | None
+    manifest: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -500,12 +522,14 @@ class NodeStore:
 
     def charges(self, agreement_id: str | None = None) -> list[Charge]:
         """Every charge, oldest first; under all versions of one agreement when it is named."""
-        rows = self._rows(
-            "SELECT run_id, round, context, asked, sensitivity_squared, group_size,"
-            " share_variance, honest, cost, colluding FROM ledger"
-            " WHERE ?1 IS NULL OR agreement_id = ?1 ORDER BY number",
-            agreement_id,
-        )
+        return self._charges("?1 IS NULL OR agreement_id = ?1 ORDER BY number", agreement_id)
+
+    def charge_of(self, context: bytes) -> Charge | None:
+        """What was charged for the answer that a context names; None when nothing was."""
+        return next(iter(self._charges("context = ?1", context)), None)
+
+    def _charges(self, where: LiteralString, value: object) -> list[Charge]:
+        rows = self._rows(_SELECT_CHARGES + where, value)
         return [
             Charge(
                 run_id=row[0],
@@ -597,8 +621,8 @@ class NodeStore:
     def save_egress(self, record: EgressRecord) -> None:
         """Log a message that is about to leave; inside a transaction."""
         self._rows(
-            "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers, manifest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             record.at,
             record.run_id,
             record.what,
@@ -606,12 +630,14 @@ class NodeStore:
             record.n_bytes,
             record.sha256,
             record.customers,
+            record.manifest,
         )
 
     def egress(self) -> list[EgressRecord]:
         """Everything that left this node, oldest first."""
         rows = self._rows(
-            "SELECT at, run_id, what, round, n_bytes, sha256, customers FROM egress ORDER BY number"
+            "SELECT at, run_id, what, round, n_bytes, sha256, customers, manifest FROM egress"
+            " ORDER BY number"
         )
         return [
             EgressRecord(
@@ -622,8 +648,9 @@ class NodeStore:
                 n_bytes=n_bytes,
                 sha256=sha256,
                 customers=customers,
+                manifest=manifest,
             )
-            for at, run_id, what, number, n_bytes, sha256, customers in rows
+            for at, run_id, what, number, n_bytes, sha256, customers, manifest in rows
         ]
 
     def save_export(self, record: ExportRecord) -> None:
@@ -669,6 +696,13 @@ class NodeStore:
         What was spent is never forgotten.
         """
         self._rows("DELETE FROM egress WHERE at < ?", before)
+        self._rows(
+            "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
+            " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
+            before,
+            DONE,
+            ABORTED,
+        )
         self._rows("DELETE FROM refusals WHERE at < ?", before)
         self._rows("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
@@ -710,6 +744,14 @@ class NodeStore:
         row = self._one("PRAGMA integrity_check")
         if row is None or row[0] != "ok":
             raise StoreError(f"node state is damaged: {row and row[0]}")
+
+    def query(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement for a part of the node with records of its own; see `Manifests`.
+
+        Raises:
+            StoreError: The database does not take it.
+        """
+        return self._rows(sql, *values)
 
     def _one(self, sql: LiteralString, *values: bytes) -> tuple[Any, ...] | None:
         return next(iter(self._rows(sql, *values)), None)

@@ -245,6 +245,11 @@ class PartnerRound:
         """Number of the round answered last; -1 before the first."""
         return self._round
 
+    @property
+    def plan(self) -> Plan | None:
+        """The plan in the round answered last; None before the roster is known."""
+        return self._plan
+
     # --- set-up --------------------------------------------------------------------------------
 
     def open(self, request: Open, *, entropy: bytes) -> bytes:

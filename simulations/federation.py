@@ -224,6 +224,7 @@ class Federation:
         n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
         plan, privacy, profile: What the agreement says; exact totals when left out.
         partner_keys: The partners' keys; made when left out.
+        min_customers: With fewer who may be counted a partner answers nothing.
     """
 
     def __init__(
@@ -243,6 +244,7 @@ class Federation:
         privacy: PrivacyTerms | None = None,
         profile: bool = False,
         partner_keys: Sequence[Ed25519PrivateKey] | None = None,
+        min_customers: int = 0,
     ) -> None:
         self._randomness = _Randomness(seed)
         self.coordinator_key = self._randomness.key("coordinator")
@@ -262,6 +264,7 @@ class Federation:
             privacy,
             min_segment_size,
             max_set_changes,
+            min_customers,
         )
         self.agreement = self.signed.agreement
         self.scale = FeatureScale.of(self.agreement.features)
@@ -344,6 +347,7 @@ class Federation:
         privacy: PrivacyTerms | None,
         min_segment_size: int,
         max_set_changes: int,
+        min_customers: int,
     ) -> SignedAgreement:
         day = "%Y-%m-%dT00:00:00Z"
         agreement = Agreement.from_dict(
@@ -395,7 +399,7 @@ class Federation:
                     "min_atom": 3 if privacy is None else 1,
                     "max_set_changes": max_set_changes,
                 },
-                "min_customers_per_partner": 0,
+                "min_customers_per_partner": min_customers,
                 "min_segment_size": min_segment_size,
                 "results_use": {
                     "allowed": ["evaluation"],

@@ -436,14 +436,19 @@ def refusing(n: int, code: str, left: dict[int, int]) -> Federation:
     return federation
 
 
-@pytest.mark.parametrize("code", ["E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT"])
+@pytest.mark.parametrize(
+    "code", ["E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD"]
+)
 def test_a_refusal_that_may_pass_is_asked_again(code: str) -> None:
     federation = refusing(4, code, {1: 3})
     assert participants(federation, federation.run()) == [0, 1, 2, 3]
     assert 3 * PATIENCE.resend_s < federation.clock.now_s < 4 * PATIENCE.resend_s
 
 
-@pytest.mark.parametrize("code", ["E-ROW-CAP", "E-AGR-EXPIRED", "E-CODE", "E-RUN-ABORTED"])
+@pytest.mark.parametrize(
+    "code",
+    ["E-ROW-CAP", "E-AGR-EXPIRED", "E-CODE", "E-RUN-ABORTED", "E-EGRESS", "E-EGRESS-REFUSED"],
+)
 def test_refusals_for_good_end_the_waiting_at_once(code: str) -> None:
     left = dict.fromkeys(GONE, 99)
     federation = refusing(9, code, left)

@@ -91,8 +91,9 @@ class Lab:
         rng = np.random.default_rng(8)
         data = [rng.uniform((0, 0), (10, 100), (20, 2)) for _ in range(3)]
         self.federation = Federation(
-            data, FEATURES, n_clusters=3, max_rounds=4, patience=Patience(grace_s=20, resend_s=1)
-        )
+            data, FEATURES, n_clusters=3, max_rounds=4, min_customers=1,
+            patience=Patience(grace_s=20, resend_s=1),
+        )  # fmt: skip
         self.path = folder / "node.db"
         self.sealer = EphemeralSealer()
         self.customers = SpyCustomers(customer_vectors(self.federation.scale.to_grid(data[0])))

@@ -93,6 +93,7 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "youngest_customer": None,
         "sources": (),
     }
+    assert dataclasses.asdict(found.egress) == {"hold": "none", "hold_hours": 24}
     assert not found.data.columns
     assert not found.data.units
 
@@ -126,6 +127,9 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("consent", "notices", '["1", "2.0-b"]', "consent.notices", ("1", "2.0-b")),
     ("consent", "assessment", '"/lia.pdf"', "consent.assessment", Path("/lia.pdf")),
     ("consent", "sources", "[]", "consent.sources", ()),
+    ("egress", "hold", '"answers"', "egress.hold", "answers"),
+    ("egress", "hold", '"signed"', "egress.hold", "signed"),
+    ("egress", "hold_hours", "720", "egress.hold_hours", 720),
     ("keys", "store", '"/k/s.json"', "keys.store", Path("/k/s.json")),
     ("keys", "passphrase_env", '"OTHER_1"', "keys.passphrase_env", "OTHER_1"),
     ("limits", "threads", "64", "limits.threads", 64),
@@ -355,6 +359,10 @@ def test_a_passphrase_file_stands_in_for_the_variable(tmp_path: Path) -> None:
         ("consent", "notices", '["version 1"]', "'version 1'"),
         ("consent", "assessment", "true", "found true or false"),
         ("consent", "sources", '"crm.csv"', "found text"),
+        ("egress", "hold", '"answer"', "did you mean 'answers'"),
+        ("egress", "hold", "true", "found true or false"),
+        ("egress", "hold_hours", "0", "is 0"),
+        ("egress", "hold_hours", "721", "is 721"),
         ("keys", "store", "1", "found a whole number"),
         ("keys", "passphrase_env", '"NOT-A-NAME"', "'NOT-A-NAME'"),
         ("limits", "threads", "0", "is 0"),
@@ -387,6 +395,7 @@ def test_a_missing_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ("data", "id-column", "id_column"),
         ("data", "memory", "memory_limit"),
         ("consent", "notice", "notices"),
+        ("egress", "hold_hour", "hold_hours"),
         ("keys", "passphrase", "passphrase_"),
         ("limits", "thread", "threads"),
     ],

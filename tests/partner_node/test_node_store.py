@@ -278,14 +278,31 @@ def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
 def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
     save(store, state())
-    for table in ("refusals", "ledger", "excused", "stops", "exports", "wishes", "requests"):
+    for table in (
+        "refusals",
+        "ledger",
+        "excused",
+        "stops",
+        "exports",
+        "wishes",
+        "requests",
+        "manifests",
+    ):
         store._rows(f"DROP TABLE {table}")
+    store._rows("DROP INDEX egress_by_manifest")
+    store._rows("ALTER TABLE egress DROP COLUMN manifest")
+    store._rows(
+        "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
+        " VALUES ('2026-01-01', x'11', 'MASKED', 1, 5, '00', 7)"
+    )
     store._rows("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
     assert store.refusals() == []
     assert store.charges() == []
     assert store.exports() == []
+    (left,) = store.egress()
+    assert (left.customers, left.manifest) == (7, None)
     assert store.runs()[0].phase == "running"
 
 

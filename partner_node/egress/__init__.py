@@ -1,0 +1,1 @@
+"""The egress gate: what leaves a node is written down in words first, and checked."""

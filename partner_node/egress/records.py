@@ -1,0 +1,167 @@
+"""Manifests on disk, and what was decided about those that were held for approval.
+
+A manifest is written in the transaction that stores its message, so whatever is killed finds both
+or neither. The message's bytes are not here: they lie sealed in the run's state.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+from partner_node.egress.manifest import Manifest
+from partner_node.store import NodeStore
+from protocol.errors import RuleError, StoreError, UsageError
+from protocol.partner_round import ABORTED, DONE
+
+#: Where a message stands.
+FREE: Final = "free"
+WAITING: Final = "waiting"
+APPROVED: Final = "approved"
+REFUSED: Final = "refused"
+EXPIRED: Final = "expired"
+OVER: Final = "over"
+
+_SELECT: Final[LiteralString] = (
+    "SELECT m.number, m.at, m.manifest, m.expires_at, m.decision, m.decided_at, r.phase,"
+    " (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
+    " FROM manifests m LEFT JOIN runs r ON r.run_id = m.run_id "
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A manifest as it is on disk.
+
+    Attributes:
+        number: Names it for the person at this machine.
+        at: When the message was made.
+        expires_at: Until when it waits for approval; None when it needs none.
+        decision: `APPROVED` or `REFUSED`; None when nobody has decided.
+        decided_at: When; None when nobody has.
+        run_over: Whether its run has ended at this node.
+        times: How often the message has left.
+    """
+
+    number: int
+    at: str
+    manifest: Manifest
+    expires_at: str | None
+    decision: str | None
+    decided_at: str | None
+    run_over: bool
+    times: int
+
+    def state(self, now: str) -> str:
+        """Where it stands now.
+
+        Of a held message: what was decided; else whether its time is up or its run has ended.
+        """
+        if self.expires_at is None:
+            return FREE
+        if self.decision is not None:
+            return self.decision
+        if now >= self.expires_at:
+            return EXPIRED
+        return OVER if self.run_over else WAITING
+
+
+class Manifests:
+    """The manifests in a node's state database."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+
+    def add(self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None) -> int:
+        """Write a manifest down, held when it has a time to wait; in a transaction. Its number."""
+        self._store.query(
+            "INSERT INTO manifests (at, run_id, slot, sha256, manifest, expires_at)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            now,
+            manifest.run_id,
+            slot,
+            manifest.sha256,
+            json.dumps(manifest.to_dict()),
+            expires_at,
+        )
+        (number,) = self._store.query("SELECT number FROM manifests WHERE slot = ?", slot)[0]
+        return int(number)
+
+    def of_slot(self, slot: bytes) -> Written | None:
+        """The manifest of the one message for `slot`."""
+        return self._first("WHERE m.slot = ?", slot)
+
+    def get(self, number: int) -> Written:
+        """The manifest with a number; raises UsageError when there is none."""
+        found = self._first("WHERE m.number = ?", number)
+        if found is None:
+            raise UsageError(
+                f"there is no message number {number}",
+                remedy="`fedseg-node egress list` shows the numbers",
+            )
+        return found
+
+    def held(self) -> list[Written]:
+        """Every message that was held for approval, oldest first."""
+        return self._all("WHERE m.expires_at IS NOT NULL ORDER BY m.number")
+
+    def decide(self, number: int, decision: str, *, now: str) -> Written:
+        """Approve or refuse a message that waits; inside a transaction.
+
+        Raises:
+            UsageError: There is no such message.
+            RuleError: It does not wait, or not any more (E-EGRESS-DECIDED); nothing changes.
+        """
+        found = self.get(number)
+        state = found.state(now)
+        if state != WAITING:
+            raise RuleError(
+                f"message {number} does not wait for approval: {_why_not(found, state)}",
+                code="E-EGRESS-DECIDED",
+                remedy="what was decided stays; `fedseg-node egress list` shows what waits",
+            )
+        self._store.query(
+            "UPDATE manifests SET decision = ?, decided_at = ?"
+            " WHERE number = ? AND decision IS NULL",
+            decision,
+            now,
+            number,
+        )
+        return self.get(number)
+
+    def _first(self, where: LiteralString, value: object) -> Written | None:
+        return next(iter(self._all(where, value)), None)
+
+    def _all(self, where: LiteralString, *values: object) -> list[Written]:
+        return [_written(row) for row in self._store.query(_SELECT + where, *values)]
+
+
+def _written(row: tuple[Any, ...]) -> Written:
+    try:
+        manifest = Manifest.from_dict(json.loads(row[2]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"the manifest of message {row[0]} cannot be read: {type(error).__name__}",
+            remedy="somebody changed node.db by hand: restore a backup and find out who",
+        ) from error
+    return Written(
+        number=row[0],
+        at=row[1],
+        manifest=manifest,
+        expires_at=row[3],
+        decision=row[4],
+        decided_at=row[5],
+        run_over=row[6] in (DONE, ABORTED),
+        times=row[7],
+    )
+
+
+def _why_not(found: Written, state: str) -> str:
+    return {
+        FREE: "it needed none",
+        APPROVED: f"it was approved at {found.decided_at}",
+        REFUSED: f"it was refused at {found.decided_at}",
+        EXPIRED: f"its time was up at {found.expires_at}",
+        OVER: "its run has ended",
+    }[state]

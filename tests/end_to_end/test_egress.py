@@ -1,0 +1,163 @@
+"""What leaves a deployed node, and what does not before a person has let it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from protocol.governance import SEGMENTATION
+from tests.end_to_end import deployment as deploy
+from tests.end_to_end.deployment import NAMES, Deployment
+from tests.end_to_end.transport_support import wait_for
+
+pytestmark = pytest.mark.slow
+
+EACH = 1_000
+GRACE_S = 60
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    directory = tmp_path_factory.mktemp("egress")
+    data = {
+        name: deploy.write_customers(directory / f"{name}.csv", deploy.customers(seed, EACH))
+        for seed, name in enumerate(NAMES)
+    }
+    made = deploy.make_deployment(
+        directory, data, grace_s=GRACE_S, n_clusters=2, epsilon="2", min_segment_size=50
+    )
+    with deploy.running(made):
+        yield made
+
+
+def said(deployed: Deployment, *words: object, status: int = 0) -> dict[str, Any]:
+    """The data of a command of north's node."""
+    done = deploy.command("node", *words, "--dir", deployed.folder("north"), "--format", "json")
+    assert done.returncode == status, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)["data"]
+    return found
+
+
+def restart_with(deployed: Deployment, hold: str) -> None:
+    """Serve north's folder again, with another setting of what is held."""
+    node = deployed.nodes["north"]
+    connected = node.said().count("link: connected")
+    node.kill()
+    file = deployed.folder("north") / "node.toml"
+    text = file.read_text()
+    changed = text.replace('# hold = "none"', f"hold = {json.dumps(hold)}")
+    assert changed != text
+    file.write_text(changed)
+    node.start()
+    deployed.await_connected("north", times=connected + 1)
+
+
+def manifests(deployed: Deployment, run_id: bytes) -> list[dict[str, Any]]:
+    """The manifest of each answer of a run that left north, in the order of rounds."""
+    messages = said(deployed, "egress", "list")["messages"]
+    numbers = [
+        m["number"] for m in messages
+        if m["run_id"] == run_id.hex() and m["customers"] is not None
+    ]  # fmt: skip
+    return [said(deployed, "egress", "show", number) for number in numbers]
+
+
+def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_rounds_manifest(
+    deployed: Deployment,
+) -> None:
+    consents = deployed.directory / "north-consents.csv"
+    given = consents.read_bytes()
+    node = deployed.nodes["north"]
+    try:
+        run_id = deployed.request()
+        deployed.await_progress(
+            run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1
+        )
+        os.kill(node.pid, signal.SIGSTOP)
+        try:
+            with consents.open("a", encoding="utf-8") as file:
+                file.write(f"c7,ConsentWithdrawn,2026-01-02T00:00:00Z,{SEGMENTATION},1\n")
+        finally:
+            os.kill(node.pid, signal.SIGCONT)
+        row = deployed.await_end(run_id)
+        assert row.state == "finished", row
+        answers = manifests(deployed, run_id)
+        rounds = deployed.release(run_id).rounds
+        assert [a["round"] for a in answers] == list(range(rounds))
+        counted = [a["customers"] for a in answers]
+        before = counted.index(EACH - 1)
+        assert before >= 1
+        assert counted == [EACH] * before + [EACH - 1] * (rounds - before)
+        charges = said(deployed, "budget", "show")["charges"]
+        assert [a["question"]["share_variance"] for a in answers] == [
+            c["share_variance"] for c in charges if c["run_id"] == run_id.hex()
+        ]
+        assert {a["receiver"] for a in answers} == {"Test operator"}
+    finally:
+        consents.write_bytes(given)
+
+
+def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_release(
+    deployed: Deployment,
+) -> None:
+    restart_with(deployed, "answers")
+    run_id = deployed.request()
+    row = deployed.await_progress(
+        run_id,
+        lambda row: bool(row.progress) and row.progress["refusals"] == {"north": "E-EGRESS-HELD"},
+    )
+    assert not row.ended, row
+    (first,) = [h for h in said(deployed, "egress", "list")["held"] if h["state"] == "waiting"]
+    assert (first["round"], first["customers"], first["times_left"]) == (0, EACH, 0)
+    with deployed.node_store("north") as store:
+        left = [r.what for r in store.egress() if r.run_id == run_id]
+    assert not any(what.startswith("MASKED") for what in left)
+
+    node = deployed.nodes["north"]  # killed while it waits: the same message waits afterwards
+    node.kill()
+    node.start()
+    approved: list[dict[str, Any]] = []
+
+    def approve_what_waits() -> bool:
+        for held in said(deployed, "egress", "list")["held"]:
+            if held["state"] == "waiting":
+                approved.append(said(deployed, "egress", "approve", held["number"]))
+        return deployed.row(run_id).ended
+
+    wait_for(approve_what_waits, timeout_s=2 * deploy.PATIENCE_S, what="the end of the run")
+    row = deployed.row(run_id)
+    assert row.state == "finished", row
+    release = deployed.release(run_id)
+    assert release.participants == tuple(NAMES)
+    assert approved[0]["sha256"] == first["sha256"]
+    assert len(approved) == release.rounds
+    answers = manifests(deployed, run_id)
+    assert [a["sha256"] for a in answers] == [a["sha256"] for a in approved]
+    assert said(deployed, "egress", "approve", first["number"], status=3)["code"] == (
+        "E-EGRESS-DECIDED"
+    )
+    log = (deployed.operator_folder / "server_app.log").read_text()
+    assert "answered twice, differently" not in log
+
+
+def test_a_refused_answer_never_leaves_and_the_operator_is_told_so(deployed: Deployment) -> None:
+    run_id = deployed.request()
+
+    def refuse_what_waits() -> bool:
+        for held in said(deployed, "egress", "list")["held"]:
+            if held["state"] == "waiting":
+                said(deployed, "egress", "refuse", held["number"])
+        return deployed.row(run_id).ended
+
+    wait_for(refuse_what_waits, timeout_s=2 * deploy.PATIENCE_S, what="the end of the run")
+    row = deployed.row(run_id)
+    if row.state == "finished":
+        assert "north" not in deployed.release(run_id).participants
+    else:
+        assert "E-EGRESS-REFUSED" in row.reason
+    assert manifests(deployed, run_id) == []
