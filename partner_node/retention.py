@@ -33,8 +33,10 @@ def purge(store: NodeStore, agreement: Agreement, now: datetime) -> list[str]:
             deleted.append(record.path)
         with store.transaction():
             store.forget_exports(record.path, before=moment)
-    with store.transaction():
-        store.forget_records(before=stamp(now - timedelta(days=agreement.retention.records_days)))
+    before = stamp(now - timedelta(days=agreement.retention.records_days))
+    if store.oldest_record() < before:
+        with store.transaction():
+            store.forget_records(before=before)
     return deleted
 
 

@@ -690,6 +690,15 @@ class NodeStore:
         """Forget files at `path` that were to be deleted before a time; inside a transaction."""
         self._rows("DELETE FROM exports WHERE path = ? AND delete_by < ?", path, before)
 
+    def oldest_record(self) -> str:
+        """When the oldest record that `forget_records` may forget was made; late when none is."""
+        ((oldest,),) = self._rows(
+            "SELECT min(at) FROM (SELECT min(at) AS at FROM egress UNION ALL"
+            " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
+            " SELECT min(done_at) FROM requests WHERE done_at <> '')"
+        )
+        return oldest or "9999"
+
     def forget_records(self, *, before: str) -> None:
         """Forget what left, was refused and was answered to customers; inside a transaction.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from datetime import UTC, datetime
 
 from partner_node.cli.options import HERE, Directory
 from partner_node.console import Format, FormatOption, output
+from partner_node.egress.records import WAITING, Manifests
+from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
 from partner_node.record_tables import refusal_values, refusal_words, run_values, run_words
+from partner_node.store import stamp
 from protocol.clustering.release import SignedRelease
 
 
@@ -26,10 +30,12 @@ def serve(directory: Directory = HERE) -> None:
 
 
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Runs that this node took part in, how they ended, and what it refused."""
+    """Runs that this node took part in, how they ended, what it refused, and what waits."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     runs, refusals = store.runs(), store.refusals()
+    now = stamp(datetime.now(UTC))
+    waiting = [held for held in Manifests(store).held() if held.state(now) == WAITING]
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     output.result(
         {
@@ -37,7 +43,9 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
+            "waiting_for_approval": [held.number for held in waiting],
         },
         *run_words(runs, releases),
         *refusal_words(refusals),
+        *held_words(waiting, now),
     )

@@ -618,7 +618,9 @@ def test_a_partner_that_masks_wrongly_voids_the_round_and_never_makes_a_release(
                 state["pair_keys"] = {i: k.hex() for i, k in keys.items()}
                 with node.store.transaction():
                     node.store.save_run(
-                        state, agreement_hash=federation.agreement.hash, now="2026-01-01"
+                        state,
+                        agreement_hash=federation.agreement.hash,
+                        now="2026-01-01T00:00:00.000000Z",
                     )
             return super()._ask(number, request)
 

@@ -6,10 +6,14 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from partner_node.egress.manifest import Manifest
+from partner_node.egress.records import APPROVED, REFUSED, WAITING, Manifests
+from partner_node.store import stamp
 from protocol.governance import SEGMENTATION
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
@@ -57,14 +61,31 @@ def restart_with(deployed: Deployment, hold: str) -> None:
     deployed.await_connected("north", times=connected + 1)
 
 
-def manifests(deployed: Deployment, run_id: bytes) -> list[dict[str, Any]]:
+def answers_of(deployed: Deployment, run_id: bytes) -> list[Manifest]:
     """The manifest of each answer of a run that left north, in the order of rounds."""
-    messages = said(deployed, "egress", "list")["messages"]
-    numbers = [
-        m["number"] for m in messages
-        if m["run_id"] == run_id.hex() and m["customers"] is not None
-    ]  # fmt: skip
-    return [said(deployed, "egress", "show", number) for number in numbers]
+    with deployed.node_store("north") as store:
+        numbers = [
+            r.manifest for r in store.egress() if r.run_id == run_id and r.customers is not None
+        ]
+        return [Manifests(store).get(number or 0).manifest for number in numbers]
+
+
+def decide_all(deployed: Deployment, run_id: bytes, decision: str) -> list[str]:
+    """Decide what waits at north until the run has ended; SHA-256 of each message decided on."""
+    decided: list[str] = []
+    with deployed.node_store("north") as store:
+
+        def decide() -> bool:
+            now = stamp(datetime.now(UTC))
+            for held in Manifests(store).held():
+                if held.state(now) == WAITING:
+                    with store.transaction():
+                        Manifests(store).decide(held.number, decision, now=now)
+                    decided.append(held.manifest.sha256)
+            return deployed.row(run_id).ended
+
+        wait_for(decide, timeout_s=2 * deploy.PATIENCE_S, what="the end of the run")
+    return decided
 
 
 def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_rounds_manifest(
@@ -86,18 +107,18 @@ def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_rounds_manifest(
             os.kill(node.pid, signal.SIGCONT)
         row = deployed.await_end(run_id)
         assert row.state == "finished", row
-        answers = manifests(deployed, run_id)
+        answers = answers_of(deployed, run_id)
         rounds = deployed.release(run_id).rounds
-        assert [a["round"] for a in answers] == list(range(rounds))
-        counted = [a["customers"] for a in answers]
+        assert [a.round for a in answers] == list(range(rounds))
+        counted = [a.customers for a in answers]
         before = counted.index(EACH - 1)
         assert before >= 1
         assert counted == [EACH] * before + [EACH - 1] * (rounds - before)
         charges = said(deployed, "budget", "show")["charges"]
-        assert [a["question"]["share_variance"] for a in answers] == [
+        assert [str(a.question.share_variance) for a in answers if a.question is not None] == [
             c["share_variance"] for c in charges if c["run_id"] == run_id.hex()
         ]
-        assert {a["receiver"] for a in answers} == {"Test operator"}
+        assert {a.receiver for a in answers} == {"Test operator"}
     finally:
         consents.write_bytes(given)
 
@@ -121,43 +142,27 @@ def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_releas
     node = deployed.nodes["north"]  # killed while it waits: the same message waits afterwards
     node.kill()
     node.start()
-    approved: list[dict[str, Any]] = []
-
-    def approve_what_waits() -> bool:
-        for held in said(deployed, "egress", "list")["held"]:
-            if held["state"] == "waiting":
-                approved.append(said(deployed, "egress", "approve", held["number"]))
-        return deployed.row(run_id).ended
-
-    wait_for(approve_what_waits, timeout_s=2 * deploy.PATIENCE_S, what="the end of the run")
+    approved = said(deployed, "egress", "approve", first["number"])
+    assert (approved["state"], approved["sha256"]) == ("approved", first["sha256"])
+    later = decide_all(deployed, run_id, APPROVED)
     row = deployed.row(run_id)
     assert row.state == "finished", row
     release = deployed.release(run_id)
     assert release.participants == tuple(NAMES)
-    assert approved[0]["sha256"] == first["sha256"]
-    assert len(approved) == release.rounds
-    answers = manifests(deployed, run_id)
-    assert [a["sha256"] for a in answers] == [a["sha256"] for a in approved]
-    assert said(deployed, "egress", "approve", first["number"], status=3)["code"] == (
-        "E-EGRESS-DECIDED"
-    )
+    assert [a.sha256 for a in answers_of(deployed, run_id)] == [first["sha256"], *later]
+    assert len(later) == release.rounds - 1
+    again = said(deployed, "egress", "approve", first["number"], status=3)
+    assert again["code"] == "E-EGRESS-DECIDED"
     log = (deployed.operator_folder / "server_app.log").read_text()
     assert "answered twice, differently" not in log
 
 
 def test_a_refused_answer_never_leaves_and_the_operator_is_told_so(deployed: Deployment) -> None:
     run_id = deployed.request()
-
-    def refuse_what_waits() -> bool:
-        for held in said(deployed, "egress", "list")["held"]:
-            if held["state"] == "waiting":
-                said(deployed, "egress", "refuse", held["number"])
-        return deployed.row(run_id).ended
-
-    wait_for(refuse_what_waits, timeout_s=2 * deploy.PATIENCE_S, what="the end of the run")
+    assert decide_all(deployed, run_id, REFUSED)
     row = deployed.row(run_id)
     if row.state == "finished":
         assert "north" not in deployed.release(run_id).participants
     else:
         assert "E-EGRESS-REFUSED" in row.reason
-    assert manifests(deployed, run_id) == []
+    assert answers_of(deployed, run_id) == []

@@ -98,6 +98,14 @@ def test_show_says_every_fact_in_words(
     assert "question" not in greeting
 
 
+def test_status_names_what_waits_until_it_is_decided(shell: Shell, waiting: Path) -> None:
+    assert shell.json("status", "--dir", waiting)["waiting_for_approval"] == [3]
+    assert "Held for approval" in shell("status", "--dir", waiting).out
+    shell.json("egress", "refuse", "3", "--dir", waiting)
+    assert shell.json("status", "--dir", waiting)["waiting_for_approval"] == []
+    assert "Held for approval" not in shell("status", "--dir", waiting).out
+
+
 @pytest.mark.parametrize(("word", "state"), [("approve", "approved"), ("refuse", "refused")])
 def test_a_decision_is_said_and_stays(shell: Shell, waiting: Path, word: str, state: str) -> None:
     number = held_number(shell, waiting)
