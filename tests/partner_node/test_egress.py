@@ -18,7 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.run_driver import Patience
 from partner_node.egress import gate as gate_module
-from partner_node.egress.check import MAY_LEAVE
+from partner_node.egress.check import (
+    MAY_LEAVE,
+    Grounds,
+    _objection_to_noise,
+    objection_to_sending,
+)
 from partner_node.egress.manifest import Manifest
 from partner_node.egress.records import (
     APPROVED,
@@ -49,8 +54,9 @@ from protocol.partner_round import PartnerRound
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
+from protocol.private_queries import VotesQuery
 from protocol.queries import customer_vectors
-from protocol.replies import ACK, APPROVAL, HELLO, KINDS, MASKED, READY
+from protocol.replies import ACK, APPROVAL, HELLO, KINDS, MASKED, READY, read_reply
 from protocol.scaling import FloatMatrix
 from protocol.signing import key_id
 from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
@@ -738,3 +744,44 @@ def test_a_database_of_before_manifests_keeps_its_records(tmp_path: Path, lab: L
     assert (record.manifest, record.what) == (None, "HELLO: fresh keys")
     assert lab.node.handle(lab.opening()), "it is written down when it leaves again"
     assert [r.manifest for r in lab.store.egress()] == [None, 2]
+
+
+# --- guards that no forged message reaches first ---------------------------------------------
+
+
+def _greeting(lab: Lab) -> tuple[Manifest, bytes, Any, Grounds]:
+    data = lab.node.handle(lab.opening())
+    request = Open(agreement_hash=lab.fed.agreement.hash, run_id=RUN_ID)
+    run = lab.node._round_of(request)
+    grounds = Grounds(agreement=lab.fed.agreement, partner=0, request=request, run=run, charge=None)
+    return lab.written[0].manifest, data, read_reply(data), grounds
+
+
+def test_a_message_answers_only_the_request_that_it_is_for(lab: Lab) -> None:
+    manifest, data, reply, grounds = _greeting(lab)
+    assert objection_to_sending(manifest, data, reply, grounds) is None
+    other = replace(grounds, request=Stop(run_id=RUN_ID, reason="E-GRACE"))
+    assert "no reply to this request" in str(objection_to_sending(manifest, data, reply, other))
+
+
+@pytest.mark.parametrize("phase", ["", "aborted"])
+def test_keys_do_not_leave_a_run_that_is_not_open(lab: Lab, phase: str) -> None:
+    manifest, data, reply, grounds = _greeting(lab)
+    grounds.run.phase = phase
+    assert "may not leave a run" in str(objection_to_sending(manifest, data, reply, grounds))
+
+
+def test_an_exact_answer_does_not_leave_where_noise_was_agreed(lab: Lab) -> None:
+    lab.node.handle(lab.announcement())
+    question = lab.written[-1].manifest.question
+    assert question is not None
+    exact = VotesQuery(candidates=np.zeros((2, 2), dtype=np.int64), variance=0)
+    objection = _objection_to_noise(question, exact, _greeting_of(lab))
+    assert objection == "the agreement asks for noise, the question has none"
+
+
+def _greeting_of(lab: Lab) -> Grounds:
+    """Grounds on which only the agreement matters."""
+    request = Open(agreement_hash=lab.fed.agreement.hash, run_id=lab.store.runs()[0].run_id)
+    run = lab.node._round_of(request)
+    return Grounds(agreement=lab.fed.agreement, partner=0, request=request, run=run, charge=None)
