@@ -71,6 +71,7 @@ def read_data(data: ConfigSection) -> DataSection:
     query = data.optional("query")
     if query is None and data.sets("query_file"):
         query = data.text_of_file("query_file")
+    observed = None
     if data.sets("transactions"):
         for key in ("query", "query_file", "id_column"):
             if data.sets(key):
@@ -80,9 +81,9 @@ def read_data(data: ConfigSection) -> DataSection:
                     f"keep either {key} or [data.transactions], where customer names the id",
                 )
         relation = table_relation(table) if table else INPUT
-        query = transactions_query(
-            read_transactions(data.section("transactions", TRANSACTION_KEYS)), kind, relation
-        )
+        transactions = read_transactions(data.section("transactions", TRANSACTION_KEYS))
+        observed = transactions.observed
+        query = transactions_query(transactions, kind, relation)
         table = None
     return DataSection(
         kind=kind,
@@ -99,6 +100,7 @@ def read_data(data: ConfigSection) -> DataSection:
         temp_folder=data.path("temp_folder") if data.optional("temp_folder") else None,
         columns=data.mapping("columns"),
         units=data.mapping("units"),
+        observed=observed,
     )
 
 

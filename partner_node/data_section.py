@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Final, Literal, TypeGuard, get_args
 
@@ -69,6 +70,7 @@ class DataSection:
         temp_folder: For what does not fit into memory; None for the system's.
         columns: Column of each feature whose column has another name.
         units: Unit in which the data have each feature.
+        observed: The day that features of transactions are of; None when nothing names one.
     """
 
     kind: Kind
@@ -83,6 +85,7 @@ class DataSection:
     temp_folder: Path | None
     columns: Mapping[str, str]
     units: Mapping[str, str]
+    observed: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

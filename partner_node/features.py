@@ -149,16 +149,18 @@ class SourceCustomers:
         customers = 0
         lowest = np.full(n_features, np.inf)
         highest = np.full(n_features, -np.inf)
-        total = np.zeros(n_features)
+        mean = np.zeros(n_features)
         beyond = np.zeros(n_features, dtype=np.int64)
         for chunk in self._permitted():
             values = chunk.values
-            customers += values.shape[0]
             if not values.shape[0]:
                 continue
+            before, customers = customers, customers + values.shape[0]
             lowest = np.minimum(lowest, values.min(axis=0))
             highest = np.maximum(highest, values.max(axis=0))
-            total += values.sum(axis=0)
+            # Sizes near the largest double must not overflow on the way to their mean.
+            own = (values / values.shape[0]).sum(axis=0)
+            mean = mean * (before / customers) + own * (values.shape[0] / customers)
             outside = (values < self._scale.lower) | (values > self._scale.upper)
             beyond += outside.sum(axis=0)
         return [
@@ -168,7 +170,7 @@ class SourceCustomers:
                 customers=customers,
                 lowest=float(lowest[i]) if customers else 0.0,
                 highest=float(highest[i]) if customers else 0.0,
-                mean=float(total[i]) / max(customers, 1),
+                mean=float(mean[i]),
                 clipped_share=float(beyond[i]) / max(customers, 1),
             )
             for i, (feature, column) in enumerate(zip(self._features, self._columns, strict=True))

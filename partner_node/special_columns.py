@@ -42,6 +42,11 @@ class Finding:
     what: str
     why: str
 
+    @property
+    def words(self) -> str:
+        """What the column holds, in words."""
+        return self.what.replace("-", " ") if self.kind == "special category" else self.what
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:

@@ -8,6 +8,7 @@ from partner_node.cli import (
     agreement,
     budget,
     consent,
+    data,
     egress,
     exports,
     rights,
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for command in (setup.init, setup.check, service.serve, service.status):
     app.command()(command)
+app.add_typer(data.app, name="data")
 app.add_typer(agreement.app, name="agreement")
 segments.app.command("assign")(exports.assign)
 segments.app.command("export")(exports.export)

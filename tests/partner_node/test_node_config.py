@@ -73,6 +73,7 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "temp_folder": None,
         "columns": {},
         "units": {},
+        "observed": None,
     }
     assert found.file == tmp_path / "node.toml"
     assert found.node.partner == "north-shop"

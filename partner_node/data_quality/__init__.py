@@ -1,0 +1,1 @@
+"""How a partner's data look beside the agreement. What is found stays at the node."""

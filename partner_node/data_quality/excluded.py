@@ -1,0 +1,61 @@
+"""Whether a feature may be made of a column at all, by its name and by the shape of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from partner_node.special_columns import Finding, of_name, of_values
+from protocol.duties import Exclusions
+from protocol.errors import RuleError
+from protocol.feature_terms import Feature
+
+
+def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> RuleError | None:
+    """Why a column is not even read for a feature; None when its names tell nothing against it."""
+    proxies = {name.casefold() for name in excluded.proxies}
+    for name in dict.fromkeys((feature.name, column)):
+        if name.casefold() in proxies:
+            return RuleError(
+                f"{_called(feature, column)} is excluded: the agreement names {name!r} as a column "
+                "that stands for something excluded",
+                code="E-SPECIAL",
+                remedy="agree on features without it",
+            )
+        found = of_name(name)
+        if found is not None and is_excluded(found, excluded):
+            return _error(feature, column, found, excluded)
+    return None
+
+
+def excluded_by_values(
+    feature: Feature, column: str, sample: Sequence[object], excluded: Exclusions
+) -> RuleError | None:
+    """Why no feature may be made of a column with such values; None when nothing is against it."""
+    found = of_values(sample)
+    return None if found is None else _error(feature, column, found, excluded)
+
+
+def is_excluded(found: Finding, excluded: Exclusions) -> bool:
+    """Whether the agreement excludes what was found; identifiers are never features."""
+    return found.kind != "special category" or found.what in excluded.special
+
+
+def _error(feature: Feature, column: str, found: Finding, excluded: Exclusions) -> RuleError:
+    if found.kind == "child":
+        return RuleError(
+            f"{_called(feature, column)} looks like an {found.words}: {found.why}",
+            code="E-CHILD",
+            remedy=f"agree on features without it; customers under {excluded.children_under} are "
+            "left out where the data are made, and age tells who they are",
+        )
+    return RuleError(
+        f"{_called(feature, column)} looks like {found.words} ({found.kind}): {found.why}",
+        code="E-SPECIAL",
+        remedy="agree on features without it; where the name misleads, name the column for what "
+        "it holds, by AS in a feature query",
+    )
+
+
+def _called(feature: Feature, column: str) -> str:
+    name = f"feature {feature.name!r}"
+    return name if column == feature.name else f"{name} (column {column!r})"

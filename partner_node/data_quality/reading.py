@@ -1,0 +1,94 @@
+"""One pass over a source for all features; where that fails, one for each, to tell all faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partner_node.data_quality.statistics import Statistics, Summary
+from partner_node.sources.source import Source
+from protocol.errors import SourceError
+from protocol.feature_terms import Feature
+
+#: Values of a feature that are looked at for their shape, from the source's beginning.
+SAMPLE_ROWS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What came of reading one feature.
+
+    Attributes:
+        summary: What its values look like; None when it cannot be read.
+        sample: Its first values, for a look at their shape; never kept.
+        problem: Why it cannot be read.
+    """
+
+    summary: Summary | None = None
+    sample: NDArray[np.float64]
+    problem: SourceError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What came of reading a source.
+
+    Attributes:
+        customers: How many there are; None when ids cannot be read.
+        features: One entry for each feature asked for; empty when ids cannot be read.
+        problem: Why not even ids can be read.
+    """
+
+    customers: int | None
+    features: tuple[Read, ...]
+    problem: SourceError | None = None
+
+
+def read_features(
+    source: Source, features: Sequence[Feature], columns: Sequence[str], *, chunk_rows: int
+) -> Reading:
+    """Read some features.
+
+    Args:
+        columns: The source's column of each feature.
+        chunk_rows: Most rows held at once.
+    """
+    try:
+        customers, found = _pass(source, features, columns, chunk_rows)
+        return Reading(customers=customers, features=found)
+    except SourceError as error:
+        if not columns:
+            return Reading(customers=None, features=(), problem=error)
+    ids = read_features(source, (), (), chunk_rows=chunk_rows)
+    if ids.problem is not None:
+        return ids
+    each: list[Read] = []
+    for feature, column in zip(features, columns, strict=True):
+        try:
+            each += _pass(source, (feature,), (column,), chunk_rows)[1]
+        except SourceError as error:
+            each.append(Read(sample=np.empty(0), problem=error))
+    return Reading(customers=ids.customers, features=tuple(each))
+
+
+def _pass(
+    source: Source, features: Sequence[Feature], columns: Sequence[str], chunk_rows: int
+) -> tuple[int, tuple[Read, ...]]:
+    gathered = [Statistics(feature) for feature in features]
+    samples: list[NDArray[np.float64]] = [np.empty(0)] * len(features)
+    customers = 0
+    for chunk in source.chunks(columns, max_rows=chunk_rows):
+        for i, statistics in enumerate(gathered):
+            statistics.add(chunk.values[:, i])
+            if len(samples[i]) < SAMPLE_ROWS:
+                more = chunk.values[: SAMPLE_ROWS - len(samples[i]), i]
+                samples[i] = np.concatenate([samples[i], more])
+        customers += chunk.n_rows
+    return customers, tuple(
+        Read(summary=statistics.summary(), sample=sample)
+        for statistics, sample in zip(gathered, samples, strict=True)
+    )

@@ -1,0 +1,354 @@
+"""A partner's data beside the agreement: every problem with its way out. Nothing leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from partner_node.data_quality.excluded import excluded_by_name, excluded_by_values, is_excluded
+from partner_node.data_quality.reading import Read, read_features
+from partner_node.data_quality.statistics import Summary
+from partner_node.home import NodeHome
+from partner_node.sources import open_source
+from partner_node.sources.source import Source
+from partner_node.special_columns import of_name
+from protocol.agreement import Agreement
+from protocol.errors import AgreementError, EncodingRangeError, FedsegError, RuleError, SourceError
+from protocol.feature_terms import Feature
+from protocol.parties import Party
+
+#: Shares and days from which a report takes notice.
+_MUCH_CLIPPED: Final = 0.05
+_NEARLY_ALL: Final = 0.95
+_OLD_DAYS: Final = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureQuality:
+    """One agreed feature.
+
+    Attributes:
+        column: The source's column that holds it.
+        summary: What its values look like; None when it is refused or cannot be read.
+        problem: Why it cannot be used.
+    """
+
+    feature: Feature
+    column: str
+    summary: Summary | None
+    problem: FedsegError | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The feature as JSON values."""
+        return {
+            "feature": self.feature.name,
+            "column": self.column,
+            "unit": self.feature.unit,
+            "min": float(self.feature.min),
+            "max": float(self.feature.max),
+            "values": None if self.summary is None else self.summary.to_dict(),
+            "problem": None if self.problem is None else problem_values(self.problem),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Age:
+    """How old the data are.
+
+    Attributes:
+        on: The day that they are of; None when nothing tells it.
+        told_by: What tells it, in words.
+        days: Whole days since.
+    """
+
+    on: date | None
+    told_by: str
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataReport:
+    """What was found.
+
+    Attributes:
+        customers: How many the source has; None when their ids cannot be read.
+        eligible: How many of them may be counted now; None when that cannot be told.
+        problems: Everything for which a run would refuse, the features' own problems included.
+        notes: What does not forbid a run.
+    """
+
+    agreement: Agreement
+    looked_at: datetime
+    kind: str
+    customers: int | None
+    eligible: int | None
+    age: Age
+    features: tuple[FeatureQuality, ...]
+    problems: tuple[FedsegError, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "passed": not self.problems,
+            "agreement": self.agreement.id,
+            "agreement_version": self.agreement.version,
+            "agreement_hash": self.agreement.hash.hex(),
+            "looked_at": f"{self.looked_at:%Y-%m-%dT%H:%M:%SZ}",
+            "kind": self.kind,
+            "customers": self.customers,
+            "eligible": self.eligible,
+            "data_of": None if self.age.on is None else self.age.on.isoformat(),
+            "data_of_told_by": self.age.told_by,
+            "age_days": self.age.days,
+            "features": [feature.to_dict() for feature in self.features],
+            "problems": [problem_values(problem) for problem in self.problems],
+            "notes": list(self.notes),
+        }
+
+
+def problem_values(problem: FedsegError) -> dict[str, str]:
+    """A problem as JSON values."""
+    return {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
+
+
+def data_report(
+    home: NodeHome, agreement: Agreement, *, now: datetime, max_age_days: int | None = None
+) -> DataReport:
+    """Look at the data of a node's folder.
+
+    Args:
+        agreement: What they are held against, signed or not.
+        max_age_days: The age from which data are a problem; None when none is.
+    """
+    problems: list[FedsegError] = []
+    notes: list[str] = []
+    party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
+    if party is None:
+        problems.append(_no_party(home, agreement))
+    customers: int | None = None
+    eligible: int | None = None
+    age = Age(on=None, told_by="nothing tells it", days=None)
+    features: tuple[FeatureQuality, ...] = ()
+    try:
+        home.customers(agreement, None)
+        source = open_source(home.config.data, home.config.limits)
+        names = source.columns()
+        age = _age(home, source, now)
+    except FedsegError as error:
+        problems.append(error)
+    else:
+        features, customers, broken = _features(home, agreement, source)
+        problems += [f.problem for f in features if f.problem is not None] + broken
+        notes += [note for f in features for note in _notes(f)]
+        notes += _unread(agreement, home, names, features)
+    if customers is not None and party is not None:
+        found = _how_many(home, agreement, party, now)
+        eligible = found if isinstance(found, int) else None
+        problems += _counts(agreement, party, customers, found)
+    notes += _age_notes(age, max_age_days, problems)
+    return DataReport(
+        agreement=agreement,
+        looked_at=now,
+        kind=home.config.data.kind,
+        customers=customers,
+        eligible=eligible,
+        age=age,
+        features=features,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _no_party(home: NodeHome, agreement: Agreement) -> AgreementError:
+    return AgreementError(
+        f"agreement {agreement.id!r} has no partner {home.config.node.partner!r}",
+        code="E-AGR-PARTY",
+        remedy="partners are " + ", ".join(p.id for p in agreement.parties) + "; correct partner "
+        "in node.toml, or name the right agreement by --agreement",
+    )
+
+
+def _features(
+    home: NodeHome, agreement: Agreement, source: Source
+) -> tuple[tuple[FeatureQuality, ...], int | None, list[FedsegError]]:
+    """Every agreed feature, how many customers there are, and what is wrong with all together."""
+    columns = {f.name: home.config.data.columns.get(f.name, f.name) for f in agreement.features}
+    refused: dict[str, FedsegError] = {}
+    for feature in agreement.features:
+        error = excluded_by_name(feature, columns[feature.name], agreement.excluded)
+        if error is not None:
+            refused[feature.name] = error
+    wanted = [f for f in agreement.features if f.name not in refused]
+    reading = read_features(
+        source,
+        wanted,
+        [columns[f.name] for f in wanted],
+        chunk_rows=home.config.data.chunk_rows,
+    )
+    found = {f.name: read for f, read in zip(wanted, reading.features, strict=False)}
+    features = tuple(
+        _feature(f, columns[f.name], refused.get(f.name), found.get(f.name), agreement)
+        for f in agreement.features
+    )
+    return features, reading.customers, [reading.problem] if reading.problem else []
+
+
+def _feature(
+    feature: Feature,
+    column: str,
+    refused: FedsegError | None,
+    read: Read | None,
+    agreement: Agreement,
+) -> FeatureQuality:
+    problem, summary = refused, None
+    if read is not None:
+        problem = read.problem or excluded_by_values(
+            feature, column, read.sample.tolist(), agreement.excluded
+        )
+        summary = read.summary if problem is None else None
+    return FeatureQuality(feature=feature, column=column, summary=summary, problem=problem)
+
+
+def _notes(quality: FeatureQuality) -> list[str]:
+    summary, name = quality.summary, quality.feature.name
+    if summary is None or not summary.customers:
+        return []
+    notes = []
+    if summary.clipped_share > _MUCH_CLIPPED:
+        notes.append(
+            f"{name}: {summary.clipped_share:.1%} of the values lie beyond the agreed bounds and "
+            "will be clipped to them; check the unit, or agree on wider bounds"
+        )
+    if summary.lowest == summary.highest:
+        notes.append(f"{name}: every customer has the same value, so it tells nobody apart")
+    elif summary.share(summary.commonest_count) >= _NEARLY_ALL:
+        share = summary.share(summary.commonest_count)
+        notes.append(f"{name}: {share:.1%} of the customers have one and the same value")
+    return notes
+
+
+def _unread(
+    agreement: Agreement,
+    home: NodeHome,
+    names: Sequence[str],
+    features: Sequence[FeatureQuality],
+) -> list[str]:
+    """Notes about columns with tell-tale names: those never read, and those not excluded."""
+    used = {quality.column for quality in features} | {home.config.data.id_column}
+    told = {
+        name: found.words
+        for name in names
+        if name not in used and (found := of_name(name)) is not None
+    }
+    notes = []
+    if told:
+        listed = ", ".join(f"{name!r} ({what})" for name, what in told.items())
+        notes.append(f"never read, as no agreed feature is made of them: {listed}")
+    for quality in features:
+        for name in dict.fromkeys((quality.feature.name, quality.column)):
+            found = of_name(name)
+            if found is not None and not is_excluded(found, agreement.excluded):
+                notes.append(
+                    f"{quality.feature.name}: its name tells of {found.words}, a "
+                    "special category that this agreement does not exclude; GDPR 9 forbids most "
+                    "uses of it"
+                )
+                break
+    return notes
+
+
+def _how_many(
+    home: NodeHome, agreement: Agreement, party: Party, now: datetime
+) -> int | FedsegError:
+    """How many customers may be counted now, or why that cannot be told."""
+    try:
+        home.rules(agreement, party).check(now)
+        source = open_source(home.config.data, home.config.limits)
+        chunks = source.chunks((), max_rows=home.config.data.chunk_rows)
+        ids = (chunk.ids for chunk in chunks)
+        return home.gate(agreement, party).standing(ids, now).counted[None]
+    except (RuleError, SourceError) as error:
+        return error
+
+
+def _counts(
+    agreement: Agreement, party: Party, customers: int, eligible: int | FedsegError
+) -> list[FedsegError]:
+    problems: list[FedsegError] = []
+    if customers > party.max_customers:
+        problems.append(
+            EncodingRangeError(
+                f"{customers:,} customers, the agreement allows {party.max_customers:,}",
+                code="E-ROW-CAP",
+                remedy="agree on a higher max_customers, or narrow the feature query",
+            )
+        )
+    if not isinstance(eligible, int):
+        problems.append(eligible)
+    elif eligible == 0:
+        problems.append(
+            RuleError(
+                f"none of {customers:,} customers may be counted now",
+                code="E-NO-CONSENT",
+                remedy="see fedseg-node consent status; ids must be written alike, letter by "
+                "letter, in the data and in the consent sources",
+            )
+        )
+    elif eligible < agreement.min_customers_per_partner:
+        problems.append(
+            RuleError(
+                f"{eligible:,} of {customers:,} customers may be counted now, the agreement needs "
+                f"{agreement.min_customers_per_partner:,} at each partner",
+                code="E-TOO-FEW",
+                remedy="see fedseg-node consent status for what keeps the others out; with fewer "
+                "customers this node answers nothing",
+            )
+        )
+    return problems
+
+
+def _age(home: NodeHome, source: Source, now: datetime) -> Age:
+    observed = home.config.data.observed
+    if observed is not None:
+        return Age(
+            on=observed,
+            told_by="observation_date of [data.transactions]",
+            days=(now.astimezone(UTC).date() - observed).days,
+        )
+    files = source.describe().files
+    if not files:
+        return Age(
+            on=None, told_by="a server does not tell when its data were brought up to date",
+            days=None,
+        )  # fmt: skip
+    newest = max(Path(file).stat().st_mtime for file in files)
+    changed = datetime.fromtimestamp(newest, UTC)
+    return Age(
+        on=changed.date(),
+        told_by="the last change of the file" if len(files) == 1 else "the newest file's change",
+        days=max((now - changed).days, 0),
+    )
+
+
+def _age_notes(age: Age, max_age_days: int | None, problems: list[FedsegError]) -> list[str]:
+    """A note about old data; where an age was asked for, a problem instead."""
+    if max_age_days is not None and age.days is None:
+        return [f"the age of the data is not known: {age.told_by}"]
+    if age.days is None or age.on is None:
+        return []
+    of = f"the data are of {age.on.isoformat()}, {age.days:,} days ago ({age.told_by})"
+    if max_age_days is not None and age.days > max_age_days:
+        problems.append(
+            RuleError(
+                f"{of}, and may be {max_age_days:,} days old",
+                code="E-DATA-STALE",
+                remedy="export the data again, or move observation_date on at all partners alike",
+            )
+        )
+    elif max_age_days is None and age.days > _OLD_DAYS:
+        return [f"{of}; customers may have changed since"]
+    return []

@@ -1,0 +1,115 @@
+"""A data report as a file that stays at the node: one HTML page without scripts, or JSON."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from partner_node.data_quality.report import DataReport, FeatureQuality
+from partner_node.data_quality.words import number_words
+from partner_node.home import replacing
+from partner_node.plain_words import shown
+from protocol.errors import UsageError
+
+SUFFIXES: Final = (".html", ".json")
+_STYLE: Final = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem }
+td, th { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #ddd }
+td:first-child, th:first-child { text-align: left }
+.bar { background: #36c; height: .8rem } .beyond .bar { background: #c63 }
+.wide { width: 20rem; text-align: left } .problem { color: #a00 }
+"""
+
+
+def check_report_path(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file of another kind, or one that is there already; raises UsageError."""
+    if path.suffix.casefold() not in SUFFIXES:
+        raise UsageError(
+            f"--out {path} ends with {path.suffix or 'nothing'!r}",
+            remedy=f"name a file that ends with {' or '.join(SUFFIXES)}",
+        )
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise UsageError(
+            f"--out {path} {'is a folder' if path.is_dir() else 'exists already'}",
+            remedy="name another file"
+            + ("" if path.is_dir() else ", or add --overwrite to replace it"),
+        )
+
+
+def write_report(report: DataReport, path: Path, *, overwrite: bool) -> None:
+    """Write a report, readable by this account alone, in one step.
+
+    Raises:
+        UsageError: See `check_report_path`; or the file cannot be written (E-FILE).
+    """
+    check_report_path(path, overwrite=overwrite)
+    text = (
+        json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n"
+        if path.suffix.casefold() == ".json"
+        else _page(report)
+    )
+    with replacing(path, mode=0o600) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def _page(report: DataReport) -> str:
+    title = f"Data beside agreement {_text(report.agreement.id)}"
+    customers = "not known" if report.customers is None else f"{report.customers:,}"
+    eligible = "not known" if report.eligible is None else f"{report.eligible:,}"
+    parts = [
+        "<!doctype html>",
+        f'<html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>',
+        f"<h1>{title}</h1>",
+        f"<p>Looked at on {report.looked_at:%Y-%m-%d %H:%M} UTC. Version "
+        f"{report.agreement.version}, hash <code>{report.agreement.hash.hex()}</code>. "
+        "This page is about this partner's own customers and stays here.</p>",
+        f"<p>Customers: {customers}; may be counted now: {eligible}. Data of: "
+        f"{report.age.on or 'not known'} ({_text(report.age.told_by)}).</p>",
+        f"<h2>{'Problems' if report.problems else 'PASSED'}</h2>",
+        *(
+            f'<p class="problem">{_text(str(problem))}<br>Way out: {_text(problem.remedy)}</p>'
+            for problem in report.problems
+        ),
+        *(f"<p>Note: {_text(note)}.</p>" for note in report.notes),
+        *(_section(quality) for quality in report.features),
+        "</html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _section(quality: FeatureQuality) -> str:
+    feature, summary = quality.feature, quality.summary
+    heading = f"<h2>{_text(feature.name)} in {_text(feature.unit)}</h2>"
+    if summary is None:
+        code = quality.problem.code if quality.problem else "not read"
+        return f'{heading}<p class="problem">{_text(code)}</p>'
+    p5, p25, median, p75, p95 = map(number_words, summary.quantiles)
+    edges = [number_words(edge) for edge in summary.edges]
+    rows = [
+        (f"below {edges[0]}", summary.below, "beyond"),
+        *(
+            (f"{low} – {high}", count, "")
+            for low, high, count in zip(edges, edges[1:], summary.counts, strict=False)
+        ),
+        (f"above {edges[-1]}", summary.above, "beyond"),
+    ]
+    most = max(*(count for _, count, _ in rows), 1)
+    return (
+        f"{heading}<p>Column {_text(quality.column)}. Lowest {number_words(summary.lowest)}, 5 % "
+        f"{p5}, 25 % {p25}, median {median}, 75 % {p75}, 95 % {p95}, highest "
+        f"{number_words(summary.highest)}, mean {number_words(summary.mean)}. Beyond the agreed "
+        f"bounds, and clipped to them: {summary.clipped_share:.1%}.</p><table>"
+        + "".join(
+            f'<tr class="{kind}"><td>{name}<td class="wide"><div class="bar" '
+            f'style="width: {count / most:.1%}"></div><td>{summary.share(count):.1%}'
+            for name, count, kind in rows
+        )
+        + "</table>"
+    )
+
+
+def _text(text: str) -> str:
+    return escape(shown(text))

@@ -1,0 +1,146 @@
+"""What one feature's values look like, gathered chunk by chunk in memory that does not grow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partner_node.data_quality.quantiles import Quantiles
+from protocol.feature_terms import Feature
+
+N_BINS: Final = 12
+SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+#: Different values whose counts are kept; a value's count is short by at most 1 in so many.
+_COUNTED_VALUES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a feature's values look like.
+
+    Attributes:
+        customers: How many values there are.
+        below, above: How many lie beyond the agreed bounds, and will be clipped to them.
+        quantiles: The values at `SHARES`, within one percent.
+        commonest: The value that most customers have.
+        commonest_count: How many have it; at most one in a thousand customers is not counted.
+        edges: Where the bins between the agreed bounds begin and end, ``N_BINS + 1`` numbers.
+        counts: Customers in each bin; those beyond the bounds are in none.
+    """
+
+    customers: int
+    lowest: float
+    highest: float
+    mean: float
+    below: int
+    above: int
+    quantiles: tuple[float, ...]
+    commonest: float
+    commonest_count: int
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def clipped_share(self) -> float:
+        """Share of customers with a value beyond the agreed bounds, 0 to 1."""
+        return self.share(self.below + self.above)
+
+    def share(self, count: int) -> float:
+        """A number of customers as a share of all, 0 to 1."""
+        return count / max(self.customers, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return {
+            "customers": self.customers,
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "mean": self.mean,
+            "share_below": self.share(self.below),
+            "share_above": self.share(self.above),
+            "clipped_share": self.clipped_share,
+            "quantiles": {
+                f"{share:g}": value for share, value in zip(SHARES, self.quantiles, strict=True)
+            },
+            "commonest": {"value": self.commonest, "share": self.share(self.commonest_count)},
+            "histogram": {"edges": list(self.edges), "counts": list(self.counts)},
+        }
+
+
+class Statistics:
+    """Gathers the values of one feature.
+
+    Args:
+        feature: Its bounds, and whether bins are equally wide on a logarithmic scale.
+    """
+
+    def __init__(self, feature: Feature) -> None:
+        self._low, self._high = float(feature.min), float(feature.max)
+        self._edges = bin_edges(feature)
+        self._counts = np.zeros(N_BINS, dtype=np.int64)
+        self._quantiles = Quantiles()
+        self._common: Counter[float] = Counter()
+        self._customers = self._below = self._above = 0
+        self._lowest, self._highest, self._mean = np.inf, -np.inf, 0.0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Count finite values, shape ``(n,)``."""
+        if not len(values):
+            return
+        before, self._customers = self._customers, self._customers + len(values)
+        self._lowest = min(self._lowest, float(values.min()))
+        self._highest = max(self._highest, float(values.max()))
+        # The mean of sizes near the largest double must not overflow on the way.
+        own = float((values / len(values)).sum())
+        self._mean = self._mean * (before / self._customers) + own * (len(values) / self._customers)
+        self._below += int(np.count_nonzero(values < self._low))
+        self._above += int(np.count_nonzero(values > self._high))
+        inside = values[(values >= self._low) & (values <= self._high)]
+        self._counts += np.histogram(inside, bins=self._edges)[0]
+        self._quantiles.add(values)
+        found, counts = np.unique(values, return_counts=True)
+        self._common.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        self._forget_the_rare()
+
+    def summary(self) -> Summary:
+        """What was gathered."""
+        ((commonest, count),) = self._common.most_common(1) or [(0.0, 0)]
+        some = self._customers > 0
+        lowest, highest = (self._lowest, self._highest) if some else (0.0, 0.0)
+        return Summary(
+            customers=self._customers,
+            lowest=lowest,
+            highest=highest,
+            mean=min(max(self._mean, lowest), highest),
+            below=self._below,
+            above=self._above,
+            quantiles=tuple(
+                min(max(self._quantiles.at(share), lowest), highest) for share in SHARES
+            ),
+            commonest=commonest,
+            commonest_count=count,
+            edges=tuple(self._edges.tolist()),
+            counts=tuple(self._counts.tolist()),
+        )
+
+    def _forget_the_rare(self) -> None:
+        """Keep few counts: take from all what the first one that goes has (Misra, Gries 1982)."""
+        if len(self._common) <= _COUNTED_VALUES:
+            return
+        least = self._common.most_common(_COUNTED_VALUES + 1)[-1][1]
+        self._common = Counter({v: n - least for v, n in self._common.items() if n > least})
+
+
+def bin_edges(feature: Feature) -> NDArray[np.float64]:
+    """Where bins between the agreed bounds begin and end, equally wide on the feature's scale."""
+    low, high = float(feature.min), float(feature.max)
+    if feature.transform == "log1p":
+        edges = np.expm1(np.linspace(np.log1p(low), np.log1p(high), N_BINS + 1))
+    else:
+        edges = np.linspace(low, high, N_BINS + 1)
+    edges[0], edges[-1] = low, high
+    return edges

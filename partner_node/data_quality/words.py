@@ -1,0 +1,112 @@
+"""What was found in the data, for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.table import Table
+
+from partner_node.data_quality.report import DataReport, FeatureQuality
+from partner_node.data_quality.statistics import Summary
+from partner_node.plain_words import shown
+from protocol.scaling import FloatMatrix
+
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+BAR_WIDTH: Final = 40
+
+
+def report_words(report: DataReport) -> list[object]:
+    """Tables and sentences; problems are printed apart."""
+    table = Table(title=f"Data beside agreement {report.agreement.id}")
+    table.add_column("feature", overflow="fold")
+    for name in ("agreed", "lowest", "5 %", "median", "95 %", "highest", "mean", "clipped"):
+        table.add_column(name, justify="right")
+    for quality in report.features:
+        table.add_row(quality.feature.name, _agreed(quality), *_cells(quality.summary))
+    customers = "not known" if report.customers is None else f"{report.customers:,}"
+    eligible = "not known" if report.eligible is None else f"{report.eligible:,}"
+    told = f"({report.age.told_by})"
+    age = f"{report.age.on} {told}" if report.age.on else f"not known {told}"
+    return [
+        table,
+        f"Customers: {customers}; may be counted now: {eligible}.",
+        f"Data of: {age}.",
+        *(f"Note: {shown(note)}." for note in report.notes),
+        "" if report.problems else "PASSED",
+    ]
+
+
+def preview_words(quality: FeatureQuality) -> list[object]:
+    """One feature's histogram, its agreed bounds and what lies beyond them."""
+    feature, summary = quality.feature, quality.summary
+    scale = ", bins on a logarithmic scale" if feature.transform == "log1p" else ""
+    column = "" if quality.column == feature.name else f", column {shown(quality.column)}"
+    title = f"{feature.name} in {shown(feature.unit)}{column}{scale}"
+    if summary is None:
+        return [title, f"  {quality.problem.code if quality.problem else 'not read'}\n"]
+    most = max(*summary.counts, summary.below, summary.above, 1)
+    edges = [number_words(edge) for edge in summary.edges]
+    rows = [
+        (f"below {edges[0]}", summary.below, f"clipped to {edges[0]}"),
+        *(
+            (f"{low} – {high}", count, "")
+            for low, high, count in zip(edges, edges[1:], summary.counts, strict=False)
+        ),
+        (f"above {edges[-1]}", summary.above, f"clipped to {edges[-1]}"),
+    ]
+    width = max(len(name) for name, _, _ in rows)
+    lines = [
+        f"  {name:>{width}} │{bar(count / most):<{BAR_WIDTH}} {summary.share(count):>6.1%}"
+        + (f"  {words}" if words and count else "")
+        for name, count, words in rows
+    ]
+    bound = f"  {'agreed bound':>{width}} ┼{'┈' * BAR_WIDTH}"
+    return [title, "\n".join([lines[0], bound, *lines[1:-1], bound, lines[-1], ""])]
+
+
+def rows_words(names: Sequence[str], rows: FloatMatrix) -> Table:
+    """Some customers as the sums see them: clipped and scaled, without ids."""
+    table = Table(title="Customers as they are counted: clipped, scaled, rounded; no ids")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{value:+.2f}" for value in row))
+    return table
+
+
+def bar(share: float, width: int = BAR_WIDTH) -> str:
+    """A bar that is `share` of `width` long, to an eighth of a character.
+
+    >>> bar(0.5, 3), bar(0.001, 3), bar(0.0, 3)
+    ('█▌', '▏', '')
+    """
+    eighths = round(share * width * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    whole, rest = divmod(eighths, 8)
+    return "█" * whole + (_EIGHTHS[rest] if rest else "")
+
+
+def number_words(value: float) -> str:
+    """A number in few characters.
+
+    >>> number_words(1234.5), number_words(0.125), number_words(1e300)
+    ('1,234', '0.125', '1e+300')
+    """
+    if abs(value) >= 1e9 or 0 < abs(value) < 1e-3:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def _agreed(quality: FeatureQuality) -> str:
+    low, high = (number_words(float(b)) for b in (quality.feature.min, quality.feature.max))
+    return f"{low} – {high}"
+
+
+def _cells(summary: Summary | None) -> list[str]:
+    if summary is None:
+        return ["refused", *[""] * 6]
+    p5, _, median, _, p95 = (float(f"{value:.2g}") for value in summary.quantiles)
+    numbers = (summary.lowest, p5, median, p95, summary.highest, summary.mean)
+    return [*(number_words(number) for number in numbers), f"{summary.clipped_share:.1%}"]
