@@ -25,6 +25,7 @@ from partner_node.consent_config import CONSENT_KEYS, ConsentSection, read_conse
 from partner_node.data_config import DATA_KEYS, read_data
 from partner_node.data_section import DataSection, LimitsSection
 from partner_node.egress.settings import EGRESS_KEYS, EgressSection, read_egress
+from partner_node.regular_file import open_regular
 from protocol.errors import ConfigError
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -167,7 +168,7 @@ def _keys_section(keys: ConfigSection) -> KeysSection:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             data = opened.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise ConfigError(
@@ -180,7 +181,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         )
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
         raise ConfigError(
             f"{file} is not TOML: {error}",
             remedy="correct that place; texts need quotes, a key may occur once",

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from partner_node.regular_file import open_regular
 from protocol.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -151,7 +152,7 @@ class ConfigSection:
         """The text in a file that a key names."""
         path = self.path(key)
         try:
-            with path.open("rb") as opened:
+            with open_regular(path) as opened:
                 data = opened.read(MAX_CONFIG_BYTES + 1)
             if len(data) > MAX_CONFIG_BYTES:
                 raise self.problem(

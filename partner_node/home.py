@@ -15,6 +15,7 @@ from partner_node.config import NodeConfig
 from partner_node.consent.gate import ConsentGate
 from partner_node.features import SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
+from partner_node.regular_file import open_regular
 from partner_node.rights.register import RightsRegister
 from partner_node.rules import LocalRules
 from partner_node.sources import open_source
@@ -173,7 +174,7 @@ def read_start(
 ) -> bytes:
     """The first `size` bytes of a signed file; raises AgreementError (E-AGR-MISSING)."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(size)
     except OSError as error:
         raise AgreementError(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from partner_node.budget import terms_of
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
 from partner_node.node import installed_software
+from partner_node.regular_file import open_regular
 from partner_node.retention import overdue
 from partner_node.sources import open_source
 from protocol.agreement import Agreement
@@ -256,6 +257,7 @@ def _check_connection(home: NodeHome) -> str:
     host = host.strip("[]")
     authority = home.config.coordinator.root_certificates
     try:
+        open_regular(authority).close()  # OpenSSL would wait for a pipe
         context = ssl.create_default_context(cafile=authority)
     except OSError as error:  # also when it is no certificate
         raise TransportError(

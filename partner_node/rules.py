@@ -13,6 +13,7 @@ from typing import Protocol
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent_config import ConsentSection
 from partner_node.feature_rules import check_features
+from partner_node.regular_file import open_regular
 from protocol.agreement import Agreement
 from protocol.errors import RuleError, SourceError
 from protocol.governance import LEGITIMATE_INTEREST
@@ -108,7 +109,7 @@ class LocalRules:
                 remedy="name the file whose SHA-256 the agreement has",
             )
         try:
-            with file.open("rb") as opened:
+            with open_regular(file) as opened:
                 found = hashlib.file_digest(opened, "sha256").hexdigest()
         except OSError as error:
             raise SourceError(

@@ -126,8 +126,13 @@ def parse_json(data: bytes, *, max_bytes: int, what: str) -> JSON:
             parse_float=_no_float,
             parse_constant=_no_float,
         )
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise MalformedError(f"{what} is not JSON: {type(error).__name__}") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise MalformedError(f"{what} is not JSON, at {place}") from error
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{what} is not JSON: byte {error.start + 1} is not UTF-8") from error
+    except RecursionError as error:
+        raise MalformedError(f"{what} is not JSON that is read: nested too deeply") from error
     except ValueError as error:
         raise MalformedError(f"{what}: {error}") from error
     if not isinstance(value, dict):

@@ -30,7 +30,12 @@ from partner_node.consent.verdicts import (
 )
 from partner_node.sources.dialect import DUCKDB, literal, quoted
 from partner_node.sources.duckdb_errors import READ_ERRORS, Problem, explain
-from partner_node.sources.files import DataFile, find_files, read_common_header
+from partner_node.sources.files import (
+    DataFile,
+    find_files,
+    read_common_header,
+    refuse_missing_header,
+)
 from protocol.errors import SourceError
 
 _T = TypeVar("_T")
@@ -274,6 +279,11 @@ class ConsentTable:
     def _text(self, column: str, part: str, types: Mapping[str, str]) -> str:
         """SQL: a column as text; SourceError when there is none, or it cannot be meant."""
         kind = types.get(column)
+        if kind is None and self._source.kind == "csv":
+            try:
+                refuse_missing_header(self._source.path, tuple(types), f"column {column!r}")
+            except SourceError as error:
+                raise self._problem(error.message, error.remedy) from error
         if kind is None:
             raise self._problem(
                 f"{self._source.path} has no column {column!r} for {part}",

@@ -63,9 +63,12 @@ def read_features(
     except SourceError as error:
         if not columns:
             return Reading(customers=None, features=(), problem=error)
+        first = error
     ids = read_features(source, (), (), chunk_rows=chunk_rows)
     if ids.problem is not None:
         return ids
+    if len(features) == 1:
+        return Reading(customers=ids.customers, features=(Read(sample=np.empty(0), problem=first),))
     each: list[Read] = []
     for feature, column in zip(features, columns, strict=True):
         try:

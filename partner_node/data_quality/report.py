@@ -133,6 +133,7 @@ def data_report(
     eligible: int | None = None
     age = Age(on=None, told_by="nothing tells it", days=None)
     features: tuple[FeatureQuality, ...] = ()
+    source: Source | None = None
     try:
         home.customers(agreement, None)
         source = open_source(home.config.data, home.config.limits)
@@ -145,8 +146,8 @@ def data_report(
         problems += [f.problem for f in features if f.problem is not None] + broken
         notes += [note for f in features for note in _notes(f)]
         notes += _unread(agreement, home, names, features)
-    if customers is not None and party is not None:
-        found = _how_many(home, agreement, party, now)
+    if source is not None and customers is not None and party is not None:
+        found = _how_many(home, agreement, party, source, now)
         eligible = found if isinstance(found, int) else None
         problems += _counts(agreement, party, customers, found)
     notes += _age_notes(age, max_age_days, problems)
@@ -262,12 +263,11 @@ def _unread(
 
 
 def _how_many(
-    home: NodeHome, agreement: Agreement, party: Party, now: datetime
+    home: NodeHome, agreement: Agreement, party: Party, source: Source, now: datetime
 ) -> int | FedsegError:
     """How many customers may be counted now, or why that cannot be told."""
     try:
         home.rules(agreement, party).check(now)
-        source = open_source(home.config.data, home.config.limits)
         chunks = source.chunks((), max_rows=home.config.data.chunk_rows)
         ids = (chunk.ids for chunk in chunks)
         return home.gate(agreement, party).standing(ids, now).counted[None]

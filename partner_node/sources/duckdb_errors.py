@@ -121,7 +121,8 @@ def explain(
         return SourceError(
             f"the feature query does not fit the data: {' '.join(_head(text).split())}",
             code="E-SOURCE-SQL",
-            remedy="correct the query; columns of a CSV file are text: CAST(x AS DOUBLE)",
+            remedy="correct the query, or the columns that [data.transactions] names; columns of a "
+            "CSV file are text: CAST(x AS DOUBLE)",
         )
     if issubclass(problem.kind, duckdb.PermissionException):
         return SourceError(

@@ -29,7 +29,12 @@ from partner_node.sources.duckdb_sandbox import (
     lock_settings,
 )
 from partner_node.sources.feature_query import INPUT, check_feature_query
-from partner_node.sources.files import DataFile, find_files, read_common_header
+from partner_node.sources.files import (
+    DataFile,
+    find_files,
+    read_common_header,
+    refuse_missing_header,
+)
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Description
 from protocol.errors import SourceError
@@ -307,6 +312,8 @@ class DuckDBSource:
 
     def _check_columns(self, opened: _Opened, wanted: tuple[str, ...]) -> None:
         types = dict(zip(opened.names, opened.types, strict=True))
+        if self._kind == "csv" and self._rules.id_column not in types and self._query is None:
+            refuse_missing_header(self._path, opened.names, f"column {self._rules.id_column!r}")
         if self._kind == "csv" and len(types) == 1 and self._rules.id_column not in types:
             (only,) = types
             other = next((c for c in ";\t|," if c in only and c != self._delimiter), None)
@@ -367,6 +374,12 @@ class DuckDBSource:
         self, problem: Problem, files: tuple[DataFile, ...], *, binding: bool = False
     ) -> SourceError:
         columns: tuple[str, ...] = ()
+        if binding and self._kind == "csv":  # what the query does not find is told with candidates
+            refuse_missing_header(
+                self._path,
+                read_common_header(files, self._delimiter),
+                "columns that the feature query reads",
+            )
         if not binding and self._kind != "duckdb":
             with suppress(SourceError), self._open(files, query=False) as opened:
                 columns = opened.names

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import glob
 import gzip
 import io
 import os
+import re
 import stat
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,8 @@ SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "parquet": (".parquet",),
 }
 
+#: A number, a date or an e-mail address, which name no column.
+_VALUE: Final = re.compile(r"\s*[-+]?[\d.,:/ -]*\d[\d.,:/ TZ-]*\s*|[^@\s]+@[^@\s]+\.[^@\s]+")
 _GLOB_CHARACTERS: Final = "*?["
 _FOREIGN_BOMS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -159,7 +163,9 @@ def _look_at(path: str, section: str) -> DataFile:
         raise SourceError(
             f"{path} cannot be read: {error.strerror}",
             code="E-SOURCE-FILE",
-            remedy="give the account that runs the node the right to read it",
+            remedy=f"correct path in {section}, or the link that leads to itself"
+            if error.errno == errno.ELOOP
+            else "give the account that runs the node the right to read it",
         ) from error
     if any(c in path for c in _GLOB_CHARACTERS):
         raise SourceError(
@@ -209,6 +215,24 @@ def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
     return names
 
 
+def refuse_missing_header(path: str, names: Sequence[str], lacks: str) -> None:
+    """Refuse a first line that is no header but a customer, whose values are told to nobody.
+
+    Args:
+        names: What the first line holds.
+        lacks: What it does not name, in words.
+
+    Raises:
+        SourceError: E-SOURCE-COLUMN.
+    """
+    if any(_VALUE.fullmatch(name) for name in names):
+        raise SourceError(
+            f"{path} has no {lacks}, and its first line looks like values, not like names",
+            code="E-SOURCE-COLUMN",
+            remedy="write a first line that names the columns",
+        )
+
+
 def read_common_header(files: tuple[DataFile, ...], delimiter: str) -> tuple[str, ...]:
     """Column names that all files have in the same order; raises SourceError."""
     first, *others = files
@@ -240,8 +264,10 @@ def _first_bytes(path: str) -> bytes:
         with Path(path).open("rb") as plain:
             return plain.read(MAX_HEADER_BYTES)
     except (OSError, EOFError, zlib.error) as error:
+        # What gzip says of a file that is none quotes how it begins.
+        plain_file = isinstance(error, gzip.BadGzipFile)
         raise SourceError(
-            f"{path} cannot be read: {error}",
+            f"{path} cannot be read: {'it is not packed by gzip' if plain_file else error}",
             code="E-SOURCE-FILE",
             remedy="check the file with gzip -t, or export it again",
         ) from error

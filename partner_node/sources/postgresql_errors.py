@@ -182,7 +182,8 @@ def explain(
         return SourceError(
             f"the feature query does not fit the data: {reason}",
             code="E-SOURCE-SQL",
-            remedy="correct the query; it is written in PostgreSQL's dialect",
+            remedy="correct the query, which is in PostgreSQL's dialect, or the columns that "
+            "[data.transactions] names",
         )
     if with_query and stage == "reading":
         return SourceError(

@@ -79,7 +79,8 @@ def explain(problem: Problem, *, path: str, with_query: bool, binding: bool = Fa
         return SourceError(
             f"the feature query does not fit the data: {' '.join(problem.text.split())}",
             code="E-SOURCE-SQL",
-            remedy="correct the query; it is written in SQLite's dialect",
+            remedy="correct the query, which is in SQLite's dialect, or the columns that "
+            "[data.transactions] names",
         )
     if with_query and name in ("SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_TOOBIG", ""):
         return SourceError(
