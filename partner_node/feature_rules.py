@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from partner_node.special_columns import of_name, words_of
+from partner_node.excluded_columns import excluded_by_name
 from protocol.agreement import Agreement
-from protocol.duties import Exclusions
 from protocol.errors import RuleError
 from protocol.feature_terms import Feature
 
@@ -28,39 +27,11 @@ def check_features(
             agreed (E-FEATURE-UNIT).
     """
     for feature in agreement.features:
-        for name in dict.fromkeys([feature.name, columns.get(feature.name, feature.name)]):
-            _check_name(name, feature, agreement.excluded)
+        column = columns.get(feature.name, feature.name)
+        problem = excluded_by_name(feature, column, agreement.excluded)
+        if problem is not None:
+            raise problem
     _check_units(agreement.features, units)
-
-
-def _check_name(name: str, feature: Feature, excluded: Exclusions) -> None:
-    where = f"feature {feature.name!r}"
-    if name != feature.name:
-        where += f" is read from column {name!r}, which"
-    for proxy in excluded.proxies:
-        if words_of(proxy) == words_of(name):
-            raise RuleError(
-                f"{where} is the proxy {proxy!r}, which is excluded",
-                code="E-SPECIAL",
-                remedy="agree on another feature",
-            )
-    found = of_name(name)
-    if found is None or (found.kind == "special category" and found.what not in excluded.special):
-        return
-    if found.kind == "child":
-        if feature.min < excluded.children_under:
-            raise RuleError(
-                f"{where} tells an age ({found.why}) from {feature.min} on; customers younger than "
-                f"{excluded.children_under} are never counted",
-                code="E-CHILD",
-                remedy=f'agree on min: "{excluded.children_under}" at least, or leave it out',
-            )
-        return
-    raise RuleError(
-        f"{where} looks like {found.what.replace('-', ' ')}: {found.why}",
-        code="E-SPECIAL",
-        remedy="agree on another feature; when it is something else, give it a name that says what",
-    )
 
 
 def _check_units(features: Sequence[Feature], units: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -83,7 +83,10 @@ class NodeHome:
         """
 
         def left_out() -> frozenset[str]:
-            return RightsRegister(store or self.store(self.keystore())).left_out()
+            if store is not None:
+                return RightsRegister(store).left_out()
+            with closing(self.store(self.keystore())) as opened:
+                return RightsRegister(opened).left_out()
 
         return ConsentGate(
             self.config.consent.sources,

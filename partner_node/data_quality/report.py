@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from partner_node.data_quality.excluded import excluded_by_name, excluded_by_values, is_excluded
 from partner_node.data_quality.reading import Read, read_features
 from partner_node.data_quality.statistics import Summary
+from partner_node.excluded_columns import excluded_by_name, excluded_by_values, is_excluded
 from partner_node.home import NodeHome
 from partner_node.sources import open_source
 from partner_node.sources.source import Source
@@ -149,7 +149,12 @@ def data_report(
     if source is not None and customers is not None and party is not None:
         found = _how_many(home, agreement, party, source, now)
         eligible = found if isinstance(found, int) else None
-        problems += _counts(agreement, party, customers, found)
+        known = {(problem.code, problem.message) for problem in problems}
+        problems += [
+            problem
+            for problem in _counts(agreement, party, customers, found)
+            if (problem.code, problem.message) not in known
+        ]
     notes += _age_notes(age, max_age_days, problems)
     return DataReport(
         agreement=agreement,

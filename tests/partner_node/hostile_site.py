@@ -31,6 +31,7 @@ kind = "csv"
 path = "../customers.csv"
 id_column = "customer_id"
 [consent]
+youngest_customer = 18
 purpose = "{SEGMENTATION}"
 notices = ["1"]
 [[consent.sources]]
@@ -43,6 +44,8 @@ store = "keys/keystore.json"
 passphrase_file = "keys/passphrase"
 [limits]
 threads = 1
+[data.units]
+visits = "units"
 """
 DATA: Final = "customer_id,visits,spend\nSECRET-1,1,2.5\nSECRET-2,3,4\nSECRET-3,5,6\n"
 CONSENTS: Final = "customer_id,event,time,purpose,notice\n" + "".join(

@@ -319,11 +319,11 @@ SPOILS: list[tuple[Callable[[Lab], LocalRules], str, str, str]] = [
     (_no_units, "E-FEATURE-UNIT", "in which unit the data have spent", 'spent = "units"'),
     (_other_unit, "E-FEATURE-UNIT", "spent in cents, agreed is units", "[data.units]"),
     (_unit_of_nothing, "E-FEATURE-UNLISTED", "[data.units] names 'age'", "visits, spent"),
-    (_column_is_an_identifier, "E-SPECIAL", "column 'phone', which looks like telephone", "agree"),
-    (_column_is_special, "E-SPECIAL", "like religious or philosophical beliefs", "agree on"),
-    (_column_is_an_age, "E-CHILD", "tells an age", 'min: "16"'),
+    (_column_is_an_identifier, "E-SPECIAL", "(column 'phone') looks like", "agree"),
+    (_column_is_special, "E-SPECIAL", "(column 'religion_code') looks like", "agree on"),
+    (_column_is_an_age, "E-CHILD", "looks like an age", 'min: "16"'),
     (_feature_is_special, "E-SPECIAL", "feature 'health_score' looks like health", "agree on"),
-    (_column_is_a_proxy, "E-SPECIAL", "'PostCode', which is the proxy 'post_code'", "agree on"),
+    (_column_is_a_proxy, "E-SPECIAL", "the agreement names 'PostCode'", "agree on"),
 ]
 NAMES = [spoil.__name__.strip("_") for spoil, *_ in SPOILS]
 

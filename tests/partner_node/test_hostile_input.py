@@ -191,7 +191,8 @@ CONFIGS = [
 ]  # fmt: skip
 SPOILT_PLACES = [
     Case(name=f"{name} instead of {file}", change=lambda s, f=file, c=change: s.spoil(f, c),
-         says=(*says, *(["egular file"] if change is os.mkfifo else [])), words=words, status=status)
+         says=(*says, *(["egular file"] if change is os.mkfifo else [])),
+         words=words, status=status)
     for file, says, words, status in (
         ("node/node.toml", ("node.toml",), DATA_CHECK, 2),
         ("node/agreement.json", ("agreement.json",), DATA_CHECK, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from partner_node.special_columns import Finding, of_name, of_values
+from partner_node.special_columns import Finding, of_name, of_values, words_of
 from protocol.duties import Exclusions
 from protocol.errors import RuleError
 from protocol.feature_terms import Feature
@@ -12,9 +12,9 @@ from protocol.feature_terms import Feature
 
 def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> RuleError | None:
     """Why a column is not even read for a feature; None when its names tell nothing against it."""
-    proxies = {name.casefold() for name in excluded.proxies}
+    proxies = {words_of(name) for name in excluded.proxies}
     for name in dict.fromkeys((feature.name, column)):
-        if name.casefold() in proxies:
+        if words_of(name) in proxies:
             return RuleError(
                 f"{_called(feature, column)} is excluded: the agreement names {name!r} as a column "
                 "that stands for something excluded",
@@ -22,7 +22,7 @@ def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> Rul
                 remedy="agree on features without it",
             )
         found = of_name(name)
-        if found is not None and is_excluded(found, excluded):
+        if found is not None and is_excluded(found, excluded, feature):
             return _error(feature, column, found, excluded)
     return None
 
@@ -35,9 +35,16 @@ def excluded_by_values(
     return None if found is None else _error(feature, column, found, excluded)
 
 
-def is_excluded(found: Finding, excluded: Exclusions) -> bool:
-    """Whether the agreement excludes what was found; identifiers are never features."""
-    return found.kind != "special category" or found.what in excluded.special
+def is_excluded(found: Finding, excluded: Exclusions, feature: Feature | None = None) -> bool:
+    """Whether the agreement excludes what was found; identifiers are never features.
+
+    An age is a feature where its agreed bounds begin with the age from which customers count.
+    """
+    if found.kind == "special category":
+        return found.what in excluded.special
+    if found.kind == "child" and feature is not None:
+        return feature.min < excluded.children_under
+    return True
 
 
 def _error(feature: Feature, column: str, found: Finding, excluded: Exclusions) -> RuleError:
@@ -45,8 +52,7 @@ def _error(feature: Feature, column: str, found: Finding, excluded: Exclusions) 
         return RuleError(
             f"{_called(feature, column)} looks like an {found.words}: {found.why}",
             code="E-CHILD",
-            remedy=f"agree on features without it; customers under {excluded.children_under} are "
-            "left out where the data are made, and age tells who they are",
+            remedy=f'agree on features without it, or on min: "{excluded.children_under}" at least',
         )
     return RuleError(
         f"{_called(feature, column)} looks like {found.words} ({found.kind}): {found.why}",
