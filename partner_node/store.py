@@ -163,6 +163,16 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE INDEX egress_by_manifest ON egress (manifest);
     PRAGMA user_version = 9;
     """,
+    """
+    CREATE TABLE feedback (
+        pseudonym TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at TEXT NOT NULL,
+        segment TEXT NOT NULL,
+        PRIMARY KEY (pseudonym, kind, at)
+    ) STRICT;
+    PRAGMA user_version = 10;
+    """,
 )
 
 
@@ -695,7 +705,8 @@ class NodeStore:
         ((oldest,),) = self._rows(
             "SELECT min(at) FROM (SELECT min(at) AS at FROM egress UNION ALL"
             " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
-            " SELECT min(done_at) FROM requests WHERE done_at <> '')"
+            " SELECT min(done_at) FROM requests WHERE done_at <> '' UNION ALL"
+            " SELECT min(at) FROM feedback)"
         )
         return oldest or "9999"
 
@@ -713,6 +724,7 @@ class NodeStore:
             ABORTED,
         )
         self._rows("DELETE FROM refusals WHERE at < ?", before)
+        self._rows("DELETE FROM feedback WHERE at < ?", before)
         self._rows("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
     def rewrite_export(self, path: str, *, n_rows: int, sha256: str) -> None:

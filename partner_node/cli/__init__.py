@@ -11,6 +11,7 @@ from partner_node.cli import (
     data,
     egress,
     exports,
+    feedback,
     rights,
     segments,
     service,
@@ -36,6 +37,7 @@ app.add_typer(egress.app, name="egress")
 app.add_typer(budget.app, name="budget")
 app.add_typer(consent.app, name="consent")
 app.add_typer(rights.app, name="rights")
+app.add_typer(feedback.app, name="feedback")
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -58,15 +60,10 @@ class SegmentFiles:
     gone: tuple[str, ...]
 
 
-class Case:
-    """One customer at one node.
+class Desk:
+    """Where one node answers customers: its state, its register and the files that it wrote."""
 
-    Args:
-        subject: The customer's id, letter by letter as the data have it.
-    """
-
-    def __init__(self, home: NodeHome, subject: str, *, now: datetime) -> None:
-        self.subject = subject
+    def __init__(self, home: NodeHome, *, now: datetime) -> None:
         self.home = home
         self.now = now
         self.keystore: Keystore = home.keystore()
@@ -76,15 +73,7 @@ class Case:
             self.agreement.index_of_key(self.keystore.identity_public)
         ]
         self.register = RightsRegister(self.store)
-        pseudonyms = Pseudonyms.under(self.agreement.id, home, self.keystore)
-        self.pseudonym = pseudonyms.of(subject)
-
-    def standing(self) -> Standing:
-        """How the customer stands now; raises what reading data and tables raises."""
-        gate = self.home.gate(self.agreement, self.party, self.store)
-        reason, entries = gate.explain(self.subject, self.now)
-        values = self.home.customers(self.agreement, None).values_of(self.subject)
-        return Standing(values=values, reason=reason, entries=tuple(entries))
+        self.pseudonyms = Pseudonyms.under(self.agreement.id, home, self.keystore)
 
     def newest_release(self) -> KnownRelease | None:
         """The newest release with segments; None before the first."""
@@ -95,6 +84,66 @@ class Case:
                 return None
             raise
         return next((one for one in known if one.release.segments), None)
+
+    def _files_of(self, subjects: Set[str]) -> SegmentFiles:
+        found: dict[str, bool | None] = {}
+        for record in self.store.exports():
+            if record.path not in found:
+                found[record.path] = lists(record, subjects)
+        return SegmentFiles(
+            listing=tuple(path for path, holds in found.items() if holds),
+            gone=tuple(path for path, holds in found.items() if holds is None),
+        )
+
+    def take_out_of_files(self, subjects: Set[str]) -> SegmentFiles:
+        """Write every file again that lists one of some customers, without them.
+
+        Returns:
+            Where they were listed, and files that are not where they were written.
+        """
+        files = self._files_of(subjects)
+        for path in files.listing:
+            without(Path(path), subjects, note=self._note_rewritten)
+        return files
+
+    def _note_rewritten(self, path: str, n_rows: int, sha256: str) -> None:
+        with self.store.transaction():
+            self.store.rewrite_export(path, n_rows=n_rows, sha256=sha256)
+
+    def residue(self) -> list[dict[str, Any]]:
+        """What stays of the customer in releases, as JSON values: sums, and their promise."""
+        try:
+            known = known_releases(self.home)
+        except RuleError:
+            return []
+        return [
+            {
+                "release": one.short,
+                "received_at": one.received_at,
+                "privacy": one.release.privacy_words,
+            }
+            for one in known
+        ]
+
+
+class Case(Desk):
+    """One customer at one node.
+
+    Args:
+        subject: The customer's id, letter by letter as the data have it.
+    """
+
+    def __init__(self, home: NodeHome, subject: str, *, now: datetime) -> None:
+        super().__init__(home, now=now)
+        self.subject = subject
+        self.pseudonym = self.pseudonyms.of(subject)
+
+    def standing(self) -> Standing:
+        """How the customer stands now; raises what reading data and tables raises."""
+        gate = self.home.gate(self.agreement, self.party, self.store)
+        reason, entries = gate.explain(self.subject, self.now)
+        values = self.home.customers(self.agreement, None).values_of(self.subject)
+        return Standing(values=values, reason=reason, entries=tuple(entries))
 
     def explanation(self) -> Explanation:
         """Why the customer is in its segment.
@@ -162,6 +211,13 @@ class Case:
                 {"source": entry.table, "rows": list(entry.rows)} for entry in standing.entries
             ],
             "wishes": self.register.wishes(self.pseudonym),
+            "feedback": [
+                {"kind": kind, "at": at, "segment_then": segment or None}
+                for kind, at, segment in self.store.ask(
+                    "SELECT kind, at, segment FROM feedback WHERE pseudonym = ? ORDER BY at",
+                    self.pseudonym,
+                )
+            ],
             "segment": placed,
             "release": None if known is None else known.short,
             "segment_files": {"listing": list(files.listing), "gone": list(files.gone)},
@@ -188,14 +244,7 @@ class Case:
 
     def files(self) -> SegmentFiles:
         """In which files of segments the customer is; every file that is on record is read."""
-        found: dict[str, bool | None] = {}
-        for record in self.store.exports():
-            if record.path not in found:
-                found[record.path] = lists(record, self.subject)
-        return SegmentFiles(
-            listing=tuple(path for path, holds in found.items() if holds),
-            gone=tuple(path for path, holds in found.items() if holds is None),
-        )
+        return self._files_of({self.subject})
 
     def leave_out(self, wish: Wish) -> dict[str, Any]:
         """Have the customer not be counted from the next question on, and out of files.
@@ -209,10 +258,9 @@ class Case:
         before = self.register.wishes(self.pseudonym)
         with self.store.transaction():
             self.register.leave_out(wish, self.pseudonym, self.subject, self.now)
-        files = self.files()
-        for record in self.store.exports():
-            if record.path in files.listing:
-                without(record, self.subject, note=self._note_rewritten)
+            if wish == "erasure":
+                self.store.ask("DELETE FROM feedback WHERE pseudonym = ?", self.pseudonym)
+        files = self.take_out_of_files({self.subject})
         running = [run.run_id.hex() for run in self.store.runs() if run.phase == "running"]
         return {
             "not_counted_from": before.get(wish, stamp(self.now)),
@@ -220,25 +268,6 @@ class Case:
             "taken_out_of": list(files.listing),
             "files_gone": list(files.gone),
         }
-
-    def _note_rewritten(self, path: str, n_rows: int, sha256: str) -> None:
-        with self.store.transaction():
-            self.store.rewrite_export(path, n_rows=n_rows, sha256=sha256)
-
-    def residue(self) -> list[dict[str, Any]]:
-        """What stays of the customer in releases, as JSON values: sums, and their promise."""
-        try:
-            known = known_releases(self.home)
-        except RuleError:
-            return []
-        return [
-            {
-                "release": one.short,
-                "received_at": one.received_at,
-                "privacy": one.release.privacy_words,
-            }
-            for one in known
-        ]
 
     def close_request(
         self, kind: Kind, effects: dict[str, Any], *, received: date | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,19 +16,19 @@ from partner_node.store import ExportRecord
 from protocol.errors import SourceError
 
 
-def lists(record: ExportRecord, subject: str) -> bool | None:
-    """Whether a file holds a customer; None when it is not there any more."""
+def lists(record: ExportRecord, subjects: Set[str]) -> bool | None:
+    """Whether a file holds one of some customers; None when it is not there any more."""
     path = Path(record.path)
     try:
-        return any(subject in ids for ids in _ids(path))
+        return any(not subjects.isdisjoint(ids) for ids in _ids(path))
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
 
-def without(record: ExportRecord, subject: str, *, note: Callable[[str, int, str], None]) -> None:
-    """Write a file again without a customer; it is replaced in one step.
+def without(path: Path, subjects: Set[str], *, note: Callable[[str, int, str], None]) -> None:
+    """Write a file again without some customers; it is replaced in one step.
 
     Args:
         note: Called with the path, the number of rows and the SHA-256 of what will stand there,
@@ -38,16 +38,15 @@ def without(record: ExportRecord, subject: str, *, note: Callable[[str, int, str
         SourceError: The file cannot be read (E-SEGMENT-FILE).
         UsageError: It cannot be written (E-FILE).
     """
-    path = Path(record.path)
     try:
         with replacing(path, mode=0o600) as temporary:
             if path.suffix == ".csv":
-                n_rows = _csv_without(path, temporary, subject)
+                n_rows = _csv_without(path, temporary, subjects)
             else:
-                n_rows = _parquet_without(path, temporary, subject)
+                n_rows = _parquet_without(path, temporary, subjects)
             with temporary.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            note(record.path, n_rows, sha256)
+            note(str(path), n_rows, sha256)
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
@@ -62,7 +61,7 @@ def _ids(path: Path) -> Iterator[set[str]]:
             yield set(batch.column(0).to_pylist())
 
 
-def _csv_without(path: Path, to: Path, subject: str) -> int:
+def _csv_without(path: Path, to: Path, subjects: Set[str]) -> int:
     n_rows = -1  # the header
     with (
         path.open(newline="", encoding="utf-8") as source,
@@ -70,20 +69,21 @@ def _csv_without(path: Path, to: Path, subject: str) -> int:
     ):
         writer = csv.writer(target)
         for row in csv.reader(source):
-            if row and row[0] != subject:
+            if row and row[0] not in subjects:
                 writer.writerow(row)
                 n_rows += 1
     return n_rows
 
 
-def _parquet_without(path: Path, to: Path, subject: str) -> int:
+def _parquet_without(path: Path, to: Path, subjects: Set[str]) -> int:
     n_rows = 0
     with (
         pyarrow.parquet.ParquetFile(path) as source,
         pyarrow.parquet.ParquetWriter(to, source.schema_arrow) as target,
     ):
         for batch in source.iter_batches():
-            kept = batch.filter(pc.not_equal(batch.column("customer_id"), subject))
+            listed = pc.is_in(batch.column("customer_id"), value_set=pa.array(sorted(subjects)))
+            kept = batch.filter(pc.invert(listed))
             target.write_batch(kept)
             n_rows += kept.num_rows
     return n_rows

@@ -289,6 +289,7 @@ def test_a_folder_that_is_no_node_is_named(
         "segments export": ["--for", "own-marketing", "--out", "x.csv"],
         "rights export": ["--subject", "b", "--out", "x.csv"],
         "receive": ["access", "--subject", "b"],
+        "import": ["x.csv"],
         "access": ["--subject", "b"],
         "object": ["--subject", "b"],
         "erase": ["--subject", "b"],

@@ -287,6 +287,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "wishes",
         "requests",
         "manifests",
+        "feedback",
     ):
         store._rows(f"DROP TABLE {table}")
     store._rows("DROP INDEX egress_by_manifest")
