@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from partner_node.consent.id_set import IdSet
 from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
 from partner_node.consent.verdicts import Reason, Wanted
@@ -32,6 +33,8 @@ from protocol.governance import CONSENT
 
 _T = TypeVar("_T")
 
+#: Ids taken from a query at once.
+_BATCH_ROWS: Final = 65_536
 #: How often tables that change while they are read are read again.
 _READINGS: Final = 3
 #: What keeps a customer out although no consent is needed: the latest event is a refusal, or may
@@ -51,14 +54,14 @@ class Snapshot:
         taken_at: When it was taken.
     """
 
-    named: Collection[str]
+    named: IdSet
     permits: bool
     taken_at: datetime
 
     def allowed(self, ids: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Whether each of some customers may be counted, shape ``(n_rows,)``."""
-        named, permits = self.named, self.permits
-        return np.fromiter(((i in named) is permits for i in ids), dtype=np.bool_, count=len(ids))
+        held = self.named.holds(ids)
+        return held if self.permits else ~held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,9 +218,8 @@ class ConsentGate:
         else:
             sql = " UNION ".join(denied)
         with self._judged(now) as connection:
-            table = _asked(lambda: connection.sql(sql).to_arrow_table())
-        found = table.column(0).to_pylist()
-        return Snapshot(named=frozenset(found), permits=bool(permitting), taken_at=now)
+            named = _asked(lambda: IdSet(_batches(connection, sql)))
+        return Snapshot(named=named, permits=bool(permitting), taken_at=now)
 
     def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
         """How some customers stand now, told chunk by chunk; raises as `snapshot` does."""
@@ -346,6 +348,12 @@ def _reason(code: int | None) -> Reason | None:
 def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     ((count,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
     return int(count)
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[list[str]]:
+    """The only column that a query gives, in parts."""
+    for batch in connection.sql(sql).to_arrow_reader(_BATCH_ROWS):
+        yield batch.column(0).to_pylist()
 
 
 def _asked(action: Callable[[], _T]) -> _T:
