@@ -49,11 +49,10 @@ def access(
     format: Format = FormatOption,
 ) -> None:
     """Everything that this node holds of a customer: values, segment and reason, runs, files."""
+    day = _day(received)
     case = _case(directory, subject)
     found = case.access()
-    given = {"given": sorted(found)}
-    signed = case.close_request("access", given, received=_day(received, case.now))
-    _write(receipt, signed.to_bytes())
+    signed = _settled(case, "access", {"given": sorted(found)}, day, receipt)
     _write(out, _json(found))
     lines = [] if out else [_json(found).decode("utf-8").rstrip()]
     output.result(found | _receipt_values(signed), *lines, _written(out), _receipt_words(signed))
@@ -68,12 +67,10 @@ def explain(
     format: Format = FormatOption,
 ) -> None:
     """Why a customer is in its segment, and what would change that."""
+    day = _day(received)
     case = _case(directory, subject)
     found = case.explanation()
-    signed = case.close_request(
-        "explain", {"segment": found.segment}, received=_day(received, case.now)
-    )
-    _write(receipt, signed.to_bytes())
+    signed = _settled(case, "explain", {"segment": found.segment}, day, receipt)
     output.result(found.to_dict() | _receipt_values(signed), *found.words, _receipt_words(signed))
 
 
@@ -86,10 +83,10 @@ def object_(
     format: Format = FormatOption,
 ) -> None:
     """Have a customer not be counted from the next question on, and take it out of files."""
+    day = _day(received)
     case = _case(directory, subject)
     done = case.leave_out("objection")
-    signed = case.close_request("object", done, received=_day(received, case.now))
-    _write(receipt, signed.to_bytes())
+    signed = _settled(case, "object", done, day, receipt)
     output.result(
         done | _receipt_values(signed),
         f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
@@ -108,6 +105,7 @@ def erase(
     format: Format = FormatOption,
 ) -> None:
     """Take a customer out of everything that this node wrote, and count it no more."""
+    day = _day(received)
     case = _case(directory, subject)
     done = case.leave_out("erasure") | {
         "stays": "a sealed entry, so that the customer is not counted again while your own data "
@@ -115,8 +113,7 @@ def erase(
         "in_releases": case.residue(),
         "next_release": "the next run forms segments without this customer",
     }
-    signed = case.close_request("erase", done, received=_day(received, case.now))
-    _write(receipt, signed.to_bytes())
+    signed = _settled(case, "erase", done, day, receipt)
     output.result(
         done | _receipt_values(signed),
         f"Customer {shown(subject)} is in nothing that this node wrote, and is not counted any "
@@ -142,11 +139,11 @@ def export(
     """A customer's own data in a form that machines read, to take elsewhere."""
     if out.suffix not in (".json", ".csv"):
         raise UsageError(f"{out} ends in neither .json nor .csv", remedy="name one of these")
+    day = _day(received)
     case = _case(directory, subject)
     found = case.access()
     portable = {k: found[k] for k in ("subject", "features", "consents", "wishes", "segment")}
-    signed = case.close_request("export", {"file": out.name}, received=_day(received, case.now))
-    _write(receipt, signed.to_bytes())
+    signed = _settled(case, "export", {"file": out.name}, day, receipt)
     _write(out, _json(portable) if out.suffix == ".json" else _csv(portable))
     output.result(
         {"file": str(out)} | _receipt_values(signed), _written(out), _receipt_words(signed)
@@ -165,8 +162,9 @@ def receive(
     wanted: Kind | None = next((known for known in KINDS if known == kind), None)
     if wanted is None:
         raise UsageError(f"{kind!r} is no request", remedy=f"known: {', '.join(KINDS)}")
+    given = _day(received)
     case = _case(directory, subject)
-    day = _day(received, case.now) or case.now.date()
+    day = given or case.now.date()
     with case.store.transaction():
         number = case.register.receive(wanted, case.pseudonym, day)
     (request,) = [r for r in case.register.requests() if r.number == number]
@@ -208,7 +206,16 @@ def _case(directory: Path, subject: str) -> Case:
     return Case(NodeHome.load(directory), subject, now=datetime.now(UTC))
 
 
-def _day(text: str | None, now: datetime) -> date | None:
+def _settled(
+    case: Case, kind: Kind, effects: dict[str, Any], received: date | None, receipt: Path | None
+) -> Envelope:
+    """Put what was done into the register, and write the signed receipt where it is wanted."""
+    signed = case.close_request(kind, effects, received=received)
+    _write(receipt, signed.to_bytes())
+    return signed
+
+
+def _day(text: str | None) -> date | None:
     """The day that was given, which is not to come; raises UsageError."""
     if text is None:
         return None
@@ -216,7 +223,7 @@ def _day(text: str | None, now: datetime) -> date | None:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    if day is None or day > now.date():
+    if day is None or day > datetime.now(UTC).date():
         raise UsageError(
             f"--received {text!r} is no day that has come", remedy="write it like 2026-01-31"
         )

@@ -274,6 +274,8 @@ def test_a_request_is_due_a_month_after_it_came_and_closed_by_its_answer(
     for wrong in ("yesterday", "2999-01-01"):
         error = shell.refused("rights", "object", *words, "--received", wrong, status=2)
         assert wrong in error["message"]
+    shell.refused("rights", "object", "--subject", "c2", "--dir", ours, "--received", "x", status=2)
+    assert "c2" in counted(ours)
     error = shell.refused("rights", "receive", "forget", *words, status=2)
     assert "access, explain, object" in error["remedy"]
 
