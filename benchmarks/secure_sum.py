@@ -95,7 +95,7 @@ class SecureSum:
         federation = Federation(data, features, n_clusters=n_clusters)
         agreement = federation.agreement
         chain = Chain.from_bytes(b"", agreement)
-        scale = FeatureScale.of(agreement.features)
+        scale = FeatureScale.of(agreement.coordinates)
         return SecureSum(
             agreement=agreement,
             coordinator=CoordinatorRound(

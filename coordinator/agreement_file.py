@@ -31,7 +31,7 @@ from protocol.duties import (
     Retention,
 )
 from protocol.errors import AgreementError, UsageError, naming_file
-from protocol.feature_terms import Feature
+from protocol.feature_terms import CATEGORICAL, NUMERIC, ORDINAL, Feature
 from protocol.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
 from protocol.installation import Software
 from protocol.parties import Operator, Party
@@ -63,7 +63,16 @@ _PARTS: Final[dict[str, type]] = {
 #: Fields of the file that hold one fixed word.
 _BESIDE: Final[dict[type, set[str]]] = {Agreement: {"schema"}, Software: {"package"}}
 #: Fields that may be left out.
-_WITH_DEFAULT: Final[dict[type, set[str]]] = {PlanTerms: {"n_clusters_min", "profile"}}
+_WITH_DEFAULT: Final[dict[type, set[str]]] = {
+    PlanTerms: {"n_clusters_min", "profile"},
+    Feature: {"min", "max", "transform"},
+}
+#: Fields that a feature needs by its type.
+_FIELDS_OF_TYPE: Final[dict[str, set[str]]] = {
+    NUMERIC: {"min", "max", "transform"},
+    ORDINAL: {"levels"},
+    CATEGORICAL: {"levels"},
+}
 _LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
 _LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 
@@ -107,8 +116,12 @@ population:
 # How old a partner's record of its customers' consents and objections may be.
 consent: {{max_age_hours: 48}}
 
-# What is computed on: bounds in the feature's unit; values beyond are clipped at the node.
-# necessity says why the purpose needs the feature.
+# What is computed on. necessity says why the purpose needs the feature, weight how much it counts.
+# type is numeric, with bounds in the feature's unit, beyond which values are clipped at the node;
+# boolean; ordinal, with levels: [bronze, silver, gold], the lowest first; or categorical, with
+# levels: [web, shop] in any order, and other: shop if values that are no level count as that one.
+# A missing value is refused, unless missing: {{rule: leave-out}} leaves the customer out or
+# missing: {{rule: replace, value: "0"}} says what it counts as.
 features:
 {features}
 # What no partner may compute on: special categories of personal data, customers below an age, and
@@ -280,7 +293,10 @@ def _missing(values: object, where: str, kind: type) -> Iterator[str]:
     if not isinstance(values, Mapping):
         return  # said by who reads it
     needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    for name in sorted((needed | _BESIDE.get(kind, set())) - _WITH_DEFAULT.get(kind, set())):
+    needed = (needed | _BESIDE.get(kind, set())) - _WITH_DEFAULT.get(kind, set())
+    if kind is Feature:
+        needed |= _FIELDS_OF_TYPE.get(str(values.get("type")), set())
+    for name in sorted(needed):
         if name not in values:
             yield f"{where}{name}"
     if kind is Party:

@@ -308,7 +308,8 @@ def agreement_lint(
         diagnostics.print(f"warning: {warning}", style="yellow")
     output.result(
         {"agreement": agreement.hash.hex(), "problems": [], "warnings": warnings},
-        f"{file}: no problems. {agreement.n_partners} partners, {agreement.n_features} features, "
+        f"{file}: no problems. {agreement.n_partners} partners, "
+        f"{len(agreement.features)} features, "
         f"{_clusters(agreement)}; {promised(agreement)}.",
         _all_runs(agreement),
     )

@@ -91,7 +91,7 @@ def release_data(release: Release, agreement: Agreement, step: Step) -> dict[str
                         "unit": feature.unit,
                         **({} if ranges is None else range_data(ranges[row][column])),
                     }
-                    for column, feature in enumerate(agreement.features)
+                    for column, feature in enumerate(agreement.coordinates)
                 },
             }
             for row, (segment, living, called) in enumerate(
@@ -153,7 +153,7 @@ def release_table(
     means = centre_tables(
         ["Their centres", "Their centres, continued"],
         ["id"],
-        [(feature.name, feature.unit) for feature in agreement.features],
+        [(feature.name, feature.unit) for feature in agreement.coordinates],
         [[identity] for identity in step.ids],
         centres.tolist(),
         width=people.width if width is None else width,
@@ -166,7 +166,7 @@ def release_table(
         typical += feature_tables(
             ["Their typical ranges", "Their typical ranges, continued"],
             ["id"],
-            [(feature.name, feature.unit) for feature in agreement.features],
+            [(feature.name, feature.unit) for feature in agreement.coordinates],
             [[identity] for identity in step.ids],
             range_cells(ranges),
             width=people.width if width is None else width,

@@ -24,7 +24,7 @@ def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
             maximum=float(feature.max),
             logarithmic=feature.transform == "log1p",
         )
-        for feature in agreement.features
+        for feature in agreement.coordinates
     )
 
 

@@ -69,10 +69,10 @@ def placed(
         Two arrays of shape ``(n_rows,)``; distances are in the scaled cube.
     """
     query = ClusterSumsQuery(
-        centroids=release.centres, limit=FeatureScale.of(agreement.features).limit
+        centroids=release.centres, limit=FeatureScale.of(agreement.coordinates).limit
     )
     index = nearest(query, vectors)
-    offset = vectors[:, : agreement.n_features] - release.centres.astype(np.float64)[index]
+    offset = vectors[:, : agreement.n_coordinates] - release.centres.astype(np.float64)[index]
     unit = float(1 << release.fraction_bits)
     return index, np.sqrt(np.einsum("ij,ij->i", offset, offset)) / unit
 

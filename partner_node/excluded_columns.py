@@ -11,7 +11,10 @@ from protocol.feature_terms import Feature
 
 
 def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> RuleError | None:
-    """Why a column is not even read for a feature; None when its names tell nothing against it."""
+    """Why a column is not even read for a feature; None when no name tells against it.
+
+    Names are the feature's, its column's and its levels'.
+    """
     proxies = {words_of(name) for name in excluded.proxies}
     for name in dict.fromkeys((feature.name, column)):
         if words_of(name) in proxies:
@@ -24,6 +27,15 @@ def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> Rul
         found = of_name(name)
         if found is not None and is_excluded(found, excluded, feature):
             return _error(feature, column, found, excluded)
+    for level in feature.levels:
+        found = of_name(level)
+        if found is not None and is_excluded(found, excluded, feature):
+            return RuleError(
+                f"{_called(feature, column)} has a level {level!r}, which looks like "
+                f"{found.words} ({found.kind}): {found.why}",
+                code="E-CHILD" if found.kind == "child" else "E-SPECIAL",
+                remedy="agree on levels without it",
+            )
     return None
 
 

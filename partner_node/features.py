@@ -1,7 +1,7 @@
 """From a source's values to customers' vectors on the agreed grid.
 
-Only the agreed features are read, and values are clipped to the agreed bounds before anything
-else is done with them.
+Only the agreed features are read. What is missing counts by the agreed rule, and values are
+clipped to the agreed bounds before anything else is done with them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partner_node.sources.source import Chunk, Source
+from partner_node.sources.source import Chunk, Column, Source
 from protocol.errors import SourceError
-from protocol.feature_terms import Feature
+from protocol.feature_terms import BOOLEAN, Feature, coordinates_of
+from protocol.feature_values import coordinate_values
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
+
+#: What counts as yes and as no, in capital or small letters; a table in which some are missing
+#: often has doubles.
+_NO: Final = ("false", "f", "no", "n", "0", "0.0")
+_YES: Final = ("true", "t", "yes", "y", "1", "1.0")
+
+
+def column_of(feature: Feature, column: str) -> Column:
+    """How an agreed feature is read from a source's column."""
+    levels = (_NO, _YES) if feature.type == BOOLEAN else _texts(feature.levels)
+    return Column(
+        name=column,
+        levels=levels,
+        folded=feature.type == BOOLEAN,
+        others=feature.other is not None,
+        optional=feature.missing is not None,
+    )
+
+
+def _texts(levels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """How each level may be written: a whole number as a double too, as where some are missing."""
+    return tuple(
+        (level, f"{level}.0") if level.isdecimal() and f"{level}.0" not in levels else (level,)
+        for level in levels
+    )
 
 
 class Permitted(Protocol):
@@ -41,20 +67,19 @@ class Customers(Protocol):
     """A partner's customers as the sum queries see them."""
 
     def vectors(self) -> Iterator[FloatMatrix]:
-        """Customers' vectors in chunks, each of shape ``(n_rows, n_features + 2)``."""
+        """Customers' vectors in chunks, each of shape ``(n_rows, n_coordinates + 2)``."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureReport:
-    """How one agreed feature looks in this partner's data. Never leaves the node.
+    """How one coordinate of the agreed features looks in this data. Never leaves the node.
 
     Attributes:
         clipped_share: Share of customers with a value beyond the agreed bounds, 0 to 1.
     """
 
     feature: str
-    column: str
     customers: int
     lowest: float
     highest: float
@@ -97,8 +122,9 @@ class SourceCustomers:
             )
         self._source = source
         self._features = tuple(features)
-        self._columns = tuple(columns.get(f.name, f.name) for f in features)
-        self._scale = FeatureScale.of(features)
+        self._columns = tuple(column_of(f, columns.get(f.name, f.name)) for f in features)
+        self._coordinates = coordinates_of(features)
+        self._scale = FeatureScale.of(self._coordinates)
         self._chunk_rows = chunk_rows
         self._gate = gate
         self._clock = clock
@@ -111,10 +137,11 @@ class SourceCustomers:
     def identified(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
         """Customers' ids and vectors, chunk by chunk; for assignments, which stay here.
 
-        Customers whom the gate does not permit now are left out before anything else is done.
+        Customers whom the gate does not permit now are left out before anything else is done, then
+        those whom the agreement leaves out for a missing value.
         """
-        for chunk in self._permitted():
-            yield chunk.ids, customer_vectors(self._scale.to_grid(chunk.values))
+        for ids, values in self._counted():
+            yield ids, customer_vectors(self._scale.to_grid(values))
 
     def ids(self) -> Iterator[NDArray[np.object_]]:
         """Ids of all customers in the source, whether they may be counted or not."""
@@ -125,7 +152,8 @@ class SourceCustomers:
         """One customer's agreed features in their units, whether it may be counted or not.
 
         Returns:
-            Shape ``(n_features,)``; None when the source holds no such customer.
+            Shape ``(n_features,)``, levels and what is missing as `coordinate_values` takes them;
+            None when the source holds no such customer.
         """
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
             found = np.flatnonzero(chunk.ids == subject)
@@ -143,16 +171,20 @@ class SourceCustomers:
             allowed = permitted.allowed(chunk.ids)
             yield Chunk(ids=chunk.ids[allowed], values=chunk.values[allowed])
 
+    def _counted(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
+        for chunk in self._permitted():
+            counted, values = coordinate_values(chunk.values, self._features)
+            yield chunk.ids[counted], values
+
     def report(self) -> list[FeatureReport]:
-        """How each agreed feature looks in the data, from one pass."""
-        n_features = len(self._features)
+        """How each coordinate of the agreed features looks in the data, from one pass."""
+        n_features = len(self._coordinates)
         customers = 0
         lowest = np.full(n_features, np.inf)
         highest = np.full(n_features, -np.inf)
         mean = np.zeros(n_features)
         beyond = np.zeros(n_features, dtype=np.int64)
-        for chunk in self._permitted():
-            values = chunk.values
+        for _, values in self._counted():
             if not values.shape[0]:
                 continue
             before, customers = customers, customers + values.shape[0]
@@ -165,13 +197,12 @@ class SourceCustomers:
             beyond += outside.sum(axis=0)
         return [
             FeatureReport(
-                feature=feature.name,
-                column=column,
+                feature=coordinate.name,
                 customers=customers,
                 lowest=float(lowest[i]) if customers else 0.0,
                 highest=float(highest[i]) if customers else 0.0,
                 mean=float(mean[i]),
                 clipped_share=float(beyond[i]) / max(customers, 1),
             )
-            for i, (feature, column) in enumerate(zip(self._features, self._columns, strict=True))
+            for i, coordinate in enumerate(self._coordinates)
         ]

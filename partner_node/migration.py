@@ -82,7 +82,7 @@ def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
 def check_same_features(old: KnownRelease, new: KnownRelease) -> None:
     """Refuse to place customers in both releases when the features differ (E-FEATURES)."""
     was, now = (
-        [(f.name, f.unit, f.min, f.max, f.transform, f.weight) for f in known.agreement.features]
+        [(f.name, f.unit, f.min, f.max, f.transform, f.weight) for f in known.agreement.coordinates]
         for known in (old, new)
     )
     if was != now:

@@ -10,6 +10,7 @@ from protocol.agreement import Agreement
 from protocol.agreement_changes import Change
 from protocol.clustering.release import EXACT_STATEMENT
 from protocol.duties import Exclusions
+from protocol.feature_terms import BOOLEAN, CATEGORICAL, NUMERIC, ORDINAL, Feature
 from protocol.governance import LEGITIMATE_INTEREST, LegalBasis
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
@@ -40,15 +41,15 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         )
         bases.add_row(party.id, party.legal_basis.words, _reference(party.legal_basis))
     features = Table(
-        "feature", "unit", "from", "to", "scale", "weight", title="What is computed on"
+        "feature", "unit", "values", "scale", "missing", "weight", title="What is computed on"
     )
     for feature in agreement.features:
         features.add_row(
             feature.name,
             shown(feature.unit),
-            str(feature.min),
-            str(feature.max),
-            "logarithmic" if feature.transform == "log1p" else "linear",
+            shown(feature.range_words),
+            _scale_words(feature),
+            "refused" if feature.missing is None else shown(feature.missing.words),
             str(feature.weight),
         )
     necessities = Table("feature", "why it is needed", title="Why")
@@ -159,6 +160,12 @@ def _reference(basis: LegalBasis) -> str:
     if basis.basis == LEGITIMATE_INTEREST:
         return f"the assessment with SHA-256 {basis.reference}"
     return shown(basis.reference)
+
+
+def _scale_words(feature: Feature) -> str:
+    if feature.type == NUMERIC:
+        return "logarithmic" if feature.transform == "log1p" else "linear"
+    return {BOOLEAN: "yes or no", ORDINAL: "steps", CATEGORICAL: "one of them"}[feature.type]
 
 
 def _how_many(agreement: Agreement) -> str:

@@ -17,6 +17,7 @@ from partner_node.node import installed_software
 from partner_node.regular_file import open_regular
 from partner_node.retention import overdue
 from partner_node.sources import open_source
+from partner_node.sources.source import numbers
 from protocol.agreement import Agreement
 from protocol.errors import (
     AgreementError,
@@ -178,7 +179,9 @@ def _check_data_alone(home: NodeHome) -> str:
     data = home.config.data
     columns = tuple(dict.fromkeys(data.columns.values()))
     source = open_source(data, home.config.limits)
-    customers = sum(chunk.n_rows for chunk in source.chunks(columns, max_rows=data.chunk_rows))
+    customers = sum(
+        chunk.n_rows for chunk in source.chunks(numbers(*columns), max_rows=data.chunk_rows)
+    )
     return (
         f"{customers:,} customers; columns: {', '.join(source.columns())}; whether they are the "
         "agreed features is checked with an agreement: check --agreement FILE"

@@ -14,6 +14,7 @@ from partner_node.local_counts import CountRange
 from partner_node.record_tables import number_words
 from protocol.clustering.release import centre_intervals, release_centres, typical_ranges
 from protocol.clustering.segment_names import deviations, standing
+from protocol.feature_terms import SHARE
 from protocol.scaling import FeatureScale
 
 
@@ -50,6 +51,14 @@ class Trait:
             "overall": self.overall,
             "standing": standing(self.deviation),
         }
+
+    def value(self, number: float) -> str:
+        """A value of the feature for people; a share of customers in percent."""
+        return f"{number:.0%}" if self.unit == SHARE else number_words(number)
+
+    def span(self, low: float, high: float) -> str:
+        """From one value to another, for people."""
+        return f"{self.value(low)} – {self.value(high)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +113,13 @@ class SegmentCard:
             table.add_column("most customers", justify="right", no_wrap=True)
         table.add_column("all", justify="right", no_wrap=True)
         for trait in self.traits:
-            typical = "–" if trait.typical is None else _span(*trait.typical)
+            typical = "–" if trait.typical is None else trait.span(*trait.typical)
             table.add_row(
                 f"{trait.feature.replace('_', ' ')} ({trait.unit}): {standing(trait.deviation)}",
-                number_words(trait.centre),
-                *([_span(trait.low, trait.high)] if noised else []),
+                trait.value(trait.centre),
+                *([trait.span(trait.low, trait.high)] if noised else []),
                 *([typical] if told else []),
-                number_words(trait.overall),
+                trait.value(trait.overall),
             )
         lines = [
             f"Customers of all partners: {self.size_words}.",
@@ -120,10 +129,6 @@ class SegmentCard:
             f"Do not use for: {', '.join(self.forbidden) or 'nothing is forbidden by name'}.",
         ]
         return [table, "\n".join(line for line in lines if line) + "\n"]
-
-
-def _span(low: float, high: float) -> str:
-    return f"{number_words(low)} – {number_words(high)}"
 
 
 def segment_cards(
@@ -158,7 +163,7 @@ def segment_cards(
                 overall=overall[column],
                 deviation=float(apart[row, column]) / float(feature.weight),
             )
-            for column, feature in enumerate(agreement.features)
+            for column, feature in enumerate(agreement.coordinates)
         ]
         traits.sort(key=lambda trait: -abs(trait.deviation))
         cards.append(
@@ -186,5 +191,5 @@ def _overall(known: KnownRelease) -> list[float]:
     centres = release.centres.astype(np.float64)
     offset = deviations(agreement, release)[0] * float(1 << release.fraction_bits)
     mean = np.rint(centres[0] - offset).astype(np.int64)
-    found: list[float] = FeatureScale.of(agreement.features).from_grid(mean[None, :])[0].tolist()
+    found: list[float] = FeatureScale.of(agreement.coordinates).from_grid(mean[None, :])[0].tolist()
     return found

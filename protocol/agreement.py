@@ -25,7 +25,7 @@ from protocol.duties import (
     Retention,
 )
 from protocol.errors import AgreementError, MalformedError, SignatureError
-from protocol.feature_terms import Feature
+from protocol.feature_terms import Coordinate, Feature, coordinates_of
 from protocol.governance import ConsentTerms, Purpose
 from protocol.installation import Software
 from protocol.parties import Operator, Party
@@ -243,10 +243,15 @@ class Agreement:
         """How many parties there are."""
         return len(self.parties)
 
+    @cached_property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        """What is scaled and added up of a customer: one number a feature, or one a level."""
+        return coordinates_of(self.features)
+
     @property
-    def n_features(self) -> int:
-        """How many features a customer has."""
-        return len(self.features)
+    def n_coordinates(self) -> int:
+        """How many numbers stand for a customer."""
+        return len(self.coordinates)
 
     @property
     def quorum(self) -> int:

@@ -126,14 +126,23 @@ def _wordings(a: Agreement) -> Iterator[tuple[str, str]]:
 
 
 def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
+    if a.n_coordinates > limits.MAX_FEATURES:
+        yield AgreementError(
+            f"the features have {a.n_coordinates} coordinates, a level of a categorical feature "
+            f"counted as one; at most {limits.MAX_FEATURES} are allowed",
+            code="E-AGR-SIZE",
+            remedy="agree on fewer levels: one for all that are rare, named by other",
+        )
     names = [f.name for f in a.features]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield AgreementError(f"feature {name!r} is listed twice", code="E-FEATURE-BOUNDS")
     for f in a.features:
-        if a.privacy is not None and 0 < f.weight < _SMALLEST_WEIGHT:
+        own = f.coordinates[0].weight
+        if a.privacy is not None and 0 < own < _SMALLEST_WEIGHT:
+            each = f", {own} for each of its {len(f.levels)} levels," if own < f.weight else ""
             yield AgreementError(
-                f"feature {f.name!r}: weight {f.weight} is below {_SMALLEST_WEIGHT}, the least "
-                "with noise",
+                f"feature {f.name!r}: weight {f.weight}{each} is below {_SMALLEST_WEIGHT}, the "
+                "least with noise",
                 code="E-FEATURE-BOUNDS",
                 remedy="give it more weight, or leave the feature out",
             )
@@ -323,8 +332,8 @@ def _size_problems(a: Agreement) -> Iterator[AgreementError]:
     customers = a.most_customers(range(a.n_partners))
     if largest_total(a) > MAX_TOTAL:
         yield AgreementError(
-            f"the parties' row caps add up to {customers} customers with {a.n_features} features: "
-            "totals could overflow 63 bits",
+            f"the parties' row caps add up to {customers} customers with {a.n_coordinates} "
+            "coordinates: totals could overflow 63 bits",
             code="E-AGR-SIZE",
             remedy="lower max_customers to what each party really has",
         )

@@ -10,6 +10,8 @@ from typing import Final
 MIN_PARTNERS: Final = 2
 MAX_PARTNERS: Final = 50
 MAX_FEATURES: Final = 256
+#: Levels of one feature.
+MAX_LEVELS: Final = 50
 MAX_CLUSTERS: Final = 1_000
 MAX_ROUNDS: Final = 1_000
 MAX_CUSTOMERS_PER_PARTNER: Final = 1 << 30

@@ -1,4 +1,4 @@
-"""From feature values in their units to integers on the agreed grid, and back. SPEC.md, section 4.
+"""From coordinates in their units to integers on the agreed grid, and back. SPEC.md, section 4.
 
 A value is clipped to the agreed bounds, transformed, scaled to [-weight, weight] and rounded to a
 multiple of 2^-20. Integers are held in float64, where products and sums of this size are exact.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.feature_terms import Feature
+from protocol.feature_terms import Coordinate
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
 FloatMatrix = npt.NDArray[np.float64]
@@ -20,12 +20,12 @@ FloatMatrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureScale:
-    """The agreed scaling of all features.
+    """The agreed scaling of all coordinates.
 
     Attributes:
-        lower, upper: Agreed bounds in input units, shape ``(n_features,)``.
-        logarithmic: Whether a feature is transformed by log(1 + x), shape ``(n_features,)``.
-        weights: Half-width of each feature's interval in the cube, shape ``(n_features,)``.
+        lower, upper: Agreed bounds in input units, shape ``(n_coordinates,)``.
+        logarithmic: Whether a coordinate is transformed by log(1 + x), shape ``(n_coordinates,)``.
+        weights: Half-width of each coordinate's interval in the cube, shape ``(n_coordinates,)``.
         fraction_bits: Bits after the binary point.
     """
 
@@ -36,18 +36,18 @@ class FeatureScale:
     fraction_bits: int = EXACT_FRACTION_BITS
 
     @staticmethod
-    def of(features: Sequence[Feature]) -> FeatureScale:
-        """The scaling of an agreement's features, in their order."""
+    def of(coordinates: Sequence[Coordinate]) -> FeatureScale:
+        """The scaling of an agreement's coordinates, in their order."""
         return FeatureScale(
-            lower=np.array([float(f.min) for f in features]),
-            upper=np.array([float(f.max) for f in features]),
-            logarithmic=np.array([f.transform == "log1p" for f in features]),
-            weights=np.array([float(f.weight) for f in features]),
+            lower=np.array([float(f.min) for f in coordinates]),
+            upper=np.array([float(f.max) for f in coordinates]),
+            logarithmic=np.array([f.transform == "log1p" for f in coordinates]),
+            weights=np.array([float(f.weight) for f in coordinates]),
         )
 
     @property
     def limit(self) -> IntVector:
-        """Largest magnitude of a grid coordinate, shape ``(n_features,)``."""
+        """Largest magnitude of a grid coordinate, shape ``(n_coordinates,)``."""
         return np.floor(self.weights * self._one).astype(np.int64)
 
     @property
@@ -58,7 +58,7 @@ class FeatureScale:
         """Grid coordinates of customers.
 
         Args:
-            values: Shape ``(n_samples, n_features)``, input units, finite.
+            values: Shape ``(n_samples, n_coordinates)``, input units, finite.
 
         Returns:
             Same shape; integers held in float64, each within ± `limit`.
@@ -74,7 +74,7 @@ class FeatureScale:
         return np.clip(clipped, -limit, limit, out=clipped)
 
     def from_grid(self, grid: npt.NDArray[np.int64]) -> FloatMatrix:
-        """Input units of grid coordinates, shape ``(n, n_features)``; the inverse of `to_grid`."""
+        """Input units of grid places, shape ``(n, n_coordinates)``; the inverse of `to_grid`."""
         low, high = self._transformed_bounds()
         scaled = grid.astype(np.float64) / (self.weights * self._one)
         values = (low + high) / 2 + scaled * ((high - low) / 2)

@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from partner_node.sources import DuckDBSource
+from partner_node.sources.source import numbers
 from simulations.bounds import ColumnBounds, bounds_to_dict
 from simulations.retail_features import FEATURE_QUERY, FEATURES
 
@@ -40,7 +41,7 @@ def write_features(
     schema = pa.schema([(ID_COLUMN, pa.string()), *((name, pa.float64()) for name in names)])
     tables = [
         pa.table([pa.array(chunk.ids.tolist(), pa.string()), *chunk.values.T], schema=schema)
-        for chunk in source.chunks(names, max_rows=_CHUNK_ROWS)
+        for chunk in source.chunks(numbers(*names), max_rows=_CHUNK_ROWS)
     ]
     table = pa.concat_tables([schema.empty_table(), *tables]).sort_by(ID_COLUMN)
     if file_format == "parquet":

@@ -33,7 +33,7 @@ from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
 from protocol.duties import Duties
 from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
-from protocol.feature_terms import Feature
+from protocol.feature_terms import Feature, coordinates_of
 from protocol.governance import CONSENT, SEGMENTATION
 from protocol.installation import Software
 from protocol.privacy.terms import PrivacyTerms
@@ -191,7 +191,9 @@ class FeatureTerms:
 
 def scale_of(features: Sequence[FeatureTerms]) -> FeatureScale:
     """The scaling that an agreement with these features would fix."""
-    return FeatureScale.of([Feature.read(Fields(f.to_dict(), f.name)) for f in features])
+    return FeatureScale.of(
+        coordinates_of([Feature.read(Fields(f.to_dict(), f.name)) for f in features])
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +269,7 @@ class Federation:
             min_customers,
         )
         self.agreement = self.signed.agreement
-        self.scale = FeatureScale.of(self.agreement.features)
+        self.scale = FeatureScale.of(self.agreement.coordinates)
         self.clock = SimulatedClock()
         self._run_ids = self._randomness.source("run")
         self.patience = patience or Patience()

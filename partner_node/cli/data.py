@@ -83,7 +83,7 @@ def preview(
     home = NodeHome.load(directory)
     terms = _agreement(home, agreement)
     report = _looked_at(home, terms)
-    names = [feature.name for feature in terms.features]
+    names = [coordinate.name for coordinate in terms.coordinates]
     shown = _rows(home, terms, rows) if rows and not report.problems else np.empty((0, len(names)))
     values: dict[str, Any] = {
         "agreement": terms.id,
@@ -121,11 +121,11 @@ def _looked_at(
 def _rows(home: NodeHome, agreement: Agreement, count: int) -> FloatMatrix:
     """The first customers who may be counted, on the scale of the sums, to two decimals."""
     customers = home.customers(agreement, home.gate(agreement, home.party(agreement)))
-    scale = FeatureScale.of(agreement.features)
-    n_features = len(agreement.features)
+    scale = FeatureScale.of(agreement.coordinates)
+    n = agreement.n_coordinates
     found = itertools.chain.from_iterable(customers.vectors())
-    first = [vector[:n_features] for vector in itertools.islice(found, count)]
-    grid = np.array(first).reshape(-1, n_features)
+    first = [vector[:n] for vector in itertools.islice(found, count)]
+    grid = np.array(first).reshape(-1, n)
     return np.round(grid / (1 << scale.fraction_bits), 2)
 
 

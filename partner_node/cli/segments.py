@@ -50,8 +50,8 @@ def list_segments(
     centres = release_centres(found, agreement)
     low, high = centre_intervals(found, agreement)
     ranges = typical_ranges(found, agreement)
-    features = [feature.name for feature in agreement.features]
-    labels = [f"{feature.name} ({feature.unit})" for feature in agreement.features]
+    features = [feature.name for feature in agreement.coordinates]
+    labels = [f"{feature.name} ({feature.unit})" for feature in agreement.coordinates]
     table = Table(title=f"Segments of {agreement.id}")
     table.add_column("id", no_wrap=True)
     table.add_column("name")

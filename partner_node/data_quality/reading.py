@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partner_node.data_quality.statistics import Statistics, Summary
+from partner_node.features import column_of
 from partner_node.sources.source import Source
 from protocol.errors import SourceError
 from protocol.feature_terms import Feature
@@ -24,12 +25,12 @@ class Read:
 
     Attributes:
         summary: What its values look like; None when it cannot be read.
-        sample: Its first values, for a look at their shape; never kept.
+        sample: Its first values, for a look at their shape, or its levels; never kept.
         problem: Why it cannot be read.
     """
 
     summary: Summary | None = None
-    sample: NDArray[np.float64]
+    sample: Sequence[object]
     problem: SourceError | None = None
 
 
@@ -68,13 +69,13 @@ def read_features(
     if ids.problem is not None:
         return ids
     if len(features) == 1:
-        return Reading(customers=ids.customers, features=(Read(sample=np.empty(0), problem=first),))
+        return Reading(customers=ids.customers, features=(Read(sample=(), problem=first),))
     each: list[Read] = []
     for feature, column in zip(features, columns, strict=True):
         try:
             each += _pass(source, (feature,), (column,), chunk_rows)[1]
         except SourceError as error:
-            each.append(Read(sample=np.empty(0), problem=error))
+            each.append(Read(sample=(), problem=error))
     return Reading(customers=ids.customers, features=tuple(each))
 
 
@@ -83,15 +84,16 @@ def _pass(
 ) -> tuple[int, tuple[Read, ...]]:
     gathered = [Statistics(feature) for feature in features]
     samples: list[NDArray[np.float64]] = [np.empty(0)] * len(features)
+    wanted = [column_of(f, column) for f, column in zip(features, columns, strict=True)]
     customers = 0
-    for chunk in source.chunks(columns, max_rows=chunk_rows):
+    for chunk in source.chunks(wanted, max_rows=chunk_rows):
         for i, statistics in enumerate(gathered):
             statistics.add(chunk.values[:, i])
             if len(samples[i]) < SAMPLE_ROWS:
-                more = chunk.values[: SAMPLE_ROWS - len(samples[i]), i]
-                samples[i] = np.concatenate([samples[i], more])
+                more = chunk.values[~np.isnan(chunk.values[:, i]), i]
+                samples[i] = np.concatenate([samples[i], more])[:SAMPLE_ROWS]
         customers += chunk.n_rows
     return customers, tuple(
-        Read(summary=statistics.summary(), sample=sample)
-        for statistics, sample in zip(gathered, samples, strict=True)
+        Read(summary=statistics.summary(), sample=feature.levels or sample.tolist())
+        for feature, statistics, sample in zip(features, gathered, samples, strict=True)
     )

@@ -18,6 +18,7 @@ from partner_node.special_columns import of_name
 from protocol.agreement import Agreement
 from protocol.errors import AgreementError, EncodingRangeError, FedsegError, RuleError, SourceError
 from protocol.feature_terms import Feature
+from protocol.feature_values import NO_LEVEL
 from protocol.parties import Party
 
 #: Shares and days from which a report takes notice.
@@ -47,11 +48,16 @@ class FeatureQuality:
             "feature": self.feature.name,
             "column": self.column,
             "unit": self.feature.unit,
-            "min": float(self.feature.min),
-            "max": float(self.feature.max),
+            "type": self.feature.type,
+            **self._agreed(),
             "values": None if self.summary is None else self.summary.to_dict(),
             "problem": None if self.problem is None else problem_values(self.problem),
         }
+
+    def _agreed(self) -> dict[str, Any]:
+        if self.feature.levels:
+            return {"levels": list(self.feature.levels)}
+        return {"min": float(self.feature.min), "max": float(self.feature.max)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +219,7 @@ def _feature(
     problem, summary = refused, None
     if read is not None:
         problem = read.problem or excluded_by_values(
-            feature, column, read.sample.tolist(), agreement.excluded
+            feature, column, read.sample, agreement.excluded
         )
         summary = read.summary if problem is None else None
     return FeatureQuality(feature=feature, column=column, summary=summary, problem=problem)
@@ -221,9 +227,22 @@ def _feature(
 
 def _notes(quality: FeatureQuality) -> list[str]:
     summary, name = quality.summary, quality.feature.name
-    if summary is None or not summary.customers:
+    if summary is None:
         return []
     notes = []
+    rule = quality.feature.missing
+    if summary.missing and rule is not None:
+        notes.append(
+            f"{name}: {summary.missing:,} customers ({summary.missing_share:.1%}) have no value; "
+            "as agreed, " + rule.each_words
+        )
+    if not summary.customers:
+        return notes
+    if summary.labels and summary.labels[-1] == NO_LEVEL and summary.counts[-1]:
+        notes.append(
+            f"{name}: {summary.counts[-1]:,} values are no agreed level; as agreed, they count as "
+            f"{quality.feature.other}"
+        )
     if summary.clipped_share > _MUCH_CLIPPED:
         notes.append(
             f"{name}: {summary.clipped_share:.1%} of the values lie beyond the agreed bounds and "

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from partner_node.data_quality.report import DataReport, FeatureQuality
-from partner_node.data_quality.words import number_words
+from partner_node.data_quality.statistics import Summary
+from partner_node.data_quality.words import histogram_rows, number_words
 from partner_node.home import replacing
 from partner_node.plain_words import shown
 from protocol.errors import UsageError
@@ -86,28 +87,30 @@ def _section(quality: FeatureQuality) -> str:
     if summary is None:
         code = quality.problem.code if quality.problem else "not read"
         return f'{heading}<p class="problem">{_text(code)}</p>'
-    p5, p25, median, p75, p95 = map(number_words, summary.quantiles)
-    edges = [number_words(edge) for edge in summary.edges]
-    rows = [
-        (f"below {edges[0]}", summary.below, "beyond"),
-        *(
-            (f"{low} – {high}", count, "")
-            for low, high, count in zip(edges, edges[1:], summary.counts, strict=False)
-        ),
-        (f"above {edges[-1]}", summary.above, "beyond"),
-    ]
+    rows = histogram_rows(feature, summary)
     most = max(*(count for _, count, _ in rows), 1)
+    missing = f" Without a value: {summary.missing_share:.1%}." if summary.missing else ""
     return (
-        f"{heading}<p>Column {_text(quality.column)}. Lowest {number_words(summary.lowest)}, 5 % "
-        f"{p5}, 25 % {p25}, median {median}, 75 % {p75}, 95 % {p95}, highest "
-        f"{number_words(summary.highest)}, mean {number_words(summary.mean)}. Beyond the agreed "
-        f"bounds, and clipped to them: {summary.clipped_share:.1%}.</p><table>"
+        f"{heading}<p>Column {_text(quality.column)}. {_numbers(summary)}{missing}</p><table>"
         + "".join(
-            f'<tr class="{kind}"><td>{name}<td class="wide"><div class="bar" '
-            f'style="width: {count / most:.1%}"></div><td>{summary.share(count):.1%}'
-            for name, count, kind in rows
+            f'<tr class="{"beyond" if words else ""}"><td>{_text(name)}<td class="wide">'
+            f'<div class="bar" style="width: {count / most:.1%}"></div>'
+            f"<td>{summary.share(count):.1%}"
+            for name, count, words in rows
         )
         + "</table>"
+    )
+
+
+def _numbers(summary: Summary) -> str:
+    if summary.labels:
+        return f"Commonest: {_text(summary.commonest_words)}."
+    p5, p25, median, p75, p95 = map(number_words, summary.quantiles)
+    return (
+        f"Lowest {number_words(summary.lowest)}, 5 % {p5}, 25 % {p25}, median {median}, 75 % "
+        f"{p75}, 95 % {p95}, highest {number_words(summary.highest)}, mean "
+        f"{number_words(summary.mean)}. Beyond the agreed bounds, and clipped to them: "
+        f"{summary.clipped_share:.1%}."
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from partner_node.data_quality.quantiles import Quantiles
 from protocol.feature_terms import Feature
+from protocol.feature_values import NO_LEVEL, UNLISTED
 
 N_BINS: Final = 12
 SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -24,15 +25,19 @@ class Summary:
 
     Attributes:
         customers: How many values there are.
+        missing: How many customers have none.
         below, above: How many lie beyond the agreed bounds, and will be clipped to them.
         quantiles: The values at `SHARES`, within one percent.
         commonest: The value that most customers have.
         commonest_count: How many have it; at most one in a thousand customers is not counted.
-        edges: Where the bins between the agreed bounds begin and end, ``N_BINS + 1`` numbers.
-        counts: Customers in each bin; those beyond the bounds are in none.
+        edges: Where the bins between the agreed bounds begin and end, ``N_BINS + 1`` numbers; none
+            for a feature with levels.
+        labels: The levels, with `NO_LEVEL` at the end where values may be none; else empty.
+        counts: Customers in each bin or of each label; those beyond the bounds are in none.
     """
 
     customers: int
+    missing: int
     lowest: float
     highest: float
     mean: float
@@ -42,6 +47,7 @@ class Summary:
     commonest: float
     commonest_count: int
     edges: tuple[float, ...]
+    labels: tuple[str, ...]
     counts: tuple[int, ...]
 
     @property
@@ -53,10 +59,27 @@ class Summary:
         """A number of customers as a share of all, 0 to 1."""
         return count / max(self.customers, 1)
 
+    @property
+    def missing_share(self) -> float:
+        """Share of customers without a value, 0 to 1."""
+        return self.missing / max(self.customers + self.missing, 1)
+
+    @property
+    def commonest_words(self) -> str:
+        """The commonest level; of numbers the number."""
+        return self.labels[int(self.commonest)] if self.labels else f"{self.commonest:g}"
+
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON values."""
-        return {
+        values: dict[str, Any] = {
             "customers": self.customers,
+            "missing": self.missing,
+            "missing_share": self.missing_share,
+        }
+        if self.labels:
+            return {**values, "levels": dict(zip(self.labels, self.counts, strict=True))}
+        return {
+            **values,
             "lowest": self.lowest,
             "highest": self.highest,
             "mean": self.mean,
@@ -80,15 +103,23 @@ class Statistics:
 
     def __init__(self, feature: Feature) -> None:
         self._low, self._high = float(feature.min), float(feature.max)
-        self._edges = bin_edges(feature)
-        self._counts = np.zeros(N_BINS, dtype=np.int64)
+        others = () if feature.other is None else (NO_LEVEL,)
+        self._labels = (*feature.levels, *others)
+        self._edges = np.empty(0) if self._labels else bin_edges(feature)
+        self._counts = np.zeros(len(self._labels) or N_BINS, dtype=np.int64)
+        self._missing = 0
         self._quantiles = Quantiles()
         self._common: Counter[float] = Counter()
         self._customers = self._below = self._above = 0
         self._lowest, self._highest, self._mean = np.inf, -np.inf, 0.0
 
     def add(self, values: NDArray[np.float64]) -> None:
-        """Count finite values, shape ``(n,)``."""
+        """Count values as a source gives them, shape ``(n,)``."""
+        absent = np.isnan(values)
+        self._missing += int(np.count_nonzero(absent))
+        values = values[~absent]
+        if self._labels:  # what is no level comes after all levels
+            values = np.where(values == UNLISTED, len(self._labels) - 1, values)
         if not len(values):
             return
         before, self._customers = self._customers, self._customers + len(values)
@@ -97,10 +128,10 @@ class Statistics:
         # The mean of sizes near the largest double must not overflow on the way.
         own = float((values / len(values)).sum())
         self._mean = self._mean * (before / self._customers) + own * (len(values) / self._customers)
-        self._below += int(np.count_nonzero(values < self._low))
-        self._above += int(np.count_nonzero(values > self._high))
-        inside = values[(values >= self._low) & (values <= self._high)]
-        self._counts += np.histogram(inside, bins=self._edges)[0]
+        if not self._labels:
+            self._below += int(np.count_nonzero(values < self._low))
+            self._above += int(np.count_nonzero(values > self._high))
+        self._counts += self._binned(values)
         self._quantiles.add(values)
         found, counts = np.unique(values, return_counts=True)
         self._common.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
@@ -113,6 +144,7 @@ class Statistics:
         lowest, highest = (self._lowest, self._highest) if some else (0.0, 0.0)
         return Summary(
             customers=self._customers,
+            missing=self._missing,
             lowest=lowest,
             highest=highest,
             mean=min(max(self._mean, lowest), highest),
@@ -124,8 +156,16 @@ class Statistics:
             commonest=commonest,
             commonest_count=count,
             edges=tuple(self._edges.tolist()),
+            labels=self._labels,
             counts=tuple(self._counts.tolist()),
         )
+
+    def _binned(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+        if self._labels:
+            return np.bincount(values.astype(np.int64), minlength=len(self._labels))
+        inside = values[(values >= self._low) & (values <= self._high)]
+        counts: NDArray[np.int64] = np.histogram(inside, bins=self._edges)[0]
+        return counts
 
     def _forget_the_rare(self) -> None:
         """Keep few counts: take from all what the first one that goes has (Misra, Gries 1982)."""

@@ -10,6 +10,8 @@ from rich.table import Table
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
 from partner_node.plain_words import shown
+from protocol.feature_terms import Feature
+from protocol.feature_values import NO_LEVEL
 from protocol.scaling import FloatMatrix
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -20,7 +22,17 @@ def report_words(report: DataReport) -> list[object]:
     """Tables and sentences; problems are printed apart."""
     table = Table(title=f"Data beside agreement {report.agreement.id}")
     table.add_column("feature", overflow="fold")
-    for name in ("agreed", "lowest", "5 %", "median", "95 %", "highest", "mean", "clipped"):
+    for name in (
+        "agreed",
+        "lowest",
+        "5 %",
+        "median",
+        "95 %",
+        "highest",
+        "mean",
+        "clipped",
+        "missing",
+    ):
         table.add_column(name, justify="right")
     for quality in report.features:
         table.add_row(quality.feature.name, _agreed(quality), *_cells(quality.summary))
@@ -45,24 +57,42 @@ def preview_words(quality: FeatureQuality) -> list[object]:
     title = f"{feature.name} in {shown(feature.unit)}{column}{scale}"
     if summary is None:
         return [title, f"  {quality.problem.code if quality.problem else 'not read'}\n"]
-    most = max(*summary.counts, summary.below, summary.above, 1)
-    edges = [number_words(edge) for edge in summary.edges]
-    rows = [
-        (f"below {edges[0]}", summary.below, f"clipped to {edges[0]}"),
-        *(
-            (f"{low} – {high}", count, "")
-            for low, high, count in zip(edges, edges[1:], summary.counts, strict=False)
-        ),
-        (f"above {edges[-1]}", summary.above, f"clipped to {edges[-1]}"),
-    ]
+    rows = histogram_rows(quality.feature, summary)
+    most = max(*(count for _, count, _ in rows), 1)
     width = max(len(name) for name, _, _ in rows)
     lines = [
-        f"  {name:>{width}} │{bar(count / most):<{BAR_WIDTH}} {summary.share(count):>6.1%}"
-        + (f"  {words}" if words and count else "")
+        f"  {shown(name):>{width}} │{bar(count / most):<{BAR_WIDTH}} {summary.share(count):>6.1%}"
+        + (f"  {shown(words)}" if words and count else "")
         for name, count, words in rows
     ]
+    if summary.labels:
+        return [title, "\n".join([*lines, ""])]
     bound = f"  {'agreed bound':>{width}} ┼{'┈' * BAR_WIDTH}"
     return [title, "\n".join([lines[0], bound, *lines[1:-1], bound, lines[-1], ""])]
+
+
+def histogram_rows(feature: Feature, summary: Summary) -> list[tuple[str, int, str]]:
+    """Each bin or level, how many customers have it, and what becomes of those beyond the agreed.
+
+    Customers without a value are in none.
+    """
+    if summary.labels:
+        others = f"counts as {feature.other}"
+        rows = [
+            (label, count, others if label == NO_LEVEL else "")
+            for label, count in zip(summary.labels, summary.counts, strict=True)
+        ]
+    else:
+        edges = [number_words(edge) for edge in summary.edges]
+        rows = [
+            (f"below {edges[0]}", summary.below, f"clipped to {edges[0]}"),
+            *(
+                (f"{low} – {high}", count, "")
+                for low, high, count in zip(edges, edges[1:], summary.counts, strict=False)
+            ),
+            (f"above {edges[-1]}", summary.above, f"clipped to {edges[-1]}"),
+        ]
+    return rows
 
 
 def rows_words(names: Sequence[str], rows: FloatMatrix) -> Table:
@@ -100,13 +130,18 @@ def number_words(value: float) -> str:
 
 
 def _agreed(quality: FeatureQuality) -> str:
+    if quality.feature.levels:
+        return shown(quality.feature.range_words)
     low, high = (number_words(float(b)) for b in (quality.feature.min, quality.feature.max))
     return f"{low} – {high}"
 
 
 def _cells(summary: Summary | None) -> list[str]:
     if summary is None:
-        return ["refused", *[""] * 6]
+        return ["refused", *[""] * 7]
+    if summary.labels:
+        return [*[""] * 7, f"{summary.missing_share:.1%}"]
     p5, _, median, _, p95 = (float(f"{value:.2g}") for value in summary.quantiles)
     numbers = (summary.lowest, p5, median, p95, summary.highest, summary.mean)
-    return [*(number_words(number) for number in numbers), f"{summary.clipped_share:.1%}"]
+    shares = (summary.clipped_share, summary.missing_share)
+    return [*map(number_words, numbers), *(f"{share:.1%}" for share in shares)]

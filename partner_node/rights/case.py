@@ -8,8 +8,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from partner_node.consent.gate import Entry
 from partner_node.consent.verdicts import Reason
 from partner_node.home import NodeHome
@@ -23,8 +21,10 @@ from partner_node.store import NodeStore, stamp
 from protocol.agreement import Agreement
 from protocol.canonical import canonical_json
 from protocol.errors import RuleError
+from protocol.feature_terms import Feature
+from protocol.feature_values import as_counted, as_read, coordinate_values
 from protocol.parties import Party
-from protocol.scaling import FeatureScale, FloatMatrix
+from protocol.scaling import FloatMatrix
 from protocol.signing import Envelope
 
 RECEIPT_TYPE: Final = "application/vnd.fedseg.rights-receipt+json"
@@ -36,8 +36,8 @@ class Standing:
     """How a customer stands with this node now.
 
     Attributes:
-        values: The agreed features as the data have them, shape ``(n_features,)``; None when the
-            data hold no such customer.
+        values: The agreed features as the data have them (`SourceCustomers.values_of`), shape
+            ``(n_features,)``; None when the data hold no such customer.
         reason: What keeps the customer out; None when it may be counted.
         entries: What every table of consents, objections and births holds.
     """
@@ -170,26 +170,40 @@ class Case(Desk):
                 code="E-NOT-COUNTED",
                 remedy="`fedseg-node consent explain` shows what each table holds",
             )
-        return explain_place(self._under(known, standing.values), known)
+        found = self._place(known, standing.values)
+        if found is None:
+            raise RuleError(
+                "the customer has no segment: a value is missing, and the agreement leaves such "
+                "customers out",
+                code="E-NOT-COUNTED",
+                remedy="`fedseg-node rights access` shows which",
+            )
+        return found
 
-    def _under(self, known: KnownRelease, values: FloatMatrix) -> FloatMatrix:
-        """The features of a release's agreement, which may be another version's."""
-        if known.agreement.features == self.agreement.features:
-            return values
-        found = self.home.customers(known.agreement, None).values_of(self.subject)
-        return values if found is None else found
+    def _place(self, known: KnownRelease, values: FloatMatrix) -> Explanation | None:
+        """Why the customer is in its segment; None when a missing value leaves it out."""
+        terms = known.agreement
+        if terms.features != self.agreement.features:  # another version of the agreement
+            found = self.home.customers(terms, None).values_of(self.subject)
+            values = values if found is None else found
+        counted, coordinates = coordinate_values(values[None, :], terms.features)
+        return explain_place(coordinates[0], known) if counted[0] else None
+
+    def _agreed_values(self, standing: Standing) -> list[tuple[Feature, float | None]]:
+        values = standing.values
+        return [
+            (feature, None if values is None else float(values[i]))
+            for i, feature in enumerate(self.agreement.features)
+        ]
 
     def access(self) -> dict[str, Any]:
         """Everything that this node holds of the customer, and why (GDPR 15), as JSON values."""
         agreement, standing = self.agreement, self.standing()
-        scale = FeatureScale.of(agreement.features)
-        used = (
-            None if standing.values is None else np.clip(standing.values, scale.lower, scale.upper)
-        )
         known = self.newest_release()
         placed = None
         if known is not None and standing.values is not None and standing.reason is None:
-            placed = explain_place(self._under(known, standing.values), known).to_dict()
+            place = self._place(known, standing.values)
+            placed = None if place is None else place.to_dict()
         files = self.files()
         return {
             "subject": self.subject,
@@ -201,11 +215,11 @@ class Case(Desk):
                 {
                     "name": feature.name,
                     "unit": feature.unit,
-                    "value": None if standing.values is None else float(standing.values[i]),
-                    "used": None if used is None else float(used[i]),
+                    "value": None if value is None else as_read(feature, value),
+                    "used": None if value is None else as_counted(feature, value),
                     "needed_because": feature.necessity,
                 }
-                for i, feature in enumerate(agreement.features)
+                for feature, value in self._agreed_values(standing)
             ],
             "consents": [
                 {"source": entry.table, "rows": list(entry.rows)} for entry in standing.entries

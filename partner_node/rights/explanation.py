@@ -9,22 +9,25 @@ import numpy as np
 
 from partner_node.known_releases import KnownRelease
 from partner_node.record_tables import number_words
+from protocol.agreement import Agreement
 from protocol.clustering.release import centre_intervals, release_centres
+from protocol.feature_terms import BOOLEAN, CATEGORICAL, SHARE
 from protocol.scaling import FeatureScale, FloatMatrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deciding:
-    """What one feature has to do with it.
+    """What one coordinate of the agreed features has to do with it.
 
     Attributes:
-        value: The customer's, clipped to the agreed bounds, in `unit`.
+        value: The customer's, clipped to the agreed bounds, in `unit`; 1 or 0 where it stands for
+            a level.
         centre, runner_up: Of the segment and of the runner-up.
         low, high: From where to where the segment's centre may be under the noise, 95 %.
         share: Its part in what parts the two segments for this customer; below 0 where it speaks
             for the runner-up. All of them add up to 1.
         turns_at: At which value of this feature alone the customer would come to another segment;
-            None where none within the agreed bounds does.
+            None where none within the agreed bounds does. 1 or 0 where it stands for a level.
         turns_to: Id of that segment; empty without one.
     """
 
@@ -46,6 +49,8 @@ class Deciding:
     @property
     def words(self) -> str:
         """The feature in words."""
+        if self.unit == SHARE:
+            return self._level_words
         text = f"{self.name}: {number_words(self.value)} {self.unit}, "
         text += f"centre {number_words(self.centre)}"
         if self.low != self.high:
@@ -55,6 +60,18 @@ class Deciding:
         if self.turns_at is not None:
             way = "below" if self.turns_at < self.value else "above"
             text += f"; would be {self.turns_to} {way} {number_words(self.turns_at)}"
+        return text
+
+    @property
+    def _level_words(self) -> str:
+        """A coordinate that stands for a level, in words."""
+        text = f"{self.name}: {'yes' if self.value else 'no'}, as {self.centre:.0%} of the segment"
+        if self.low != self.high:
+            text += f" ({self.low:.0%} to {self.high:.0%})"
+        if self.runner_up is not None:
+            text += f" and {self.runner_up:.0%} of the runner-up"
+        if self.turns_at is not None:
+            text += f"; would be {self.turns_to} if {'yes' if self.turns_at else 'no'}"
         return text
 
 
@@ -102,14 +119,14 @@ def explain_place(values: FloatMatrix, known: KnownRelease) -> Explanation:
     """Why a customer is in a release's segment.
 
     Args:
-        values: The customer's features in their units, shape ``(n_features,)``.
+        values: The customer's coordinates in their units, shape ``(n_coordinates,)``.
 
     Raises:
         RuleError: The release has no segments (E-NO-SEGMENTS).
     """
     known.need_segments()
     agreement, release = known.agreement, known.release
-    scale = FeatureScale.of(agreement.features)
+    scale = FeatureScale.of(agreement.coordinates)
     point = scale.to_grid(np.array(values, dtype=np.float64)[None, :])[0]
     centres = release.centres.astype(np.float64)
     squares = ((centres - point) ** 2).sum(axis=1)
@@ -124,17 +141,23 @@ def explain_place(values: FloatMatrix, known: KnownRelease) -> Explanation:
     clipped = np.clip(values, scale.lower, scale.upper)
     names = [called.name for called in known.calls]
     features = []
-    for j, feature in enumerate(agreement.features):
-        turn = _turn(point, centres, own, squares, j, float(scale.limit[j]))
+    other_levels = _other_levels(values, agreement)
+    for j, coordinate in enumerate(agreement.coordinates):
         at, to = None, ""
-        if turn is not None:
-            moved = point.copy()
-            moved[j], to = turn[0], known.ids[turn[1]]
-            at = float(scale.from_grid(np.rint(moved).astype(np.int64)[None, :])[0, j])
+        if coordinate.is_share:
+            turn = _turn_of_level(other_levels.get(j), scale, centres, own)
+            if turn is not None:
+                at, to = 1.0 - float(values[j]), known.ids[turn]
+        else:
+            crossing = _turn(point, centres, own, squares, j, float(scale.limit[j]))
+            if crossing is not None:
+                moved = point.copy()
+                moved[j], to = crossing[0], known.ids[crossing[1]]
+                at = float(scale.from_grid(np.rint(moved).astype(np.int64)[None, :])[0, j])
         features.append(
             Deciding(
-                name=feature.name,
-                unit=feature.unit,
+                name=coordinate.name,
+                unit=coordinate.unit,
                 value=float(clipped[j]),
                 centre=float(shown[own, j]),
                 low=float(low[own, j]),
@@ -155,6 +178,39 @@ def explain_place(values: FloatMatrix, known: KnownRelease) -> Explanation:
         runner_up_distance=None if second is None else float(np.sqrt(squares[second])) / unit,
         features=tuple(sorted(features, key=lambda f: -f.share)),
     )
+
+
+def _other_levels(values: FloatMatrix, agreement: Agreement) -> dict[int, FloatMatrix]:
+    """The customer's coordinates if it had another level, by the coordinate that would change.
+
+    The own level of a categorical feature is not among them: it is lost by having another.
+    """
+    found: dict[int, FloatMatrix] = {}
+    start = 0
+    for feature in agreement.features:
+        places = range(start, start + len(feature.coordinates))
+        start = places.stop
+        if feature.type == BOOLEAN:
+            found[places.start] = values.copy()
+            found[places.start][places.start] = 1.0 - values[places.start]
+        elif feature.type == CATEGORICAL:
+            for place in places:
+                if values[place] == 0.0:
+                    found[place] = values.copy()
+                    found[place][places] = 0.0
+                    found[place][place] = 1.0
+    return found
+
+
+def _turn_of_level(
+    values: FloatMatrix | None, scale: FeatureScale, centres: FloatMatrix, own: int
+) -> int | None:
+    """The centre nearest to a customer with another level; None where it is the same one."""
+    if values is None:
+        return None
+    point = scale.to_grid(values[None, :])[0]
+    nearest = int(np.argmin(((centres - point) ** 2).sum(axis=1)))
+    return None if nearest == own else nearest
 
 
 def _turn(

@@ -5,6 +5,7 @@ The rules themselves (`row_rules`) are the same everywhere and are put together 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +17,14 @@ class Dialect:
     Attributes:
         name: The database's name for people.
         as_text: An id as text, compared byte by byte.
-        as_number: A number as a double; NULL where the value is none.
+        as_number: A number as a double; no finite one where the value is none.
+        as_double: A number that SQL has computed, as a double.
         has_nul: Whether a text holds a NUL character.
         is_nan: Whether a double is NaN.
         is_infinite: Whether a double is infinite.
         id_types: Types, in lower case, that ids may have; empty where each value has its own.
-        number_types: Types, in lower case, that features may have; empty likewise.
+        number_types: Types, in lower case, that features of numbers may have; empty likewise.
+        level_types: Types, in lower case, that features with levels may have; empty likewise.
         text_cast: How a person writes a cast to text, for messages.
         number_cast: How a person writes a cast to a number, for messages.
     """
@@ -29,11 +32,13 @@ class Dialect:
     name: str
     as_text: str
     as_number: str
+    as_double: str
     has_nul: str
     is_nan: str
     is_infinite: str
     id_types: frozenset[str]
     number_types: frozenset[str]
+    level_types: frozenset[str]
     text_cast: str
     number_cast: str
 
@@ -45,16 +50,21 @@ class Dialect:
         """The number in a column, as a double."""
         return self.as_number.format(quoted(column))
 
+    def level(self, column: str, levels: Sequence[Sequence[str]], *, folded: bool) -> str:
+        """The place of a column's value among levels, as a double; -1 where it is none."""
+        text = self.id_text(column)
+        if folded:
+            text = f"lower({text})"
+        cases = "".join(
+            f" WHEN {text} IN ({', '.join(literal(t) for t in texts)}) THEN {place}"
+            for place, texts in enumerate(levels)
+        )
+        missing = f"WHEN {quoted(column)} IS NULL THEN NULL"
+        return self.as_double.format(f"CASE {missing}{cases} ELSE -1 END")
+
     def bad_id(self, text: str) -> str:
         """Whether an id is none: missing, empty or with a NUL character."""
         return f"({text} IS NULL OR {text} = '' OR {self.has_nul.format(text)})"
-
-    def not_finite(self, number: str) -> str:
-        """Whether a double is missing, NaN or infinite."""
-        return (
-            f"({number} IS NULL OR {self.is_nan.format(number)} "
-            f"OR {self.is_infinite.format(number)})"
-        )
 
 
 _DUCKDB_INTEGERS: Final = frozenset(
@@ -66,42 +76,51 @@ DUCKDB: Final = Dialect(
     name="DuckDB",
     as_text="CAST({0} AS VARCHAR)",
     as_number="CAST({0} AS DOUBLE)",
+    as_double="CAST({0} AS DOUBLE)",
     has_nul="contains({0}, chr(0))",
     # isnan() is answered from a Parquet file's ranges, which leave NaN out.
     is_nan="(NOT isfinite({0}) AND NOT isinf({0}))",
     is_infinite="isinf({0})",
     id_types=_DUCKDB_INTEGERS | {"varchar", "uuid"},
     number_types=_DUCKDB_INTEGERS | {"float", "double", "decimal"},
+    level_types=_DUCKDB_INTEGERS | {"varchar", "enum", "boolean", "float", "double", "decimal"},
     text_cast="CAST({0} AS VARCHAR)",
     number_cast="CAST({0} AS DOUBLE)",
 )
 
 #: A value of SQLite has a type of its own, whatever its column was declared as; NaN is stored as
-#: NULL. A cast of a text that is no number gives 0, so only what is a number already is taken.
+#: NULL. A cast of a text that is no number gives 0, so only what is a number already is taken as
+#: one, and anything else as infinite, which no value may be.
 SQLITE: Final = Dialect(
     name="SQLite",
     as_text="CAST({0} AS TEXT) COLLATE BINARY",
-    as_number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) END",
+    as_number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
+    "WHEN {0} IS NOT NULL THEN 9e999 END",
+    as_double="CAST({0} AS REAL)",
     has_nul="instr({0}, char(0)) > 0",
     is_nan="FALSE",
     is_infinite="abs({0}) = 9e999",
     id_types=frozenset(),
     number_types=frozenset(),
+    level_types=frozenset(),
     text_cast="CAST({0} AS TEXT)",
     number_cast="CAST({0} AS REAL)",
 )
 
 _POSTGRESQL_INTEGERS: Final = frozenset({"int2", "int4", "int8"})
+_POSTGRESQL_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
 #: PostgreSQL's texts hold no NUL character.
 POSTGRESQL: Final = Dialect(
     name="PostgreSQL",
     as_text='CAST({0} AS text) COLLATE "C"',
     as_number="CAST({0} AS double precision)",
+    as_double="CAST({0} AS double precision)",
     has_nul="FALSE",
     is_nan="{0} = CAST('NaN' AS double precision)",
     is_infinite="abs({0}) = CAST('Infinity' AS double precision)",
-    id_types=_POSTGRESQL_INTEGERS | {"text", "varchar", "bpchar", "name", "citext", "uuid"},
+    id_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"uuid"},
     number_types=_POSTGRESQL_INTEGERS | {"float4", "float8", "numeric"},
+    level_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"bool", "float4", "float8", "numeric"},
     text_cast="CAST({0} AS text)",
     number_cast="CAST({0} AS double precision)",
 )

@@ -36,7 +36,7 @@ from partner_node.sources.files import (
     refuse_missing_header,
 )
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
-from partner_node.sources.source import Chunk, Description
+from partner_node.sources.source import Chunk, Column, Description
 from protocol.errors import SourceError
 
 Kind = Literal["csv", "parquet", "duckdb"]
@@ -119,7 +119,7 @@ class DuckDBSource:
             if query is None
             else "the feature query's result",
         )
-        self._checked: tuple[tuple[DataFile, ...], tuple[str, ...]] | None = None
+        self._checked: tuple[tuple[DataFile, ...], tuple[Column, ...]] | None = None
 
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that can be asked for, the id column included."""
@@ -139,7 +139,7 @@ class DuckDBSource:
                 query=self._query is not None,
             )
 
-    def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
+    def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
         """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
@@ -174,16 +174,16 @@ class DuckDBSource:
         return found
 
     def _stream(
-        self, files: tuple[DataFile, ...], wanted: tuple[str, ...], max_rows: int
+        self, files: tuple[DataFile, ...], wanted: tuple[Column, ...], max_rows: int
     ) -> Iterator[Chunk]:
-        def problem(row: int, index: int) -> SourceError:
-            return self._not_finite(files, wanted, row, wanted[index])
+        def problem(row: int, column: Column) -> SourceError:
+            return self._unusable(files, row, column)
 
-        with self._open(files, numbers=wanted) as opened:
+        with self._open(files, numbers=_numeric(wanted)) as opened:
             sql = self._rules.select(opened.relation, wanted)
             batches = self._batches(opened, sql, files, wanted, max_rows)
-            yield from self._rules.finite(
-                chunks_of_batches(batches, len(wanted), max_rows), problem
+            yield from self._rules.usable(
+                chunks_of_batches(batches, len(wanted), max_rows), wanted, problem
             )
         if self._files() != files:
             raise SourceError(
@@ -197,7 +197,7 @@ class DuckDBSource:
         opened: _Opened,
         sql: str,
         files: tuple[DataFile, ...],
-        wanted: tuple[str, ...],
+        wanted: tuple[Column, ...],
         max_rows: int,
     ) -> Iterator[Any]:
         problem: Problem | None = None
@@ -310,7 +310,7 @@ class DuckDBSource:
 
     # --- checks ------------------------------------------------------------------------------
 
-    def _check_columns(self, opened: _Opened, wanted: tuple[str, ...]) -> None:
+    def _check_columns(self, opened: _Opened, wanted: tuple[Column, ...]) -> None:
         types = dict(zip(opened.names, opened.types, strict=True))
         if self._kind == "csv" and self._rules.id_column not in types and self._query is None:
             refuse_missing_header(self._path, opened.names, f"column {self._rules.id_column!r}")
@@ -329,16 +329,13 @@ class DuckDBSource:
             types, () if self._kind == "csv" and self._query is None else wanted
         )
 
-    def _not_finite(
-        self, files: tuple[DataFile, ...], wanted: tuple[str, ...], row: int, name: str
-    ) -> SourceError:
+    def _unusable(self, files: tuple[DataFile, ...], row: int, column: Column) -> SourceError:
         counts: tuple[Any, ...] = ()
-        place = f"row {row}"
-        condition = DUCKDB.not_finite(DUCKDB.number(name))
-        with suppress(SourceError), self._open(files, numbers=wanted) as opened:
-            counts = self._row(opened, self._rules.not_finite_counts(opened.relation, name))
-            place = self._first_place(files, condition, numbers=wanted)
-        return self._rules.not_finite_error(name, counts, place)
+        place, numeric = f"row {row}", _numeric((column,))
+        with suppress(SourceError), self._open(files, numbers=numeric) as opened:
+            counts = self._row(opened, self._rules.unusable_counts(opened.relation, column))
+            place = self._first_place(files, self._rules.unusable(column), numbers=numeric)
+        return self._rules.unusable_error(column, counts, place)
 
     def _first_place(
         self, files: tuple[DataFile, ...], condition: str, *, numbers: Sequence[str] = ()
@@ -363,7 +360,7 @@ class DuckDBSource:
     # --- explaining --------------------------------------------------------------------------
 
     def _explain(
-        self, problem: Problem, files: tuple[DataFile, ...], wanted: tuple[str, ...]
+        self, problem: Problem, files: tuple[DataFile, ...], wanted: tuple[Column, ...]
     ) -> SourceError:
         if self._query is None and self._kind == "csv" and reads_text_as_number(problem):
             with suppress(StopIteration):
@@ -392,15 +389,18 @@ class DuckDBSource:
             columns=columns,
         )
 
-    def _text_in_numbers(self, files: tuple[DataFile, ...], wanted: tuple[str, ...]) -> SourceError:
+    def _text_in_numbers(
+        self, files: tuple[DataFile, ...], wanted: tuple[Column, ...]
+    ) -> SourceError:
+        names = _numeric(wanted)
         with self._open(files) as opened:
             counts = self._row(
                 opened,
                 "SELECT "
-                + ", ".join(f"count(*) FILTER ({_not_a_number(column)})" for column in wanted)
+                + ", ".join(f"count(*) FILTER ({_not_a_number(name)})" for name in names)
                 + f" FROM {opened.relation}",
             )
-        column, count = next((c, n) for c, n in zip(wanted, counts, strict=True) if n)
+        column, count = next((c, n) for c, n in zip(names, counts, strict=True) if n)
         return self._rules.not_numbers_error(
             column,
             count,
@@ -408,6 +408,10 @@ class DuckDBSource:
             "write numbers like 1234.5 (point, no thousands separator, no unit), or convert them "
             "in a feature query",
         )
+
+
+def _numeric(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns if not column.levels)
 
 
 def _not_a_number(column: str) -> str:

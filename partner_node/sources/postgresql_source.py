@@ -21,7 +21,7 @@ from partner_node.sources.feature_query import check_feature_query, functions_of
 from partner_node.sources.postgresql_connection import Transaction, connected
 from partner_node.sources.postgresql_errors import Problem, explain
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
-from partner_node.sources.source import Chunk, Description
+from partner_node.sources.source import Chunk, Column, Description
 from protocol.errors import SourceError
 
 #: A table's rows in one order, whatever is asked.
@@ -94,18 +94,17 @@ class PostgreSQLSource:
             query=self._query is not None,
         )
 
-    def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
+    def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
         """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         return started(self._stream(tuple(columns), max_rows))
 
-    def _stream(self, wanted: tuple[str, ...], max_rows: int) -> Generator[Chunk, None, None]:
-        def problem(row: int, index: int) -> SourceError:
-            sql = self._rules.not_finite_counts(opened.relation, wanted[index])
-            counts = opened.transaction.row(sql)
+    def _stream(self, wanted: tuple[Column, ...], max_rows: int) -> Generator[Chunk, None, None]:
+        def problem(row: int, column: Column) -> SourceError:
+            counts = opened.transaction.row(self._rules.unusable_counts(opened.relation, column))
             place = f"row {row} of {self._rules.where}"
-            return self._rules.not_finite_error(wanted[index], counts, place)
+            return self._rules.unusable_error(column, counts, place)
 
         with self._open() as opened:
             self._rules.check_columns(opened.types, wanted)
@@ -125,8 +124,8 @@ class PostgreSQLSource:
             sql = self._rules.select(opened.relation, wanted)
             batches = opened.transaction.batches(sql)
             try:
-                yield from self._rules.finite(
-                    chunks_of_batches(batches, len(wanted), max_rows), problem
+                yield from self._rules.usable(
+                    chunks_of_batches(batches, len(wanted), max_rows), wanted, problem
                 )
             finally:
                 batches.close()

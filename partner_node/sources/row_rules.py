@@ -17,8 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from partner_node.sources.dialect import Dialect, quoted
-from partner_node.sources.source import Chunk
+from partner_node.sources.source import Chunk, Column
 from protocol.errors import SourceError
+from protocol.feature_values import UNLISTED
 
 #: Gives the single row of an aggregate over the source.
 Ask = Callable[[str], tuple[Any, ...]]
@@ -28,6 +29,7 @@ Place = Callable[[str], str]
 MAX_NAMES_SHOWN: Final = 20
 #: Schemas whose tables are found without naming them.
 _USUAL_SCHEMAS: Final = ("main", "public")
+_UNLISTED_WORDS: Final = "of no level"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class RowRules:
     id_column: str
     where: str
 
-    def check_columns(self, types: Mapping[str, str], wanted: Sequence[str]) -> None:
+    def check_columns(self, types: Mapping[str, str], wanted: Sequence[Column]) -> None:
         """Refuse columns that are missing, and an id column that is a feature too.
 
         Args:
@@ -54,18 +56,19 @@ class RowRules:
         Raises:
             SourceError: E-SOURCE-COLUMN.
         """
-        for column in (self.id_column, *wanted):
+        names = [column.name for column in wanted]
+        for column in (self.id_column, *names):
             if column not in types:
                 raise self._no_column(column, tuple(types))
-        if self.id_column in wanted:
+        if self.id_column in names:
             raise SourceError(
                 f"column {self.id_column!r} holds the ids and cannot be a feature too",
                 code="E-SOURCE-COLUMN",
                 remedy="map the feature to another column in [data.columns]",
             )
 
-    def check_types(self, types: Mapping[str, str], wanted: Sequence[str]) -> None:
-        """Refuse an id column that holds no ids and features that are no numbers.
+    def check_types(self, types: Mapping[str, str], wanted: Sequence[Column]) -> None:
+        """Refuse an id column that holds no ids and features of another type than agreed.
 
         Raises:
             SourceError: E-SOURCE-TYPE.
@@ -73,13 +76,20 @@ class RowRules:
         if types[self.id_column].casefold() not in self.dialect.id_types:
             raise self.no_id_type(f"type {types[self.id_column].upper()}")
         for column in wanted:
-            if types[column].casefold() not in self.dialect.number_types:
+            allowed, must_be, cast = (
+                self.dialect.number_types,
+                "be numeric",
+                self.dialect.number_cast,
+            )
+            if column.levels:
+                allowed, cast = self.dialect.level_types, self.dialect.text_cast
+                must_be = "be text, a number or a boolean to have levels"
+            if types[column.name].casefold() not in allowed:
                 raise SourceError(
-                    f"column {column!r} of {self.where} has type {types[column].upper()}, "
-                    "a feature must be numeric",
+                    f"column {column.name!r} of {self.where} has type "
+                    f"{types[column.name].upper()}, a feature must {must_be}",
                     code="E-SOURCE-TYPE",
-                    remedy="cast it in a feature query: "
-                    + self.dialect.number_cast.format(quoted(column)),
+                    remedy="cast it in a feature query: " + cast.format(quoted(column.name)),
                 )
 
     def check_ids(self, ask: Ask, relation: str, place: Place) -> None:
@@ -127,10 +137,10 @@ class RowRules:
                 remedy="keep one row a customer, or combine them in a feature query with GROUP BY",
             )
 
-    def select(self, relation: str, wanted: Sequence[str]) -> str:
+    def select(self, relation: str, wanted: Sequence[Column]) -> str:
         """The query that gives ids as text and features as doubles, and no other column."""
         selected = [f"{self.dialect.id_text(self.id_column)} AS id"]
-        selected += [f"{self.dialect.number(column)} AS f{i}" for i, column in enumerate(wanted)]
+        selected += [f"{self._number(column)} AS f{i}" for i, column in enumerate(wanted)]
         return f"SELECT {', '.join(selected)} FROM {relation}"
 
     def first_row(self, relation: str, condition: str) -> str:
@@ -140,50 +150,86 @@ class RowRules:
             f"({condition}) AS bad FROM {relation}) AS numbered"
         )
 
-    def finite(
-        self, chunks: Iterator[Chunk], problem: Callable[[int, int], SourceError]
+    def usable(
+        self,
+        chunks: Iterator[Chunk],
+        wanted: Sequence[Column],
+        problem: Callable[[int, Column], SourceError],
     ) -> Iterator[Chunk]:
-        """The chunks, as long as all their values are finite.
+        """The chunks, as long as all their values are what their columns may hold.
 
         Args:
-            problem: The error to raise for a row's number, counted from 1, and a feature's index.
+            problem: The error to raise for a row's number, counted from 1, and its column.
         """
+        optional = np.array([column.optional for column in wanted], dtype=np.bool_)
+        closed = np.array([bool(c.levels) and not c.others for c in wanted], dtype=np.bool_)
         rows_before = 0
         for chunk in chunks:
-            bad = np.argwhere(~np.isfinite(chunk.values))
+            wrong = ~np.isfinite(chunk.values)
+            if optional.any():
+                wrong &= ~(np.isnan(chunk.values) & optional)
+            if closed.any():
+                wrong |= (chunk.values == UNLISTED) & closed
+            bad = np.argwhere(wrong)
             if bad.size:
-                raise problem(rows_before + int(bad[0][0]) + 1, int(bad[0][1]))
+                raise problem(rows_before + int(bad[0][0]) + 1, wanted[int(bad[0][1])])
             rows_before += chunk.n_rows
             yield chunk
 
-    def not_finite_counts(self, relation: str, column: str) -> str:
-        """The query for how many values of a column are missing, NaN and infinite."""
-        number = self.dialect.number(column)
-        return (
-            f"SELECT count(*) FILTER (WHERE {number} IS NULL), "
-            f"count(*) FILTER (WHERE {self.dialect.is_nan.format(number)}), "
-            f"count(*) FILTER (WHERE {self.dialect.is_infinite.format(number)}) "
-            f"FROM {relation}"
-        )
+    def unusable(self, column: Column) -> str:
+        """Whether a row's value is not what its column may hold, as SQL."""
+        return "(" + " OR ".join(self._faults(column).values()) + ")"
 
-    def not_finite_error(self, column: str, counts: Sequence[Any], place: str) -> SourceError:
-        """E-SOURCE-NULL for a column with values that are not finite numbers.
+    def unusable_counts(self, relation: str, column: Column) -> str:
+        """The query for how many values of a column have each of its faults."""
+        counts = [f"count(*) FILTER (WHERE {fault})" for fault in self._faults(column).values()]
+        return f"SELECT {', '.join(counts)} FROM {relation}"
+
+    def unusable_error(self, column: Column, counts: Sequence[Any], place: str) -> SourceError:
+        """E-SOURCE-LEVEL or E-SOURCE-NULL for a column with values that it may not hold.
 
         Args:
-            counts: How many are missing, NaN and infinite; empty when that is not known.
+            counts: What `unusable_counts` gives; empty when that is not known.
         """
-        found = ", ".join(
-            f"{count} {what}"
-            for count, what in zip(counts, ("missing", "NaN", "infinite"), strict=False)
-            if count
-        )
+        faults = dict(zip(self._faults(column), counts, strict=False))
+        found = ", ".join(f"{count} {what}" for what, count in faults.items() if count)
+        if column.levels and faults.get(_UNLISTED_WORDS):
+            ways = ", ".join(repr(texts[0]) for texts in column.levels)
+            return SourceError(
+                f"column {column.name!r}: values that are no agreed level ({found}), the first is "
+                f"{place}",
+                code="E-SOURCE-LEVEL",
+                remedy=f"levels are {ways}; have a feature query write others so, with CASE, or "
+                "agree on a level that all others count as (other)",
+            )
+        what = "of no level" if column.levels else "that are not finite numbers"
         return SourceError(
-            f"column {column!r}: values that are not finite numbers ({found or 'some'}), "
-            f"the first is {place}",
+            f"column {column.name!r}: values {what} ({found or 'some'}), the first is {place}",
             code="E-SOURCE-NULL",
             remedy="fill or leave out these rows, for instance in a feature query with "
-            "COALESCE or WHERE",
+            "COALESCE or WHERE; or agree on what a missing value counts as",
         )
+
+    def _number(self, column: Column) -> str:
+        if not column.levels:
+            return self.dialect.number(column.name)
+        return self.dialect.level(column.name, column.levels, folded=column.folded)
+
+    def _faults(self, column: Column) -> dict[str, str]:
+        """Conditions in SQL for what a column may not hold, by what it is called."""
+        number = self._number(column)
+        faults = {
+            "missing": f"{number} IS NULL",
+            "NaN": self.dialect.is_nan.format(number),
+            "infinite": self.dialect.is_infinite.format(number),
+            _UNLISTED_WORDS: f"{number} < 0",
+        }
+        left_out = {_UNLISTED_WORDS} if not column.levels else {"NaN", "infinite"}
+        if column.others:
+            left_out.add(_UNLISTED_WORDS)
+        if column.optional:
+            left_out |= {"missing", "NaN"}
+        return {what: fault for what, fault in faults.items() if what not in left_out}
 
     def not_numbers_error(self, column: str, count: int, place: str, remedy: str) -> SourceError:
         """E-SOURCE-TYPE for a column with values that are no numbers."""

@@ -15,6 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column that is asked for, and which numbers its values become.
+
+    Attributes:
+        levels: The texts of each value that there is; a value becomes its place among them, and
+            `UNLISTED` where it is none. Empty for a column of numbers, which are taken as they are.
+        folded: Whether capital and small letters count as the same.
+        others: Whether values that are no level are given out; else they are refused.
+        optional: Whether missing values are given out, as NaN; else they are refused.
+    """
+
+    name: str
+    levels: tuple[tuple[str, ...], ...] = ()
+    folded: bool = False
+    others: bool = False
+    optional: bool = False
+
+
+def numbers(*names: str) -> tuple[Column, ...]:
+    """Columns of numbers, none of them missing."""
+    return tuple(Column(name=name) for name in names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Chunk:
     """Some customers with their feature values.
@@ -22,7 +46,8 @@ class Chunk:
     Attributes:
         ids: Customer ids as text, object array of `str`, shape ``(n_rows,)``.
         values: Feature values in the source's own units, float64, shape
-            ``(n_rows, n_features)``, C order, columns in the order asked for, all finite.
+            ``(n_rows, n_features)``, C order, columns in the order asked for, finite but for
+            missing values of optional columns.
     """
 
     ids: NDArray[np.object_]
@@ -84,7 +109,7 @@ class Source(Protocol):
         """
         ...
 
-    def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
+    def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
         """Stream all customers with the named feature columns.
 
         Only the id column and `columns` are read. Ids are checked over the whole source before
@@ -97,8 +122,8 @@ class Source(Protocol):
             max_rows: Most rows in one chunk, at least 1.
 
         Raises:
-            SourceError: A column is missing, not numeric or has missing or infinite values; an
-                id is missing or occurs twice; the source cannot be read.
+            SourceError: A column is missing, of the wrong type or has values that it may not
+                have; an id is missing or occurs twice; the source cannot be read.
         """
         ...
 

@@ -23,7 +23,7 @@ from partner_node.sources.dialect import SQLITE, quoted, table_relation
 from partner_node.sources.feature_query import SQLITE_CHANGES, check_feature_query
 from partner_node.sources.files import DataFile, find_files
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
-from partner_node.sources.source import Chunk, Description
+from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.sqlite_errors import READ_ERRORS, Problem, explain
 from protocol.errors import SourceError
 
@@ -102,15 +102,15 @@ class SQLiteSource:
                 query=self._query is not None,
             )
 
-    def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
+    def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
         """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         return started(self._stream(tuple(columns), max_rows))
 
-    def _stream(self, wanted: tuple[str, ...], max_rows: int) -> Generator[Chunk, None, None]:
-        def problem(row: int, index: int) -> SourceError:
-            return self._not_finite(opened, wanted[index], row)
+    def _stream(self, wanted: tuple[Column, ...], max_rows: int) -> Generator[Chunk, None, None]:
+        def problem(row: int, column: Column) -> SourceError:
+            return self._unusable(opened, column, row)
 
         before = self._files()
         with self._open() as opened:
@@ -124,7 +124,7 @@ class SQLiteSource:
             rows = self._rows(opened, self._rules.select(opened.relation, wanted), max_rows)
             with closing(rows):  # before its connection
                 chunks = (chunk_of_rows(found, len(wanted)) for found in rows)
-                yield from self._rules.finite(self._decoded(chunks), problem)
+                yield from self._rules.usable(self._decoded(chunks), wanted, problem)
             if _unlocked(before[0].path) and self._files() != before:
                 raise SourceError(
                     f"{self._path} changed while it was read",
@@ -273,22 +273,23 @@ class SQLiteSource:
             lambda condition: self._place(opened, condition),
         )
 
-    def _not_finite(self, opened: _Opened, column: str, row: int) -> SourceError:
-        """The error for a column with a value that is no finite number."""
-        no_number = f"typeof({quoted(column)}) IN ('text', 'blob')"
+    def _unusable(self, opened: _Opened, column: Column, row: int) -> SourceError:
+        """The error for a column with a value that it may not hold."""
+        name = quoted(column.name)
+        no_number = f"typeof({name}) IN ('text', 'blob')"
         (texts,) = self._row(
             opened, f"SELECT count(*) FILTER (WHERE {no_number}) FROM {opened.relation}"
         )
-        if texts:
+        if texts and not column.levels:
             return self._rules.not_numbers_error(
-                column,
+                column.name,
                 texts,
                 self._place(opened, no_number),
                 "store numbers in the column, or convert it in a feature query: "
-                f"{SQLITE.number_cast.format(quoted(column))}, which makes 0 of what is no number",
+                f"{SQLITE.number_cast.format(name)}, which makes 0 of what is no number",
             )
-        counts = self._row(opened, self._rules.not_finite_counts(opened.relation, column))
-        return self._rules.not_finite_error(column, counts, f"row {row} of {self._rules.where}")
+        counts = self._row(opened, self._rules.unusable_counts(opened.relation, column))
+        return self._rules.unusable_error(column, counts, f"row {row} of {self._rules.where}")
 
     def _place(self, opened: _Opened, condition: str) -> str:
         (row,) = self._row(opened, self._rules.first_row(opened.relation, condition))

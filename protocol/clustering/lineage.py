@@ -19,7 +19,7 @@ import numpy as np
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release
 from protocol.errors import LocalProtocolError
-from protocol.feature_terms import Feature
+from protocol.feature_terms import Coordinate
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
 from protocol.scaling import FeatureScale, FloatMatrix
@@ -159,7 +159,7 @@ class _Fates:
         if before is None or not after[0].segments:
             return _Fates()
         n_before = len(before[0].segments)
-        common = [(was, f) for f in after[1].features for was in _same(f, before[1].features)]
+        common = [(was, f) for f in after[1].coordinates for was in _same(f, before[1].coordinates)]
         if not common:
             return _Fates(n_before=n_before)
         features = [f for _, f in common]
@@ -223,10 +223,14 @@ class _Centres:
 
     @staticmethod
     def of(
-        release: Release, agreement: Agreement, own: Sequence[Feature], *, grid: Sequence[Feature]
+        release: Release,
+        agreement: Agreement,
+        own: Sequence[Coordinate],
+        *,
+        grid: Sequence[Coordinate],
     ) -> _Centres:
-        columns = [agreement.features.index(feature) for feature in own]
-        places = release.centres.reshape(len(release.segments), agreement.n_features)[:, columns]
+        columns = [agreement.coordinates.index(feature) for feature in own]
+        places = release.centres.reshape(len(release.segments), agreement.n_coordinates)[:, columns]
         if [_terms(f) for f in own] != [_terms(f) for f in grid]:
             values = FeatureScale.of(own).from_grid(places)
             places = FeatureScale.of(grid).to_grid(values).astype(np.int64)
@@ -237,12 +241,12 @@ class _Centres:
         )
 
 
-def _same(feature: Feature, others: Sequence[Feature]) -> list[Feature]:
+def _same(feature: Coordinate, others: Sequence[Coordinate]) -> list[Coordinate]:
     """The feature among others that measures the same in the same unit, if there is one."""
     return [f for f in others if (f.name, f.unit) == (feature.name, feature.unit)]
 
 
-def _terms(feature: Feature) -> tuple[Any, ...]:
+def _terms(feature: Coordinate) -> tuple[Any, ...]:
     return feature.min, feature.max, feature.transform, feature.weight
 
 

@@ -169,18 +169,18 @@ def release_calls(agreement: Agreement, release: Release) -> list[Called]:
     found: list[Persona | None] = []
     for row, centre in zip(apart, centres, strict=True):
         told = {
-            kind: float(row[column]) / float(agreement.features[column].weight)
+            kind: float(row[column]) / float(agreement.coordinates[column].weight)
             for kind, column in kinds.items()
         }
         column = kinds.get(FREQUENCY)
-        counted = column is not None and _counts_orders(agreement.features[column].name)
+        counted = column is not None and _counts_orders(agreement.coordinates[column].name)
         orders = float(centre[column]) if column is not None and counted else None
         fits = RECENCY in kinds and (FREQUENCY in kinds or SPEND in kinds)
         found.append(next((p for p in PERSONAS if fits and p.fits(told, orders)), None))
     names = told_apart(
         [name if persona is None else persona.name
          for name, persona in zip(plain, found, strict=True)],
-        apart, [feature.name for feature in agreement.features],
+        apart, [coordinate.name for coordinate in agreement.coordinates],
     )  # fmt: skip
     return [
         Called(name=name, use=NO_USE if persona is None else persona.use)
@@ -195,7 +195,7 @@ def release_names(agreement: Agreement, release: Release) -> list[str]:
 
 def _kinds(agreement: Agreement) -> dict[str, int]:
     """The feature of each kind, by its number; none where two are of that kind."""
-    nouns = [feature_words(feature.name).noun for feature in agreement.features]
+    nouns = [feature_words(coordinate.name).noun for coordinate in agreement.coordinates]
     count = Counter(nouns)
     known = (RECENCY, FREQUENCY, SPEND, TENURE, BASKET)
     return {noun: i for i, noun in enumerate(nouns) if noun in known and count[noun] == 1}

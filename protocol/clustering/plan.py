@@ -124,7 +124,7 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
     if agreement.privacy is None:
         return LloydExact.start(
             n_clusters=plan.n_clusters,
-            limit=FeatureScale.of(agreement.features).limit,
+            limit=FeatureScale.of(agreement.coordinates).limit,
             max_rounds=plan.max_rounds,
             seed=seed,
         )
@@ -147,7 +147,7 @@ def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
     return Terms(
         n_clusters=agreement.plan.n_clusters,
         n_clusters_min=agreement.plan.n_clusters_min,
-        limit=FeatureScale.of(agreement.features).limit,
+        limit=FeatureScale.of(agreement.coordinates).limit,
         cost=privacy.run_cost,
         group=privacy.max_partners_per_customer,
         seed=seed,
@@ -156,7 +156,7 @@ def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
 
 def longest_vector(agreement: Agreement) -> int:
     """Entries of the longest answer that the agreed plan asks for, at most."""
-    plan, d = agreement.plan, agreement.n_features
+    plan, d = agreement.plan, agreement.n_coordinates
     if plan.name == HybridDP.NAME:
         return HybridDP.longest_vector(plan.n_clusters, d)
     extra = 1 if plan.name == LloydDP.NAME else EXTRA_ENTRIES
@@ -167,7 +167,7 @@ def largest_total(agreement: Agreement) -> int:
     """The largest magnitude of any entry of any total under the agreed plan, noise included."""
     customers = agreement.most_customers(range(agreement.n_partners))
     if agreement.privacy is None:
-        return (customers * agreement.n_features) << EXACT_FRACTION_BITS
+        return (customers * agreement.n_coordinates) << EXACT_FRACTION_BITS
     terms = _terms(agreement, seed=bytes(32))
     largest = terms.largest_entry
     share = min(SMALLEST_SHARE, (1.0 - PROFILE_SHARE) / agreement.plan.max_rounds)

@@ -316,9 +316,9 @@ class SignedRelease:
                 f"the release belongs to another agreement ({release.agreement_id!r})",
                 code="E-RELEASE",
             )
-        if any(len(s.centre) != agreement.n_features for s in release.segments):
+        if any(len(s.centre) != agreement.n_coordinates for s in release.segments):
             raise RuleError("a segment's centre has not one value a feature", code="E-RELEASE")
-        wanted = agreement.n_features if agreement.plan.profile else None
+        wanted = agreement.n_coordinates if agreement.plan.profile else None
         found = (None if s.spreads is None else len(s.spreads) for s in release.segments)
         if any(length != wanted for length in found):
             raise RuleError("a segment's profile is not as agreed", code="E-RELEASE")
@@ -377,7 +377,7 @@ def make_release(
         rounds=clustering.rounds,
         converged=clustering.converged,
         participants=tuple(agreement.parties[i].id for i in sorted(members)),
-        fraction_bits=FeatureScale.of(agreement.features).fraction_bits,
+        fraction_bits=FeatureScale.of(agreement.coordinates).fraction_bits,
         statement=EXACT_STATEMENT if noise is None else NOISED_STATEMENT,
         privacy=None
         if noise is None or terms is None
@@ -434,8 +434,8 @@ def _have(count: int) -> str:
 
 def release_centres(release: Release, agreement: Agreement) -> FloatMatrix:
     """The segments' centres in the features' units, shape ``(n_segments, n_features)``."""
-    centres = release.centres.reshape(len(release.segments), agreement.n_features)
-    return FeatureScale.of(agreement.features).from_grid(centres)
+    centres = release.centres.reshape(len(release.segments), agreement.n_coordinates)
+    return FeatureScale.of(agreement.coordinates).from_grid(centres)
 
 
 def promised(agreement: Agreement) -> str:
@@ -454,8 +454,8 @@ def centre_intervals(release: Release, agreement: Agreement) -> tuple[FloatMatri
     Returns:
         Two arrays of shape ``(n_segments, n_features)``.
     """
-    scale = FeatureScale.of(agreement.features)
-    centres = release.centres.reshape(len(release.segments), agreement.n_features)
+    scale = FeatureScale.of(agreement.coordinates)
+    centres = release.centres.reshape(len(release.segments), agreement.n_coordinates)
     margin = np.array([s.centre_margin for s in release.segments], dtype=np.int64)[:, None]
     low, high = (
         np.clip(c, -scale.limit, scale.limit) for c in (centres - margin, centres + margin)
@@ -477,7 +477,7 @@ Ranges = list[tuple[float, float] | None]
 
 def typical_ranges(release: Release, agreement: Agreement) -> list[Ranges] | None:
     """From where to where each segment's customers typically lie; None without a profile."""
-    scale = FeatureScale.of(agreement.features)
+    scale = FeatureScale.of(agreement.coordinates)
     found = []
     for segment in release.segments:
         if segment.spreads is None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release
+from protocol.feature_terms import LEVEL_MARK, YES
 
 FloatMatrix = npt.NDArray[np.float64]
 
@@ -123,7 +124,11 @@ def feature_words(name: str) -> FeatureWords:
     'high spend'
     >>> feature_words("shoe_size").low
     'low shoe size'
+    >>> feature_words("main_channel: web").high
+    'often main channel web'
     """
+    if LEVEL_MARK in name:
+        return _level_words(name)
     parts = [part for part in name.replace("-", "_").replace(" ", "_").split("_") if part]
     lowered = {part.lower() for part in parts}
     for keys, words in _VOCABULARY:
@@ -133,12 +138,27 @@ def feature_words(name: str) -> FeatureWords:
     return FeatureWords(noun=noun, low=f"low {noun}", high=f"high {noun}")
 
 
+def _level_words(name: str) -> FeatureWords:
+    """The words for a coordinate that is the share of customers at one level."""
+    feature, _, level = name.partition(LEVEL_MARK)
+    noun = " ".join(feature.split("_")).strip()
+    if level != YES:
+        noun += f" {level}"
+    return FeatureWords(
+        noun=noun,
+        low=f"rarely {noun}",
+        high=f"often {noun}",
+        less=f"less often {noun}",
+        more=f"more often {noun}",
+    )
+
+
 def words_of_release(agreement: Agreement, release: Release) -> list[str]:
     """Plain names of the release's segments, in its order; the same everywhere."""
     return segment_names(
         _scaled(agreement, release),
         [segment.size for segment in release.segments],
-        [feature.name for feature in agreement.features],
+        [coordinate.name for coordinate in agreement.coordinates],
         complete=release.withheld is None,
     )
 
@@ -153,7 +173,7 @@ def deviations(agreement: Agreement, release: Release) -> FloatMatrix:
 
 
 def _scaled(agreement: Agreement, release: Release) -> FloatMatrix:
-    scaled = release.centres.reshape(len(release.segments), agreement.n_features)
+    scaled = release.centres.reshape(len(release.segments), agreement.n_coordinates)
     return scaled / float(1 << release.fraction_bits)
 
 

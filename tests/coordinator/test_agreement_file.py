@@ -296,6 +296,29 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     assert "agreement draft" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("kind", "lacking"),
+    [
+        ("numeric", "features[0].max, features[0].min, features[0].transform"),
+        ("ordinal", "features[0].levels"),
+        ("categorical", "features[0].levels"),
+    ],
+)
+def test_a_feature_needs_what_its_type_says(tmp_path: Path, kind: str, lacking: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text_of())
+    values = load_yaml(path).to_dict()
+    first = {k: values["features"][0][k] for k in ("name", "unit", "weight", "necessity")}
+    path.write_text(json.dumps(values | {"features": [first | {"type": kind}]}))
+    with pytest.raises(AgreementError) as caught:
+        load_yaml(path)
+    assert caught.value.code == "E-LINT"
+    assert caught.value.message.endswith(f"the agreement has no {lacking}")
+    first |= {"type": "boolean", "missing": {"rule": "replace", "value": "no"}}
+    path.write_text(json.dumps(values | {"features": [first]}))
+    assert load_yaml(path).features[0].to_dict() == first
+
+
 def test_no_field_of_a_draft_can_be_left_out_unsaid(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text_of())

@@ -506,19 +506,19 @@ def pooled_release(agreement: Agreement, run_hash: bytes, values: np.ndarray) ->
     Args:
         values: All partners' customers in input units, shape ``(n_samples, n_features)``.
     """
-    grid = customer_vectors(FeatureScale.of(agreement.features).to_grid(values)).astype(np.int64)
-    rows = grid[:, : agreement.n_features]
+    grid = customer_vectors(FeatureScale.of(agreement.coordinates).to_grid(values)).astype(np.int64)
+    rows = grid[:, : agreement.n_coordinates]
     squares = np.rint((rows.astype(object) ** 2).sum(axis=1).astype(float) / 2**EXACT_FRACTION_BITS)
     plan = LloydExact.start(
         n_clusters=agreement.plan.n_clusters,
-        limit=FeatureScale.of(agreement.features).limit,
+        limit=FeatureScale.of(agreement.coordinates).limit,
         max_rounds=agreement.plan.max_rounds,
         seed=plan_seed(run_hash),
     )
     while plan.result is None:
         distances = ((rows[:, None, :] - plan.centroids[None, :, :]) ** 2).sum(axis=2)
         nearest = distances.argmin(axis=1)
-        table = np.zeros((agreement.plan.n_clusters, agreement.n_features + 2), dtype=np.int64)
+        table = np.zeros((agreement.plan.n_clusters, agreement.n_coordinates + 2), dtype=np.int64)
         np.add.at(table[:, :-2], nearest, rows)
         np.add.at(table[:, -2], nearest, squares.astype(np.int64))
         np.add.at(table[:, -1], nearest, 1)

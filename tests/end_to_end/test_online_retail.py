@@ -177,7 +177,7 @@ def test_own_assignments_add_up_to_the_sizes_and_totals_of_the_segments(
 ) -> None:
     counts: dict[int, int] = dict.fromkeys(range(1, len(finished.release.segments) + 1), 0)
     sums: dict[int, np.ndarray] = {}
-    scale = FeatureScale.of(deployed.agreement.features)
+    scale = FeatureScale.of(deployed.agreement.coordinates)
     for name in PARTNERS:
         out = deployed.directory / f"{name}-segments.csv"
         done = deploy.command(

@@ -7,6 +7,8 @@ import tempfile
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from partner_node.features import column_of
 from partner_node.sources import Source
+from partner_node.sources.source import Column, numbers
 from protocol.errors import SourceError
+from protocol.feature_terms import Feature
+from protocol.feature_values import UNLISTED
+from protocol.strict import Fields
 
 Table = Mapping[str, Sequence[Any]]
 
@@ -29,26 +36,49 @@ def numbered(n_rows: int) -> Table:
     }
 
 
+def terms(name: str, kind: str, **others: Any) -> Feature:
+    values = {"name": name, "type": kind, "unit": "told", "weight": "1", "necessity": "a test"}
+    return Feature.read(Fields(values | others, name))
+
+
+def ordinal(name: str, *levels: str) -> Feature:
+    return terms(name, "ordinal", levels=list(levels))
+
+
+MEMBER = column_of(terms("member", "boolean"), "member")
+
+
+def level(name: str, *levels: str, **options: bool) -> Column:
+    return Column(name=name, levels=tuple((text,) for text in levels), **options)
+
+
+def asked(columns: Sequence[str | Column]) -> list[Column]:
+    return [c if isinstance(c, Column) else Column(name=c) for c in columns]
+
+
 def rows(
-    source: Source, columns: Sequence[str], *, max_rows: int = 1_000
+    source: Source, columns: Sequence[str | Column], *, max_rows: int = 1_000
 ) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
-    for chunk in source.chunks(columns, max_rows=max_rows):
+    for chunk in source.chunks(asked(columns), max_rows=max_rows):
         for customer, values in zip(chunk.ids, chunk.values.tolist(), strict=True):
             assert customer not in found
             found[customer] = values
     return found
 
 
-def refusal(source: Source, columns: Sequence[str]) -> SourceError:
+def refusal(source: Source, columns: Sequence[str | Column]) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        list(source.chunks(columns, max_rows=1_000))
+        list(source.chunks(asked(columns), max_rows=1_000))
     assert caught.value.remedy
     return caught.value
 
 
 class SourceSuite(ABC):
     """What every source promises. Subclasses say how a table becomes a source."""
+
+    #: How the last of four rows is counted.
+    last_of_four = 4
 
     @abstractmethod
     def make(self, folder: Path, table: Table) -> Source:
@@ -69,16 +99,18 @@ class SourceSuite(ABC):
     def test_no_chunk_has_more_rows_than_allowed(self, tmp_path: Path) -> None:
         source = self.make(tmp_path, numbered(5_000))
         for max_rows in (1_999, 4_096, 10_000):
-            sizes = [c.n_rows for c in source.chunks(["visits"], max_rows=max_rows)]
+            sizes = [c.n_rows for c in source.chunks(numbers("visits"), max_rows=max_rows)]
             assert max(sizes) <= max_rows
             assert sum(sizes) == 5_000
 
     def test_chunks_of_one_row_are_possible(self, tmp_path: Path) -> None:
         source = self.make(tmp_path, numbered(3))
-        assert [c.n_rows for c in source.chunks(["visits"], max_rows=1)] == [1, 1, 1]
+        assert [c.n_rows for c in source.chunks(numbers("visits"), max_rows=1)] == [1, 1, 1]
 
     def test_values_are_float64_in_c_order_and_ids_are_text(self, tmp_path: Path) -> None:
-        for chunk in self.make(tmp_path, numbered(7)).chunks(["visits", "spent"], max_rows=100):
+        for chunk in self.make(tmp_path, numbered(7)).chunks(
+            numbers("visits", "spent"), max_rows=100
+        ):
             assert chunk.values.dtype == np.float64
             assert chunk.values.shape == (chunk.n_rows, 2)
             assert chunk.values.flags.c_contiguous
@@ -87,7 +119,9 @@ class SourceSuite(ABC):
 
     def test_two_passes_give_the_same_rows_in_the_same_order(self, tmp_path: Path) -> None:
         source = self.make(tmp_path, numbered(20_000))
-        first, second = (list(source.chunks(["visits", "spent"], max_rows=3_000)) for _ in range(2))
+        first, second = (
+            list(source.chunks(numbers("visits", "spent"), max_rows=3_000)) for _ in range(2)
+        )
         assert [c.n_rows for c in first] == [c.n_rows for c in second]
         for a, b in zip(first, second, strict=True):
             assert a.ids.tolist() == b.ids.tolist()
@@ -147,6 +181,96 @@ class SourceSuite(ABC):
         assert "'note'" in error.message
         assert "free text" not in str(error)
 
+    def test_levels_become_their_places(self, tmp_path: Path) -> None:
+        table: Table = {"id": list("abcd"), "tier": ["gold", "bronze", "it's", "bronze"]}
+        tier = level("tier", "bronze", "it's", "gold")
+        found = rows(self.make(tmp_path, table), [tier])
+        assert found == {"a": [2.0], "b": [0.0], "c": [1.0], "d": [0.0]}
+
+    def test_levels_may_be_whole_numbers(self, tmp_path: Path) -> None:
+        stars = column_of(ordinal("stars", "1", "2", "3"), "stars")
+        for name, column in (("whole", [3, 1]), ("double", [3.0, 1.0])):
+            (tmp_path / name).mkdir()
+            table: Table = {"id": list("ab"), "stars": column}
+            assert rows(self.make(tmp_path / name, table), [stars]) == {"a": [2.0], "b": [0.0]}
+
+    @pytest.mark.parametrize(
+        "answers",
+        [[True, False, True], [1, 0, 1], ["yes", "No", "TRUE"], [1.0, 0.0, 1.0]],
+        ids=["booleans", "integers", "words", "doubles"],
+    )
+    def test_yes_and_no_are_read_as_people_write_them(
+        self, tmp_path: Path, answers: list[Any]
+    ) -> None:
+        table: Table = {"id": list("abc"), "member": answers}
+        assert rows(self.make(tmp_path, table), [MEMBER]) == {"a": [1.0], "b": [0.0], "c": [1.0]}
+
+    def test_a_value_that_is_no_level_is_refused_with_count_and_first_row(
+        self, tmp_path: Path
+    ) -> None:
+        table: Table = {"id": list("abcd"), "tier": ["gold", "gold", "gold", "canary"]}
+        error = refusal(self.make(tmp_path, table), [level("tier", "bronze", "gold")])
+        assert error.code == "E-SOURCE-LEVEL"
+        assert "'tier'" in error.message
+        assert "1 of no level" in error.message
+        assert f"row {self.last_of_four}" in error.message
+        assert "'bronze', 'gold'" in error.remedy
+        assert "canary" not in str(error) + error.remedy
+
+    def test_capital_and_small_letters_make_another_level(self, tmp_path: Path) -> None:
+        table: Table = {"id": list("ab"), "tier": ["gold", "bronze"]}
+        error = refusal(self.make(tmp_path, table), [level("tier", "bronze", "GOLD")])
+        assert error.code == "E-SOURCE-LEVEL"
+
+    def test_a_value_that_is_no_level_is_told_apart_where_others_are_agreed(
+        self, tmp_path: Path
+    ) -> None:
+        table: Table = {"id": list("abc"), "tier": ["gold", "canary", "bronze"]}
+        tier = level("tier", "bronze", "gold", others=True)
+        found = rows(self.make(tmp_path, table), [tier])
+        assert found == {"a": [1.0], "b": [UNLISTED], "c": [0.0]}
+
+    def test_missing_values_come_as_nan_where_a_rule_is_agreed(self, tmp_path: Path) -> None:
+        table: Table = {
+            "id": list("abc"),
+            "x": [1.0, None, 3.0],
+            "tier": ["gold", "bronze", None],
+            "member": [None, True, False],
+        }
+        wanted = [
+            Column(name="x", optional=True),
+            level("tier", "bronze", "gold", optional=True),
+            replace(MEMBER, optional=True),
+        ]
+        found = rows(self.make(tmp_path, table), wanted)
+        assert str(found) == str({"a": [1.0, 1.0, nan], "b": [nan, 0.0, 1.0], "c": [3.0, nan, 0.0]})
+
+    def test_a_missing_level_is_refused_without_a_rule(self, tmp_path: Path) -> None:
+        table: Table = {"id": list("abcd"), "tier": ["gold", "gold", "gold", None]}
+        error = refusal(self.make(tmp_path, table), [level("tier", "bronze", "gold", others=True)])
+        assert error.code == "E-SOURCE-NULL"
+        assert "1 missing" in error.message
+        assert f"row {self.last_of_four}" in error.message
+        assert "agree" in error.remedy
+
+    @pytest.mark.parametrize("bad", ["inf", "-inf"])
+    def test_an_infinite_number_is_refused_even_where_missing_ones_are_not(
+        self, tmp_path: Path, bad: str
+    ) -> None:
+        table: Table = {"id": list("abcd"), "x": [None, 2.0, 3.0, float(bad)]}
+        error = refusal(self.make(tmp_path, table), [Column(name="x", optional=True)])
+        assert error.code == "E-SOURCE-NULL"
+        assert "1 infinite" in error.message
+        assert "missing" not in error.message
+        assert f"row {self.last_of_four}" in error.message
+
+    def test_text_among_numbers_is_refused_even_where_missing_ones_are_not(
+        self, tmp_path: Path
+    ) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), [Column(name="note", optional=True)])
+        assert error.code == "E-SOURCE-TYPE"
+        assert "free text" not in str(error)
+
     def test_a_duplicate_id_is_refused_with_count_and_rows(self, tmp_path: Path) -> None:
         table: Table = {"id": ["a", "b", "c", "b", "b"], "x": [1.0] * 5}
         error = refusal(self.make(tmp_path, table), ["x"])
@@ -159,7 +283,7 @@ class SourceSuite(ABC):
         table = dict(numbered(20_000))
         table["id"] = [*table["id"][:-1], "C000000"]
         with pytest.raises(SourceError) as caught:
-            self.make(tmp_path, table).chunks(["visits"], max_rows=10)
+            self.make(tmp_path, table).chunks(numbers("visits"), max_rows=10)
         assert caught.value.code == "E-DUPLICATE"
 
     @pytest.mark.parametrize("bad", [None, ""])
@@ -179,7 +303,7 @@ class SourceSuite(ABC):
 
     def test_max_rows_below_one_is_a_defect_of_the_caller(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="max_rows"):
-            self.make(tmp_path, numbered(3)).chunks(["visits"], max_rows=0)
+            self.make(tmp_path, numbered(3)).chunks(numbers("visits"), max_rows=0)
 
     def test_errors_and_logs_show_no_id_and_no_value(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -206,7 +330,7 @@ class SourceSuite(ABC):
         temporary.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(temporary))
         source = self.make(tmp_path, numbered(5_000))
-        stream = source.chunks(["visits"], max_rows=10)
+        stream = source.chunks(numbers("visits"), max_rows=10)
         next(stream)
         del stream
         rows(source, ["visits"])

@@ -514,3 +514,88 @@ def test_no_more_than_a_chunk_of_rows_is_held(lab: Lab, words: tuple[str, ...],
     assert lab.shell("data", *words, "--dir", lab.node).code == 0
     assert sum(sizes) == 2 * N
     assert max(sizes) <= 50
+
+
+# --- features with levels ----------------------------------------------------------------------
+
+
+def leveled(name: str, kind: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "unit": "told", "weight": "1", **agreed_feature(), **fields}
+
+
+@pytest.fixture
+def levels(lab: Lab) -> Lab:
+    """Beside numbers a membership, a tier and a channel, of which some are missing."""
+    lab.columns["member"] = ["Yes", "no"] * (N // 2)
+    lab.columns["tier"] = ["", *["gold", "bronze"] * (N // 2)][:N]
+    lab.columns["channel"] = [*["fax"] * 7, *["web"] * (N - 7)]
+    lab.columns["spend"][:3] = [""] * 3
+    lab.features[1] |= {"missing": {"rule": "replace", "value": "0"}}
+    lab.features += [
+        leveled("member", "boolean"),
+        leveled("tier", "ordinal", levels=["bronze", "silver", "gold"],
+                missing={"rule": "leave-out"}),
+        leveled("channel", "categorical", levels=["web", "shop"], other="shop"),
+    ]  # fmt: skip
+    return lab
+
+
+def test_levels_are_counted_with_what_is_missing_and_what_is_no_level(levels: Lab) -> None:
+    levels.install()
+    found = levels.check()
+    _, spend, member, tier, channel = (f["values"] for f in found["features"])
+    assert (spend["missing"], spend["customers"]) == (3, N - 3)
+    assert member["levels"] == {"no": N // 2, "yes": N // 2}
+    assert (tier["missing"], tier["levels"]["silver"]) == (1, 0)
+    assert sum(tier["levels"].values()) == N - 1
+    assert channel["levels"] == {"web": N - 7, "shop": 0, "none of the agreed levels": 7}
+    assert found["features"][3]["levels"] == ["bronze", "silver", "gold"]
+    notes = " | ".join(found["notes"])
+    assert f"spend: 3 customers ({3 / N:.1%}) have no value; as agreed, each counts as 0" in notes
+    assert f"tier: 1 customers ({1 / N:.1%}) have no value; as agreed, they are left out" in notes
+    assert "channel: 7 values are no agreed level; as agreed, they count as shop" in notes
+
+
+def test_levels_are_drawn_in_the_terminal_and_in_the_report(levels: Lab) -> None:
+    levels.install()
+    shown = levels.shell("data", "preview", "--dir", levels.node, "--rows", "2").out
+    assert "none of the agreed levels" in shown
+    assert "counts as shop" in shown
+    assert "silver │" in shown
+    assert "channel: web" in shown
+    assert "+0.71" in shown  # one of two levels, at weight 1
+    levels.check("--out", levels.folder / "r.html")
+    page = (levels.folder / "r.html").read_text()
+    assert "<h2>tier in told</h2>" in page
+    assert "Without a value: " in page
+    assert "Commonest: web." in page
+
+
+def test_a_value_that_is_no_level_is_a_problem_where_nothing_is_agreed_on_it(levels: Lab) -> None:
+    levels.columns["tier"][5] = "SECRET-tier"
+    levels.install()
+    problem = levels.problem()
+    assert problem["code"] == "E-SOURCE-LEVEL"
+    assert "row 6 of" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "word"),
+    [("channel", "church", "religious"), ("tier", "diabetes", "health")],
+)
+def test_a_level_that_tells_a_special_category_is_refused(
+    levels: Lab, column: str, value: str, word: str
+) -> None:
+    feature = next(f for f in levels.features if f["name"] == column)
+    feature["levels"] = [*feature["levels"], value]
+    levels.install(
+        excluded={
+            "special": ["religious-or-philosophical-beliefs", "health"],
+            "children_under": 16,
+            "proxies": [],
+        }
+    )
+    problem = levels.problem()
+    assert problem["code"] == "E-SPECIAL"
+    assert repr(value) in problem["message"]
+    assert word in problem["message"]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from math import floor, nan
 
 import numpy as np
 import pytest
 
 from partner_node.features import SourceCustomers
 from partner_node.sources import Chunk, Description
+from partner_node.sources.source import Column
 from protocol.errors import SourceError
 from protocol.feature_terms import Feature
+from protocol.strict import Fields
 
 ONE = 1 << 20
 
@@ -38,13 +41,16 @@ class SpySource:
     def __init__(self, table: dict[str, list[float]]) -> None:
         self.table = table
         self.asked: list[tuple[tuple[str, ...], int]] = []
+        self.columns_asked: list[tuple[Column, ...]] = []
 
     def columns(self) -> tuple[str, ...]:
         return ("id", *self.table)
 
-    def chunks(self, columns: Sequence[str], *, max_rows: int) -> Iterator[Chunk]:
-        self.asked.append((tuple(columns), max_rows))
-        values = np.array([self.table[c] for c in columns], dtype=np.float64).T
+    def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
+        names = tuple(column.name for column in columns)
+        self.asked.append((names, max_rows))
+        self.columns_asked.append(tuple(columns))
+        values = np.array([self.table[name] for name in names], dtype=np.float64).T
         ids = np.array([f"id-{i}" for i in range(values.shape[0])], dtype=object)
         for start in range(0, values.shape[0], max_rows):
             part = slice(start, start + max_rows)
@@ -134,7 +140,6 @@ def test_the_report_shows_what_the_data_look_like_before_clipping() -> None:
     visits, spent = SourceCustomers(source, FEATURES, columns={}, chunk_rows=3, gate=None).report()
     assert visits.to_dict() == {
         "feature": "visits",
-        "column": "visits",
         "customers": 4,
         "lowest": -2.0,
         "highest": 12.0,
@@ -150,3 +155,33 @@ def test_the_report_of_an_empty_source_is_zeros_that_json_can_hold() -> None:
     ).report()
     text = json.dumps([r.to_dict() for r in reports], allow_nan=False)
     assert [r["customers"] for r in json.loads(text)] == [0, 0]
+
+
+def test_levels_are_asked_for_as_agreed_and_customers_without_a_value_left_out() -> None:
+    source = SpySource(
+        {"member": [1.0, 0.0, 1.0], "channel": [-1.0, 0.0, 1.0], "visits": [5.0, nan, 10.0]}
+    )
+    features = [
+        Feature.read(Fields(values | {"unit": "u", "weight": "1", "necessity": "n"}, "f"))
+        for values in (
+            {"name": "member", "type": "boolean"},
+            {"name": "channel", "type": "categorical", "levels": ["web", "7"], "other": "7"},
+            {"name": "visits", "type": "numeric", "min": "0", "max": "10", "transform": "none",
+             "missing": {"rule": "leave-out"}},
+        )
+    ]  # fmt: skip
+    customers = SourceCustomers(source, features, columns={}, chunk_rows=9, gate=None)
+    ((ids, vectors),) = customers.identified()
+    assert ids.tolist() == ["id-0", "id-2"]
+    root = floor(ONE * 0.707106781)
+    assert vectors[:, :-2].tolist() == [[ONE, -root, root, 0], [ONE, -root, root, ONE]]
+    assert [r.customers for r in customers.report()] == [2] * 4
+    member, channel, visits = source.columns_asked[0]
+    assert (member.folded, member.levels[1][:2], member.optional) == (True, ("true", "t"), False)
+    assert channel.levels == (("web",), ("7", "7.0"))
+    assert (channel.others, channel.folded) == (True, False)
+    assert (visits.optional, visits.levels) == (True, ())
+    found = customers.values_of("id-1")
+    assert found is not None
+    assert found[:2].tolist() == [0.0, 0.0]
+    assert np.isnan(found[2])

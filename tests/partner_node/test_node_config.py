@@ -16,6 +16,7 @@ from partner_node import consent_config
 from partner_node.config import NodeConfig
 from partner_node.data_section import KINDS, Kind, PostgreSQLServer
 from partner_node.sources import open_source
+from partner_node.sources.source import numbers
 from protocol.errors import ConfigError, SourceError
 
 MINIMAL = """
@@ -717,7 +718,7 @@ def test_a_source_is_opened_as_configured(tmp_path: Path) -> None:
     text = text.replace('# temp_folder = "temporary"', 'temp_folder = "temporary"')
     found = load(tmp_path, text)
     source = open_source(found.data, found.limits)
-    (chunk,) = source.chunks(["x"], max_rows=found.data.chunk_rows)
+    (chunk,) = source.chunks(numbers("x"), max_rows=found.data.chunk_rows)
     assert chunk.ids.tolist() == ["007"]
     assert chunk.values.tolist() == [[1.5]]
     assert (tmp_path / "temporary").is_dir()

@@ -21,6 +21,7 @@ from partner_node.data_section import PostgreSQLServer
 from partner_node.sources import Source
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.postgresql_source import PostgreSQLSource
+from partner_node.sources.source import numbers
 from protocol.errors import SourceError
 from tests.partner_node.postgresql_server import PASSWORD, Database, Door, door
 from tests.partner_node.source_suite import SourceSuite, Table, numbered, refusal, rows
@@ -345,7 +346,7 @@ def test_one_pass_sees_one_state_and_the_next_pass_the_next(postgresql: Database
     table = postgresql.table(numbered(50_000))
     name = ".".join(table)
     reading = source(postgresql.server, table=table)
-    stream = reading.chunks(["visits"], max_rows=1_000)
+    stream = reading.chunks(numbers("visits"), max_rows=1_000)
     found = [next(stream)]
     postgresql.run(f"DELETE FROM {name} WHERE id > 'C000099'")
     found += stream
@@ -359,7 +360,7 @@ def test_a_duplicate_that_comes_between_check_and_reading_is_not_in_the_pass(
     postgresql: Database,
 ) -> None:
     table = postgresql.table(numbered(10))
-    stream = source(postgresql.server, table=table).chunks(["visits"], max_rows=1)
+    stream = source(postgresql.server, table=table).chunks(numbers("visits"), max_rows=1)
     name = ".".join(table)
     postgresql.run(f"INSERT INTO {name} SELECT * FROM {name}")
     assert sum(chunk.n_rows for chunk in stream) == 10
@@ -392,12 +393,12 @@ def test_ids_are_checked_once_for_each_change_of_the_data(
 
 def test_a_pass_that_is_given_up_leaves_no_connection_open(postgresql: Database) -> None:
     reading = source(postgresql.server, table=postgresql.table(numbered(200_000)))
-    stream = reading.chunks(["visits"], max_rows=100)
+    stream = reading.chunks(numbers("visits"), max_rows=100)
     assert postgresql.connections() == 1  # not one chunk was taken yet
     del stream
     gc.collect()
     assert postgresql.connections() == 0
-    stream = reading.chunks(["visits"], max_rows=100)
+    stream = reading.chunks(numbers("visits"), max_rows=100)
     next(stream)
     assert postgresql.connections() == 1
     stream.close()  # type: ignore[attr-defined]
@@ -407,7 +408,7 @@ def test_a_pass_that_is_given_up_leaves_no_connection_open(postgresql: Database)
 def test_a_server_that_goes_away_in_the_midst_is_said_to_be_gone(postgresql: Database) -> None:
     server = postgresql.server
     reading = source(server, table=postgresql.table(numbered(300_000)))
-    stream = reading.chunks(["visits", "spent"], max_rows=1_000)
+    stream = reading.chunks(numbers("visits", "spent"), max_rows=1_000)
     next(stream)
     postgresql.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -584,7 +585,7 @@ def test_a_network_that_breaks_in_the_midst_is_said_to_be_gone(
     table = postgresql.table(numbered(300_000))
     with door(postgresql, context) as opened:
         server = over_tls(postgresql, opened, ssl="verify-full", root_certificates=root)
-        stream = source(server, table=table).chunks(["visits", "spent"], max_rows=1_000)
+        stream = source(server, table=table).chunks(numbers("visits", "spent"), max_rows=1_000)
         next(stream)
         opened.drop()
         with pytest.raises(SourceError) as caught:

@@ -168,7 +168,7 @@ def test_an_explanation_names_what_decides_the_runner_up_and_what_would_change_i
 def test_what_would_change_the_segment_does(known: Any, row: tuple[float, ...]) -> None:
     values = np.array(row)
     found = explain_place(values, known)
-    scale = FeatureScale.of(known.agreement.features)
+    scale = FeatureScale.of(known.agreement.coordinates)
     centres = known.release.centres
 
     def placed(changed: np.ndarray) -> set[str]:

@@ -16,6 +16,7 @@ import pytest
 
 from partner_node.sources import Source
 from partner_node.sources.feature_query import check_feature_query
+from partner_node.sources.source import numbers
 from partner_node.sources.sqlite_source import SQLiteSource
 from protocol.errors import SourceError
 from tests.partner_node.source_suite import SourceSuite, Table, numbered, refusal, rows
@@ -75,7 +76,7 @@ def everything_in(folder: Path) -> dict[str, bytes]:
 def test_reading_leaves_the_folder_as_it_was(tmp_path: Path, mode: str) -> None:
     path = database(tmp_path / "c.db", numbered(1_000), mode=mode)
     before = everything_in(tmp_path)
-    stream = source(path).chunks(["visits"], max_rows=10)
+    stream = source(path).chunks(numbers("visits"), max_rows=10)
     next(stream)
     assert everything_in(tmp_path) == before
     del stream
@@ -288,7 +289,7 @@ def test_one_pass_sees_one_state_whoever_writes_meanwhile(tmp_path: Path, mode: 
     with closing(sqlite3.connect(path, timeout=0.1)) as writer:
         writer.execute("SELECT count(*) FROM customers").fetchall()  # a log now has its file
         reading = source(path)
-        stream = reading.chunks(["visits"], max_rows=10)
+        stream = reading.chunks(numbers("visits"), max_rows=10)
         found = [next(stream)]
         try:
             writer.execute("DELETE FROM customers WHERE visits > 50")
@@ -309,7 +310,7 @@ def test_a_duplicate_that_comes_between_check_and_reading_is_not_in_the_pass(
     path = database(tmp_path / "c.db", numbered(10), mode="wal")
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("SELECT count(*) FROM customers").fetchall()
-        stream = source(path).chunks(["visits"], max_rows=1)
+        stream = source(path).chunks(numbers("visits"), max_rows=1)
         writer.execute("INSERT INTO customers SELECT * FROM customers")
         writer.commit()
         assert sum(chunk.n_rows for chunk in stream) == 10
@@ -350,7 +351,7 @@ def test_changed_data_has_its_ids_checked_again_and_unchanged_data_not(
 
 def test_a_database_with_a_log_that_changes_under_a_pass_is_refused(tmp_path: Path) -> None:
     path = database(tmp_path / "c.db", numbered(100), mode="wal")
-    stream = source(path).chunks(["visits"], max_rows=10)
+    stream = source(path).chunks(numbers("visits"), max_rows=10)
     next(stream)
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceError, match="changed while"):

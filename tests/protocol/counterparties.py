@@ -140,8 +140,8 @@ class Federation:
         self.coordinator_key = key_of("coordinator")
         self.empty_chain = Chain(agreement_hash=self.agreement.hash, n_partners=n)
         rng = np.random.default_rng(seed)
-        scale = FeatureScale.of(self.agreement.features)
-        middles = rng.uniform(1, 9, (self.agreement.plan.n_clusters, self.agreement.n_features))
+        scale = FeatureScale.of(self.agreement.coordinates)
+        middles = rng.uniform(1, 9, (self.agreement.plan.n_clusters, self.agreement.n_coordinates))
         self.vectors = []
         for _ in range(n):
             near = middles[rng.integers(0, len(middles), rows)]

@@ -38,7 +38,7 @@ def release(
     agreement: Agreement, rows: Sequence[Sequence[float]], *, withheld: Withheld | None = None
 ) -> Release:
     """A release whose centres are `rows`, in the features' units."""
-    grid = FeatureScale.of(agreement.features).to_grid(np.array(rows, dtype=np.float64))
+    grid = FeatureScale.of(agreement.coordinates).to_grid(np.array(rows, dtype=np.float64))
     return Release(
         agreement_id=agreement.id, agreement_hash=agreement.hash, run_hash=bytes(32),
         plan="lloyd-exact", rounds=1, converged=True, participants=("p",), fraction_bits=20,

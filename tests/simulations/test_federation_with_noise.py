@@ -77,7 +77,7 @@ def test_a_profile_is_released_with_its_noise_when_it_is_agreed(plan: str, round
     centres = release_centres(release, fed.agreement)
     told = 0
     for segment, found, centre in zip(release.segments, ranges, centres, strict=True):
-        assert len(segment.spreads) == fed.agreement.n_features
+        assert len(segment.spreads) == fed.agreement.n_coordinates
         assert segment.spread_sigma > 0
         for value, span in zip(centre, found, strict=True):
             if span is not None:

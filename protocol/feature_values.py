@@ -1,0 +1,88 @@
+"""From a customer's values, one a feature, to its coordinates; what is missing by the agreed rule.
+
+SPEC.md, 4.1. Levels come as their places among the agreed ones, what is none of them as
+`UNLISTED`, and what is missing as NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.feature_terms import CATEGORICAL, NUMERIC, Feature
+from protocol.scaling import FloatMatrix
+
+#: Stands for a value that is no agreed level.
+UNLISTED: Final = -1.0
+#: What people are told in its place.
+NO_LEVEL: Final = "none of the agreed levels"
+
+
+def coordinate_values(
+    values: FloatMatrix, features: Sequence[Feature]
+) -> tuple[npt.NDArray[np.bool_], FloatMatrix]:
+    """Which customers are counted, and their coordinates in the coordinates' units.
+
+    Args:
+        values: Shape ``(n_samples, n_features)``; NaN and `UNLISTED` only where the
+            feature has a rule for it.
+
+    Returns:
+        Whether each customer is counted, shape ``(n_samples,)``, and the coordinates of those that
+        are, shape ``(n_counted, n_coordinates)``, finite.
+
+    Raises:
+        ValueError: A value is missing and no rule says what that means, or is no agreed level.
+    """
+    counted = np.ones(values.shape[0], dtype=np.bool_)
+    if all(f.type == NUMERIC and f.missing is None for f in features):
+        _refuse(np.isnan(values).any(), "a value is missing without a rule")
+        return counted, values
+    columns = []
+    for feature, column in zip(features, values.T, strict=True):
+        absent = np.isnan(column)
+        if absent.any():
+            _refuse(feature.missing is None, "a value is missing without a rule")
+            if feature.replacement is None:
+                counted &= ~absent
+            column = np.where(absent, feature.replacement or 0.0, column)
+        if feature.levels:
+            if feature.other is not None:
+                column = np.where(column == UNLISTED, feature.levels.index(feature.other), column)
+            places = np.arange(len(feature.levels), dtype=np.float64)
+            _refuse(not np.isin(column, places).all(), "a value is no agreed level")
+            if feature.type == CATEGORICAL:
+                columns.append((column[:, None] == places).astype(np.float64))
+                continue
+        columns.append(column[:, None])
+    return counted, np.hstack(columns)[counted]
+
+
+def _refuse(wrong: bool | np.bool_, what: str) -> None:
+    if wrong:
+        raise ValueError(what)
+
+
+def as_read(feature: Feature, value: float) -> float | str | None:
+    """A value for people: a number, a level, `NO_LEVEL`, or None where it is missing."""
+    if np.isnan(value):
+        return None
+    if not feature.levels:
+        return float(value)
+    return NO_LEVEL if value == UNLISTED else feature.levels[int(value)]
+
+
+def as_counted(feature: Feature, value: float) -> float | str | None:
+    """What a value counts as, for people; None where it leaves the customer out."""
+    if np.isnan(value):
+        if feature.replacement is None:
+            return None
+        value = feature.replacement
+    if value == UNLISTED and feature.levels:
+        return feature.other
+    if feature.levels:
+        return feature.levels[int(value)]
+    return float(np.clip(value, float(feature.min), float(feature.max)))
