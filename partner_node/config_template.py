@@ -254,12 +254,16 @@ _SOURCE: Final = """\
 [[consent.sources]]
 name = {name}
 holds = {name}
-# "csv", "parquet" or "jsonl" (one JSON object a line).
+# "csv", "parquet" or "jsonl" (one JSON object a line); or "duckdb", "sqlite" or "postgresql".
 kind = {kind}
 path = {path}
-# delimiter = ","
+{delimiter}\
+# A table or view of a database, its schema before it where it has one; of "postgresql" also host,
+# database, user and the other keys of a server as in [data], and no path:
+#     table = "crm.{plain}"
 {explained}\
-# Touched by whatever brings the table up to date; else the table's own file times count.
+# Touched by whatever brings the table up to date; else a file's own time counts, and in a database
+# the newest time in the column that columns.updated names{newest}.
 # heartbeat = "{plain}.ok"
 """
 _CONSENTS: Final = """\
@@ -294,8 +298,10 @@ def _sources_template(consents: str | None, objections: str | None, births: str 
         name: _SOURCE.format(
             name=_quoted(name),
             plain=name,
-            kind=_quoted(_KIND_OF.get(Path(path or "").suffix, "csv")),
+            kind=_quoted(kind := _KIND_OF.get(Path(path or "").suffix, "csv")),
             path=_quoted(path or f"{name}.csv"),
+            delimiter='# delimiter = ","\n' if kind == "csv" else "",
+            newest=" or, without, the newest event" if name == "consents" else "",
             explained=explained,
         )
         for name, (path, explained) in given.items()

@@ -13,22 +13,36 @@ from partner_node.config_section import ConfigSection, near
 from partner_node.consent.settings import (
     BIRTH,
     CONSTANT,
+    DATABASES,
     EVENTS,
     HOLDS,
     KINDS,
     NEEDED,
     OPTIONAL,
+    UPDATED,
     ConsentSource,
     Holds,
+    Kind,
 )
-from partner_node.data_config import read_delimiter
+from partner_node.data_config import SERVER_KEYS, read_delimiter, read_server, read_table
 from protocol.governance import SEGMENTATION, TERM, VERSION
 
 CONSENT_KEYS: Final = ("purpose", "notices", "assessment", "youngest_customer", "sources")
-_SOURCE_KEYS: Final = (
-    "name", "holds", "kind", "path", "delimiter", "columns", "constants", "events", "flags",
-    "heartbeat",
+_EVERY_KIND: Final = (
+    "name", "holds", "kind", "columns", "constants", "events", "flags", "heartbeat",
 )  # fmt: skip
+#: The keys that a kind takes beside those of every kind.
+_KEYS_OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "csv": ("path", "delimiter"),
+    "parquet": ("path",),
+    "jsonl": ("path",),
+    "duckdb": ("path", "table"),
+    "sqlite": ("path", "table"),
+    "postgresql": ("table", *SERVER_KEYS),
+}
+_SOURCE_KEYS: Final = tuple(
+    dict.fromkeys([*_EVERY_KIND, *(key for keys in _KEYS_OF_KIND.values() for key in keys)])
+)
 #: What each kind of table has columns for.
 _PARTS: Final[Mapping[Holds, tuple[str, ...]]] = {
     "consents": (*NEEDED, *OPTIONAL),
@@ -86,23 +100,13 @@ def read_consent(consent: ConfigSection, *, id_column: str) -> ConsentSection:
 
 
 def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
-    said = source.one_of("holds", HOLDS)
-    holds: Holds = next(known for known in HOLDS if known == said)
-    kind = source.one_of("kind", KINDS)
+    holds = next(known for known in HOLDS if known == source.one_of("holds", HOLDS))
+    kind = next(known for known in KINDS if known == source.one_of("kind", KINDS))
+    _refuse_misplaced(source, kind)
     columns, constants = source.mapping("columns"), source.mapping("constants")
     events, flags = source.mapping("events"), source.texts("flags")
-    known = _PARTS[holds]
-    for key, given, allowed in (
-        ("columns", columns, known),
-        ("constants", constants, CONSTANT),
-    ):
-        for name in given:
-            if name not in allowed:
-                raise source.problem(
-                    f"{key}.{name}",
-                    f"is unknown{near(name, allowed)}",
-                    f"known: {', '.join(allowed)}",
-                )
+    parts = (*_PARTS[holds], UPDATED) if kind in DATABASES else _PARTS[holds]
+    _refuse_unknown_parts(source, parts, columns, constants)
     for word, event in events.items():
         if event not in EVENTS:
             raise source.problem(
@@ -110,24 +114,70 @@ def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
                 f"is {event!r}{near(event, EVENTS)}",
                 "known: " + ", ".join(EVENTS),
             )
-    for name in constants:
-        if name in columns:
-            raise source.problem(
-                f"constants.{name}", f"and columns.{name} are both set", "keep one of them"
-            )
     if holds != "consents" and (constants or events):
         raise source.problem("holds", f'is "{holds}"', "constants and events are for consents")
     if holds != "objections" and flags:
         raise source.problem("holds", f'is "{holds}"', "flags are for objections")
+    heartbeat = source.path("heartbeat") if source.optional("heartbeat") else None
+    if heartbeat is not None and UPDATED in columns:
+        raise source.problem("heartbeat and columns.updated", "are both set", "keep one of them")
+    if kind in DATABASES and holds != "consents" and heartbeat is None and UPDATED not in columns:
+        raise source.problem(
+            "heartbeat or columns.updated",
+            "is missing",
+            f"nothing else says how fresh {holds} in a database are: name a file that is touched, "
+            "or a column with the time, whenever the table is brought up to date",
+        )
     return ConsentSource(
         name=source.text("name", max_length=60),
         holds=holds,
-        kind=next(known for known in KINDS if known == kind),
-        path=str(source.path("path")),
+        kind=kind,
+        path="" if kind == "postgresql" else str(source.path("path")),
+        table=_table(source) if kind in DATABASES else (),
+        server=read_server(source) if kind == "postgresql" else None,
         delimiter=read_delimiter(source),
         columns=MappingProxyType({"subject": id_column, **columns}),
         constants=constants,
         events=events,
         flags=flags,
-        heartbeat=source.path("heartbeat") if source.optional("heartbeat") else None,
+        heartbeat=heartbeat,
     )
+
+
+def _refuse_misplaced(source: ConfigSection, kind: Kind) -> None:
+    """Refuse a key that another kind of source takes."""
+    for key in _SOURCE_KEYS:
+        if source.sets(key) and key not in (*_EVERY_KIND, *_KEYS_OF_KIND[kind]):
+            takers = ", ".join(f'"{k}"' for k, keys in _KEYS_OF_KIND.items() if key in keys)
+            raise source.problem(
+                key, f"is not for kind = {kind!r}", f"remove it; it belongs to kind = {takers}"
+            )
+
+
+def _refuse_unknown_parts(
+    source: ConfigSection,
+    parts: tuple[str, ...],
+    columns: Mapping[str, str],
+    constants: Mapping[str, str],
+) -> None:
+    for key, given, allowed in (("columns", columns, parts), ("constants", constants, CONSTANT)):
+        for name in given:
+            if name not in allowed:
+                raise source.problem(
+                    f"{key}.{name}",
+                    f"is unknown{near(name, allowed)}",
+                    f"known: {', '.join(allowed)}",
+                )
+    for name in constants:
+        if name in columns:
+            raise source.problem(
+                f"constants.{name}", f"and columns.{name} are both set", "keep one of them"
+            )
+
+
+def _table(source: ConfigSection) -> tuple[str, ...]:
+    """The table's or view's name in its parts."""
+    table = read_table(source) if source.sets("table") else None
+    if table is None:
+        raise source.problem("table", "is missing", "name a table or a view of the database")
+    return table

@@ -27,12 +27,14 @@ def status_values(gate: ConsentGate, basis: LegalBasis, standing: Standing) -> d
                 "name": table.name,
                 "holds": table.source.holds,
                 "kind": table.source.kind,
-                "path": table.source.path,
-                "updated_at": f"{table.changed_at():%Y-%m-%dT%H:%M:%SZ}",
+                "path": table.source.place,
+                "updated_at": f"{updated:%Y-%m-%dT%H:%M:%SZ}",
                 "ids": named,
                 "ids_in_data": found,
             }
-            for table, (named, found) in zip(gate.tables, standing.listed, strict=True)
+            for table, (named, found), updated in zip(
+                gate.tables, standing.listed, standing.updated, strict=True
+            )
         ],
     }
 
@@ -44,8 +46,10 @@ def status_words(
     sources = Table(
         "source", "holds", "brought up to date", "ids", "in the data", title="Consent sources"
     )
-    for table, (named, found) in zip(gate.tables, standing.listed, strict=True):
-        hours = (now - table.changed_at()).total_seconds() / 3600
+    for table, (named, found), updated in zip(
+        gate.tables, standing.listed, standing.updated, strict=True
+    ):
+        hours = (now - updated).total_seconds() / 3600
         sources.add_row(
             shown(table.name), table.source.holds, f"{hours:.1f} hours ago", f"{named:,}",
             f"{found:,}",

@@ -33,7 +33,8 @@ _EVERY_KIND: Final = (
     "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "units", "transactions",
 )  # fmt: skip
 _DUCKDB_MEANS: Final = ("memory_limit", "temp_folder")
-_SERVER: Final = (
+#: The keys that name a PostgreSQL server.
+SERVER_KEYS: Final = (
     "host", "port", "database", "user", "password_file", "password_env", "ssl",
     "root_certificates", "timeout_s",
 )  # fmt: skip
@@ -43,7 +44,7 @@ KEYS_OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
     "parquet": ("path", *_DUCKDB_MEANS),
     "duckdb": ("path", "table", *_DUCKDB_MEANS),
     "sqlite": ("path", "table"),
-    "postgresql": ("table", *_SERVER),
+    "postgresql": ("table", *SERVER_KEYS),
 }
 DATA_KEYS: Final = tuple(
     dict.fromkeys([*_EVERY_KIND, *(key for keys in KEYS_OF_KIND.values() for key in keys)])
@@ -67,7 +68,7 @@ def read_data(data: ConfigSection) -> DataSection:
     _refuse_misplaced(data, kind)
     delimiter = read_delimiter(data)
     data.at_most_one_of("query", "query_file")
-    table = _table(data, kind)
+    table = read_table(data) if "table" in KEYS_OF_KIND[kind] else None
     query = data.optional("query")
     if query is None and data.sets("query_file"):
         query = data.text_of_file("query_file")
@@ -92,7 +93,7 @@ def read_data(data: ConfigSection) -> DataSection:
         id_column=ID_COLUMN if data.sets("transactions") else data.text("id_column"),
         delimiter=delimiter,
         query=query,
-        server=_server(data) if kind == "postgresql" else None,
+        server=read_server(data) if kind == "postgresql" else None,
         chunk_rows=data.integer(
             "chunk_rows", lowest=1, highest=10_000_000, default=DEFAULT_CHUNK_ROWS
         ),
@@ -129,10 +130,12 @@ def _refuse_misplaced(data: ConfigSection, kind: Kind) -> None:
             raise data.problem(key, f"is not for kind = {kind!r}", f"remove it; {instead}")
 
 
-def _table(data: ConfigSection, kind: Kind) -> tuple[str, ...] | None:
-    """The table's name in its parts; None for files, and where a query stands for it."""
-    if "table" not in KEYS_OF_KIND[kind]:
-        return None
+def read_table(data: ConfigSection) -> tuple[str, ...] | None:
+    """A database's table by its name's parts; None where a query stands for it.
+
+    Raises:
+        ConfigError: E-CONFIG, it is no table's name, or there is neither; or both are.
+    """
     queries = [key for key in ("query", "query_file") if data.sets(key)]
     if not data.sets("table"):
         if queries:
@@ -151,7 +154,8 @@ def _table(data: ConfigSection, kind: Kind) -> tuple[str, ...] | None:
     )
 
 
-def _server(data: ConfigSection) -> PostgreSQLServer:
+def read_server(data: ConfigSection) -> PostgreSQLServer:
+    """Which PostgreSQL server, and as whom, by `SERVER_KEYS`; raises ConfigError."""
     host = data.text("host", pattern=_HOST, form='"db.example", or "/run/postgresql" for a socket')
     data.at_most_one_of("password_file", "password_env")
     ssl = _ssl(data, host)

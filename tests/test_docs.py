@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,13 +25,14 @@ import simulations.cli
 from coordinator.remedies import REMEDIES
 from partner_node.config import NodeConfig
 from partner_node.consent.gate import ConsentGate
-from partner_node.consent.settings import NEEDED, OPTIONAL
+from partner_node.consent.settings import NEEDED, OPTIONAL, ConsentSource
 from partner_node.consent.verdicts import NO_FLAG
 from partner_node.data_config import DATA_KEYS, KEYS_OF_KIND
 from partner_node.data_section import KINDS
 from partner_node.transactions import DATE_SIGNS, FEATURES
 from partner_node.transactions_config import TRANSACTION_KEYS
 from protocol import governance
+from tests.partner_node.postgresql_server import Database, running_server
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -196,14 +200,14 @@ FIRST_OF_MARCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_every_configuration_in_the_document_on_consent_is_tried() -> None:
-    assert len(EXAMPLES) == CONSENT.count("```toml") == 4
+    assert len(EXAMPLES) == CONSENT.count("```toml") == 5
 
 
 @pytest.mark.parametrize(
     ("sample", "counted", "toml"), [e[1:] for e in EXAMPLES], ids=[e[0] for e in EXAMPLES]
 )
 def test_examples_of_consent_sources_load_and_count_whom_they_say(
-    tmp_path: Path, sample: str, counted: str, toml: str
+    tmp_path: Path, request: pytest.FixtureRequest, sample: str, counted: str, toml: str
 ) -> None:
     whole = next(example[3] for example in EXAMPLES if "[node]" in example[3])
     text = toml if "[node]" in toml else whole.split("[[consent.sources]]")[0] + toml
@@ -212,12 +216,15 @@ def test_examples_of_consent_sources_load_and_count_whom_they_say(
     config = NodeConfig.load(tmp_path / "node.toml").consent
     (source,) = config.sources
     at = FIRST_OF_MARCH.timestamp() - 3_600
-    for path in filter(None, (Path(source.path), source.heartbeat)):
-        path.write_text(sample, encoding="utf-8")
-        os.utime(path, (at, at))
+    if source.server is not None:
+        source = _in_a_server(source, sample, request.getfixturevalue("postgresql"))
+    else:
+        for path in filter(None, (Path(source.path), source.heartbeat)):
+            path.write_text(sample, encoding="utf-8")
+            os.utime(path, (at, at))
     by_consent = source.holds == "consents"
     gate = ConsentGate(
-        config.sources,
+        [source],
         basis=governance.CONSENT if by_consent else governance.LEGITIMATE_INTEREST,
         purpose=governance.SEGMENTATION,
         notices=config.notices,
@@ -229,6 +236,24 @@ def test_examples_of_consent_sources_load_and_count_whom_they_say(
     ids = sorted(set(re.findall(r"C-\d+", sample)))
     allowed = gate.snapshot(FIRST_OF_MARCH).allowed(np.array(ids, dtype=object))
     assert [i for i, one in zip(ids, allowed, strict=True) if one] == re.findall(r"C-\d+", counted)
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with running_server(tmp_path_factory.mktemp("postgresql")) as database:
+        yield database
+
+
+def _in_a_server(source: ConsentSource, sample: str, database: Database) -> ConsentSource:
+    """The source at a server of our own, with the sample as its table, times with a zone."""
+    header, *lines = csv.reader(sample.splitlines())
+    columns = ", ".join(f"{n} {'timestamptz' if n.endswith('_at') else 'text'}" for n in header)
+    table = ".".join(source.table)
+    database.run(f"CREATE SCHEMA {source.table[0]};; CREATE TABLE {table} ({columns})")
+    for line in lines:
+        values = ", ".join(f"'{value}'" if value else "NULL" for value in line)
+        database.run(f"INSERT INTO {table} VALUES ({values})")
+    return replace(source, server=database.server)
 
 
 def test_every_refusal_of_the_consent_gate_is_in_the_documents() -> None:

@@ -48,11 +48,13 @@ def explain(
     agreement = home.signed_agreement().agreement
     party = home.party(agreement)
     now = datetime.now(UTC)
-    reason, entries = home.gate(agreement, party).explain(subject, now)
+    gate = home.gate(agreement, party)
+    reason, entries = gate.explain(subject, now)
     known = any((ids == subject).any() for ids in home.customers(agreement, None).ids())
     warnings = []
     try:
         home.rules(agreement, party).check(now)
+        gate.check_rows_fresh(now)
     except (RuleError, SourceError) as error:
         warnings.append(f"this node answers nothing now: {error.message}")
     output.warn(warnings)

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from partner_node.consent.database_tables import DatabaseTable, make_table
 from partner_node.consent.id_set import IdSet
 from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
@@ -72,10 +73,12 @@ class Standing:
         counted: How many of them each rule keeps out; None counts those who may be counted.
         listed: For each table how many different ids it names (of objections: who object),
             and how many of these are among the customers.
+        updated: When each table was last brought up to date.
     """
 
     counted: Counter[Reason | None]
     listed: tuple[tuple[int, int], ...]
+    updated: tuple[datetime, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,6 @@ class ConsentGate:
         left_out: Callable[[], Collection[str]],
         limits: Sandbox | None = None,
     ) -> None:
-        self._tables = tuple(ConsentTable(source) for source in sources)
         self._by_consent = basis == CONSENT
         self._purpose = purpose
         self._notices = tuple(notices)
@@ -134,6 +136,7 @@ class ConsentGate:
         self._youngest = youngest_customer
         self._left_out = left_out
         self._limits = limits or Sandbox()
+        self._tables = tuple(make_table(source, self._limits) for source in sources)
 
     @property
     def tables(self) -> tuple[ConsentTable, ...]:
@@ -174,12 +177,33 @@ class ConsentGate:
     def check_fresh(self, now: datetime) -> None:
         """Refuse tables that are gone or too old; no row is read.
 
+        How old a table in a database is may stand in its rows alone: that is asked when they are
+        read, by `snapshot` and `standing`, or by `check_rows_fresh`.
+
         Raises:
             SourceError: A table cannot be found (E-CONSENT-SOURCE).
             RuleError: A table is older than agreed, or from the future (E-CONSENT-STALE).
         """
+        self._check_times(now)
+        for table in self._tables:
+            table.check_reachable()
+
+    def check_rows_fresh(self, now: datetime) -> None:
+        """Refuse tables whose rows say that they are too old.
+
+        Raises:
+            SourceError: E-CONSENT-STALE or E-CONSENT-SOURCE.
+        """
+        with self._limits.closed_in(()) as connection:
+            for table in self._tables:
+                if isinstance(table, DatabaseTable):
+                    self._check_row(table, table.newest_row(connection, now), now)
+
+    def _check_times(self, now: datetime) -> None:
         for table in self._tables:
             changed = table.changed_at()
+            if changed is None:
+                continue
             if changed - CLOCK_SKEW > now:
                 raise RuleError(
                     f"consent source {table.name!r} is from {changed:%Y-%m-%d %H:%M} UTC, which is "
@@ -188,24 +212,44 @@ class ConsentGate:
                     remedy="set the clocks of this machine and of the one that writes the source",
                 )
             if now - changed > self._max_age:
-                hours = int(self._max_age.total_seconds() // 3600)
                 raise RuleError(
-                    f"consent source {table.name!r} was last brought up to date at "
-                    f"{changed:%Y-%m-%d %H:%M} UTC, more than the agreed {hours} hours ago",
+                    self._too_old(table, changed),
                     code="E-CONSENT-STALE",
                     remedy="export it again; where an event log is simply quiet, name a heartbeat "
                     "file that its export touches",
                 )
+
+    def _check_row(self, table: ConsentTable, newest: datetime | None, now: datetime) -> None:
+        """Refuse a table by what its rows say of its age.
+
+        This may hang on a single customer's row, so it is a SourceError: with noise it leaves the
+        node as the code for everything that does.
+        """
+        if newest is not None and now - newest > self._max_age:
+            raise SourceError(
+                self._too_old(table, newest),
+                code="E-CONSENT-STALE",
+                remedy="bring the table up to date; where nothing happened, name a column with the "
+                "time when it was checked as columns.updated, or a heartbeat file",
+            )
+
+    def _too_old(self, table: ConsentTable, changed: datetime) -> str:
+        hours = int(self._max_age.total_seconds() // 3600)
+        return (
+            f"consent source {table.name!r} was last brought up to date at "
+            f"{changed:%Y-%m-%d %H:%M} UTC, more than the agreed {hours} hours ago"
+        )
 
     def snapshot(self, now: datetime) -> Snapshot:
         """Who may be counted now.
 
         Raises:
             RuleError: A table is missing (E-BASIS), or too old (E-CONSENT-STALE).
-            SourceError: A table cannot be read (E-CONSENT-SOURCE).
+            SourceError: A table cannot be read (E-CONSENT-SOURCE), or is too old by what its rows
+                say (E-CONSENT-STALE).
         """
         self.check_complete()
-        self.check_fresh(now)
+        self._check_times(now)
         consents, births = self._holding("consents"), self._holding("births")
         denied = [f"SELECT subject FROM {v}" for v in (_WISHES, *self._holding("objections"))]
         permitting = [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in births]
@@ -217,24 +261,26 @@ class ConsentGate:
             sql = " EXCEPT ".join([f"({' INTERSECT '.join(permitting)})", *denied])
         else:
             sql = " UNION ".join(denied)
-        with self._judged(now) as connection:
+        with self._judged(now) as (connection, _):
             named = _asked(lambda: IdSet(_batches(connection, sql)))
         return Snapshot(named=named, permits=bool(permitting), taken_at=now)
 
     def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
         """How some customers stand now, told chunk by chunk; raises as `snapshot` does."""
         self.check_complete()
-        self.check_fresh(now)
+        self._check_times(now)
         counted: Counter[Reason | None] = Counter()
         found = np.zeros(len(self._tables), dtype=np.int64)
-        with self._judged(now) as connection:
+        with self._judged(now) as (connection, updated):
             for chunk in ids:
                 reasons, among = _asked(partial(self._standing, connection, chunk))
                 for reason, count in reasons:
                     counted[_reason(reason)] += count
                 found += among
             named = _asked(lambda: [_count(connection, view) for view, _ in self._views()])
-        return Standing(counted=counted, listed=tuple(zip(named, found.tolist(), strict=True)))
+        return Standing(
+            counted=counted, listed=tuple(zip(named, found.tolist(), strict=True)), updated=updated
+        )
 
     def _standing(
         self, connection: duckdb.DuckDBPyConnection, ids: NDArray[np.object_]
@@ -255,7 +301,7 @@ class ConsentGate:
             The rule that keeps the customer out (None when none does), and an entry a table.
         """
         self.check_complete()
-        with self._judged(now, subject) as connection:
+        with self._judged(now, subject) as (connection, _):
             return _asked(lambda: self._explained(connection, subject))
 
     def _explained(
@@ -299,11 +345,12 @@ class ConsentGate:
     @contextmanager
     def _judged(
         self, now: datetime, subject: str | None = None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[datetime, ...]]]:
         """A connection with a table ``verdict_i`` of ``subject, reason`` for each table.
 
         Args:
-            subject: One customer, whose rows are in ``verdict_i_rows`` too; None for all.
+            subject: One customer, whose rows are in ``verdict_i_rows`` too; None for all, and then
+                also when each table was brought up to date.
         """
         wanted = Wanted(
             purpose=self._purpose, notices=self._notices, now=now, least_age=self._children_under
@@ -318,9 +365,12 @@ class ConsentGate:
                 wished = pa.table({"subject": pa.array(sorted(self._left_out()), pa.string())})
                 connection.register(_WISHES, wished)
                 problem = None
+                updated: list[datetime] = []
                 try:
                     for (view, table), own in zip(self._views(), files, strict=True):
-                        table.judge(connection, own, view, wanted, subject=subject)
+                        newest = table.judge(connection, own, view, wanted, subject=subject)
+                        self._check_row(table, newest, now)
+                        updated += [t for t in (newest or table.changed_at(),) if t is not None]
                 except SourceError as error:
                     problem = error
                 changed = next((t for t, f in zip(self._tables, files, strict=True)
@@ -331,7 +381,7 @@ class ConsentGate:
                 raise changed.changing()
             if problem is not None:
                 raise problem
-            yield connection
+            yield connection, tuple(updated)
 
 
 #: Whom customers' own wishes, told to this node, leave out; and what that is called.

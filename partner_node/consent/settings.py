@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from partner_node.data_section import PostgreSQLServer
+
 Holds = Literal["consents", "objections", "births"]
-Kind = Literal["csv", "parquet", "jsonl"]
+Kind = Literal["csv", "parquet", "jsonl", "duckdb", "sqlite", "postgresql"]
 HOLDS: Final[tuple[Holds, ...]] = get_args(Holds)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+#: The kinds that are databases, and not files that are one table.
+DATABASES: Final[tuple[Kind, ...]] = ("duckdb", "sqlite", "postgresql")
 
 #: What a consent table needs, and what an event may leave out.
 NEEDED: Final = ("subject", "event", "time", "purpose", "notice")
 OPTIONAL: Final = ("until",)
+#: What a database's table may say of itself, row by row: when it was brought up to date.
+UPDATED: Final = "updated"
 #: What a table of births needs.
 BIRTH: Final = ("subject", "born")
 #: What may be said of a whole table.
@@ -41,24 +47,38 @@ class ConsentSource:
     Attributes:
         name: For messages.
         holds: Consents, one row an event; or objections or births, one row a customer.
-        path: A file or a glob.
+        path: A file or a glob; of a database its file, empty for PostgreSQL.
+        table: A database's table or view, its schema first where it has one; empty for files.
+        server: The PostgreSQL server; or None.
         columns: Column of ``subject``, and for consents of ``event``, ``time``, ``purpose``,
             ``notice`` and ``until``, for births of ``born``; left out where it has the same name.
+            In a database also of ``updated``, the time when a row was brought up to date.
         constants: What the whole table is about, instead of a column: ``purpose``, ``notice``.
         events: What this table's own words for events mean, such as ``yes = "ConsentGiven"``.
         flags: Columns of an objection table that say by a flag who objects; when there are none,
             everybody in the table does.
-        heartbeat: A file that is touched whenever the table was brought up to date; else the
-            table's own file times count.
+        heartbeat: A file that is touched whenever the table was brought up to date; without one a
+            file's own time counts, and in a database the newest ``updated`` or, of consents, the
+            newest event.
     """
 
     name: str
     holds: Holds
     kind: Kind
     path: str
+    table: tuple[str, ...] = ()
+    server: PostgreSQLServer | None = None
     delimiter: str = ","
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     heartbeat: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in messages: a path, or a table of a database."""
+        if not self.table:
+            return self.path
+        database = self.path if self.server is None else self.server.name
+        return f"table {'.'.join(self.table)} of {database}"

@@ -1,15 +1,18 @@
-"""Tables of consents, objections and births, as the configuration names them, through DuckDB.
+"""Tables of consents, objections and births in files, as the configuration names them.
 
-Everything is read as text and judged in `verdicts`; nothing of it leaves the node, and no value of
-a table is in an error.
+Everything is read as text through DuckDB and judged in `verdicts`; nothing of it leaves the node,
+and no value of a table is in an error. Tables in databases are in `database_tables`.
 """
 # Names, paths and texts go into SQL only through `quoted` and `literal`:
 # ruff: noqa: S608
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import duckdb
@@ -19,6 +22,7 @@ from partner_node.consent.settings import (
     CONSTANT,
     NEEDED,
     OPTIONAL,
+    UPDATED,
     ConsentSource,
     Holds,
 )
@@ -40,18 +44,43 @@ from protocol.errors import SourceError
 
 _T = TypeVar("_T")
 
-_SECTION: Final = "[[consent.sources]]"
-_TIMES: Final = ("time", "until")
-_TIME_TYPES: Final = ("varchar", "timestamp with time zone")
+SECTION: Final = "[[consent.sources]]"
+_TIMES: Final = ("time", "until", UPDATED)
 _NOBODY: Final = DUCKDB.bad_id("subject")
-_NESTED: Final = ("list", "array", "struct", "map", "union", "blob")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnTypes:
+    """Which types columns may have, by the names that whatever holds the table gives them.
+
+    Attributes:
+        ids: Of ids; empty where each value has a type of its own.
+        times: Of points in time, which are texts or have a zone; empty likewise.
+        nested: Of what is no single value, which no column may have.
+    """
+
+    ids: frozenset[str]
+    times: frozenset[str]
+    nested: re.Pattern[str]
+
+
+DUCKDB_TYPES: Final = ColumnTypes(
+    ids=DUCKDB.id_types,
+    times=frozenset({"varchar", "timestamp with time zone"}),
+    nested=re.compile(r"list|array|struct|map|union|blob"),
+)
 
 
 class ConsentTable:
-    """One table of consents, objections or births, which can be read."""
+    """One table of consents, objections or births, which can be read.
 
-    def __init__(self, source: ConsentSource) -> None:
+    Args:
+        types: Which types its columns may have.
+    """
+
+    def __init__(self, source: ConsentSource, types: ColumnTypes = DUCKDB_TYPES) -> None:
         self._source = source
+        self._types = types
 
     @property
     def source(self) -> ConsentSource:
@@ -71,23 +100,36 @@ class ConsentTable:
     def files(self) -> tuple[DataFile, ...]:
         """Its files as they are now; raises SourceError (E-CONSENT-SOURCE)."""
         try:
-            return find_files(self._source.path, section=_SECTION)
+            return find_files(self._source.path, section=SECTION)
         except SourceError as error:
             raise self._problem(error.message, error.remedy) from error
 
-    def changed_at(self) -> datetime:
-        """When the table was last brought up to date; raises SourceError (E-CONSENT-SOURCE)."""
+    def check_reachable(self) -> None:
+        """Refuse a table that is not there; raises SourceError (E-CONSENT-SOURCE)."""
+        self.files()
+
+    def changed_at(self) -> datetime | None:
+        """When the table was last brought up to date; raises SourceError (E-CONSENT-SOURCE).
+
+        Returns:
+            None where only its rows say that, and `judge` therefore.
+        """
         newest = max(file.modified_ns for file in self.files()) / 1e9
+        return self._beat or datetime.fromtimestamp(newest, UTC)
+
+    @property
+    def _beat(self) -> datetime | None:
+        """When its heartbeat was touched; None when it has none."""
         heartbeat = self._source.heartbeat
-        if heartbeat is not None:
-            try:
-                newest = heartbeat.stat().st_mtime
-            except OSError as error:
-                raise self._problem(
-                    f"the heartbeat {heartbeat} cannot be looked at: {error.strerror}",
-                    f"correct heartbeat in {_SECTION}, or leave it out",
-                ) from error
-        return datetime.fromtimestamp(newest, UTC)
+        if heartbeat is None:
+            return None
+        try:
+            return datetime.fromtimestamp(heartbeat.stat().st_mtime, UTC)
+        except OSError as error:
+            raise self._problem(
+                f"the heartbeat {heartbeat} cannot be looked at: {error.strerror}",
+                f"correct heartbeat in {SECTION}, or leave it out",
+            ) from error
 
     def judge(
         self,
@@ -97,11 +139,14 @@ class ConsentTable:
         wanted: Wanted,
         *,
         subject: str | None,
-    ) -> None:
+    ) -> datetime | None:
         """Make the table `into` of ``subject, reason``, as `verdicts` says.
 
         Args:
             subject: One customer, whose rows are kept as ``<into>_rows``; None for all.
+
+        Returns:
+            When its rows were brought up to date, where only they say it.
 
         Raises:
             SourceError: The table cannot be read, lacks a column, or has rows about nobody
@@ -109,18 +154,21 @@ class ConsentTable:
         """
         rows = f"{into}_rows"
         header = self._open(connection, files, rows, subject)
-
-        def judge() -> int:
-            if self.holds == "consents":
-                judge_consents(connection, rows, into, wanted)
-            elif self.holds == "births":
-                judge_births(connection, rows, into, wanted)
-            else:
-                judge_objections(connection, rows, into)
-            return int(_row(connection, f"SELECT count(*) FROM {into} WHERE {_NOBODY}")[0])
-
-        if self._read(files, judge, header):
+        if self._read(files, partial(self._judge_rows, connection, rows, into, wanted), header):
             self._refuse_nobody(connection, files, rows)
+        return None
+
+    def _judge_rows(
+        self, connection: duckdb.DuckDBPyConnection, rows: str, into: str, wanted: Wanted
+    ) -> int:
+        """Make `into` of the rows; how many of its ids are nobody's."""
+        if self.holds == "consents":
+            judge_consents(connection, rows, into, wanted)
+        elif self.holds == "births":
+            judge_births(connection, rows, into, wanted)
+        else:
+            judge_objections(connection, rows, into)
+        return int(_row(connection, f"SELECT count(*) FROM {into} WHERE {_NOBODY}")[0])
 
     def _open(
         self,
@@ -134,17 +182,15 @@ class ConsentTable:
         scan = self._scan(files, header)
         found = self._read(files, lambda: connection.sql(f"SELECT * FROM {scan} LIMIT 0"), header)
         types = {c: str(t.id) for c, t in zip(found.columns, found.types, strict=True)}
-        columns = self._selected(types)
+        columns = self.selected(types)
         if self._source.kind == "jsonl":
             self._require_in_lines(connection, files, scan)
         if len(header) == 1:  # a blank line is no row
             scan += f" WHERE {quoted(header[0])} IS NOT NULL"
-        if subject is None:
-            sql, values = f"CREATE TEMP VIEW {rows} AS SELECT {columns} FROM {scan}", []
-        else:
-            sql = f"CREATE TEMP TABLE {rows} AS FROM (SELECT {columns} FROM {scan})"
-            sql, values = f"{sql} WHERE subject = $1", [subject]
-        self._read(files, lambda: connection.execute(sql, values), header)
+        self._read(
+            files, partial(show_rows, connection, rows, f"SELECT {columns} FROM {scan}", subject),
+            header,
+        )  # fmt: skip
         return header
 
     def _header(self, files: tuple[DataFile, ...]) -> tuple[str, ...]:
@@ -168,7 +214,7 @@ class ConsentTable:
             ),
         )
         raise self._problem(
-            f"{count} rows of {self._source.path} name no customer, the first is row {place}: "
+            f"{count} rows of {self._source.place} name no customer, the first is row {place}: "
             "whoever they are about would be counted or left out wrongly",
             f"give every row its customer's id in column {self._column('subject')!r}, or leave it "
             "out of the export",
@@ -235,13 +281,13 @@ class ConsentTable:
             if n_rows and not count:
                 raise self._problem(
                     f"no line of {self._source.path} has a value of {column!r} for {part}",
-                    f"correct its name in {_SECTION}, or export it with every line",
+                    f"correct its name in {SECTION}, or export it with every line",
                 )
 
     def _column(self, part: str) -> str:
         return self._source.columns.get(part, part)
 
-    def _selected(self, types: Mapping[str, str]) -> str:
+    def selected(self, types: Mapping[str, str]) -> str:
         """SQL: the columns that `verdicts` asks for, all as text."""
         if self.holds == "consents":
             return self._consents(types)
@@ -286,22 +332,24 @@ class ConsentTable:
                 raise self._problem(error.message, error.remedy) from error
         if kind is None:
             raise self._problem(
-                f"{self._source.path} has no column {column!r} for {part}",
+                f"{self._source.place} has no column {column!r} for {part}",
                 f"there are: {', '.join(list(types)[:20])}; name the right one under columns in "
-                f"{_SECTION}"
+                f"{SECTION}"
                 + (", or say what holds for all rows under constants" if part in CONSTANT else ""),
             )
-        if part == "subject" and kind not in DUCKDB.id_types:
+        if part == "subject" and self._types.ids and kind not in self._types.ids:
             needed = "ids must be text, integers or UUIDs, as in the data"
-        elif part in _TIMES and kind not in _TIME_TYPES:
+        elif part in _TIMES and self._types.times and kind not in self._types.times:
             needed = "it must be text or a timestamp with time zone"
-        elif kind in _NESTED:
+        elif self._types.nested.fullmatch(kind):
             needed = "it must be one value a row"
         else:
             return f"CAST({quoted(column)} AS VARCHAR)"
         raise self._problem(
-            f"column {column!r} of {self._source.path} has type {kind.upper()}, {needed}",
-            "export it so",
+            f"column {column!r} of {self._source.place} has type {kind.upper()}, {needed}",
+            "export it so"
+            if not self._source.table
+            else "give it that type in a view, and name the view as table",
         )
 
     def _problem(self, what: str, remedy: str) -> SourceError:
@@ -315,6 +363,17 @@ class ConsentTable:
             f"{self._source.path} changed while it was read, several times",
             "write it under another name and rename it when it is complete",
         )
+
+
+def show_rows(
+    connection: duckdb.DuckDBPyConnection, rows: str, select: str, subject: str | None
+) -> None:
+    """Make `rows` of a query: a view, or a table of one customer's; raises duckdb.Error."""
+    if subject is None:
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {rows} AS {select}")
+    else:
+        sql = f"CREATE TEMP TABLE {rows} AS FROM ({select}) WHERE subject = $1"
+        connection.execute(sql, [subject])
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

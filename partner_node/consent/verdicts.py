@@ -113,11 +113,11 @@ def judge_consents(
             SELECT
                 subject,
                 list_contains($grants, regexp_replace(lower(trim(event)), '^dpv:', '')) AS grants,
-                {_time("time")} AS moment,
+                {moment_of("time")} AS moment,
                 trim(coalesce(purpose, '')) AS purpose,
                 trim(coalesce(notice, '')) AS notice,
                 trim(coalesce(until, '')) AS until_text,
-                {_time("until")} AS until
+                {moment_of("until")} AS until
             FROM {relation}
         ), coded AS (
             SELECT
@@ -216,8 +216,8 @@ def judge_births(
     )
 
 
-def _time(column: str) -> str:
-    """A point in time; NULL where the text is none, or has no zone."""
+def moment_of(column: str) -> str:
+    """SQL: the point in time in a text column; NULL where the text is none, or has no zone."""
     text = f"upper(trim({column}))"
     return (
         f"CASE WHEN regexp_full_match({text}, '{_WITH_ZONE}') "

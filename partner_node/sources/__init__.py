@@ -1,10 +1,12 @@
 """Where customers come from: files and databases behind one `Source`."""
 
-from partner_node.data_section import DataSection, LimitsSection
+from partner_node.data_section import DataSection, LimitsSection, PostgreSQLServer
+from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.duckdb_source import DuckDBSource
 from partner_node.sources.source import Chunk, Description, Source
+from partner_node.sources.text_table import TextSource
 
-__all__ = ["Chunk", "Description", "DuckDBSource", "Source", "open_source"]
+__all__ = ["Chunk", "Description", "DuckDBSource", "Source", "open_source", "open_table"]
 
 
 def open_source(data: DataSection, limits: LimitsSection) -> Source:
@@ -39,5 +41,43 @@ def open_source(data: DataSection, limits: LimitsSection) -> Source:
         memory_bytes=data.memory_bytes,
         threads=limits.threads,
         temp_folder=data.temp_folder,
+        temp_bytes=limits.temp_bytes,
+    )
+
+
+def open_table(
+    *,
+    path: str,
+    server: PostgreSQLServer | None,
+    sqlite: bool,
+    table: tuple[str, ...],
+    id_column: str,
+    limits: Sandbox,
+) -> TextSource:
+    """A table of a database, for reading as text; nothing is opened yet.
+
+    Args:
+        path: The database's file; unused with a `server`.
+        server: The PostgreSQL server; None for a file.
+        sqlite: Whether the file is SQLite's; else it is DuckDB's.
+        id_column: The column with customers' ids.
+        limits: What reading a file of DuckDB may take of this machine.
+    """  # fmt: skip
+    if server is not None:
+        from partner_node.sources.postgresql_source import PostgreSQLSource  # loads its driver
+
+        return PostgreSQLSource(server=server, id_column=id_column, table=table)
+    if sqlite:
+        from partner_node.sources.sqlite_source import SQLiteSource
+
+        return SQLiteSource(path=path, id_column=id_column, table=table)
+    return DuckDBSource(
+        kind="duckdb",
+        path=path,
+        id_column=id_column,
+        table=table,
+        memory_bytes=limits.memory_bytes,
+        threads=limits.threads,
+        temp_folder=limits.temp_folder,
         temp_bytes=limits.temp_bytes,
     )

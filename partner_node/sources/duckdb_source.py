@@ -9,13 +9,14 @@ each pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import duckdb
+import pyarrow as pa
 
 from partner_node.sources.chunking import chunks_of_batches
 from partner_node.sources.dialect import DUCKDB, literal, quoted, table_relation
@@ -37,6 +38,7 @@ from partner_node.sources.files import (
 )
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
+from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
 from protocol.errors import SourceError
 
 Kind = Literal["csv", "parquet", "duckdb"]
@@ -157,6 +159,21 @@ class DuckDBSource:
             self._checked = (files, wanted)
         return self._stream(files, wanted, max_rows)
 
+    @contextmanager
+    def open_texts(self) -> Iterator[TextTable]:
+        """The table, open for reading as text; see `TextSource`."""
+        files = self._files()
+        with self._open(files) as opened:
+
+            def read(columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+                selected = [f"{DUCKDB.id_text(c)} AS c{i}" for i, c in enumerate(columns)]
+                sql = f"SELECT {', '.join(selected)} FROM {opened.relation}"
+                yield from text_batches(columns, self._batches(opened, sql, files, (), TEXT_ROWS))
+
+            types = dict(zip(opened.names, opened.types, strict=True))
+            yield TextTable(types=types, read=read)
+        self._refuse_changed(files)
+
     def _files(self) -> tuple[DataFile, ...]:
         """The files as they are now; those of a database with its log of what was not merged."""
         found = find_files(self._path, kind=self._kind)
@@ -185,6 +202,9 @@ class DuckDBSource:
             yield from self._rules.usable(
                 chunks_of_batches(batches, len(wanted), max_rows), wanted, problem
             )
+        self._refuse_changed(files)
+
+    def _refuse_changed(self, files: tuple[DataFile, ...]) -> None:
         if self._files() != files:
             raise SourceError(
                 f"{self._path} changed while it was read",

@@ -10,18 +10,21 @@ the server's catalogue first: none that acts, or whose value may change, gets to
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import pyarrow as pa
+
 from partner_node.data_section import PostgreSQLServer
 from partner_node.sources.chunking import chunks_of_batches, nothing, started
-from partner_node.sources.dialect import POSTGRESQL, literal, table_relation
+from partner_node.sources.dialect import POSTGRESQL, literal, quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query, functions_of, without_end
 from partner_node.sources.postgresql_connection import Transaction, connected
 from partner_node.sources.postgresql_errors import Problem, explain
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
+from partner_node.sources.text_table import TextTable, text_batches
 from protocol.errors import SourceError
 
 #: A table's rows in one order, whatever is asked.
@@ -129,6 +132,23 @@ class PostgreSQLSource:
                 )
             finally:
                 batches.close()
+
+    @contextmanager
+    def open_texts(self) -> Iterator[TextTable]:
+        """The table, open for reading as text; see `TextSource`."""
+        with self._open() as opened:
+
+            def read(columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+                selected = [
+                    f"CAST({quoted(column)} AS text) AS c{i}" for i, column in enumerate(columns)
+                ]
+                batches = opened.transaction.batches(
+                    f"SELECT {', '.join(selected)} FROM {opened.relation}"
+                )
+                with closing(batches):
+                    yield from text_batches(columns, batches)
+
+            yield TextTable(types=opened.types, read=read)
 
     # --- opening -----------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ def explain(problem: Problem, *, path: str, with_query: bool, binding: bool = Fa
         )
     if name == "UTF8":
         return SourceError(
-            f"{path}: a customer's id is not UTF-8",
+            f"{path}: a customer's id, or another text, is not UTF-8",
             code="E-SOURCE-ENCODING",
             remedy="write texts into the database as UTF-8",
         )

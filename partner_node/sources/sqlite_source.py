@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import pyarrow as pa
+
 from partner_node.sources.chunking import chunk_of_rows, nothing, started
 from partner_node.sources.dialect import SQLITE, quoted, table_relation
 from partner_node.sources.feature_query import SQLITE_CHANGES, check_feature_query
@@ -25,6 +27,7 @@ from partner_node.sources.files import DataFile, find_files
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.sqlite_errors import READ_ERRORS, Problem, explain
+from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
 from protocol.errors import SourceError
 
 _FEATURES: Final = "_features"
@@ -125,12 +128,53 @@ class SQLiteSource:
             with closing(rows):  # before its connection
                 chunks = (chunk_of_rows(found, len(wanted)) for found in rows)
                 yield from self._rules.usable(self._decoded(chunks), wanted, problem)
-            if _unlocked(before[0].path) and self._files() != before:
+            self._refuse_changed(before)
+
+    @contextmanager
+    def open_texts(self) -> Iterator[TextTable]:
+        """The table, open for reading as text; see `TextSource`."""
+        before = self._files()
+        with self._open() as opened:
+
+            def read(columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+                selected = [f"CAST({quoted(column)} AS TEXT)" for column in columns]
+                selected.append(_no_text(columns))
+                sql = f"SELECT {', '.join(selected)} FROM {opened.relation}"
+                with closing(self._rows(opened, sql, TEXT_ROWS)) as rows:
+                    yield from text_batches(columns, self._texts(columns, rows))
+
+            yield TextTable(types=dict.fromkeys(opened.names, ""), read=read)
+            self._refuse_changed(before)
+
+    def _texts(
+        self, columns: Sequence[str], rows: Iterator[Sequence[Sequence[Any]]]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of bytes as columns of text, as long as every value is a text or a number."""
+        for found in rows:
+            *values, wrong = zip(*found, strict=True)
+            if any(wrong):
                 raise SourceError(
-                    f"{self._path} changed while it was read",
-                    code="E-SOURCE-FILE",
-                    remedy="try again when the program that writes it has ended",
+                    f"{self._rules.where} has ids of type REAL or BLOB in column {columns[0]!r}, "
+                    "or BLOBs beside them",
+                    code="E-SOURCE-TYPE",
+                    remedy="store ids as texts or integers, and other values as texts or numbers",
                 )
+            try:
+                texts = [pa.array(column, pa.binary()).cast(pa.string()) for column in values]
+            except pa.ArrowInvalid:
+                texts = []
+            if not texts:
+                raise self._explained(Problem(name="UTF8", text=""))
+            yield pa.RecordBatch.from_arrays(texts, names=list(columns))
+
+    def _refuse_changed(self, before: tuple[DataFile, ...]) -> None:
+        """Refuse what may be of two states; only a database that was opened without a lock."""
+        if _unlocked(before[0].path) and self._files() != before:
+            raise SourceError(
+                f"{self._path} changed while it was read",
+                code="E-SOURCE-FILE",
+                remedy="try again when the program that writes it has ended",
+            )
 
     def _decoded(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         problem: Problem | None = None
@@ -321,6 +365,12 @@ def _day(text: object, written: str | bytes) -> str | None:
         return datetime.strptime(told, form).date().isoformat()  # noqa: DTZ007 - a day has no zone
     except ValueError:
         return None
+
+
+def _no_text(columns: Sequence[str]) -> str:
+    """SQL: whether an id, which comes first, is a fraction, or any value is a BLOB."""
+    blobs = " OR ".join(f"typeof({quoted(column)}) = 'blob'" for column in columns)
+    return f"typeof({quoted(columns[0])}) = 'real' OR {blobs}"
 
 
 def _authorize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -453,6 +455,40 @@ def test_a_table_that_cannot_be_read_leaves_with_exact_totals_as_its_own_code(
     with pytest.raises(RunFailedError, match="partner-1 refused with E-CONSENT-SOURCE"):
         lab.fed.run()
     assert lab.source.reads == 0
+
+
+def _in_a_database(lab: Lab, newest: str) -> LocalRules:
+    """Consents in SQLite, without a heartbeat, whose newest event is of that time."""
+    path = lab.folder / "crm.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE consents (subject, event, time, purpose, notice)")
+        rows = [tuple(c.given(i, newest, notice=NOTICE).values()) for i in IDS]
+        database.executemany("INSERT INTO consents VALUES (?, ?, ?, ?, ?)", rows)
+    source = c.consents(path, kind="sqlite", table=("consents",))
+    rules = lab.rules(sources=(source,))
+    lab.node._customers._gate = rules._gate  # type: ignore[attr-defined]
+    return rules
+
+
+@pytest.mark.parametrize(("privacy", "code"), [(True, "E-SOURCE"), (False, "E-CONSENT-STALE")])
+def test_an_age_that_only_rows_tell_leaves_with_noise_as_the_code_for_everything(
+    tmp_path: Path, privacy: bool, code: str
+) -> None:
+    """A table may be fresh by the event of a single customer."""
+    lab = Lab(tmp_path) if privacy else Lab(tmp_path, privacy=None)
+    lab.node._rules = _in_a_database(lab, "2025-01-01T00:00:00Z")
+    with nullcontext() if privacy else pytest.raises(RunFailedError, match=code):
+        lab.fed.run()
+    assert set(lab.codes) == {code}
+    assert lab.source.reads == 0
+
+
+def test_a_table_in_a_database_that_is_in_order_is_read(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.node._rules = _in_a_database(lab, "2026-01-14T00:00:00Z")
+    lab.fed.run()
+    assert lab.codes == []
+    assert lab.source.reads > 1
 
 
 def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_round(tmp_path: Path) -> None:

@@ -1232,6 +1232,61 @@ def test_consent_explain_answers_when_the_node_does_not_and_warns(
     assert "Warning: this node answers nothing now" in done.err
 
 
+def consents_in_sqlite(folder: Path, node: Path, newest: str) -> Path:
+    """Have the node's consents be a table of SQLite without a heartbeat; its file."""
+    path = folder / "crm.db"
+    rows = list(csv.reader((folder / "consents.csv").read_text().splitlines()))[1:]
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE wishes (customer_id, event, time, purpose, notice)")
+        database.executemany("INSERT INTO wishes VALUES (?, ?, ?, ?, ?)", rows)
+        database.execute("UPDATE wishes SET time = ? WHERE customer_id = 'c'", (newest,))
+    config = node / "node.toml"
+    named = f'kind = "csv"\npath = "{folder}/consents.csv"'
+    text = config.read_text()
+    assert text.count(named) == 1
+    config.write_text(text.replace(named, f'kind = "sqlite"\npath = "{path}"\ntable = "wishes"'))
+    return path
+
+
+def test_consents_in_a_database_are_told_of_like_those_in_files(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    withdraw(tmp_path, "b")
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+    path = consents_in_sqlite(tmp_path, installed, at.isoformat())
+    data = shell.json("consent", "status", "--dir", installed)
+    assert (data["customers"], data["eligible"], data["kept_out"]) == (3, 2, {"withdrawn": 1})
+    (source,) = data["sources"]
+    assert source["kind"] == "sqlite"
+    assert source["path"] == f"table wishes of {path}"
+    assert source["updated_at"] == f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    assert "2.0 hours ago" in shell("consent", "status", "--dir", installed).out
+    found = shell.json("consent", "explain", "--dir", installed, "--subject", "b")
+    assert found["reason"] == "withdrawn"
+    assert [row["event"] for row in found["sources"][0]["rows"]] == [
+        "ConsentGiven", "ConsentWithdrawn",
+    ]  # fmt: skip
+    assert found["warnings"] == []
+    checked = shell("data", "check", "--dir", installed, "--format", "json").envelope["data"]
+    assert checked["eligible"] == 2
+
+
+def test_consents_in_a_database_that_are_too_old_refuse_a_question_and_are_explained(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    path = consents_in_sqlite(tmp_path, installed, "2026-01-05T00:00:00Z")
+    error = shell.refused("consent", "status", "--dir", installed, status=3)
+    assert error["code"] == "E-CONSENT-STALE"
+    assert "2026-01-05 00:00 UTC" in error["message"]
+    found = shell.json("consent", "explain", "--dir", installed, "--subject", "c")
+    assert found["eligible"] is True
+    (warning,) = found["warnings"]
+    assert "2026-01-05 00:00 UTC" in warning
+    path.unlink()
+    error = shell.refused("consent", "status", "--dir", installed, status=3)
+    assert error["code"] == "E-CONSENT-SOURCE"
+
+
 def test_nothing_in_a_consent_table_can_dress_its_words(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:

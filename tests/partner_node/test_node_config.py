@@ -473,6 +473,10 @@ def test_a_byte_order_mark_in_the_configuration_is_skipped(tmp_path: Path) -> No
 
 CONSENTS = {"name": '"crm"', "holds": '"consents"', "kind": '"csv"', "path": '"crm.csv"'}
 OBJECTIONS = CONSENTS | {"name": '"robinson"', "holds": '"objections"'}
+IN_SQLITE = CONSENTS | {"kind": '"sqlite"', "table": '"consents"'}
+IN_POSTGRESQL = {k: v for k, v in IN_SQLITE.items() if k != "path"} | {
+    "kind": '"postgresql"', "host": '"db.example"', "database": '"crm"', "user": '"reader"',
+}  # fmt: skip
 
 
 def with_sources(*sources: dict[str, str]) -> str:
@@ -490,6 +494,8 @@ def test_a_consent_source_has_the_documented_defaults(tmp_path: Path) -> None:
         "holds": "consents",
         "kind": "csv",
         "path": str(tmp_path / "crm.csv"),
+        "table": (),
+        "server": None,
         "delimiter": ",",
         "columns": {"subject": "customer_id"},
         "constants": {},
@@ -516,6 +522,19 @@ SOURCE_VALUES: list[tuple[dict[str, str], str, str, Any]] = [
     (CONSENTS, "events", '{ OptIn = "ConsentGiven" }', {"OptIn": "ConsentGiven"}),
     (OBJECTIONS, "flags", '["gpc", "limit"]', ("gpc", "limit")),
     (OBJECTIONS, "heartbeat", '"/exports/done"', Path("/exports/done")),
+    (IN_SQLITE, "kind", '"duckdb"', "duckdb"),
+    (IN_SQLITE, "columns", '{ updated = "at" }', {"subject": "customer_id", "updated": "at"}),
+    (IN_SQLITE, "table", '"crm.events"', ("crm", "events")),
+    (IN_POSTGRESQL, "table", '\'"a.b"."c d"\'', ("a.b", "c d")),
+    (IN_POSTGRESQL, "host", '"other.example"', "other.example"),
+    (IN_POSTGRESQL, "port", "6432", 6432),
+    (IN_POSTGRESQL, "database", '"wishes"', "wishes"),
+    (IN_POSTGRESQL, "user", '"fedseg"', "fedseg"),
+    (IN_POSTGRESQL, "password_file", '"/secret"', Path("/secret")),
+    (IN_POSTGRESQL, "password_env", '"SECRET"', "SECRET"),
+    (IN_POSTGRESQL, "ssl", '"verify-ca"', "verify-ca"),
+    (IN_POSTGRESQL, "root_certificates", '"/ca.pem"', Path("/ca.pem")),
+    (IN_POSTGRESQL, "timeout_s", "60", 60),
 ]  # fmt: skip
 
 
@@ -524,7 +543,7 @@ def test_each_key_of_a_consent_source_is_read(
     tmp_path: Path, base: dict[str, str], key: str, value: str, expected: object
 ) -> None:
     (source,) = load(tmp_path, with_sources(base | {key: value})).consent.sources
-    assert getattr(source, key) == expected
+    assert getattr(source if hasattr(source, key) else source.server, key) == expected
 
 
 def test_no_known_key_of_a_consent_source_is_left_untested() -> None:
@@ -550,6 +569,17 @@ def test_no_known_key_of_a_consent_source_is_left_untested() -> None:
         (OBJECTIONS, "flags", '"gpc"', "found text"),
         (CONSENTS, "name", '""', "0 characters"),
         (CONSENTS, "nmae", '"crm"', "did you mean 'name'"),
+        (CONSENTS, "table", '"consents"', "table is not for kind = 'csv'"),
+        (CONSENTS, "columns", '{ updated = "at" }', "columns.updated is unknown"),
+        (CONSENTS | {"kind": '"parquet"'}, "delimiter", '";"', "delimiter is not for kind"),
+        (IN_SQLITE, "host", '"db.example"', "host is not for kind = 'sqlite'"),
+        (IN_SQLITE, "table", '"a.b.c"', "'a.b.c'"),
+        (IN_SQLITE, "holds", '"births"', "heartbeat or columns.updated is missing"),
+        (IN_SQLITE, "query", '"SELECT 1"', "unknown key 'query'"),
+        (IN_SQLITE | {"heartbeat": '"ok"'}, "columns", '{ updated = "at" }', "are both set"),
+        (IN_POSTGRESQL, "path", '"crm.db"', "path is not for kind = 'postgresql'"),
+        (IN_POSTGRESQL, "ssl", '"disable"', "cross the network"),
+        (IN_POSTGRESQL, "host", '"a b"', "'a b'"),
     ],
 )
 def test_a_wrong_value_of_a_consent_source_is_refused_naming_the_source_and_the_key(
@@ -564,6 +594,16 @@ def test_a_wrong_value_of_a_consent_source_is_refused_naming_the_source_and_the_
 def test_a_consent_source_that_lacks_a_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
     values = {k: v for k, v in CONSENTS.items() if k != key}
     assert f"{key} is missing" in refusal(tmp_path, with_sources(values)).message
+
+
+@pytest.mark.parametrize("key", ["table", "host", "database", "user"])
+def test_a_consent_source_in_a_database_that_lacks_a_key_is_refused_by_name(
+    tmp_path: Path, key: str
+) -> None:
+    values = {k: v for k, v in IN_POSTGRESQL.items() if k != key}
+    error = refusal(tmp_path, with_sources(values))
+    assert f"{key} is missing" in error.message
+    assert "query" not in error.remedy
 
 
 def test_what_is_said_twice_of_a_consent_source_is_refused(tmp_path: Path) -> None:

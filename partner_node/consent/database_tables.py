@@ -1,0 +1,232 @@
+"""Tables of consents, objections and births in DuckDB's and SQLite's files and in PostgreSQL.
+
+They are reached as customers' features are, by the same code and under the same rules (`sources`):
+read-only, one state of the data, no value in an error. Every reading begins anew; rows go past
+once, as text, into the gate's own DuckDB, where the same SQL as for files judges them.
+"""
+# Only names made here go into SQL, others through `quoted`:
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from partner_node.consent.settings import (
+    BIRTH,
+    NEEDED,
+    OPTIONAL,
+    UPDATED,
+    ConsentSource,
+    Kind,
+)
+from partner_node.consent.tables import (
+    DUCKDB_TYPES,
+    SECTION,
+    ColumnTypes,
+    ConsentTable,
+    show_rows,
+)
+from partner_node.consent.verdicts import Wanted, moment_of
+from partner_node.sources import open_table
+from partner_node.sources.dialect import POSTGRESQL, quoted
+from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.files import DataFile
+from partner_node.sources.text_table import TextTable
+from protocol.agreement import CLOCK_SKEW
+from protocol.errors import SourceError
+
+#: A column of SQLite has none; its own reading refuses what is no text and no number.
+_NO_TYPE: Final = re.compile(r"(?!)")
+_TYPES: Final[Mapping[Kind, ColumnTypes]] = {
+    "duckdb": DUCKDB_TYPES,
+    "sqlite": ColumnTypes(ids=frozenset(), times=frozenset(), nested=_NO_TYPE),
+    "postgresql": ColumnTypes(
+        ids=POSTGRESQL.id_types,
+        times=frozenset({"text", "varchar", "bpchar", "timestamptz"}),
+        nested=re.compile(r"_.*|jsonb?|bytea|xml|hstore|record"),
+    ),
+}
+
+
+class DatabaseTable(ConsentTable):
+    """One table or view of a database.
+
+    Args:
+        limits: What reading a file of DuckDB may take of this machine.
+    """
+
+    def __init__(self, source: ConsentSource, limits: Sandbox) -> None:
+        super().__init__(source, _TYPES[source.kind])
+        self._database = open_table(
+            path=source.path,
+            server=source.server,
+            sqlite=source.kind == "sqlite",
+            table=source.table,
+            id_column=source.columns.get("subject", "subject"),
+            limits=limits,
+        )
+
+    def files(self) -> tuple[DataFile, ...]:
+        """No file for the gate's own DuckDB: a database sees to it that it is read in one state."""
+        return ()
+
+    def check_reachable(self) -> None:
+        """Refuse a database that cannot be reached, and columns that are missing or wrong.
+
+        Raises:
+            SourceError: E-CONSENT-SOURCE.
+        """
+        with self._opened() as table:
+            self.selected(table.types)
+
+    def changed_at(self) -> datetime | None:
+        """When its heartbeat was touched; without one its rows say it, and `judge` therefore."""
+        return self._beat
+
+    def newest_row(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> datetime | None:
+        """When its rows say that it was brought up to date; None where a heartbeat says it.
+
+        Raises:
+            SourceError: It cannot be read (E-CONSENT-SOURCE), or no row says it (E-CONSENT-STALE).
+        """
+        with self._opened() as table:
+            return self._newest(connection, table, now)
+
+    def judge(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: tuple[DataFile, ...],
+        into: str,
+        wanted: Wanted,
+        *,
+        subject: str | None,
+    ) -> datetime | None:
+        """Make the table `into`; see `ConsentTable.judge`.
+
+        Raises:
+            SourceError: Likewise, and where no row says how fresh the table is (E-CONSENT-STALE;
+                not for one customer).
+        """
+        rows = f"{into}_rows"
+        with self._opened() as table:
+            newest = self._newest(connection, table, wanted.now) if subject is None else None
+            select = f"SELECT {self.selected(table.types)} FROM {_ARRIVED}"
+            columns = self._columns(table.types)
+            with self._arriving(connection, table, columns):
+                show = partial(show_rows, connection, rows, select, subject)
+                self._read(files, show)
+                nobody = self._read(
+                    files, partial(self._judge_rows, connection, rows, into, wanted)
+                )
+            if nobody:
+                with self._arriving(connection, table, columns):
+                    self._refuse_nobody(connection, files, rows)
+        return newest
+
+    def _newest(
+        self, connection: duckdb.DuckDBPyConnection, table: TextTable, now: datetime
+    ) -> datetime | None:
+        """The newest time in the column that says how fresh the table is.
+
+        A time that cannot be read, has no zone, or lies in the future, makes no table fresh.
+        """
+        if self._source.heartbeat is not None:
+            return None
+        part = UPDATED if UPDATED in self._source.columns else "time"
+        column = self._column(part)
+        self._text(column, part, table.types)
+        subject = self._column("subject")
+        sql = (
+            f"SELECT epoch_us(max(moment) FILTER (moment <= $1)) "
+            f"FROM (SELECT {moment_of(quoted(column))} AS moment FROM {_ARRIVED})"
+        )
+        with self._arriving(connection, table, tuple(dict.fromkeys((subject, column)))):
+            ((found,),) = self._read(
+                (), lambda: connection.execute(sql, [now + CLOCK_SKEW]).fetchall()
+            )
+        if found is None:
+            raise SourceError(
+                f"consent source {self.name!r}: no row of {self._source.place} says when it was "
+                f"brought up to date: column {column!r} holds no time, with a zone, that has come",
+                code="E-CONSENT-STALE",
+                remedy=f"name a column with that time as columns.updated in {SECTION}, or a "
+                "heartbeat file",
+            )
+        return datetime.fromtimestamp(found / 1e6, UTC)
+
+    def _columns(self, types: Mapping[str, str]) -> tuple[str, ...]:
+        """Columns that are read, that of the ids first."""
+        if self.holds == "births":
+            wanted = [self._column(part) for part in BIRTH]
+        elif self.holds == "objections":
+            wanted = [self._column("subject"), *self._source.flags]
+        else:
+            parts = [p for p in (*NEEDED, *OPTIONAL) if p not in self._source.constants]
+            wanted = [self._column(part) for part in parts]
+        return tuple(dict.fromkeys(column for column in wanted if column in types))
+
+    @contextmanager
+    def _arriving(
+        self, connection: duckdb.DuckDBPyConnection, table: TextTable, columns: tuple[str, ...]
+    ) -> Iterator[None]:
+        """Have the table's rows go past once in `connection`, as the relation `_ARRIVED`.
+
+        Raises:
+            SourceError: They could not be read to the end; what was made of them is void.
+        """
+        problems: list[SourceError] = []
+        rows = _until_problem(table, columns, problems)
+        schema = pa.schema([(column, pa.string()) for column in columns])
+        connection.register(_ARRIVED, pa.RecordBatchReader.from_batches(schema, rows))
+        try:
+            yield
+        finally:
+            connection.unregister(_ARRIVED)
+            rows.close()
+        if problems:
+            raise problems[0]
+
+    @contextmanager
+    def _opened(self) -> Iterator[TextTable]:
+        """The table, its source's errors as this one's."""
+        problem: SourceError | None = None
+        try:
+            with self._database.open_texts() as table:
+                yield table
+        except SourceError as error:
+            if error.code in ("E-CONSENT-SOURCE", "E-CONSENT-STALE"):  # said already
+                raise
+            problem = self._problem(error.message, _here(error.remedy))
+        if problem is not None:
+            raise problem
+
+
+_ARRIVED: Final = "arrived"
+
+
+def _until_problem(
+    table: TextTable, columns: Sequence[str], problems: list[SourceError]
+) -> Generator[Any, None, None]:
+    """The rows up to a problem, which is kept and not raised in the midst of a query."""
+    try:
+        yield from table.read(columns)
+    except SourceError as error:
+        problems.append(error)
+
+
+def _here(remedy: str) -> str:
+    """What a source says of [data], said of the section that names this table."""
+    return remedy if "memory_limit" in remedy else remedy.replace("[data]", SECTION)
+
+
+def make_table(source: ConsentSource, limits: Sandbox) -> ConsentTable:
+    """The table that a configuration names, wherever it is; nothing is opened yet."""
+    return DatabaseTable(source, limits) if source.table else ConsentTable(source)
