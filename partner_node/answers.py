@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Protocol
 
@@ -38,12 +39,16 @@ from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 
 
-def answer(query: SumQuery, chunks: Iterable[FloatMatrix]) -> tuple[IntVector, int]:
+def answer(
+    query: SumQuery, chunks: Iterable[FloatMatrix], *, threads: int | None = None
+) -> tuple[IntVector, int]:
     """Answer `query` for all customers in `chunks`.
 
     Args:
         chunks: Customers' vectors (`protocol.queries.customer_vectors`), each of shape
             ``(n_rows, n_features + 2)``. They are read one after the other; memory does not grow.
+        threads: How many work on a chunk; one for each processor when left out. With 1 nothing
+            is started: for simulations of few customers, where starting takes longest.
 
     Returns:
         The integer answer, shape ``(query.length,)``, and the number of customers in it.
@@ -51,17 +56,26 @@ def answer(query: SumQuery, chunks: Iterable[FloatMatrix]) -> tuple[IntVector, i
     worker = _worker(query)
     total = np.zeros(query.length, dtype=np.int64)
     customers = 0
-    threads = os.cpu_count() or 1
-    with (
-        ThreadPoolExecutor(max_workers=threads) as pool,
-        _libraries().limit(limits=1, user_api="blas"),
-    ):
+    with _sums_of_parts(worker, threads or os.cpu_count() or 1) as sums_of_parts:
         for chunk in chunks:
             customers += chunk.shape[0]
             # Also for few rows: how long it takes shows no step at any number of them.
-            for sums in pool.map(worker.sums, np.array_split(chunk, threads)):
+            for sums in sums_of_parts(chunk):
                 total += sums
     return total, customers
+
+
+@contextmanager
+def _sums_of_parts(
+    worker: _Worker, threads: int
+) -> Iterator[Callable[[FloatMatrix], Iterable[IntVector]]]:
+    """Gives the sums of the parts into which rows are split, a part a thread."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        if threads == 1:
+            yield lambda rows: (worker.sums(rows),)
+            return
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            yield lambda rows: pool.map(worker.sums, np.array_split(rows, threads))
 
 
 @cache

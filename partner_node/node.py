@@ -74,6 +74,7 @@ class Node:
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
         seed_of: The plan's seed for a run hash; simulations pass another one.
+        threads: How many compute an answer; one for each processor when left out.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Node:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         entropy: Callable[[int], bytes] = os.urandom,
         seed_of: Callable[[bytes], bytes] = plan_seed,
+        threads: int | None = None,
     ) -> None:
         self.agreement: Agreement = signed.verify()
         self._signed = signed
@@ -101,6 +103,7 @@ class Node:
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
+        self._threads = threads
         self._egress = egress or EgressSection()
         with store.transaction():
             ended = store.end_runs_of_other_agreements(self.agreement.hash, now=self._now())
@@ -191,7 +194,7 @@ class Node:
             return self._leave(current, request, reply, Answered(ask=ask, customers=customers))
 
     def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
-        sums, customers = answer(query, self._customers.vectors())
+        sums, customers = answer(query, self._customers.vectors(), threads=self._threads)
         least = self.agreement.min_customers_per_partner
         if customers < least:
             raise SourceError(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partner_node import answers
 from partner_node.answers import answer, nearest
 from partner_node.nearest import Nearest
 from protocol.queries import ClusterSumsQuery, IntMatrix, customer_vectors
@@ -149,11 +150,27 @@ def test_the_same_bits_for_every_chunking_and_number_of_threads(
     rows = vectors_of(rng.integers(-ONE, ONE + 1, (10_000, 2)))
     whole, _ = answer(query, [rows])
     edges = [0, *sorted(cuts), 10_000]  # equal cuts make empty chunks
+    chunks = [rows[a:b] for a, b in itertools.pairwise(edges)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: threads)
-        parts, customers = answer(query, [rows[a:b] for a, b in itertools.pairwise(edges)])
-    assert parts.tobytes() == whole.tobytes()
-    assert customers == 10_000
+        for said in (None, threads):
+            parts, customers = answer(query, chunks, threads=said)
+            assert parts.tobytes() == whole.tobytes()
+            assert customers == 10_000
+
+
+def test_with_one_thread_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    pool = answers.ThreadPoolExecutor
+    monkeypatch.setattr(
+        answers, "ThreadPoolExecutor", lambda max_workers: started.append(1) or pool(max_workers)
+    )
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    query, rows = query_of(np.array([[1, 2]], dtype=np.int64)), np.empty((0, 4))
+    answer(query, [rows], threads=1)
+    assert started == []
+    answer(query, [rows])
+    assert started == [1]
 
 
 def test_the_order_of_customers_does_not_matter() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from partner_node import answers
 from partner_node.node import Node
 from partner_node.rules import NoRules
 from partner_node.store import NodeStore
@@ -244,3 +245,19 @@ def test_two_partners_are_refused() -> None:
         federation(2)
     assert caught.value.code == "E-PARTNERS"
     assert caught.value.exit_code == 3
+
+
+def test_only_partners_with_many_customers_start_threads_and_nothing_else_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    pool = answers.ThreadPoolExecutor
+    monkeypatch.setattr(
+        answers, "ThreadPoolExecutor", lambda max_workers: asked.append(1) or pool(max_workers)
+    )
+    few = federation(3).run()
+    assert not asked
+    monkeypatch.setattr("simulations.federation._FEW_CUSTOMERS", 19)
+    many = federation(3).run()
+    assert asked
+    assert many.release == few.release
