@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,7 @@ class NodeHome:
 
     directory: Path
     config: NodeConfig
+    _opened: list[Keystore] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
     def load(directory: Path) -> NodeHome:
@@ -47,8 +48,13 @@ class NodeHome:
         return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
 
     def keystore(self) -> Keystore:
-        """The node's keys, opened; raises KeystoreError."""
-        return Keystore.open(self.config.keys.store, home_passphrase(self.config))
+        """The node's keys; raises KeystoreError.
+
+        They are opened once for each `NodeHome`: that takes long, on purpose.
+        """
+        if not self._opened:
+            self._opened.append(Keystore.open(self.config.keys.store, home_passphrase(self.config)))
+        return self._opened[0]
 
     def store(self, keystore: Keystore) -> NodeStore:
         """The node's state; its folder is made when missing."""

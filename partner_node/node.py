@@ -10,8 +10,6 @@ import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +21,7 @@ from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
 from partner_node.retention import purge
 from partner_node.rules import Rules
+from partner_node.software import installed_software
 from partner_node.store import NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.clustering.plan import plan_seed
@@ -54,12 +53,6 @@ from protocol.queries import SumQuery
 from protocol.ring import IntVector
 
 logger = logging.getLogger(__name__)
-
-
-@cache
-def installed_software() -> Software:
-    """What is installed here, which must be what was agreed; looked at once a process."""
-    return Software.installed(metadata.version, resources.files)
 
 
 class Node:

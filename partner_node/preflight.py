@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from partner_node.budget import terms_of
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
-from partner_node.node import installed_software
 from partner_node.regular_file import open_regular
 from partner_node.retention import overdue
+from partner_node.software import installed_software
 from partner_node.sources import open_source
 from partner_node.sources.source import numbers
 from protocol.agreement import Agreement

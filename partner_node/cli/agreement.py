@@ -20,9 +20,9 @@ from partner_node.home import (
     verified,
     write_atomically,
 )
-from partner_node.node import installed_software
 from partner_node.plain_words import agreement_words, change_words
-from partner_node.store import stamp
+from partner_node.software import installed_software
+from partner_node.store import NodeStore, stamp
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.agreement_changes import changes
 from protocol.errors import AgreementError, UsageError, naming_file
@@ -42,11 +42,17 @@ def show(
     format: Format = FormatOption,
 ) -> None:
     """The agreement in plain words, for whoever decides whether to sign."""
-    signed = _agreement(file, directory)
-    path = file or NodeHome.load(directory).config.node.agreement
+    home: NodeHome | None = None
+    if file is None:
+        home = NodeHome.load(directory)
+        path, signed = home.config.node.agreement, home.signed_agreement()
+    else:
+        path, signed = file, read_agreement(file)
+        if (directory / FILE_NAME).exists():
+            home = NodeHome.load(directory)
     missing = [party.id for party in missing_signatures(signed, path)]
-    stop = _stop_of(signed.agreement, directory)
-    before = _version_before(signed.agreement, directory)
+    stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
+    before = None if home is None else _version_before(signed.agreement, home)
     differing = None if before is None else changes(before, signed.agreement)
     output.result(
         {
@@ -64,28 +70,22 @@ def show(
         },
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
         *agreement_words(signed.agreement, missing),
-        *_charged_before(signed.agreement, directory),
+        *([] if home is None else _charged_before(signed.agreement, home)),
         *([] if before is None or differing is None else change_words(before, differing)),
     )
 
 
-def _stop_of(agreement: Agreement, directory: Path) -> SignedStop | None:
-    if not (directory / FILE_NAME).exists():
-        return None
-    home = NodeHome.load(directory)
-    return home.store(home.keystore()).stop_of(agreement.hash)
+def _store(home: NodeHome) -> NodeStore:
+    return home.store(home.keystore())
 
 
-def _version_before(agreement: Agreement, directory: Path) -> Agreement | None:
+def _version_before(agreement: Agreement, home: NodeHome) -> Agreement | None:
     """What this node knows of the version before: the one that is superseded, else the installed.
 
     None when it knows none, or when that is the agreement itself.
     """
-    if not (directory / FILE_NAME).exists():
-        return None
-    home = NodeHome.load(directory)
     if agreement.supersedes is not None:
-        kept = home.store(home.keystore()).agreement(agreement.supersedes)
+        kept = _store(home).agreement(agreement.supersedes)
         if kept is not None:
             return kept.agreement
     installed = home.installed_agreement()
@@ -94,16 +94,11 @@ def _version_before(agreement: Agreement, directory: Path) -> Agreement | None:
     return installed
 
 
-def _agreement(file: Path | None, directory: Path) -> SignedAgreement:
-    return read_agreement(file) if file else NodeHome.load(directory).signed_agreement()
-
-
-def _charged_before(agreement: Agreement, directory: Path) -> list[str]:
+def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
     """What this node has charged under versions of an agreement, and under others already."""
-    if agreement.privacy is None or not (directory / FILE_NAME).exists():
+    if agreement.privacy is None:
         return []
-    home = NodeHome.load(directory)
-    store = home.store(home.keystore())
+    store = _store(home)
     others = store.charged_under()
     words = []
     if others.pop(agreement.id, 0):
@@ -286,7 +281,7 @@ def accept_stop(
 
 def _note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:
     """Remember a stop and end the runs that it ends; their ids."""
-    store = home.store(home.keystore())
+    store = _store(home)
     with store.transaction():
         store.note_stop(signed, now=stamp(now))
         ended = store.end_runs_of(signed.agreement_hash, now=stamp(now), code=WITHDRAWN)

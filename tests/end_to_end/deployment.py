@@ -17,10 +17,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 from ruamel.yaml import YAML
 
 from coordinator import cli as operator
@@ -29,7 +31,7 @@ from coordinator.store import CoordinatorStore, RunRow
 from partner_node import cli as partner
 from partner_node.config import NodeConfig
 from partner_node.home import NodeHome
-from partner_node.keystore import Keystore
+from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.sources import open_source
 from partner_node.store import NodeStore
 from protocol.agreement import Agreement
@@ -339,6 +341,15 @@ def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -
     return folder
 
 
+@contextmanager
+def cheap_key_stores() -> Iterator[None]:
+    """New key stores open eight times as fast: what scrypt costs is tested with the key store."""
+    with pytest.MonkeyPatch.context() as patch:
+        create = staticmethod(partial(Keystore.create, log2_n=MIN_LOG2_N))
+        patch.setattr(Keystore, "create", create)
+        yield
+
+
 def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "") -> Path:
     """A node's folder."""
     folder = directory / name
@@ -347,21 +358,22 @@ def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "
         query_file = directory / f"{name}.sql"
         query_file.write_text(data.query, encoding="utf-8")
     config = CoordinatorConfig.load(directory / "coordinator")
-    partner.setup.init(
-        partner=name,
-        legal_name=f"Shop {name}",
-        contact=f"dpo@{name}.example",
-        jurisdiction=["DE"],
-        coordinator=address or f"127.0.0.1:{config.port}",
-        root_certificates=directory / "coordinator" / "tls" / "coordinator-ca.crt",
-        data=data.file,
-        id_column=data.id_column,
-        query_file=query_file,
-        consents=directory / f"{name}-consents.csv",
-        youngest_customer=18,
-        max_customers=200_000,
-        directory=folder,
-    )
+    with cheap_key_stores():
+        partner.setup.init(
+            partner=name,
+            legal_name=f"Shop {name}",
+            contact=f"dpo@{name}.example",
+            jurisdiction=["DE"],
+            coordinator=address or f"127.0.0.1:{config.port}",
+            root_certificates=directory / "coordinator" / "tls" / "coordinator-ca.crt",
+            data=data.file,
+            id_column=data.id_column,
+            query_file=query_file,
+            consents=directory / f"{name}-consents.csv",
+            youngest_customer=18,
+            max_customers=200_000,
+            directory=folder,
+        )
     grant(folder, directory / f"{name}-consents.csv")
     return folder
 

@@ -156,6 +156,7 @@ def deployed(
             south=ConsentFile("south", directory / "log.jsonl"),
         )
         deploy.make_coordinator(directory, grace_s=60, resend_s=1)
+        port = CoordinatorConfig.load(directory / "coordinator").port
         sources: dict[str, dict[str, Any]] = {
             "north": {
                 "kind": "postgresql", "host": database.socket_folder, "database": "postgres",
@@ -165,14 +166,15 @@ def deployed(
             "south": {"kind": "csv", "data": south},
         }  # fmt: skip
         for name, source in sources.items():
-            partner.setup.init(
-                partner=name, legal_name=f"Shop {name}", contact=f"dpo@{name}.example",
-                jurisdiction=["DE"], id_column="customer_id", youngest_customer=18,
-                coordinator=f"127.0.0.1:{CoordinatorConfig.load(directory / 'coordinator').port}",
-                root_certificates=directory / "coordinator" / "tls" / "coordinator-ca.crt",
-                consents=consents[name].path, max_customers=EACH, directory=directory / name,
-                **source,
-            )  # fmt: skip
+            with deploy.cheap_key_stores():
+                partner.setup.init(
+                    partner=name, legal_name=f"Shop {name}", contact=f"dpo@{name}.example",
+                    jurisdiction=["DE"], id_column="customer_id", youngest_customer=18,
+                    coordinator=f"127.0.0.1:{port}",
+                    root_certificates=directory / "coordinator" / "tls" / "coordinator-ca.crt",
+                    consents=consents[name].path, max_customers=EACH, directory=directory / name,
+                    **source,
+                )  # fmt: skip
         for name, said in SAID.items():
             file = directory / name / "node.toml"
             text = file.read_text(encoding="utf-8")

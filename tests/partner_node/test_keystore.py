@@ -53,6 +53,13 @@ def test_a_store_opens_again_with_the_same_keys(path: Path) -> None:
     assert opened.unseal(made.seal(b"secret", b"row 1"), b"row 1") == b"secret"
 
 
+def test_a_new_store_costs_half_a_second_to_try_a_passphrase_on(path: Path) -> None:
+    Keystore.create(path, PASSPHRASE)
+    kdf = json.loads(path.read_bytes())["kdf"]
+    assert (kdf["name"], kdf["log2_n"], kdf["r"], kdf["p"]) == ("scrypt", 17, 8, 1)
+    Keystore.open(path, PASSPHRASE)
+
+
 def test_two_stores_share_no_key(tmp_path: Path) -> None:
     one, two = create(tmp_path / "a" / "k"), create(tmp_path / "b" / "k")
     assert one.identity_public != two.identity_public

@@ -27,8 +27,9 @@ from partner_node.client_app import node_of
 from partner_node.config import NodeConfig
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.node import Node, installed_software
+from partner_node.node import Node
 from partner_node.record_tables import STATE_WORDS
+from partner_node.software import installed_software
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError
@@ -566,6 +567,23 @@ def successor(directory: Path, **changes: Any) -> bytes:
     before = NodeHome.load(directory).signed_agreement().agreement
     follows = {"version": before.version + 1, "supersedes": before.hash.hex()}
     return complete(directory, **follows | changes)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["check", "status", "agreement show", "agreement show node/agreement.json",
+     "consent status", "segments releases", "segments exports", "egress list", "rights list",
+     "rights access --subject b"],
+)  # fmt: skip
+def test_a_command_opens_the_key_store_once_at_most(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    opened: list[Path] = []
+    whole = Keystore.open
+    monkeypatch.setattr(Keystore, "open", lambda p, w: opened.append(p) or whole(p, w))
+    done = shell(*words.split(), "--dir", installed)
+    assert done.code in (0, 1, 3), done.err
+    assert len(opened) == 1, done.err
 
 
 def test_a_version_that_does_not_follow_the_installed_one_is_refused(

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.certificates import ServerCertificate, make_server_certificate
 from partner_node.config import NodeConfig
 from partner_node.keystore import Keystore, write_private_file
-from partner_node.node import installed_software
 from partner_node.preflight import Report, preflight
+from partner_node.software import installed_software
 from protocol.agreement import SCHEMA, Agreement, SignedAgreement
 from protocol.governance import SEGMENTATION
 from protocol.installation import Software
