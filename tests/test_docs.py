@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import os
 import re
@@ -32,6 +33,7 @@ from partner_node.data_section import KINDS
 from partner_node.transactions import DATE_SIGNS, FEATURES
 from partner_node.transactions_config import TRANSACTION_KEYS
 from protocol import governance
+from protocol.errors import AgreementError
 from tests.partner_node.postgresql_server import Database, running_server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -288,3 +290,67 @@ def test_every_event_flag_and_rule_is_in_the_document_on_consent() -> None:
         assert f"`{flag}`" in CONSENT
     for part in (*NEEDED, *OPTIONAL):
         assert f"| `{part}` |" in CONSENT
+
+
+# --- docs/errors.md ------------------------------------------------------------------------------
+
+ERRORS = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+#: Code, when, what to do, test, what the coordinator sees.
+CHECKS = re.findall(r"(?m)^\| (E-[A-Z-]+) \| (.+?) \| (.+?) \| `(.+?)` \| (.+?) \|$", ERRORS)
+#: A code of other people's lists, and the test of what is done here.
+NOT_OURS = re.findall(r"(?m)^\| (E-[A-Z-]+) \| [^|]+ \| `([^`|]+)` \|$", ERRORS)
+CHECKING = (
+    "protocol/agreement.py", "protocol/agreement_rules.py", "protocol/stops.py",
+    "protocol/privacy/ledger.py", "partner_node/rules.py", "partner_node/feature_rules.py",
+    "partner_node/excluded_columns.py", "partner_node/retention.py", "partner_node/node.py",
+    "partner_node/consent/*.py", "partner_node/egress/*.py",
+)  # fmt: skip
+#: In `node.py`, but no check of what was agreed: the request is for no run, or an answer failed.
+OTHERWISE = {"E-RUN-OTHER", "E-SOURCE"}
+
+
+def codes_in(*patterns: str) -> set[str]:
+    """Codes that stand in the sources."""
+    found: set[str] = set()
+    for pattern in patterns:
+        paths = list(ROOT.glob(pattern))
+        assert paths, pattern
+        for path in paths:
+            found.update(re.findall(r'"(E-[A-Z]+(?:-[A-Z]+)*)"', path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_every_check_of_a_node_is_in_the_table_of_errors_once() -> None:
+    rows = [line for line in ERRORS.splitlines() if line.startswith("| E-")]
+    assert len(rows) == len(CHECKS) + len(NOT_OURS)
+    codes = [code for code, *_ in CHECKS]
+    assert len(codes) == len(set(codes))
+    checked = (codes_in(*CHECKING) | {AgreementError.default_code}) - OTHERWISE
+    assert len(checked) > 30
+    assert checked <= set(codes), checked - set(codes)
+
+
+def test_the_table_of_errors_names_no_code_that_is_not_raised() -> None:
+    raised = codes_in(*(f"{package}/**/*.py" for package in ("protocol", "partner_node")))
+    assert {code for code, *_ in CHECKS} <= raised | codes_in("coordinator/agreement_file.py")
+    assert {code for code, _ in NOT_OURS} == {"E-SEGMENT-SMALL", "E-DP-UNIT", "E-ROUNDS"}
+    assert not {code for code, _ in NOT_OURS} & raised
+
+
+@pytest.mark.parametrize(
+    ("code", "test"),
+    [(code, test) for code, _, _, test, _ in CHECKS] + [("", test) for _, test in NOT_OURS],
+)
+def test_every_test_in_the_table_of_errors_is_there_and_about_its_code(
+    code: str, test: str
+) -> None:
+    file, name = test.split("::")
+    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+    defined = [n.name for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+    assert defined.count(name) == 1
+    assert re.search(rf"{code}(?![A-Z-])", text)
+
+
+def test_the_table_of_errors_says_what_the_coordinator_sees() -> None:
+    for code, _, _, _, seen in CHECKS:
+        assert re.fullmatch(r"nothing|the code(; with noise E-SOURCE( for [a-z ]+)?)?", seen), code
