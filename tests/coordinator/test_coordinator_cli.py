@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator import cli
+from coordinator import cli, progress
 from coordinator.agreement_file import load_signed, load_yaml
 from coordinator.cli import app
 from coordinator.config import CoordinatorConfig
@@ -293,7 +293,7 @@ def test_an_init_that_fails_midway_leaves_nothing(
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "notes.txt").write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "make_server_certificate", no_room)
+        patch.setattr(cli.setup, "make_server_certificate", no_room)
         for name in ("new", "there"):
             assert shell(*INIT, "--dir", tmp_path / name).code == 1
     assert not (tmp_path / "new").exists()
@@ -675,7 +675,7 @@ def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published
 def test_where_nobody_sees_a_bar_each_phase_is_a_line_that_names_who_is_missing(
     shell: Shell, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_LINE_EVERY_S", 0.3)
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.3)
     run = bytes.fromhex(shell.json("run", "start", "--dir", published)["run_id"])
     everyone = ["shop-0", "shop-1", "shop-2"]
 

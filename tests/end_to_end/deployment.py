@@ -326,7 +326,7 @@ def command(side: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -> Path:
     """A coordinator's folder, on a free port that it keeps over restarts."""
     folder = directory / "coordinator"
-    operator.init(
+    operator.setup.init(
         legal_name="Test operator",
         contact="operator@coordinator.example",
         directory=folder,
@@ -410,7 +410,7 @@ def draft_agreement(
 ) -> Path:
     """The file that partners sign; exact totals unless there is an `epsilon`."""
     draft = directory / f"{id}.yaml"
-    operator.agreement_draft(
+    operator.agreement.draft(
         out=draft,
         card=[directory / name / "partner-card.json" for name in names],
         id=id,
@@ -432,7 +432,7 @@ def draft_agreement(
     for name in names:
         say_units(directory / name, features)
     unsigned = directory / f"{id}-unsigned.json"
-    operator.agreement_draft(out=unsigned, source=draft)
+    operator.agreement.draft(out=unsigned, source=draft)
     return unsigned
 
 
@@ -443,13 +443,13 @@ def sign_agreement(directory: Path, unsigned: Path, names: Sequence[str]) -> Pat
         copies.append(unsigned.with_name(f"{unsigned.stem}-{name}.json"))
         partner.agreement.sign(file=unsigned, out=copies[-1], directory=directory / name)
     complete = unsigned.with_name(f"{unsigned.stem}-complete.json")
-    operator.agreement_publish(files=copies, out=complete, directory=directory / "coordinator")
+    operator.agreement.publish(files=copies, out=complete, directory=directory / "coordinator")
     return complete
 
 
 def admit(directory: Path, names: Sequence[str]) -> None:
     """Let nodes through the public port."""
-    operator.partner_admit(
+    operator.partner.admit(
         cards=[directory / name / "partner-card.json" for name in names],
         directory=directory / "coordinator",
     )

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from coordinator import cli as operator
-from coordinator.agreement_file import load_signed
+from coordinator.agreement_file import load_signed, save_signed
 from partner_node import cli as partner
 from partner_node.home import NodeHome
 from protocol.canonical import canonical_json
@@ -290,7 +290,7 @@ def _stranger(deployed: Deployment, name: str, values: np.ndarray) -> Path:
         signed.append(directory / f"{name}-signed-by-{party}.json")
         partner.agreement.sign(file=unsigned, out=signed[-1], directory=directory / party)
     complete = directory / f"{name}-complete.json"
-    operator.save_signed(complete, operator.join_copies(signed))
+    save_signed(complete, operator.agreement.join_copies(signed))
     partner.agreement.install(file=complete, directory=directory / name)
     return directory / name
 

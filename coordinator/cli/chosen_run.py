@@ -1,0 +1,20 @@
+"""The run that a command is about."""
+
+from __future__ import annotations
+
+from coordinator.store import CoordinatorStore, RunRow
+from protocol.errors import UsageError
+
+
+def find_run(store: CoordinatorStore, prefix: str, *, finished: bool = False) -> RunRow:
+    """The run whose id begins with `prefix`; the newest when it is empty."""
+    rows = [
+        row
+        for row in store.runs()
+        if row.run_id.hex().startswith(prefix) and (row.state == "finished" or not finished)
+    ]
+    if not rows or (prefix and len(rows) > 1):
+        what = "finished run" if finished else "run"
+        found = f"{len(rows)} {what}s begin" if rows else f"no {what} begins"
+        raise UsageError(f"{found} with {prefix!r}", remedy="see `run list`")
+    return rows[0]

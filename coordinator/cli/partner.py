@@ -1,0 +1,84 @@
+"""``partner``: whose nodes get through the public port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from coordinator.cards import load_cards
+from coordinator.cli.options import HERE, Directory
+from coordinator.config import CoordinatorConfig
+from coordinator.console import Format, FormatOption, output
+from coordinator.store import key_end
+from protocol.agreement import Agreement
+from protocol.errors import AgreementError
+from protocol.partner_card import PartnerCard
+
+app = typer.Typer(help="Admit partners' nodes to the public port.", no_args_is_help=True)
+
+
+@app.command("admit")
+def admit(
+    cards: Annotated[list[Path], typer.Argument(help="Partners' cards.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let a card's node key take an earlier one's place.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Let partners' nodes through the public port; `serve` notices within a second."""
+    from coordinator.superlink import node_key_bytes  # Flower takes long to import
+
+    store = CoordinatorConfig.load(directory).open_store()
+    read = load_cards(cards)
+    published = [signed.agreement for signed in store.agreements()]
+    for card in read:
+        node_key_bytes(card.node_key.encode("ascii"))
+        _check_party(card, published)
+    replaced = store.admit({card.id: card.node_key for card in read}, replace=replace)
+    admitted = [card.id for card in read]
+    output.result(
+        {"admitted": admitted, "replaced": replaced},
+        f"Admitted {', '.join(admitted)}.",
+        *(
+            f"Replaced the node key of {id} that ends in {key_end(replaced[id])}."
+            for id in replaced
+        ),
+    )
+
+
+def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
+    """Refuse a card that takes a party's id and has another signing key."""
+    keys = {p.public_key for agreement in published for p in agreement.parties if p.id == card.id}
+    if keys and card.public_key not in keys:
+        raise AgreementError(
+            f"the card of {card.id!r} has another public key than the party {card.id!r} of a "
+            "published agreement",
+            code="E-AGR-PARTY",
+            remedy=f"ask {card.id} for its card again, over a way that you trust",
+        )
+
+
+@app.command("remove")
+def remove(
+    partner: Annotated[str, typer.Argument(help="The partner's id, see `partner list`.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Shut a partner's node out; `serve` notices within a second."""
+    CoordinatorConfig.load(directory).open_store().remove(partner)
+    output.result({"removed": partner}, f"The node of {partner} may not connect any more.")
+
+
+@app.command("list")
+def list_partners(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Which partners' nodes may connect."""
+    admitted = CoordinatorConfig.load(directory).open_store().admitted()
+    table = Table("partner", "node key")
+    for partner, key in admitted.items():
+        table.add_row(partner, key_end(key))
+    output.result({"admitted": admitted}, table)

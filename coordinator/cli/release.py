@@ -1,0 +1,88 @@
+"""``release``: released segments listed, shown and exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from coordinator.cli.chosen_run import find_run
+from coordinator.cli.options import HERE, Directory, RunArgument
+from coordinator.config import CoordinatorConfig
+from coordinator.console import Format, FormatOption, output
+from coordinator.release_report import release_data, release_table, step_in, write_report
+from protocol.clustering.release import SignedRelease
+from protocol.errors import UsageError
+from protocol.privacy.accounting import epsilon_text
+
+app = typer.Typer(help="Show and export released segments.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_releases(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """All releases, newest first."""
+    store = CoordinatorConfig.load(directory).open_store()
+    table = Table("run", "agreement", "segments", "partners", "released", "privacy")
+    releases = []
+    for run_id, released_at, envelope in store.releases():
+        release = SignedRelease.from_bytes(envelope).release
+        releases.append(
+            {
+                "run_id": run_id.hex(),
+                "agreement_id": release.agreement_id,
+                "agreement_hash": release.agreement_hash.hex(),
+                "release_hash": release.hash.hex(),
+                "segments": len(release.segments),
+                "participants": list(release.participants),
+                "released_at": released_at,
+                "privacy": release.privacy_words,
+            }
+        )
+        table.add_row(
+            run_id.hex()[:8],
+            release.agreement_id,
+            str(len(release.segments)),
+            str(len(release.participants)),
+            released_at[:16].replace("T", " "),
+            release.statement
+            + (f", epsilon {epsilon_text(release.privacy.epsilon)}" if release.privacy else ""),
+        )
+    output.result(
+        {"releases": releases}, table, "Times are UTC. What protects each: `release show RUN`."
+    )
+
+
+@app.command("show")
+def show(run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """A run's segments: sizes, and centres in the features' units."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run, finished=True)
+    agreement = store.agreement(row.agreement_hash)
+    release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
+    step = step_in(store, release)
+    output.result(release_data(release, agreement, step), *release_table(release, agreement, step))
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Option(help="File to write: .json (signed) or .html (report).")],
+    run: RunArgument = "",
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write the signed release, or a report for people."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run, finished=True)
+    agreement = store.agreement(row.agreement_hash)
+    envelope = store.release(row.run_id)
+    signed = SignedRelease.from_bytes(envelope)
+    signed.verify(agreement)
+    if out.suffix == ".json":
+        out.write_bytes(envelope)
+    elif out.suffix == ".html":
+        write_report(out, signed, agreement, store, row)
+    else:
+        raise UsageError(f"{out} ends in neither .json nor .html")
+    output.result({"file": str(out)}, f"Wrote {out}.")

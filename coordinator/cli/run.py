@@ -1,0 +1,127 @@
+"""``run``: asked for, watched, listed, stopped."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from coordinator.cli.chosen_run import find_run
+from coordinator.cli.options import HERE, Directory, RunArgument
+from coordinator.config import CoordinatorConfig
+from coordinator.console import Format, FormatOption, diagnostics, output
+from coordinator.progress import NOT_SERVED, follow, is_served
+from coordinator.software import installed_software
+from coordinator.store import FAILED, CoordinatorStore, RunRow
+from protocol.agreement import Agreement
+from protocol.clustering.release import SignedRelease, promised
+from protocol.errors import RunFailedError, UsageError
+
+app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
+
+
+@app.command("start")
+def start(
+    agreement: Annotated[
+        str, typer.Option(help="Agreement's id; the newest one when left out.")
+    ] = "",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A partner that is left out; repeat it for several. After an agreement's first "
+            "run they can join only with others, at least min_atom at once."
+        ),
+    ] = None,
+    watch: Annotated[bool, typer.Option(help="Stay and show progress.")] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Ask for a run; `serve` drives it."""
+    store = CoordinatorConfig.load(directory).open_store()
+    chosen = _choose_agreement(store, agreement)
+    chosen.check_time(datetime.now(UTC))
+    chosen.check_review(datetime.now(UTC))
+    chosen.check_software(installed_software())
+    strangers = set(without or ()) - {party.id for party in chosen.parties}
+    if strangers:
+        raise UsageError(
+            f"--without: {', '.join(sorted(strangers))} is no party of agreement {chosen.id!r}",
+            remedy=f"its parties are {', '.join(party.id for party in chosen.parties)}",
+        )
+    run_id = os.urandom(16)
+    store.request_run(run_id, chosen, without=without or ())
+    if watch:
+        report_end(store, follow(store, run_id, directory))
+        return
+    if not is_served(directory):
+        diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow")
+    output.result({"run_id": run_id.hex()}, f"Run {run_id.hex()} is requested.")
+
+
+@app.command("watch")
+def watch(
+    run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption
+) -> None:
+    """Show a run's progress until it has ended; exit status 1 when it failed."""
+    store = CoordinatorConfig.load(directory).open_store()
+    report_end(store, follow(store, find_run(store, run).run_id, directory))
+
+
+@app.command("list")
+def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """All runs, newest first."""
+    store = CoordinatorConfig.load(directory).open_store()
+    rows = store.runs()
+    privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
+    table = Table("run", "state", "rounds", "started", "reason")
+    for row in rows:
+        table.add_row(
+            row.run_id.hex()[:8],
+            row.state,
+            str(row.progress.get("round", "")),
+            row.created_at[:19],
+            f"{row.code} {row.reason}".strip(),
+        )
+    output.result(
+        {"runs": [row.to_dict() | {"privacy": privacy[row.agreement_hash]} for row in rows]},
+        table,
+        *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
+    )
+
+
+@app.command("stop")
+def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """End a run; its driver notices within a second."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run)
+    if row.ended:
+        raise UsageError(f"run {row.run_id.hex()[:8]} has ended already: {row.state}")
+    store.fail(row.run_id, "E-STOPPED", "stopped by the operator", "start a new run")
+    output.result({"run_id": row.run_id.hex()}, f"Run {row.run_id.hex()[:8]} is stopped.")
+
+
+def report_end(store: CoordinatorStore, row: RunRow) -> None:
+    """Say how a run ended; raises RunFailedError when it failed."""
+    if row.state == FAILED:
+        raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
+    privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.privacy_words
+    output.result(row.to_dict() | {"privacy": privacy}, f"{_run_words(row)} Privacy: {privacy}.")
+
+
+def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
+    for signed in store.agreements():
+        if not id or signed.agreement.id == id:
+            return signed.verify()
+    raise UsageError(
+        f"no agreement {id!r} is published here" if id else "no agreement is published here",
+        remedy="fedseg-coordinator agreement publish",
+    )
+
+
+def _run_words(row: RunRow) -> str:
+    rounds = row.progress.get("round", 0)
+    seconds = row.progress.get("elapsed_s", 0)
+    return f"Run {row.run_id.hex()[:8]} {row.state} after {rounds} rounds, {seconds} s."

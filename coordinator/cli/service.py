@@ -1,0 +1,42 @@
+"""``serve``: the public port, and runs driven until stopped."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+
+from coordinator.cli.options import HERE, Directory
+from coordinator.config import CoordinatorConfig
+from coordinator.console import diagnostics
+
+ADDRESS_FILE = "address"
+
+
+def serve(directory: Directory = HERE) -> None:
+    """Open the public port and drive runs until stopped (Ctrl-C or SIGTERM)."""
+    from coordinator.service import CoordinatorService  # Flower takes long to import
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    config = CoordinatorConfig.load(directory)
+
+    def announce(address: str) -> None:
+        write_address(directory, address)
+        diagnostics.print(f"serving partners at {address}")
+
+    try:
+        CoordinatorService(config=config, announce=announce).serve(stop)
+    finally:
+        (directory / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def write_address(directory: Path, address: str) -> None:
+    """Leave the public address in the folder, for scripts that wait for it."""
+    temporary = directory / ".address"
+    temporary.write_text(address + "\n", encoding="ascii")
+    temporary.replace(directory / ADDRESS_FILE)

@@ -1,0 +1,128 @@
+"""``init``: a coordinator's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coordinator import config as settings
+from coordinator.bundle import bundle_sha256
+from coordinator.certificates import certificate_files, check_host, make_server_certificate
+from coordinator.cli.options import HERE, Directory
+from coordinator.config import CoordinatorConfig
+from coordinator.console import Format, FormatOption, output
+from coordinator.keystore import create_key, create_passphrase
+from coordinator.run_driver import Patience
+from protocol.errors import ConfigError, UsageError
+from protocol.signing import public_bytes
+
+SERVER_NAME = "coordinator"
+_INIT_OPTIONS = {
+    "operator.legal_name": "--legal-name",
+    "operator.contact": "--contact",
+    "public.host": "--host",
+    "public.port": "--port",
+    "runs.grace_s": "--grace-s",
+}
+
+
+def init(
+    legal_name: Annotated[str, typer.Option(help="Who operates the coordinator.")],
+    contact: Annotated[str, typer.Option(help="Where its operator is reached.")],
+    directory: Directory = HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9443,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or address that partners use; repeat it for several."),
+    ] = None,
+    grace_s: Annotated[int, typer.Option(help="Seconds a missing partner is waited for.")] = 60,
+    format: Format = FormatOption,
+) -> None:
+    """Make the coordinator's folder: configuration, signing key, TLS certificate, database."""
+    if (directory / settings.FILE_NAME).exists():
+        raise UsageError(
+            f"{directory / settings.FILE_NAME} exists already",
+            remedy="choose another --dir; an existing coordinator is never overwritten",
+        )
+    hosts = name or [host]
+    for option, value in [("--host", host), *(("--name", n) for n in name or ())]:
+        _check_host(option, value)
+    tls = certificate_files(directory / "tls", name=SERVER_NAME)
+    text = settings.template(
+        legal_name=legal_name,
+        contact=contact,
+        host=host,
+        port=port,
+        certificate=str(tls.certificate.relative_to(directory)),
+        key=str(tls.key.relative_to(directory)),
+        patience=Patience(grace_s=grace_s),
+    )
+    _check_options(text, directory)
+    with _all_or_nothing(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
+        key = create_key(directory / settings.KEY_FILE, passphrase)
+        files = make_server_certificate(
+            directory / "tls",
+            name=SERVER_NAME,
+            hosts=hosts,
+            now=datetime.now(UTC),
+            lifetime_days=825,
+        )
+        (directory / settings.FILE_NAME).write_text(text, encoding="utf-8")
+        CoordinatorConfig.load(directory).open_store().close()
+    data = {
+        "directory": str(directory),
+        "public_key": public_bytes(key).hex(),
+        "root_certificates": str(files.authority),
+        "bundle_sha256": bundle_sha256(),
+    }
+    output.result(
+        data,
+        f"Coordinator made in {directory}. Give partners {files.authority}",
+        f"Public key {data['public_key']}",
+    )
+
+
+def _check_host(option: str, value: str) -> None:
+    try:
+        check_host(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{option}: {error}", remedy="give a DNS name in ASCII or an IP address"
+        ) from error
+
+
+def _check_options(text: str, directory: Path) -> None:
+    """Refuse a configuration that could not be read again; names options, for no file is there."""
+    try:
+        CoordinatorConfig.parse(text.encode("utf-8"), directory)
+    except ConfigError as error:
+        message = error.message
+        for key, option in _INIT_OPTIONS.items():
+            message = message.replace(f"{settings.FILE_NAME}.{key}", option)
+        raise UsageError(message, remedy="see `fedseg-coordinator init --help`") from error
+
+
+@contextmanager
+def _all_or_nothing(directory: Path) -> Iterator[None]:
+    """Take away what was made in `directory` when something fails; leave what was there."""
+    existed = directory.exists()
+    before = set(directory.rglob("*"))
+    try:
+        yield
+    except BaseException:
+        for path in sorted(set(directory.rglob("*")) - before, reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+        if not existed and directory.exists():
+            directory.rmdir()
+        raise
