@@ -30,6 +30,8 @@ from coordinator.config import CoordinatorConfig
 from coordinator.store import CoordinatorStore, RunRow
 from partner_node import cli as partner
 from partner_node.config import NodeConfig
+from partner_node.egress.manifest import Manifest
+from partner_node.egress.records import Manifests
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.sources import open_source
@@ -60,6 +62,11 @@ class PartnerData:
     file: Path
     id_column: str = "customer_id"
     query: str | None = None
+
+
+def withdrawal(customer: str) -> str:
+    """The line of a table of consents (`grant`) by which a customer withdraws."""
+    return f"{customer},ConsentWithdrawn,2026-01-02T00:00:00Z,{SEGMENTATION},1\n"
 
 
 def plain_features() -> list[dict[str, Any]]:
@@ -284,6 +291,51 @@ class Deployment:
     def run(self) -> RunRow:
         """One whole run."""
         return self.await_end(self.request())
+
+    def run_while_customers_withdraw(self, said: Mapping[str, tuple[Path, str]]) -> bytes:
+        """One whole run, after whose first round customers withdraw; its id.
+
+        Args:
+            said: For each node the table that is added to, and the lines; nodes stand still
+                meanwhile, so that none reads half a table, and all read the tables anew before
+                their next answer.
+        """
+        run_id = self.request()
+        self.await_progress(run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1)
+        pids = [self.nodes[name].pid for name in said]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for table, lines in said.values():
+                with table.open("a", encoding="utf-8") as file:
+                    file.write(lines)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        row = self.await_end(run_id)
+        if row.state != "finished":
+            raise RuntimeError(f"the run did not finish: {row}")
+        return run_id
+
+    def answers(self, run_id: bytes, name: str) -> list[Manifest]:
+        """The manifest of each answer of a run that left a node, in the order of rounds."""
+        with self.node_store(name) as store:
+            numbers = [
+                r.manifest for r in store.egress() if r.run_id == run_id and r.customers is not None
+            ]
+            return [Manifests(store).get(number or 0).manifest for number in numbers]
+
+    def check_withdrawn(self, run_id: bytes, name: str, *, customers: int) -> None:
+        """One customer of a node was out of the next round, by the manifests of its answers.
+
+        Args:
+            customers: How many were counted before.
+        """
+        counted = [answer.customers for answer in self.answers(run_id, name)]
+        rounds = self.release(run_id).rounds
+        before = counted.index(customers - 1)
+        assert before >= 1, "nobody was counted before the customer withdrew"
+        assert counted == [customers] * before + [customers - 1] * (rounds - before)
 
     @property
     def agreement(self) -> Agreement:

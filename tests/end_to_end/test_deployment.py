@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +20,6 @@ from partner_node.home import NodeHome
 from protocol.canonical import canonical_json
 from protocol.clustering.release import SignedRelease
 from protocol.errors import AgreementError, FedsegError
-from protocol.governance import SEGMENTATION
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for
@@ -303,28 +300,17 @@ def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_round_and_of_the
 ) -> None:
     consents = deployed.directory / "north-consents.csv"
     given = consents.read_bytes()
-    node = deployed.nodes["north"]
     try:
-        run_id = deployed.request()
-        deployed.await_progress(
-            run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1
+        run_id = deployed.run_while_customers_withdraw(
+            {"north": (consents, deploy.withdrawal("c7"))}
         )
-        os.kill(node.pid, signal.SIGSTOP)
-        try:
-            with consents.open("a", encoding="utf-8") as file:
-                file.write(f"c7,ConsentWithdrawn,2026-01-02T00:00:00Z,{SEGMENTATION},1\n")
-        finally:
-            os.kill(node.pid, signal.SIGCONT)
-        row = deployed.await_end(run_id)
-        assert row.state == "finished", row
+        deployed.check_withdrawn(run_id, "north", customers=SIZES["north"])
         messages = _of_node(deployed, "egress", "list")["messages"]
         counts = [
             m["customers"] for m in messages
             if m["run_id"] == run_id.hex() and m["customers"] is not None
         ]  # fmt: skip
-        before = counts.index(SIZES["north"] - 1)
-        assert before >= 1
-        assert counts == [SIZES["north"]] * before + [SIZES["north"] - 1] * (len(counts) - before)
+        assert counts == [answer.customers for answer in deployed.answers(run_id, "north")]
         out = deployed.directory / "assigned.csv"
         assigned = _of_node(deployed, "segments", "assign", "--out", out)
         assert assigned["customers"] == SIZES["north"] - 1

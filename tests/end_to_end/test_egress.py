@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from partner_node.egress.manifest import Manifest
 from partner_node.egress.records import APPROVED, REFUSED, WAITING, Manifests
 from partner_node.store import stamp
-from protocol.governance import SEGMENTATION
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for
@@ -61,15 +57,6 @@ def restart_with(deployed: Deployment, hold: str) -> None:
     deployed.await_connected("north", times=connected + 1)
 
 
-def answers_of(deployed: Deployment, run_id: bytes) -> list[Manifest]:
-    """The manifest of each answer of a run that left north, in the order of rounds."""
-    with deployed.node_store("north") as store:
-        numbers = [
-            r.manifest for r in store.egress() if r.run_id == run_id and r.customers is not None
-        ]
-        return [Manifests(store).get(number or 0).manifest for number in numbers]
-
-
 def decide_all(deployed: Deployment, run_id: bytes, decision: str) -> list[str]:
     """Decide what waits at north until the run has ended; SHA-256 of each message decided on."""
     decided: list[str] = []
@@ -93,27 +80,13 @@ def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_rounds_manifest(
 ) -> None:
     consents = deployed.directory / "north-consents.csv"
     given = consents.read_bytes()
-    node = deployed.nodes["north"]
     try:
-        run_id = deployed.request()
-        deployed.await_progress(
-            run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1
+        run_id = deployed.run_while_customers_withdraw(
+            {"north": (consents, deploy.withdrawal("c7"))}
         )
-        os.kill(node.pid, signal.SIGSTOP)
-        try:
-            with consents.open("a", encoding="utf-8") as file:
-                file.write(f"c7,ConsentWithdrawn,2026-01-02T00:00:00Z,{SEGMENTATION},1\n")
-        finally:
-            os.kill(node.pid, signal.SIGCONT)
-        row = deployed.await_end(run_id)
-        assert row.state == "finished", row
-        answers = answers_of(deployed, run_id)
-        rounds = deployed.release(run_id).rounds
-        assert [a.round for a in answers] == list(range(rounds))
-        counted = [a.customers for a in answers]
-        before = counted.index(EACH - 1)
-        assert before >= 1
-        assert counted == [EACH] * before + [EACH - 1] * (rounds - before)
+        deployed.check_withdrawn(run_id, "north", customers=EACH)
+        answers = deployed.answers(run_id, "north")
+        assert [a.round for a in answers] == list(range(deployed.release(run_id).rounds))
         charges = said(deployed, "budget", "show")["charges"]
         assert [str(a.question.share_variance) for a in answers if a.question is not None] == [
             c["share_variance"] for c in charges if c["run_id"] == run_id.hex()
@@ -149,7 +122,7 @@ def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_releas
     assert row.state == "finished", row
     release = deployed.release(run_id)
     assert release.participants == tuple(NAMES)
-    assert [a.sha256 for a in answers_of(deployed, run_id)] == [first["sha256"], *later]
+    assert [a.sha256 for a in deployed.answers(run_id, "north")] == [first["sha256"], *later]
     assert len(later) == release.rounds - 1
     again = said(deployed, "egress", "approve", first["number"], status=3)
     assert again["code"] == "E-EGRESS-DECIDED"
@@ -165,4 +138,4 @@ def test_a_refused_answer_never_leaves_and_the_operator_is_told_so(deployed: Dep
         assert "north" not in deployed.release(run_id).participants
     else:
         assert "E-EGRESS-REFUSED" in row.reason
-    assert answers_of(deployed, run_id) == []
+    assert deployed.answers(run_id, "north") == []

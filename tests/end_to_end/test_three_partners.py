@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ import pytest
 
 from coordinator.config import CoordinatorConfig
 from partner_node import cli as partner
-from partner_node.egress.records import Manifests
+from protocol.errors import RuleError
 from protocol.governance import SEGMENTATION
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import COLUMNS, NAMES, Deployment
@@ -120,10 +118,9 @@ class ConsentFile:
         }
         return json.dumps(event) + "\n"
 
-    def withdraw(self) -> None:
-        """The customer who withdraws does."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(self.row(f"{self.name}-{WITHDRAWS}", LATER, given=False))
+    def withdrawal(self) -> tuple[Path, str]:
+        """What is written, and where, when the customer who withdraws does."""
+        return self.path, self.row(f"{self.name}-{WITHDRAWS}", LATER, given=False)
 
 
 @pytest.fixture(scope="module")
@@ -203,35 +200,16 @@ def deployed(
 @pytest.fixture(scope="module")
 def ended(deployed: Deployment, consents: dict[str, ConsentFile]) -> bytes:
     """A run in the middle of which a customer of each partner withdrew."""
-    run_id = deployed.request()
-    deployed.await_progress(run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1)
-    pids = [deployed.nodes[name].pid for name in NAMES]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        for file in consents.values():
-            file.withdraw()
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-    row = deployed.await_end(run_id)
-    assert row.state == "finished", row
-    return run_id
+    return deployed.run_while_customers_withdraw(
+        {name: file.withdrawal() for name, file in consents.items()}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_who_withdraws_in_mid_run_is_out_of_the_next_round_by_the_manifests(
     deployed: Deployment, ended: bytes, name: str
 ) -> None:
-    with deployed.node_store(name) as store:
-        numbers = [
-            r.manifest for r in store.egress() if r.run_id == ended and r.customers is not None
-        ]
-        counted = [Manifests(store).get(number or 0).manifest.customers for number in numbers]
-    rounds = deployed.release(ended).rounds
-    before = counted.index(EACH - 2)
-    assert before >= 1
-    assert counted == [EACH - 1] * before + [EACH - 2] * (rounds - before)
+    deployed.check_withdrawn(ended, name, customers=EACH - 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -257,3 +235,60 @@ def test_all_three_hold_the_same_release(deployed: Deployment, ended: bytes) -> 
         with deployed.node_store(name) as store:
             assert len(store.releases()) == 1
     assert deployed.release(ended).participants == NAMES
+
+
+def test_after_a_signed_stop_every_node_refuses_and_nothing_is_read_or_charged(
+    deployed: Deployment, ended: bytes, consents: dict[str, ConsentFile]
+) -> None:
+    """The last test here: a stop cannot be taken back."""
+    stop = deployed.directory / "stop.json"
+
+    def said(side: str, folder: Path, *words: object, status: int = 0) -> dict[str, Any]:
+        done = deploy.command(side, *words, "--dir", folder, "--format", "json")
+        assert done.returncode == status, done.stderr
+        data: dict[str, Any] = json.loads(done.stdout)["data"]
+        return data
+
+    def left(name: str) -> tuple[list[bytes], int, int]:
+        with deployed.node_store(name) as store:
+            charges = [charge.context for charge in store.charges()]
+            return charges, len(store.egress()), len(store.runs())
+
+    def refusals(name: str) -> list[tuple[bytes, str]]:
+        with deployed.node_store(name) as store:
+            return [(r.run_id, r.code) for r in store.refusals()]
+
+    agreement = deployed.agreement
+    words = ("agreement", "stop", "--yes", "--reason", "a breach", "--out", stop)
+    stopped = said("node", deployed.folder("north"), *words)
+    assert (stopped["partner"], stopped["agreement"]) == ("north", agreement.hash.hex())
+    for name in ("middle", "south"):
+        taken = said("node", deployed.folder(name), "agreement", "accept-stop", stop)
+        assert (taken["partner"], taken["runs_ended"]) == ("north", [])
+
+    # The coordinator goes on as if there were no stop. Whoever looked for consents or customers
+    # now would say so, by another code: there are none any more.
+    before = {name: left(name) for name in NAMES}
+    for name in NAMES:
+        assert before[name][0], "the run before was charged"
+        consents[name].path.unlink()
+    (deployed.directory / "south.csv").unlink()
+    asked: list[bytes] = []
+    while not all(any(code == "E-WITHDRAWN" for _, code in refusals(n)) for n in NAMES):
+        assert len(asked) < 5, "a node is never asked"
+        asked.append(deployed.request())  # the first refusal ends it: not all may have been asked
+        row = deployed.await_end(asked[-1])
+        assert (row.state, row.code) == ("failed", "E-WITHDRAWN"), row
+        assert "breach" not in row.reason
+    for name in NAMES:
+        codes = {code for run_id, code in refusals(name) if run_id in asked or not run_id}
+        # When a run ends, its driver says so also to nodes that never opened it.
+        assert codes - {"E-RUN-OTHER"} == {"E-WITHDRAWN"}
+        assert left(name) == before[name], "nothing was charged, nothing left, no run began"
+
+    taken = said("coordinator", deployed.operator_folder, "agreement", "stop", stop)
+    assert (taken["partner"], taken["runs_ended"]) == ("north", [])
+    error = said("coordinator", deployed.operator_folder, "run", "start", status=3)
+    assert error["code"] == "E-WITHDRAWN"
+    with pytest.raises(RuleError, match="north stopped agreement"):
+        deployed.request()
