@@ -29,7 +29,10 @@ def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> Rul
             return _error(feature, column, found, excluded)
     for level in feature.levels:
         found = of_name(level)
-        if found is not None and is_excluded(found, excluded, feature):
+        # A level is no column: "phone" is a channel there.
+        if found is None or found.kind == "identifier":
+            continue
+        if is_excluded(found, excluded, feature):
             return RuleError(
                 f"{_called(feature, column)} has a level {level!r}, which looks like "
                 f"{found.words} ({found.kind}): {found.why}",

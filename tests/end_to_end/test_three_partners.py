@@ -1,8 +1,9 @@
 """Three partners with three kinds of source and three consent systems, deployed, from end to end.
 
 North has a PostgreSQL server and a CRM's table of consents; middle a folder of Parquet files and
-the receipts of a consent platform; south a CSV file and an event log in JSON lines. A customer of
-each withdraws in the middle of the run.
+the receipts of a consent platform; south a CSV file and an event log in JSON lines. Each has
+numbers, a membership and a channel, of which some are missing. A customer of each withdraws in the
+middle of the run.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import pytest
 
 from coordinator.config import CoordinatorConfig
 from partner_node import cli as partner
+from partner_node.home import NodeHome
+from protocol.clustering.release import release_centres
 from protocol.errors import RuleError
 from protocol.governance import SEGMENTATION
+from protocol.scaling import FeatureScale
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import COLUMNS, NAMES, Deployment
 from tests.partner_node.postgresql_server import running_server
@@ -82,9 +86,38 @@ def values_of(name: str) -> np.ndarray:
     return deploy.customers(NAMES.index(name), EACH)
 
 
+#: What the agreement says of a membership and a channel, and each channel's place among its levels.
+LEVELS: list[dict[str, Any]] = [
+    {"name": "member", "type": "boolean", "unit": "of the loyalty club", "weight": "0.5",
+     "necessity": "tells customers apart"},
+    {"name": "channel", "type": "categorical", "unit": "of most orders", "weight": "0.5",
+     "levels": ["web", "shop", "phone"], "other": "phone",
+     "missing": {"rule": "replace", "value": "shop"}, "necessity": "tells customers apart"},
+]  # fmt: skip
+PLACES = {"web": 0, "shop": 1, None: 1, "fax": 2}
+
+
+def levels_of(name: str) -> dict[str, list[Any]]:
+    """Who is a member, and through which channel each buys; no channel is known of some."""
+    spent = values_of(name)[:, 2]
+    channels = ["web", "shop", None, "fax"]
+    return {
+        "member": [bool(value > np.median(spent)) for value in spent],
+        "channel": [channels[i % 7 % 4] for i in range(EACH)],
+    }
+
+
+def coordinates_of(name: str) -> np.ndarray:
+    """What the sums see of customers, worked out here: one number a feature or a channel."""
+    levels = levels_of(name)
+    channels = np.eye(3)[[PLACES[channel] for channel in levels["channel"]]]
+    return np.column_stack([values_of(name), np.array(levels["member"], dtype=float), channels])
+
+
 def table_of(name: str) -> pa.Table:
     columns: dict[str, Any] = {"customer_id": ids_of(name)}
-    return pa.table(columns | dict(zip(COLUMNS, values_of(name).T.copy(), strict=True)))
+    numbers = dict(zip(COLUMNS, values_of(name).T.copy(), strict=True))
+    return pa.table(columns | numbers | levels_of(name))
 
 
 class ConsentFile:
@@ -144,9 +177,12 @@ def deployed(
         south = directory / "south.csv"
         with south.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["customer_id", *COLUMNS])
-            rows = zip(ids_of("south"), values_of("south").tolist(), strict=True)
-            writer.writerows([i, *row] for i, row in rows)
+            levels = levels_of("south")
+            writer.writerow(["customer_id", *COLUMNS, *levels])
+            members = ["Yes" if member else "No" for member in levels["member"]]
+            rows = zip(ids_of("south"), values_of("south").tolist(), members, levels["channel"],
+                       strict=True)  # fmt: skip
+            writer.writerows([i, *row, member, channel or ""] for i, row, member, channel in rows)
         consents.update(
             north=ConsentFile("north", directory / "crm.csv"),
             middle=ConsentFile("middle", directory / "receipts.csv"),
@@ -180,8 +216,8 @@ def deployed(
             more = "".join(f"{key} = {toml(value)}\n" for key, value in said.items())
             file.write_text(text.replace(line, line + more), encoding="utf-8")
         unsigned = deploy.draft_agreement(
-            directory, NAMES, features=deploy.plain_features(), n_clusters=3, epsilon="2",
-            min_segment_size=50,
+            directory, NAMES, features=[*deploy.plain_features(), *LEVELS], n_clusters=3,
+            epsilon="2", min_segment_size=50,
         )  # fmt: skip
         complete = deploy.sign_agreement(directory, unsigned, NAMES)
         for name in NAMES:
@@ -203,6 +239,36 @@ def ended(deployed: Deployment, consents: dict[str, ConsentFile]) -> bytes:
     return deployed.run_while_customers_withdraw(
         {name: file.withdrawal() for name, file in consents.items()}
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_levels_and_what_is_missing_are_read_alike_from_every_source(
+    deployed: Deployment, name: str
+) -> None:
+    scale = FeatureScale.of(deployed.agreement.coordinates)
+    expected = dict(zip(ids_of(name), scale.to_grid(coordinates_of(name)).tolist(), strict=True))
+    customers = NodeHome.load(deployed.folder(name)).customers(deployed.agreement, None)
+    found: dict[str, list[float]] = {}
+    for ids, vectors in customers.identified():
+        found.update(zip(ids.tolist(), vectors[:, :-2].tolist(), strict=True))
+    assert found == expected
+    words = ("data", "check", "--dir", deployed.folder(name), "--format", "json")
+    done = deploy.command("node", *words)
+    assert done.returncode == 0, done.stderr
+    notes = " | ".join(json.loads(done.stdout)["data"]["notes"])
+    none, others = (levels_of(name)["channel"].count(channel) for channel in (None, "fax"))
+    assert f"channel: {none} customers ({none / EACH:.1%}) have no value" in notes
+    assert f"channel: {others} values are no agreed level" in notes
+
+
+def test_the_segments_have_the_shares_at_each_level(deployed: Deployment, ended: bytes) -> None:
+    release = deployed.release(ended)
+    centres = release_centres(release, deployed.agreement)
+    assert centres.shape == (len(release.segments), 7)
+    sizes = np.array([segment.size for segment in release.segments], dtype=float)
+    overall = sizes @ centres / sizes.sum()
+    expected = np.vstack([coordinates_of(name) for name in NAMES]).mean(axis=0)
+    assert overall[3:] == pytest.approx(expected[3:], abs=0.15)  # the rest is noise
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -556,6 +556,12 @@ def test_levels_are_counted_with_what_is_missing_and_what_is_no_level(levels: La
     assert "channel: 7 values are no agreed level; as agreed, they count as shop" in notes
 
 
+def test_a_level_is_a_value_and_no_column_of_that_name(levels: Lab) -> None:
+    levels.features[-1]["levels"] = ["web", "shop", "phone", "email"]
+    levels.install()
+    assert levels.check()["passed"]
+
+
 def test_levels_are_drawn_in_the_terminal_and_in_the_report(levels: Lab) -> None:
     levels.install()
     shown = levels.shell("data", "preview", "--dir", levels.node, "--rows", "2").out
