@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+# Dozens of processes are started by the tests: each compiles nothing that another one has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help env demo test check bench bench-privacy clean
 
