@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from partner_node.excluded_columns import excluded_by_name
 from protocol.agreement import Agreement
@@ -34,15 +34,20 @@ def check_features(
     _check_units(agreement.features, units)
 
 
-def _check_units(features: Sequence[Feature], units: Mapping[str, str]) -> None:
-    names = [feature.name for feature in features]
-    for name in units:
-        if name not in names:
+def check_listed(features: Sequence[Feature], names: Iterable[str], *, where: str) -> None:
+    """Refuse what `where` says of anything but an agreed feature (E-FEATURE-UNLISTED)."""
+    agreed = [feature.name for feature in features]
+    for name in names:
+        if name not in agreed:
             raise RuleError(
-                f"[data.units] names {name!r}, which is no feature of the agreement",
+                f"{where} names {name!r}, which is no feature of the agreement",
                 code="E-FEATURE-UNLISTED",
-                remedy="features are " + ", ".join(names),
+                remedy="features are " + ", ".join(agreed),
             )
+
+
+def _check_units(features: Sequence[Feature], units: Mapping[str, str]) -> None:
+    check_listed(features, units, where="[data.units]")
     missing = [feature for feature in features if feature.name not in units]
     if missing:
         lines = "; ".join(f"{f.name} = {json.dumps(f.unit, ensure_ascii=False)}" for f in missing)

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from partner_node.feature_rules import check_listed
 from partner_node.sources.source import Chunk, Column, Source
-from protocol.errors import SourceError
 from protocol.feature_terms import BOOLEAN, Feature, coordinates_of
 from protocol.feature_values import coordinate_values
 from protocol.queries import customer_vectors
@@ -113,13 +113,7 @@ class SourceCustomers:
         gate: Gate | None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        unknown = sorted(set(columns) - {f.name for f in features})
-        if unknown:
-            raise SourceError(
-                f"the column mapping names {unknown[0]!r}, which is no feature of the agreement",
-                code="E-FEATURE-UNLISTED",
-                remedy="features are " + ", ".join(f.name for f in features),
-            )
+        check_listed(features, columns, where="[data.columns]")
         self._source = source
         self._features = tuple(features)
         self._columns = tuple(column_of(f, columns.get(f.name, f.name)) for f in features)

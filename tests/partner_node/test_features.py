@@ -13,7 +13,7 @@ import pytest
 from partner_node.features import SourceCustomers
 from partner_node.sources import Chunk, Description
 from partner_node.sources.source import Column
-from protocol.errors import SourceError
+from protocol.errors import RuleError
 from protocol.feature_terms import Feature
 from protocol.strict import Fields
 
@@ -127,7 +127,7 @@ def test_ids_stay_beside_their_own_vector() -> None:
 
 def test_a_mapping_for_a_feature_outside_the_agreement_is_refused_by_name() -> None:
     source = spy()
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(RuleError) as caught:
         SourceCustomers(source, FEATURES, columns={"spend": "spent_eur"}, chunk_rows=2, gate=None)
     assert caught.value.code == "E-FEATURE-UNLISTED"
     assert "'spend'" in caught.value.message
