@@ -9,7 +9,7 @@ from typing import Final
 
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
-from partner_node.data_quality.words import histogram_rows, number_words
+from partner_node.data_quality.words import feature_title, histogram_rows, number_words
 from partner_node.home import replacing
 from partner_node.plain_words import shown
 from protocol.errors import UsageError
@@ -83,7 +83,7 @@ def _page(report: DataReport) -> str:
 
 def _section(quality: FeatureQuality) -> str:
     feature, summary = quality.feature, quality.summary
-    heading = f"<h2>{_text(feature.name)} in {_text(feature.unit)}</h2>"
+    heading = f"<h2>{escape(feature_title(feature))}</h2>"
     if summary is None:
         code = quality.problem.code if quality.problem else "not read"
         return f'{heading}<p class="problem">{_text(code)}</p>'

@@ -54,7 +54,7 @@ def preview_words(quality: FeatureQuality) -> list[object]:
     feature, summary = quality.feature, quality.summary
     scale = ", bins on a logarithmic scale" if feature.transform == "log1p" else ""
     column = "" if quality.column == feature.name else f", column {shown(quality.column)}"
-    title = f"{feature.name} in {shown(feature.unit)}{column}{scale}"
+    title = f"{feature_title(feature)}{column}{scale}"
     if summary is None:
         return [title, f"  {quality.problem.code if quality.problem else 'not read'}\n"]
     rows = histogram_rows(quality.feature, summary)
@@ -69,6 +69,11 @@ def preview_words(quality: FeatureQuality) -> list[object]:
         return [title, "\n".join([*lines, ""])]
     bound = f"  {'agreed bound':>{width}} ┼{'┈' * BAR_WIDTH}"
     return [title, "\n".join([lines[0], bound, *lines[1:-1], bound, lines[-1], ""])]
+
+
+def feature_title(feature: Feature) -> str:
+    """A feature's name with its unit, or with what its levels are about."""
+    return f"{feature.name}{': ' if feature.levels else ' in '}{shown(feature.unit)}"
 
 
 def histogram_rows(feature: Feature, summary: Summary) -> list[tuple[str, int, str]]:

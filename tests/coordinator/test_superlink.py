@@ -97,6 +97,7 @@ def test_a_revoked_key_is_no_longer_admitted(link: SuperLink) -> None:
         .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
         b"-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n",
     ],
+    ids=["empty", "cut off", "P-256", "Ed25519", "PEM"],
 )
 def test_only_ecdsa_p384_keys_are_admitted(link: SuperLink, key: bytes) -> None:
     with pytest.raises(KeystoreError) as caught:

@@ -572,7 +572,7 @@ def test_levels_are_drawn_in_the_terminal_and_in_the_report(levels: Lab) -> None
     assert "+0.71" in shown  # one of two levels, at weight 1
     levels.check("--out", levels.folder / "r.html")
     page = (levels.folder / "r.html").read_text()
-    assert "<h2>tier in told</h2>" in page
+    assert "<h2>tier: told</h2>" in page
     assert "Without a value: " in page
     assert "Commonest: web." in page
 
