@@ -19,6 +19,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from partner_node.consent.id_set import IdHash
 from partner_node.consent.settings import (
     BIRTH,
     NEEDED,
@@ -32,7 +33,7 @@ from partner_node.consent.tables import (
     SECTION,
     ColumnTypes,
     ConsentTable,
-    show_rows,
+    rows_of,
 )
 from partner_node.consent.verdicts import Wanted, moment_of
 from partner_node.sources import open_table
@@ -107,7 +108,7 @@ class DatabaseTable(ConsentTable):
         into: str,
         wanted: Wanted,
         *,
-        subject: str | None,
+        ids: IdHash | str,
     ) -> datetime | None:
         """Make the table `into`; see `ConsentTable.judge`.
 
@@ -115,14 +116,13 @@ class DatabaseTable(ConsentTable):
             SourceError: Likewise, and where no row says how fresh the table is (E-CONSENT-STALE;
                 not for one customer).
         """
-        rows = f"{into}_rows"
         with self._opened() as table:
-            newest = self._newest(connection, table, wanted.now) if subject is None else None
+            newest = None if isinstance(ids, str) else self._newest(connection, table, wanted.now)
             select = f"SELECT {self.selected(table.types)} FROM {_ARRIVED}"
             columns = self._columns(table.types)
             with self._arriving(connection, table, columns):
-                show = partial(show_rows, connection, rows, select, subject)
-                self._read(files, show)
+                kept = partial(rows_of, connection, select, f"{into}_rows", ids)
+                rows = self._read(files, kept)
                 nobody = self._read(
                     files, partial(self._judge_rows, connection, rows, into, wanted)
                 )

@@ -22,10 +22,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from partner_node.consent.database_tables import DatabaseTable, make_table
-from partner_node.consent.id_set import IdSet
+from partner_node.consent.id_set import Halves, IdHash, IdHasher, IdSet, halves
 from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
 from partner_node.consent.verdicts import Reason, Wanted
+from partner_node.consent.workspace import Workspace
 from partner_node.sources.duckdb_errors import READ_ERRORS
 from partner_node.sources.duckdb_sandbox import Sandbox
 from protocol.agreement import CLOCK_SKEW
@@ -135,8 +136,9 @@ class ConsentGate:
         self._children_under = children_under
         self._youngest = youngest_customer
         self._left_out = left_out
-        self._limits = limits or Sandbox()
-        self._tables = tuple(make_table(source, self._limits) for source in sources)
+        limits = limits or Sandbox()
+        self._tables = tuple(make_table(source, limits) for source in sources)
+        self._workspace, self._hasher = Workspace(limits), IdHasher(limits)
 
     @property
     def tables(self) -> tuple[ConsentTable, ...]:
@@ -194,7 +196,7 @@ class ConsentGate:
         Raises:
             SourceError: E-CONSENT-STALE or E-CONSENT-SOURCE.
         """
-        with self._limits.closed_in(()) as connection:
+        with self._workspace.session(()) as connection:
             for table in self._tables:
                 if isinstance(table, DatabaseTable):
                     self._check_row(table, table.newest_row(connection, now), now)
@@ -251,19 +253,20 @@ class ConsentGate:
         self.check_complete()
         self._check_times(now)
         consents, births = self._holding("consents"), self._holding("births")
-        denied = [f"SELECT subject FROM {v}" for v in (_WISHES, *self._holding("objections"))]
-        permitting = [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in births]
-        if self._by_consent:
-            permitting += [f"SELECT subject FROM {view} WHERE reason IS NULL" for view in consents]
-        else:
-            denied += [f"SELECT subject FROM {v} WHERE reason IN ({_DENIES})" for v in consents]
+        denied = [f"FROM {view}" for view in (_WISHES, *self._holding("objections"))]
+        permitting = [*births, *consents] if self._by_consent else births
+        if not self._by_consent:
+            denied += [f"FROM {view} WHERE reason IN ({_DENIES})" for view in consents]
+        named = " UNION ALL ".join(f"SELECT subject {rows}" for rows in denied)
         if permitting:
-            sql = " EXCEPT ".join([f"({' INTERSECT '.join(permitting)})", *denied])
-        else:
-            sql = " UNION ".join(denied)
-        with self._judged(now) as (connection, _):
-            named = _asked(lambda: IdSet(_batches(connection, sql)))
-        return Snapshot(named=named, permits=bool(permitting), taken_at=now)
+            # Each view names a customer once.
+            others = [f"(FROM {view} WHERE reason IS NULL)" for view in permitting]
+            joined = " SEMI JOIN ".join([others[0], *(f"{o} USING (subject)" for o in others[1:])])
+            named = f"SELECT subject FROM {joined} ANTI JOIN ({named}) USING (subject)"
+        hashing = IdHash.drawn()
+        with self._judged(now, hashing) as (connection, _):
+            found = _asked(lambda: IdSet(_batches(connection, named), hashing, self._hasher))
+        return Snapshot(named=found, permits=bool(permitting), taken_at=now)
 
     def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
         """How some customers stand now, told chunk by chunk; raises as `snapshot` does."""
@@ -271,9 +274,10 @@ class ConsentGate:
         self._check_times(now)
         counted: Counter[Reason | None] = Counter()
         found = np.zeros(len(self._tables), dtype=np.int64)
-        with self._judged(now) as (connection, updated):
+        hashing = IdHash.drawn()
+        with self._judged(now, hashing) as (connection, updated):
             for chunk in ids:
-                reasons, among = _asked(partial(self._standing, connection, chunk))
+                reasons, among = _asked(partial(self._standing, connection, chunk, hashing))
                 for reason, count in reasons:
                     counted[_reason(reason)] += count
                 found += among
@@ -283,9 +287,9 @@ class ConsentGate:
         )
 
     def _standing(
-        self, connection: duckdb.DuckDBPyConnection, ids: NDArray[np.object_]
+        self, connection: duckdb.DuckDBPyConnection, ids: NDArray[np.object_], hashing: IdHash
     ) -> tuple[list[tuple[int | None, int]], list[int]]:
-        connection.register("ids", pa.table({"subject": pa.array(ids, pa.string())}))
+        _register(connection, "ids", ids, hashing)
         reasons = connection.execute(
             f"SELECT {self._reason_of('ids')} AS reason, count(*) FROM ids GROUP BY 1"
         ).fetchall()
@@ -344,13 +348,14 @@ class ConsentGate:
 
     @contextmanager
     def _judged(
-        self, now: datetime, subject: str | None = None
+        self, now: datetime, ids: IdHash | str
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[datetime, ...]]]:
         """A connection with a table ``verdict_i`` of ``subject, reason`` for each table.
 
         Args:
-            subject: One customer, whose rows are in ``verdict_i_rows`` too; None for all, and then
-                also when each table was brought up to date.
+            ids: How customers' ids are hashed, which is what ``subject`` is; then also when each
+                table was brought up to date. Or one customer's id, whose rows are in
+                ``verdict_i_rows`` too.
         """
         wanted = Wanted(
             purpose=self._purpose, notices=self._notices, now=now, least_age=self._children_under
@@ -360,15 +365,14 @@ class ConsentGate:
                 stack.close()
                 files = [table.files() for table in self._tables]
                 connection = stack.enter_context(
-                    self._limits.closed_in([file.path for some in files for file in some])
+                    self._workspace.session(tuple(file.path for some in files for file in some))
                 )
-                wished = pa.table({"subject": pa.array(sorted(self._left_out()), pa.string())})
-                connection.register(_WISHES, wished)
+                _register(connection, _WISHES, sorted(self._left_out()), ids)
                 problem = None
                 updated: list[datetime] = []
                 try:
                     for (view, table), own in zip(self._views(), files, strict=True):
-                        newest = table.judge(connection, own, view, wanted, subject=subject)
+                        newest = table.judge(connection, own, view, wanted, ids=ids)
                         self._check_row(table, newest, now)
                         updated += [t for t in (newest or table.changed_at(),) if t is not None]
                 except SourceError as error:
@@ -400,10 +404,31 @@ def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     return int(count)
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[list[str]]:
-    """The only column that a query gives, in parts."""
-    for batch in connection.sql(sql).to_arrow_reader(_BATCH_ROWS):
-        yield batch.column(0).to_pylist()
+def _register(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    ids: Sequence[str] | NDArray[np.object_],
+    hashing: IdHash | str,
+) -> None:
+    """Make a table of ``subject``, hashed unless it is asked about one customer alone."""
+    if not len(ids):
+        kind = "VARCHAR" if isinstance(hashing, str) else "UHUGEINT"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (subject {kind})")
+        return
+    connection.register("told", pa.table({"subject": pa.array(ids, pa.string())}))
+    subject = "subject" if isinstance(hashing, str) else hashing.of("subject")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {subject} AS subject FROM told"
+    )
+    connection.unregister("told")
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Halves]:
+    """The only column that a query gives, which is hashed ids, in parts."""
+    parts = connection.sql(f"SELECT {halves('subject')} FROM ({sql})")
+    for batch in parts.to_arrow_reader(_BATCH_ROWS):
+        first, second = (column.to_numpy() for column in batch.columns)
+        yield first, second
 
 
 def _asked(action: Callable[[], _T]) -> _T:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import duckdb
 
+from partner_node.consent.id_set import IdHash
 from partner_node.consent.settings import (
     BIRTH,
     CONSTANT,
@@ -46,7 +47,8 @@ _T = TypeVar("_T")
 
 SECTION: Final = "[[consent.sources]]"
 _TIMES: Final = ("time", "until", UPDATED)
-_NOBODY: Final = DUCKDB.bad_id("subject")
+#: An id that is none is NULL among the rows.
+_NOBODY: Final = "subject IS NULL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +140,13 @@ class ConsentTable:
         into: str,
         wanted: Wanted,
         *,
-        subject: str | None,
+        ids: IdHash | str,
     ) -> datetime | None:
         """Make the table `into` of ``subject, reason``, as `verdicts` says.
 
         Args:
-            subject: One customer, whose rows are kept as ``<into>_rows``; None for all.
+            ids: How customers' ids are hashed, which is what ``subject`` is; or one customer's
+                id, of whom alone there are verdicts, and rows that are kept as ``<into>_rows``.
 
         Returns:
             When its rows were brought up to date, where only they say it.
@@ -152,8 +155,7 @@ class ConsentTable:
             SourceError: The table cannot be read, lacks a column, or has rows about nobody
                 (E-CONSENT-SOURCE).
         """
-        rows = f"{into}_rows"
-        header = self._open(connection, files, rows, subject)
+        header, rows = self._open(connection, files, f"{into}_rows", ids)
         if self._read(files, partial(self._judge_rows, connection, rows, into, wanted), header):
             self._refuse_nobody(connection, files, rows)
         return None
@@ -174,24 +176,27 @@ class ConsentTable:
         self,
         connection: duckdb.DuckDBPyConnection,
         files: tuple[DataFile, ...],
-        rows: str,
-        subject: str | None,
-    ) -> tuple[str, ...]:
-        """Make `rows` with the text columns that `verdicts` asks for; a CSV file's header."""
+        kept: str,
+        ids: IdHash | str,
+    ) -> tuple[tuple[str, ...], str]:
+        """A CSV file's header, and the relation that `verdicts` asks for; see `rows_of`."""
         header = self._header(files)
         scan = self._scan(files, header)
-        found = self._read(files, lambda: connection.sql(f"SELECT * FROM {scan} LIMIT 0"), header)
-        types = {c: str(t.id) for c, t in zip(found.columns, found.types, strict=True)}
+        types = dict.fromkeys(header, "varchar") or self._types_of(connection, files, scan)
         columns = self.selected(types)
         if self._source.kind == "jsonl":
             self._require_in_lines(connection, files, scan)
         if len(header) == 1:  # a blank line is no row
             scan += f" WHERE {quoted(header[0])} IS NOT NULL"
-        self._read(
-            files, partial(show_rows, connection, rows, f"SELECT {columns} FROM {scan}", subject),
-            header,
-        )  # fmt: skip
-        return header
+        select = f"SELECT {columns} FROM {scan}"
+        rows = self._read(files, partial(rows_of, connection, select, kept, ids), header)
+        return header, rows
+
+    def _types_of(
+        self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
+    ) -> dict[str, str]:
+        found = self._read(files, lambda: connection.sql(f"SELECT * FROM {scan} LIMIT 0"))
+        return {c: str(t.id) for c, t in zip(found.columns, found.types, strict=True)}
 
     def _header(self, files: tuple[DataFile, ...]) -> tuple[str, ...]:
         if self._source.kind != "csv":
@@ -365,15 +370,22 @@ class ConsentTable:
         )
 
 
-def show_rows(
-    connection: duckdb.DuckDBPyConnection, rows: str, select: str, subject: str | None
-) -> None:
-    """Make `rows` of a query: a view, or a table of one customer's; raises duckdb.Error."""
-    if subject is None:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {rows} AS {select}")
-    else:
-        sql = f"CREATE TEMP TABLE {rows} AS FROM ({select}) WHERE subject = $1"
-        connection.execute(sql, [subject])
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, select: str, kept: str, ids: IdHash | str
+) -> str:
+    """SQL: the relation of a query's rows, their ids hashed; or of one customer's rows.
+
+    Args:
+        kept: The table in which one customer's rows are kept.
+
+    Raises:
+        duckdb.Error: They cannot be read.
+    """
+    if isinstance(ids, IdHash):
+        known = f"CASE WHEN NOT {DUCKDB.bad_id('subject')} THEN {ids.of('subject')} END"
+        return f"(SELECT * REPLACE ({known} AS subject) FROM ({select}))"
+    connection.execute(f"CREATE TEMP TABLE {kept} AS FROM ({select}) WHERE subject = $1", [ids])
+    return kept
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

@@ -78,6 +78,15 @@ _OF_EVENT: Final = (
 )  # fmt: skip
 
 
+#: The greatest of the ranks of a customer's events decides. A rank is 0 where the event does not
+#: count, else the microseconds since the year 0, then three bits for how restrictive the event is;
+#: what is unreadable or in the future ranks above every time before the year 10000.
+_FUTURE: Final = 1 << 62
+_UNREADABLE: Final = _FUTURE + 1
+#: Microseconds from the year 0 to 1970, and some more.
+_YEAR_0: Final = 10**17
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What a consent must cover.
@@ -101,7 +110,8 @@ def judge_consents(
     """Make the table `into` of ``subject, reason``; the reason is NULL where it permits.
 
     Args:
-        relation: Has the text columns ``subject, event, time, purpose, notice, until``.
+        relation: Has the text columns ``event, time, purpose, notice, until``, and ``subject`` as
+            text or hashed, as all relations here.
     """
     codes = " ".join(
         f"WHEN {code} THEN {int(reason)}" for code, reason in enumerate(_OF_EVENT) if reason
@@ -112,46 +122,42 @@ def judge_consents(
         WITH events AS (
             SELECT
                 subject,
-                list_contains($grants, regexp_replace(lower(trim(event)), '^dpv:', '')) AS grants,
+                coalesce(list_contains($grants, lower(trim(event))), false) AS grants,
                 {moment_of("time")} AS moment,
                 trim(coalesce(purpose, '')) AS purpose,
                 trim(coalesce(notice, '')) AS notice,
                 trim(coalesce(until, '')) AS until_text,
                 {moment_of("until")} AS until
             FROM {relation}
-        ), coded AS (
-            SELECT
-                subject, moment,
-                purpose = $purpose OR (NOT coalesce(grants, false) AND (
+        ), ranked AS (
+            SELECT subject, CASE
+                WHEN NOT (purpose = $purpose OR (NOT grants AND (
                     purpose = '' OR contains(lower(purpose), lower($purpose))
-                )) AS relevant,
-                CASE
-                    WHEN NOT coalesce(grants, false) THEN 4
+                ))) THEN 0
+                WHEN moment IS NULL THEN {_UNREADABLE}
+                WHEN moment > $now THEN {_FUTURE}
+                ELSE (epoch_us(moment) + {_YEAR_0}) * 8 + CASE
+                    WHEN NOT grants THEN 4
                     WHEN until_text <> '' AND until IS NULL THEN 3
                     WHEN until <= $now THEN 2
                     WHEN NOT list_contains($notices, notice) THEN 1
                     ELSE 0
-                END AS code
+                END
+            END AS rank
             FROM events
         ), latest AS (
-            SELECT
-                subject,
-                bool_or(relevant) AS relevant,
-                bool_or(moment IS NULL) FILTER (relevant) AS unreadable,
-                bool_or(moment > $now) FILTER (relevant) AS future,
-                max(epoch_us(moment) * 8 + code) FILTER (relevant) & 7 AS code
-            FROM coded GROUP BY subject
+            SELECT subject, max(rank) AS rank FROM ranked GROUP BY subject
         )
         SELECT subject, CAST(CASE
-            WHEN NOT relevant THEN {int(Reason.OTHER_PURPOSE)}
-            WHEN unreadable THEN {int(Reason.UNREADABLE_TIME)}
-            WHEN future THEN {int(Reason.FUTURE_TIME)}
-            ELSE CASE code {codes} END
+            WHEN rank = 0 THEN {int(Reason.OTHER_PURPOSE)}
+            WHEN rank = {_UNREADABLE} THEN {int(Reason.UNREADABLE_TIME)}
+            WHEN rank = {_FUTURE} THEN {int(Reason.FUTURE_TIME)}
+            ELSE CASE rank & 7 {codes} END
         END AS TINYINT) AS reason
         FROM latest
         """,
         {
-            "grants": list(GRANTS),
+            "grants": [prefix + event for prefix in ("", "dpv:") for event in GRANTS],
             "purpose": wanted.purpose,
             "notices": list(wanted.notices),
             "now": wanted.now,

@@ -104,7 +104,8 @@ def close_sandbox(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -
     paths = ", ".join(literal(path) for path in files)
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
-    connection.execute("SET TimeZone = 'UTC'")
+    for scope in ("GLOBAL", "SESSION"):  # for sessions to come, and for this one
+        connection.execute(f"SET {scope} TimeZone = 'UTC'")
 
 
 def lock_settings(connection: duckdb.DuckDBPyConnection) -> None:
