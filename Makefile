@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 # Dozens of processes are started by the tests: each compiles nothing that another one has compiled.
 export PYTHONDONTWRITEBYTECODE :=
+# Test files are shared out among workers, one a processor, four at most: each file stays with one.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help env demo test check bench bench-privacy clean
 
@@ -33,14 +35,14 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow and not browser" -x -q
+	$(BIN)/pytest $(WORKERS) -m "not slow and not browser" -x -q
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
