@@ -10,6 +10,7 @@ import json
 import stat
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,38 @@ def test_nobody_is_explained_who_is_not_there_or_not_counted(shell: Shell, ours:
     error = shell.refused("rights", "explain", "--subject", "c0", "--dir", ours, status=3)
     assert error["code"] == "E-NOT-COUNTED"
     assert "objection" in error["message"]
+
+
+def test_who_has_no_value_is_left_out_as_agreed_and_told_so(
+    shell: Shell,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    place = next(i for i, feature in enumerate(FEATURES) if feature.name == "net_spend")
+    before = FEATURES[place]
+    request.addfinalizer(lambda: FEATURES.__setitem__(place, before))
+    agreed = before.to_dict() | {"missing": {"rule": "leave-out"}}
+    own = SimpleNamespace(name="net_spend", unit=agreed["unit"], to_dict=lambda: agreed)
+    FEATURES[place] = own
+    ours = request.getfixturevalue("ours")
+    file = tmp_path / "customers.csv"
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    next(row for row in rows if row["customer_id"] == "c0")["net_spend"] = ""
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert sorted(counted(ours)) == sorted(r["customer_id"] for r in rows if r["net_spend"])
+    error = shell.refused("rights", "explain", "--subject", "c0", "--dir", ours, status=3)
+    assert error["code"] == "E-NOT-COUNTED"
+    assert "a value is missing" in error["message"]
+    data = shell.json("rights", "access", "--subject", "c0", "--dir", ours)
+    (found,) = (f for f in data["features"] if f["name"] == "net_spend")
+    assert (found["value"], found["used"], data["segment"]) == (None, None, None)
+    shell.json("segments", "export", "--for", "evaluation", "--out", "later.csv", "--dir", ours)
+    assert "c0" not in ids_in(tmp_path / "later.csv")
+    assert "c0" in ids_in(tmp_path / "all.csv")
 
 
 def test_access_tells_everything_that_is_held(shell: Shell, ours: Path, tmp_path: Path) -> None:
