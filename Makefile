@@ -6,6 +6,7 @@ STAMP := $(VENV)/.complete
 # Dozens of processes are started by the tests: each compiles nothing that another one has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 # Test files are shared out among workers, one a processor, four at most: each file stays with one.
+# Tests of deployments start many processes each, so they run one after the other.
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help env demo test check bench bench-privacy clean
@@ -35,7 +36,8 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(WORKERS)
+	$(BIN)/pytest $(WORKERS) --ignore tests/end_to_end
+	$(BIN)/pytest tests/end_to_end
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
