@@ -50,7 +50,7 @@ FAILING_NODE = """
 import sys
 from partner_node import node
 
-def failing(query, chunks):
+def failing(query, chunks, *, threads=None):
     try:
         raise LookupError(CANARY)
     except LookupError as error:
