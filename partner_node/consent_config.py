@@ -24,7 +24,13 @@ from partner_node.consent.settings import (
     Holds,
     Kind,
 )
-from partner_node.data_config import SERVER_KEYS, read_delimiter, read_server, read_table
+from partner_node.data_config import (
+    SERVER_KEYS,
+    read_delimiter,
+    read_server,
+    read_table,
+    refuse_misplaced,
+)
 from protocol.governance import SEGMENTATION, TERM, VERSION
 
 CONSENT_KEYS: Final = ("purpose", "notices", "assessment", "youngest_customer", "sources")
@@ -102,7 +108,7 @@ def read_consent(consent: ConfigSection, *, id_column: str) -> ConsentSection:
 def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
     holds = next(known for known in HOLDS if known == source.one_of("holds", HOLDS))
     kind = next(known for known in KINDS if known == source.one_of("kind", KINDS))
-    _refuse_misplaced(source, kind)
+    refuse_misplaced(source, kind, _EVERY_KIND, _KEYS_OF_KIND)
     columns, constants = source.mapping("columns"), source.mapping("constants")
     events, flags = source.mapping("events"), source.texts("flags")
     parts = (*_PARTS[holds], UPDATED) if kind in DATABASES else _PARTS[holds]
@@ -142,16 +148,6 @@ def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
         flags=flags,
         heartbeat=heartbeat,
     )
-
-
-def _refuse_misplaced(source: ConfigSection, kind: Kind) -> None:
-    """Refuse a key that another kind of source takes."""
-    for key in _SOURCE_KEYS:
-        if source.sets(key) and key not in (*_EVERY_KIND, *_KEYS_OF_KIND[kind]):
-            takers = ", ".join(f'"{k}"' for k, keys in _KEYS_OF_KIND.items() if key in keys)
-            raise source.problem(
-                key, f"is not for kind = {kind!r}", f"remove it; it belongs to kind = {takers}"
-            )
 
 
 def _refuse_unknown_parts(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 from partner_node.config_section import ConfigSection
 from partner_node.data_section import (
@@ -29,6 +29,8 @@ from partner_node.transactions_config import TRANSACTION_KEYS, read_transactions
 DEFAULT_CHUNK_ROWS: Final = 65_536
 DEFAULT_MEMORY: Final = "512MB"
 
+_Kind = TypeVar("_Kind", bound=str)
+
 _EVERY_KIND: Final = (
     "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "units", "transactions",
 )  # fmt: skip
@@ -45,6 +47,16 @@ KEYS_OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
     "duckdb": ("path", "table", *_DUCKDB_MEANS),
     "sqlite": ("path", "table"),
     "postgresql": ("table", *SERVER_KEYS),
+}
+#: What to do in place of a key that is not for a kind.
+_INSTEAD: Final[Mapping[tuple[str, str], str]] = {
+    ("path", "postgresql"): "name the server by host, port and database instead",
+    ("table", "csv"): "name the file by path instead",
+    ("table", "parquet"): "name the file by path instead",
+    ("memory_limit", "sqlite"): "SQLite takes little memory by itself",
+    ("temp_folder", "sqlite"): "set the variable SQLITE_TMPDIR for the service instead",
+    ("memory_limit", "postgresql"): "the server has its own limits",
+    ("temp_folder", "postgresql"): "the server has its own folder",
 }
 DATA_KEYS: Final = tuple(
     dict.fromkeys([*_EVERY_KIND, *(key for keys in KEYS_OF_KIND.values() for key in keys)])
@@ -65,7 +77,7 @@ def read_data(data: ConfigSection) -> DataSection:
     """
     name = data.one_of("kind", KINDS)
     kind: Kind = name if is_kind(name) else "csv"
-    _refuse_misplaced(data, kind)
+    refuse_misplaced(data, kind, _EVERY_KIND, KEYS_OF_KIND, instead=_INSTEAD)
     delimiter = read_delimiter(data)
     data.at_most_one_of("query", "query_file")
     table = read_table(data) if "table" in KEYS_OF_KIND[kind] else None
@@ -113,21 +125,29 @@ def read_delimiter(section: ConfigSection) -> str:
     return delimiter
 
 
-def _refuse_misplaced(data: ConfigSection, kind: Kind) -> None:
-    """Refuse a key that another kind of source takes."""
-    for key in DATA_KEYS:
-        if data.sets(key) and key not in (*_EVERY_KIND, *KEYS_OF_KIND[kind]):
-            takers = ", ".join(f'"{k}"' for k, keys in KEYS_OF_KIND.items() if key in keys)
-            instead = {
-                ("path", "postgresql"): "name the server by host, port and database instead",
-                ("table", "csv"): "name the file by path instead",
-                ("table", "parquet"): "name the file by path instead",
-                ("memory_limit", "sqlite"): "SQLite takes little memory by itself",
-                ("temp_folder", "sqlite"): "set the variable SQLITE_TMPDIR for the service instead",
-                ("memory_limit", "postgresql"): "the server has its own limits",
-                ("temp_folder", "postgresql"): "the server has its own folder",
-            }.get((key, kind), f"it belongs to kind = {takers}")
-            raise data.problem(key, f"is not for kind = {kind!r}", f"remove it; {instead}")
+def refuse_misplaced(
+    section: ConfigSection,
+    kind: _Kind,
+    every_kind: Sequence[str],
+    of_kind: Mapping[_Kind, Sequence[str]],
+    *,
+    instead: Mapping[tuple[str, str], str] | None = None,
+) -> None:
+    """Refuse a key that another kind of source takes.
+
+    Args:
+        every_kind: The keys that all kinds take.
+        of_kind: Those that a kind takes beside them.
+        instead: What to do in place of a key, by key and kind; else its kinds are named.
+
+    Raises:
+        ConfigError: E-CONFIG.
+    """
+    for key in dict.fromkeys(key for keys in of_kind.values() for key in keys):
+        if section.sets(key) and key not in (*every_kind, *of_kind[kind]):
+            takers = ", ".join(f'"{k}"' for k, keys in of_kind.items() if key in keys)
+            way = (instead or {}).get((key, kind), f"it belongs to kind = {takers}")
+            raise section.problem(key, f"is not for kind = {kind!r}", f"remove it; {way}")
 
 
 def read_table(data: ConfigSection) -> tuple[str, ...] | None:

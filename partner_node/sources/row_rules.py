@@ -76,14 +76,12 @@ class RowRules:
         if types[self.id_column].casefold() not in self.dialect.id_types:
             raise self.no_id_type(f"type {types[self.id_column].upper()}")
         for column in wanted:
-            allowed, must_be, cast = (
-                self.dialect.number_types,
-                "be numeric",
-                self.dialect.number_cast,
-            )
             if column.levels:
                 allowed, cast = self.dialect.level_types, self.dialect.text_cast
                 must_be = "be text, a number or a boolean to have levels"
+            else:
+                allowed, cast = self.dialect.number_types, self.dialect.number_cast
+                must_be = "be numeric"
             if types[column.name].casefold() not in allowed:
                 raise SourceError(
                     f"column {column.name!r} of {self.where} has type "
@@ -200,7 +198,7 @@ class RowRules:
                 f"{place}",
                 code="E-SOURCE-LEVEL",
                 remedy=f"levels are {ways}; have a feature query write others so, with CASE, or "
-                "agree on a level that all others count as (other)",
+                "agree on a level that all others of a categorical feature count as (other)",
             )
         what = "of no level" if column.levels else "that are not finite numbers"
         return SourceError(
@@ -218,18 +216,14 @@ class RowRules:
     def _faults(self, column: Column) -> dict[str, str]:
         """Conditions in SQL for what a column may not hold, by what it is called."""
         number = self._number(column)
-        faults = {
-            "missing": f"{number} IS NULL",
-            "NaN": self.dialect.is_nan.format(number),
-            "infinite": self.dialect.is_infinite.format(number),
-            _UNLISTED_WORDS: f"{number} < 0",
-        }
-        left_out = {_UNLISTED_WORDS} if not column.levels else {"NaN", "infinite"}
-        if column.others:
-            left_out.add(_UNLISTED_WORDS)
-        if column.optional:
-            left_out |= {"missing", "NaN"}
-        return {what: fault for what, fault in faults.items() if what not in left_out}
+        faults = {} if column.optional else {"missing": f"{number} IS NULL"}
+        if not column.levels:
+            if not column.optional:
+                faults["NaN"] = self.dialect.is_nan.format(number)
+            faults["infinite"] = self.dialect.is_infinite.format(number)
+        elif not column.others:
+            faults[_UNLISTED_WORDS] = f"{number} < 0"
+        return faults
 
     def not_numbers_error(self, column: str, count: int, place: str, remedy: str) -> SourceError:
         """E-SOURCE-TYPE for a column with values that are no numbers."""
