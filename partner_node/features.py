@@ -42,7 +42,9 @@ def column_of(feature: Feature, column: str) -> Column:
 def _texts(levels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """How each level may be written: a whole number as a double too, as where some are missing."""
     return tuple(
-        (level, f"{level}.0") if level.isdecimal() and f"{level}.0" not in levels else (level,)
+        (level, f"{level}.0")
+        if level.removeprefix("-").isdecimal() and f"{level}.0" not in levels
+        else (level,)
         for level in levels
     )
 

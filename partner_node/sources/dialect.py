@@ -51,7 +51,10 @@ class Dialect:
         return self.as_number.format(quoted(column))
 
     def level(self, column: str, levels: Sequence[Sequence[str]], *, folded: bool) -> str:
-        """The place of a column's value among levels, as a double; -1 where it is none."""
+        """The place of a column's value among levels, as a double; -1 where it is none.
+
+        NULL where it is missing: also what a column of doubles, or a text of one, writes as NaN.
+        """
         text = self.id_text(column)
         if folded:
             text = f"lower({text})"
@@ -60,7 +63,8 @@ class Dialect:
             for place, texts in enumerate(levels)
         )
         missing = f"WHEN {quoted(column)} IS NULL THEN NULL"
-        return self.as_double.format(f"CASE {missing}{cases} ELSE -1 END")
+        not_a_number = f"WHEN lower({self.id_text(column)}) = 'nan' THEN NULL"
+        return self.as_double.format(f"CASE {missing}{cases} {not_a_number} ELSE -1 END")
 
     def bad_id(self, text: str) -> str:
         """Whether an id is none: missing, empty or with a NUL character."""
@@ -83,7 +87,7 @@ DUCKDB: Final = Dialect(
     is_infinite="isinf({0})",
     id_types=_DUCKDB_INTEGERS | {"varchar", "uuid"},
     number_types=_DUCKDB_INTEGERS | {"float", "double", "decimal"},
-    level_types=_DUCKDB_INTEGERS | {"varchar", "enum", "boolean", "float", "double", "decimal"},
+    level_types=_DUCKDB_INTEGERS | {"varchar", "enum", "boolean", "float", "double"},
     text_cast="CAST({0} AS VARCHAR)",
     number_cast="CAST({0} AS DOUBLE)",
 )
@@ -120,7 +124,7 @@ POSTGRESQL: Final = Dialect(
     is_infinite="abs({0}) = CAST('Infinity' AS double precision)",
     id_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"uuid"},
     number_types=_POSTGRESQL_INTEGERS | {"float4", "float8", "numeric"},
-    level_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"bool", "float4", "float8", "numeric"},
+    level_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"bool", "float4", "float8"},
     text_cast="CAST({0} AS text)",
     number_cast="CAST({0} AS double precision)",
 )

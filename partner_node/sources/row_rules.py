@@ -78,7 +78,7 @@ class RowRules:
         for column in wanted:
             if column.levels:
                 allowed, cast = self.dialect.level_types, self.dialect.text_cast
-                must_be = "be text, a number or a boolean to have levels"
+                must_be = "be text, a whole number, a double or a boolean to have levels"
             else:
                 allowed, cast = self.dialect.number_types, self.dialect.number_cast
                 must_be = "be numeric"

@@ -188,11 +188,21 @@ class SourceSuite(ABC):
         assert found == {"a": [2.0], "b": [0.0], "c": [1.0], "d": [0.0]}
 
     def test_levels_may_be_whole_numbers(self, tmp_path: Path) -> None:
-        stars = column_of(ordinal("stars", "1", "2", "3"), "stars")
-        for name, column in (("whole", [3, 1]), ("double", [3.0, 1.0])):
+        stars = column_of(ordinal("stars", "-1", "0", "3"), "stars")
+        for name, column in (("whole", [3, -1]), ("double", [3.0, -1.0])):
             (tmp_path / name).mkdir()
             table: Table = {"id": list("ab"), "stars": column}
             assert rows(self.make(tmp_path / name, table), [stars]) == {"a": [2.0], "b": [0.0]}
+
+    def test_nan_among_levels_is_missing_and_no_other_level(self, tmp_path: Path) -> None:
+        table: Table = {"id": list("abcd"), "stars": [1.0, 2.0, 1.0, nan]}
+        stars = column_of(terms("stars", "categorical", levels=["1", "2"], other="2"), "stars")
+        source = self.make(tmp_path, table)
+        error = refusal(source, [stars])
+        assert error.code == "E-SOURCE-NULL"
+        assert "1 missing" in error.message
+        found = rows(source, [replace(stars, optional=True)])
+        assert str(found["d"]) == "[nan]"
 
     @pytest.mark.parametrize(
         "answers",

@@ -26,6 +26,7 @@ from protocol.errors import SourceError
 from tests.partner_node.source_suite import (
     SourceSuite,
     Table,
+    level,
     numbered,
     parquet_table,
     refusal,
@@ -917,3 +918,12 @@ def test_a_database_s_query_reads_its_tables_and_not_those_of_the_system() -> No
 def test_a_database_needs_either_a_table_or_a_query(table: tuple[str, ...] | None) -> None:
     with pytest.raises(ValueError, match="table or a query"):
         duckdb_source("c.duckdb", table=table, query=table and "SELECT 1")
+
+
+def test_decimals_are_no_levels_and_the_way_out_is_a_cast(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a"], "stars": pa.array([Decimal("1.00")], pa.decimal128(5, 2))})
+    pq.write_table(table, tmp_path / "c.parquet")
+    error = refusal(parquet_source(tmp_path / "c.parquet"), [level("stars", "1", "2")])
+    assert error.code == "E-SOURCE-TYPE"
+    assert "DECIMAL" in error.message
+    assert "CAST" in error.remedy
