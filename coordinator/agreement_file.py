@@ -140,7 +140,7 @@ min_segment_size: 50
 results_use:
   allowed: [own-marketing, assortment-planning, service-improvement]
   forbidden: [credit-decisions, individual-pricing, employment-decisions, insurance-decisions]
-  recipients: [the partners, each for its own customers]
+  recipients: ["the partners, each for its own customers"]
 
 # How long files with customers' segments, and records of what left a node, are kept.
 retention: {{assignments_days: 90, records_days: 1095}}

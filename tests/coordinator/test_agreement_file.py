@@ -319,6 +319,13 @@ def test_a_feature_needs_what_its_type_says(tmp_path: Path, kind: str, lacking: 
     assert load_yaml(path).features[0].to_dict() == first
 
 
+def test_a_draft_names_one_kind_of_recipient(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text_of())
+    recipients = load_yaml(path).results_use.recipients
+    assert recipients == ("the partners, each for its own customers",)
+
+
 def test_no_field_of_a_draft_can_be_left_out_unsaid(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text_of())
