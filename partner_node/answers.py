@@ -30,11 +30,12 @@ from protocol.private_queries import (
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
+    ScoresQuery,
     SpreadsQuery,
     VotesQuery,
     clip_to_norm,
 )
-from protocol.queries import ClusterSumsQuery, IntMatrix, SumQuery
+from protocol.queries import EXTRA_ENTRIES, ClusterSumsQuery, IntMatrix, SumQuery
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 
@@ -46,7 +47,9 @@ def answer(
 
     Args:
         chunks: Customers' vectors (`protocol.queries.customer_vectors`), each of shape
-            ``(n_rows, n_features + 2)``. They are read one after the other; memory does not grow.
+            ``(n_rows, n_features + 2)``; for a `ScoresQuery` with their scores
+            (`protocol.queries.with_scores`). They are read one after the other; memory does not
+            grow.
         threads: How many work on a chunk; one for each processor when left out. With 1 nothing
             is started: for simulations of few customers, where starting takes longest.
 
@@ -115,6 +118,8 @@ def _worker(query: SumQuery) -> _Worker:
             return _LocalSums(query)
         case SpreadsQuery():
             return _Spreads(query)
+        case ScoresQuery():
+            return _Scores(query)
     raise TypeError(f"no way to answer a {type(query).__name__}")
 
 
@@ -244,3 +249,21 @@ class _Spreads(_AroundCentres):
     def _added(self, offsets: FloatMatrix) -> FloatMatrix:
         clipped = clip_to_norm(offsets, radius=self._radius, norm=SPREAD_NORM)
         return clipped * clipped
+
+
+class _Scores:
+    def __init__(self, query: ScoresQuery) -> None:
+        self._n_clusters = query.n_clusters
+        self._width = query.n_features + EXTRA_ENTRIES
+        self._nearest = Nearest(query.centres)
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        table = np.zeros((self._n_clusters, 2), dtype=np.int64)
+        memberships = _Memberships(self._n_clusters)
+        for block in self._nearest.blocks(vectors):
+            scores = block[:, self._width]
+            answered = ~np.isnan(scores)
+            # Also rows that add nothing: how long it takes does not hang on who answered.
+            rows = np.column_stack([np.where(answered, scores, 0.0), answered * float(UNIT)])
+            memberships.add(self._nearest.of(block[:, : self._width]), rows, table)
+        return table.ravel()

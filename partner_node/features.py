@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from partner_node.feature_rules import check_listed
 from partner_node.sources.source import Chunk, Column, Source
+from protocol.errors import LocalProtocolError
 from protocol.feature_terms import BOOLEAN, Feature, coordinates_of
 from protocol.feature_values import coordinate_values
-from protocol.queries import customer_vectors
+from protocol.queries import customer_vectors, with_scores
+from protocol.satisfaction import SatisfactionTerms
 from protocol.scaling import FeatureScale, FloatMatrix
 
 #: What counts as yes and as no, in capital or small letters; a table in which some are missing
@@ -65,11 +67,31 @@ class Gate(Protocol):
         ...
 
 
+class Scores(Protocol):
+    """What customers answered to the question about satisfaction."""
+
+    def snapshot(self, terms: SatisfactionTerms) -> ScoresNow:
+        """The answers to a question that there are now."""
+        ...
+
+
+class ScoresNow(Protocol):
+    """Customers' answers to one question, as they were at one moment."""
+
+    def of(self, ids: NDArray[np.object_]) -> NDArray[np.float64]:
+        """The score of each of some customers, NaN for who gave none; same shape."""
+        ...
+
+
 class Customers(Protocol):
     """A partner's customers as the sum queries see them."""
 
     def vectors(self) -> Iterator[FloatMatrix]:
         """Customers' vectors in chunks, each of shape ``(n_rows, n_coordinates + 2)``."""
+        ...
+
+    def scored(self, terms: SatisfactionTerms) -> Iterator[FloatMatrix]:
+        """The same customers' vectors with their scores (`protocol.queries.with_scores`)."""
         ...
 
 
@@ -102,6 +124,8 @@ class SourceCustomers:
         chunk_rows: Most rows held at once.
         gate: Says anew for every pass who may be counted; None counts everybody, which is for
             looking at the data alone.
+        scores: What customers answered to the question about satisfaction; None where nobody asks
+            for it.
         clock: Now, with time zone.
     """
 
@@ -113,6 +137,7 @@ class SourceCustomers:
         columns: Mapping[str, str],
         chunk_rows: int,
         gate: Gate | None,
+        scores: Scores | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         check_listed(features, columns, where="[data.columns]")
@@ -123,6 +148,7 @@ class SourceCustomers:
         self._scale = FeatureScale.of(self._coordinates)
         self._chunk_rows = chunk_rows
         self._gate = gate
+        self._scores = scores
         self._clock = clock
 
     def vectors(self) -> Iterator[FloatMatrix]:
@@ -138,6 +164,14 @@ class SourceCustomers:
         """
         for ids, values in self._counted():
             yield ids, customer_vectors(self._scale.to_grid(values))
+
+    def scored(self, terms: SatisfactionTerms) -> Iterator[FloatMatrix]:
+        """The vectors of the customers of `identified`, with their scores in units."""
+        if self._scores is None:
+            raise LocalProtocolError("there are customers without a record of their scores")
+        now = self._scores.snapshot(terms)
+        for ids, vectors in self.identified():
+            yield with_scores(vectors, terms.in_units(now.of(ids)))
 
     def ids(self) -> Iterator[NDArray[np.object_]]:
         """Ids of all customers in the source, whether they may be counted or not."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from partner_node.config import NodeConfig
 from partner_node.consent.gate import ConsentGate
-from partner_node.features import SourceCustomers
+from partner_node.features import Scores, SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
 from partner_node.regular_file import open_regular
 from partner_node.rights.register import RightsRegister
@@ -121,11 +121,14 @@ class NodeHome:
             agreement, party, self.config.consent, gate, columns=data.columns, units=data.units
         )
 
-    def customers(self, agreement: Agreement, gate: ConsentGate | None) -> SourceCustomers:
+    def customers(
+        self, agreement: Agreement, gate: ConsentGate | None, *, scores: Scores | None = None
+    ) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError.
 
         Args:
             gate: Who may be counted; None for everybody, to look at the data alone.
+            scores: What they answered to the agreed question; None where nobody asks for it.
         """
         data = self.config.data
         if agreement.privacy is not None and data.query is not None:
@@ -136,6 +139,7 @@ class NodeHome:
             columns=self.config.data.columns,
             chunk_rows=self.config.data.chunk_rows,
             gate=gate,
+            scores=scores,
         )
 
     @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from partner_node.egress.settings import EgressSection
 from partner_node.features import Customers
 from partner_node.home import NodeHome, naming, verified
 from partner_node.retention import purge
+from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rules import Rules
+from partner_node.scores import Scores
 from partner_node.software import installed_software
 from partner_node.store import NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement, SignedAgreement
@@ -49,8 +51,10 @@ from protocol.messages import (
 )
 from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
+from protocol.private_queries import ScoresQuery
 from protocol.queries import SumQuery
 from protocol.ring import IntVector
+from protocol.scaling import FloatMatrix
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +118,14 @@ class Node:
             index = agreement.index_of_key(keystore.identity_public)
         party = agreement.parties[index]
         store = home.store(keystore)
+        scores = None
+        if agreement.plan.satisfaction is not None:
+            scores = Scores(store, Pseudonyms.under(agreement.id, home, keystore))
         return Node(
             signed,
             keystore.identity,
             store,
-            home.customers(agreement, home.gate(agreement, party, store)),
+            home.customers(agreement, home.gate(agreement, party, store), scores=scores),
             home.rules(agreement, party, store),
             software=installed_software(),
             egress=home.config.egress,
@@ -187,7 +194,7 @@ class Node:
             return self._leave(current, request, reply, Answered(ask=ask, customers=customers))
 
     def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
-        sums, customers = answer(query, self._customers.vectors(), threads=self._threads)
+        sums, customers = answer(query, self._vectors(query), threads=self._threads)
         least = self.agreement.min_customers_per_partner
         if customers < least:
             raise SourceError(
@@ -204,6 +211,18 @@ class Node:
                 remedy="agree on a higher max_customers, or narrow the feature query",
             )
         return sums, customers
+
+    def _vectors(self, query: SumQuery) -> Iterator[FloatMatrix]:
+        """What a question is asked of: customers' vectors, with their scores where it is of them.
+
+        All who may be counted are in them, whether they gave a score or not.
+        """
+        if not isinstance(query, ScoresQuery):
+            return self._customers.vectors()
+        terms = self.agreement.plan.satisfaction
+        if terms is None:
+            raise LocalProtocolError("scores are asked for that were not agreed")
+        return self._customers.scored(terms)
 
     def _answer(self, request: Request) -> Ask | Cleared | Stopped:
         """The reply, or what is asked; or the refusal, to be raised once the state is stored."""

@@ -173,6 +173,11 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 10;
     """,
+    """
+    ALTER TABLE feedback ADD COLUMN score REAL;
+    ALTER TABLE feedback ADD COLUMN question TEXT;
+    PRAGMA user_version = 11;
+    """,
 )
 
 

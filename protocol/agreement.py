@@ -30,6 +30,7 @@ from protocol.governance import ConsentTerms, Purpose
 from protocol.installation import Software
 from protocol.parties import Operator, Party
 from protocol.privacy.terms import PrivacyTerms
+from protocol.satisfaction import SatisfactionTerms
 from protocol.signing import Envelope, key_id
 from protocol.strict import Fields
 
@@ -56,7 +57,9 @@ class PlanTerms:
         n_clusters: How many clusters; with a smaller `n_clusters_min` the most of a range.
         n_clusters_min: The fewest; `hybrid-dp` chooses, other plans have one number.
         max_rounds: The most questions of a run.
-        profile: Whether the last question is also how customers differ within each cluster.
+        profile: Whether it is also asked how customers differ within each cluster.
+        satisfaction: What customers are asked about how satisfied they are, of whose answers one
+            question of a run is; None when none is.
     """
 
     name: str
@@ -64,6 +67,7 @@ class PlanTerms:
     n_clusters_min: int
     max_rounds: int
     profile: bool = False
+    satisfaction: SatisfactionTerms | None = None
 
     @staticmethod
     def read(fields: Fields) -> PlanTerms:
@@ -79,6 +83,9 @@ class PlanTerms:
             n_clusters_min=fewest,
             max_rounds=fields.integer("max_rounds", at_least=1, at_most=limits.MAX_ROUNDS),
             profile=fields.has("profile") and bool(fields.one_of("profile", (PROFILE,))),
+            satisfaction=SatisfactionTerms.read(fields.object("satisfaction"))
+            if fields.has("satisfaction")
+            else None,
         )
         fields.finish()
         return terms
@@ -94,6 +101,8 @@ class PlanTerms:
             values["n_clusters_min"] = self.n_clusters_min
         if self.profile:
             values["profile"] = PROFILE
+        if self.satisfaction is not None:
+            values["satisfaction"] = self.satisfaction.to_dict()
         return values
 
 

@@ -12,7 +12,7 @@ from protocol import limits
 from protocol.agreement import EXACT_PLAN, Agreement
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
-from protocol.clustering.plan import largest_total, longest_vector
+from protocol.clustering.plan import largest_total, last_questions, longest_vector
 from protocol.duties import Duties, Population
 from protocol.errors import AgreementError
 from protocol.feature_terms import Feature
@@ -230,20 +230,23 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PLAN",
             remedy=f"with noise the plans are hybrid-dp and lloyd-dp, without it {EXACT_PLAN}",
         )
-    least = {HybridDP.NAME: HybridDP.MOST_ROUNDS + 1, LloydDP.NAME: LloydDP.LEAST_ROUNDS + 1}
-    if a.plan.max_rounds < least.get(a.plan.name, 0):
-        yield AgreementError(
-            f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least "
-            f"{least[a.plan.name]}, the last question included",
-            code="E-PLAN",
-            remedy=f"write max_rounds: {least[a.plan.name]}",
-        )
-    if a.plan.name == EXACT_PLAN and a.plan.profile:
-        yield AgreementError(
-            f"plan.profile needs noise, which {EXACT_PLAN} does without",
-            code="E-PLAN",
-            remedy="leave plan.profile out, or agree on an epsilon under privacy",
-        )
+    forming = {HybridDP.NAME: HybridDP.MOST_ROUNDS, LloydDP.NAME: LloydDP.LEAST_ROUNDS}
+    if a.plan.name in forming:
+        least = forming[a.plan.name] + last_questions(a.plan)
+        if a.plan.max_rounds < least:
+            yield AgreementError(
+                f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least {least}, "
+                f"the last {'question' if last_questions(a.plan) == 1 else 'questions'} included",
+                code="E-PLAN",
+                remedy=f"write max_rounds: {least}",
+            )
+    for name, asked in (("profile", a.plan.profile), ("satisfaction", a.plan.satisfaction)):
+        if a.plan.name == EXACT_PLAN and asked:
+            yield AgreementError(
+                f"plan.{name} needs noise, which {EXACT_PLAN} does without",
+                code="E-PLAN",
+                remedy=f"leave plan.{name} out, or agree on an epsilon under privacy",
+            )
     yield from _cluster_problems(a)
     if a.privacy is not None:
         yield from _privacy_problems(a, a.privacy)

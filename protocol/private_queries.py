@@ -399,6 +399,63 @@ class SpreadsQuery(_AroundCentres):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresQuery(_Noised):
+    """For each centre: the scores of its nearest customers who gave one, and how many these are.
+
+    A customer who gave a score adds it to its centre's first entry, in units of which `UNIT` is the
+    distance from the agreed scale's middle to its ends (`protocol.satisfaction`), and `UNIT` to the
+    second; whoever gave none adds nothing.
+
+    Attributes:
+        centres: Grid coordinates, shape ``(n_clusters, n_features)``, int64.
+        variance: The least variance of each entry's noise, in squared units.
+    """
+
+    centres: IntMatrix
+    variance: int
+
+    @property
+    def n_clusters(self) -> int:
+        """How many centres."""
+        return int(self.centres.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Coordinates of a customer."""
+        return int(self.centres.shape[1])
+
+    @property
+    def length(self) -> int:
+        """Entries: two a centre, the scores first."""
+        return 2 * self.n_clusters
+
+    @property
+    def sensitivity_squared(self) -> int:
+        """Square of a customer's norm at most."""
+        return 2 * UNIT * UNIT
+
+    @property
+    def words(self) -> str:
+        """What is asked, for people."""
+        return (
+            f"how satisfied the customers nearest to each of {self.n_clusters} points said they "
+            "are, and how many said it"
+        )
+
+    def range(self, customers: int) -> tuple[IntVector, IntVector]:
+        """Lowest and highest value of every entry over `customers` customers."""
+        most = UNIT * customers
+        low = np.tile(np.array([-most, 0], dtype=np.int64), self.n_clusters)
+        return low, np.full(self.length, most, dtype=np.int64)
+
+    def to_bytes(self) -> bytes:
+        """The query's canonical bytes."""
+        return frame(
+            label("scores"), _big(self.n_features), _words(self.centres), _big(self.variance)
+        )
+
+
 def _words(values: IntMatrix | IntVector) -> bytes:
     return values.astype("<i8").tobytes()
 

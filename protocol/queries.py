@@ -75,6 +75,19 @@ def customer_vectors(grid: FloatMatrix, *, fraction_bits: int = EXACT_FRACTION_B
     return vectors
 
 
+def with_scores(vectors: FloatMatrix, scores: npt.NDArray[np.float64]) -> FloatMatrix:
+    """Customers' vectors with one entry more, for the query `scores` alone.
+
+    Args:
+        vectors: As `customer_vectors` gives them.
+        scores: Whole numbers of units, NaN for who gave none, shape ``(n_samples,)``.
+
+    Returns:
+        Shape ``(n_samples, n_features + 3)``.
+    """
+    return np.column_stack([vectors, scores])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterTotals:
     """A decoded total.

@@ -29,6 +29,7 @@ from partner_node.store import NodeStore
 from protocol.agreement import EXACT_PLAN, SCHEMA, Agreement, PlanTerms, SignedAgreement
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
+from protocol.clustering.portable import FloatVector
 from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
 from protocol.duties import Duties
@@ -37,7 +38,8 @@ from protocol.feature_terms import Feature, coordinates_of
 from protocol.governance import CONSENT, SEGMENTATION
 from protocol.installation import Software
 from protocol.privacy.terms import PrivacyTerms
-from protocol.queries import customer_vectors
+from protocol.queries import customer_vectors, with_scores
+from protocol.satisfaction import SatisfactionTerms
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import public_bytes
 from protocol.strict import Fields
@@ -70,13 +72,25 @@ class MemoryCustomers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridCustomers:
-    """Customers whose vectors are prepared once: for benchmarks that repeat runs."""
+    """Customers whose vectors are prepared once: for benchmarks that repeat runs.
+
+    Attributes:
+        scores: What each of them answered to the question about satisfaction, NaN for who gave
+            no answer, shape ``(n_samples,)``; None when nobody did.
+    """
 
     prepared: FloatMatrix
+    scores: FloatVector | None = None
 
     def vectors(self) -> Iterator[FloatMatrix]:
         """All customers' vectors at once."""
         yield self.prepared
+
+    def scored(self, terms: SatisfactionTerms) -> Iterator[FloatMatrix]:
+        """All customers' vectors with their scores."""
+        n_samples = self.prepared.shape[0]
+        scores = np.full(n_samples, np.nan) if self.scores is None else self.scores
+        yield with_scores(self.prepared, terms.in_units(scores))
 
 
 class SimulatedClock:
@@ -226,7 +240,9 @@ class Federation:
         vectors: Each partner's customers as vectors (`protocol.queries.customer_vectors`), when
             they are at hand already; made from `data` otherwise.
         n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
-        plan, privacy, profile: What the agreement says; exact totals when left out.
+        plan, privacy, profile, satisfaction: What the agreement says; exact totals when left out.
+        scores: What each partner's customers answered to the question about satisfaction, NaN for
+            who gave no answer, each of shape ``(n_samples_i,)``; nobody did when left out.
         partner_keys: The partners' keys; made when left out.
         min_customers: With fewer who may be counted a partner answers nothing.
     """
@@ -247,6 +263,8 @@ class Federation:
         plan: str = EXACT_PLAN,
         privacy: PrivacyTerms | None = None,
         profile: bool = False,
+        satisfaction: SatisfactionTerms | None = None,
+        scores: Sequence[FloatVector] | None = None,
         partner_keys: Sequence[Ed25519PrivateKey] | None = None,
         min_customers: int = 0,
     ) -> None:
@@ -264,6 +282,7 @@ class Federation:
                 n_clusters_min=n_clusters if n_clusters_min is None else n_clusters_min,
                 max_rounds=max_rounds,
                 profile=profile,
+                satisfaction=satisfaction,
             ),
             privacy,
             min_segment_size,
@@ -278,6 +297,7 @@ class Federation:
         self.seed_of = plan_seed if seed is None else lambda _: simulation_seed(seed)
         if vectors is None:
             vectors = [customer_vectors(self.scale.to_grid(values)) for values in data]
+        self._scores = scores
         self.nodes = {i: self.node(i, own) for i, own in enumerate(vectors)}
         self.exchange = MemoryExchange(nodes_by_id=self.nodes)
         self.store = CoordinatorStore(":memory:")
@@ -289,7 +309,9 @@ class Federation:
             self.signed,
             self.partner_keys[index],
             NodeStore(":memory:", EphemeralSealer()),
-            GridCustomers(prepared=vectors),
+            GridCustomers(
+                prepared=vectors, scores=None if self._scores is None else self._scores[index]
+            ),
             NoRules(),
             software=SOFTWARE,
             clock=lambda: _NOW,

@@ -226,9 +226,9 @@ class Case(Desk):
             ],
             "wishes": self.register.wishes(self.pseudonym),
             "feedback": [
-                {"kind": kind, "at": at, "segment_then": segment or None}
-                for kind, at, segment in self.store.ask(
-                    "SELECT kind, at, segment FROM feedback WHERE pseudonym = ? ORDER BY at",
+                {"kind": kind, "at": at, "segment_then": segment or None, "score": score}
+                for kind, at, segment, score in self.store.ask(
+                    "SELECT kind, at, segment, score FROM feedback WHERE pseudonym = ? ORDER BY at",
                     self.pseudonym,
                 )
             ],

@@ -36,7 +36,11 @@ class Pseudonyms:
 
     def of(self, subject: str) -> str:
         """The pseudonym of a customer's id, letter by letter; 64 hexadecimal digits."""
-        return hmac.digest(self._key, _LABEL + subject.encode("utf-8"), hashlib.sha256).hex()
+        return self.digest(subject).hex()
+
+    def digest(self, subject: str) -> bytes:
+        """The pseudonym's 32 bytes."""
+        return hmac.digest(self._key, _LABEL + subject.encode("utf-8"), hashlib.sha256)
 
     @staticmethod
     def under(agreement_id: str, home: NodeHome, keystore: Keystore) -> Pseudonyms:

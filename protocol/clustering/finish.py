@@ -1,9 +1,10 @@
-"""The last question of every plan with noise: how large the segments are, about their own centres.
+"""The last questions of every plan with noise: how large its segments are, how satisfied they are.
 
 SPEC.md, 10.4. A plan ends in more centroids than may be worth releasing, and its counts belong to
 the centroids of the question before. So clusters that are too small to release are merged into
 their nearest neighbours first; then one question more counts the customers nearest to each centre
-that is left. With a profile it also asks how far they lie from it along each feature.
+that is left. With a profile it also asks how far they lie from it along each feature. Where the
+partners agreed on it, a question of its own asks for the scores that these customers gave.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
-from protocol.clustering.result import Clustering, NoiseReport, Profile, Sizes, least_size
+from protocol.clustering.result import (
+    Clustering,
+    NoiseReport,
+    Profile,
+    Satisfaction,
+    Sizes,
+    least_size,
+)
+from protocol.clustering.satisfaction import SATISFACTION_SHARE, satisfaction_of
 from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
@@ -28,6 +37,7 @@ from protocol.private_queries import (
     SPREAD_COUNT,
     SPREAD_NORM,
     UNIT,
+    ScoresQuery,
     SpreadsQuery,
     VotesQuery,
     check_range,
@@ -35,9 +45,11 @@ from protocol.private_queries import (
 from protocol.queries import IntMatrix, SumQuery
 from protocol.ring import IntVector
 
-#: The part of a run's rho that the last question costs, alone and with a profile.
+#: The part of a run's rho that the question for sizes costs, alone and with a profile.
 SIZES_SHARE: Final = 0.03
 PROFILE_SHARE: Final = 0.07
+#: What the last questions cost at most.
+LARGEST_SHARE: Final = PROFILE_SHARE + SATISFACTION_SHARE
 #: Offsets are shortened to so many times the distance at which customers lie from their centre:
 #: the more customers, the farther, as less noise then hides how much the shortening takes away.
 _LEAST_REACH, _MOST_REACH = 1.6, 3.0
@@ -49,41 +61,52 @@ Noised = HybridDP | LloydDP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finishing:
-    """One state of a plan with its last question.
+    """One state of a plan with its last questions.
 
     Attributes:
         plan: The plan that forms the clusters.
-        cost: What the last question may cost, in units of ``2^-60`` of rho.
+        cost: What the question for sizes may cost, in units of ``2^-60`` of rho.
+        scores_cost: What the question for scores may cost; 0 when none is asked.
         min_segment_size: The smallest segment that may be released.
-        profile: Whether the last question asks for spreads, too.
+        profile: Whether the question for sizes asks for spreads, too.
         kept: Which of the plan's clusters are left, once it has ended.
+        sized: The clusters with their sizes, while scores are asked for.
     """
 
     NAME: ClassVar[str] = "finishing"
 
     plan: Noised
     cost: int
+    scores_cost: int
     min_segment_size: int
     profile: bool
     kept: tuple[int, ...] = ()
+    sized: Clustering | None = None
     query: SumQuery | None = None
     result: Clustering | None = None
 
     @staticmethod
     def start(
-        terms: Terms, begin: Callable[[Terms], Noised], *, min_segment_size: int, profile: bool
+        terms: Terms,
+        begin: Callable[[Terms], Noised],
+        *,
+        min_segment_size: int,
+        profile: bool,
+        satisfaction: bool,
     ) -> Finishing:
         """The first state.
 
         Args:
             terms: Of the whole run.
-            begin: Starts the plan on what the last question leaves of them.
+            begin: Starts the plan on what the last questions leave of them.
         """
         cost = int((PROFILE_SHARE if profile else SIZES_SHARE) * float(terms.cost))
-        plan = begin(replace(terms, cost=terms.cost - cost))
+        scores_cost = int(SATISFACTION_SHARE * float(terms.cost)) if satisfaction else 0
+        plan = begin(replace(terms, cost=terms.cost - cost - scores_cost))
         return Finishing(
             plan=plan,
             cost=cost,
+            scores_cost=scores_cost,
             min_segment_size=min_segment_size,
             profile=profile,
             query=plan.query,
@@ -95,7 +118,9 @@ class Finishing:
             raise LocalProtocolError("the plan asks nothing now")
         if self.plan.result is not None:
             check_range(self.query, total, customers=customers, variance=variance)
-            return self._finished(self.plan.result, self.query, total, variance)
+            if isinstance(self.query, ScoresQuery):
+                return self._with_scores(self.query, total, variance)
+            return self._with_sizes(self.plan.result, self.query, total, variance)
         asked = self.query.variance
         plan = self.plan.advance(total, customers=customers, variance=variance)
         known = replace(self, plan=plan, query=plan.query)
@@ -141,42 +166,64 @@ class Finishing:
         reach = min(max(_REACH_PER_SIGNAL * sqrt(sqrt(signal)), _LEAST_REACH), _MOST_REACH)
         return max(1, round(reach * self.plan.deviation * GRID))
 
-    def _finished(
+    def _with_sizes(
         self, found: Clustering, query: SumQuery, total: IntVector, variance: int
     ) -> Finishing:
-        if found.noise is None:
-            raise LocalProtocolError("the plan's steps are out of order")
+        """The clusters with their sizes, and the question for scores when one is asked."""
         n = len(self.kept)
         table = total.reshape(n, -1).astype(np.float64)
         sigma = sqrt(float(variance)) / self._count_unit
         noised = table[:, -1] / self._count_unit
-        cost = self.plan.terms.cost_of(query)
-        result = replace(
-            found,
-            rounds=found.rounds + 1,
+        sized = replace(
+            self._charged(found, query),
             sizes=Sizes(
                 kept=self.kept,
                 counts=np.maximum(np.rint(noised), 0).astype(np.int64),
                 sigmas=np.full(n, ceil(sigma), dtype=np.int64),
             ),
+            profile=_profile(query, table, np.maximum(noised, max(sigma, 1.0)), variance)
+            if isinstance(query, SpreadsQuery)
+            else None,
+        )
+        if not self.scores_cost:
+            return replace(self, query=None, result=sized)
+        scores = ScoresQuery(centres=found.centroids[list(self.kept)], variance=1)
+        variance = self.plan.terms.variance_at(self.scores_cost, scores.sensitivity_squared)
+        return replace(self, query=replace(scores, variance=variance), sized=sized)
+
+    def _with_scores(self, query: ScoresQuery, total: IntVector, variance: int) -> Finishing:
+        if self.sized is None:
+            raise LocalProtocolError("the plan's steps are out of order")
+        result = replace(
+            self._charged(self.sized, query),
+            satisfaction=satisfaction_of(query, total, variance=variance),
+        )
+        return replace(self, query=None, sized=None, result=result)
+
+    def _charged(self, found: Clustering, query: SumQuery) -> Clustering:
+        """What is found after one question more, with what that cost."""
+        if found.noise is None:
+            raise LocalProtocolError("the plan's steps are out of order")
+        cost = self.plan.terms.cost_of(query)
+        return replace(
+            found,
+            rounds=found.rounds + 1,
             noise=replace(
                 found.noise,
                 cost=found.noise.cost + cost,
                 dearest=max(found.noise.dearest, cost),
             ),
-            profile=_profile(query, table, np.maximum(noised, max(sigma, 1.0)), variance)
-            if isinstance(query, SpreadsQuery)
-            else None,
         )
-        return replace(self, query=None, result=result)
 
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON values."""
         own = {
             "cost": self.cost,
+            "scores_cost": self.scores_cost,
             "min_segment_size": self.min_segment_size,
             "profile": self.profile,
             "kept": self.kept,
+            "sized": self.sized,
             "query": None if self.plan.result is None else self.query,
             "result": self.result,
         }
@@ -193,7 +240,10 @@ class Finishing:
         Args:
             plan: Restored from its ``inner`` values.
         """
-        kinds = (SpreadsQuery, VotesQuery, Clustering, NoiseReport, Profile, Sizes, KScore)
+        kinds = (
+            SpreadsQuery, VotesQuery, ScoresQuery, Clustering, NoiseReport, Profile, Sizes,
+            Satisfaction, KScore,
+        )  # fmt: skip
         own = {name: state_from_json(value, kinds) for name, value in values["state"].items()}
         query = own.pop("query")
         return Finishing(plan=plan, query=query if plan.query is None else plan.query, **own)

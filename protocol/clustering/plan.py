@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from protocol.agreement import Agreement
+from protocol.agreement import Agreement, PlanTerms
 from protocol.canonical import tagged_hash, u32
-from protocol.clustering.finish import PROFILE_SHARE, Finishing, Noised
+from protocol.clustering.finish import LARGEST_SHARE, Finishing, Noised
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.lloyd_exact import LloydExact
@@ -78,6 +78,7 @@ def step_hash(plan: Plan) -> bytes:
     noise = () if result.noise is None else (result.noise.to_bytes(),)
     sizes = () if result.sizes is None else (result.sizes.to_bytes(),)
     profile = () if result.profile is None else (result.profile.to_bytes(),)
+    said = () if result.satisfaction is None else (result.satisfaction.to_bytes(),)
     return tagged_hash(
         "result",
         result.centroids.astype("<i8").tobytes(),
@@ -88,6 +89,7 @@ def step_hash(plan: Plan) -> bytes:
         *noise,
         *sizes,
         *profile,
+        *said,
     )
 
 
@@ -132,12 +134,21 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
 
     def begin(rest: Terms) -> Noised:
         if plan.name == LloydDP.NAME:
-            return LloydDP.start(rest, rounds=plan.max_rounds - 1)
+            return LloydDP.start(rest, rounds=plan.max_rounds - last_questions(plan))
         return HybridDP.start(rest)
 
     return Finishing.start(
-        terms, begin, min_segment_size=agreement.min_segment_size, profile=plan.profile
+        terms,
+        begin,
+        min_segment_size=agreement.min_segment_size,
+        profile=plan.profile,
+        satisfaction=plan.satisfaction is not None,
     )
+
+
+def last_questions(plan: PlanTerms) -> int:
+    """How many questions a plan with noise asks at most when its clusters are formed."""
+    return 1 if plan.satisfaction is None else 2
 
 
 def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
@@ -170,7 +181,7 @@ def largest_total(agreement: Agreement) -> int:
         return (customers * agreement.n_coordinates) << EXACT_FRACTION_BITS
     terms = _terms(agreement, seed=bytes(32))
     largest = terms.largest_entry
-    share = min(SMALLEST_SHARE, (1.0 - PROFILE_SHARE) / agreement.plan.max_rounds)
+    share = min(SMALLEST_SHARE, (1.0 - LARGEST_SHARE) / agreement.plan.max_rounds)
     variance = terms.variance(share, largest * largest)
     n, t = agreement.n_partners, agreement.secure_sum.max_colluding
     if t >= n:

@@ -20,6 +20,7 @@ from protocol.agreement import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.clustering.choose_k import PARTS, KScore
 from protocol.clustering.result import Clustering, NoiseReport, least_size
+from protocol.clustering.segment_satisfaction import INTERVAL_PERCENT, SegmentSatisfaction
 from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
 from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsilon_of
@@ -38,8 +39,6 @@ EXACT_STATEMENT: Final = "exact totals: not anonymous"
 #: What every output with noise says; epsilon and delta stand beside it.
 NOISED_STATEMENT: Final = "differentially private aggregate"
 NOISE_WORDS: Final = "discrete Gaussian shares of all participants"
-#: Half a 95 % interval of Gaussian noise, in percent of its standard deviation.
-INTERVAL_PERCENT: Final = 196
 
 _GRID: Final = 1 << 40
 _COUNT: Final = 1 << 50
@@ -60,6 +59,8 @@ class Segment:
         spreads: Mean squared distance of its customers to the centre along each feature, in units
             of 2^-fraction_bits; None without a profile.
         spread_sigma: Standard deviation of the noise in each of `spreads`, same units.
+        satisfaction: How satisfied its customers said they are; None when that was not asked, or
+            too few of them answered.
     """
 
     segment: int
@@ -70,6 +71,7 @@ class Segment:
     centre_sigma: int = 0
     spreads: tuple[int, ...] | None = None
     spread_sigma: int = 0
+    satisfaction: SegmentSatisfaction | None = None
 
     @property
     def size_margin(self) -> int:
@@ -215,9 +217,11 @@ class Release:
         if self.privacy is None:
             return exact
         noised = {**exact, "size_sigma": s.size_sigma, "centre_sigma": s.centre_sigma}
-        if s.spreads is None:
-            return noised
-        return {**noised, "spreads": list(s.spreads), "spread_sigma": s.spread_sigma}
+        if s.spreads is not None:
+            noised |= {"spreads": list(s.spreads), "spread_sigma": s.spread_sigma}
+        if s.satisfaction is not None:
+            noised["satisfaction"] = s.satisfaction.to_dict()
+        return noised
 
     @property
     def privacy_words(self) -> str:
@@ -322,6 +326,11 @@ class SignedRelease:
         found = (None if s.spreads is None else len(s.spreads) for s in release.segments)
         if any(length != wanted for length in found):
             raise RuleError("a segment's profile is not as agreed", code="E-RELEASE")
+        if agreement.plan.satisfaction is None and any(s.satisfaction for s in release.segments):
+            raise RuleError(
+                "the release tells how satisfied customers are, which was not agreed",
+                code="E-RELEASE",
+            )
         keys = {party.id: party.public_key for party in agreement.parties}
         unknown = [p for p in release.participants if p not in keys]
         if unknown or len(set(release.participants)) < agreement.smallest_set:
@@ -392,6 +401,9 @@ def make_release(
                 centre_sigma=0 if noise is None else int(noise.centre_sigmas[places[i]]),
                 spreads=None if profile is None else tuple(profile.spreads[i].tolist()),
                 spread_sigma=0 if profile is None else int(profile.sigmas[i]),
+                satisfaction=SegmentSatisfaction.of(
+                    clustering.satisfaction, i, min_segment_size=agreement.min_segment_size
+                ),
             )
             for number, i in enumerate(order, start=1)
         ),
@@ -531,6 +543,9 @@ def _segment(fields: Fields, *, exact: bool) -> Segment:
         size_sigma=0 if exact else fields.integer("size_sigma", at_least=0, at_most=_COUNT),
         centre_sigma=0 if exact else fields.integer("centre_sigma", at_least=0, at_most=_COUNT),
         **({} if exact or not fields.has("spreads") else _profile(fields)),
+        satisfaction=None
+        if exact or not fields.has("satisfaction")
+        else SegmentSatisfaction.read(fields.object("satisfaction")),
     )
     fields.finish()
     return segment

@@ -96,6 +96,30 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Satisfaction:
+    """How satisfied the customers of the clusters that are left said they are.
+
+    Attributes:
+        answered: How many of a cluster's customers gave a score, noised, from 0, shape
+            ``(n_kept,)``, int64.
+        answered_sigmas: Standard deviation of the noise in each, rounded up, same shape.
+        means: Their mean score, in units of which 2^14 is from the scale's middle to its ends;
+            within them.
+        mean_sigmas: Standard deviation of the noise in each mean, rounded up, in the same units.
+    """
+
+    answered: IntVector
+    answered_sigmas: IntVector
+    means: IntVector
+    mean_sigmas: IntVector
+
+    def to_bytes(self) -> bytes:
+        """The scores as bytes that are hashed."""
+        parts = (self.answered, self.answered_sigmas, self.means, self.mean_sigmas)
+        return frame(*(part.astype("<i8").tobytes() for part in parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clustering:
     """A plan's result, on the agreed grid.
 
@@ -111,6 +135,7 @@ class Clustering:
         sizes: What the last question of a plan with noise found; None for exact totals, whose
             counts are exact.
         profile: How customers differ within each cluster; None unless it was agreed.
+        satisfaction: How satisfied they said they are; None unless it was agreed.
     """
 
     centroids: IntMatrix
@@ -122,6 +147,7 @@ class Clustering:
     scores: tuple[KScore, ...] = ()
     sizes: Sizes | None = None
     profile: Profile | None = None
+    satisfaction: Satisfaction | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """An exact result as JSON values."""

@@ -18,6 +18,8 @@ ACCOUNTING = "protocol/privacy/accounting.py"
 PRIVATE = "protocol/private_queries.py"
 FINISH = "protocol/clustering/finish.py"
 RELEASE = "protocol/clustering/release.py"
+SATISFACTION = "protocol/satisfaction.py"
+SCORED = "protocol/clustering/segment_satisfaction.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
 
@@ -679,15 +681,51 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
-        "if a.plan.max_rounds < least.get(a.plan.name, 0):",
+        "if a.plan.max_rounds < least:",
         NEVER,
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
     (
         RULES,
-        "if a.plan.name == EXACT_PLAN and a.plan.profile:",
+        "if a.plan.name == EXACT_PLAN and asked:",
         NEVER,
-        PRIVACY_AGREED + "test_exact_totals_have_no_profile",
+        PRIVACY_AGREED + "test_exact_totals_have_no_profile_and_no_satisfaction",
+    ),
+    (
+        RULES,
+        "least = forming[a.plan.name] + last_questions(a.plan)",
+        "least = forming[a.plan.name] + 1",
+        PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
+    ),
+    (
+        PRIVATE,
+        "return 2 * UNIT * UNIT",
+        "return UNIT * UNIT",
+        "test_private_queries.py::test_no_customer_is_longer_than_the_sensitivity",
+    ),
+    (
+        SATISFACTION,
+        "np.clip(scores, float(self.lowest), float(self.highest))",
+        "scores",
+        "test_private_queries.py::test_a_score_is_never_beyond_the_ends_of_its_scale",
+    ),
+    (
+        FINISH,
+        "cost=terms.cost - cost - scores_cost",
+        "cost=terms.cost - cost",
+        PLANS + "test_a_run_never_costs_more_than_its_budget",
+    ),
+    (
+        SCORED,
+        "if answered < least_size(min_segment_size, sigma):",
+        NEVER,
+        "test_segment_satisfaction.py::test_a_segment_of_whom_too_few_answered_tells_nothing_of_them",
+    ),
+    (
+        RELEASE,
+        "if agreement.plan.satisfaction is None and any(s.satisfaction for s in release.segments):",
+        NEVER,
+        "test_segment_satisfaction.py::test_satisfaction_that_was_not_agreed_is_refused",
     ),
     (
         PRIVATE,
@@ -697,8 +735,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FINISH,
-        "cost=terms.cost - cost",
-        "cost=terms.cost",
+        "cost=terms.cost - cost - scores_cost",
+        "cost=terms.cost - scores_cost",
         PLANS + "test_a_run_never_costs_more_than_its_budget",
     ),
     (

@@ -30,6 +30,9 @@ def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
+SATISFACTION: dict[str, Any] = {"question": "Happy?", "lowest": 1, "highest": 5}
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -61,6 +64,29 @@ def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
         ({"plan": {"profile": 1}}, "E-AGR-SCHEMA"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 2, "profile": "spread"}}, "E-PLAN"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 3, "profile": "spread"}}, ""),
+        ({"plan": {"max_rounds": 10, "satisfaction": SATISFACTION}}, "E-PLAN"),
+        ({"plan": {"max_rounds": 11, "satisfaction": SATISFACTION}}, ""),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 3, "satisfaction": SATISFACTION}}, "E-PLAN"),
+        ({"plan": {"name": "lloyd-dp", "max_rounds": 4, "satisfaction": SATISFACTION}}, ""),
+        ({"plan": {"max_rounds": 11, "satisfaction": {}}}, "E-AGR-SCHEMA"),
+        ({"plan": {"max_rounds": 11, "satisfaction": "yes"}}, "E-AGR-SCHEMA"),
+        (
+            {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"highest": 1}}},
+            "E-AGR-SCHEMA",
+        ),
+        (
+            {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"lowest": "1"}}},
+            "E-AGR-SCHEMA",
+        ),
+        (
+            {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"highest": 1_001}}},
+            "E-AGR-SCHEMA",
+        ),
+        (
+            {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"question": ""}}},
+            "E-AGR-SCHEMA",
+        ),
+        ({"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"scale": 5}}}, "E-AGR-SCHEMA"),
         ({"privacy": {"rho": "0.027"}}, "E-DP-NOISE"),
         ({"privacy": {"epsilon": "1.1"}}, "E-DP-NOISE"),
         ({"privacy": {"delta": "0.0001", "rho": "0.0365"}}, "E-DP-NOISE"),
@@ -93,12 +119,27 @@ def test_exact_totals_and_plans_with_noise_do_not_go_together(lab: ModuleType) -
         Agreement.from_dict(values)
 
 
-def test_exact_totals_have_no_profile(lab: ModuleType) -> None:
+@pytest.mark.parametrize(("field", "value"), [("profile", "spread"), ("satisfaction", None)])
+def test_exact_totals_have_no_profile_and_no_satisfaction(
+    lab: ModuleType, field: str, value: str | None
+) -> None:
     values = lab.agreement_values(4)
     assert Agreement.from_dict(values).lint() == []
-    values["plan"]["profile"] = "spread"
+    values["plan"][field] = value or SATISFACTION
     (problem,) = Agreement.from_dict(values).lint()
-    assert (problem.code, "plan.profile needs noise" in problem.message) == ("E-PLAN", True)
+    assert (problem.code, f"plan.{field} needs noise" in problem.message) == ("E-PLAN", True)
+
+
+def test_the_question_about_satisfaction_is_part_of_what_is_signed(lab: ModuleType) -> None:
+    def agreed(**changes: Any) -> Agreement:
+        plan = {"satisfaction": SATISFACTION | changes, "max_rounds": 11}
+        return Agreement.from_dict(agreement_values(lab, plan=plan))
+
+    terms = agreed().plan.satisfaction
+    assert terms is not None
+    assert (terms.question, terms.lowest, terms.highest) == ("Happy?", 1, 5)
+    assert Agreement.from_bytes(agreed().to_bytes()) == agreed()
+    assert len({agreed().hash, agreed(question="Glad?").hash, agreed(highest=6).hash}) == 3
 
 
 def test_a_profile_is_part_of_what_is_signed(lab: ModuleType) -> None:

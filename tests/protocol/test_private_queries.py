@@ -18,13 +18,15 @@ from protocol.private_queries import (
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
+    ScoresQuery,
     SpreadsQuery,
     VotesQuery,
     check_range,
     clip_to_norm,
     noise_margin,
 )
-from protocol.queries import SumQuery, customer_vectors
+from protocol.queries import SumQuery, customer_vectors, with_scores
+from protocol.satisfaction import SatisfactionTerms
 
 ONE = 1 << 20
 D = 3
@@ -42,6 +44,7 @@ QUERIES: list[SumQuery] = [
                    variance=100),
     SpreadsQuery(centres=CENTRES, radius=ONE // 5, variance=100),
     SpreadsQuery(centres=CENTRES, radius=4 * ONE, variance=100),
+    ScoresQuery(centres=CENTRES, variance=100),
 ]  # fmt: skip
 NAMES = [f"{type(q).__name__}-{i}" for i, q in enumerate(QUERIES)]
 
@@ -49,8 +52,19 @@ coordinates = st.integers(-ONE, ONE) | st.sampled_from([-ONE, 0, 1, -1, ONE])
 customers = st.lists(st.tuples(*[coordinates] * D), min_size=1, max_size=12)
 
 
+def vectors_for(query: SumQuery, rows: list[tuple[int, ...]]) -> np.ndarray:
+    """Customers' vectors; where scores are asked for, the first coordinate is one, 0 is none."""
+    grid = np.array(rows, dtype=np.float64).reshape(len(rows), D)
+    vectors = customer_vectors(grid)
+    if not isinstance(query, ScoresQuery):
+        return vectors
+    scale = SatisfactionTerms(question="?", lowest=-7, highest=3)
+    scores = scale.from_units(0) + grid[:, 0] / ONE * 5
+    return with_scores(vectors, scale.in_units(np.where(grid[:, 0] == 0, np.nan, scores)))
+
+
 def total_of(query: SumQuery, rows: list[tuple[int, ...]]) -> np.ndarray:
-    total, counted = answer(query, [customer_vectors(np.array(rows, dtype=np.float64))])
+    total, counted = answer(query, [vectors_for(query, rows)])
     assert counted == len(rows)
     return total
 
@@ -74,8 +88,8 @@ def test_an_answer_is_the_sum_of_its_customers_however_they_are_split(
 ) -> None:
     one_by_one = sum(total_of(query, [row]) for row in rows)
     assert (total_of(query, rows) == one_by_one).all()
-    grid = customer_vectors(np.array(rows, dtype=np.float64))
-    total, _ = answer(query, [grid[:split], grid[split:]])
+    vectors = vectors_for(query, rows)
+    total, _ = answer(query, [vectors[:split], vectors[split:]])
     assert (total == one_by_one).all()
     check_range(query, total, customers=len(rows), variance=0)
 
@@ -90,7 +104,7 @@ def test_some_customer_reaches_the_sensitivity() -> None:
     assert total_of(QUERIES[0], [far]).tolist() == [UNIT]
     reached = [
         sum(v * v for v in total_of(q, [far]).tolist()) / q.sensitivity_squared
-        for q in (QUERIES[1], QUERIES[3], QUERIES[6])
+        for q in (QUERIES[1], QUERIES[3], QUERIES[6], QUERIES[-1])
     ]
     assert min(reached) > 0.98
 
@@ -142,6 +156,35 @@ def test_spreads_worked_out_by_hand() -> None:
     assert total.tolist() == [
         30**2, 40**2, 1 << 24, 2457**2, 3276**2 + 1, 2 << 24
     ]  # fmt: skip
+
+
+def test_scores_worked_out_by_hand() -> None:
+    query = ScoresQuery(centres=np.array([[0, 0], [ONE, 0]]), variance=9)
+    scale = SatisfactionTerms(question="?", lowest=0, highest=10)
+    rows = np.array([[5.0, 9.0], [ONE, 3], [ONE - 8, 0], [0, 0], [ONE, ONE]])
+    scores = scale.in_units(np.array([10.0, 6.0, 3.5, np.nan, np.nan]))
+    assert scores[:3].tolist() == [UNIT, UNIT // 5, -4915]  # 3/10 of 2^14, cut toward the middle
+    total, counted = answer(query, [with_scores(customer_vectors(rows), scores)])
+    assert total.tolist() == [UNIT, UNIT, UNIT // 5 - 4915, 2 * UNIT]
+    assert counted == 5
+
+
+@given(
+    lowest=st.integers(-1_000, 999),
+    width=st.integers(1, 2_000),
+    score=st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_a_score_is_never_beyond_the_ends_of_its_scale(
+    lowest: int, width: int, score: float
+) -> None:
+    scale = SatisfactionTerms(question="?", lowest=lowest, highest=min(lowest + width, 1_000))
+    (units,) = scale.in_units(np.array([score])).tolist()
+    assert -UNIT <= units <= UNIT
+    assert units == int(units)
+    if scale.allows(score):
+        assert abs(scale.from_units(units) - score) <= scale.width_of(1.01)
+    ends = scale.in_units(np.array([scale.lowest, scale.highest], dtype=float)).tolist()
+    assert ends == [-UNIT, UNIT]
 
 
 def test_a_customer_far_out_on_one_axis_reaches_the_sensitivity_of_spreads() -> None:

@@ -23,6 +23,7 @@ from protocol.privacy.accounting import rho_for
 from protocol.privacy.ledger import runs_left, total_cost
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
+from protocol.satisfaction import SatisfactionTerms
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [FeatureTerms(name=f"f{i}", min="0", max="10") for i in range(4)]
@@ -115,6 +116,48 @@ def test_a_release_without_the_agreed_profile_is_refused() -> None:
             envelope = envelope.signed_by(key)
         with pytest.raises(RuleError, match="profile is not as agreed"):
             SignedRelease(release=changed, envelope=envelope).verify(fed.agreement)
+
+
+SCALE = SatisfactionTerms(question="How satisfied are you with us?", lowest=0, highest=10)
+
+
+@pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 11), ("lloyd-dp", 8)])
+def test_satisfaction_is_released_with_its_noise_when_it_is_agreed(plan: str, rounds: int) -> None:
+    """Half of the customers answer, at one partner nobody; the third group is the least content."""
+    data, rng = rows(4), np.random.default_rng(3)
+    contents = [np.where(own[:, 3] > 5, 9.0, np.where(own[:, 0] > 6.5, 7.0, 2.0)) for own in data]
+    scores = [np.where(rng.random(len(own)) < 0.5, own, np.nan) for own in contents]
+    scores[2][:] = np.nan
+    given = {"profile": True, "satisfaction": SCALE, "scores": scores}
+    fed = federation(plan=plan, max_rounds=rounds, privacy=privacy(6.0), **given)
+    release = fed.run().release.verify(fed.agreement)
+    told = 0
+    for segment in release.segments:
+        if segment.satisfaction is None:
+            continue
+        told += 1
+        centres = release.centres / (1 << release.fraction_bits)
+        grid = fed.scale.to_grid(np.vstack(data)) / (1 << release.fraction_bits)
+        nearest = ((grid[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
+        own = np.concatenate(scores)[nearest == segment.segment - 1]
+        own = own[~np.isnan(own)]
+        found = segment.satisfaction
+        assert abs(found.answered - len(own)) <= 4 * found.answered_sigma
+        assert abs(found.score(SCALE) - own.mean()) <= 2.2 * found.margin(SCALE)
+    assert told == len(release.segments) or plan == "lloyd-dp"
+    for node in fed.nodes.values():
+        charges = node.store.charges()
+        assert "how satisfied" in charges[-1].asked
+        assert total_cost(charges) <= fed.agreement.privacy.run_cost
+        answers = [r for r in node.store.egress() if r.customers is not None]
+        assert {r.customers for r in answers} == {400}, "also of who gave no score"
+
+
+def test_without_scores_at_any_partner_a_release_tells_nothing_of_satisfaction() -> None:
+    fed = federation(max_rounds=11, satisfaction=SCALE, min_segment_size=20)
+    release = fed.run().release.verify(fed.agreement)
+    assert release.segments
+    assert [s.satisfaction for s in release.segments] == [None] * len(release.segments)
 
 
 def test_every_node_charges_what_the_run_cost() -> None:

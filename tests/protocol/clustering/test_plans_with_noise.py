@@ -20,8 +20,9 @@ from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.masking import Stream
 from protocol.privacy.accounting import RHO_ONE
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
-from protocol.private_queries import SpreadsQuery
-from protocol.queries import customer_vectors
+from protocol.private_queries import UNIT, ScoresQuery, SpreadsQuery
+from protocol.queries import customer_vectors, with_scores
+from protocol.satisfaction import SatisfactionTerms
 
 ONE = 1 << 20
 
@@ -47,29 +48,53 @@ def blobs(n: int, d: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(np.clip(points, -1, 1) * ONE), middles
 
 
-#: Both plans, without and with a profile in the last question.
-KINDS = ["hybrid-dp", "lloyd-dp", "hybrid-dp+profile", "lloyd-dp+profile"]
+#: Both plans, without and with a profile, and with a question about satisfaction.
+KINDS = [
+    "hybrid-dp", "lloyd-dp", "hybrid-dp+profile", "lloyd-dp+profile", "hybrid-dp+satisfaction",
+    "lloyd-dp+profile+satisfaction",
+]  # fmt: skip
+SCALE = SatisfactionTerms(question="How satisfied are you with us?", lowest=1, highest=5)
 
 
 def start(name: str, own: Terms, *, smallest: int = 1) -> Finishing:
     def begin(rest: Terms) -> HybridDP | LloydDP:
         return HybridDP.start(rest) if "hybrid" in name else LloydDP.start(rest, rounds=4)
 
-    return Finishing.start(own, begin, min_segment_size=smallest, profile="profile" in name)
+    return Finishing.start(
+        own,
+        begin,
+        min_segment_size=smallest,
+        profile="profile" in name,
+        satisfaction="satisfaction" in name,
+    )
 
 
 P = TypeVar("P", bound=Plan)
 
 
 def carried_out(
-    plan: P, grid: np.ndarray, *, partners: int = 5, colluding: int = 1, noise_seed: int = 1
+    plan: P,
+    grid: np.ndarray,
+    *,
+    partners: int = 5,
+    colluding: int = 1,
+    noise_seed: int = 1,
+    scores: np.ndarray | None = None,
 ) -> list[P]:
-    """All states; noise as `partners` of whom all add their share give it."""
+    """All states; noise as `partners` of whom all add their share give it.
+
+    `scores` are on `SCALE`, NaN for who gave none; half of the customers give the same otherwise.
+    """
+    if scores is None:
+        scores = np.where(np.arange(len(grid)) % 2, 4.0, np.nan)
     vectors = [customer_vectors(grid)]
+    scored = [with_scores(vectors[0], SCALE.in_units(scores))]
     stream = Stream(hashlib.sha256(b"noise %d" % noise_seed).digest())
     states = [plan]
     while plan.query is not None:
-        total, _ = answer(plan.query, vectors)
+        asked = scored if isinstance(plan.query, ScoresQuery) else vectors
+        total, counted = answer(plan.query, asked)
+        assert counted == len(grid)
         share = share_variance(plan.query.variance, partners=partners, colluding=colluding)
         noise = discrete_gaussian(stream, variance=share * partners, count=plan.query.length)
         plan = plan.advance(total + noise, customers=len(grid), variance=share * partners)
@@ -121,8 +146,10 @@ def test_a_run_never_costs_more_than_its_budget(
     assert result.noise is not None
     assert result.noise.cost == cost
     assert result.noise.dearest == max(own.cost_of(query) for query in queries)
-    assert result.rounds == len(queries) <= HybridDP.MOST_ROUNDS + 1
+    last = 2 if "satisfaction" in name else 1
+    assert result.rounds == len(queries) <= HybridDP.MOST_ROUNDS + last
     assert (result.profile is not None) == ("profile" in name and asked_last)
+    assert (result.satisfaction is not None) == ("satisfaction" in name and asked_last)
     assert result.sizes is not None
     assert result.sizes.kept == states[-1].kept
     for query in queries:
@@ -195,6 +222,73 @@ def test_a_profile_that_cannot_be_true_is_refused() -> None:
         total = np.full(asked.query.length, entry, dtype=np.int64)
         with pytest.raises(RemoteProtocolError, match="E-TOTAL-RANGE"):
             asked.advance(total, customers=300, variance=asked.query.variance)
+
+
+def test_scores_that_cannot_be_true_are_refused() -> None:
+    grid, _ = blobs(300, 3, 2, seed=1)
+    asked = carried_out(start("lloyd-dp+satisfaction", terms(3, 2, 1.0)), grid)[-2]
+    assert isinstance(asked.query, ScoresQuery)
+    margin = 13 * int(asked.query.variance**0.5 + 1)
+    for place, entry in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        total = np.zeros(asked.query.length, dtype=np.int64)
+        total[place] = entry * (300 * UNIT + margin) if (place, entry) != (1, -1) else -margin
+        with pytest.raises(RemoteProtocolError, match="E-TOTAL-RANGE"):
+            asked.advance(total, customers=300, variance=asked.query.variance)
+
+
+def satisfied(grid: np.ndarray, share: float) -> np.ndarray:
+    """Scores of a share of the customers: higher along the first feature."""
+    rng = np.random.default_rng(11)
+    scores = np.clip(3 + 1.8 * grid[:, 0] / ONE + rng.normal(0, 0.7, len(grid)), 1, 5)
+    return np.where(rng.random(len(grid)) < share, np.rint(scores * 2) / 2, np.nan)
+
+
+@pytest.mark.parametrize("name", ["hybrid-dp+satisfaction", "lloyd-dp+profile+satisfaction"])
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_satisfaction_is_that_of_who_answered_within_the_stated_noise(
+    name: str, share: float
+) -> None:
+    grid, _ = blobs(8_000, 3, 3, seed=6)
+    scores = satisfied(grid, share)
+    of_counts, of_means = [], []
+    for seed in range(20):
+        plan = start(name, terms(3, 3, 0.1, seed=seed))
+        result = carried_out(plan, grid, noise_seed=seed, scores=scores)[-1].result
+        assert result is not None
+        assert result.sizes is not None
+        assert result.satisfaction is not None
+        centres = result.centroids[list(result.sizes.kept)] / ONE
+        nearest = (((grid / ONE)[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
+        said = ~np.isnan(scores)
+        found = result.satisfaction
+        for j in range(len(centres)):
+            own = scores[said & (nearest == j)]
+            of_counts.append((found.answered[j] - len(own)) / found.answered_sigmas[j])
+            if len(own) < 300:  # among few the count's noise bends the mean
+                continue
+            off = SCALE.from_units(int(found.means[j])) - own.mean()
+            of_means.append(off / SCALE.width_of(int(found.mean_sigmas[j])))
+    assert len(of_means) >= 30
+    assert np.abs(of_counts).max() < 4.1
+    assert 0.7 < float(np.std(of_counts)) < 1.2
+    assert np.abs(of_means).max() < 4.1
+    assert 0.75 < float(np.std(of_means)) < 1.25
+    assert abs(float(np.mean(of_means))) < 0.4
+
+
+def test_where_nobody_answers_the_mean_stays_on_the_scale_and_its_noise_says_so() -> None:
+    grid, _ = blobs(2_000, 3, 2, seed=3)
+    nobody = np.full(len(grid), np.nan)
+    for seed in range(10):
+        plan = start("lloyd-dp+satisfaction", terms(3, 2, 0.05, seed=seed))
+        result = carried_out(plan, grid, noise_seed=seed, scores=nobody)[-1].result
+        assert result is not None
+        assert result.satisfaction is not None
+        found = result.satisfaction
+        assert (found.answered >= 0).all()
+        assert (found.answered <= 5 * found.answered_sigmas).all()
+        assert (np.abs(found.means) <= UNIT).all()
+        assert (found.mean_sigmas > UNIT // 8).all()
 
 
 def uneven_blobs(n: int) -> np.ndarray:
@@ -274,12 +368,12 @@ def test_clusters_too_small_to_tell_are_merged_before_they_are_counted(name: str
         assert before.plan.result is not None, "the last question is asked when there is one alone"
 
 
-def test_a_profile_changes_neither_centres_nor_sizes_beyond_its_share() -> None:
-    """With little noise both end in the same clusters."""
+def test_further_questions_change_neither_centres_nor_sizes_beyond_their_share() -> None:
+    """With little noise all end in the same clusters."""
     grid = uneven_blobs(3_000)
     found = [
         carried_out(start(name, terms(4, 2, 100.0)), grid)[-1].result
-        for name in ("hybrid-dp", "hybrid-dp+profile")
+        for name in ("hybrid-dp", "hybrid-dp+profile", "hybrid-dp+profile+satisfaction")
     ]
     centres, counts = [], []
     for result in found:
@@ -287,8 +381,9 @@ def test_a_profile_changes_neither_centres_nor_sizes_beyond_its_share() -> None:
         order = np.argsort(result.centroids[:, 0])
         centres.append(result.centroids[order])
         counts.append(result.counts[order])
-    assert np.abs(centres[0] - centres[1]).max() < ONE / 50
-    assert np.abs(counts[0] - counts[1]).max() < 30
+    for other in (1, 2):
+        assert np.abs(centres[0] - centres[other]).max() < ONE / 50
+        assert np.abs(counts[0] - counts[other]).max() < 30
 
 
 def test_more_noise_for_larger_groups() -> None:
