@@ -36,6 +36,12 @@ from protocol.clustering.release import (
     release_centres,
     typical_ranges,
 )
+from protocol.clustering.segment_satisfaction import (
+    question_of,
+    question_words,
+    satisfaction_values,
+    satisfaction_words,
+)
 from protocol.privacy.words import meaning
 
 #: What shows the hashes of agreement, run and release at a node, and checks its signatures again.
@@ -83,6 +89,7 @@ def release_data(release: Release, agreement: Agreement, step: Step) -> dict[str
                 "suggested_use": called.use,
                 "size": segment.size,
                 "size_margin": segment.size_margin,
+                "satisfaction": satisfaction_values(segment.satisfaction, agreement),
                 "centre": {
                     feature.name: {
                         "value": float(centres[row, column]),
@@ -98,6 +105,7 @@ def release_data(release: Release, agreement: Agreement, step: Step) -> dict[str
                 zip(release.segments, step.living, calls, strict=True)
             )
         ],
+        "satisfaction_question": question_of(agreement),
         "gone": [
             {"id": gone.id, "status": gone.status, "into": gone.into or None} for gone in step.gone
         ],
@@ -173,7 +181,15 @@ def release_table(
         )
         typical.append(f"{TYPICAL_WORDS}.")
     ended = [f"{gone.words}." for gone in step.gone]
-    shown: list[object] = [table, *ended, *means, *typical, f"Privacy: {release.privacy_words}."]
+    said = _satisfaction_parts(release, agreement, step)
+    shown: list[object] = [
+        table,
+        *ended,
+        *means,
+        *typical,
+        *said,
+        f"Privacy: {release.privacy_words}.",
+    ]
     if release.choice:
         shown.append(choice_words(release.choice))
     if release.merged is not None:
@@ -189,6 +205,17 @@ def release_table(
             f"Withheld: {release.withheld.reason}. Names compare the released segments only."
         )
     return shown
+
+
+def _satisfaction_parts(release: Release, agreement: Agreement, step: Step) -> list[object]:
+    """How satisfied customers said they are, as a table; nothing when they were not asked."""
+    question = question_words(agreement)
+    if not question:
+        return []
+    table = Table("id", "score", title="How satisfied they said they are")
+    for segment, identity in zip(release.segments, step.ids, strict=True):
+        table.add_row(identity, satisfaction_words(segment.satisfaction, agreement))
+    return [table, f"Asked was {question}."]
 
 
 def write_report(
@@ -247,6 +274,7 @@ def report_of(
         withheld_clusters=release.withheld.clusters if release.withheld else 0,
         merged=release.merged.reason if release.merged else "",
         choice=choice_words(release.choice),
+        question=question_words(agreement),
         partners=tuple(
             ReportPartner(
                 name=party.legal_name,

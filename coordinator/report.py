@@ -261,7 +261,8 @@ def _cards(view: _View) -> str:
         "cards",
         "What sets each segment apart",
         "Typical customer of the segment beside the typical customer of "
-        + ("the released segments only." if view.partial else f"{_whose(view.data)}."),
+        + ("the released segments only." if view.partial else f"{_whose(view.data)}.")
+        + (f" Customers were asked {view.data.question}." if view.data.question else ""),
         f'<div class="cards">{"".join(cards)}</div>',
     )
 
@@ -271,8 +272,9 @@ def _since(segment: ReportSegment) -> str:
 
 
 def _use(data: ReportData, segment: ReportSegment) -> str:
-    """What to try, and what the agreement forbids."""
-    lines = [("Suggested use", segment.use)] if segment.use else []
+    """How satisfied its customers are, what to try, and what the agreement forbids."""
+    lines = [("Satisfaction", f"{segment.satisfaction}.")] if segment.satisfaction else []
+    lines += [("Suggested use", segment.use)] if segment.use else []
     if data.allowed:
         lines.append(("Allowed", f"{', '.join(data.allowed)}."))
     if data.forbidden:

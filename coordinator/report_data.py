@@ -40,6 +40,7 @@ class ReportSegment:
         id: What it is called in every release, such as "S3"; empty where only this one counts.
         since: What became of it since the release before, in words; empty if unknown.
         use: What a marketer may try; empty if unknown.
+        satisfaction: How satisfied its customers said they are, in words; empty if not asked.
         intervals: Where noise leaves the centre, 95 % of the time, one pair a feature; empty for
             exact totals.
     """
@@ -53,6 +54,7 @@ class ReportSegment:
     id: str = ""
     since: str = ""
     use: str = ""
+    satisfaction: str = ""
     intervals: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -170,6 +172,7 @@ class ReportData:
         withheld_clusters: How many they are.
         merged: Which clusters were merged into others and why; empty if none.
         choice: Why there are as many clusters as there are; empty when that was agreed.
+        question: What customers were asked about how satisfied they are; empty if nothing.
         allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
         gone: What became of segments that the release before had and this one has not, in words.
         rounds: In order; may be empty.
@@ -200,6 +203,7 @@ class ReportData:
     withheld_clusters: int = 0
     merged: str = ""
     choice: str = ""
+    question: str = ""
     allowed: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from protocol.clustering.release import (
     release_centres,
     typical_ranges,
 )
+from protocol.clustering.segment_satisfaction import satisfaction_words
 
 
 def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
@@ -46,6 +47,7 @@ def report_segments(
             id=living.id,
             since=living.words,
             use=called.use,
+            satisfaction=satisfaction_words(segment.satisfaction, agreement),
             intervals=()
             if release.privacy is None
             else tuple(zip(low[row].tolist(), high[row].tolist(), strict=True)),

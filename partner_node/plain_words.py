@@ -194,6 +194,7 @@ def _privacy_words(agreement: Agreement) -> list[str]:
         f"{delta:.0e}. After all of them: {meaning(total, delta, terms.unit)} Your node counts by "
         "itself and refuses beyond that.",
         *_profile_words(agreement),
+        *_satisfaction_words(agreement),
     ]
 
 
@@ -201,8 +202,20 @@ def _profile_words(agreement: Agreement) -> list[str]:
     if not agreement.plan.profile:
         return []
     return [
-        "Profile: the last question of a run is how customers differ within each segment, feature "
-        "by feature, with noise like all others."
+        "Profile: at the end of a run it is also asked how customers differ within each segment, "
+        "feature by feature, with noise like all others."
+    ]
+
+
+def _satisfaction_words(agreement: Agreement) -> list[str]:
+    terms = agreement.plan.satisfaction
+    if terms is None:
+        return []
+    return [
+        f"Satisfaction: the last question of a run is what your customers answered to "
+        f"“{shown(terms.question)}”, {terms.scale_words}: for each segment the sum of their "
+        "newest scores and how many gave one, with noise like all others. Scores are those that "
+        "you import (feedback import); nobody's own score leaves your node."
     ]
 
 

@@ -14,6 +14,11 @@ from partner_node.local_counts import CountRange
 from partner_node.record_tables import number_words
 from protocol.clustering.release import centre_intervals, release_centres, typical_ranges
 from protocol.clustering.segment_names import deviations, standing
+from protocol.clustering.segment_satisfaction import (
+    question_words,
+    satisfaction_values,
+    satisfaction_words,
+)
 from protocol.feature_terms import SHARE
 from protocol.scaling import FeatureScale
 
@@ -68,6 +73,9 @@ class SegmentCard:
     Attributes:
         traits: Its features, those first that set it apart most.
         size, size_margin: Customers of all partners, and what noise may have moved that by.
+        question: What they were asked about how satisfied they are; empty when nothing was.
+        satisfaction: What those who answered said, as JSON values; None when too few did.
+        satisfaction_words: The same for people.
         reach: Own customers who may be counted now; None when they were not counted.
     """
 
@@ -79,6 +87,9 @@ class SegmentCard:
     size: int
     size_margin: int
     size_words: str
+    question: str
+    satisfaction: dict[str, Any] | None
+    satisfaction_words: str
     reach: CountRange | None
     suggested_use: str
     allowed: tuple[str, ...]
@@ -94,6 +105,7 @@ class SegmentCard:
             "traits": [trait.to_dict() for trait in self.traits],
             "size": self.size,
             "size_margin": self.size_margin,
+            "satisfaction": self.satisfaction,
             "own_customers": None if self.reach is None else self.reach.to_dict(),
             "suggested_use": self.suggested_use,
             "allowed_uses": list(self.allowed),
@@ -123,6 +135,9 @@ class SegmentCard:
             )
         lines = [
             f"Customers of all partners: {self.size_words}.",
+            f"Satisfaction: {self.satisfaction_words}. Asked was {self.question}."
+            if self.question
+            else "",
             "" if self.reach is None else f"Own customers, now: {self.reach.words}.",
             f"Suggested use: {self.suggested_use}",
             f"Allowed: {', '.join(self.allowed)}.",
@@ -176,6 +191,9 @@ def segment_cards(
                 size=segment.size,
                 size_margin=segment.size_margin,
                 size_words=segment.size_words,
+                question=question_words(agreement),
+                satisfaction=satisfaction_values(segment.satisfaction, agreement),
+                satisfaction_words=satisfaction_words(segment.satisfaction, agreement),
                 reach=None if reach is None else reach[row],
                 suggested_use=called.use,
                 allowed=uses.allowed,

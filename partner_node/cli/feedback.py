@@ -13,6 +13,7 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.local_counts import agreed_step, ranges_of
+from protocol.clustering.segment_satisfaction import question_words
 
 app = typer.Typer(
     help="What customers say; it stays here, opt-outs take effect, and scores leave as noised sums "
@@ -100,8 +101,6 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
     agreement = home.signed_agreement().agreement
     step, terms = agreed_step(agreement), agreement.plan.satisfaction
     segments = sorted({s for counts in said.values() for s in counts})
-    columns = (*said, *(() if terms is None else ("mean score",)))
-    table = Table("segment", *columns, title="What customers said, by how many of them")
     ranges = {
         kind: dict(zip(segments, ranges_of([counts[s] for s in segments], step=step), strict=True))
         for kind, counts in said.items()
@@ -112,10 +111,14 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
         for segment, mean in ({} if terms is None else mean_scores(store, terms)).items()
         if ranges[SATISFACTION][segment].least
     }
+    kinds = [kind for kind in said if kind != SATISFACTION]
+    table = Table("segment", *kinds, title="What customers said, by how many of them")
+    scores = Table("segment", "answered", "mean score", title="How satisfied they said they are")
     for segment in segments:
         called = "none then" if segment == NO_SEGMENT else segment
-        mean = [] if terms is None else [f"{means[segment]:.2f}" if segment in means else "–"]
-        table.add_row(called, *(ranges[kind][segment].words for kind in said), *mean)
+        table.add_row(called, *(ranges[kind][segment].words for kind in kinds))
+        mean = f"{means[segment]:.2f}" if segment in means else "–"
+        scores.add_row(called, ranges[SATISFACTION][segment].words, mean)
     output.result(
         {
             "feedback": {
@@ -125,4 +128,5 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
             "mean_scores": means,
         },
         table if segments else "No customer has said anything yet.",
+        *([scores, f"Asked was {question_words(agreement)}."] if segments and terms else []),
     )

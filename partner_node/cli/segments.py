@@ -27,6 +27,12 @@ from protocol.clustering.release import (
     release_centres,
     typical_ranges,
 )
+from protocol.clustering.segment_satisfaction import (
+    question_of,
+    question_words,
+    satisfaction_values,
+    satisfaction_words,
+)
 from protocol.errors import UsageError
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
@@ -80,6 +86,7 @@ def list_segments(
                     "absorbed": list(living.absorbed),
                     "size": segment.size,
                     "size_margin": segment.size_margin,
+                    "satisfaction": satisfaction_values(segment.satisfaction, agreement),
                     "centre": dict(zip(features, map(float, centres[row]), strict=True)),
                     "centre_low": dict(zip(features, map(float, low[row]), strict=True)),
                     "centre_high": dict(zip(features, map(float, high[row]), strict=True)),
@@ -94,6 +101,7 @@ def list_segments(
                     zip(found.segments, known.step.living, known.calls, strict=True)
                 )
             ],
+            "satisfaction_question": question_of(agreement),
             "gone": [
                 {"id": gone.id, "status": gone.status, "into": gone.into or None}
                 for gone in known.step.gone
@@ -107,6 +115,7 @@ def list_segments(
             "Their centres", known.ids, labels, values, label="feature", width=people.width
         ),
         *_typical_parts(known, labels, ranges),
+        *_satisfaction_parts(known),
         *(f"{gone.words}." for gone in known.step.gone),
         f"Privacy: {found.privacy_words}.",
         choice_words(found.choice),
@@ -332,6 +341,17 @@ def _typical_parts(
         "Their typical ranges", known.ids, labels, cells, label="feature", width=people.width
     )
     return [*tables, f"{TYPICAL_WORDS}."]
+
+
+def _satisfaction_parts(known: KnownRelease) -> list[object]:
+    """How satisfied customers said they are, as a table; nothing when they were not asked."""
+    question = question_words(known.agreement)
+    if not question:
+        return []
+    table = Table("id", "score", title="How satisfied they said they are")
+    for segment, identity in zip(known.release.segments, known.ids, strict=True):
+        table.add_row(identity, satisfaction_words(segment.satisfaction, known.agreement))
+    return [table, f"Asked was {question}."]
 
 
 def _range_words(found: tuple[float, float] | None) -> str:

@@ -114,6 +114,18 @@ def satisfaction_values(
     return None if found is None or terms is None else dict(found.values(terms))
 
 
+def question_of(agreement: Agreement) -> dict[str, Any] | None:
+    """The agreed question with its scale, as JSON values; None when the partners do not ask."""
+    terms = agreement.plan.satisfaction
+    return None if terms is None else terms.to_dict()
+
+
+def question_words(agreement: Agreement) -> str:
+    """The agreed question with its scale, for people; empty when the partners do not ask."""
+    terms = agreement.plan.satisfaction
+    return "" if terms is None else f"“{terms.question}”, {terms.scale_words}"
+
+
 def satisfaction_words(found: SegmentSatisfaction | None, agreement: Agreement) -> str:
     """A segment's satisfaction for people; empty when the partners do not ask."""
     terms = agreement.plan.satisfaction

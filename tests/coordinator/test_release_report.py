@@ -24,7 +24,9 @@ from protocol.agreement import Agreement
 from protocol.clustering.choose_k import KScore
 from protocol.clustering.lineage import NEW, Gone, Living, Step
 from protocol.clustering.release import Release, SignedRelease, Withheld
+from protocol.clustering.segment_satisfaction import SegmentSatisfaction
 from protocol.errors import LocalProtocolError
+from protocol.satisfaction import SatisfactionTerms
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [
@@ -115,6 +117,33 @@ def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> Non
     assert "one standard deviation to either side" in report
     plain = render_report(report_of(signed, exact, store, row, alone(signed.release)))
     assert "standard deviation" not in plain
+
+
+def test_satisfaction_is_told_in_json_and_table_and_report(example: Example) -> None:
+    signed, exact, store, row = example
+    terms = SatisfactionTerms(question="<Happy> with us?", lowest=1, highest=5)
+    agreement = replace(exact, plan=replace(exact.plan, satisfaction=terms))
+    first, second = signed.release.segments
+    said = SegmentSatisfaction(answered=1_200, answered_sigma=20, mean=1 << 13, mean_sigma=800)
+    release = replace(signed.release, segments=(replace(first, satisfaction=said), second))
+    data = release_data(release, agreement, alone(release))
+    assert data["satisfaction_question"] == terms.to_dict()
+    found, none = (segment["satisfaction"] for segment in data["segments"])
+    assert (found["score"], found["answered"], none) == (4.0, 1_200, None)
+    out = io.StringIO()
+    for part in release_table(release, agreement, alone(release), width=160):
+        Console(file=out, width=160).print(part)
+    report = render_report(
+        report_of(replace(signed, release=release), agreement, store, row, alone(release))
+    )
+    for words in ("4.00 ± 0.19 (1,200 ± 40 answered)", "too few answered to tell", "from 1 to 5"):
+        assert words in out.getvalue()
+        assert words in report
+    assert "“<Happy> with us?”" in out.getvalue()
+    assert "“&lt;Happy&gt; with us?”" in report
+    assert release_data(signed.release, exact, alone(release))["satisfaction_question"] is None
+    plain = render_report(report_of(signed, exact, store, row, alone(signed.release)))
+    assert "Satisfaction" not in plain
 
 
 def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -> None:

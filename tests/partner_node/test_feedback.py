@@ -4,16 +4,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from partner_node.feedback import KINDS, read_feedback
+from partner_node.feedback import KINDS, read_feedback, segments_of
 from partner_node.home import NodeHome
+from partner_node.known_releases import known_releases
+from partner_node.node import Node
+from partner_node.rights.pseudonyms import Pseudonyms
+from partner_node.scores import Scores
+from protocol.clustering.release import Release
 from protocol.errors import SourceError
-from tests.partner_node.test_node_cli import Shell
+from protocol.private_queries import UNIT
+from protocol.satisfaction import SatisfactionTerms
+from tests.partner_node.test_node_cli import Shell, draft
 from tests.partner_node.test_rights import counted, ids_in, node, ours, released, shell
+from tests.partner_node.test_segments_cli import FEATURES
 
 __all__ = ["node", "ours", "released", "shell"]
 
@@ -95,6 +107,183 @@ def test_a_file_with_a_fault_is_not_taken_in_at_all(
     assert "SECRET" not in error["message"]
     assert "Nothing was taken in" in error["remedy"]
     assert len(counted(ours)) == 64
+
+
+# --- scores ----------------------------------------------------------------------------------
+
+SCALE = SatisfactionTerms(question="How satisfied are you with us?", lowest=1, highest=5)
+SCORED = "customer_id,kind,at,score\n"
+
+
+@pytest.fixture
+def asking(shell: Shell, node: Path, released: Release, tmp_path: Path) -> Path:
+    """A node whose agreement asks how satisfied customers are, on totals with noise."""
+    install(shell, node, tmp_path, SCALE)
+    return node
+
+
+def install(shell: Shell, node: Path, folder: Path, terms: SatisfactionTerms, **more: Any) -> None:
+    features = [
+        feature.to_dict() | {"necessity": "It tells customers apart."} for feature in FEATURES
+    ]
+    plan = {
+        "name": "hybrid-dp", "n_clusters": 3, "n_clusters_min": 3, "max_rounds": 11,
+        "satisfaction": terms.to_dict(),
+    }  # fmt: skip
+    privacy = {
+        "epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
+        "max_partners_per_customer": 1,
+    }  # fmt: skip
+    offered = draft(node, features=features, plan=plan, privacy=privacy, **more)
+    (folder / "draft.json").write_bytes(offered.to_bytes())
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+
+
+def scores_of(folder: Path, terms: SatisfactionTerms = SCALE) -> dict[str, float]:
+    """The score with which the next question would count each customer."""
+    home = NodeHome.load(folder)
+    keystore = home.keystore()
+    pseudonyms = Pseudonyms.under("ours", home, keystore)
+    now = Scores(home.store(keystore), pseudonyms).snapshot(terms)
+    ids = np.array(counted(folder), dtype=object)
+    return {i: score for i, score in zip(ids, now.of(ids).tolist(), strict=True) if score == score}
+
+
+def test_the_newest_score_of_each_customer_is_what_a_question_counts(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    assert scores_of(asking) == {}
+    rows = [
+        "c0,satisfaction,2026-01-31T09:30:00Z,2", "c0,satisfaction,2026-03-01T00:00:00Z,4.5",
+        "c0,satisfaction,2025-03-01T00:00:00Z,1", "c3,satisfaction,2026-01-31T09:30:00Z,5",
+        "c4,complaint,2026-01-31T09:30:00Z,", "nobody,satisfaction,2026-01-31T09:30:00Z,1",
+        "c5,satisfaction,2026-01-31T09:30:00Z,3", "c5,opt-out,2026-02-01T00:00:00Z,",
+    ]  # fmt: skip
+    (tmp_path / "said.csv").write_text(SCORED + "\n".join(rows) + "\n")
+    done = shell.json("feedback", "import", "said.csv", "--dir", asking)
+    assert (done["read"], done["new"], done["opted_out"]) == (8, 8, 1)
+    assert scores_of(asking) == {"c0": 4.5, "c3": 5.0}
+    again = shell.json("feedback", "import", "said.csv", "--dir", asking)
+    assert again["new"] == 0
+    (said, *_) = shell.json("rights", "access", "--subject", "c3", "--dir", asking)["feedback"]
+    assert (said["kind"], said["score"]) == ("satisfaction", 5.0)
+    shell.json("rights", "erase", "--subject", "c3", "--dir", asking)
+    assert scores_of(asking) == {"c0": 4.5}
+
+
+def test_vectors_with_scores_are_those_of_everybody_who_may_be_counted(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    rows = f"c0,satisfaction,{AT},1\nc1,satisfaction,{AT},4\nc2,opt-out,{AT},\n"
+    (tmp_path / "said.csv").write_text(SCORED + rows)
+    shell.json("feedback", "import", "said.csv", "--dir", asking)
+    customers = Node.open(asking)._customers
+    (plain,), (scored,) = (list(c) for c in (customers.vectors(), customers.scored(SCALE)))
+    assert (scored[:, :-1] == plain).all()
+    assert len(scored) == 63
+    assert scored[:2, -1].tolist() == [-UNIT, UNIT // 2]
+    assert np.isnan(scored[2:, -1]).all()
+
+
+def test_an_answer_to_another_question_counts_for_none(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(SCORED + f"c0,satisfaction,{AT},2\n")
+    shell.json("feedback", "import", "said.csv", "--dir", asking)
+    assert scores_of(asking) == {"c0": 2.0}
+    for change in ({"question": "Would you come back?"}, {"highest": 10}, {"lowest": 0}):
+        assert scores_of(asking, replace(SCALE, **change)) == {}
+
+
+def test_two_scores_of_one_moment_are_refused_whoever_came_first(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(SCORED + f"c0,satisfaction,{AT},2\n")
+    shell.json("feedback", "import", "said.csv", "--dir", asking)
+    other = f"c1,satisfaction,{AT},1\nc0,satisfaction,{AT},3\n"
+    (tmp_path / "other.csv").write_text(SCORED + other)
+    error = shell.refused("feedback", "import", "other.csv", "--dir", asking, status=3)
+    assert error["code"] == "E-FEEDBACK"
+    assert "line 3" in error["message"]
+    assert "c0" not in error["message"]
+    assert scores_of(asking) == {"c0": 2.0}
+
+
+def test_means_are_told_of_many_alone(shell: Shell, asking: Path, tmp_path: Path) -> None:
+    known = placed_alike(asking)
+    rows = "".join(f"{i},satisfaction,{AT},{2 + n % 2}\n" for n, i in enumerate(known))
+    (tmp_path / "said.csv").write_text(SCORED + rows)
+    shell.json("feedback", "import", "said.csv", "--dir", asking)
+    found = shell.json("feedback", "list", "--dir", asking)
+    (segment,) = found["mean_scores"]
+    assert found["mean_scores"][segment] == pytest.approx(2.5)
+    assert found["feedback"]["satisfaction"][segment] == {"least": 30, "most": 39}
+    text = shell("feedback", "list", "--dir", asking).out
+    assert "mean score" in text
+    assert "2.50" in text
+    assert "“How satisfied are you with us?”, from 1 to 5" in text
+    one = f"nobody,satisfaction,{AT},1\n{known[0]},satisfaction,2026-02-01T00:00:00Z,5\n"
+    (tmp_path / "more.csv").write_text(SCORED + one)
+    shell.json("feedback", "import", "more.csv", "--dir", asking)
+    found = shell.json("feedback", "list", "--dir", asking)
+    assert found["mean_scores"] == {}, "beside a small count the other one is hidden"
+
+
+def placed_alike(folder: Path) -> list[str]:
+    """The 34 customers of the largest segment here."""
+    home = NodeHome.load(folder)
+    known = known_releases(home)[0]
+    customers = home.customers(known.agreement, None)
+    found = segments_of({f"c{i}" for i in range(64)}, customers, known)
+    ((largest, count),) = Counter(found.values()).most_common(1)
+    assert count == 34
+    return [i for i, segment in found.items() if segment == largest]
+
+
+def test_opt_outs_of_whom_the_data_do_not_hold_are_said(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{AT}\nC8,opt-out,{AT}\n")
+    done = shell("feedback", "import", "said.csv", "--dir", ours)
+    assert "1 of those who opted out are not in the data now" in " ".join(done.out.split())
+    again = shell.json("feedback", "import", "said.csv", "--dir", ours)
+    assert (again["opted_out"], again["opted_out_not_in_data"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("customer_id,kind,at\nc0,satisfaction,T\n", "'' is no number from 1 to 5"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,\n", "'' is no number from 1 to 5"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,6\n", "'6' is no number from 1 to 5"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,0.99\n", "'0.99'"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,nan\n", "'nan'"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,1e999\n", "'1e999'"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,very\n", "line 2, column 'score'"),
+        ("customer_id,kind,at,score\nc0,satisfaction,T,1_0\n", "'1_0'"),
+        ("customer_id,kind,at,score\nc0,complaint,T,4\n", "which complaint does not have"),
+        ("customer_id,kind,at,score,score\nc0,satisfaction,T,4,4\n", "more than one column"),
+    ],
+)
+def test_a_score_that_is_none_is_refused(
+    shell: Shell, asking: Path, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "said.csv").write_text(text.replace("T", AT))
+    error = shell.refused("feedback", "import", "said.csv", "--dir", asking, status=3)
+    assert error["code"] == "E-FEEDBACK"
+    assert says in error["message"]
+    assert scores_of(asking) == {}
+
+
+def test_without_a_question_in_the_agreement_no_score_is_taken_in(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(SCORED + f"c0,satisfaction,{AT},4\n")
+    error = shell.refused("feedback", "import", "said.csv", "--dir", ours, status=3)
+    assert "line 2: the agreement has no question about satisfaction" in error["message"]
+    assert "plan.satisfaction" in error["remedy"]
+    assert "mean score" not in shell("feedback", "list", "--dir", ours).out
 
 
 def test_folders_and_missing_files_are_named(tmp_path: Path) -> None:

@@ -821,6 +821,23 @@ def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Pa
         assert ("how customers differ within each segment" in done.out) == said
 
 
+def test_the_question_about_satisfaction_is_said_in_plain_words(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    privacy = {
+        "epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
+        "max_partners_per_customer": 1,
+    }  # fmt: skip
+    plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 11}
+    asked = {"satisfaction": {"question": "[b]Happy?[/b]", "lowest": 1, "highest": 5}}
+    for question, said in ((asked, True), ({}, False)):
+        offered = draft(node, privacy=privacy, plan=plan | question)
+        (tmp_path / "draft.json").write_bytes(offered.to_bytes())
+        text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
+        assert ("nobody's own score leaves your node" in text) == said
+        assert ("“[b]Happy?[/b]”, from 1 to 5, the highest for who is most" in text) == said
+
+
 def test_purpose_lines_cannot_pass_for_paragraphs_of_ours(
     shell: Shell, node: Path, tmp_path: Path
 ) -> None:

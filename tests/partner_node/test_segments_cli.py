@@ -23,8 +23,10 @@ from partner_node.keystore import Keystore
 from partner_node.known_releases import known_releases
 from partner_node.segment_cards import segment_cards
 from protocol.clustering.release import Release
+from protocol.clustering.segment_satisfaction import SegmentSatisfaction
 from protocol.errors import RuleError
 from protocol.governance import SEGMENTATION
+from protocol.satisfaction import SatisfactionTerms
 from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.test_node_cli import OTHERS, Shell, init_words, withdraw
 from tests.protocol import counterparties
@@ -208,6 +210,29 @@ def test_with_noise_a_card_has_intervals_and_where_most_customers_are(
         assert f"{card.size:,} ± 20" in out.getvalue()
         assert max(map(len, out.getvalue().splitlines())) <= 80
         assert "…" not in out.getvalue()
+
+
+def test_a_card_says_how_satisfied_customers_are_or_that_too_few_answered(
+    node: Path, released: Release
+) -> None:
+    (known,) = known_releases(NodeHome.load(node))
+    terms = SatisfactionTerms(question="Happy with us?", lowest=0, highest=10)
+    agreement = replace(known.agreement, plan=replace(known.agreement.plan, satisfaction=terms))
+    said = SegmentSatisfaction(answered=640, answered_sigma=20, mean=1 << 13, mean_sigma=400)
+    first, *rest = known.release.segments
+    release = replace(known.release, segments=(replace(first, satisfaction=said), *rest))
+    told, *silent = segment_cards(replace(known, release=release, agreement=agreement), reach=None)
+    assert told.to_dict()["satisfaction"]["score"] == 7.5
+    assert told.to_dict()["satisfaction"]["answered_margin"] == 40
+    for card, words in ((told, "7.5 ± 0.2 (640 ± 40 answered)"), (silent[0], "too few answered")):
+        out = io.StringIO()
+        for part in card.words():
+            Console(file=out, width=120).print(part)
+        assert f"Satisfaction: {words}" in out.getvalue()
+        assert "“Happy with us?”, from 0 to 10" in out.getvalue()
+    assert silent[0].to_dict()["satisfaction"] is None
+    plain = segment_cards(known, reach=None)[0]
+    assert "Satisfaction" not in str(plain.words())
 
 
 def test_an_unknown_segment_or_release_is_wrong_usage_that_names_those_there_are(
