@@ -459,8 +459,13 @@ def draft_agreement(
     min_segment_size: int = 2,
     id: str = "test-segments",
     epsilon: str = "",
+    satisfaction: Mapping[str, Any] | None = None,
 ) -> Path:
-    """The file that partners sign; exact totals unless there is an `epsilon`."""
+    """The file that partners sign; exact totals unless there is an `epsilon`.
+
+    Args:
+        satisfaction: What customers are asked about how satisfied they are.
+    """
     draft = directory / f"{id}.yaml"
     operator.agreement.draft(
         out=draft,
@@ -477,6 +482,8 @@ def draft_agreement(
     values["plan"]["max_rounds"] = max_rounds
     if epsilon:
         values["plan"]["n_clusters_min"] = n_clusters
+    if satisfaction is not None:
+        values["plan"]["satisfaction"] = dict(satisfaction)
     values["min_segment_size"] = min_segment_size
     values["min_customers_per_partner"] = 1
     with draft.open("w", encoding="utf-8") as file:

@@ -3,7 +3,7 @@
 North has a PostgreSQL server and a CRM's table of consents; middle a folder of Parquet files and
 the receipts of a consent platform; south a CSV file and an event log in JSON lines. Each has
 numbers, a membership and a channel, of which some are missing. A customer of each withdraws in the
-middle of the run.
+middle of the run. Most customers have said how satisfied they are.
 """
 
 from __future__ import annotations
@@ -105,6 +105,17 @@ def levels_of(name: str) -> dict[str, list[Any]]:
         "member": [bool(value > np.median(spent)) for value in spent],
         "channel": [channels[i % 7 % 4] for i in range(EACH)],
     }
+
+
+#: What customers are asked. Who spends more is more satisfied; every fifth does not answer.
+QUESTION = {"question": "How satisfied are you with us?", "lowest": 1, "highest": 5}
+
+
+def scores_of(name: str) -> dict[str, float]:
+    """What the customers who answered said, by id."""
+    spent = values_of(name)[:, 2]
+    place = spent.argsort().argsort() / EACH
+    return {i: 1 + round(8 * place[n]) / 2 for n, i in enumerate(ids_of(name)) if n % 5}
 
 
 def coordinates_of(name: str) -> np.ndarray:
@@ -217,11 +228,15 @@ def deployed(
             file.write_text(text.replace(line, line + more), encoding="utf-8")
         unsigned = deploy.draft_agreement(
             directory, NAMES, features=[*deploy.plain_features(), *LEVELS], n_clusters=3,
-            epsilon="2", min_segment_size=50,
+            epsilon="2", min_segment_size=50, max_rounds=11, satisfaction=QUESTION,
         )  # fmt: skip
         complete = deploy.sign_agreement(directory, unsigned, NAMES)
         for name in NAMES:
             partner.agreement.install(file=complete, directory=directory / name)
+            said_by = directory / f"said-{name}.csv"
+            lines = (f"{i},satisfaction,{GIVEN},{score}\n" for i, score in scores_of(name).items())
+            said_by.write_text("customer_id,kind,at,score\n" + "".join(lines), encoding="utf-8")
+            partner.feedback.import_(file=said_by, directory=directory / name)
         deploy.admit(directory, NAMES)
         made = Deployment(
             directory=directory,
@@ -269,6 +284,43 @@ def test_the_segments_have_the_shares_at_each_level(deployed: Deployment, ended:
     overall = sizes @ centres / sizes.sum()
     expected = np.vstack([coordinates_of(name) for name in NAMES]).mean(axis=0)
     assert overall[3:] == pytest.approx(expected[3:], abs=0.15)  # the rest is noise
+
+
+def test_the_release_tells_how_satisfied_each_segments_customers_are(
+    deployed: Deployment, ended: bytes
+) -> None:
+    """Of those who may be counted in the last round, and answered; nothing else left a node."""
+    agreement, release = deployed.agreement, deployed.release(ended)
+    terms = agreement.plan.satisfaction
+    assert terms is not None
+    scale = FeatureScale.of(agreement.coordinates)
+    scores: list[list[float]] = [[] for _ in release.segments]
+    for name in NAMES:
+        grid = scale.to_grid(coordinates_of(name))
+        offsets = grid[:, None, :] - release.centres[None].astype(float)
+        nearest = (offsets**2).sum(axis=2).argmin(axis=1)
+        for i, place in zip(ids_of(name), nearest.tolist(), strict=True):
+            if i in scores_of(name) and i not in (f"{name}-{WITHDRAWS}", f"{name}-{NEVER}"):
+                scores[place].append(scores_of(name)[i])
+    told = 0
+    for segment, own in zip(release.segments, scores, strict=True):
+        found = segment.satisfaction
+        if found is None:
+            continue
+        told += 1
+        assert abs(found.answered - len(own)) <= 4.5 * found.answered_sigma
+        assert abs(found.score(terms) - np.mean(own)) <= 2.5 * found.margin(terms)
+    assert told, "all had enough answers, as the noise goes"
+    for name in NAMES:
+        last = deployed.answers(ended, name)[-1]
+        assert last.question is not None
+        assert "how satisfied" in last.question.words
+        assert last.customers == EACH - 2
+        words = ("segments", "show", "--dir", deployed.folder(name), "--format", "json")
+        done = deploy.command("node", *words)
+        assert done.returncode == 0, done.stderr
+        cards = json.loads(done.stdout)["data"]["segments"]
+        assert sum(card["satisfaction"] is not None for card in cards) == told
 
 
 @pytest.mark.parametrize("name", NAMES)
