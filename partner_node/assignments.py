@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import pyarrow.parquet
 
 from partner_node.answers import nearest
 from partner_node.features import SourceCustomers
-from partner_node.home import replacing
 from partner_node.known_releases import KnownRelease
+from partner_node.private_files import HeldFiles, digest, refuse_existing
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release
 from protocol.errors import RuleError, UsageError
@@ -90,12 +89,7 @@ def check_file(path: Path, *, overwrite: bool) -> None:
     """Refuse another ending than .csv and .parquet, and a file that is there; raises UsageError."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path} ends in neither .csv nor .parquet")
-    if not overwrite and path.exists():
-        raise UsageError(
-            f"{path} is there already",
-            code="E-FILE",
-            remedy="name another file, or give --overwrite",
-        )
+    refuse_existing(path, overwrite=overwrite)
 
 
 def write_assignments(
@@ -103,6 +97,7 @@ def write_assignments(
     known: KnownRelease,
     path: Path,
     *,
+    files: HeldFiles,
     overwrite: bool = True,
     record: Callable[[AssignmentSummary], None] = lambda _: None,
 ) -> AssignmentSummary:
@@ -113,6 +108,7 @@ def write_assignments(
 
     Args:
         path: Ends in ``.csv`` or ``.parquet``.
+        files: Where it is written.
         overwrite: Whether a file that is there is replaced.
         record: Called before the file appears.
 
@@ -125,16 +121,16 @@ def write_assignments(
     check_file(path, overwrite=overwrite)
     counts = np.zeros(len(known.ids), dtype=np.int64)
     names = [called.name for called in known.calls]
-    with replacing(path, mode=0o600) as temporary:
-        with _csv(temporary) if path.suffix == ".csv" else _parquet(temporary) as write:
+    with files.replacing(path) as draft:
+        with _csv(draft.path) if path.suffix == ".csv" else _parquet(draft.path) as write:
             for ids, vectors in customers.identified():
                 index, distance = placed(vectors, known.release, known.agreement)
                 write(_table(ids.tolist(), index.tolist(), distance, known, names))
                 counts += np.bincount(index, minlength=len(counts))
-        with temporary.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         summary = AssignmentSummary(
-            customers=int(counts.sum()), by_segment=tuple(counts.tolist()), sha256=sha256
+            customers=int(counts.sum()),
+            by_segment=tuple(counts.tolist()),
+            sha256=digest(draft.path),
         )
         check_file(path, overwrite=overwrite)
         record(summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from partner_node.assignments import AssignmentSummary, check_file, write_assign
 from partner_node.features import SourceCustomers
 from partner_node.home import NodeHome
 from partner_node.known_releases import KnownRelease
+from partner_node.private_files import Leftovers, PrivateFiles, located
 from partner_node.store import ExportRecord, stamp
 from protocol.agreement import Agreement
 from protocol.errors import RuleError
@@ -67,11 +69,15 @@ def export_segments(
     use: str,
     overwrite: bool,
     now: datetime,
-) -> AssignmentSummary:
+) -> tuple[AssignmentSummary, Leftovers]:
     """Write own customers who may be counted now with their segments, and put it on record.
 
     The record is made before the file appears: a node that is killed in between has a record of a
-    file that is not there, never a file without a record.
+    file that is not there, never a file without a record. Who may be counted is asked while no
+    customer can be taken out of files, so that nobody is forgotten who objects meanwhile.
+
+    Returns:
+        What was written, and what is left of earlier files.
 
     Raises:
         RuleError: The use is not allowed (E-USE), before any row is read; or as `own_customers`
@@ -83,6 +89,7 @@ def export_segments(
     check_file(path, overwrite=overwrite)
     customers = own_customers(home, known, now)
     store = home.store(home.keystore())
+    place = located(path)
 
     def record(summary: AssignmentSummary) -> None:
         with store.transaction():
@@ -91,14 +98,15 @@ def export_segments(
                     at=stamp(now),
                     release=known.release.hash,
                     use=use,
-                    path=str(path.resolve()),
+                    path=str(place),
                     n_rows=summary.customers,
                     sha256=summary.sha256,
                     delete_by=stamp(now + _kept_for(known.agreement, home.installed_agreement())),
                 )
             )
 
-    try:
-        return write_assignments(customers, known, path, overwrite=overwrite, record=record)
-    finally:
-        store.close()
+    with closing(store), PrivateFiles(store).held() as files:
+        summary = write_assignments(
+            customers, known, path, files=files, overwrite=overwrite, record=record
+        )
+        return summary, files.left

@@ -157,8 +157,11 @@ class Node:
         self.agreement.check_software(self._software)
         if isinstance(request, Open):
             self.agreement.check_review(now)
-            for path in purge(self.store, self.agreement, now):
+            purged = purge(self.store, self.agreement, now)
+            for path in purged.deleted:
                 logger.info("deleted %s, which may not be kept any longer", path)
+            for words in purged.words:
+                logger.warning("%s", words)
         if not isinstance(request, Stop | Publish):
             self._check_not_stopped()
             self._rules.check(self._clock())

@@ -2,42 +2,84 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from partner_node.home import sync_folder
+from partner_node.private_files import PrivateFiles, digest
 from partner_node.store import ExportRecord, NodeStore, stamp
 from protocol.agreement import Agreement
 from protocol.errors import RuleError
 
 
-def purge(store: NodeStore, agreement: Agreement, now: datetime) -> list[str]:
-    """Delete what may not be kept any longer; a file that is not as it was written is left alone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What `purge` did with files that may not be kept any longer.
 
-    Returns:
-        Paths of the files that were deleted.
+    Attributes:
+        deleted: Paths of those that it deleted.
+        unreachable: Paths of those whose folder is not there; they stay on record.
+    """
+
+    deleted: tuple[str, ...]
+    unreachable: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        """What there is to do, a line each."""
+        return [
+            f"{path}, a file about customers, may not be kept any longer, and its folder is not "
+            "there now: bring the folder back, or make an empty one in its place when it is gone "
+            "for good"
+            for path in self.unreachable
+        ]
+
+
+def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
+    """Delete what may not be kept any longer, and what killed processes left unfinished.
+
+    A file that is not as it was written is left alone.
 
     Raises:
-        RuleError: A file cannot be deleted (E-RETENTION); its record stays, so that it is tried
+        RuleError: Files cannot be deleted (E-RETENTION); their records stay, so that it is tried
             again.
     """
-    deleted = []
+    left = PrivateFiles(store).sweep()
+    deleted: list[str] = []
+    unreachable = list(left.unreachable)
+    stuck = list(left.stuck)
     moment = stamp(now)
     records = store.exports()
     last: dict[str, str] = {}
     for record in records:  # a file that was written again may be kept as long as its last writing
         last[record.path] = max(record.delete_by, last.get(record.path, ""))
     for record in overdue(records, now):
-        if last[record.path] < moment and _delete(Path(record.path), record.sha256):
-            deleted.append(record.path)
+        path = Path(record.path)
+        if last[record.path] < moment:
+            try:
+                if not path.parent.is_dir():
+                    unreachable.append(record.path)
+                    continue
+                if _delete(path, record.sha256):
+                    deleted.append(record.path)
+            except OSError as error:
+                stuck.append(f"{path} cannot be deleted ({error.strerror})")
+                continue
         with store.transaction():
             store.forget_exports(record.path, before=moment)
+    if stuck:
+        raise RuleError(
+            "files about customers were to be deleted by now: " + "; ".join(dict.fromkeys(stuck)),
+            code="E-RETENTION",
+            remedy="delete them, or let this account do so",
+        )
     before = stamp(now - timedelta(days=agreement.retention.records_days))
     if store.oldest_record() < before:
         with store.transaction():
             store.forget_records(before=before)
-    return deleted
+    return Purged(deleted=tuple(deleted), unreachable=tuple(dict.fromkeys(unreachable)))
 
 
 def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord]:
@@ -46,19 +88,12 @@ def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord
 
 
 def _delete(path: Path, sha256: str) -> bool:
-    """Whether the file was there, as it was written, and is gone now."""
+    """Whether the file was there, as it was written, and is gone now; raises OSError."""
     try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                return False
+        if digest(path) != sha256:
+            return False
         path.unlink()
-    except (FileNotFoundError, NotADirectoryError):
+        sync_folder(path.parent)
+    except FileNotFoundError:
         return False
-    except OSError as error:
-        raise RuleError(
-            f"{path}, a file of customers' segments, was to be deleted by now and cannot be: "
-            f"{error.strerror}",
-            code="E-RETENTION",
-            remedy="delete it, or let this account do so",
-        ) from error
     return True

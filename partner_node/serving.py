@@ -15,6 +15,7 @@ from partner_node.flower_link import (
     serve_link,
 )
 from partner_node.home import NodeHome
+from partner_node.private_files import PrivateFiles
 from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     with home.serving():
         node = node_of(directory)  # the one that the ClientApp asks
         node.store.check()
+        for words in PrivateFiles(node.store).sweep().words:
+            logger.warning("%s", words)
         logger.info(
             "partner %s serves agreement %s, version %s",
             home.config.node.partner,

@@ -178,6 +178,10 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE feedback ADD COLUMN question TEXT;
     PRAGMA user_version = 11;
     """,
+    """
+    CREATE TABLE drafts (number INTEGER PRIMARY KEY AUTOINCREMENT, sealed BLOB NOT NULL) STRICT;
+    PRAGMA user_version = 12;
+    """,
 )
 
 
@@ -338,6 +342,11 @@ class NodeStore:
                 if not busy or time.monotonic() > deadline:
                     raise self._error(error) from error
                 time.sleep(_LOCK_PAUSE_S)
+
+    @property
+    def path(self) -> str:
+        """The database file, or ``:memory:``."""
+        return self._path
 
     @property
     def sealer(self) -> Sealer:

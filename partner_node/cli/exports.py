@@ -90,9 +90,10 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
 def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwrite: bool) -> None:
     from partner_node.exports import export_segments  # Arrow takes long to import
 
-    summary = export_segments(
+    summary, left = export_segments(
         home, known, path, use=use, overwrite=overwrite, now=datetime.now(UTC)
     )
+    output.warn(left.words)
     ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))
     table = Table("id", "name", "own customers", title=f"{summary.customers:,} customers")
     for identity, called, found in zip(known.ids, known.calls, ranges, strict=True):
@@ -108,6 +109,7 @@ def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwri
             "by_segment": {
                 identity: found.to_dict() for identity, found in zip(known.ids, ranges, strict=True)
             },
+            "warnings": left.words,
         },
         table,
         f"Privacy: {known.release.privacy_words}.",

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from partner_node.cli.options import HERE, Directory
 from partner_node.console import Format, FormatOption, output
-from partner_node.home import NodeHome, replacing
+from partner_node.home import NodeHome
 from partner_node.plain_words import shown
+from partner_node.private_files import PrivateFiles
 from partner_node.rights.register import KINDS, Kind, RightsRegister
 from protocol.errors import UsageError
 from protocol.signing import Envelope
@@ -53,7 +54,7 @@ def access(
     case = _case(directory, subject)
     found = case.access()
     signed = _settled(case, "access", {"given": sorted(found)}, day, receipt)
-    _write(out, _json(found))
+    _write(case, out, _json(found))
     lines = [] if out else [_json(found).decode("utf-8").rstrip()]
     output.result(found | _receipt_values(signed), *lines, _written(out), _receipt_words(signed))
 
@@ -144,7 +145,7 @@ def export(
     found = case.access()
     portable = {k: found[k] for k in ("subject", "features", "consents", "wishes", "segment")}
     signed = _settled(case, "export", {"file": out.name}, day, receipt)
-    _write(out, _json(portable) if out.suffix == ".json" else _csv(portable))
+    _write(case, out, _json(portable) if out.suffix == ".json" else _csv(portable))
     output.result(
         {"file": str(out)} | _receipt_values(signed), _written(out), _receipt_words(signed)
     )
@@ -211,7 +212,7 @@ def _settled(
 ) -> Envelope:
     """Put what was done into the register, and write the signed receipt where it is wanted."""
     signed = case.close_request(kind, effects, received=received)
-    _write(receipt, signed.to_bytes())
+    _write(case, receipt, signed.to_bytes())
     return signed
 
 
@@ -230,10 +231,11 @@ def _day(text: str | None) -> date | None:
     return day
 
 
-def _write(path: Path | None, data: bytes) -> None:
+def _write(case: Case, path: Path | None, data: bytes) -> None:
     if path is not None:
-        with replacing(path, mode=0o600) as temporary:
-            temporary.write_bytes(data)
+        with PrivateFiles(case.store).held() as files, files.replacing(path) as draft:
+            draft.path.write_bytes(data)
+        output.warn(files.left.words)
 
 
 def _json(values: object) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -13,14 +13,15 @@ from partner_node.consent.verdicts import Reason
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.known_releases import KnownRelease, known_releases
+from partner_node.private_files import Leftovers, PrivateFiles
 from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rights.register import Kind, RightsRegister, Wish
 from partner_node.rights.segment_files import lists, without
-from partner_node.store import NodeStore, stamp
+from partner_node.store import ExportRecord, NodeStore, stamp
 from protocol.agreement import Agreement
 from protocol.canonical import canonical_json
-from protocol.errors import RuleError
+from protocol.errors import FedsegError, RuleError, SourceError, UsageError
 from protocol.feature_terms import Feature
 from protocol.feature_values import as_counted, as_read, coordinate_values
 from protocol.parties import Party
@@ -54,10 +55,30 @@ class SegmentFiles:
     Attributes:
         listing: Files that hold the customer.
         gone: Files that are not where they were written: what became of them is not known here.
+            Unfinished ones that a killed process left are among them while their folder is not
+            there.
     """
 
     listing: tuple[str, ...]
     gone: tuple[str, ...]
+
+
+def _segment_files(found: Mapping[str, bool | None], left: Leftovers) -> SegmentFiles:
+    return SegmentFiles(
+        listing=tuple(path for path, holds in found.items() if holds),
+        gone=(*(path for path, holds in found.items() if holds is None), *left.unreachable),
+    )
+
+
+def _refuse_stuck(left: Leftovers) -> None:
+    """Refuse when what a killed process left cannot be deleted; raises SourceError."""
+    if left.stuck:
+        raise SourceError(
+            "; ".join(left.stuck),
+            code="E-SEGMENT-FILE",
+            remedy="these are unfinished files about customers that a killed process left: delete "
+            "them, or let this account do so",
+        )
 
 
 class Desk:
@@ -85,30 +106,61 @@ class Desk:
             raise
         return next((one for one in known if one.release.segments), None)
 
-    def _files_of(self, subjects: Set[str]) -> SegmentFiles:
-        found: dict[str, bool | None] = {}
-        for record in self.store.exports():
-            if record.path not in found:
-                found[record.path] = lists(record, subjects)
-        return SegmentFiles(
-            listing=tuple(path for path, holds in found.items() if holds),
-            gone=tuple(path for path, holds in found.items() if holds is None),
-        )
+    def files_of(self, subjects: Set[str]) -> SegmentFiles:
+        """In which files of segments some customers are; every file that is on record is read.
+
+        What a killed process left unfinished is deleted first.
+
+        Raises:
+            SourceError: A file cannot be read, or what is unfinished cannot be deleted
+                (E-SEGMENT-FILE).
+        """
+        left = PrivateFiles(self.store).sweep()
+        _refuse_stuck(left)
+        found = {record.path: lists(Path(record.path), subjects) for record in self._one_a_path()}
+        return _segment_files(found, left)
 
     def take_out_of_files(self, subjects: Set[str]) -> SegmentFiles:
         """Write every file again that lists one of some customers, without them.
 
+        What a killed process left unfinished is deleted first. A file that cannot be read or
+        written does not keep customers in the others.
+
         Returns:
             Where they were listed, and files that are not where they were written.
-        """
-        files = self._files_of(subjects)
-        for path in files.listing:
-            without(Path(path), subjects, note=self._note_rewritten)
-        return files
 
-    def _note_rewritten(self, path: str, n_rows: int, sha256: str) -> None:
-        with self.store.transaction():
-            self.store.rewrite_export(path, n_rows=n_rows, sha256=sha256)
+        Raises:
+            SourceError: A file cannot be read, or what is unfinished cannot be deleted
+                (E-SEGMENT-FILE); all of them are named.
+            UsageError: A file cannot be written (E-FILE).
+        """
+        found: dict[str, bool | None] = {}
+        faults: list[FedsegError] = []
+        with PrivateFiles(self.store).held() as files:
+            for record in self._one_a_path():
+                path = Path(record.path)
+                try:
+                    holds = found[record.path] = lists(path, subjects)
+                    if holds:
+                        without(path, subjects, files=files)
+                except (SourceError, UsageError) as fault:
+                    faults.append(fault)
+        try:
+            _refuse_stuck(files.left)
+        except SourceError as fault:
+            faults.append(fault)
+        if len(faults) == 1:
+            raise faults[0]
+        if faults:
+            raise SourceError(
+                "; ".join(fault.message for fault in faults),
+                code="E-SEGMENT-FILE",
+                remedy="; ".join(dict.fromkeys(fault.remedy for fault in faults)),
+            )
+        return _segment_files(found, files.left)
+
+    def _one_a_path(self) -> Iterable[ExportRecord]:
+        return {record.path: record for record in reversed(self.store.exports())}.values()
 
     def residue(self) -> list[dict[str, Any]]:
         """What stays of the customer in releases, as JSON values: sums, and their promise."""
@@ -258,7 +310,7 @@ class Case(Desk):
 
     def files(self) -> SegmentFiles:
         """In which files of segments the customer is; every file that is on record is read."""
-        return self._files_of({self.subject})
+        return self.files_of({self.subject})
 
     def leave_out(self, wish: Wish) -> dict[str, Any]:
         """Have the customer not be counted from the next question on, and out of files.

@@ -3,50 +3,44 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from partner_node.home import replacing
-from partner_node.store import ExportRecord
+from partner_node.private_files import HeldFiles, digest
 from protocol.errors import SourceError
 
 
-def lists(record: ExportRecord, subjects: Set[str]) -> bool | None:
+def lists(path: Path, subjects: Set[str]) -> bool | None:
     """Whether a file holds one of some customers; None when it is not there any more."""
-    path = Path(record.path)
     try:
         return any(not subjects.isdisjoint(ids) for ids in _ids(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
 
-def without(path: Path, subjects: Set[str], *, note: Callable[[str, int, str], None]) -> None:
-    """Write a file again without some customers; it is replaced in one step.
+def without(path: Path, subjects: Set[str], *, files: HeldFiles) -> None:
+    """Write a file again without some customers; it is replaced in one step, its record after it.
 
     Args:
-        note: Called with the path, the number of rows and the SHA-256 of what will stand there,
-            before it does.
+        path: As it is on record.
 
     Raises:
         SourceError: The file cannot be read (E-SEGMENT-FILE).
         UsageError: It cannot be written (E-FILE).
     """
     try:
-        with replacing(path, mode=0o600) as temporary:
+        with files.replacing(path) as draft:
             if path.suffix == ".csv":
-                n_rows = _csv_without(path, temporary, subjects)
+                n_rows = _csv_without(path, draft.path, subjects)
             else:
-                n_rows = _parquet_without(path, temporary, subjects)
-            with temporary.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            note(str(path), n_rows, sha256)
+                n_rows = _parquet_without(path, draft.path, subjects)
+            draft.will_hold(n_rows=n_rows, sha256=digest(draft.path))
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 

@@ -7,21 +7,25 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from partner_node import private_files
 from partner_node.assignments import reach, write_assignments
 from partner_node.features import SourceCustomers
 from partner_node.known_releases import KnownRelease
+from partner_node.private_files import HeldFiles, Leftovers, PrivateFiles
 from partner_node.sources import Chunk, Description
+from partner_node.store import NodeStore
 from protocol.agreement import Agreement
 from protocol.clustering.lineage import lineage
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError, RuleError, SourceError, UsageError
-from simulations.federation import FeatureTerms, Federation
+from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 
 FEATURES = [
     FeatureTerms(name="visits", min="0", max="10"),
@@ -71,10 +75,21 @@ def write(
     customers = SourceCustomers(
         table, known.agreement.features, columns={}, chunk_rows=chunk_rows, gate=None
     )
-    summary = write_assignments(customers, known, path)
+    with own_files() as files:
+        summary = write_assignments(customers, known, path, files=files)
     assert summary.customers == sum(summary.by_segment)
     assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     return summary.by_segment
+
+
+@contextmanager
+def own_files() -> Iterator[HeldFiles]:
+    """Where files are written by a node whose state is in memory."""
+    with closing(NodeStore(":memory:", EphemeralSealer())) as store:
+        with PrivateFiles(store).held() as files:
+            yield files
+        assert PrivateFiles(store).sweep() == Leftovers()
+        assert store.ask("SELECT * FROM drafts") == []
 
 
 def known_release(agreement: Agreement, release: Release) -> KnownRelease:
@@ -155,8 +170,6 @@ def test_only_the_owner_can_read_the_file(
 ) -> None:
     path = tmp_path / name
     path.touch(mode=0o644)
-    left = tmp_path / f".{name}.{os.getpid()}"  # by a process that was killed, open to all
-    left.touch(mode=0o666)
     before = os.umask(0)
     try:
         write(released, Table(IDS, ROWS), path)
@@ -166,11 +179,12 @@ def test_only_the_owner_can_read_the_file(
 
 
 def test_a_link_that_lies_in_wait_is_not_written_through(
-    released: tuple[Agreement, Release], tmp_path: Path
+    released: tuple[Agreement, Release], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    (tmp_path / f".a.csv.{os.getpid()}").symlink_to(victim)
+    monkeypatch.setattr(private_files.secrets, "token_hex", lambda _: "guessed")
+    (tmp_path / ".fedseg-guessed.part").symlink_to(victim)
     write(released, Table(IDS, ROWS), tmp_path / "a.csv")
     assert victim.read_text() == "mine"
 
@@ -240,8 +254,8 @@ def test_a_file_that_is_there_is_kept_unless_that_is_said(
         Table(IDS, ROWS, fails=True), agreement.features, columns={}, chunk_rows=2, gate=None
     )
     known = known_release(agreement, release)
-    with pytest.raises(UsageError, match="there already"):
-        write_assignments(customers, known, path, overwrite=False)
+    with own_files() as files, pytest.raises(UsageError, match="there already"):
+        write_assignments(customers, known, path, files=files, overwrite=False)
     assert path.read_text() == "mine"
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
@@ -261,9 +275,9 @@ def test_a_file_that_appears_meanwhile_is_kept_too_and_not_recorded(
     customers = SourceCustomers(
         Slow(IDS, ROWS), agreement.features, columns={}, chunk_rows=2, gate=None
     )
-    with pytest.raises(UsageError, match="there already"):
+    with own_files() as files, pytest.raises(UsageError, match="there already"):
         write_assignments(
-            customers, known_release(agreement, release), path, overwrite=False,
+            customers, known_release(agreement, release), path, files=files, overwrite=False,
             record=recorded.append,
         )  # fmt: skip
     assert (path.read_text(), recorded) == ("theirs", [])

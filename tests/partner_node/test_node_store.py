@@ -288,6 +288,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "requests",
         "manifests",
         "feedback",
+        "drafts",
     ):
         store._rows(f"DROP TABLE {table}")
     store._rows("DROP INDEX egress_by_manifest")
@@ -302,6 +303,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     assert store.refusals() == []
     assert store.charges() == []
     assert store.exports() == []
+    assert store.ask("SELECT * FROM drafts") == []
     (left,) = store.egress()
     assert (left.customers, left.manifest) == (7, None)
     assert store.runs()[0].phase == "running"

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from partner_node import retention
-from partner_node.retention import overdue, purge
+from partner_node.retention import Purged, overdue, purge
 from partner_node.store import EgressRecord, ExportRecord, NodeStore, stamp
 from protocol.errors import RuleError
 from protocol.messages import Open, sign_request
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+NOTHING = Purged(deleted=(), unreachable=())
 
 
 @pytest.fixture
@@ -55,11 +56,11 @@ def test_a_file_is_deleted_when_its_day_is_over_and_no_sooner(
     old = written(store, tmp_path / "old.csv", days=-0.001)
     young = written(store, tmp_path / "young.csv", days=0.001)
     assert [r.path for r in overdue(store.exports(), NOW)] == [str(old)]
-    assert purge(store, fed.agreement, NOW) == [str(old)]
+    assert purge(store, fed.agreement, NOW).deleted == (str(old),)
     assert not old.exists()
     assert young.exists()
     assert [r.path for r in store.exports()] == [str(young)]
-    assert purge(store, fed.agreement, NOW) == []
+    assert purge(store, fed.agreement, NOW) == NOTHING
 
 
 def test_a_file_that_is_not_as_it_was_written_is_left_alone(
@@ -69,8 +70,32 @@ def test_a_file_that_is_not_as_it_was_written_is_left_alone(
     path.write_text("somebody's own notes")
     gone = written(store, tmp_path / "b.csv", days=-1)
     gone.unlink()
-    assert purge(store, fed.agreement, NOW) == []
+    assert purge(store, fed.agreement, NOW) == NOTHING
     assert path.read_text() == "somebody's own notes"
+    assert store.exports() == []
+
+
+def test_a_file_whose_folder_is_not_there_is_named_until_it_can_be_looked_at(
+    store: NodeStore, fed: Federation, tmp_path: Path
+) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    path = written(store, stick / "a.csv", days=-1)
+    stick.rename(tmp_path / "pulled")
+    for _ in range(2):
+        found = purge(store, fed.agreement, NOW)
+        assert found == Purged(deleted=(), unreachable=(str(path),))
+        assert str(path) in found.words[0]
+        assert "bring the folder back" in found.words[0]
+    (tmp_path / "pulled").rename(stick)
+    assert purge(store, fed.agreement, NOW).deleted == (str(path),)
+    assert not path.exists()
+    gone = written(store, path, days=-1)
+    gone.unlink()
+    stick.rmdir()
+    assert purge(store, fed.agreement, NOW).unreachable == (str(gone),)
+    stick.mkdir()  # empty: gone for good
+    assert purge(store, fed.agreement, NOW) == NOTHING
     assert store.exports() == []
 
 
@@ -79,11 +104,11 @@ def test_a_file_that_was_written_again_is_kept_as_long_as_its_last_writing(
 ) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
     written(store, path, days=30)
-    assert purge(store, fed.agreement, NOW) == []
+    assert purge(store, fed.agreement, NOW) == NOTHING
     assert path.exists()
     (left,) = store.exports()
     assert left.delete_by == stamp(NOW + timedelta(days=30))
-    assert purge(store, fed.agreement, NOW + timedelta(days=31)) == [str(path)]
+    assert purge(store, fed.agreement, NOW + timedelta(days=31)).deleted == (str(path),)
 
 
 def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federation) -> None:

@@ -124,9 +124,10 @@ def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds
     assert error["code"] == "E-SEGMENT-FILE"
     assert "all.parquet" in error["message"]
     assert "c7" not in counted(ours)
+    assert "c7" not in ids_in(tmp_path / "all.csv"), "one file keeps nobody in another"
     (tmp_path / "all.parquet").unlink()
     done = shell.json("rights", "object", "--subject", "c7", "--dir", ours)
-    assert done["taken_out_of"] == [str(tmp_path / "all.csv")]
+    assert done["files_gone"] == [str(tmp_path / "all.parquet")]
 
 
 def test_somebody_who_is_not_in_the_data_yet_may_object(shell: Shell, ours: Path) -> None:
