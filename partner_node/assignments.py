@@ -18,16 +18,15 @@ from partner_node.answers import nearest
 from partner_node.features import SourceCustomers
 from partner_node.known_releases import KnownRelease
 from partner_node.private_files import HeldFiles, digest, refuse_existing
+from partner_node.spreadsheets import refuse_formulas
 from protocol.agreement import Agreement
 from protocol.clustering.release import Release
-from protocol.errors import RuleError, UsageError
+from protocol.errors import UsageError
 from protocol.queries import ClusterSumsQuery
 from protocol.ring import IntVector
 from protocol.scaling import FeatureScale, FloatMatrix
 
 SUFFIXES: Final = (".csv", ".parquet")
-#: What a spreadsheet takes for a formula at the start of a cell.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _SCHEMA: Final = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -171,23 +170,12 @@ def _csv(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
         def write(table: pa.Table) -> None:
             columns = [column.to_pylist() for column in table.columns]
-            if any(_is_formula(customer) for customer in columns[0]):
-                raise RuleError(
-                    "a customer's id begins like a formula (=, +, -, @, tab or return), and a "
-                    "spreadsheet that opens the file would work it out",
-                    code="E-CSV-FORMULA",
-                    remedy="write .parquet: an id is never changed here, or it would no longer be "
-                    "found where the file goes",
-                )
+            refuse_formulas(
+                columns[0],
+                what="a customer's id",
+                remedy="write .parquet: an id is never changed here, or it would no longer be "
+                "found where the file goes",
+            )
             writer.writerows(zip(*columns, strict=True))
 
         yield write
-
-
-def _is_formula(value: str) -> bool:
-    """Whether a spreadsheet takes a value for a formula; plain numbers are none.
-
-    >>> [_is_formula(v) for v in ("=1+1", "-17", "@a", "-1+cmd", "A=1")]
-    [True, False, True, True, False]
-    """
-    return value.startswith(_FORMULA) and not value[1:].isdecimal()

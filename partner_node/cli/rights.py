@@ -16,8 +16,9 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.plain_words import shown
-from partner_node.private_files import PrivateFiles
+from partner_node.private_files import PrivateFiles, located, refuse_existing
 from partner_node.rights.register import KINDS, Kind, RightsRegister
+from partner_node.spreadsheets import refuse_formulas
 from protocol.errors import UsageError
 from protocol.signing import Envelope
 
@@ -35,6 +36,7 @@ Received = Annotated[
     typer.Option(help="The day when the request came, like 2026-01-31; today when left out."),
 ]
 Receipt = Annotated[Path | None, typer.Option(help="File for the signed receipt.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 Out = Annotated[
     Path | None, typer.Option(help="File to write instead of the terminal, .json; mode 0600.")
 ]
@@ -46,15 +48,17 @@ def access(
     out: Out = None,
     received: Received = None,
     receipt: Receipt = None,
+    overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Everything that this node holds of a customer: values, segment and reason, runs, files."""
+    _check_files(out, receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
     found = case.access()
-    signed = _settled(case, "access", {"given": sorted(found)}, day, receipt)
-    _write(case, out, _json(found))
+    _write(case, out, _json(found), overwrite=overwrite)
+    signed = _settled(case, "access", {"given": sorted(found)}, day, receipt, overwrite=overwrite)
     lines = [] if out else [_json(found).decode("utf-8").rstrip()]
     output.result(found | _receipt_values(signed), *lines, _written(out), _receipt_words(signed))
 
@@ -64,14 +68,18 @@ def explain(
     subject: Subject,
     received: Received = None,
     receipt: Receipt = None,
+    overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Why a customer is in its segment, and what would change that."""
+    _check_files(receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
     found = case.explanation()
-    signed = _settled(case, "explain", {"segment": found.segment}, day, receipt)
+    signed = _settled(
+        case, "explain", {"segment": found.segment}, day, receipt, overwrite=overwrite
+    )
     output.result(found.to_dict() | _receipt_values(signed), *found.words, _receipt_words(signed))
 
 
@@ -80,14 +88,16 @@ def object_(
     subject: Subject,
     received: Received = None,
     receipt: Receipt = None,
+    overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Have a customer not be counted from the next question on, and take it out of files."""
+    _check_files(receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
     done = case.leave_out("objection")
-    signed = _settled(case, "object", done, day, receipt)
+    signed = _settled(case, "object", done, day, receipt, overwrite=overwrite)
     output.result(
         done | _receipt_values(signed),
         f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
@@ -102,10 +112,12 @@ def erase(
     subject: Subject,
     received: Received = None,
     receipt: Receipt = None,
+    overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Take a customer out of everything that this node wrote, and count it no more."""
+    _check_files(receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
     done = case.leave_out("erasure") | {
@@ -114,7 +126,7 @@ def erase(
         "in_releases": case.residue(),
         "next_release": "the next run forms segments without this customer",
     }
-    signed = _settled(case, "erase", done, day, receipt)
+    signed = _settled(case, "erase", done, day, receipt, overwrite=overwrite)
     output.result(
         done | _receipt_values(signed),
         f"Customer {shown(subject)} is in nothing that this node wrote, and is not counted any "
@@ -134,18 +146,21 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write, .json or .csv; mode 0600.")],
     received: Received = None,
     receipt: Receipt = None,
+    overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """A customer's own data in a form that machines read, to take elsewhere."""
     if out.suffix not in (".json", ".csv"):
         raise UsageError(f"{out} ends in neither .json nor .csv", remedy="name one of these")
+    _check_files(out, receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
     found = case.access()
     portable = {k: found[k] for k in ("subject", "features", "consents", "wishes", "segment")}
-    signed = _settled(case, "export", {"file": out.name}, day, receipt)
-    _write(case, out, _json(portable) if out.suffix == ".json" else _csv(portable))
+    data = _json(portable) if out.suffix == ".json" else _csv(portable)
+    _write(case, out, data, overwrite=overwrite)
+    signed = _settled(case, "export", {"file": out.name}, day, receipt, overwrite=overwrite)
     output.result(
         {"file": str(out)} | _receipt_values(signed), _written(out), _receipt_words(signed)
     )
@@ -208,11 +223,17 @@ def _case(directory: Path, subject: str) -> Case:
 
 
 def _settled(
-    case: Case, kind: Kind, effects: dict[str, Any], received: date | None, receipt: Path | None
+    case: Case,
+    kind: Kind,
+    effects: dict[str, Any],
+    received: date | None,
+    receipt: Path | None,
+    *,
+    overwrite: bool,
 ) -> Envelope:
     """Put what was done into the register, and write the signed receipt where it is wanted."""
     signed = case.close_request(kind, effects, received=received)
-    _write(case, receipt, signed.to_bytes())
+    _write(case, receipt, signed.to_bytes(), overwrite=overwrite)
     return signed
 
 
@@ -231,10 +252,22 @@ def _day(text: str | None) -> date | None:
     return day
 
 
-def _write(case: Case, path: Path | None, data: bytes) -> None:
+def _check_files(*paths: Path | None, overwrite: bool) -> None:
+    """Refuse files that are there, before anything is done; raises UsageError."""
+    named = [path for path in paths if path is not None]
+    if len({located(path) for path in named}) < len(named):
+        raise UsageError(
+            f"--out and --receipt both name {named[0]}", remedy="give each a file of its own"
+        )
+    for path in named:
+        refuse_existing(path, overwrite=overwrite)
+
+
+def _write(case: Case, path: Path | None, data: bytes, *, overwrite: bool) -> None:
     if path is not None:
         with PrivateFiles(case.store).held() as files, files.replacing(path) as draft:
             draft.path.write_bytes(data)
+            refuse_existing(path, overwrite=overwrite)  # again: what appeared meanwhile is kept
         output.warn(files.left.words)
 
 
@@ -243,14 +276,22 @@ def _json(values: object) -> bytes:
 
 
 def _csv(portable: dict[str, Any]) -> bytes:
+    """A customer's own data as CSV; raises RuleError (E-CSV-FORMULA)."""
+    segment = portable["segment"]
+    rows = [
+        ["customer", portable["subject"], ""],
+        *([feature["name"], feature["value"], feature["unit"]] for feature in portable["features"]),
+        ["segment", "" if segment is None else segment["name"], ""],
+    ]
+    refuse_formulas(
+        (cell for row in rows for cell in row if isinstance(cell, str)),
+        what="the customer's id, a level or a name",
+        remedy="write .json: what is held is never changed here",
+    )
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["what", "value", "unit"])
-    writer.writerow(["customer", portable["subject"], ""])
-    for feature in portable["features"]:
-        writer.writerow([feature["name"], feature["value"], feature["unit"]])
-    segment = portable["segment"]
-    writer.writerow(["segment", "" if segment is None else segment["name"], ""])
+    writer.writerows(rows)
     return text.getvalue().encode("utf-8")
 
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from partner_node.home import NodeHome
 from partner_node.known_releases import known_releases
 from partner_node.node import Node
+from partner_node.rights.case import Case
 from partner_node.rights.explanation import explain_place
 from partner_node.rights.pseudonyms import Pseudonyms, key_file
 from partner_node.rights.register import RightsRegister, due_date
@@ -284,6 +285,92 @@ def test_a_customer_takes_its_data_elsewhere(
     error = shell.refused("rights", "export", "--subject", "c0", "--out", "x.txt", "--dir", ours,
                           status=2)  # fmt: skip
     assert ".json nor .csv" in error["message"]
+
+
+def add_customer(tmp_path: Path, subject: str) -> None:
+    """Another row of the partner's own data, with the values of c0."""
+    file = tmp_path / "customers.csv"
+    with file.open(newline="") as opened:
+        (values,) = (row[1:] for row in csv.reader(opened) if row[0] == "c0")
+    with file.open("a", newline="") as opened:
+        csv.writer(opened).writerow([subject, *values])
+
+
+@pytest.mark.parametrize("subject", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)", "\tx", "\r=1"])
+def test_a_value_that_a_spreadsheet_would_work_out_is_in_no_csv(
+    shell: Shell, ours: Path, tmp_path: Path, subject: str
+) -> None:
+    add_customer(tmp_path, subject)
+    words = ("rights", "export", f"--subject={subject}", "--dir", ours, "--out")
+    error = shell.refused(*words, "x.csv", status=3)
+    assert error["code"] == "E-CSV-FORMULA"
+    assert subject not in error["message"] + error["remedy"]
+    assert not (tmp_path / "x.csv").exists()
+    assert shell.json("rights", "list", "--dir", ours)["requests"] == []
+    shell.json(*words, "x.json")
+    assert json.loads((tmp_path / "x.json").read_text())["subject"] == subject
+
+
+def test_a_negative_number_is_no_formula(shell: Shell, ours: Path, tmp_path: Path) -> None:
+    add_customer(tmp_path, "-17")
+    file = tmp_path / "customers.csv"
+    *others, last = file.read_text().splitlines()
+    file.write_text("\n".join([*others, last.rpartition(",")[0] + ",-12.5"]) + "\n")
+    shell.json("rights", "export", "--subject=-17", "--out", "x.csv", "--dir", ours)
+    rows = {row[0]: row[1] for row in csv.reader((tmp_path / "x.csv").read_text().splitlines())}
+    assert (rows["customer"], rows["net_spend"]) == ("-17", "-12.5")
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("access", ("--out",)),
+        ("access", ("--receipt",)),
+        ("explain", ("--receipt",)),
+        ("object", ("--receipt",)),
+        ("erase", ("--receipt",)),
+        ("export", ("--out",)),
+        ("export", ("--receipt", "--out", "other.json")),
+    ],
+)
+def test_a_file_that_is_there_is_kept_unless_that_is_said_and_nothing_is_done(
+    shell: Shell, ours: Path, tmp_path: Path, verb: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "mine.json").write_text("mine")
+    option, *more = options
+    words = ("rights", verb, "--subject", "c0", "--dir", ours, option, "mine.json", *more)
+    error = shell.refused(*words, status=2)
+    assert (error["code"], "mine.json" in error["message"]) == ("E-FILE", True)
+    assert "--overwrite" in error["remedy"]
+    assert (tmp_path / "mine.json").read_text() == "mine"
+    assert not (tmp_path / "other.json").exists()
+    assert shell.json("rights", "list", "--dir", ours)["requests"] == []
+    assert "c0" in counted(ours)
+    shell.json(*words, "--overwrite")
+    assert json.loads((tmp_path / "mine.json").read_text())
+    assert stat.S_IMODE((tmp_path / "mine.json").stat().st_mode) == 0o600
+
+
+def test_a_file_that_appears_meanwhile_is_kept_and_the_request_stays_open(
+    shell: Shell, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Case.access
+
+    def slow(self: Case) -> dict[str, Any]:
+        (tmp_path / "a.json").write_text("theirs")
+        return access(self)
+
+    monkeypatch.setattr(Case, "access", slow)
+    done = shell("rights", "access", "--subject", "c0", "--out", "a.json", "--dir", ours)
+    assert (done.code, "E-FILE" in done.err) == (2, True)
+    assert (tmp_path / "a.json").read_text() == "theirs"
+    assert shell.json("rights", "list", "--dir", ours)["requests"] == []
+
+
+def test_answer_and_receipt_are_two_files(shell: Shell, ours: Path, tmp_path: Path) -> None:
+    words = ("rights", "access", "--subject", "c0", "--out", "a.json", "--dir", ours)
+    error = shell.refused(*words, "--receipt", tmp_path / "a.json", status=2)
+    assert "both name" in error["message"]
 
 
 # --- register and receipts -------------------------------------------------------------------
