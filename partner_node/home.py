@@ -22,6 +22,7 @@ from partner_node.rules import LocalRules
 from partner_node.sources import open_source
 from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.own_rows import check_own_rows
+from partner_node.sources.text_table import texts_of
 from partner_node.store import NodeStore
 from protocol import limits
 from protocol.agreement import Agreement, SignedAgreement
@@ -142,6 +143,28 @@ class NodeHome:
             gate=gate,
             scores=scores,
         )
+
+    def levels_of(self, agreement: Agreement, subject: str) -> dict[str, str | None] | None:
+        """What the data hold of one customer where the agreement has levels, letter by letter.
+
+        Returns:
+            The text by the feature's name, None where it is missing; or None when the data hold no
+            such customer. Features of numbers are not among them.
+
+        Raises:
+            SourceError: The data cannot be read.
+        """
+        data = self.config.data
+        columns = {f.name: data.columns.get(f.name, f.name) for f in agreement.features if f.levels}
+        if not columns:
+            return {}
+        texts = texts_of(
+            open_source(data, self.config.limits),
+            subject,
+            id_column=data.id_column,
+            columns=list(columns.values()),
+        )
+        return None if texts is None else {name: texts[c] for name, c in columns.items()}
 
     @contextmanager
     def serving(self) -> Iterator[None]:

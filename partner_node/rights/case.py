@@ -257,6 +257,14 @@ class Case(Desk):
             place = self._place(known, standing.values)
             placed = None if place is None else place.to_dict()
         files = self.files()
+        texts = {} if standing.values is None else self.home.levels_of(agreement, self.subject)
+
+        def held(feature: Feature, value: float) -> float | str | None:
+            """What stands in the data: a level that is none of the agreed ones is held, too."""
+            if texts is not None and feature.name in texts:
+                return texts[feature.name]
+            return as_read(feature, value)
+
         return {
             "subject": self.subject,
             "pseudonym": self.pseudonym,
@@ -267,7 +275,7 @@ class Case(Desk):
                 {
                     "name": feature.name,
                     "unit": feature.unit,
-                    "value": None if value is None else as_read(feature, value),
+                    "value": None if value is None else held(feature, value),
                     "used": None if value is None else as_counted(feature, value),
                     "needed_because": feature.necessity,
                 }

@@ -1,15 +1,29 @@
 """Where customers come from: files and databases behind one `Source`."""
 
+from typing import Protocol
+
 from partner_node.data_section import DataSection, LimitsSection, PostgreSQLServer
 from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.duckdb_source import DuckDBSource
 from partner_node.sources.source import Chunk, Description, Source
 from partner_node.sources.text_table import TextSource
 
-__all__ = ["Chunk", "Description", "DuckDBSource", "Source", "open_source", "open_table"]
+__all__ = [
+    "Chunk",
+    "Description",
+    "DuckDBSource",
+    "OwnSource",
+    "Source",
+    "open_source",
+    "open_table",
+]
 
 
-def open_source(data: DataSection, limits: LimitsSection) -> Source:
+class OwnSource(Source, TextSource, Protocol):
+    """Where a partner's customers come from; read as numbers, or as the text that it holds."""
+
+
+def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
     """The source that a node's configuration names; nothing is opened yet.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pytest
 from partner_node.features import column_of
 from partner_node.sources import Source
 from partner_node.sources.source import Column, numbers
+from partner_node.sources.text_table import TextSource, texts_of
 from protocol.errors import SourceError
 from protocol.feature_terms import Feature
 from protocol.feature_values import UNLISTED
@@ -239,6 +240,22 @@ class SourceSuite(ABC):
         tier = level("tier", "bronze", "gold", others=True)
         found = rows(self.make(tmp_path, table), [tier])
         assert found == {"a": [1.0], "b": [UNLISTED], "c": [0.0]}
+
+    def test_what_is_held_of_one_customer_is_told_letter_by_letter(self, tmp_path: Path) -> None:
+        table: Table = {
+            "id": list("abcd"),
+            "x": [1.5, 2.0, 3.0, 4.0],
+            "tier": ["gold", "=canary, \u00fc\n", " Gold ", None],
+        }
+        source = cast(TextSource, self.make(tmp_path, table))
+        for subject, tier in zip("abcd", table["tier"], strict=True):
+            columns = ["tier", "x", "tier"]
+            found = texts_of(source, subject, id_column="id", columns=columns)
+            assert found is not None
+            assert list(found) == ["tier", "x"]
+            assert found["tier"] == tier
+            assert float(found["x"] or "") == table["x"]["abcd".index(subject)]
+        assert texts_of(source, "A", id_column="id", columns=["tier"]) is None
 
     def test_missing_values_come_as_nan_where_a_rule_is_agreed(self, tmp_path: Path) -> None:
         table: Table = {

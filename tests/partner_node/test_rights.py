@@ -270,6 +270,50 @@ def test_access_tells_everything_that_is_held(shell: Shell, ours: Path, tmp_path
     assert stat.S_IMODE((tmp_path / "c0.json").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("held", "used"),
+    [
+        ("carrier pigeon", "web"),
+        ("=1+1", "web"),
+        ("shop", "shop"),
+        ("", None),
+    ],
+)
+def test_access_tells_what_is_held_also_where_it_is_no_agreed_level(
+    shell: Shell, node: Path, tmp_path: Path, held: str, used: str | None
+) -> None:
+    file = tmp_path / "customers.csv"
+    header, first, *others = file.read_text().splitlines()
+    rows = [f"{header},via", f"{first},{held}", *(f"{row},web" for row in others)]
+    file.write_text("\n".join(rows) + "\n")
+    config = node / "node.toml"
+    text = config.read_text().replace("[data.columns]", '[data.columns]\nchannel = "via"')
+    config.write_text(text.replace("[data.units]", '[data.units]\nchannel = "told"'))
+    channel = {
+        "name": "channel", "type": "categorical", "unit": "told", "weight": "1",
+        "levels": ["shop", "web"], "other": "web", "missing": {"rule": "leave-out"},
+    }  # fmt: skip
+    features = [
+        feature | {"necessity": "It tells customers apart."}
+        for feature in (*(f.to_dict() for f in FEATURES), channel)
+    ]
+    (tmp_path / "draft.json").write_bytes(draft(node, features=features).to_bytes())
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+    words = ("--subject", "c0", "--dir", node)
+    data = shell.json("rights", "access", *words)
+    (found,) = (f for f in data["features"] if f["name"] == "channel")
+    assert (found["value"], found["used"]) == (held or None, used)
+    if held.startswith("="):
+        error = shell.refused("rights", "export", "--out", "x.csv", *words, status=3)
+        assert error["code"] == "E-CSV-FORMULA"
+    else:
+        shell.json("rights", "export", "--out", "x.csv", *words)
+        assert f"channel,{held},told" in (tmp_path / "x.csv").read_text().splitlines()
+    absent = shell.json("rights", "access", "--subject", "nobody", "--dir", node)
+    assert [f["value"] for f in absent["features"]] == [None] * len(features)
+
+
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_a_customer_takes_its_data_elsewhere(
     shell: Shell,
