@@ -97,7 +97,8 @@ def explain_words(
     for entry in entries:
         called = shown(entry.table)
         if not entry.rows:
-            words.append(f"{called}: nothing about this customer.")
+            held = "nothing about this customer" if entry.reason is None else entry.reason.words
+            words.append(f"{called}: {held}.")
             continue
         columns = [name for name in entry.rows[0] if name != "subject"]
         table = Table(title=called)

@@ -34,6 +34,12 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Verbatim(str):
+    """A text that is printed as it is, in lines of any length, so that it can be copied."""
+
+    __slots__ = ()
+
+
 class Output:
     """Where results go; `format` is set by ``--format`` of the command that runs."""
 
@@ -50,7 +56,7 @@ class Output:
         else:
             for part in text:
                 if part != "":
-                    people.print(part)
+                    people.print(part, soft_wrap=isinstance(part, Verbatim))
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Print warnings on standard error; a command has them in its JSON too."""

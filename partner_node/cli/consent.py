@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from partner_node.cli.options import HERE, Directory
+from partner_node.consent.gate import REGISTER, Entry
 from partner_node.consent_words import (
     explain_values,
     explain_words,
@@ -16,6 +19,9 @@ from partner_node.consent_words import (
 )
 from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
+from partner_node.rights.pseudonyms import Pseudonyms
+from partner_node.rights.register import RightsRegister
+from protocol.agreement import Agreement
 from protocol.errors import RuleError, SourceError
 
 app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
@@ -50,6 +56,7 @@ def explain(
     now = datetime.now(UTC)
     gate = home.gate(agreement, party)
     reason, entries = gate.explain(subject, now)
+    entries = [_with_wishes(home, agreement, subject, entry) for entry in entries]
     known = any((ids == subject).any() for ids in home.customers(agreement, None).ids())
     warnings = []
     try:
@@ -61,4 +68,21 @@ def explain(
     output.result(
         {**explain_values(subject, known, reason, entries), "warnings": warnings},
         *explain_words(subject, known, reason, entries),
+    )
+
+
+def _with_wishes(home: NodeHome, agreement: Agreement, subject: str, entry: Entry) -> Entry:
+    """What the register of rights holds of a customer: which wish, and since when.
+
+    Wishes that were made under another agreement hold, too, but stand under another pseudonym: of
+    these the entry's reason alone is told.
+    """
+    if entry.table != REGISTER:
+        return entry
+    keystore = home.keystore()
+    with closing(home.store(keystore)) as store:
+        pseudonym = Pseudonyms.under(agreement.id, home, keystore).of(subject)
+        wishes = RightsRegister(store).wishes(pseudonym)
+    return replace(
+        entry, rows=tuple({"wish": wish, "since": at} for wish, at in sorted(wishes.items()))
     )

@@ -13,11 +13,11 @@ import typer
 from rich.table import Table
 
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
+from partner_node.console import Format, FormatOption, Verbatim, output
 from partner_node.home import NodeHome
 from partner_node.plain_words import shown
 from partner_node.private_files import PrivateFiles, located, refuse_existing
-from partner_node.rights.register import KINDS, Kind, RightsRegister
+from partner_node.rights.register import KINDS, Kind, Request, RightsRegister
 from partner_node.spreadsheets import refuse_formulas
 from protocol.errors import UsageError
 from protocol.signing import Envelope
@@ -59,7 +59,7 @@ def access(
     found = case.access()
     _write(case, out, _json(found), overwrite=overwrite)
     signed = _settled(case, "access", {"given": sorted(found)}, day, receipt, overwrite=overwrite)
-    lines = [] if out else [_json(found).decode("utf-8").rstrip()]
+    lines = [] if out else [Verbatim(_json(found).decode("utf-8").rstrip())]
     output.result(found | _receipt_values(signed), *lines, _written(out), _receipt_words(signed))
 
 
@@ -102,6 +102,7 @@ def object_(
         done | _receipt_values(signed),
         f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
         "and exports.",
+        _data_words(done),
         *_file_words(done),
         _receipt_words(signed),
     )
@@ -129,8 +130,9 @@ def erase(
     signed = _settled(case, "erase", done, day, receipt, overwrite=overwrite)
     output.result(
         done | _receipt_values(signed),
-        f"Customer {shown(subject)} is in nothing that this node wrote, and is not counted any "
-        "more.",
+        f"Customer {shown(subject)} is in no file of segments that this node wrote, and is not "
+        "counted any more.",
+        _data_words(done),
         *_file_words(done),
         "Releases hold sums over all partners' customers, which stay; for one customer they mean: "
         + ("; ".join(f"{r['release']}: {r['privacy']}" for r in done["in_releases"]) or "nothing")
@@ -197,23 +199,37 @@ def list_requests(directory: Directory = HERE, format: Format = FormatOption) ->
     register = RightsRegister(home.store(home.keystore()))
     today = datetime.now(UTC).date()
     requests = register.requests()
+    late = [request for request in requests if request.is_overdue(today)]
     table = Table(title="Requests of customers")
     for column in ("no.", "kind", "customer", "received", "due", "answered"):
         table.add_column(column, no_wrap=True)
     for request in requests:
-        late = request.is_open and today > request.due
         table.add_row(
             str(request.number),
             request.kind,
             request.pseudonym[:12],
             request.received.isoformat(),
             request.due.isoformat(),
-            request.done_at[:10] or ("OVERDUE" if late else "open"),
+            _answered_words(request, today),
         )
     output.result(
-        {"requests": [request.to_dict(today) for request in requests]},
+        {
+            "requests": [request.to_dict(today) for request in requests],
+            "overdue": [request.number for request in late],
+        },
         table if requests else "No customer has asked for anything yet.",
+        *(
+            f"OVERDUE: request {request.number} ({request.kind}) was due by {request.due} and is "
+            "not answered."
+            for request in late
+        ),
     )
+
+
+def _answered_words(request: Request, today: date) -> str:
+    if request.is_open:
+        return "OVERDUE" if request.is_overdue(today) else "open"
+    return request.done_at[:10] + (", late" if request.was_late else "")
 
 
 def _case(directory: Path, subject: str) -> Case:
@@ -308,6 +324,21 @@ def _receipt_words(signed: Envelope) -> str:
     return (
         f"Request {receipt['number']}, received on {receipt['received']}, due by {receipt['due']}: "
         "answered."
+    )
+
+
+def _data_words(done: dict[str, Any]) -> str:
+    """Whether the wish is about anybody; nothing where it is."""
+    if done["in_data"]:
+        return ""
+    if done["in_data"] is None:
+        return (
+            "The data cannot be read now, so whether they hold such a customer is not known; "
+            "`fedseg-node data check` says why. The wish is on record all the same."
+        )
+    return (
+        "The data hold no such customer now: look whether the id is right, letter by letter. "
+        "Should they hold one later, it is not counted."
     )
 
 

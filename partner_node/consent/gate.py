@@ -321,7 +321,7 @@ class ConsentGate:
             entries.append(Entry(table=table.name, rows=rows, reason=reason))
         wished = f"SELECT subject FROM {_WISHES} WHERE subject = $1"
         if connection.execute(wished, [subject]).fetchall():
-            entries.append(Entry(table=_REGISTER, rows=(), reason=Reason.OBJECTION))
+            entries.append(Entry(table=REGISTER, rows=(), reason=Reason.OBJECTION))
         asked = f"SELECT {self._reason_of('asked')} FROM (SELECT $1 AS subject) asked"
         ((decided,),) = connection.execute(asked, [subject]).fetchall()
         return _reason(decided), entries
@@ -390,7 +390,7 @@ class ConsentGate:
 
 #: Whom customers' own wishes, told to this node, leave out; and what that is called.
 _WISHES: Final = "wishes"
-_REGISTER: Final = "this node's register of rights"
+REGISTER: Final = "this node's register of rights"
 _CONSENT: Final[tuple[str, Holds]] = ("consent", "consents")
 _INTEREST: Final[tuple[str, Holds]] = ("legitimate interest", "objections")
 

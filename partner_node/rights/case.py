@@ -320,6 +320,14 @@ class Case(Desk):
         """In which files of segments the customer is; every file that is on record is read."""
         return self.files_of({self.subject})
 
+    def in_data(self) -> bool | None:
+        """Whether the data hold the customer now; None when they cannot be read."""
+        try:
+            chunks = self.home.customers(self.agreement, None).ids()
+            return any((ids == self.subject).any() for ids in chunks)
+        except SourceError:
+            return None
+
     def leave_out(self, wish: Wish) -> dict[str, Any]:
         """Have the customer not be counted from the next question on, and out of files.
 
@@ -337,6 +345,7 @@ class Case(Desk):
         files = self.take_out_of_files({self.subject})
         running = [run.run_id.hex() for run in self.store.runs() if run.phase == "running"]
         return {
+            "in_data": self.in_data(),
             "not_counted_from": before.get(wish, stamp(self.now)),
             "runs_under_way": running,
             "taken_out_of": list(files.listing),

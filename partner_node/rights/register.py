@@ -44,6 +44,15 @@ class Request:
         """Whether it still waits for its answer."""
         return not self.done_at
 
+    def is_overdue(self, today: date) -> bool:
+        """Whether it still waits for its answer after its day."""
+        return self.is_open and today > self.due
+
+    @property
+    def was_late(self) -> bool:
+        """Whether its answer came after its day."""
+        return self.done_at[:10] > self.due.isoformat()
+
     def to_dict(self, today: date) -> dict[str, Any]:
         """The request as JSON values."""
         return {
@@ -53,7 +62,8 @@ class Request:
             "received": self.received.isoformat(),
             "due": self.due.isoformat(),
             "done_at": self.done_at or None,
-            "overdue": self.is_open and today > self.due,
+            "overdue": self.is_overdue(today),
+            "answered_late": self.was_late,
         }
 
 

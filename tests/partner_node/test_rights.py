@@ -29,6 +29,7 @@ from partner_node.rights.register import RightsRegister, due_date
 from partner_node.store import NodeStore
 from protocol.clustering.release import Release
 from protocol.errors import KeystoreError
+from protocol.governance import SEGMENTATION
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
 from simulations.federation import EphemeralSealer
@@ -136,6 +137,58 @@ def test_somebody_who_is_not_in_the_data_yet_may_object(shell: Shell, ours: Path
     told = shell.json("rights", "access", "--subject", "later", "--dir", ours)
     assert (told["in_data"], told["may_be_counted"]) == (False, False)
     assert set(told["wishes"]) == {"objection"}
+
+
+@pytest.mark.parametrize("verb", ["object", "erase"])
+def test_an_id_that_the_data_do_not_hold_is_taken_and_that_is_said(
+    shell: Shell, ours: Path, tmp_path: Path, verb: str
+) -> None:
+    words = ("rights", verb, "--dir", ours, "--subject")
+    says = "The data hold no such customer now"
+    assert says in " ".join(shell(*words, "C7").out.split())
+    assert says not in " ".join(shell(*words, "c7").out.split())
+    found = {i: shell.json(*words, i) for i in ("C7", "c7")}
+    assert {i: done["in_data"] for i, done in found.items()} == {"C7": False, "c7": True}
+    assert found["C7"]["receipt"]["effects"]["in_data"] is False
+    add_customer(tmp_path, "C7")
+    with (tmp_path / "consents.csv").open("a") as file:
+        file.write(f"C7,ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1\n")
+    assert not {"c7", "C7"} & set(counted(ours))
+    (tmp_path / "customers.csv").unlink()
+    assert "cannot be read now" in " ".join(shell(*words, "c8").out.split())
+    assert shell.json(*words, "c9")["in_data"] is None
+
+
+@pytest.mark.parametrize(
+    ("verb", "wish"), [("object", "objection"), ("erase", "erasure"), ("import", "opt-out")]
+)
+def test_the_gate_says_what_the_register_holds(
+    shell: Shell, ours: Path, tmp_path: Path, verb: str, wish: str
+) -> None:
+    if verb == "import":
+        (tmp_path / "said.csv").write_text("customer_id,kind,at\nc7,opt-out,2026-01-01T00:00:00Z\n")
+        shell.json("feedback", "import", "said.csv", "--dir", ours)
+    else:
+        shell.json("rights", verb, "--subject", "c7", "--dir", ours)
+    told = shell.json("consent", "explain", "--subject", "c7", "--dir", ours)["sources"][-1]
+    (row,) = told["rows"]
+    assert (row["wish"], row["since"][:10]) == (wish, f"{datetime.now(UTC):%Y-%m-%d}")
+    text = shell("consent", "explain", "--subject", "c7", "--dir", ours).out
+    assert wish in text
+    assert "register of rights: objection" in text
+    assert "nothing about this customer" not in text
+    assert "wish" not in shell("consent", "explain", "--subject", "c8", "--dir", ours).out
+
+
+def test_a_wish_under_another_agreement_is_told_too(shell: Shell, ours: Path) -> None:
+    home = NodeHome.load(ours)
+    store = home.store(home.keystore())
+    elsewhere = Pseudonyms.under("another", home, home.keystore()).of("c7")
+    with store.transaction():
+        RightsRegister(store).leave_out("objection", elsewhere, "c7", datetime.now(UTC))
+    store.close()
+    text = shell("consent", "explain", "--subject", "c7", "--dir", ours).out
+    assert "register of rights: objection" in text
 
 
 def test_an_erasure_says_what_stays(shell: Shell, ours: Path, released: Release) -> None:
@@ -265,6 +318,10 @@ def test_access_tells_everything_that_is_held(shell: Shell, ours: Path, tmp_path
     assert data["consents"][0]["rows"][0]["event"] == "ConsentGiven"
     assert data["data_protection_officer"]
     assert data["never_for"]
+    text = shell("rights", "access", "--subject", "c0", "--dir", ours).out
+    printed, _ = json.JSONDecoder().raw_decode(text)
+    assert printed["runs_mean"] == data["runs_mean"], "as it can be copied from the terminal"
+    assert len(data["runs_mean"]) > 80
     written = json.loads((tmp_path / "c0.json").read_text())
     assert written["features"] == data["features"]
     assert stat.S_IMODE((tmp_path / "c0.json").stat().st_mode) == 0o600
@@ -429,13 +486,25 @@ def test_a_request_is_due_a_month_after_it_came_and_closed_by_its_answer(
     noted = shell.json("rights", "receive", "object", *words, "--received", came.isoformat())
     assert noted["due"] == due_date(came).isoformat()
     assert noted["overdue"]
-    assert "OVERDUE" in shell("rights", "list", "--dir", ours).out
+    other = shell.json("rights", "receive", "access", *words)
+    text = " ".join(shell("rights", "list", "--dir", ours).out.split())
+    assert f"OVERDUE: request {noted['number']} (object) was due by {noted['due']}" in text
+    assert text.count("OVERDUE") == 2, "in the table and below it"
+    assert shell.json("rights", "list", "--dir", ours)["overdue"] == [noted["number"]]
     receipt = shell.json("rights", "object", *words)["receipt"]
     assert (receipt["number"], receipt["received"]) == (noted["number"], came.isoformat())
-    (listed,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    found = shell.json("rights", "list", "--dir", ours)
+    listed, waiting = found["requests"]
     assert not listed["overdue"]
+    assert listed["answered_late"]
     assert listed["done_at"] == receipt["done_at"]
-    assert shell.json("rights", "object", *words)["receipt"]["number"] == noted["number"] + 1
+    assert (found["overdue"], waiting["number"], waiting["done_at"]) == ([], other["number"], None)
+    assert not waiting["overdue"]
+    text = shell("rights", "list", "--dir", ours).out
+    assert f"{listed['done_at'][:10]}, late" in text
+    assert "OVERDUE" not in text
+    again = shell.json("rights", "object", *words)["receipt"]["number"]
+    assert again == other["number"] + 1
     for wrong in ("yesterday", "2999-01-01"):
         error = shell.refused("rights", "object", *words, "--received", wrong, status=2)
         assert wrong in error["message"]
