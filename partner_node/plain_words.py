@@ -78,7 +78,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         "Before each question every node looks up anew who may be counted: on consent only "
         "customers whose latest consent covers this purpose and notice; on legitimate interest all "
         "but those who object or have withdrawn. It refuses when its records are older than "
-        f"{agreement.consent.max_age_hours} hours.",
+        f"{counted(agreement.consent.max_age_hours, 'hour')}.",
         "No customer's row leaves a partner. Each partner sends sums over its own customers, "
         "hidden under masks that cancel only in the total of "
         f"at least {agreement.smallest_set} partners.",

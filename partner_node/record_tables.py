@@ -10,6 +10,7 @@ from rich.table import Table
 
 from partner_node.store import EgressRecord, Refusal, RunRecord
 from protocol.clustering.release import EXACT_STATEMENT, NOISED_STATEMENT, Release
+from protocol.feature_terms import SHARE
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 
 #: What each state of a run means for this node.
@@ -188,3 +189,21 @@ def number_words(value: float) -> str:
     ['0', '0.0299', '3.142', '-42.42', '987.7', '12,346', '2']
     """
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def value_words(value: float, unit: str) -> str:
+    """A feature's value for people: a share of customers in percent, else a number.
+
+    >>> value_words(0.357, "share of customers"), value_words(0.357, "orders")
+    ('36%', '0.357')
+    """
+    return f"{value:.0%}" if unit == SHARE else number_words(value)
+
+
+def how_many(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> how_many(1, "customer"), how_many(1_250, "customer")
+    ('1 customer', '1,250 customers')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from partner_node.known_releases import KnownRelease
 from partner_node.local_counts import CountRange
-from partner_node.record_tables import number_words
+from partner_node.record_tables import value_words
 from protocol.clustering.release import centre_intervals, release_centres, typical_ranges
 from protocol.clustering.segment_names import deviations, standing
 from protocol.clustering.segment_satisfaction import (
@@ -19,7 +19,6 @@ from protocol.clustering.segment_satisfaction import (
     satisfaction_values,
     satisfaction_words,
 )
-from protocol.feature_terms import SHARE
 from protocol.scaling import FeatureScale
 
 
@@ -59,7 +58,7 @@ class Trait:
 
     def value(self, number: float) -> str:
         """A value of the feature for people; a share of customers in percent."""
-        return f"{number:.0%}" if self.unit == SHARE else number_words(number)
+        return value_words(number, self.unit)
 
     def span(self, low: float, high: float) -> str:
         """From one value to another, for people."""

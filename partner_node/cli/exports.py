@@ -15,7 +15,7 @@ from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.known_releases import KnownRelease, chosen, known_releases
 from partner_node.local_counts import agreed_step, ranges_of
-from partner_node.record_tables import minute
+from partner_node.record_tables import how_many, minute
 
 
 def assign(
@@ -95,7 +95,7 @@ def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwri
     )
     output.warn(left.words)
     ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))
-    table = Table("id", "name", "own customers", title=f"{summary.customers:,} customers")
+    table = Table("id", "name", "own customers", title=how_many(summary.customers, "customer"))
     for identity, called, found in zip(known.ids, known.calls, ranges, strict=True):
         table.add_row(identity, called.name, found.words)
     output.result(

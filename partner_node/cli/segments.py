@@ -14,7 +14,7 @@ from partner_node.console import Format, FormatOption, output, people
 from partner_node.home import NodeHome
 from partner_node.known_releases import KnownRelease, chosen, known_releases
 from partner_node.local_counts import agreed_step, ranges_of
-from partner_node.record_tables import hash_lines, minute, number_words
+from partner_node.record_tables import hash_lines, minute, value_words
 from partner_node.segment_cards import SegmentCard, segment_cards
 from partner_node.segment_tables import segment_tables
 from protocol.clustering.choose_k import choice_words
@@ -65,7 +65,11 @@ def list_segments(
     table.add_column("since the last release")
     for segment, living, called in zip(found.segments, known.step.living, known.calls, strict=True):
         table.add_row(living.id, called.name, segment.size_words, living.words)
-    values = [[number_words(float(v)) for v in column] for column in centres.T]
+    units = [feature.unit for feature in agreement.coordinates]
+    values = [
+        [value_words(float(v), unit) for v in column]
+        for column, unit in zip(centres.T, units, strict=True)
+    ]
     output.result(
         {
             "agreement": agreement.id,
@@ -114,7 +118,7 @@ def list_segments(
         *segment_tables(
             "Their centres", known.ids, labels, values, label="feature", width=people.width
         ),
-        *_typical_parts(known, labels, ranges),
+        *_typical_parts(known, labels, units, ranges),
         *_satisfaction_parts(known),
         *(f"{gone.words}." for gone in known.step.gone),
         f"Privacy: {found.privacy_words}.",
@@ -329,14 +333,17 @@ def _fate_words(status: str, other: str) -> str:
 
 
 def _typical_parts(
-    known: KnownRelease, labels: Sequence[str], ranges: Sequence[Ranges] | None
+    known: KnownRelease,
+    labels: Sequence[str],
+    units: Sequence[str],
+    ranges: Sequence[Ranges] | None,
 ) -> list[object]:
     """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
     if not ranges:
         return []
     if not any(span for found in ranges for span in found):
         return [f"{HIDDEN_WORDS}."]
-    cells = [[_range_words(found[i]) for found in ranges] for i in range(len(labels))]
+    cells = [[_range_words(found[i], unit) for found in ranges] for i, unit in enumerate(units)]
     tables = segment_tables(
         "Their typical ranges", known.ids, labels, cells, label="feature", width=people.width
     )
@@ -354,6 +361,6 @@ def _satisfaction_parts(known: KnownRelease) -> list[object]:
     return [table, f"Asked was {question}."]
 
 
-def _range_words(found: tuple[float, float] | None) -> str:
+def _range_words(found: tuple[float, float] | None, unit: str) -> str:
     """From where to where; a dash where that is too narrow to tell under the noise."""
-    return "–" if found is None else f"{number_words(found[0])} – {number_words(found[1])}"
+    return "–" if found is None else " – ".join(value_words(value, unit) for value in found)

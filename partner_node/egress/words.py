@@ -19,7 +19,7 @@ from partner_node.egress.records import (
     Written,
 )
 from partner_node.plain_words import shown
-from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER, minute, short
+from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER, how_many, minute, short
 from protocol.clustering.release import EXACT_STATEMENT
 from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, READY
 
@@ -130,7 +130,7 @@ def _question_lines(manifest: Manifest, question: Question) -> list[tuple[str, s
         ("question", question.words),
         ("own customers counted", f"{manifest.customers:,}"),
         ("added up with", ", ".join(question.participants)),
-        ("vector", f"{manifest.vector_length:,} numbers"),
+        ("vector", how_many(manifest.vector_length or 0, "number")),
         ("bounds", f"each sum from {question.low:,} to {question.high:,}, before noise and masks"),
         ("noise", noise_words(question)),
         ("costs", cost_words(question)),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from partner_node.cli.segments import _range_words
+from partner_node.home import NodeHome
 from partner_node.known_releases import KnownRelease
 from partner_node.rights.explanation import explain_place
 from partner_node.segment_cards import segment_cards
@@ -19,6 +23,10 @@ from protocol.feature_terms import SHARE, Feature
 from protocol.feature_values import coordinate_values
 from protocol.strict import Fields
 from simulations.federation import Federation
+from tests.partner_node.test_node_cli import OTHERS, Shell
+from tests.partner_node.test_segments_cli import node, shell
+
+__all__ = ["node", "shell"]
 
 
 def terms(name: str, kind: str, **fields: Any) -> Feature:
@@ -84,6 +92,36 @@ def test_cards_show_shares_in_percent(known: KnownRelease) -> None:
     assert "90%" in text
     assert "100%" in text
     assert "told" in text
+
+
+def test_the_list_shows_shares_in_percent_as_cards_do(
+    shell: Shell, node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    home = NodeHome.load(node)
+    keystore = home.keystore()
+    web = [[20.0, 0.0, 0.0], *[WEB] * 9]
+    fed = Federation(
+        [coordinates([*web * 4, *[SHOP] * 30])] * 3, FEATURES, n_clusters=2, seed=3,
+        min_segment_size=1, partner_keys=[keystore.identity, *OTHERS],
+    )  # fmt: skip
+    signed = fed.run().release
+    with closing(home.store(keystore)) as store, store.transaction():
+        at = "2026-01-01T00:00:00.000000Z"
+        store.keep_agreement(fed.signed, now=at)
+        store.save_release(signed.release.run_hash, fed.agreement.hash, signed.to_bytes(), now=at)
+    text = shell("segments", "list", "--dir", node).out
+    rows = {}
+    for line in text.splitlines():
+        label, *cells = (cell.strip() for cell in line.strip("│ ").split("│"))
+        rows.setdefault(label, []).append(sorted(cells))
+    assert rows["member: yes (share of customers)"][0] == ["0%", "90%"]
+    assert _range_words((0.1, 0.9), SHARE) == "10% – 90%"
+    assert _range_words((0.1, 0.9), "orders") == "0.1 – 0.9"
+    assert rows["net_spend (told)"][0] == ["20", "80"]
+    data = shell.json("segments", "list", "--dir", node)
+    shares = sorted(segment["centre"]["member: yes"] for segment in data["segments"])
+    assert shares == pytest.approx([0, 0.9], abs=1e-5), "numbers for programs"
 
 
 def test_what_decides_is_said_level_by_level(known: KnownRelease) -> None:
