@@ -12,8 +12,16 @@ from typing import Any, Final
 from protocol.errors import MalformedError
 
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?\Z")
-#: Embeddings, overrides and isolates of the bidirectional algorithm (UAX #9).
-_DIRECTION_MARKS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: What a reader does not see: Default_Ignorable_Code_Point of the Unicode Character Database
+#: (DerivedCoreProperties.txt of version 15) and the marks of interlinear annotation, U+FFF9 to
+#: U+FFFB. Words of Persian and of Indic languages and many emoji are written with joiners and
+#: selectors among these (U+200C, U+200D, U+FE0F); they are refused all the same: two texts that
+#: only a computer tells apart must not both be signed, and such words stay legible.
+_IGNORED: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _HEX: Final = re.compile(r"([0-9a-f]{2})*\Z")
 
 
@@ -63,9 +71,9 @@ class Fields:
     def text(self, name: str, *, max_length: int, pattern: str | None = None) -> str:
         """A non-empty string that shows a reader all that it holds.
 
-        Control characters but line feeds are refused, and so are separators and marks that break
-        lines or turn the direction of writing unseen (Unicode categories Cc, Cs, Zl, Zp; the
-        embeddings, overrides and isolates of UAX #9).
+        Control characters but line feeds are refused, and so are separators that break lines
+        (Unicode categories Cc, Cs, Zl, Zp), and whatever is ignored where it is shown: characters
+        without width, fillers, selectors, marks that turn the direction of writing.
         """
         value: str = self._take(name, str, "text")
         if not 1 <= len(value) <= max_length:
@@ -75,8 +83,9 @@ class Fields:
         hidden = next((c for c in value if _is_hidden(c)), None)
         if hidden is not None:
             raise MalformedError(
-                f"{self.path(name)} contains the control character U+{ord(hidden):04X}",
-                remedy="remove it: what is signed must show all that it holds",
+                f"{self.path(name)} contains the hidden character U+{ord(hidden):04X}"
+                f"{_known_as(hidden)}",
+                remedy="write the text without it: what is signed must show all that it holds",
             )
         if pattern is not None and not re.fullmatch(pattern, value):
             raise MalformedError(f"{self.path(name)} is {value!r}, expected the form {pattern}")
@@ -149,15 +158,23 @@ class Fields:
         at_least: int = 1,
         pattern: str | None = None,
     ) -> tuple[str, ...]:
-        """A list of different strings, each as `text` takes it."""
+        """A list of strings, each as `text` takes it, no two of which look the same."""
         entries = self._list(name, at_least, at_most)
         listed = Fields({f"{name}[{i}]": value for i, value in entries}, self._where)
         found = tuple(
             listed.text(f"{name}[{i}]", max_length=max_length, pattern=pattern) for i, _ in entries
         )
+        seen: dict[str, str] = {}
         for value in found:
+            other = seen.setdefault(shown(value), value)
             if found.count(value) > 1:
                 raise MalformedError(f"{self.path(name)} lists {value!r} twice")
+            if other != value:
+                raise MalformedError(
+                    f"{self.path(name)} lists {other!a} and {value!a}, which look the same",
+                    remedy="keep one of the two; where both occur in the data, write one of them "
+                    "there too",
+                )
         return found
 
     def texts_of(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -199,11 +216,28 @@ class Fields:
         return value
 
 
+def shown(text: str) -> str:
+    """What a reader takes a text for: forms of one character (NFKC) and spaces are not told apart.
+
+    >>> shown("caf\\u00e9  \\uff11") == shown("cafe\\u0301 1")
+    True
+    >>> shown("Gold") == shown("gold")
+    False
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
 def _is_hidden(character: str) -> bool:
     category = unicodedata.category(character)
     return character != "\n" and (
-        category in ("Cc", "Cs", "Zl", "Zp") or character in _DIRECTION_MARKS
+        category in ("Cc", "Cs", "Zl", "Zp") or _IGNORED.match(character) is not None
     )
+
+
+def _known_as(character: str) -> str:
+    """The character's name in the standard, where it has one."""
+    name = unicodedata.name(character, "")
+    return f" ({name})" if name else ""
 
 
 def near(name: object, known: Sequence[str]) -> str:

@@ -126,7 +126,7 @@ def cards(tmp_path: Path) -> list[Path]:
     for i in range(3):
         card = PartnerCard(
             id=f"shop-{i}",
-            legal_name=f'Shop: "{i}" # [red]\u200b',
+            legal_name=f'Shop: "{i}" # [red]\ue000',
             contact="a: b",
             dpo="c: d",
             jurisdictions=("DE", "US-CA"),
@@ -317,7 +317,7 @@ def test_an_agreement_goes_from_cards_to_publication(
     status = shell.json("agreement", "status", *copies[:2])
     assert (status["signed"], status["missing"]) == (["shop-0", "shop-1"], ["shop-2"])
     complete = load_signed(tmp_path / "agreement.json").verify()
-    assert complete.parties[1].legal_name == 'Shop: "1" # [red]\u200b'
+    assert complete.parties[1].legal_name == 'Shop: "1" # [red]\ue000'
     assert complete.coordinator.legal_name == 'Op "1" \\ Ltd'
     assert shell.json("agreement", "lint", "a.yaml")["problems"] == []
     assert shell.json("agreement", "lint", "draft.json")["agreement"] == complete.hash.hex()

@@ -168,7 +168,7 @@ def draft(
         "version": 1,
         "purpose": {
             "term": SEGMENTATION,
-            "text": "Segments for [bold]own[/bold] [/] marketing \u200bexample.",
+            "text": "Segments for [bold]own[/bold] [/] marketing \ue000example.",
             "notice_version": "1",
         },
         "effective": (now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
@@ -800,9 +800,9 @@ def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path:
     (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
     done = shell("agreement", "show", "draft.json", "--dir", node)
     assert done.code == 0
-    assert "[bold]own[/bold] [/] marketing \\u200bexample." in done.out
+    assert "[bold]own[/bold] [/] marketing \\ue000example." in done.out
     assert "[red]Other[/red] 1" in done.out
-    assert "\u200b" not in done.out
+    assert "\ue000" not in done.out
     assert "Not signed yet by: north." in done.out
     for word in ("No customer's row leaves", "not anonymous", "10 customers", "Software: fedseg"):
         assert word in done.out

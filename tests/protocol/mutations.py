@@ -31,6 +31,7 @@ AGREED = "test_agreement.py::"
 FRAMES = "test_canonical.py::"
 NOISE = "test_noise_in_rounds.py::"
 PRIVACY_AGREED = "test_agreement_privacy.py::"
+STRICT = "test_strict.py::"
 PLANS = "clustering/test_plans_with_noise.py::"
 
 NEVER = "if False:"
@@ -506,6 +507,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            if name not in self._asked:",
         "            if False:",
         AGREED + "test_an_unknown_field_is_refused_wherever_it_stands",
+    ),
+    (
+        "protocol/strict.py",
+        " or _IGNORED.match(character) is not None",
+        "",
+        STRICT + "test_what_is_ignored_where_it_is_shown_is_refused_and_named_with_its_place",
+    ),
+    (
+        "protocol/strict.py",
+        "\\U000e0000-\\U000e0fff]",
+        "]",
+        STRICT + "test_every_formatting_character_is_refused_but_those_that_are_drawn",
+    ),
+    (
+        "protocol/strict.py",
+        "            if other != value:",
+        "            if False:",
+        STRICT + "test_two_entries_that_look_the_same_are_refused",
+    ),
+    (
+        "protocol/strict.py",
+        '" ".join(unicodedata.normalize("NFKC", text).split())',
+        "text",
+        "test_feature_values.py::test_levels_that_look_the_same_are_refused",
     ),
     (
         RULES,

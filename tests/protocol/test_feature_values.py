@@ -184,3 +184,15 @@ def test_terms_in_words() -> None:
     assert MEMBER.coordinates[0].is_share
     assert not TIER.coordinates[0].is_share
     assert TIER.max == Decimal(2)
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "categorical"])
+def test_levels_that_look_the_same_are_refused(kind: str) -> None:
+    said = refusal(kind=kind, levels=["caf\u00e9", "cafe\u0301", "bar"])
+    assert "features[0].levels lists 'caf\\xe9' and 'cafe\\u0301', which look the same" in said
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "categorical"])
+def test_levels_with_hidden_characters_are_refused(kind: str) -> None:
+    said = refusal(kind=kind, levels=["gold", "gold\u200b"])
+    assert "features[0].levels[1] contains the hidden character U+200B (ZERO WIDTH SPACE)" in said
