@@ -54,13 +54,16 @@ class Dialect:
         """The place of a column's value among levels, as a double; -1 where it is none.
 
         NULL where it is missing: also what a column of doubles, or a text of one, writes as NaN.
+        Each text has its own condition: DuckDB answers ``IN`` over more than a few with a join,
+        and what a join gives on several threads comes in another order each time.
         """
         text = self.id_text(column)
         if folded:
             text = f"lower({text})"
         cases = "".join(
-            f" WHEN {text} IN ({', '.join(literal(t) for t in texts)}) THEN {place}"
+            f" WHEN {text} = {literal(known)} THEN {place}"
             for place, texts in enumerate(levels)
+            for known in texts
         )
         missing = f"WHEN {quoted(column)} IS NULL THEN NULL"
         not_a_number = f"WHEN lower({self.id_text(column)}) = 'nan' THEN NULL"

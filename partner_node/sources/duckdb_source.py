@@ -9,7 +9,7 @@ each pass.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +61,8 @@ class DuckDBSource:
 
     Columns of a CSV file are text until they are asked for as features, so that an id such as
     ``00123`` stays what it is. A feature query therefore casts what it computes with:
-    ``SUM(CAST(Quantity AS DOUBLE))``. It runs on one thread, so that sums of fractions come out
-    the same in every round.
+    ``SUM(CAST(Quantity AS DOUBLE))``. It runs on one thread, and so does a view of a database, so
+    that rows come in the same order and sums of fractions come out the same in every round.
 
     Args:
         kind: ``csv`` (header line, UTF-8, may be gzip-compressed as ``.gz``), ``parquet``, or
@@ -75,7 +75,7 @@ class DuckDBSource:
         table: The table of a database when there is no query, with its schema or without.
         delimiter: One character between the values of a CSV file.
         memory_bytes: DuckDB's memory limit.
-        threads: Threads that DuckDB reads with when there is no query.
+        threads: Threads that DuckDB reads with when there is no query and no view.
         temp_folder: Where DuckDB may put what does not fit into memory; None for the system's.
         temp_bytes: The most it may put there.
 
@@ -289,10 +289,20 @@ class DuckDBSource:
         close_sandbox(connection, [file.path for file in files])
         if self._kind == "duckdb":
             connection.execute(f"USE {_DATABASE}")
+            if self._is_view(connection):
+                connection.execute("SET threads = 1")
         else:
             connection.execute(f"CREATE TEMP VIEW {INPUT} AS SELECT * FROM {scan}")
         lock_settings(connection)
         return table_relation(self._table) if self._table else INPUT
+
+    def _is_view(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether what is read is computed, in an order that several threads would change."""
+        views = connection.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables "
+            f"WHERE table_catalog = '{_DATABASE}' AND table_type = 'VIEW'"
+        ).fetchall()
+        return self._is_named_in(views)
 
     def _no_table(self, connection: duckdb.DuckDBPyConnection) -> SourceError | None:
         """The error to raise when the database has no table of the configured name."""
@@ -300,11 +310,15 @@ class DuckDBSource:
             "SELECT table_schema, table_name FROM information_schema.tables "
             f"WHERE table_catalog = '{_DATABASE}'"
         ).fetchall()
-        tables = {(str(schema).casefold(), str(name).casefold()) for schema, name in rows}
-        table = tuple(part.casefold() for part in self._table)
-        if (table if len(table) == 2 else ("main", *table)) in tables:
+        if self._is_named_in(rows):
             return None
         return no_table(self._table, self._path, {(str(s), str(n)) for s, n in rows})
+
+    def _is_named_in(self, tables: Iterable[tuple[Any, ...]]) -> bool:
+        """Whether the configured table is one of these; DuckDB takes letters of any case."""
+        folded = {(str(schema).casefold(), str(name).casefold()) for schema, name in tables}
+        table = tuple(part.casefold() for part in self._table)
+        return (table if len(table) == 2 else ("main", *table)) in folded
 
     def _columns_of(
         self, connection: duckdb.DuckDBPyConnection, select: str

@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from partner_node.sources import Chunk, DuckDBSource, Source
+from partner_node.sources.dialect import DUCKDB
 from partner_node.sources.duckdb_errors import Problem, explain
 from partner_node.sources.feature_query import check_feature_query
-from partner_node.sources.source import numbers
+from partner_node.sources.row_rules import RowRules
+from partner_node.sources.source import Column, numbers
 from protocol.errors import SourceError
 from tests.partner_node.source_suite import (
+    MEMBER,
     SourceSuite,
     Table,
     level,
@@ -317,6 +320,37 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     error = refusal(csv_source(path), ["x"])
     assert error.code == "E-SOURCE-FILE"
     assert "Permission denied" in error.message
+
+
+def test_no_kind_of_column_is_read_by_a_join_which_would_change_the_order_of_rows() -> None:
+    rules = RowRules(dialect=DUCKDB, id_column="id", where="the test")
+    wanted = [
+        Column(name="x"),
+        Column(name="x", optional=True),
+        replace(MEMBER, name="b"),
+        replace(MEMBER, name="b", optional=True),
+        replace(MEMBER, name="t"),
+        level("t", *(f"level {i}" for i in range(50)), others=True),
+        Column(name="t", levels=tuple(tuple(f"{i} {j}" for j in range(20)) for i in range(3))),
+    ]
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (id VARCHAR, x DOUBLE, b BOOLEAN, t VARCHAR)")
+        connection.execute("INSERT INTO t SELECT range, range, range % 2, range FROM range(9999)")
+        for column in wanted:
+            sql = rules.select("t", [column])
+            plan = str(connection.execute(f"EXPLAIN {sql}").fetchall())
+            assert "JOIN" not in plan.upper(), sql
+
+
+def test_rows_of_several_files_come_in_their_order_whatever_is_read_of_them(
+    tmp_path: Path,
+) -> None:
+    table: Table = {"id": list("abc"), "full": [True, True, False]}
+    for i in range(25):  # each time new files: the first pass was the one to go wrong
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        source = TestSeveralFiles().make(folder, table)
+        assert [*rows(source, [replace(MEMBER, name="full")])] == ["a", "b", "c"]
 
 
 def test_a_file_name_that_is_itself_a_glob_is_refused(tmp_path: Path) -> None:
@@ -644,6 +678,41 @@ def test_a_query_that_writes_reaches_out_or_changes_is_refused(query: str, words
     assert caught.value.code == "E-SOURCE-SQL"
     assert words.casefold() in caught.value.message.casefold()
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("schema", [(), ("main",), ("sales",)])
+@pytest.mark.parametrize("name", ["buyers", "BUYERS"])
+def test_a_view_is_computed_on_one_thread(
+    tmp_path: Path, schema: tuple[str, ...], name: str
+) -> None:
+    path = tmp_path / "c.duckdb"
+    view = ".".join((*schema, "Buyers"))
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE SCHEMA sales; CREATE TABLE other AS SELECT 1 AS x")
+        connection.execute(
+            f"CREATE VIEW {view} AS SELECT 'a' AS id, CAST(current_setting('threads') AS INT) AS x"
+        )
+    source = duckdb_source(path, table=(*schema, name), threads=4)
+    assert rows(source, ["x"]) == {"a": [1.0]}
+
+
+def test_sums_in_a_view_come_out_the_same_and_in_the_same_order_in_every_pass(
+    tmp_path: Path,
+) -> None:
+    with duckdb.connect(tmp_path / "c.duckdb") as connection:
+        connection.execute(
+            "CREATE TABLE lines AS SELECT 'c' || range % 60000 AS id, range * 0.1 AS x "
+            "FROM range(600000)"
+        )
+        connection.execute("CREATE VIEW v AS SELECT id, sum(x) AS x FROM lines GROUP BY id")
+    passes = set()
+    for _ in range(5):
+        source = duckdb_source(tmp_path / "c.duckdb", table=("v",))
+        chunks = list(source.chunks(numbers("x"), max_rows=60_000))
+        passes.add(
+            (*np.concatenate([c.ids for c in chunks]), *(c.values.tobytes() for c in chunks))
+        )
+    assert len(passes) == 1
 
 
 @pytest.mark.parametrize(
