@@ -8,20 +8,24 @@ from typing import Any
 
 from rich.table import Table
 
-from partner_node.consent.gate import ConsentGate, Entry, Standing
+from partner_node.consent.gate import ConsentGate, Entry
 from partner_node.consent.verdicts import Reason
+from partner_node.counted import Count
 from partner_node.plain_words import shown
 from protocol.governance import LegalBasis
 
 
-def status_values(gate: ConsentGate, basis: LegalBasis, standing: Standing) -> dict[str, Any]:
-    """How many customers may be counted now, and what keeps the others out, as JSON values."""
-    counted = standing.counted
+def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[str, Any]:
+    """How many customers are counted now, and what keeps the others out, as JSON values."""
+    standing, counted = count.standing, count.standing.counted
+    kept_out = {str(_name(reason)): counted[reason] for reason in Reason if counted[reason]}
+    if count.left_out:
+        kept_out["missing-value"] = count.left_out
     return {
         "basis": basis.basis,
         "customers": counted.total(),
-        "eligible": counted[None],
-        "kept_out": {_name(reason): counted[reason] for reason in Reason if counted[reason]},
+        "eligible": count.customers,
+        "kept_out": kept_out,
         "sources": [
             {
                 "name": table.name,
@@ -39,10 +43,9 @@ def status_values(gate: ConsentGate, basis: LegalBasis, standing: Standing) -> d
     }
 
 
-def status_words(
-    gate: ConsentGate, basis: LegalBasis, standing: Standing, now: datetime
-) -> list[object]:
+def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: datetime) -> list[object]:
     """The same for people."""
+    standing = count.standing
     sources = Table(
         "source", "holds", "brought up to date", "ids", "in the data", title="Consent sources"
     )
@@ -55,11 +58,15 @@ def status_words(
             f"{found:,}",
         )  # fmt: skip
     counted = standing.counted
-    decided = Table("customers", "", title="Who may be counted now")
-    decided.add_row(f"{counted[None]:,}", "may be counted")
+    decided = Table("customers", "", title="Who is counted now")
+    decided.add_row(f"{count.customers:,}", "are counted")
     for reason in Reason:
         if counted[reason]:
             decided.add_row(f"{counted[reason]:,}", f"kept out: {reason.words}")
+    if count.left_out:
+        decided.add_row(
+            f"{count.left_out:,}", "left out as agreed: no value where the agreement needs one"
+        )
     return [f"Legal basis: {basis.words}.", sources, decided]
 
 

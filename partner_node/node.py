@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.answers import answer
+from partner_node.counted import check_number
 from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
 from partner_node.egress.settings import EgressSection
 from partner_node.features import Customers
@@ -198,21 +199,7 @@ class Node:
 
     def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
         sums, customers = answer(query, self._vectors(query), threads=self._threads)
-        least = self.agreement.min_customers_per_partner
-        if customers < least:
-            raise SourceError(
-                f"{customers} customers may be counted, the agreement asks for {least} at least",
-                code="E-TOO-FEW",
-                remedy="see fedseg-node consent status; or agree on a lower "
-                "min_customers_per_partner",
-            )
-        cap = self.agreement.parties[self.partner].max_customers
-        if customers > cap:
-            raise EncodingRangeError(
-                f"{customers} customers, the agreement allows this partner {cap}",
-                code="E-ROW-CAP",
-                remedy="agree on a higher max_customers, or narrow the feature query",
-            )
+        check_number(customers, self.agreement, self.agreement.parties[self.partner])
         return sums, customers
 
     def _vectors(self, query: SumQuery) -> Iterator[FloatMatrix]:

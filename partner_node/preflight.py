@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from partner_node.budget import terms_of
+from partner_node.counted import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
 from partner_node.regular_file import open_regular
 from partner_node.retention import overdue
@@ -21,7 +22,6 @@ from partner_node.sources.source import numbers
 from protocol.agreement import Agreement
 from protocol.errors import (
     AgreementError,
-    EncodingRangeError,
     FedsegError,
     RuleError,
     TransportError,
@@ -109,7 +109,7 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
         attempt("data", lambda: _check_data_alone(home))
     else:
         party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
-        sound = attempt("data", lambda: _check_data(home, agreement, party))
+        sound = attempt("data", lambda: _check_data(home, agreement))
         if sound and opened and party is not None:
             attempt("consent", lambda: _check_consent(home, agreement, party, now))
         if agreement.privacy is not None:
@@ -188,19 +188,14 @@ def _check_data_alone(home: NodeHome) -> str:
     )
 
 
-def _check_data(home: NodeHome, agreement: Agreement, party: Party | None) -> str:
+def _check_data(home: NodeHome, agreement: Agreement) -> str:
     reports = home.customers(agreement, None).report()
     customers = reports[0].customers
-    if party is not None and customers > party.max_customers:
-        raise EncodingRangeError(
-            f"{customers:,} customers, the agreement allows {party.max_customers:,}",
-            code="E-ROW-CAP",
-            remedy="agree on a higher max_customers, or narrow the feature query",
-        )
     clipped = ", ".join(
         f"{r.feature} {r.clipped_share:.1%}" for r in reports if r.clipped_share > 0
     )
-    return f"{customers:,} customers; beyond the agreed bounds: {clipped or 'none'}"
+    whole = " with all values that the agreement needs" if leaves_out(agreement) else ""
+    return f"{customers:,} customers{whole}; beyond the agreed bounds: {clipped or 'none'}"
 
 
 def _check_retention(home: NodeHome, now: datetime) -> str:
@@ -232,25 +227,24 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
 
 
 def _check_consent(home: NodeHome, agreement: Agreement, party: Party, now: datetime) -> str:
-    """Purpose, notice, basis, and how many customers may be counted now."""
+    """Purpose, notice, basis, and whether as many customers are counted now as agreed."""
     home.rules(agreement, party).check(now)
     gate = home.gate(agreement, party)
-    standing = gate.standing(home.customers(agreement, None).ids(), now)
-    counted = standing.counted
-    if not counted[None]:
-        raise RuleError(
-            f"none of {counted.total():,} customers may be counted now",
-            code="E-NO-CONSENT",
-            remedy="see fedseg-node consent status; ids must be written alike, letter by letter, "
-            "in the data and in the consent sources",
-        )
+    count = count_now(home.customers(agreement, None), gate, agreement, now)
+    refuse_nobody(count.standing)
+    check_number(count.customers, agreement, party)
     listed = "; ".join(
         f"{found:,} of {named:,} ids in {table.name} are in the data"
-        for table, (named, found) in zip(gate.tables, standing.listed, strict=True)
+        for table, (named, found) in zip(gate.tables, count.standing.listed, strict=True)
+    )
+    left_out = (
+        f"; {count.left_out:,} are left out as agreed, for lack of a value"
+        if count.left_out
+        else ""
     )
     return (
-        f"{counted[None]:,} of {counted.total():,} customers may be counted now, on the basis of "
-        f"{party.legal_basis.words}; {listed}"
+        f"{count.customers:,} of {count.standing.counted.total():,} customers are counted now, on "
+        f"the basis of {party.legal_basis.words}{left_out}; {listed}"
     )
 
 

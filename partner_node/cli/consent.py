@@ -18,6 +18,7 @@ from partner_node.consent_words import (
     status_words,
 )
 from partner_node.console import Format, FormatOption, output
+from partner_node.counted import count_now
 from partner_node.home import NodeHome
 from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rights.register import RightsRegister
@@ -29,17 +30,17 @@ app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
 
 @app.command("status")
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """How many customers may be counted now, and which rules keep others out."""
+    """How many customers are counted now, and which rules keep others out."""
     home = NodeHome.load(directory)
     agreement = home.signed_agreement().agreement
     party = home.party(agreement)
     now = datetime.now(UTC)
     home.rules(agreement, party).check(now)
     gate = home.gate(agreement, party)
-    standing = gate.standing(home.customers(agreement, None).ids(), now)
+    count = count_now(home.customers(agreement, None), gate, agreement, now)
     output.result(
-        status_values(gate, party.legal_basis, standing),
-        *status_words(gate, party.legal_basis, standing, now),
+        status_values(gate, party.legal_basis, count),
+        *status_words(gate, party.legal_basis, count, now),
     )
 
 

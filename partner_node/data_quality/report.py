@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from partner_node.counted import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.data_quality.reading import Read, read_features
 from partner_node.data_quality.statistics import Summary
 from partner_node.excluded_columns import excluded_by_name, excluded_by_values, is_excluded
@@ -81,7 +82,7 @@ class DataReport:
 
     Attributes:
         customers: How many the source has; None when their ids cannot be read.
-        eligible: How many of them may be counted now; None when that cannot be told.
+        eligible: How many of them a node would count now; None when that cannot be told.
         problems: Everything for which a run would refuse, the features' own problems included.
         notes: What does not forbid a run.
     """
@@ -153,14 +154,11 @@ def data_report(
         notes += [note for f in features for note in _notes(f)]
         notes += _unread(agreement, home, names, features)
     if source is not None and customers is not None and party is not None:
-        found = _how_many(home, agreement, party, source, now)
-        eligible = found if isinstance(found, int) else None
+        sound = all(feature.problem is None for feature in features)
+        eligible, refused = _how_many(home, agreement, party, now, sound=sound)
         known = {(problem.code, problem.message) for problem in problems}
-        problems += [
-            problem
-            for problem in _counts(agreement, party, customers, found)
-            if (problem.code, problem.message) not in known
-        ]
+        if refused is not None and (refused.code, refused.message) not in known:
+            problems.append(refused)
     notes += _age_notes(age, max_age_days, problems)
     return DataReport(
         agreement=agreement,
@@ -287,52 +285,27 @@ def _unread(
 
 
 def _how_many(
-    home: NodeHome, agreement: Agreement, party: Party, source: Source, now: datetime
-) -> int | FedsegError:
-    """How many customers may be counted now, or why that cannot be told."""
+    home: NodeHome, agreement: Agreement, party: Party, now: datetime, *, sound: bool
+) -> tuple[int | None, FedsegError | None]:
+    """How many customers are counted now, and why that cannot be told or is not as agreed.
+
+    Args:
+        sound: Whether all features can be read; else nobody knows whom the agreement leaves out.
+    """
+    counted: int | None = None
     try:
         home.rules(agreement, party).check(now)
-        chunks = source.chunks((), max_rows=home.config.data.chunk_rows)
-        ids = (chunk.ids for chunk in chunks)
-        return home.gate(agreement, party).standing(ids, now).counted[None]
-    except (RuleError, SourceError) as error:
-        return error
-
-
-def _counts(
-    agreement: Agreement, party: Party, customers: int, eligible: int | FedsegError
-) -> list[FedsegError]:
-    problems: list[FedsegError] = []
-    if customers > party.max_customers:
-        problems.append(
-            EncodingRangeError(
-                f"{customers:,} customers, the agreement allows {party.max_customers:,}",
-                code="E-ROW-CAP",
-                remedy="agree on a higher max_customers, or narrow the feature query",
-            )
-        )
-    if not isinstance(eligible, int):
-        problems.append(eligible)
-    elif eligible == 0:
-        problems.append(
-            RuleError(
-                f"none of {customers:,} customers may be counted now",
-                code="E-NO-CONSENT",
-                remedy="see fedseg-node consent status; ids must be written alike, letter by "
-                "letter, in the data and in the consent sources",
-            )
-        )
-    elif eligible < agreement.min_customers_per_partner:
-        problems.append(
-            RuleError(
-                f"{eligible:,} of {customers:,} customers may be counted now, the agreement needs "
-                f"{agreement.min_customers_per_partner:,} at each partner",
-                code="E-TOO-FEW",
-                remedy="see fedseg-node consent status for what keeps the others out; with fewer "
-                "customers this node answers nothing",
-            )
-        )
-    return problems
+        gate, customers = home.gate(agreement, party), home.customers(agreement, None)
+        if not sound and leaves_out(agreement):
+            refuse_nobody(gate.standing(customers.ids(), now))
+            return None, None
+        count = count_now(customers, gate, agreement, now)
+        counted = count.customers
+        refuse_nobody(count.standing)
+        check_number(counted, agreement, party)
+    except (RuleError, SourceError, EncodingRangeError) as error:
+        return counted, error
+    return counted, None
 
 
 def _age(home: NodeHome, source: Source, now: datetime) -> Age:

@@ -67,7 +67,7 @@ def _page(report: DataReport) -> str:
         f"<p>Looked at on {report.looked_at:%Y-%m-%d %H:%M} UTC. Version "
         f"{report.agreement.version}, hash <code>{report.agreement.hash.hex()}</code>. "
         "This page is about this partner's own customers and stays here.</p>",
-        f"<p>Customers: {customers}; may be counted now: {eligible}. Data of: "
+        f"<p>Customers: {customers}; counted now: {eligible}. Data of: "
         f"{report.age.on or 'not known'} ({_text(report.age.told_by)}).</p>",
         f"<h2>{'Problems' if report.problems else 'PASSED'}</h2>",
         *(

@@ -42,7 +42,7 @@ def report_words(report: DataReport) -> list[object]:
     age = f"{report.age.on} {told}" if report.age.on else f"not known {told}"
     return [
         table,
-        f"Customers: {customers}; may be counted now: {eligible}.",
+        f"Customers: {customers}; counted now: {eligible}.",
         f"Data of: {age}.",
         *(f"Note: {shown(note)}." for note in report.notes),
         "" if report.problems else "PASSED",

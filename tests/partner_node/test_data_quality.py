@@ -367,7 +367,65 @@ def test_too_few_who_may_be_counted_are_a_problem(lab: Lab) -> None:
     lab.install(min_customers_per_partner=11)
     problem = lab.problem()
     assert problem["code"] == "E-TOO-FEW"
-    assert f"10 of {N} customers" in problem["message"]
+    assert "10 customers are counted now, the agreement needs 11" in problem["message"]
+
+
+def test_customers_left_out_for_a_missing_value_are_counted_nowhere(lab: Lab) -> None:
+    lab.features[0]["missing"] = {"rule": "leave-out"}
+    lab.features[1]["missing"] = {"rule": "replace", "value": "0"}
+    lab.columns["visits"][:7] = [""] * 7  # five of these may be counted
+    lab.columns["spend"][5:9] = [""] * 4
+    lab.consents = lab.ids[2:100]
+    lab.install(min_customers_per_partner=93)
+    found = lab.check()
+    home = NodeHome.load(lab.node)
+    agreement = home.signed_agreement().agreement
+    customers = home.customers(agreement, home.gate(agreement, home.party(agreement)))
+    asked = sum(len(vectors) for vectors in customers.vectors())
+    status = lab.shell.json("consent", "status", "--dir", lab.node)
+    assert (found["eligible"], status["eligible"], asked) == (93, 93, 93)
+    assert status["kept_out"] == {"unknown": N - 98, "missing-value": 5}
+    assert status["customers"] == N
+    text = lab.shell("consent", "status", "--dir", lab.node).out
+    assert "left out as agreed: no value where the agreement needs one" in text
+    items = lab.shell("check", "--dir", lab.node).out
+    assert f"93 of {N} customers are counted now" in items
+    assert "5 are left out as agreed" in items
+
+
+def test_too_few_are_counted_when_others_are_left_out_for_a_missing_value(lab: Lab) -> None:
+    lab.features[0]["missing"] = {"rule": "leave-out"}
+    lab.columns["visits"][0] = ""
+    lab.install(min_customers_per_partner=N)
+    problem = lab.problem()
+    assert problem["code"] == "E-TOO-FEW"
+    assert f"{N - 1} customers are counted now, the agreement needs {N}" in problem["message"]
+    assert "E-TOO-FEW" in lab.shell("check", "--dir", lab.node).err
+
+
+def test_as_many_customers_as_agreed_are_no_problem_when_the_others_are_left_out(lab: Lab) -> None:
+    lab.features[0]["missing"] = {"rule": "leave-out"}
+    lab.columns["visits"][10:] = [""] * (N - 10)
+    lab.install()
+    agreement = draft(lab.node, features=lab.features)  # 10 customers at each partner
+    (lab.folder / "small.json").write_bytes(agreement.to_bytes())
+    assert lab.check("--agreement", "small.json")["eligible"] == 10
+
+
+def test_who_is_left_out_is_not_known_when_a_feature_is_refused(lab: Lab) -> None:
+    lab.features = [
+        terms("visits", missing={"rule": "leave-out"}),
+        terms("spend", "0", "1000", missing={"rule": "leave-out"}),
+    ]
+    lab.columns["spend"][3] = "much"
+    lab.install()
+    found = lab.check(status=3)
+    assert found["eligible"] is None
+    assert [p["code"] for p in found["problems"]] == ["E-SOURCE-TYPE"]
+    lab.consents = []
+    lab.write()
+    codes = [p["code"] for p in lab.check(status=3)["problems"]]
+    assert codes == ["E-SOURCE-TYPE", "E-NO-CONSENT"]
 
 
 def test_nobody_who_may_be_counted_is_a_problem(lab: Lab) -> None:
@@ -382,7 +440,9 @@ def test_more_customers_than_agreed_are_a_problem(lab: Lab) -> None:
     (lab.folder / "small.json").write_bytes(agreement.to_bytes())
     problem = lab.problem("--agreement", "small.json")
     assert problem["code"] == "E-ROW-CAP"
-    assert f"{N} customers, the agreement allows 10" in problem["message"]
+    assert (
+        f"{N} customers are counted now, the agreement allows this partner 10" in problem["message"]
+    )
 
 
 def test_a_consent_source_that_is_gone_does_not_hide_the_features(lab: Lab) -> None:

@@ -347,7 +347,7 @@ def test_fewer_customers_than_agreed_are_refused_and_nothing_leaves(lab: Lab) ->
     vars(lab.node.agreement)["min_customers_per_partner"] = 1  # its hash is what it was
     refused = refusal(lab.node, asked)
     assert refused.code == "E-TOO-FEW"
-    assert "0 customers may be counted, the agreement asks for 1" in refused.message
+    assert "0 customers are counted now, the agreement needs 1" in refused.message
     assert lab.store.egress() == before
 
 

@@ -1169,7 +1169,7 @@ def test_consent_status_says_who_may_be_counted_and_what_keeps_the_others_out(
     assert source["updated_at"].endswith("Z")
     text = " ".join(shell("consent", "status", "--dir", installed).out.replace("│", " ").split())
     assert "Legal basis: consent." in text
-    assert "2 may be counted" in text
+    assert "2 are counted" in text
     assert "1 kept out: the latest event permits nothing" in text
     assert "0.0 hours ago" in text
 

@@ -179,7 +179,7 @@ def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     assert "visits 33.3%" in details["data"]
     assert "spent 33.3%" in details["data"]
     assert "signed by all 3 parties" in details["agreement"]
-    assert "3 of 3 customers may be counted now, on the basis of consent" in details["consent"]
+    assert "3 of 3 customers are counted now, on the basis of consent" in details["consent"]
     assert "3 of 3 ids in consents are in the data" in details["consent"]
     assert "TLS" in details["coordinator"]
 
@@ -335,7 +335,7 @@ def _damaged_state(lab: Lab) -> None:
         (_open_key, "keys and state", "E-KEY-MODE", "chmod 0600"),
         (_other_passphrase, "keys and state", "E-KEY-PASSPHRASE", "passphrase"),
         (_damaged_state, "keys and state", "E-STORE", "node.db"),
-        (_over_cap, "data", "E-ROW-CAP", "max_customers"),
+        (_over_cap, "consent", "E-ROW-CAP", "max_customers"),
         (_other_column, "data", "E-SOURCE", "'visit'"),
         (_id_twice, "data", "E-DUPLICATE", "customer_id"),
         (_no_data, "data", "E-SOURCE", "customers.csv"),
@@ -374,14 +374,31 @@ def test_a_single_problem_is_found_and_comes_with_its_way_out(
 def test_how_many_customers_may_be_counted_is_said(lab: Lab) -> None:
     lab.write_consents("001", "stranger")
     details = {item.name: item.details for item in lab.check().items if item.passed}
-    assert "1 of 3 customers may be counted now" in details["consent"]
+    assert "1 of 3 customers are counted now" in details["consent"]
     assert "1 of 2 ids in consents are in the data" in details["consent"]
 
 
 def test_several_problems_are_all_listed(lab: Lab) -> None:
     _over_cap(lab)
     lab.write_config(authority=lab.folder / "missing.pem")
-    assert {item.name for item in lab.check().items if not item.passed} == {"data", "coordinator"}
+    failed = {item.name for item in lab.check().items if not item.passed}
+    assert failed == {"consent", "coordinator"}
+
+
+def test_more_customers_than_agreed_may_be_in_the_data_when_no_more_are_counted(lab: Lab) -> None:
+    lab.write_agreement(cap=1)
+    lab.write_consents("b")
+    assert lab.check().passed
+
+
+def test_fewer_customers_than_agreed_are_a_problem(lab: Lab) -> None:
+    lab.write_agreement(min_customers_per_partner=3)
+    assert lab.check().passed
+    lab.write_consents("001", "b")
+    (item,) = [item for item in lab.check().items if not item.passed]
+    assert item.problem is not None
+    assert (item.name, item.problem.code) == ("consent", "E-TOO-FEW")
+    assert "2 customers are counted now, the agreement needs 3" in item.details
 
 
 @pytest.mark.parametrize("spoil", [_no_agreement, _unsigned, _expired, _open_key])
