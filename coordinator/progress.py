@@ -92,7 +92,7 @@ def _partner_words(progress: dict[str, Any]) -> str:
     """How many partners have answered, and who is missing."""
     waiting, refusals = progress["waiting_for"], progress.get("refusals", {})
     answered = len(progress["participants"]) - len(waiting)
-    words = f"{answered}/{len(progress['participants'])} partners"
+    words = f"{answered} of {len(progress['participants'])} partners have answered"
     if not waiting:
         return words
     missing = [f"{id} ({_refusal_words(refusals[id])})" if id in refusals else id for id in waiting]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 _BRING_BACK: Final = (
@@ -23,3 +24,16 @@ _DEFAULT: Final = "read server_app.log in the coordinator's folder, then start a
 def remedy_for(code: str) -> str:
     """The way out of a failure with `code`."""
     return REMEDIES.get(code, _DEFAULT)
+
+
+def remedy_for_refusals(codes: Sequence[str]) -> str:
+    """The way out of a run whose missing partners are all there and refused.
+
+    Args:
+        codes: With which codes they did.
+    """
+    return (
+        f"the partners are there and refused: look up {', '.join(codes)} in docs/errors.md, have "
+        "each partner put that right (its node's log and fedseg-node check say more), then start "
+        "a new run"
+    )

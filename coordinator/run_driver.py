@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.exchange import Exchange, Reply
 from coordinator.farewells import LEFT_OUT, farewells
+from coordinator.remedies import remedy_for_refusals
 from coordinator.store import CoordinatorStore, RoundRow, Traffic
 from protocol import coordinator_round as phases
 from protocol.clustering.release import SignedRelease
@@ -56,6 +57,8 @@ _REFUSAL_WORDS: Final = {
 }
 #: The refusal that nothing but another agreement changes, so that waiting helps nobody.
 _SPENT: Final = "E-BUDGET-SPENT"
+#: The failure of a run in which nobody takes part.
+_NOBODY: Final = "E-NO-PARTNERS"
 #: The carrier's word for a node that is away; nobody refused anything.
 _NO_ANSWER: Final = "E-TRANSPORT"
 
@@ -515,10 +518,27 @@ class RunDriver:
         try:
             apply_input(self._machine, kind, data)
         except RunFailedError as failure:
+            codes = self._refusal_codes(missing)
+            message, remedy = failure.message, failure.remedy
+            if codes and failure.code == _NOBODY:
+                message = f"no partner takes part: all refused, with {', '.join(codes)}"
+            if codes and not remedy:
+                remedy = remedy_for_refusals(codes)
             raise RunFailedError(
-                f"{self._why(missing)}; {failure.message}", code=failure.code, remedy=failure.remedy
+                f"{self._why(missing)}; {message}", code=failure.code, remedy=remedy
             ) from failure
         self._store.append_input(self._machine.run_id, kind, data, self._machine.chain)
+
+    def _refusal_codes(self, missing: Members) -> list[str]:
+        """With which codes all that are missing refused; empty when some did not answer.
+
+        A node that was never admitted may speak for any partner that has no node.
+        """
+        found = [code for p in missing if (code := self._refusals.get(p, _NO_ANSWER)) != _NO_ANSWER]
+        unnamed = [code for code in self._unnamed_refusals.values() if code != _NO_ANSWER]
+        if len(found) + len(unnamed) < len(missing):
+            return []
+        return sorted({*found, *unnamed})
 
     def _why(self, missing: Members) -> str:
         said = []

@@ -244,7 +244,10 @@ notices = {notices}
 """
 
 
-_KIND_OF: Final[Mapping[str, str]] = {
+#: What a file of consents, objections or births is, by how its name ends; ``.gz`` may follow.
+KIND_OF_SUFFIX: Final[Mapping[str, str]] = {
+    ".csv": "csv",
+    ".txt": "csv",
     ".parquet": "parquet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -288,6 +291,15 @@ _BIRTHS: Final = """\
 """
 
 
+def kind_of_file(path: str) -> str | None:
+    """What a file of consents, objections or births is; None where its name does not tell.
+
+    >>> kind_of_file("events.CSV.gz"), kind_of_file("events.jsonl"), kind_of_file("north.db")
+    ('csv', 'jsonl', None)
+    """
+    return KIND_OF_SUFFIX.get(Path(path.casefold().removesuffix(".gz")).suffix)
+
+
 def _sources_template(consents: str | None, objections: str | None, births: str | None) -> str:
     given = {
         "consents": (consents, _CONSENTS),
@@ -298,7 +310,7 @@ def _sources_template(consents: str | None, objections: str | None, births: str 
         name: _SOURCE.format(
             name=_quoted(name),
             plain=name,
-            kind=_quoted(kind := _KIND_OF.get(Path(path or "").suffix, "csv")),
+            kind=_quoted(kind := kind_of_file(path or "") or "csv"),
             path=_quoted(path or f"{name}.csv"),
             delimiter='# delimiter = ","\n' if kind == "csv" else "",
             newest=" or, without, the newest event" if name == "consents" else "",

@@ -210,8 +210,10 @@ class Fields:
             raise MalformedError(f"{self._where}: field {name!r} is missing")
         value = self._values[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            scalar = not isinstance(value, Mapping | list) and value is not None
             raise MalformedError(
-                f"{self.path(name)} must be {kind_name}, found {type(value).__name__}"
+                f"{self.path(name)} must be {kind_name}, found {type(value).__name__}",
+                remedy="write it in quotes" if kind is str and scalar else "",
             )
         return value
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from partner_node.cli.options import HERE, Directory
 from partner_node.config import NodeConfig
+from partner_node.config_template import KIND_OF_SUFFIX, kind_of_file
 from partner_node.console import Format, FormatOption, diagnostics, output
 from partner_node.home import (
     CARD_FILE,
@@ -100,7 +101,10 @@ def init(
     ] = None,
     consents: Annotated[
         Path | None,
-        typer.Option(help="Table of consents, .csv, .parquet or .jsonl: one row an event."),
+        typer.Option(
+            help="Table of consents, .csv, .parquet or .jsonl: one row an event. One in a database "
+            "is named in node.toml; see docs/consent.md."
+        ),
     ] = None,
     objections: Annotated[
         Path | None, typer.Option(help="Table of customers who object: one row each.")
@@ -162,9 +166,9 @@ def init(
             password_file=password_file,
             ssl=ssl,
         ),
-        consents=None if consents is None else str(consents.absolute()),
-        objections=None if objections is None else str(objections.absolute()),
-        births=None if births is None else str(births.absolute()),
+        consents=_wishes("consents", consents),
+        objections=_wishes("objections", objections),
+        births=_wishes("births", births),
         youngest_customer=youngest_customer,
         units=_units(unit or ()),
         notice=notice_version,
@@ -210,6 +214,21 @@ def init(
         f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
         "public keys only.",
     )
+
+
+def _wishes(option: str, path: Path | None) -> str | None:
+    """The absolute path of a file of consents, objections or births; raises UsageError."""
+    if path is None:
+        return None
+    if kind_of_file(path.name) is None:
+        endings = ", ".join(KIND_OF_SUFFIX)
+        raise UsageError(
+            f"--{option} {path}: the name ends with none of {endings}",
+            remedy=f"name a file of that kind; for a table in a database leave --{option} out, and "
+            f'write it into node.toml: [[consent.sources]] with holds = "{option}", kind = '
+            '"sqlite", "duckdb" or "postgresql", path and table (docs/consent.md)',
+        )
+    return str(path.absolute())
 
 
 def _units(words: Sequence[str]) -> dict[str, str]:

@@ -25,6 +25,8 @@ class Dialect:
         id_types: Types, in lower case, that ids may have; empty where each value has its own.
         number_types: Types, in lower case, that features of numbers may have; empty likewise.
         level_types: Types, in lower case, that features with levels may have; empty likewise.
+        no_text: Whether a value is bytes, which are no level whatever they spell; empty where a
+            column's type says so.
         text_cast: How a person writes a cast to text, for messages.
         number_cast: How a person writes a cast to a number, for messages.
     """
@@ -39,6 +41,7 @@ class Dialect:
     id_types: frozenset[str]
     number_types: frozenset[str]
     level_types: frozenset[str]
+    no_text: str
     text_cast: str
     number_cast: str
 
@@ -53,6 +56,7 @@ class Dialect:
     def level(self, column: str, levels: Sequence[Sequence[str]], *, folded: bool) -> str:
         """The place of a column's value among levels, as a double; -1 where it is none.
 
+        Infinite where it is not even a text.
         NULL where it is missing: also what a column of doubles, or a text of one, writes as NaN.
         Each text has its own condition: DuckDB answers ``IN`` over more than a few with a join,
         and what a join gives on several threads comes in another order each time.
@@ -67,6 +71,8 @@ class Dialect:
         )
         missing = f"WHEN {quoted(column)} IS NULL THEN NULL"
         not_a_number = f"WHEN lower({self.id_text(column)}) = 'nan' THEN NULL"
+        if self.no_text:
+            missing += f" WHEN {self.no_text.format(quoted(column))} THEN 9e999"
         return self.as_double.format(f"CASE {missing}{cases} {not_a_number} ELSE -1 END")
 
     def bad_id(self, text: str) -> str:
@@ -91,6 +97,7 @@ DUCKDB: Final = Dialect(
     id_types=_DUCKDB_INTEGERS | {"varchar", "uuid"},
     number_types=_DUCKDB_INTEGERS | {"float", "double", "decimal"},
     level_types=_DUCKDB_INTEGERS | {"varchar", "enum", "boolean", "float", "double"},
+    no_text="",
     text_cast="CAST({0} AS VARCHAR)",
     number_cast="CAST({0} AS DOUBLE)",
 )
@@ -110,6 +117,7 @@ SQLITE: Final = Dialect(
     id_types=frozenset(),
     number_types=frozenset(),
     level_types=frozenset(),
+    no_text="typeof({0}) = 'blob'",
     text_cast="CAST({0} AS TEXT)",
     number_cast="CAST({0} AS REAL)",
 )
@@ -128,6 +136,7 @@ POSTGRESQL: Final = Dialect(
     id_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"uuid"},
     number_types=_POSTGRESQL_INTEGERS | {"float4", "float8", "numeric"},
     level_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"bool", "float4", "float8"},
+    no_text="",
     text_cast="CAST({0} AS text)",
     number_cast="CAST({0} AS double precision)",
 )

@@ -192,13 +192,11 @@ class RowRules:
         faults = dict(zip(self._faults(column), counts, strict=False))
         found = ", ".join(f"{count} {what}" for what, count in faults.items() if count)
         if column.levels and faults.get(_UNLISTED_WORDS):
-            ways = ", ".join(repr(texts[0]) for texts in column.levels)
             return SourceError(
                 f"column {column.name!r}: values that are no agreed level ({found}), the first is "
                 f"{place}",
                 code="E-SOURCE-LEVEL",
-                remedy=f"levels are {ways}; have a feature query write others so, with CASE, or "
-                "agree on a level that all others of a categorical feature count as (other)",
+                remedy=_ways_to_levels(column),
             )
         what = "of no level" if column.levels else "that are not finite numbers"
         return SourceError(
@@ -261,6 +259,26 @@ class RowRules:
         )
 
 
+def _written(part: str) -> str:
+    """A part of a table's name as [data] table takes it: in quotes where it has a point in it."""
+    return quoted(part) if "." in part or '"' in part else part
+
+
+def _ways_to_levels(column: Column) -> str:
+    """What to do about values of no level, in words."""
+    if column.folded:
+        no, yes = (" or ".join((", ".join(t[:-1]), t[-1])) for t in column.levels)
+        return (
+            f"no is written {no}, yes {yes}, in capital or small letters; have a feature query "
+            "write others so, with CASE"
+        )
+    ways = ", ".join(repr(texts[0]) for texts in column.levels)
+    return (
+        f"levels are {ways}; have a feature query write others so, with CASE, or agree on a level "
+        "that all others of a categorical feature count as (other)"
+    )
+
+
 def no_table(
     table: tuple[str, ...], where: str, tables: Collection[tuple[str, ...]]
 ) -> SourceError:
@@ -272,13 +290,14 @@ def no_table(
         tables: Schema and name of each table that there is.
     """
     shown = {
-        known: known[-1] if known[0] in _USUAL_SCHEMAS else ".".join(known)
+        known: ".".join(map(_written, known[known[0] in _USUAL_SCHEMAS :]))
         for known in sorted(tables)
     }
     names = list(shown.values())
-    name = ".".join(table)
+    name = ".".join(map(_written, table))
+    whole = (words for known, words in shown.items() if known[-1] == ".".join(table))
     elsewhere = (words for known, words in shown.items() if known[-1] == table[-1])
-    near = next(elsewhere, None) or nearest(name, names)
+    near = next(whole, None) or next(elsewhere, None) or nearest(name, names)
     there = ", ".join(names[:MAX_NAMES_SHOWN]) + (", …" if len(names) > MAX_NAMES_SHOWN else "")
     return SourceError(
         f"{where} has no table {name!r}" + (f"; did you mean {near!r}?" if near else ""),

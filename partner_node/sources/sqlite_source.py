@@ -320,6 +320,19 @@ class SQLiteSource:
     def _unusable(self, opened: _Opened, column: Column, row: int) -> SourceError:
         """The error for a column with a value that it may not hold."""
         name = quoted(column.name)
+        if column.levels:
+            blob = SQLITE.no_text.format(name)
+            (blobs,) = self._row(
+                opened, f"SELECT count(*) FILTER (WHERE {blob}) FROM {opened.relation}"
+            )
+            if blobs:
+                return SourceError(
+                    f"column {column.name!r}: {blobs} values are BLOBs, which are no levels, the "
+                    f"first is {self._place(opened, blob)}",
+                    code="E-SOURCE-TYPE",
+                    remedy="store texts or numbers in the column, or convert it in a feature "
+                    f"query: {SQLITE.text_cast.format(name)}",
+                )
         no_number = f"typeof({name}) IN ('text', 'blob')"
         (texts,) = self._row(
             opened, f"SELECT count(*) FILTER (WHERE {no_number}) FROM {opened.relation}"

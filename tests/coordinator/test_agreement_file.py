@@ -166,6 +166,26 @@ def test_what_people_get_wrong_is_named(tmp_path: Path, old: str, new: str, said
     assert said in refused(tmp_path, text.replace(old, new, 1)).message
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('max: "365"', "max: 365.5", "features[0].max"),
+        ('weight: "1"', "weight: 1", "features[0].weight"),
+        ('"2026-01-01T00:00:00Z"', "2026-01-01T00:00:00Z", "effective"),
+        ("unit: days", "unit: 5", "features[0].unit"),
+        ("unit: days", "unit: true", "features[0].unit"),
+    ],
+)
+def test_what_yaml_takes_for_no_text_is_to_be_written_in_quotes(
+    tmp_path: Path, old: str, new: str, place: str
+) -> None:
+    text = text_of()
+    assert old in text
+    error = refused(tmp_path, text.replace(old, new, 1))
+    assert place in error.message
+    assert error.remedy == "write it in quotes"
+
+
 def test_a_misspelt_field_names_the_nearest_known(tmp_path: Path) -> None:
     text = text_of().replace("  - name: recency", "  - name: recency\n    wieght: '1'")
     message = refused(tmp_path, text).message

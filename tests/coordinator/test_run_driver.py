@@ -282,6 +282,44 @@ def test_nobody_there_is_an_end_with_a_reason_too() -> None:
     assert failure(federation).code == "E-NO-PARTNERS"
 
 
+class RefusesAll(MemoryExchange):
+    """Every node refuses, each with its own code; of those with none nothing is heard."""
+
+    codes: tuple[str | None, ...] = ()
+
+    def _ask(self, node: int, request: bytes) -> Reply | None:
+        code = self.codes[node]
+        return None if code is None else Reply(node=node, message=None, error=code)
+
+
+@pytest.mark.parametrize("admitted", [True, False])
+def test_when_all_partners_refuse_the_failure_says_so_and_with_which_codes(admitted: bool) -> None:
+    federation = make(3)
+    exchange = RefusesAll(nodes_by_id=federation.nodes)
+    exchange.codes = ("E-AGR-OTHER", "E-CODE", "E-AGR-OTHER")
+    federation.exchange = exchange
+    if admitted:
+        admit_all(federation)
+    error = failure(federation)
+    assert error.code == "E-NO-PARTNERS"
+    assert "no partner takes part: all refused, with E-AGR-OTHER, E-CODE" in error.message
+    assert "the partners are there and refused: look up E-AGR-OTHER, E-CODE" in error.remedy
+    assert "bring" not in error.remedy
+
+
+def test_when_one_partner_is_away_and_the_others_refuse_not_all_are_said_to_refuse() -> None:
+    federation = make(3)
+    exchange = RefusesAll(nodes_by_id=federation.nodes)
+    exchange.codes = ("E-CODE", None, "E-CODE")
+    federation.exchange = exchange
+    admit_all(federation)
+    error = failure(federation)
+    assert error.code == "E-NO-PARTNERS"
+    assert "all refused" not in error.message
+    assert "partner-1 did not answer" in error.message
+    assert "look up" not in error.remedy
+
+
 def test_a_partner_that_comes_late_but_in_time_is_in_the_run() -> None:
     federation = make()
     federation.exchange.down.add(2)

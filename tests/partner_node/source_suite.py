@@ -228,6 +228,16 @@ class SourceSuite(ABC):
         assert "'bronze', 'gold'" in error.remedy
         assert "canary" not in str(error) + error.remedy
 
+    def test_of_yes_and_no_the_way_out_names_the_words_that_are_understood(
+        self, tmp_path: Path
+    ) -> None:
+        table: Table = {"id": list("abcd"), "member": ["yes", "no", "yes", "canary"]}
+        error = refusal(self.make(tmp_path, table), [MEMBER])
+        assert error.code == "E-SOURCE-LEVEL"
+        assert "no is written false, f, no, n, 0 or 0.0, yes true, t, yes, y, 1" in error.remedy
+        assert "(other)" not in error.remedy
+        assert "canary" not in str(error) + error.remedy
+
     def test_capital_and_small_letters_make_another_level(self, tmp_path: Path) -> None:
         table: Table = {"id": list("ab"), "tier": ["gold", "bronze"]}
         error = refusal(self.make(tmp_path, table), [level("tier", "bronze", "GOLD")])

@@ -397,6 +397,30 @@ def test_init_warns_of_files_that_are_not_there_and_makes_the_node(
     assert (tmp_path / "node" / "partner-card.json").exists()
 
 
+@pytest.mark.parametrize("option", ["consents", "objections", "births"])
+@pytest.mark.parametrize("name", ["north.db", "wishes.duckdb", "wishes"])
+def test_a_table_of_wishes_in_a_database_is_named_in_node_toml_and_not_taken_for_csv(
+    shell: Shell, tmp_path: Path, option: str, name: str
+) -> None:
+    words = [w for w in init_words(tmp_path / "node") if w not in ("--consents", "consents.csv")]
+    error = shell.refused(*words, f"--{option}", name, status=2)
+    assert f"--{option} {name}: the name ends with none of .csv, .txt, .parquet" in error["message"]
+    assert f'[[consent.sources]] with holds = "{option}"' in error["remedy"]
+    assert not (tmp_path / "node").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.csv", "csv"), ("a.CSV.gz", "csv"), ("a.parquet", "parquet"), ("a.ndjson", "jsonl")],
+)
+def test_the_kind_of_a_table_of_wishes_follows_from_its_name(
+    shell: Shell, tmp_path: Path, name: str, kind: str
+) -> None:
+    shell.json(*init_words(tmp_path / "node", consents=name))
+    (source,) = NodeConfig.load(tmp_path / "node" / "node.toml").consent.sources
+    assert source.kind == kind
+
+
 def database_words(directory: Path, **options: str) -> list[str]:
     """`init` for a source that is no file of rows."""
     words = init_words(directory)

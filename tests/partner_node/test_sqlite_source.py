@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,18 @@ import pytest
 
 from partner_node.sources import Source
 from partner_node.sources.feature_query import check_feature_query
-from partner_node.sources.source import numbers
+from partner_node.sources.source import Column, numbers
 from partner_node.sources.sqlite_source import SQLiteSource
 from protocol.errors import SourceError
-from tests.partner_node.source_suite import SourceSuite, Table, numbered, refusal, rows
+from tests.partner_node.source_suite import (
+    MEMBER,
+    SourceSuite,
+    Table,
+    level,
+    numbered,
+    refusal,
+    rows,
+)
 
 
 def database(path: Path, table: Table, *, name: str = "customers", mode: str = "delete") -> Path:
@@ -205,6 +214,45 @@ def test_ids_that_a_column_takes_for_the_same_are_different_customers(tmp_path: 
         connection.execute("INSERT INTO customers VALUES ('a', 1), ('A', 2)")
         connection.commit()
     assert rows(source(path), ["x"]) == {"a": [1.0], "A": [2.0]}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        MEMBER,
+        replace(MEMBER, optional=True),
+        level("member", "0", "1"),
+        level("member", "0", "1", others=True),
+        level("member", "0", "1", others=True, optional=True),
+    ],
+    ids=str,
+)
+def test_a_blob_is_no_level_whatever_it_spells(tmp_path: Path, asked: Column) -> None:
+    path = tmp_path / "c.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE customers (id TEXT, member)")
+        connection.execute("INSERT INTO customers VALUES ('a', 1), ('b', X'31'), ('c', X'FF')")
+        connection.commit()
+    error = refusal(source(path), [asked])
+    assert error.code == "E-SOURCE-TYPE"
+    assert "'member': 2 values are BLOBs" in error.message
+    assert "row 2 of" in error.message
+    assert 'CAST("member" AS TEXT)' in error.remedy
+    query = "SELECT id, CAST(member AS TEXT) AS member FROM customers WHERE id < 'c'"
+    assert rows(source(path, query=query), [asked]) == {"a": [1.0], "b": [1.0]}
+
+
+def test_a_table_with_a_point_in_its_name_is_named_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute('CREATE TABLE "a.b" (id TEXT, x REAL)')
+        connection.execute("INSERT INTO \"a.b\" VALUES ('a', 1)")
+        connection.commit()
+    error = refusal(source(path, table=("a", "b")), ["x"])
+    assert error.code == "E-SOURCE-MISSING"
+    assert "has no table 'a.b'; did you mean '\"a.b\"'?" in error.message
+    assert 'there are: "a.b"' in error.remedy
+    assert rows(source(path, table=("a.b",)), ["x"]) == {"a": [1.0]}
 
 
 @pytest.mark.parametrize("bad", ["12.5", b"\x00\x01"])

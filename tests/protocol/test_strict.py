@@ -54,6 +54,22 @@ def test_a_value_of_another_kind_or_range_is_refused(
         read(Fields({"x": bad}, "it"))
 
 
+@pytest.mark.parametrize("value", [1, 1.5, True])
+@pytest.mark.parametrize("read", [lambda f: f.decimal("x"), lambda f: f.text("x", max_length=3)])
+def test_what_should_be_text_is_to_be_written_in_quotes(
+    read: Callable[[Fields], Any], value: Any
+) -> None:
+    with pytest.raises(MalformedError) as caught:
+        read(Fields({"x": value}, "it"))
+    assert caught.value.remedy == "write it in quotes"
+
+
+def test_a_list_in_place_of_text_is_not_to_be_written_in_quotes() -> None:
+    with pytest.raises(MalformedError) as caught:
+        Fields({"x": ["a"]}, "it").text("x", max_length=3)
+    assert caught.value.remedy == ""
+
+
 @pytest.mark.parametrize("read", [r[0] for r in READERS])
 def test_a_missing_field_is_named(read: Callable[[Fields], Any]) -> None:
     with pytest.raises(MalformedError, match="it: field 'x' is missing"):
