@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -14,13 +14,16 @@ from partner_node.counted import Count
 from partner_node.plain_words import shown
 from protocol.governance import LegalBasis
 
+#: What keeps a customer out whom the agreement leaves out for a value that is missing.
+MISSING_VALUE: Final = "missing-value"
+
 
 def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[str, Any]:
     """How many customers are counted now, and what keeps the others out, as JSON values."""
     standing, counted = count.standing, count.standing.counted
     kept_out = {str(_name(reason)): counted[reason] for reason in Reason if counted[reason]}
     if count.left_out:
-        kept_out["missing-value"] = count.left_out
+        kept_out[MISSING_VALUE] = count.left_out
     return {
         "basis": basis.basis,
         "customers": counted.total(),
@@ -71,14 +74,18 @@ def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: dateti
 
 
 def explain_values(
-    subject: str, known: bool, reason: Reason | None, entries: Sequence[Entry]
+    subject: str, known: bool, left_out: bool, reason: Reason | None, entries: Sequence[Entry]
 ) -> dict[str, Any]:
-    """Why one customer may or may not be counted, as JSON values."""
+    """Why one customer may or may not be counted, as JSON values.
+
+    Args:
+        left_out: Whether an agreed rule leaves it out for a value that is missing.
+    """
     return {
         "subject": subject,
         "in_data": known,
-        "eligible": reason is None,
-        "reason": _name(reason),
+        "eligible": reason is None and not left_out,
+        "reason": MISSING_VALUE if reason is None and left_out else _name(reason),
         "sources": [
             {
                 "name": entry.table,
@@ -91,13 +98,17 @@ def explain_values(
 
 
 def explain_words(
-    subject: str, known: bool, reason: Reason | None, entries: Sequence[Entry]
+    subject: str, known: bool, left_out: bool, reason: Reason | None, entries: Sequence[Entry]
 ) -> list[object]:
     """The same for people."""
+    who = f"Customer {shown(subject)}"
     words: list[object] = [
-        f"Customer {shown(subject)} may be counted now."
+        f"{who} may be counted now."
+        if reason is None and not left_out
+        else f"{who} is not counted: it has no value where the agreement needs one; "
+        "fedseg-node rights access shows which."
         if reason is None
-        else f"Customer {shown(subject)} is not counted: {reason.words}."
+        else f"{who} is not counted: {reason.words}."
     ]
     if not known:
         words.append("The data hold no such customer.")

@@ -13,6 +13,7 @@ from partner_node.consent.gate import ConsentGate, Standing
 from partner_node.features import SourceCustomers
 from protocol.agreement import Agreement
 from protocol.errors import EncodingRangeError, RuleError, SourceError
+from protocol.feature_values import coordinate_values
 from protocol.parties import Party
 
 
@@ -54,6 +55,22 @@ def count_now(
         permitted = gate.snapshot(now)
         counted = sum(int(permitted.allowed(ids).sum()) for ids, _ in customers.identified())
     return Count(standing=standing, customers=counted)
+
+
+def is_left_out(subject: str, customers: SourceCustomers, agreement: Agreement) -> bool:
+    """Whether an agreed rule leaves one customer out for a value that is missing.
+
+    Args:
+        customers: Everybody in the source, whether they may be counted or not; read only where
+            there is such a rule.
+    """
+    if not leaves_out(agreement):
+        return False
+    values = customers.values_of(subject)
+    if values is None:
+        return False
+    counted, _ = coordinate_values(values[None, :], agreement.features)
+    return not counted[0]
 
 
 def leaves_out(agreement: Agreement) -> bool:

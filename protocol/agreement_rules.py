@@ -136,6 +136,14 @@ def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
     names = [f.name for f in a.features]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield AgreementError(f"feature {name!r} is listed twice", code="E-FEATURE-BOUNDS")
+    folded = [name.lower() for name in dict.fromkeys(names)]
+    for name in sorted({n for n in folded if folded.count(n) > 1}):
+        both = ", ".join(repr(n) for n in dict.fromkeys(names) if n.lower() == name)
+        yield AgreementError(
+            f"features {both} differ in capital letters alone, which databases do not tell apart",
+            code="E-FEATURE-BOUNDS",
+            remedy="name one of them otherwise",
+        )
     for f in a.features:
         own = f.coordinates[0].weight
         if a.privacy is not None and 0 < own < _SMALLEST_WEIGHT:

@@ -18,7 +18,7 @@ from partner_node.consent_words import (
     status_words,
 )
 from partner_node.console import Format, FormatOption, output
-from partner_node.counted import count_now
+from partner_node.counted import count_now, is_left_out
 from partner_node.home import NodeHome
 from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rights.register import RightsRegister
@@ -58,7 +58,9 @@ def explain(
     gate = home.gate(agreement, party)
     reason, entries = gate.explain(subject, now)
     entries = [_with_wishes(home, agreement, subject, entry) for entry in entries]
-    known = any((ids == subject).any() for ids in home.customers(agreement, None).ids())
+    customers = home.customers(agreement, None)
+    known = any((ids == subject).any() for ids in customers.ids())
+    left_out = known and is_left_out(subject, customers, agreement)
     warnings = []
     try:
         home.rules(agreement, party).check(now)
@@ -67,8 +69,8 @@ def explain(
         warnings.append(f"this node answers nothing now: {error.message}")
     output.warn(warnings)
     output.result(
-        {**explain_values(subject, known, reason, entries), "warnings": warnings},
-        *explain_words(subject, known, reason, entries),
+        {**explain_values(subject, known, left_out, reason, entries), "warnings": warnings},
+        *explain_words(subject, known, left_out, reason, entries),
     )
 
 

@@ -388,6 +388,13 @@ def test_customers_left_out_for_a_missing_value_are_counted_nowhere(lab: Lab) ->
     assert status["customers"] == N
     text = lab.shell("consent", "status", "--dir", lab.node).out
     assert "left out as agreed: no value where the agreement needs one" in text
+    for place, eligible, reason in ((4, False, "missing-value"), (7, True, None),
+                                    (1, False, "unknown")):  # fmt: skip
+        words = ("consent", "explain", "--subject", lab.ids[place], "--dir", lab.node)
+        told = lab.shell.json(*words)
+        assert (told["eligible"], told["reason"]) == (eligible, reason)
+        said = " ".join(lab.shell(*words).out.split())
+        assert ("it has no value where the agreement needs one" in said) == (place == 4)
     items = lab.shell("check", "--dir", lab.node).out
     assert f"93 of {N} customers are counted now" in items
     assert "5 are left out as agreed" in items

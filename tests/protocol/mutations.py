@@ -712,6 +712,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
+        "if folded.count(n) > 1",
+        "if False",
+        AGREED + "test_lint_names_each_problem",
+    ),
+    (
+        RULES,
         "if a.plan.name == EXACT_PLAN and asked:",
         NEVER,
         PRIVACY_AGREED + "test_exact_totals_have_no_profile_and_no_satisfaction",

@@ -196,6 +196,7 @@ PROBLEMS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("version",), 2, "E-AGR-ROLLBACK"),
     (("parties", 1, "id"), "p0", "E-AGR-PARTY"),
     (("features", 1, "name"), "f0", "E-FEATURE-BOUNDS"),
+    (("features", 1, "name"), "F0", "E-FEATURE-BOUNDS"),
     (("duties", "audit"), "TODO", "E-LINT"),
     (("duties", "breach"), "to be decided.", "E-LINT"),
     (("features", 0, "necessity"), " … ", "E-LINT"),
