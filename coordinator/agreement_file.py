@@ -38,6 +38,7 @@ from protocol.parties import Operator, Party
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
+from protocol.satisfaction import SatisfactionTerms
 from protocol.stops import SignedStop
 from protocol.strict import near
 
@@ -59,6 +60,11 @@ _PARTS: Final[dict[str, type]] = {
     "plan": PlanTerms,
     "privacy": PrivacyTerms,
     "secure_sum": SecureSumTerms,
+}
+#: What nested fields of those hold.
+_PARTS_OF: Final[dict[type, dict[str, type]]] = {
+    Party: {"legal_basis": LegalBasis},
+    PlanTerms: {"satisfaction": SatisfactionTerms},
 }
 #: Fields of the file that hold one fixed word.
 _BESIDE: Final[dict[type, set[str]]] = {Agreement: {"schema"}, Software: {"package"}}
@@ -269,8 +275,8 @@ def _refuse_unknown(values: object, where: str, kind: type) -> None:
     for name in values:
         if name not in known:
             raise AgreementError(f"{where}: unknown field {name!r}{near(name, sorted(known))}")
-    if kind is Party:
-        _refuse_unknown(values.get("legal_basis"), f"{where}.legal_basis", LegalBasis)
+    for name, part in _PARTS_OF.get(kind, {}).items():
+        _refuse_unknown(values.get(name), f"{where}.{name}", part)
     for name, part in _PARTS.items():
         value = values.get(name) if kind is Agreement else None
         if isinstance(value, list):
@@ -301,8 +307,8 @@ def _missing(values: object, where: str, kind: type) -> Iterator[str]:
     for name in sorted(needed):
         if name not in values:
             yield f"{where}{name}"
-    if kind is Party:
-        yield from _missing(values.get("legal_basis"), f"{where}legal_basis.", LegalBasis)
+    for name, part in _PARTS_OF.get(kind, {}).items():
+        yield from _missing(values.get(name), f"{where}{name}.", part)
     for name, part in _PARTS.items():
         value = values.get(name) if kind is Agreement else None
         if isinstance(value, list):

@@ -21,7 +21,7 @@ from coordinator.agreement_file import (
 )
 from coordinator.config import quoted
 from protocol import limits
-from protocol.agreement import SignedAgreement
+from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import AgreementError, FedsegError, UsageError
 from protocol.installation import Software
 
@@ -110,6 +110,35 @@ def test_a_new_agreement_has_a_budget_that_holds_together(
     spent = agreement.privacy.epsilon_of(agreement.privacy.run_cost)
     assert 0.99 * float(epsilon) < spent <= float(epsilon)
     assert agreement.privacy.delta * customers < 1 or customers > 10**9
+
+
+def test_the_question_about_satisfaction_can_be_added_as_a_new_agreement_says(
+    tmp_path: Path,
+) -> None:
+    text = text_of(privacy=privacy_template(Decimal(1), customers=3_000, n_partners=3))
+    said = " ".join(line.removeprefix("# ") for line in text.splitlines())
+    (question,) = re.findall(r"satisfaction: (\{.*?\})", said)
+    assert "write max_rounds: 11" in said
+    old = "max_rounds: 10, profile: spread}"
+    assert text.count(old) == 1
+
+    def agreed(question: str) -> Agreement:
+        changed = f"max_rounds: 11, profile: spread, satisfaction: {question}}}"
+        (tmp_path / "a.yaml").write_text(text.replace(old, changed), encoding="utf-8")
+        return load_yaml(tmp_path / "a.yaml")
+
+    agreement = agreed(question)
+    assert agreement.lint() == []
+    assert agreement.plan.satisfaction is not None
+    assert agreement.plan.satisfaction.question == "How satisfied are you with us?"
+    for wrong, says in (
+        (question.replace("lowest", "lowst"), "plan.satisfaction: unknown field 'lowst'; did you"),
+        ('{question: "Happy?"}', "has no plan.satisfaction.highest, plan.satisfaction.lowest"),
+        (question.replace("5", "1"), "plan.satisfaction.highest is 1, allowed: 2 to 1000"),
+    ):
+        with pytest.raises(AgreementError) as caught:
+            agreed(wrong)
+        assert says in caught.value.message
 
 
 @pytest.mark.parametrize("epsilon", ["0", "-1", "0.049", "101"])
