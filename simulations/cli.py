@@ -435,13 +435,15 @@ def generate(
     writes features.sql, which turns transactions into features at a node; what it makes of each
     partner's transactions, features-<partner>; and the features' agreed bounds, bounds.json. The
     last two are what `cluster` takes. consents-<partner>.csv and objections-<partner>.csv are what
-    a node needs to know whom it may count.
+    a node needs to know whom it may count; feedback-<partner>.csv is what customers said, for
+    `fedseg-node feedback import` where the agreement asks how satisfied they are, from 1 to 5.
     """
     from simulations.feature_files import ID_COLUMN, write_bounds, write_features
     from simulations.retail import generate as transactions
     from simulations.retail import partner_profiles, write
     from simulations.retail_consents import write_consents
     from simulations.retail_features import FEATURE_QUERY
+    from simulations.retail_feedback import write_feedback
 
     made = transactions(n_customers=customers, seed=seed, profiles=partner_profiles(partners))
     out.mkdir(parents=True, exist_ok=True)
@@ -456,6 +458,7 @@ def generate(
         write_features(files.transactions, features, file_format=kind.value)
         ids = partner.truth.column(ID_COLUMN).to_pylist()
         wishes = write_consents(ids, out, partner.profile.id, seed=seed)
+        said = write_feedback(partner.truth, out, partner.profile.id, seed=seed)
         entries.append(
             {
                 "id": partner.profile.id,
@@ -466,6 +469,7 @@ def generate(
                 "features": str(features),
                 "consents": str(wishes.consents),
                 "objections": str(wishes.objections),
+                "feedback": str(said),
                 "ground_truth": str(files.truth),
             }
         )

@@ -36,6 +36,7 @@ from protocol.privacy.words import meaning
 from simulations.retail import PARTNERS, generate, write
 from simulations.retail_consents import write_consents
 from simulations.retail_features import FEATURE_QUERY, FEATURES
+from simulations.retail_feedback import QUESTION, write_feedback
 
 N_CLUSTERS: Final = 6
 _START_TIMEOUT_S: Final = 60.0
@@ -90,6 +91,12 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
         )
         for partner in partners
     }
+    said = {
+        partner.profile.id: write_feedback(
+            partner.truth, out / "data", partner.profile.id, seed=seed
+        )
+        for partner in partners
+    }
     (out / "features.sql").write_text(FEATURE_QUERY, encoding="utf-8")
 
     _say(console, "2. Set-up", "coordinator, three nodes, one agreement, signed by all")
@@ -114,6 +121,8 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             *(word for f in FEATURES for word in ("--unit", f"{f.name}={f.unit}")),
         )  # fmt: skip
     _agree(out, coordinator, ids)
+    for name in ids:
+        _command("node", "feedback", "import", said[name], "--dir", out / name)
 
     _say(console, "3. Serve", "four processes, TLS on loopback")
     with ExitStack() as running:
@@ -127,7 +136,8 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
         _say(
             console,
             "4. Run",
-            "masked and noised answers; hybrid-dp asks ten questions at most",
+            "masked and noised answers; ten questions at most for the segments, one for how "
+            "satisfied their customers are",
         )
         _command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
         _say(console, "5. Assign", "each partner its own customers, locally")
@@ -177,14 +187,19 @@ def _agree(out: Path, coordinator: Path, ids: Sequence[str]) -> None:
 
 
 def _edit_agreement(path: Path) -> None:
-    """What people do in an editor: the features and the number of clusters."""
+    """What people do in an editor: features, number of clusters, and a question to customers."""
     yaml = YAML()
     values = yaml.load(path.read_text(encoding="utf-8"))
     values["purpose"]["text"] = (
         "Common customer segments, so that each partner can address its own customers better."
     )
     values["features"] = [feature.to_dict() for feature in FEATURES]
-    values["plan"] |= {"n_clusters": N_CLUSTERS, "n_clusters_min": N_CLUSTERS}
+    values["plan"] |= {
+        "n_clusters": N_CLUSTERS,
+        "n_clusters_min": N_CLUSTERS,
+        "max_rounds": 11,
+        "satisfaction": QUESTION.to_dict(),
+    }
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
 

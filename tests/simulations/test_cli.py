@@ -366,7 +366,7 @@ def test_generate_writes_transactions_truth_and_the_feature_query(
     pairs = zip(said.data["partners"], again.data["partners"], strict=True)
     for one, other in pairs:
         assert Path(one["transactions"]).suffix == f".{kind}"
-        for name in ("transactions", "ground_truth", "consents", "objections"):
+        for name in ("transactions", "ground_truth", "consents", "objections", "feedback"):
             assert Path(one[name]).read_bytes() == Path(other[name]).read_bytes()
     assert "SELECT" in Path(said.data["feature_query"]).read_text(encoding="utf-8")
     options = ("--k", 2, "--bounds", said.data["bounds"], "--id-column", said.data["id_column"])
