@@ -387,6 +387,29 @@ def test_a_place_is_absolute_and_its_own_link_is_not_followed(
     assert located(Path("folder/a")) == tmp_path.resolve() / "real" / "a"
 
 
+def test_a_draft_is_on_record_for_every_process_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer = EphemeralSealer()
+    store = NodeStore(tmp_path / "node.db", sealer)
+    seen: list[tuple[bool, int]] = []
+    opening = os.open
+
+    def watched(path: Path | str, *others: int, **options: int) -> int:
+        if ".fedseg-" in str(path):
+            with closing(NodeStore(tmp_path / "node.db", sealer)) as other:
+                recorded = len(other.ask("SELECT * FROM drafts"))
+            seen.append((Path(path).exists(), recorded))
+        return opening(path, *others, **options)
+
+    monkeypatch.setattr(os, "open", watched)
+    with PrivateFiles(store).held() as files, files.replacing(tmp_path / "a") as draft:
+        draft.path.write_text("x")
+    assert seen == [(False, 1)]
+    assert (tmp_path / "a").read_text() == "x"
+    assert store.ask("SELECT * FROM drafts") == []
+
+
 def test_a_draft_that_fails_is_deleted_and_forgotten(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", EphemeralSealer())
     (tmp_path / "a").write_text("before")
