@@ -6,10 +6,8 @@ no other file, no network, and no setting that could open it again.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +15,7 @@ from typing import Final
 import duckdb
 
 from partner_node.sources.dialect import literal
+from partner_node.sources.temporary_folders import temporary_folder
 from protocol.errors import SourceError
 
 DEFAULT_MEMORY_BYTES: Final = 512 << 20
@@ -56,12 +55,8 @@ class Sandbox:
     @contextmanager
     def temporary(self) -> Iterator[str]:
         """A temporary folder of one pass, removed at its end; raises SourceError."""
-        folder = tempfile.mkdtemp(prefix="fedseg-", dir=self._make_temp_folder())
-        try:
+        with temporary_folder(self._make_temp_folder()) as folder:
             yield folder
-        finally:
-            with suppress(OSError):
-                shutil.rmtree(folder)
 
     def connect(self, temporary: str) -> duckdb.DuckDBPyConnection:
         """A connection that is still open to the machine; raises duckdb.Error."""

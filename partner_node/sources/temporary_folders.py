@@ -1,0 +1,64 @@
+"""Temporary folders with customers' rows: removed at their end, and after a killed process.
+
+A database that takes more memory than it may writes rows to a temporary folder. Whoever made one
+holds a lock on it, which the system takes back however a process ends; so a folder that is locked
+by nobody was left, and the next process that makes one removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+PREFIX: Final = "fedseg-rows-"
+#: A folder younger than this may have been made just now, by somebody who does not hold it yet.
+YOUNG_S: Final = 60.0
+
+
+@contextmanager
+def temporary_folder(base: Path | None) -> Iterator[str]:
+    """A folder of its own, removed at the end; those that killed processes left go first.
+
+    Args:
+        base: Where it is made; None for the system's temporary folder.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    _remove_left(base or Path(tempfile.gettempdir()))
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks: nobody removes what is left there
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(folder)
+        os.close(descriptor)
+
+
+def _remove_left(base: Path) -> None:
+    """Remove this account's folders in `base` that nobody holds."""
+    for folder in base.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another process was faster, or it is somebody else's
+            _remove_unless_held(folder)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        about = os.fstat(descriptor)
+        if about.st_uid != os.geteuid() or time.time() - about.st_mtime < YOUNG_S:
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    finally:
+        os.close(descriptor)
