@@ -178,8 +178,8 @@ _NOISED: Final = """\
 # hybrid-dp chooses from n_clusters_min to n_clusters segments, as the customers show. With
 # profile: spread it is also asked how customers differ within each segment, which takes 4 % of a
 # run's rho. To ask how satisfied the customers of each segment are, for 3 % more, add
-# satisfaction: {{question: "How satisfied are you with us?", lowest: 1, highest: 5}} and write
-# max_rounds: 11; nodes then add up the scores that partners import.
+# satisfaction: {{question: "How satisfied are you with us?", lowest: 1, highest: 5}} and raise
+# max_rounds to 11; nodes then add up the scores that partners import.
 plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 10, profile: spread}}
 
 # Customer-level differential privacy. epsilon and delta are what one run means for one customer

@@ -118,7 +118,7 @@ def test_the_question_about_satisfaction_can_be_added_as_a_new_agreement_says(
     text = text_of(privacy=privacy_template(Decimal(1), customers=3_000, n_partners=3))
     said = " ".join(line.removeprefix("# ") for line in text.splitlines())
     (question,) = re.findall(r"satisfaction: (\{.*?\})", said)
-    assert "write max_rounds: 11" in said
+    assert "raise max_rounds to 11" in said
     old = "max_rounds: 10, profile: spread}"
     assert text.count(old) == 1
 
