@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import floor, log10
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -29,6 +30,8 @@ COLUMNS: Final = ("customer_id", "kind", "at")
 #: A column that a file has where it tells how satisfied customers are.
 SCORE_COLUMN: Final = "score"
 MAX_ROWS: Final = 1_000_000
+#: So much is kept in one transaction, for which a node that serves may have to wait.
+_PART: Final = 5_000
 #: Where a customer stands who has no segment now.
 NO_SEGMENT: Final = ""
 
@@ -67,14 +70,14 @@ def read_feedback(
     """
     try:
         with open_regular(path) as file:
-            lines = (line.decode("utf-8-sig") for line in file)
-            return list(_rows(csv.reader(lines, strict=True), path, now, terms))
+            reader = csv.reader((line.decode("utf-8-sig") for line in file), strict=True)
+            return list(_rows(reader, path, now, terms))
     except OSError as error:
         raise _problem(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         problem = _problem(path, "is not in UTF-8")
     except csv.Error as error:
-        problem = _problem(path, f"is not CSV: {error}")
+        problem = _problem(path, f"line {reader.line_num}: is not CSV: {error}")
     raise problem  # not chained: what cannot be decoded is in the chain
 
 
@@ -143,14 +146,19 @@ def _score(
 
 def _time(text: str, path: Path, number: int, now: datetime) -> datetime:
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        at = datetime.fromisoformat(text).astimezone(UTC) if _has_zone(text) else None
+    except (ValueError, OverflowError):
         at = None
-    if at is None or at.tzinfo is None or at > now:
+    if at is None or at > now:
         raise _problem(
             path, f"line {number}, column 'at': {text[:40]!r} is no time with a zone that has come"
         )
-    return at.astimezone(UTC)
+    return at
+
+
+def _has_zone(text: str) -> bool:
+    """Whether a time says in which zone it is; raises ValueError for what is no time."""
+    return datetime.fromisoformat(text).tzinfo is not None
 
 
 def _problem(path: Path, what: str) -> SourceError:
@@ -179,7 +187,7 @@ def segments_of(
     return found
 
 
-def not_in_data(subjects: Sequence[str], customers: SourceCustomers) -> set[str]:
+def not_in_data(subjects: Iterable[str], customers: SourceCustomers) -> set[str]:
     """Those of some customers whom the data do not hold; the data are read only for some."""
     missing = set(subjects)
     if missing:
@@ -188,75 +196,143 @@ def not_in_data(subjects: Sequence[str], customers: SourceCustomers) -> set[str]
     return missing
 
 
-def keep(
-    feedback: Sequence[Feedback],
-    segments: Mapping[str, str],
-    *,
-    store: NodeStore,
-    pseudonyms: Pseudonyms,
-    terms: SatisfactionTerms | None,
-    path: Path,
-) -> int:
-    """Keep what is not kept yet; inside a transaction.
+class Keeper:
+    """Keeps what customers said under one agreement, by pseudonym.
 
     Args:
-        terms: The question that scores answer.
-        path: Where it was read, for messages.
-
-    Returns:
-        How much of it was new.
-
-    Raises:
-        SourceError: A customer gave two scores at one moment (E-FEEDBACK): which is meant?
+        terms: The question that scores answer; None when none was agreed.
     """
-    new, asked = 0, None if terms is None else question_id(terms)
-    for said in feedback:
-        pseudonym, at = pseudonyms.of(said.subject), stamp(said.at)
-        question = None if said.score is None else asked
-        inserted = store.ask(
-            "INSERT OR IGNORE INTO feedback (pseudonym, kind, at, segment, score, question)"
-            " VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+
+    def __init__(
+        self,
+        agreement_id: str,
+        terms: SatisfactionTerms | None,
+        *,
+        store: NodeStore,
+        pseudonyms: Pseudonyms,
+    ) -> None:
+        self._question = None if terms is None else question_id(agreement_id, terms)
+        self._store = store
+        self._pseudonyms = pseudonyms
+
+    def check(self, feedback: Sequence[Feedback], path: Path) -> None:
+        """Refuse a file in which a customer gives two scores at one moment; which is meant?
+
+        Args:
+            path: The file, for messages.
+
+        Raises:
+            SourceError: One such line (E-FEEDBACK).
+        """
+        seen: dict[tuple[str, str], float] = {}
+        for said in feedback:
+            if said.score is None:
+                continue
+            place = (self._pseudonyms.of(said.subject), stamp(said.at))
+            if place not in seen:
+                before = self._score(*place)
+                seen[place] = said.score if before is None else before
+            if seen[place] != said.score:
+                raise _problem(
+                    path,
+                    f"line {said.line}, column 'score': another score of this customer at this "
+                    "moment is known",
+                )
+
+    def _score(self, pseudonym: str, at: str) -> float | None:
+        """The score that a customer gave to the question at a moment."""
+        rows = self._store.ask(
+            "SELECT score FROM feedback WHERE pseudonym = ? AND kind = ? AND at = ?"
+            " AND question = ?",
             pseudonym,
-            said.kind,
+            SATISFACTION,
             at,
-            segments.get(said.subject, NO_SEGMENT),
-            said.score,
-            question,
+            self._question,
         )
-        new += len(inserted)
-        if said.score is None or inserted:
-            continue
-        known = store.ask(
-            "SELECT score, question FROM feedback WHERE pseudonym = ? AND kind = ? AND at = ?",
-            pseudonym,
-            said.kind,
-            at,
-        )
-        if known != [(said.score, question)]:
-            raise _problem(
-                path,
-                f"line {said.line}, column 'score': another score of this customer at this moment "
-                "is known",
+        return rows[0][0] if rows else None
+
+    def keep(self, feedback: Sequence[Feedback], segments: Mapping[str, str]) -> int:
+        """Keep what is not kept yet, part by part, so that no run waits long for the database.
+
+        Whoever is killed meanwhile calls it again: what is kept already is not kept twice.
+
+        Returns:
+            How much of it was new.
+        """
+        new = 0
+        for start in range(0, len(feedback), _PART):
+            with self._store.transaction():
+                for said in feedback[start : start + _PART]:
+                    new += self._keep(said, segments.get(said.subject, NO_SEGMENT))
+        return new
+
+    def _keep(self, said: Feedback, segment: str) -> int:
+        return len(
+            self._store.ask(
+                "INSERT OR IGNORE INTO feedback (pseudonym, kind, at, segment, score, question)"
+                " VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+                self._pseudonyms.of(said.subject),
+                said.kind,
+                stamp(said.at),
+                segment,
+                said.score,
+                None if said.score is None else self._question,
             )
-    return new
+        )
 
 
-def mean_scores(store: NodeStore, terms: SatisfactionTerms) -> dict[str, float]:
-    """Mean of customers' newest scores, by the segment's id they had then."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Newest scores of the customers who had one segment then.
+
+    Attributes:
+        answered: How many gave one.
+        mean: Of these; as it may be printed where as many answered as make a segment.
+    """
+
+    answered: int
+    mean: float
+
+
+def scored(
+    store: NodeStore, agreement_id: str, terms: SatisfactionTerms, *, step: int
+) -> dict[str, Scored]:
+    """What customers answered to the agreed question, by the segment's id they had then.
+
+    Of each customer the newest score counts, in the mean and in the count that hides it alike. A
+    mean is rounded as far as one of `step` customers can move it, so that two of them, before and
+    after an answer, do not tell that answer.
+    """
     rows = store.ask(
-        "SELECT segment, avg(score) FROM (SELECT segment, score, max(at) FROM feedback"
+        "SELECT segment, count(*), avg(score) FROM (SELECT segment, score, max(at) FROM feedback"
         " WHERE kind = ? AND question = ? GROUP BY pseudonym) GROUP BY segment",
         SATISFACTION,
-        question_id(terms),
+        question_id(agreement_id, terms),
     )
-    return dict(rows)
+    grain = _round_number((terms.highest - terms.lowest) / step)
+    return {
+        segment: Scored(answered=count, mean=round(round(mean / grain) * grain, 9))
+        for segment, count, mean in rows
+    }
 
 
-def counted(store: NodeStore) -> dict[str, Counter[str]]:
-    """How many customers said each kind of thing, by the segment's id they had then."""
-    found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+def _round_number(least: float) -> float:
+    """The smallest of 1, 2 and 5 times a power of ten that is not below `least`.
+
+    >>> _round_number(0.08), _round_number(0.2), _round_number(3.0)
+    (0.1, 0.2, 5.0)
+    """
+    power = 10.0 ** floor(log10(least))
+    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= least)
+
+
+def said_by_segment(store: NodeStore) -> dict[str, Counter[str]]:
+    """How many customers said each kind of thing without a score, by their segment's id then."""
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS if kind != SATISFACTION}
     for kind, segment, count in store.ask(
-        "SELECT kind, segment, count(DISTINCT pseudonym) FROM feedback GROUP BY 1, 2"
+        "SELECT kind, segment, count(DISTINCT pseudonym) FROM feedback WHERE kind <> ?"
+        " GROUP BY 1, 2",
+        SATISFACTION,
     ):
         found[kind][segment] = count
     return found

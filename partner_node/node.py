@@ -121,7 +121,7 @@ class Node:
         store = home.store(keystore)
         scores = None
         if agreement.plan.satisfaction is not None:
-            scores = Scores(store, Pseudonyms.under(agreement.id, home, keystore))
+            scores = Scores(agreement.id, store, Pseudonyms.under(agreement.id, home, keystore))
         return Node(
             signed,
             keystore.identity,

@@ -18,9 +18,13 @@ SATISFACTION: Final = "satisfaction"
 _DIGEST: Final = "S32"
 
 
-def question_id(terms: SatisfactionTerms) -> str:
-    """Names a question with its scale, so that answers to another one are told from its own."""
-    return tagged_hash("satisfaction", canonical_json(terms.to_dict())).hex()
+def question_id(agreement_id: str, terms: SatisfactionTerms) -> str:
+    """Names a question with its scale, so that answers to another one are told from its own.
+
+    Pseudonyms under two agreements cannot be joined, so neither can answers.
+    """
+    values = {"agreement": agreement_id, **terms.to_dict()}
+    return tagged_hash("satisfaction", canonical_json(values)).hex()
 
 
 class KnownScores:
@@ -48,9 +52,14 @@ class KnownScores:
 
 
 class Scores:
-    """Customers' answers under one agreement, as the node's state holds them."""
+    """Customers' answers under one agreement, as the node's state holds them.
 
-    def __init__(self, store: NodeStore, pseudonyms: Pseudonyms) -> None:
+    Args:
+        pseudonyms: Those under that agreement.
+    """
+
+    def __init__(self, agreement_id: str, store: NodeStore, pseudonyms: Pseudonyms) -> None:
+        self._agreement_id = agreement_id
         self._store = store
         self._pseudonyms = pseudonyms
 
@@ -59,6 +68,6 @@ class Scores:
         rows = self._store.ask(
             "SELECT pseudonym, score FROM feedback WHERE kind = ? AND question = ? ORDER BY at",
             SATISFACTION,
-            question_id(terms),
+            question_id(self._agreement_id, terms),
         )
         return KnownScores(dict(rows), self._pseudonyms)

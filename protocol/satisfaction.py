@@ -39,7 +39,7 @@ class SatisfactionTerms:
         """Read the terms at `fields`."""
         lowest = fields.integer("lowest", at_least=LOWEST_SCORE, at_most=HIGHEST_SCORE - 1)
         terms = SatisfactionTerms(
-            question=fields.text("question", max_length=200),
+            question=fields.text("question", max_length=200, pattern=r"\S(.*\S)?"),
             lowest=lowest,
             highest=fields.integer("highest", at_least=lowest + 1, at_most=HIGHEST_SCORE),
         )

@@ -13,13 +13,14 @@ from protocol.errors import MalformedError
 
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?\Z")
 #: What a reader does not see: Default_Ignorable_Code_Point of the Unicode Character Database
-#: (DerivedCoreProperties.txt of version 15) and the marks of interlinear annotation, U+FFF9 to
-#: U+FFFB. Words of Persian and of Indic languages and many emoji are written with joiners and
-#: selectors among these (U+200C, U+200D, U+FE0F); they are refused all the same: two texts that
-#: only a computer tells apart must not both be signed, and such words stay legible.
+#: (DerivedCoreProperties.txt of version 15), the marks of interlinear annotation, U+FFF9 to
+#: U+FFFB, and the blank of braille, U+2800. Words of Persian and of Indic languages and many emoji
+#: are written with joiners and selectors among these (U+200C, U+200D, U+FE0F); they are refused all
+#: the same: two texts that only a computer tells apart must not both be signed, and such words stay
+#: legible.
 _IGNORED: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _HEX: Final = re.compile(r"([0-9a-f]{2})*\Z")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.local_counts import agreed_step, ranges_of
-from protocol.clustering.segment_satisfaction import question_words
+from protocol.clustering.segment_satisfaction import question_of, question_words
+from protocol.privacy.words import counted
 
 app = typer.Typer(
     help="What customers say; it stays here, opt-outs take effect, and scores leave as noised sums "
@@ -36,7 +38,7 @@ def import_(
 ) -> None:
     """Take in what customers said; whoever opts out is not counted from the next question on."""
     from partner_node.feedback import (  # Arrow takes long to import
-        keep,
+        Keeper,
         not_in_data,
         read_feedback,
         segments_of,
@@ -47,38 +49,50 @@ def import_(
     home = NodeHome.load(directory)
     desk = Desk(home, now=now)
     terms = desk.agreement.plan.satisfaction
-    feedback = read_feedback(file, now=now, terms=terms)
-    opting_out = sorted({said.subject for said in feedback if said.kind == "opt-out"})
-    subjects = {said.subject for said in feedback}
+    said = read_feedback(file, now=now, terms=terms)
+    opting_out = sorted({one.subject for one in said if one.kind == "opt-out"})
+    left_out = desk.register.left_out()
+    days = desk.agreement.retention.records_days
+    recent = [one for one in said if one.at >= now - timedelta(days=days)]
+    kept = [one for one in recent if one.subject not in left_out]
+    keeper = Keeper(desk.agreement.id, terms, store=desk.store, pseudonyms=desk.pseudonyms)
+    keeper.check(kept, file)
     gate = home.gate(desk.agreement, desk.party, desk.store)
+    subjects = {one.subject for one in kept}
     known = desk.newest_release()
     segments = segments_of(subjects, home.customers(desk.agreement, gate), known)
-    strangers = not_in_data(opting_out, home.customers(desk.agreement, None))
+    strangers = not_in_data({*subjects, *opting_out}, home.customers(desk.agreement, None))
     with desk.store.transaction():
         for subject in opting_out:
             desk.register.leave_out("opt-out", desk.pseudonyms.of(subject), subject, now)
-        new = keep(
-            feedback,
-            segments,
-            store=desk.store,
-            pseudonyms=desk.pseudonyms,
-            terms=terms,
-            path=file,
-        )
+    new = keeper.keep(kept, segments)
     taken_out = desk.take_out_of_files(set(opting_out))
     output.result(
         {
-            "read": len(feedback),
+            "read": len(said),
             "new": new,
+            "too_old": len(said) - len(recent),
+            "of_customers_left_out": len(recent) - len(kept),
+            "customers_not_in_data": len(strangers),
             "opted_out": len(opting_out),
-            "opted_out_not_in_data": len(strangers),
             "taken_out_of": list(taken_out.listing),
             "files_gone": list(taken_out.gone),
         },
-        f"{len(feedback):,} lines read, {new:,} of them new. {len(opting_out):,} customers opted "
-        "out: they are not counted from the next question on.",
-        f"{len(strangers):,} of those who opted out are not in the data now: compare their ids, "
-        "letter by letter. Should they come into the data, they are not counted."
+        f"Read: {counted(len(said), 'line')}. New: {new:,}.",
+        f"Opted out: {counted(len(opting_out), 'customer')}, not counted from the next question on."
+        if opting_out
+        else "",
+        f"Not kept: {counted(len(said) - len(recent), 'line')} from more than "
+        f"{counted(days, 'day')} ago, as long as the agreement lets records be kept."
+        if len(recent) < len(said)
+        else "",
+        f"Not kept: {counted(len(recent) - len(kept), 'line')} of customers who objected, opted "
+        "out or were erased before."
+        if len(kept) < len(recent)
+        else "",
+        f"Not in the data now: {counted(len(strangers), 'customer')}. Ids are compared letter by "
+        "letter. What they said is counted, and who of them opted out is left out, should they "
+        "come into the data."
         if strangers
         else "",
         f"Taken out of: {', '.join(taken_out.listing)}." if taken_out.listing else "",
@@ -92,33 +106,30 @@ def import_(
 @app.command("list")
 def list_feedback(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many customers said what, in ranges, by the segment that they had then."""
-    from partner_node.feedback import NO_SEGMENT, counted, mean_scores
+    from partner_node.feedback import NO_SEGMENT, said_by_segment, scored
     from partner_node.scores import SATISFACTION
 
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    said = counted(store)
     agreement = home.signed_agreement().agreement
     step, terms = agreed_step(agreement), agreement.plan.satisfaction
-    segments = sorted({s for counts in said.values() for s in counts})
+    said = said_by_segment(store)
+    scores = {} if terms is None else scored(store, agreement.id, terms, step=step)
+    counts = {**said, SATISFACTION: Counter({s: one.answered for s, one in scores.items()})}
+    segments = sorted({s for found in counts.values() for s in found})
     ranges = {
-        kind: dict(zip(segments, ranges_of([counts[s] for s in segments], step=step), strict=True))
-        for kind, counts in said.items()
+        kind: dict(zip(segments, ranges_of([found[s] for s in segments], step=step), strict=True))
+        for kind, found in counts.items()
     }
     # As of a count, nothing is told of few customers.
-    means = {
-        segment: mean
-        for segment, mean in ({} if terms is None else mean_scores(store, terms)).items()
-        if ranges[SATISFACTION][segment].least
-    }
-    kinds = [kind for kind in said if kind != SATISFACTION]
-    table = Table("segment", *kinds, title="What customers said, by how many of them")
-    scores = Table("segment", "answered", "mean score", title="How satisfied they said they are")
+    means = {s: one.mean for s, one in scores.items() if ranges[SATISFACTION][s].least}
+    table = Table("segment", *said, title="What customers said, by how many of them")
+    answers = Table("segment", "answered", "mean score", title="How satisfied they said they are")
     for segment in segments:
-        called = "none then" if segment == NO_SEGMENT else segment
-        table.add_row(called, *(ranges[kind][segment].words for kind in kinds))
-        mean = f"{means[segment]:.2f}" if segment in means else "–"
-        scores.add_row(called, ranges[SATISFACTION][segment].words, mean)
+        called = "no segment" if segment == NO_SEGMENT else segment
+        table.add_row(called, *(ranges[kind][segment].words for kind in said))
+        mean = f"{means[segment]:g}" if segment in means else "–"
+        answers.add_row(called, ranges[SATISFACTION][segment].words, mean)
     output.result(
         {
             "feedback": {
@@ -126,7 +137,8 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
                 for kind, by_segment in ranges.items()
             },
             "mean_scores": means,
+            "satisfaction_question": question_of(agreement),
         },
         table if segments else "No customer has said anything yet.",
-        *([scores, f"Asked was {question_words(agreement)}."] if segments and terms else []),
+        *([answers, f"Asked was {question_words(agreement)}."] if segments and terms else []),
     )

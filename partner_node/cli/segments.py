@@ -202,6 +202,7 @@ def show(
             "agreement_version": known.agreement.version,
             "privacy": known.release.privacy_words,
             "segments": [card.to_dict() for card in cards],
+            "satisfaction_question": question_of(known.agreement),
             "recipients": list(known.agreement.results_use.recipients),
         },
         *_card_parts(cards),

@@ -18,6 +18,7 @@ from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rights.register import Kind, RightsRegister, Wish
 from partner_node.rights.segment_files import lists, without
+from partner_node.scores import question_id
 from partner_node.store import ExportRecord, NodeStore, stamp
 from protocol.agreement import Agreement
 from protocol.canonical import canonical_json
@@ -286,9 +287,16 @@ class Case(Desk):
             ],
             "wishes": self.register.wishes(self.pseudonym),
             "feedback": [
-                {"kind": kind, "at": at, "segment_then": segment or None, "score": score}
-                for kind, at, segment, score in self.store.ask(
-                    "SELECT kind, at, segment, score FROM feedback WHERE pseudonym = ? ORDER BY at",
+                {
+                    "kind": kind,
+                    "at": at,
+                    "segment_then": segment or None,
+                    "score": score,
+                    "asked": self._asked(question),
+                }
+                for kind, at, segment, score, question in self.store.ask(
+                    "SELECT kind, at, segment, score, question FROM feedback WHERE pseudonym = ?"
+                    " ORDER BY at",
                     self.pseudonym,
                 )
             ],
@@ -315,6 +323,15 @@ class Case(Desk):
             "retention": agreement.retention.to_dict(),
             "data_protection_officer": self.party.dpo,
         }
+
+    def _asked(self, question: str | None) -> dict[str, Any] | str | None:
+        """What a score answers: the agreed question with its scale, or an earlier one."""
+        terms = self.agreement.plan.satisfaction
+        if question is None:
+            return None
+        if terms is not None and question == question_id(self.agreement.id, terms):
+            return terms.to_dict()
+        return "a question of an earlier version of the agreement"
 
     def files(self) -> SegmentFiles:
         """In which files of segments the customer is; every file that is on record is read."""

@@ -331,6 +331,11 @@ class SignedRelease:
                 "the release tells how satisfied customers are, which was not agreed",
                 code="E-RELEASE",
             )
+        if not all(
+            s.satisfaction is None or s.satisfaction.may_be_told(agreement)
+            for s in release.segments
+        ):
+            raise RuleError("a segment's satisfaction is not as agreed", code="E-RELEASE")
         keys = {party.id: party.public_key for party in agreement.parties}
         unknown = [p for p in release.participants if p not in keys]
         if unknown or len(set(release.participants)) < agreement.smallest_set:

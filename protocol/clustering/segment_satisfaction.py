@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from protocol.agreement import Agreement
 from protocol.clustering.result import Satisfaction, least_size
-from protocol.private_queries import UNIT
+from protocol.private_queries import MARGIN_SIGMAS, UNIT
 from protocol.satisfaction import SatisfactionTerms
 from protocol.strict import Fields
 
@@ -69,6 +69,13 @@ class SegmentSatisfaction:
     def to_dict(self) -> dict[str, int]:
         """The values as they stand in the signed JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    def may_be_told(self, agreement: Agreement) -> bool:
+        """Whether a release under an agreement may hold it: as many answered as it asks for."""
+        most = agreement.most_customers(range(agreement.n_partners))
+        least = least_size(agreement.min_segment_size, self.answered_sigma)
+        noised = self.answered_sigma >= 1 and self.mean_sigma >= 1
+        return noised and least <= self.answered <= most + MARGIN_SIGMAS * self.answered_sigma
 
     @property
     def answered_margin(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from partner_node.feedback import KINDS, read_feedback, segments_of
+from partner_node.feedback import KINDS, Feedback, Keeper, read_feedback, scored, segments_of
 from partner_node.home import NodeHome
 from partner_node.known_releases import known_releases
 from partner_node.node import Node
@@ -94,7 +94,12 @@ def test_a_customer_is_told_and_forgotten(shell: Shell, ours: Path, tmp_path: Pa
         (b"customer_id,kind,at\nSECRET,opt-out,2999-01-01T00:00:00Z\n", "no time with a zone"),
         (b"customer_id,kind,at\nSECRET,opt-out,yesterday\n", "'yesterday'"),
         (b"customer_id,kind,at\n\xff\xfe\n", "not in UTF-8"),
-        (b'customer_id,kind,at\n"SECRET,opt-out', "is not CSV"),
+        (b'customer_id,kind,at\n"SECRET,opt-out', "line 2: is not CSV"),
+        (b"customer_id,kind,at\nSECRET,complaint,0001-01-01T00:00:00+14:00\n", "line 2, column"),
+        (
+            b"customer_id,kind,at\n" + b"x" * 140_000 + b",opt-out,2026-01-01T00:00:00Z\n",
+            "line 2: is not CSV",
+        ),
     ],
 )
 def test_a_file_with_a_fault_is_not_taken_in_at_all(
@@ -145,7 +150,7 @@ def scores_of(folder: Path, terms: SatisfactionTerms = SCALE) -> dict[str, float
     home = NodeHome.load(folder)
     keystore = home.keystore()
     pseudonyms = Pseudonyms.under("ours", home, keystore)
-    now = Scores(home.store(keystore), pseudonyms).snapshot(terms)
+    now = Scores("ours", home.store(keystore), pseudonyms).snapshot(terms)
     ids = np.array(counted(folder), dtype=object)
     return {i: score for i, score in zip(ids, now.of(ids).tolist(), strict=True) if score == score}
 
@@ -163,13 +168,94 @@ def test_the_newest_score_of_each_customer_is_what_a_question_counts(
     (tmp_path / "said.csv").write_text(SCORED + "\n".join(rows) + "\n")
     done = shell.json("feedback", "import", "said.csv", "--dir", asking)
     assert (done["read"], done["new"], done["opted_out"]) == (8, 8, 1)
+    assert done["customers_not_in_data"] == 1
     assert scores_of(asking) == {"c0": 4.5, "c3": 5.0}
     again = shell.json("feedback", "import", "said.csv", "--dir", asking)
-    assert again["new"] == 0
+    assert (again["new"], again["of_customers_left_out"]) == (0, 2)
     (said, *_) = shell.json("rights", "access", "--subject", "c3", "--dir", asking)["feedback"]
-    assert (said["kind"], said["score"]) == ("satisfaction", 5.0)
+    assert (said["kind"], said["score"], said["asked"]) == ("satisfaction", 5.0, SCALE.to_dict())
     shell.json("rights", "erase", "--subject", "c3", "--dir", asking)
     assert scores_of(asking) == {"c0": 4.5}
+
+
+def test_what_was_erased_does_not_come_back_with_the_same_file(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(SCORED + f"c3,satisfaction,{AT},5\nc4,complaint,{AT},\n")
+    shell.json("feedback", "import", "said.csv", "--dir", asking)
+    shell.json("rights", "erase", "--subject", "c3", "--dir", asking)
+    again = shell.json("feedback", "import", "said.csv", "--dir", asking)
+    assert (again["new"], again["of_customers_left_out"]) == (0, 1)
+    assert shell.json("rights", "access", "--subject", "c3", "--dir", asking)["feedback"] == []
+    said = shell("feedback", "import", "said.csv", "--dir", asking).out
+    assert "Not kept: 1 line of customers who objected, opted out or were erased" in " ".join(
+        said.split()
+    )
+
+
+def test_what_is_older_than_records_may_be_kept_is_not_kept_but_opt_outs_hold(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    rows = [
+        "c0,satisfaction,2015-01-31T09:30:00Z,1", "c1,satisfaction,0999-01-31T09:30:00Z,1",
+        "c1,satisfaction,2026-01-31T09:30:00Z,5", "c2,opt-out,2015-01-31T09:30:00Z,",
+    ]  # fmt: skip
+    (tmp_path / "said.csv").write_text(SCORED + "\n".join(rows) + "\n")
+    done = shell.json("feedback", "import", "said.csv", "--dir", asking)
+    assert (done["read"], done["new"], done["too_old"], done["opted_out"]) == (4, 1, 3, 1)
+    assert scores_of(asking) == {"c1": 5.0}
+    assert "c2" not in counted(asking)
+
+
+def test_counts_and_means_are_of_the_same_answers(
+    shell: Shell, asking: Path, tmp_path: Path
+) -> None:
+    """Whose newest score was given in another segment counts there, and there alone."""
+    home = NodeHome.load(asking)
+    keystore = home.keystore()
+    store = home.store(keystore)
+    pseudonyms = Pseudonyms.under("ours", home, keystore)
+    keeper = Keeper("ours", SCALE, store=store, pseudonyms=pseudonyms)
+    ids = [f"x{i}" for i in range(60)]
+
+    def said(ids: list[str], day: int, score: float) -> list[Feedback]:
+        at = datetime(2026, 5, day, tzinfo=UTC)
+        return [Feedback(line=2, subject=i, kind="satisfaction", at=at, score=score) for i in ids]
+
+    keeper.keep([*said(ids[:1], 1, 1.25), *said(ids[1:], 1, 4.0)], dict.fromkeys(ids, "S1"))
+    keeper.keep(said(ids[1:], 2, 4.0), dict.fromkeys(ids, "S2"))
+    found = scored(store, "ours", SCALE, step=10)
+    assert {s: one.answered for s, one in found.items()} == {"S1": 1, "S2": 59}
+    shown = shell.json("feedback", "list", "--dir", asking)
+    assert shown["mean_scores"] == {}
+    assert "1.25" not in shell("feedback", "list", "--dir", asking).out
+    other = replace(SCALE, question="Would you come back?")
+    assert scored(store, "ours", other, step=10) == scored(store, "theirs", SCALE, step=10) == {}
+
+
+def test_a_mean_is_rounded_so_far_that_one_answer_more_does_not_tell_itself(
+    asking: Path,
+) -> None:
+    home = NodeHome.load(asking)
+    keystore = home.keystore()
+    store = home.store(keystore)
+    keeper = Keeper("ours", SCALE, store=store, pseudonyms=Pseudonyms.under("ours", home, keystore))
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    ids = [f"x{i}" for i in range(50)]
+    told = set()
+    for score in (1.0, 2.0, 3.0, 4.0, 5.0):
+        with store.transaction():
+            store.ask("DELETE FROM feedback")
+        keeper.keep(
+            [
+                Feedback(line=2, subject=i, kind="satisfaction", at=at, score=s)
+                for i, s in zip(ids, [score, *[4.0] * 49], strict=True)
+            ],
+            dict.fromkeys(ids, "S1"),
+        )
+        told.add(scored(store, "ours", SCALE, step=50)["S1"].mean)
+    assert len(told) <= 2
+    assert all(3.9 <= mean <= 4.1 for mean in told)
 
 
 def test_vectors_with_scores_are_those_of_everybody_who_may_be_counted(
@@ -221,7 +307,7 @@ def test_means_are_told_of_many_alone(shell: Shell, asking: Path, tmp_path: Path
     assert found["feedback"]["satisfaction"][segment] == {"least": 30, "most": 39}
     text = shell("feedback", "list", "--dir", asking).out
     assert "mean score" in text
-    assert "2.50" in text
+    assert "2.5" in text
     assert "“How satisfied are you with us?”, from 1 to 5" in text
     one = f"nobody,satisfaction,{AT},1\n{known[0]},satisfaction,2026-02-01T00:00:00Z,5\n"
     (tmp_path / "more.csv").write_text(SCORED + one)
@@ -246,9 +332,9 @@ def test_opt_outs_of_whom_the_data_do_not_hold_are_said(
 ) -> None:
     (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{AT}\nC8,opt-out,{AT}\n")
     done = shell("feedback", "import", "said.csv", "--dir", ours)
-    assert "1 of those who opted out are not in the data now" in " ".join(done.out.split())
+    assert "Not in the data now: 1 customer. Ids are compared" in " ".join(done.out.split())
     again = shell.json("feedback", "import", "said.csv", "--dir", ours)
-    assert (again["opted_out"], again["opted_out_not_in_data"]) == (2, 1)
+    assert (again["opted_out"], again["customers_not_in_data"]) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -753,6 +753,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_segment_satisfaction.py::test_a_segment_of_whom_too_few_answered_tells_nothing_of_them",
     ),
     (
+        SCORED,
+        "return noised and least <= self.answered <=",
+        "return self.answered <=",
+        "test_segment_satisfaction.py::"
+        "test_satisfaction_of_fewer_than_agreed_or_without_noise_is_refused",
+    ),
+    (
         RELEASE,
         "if agreement.plan.satisfaction is None and any(s.satisfaction for s in release.segments):",
         NEVER,

@@ -86,6 +86,14 @@ SATISFACTION: dict[str, Any] = {"question": "Happy?", "lowest": 1, "highest": 5}
             {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"question": ""}}},
             "E-AGR-SCHEMA",
         ),
+        (
+            {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"question": " "}}},
+            "E-AGR-SCHEMA",
+        ),
+        (
+            {"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"question": "Is\nit?"}}},
+            "E-AGR-SCHEMA",
+        ),
         ({"plan": {"max_rounds": 11, "satisfaction": SATISFACTION | {"scale": 5}}}, "E-AGR-SCHEMA"),
         ({"privacy": {"rho": "0.027"}}, "E-DP-NOISE"),
         ({"privacy": {"epsilon": "1.1"}}, "E-DP-NOISE"),

@@ -136,6 +136,32 @@ def test_satisfaction_that_was_not_agreed_is_refused(lab: ModuleType, release: R
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"answered": 24},
+        {"answered_sigma": 0},
+        {"mean_sigma": 0},
+        {"answered": 10**9},
+        {"answered_sigma": 64},
+    ],
+)
+def test_satisfaction_of_fewer_than_agreed_or_without_noise_is_refused(
+    lab: ModuleType, release: Release, agreement: Agreement, change: dict[str, int]
+) -> None:
+    first, *rest = release.segments
+    assert first.satisfaction is not None
+    told = dataclasses.replace(first.satisfaction, **change)
+    changed = dataclasses.replace(
+        release, segments=(dataclasses.replace(first, satisfaction=told), *rest)
+    )
+    envelope = SignedRelease.unsigned(changed).envelope
+    for name in ("p0", "p1", "p2"):
+        envelope = envelope.signed_by(lab.key_of(name))
+    with pytest.raises(RuleError, match="satisfaction is not as agreed"):
+        SignedRelease(release=changed, envelope=envelope).verify(agreement)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("answered", 0),

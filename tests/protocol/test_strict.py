@@ -15,7 +15,9 @@ from protocol.errors import MalformedError
 from protocol.strict import Fields, parse_decimal
 
 #: A reader of a signed text would not see what these hold.
-HIDDEN = [*"\0\t\r\x7f\x85\x9f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
+HIDDEN = [
+    *"\0\t\r\x7f\x85\x9f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2800"
+]
 #: First and last of each range that Unicode says is ignored where it is shown.
 IGNORED = [
     "\u00ad\u00ad", "\u034f\u034f", "\u061c\u061c", "\u115f\u1160", "\u17b4\u17b5", "\u180b\u180f",
