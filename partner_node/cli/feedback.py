@@ -40,9 +40,9 @@ def import_(
     from partner_node.feedback import (  # Arrow takes long to import
         Keeper,
         not_in_data,
-        read_feedback,
         segments_of,
     )
+    from partner_node.feedback_file import read_feedback
     from partner_node.rights.case import Desk
 
     now = datetime.now(UTC)

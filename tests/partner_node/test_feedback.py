@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from partner_node.feedback import KINDS, Feedback, Keeper, read_feedback, scored, segments_of
+from partner_node.feedback import Keeper, scored, segments_of
+from partner_node.feedback_file import KINDS, Feedback, read_feedback
 from partner_node.home import NodeHome
 from partner_node.known_releases import known_releases
 from partner_node.node import Node
