@@ -282,7 +282,7 @@ class VotesQuery(_Noised):
 
 
 class _AroundCentres(_Noised):
-    """What queries have in common that ask for a value a feature, and a count, at each centre."""
+    """What queries have in common that ask for values at each centre."""
 
     centres: IntMatrix
 
@@ -298,7 +298,7 @@ class _AroundCentres(_Noised):
 
     @property
     def length(self) -> int:
-        """Entries: ``n_clusters * (n_features + 1)``, centre by centre, the count last."""
+        """Entries: ``n_clusters * (n_features + 1)``, a value a feature, then a count."""
         return self.n_clusters * (self.n_features + 1)
 
 
@@ -400,7 +400,7 @@ class SpreadsQuery(_AroundCentres):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoresQuery(_Noised):
+class ScoresQuery(_AroundCentres):
     """For each centre: the scores of its nearest customers who gave one, and how many these are.
 
     A customer who gave a score adds it to its centre's first entry, in units of which `UNIT` is the
@@ -414,16 +414,6 @@ class ScoresQuery(_Noised):
 
     centres: IntMatrix
     variance: int
-
-    @property
-    def n_clusters(self) -> int:
-        """How many centres."""
-        return int(self.centres.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Coordinates of a customer."""
-        return int(self.centres.shape[1])
 
     @property
     def length(self) -> int:
