@@ -24,11 +24,7 @@ from protocol import limits
 from protocol.agreement import Agreement, SignedAgreement
 from protocol.errors import AgreementError, FedsegError, UsageError
 from protocol.installation import Software
-
-#: Fillers and selectors: ignored where they are shown, and so refused.
-UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0" + "".join(
-    map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
-)
+from tests.hidden_characters import CATEGORIES, UNSEEN
 
 PARTIES = [
     {
@@ -150,9 +146,7 @@ def test_an_epsilon_out_of_range_is_refused(epsilon: str) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.characters(
-            exclude_categories=("Cs", "Cc", "Cf", "Cn", "Zl", "Zp"), exclude_characters=UNSEEN
-        )
+        st.characters(exclude_categories=CATEGORIES, exclude_characters=UNSEEN)
         | st.sampled_from(["\n", '"', "\\", ": ", "# ", "&a ", "*a", "!!x ", "\u00a0"]),
         min_size=1,
         max_size=40,

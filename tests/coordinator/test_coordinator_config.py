@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from coordinator.config import FILE_NAME, CoordinatorConfig, quoted, template
 from coordinator.run_driver import Patience
 from protocol.errors import ConfigError, KeystoreError
+from tests.hidden_characters import CATEGORIES, UNSEEN
 
 
 def text_of(**changes: object) -> str:
@@ -69,11 +70,9 @@ NASTY = st.text(
 #: Signed texts hold nothing that their reader would not see.
 NAMES = NASTY.filter(
     lambda text: all(
-        c == "\n" or (unicodedata.category(c) not in ("Cc", "Zl", "Zp") and c not in DIRECTION)
-        for c in text
+        c == "\n" or (unicodedata.category(c) not in CATEGORIES and c not in UNSEEN) for c in text
     )
 )
-DIRECTION = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @settings(deadline=None)
