@@ -9,11 +9,12 @@ export PYTHONDONTWRITEBYTECODE :=
 # Tests of deployments start many processes each, so they run one after the other.
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help env demo test check bench bench-privacy clean
+.PHONY: help env demo test test-long check bench bench-privacy clean
 
 help:
 	@echo "make demo   form shared segments between four processes over TLS on this machine"
 	@echo "make test   everything that CI checks"
+	@echo "make test-long  the same with the full random counts, from a seed that it prints"
 	@echo "make check  the fast checks: format, lint, types, imports, quick tests"
 	@echo "make bench  measure; prints ratios against named baselines"
 	@echo "make bench-privacy  compare clustering under privacy with peers, on the sets in ../shared/data"
@@ -38,6 +39,9 @@ test: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/pytest $(WORKERS) --ignore tests/end_to_end
 	$(BIN)/pytest tests/end_to_end
+
+test-long: export FEDSEG_TEST_EFFORT := long
+test-long: test
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -4,6 +4,44 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
+import pytest
+
 # Rich keeps the width that the environment has when a console is made: tests set their own later.
 os.environ.pop("COLUMNS", None)
 os.environ.pop("LINES", None)
+
+from tests import effort  # workers are started with the seed that it sets
+
+hypothesis.settings.register_profile("commit", derandomize=True)
+hypothesis.settings.register_profile("long", print_blob=True)
+hypothesis.settings.load_profile("long" if effort.LONG else "commit")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have hypothesis draw from the seed that is printed; a commit's draws are always the same."""
+    if effort.LONG and config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(effort.SEED)
+
+
+def pytest_report_header() -> str:
+    again = f"{effort.SEED_VARIABLE}={effort.SEED}"
+    if effort.LONG:
+        return f"random counts: full (make test-long), again with {again}"
+    return f"random counts: those of a commit (make test-long has the full ones), {again}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not tested here is said last, where nobody overlooks it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    reasons: dict[str, list[str]] = {}
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons.setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
+    terminalreporter.section("NOT TESTED HERE", sep="!", red=True, bold=True)
+    for reason, tests in sorted(reasons.items()):
+        named = f"{tests[0]} and {len(tests) - 1} more" if len(tests) > 1 else tests[0]
+        terminalreporter.line(f"{len(tests)} skipped: {reason} ({named})", red=True)
