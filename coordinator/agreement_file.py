@@ -20,7 +20,7 @@ from ruamel.yaml.events import (
 )
 
 from protocol import limits
-from protocol.agreement import SCHEMA, Agreement, PlanTerms, SecureSumTerms, SignedAgreement
+from protocol.agreement import SCHEMA, Agreement, PlanTerms, SecureSumTerms
 from protocol.duties import (
     SPECIAL_CATEGORIES,
     Document,
@@ -39,6 +39,7 @@ from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
 from protocol.satisfaction import SatisfactionTerms
+from protocol.signed_agreement import SignedAgreement
 from protocol.stops import SignedStop
 from protocol.strict import near
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString
 
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
 from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
+from protocol.signed_agreement import SignedAgreement
 from protocol.stops import SignedStop
 
 REQUESTED: Final = "requested"

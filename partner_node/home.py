@@ -25,9 +25,10 @@ from partner_node.sources.own_rows import check_own_rows
 from partner_node.sources.text_table import texts_of
 from partner_node.store import NodeStore
 from protocol import limits
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
 from protocol.errors import AgreementError, SignatureError, UsageError, naming_file
 from protocol.parties import Party
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id
 
 FILE_NAME: Final = "node.toml"

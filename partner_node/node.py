@@ -26,7 +26,7 @@ from partner_node.rules import Rules
 from partner_node.scores import Scores
 from partner_node.software import installed_software
 from partner_node.store import NodeStore, RunRecord, stamp
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease
 from protocol.errors import (
@@ -56,6 +56,7 @@ from protocol.private_queries import ScoresQuery
 from protocol.queries import SumQuery
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
+from protocol.signed_agreement import SignedAgreement
 
 logger = logging.getLogger(__name__)
 

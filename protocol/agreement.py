@@ -24,18 +24,17 @@ from protocol.duties import (
     ResultsUse,
     Retention,
 )
-from protocol.errors import AgreementError, MalformedError, SignatureError
+from protocol.errors import AgreementError, MalformedError
 from protocol.feature_terms import Coordinate, Feature, coordinates_of
 from protocol.governance import ConsentTerms, Purpose
 from protocol.installation import Software
 from protocol.parties import Operator, Party
 from protocol.privacy.terms import PrivacyTerms
 from protocol.satisfaction import SatisfactionTerms
-from protocol.signing import Envelope, key_id
+from protocol.signing import key_id
 from protocol.strict import Fields
 
 SCHEMA: Final = "fedseg/agreement/v1"
-PAYLOAD_TYPE: Final = "application/vnd.fedseg.agreement.v1+json"
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
 #: The plan for exact totals, the one that chooses among numbers of clusters, and all plans.
@@ -147,7 +146,7 @@ class SecureSumTerms:
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the hash is computed once and kept
 class Agreement:
-    """What the partners signed. `from_bytes` parses strictly, `lint` checks the rules.
+    """What the partners signed: `from_bytes` parses strictly, `problems_of` checks the rules.
 
     Attributes:
         supersedes: Hash of the version before; None for a first version.
@@ -289,12 +288,6 @@ class Agreement:
             remedy="ask the coordinator to draft the agreement with your node's public key",
         )
 
-    def lint(self) -> list[AgreementError]:
-        """Everything that keeps this agreement from being signed, in words."""
-        from protocol.agreement_rules import problems  # the rules know the plans, which know this
-
-        return list(problems(self))
-
     def check_time(self, now: datetime) -> None:
         """Refuse an agreement outside its dates, with five minutes for clocks (E-AGR-EXPIRED)."""
         # The clock is moved, not the dates: those may be the first or last that there are.
@@ -346,86 +339,6 @@ class Agreement:
             code="E-CODE",
             remedy=f"install fedseg {agreed.version} unchanged, or agree on what is installed",
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedAgreement:
-    """An agreement with its envelope; `verify` says whether everyone signed."""
-
-    agreement: Agreement
-    envelope: Envelope
-
-    @staticmethod
-    def draft(agreement: Agreement) -> SignedAgreement:
-        """An agreement that nobody signed yet; raises the first problem that lint finds."""
-        for problem in agreement.lint():
-            raise problem
-        envelope = Envelope(payload_type=PAYLOAD_TYPE, payload=agreement.to_bytes(), signatures={})
-        return SignedAgreement(agreement=agreement, envelope=envelope)
-
-    @staticmethod
-    def from_bytes(data: bytes) -> SignedAgreement:
-        """Read an envelope, signed or not; raises AgreementError."""
-        try:
-            envelope = Envelope.from_bytes(
-                data, payload_type=PAYLOAD_TYPE, max_bytes=limits.MAX_AGREEMENT_BYTES
-            )
-        except MalformedError as error:
-            raise AgreementError(error.message) from error
-        agreement = Agreement.from_bytes(envelope.payload)
-        for problem in agreement.lint():
-            raise problem
-        return SignedAgreement(agreement=agreement, envelope=envelope)
-
-    def to_bytes(self) -> bytes:
-        """The envelope as JSON."""
-        return self.envelope.to_bytes()
-
-    def missing(self) -> tuple[Party, ...]:
-        """The parties that have not signed.
-
-        Raises:
-            AgreementError: A signature is wrong or by a stranger (E-AGR-SIGNATURE).
-        """
-        keys = {key_id(party.public_key): party for party in self.agreement.parties}
-        for keyid in self.envelope.signatures:
-            if keyid not in keys:
-                raise AgreementError(
-                    f"signature by key {keyid[:16]}…, which belongs to no party",
-                    code="E-AGR-SIGNATURE",
-                )
-        try:
-            signed = self.envelope.signers([p.public_key for p in self.agreement.parties])
-        except SignatureError as error:
-            raise AgreementError(error.message, code="E-AGR-SIGNATURE") from error
-        return tuple(p for p in self.agreement.parties if p.public_key not in signed)
-
-    def verify(self) -> Agreement:
-        """The agreement, when every party signed these bytes; else AgreementError."""
-        missing = self.missing()
-        if missing:
-            names = ", ".join(party.id for party in missing)
-            raise AgreementError(
-                f"agreement {self.agreement.id!r} is not signed by {names}",
-                code="E-AGR-UNSIGNED",
-                remedy="collect the missing signatures with `fedseg-node agreement sign`",
-            )
-        return self.agreement
-
-    def merged(self, other: SignedAgreement) -> SignedAgreement:
-        """Both collections of signatures over the same bytes; AgreementError on other bytes."""
-        if other.envelope.payload != self.envelope.payload:
-            raise AgreementError(
-                "the two files hold different agreements; signatures cannot be joined",
-                code="E-AGR-SIGNATURE",
-                remedy="every party must sign the very same draft",
-            )
-        joined = Envelope(
-            payload_type=PAYLOAD_TYPE,
-            payload=self.envelope.payload,
-            signatures={**self.envelope.signatures, **other.envelope.signatures},
-        )
-        return SignedAgreement(agreement=self.agreement, envelope=joined)
 
 
 def _read(fields: Fields) -> Agreement:

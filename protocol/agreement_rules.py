@@ -41,8 +41,12 @@ _LONGEST_RANGE: Final = 20
 _LEAST_OF_EPSILON: Final = 0.98
 
 
-def problems(a: Agreement) -> Iterator[AgreementError]:
-    """Each rule that an agreement breaks, with its way out."""
+def problems_of(agreement: Agreement) -> list[AgreementError]:
+    """Everything that keeps an agreement from being signed, each with its way out."""
+    return list(_problems(agreement))
+
+
+def _problems(a: Agreement) -> Iterator[AgreementError]:
     yield from _identity_problems(a)
     yield from _wording_problems(a)
     yield from _feature_problems(a)

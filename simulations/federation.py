@@ -26,7 +26,7 @@ from coordinator.store import CoordinatorStore, Traffic
 from partner_node.node import Node
 from partner_node.rules import NoRules
 from partner_node.store import NodeStore
-from protocol.agreement import EXACT_PLAN, SCHEMA, Agreement, PlanTerms, SignedAgreement
+from protocol.agreement import EXACT_PLAN, SCHEMA, Agreement, PlanTerms
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.portable import FloatVector
@@ -41,6 +41,7 @@ from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors, with_scores
 from protocol.satisfaction import SatisfactionTerms
 from protocol.scaling import FeatureScale, FloatMatrix
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from protocol.strict import Fields
 

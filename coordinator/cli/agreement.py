@@ -24,13 +24,15 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.console import Format, FormatOption, diagnostics, output
 from coordinator.software import installed_software
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
+from protocol.agreement_rules import problems_of
 from protocol.clustering.release import promised
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.governance import SEGMENTATION
 from protocol.partner_card import PartnerCard
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 
 app = typer.Typer(help="Write, check and publish the agreement.", no_args_is_help=True)
@@ -138,7 +140,7 @@ def lint(
 ) -> None:
     """Check an agreement against every rule; nothing is written."""
     agreement = load_signed(file).agreement if file.suffix == ".json" else load_yaml(file)
-    problems = agreement.lint()
+    problems = problems_of(agreement)
     if problems:
         for problem in problems[1:]:
             diagnostics.print(problem.diagnostics())

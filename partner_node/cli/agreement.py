@@ -23,10 +23,11 @@ from partner_node.home import (
 from partner_node.plain_words import agreement_words, change_words
 from partner_node.software import installed_software
 from partner_node.store import NodeStore, stamp
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
 from protocol.agreement_changes import changes
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.words import fuel
+from protocol.signed_agreement import SignedAgreement
 from protocol.stops import MAX_BYTES as MAX_STOP_BYTES
 from protocol.stops import WITHDRAWN, SignedStop
 

@@ -21,9 +21,11 @@ from coordinator.agreement_file import (
 )
 from coordinator.config import quoted
 from protocol import limits
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
+from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, FedsegError, UsageError
 from protocol.installation import Software
+from protocol.signed_agreement import SignedAgreement
 from tests.hidden_characters import CATEGORIES, UNSEEN
 
 PARTIES = [
@@ -71,7 +73,7 @@ def refused(folder: Path, text: str | bytes) -> FedsegError:
 def test_the_template_is_an_agreement_without_problems(tmp_path: Path) -> None:
     (tmp_path / "agreement.yaml").write_text(text_of(), encoding="utf-8")
     agreement = load_yaml(tmp_path / "agreement.yaml")
-    assert agreement.lint() == []
+    assert problems_of(agreement) == []
     assert agreement.purpose.text == "Common segments."
     assert agreement.parties[1].legal_name == 'Shop "1": GmbH # 1'
     assert (agreement.secure_sum.min_partners, agreement.min_segment_size) == (3, 50)
@@ -87,7 +89,7 @@ def test_a_new_agreement_says_how_many_partners_a_run_needs(
     assert f"with {smallest} of the {n} partners at least" in text
     (tmp_path / "agreement.yaml").write_text(text, encoding="utf-8")
     agreement = load_yaml(tmp_path / "agreement.yaml")
-    assert agreement.lint() == []
+    assert problems_of(agreement) == []
     assert (agreement.secure_sum.min_partners, agreement.smallest_set) == (least, smallest)
 
 
@@ -99,7 +101,7 @@ def test_a_new_agreement_has_a_budget_that_holds_together(
     text = text_of(privacy=privacy_template(Decimal(epsilon), customers=customers, n_partners=3))
     (tmp_path / "agreement.yaml").write_text(text, encoding="utf-8")
     agreement = load_yaml(tmp_path / "agreement.yaml")
-    assert agreement.lint() == []
+    assert problems_of(agreement) == []
     assert agreement.plan.name == "hybrid-dp"
     assert agreement.privacy is not None
     assert agreement.privacy.epsilon == Decimal(epsilon)
@@ -124,7 +126,7 @@ def test_the_question_about_satisfaction_can_be_added_as_a_new_agreement_says(
         return load_yaml(tmp_path / "a.yaml")
 
     agreement = agreed(question)
-    assert agreement.lint() == []
+    assert problems_of(agreement) == []
     assert agreement.plan.satisfaction is not None
     assert agreement.plan.satisfaction.question == "How satisfied are you with us?"
     for wrong, says in (
@@ -255,7 +257,7 @@ def test_a_template_with_anything_changed_is_read_or_refused_by_us(
         agreement = load_yaml(path)
     except AgreementError:
         return
-    for problem in agreement.lint():
+    for problem in problems_of(agreement):
         assert isinstance(problem, AgreementError)
 
 

@@ -24,9 +24,9 @@ from coordinator.agreement_file import load_signed, load_yaml
 from coordinator.cli import app
 from coordinator.config import CoordinatorConfig
 from coordinator.runs import serve_lock
-from protocol.agreement import SignedAgreement
 from protocol.errors import RuleError
 from protocol.partner_card import PartnerCard
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from protocol.stops import SignedStop
 from simulations.federation import FeatureTerms, Federation

@@ -19,7 +19,7 @@ from coordinator.run_driver import Patience
 from partner_node.node import Node
 from partner_node.rules import NoRules, Rules
 from partner_node.store import NodeStore
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
 from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
 from protocol.installation import Software
 from protocol.messages import (
@@ -36,6 +36,7 @@ from protocol.messages import (
 from protocol.participants import Chain, Link
 from protocol.queries import customer_vectors
 from protocol.scaling import FloatMatrix
+from protocol.signed_agreement import SignedAgreement
 from simulations.federation import (
     SOFTWARE,
     EphemeralSealer,

@@ -30,7 +30,7 @@ from partner_node.keystore import Keystore
 from partner_node.node import Node
 from partner_node.record_tables import STATE_WORDS
 from partner_node.software import installed_software
-from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.agreement import SCHEMA, Agreement
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError
 from protocol.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
@@ -38,6 +38,7 @@ from protocol.installation import Software
 from protocol.messages import Open, sign_request
 from protocol.partner_card import PartnerCard
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
 from protocol.stops import SignedStop
 from simulations.federation import FeatureTerms, Federation

@@ -20,9 +20,10 @@ from partner_node.config import NodeConfig
 from partner_node.keystore import Keystore, write_private_file
 from partner_node.preflight import Report, preflight
 from partner_node.software import installed_software
-from protocol.agreement import SCHEMA, Agreement, SignedAgreement
+from protocol.agreement import SCHEMA, Agreement
 from protocol.governance import SEGMENTATION
 from protocol.installation import Software
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from partner_node.answers import answer
 from protocol import coordinator_round as phases
 from protocol.agreement import SCHEMA, Agreement
+from protocol.agreement_rules import problems_of
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError
@@ -134,7 +135,7 @@ class Federation:
 
     def __init__(self, n: int = 3, *, seed: int = 1, rows: int = 30, **terms: Any) -> None:
         self.agreement = Agreement.from_dict(agreement_values(n, **terms))
-        assert self.agreement.lint() == []
+        assert problems_of(self.agreement) == []
         self.n = n
         self.keys = [key_of(f"p{i}") for i in range(n)]
         self.coordinator_key = key_of("coordinator")

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.agreement import PAYLOAD_TYPE, Agreement, SignedAgreement
+from protocol.agreement import Agreement
+from protocol.agreement_rules import problems_of
 from protocol.canonical import canonical_json
 from protocol.errors import AgreementError
+from protocol.signed_agreement import PAYLOAD_TYPE, SignedAgreement
 from protocol.signing import Envelope, key_id, public_bytes
 
 
@@ -50,7 +52,7 @@ def test_an_agreement_is_read_back_from_its_signed_bytes(lab: ModuleType) -> Non
     agreement = Agreement.from_dict(lab.agreement_values(4))
     assert Agreement.from_bytes(agreement.to_bytes()) == agreement
     assert agreement.to_bytes() == canonical_json(lab.agreement_values(4))
-    assert agreement.lint() == []
+    assert problems_of(agreement) == []
 
 
 def test_every_missing_field_is_named(lab: ModuleType) -> None:
@@ -186,7 +188,7 @@ def test_more_than_fifty_parties_are_refused(lab: ModuleType) -> None:
 def lint(lab: ModuleType, path: tuple[Any, ...], value: Any, n: int = 4) -> list[str]:
     values = lab.agreement_values(n)
     at(values, path[:-1])[path[-1]] = value
-    return [problem.code for problem in Agreement.from_dict(values).lint()]
+    return [problem.code for problem in problems_of(Agreement.from_dict(values))]
 
 
 PROBLEMS: list[tuple[tuple[Any, ...], Any, str]] = [
@@ -238,21 +240,21 @@ def test_one_key_for_two_parties_is_refused(lab: ModuleType) -> None:
 def test_log1p_of_negative_values_is_refused(lab: ModuleType) -> None:
     values = lab.agreement_values(3)
     values["features"][0].update(transform="log1p", min="-0.5")
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-FEATURE-BOUNDS"]
+    assert [p.code for p in problems_of(Agreement.from_dict(values))] == ["E-FEATURE-BOUNDS"]
 
 
 def test_a_transcript_that_would_not_fit_a_message_is_refused(lab: ModuleType) -> None:
     values = lab.agreement_values(50, features=19, clusters=1_000)
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-AGR-SIZE"]
+    assert [p.code for p in problems_of(Agreement.from_dict(values))] == ["E-AGR-SIZE"]
     values["plan"]["n_clusters"] = 990
-    assert Agreement.from_dict(values).lint() == []
+    assert problems_of(Agreement.from_dict(values)) == []
 
 
 def test_row_caps_under_which_totals_could_overflow_are_refused(lab: ModuleType) -> None:
     values = lab.agreement_values(16, features=256, cap=1 << 30, clusters=1)
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-AGR-SIZE"]
+    assert [p.code for p in problems_of(Agreement.from_dict(values))] == ["E-AGR-SIZE"]
     values = lab.agreement_values(15, features=256, cap=1 << 30, clusters=1)
-    assert Agreement.from_dict(values).lint() == []
+    assert problems_of(Agreement.from_dict(values)) == []
 
 
 def test_two_partners_cannot_agree_on_exact_totals(lab: ModuleType) -> None:
@@ -262,7 +264,7 @@ def test_two_partners_cannot_agree_on_exact_totals(lab: ModuleType) -> None:
             min_partners=min_partners, min_atom=min_atom, max_colluding=colluding
         )
         agreement = Agreement.from_dict(values)
-        assert "E-PARTNERS" in {p.code for p in agreement.lint()}
+        assert "E-PARTNERS" in {p.code for p in problems_of(agreement)}
         with pytest.raises(AgreementError):
             SignedAgreement.draft(agreement)
         payload = agreement.to_bytes()
@@ -276,7 +278,7 @@ def test_two_partners_cannot_agree_on_exact_totals(lab: ModuleType) -> None:
 @given(n=st.integers(3, 50), t=st.integers(0, 48))
 def test_any_two_sets_share_an_honest_partner(lab: ModuleType, n: int, t: int) -> None:
     agreement = Agreement.from_dict(lab.agreement_values(n, colluding=t))
-    if agreement.lint():
+    if problems_of(agreement):
         return
     smallest = agreement.smallest_set
     assert 2 * smallest - n > t
@@ -406,7 +408,7 @@ def test_bounds_that_are_the_same_number_to_a_computer_are_refused(
 ) -> None:
     values = lab.agreement_values(3)
     values["features"][0] |= {"min": low, "max": high, "transform": transform}
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-FEATURE-BOUNDS"]
+    assert [p.code for p in problems_of(Agreement.from_dict(values))] == ["E-FEATURE-BOUNDS"]
 
 
 def test_an_agreement_holds_between_its_dates_with_five_minutes_for_clocks(
@@ -426,7 +428,7 @@ def test_an_agreement_may_end_on_the_last_day_that_there_is(lab: ModuleType) -> 
     values = lab.agreement_values(3)
     values["expires"] = "9999-12-31T23:59:59Z"
     agreement = Agreement.from_dict(values)
-    assert agreement.lint() == []
+    assert problems_of(agreement) == []
     agreement.check_time(datetime(2026, 1, 1, tzinfo=UTC))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.agreement import Agreement
+from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, RuleError
 
 PRIVACY = {
@@ -110,7 +111,9 @@ def test_an_agreement_about_privacy_must_hold_together(
     lab: ModuleType, changes: dict[str, Any], code: str
 ) -> None:
     try:
-        problems = [p.code for p in Agreement.from_dict(agreement_values(lab, **changes)).lint()]
+        problems = [
+            p.code for p in problems_of(Agreement.from_dict(agreement_values(lab, **changes)))
+        ]
     except AgreementError as error:
         problems = [error.code]
     assert (problems[0] if problems else "") == code, problems
@@ -121,7 +124,7 @@ def test_exact_totals_and_plans_with_noise_do_not_go_together(lab: ModuleType) -
     values["privacy"] = "none"
     values["plan"]["name"] = "hybrid-dp"
     values["secure_sum"] |= {"min_partners": 3, "min_atom": 3}
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-PLAN"]
+    assert [p.code for p in problems_of(Agreement.from_dict(values))] == ["E-PLAN"]
     values["privacy"] = "some"
     with pytest.raises(RuleError, match="allowed: none"):
         Agreement.from_dict(values)
@@ -132,9 +135,9 @@ def test_exact_totals_have_no_profile_and_no_satisfaction(
     lab: ModuleType, field: str, value: str | None
 ) -> None:
     values = lab.agreement_values(4)
-    assert Agreement.from_dict(values).lint() == []
+    assert problems_of(Agreement.from_dict(values)) == []
     values["plan"][field] = value or SATISFACTION
-    (problem,) = Agreement.from_dict(values).lint()
+    (problem,) = problems_of(Agreement.from_dict(values))
     assert (problem.code, f"plan.{field} needs noise" in problem.message) == ("E-PLAN", True)
 
 
@@ -164,14 +167,14 @@ def test_a_profile_is_part_of_what_is_signed(lab: ModuleType) -> None:
 def test_features_too_narrow_for_noised_sums_are_refused(lab: ModuleType) -> None:
     values = agreement_values(lab)
     values["features"][0]["weight"] = "0.009"
-    assert [p.code for p in Agreement.from_dict(values).lint()] == ["E-FEATURE-BOUNDS"]
+    assert [p.code for p in problems_of(Agreement.from_dict(values))] == ["E-FEATURE-BOUNDS"]
     values["features"][0]["weight"] = "0.01"
-    assert Agreement.from_dict(values).lint() == []
+    assert problems_of(Agreement.from_dict(values)) == []
 
 
 def test_an_epsilon_too_small_for_anything_is_named_with_a_way_out(lab: ModuleType) -> None:
     values = agreement_values(lab, privacy={"epsilon": "0.0001", "rho": "0.000001"})
-    (problem,) = Agreement.from_dict(values).lint()
+    (problem,) = problems_of(Agreement.from_dict(values))
     assert problem.code == "E-BUDGET"
     assert "larger epsilon" in problem.remedy
     assert "E-" not in problem.remedy

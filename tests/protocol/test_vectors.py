@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from protocol import masking
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
+from protocol.agreement_rules import problems_of
 from protocol.canonical import unframe
 from protocol.errors import FedsegError
 from protocol.participants import Chain, SetRules
+from protocol.signed_agreement import SignedAgreement
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 FILES = sorted((FOLDER / "protocol").glob("*.json"))
@@ -53,7 +55,7 @@ def refuse_framing(case: dict[str, Any]) -> None:
 
 
 def refuse_agreement(case: dict[str, Any]) -> None:
-    for problem in Agreement.from_dict(case["agreement"]).lint():
+    for problem in problems_of(Agreement.from_dict(case["agreement"])):
         raise problem
 
 

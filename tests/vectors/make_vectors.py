@@ -21,12 +21,13 @@ from unittest import mock
 import numpy as np
 
 from protocol import masking, ring
-from protocol.agreement import Agreement, SignedAgreement
+from protocol.agreement import Agreement
 from protocol.canonical import canonical_json, frame, tagged_hash
 from protocol.clustering.lloyd_exact import spread_start
 from protocol.errors import FedsegError
 from protocol.messages import Hello, Masked, round_context, run_hash
 from protocol.participants import Chain, Link, bitmap
+from protocol.signed_agreement import SignedAgreement
 from protocol.signing import Envelope, pre_authentication_encoding, public_bytes
 
 HERE = Path(__file__).parent
