@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.exchange import Exchange, Reply
 from coordinator.farewells import LEFT_OUT, farewells
+from coordinator.patience import Patience
 from coordinator.remedies import remedy_for_refusals
 from coordinator.store import CoordinatorStore, RoundRow, Traffic
 from protocol import coordinator_round as phases
@@ -76,24 +77,6 @@ PHASE_WORDS: Final = {
     phases.ACKS: "handing out the release",
     phases.ENDED: "finished",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a run waits.
-
-    Attributes:
-        grace_s: Seconds that a missing partner is waited for before the run goes on without it or
-            ends.
-        resend_s: Seconds after which an unanswered request is sent again.
-        poll_s: Seconds between looks for answers.
-        farewell_s: Seconds that the last acknowledgements are waited for.
-    """
-
-    grace_s: float = 60.0
-    resend_s: float = 5.0
-    poll_s: float = 0.03
-    farewell_s: float = 5.0
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig
 from coordinator.exchange import Exchange
+from coordinator.patience import Patience
 from coordinator.remedies import remedy_for
-from coordinator.run_driver import Patience, RunDriver, apply_input
+from coordinator.run_driver import RunDriver, apply_input
 from coordinator.store import CoordinatorStore
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.release import SignedRelease

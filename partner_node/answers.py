@@ -25,7 +25,6 @@ from protocol.private_queries import (
     MOMENT_OFF_DIAGONAL,
     SPREAD_COUNT,
     SPREAD_NORM,
-    UNIT,
     CountQuery,
     LocalSumsQuery,
     MeanQuery,
@@ -35,9 +34,10 @@ from protocol.private_queries import (
     VotesQuery,
     clip_to_norm,
 )
-from protocol.queries import EXTRA_ENTRIES, ClusterSumsQuery, IntMatrix, SumQuery
-from protocol.ring import IntVector
+from protocol.queries import EXTRA_ENTRIES, ClusterSumsQuery, IntMatrix
+from protocol.ring import UNIT, IntVector
 from protocol.scaling import FloatMatrix
+from protocol.sum_query import SumQuery
 
 
 def answer(

@@ -21,7 +21,8 @@ from partner_node.config_template import (
     DEFAULT_THREADS,
     node_template,
 )
-from partner_node.consent_config import CONSENT_KEYS, ConsentSection, read_consent
+from partner_node.consent.settings import ConsentSection
+from partner_node.consent_config import CONSENT_KEYS, read_consent
 from partner_node.data_config import DATA_KEYS, read_data
 from partner_node.data_section import DataSection, LimitsSection
 from partner_node.egress.settings import EGRESS_KEYS, EgressSection, read_egress

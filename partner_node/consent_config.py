@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -20,6 +18,7 @@ from partner_node.consent.settings import (
     NEEDED,
     OPTIONAL,
     UPDATED,
+    ConsentSection,
     ConsentSource,
     Holds,
     Kind,
@@ -58,26 +57,6 @@ _PARTS: Final[Mapping[Holds, tuple[str, ...]]] = {
 _TERM: Final = re.compile(TERM)
 _OLDEST: Final = 120
 _VERSION: Final = re.compile(VERSION)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentSection:
-    """``[consent]``: what customers were told, and where their wishes are.
-
-    Attributes:
-        purpose: The purpose, as a prefixed name, that this partner's notice tells of.
-        notices: Versions of the notice that tell of it.
-        assessment: File with the assessment of a legitimate interest; None without one.
-        youngest_customer: No customer is younger than this, in years, as this partner knows from
-            its contracts; None where a table of births says how old each is.
-        sources: Tables of consents, objections and births.
-    """
-
-    purpose: str
-    notices: tuple[str, ...]
-    assessment: Path | None
-    youngest_customer: int | None
-    sources: tuple[ConsentSource, ...]
 
 
 def read_consent(consent: ConfigSection, *, id_column: str) -> ConsentSection:

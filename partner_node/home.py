@@ -6,17 +6,19 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from partner_node.agreement_files import (
+    read_agreement,
+)
 from partner_node.config import NodeConfig
 from partner_node.consent.gate import ConsentGate
 from partner_node.features import Scores, SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
-from partner_node.regular_file import open_regular
 from partner_node.rights.register import RightsRegister
 from partner_node.rules import LocalRules
 from partner_node.sources import open_source
@@ -24,12 +26,10 @@ from partner_node.sources.duckdb_sandbox import Sandbox
 from partner_node.sources.own_rows import check_own_rows
 from partner_node.sources.text_table import texts_of
 from partner_node.store import NodeStore
-from protocol import limits
 from protocol.agreement import Agreement
-from protocol.errors import AgreementError, SignatureError, UsageError, naming_file
+from protocol.errors import AgreementError, UsageError
 from protocol.parties import Party
 from protocol.signed_agreement import SignedAgreement
-from protocol.signing import key_id
 
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
@@ -49,6 +49,11 @@ class NodeHome:
     def load(directory: Path) -> NodeHome:
         """Read the folder's configuration; raises ConfigError."""
         return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the node's keys lie."""
+        return self.config.keys.store.parent
 
     def keystore(self) -> Keystore:
         """The node's keys; raises KeystoreError.
@@ -189,88 +194,6 @@ def home_passphrase(config: NodeConfig) -> bytes:
         variable=config.keys.passphrase_env,
         environment=os.environ,
     )
-
-
-def read_agreement(
-    path: Path, *, remedy: str = "correct the path, or ask the operator for the file"
-) -> SignedAgreement:
-    """Read an agreement's envelope.
-
-    Args:
-        remedy: The way out when there is no such file.
-
-    Raises:
-        AgreementError: E-AGR-MISSING, or what is wrong with it; the message names the file.
-    """
-    data = read_start(path, 2 * limits.MAX_AGREEMENT_BYTES + 1, remedy=remedy)
-    with naming(path):
-        return SignedAgreement.from_bytes(data)
-
-
-def read_start(
-    path: Path, size: int, *, remedy: str = "correct the path, or ask for the file again"
-) -> bytes:
-    """The first `size` bytes of a signed file; raises AgreementError (E-AGR-MISSING)."""
-    try:
-        with open_regular(path) as file:
-            return file.read(size)
-    except OSError as error:
-        raise AgreementError(
-            f"{path} cannot be read: {error.strerror}", code="E-AGR-MISSING", remedy=remedy
-        ) from error
-
-
-def naming(path: Path) -> AbstractContextManager[None]:
-    """Have every AgreementError about an agreement name its file and a way out."""
-    return naming_file(
-        path,
-        remedy="ask the operator for the file again: fedseg-coordinator agreement draft makes it "
-        "for signing, agreement publish for installing",
-    )
-
-
-def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]:
-    """The parties that have not signed.
-
-    Args:
-        path: The file, for messages.
-
-    Raises:
-        AgreementError: A signature is wrong or by a stranger (E-AGR-SIGNATURE); the message names
-            whose.
-    """
-    try:
-        return signed.missing()
-    except AgreementError as error:
-        wrong = _wrongly_signed(signed)
-        names = ", ".join(f"{p.id} (key {key_id(p.public_key)[:16]}…)" for p in wrong)
-        raise AgreementError(
-            f"{path}: the signature of {names} is not over the text in this file: the text or the "
-            "signature was changed"
-            if wrong
-            else f"{path}: {error.message}",
-            code=error.code,
-            remedy="do not use this file; ask the operator for it again, and compare the hash that "
-            "`fedseg-node agreement show` prints with "
-            + (", ".join(p.id for p in wrong) or "the other partners"),
-        ) from error
-
-
-def verified(signed: SignedAgreement, path: Path) -> Agreement:
-    """The agreement, when every party signed it; else AgreementError, which names the file."""
-    missing_signatures(signed, path)
-    with naming(path):
-        return signed.verify()
-
-
-def _wrongly_signed(signed: SignedAgreement) -> list[Party]:
-    found = []
-    for party in signed.agreement.parties:
-        try:
-            signed.envelope.signers([party.public_key])
-        except SignatureError:
-            found.append(party)
-    return found
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from partner_node.agreement_files import naming, verified
 from partner_node.answers import answer
 from partner_node.counted import check_number
 from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
 from partner_node.egress.settings import EgressSection
 from partner_node.features import Customers
-from partner_node.home import NodeHome, naming, verified
+from partner_node.home import NodeHome
 from partner_node.retention import purge
 from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rules import Rules
@@ -53,10 +54,10 @@ from protocol.messages import (
 from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
 from protocol.private_queries import ScoresQuery
-from protocol.queries import SumQuery
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
+from protocol.sum_query import SumQuery
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,9 @@ class Node:
         store = home.store(keystore)
         scores = None
         if agreement.plan.satisfaction is not None:
-            scores = Scores(agreement.id, store, Pseudonyms.under(agreement.id, home, keystore))
+            scores = Scores(
+                agreement.id, store, Pseudonyms.under(agreement.id, home.keys_folder, keystore)
+            )
         return Node(
             signed,
             keystore.identity,

@@ -11,9 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import terms_of
 from partner_node.counted import check_number, count_now, leaves_out, refuse_nobody
-from partner_node.home import NodeHome, missing_signatures, naming, read_agreement, verified
+from partner_node.home import NodeHome
 from partner_node.regular_file import open_regular
 from partner_node.retention import overdue
 from partner_node.software import installed_software

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from partner_node.consent.gate import ConsentGate
-from partner_node.consent_config import ConsentSection
+from partner_node.consent.settings import ConsentSection
 from partner_node.feature_rules import check_features
 from partner_node.regular_file import open_regular
 from protocol.agreement import Agreement

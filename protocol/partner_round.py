@@ -55,9 +55,9 @@ from protocol.messages import (
 from protocol.participants import Chain, Members, SetRules
 from protocol.parties import Party
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
-from protocol.queries import SumQuery
 from protocol.ring import IntVector, RingVector
 from protocol.signing import sign_document
+from protocol.sum_query import SumQuery
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -15,13 +15,11 @@ import numpy as np
 
 from protocol.canonical import frame, label, tagged_hash
 from protocol.errors import RemoteProtocolError
-from protocol.queries import IntMatrix, SumQuery
-from protocol.ring import EXACT_FRACTION_BITS, IntVector
+from protocol.queries import IntMatrix
+from protocol.ring import EXACT_FRACTION_BITS, UNIT, UNIT_BITS, IntVector
 from protocol.scaling import FloatMatrix
+from protocol.sum_query import SumQuery
 
-#: What one customer, or one unit of a coordinate, is in the sums: 2^14.
-UNIT_BITS: Final = 14
-UNIT: Final = 1 << UNIT_BITS
 #: Bits after the binary point of the coordinates whose products are added up.
 MOMENT_BITS: Final = 12
 #: 24/17 stands for the square root of 2, from below.

@@ -7,7 +7,7 @@ customers; nodes refuse to send beyond it and everybody refuses totals beyond it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,39 +18,6 @@ from protocol.ring import EXACT_FRACTION_BITS, IntVector
 from protocol.scaling import FloatMatrix
 
 IntMatrix = npt.NDArray[np.int64]
-
-
-class SumQuery(Protocol):
-    """A question whose answer is a sum of one bounded vector a customer."""
-
-    @property
-    def length(self) -> int:
-        """Entries of the answer."""
-        ...
-
-    @property
-    def sensitivity_squared(self) -> int:
-        """Square of the largest L2 norm of one customer's vector."""
-        ...
-
-    @property
-    def variance(self) -> int:
-        """The least variance of the noise in each entry of the total; 0 for an exact total."""
-        ...
-
-    @property
-    def words(self) -> str:
-        """What is asked, for people."""
-        ...
-
-    @property
-    def hash(self) -> bytes:
-        """Names the query in announcements; 32 bytes."""
-        ...
-
-    def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over at most `customers` customers."""
-        ...
 
 
 #: Entries of a cluster beside its coordinates: the squared norm and the count.

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.private_queries import UNIT
+from protocol.ring import UNIT
 from protocol.strict import Fields
 
 #: The lowest and highest ends that a scale may have.

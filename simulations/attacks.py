@@ -22,9 +22,10 @@ from protocol.clustering.plan import Plan
 from protocol.clustering.terms import Terms
 from protocol.masking import Stream
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
-from protocol.queries import SumQuery, customer_vectors
+from protocol.queries import customer_vectors
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
+from protocol.sum_query import SumQuery
 
 #: Samples of one variance that are drawn together.
 _NOISE_AT_ONCE: Final = 4_096

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from coordinator.exchange import Reply
-from coordinator.run_driver import Patience
+from coordinator.patience import Patience
 from coordinator.runs import execute
 from coordinator.store import CoordinatorStore, Traffic
 from partner_node.node import Node

@@ -17,7 +17,7 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.console import Format, FormatOption, output
 from coordinator.keystore import create_key, create_passphrase
-from coordinator.run_driver import Patience
+from coordinator.patience import Patience
 from protocol.errors import ConfigError, UsageError
 from protocol.signing import public_bytes
 

@@ -8,18 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
-from partner_node.home import (
-    FILE_NAME,
-    NodeHome,
+from partner_node.agreement_files import (
     missing_signatures,
     naming,
     read_agreement,
     read_start,
     verified,
-    write_atomically,
 )
+from partner_node.cli.options import HERE, Directory
+from partner_node.console import Format, FormatOption, output
+from partner_node.home import FILE_NAME, NodeHome, write_atomically
 from partner_node.plain_words import agreement_words, change_words
 from partner_node.software import installed_software
 from partner_node.store import NodeStore, stamp

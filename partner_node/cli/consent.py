@@ -84,7 +84,7 @@ def _with_wishes(home: NodeHome, agreement: Agreement, subject: str, entry: Entr
         return entry
     keystore = home.keystore()
     with closing(home.store(keystore)) as store:
-        pseudonym = Pseudonyms.under(agreement.id, home, keystore).of(subject)
+        pseudonym = Pseudonyms.under(agreement.id, home.keys_folder, keystore).of(subject)
         wishes = RightsRegister(store).wishes(pseudonym)
     return replace(
         entry, rows=tuple({"wish": wish, "since": at} for wish, at in sorted(wishes.items()))

@@ -82,3 +82,23 @@ class ConsentSource:
             return self.path
         database = self.path if self.server is None else self.server.name
         return f"table {'.'.join(self.table)} of {database}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentSection:
+    """``[consent]``: what customers were told, and where their wishes are.
+
+    Attributes:
+        purpose: The purpose, as a prefixed name, that this partner's notice tells of.
+        notices: Versions of the notice that tell of it.
+        assessment: File with the assessment of a legitimate interest; None without one.
+        youngest_customer: No customer is younger than this, in years, as this partner knows from
+            its contracts; None where a table of births says how old each is.
+        sources: Tables of consents, objections and births.
+    """
+
+    purpose: str
+    notices: tuple[str, ...]
+    assessment: Path | None
+    youngest_customer: int | None
+    sources: tuple[ConsentSource, ...]

@@ -20,10 +20,10 @@ from protocol.messages import Announce, Open, Propose, Publish, Request, Roster,
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING, PartnerRound
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
-from protocol.queries import SumQuery
 from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, MASKED, Reply
 from protocol.replies import READY as READY_REPLY
 from protocol.signing import key_id, verify_document
+from protocol.sum_query import SumQuery
 
 #: Which replies a request may get, and in which states of the run they may leave.
 MAY_LEAVE: Final[Mapping[str, tuple[tuple[type[Request], ...], tuple[str, ...]]]] = {

@@ -30,9 +30,9 @@ from protocol.participants import Members
 from protocol.privacy.accounting import rho_of_cost
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
-from protocol.queries import SumQuery
 from protocol.replies import ACK, Reply
 from protocol.signing import key_id
+from protocol.sum_query import SumQuery
 
 #: What the ACK of each request means.
 RELEASE_RECEIVED: Final = "release received"

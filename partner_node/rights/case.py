@@ -95,7 +95,7 @@ class Desk:
             self.agreement.index_of_key(self.keystore.identity_public)
         ]
         self.register = RightsRegister(self.store)
-        self.pseudonyms = Pseudonyms.under(self.agreement.id, home, self.keystore)
+        self.pseudonyms = Pseudonyms.under(self.agreement.id, home.keys_folder, self.keystore)
 
     def newest_release(self) -> KnownRelease | None:
         """The newest release with segments; None before the first."""

@@ -14,7 +14,6 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from partner_node.home import NodeHome
 from partner_node.keystore import Keystore, read_private_file, write_private_file
 from protocol.errors import KeystoreError
 
@@ -43,13 +42,16 @@ class Pseudonyms:
         return hmac.digest(self._key, _LABEL + subject.encode("utf-8"), hashlib.sha256)
 
     @staticmethod
-    def under(agreement_id: str, home: NodeHome, keystore: Keystore) -> Pseudonyms:
+    def under(agreement_id: str, folder: Path, keystore: Keystore) -> Pseudonyms:
         """Those under an agreement; its key is drawn when there is none yet.
+
+        Args:
+            folder: Where the node's keys lie.
 
         Raises:
             KeystoreError: The key's file cannot be read or written, or was sealed otherwise.
         """
-        path = key_file(home, agreement_id)
+        path = key_file(folder, agreement_id)
         context = b"pseudonyms" + agreement_id.encode("ascii")
         if not path.exists():
             try:
@@ -60,6 +62,6 @@ class Pseudonyms:
         return Pseudonyms(keystore.unseal(read_private_file(path), context))
 
 
-def key_file(home: NodeHome, agreement_id: str) -> Path:
+def key_file(folder: Path, agreement_id: str) -> Path:
     """Where the key of an agreement's pseudonyms lies; with it gone they are mere numbers."""
-    return home.config.keys.store.parent / f"pseudonyms-{agreement_id}.key"
+    return folder / f"pseudonyms-{agreement_id}.key"

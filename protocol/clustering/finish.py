@@ -36,14 +36,14 @@ from protocol.errors import LocalProtocolError
 from protocol.private_queries import (
     SPREAD_COUNT,
     SPREAD_NORM,
-    UNIT,
     ScoresQuery,
     SpreadsQuery,
     VotesQuery,
     check_range,
 )
-from protocol.queries import IntMatrix, SumQuery
-from protocol.ring import IntVector
+from protocol.queries import IntMatrix
+from protocol.ring import UNIT, IntVector
+from protocol.sum_query import SumQuery
 
 #: The part of a run's rho that the question for sizes costs, alone and with a profile.
 SIZES_SHARE: Final = 0.03

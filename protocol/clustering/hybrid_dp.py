@@ -30,7 +30,6 @@ from protocol.private_queries import (
     MOMENT_BITS,
     MOMENT_DIAGONAL,
     MOMENT_OFF_DIAGONAL,
-    UNIT,
     CountQuery,
     LocalSumsQuery,
     MeanQuery,
@@ -38,8 +37,9 @@ from protocol.private_queries import (
     VotesQuery,
     check_range,
 )
-from protocol.queries import IntMatrix, SumQuery
-from protocol.ring import IntVector
+from protocol.queries import IntMatrix
+from protocol.ring import UNIT, IntVector
+from protocol.sum_query import SumQuery
 
 COUNT: Final = "count"
 MEAN: Final = "mean"

@@ -21,9 +21,10 @@ from protocol.errors import LocalProtocolError, MalformedError
 from protocol.participants import Members
 from protocol.privacy.mechanisms import total_variance
 from protocol.private_queries import noise_margin
-from protocol.queries import EXTRA_ENTRIES, SumQuery
+from protocol.queries import EXTRA_ENTRIES
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 from protocol.scaling import FeatureScale
+from protocol.sum_query import SumQuery
 
 
 class Plan(Protocol):

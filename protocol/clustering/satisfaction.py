@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from protocol.clustering.result import Satisfaction
-from protocol.private_queries import UNIT, ScoresQuery
-from protocol.ring import IntVector
+from protocol.private_queries import ScoresQuery
+from protocol.ring import UNIT, IntVector
 
 #: The part of a run's rho that the question costs.
 SATISFACTION_SHARE: Final = 0.03

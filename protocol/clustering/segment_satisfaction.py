@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from protocol.agreement import Agreement
 from protocol.clustering.result import Satisfaction, least_size
-from protocol.private_queries import MARGIN_SIGMAS, UNIT
+from protocol.private_queries import MARGIN_SIGMAS
+from protocol.ring import UNIT
 from protocol.satisfaction import SatisfactionTerms
 from protocol.strict import Fields
 

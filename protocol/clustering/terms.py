@@ -14,12 +14,11 @@ from protocol.private_queries import (
     MOMENT_BITS,
     MOMENT_DIAGONAL,
     SPREAD_NORM,
-    UNIT,
     MeanQuery,
     MomentsQuery,
 )
-from protocol.queries import SumQuery
-from protocol.ring import EXACT_FRACTION_BITS, IntVector
+from protocol.ring import EXACT_FRACTION_BITS, UNIT, IntVector
+from protocol.sum_query import SumQuery
 
 #: No question of hybrid-dp gets less of a run's rho.
 SMALLEST_SHARE: Final = 0.002

@@ -13,7 +13,7 @@ from protocol.errors import LocalProtocolError, RuleError
 from protocol.privacy.accounting import epsilon_text, query_cost, rho_of_cost
 from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
-from protocol.queries import SumQuery
+from protocol.sum_query import SumQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

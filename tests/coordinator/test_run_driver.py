@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from coordinator.exchange import Reply
-from coordinator.run_driver import Patience, _Links
+from coordinator.patience import Patience
+from coordinator.run_driver import _Links
 from coordinator.store import FAILED, FINISHED
 from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError

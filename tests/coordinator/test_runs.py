@@ -14,8 +14,8 @@ import pytest
 
 from coordinator import runs
 from coordinator.exchange import Reply
+from coordinator.patience import Patience
 from coordinator.remedies import remedy_for
-from coordinator.run_driver import Patience
 from coordinator.runs import execute, run_lock, serve_lock
 from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
 from protocol.clustering.release import SignedRelease

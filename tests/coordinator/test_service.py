@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from coordinator import service as module
 from coordinator.config import CoordinatorConfig, template
-from coordinator.run_driver import Patience
+from coordinator.patience import Patience
 from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.service import CoordinatorService
 from coordinator.store import FAILED, CoordinatorStore

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.run_driver import Patience
+from coordinator.patience import Patience
 from partner_node.config import ConsentSection
 from partner_node.features import SourceCustomers
 from partner_node.node import Node

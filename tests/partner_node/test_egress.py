@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.run_driver import Patience
+from coordinator.patience import Patience
 from partner_node.egress import gate as gate_module
 from partner_node.egress.check import (
     MAY_LEAVE,

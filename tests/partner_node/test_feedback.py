@@ -22,7 +22,7 @@ from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.scores import Scores
 from protocol.clustering.release import Release
 from protocol.errors import SourceError
-from protocol.private_queries import UNIT
+from protocol.ring import UNIT
 from protocol.satisfaction import SatisfactionTerms
 from tests.partner_node.test_node_cli import Shell, draft
 from tests.partner_node.test_rights import counted, ids_in, node, ours, released, shell
@@ -150,7 +150,7 @@ def scores_of(folder: Path, terms: SatisfactionTerms = SCALE) -> dict[str, float
     """The score with which the next question would count each customer."""
     home = NodeHome.load(folder)
     keystore = home.keystore()
-    pseudonyms = Pseudonyms.under("ours", home, keystore)
+    pseudonyms = Pseudonyms.under("ours", home.keys_folder, keystore)
     now = Scores("ours", home.store(keystore), pseudonyms).snapshot(terms)
     ids = np.array(counted(folder), dtype=object)
     return {i: score for i, score in zip(ids, now.of(ids).tolist(), strict=True) if score == score}
@@ -215,7 +215,7 @@ def test_counts_and_means_are_of_the_same_answers(
     home = NodeHome.load(asking)
     keystore = home.keystore()
     store = home.store(keystore)
-    pseudonyms = Pseudonyms.under("ours", home, keystore)
+    pseudonyms = Pseudonyms.under("ours", home.keys_folder, keystore)
     keeper = Keeper("ours", SCALE, store=store, pseudonyms=pseudonyms)
     ids = [f"x{i}" for i in range(60)]
 
@@ -240,7 +240,9 @@ def test_a_mean_is_rounded_so_far_that_one_answer_more_does_not_tell_itself(
     home = NodeHome.load(asking)
     keystore = home.keystore()
     store = home.store(keystore)
-    keeper = Keeper("ours", SCALE, store=store, pseudonyms=Pseudonyms.under("ours", home, keystore))
+    keeper = Keeper(
+        "ours", SCALE, store=store, pseudonyms=Pseudonyms.under("ours", home.keys_folder, keystore)
+    )
     at = datetime(2026, 5, 1, tzinfo=UTC)
     ids = [f"x{i}" for i in range(50)]
     told = set()

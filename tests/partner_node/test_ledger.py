@@ -27,7 +27,8 @@ from protocol.privacy.ledger import (
     total_cost,
 )
 from protocol.privacy.terms import PrivacyTerms
-from protocol.private_queries import UNIT, CountQuery, VotesQuery
+from protocol.private_queries import CountQuery, VotesQuery
+from protocol.ring import UNIT
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 
 TERMS = PrivacyTerms(

@@ -183,7 +183,7 @@ def test_the_gate_says_what_the_register_holds(
 def test_a_wish_under_another_agreement_is_told_too(shell: Shell, ours: Path) -> None:
     home = NodeHome.load(ours)
     store = home.store(home.keystore())
-    elsewhere = Pseudonyms.under("another", home, home.keystore()).of("c7")
+    elsewhere = Pseudonyms.under("another", home.keys_folder, home.keystore()).of("c7")
     with store.transaction():
         RightsRegister(store).leave_out("objection", elsewhere, "c7", datetime.now(UTC))
     store.close()
@@ -526,7 +526,9 @@ def test_a_receipt_is_signed_and_names_nobody(shell: Shell, ours: Path, tmp_path
     assert envelope.signers([key]) == {key}
     assert json.loads(envelope.payload) == receipt
     assert '"c1"' not in envelope.payload.decode()
-    assert receipt["pseudonym"] == Pseudonyms.under("ours", home, home.keystore()).of("c1")
+    assert receipt["pseudonym"] == Pseudonyms.under("ours", home.keys_folder, home.keystore()).of(
+        "c1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -555,15 +557,15 @@ def test_the_database_alone_names_nobody(shell: Shell, ours: Path) -> None:
 def test_pseudonyms_differ_by_agreement_and_last(shell: Shell, ours: Path) -> None:
     home = NodeHome.load(ours)
     keystore = home.keystore()
-    one, again = (Pseudonyms.under("ours", home, keystore) for _ in range(2))
-    other = Pseudonyms.under("theirs", home, keystore)
+    one, again = (Pseudonyms.under("ours", home.keys_folder, keystore) for _ in range(2))
+    other = Pseudonyms.under("theirs", home.keys_folder, keystore)
     assert one.of("a") == again.of("a")
     assert len({one.of("a"), one.of("A"), one.of("a "), other.of("a")}) == 4
-    path = key_file(home, "ours")
+    path = key_file(home.keys_folder, "ours")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.write_bytes(key_file(home, "theirs").read_bytes())
+    path.write_bytes(key_file(home.keys_folder, "theirs").read_bytes())
     with pytest.raises(KeystoreError) as caught:
-        Pseudonyms.under("ours", home, keystore)
+        Pseudonyms.under("ours", home.keys_folder, keystore)
     assert caught.value.code == "E-KEY-SEAL"
     with pytest.raises(ValueError, match="31 bytes"):
         Pseudonyms(bytes(31))

@@ -12,7 +12,7 @@ import pytest
 from partner_node.answers import answer
 from protocol import coordinator_round as phases
 from protocol.privacy.mechanisms import share_variance, total_variance
-from protocol.private_queries import UNIT
+from protocol.ring import UNIT
 
 PRIVACY = {
     "epsilon": "1",

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from partner_node.answers import answer
 from protocol.errors import RemoteProtocolError
 from protocol.private_queries import (
-    UNIT,
     CountQuery,
     LocalSumsQuery,
     MeanQuery,
@@ -25,8 +24,10 @@ from protocol.private_queries import (
     clip_to_norm,
     noise_margin,
 )
-from protocol.queries import SumQuery, customer_vectors, with_scores
+from protocol.queries import customer_vectors, with_scores
+from protocol.ring import UNIT
 from protocol.satisfaction import SatisfactionTerms
+from protocol.sum_query import SumQuery
 
 ONE = 1 << 20
 D = 3

@@ -21,7 +21,7 @@ from protocol.clustering.segment_satisfaction import (
     satisfaction_words,
 )
 from protocol.errors import MalformedError, RuleError
-from protocol.private_queries import UNIT
+from protocol.ring import UNIT
 
 ONE = 1 << 20
 SCALE = {"question": "Happy?", "lowest": 1, "highest": 5}

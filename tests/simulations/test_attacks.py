@@ -18,8 +18,8 @@ from protocol.masking import Stream
 from protocol.privacy.accounting import cost_of_rho, rho_for
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.privacy.terms import PrivacyTerms
-from protocol.private_queries import UNIT
 from protocol.queries import customer_vectors
+from protocol.ring import UNIT
 from simulations.attacks import advantage_bound, membership_attack
 from simulations.federation import FeatureTerms, Federation
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.run_driver import Patience
+from coordinator.patience import Patience
 from protocol.clustering.release import (
     NOISED_STATEMENT,
     SignedRelease,

@@ -20,8 +20,9 @@ from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.masking import Stream
 from protocol.privacy.accounting import RHO_ONE
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
-from protocol.private_queries import UNIT, ScoresQuery, SpreadsQuery
+from protocol.private_queries import ScoresQuery, SpreadsQuery
 from protocol.queries import customer_vectors, with_scores
+from protocol.ring import UNIT
 from protocol.satisfaction import SatisfactionTerms
 
 ONE = 1 << 20

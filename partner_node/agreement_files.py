@@ -1,0 +1,96 @@
+"""Agreements as files at a node: read, with every error naming the file and the way out."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from partner_node.regular_file import open_regular
+from protocol import limits
+from protocol.agreement import Agreement
+from protocol.errors import AgreementError, SignatureError, naming_file
+from protocol.parties import Party
+from protocol.signed_agreement import SignedAgreement
+from protocol.signing import key_id
+
+
+def read_agreement(
+    path: Path, *, remedy: str = "correct the path, or ask the operator for the file"
+) -> SignedAgreement:
+    """Read an agreement's envelope.
+
+    Args:
+        remedy: The way out when there is no such file.
+
+    Raises:
+        AgreementError: E-AGR-MISSING, or what is wrong with it; the message names the file.
+    """
+    data = read_start(path, 2 * limits.MAX_AGREEMENT_BYTES + 1, remedy=remedy)
+    with naming(path):
+        return SignedAgreement.from_bytes(data)
+
+
+def read_start(
+    path: Path, size: int, *, remedy: str = "correct the path, or ask for the file again"
+) -> bytes:
+    """The first `size` bytes of a signed file; raises AgreementError (E-AGR-MISSING)."""
+    try:
+        with open_regular(path) as file:
+            return file.read(size)
+    except OSError as error:
+        raise AgreementError(
+            f"{path} cannot be read: {error.strerror}", code="E-AGR-MISSING", remedy=remedy
+        ) from error
+
+
+def naming(path: Path) -> AbstractContextManager[None]:
+    """Have every AgreementError about an agreement name its file and a way out."""
+    return naming_file(
+        path,
+        remedy="ask the operator for the file again: fedseg-coordinator agreement draft makes it "
+        "for signing, agreement publish for installing",
+    )
+
+
+def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]:
+    """The parties that have not signed.
+
+    Args:
+        path: The file, for messages.
+
+    Raises:
+        AgreementError: A signature is wrong or by a stranger (E-AGR-SIGNATURE); the message names
+            whose.
+    """
+    try:
+        return signed.missing()
+    except AgreementError as error:
+        wrong = _wrongly_signed(signed)
+        names = ", ".join(f"{p.id} (key {key_id(p.public_key)[:16]}…)" for p in wrong)
+        raise AgreementError(
+            f"{path}: the signature of {names} is not over the text in this file: the text or the "
+            "signature was changed"
+            if wrong
+            else f"{path}: {error.message}",
+            code=error.code,
+            remedy="do not use this file; ask the operator for it again, and compare the hash that "
+            "`fedseg-node agreement show` prints with "
+            + (", ".join(p.id for p in wrong) or "the other partners"),
+        ) from error
+
+
+def verified(signed: SignedAgreement, path: Path) -> Agreement:
+    """The agreement, when every party signed it; else AgreementError, which names the file."""
+    missing_signatures(signed, path)
+    with naming(path):
+        return signed.verify()
+
+
+def _wrongly_signed(signed: SignedAgreement) -> list[Party]:
+    found = []
+    for party in signed.agreement.parties:
+        try:
+            signed.envelope.signers([party.public_key])
+        except SignatureError:
+            found.append(party)
+    return found
