@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from coordinator.console import diagnostics
 from coordinator.runs import serve_lock
 from coordinator.store import CoordinatorStore, RunRow
+from machine.console import diagnostics
 from protocol.errors import RunFailedError
 
 NOT_SERVED: Final = "no process serves this coordinator"

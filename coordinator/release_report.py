@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from coordinator.console import people
 from coordinator.report import render_report
 from coordinator.report_data import (
     ReportCheck,
@@ -22,6 +21,7 @@ from coordinator.report_data import (
 from coordinator.report_release import report_features, report_segments
 from coordinator.report_tables import centre_tables, feature_tables, range_cells
 from coordinator.store import CoordinatorStore, RunRow
+from machine.console import people
 from protocol.agreement import Agreement
 from protocol.clustering.choose_k import choice_words
 from protocol.clustering.lineage import Step, lineage, step_of

@@ -20,8 +20,8 @@ from coordinator.gateway import Gateway, GatewayConfig
 from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.store import FAILED, CoordinatorStore, RunRow
 from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
+from machine.software import require_sole_owner
 from protocol.errors import FedsegError, TransportError, UsageError
-from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
 

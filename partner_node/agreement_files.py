@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from partner_node.regular_file import open_regular
+from machine.files import open_regular
 from protocol import limits
 from protocol.agreement import Agreement
 from protocol.errors import AgreementError, SignatureError, naming_file

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from machine.files import open_regular
 from partner_node.config_section import MAX_CONFIG_BYTES, ConfigSection, refuse_unknown
 from partner_node.config_template import (
     DEFAULT_PASSPHRASE_VARIABLE,
@@ -26,7 +27,6 @@ from partner_node.consent_config import CONSENT_KEYS, read_consent
 from partner_node.data_config import DATA_KEYS, read_data
 from partner_node.data_section import DataSection, LimitsSection
 from partner_node.egress.settings import EGRESS_KEYS, EgressSection, read_egress
-from partner_node.regular_file import open_regular
 from protocol.errors import ConfigError
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {

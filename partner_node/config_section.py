@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from partner_node.regular_file import open_regular
+from machine.files import open_regular
 from protocol.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1 << 20

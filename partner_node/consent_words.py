@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from machine.text import shown
 from partner_node.consent.gate import ConsentGate, Entry
 from partner_node.consent.verdicts import Reason
 from partner_node.counted import Count
-from partner_node.plain_words import shown
 from protocol.governance import LegalBasis
 
 #: What keeps a customer out whom the agreement leaves out for a value that is missing.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from partner_node.regular_file import open_regular
+from machine.files import open_regular
 from partner_node.scores import SATISFACTION
 from protocol.errors import SourceError
 from protocol.satisfaction import SatisfactionTerms

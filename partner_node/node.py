@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib import metadata, resources
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,7 +26,6 @@ from partner_node.retention import purge
 from partner_node.rights.pseudonyms import Pseudonyms
 from partner_node.rules import Rules
 from partner_node.scores import Scores
-from partner_node.software import installed_software
 from partner_node.store import NodeStore, RunRecord, stamp
 from protocol.agreement import Agreement
 from protocol.clustering.plan import plan_seed
@@ -132,7 +132,7 @@ class Node:
             store,
             home.customers(agreement, home.gate(agreement, party, store), scores=scores),
             home.rules(agreement, party, store),
-            software=installed_software(),
+            software=Software.installed(metadata.version, resources.files),
             egress=home.config.egress,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from machine.text import shown
 from protocol.agreement import Agreement
 from protocol.agreement_changes import Change
 from protocol.clustering.release import EXACT_STATEMENT
@@ -217,10 +218,3 @@ def _satisfaction_words(agreement: Agreement) -> list[str]:
         "newest scores and how many gave one, with noise like all others. Scores are those that "
         "you import (feedback import); nobody's own score leaves your node."
     ]
-
-
-def shown(text: str) -> str:
-    """`text` with every character that cannot be seen written as its number."""
-    return "".join(
-        c if c.isprintable() or c in "\n\u00a0\u202f" else f"\\u{ord(c):04x}" for c in text
-    )

@@ -7,17 +7,17 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Final
 
+from machine.files import open_regular
+from machine.software import require_sole_owner
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import terms_of
 from partner_node.counted import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.home import NodeHome
-from partner_node.regular_file import open_regular
 from partner_node.retention import overdue
-from partner_node.software import installed_software
 from partner_node.sources import open_source
 from partner_node.sources.source import numbers
 from protocol.agreement import Agreement
@@ -27,7 +27,7 @@ from protocol.errors import (
     RuleError,
     TransportError,
 )
-from protocol.installation import require_sole_owner
+from protocol.installation import Software
 from protocol.parties import Party
 from protocol.privacy.ledger import runs_left
 from protocol.privacy.words import fuel
@@ -89,7 +89,7 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
 
     def installed() -> str:
         require_sole_owner(metadata.packages_distributions())
-        return f"fedseg {installed_software().version}"
+        return f"fedseg {Software.installed(metadata.version, resources.files).version}"
 
     attempt("installation", installed)
     loaded: list[NodeHome] = []
@@ -172,7 +172,7 @@ def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
     agreement.check_clock(now, latest=latest)
     if stop is not None:
         raise stop.refusal(agreement)
-    agreement.check_software(installed_software())
+    agreement.check_software(Software.installed(metadata.version, resources.files))
 
 
 def _check_data_alone(home: NodeHome) -> str:

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from partner_node.home import make_folder_of, replacing, sync_folder
-from partner_node.plain_words import shown
+from machine.files import make_folder_of, replacing, sync_folder
+from machine.text import shown
 from partner_node.store import NodeStore
 from protocol.errors import UsageError
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from machine.text import minute, short
 from partner_node.store import EgressRecord, Refusal, RunRecord
 from protocol.clustering.release import EXACT_STATEMENT, NOISED_STATEMENT, Release
-from protocol.feature_terms import SHARE
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 
 #: What each state of a run means for this node.
@@ -166,44 +166,3 @@ def hash_lines(release: Release) -> str:
             f"  release   {release.hash.hex()}",
         )
     )
-
-
-def short(run_id: bytes) -> str:
-    """As much of a run's id as tells it apart."""
-    return run_id.hex()[:8]
-
-
-def minute(at: str) -> str:
-    """A stored time, for people.
-
-    >>> minute("2026-11-24T22:41:03.123456Z")
-    '2026-11-24 22:41 UTC'
-    """
-    return f"{at[:10]} {at[11:16]} UTC"
-
-
-def number_words(value: float) -> str:
-    """A number with four significant digits, and every digit before the point.
-
-    >>> [number_words(v) for v in (0, 0.0299, 3.14159, -42.4242, 987.66, 12345.6, 2.0)]
-    ['0', '0.0299', '3.142', '-42.42', '987.7', '12,346', '2']
-    """
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
-
-
-def value_words(value: float, unit: str) -> str:
-    """A feature's value for people: a share of customers in percent, else a number.
-
-    >>> value_words(0.357, "share of customers"), value_words(0.357, "orders")
-    ('36%', '0.357')
-    """
-    return f"{value:.0%}" if unit == SHARE else number_words(value)
-
-
-def how_many(count: int, noun: str) -> str:
-    """A number of things.
-
-    >>> how_many(1, "customer"), how_many(1_250, "customer")
-    ('1 customer', '1,250 customers')
-    """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

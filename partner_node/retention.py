@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from partner_node.home import sync_folder
+from machine.files import sync_folder
 from partner_node.private_files import PrivateFiles, digest
 from partner_node.store import ExportRecord, NodeStore, stamp
 from protocol.agreement import Agreement

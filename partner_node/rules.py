@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from machine.files import open_regular
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSection
 from partner_node.feature_rules import check_features
-from partner_node.regular_file import open_regular
 from protocol.agreement import Agreement
 from protocol.errors import RuleError, SourceError
 from protocol.governance import LEGITIMATE_INTEREST

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from partner_node.known_releases import KnownRelease
 from partner_node.local_counts import CountRange
-from partner_node.record_tables import value_words
+from partner_node.segment_tables import value_words
 from protocol.clustering.release import centre_intervals, release_centres, typical_ranges
 from protocol.clustering.segment_names import deviations, standing
 from protocol.clustering.segment_satisfaction import (

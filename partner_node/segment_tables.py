@@ -7,6 +7,9 @@ from typing import Final
 
 from rich.table import Table
 
+from machine.text import number_words
+from protocol.feature_terms import SHARE
+
 #: What a column takes beside its text: padding and a rule.
 _RULES: Final = 3
 #: The least room for the texts in front.
@@ -58,3 +61,12 @@ def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
         groups[-1].append(index)
         used += width
     return groups
+
+
+def value_words(value: float, unit: str) -> str:
+    """A feature's value for people: a share of customers in percent, else a number.
+
+    >>> value_words(0.357, "share of customers"), value_words(0.357, "orders")
+    ('36%', '0.357')
+    """
+    return f"{value:.0%}" if unit == SHARE else number_words(value)

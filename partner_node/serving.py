@@ -7,6 +7,7 @@ import threading
 from importlib import metadata
 from pathlib import Path
 
+from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
 from partner_node.flower_link import (
     APPROVED_BUNDLE_SHA256,
@@ -16,7 +17,6 @@ from partner_node.flower_link import (
 )
 from partner_node.home import NodeHome
 from partner_node.private_files import PrivateFiles
-from protocol.installation import require_sole_owner
 
 logger = logging.getLogger(__name__)
 

@@ -1,45 +1,19 @@
-"""Which software runs: named in the agreement, hashed, and mixed with nobody else's.
-
-Our top-level packages have plain names. An environment in which somebody else's ``protocol``
-lies in the same place would mix two programs, so nodes and coordinators check before they start.
-"""
+"""Which software every node must run: named in the agreement, and hashed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from protocol.canonical import tagged_hash
-from protocol.errors import ConfigError
 from protocol.strict import Fields
 
 DISTRIBUTION: Final = "fedseg"
 #: What runs at a node, and what the agreed hash is of.
-NODE_PACKAGES: Final = ("partner_node", "protocol")
-PACKAGES: Final = ("protocol", "coordinator", "partner_node", "simulations")
-
-
-def require_sole_owner(owners: Mapping[str, Sequence[str]]) -> None:
-    """Refuse an environment in which another distribution ships one of our packages.
-
-    Args:
-        owners: Distributions by top-level package (`importlib.metadata.packages_distributions`).
-
-    Raises:
-        ConfigError: One does (E-INSTALLATION).
-
-    >>> require_sole_owner({"protocol": ["fedseg"], "numpy": ["numpy"]})
-    """
-    for package in PACKAGES:
-        strangers = sorted(set(owners.get(package, ())) - {DISTRIBUTION})
-        if strangers:
-            raise ConfigError(
-                f"the package {package!r} is also shipped by {', '.join(strangers)}",
-                code="E-INSTALLATION",
-                remedy="install fedseg into an environment of its own",
-            )
+NODE_PACKAGES: Final = ("machine", "partner_node", "protocol")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +43,9 @@ class Software:
         return {"package": DISTRIBUTION, "version": self.version, "sha256": self.sha256.hex()}
 
     @staticmethod
+    @cache
     def installed(version: Callable[[str], str], files: Callable[[str], Traversable]) -> Software:
-        """What is installed here.
+        """What is installed here; looked at once a process.
 
         Args:
             version: A distribution's version (`importlib.metadata.version`).

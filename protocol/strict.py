@@ -167,7 +167,7 @@ class Fields:
         )
         seen: dict[str, str] = {}
         for value in found:
-            other = seen.setdefault(shown(value), value)
+            other = seen.setdefault(as_read(value), value)
             if found.count(value) > 1:
                 raise MalformedError(f"{self.path(name)} lists {value!r} twice")
             if other != value:
@@ -219,12 +219,12 @@ class Fields:
         return value
 
 
-def shown(text: str) -> str:
+def as_read(text: str) -> str:
     """What a reader takes a text for: forms of one character (NFKC) and spaces are not told apart.
 
-    >>> shown("caf\\u00e9  \\uff11") == shown("cafe\\u0301 1")
+    >>> as_read("caf\\u00e9  \\uff11") == as_read("cafe\\u0301 1")
     True
-    >>> shown("Gold") == shown("gold")
+    >>> as_read("Gold") == as_read("gold")
     False
     """
     return " ".join(unicodedata.normalize("NFKC", text).split())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coordinator.console import Format, FormatOption, diagnostics, output, people, run
+from machine.console import Format, FormatOption, diagnostics, output, people, run
 from protocol import limits
 from protocol.errors import RuleError, UsageError
 

@@ -25,7 +25,7 @@ from coordinator.bundle import (
     write_bundle_project,
 )
 from coordinator.config import CoordinatorConfig
-from coordinator.console import run
+from machine.console import run
 from partner_node.home import NodeHome
 from protocol.agreement import Agreement
 from protocol.errors import UsageError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from coordinator import console
 from coordinator.cli import agreement, partner, release, run, service, setup
+from machine import console
 
 app = typer.Typer(
     name="fedseg-coordinator",

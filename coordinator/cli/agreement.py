@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,13 +23,13 @@ from coordinator.agreement_file import (
 from coordinator.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.console import Format, FormatOption, diagnostics, output
-from coordinator.software import installed_software
+from machine.console import Format, FormatOption, diagnostics, output
 from protocol.agreement import Agreement
 from protocol.agreement_rules import problems_of
 from protocol.clustering.release import promised
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.governance import SEGMENTATION
+from protocol.installation import Software
 from protocol.partner_card import PartnerCard
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
@@ -112,7 +113,7 @@ def draft(
         legal_name=settings.quoted(config.legal_name),
         contact=settings.quoted(config.contact),
         public_key=public_bytes(config.signing_key()).hex(),
-        software=installed_software(),
+        software=Software.installed(metadata.version, resources.files),
     )
     out.write_text(text, encoding="utf-8")
     output.result(
@@ -176,7 +177,7 @@ def _all_runs(agreement: Agreement) -> str:
 
 def _lint_warnings(agreement: Agreement) -> list[str]:
     """What may be signed, but will not run here."""
-    installed, agreed = installed_software(), agreement.software
+    installed, agreed = Software.installed(metadata.version, resources.files), agreement.software
     if installed == agreed:
         return []
     what = (

@@ -12,8 +12,8 @@ from rich.table import Table
 from coordinator.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.console import Format, FormatOption, output
 from coordinator.store import key_end
+from machine.console import Format, FormatOption, output
 from protocol.agreement import Agreement
 from protocol.errors import AgreementError
 from protocol.partner_card import PartnerCard

@@ -11,8 +11,8 @@ from rich.table import Table
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
-from coordinator.console import Format, FormatOption, output
 from coordinator.release_report import release_data, release_table, step_in, write_report
+from machine.console import Format, FormatOption, output
 from protocol.clustering.release import SignedRelease
 from protocol.errors import UsageError
 from protocol.privacy.accounting import epsilon_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from importlib import metadata, resources
 from typing import Annotated
 
 import typer
@@ -12,13 +13,13 @@ from rich.table import Table
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
-from coordinator.console import Format, FormatOption, diagnostics, output
 from coordinator.progress import NOT_SERVED, follow, is_served
-from coordinator.software import installed_software
 from coordinator.store import FAILED, CoordinatorStore, RunRow
+from machine.console import Format, FormatOption, diagnostics, output
 from protocol.agreement import Agreement
 from protocol.clustering.release import SignedRelease, promised
 from protocol.errors import RunFailedError, UsageError
+from protocol.installation import Software
 
 app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
 
@@ -44,7 +45,7 @@ def start(
     chosen = _choose_agreement(store, agreement)
     chosen.check_time(datetime.now(UTC))
     chosen.check_review(datetime.now(UTC))
-    chosen.check_software(installed_software())
+    chosen.check_software(Software.installed(metadata.version, resources.files))
     strangers = set(without or ()) - {party.id for party in chosen.parties}
     if strangers:
         raise UsageError(

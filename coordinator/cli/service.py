@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.console import diagnostics
+from machine.console import diagnostics
 
 ADDRESS_FILE = "address"
 

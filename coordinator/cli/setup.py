@@ -15,9 +15,9 @@ from coordinator.bundle import bundle_sha256
 from coordinator.certificates import certificate_files, check_host, make_server_certificate
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.console import Format, FormatOption, output
 from coordinator.keystore import create_key, create_passphrase
 from coordinator.patience import Patience
+from machine.console import Format, FormatOption, output
 from protocol.errors import ConfigError, UsageError
 from protocol.signing import public_bytes
 

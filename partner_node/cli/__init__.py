@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from machine.console import run
 from partner_node.cli import (
     agreement,
     budget,
@@ -17,7 +18,6 @@ from partner_node.cli import (
     service,
     setup,
 )
-from partner_node.console import run
 
 app = typer.Typer(
     name="fedseg-node",

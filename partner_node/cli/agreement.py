@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from machine.console import Format, FormatOption, output
+from machine.files import write_atomically
 from partner_node.agreement_files import (
     missing_signatures,
     naming,
@@ -16,14 +19,13 @@ from partner_node.agreement_files import (
     verified,
 )
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
-from partner_node.home import FILE_NAME, NodeHome, write_atomically
+from partner_node.home import FILE_NAME, NodeHome
 from partner_node.plain_words import agreement_words, change_words
-from partner_node.software import installed_software
 from partner_node.store import NodeStore, stamp
 from protocol.agreement import Agreement
 from protocol.agreement_changes import changes
 from protocol.errors import AgreementError, UsageError, naming_file
+from protocol.installation import Software
 from protocol.privacy.words import fuel
 from protocol.signed_agreement import SignedAgreement
 from protocol.stops import MAX_BYTES as MAX_STOP_BYTES
@@ -133,7 +135,7 @@ def sign(
                 remedy=f'write partner = "{agreement.parties[index].id}" in '
                 f"{home.config.file.name}, or ask the operator for an agreement with your name",
             )
-        agreement.check_software(installed_software())
+        agreement.check_software(Software.installed(metadata.version, resources.files))
     copy = SignedAgreement(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from machine.console import Format, FormatOption, output
 from partner_node.budget import (
     budget_values,
     budget_words,
@@ -15,7 +16,6 @@ from partner_node.budget import (
     terms_of,
 )
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.store import NodeStore
 from protocol.agreement import Agreement

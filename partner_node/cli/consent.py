@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
 from partner_node.consent.gate import REGISTER, Entry
 from partner_node.consent_words import (
@@ -17,7 +18,6 @@ from partner_node.consent_words import (
     status_values,
     status_words,
 )
-from partner_node.console import Format, FormatOption, output
 from partner_node.counted import count_now, is_left_out
 from partner_node.home import NodeHome
 from partner_node.rights.pseudonyms import Pseudonyms

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from machine.console import Format, FormatOption, diagnostics, output
 from partner_node.agreement_files import read_agreement
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, diagnostics, output
 from partner_node.data_quality.report import DataReport, data_report, problem_values
 from partner_node.data_quality.report_file import check_report_path, write_report
 from partner_node.data_quality.words import preview_words, report_words, rows_words

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
 from partner_node.egress.records import APPROVED, REFUSED, Manifests
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.home import NodeHome

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from machine.console import Format, FormatOption, output
+from machine.text import how_many, minute
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.segments import ReleaseOption
-from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.known_releases import KnownRelease, chosen, known_releases
 from partner_node.local_counts import agreed_step, ranges_of
-from partner_node.record_tables import how_many, minute
 
 
 def assign(

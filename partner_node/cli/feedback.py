@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
 from partner_node.home import NodeHome
 from partner_node.local_counts import agreed_step, ranges_of
 from protocol.clustering.segment_satisfaction import question_of, question_words

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from machine.console import Format, FormatOption, Verbatim, output
+from machine.text import shown
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, Verbatim, output
 from partner_node.home import NodeHome
-from partner_node.plain_words import shown
 from partner_node.private_files import PrivateFiles, located, refuse_existing
 from partner_node.rights.register import KINDS, Kind, Request, RightsRegister
 from partner_node.spreadsheets import refuse_formulas

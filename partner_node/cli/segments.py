@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from machine.console import Format, FormatOption, output, people
+from machine.text import minute
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output, people
 from partner_node.home import NodeHome
 from partner_node.known_releases import KnownRelease, chosen, known_releases
 from partner_node.local_counts import agreed_step, ranges_of
-from partner_node.record_tables import hash_lines, minute, value_words
+from partner_node.record_tables import hash_lines
 from partner_node.segment_cards import SegmentCard, segment_cards
-from partner_node.segment_tables import segment_tables
+from partner_node.segment_tables import segment_tables, value_words
 from protocol.clustering.choose_k import choice_words
 from protocol.clustering.lineage import KEPT, MERGED, SPLIT
 from protocol.clustering.release import (

@@ -7,8 +7,8 @@ import signal
 import threading
 from datetime import UTC, datetime
 
+from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
-from partner_node.console import Format, FormatOption, output
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome

@@ -12,17 +12,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from machine.console import Format, FormatOption, diagnostics, output
+from machine.files import write_atomically
 from partner_node.cli.options import HERE, Directory
 from partner_node.config import NodeConfig
 from partner_node.config_template import KIND_OF_SUFFIX, kind_of_file
-from partner_node.console import Format, FormatOption, diagnostics, output
-from partner_node.home import (
-    CARD_FILE,
-    FILE_NAME,
-    PASSPHRASE_FILE,
-    home_passphrase,
-    write_atomically,
-)
+from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE, home_passphrase
 from partner_node.keystore import Keystore, write_private_file
 from partner_node.preflight import preflight
 from partner_node.source_options import source_options

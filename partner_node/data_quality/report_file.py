@@ -7,11 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from machine.files import replacing
+from machine.text import shown
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
 from partner_node.data_quality.words import feature_title, histogram_rows, number_words
-from partner_node.home import replacing
-from partner_node.plain_words import shown
 from protocol.errors import UsageError
 
 SUFFIXES: Final = (".html", ".json")

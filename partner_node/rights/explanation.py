@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from machine.text import number_words
 from partner_node.known_releases import KnownRelease
-from partner_node.record_tables import number_words
 from protocol.agreement import Agreement
 from protocol.clustering.release import centre_intervals, release_centres
 from protocol.feature_terms import BOOLEAN, CATEGORICAL, SHARE

@@ -10,9 +10,9 @@ import pytest
 from flwr.app import ConfigRecord, Context, Metadata, RecordDict
 from flwr.app.message import make_message
 
+from machine.files import write_atomically
 from partner_node import client_app
 from partner_node.client_app import app, node_directory, node_of
-from partner_node.home import write_atomically
 from protocol.errors import ConfigError, RuleError
 
 CANARY = "customer 4711 spent 99.95"

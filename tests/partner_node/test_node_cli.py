@@ -13,6 +13,7 @@ import stat
 import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
 from partner_node.record_tables import STATE_WORDS
-from partner_node.software import installed_software
 from protocol.agreement import SCHEMA, Agreement
 from protocol.clustering.release import Release
 from protocol.errors import FedsegError
@@ -203,7 +203,7 @@ def draft(
         },
         "min_segment_size": 1,
         **agreed_terms(
-            installed_software(),
+            Software.installed(metadata.version, resources.files),
             review_by=(now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
         ),
     }  # fmt: skip

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from coordinator.certificates import ServerCertificate, make_server_certificate
 from partner_node.config import NodeConfig
 from partner_node.keystore import Keystore, write_private_file
 from partner_node.preflight import Report, preflight
-from partner_node.software import installed_software
 from protocol.agreement import SCHEMA, Agreement
 from protocol.governance import SEGMENTATION
 from protocol.installation import Software
@@ -147,7 +147,7 @@ class Lab:
             },
             "min_segment_size": 1,
             **agreed_terms(
-                installed_software(),
+                Software.installed(metadata.version, resources.files),
                 review_by=(NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
             ),
         }  # fmt: skip

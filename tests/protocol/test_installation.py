@@ -5,25 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import ConfigError
-from protocol.installation import (
-    NODE_PACKAGES,
-    PACKAGES,
-    Software,
-    code_hash,
-    require_sole_owner,
-)
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_an_environment_where_somebody_else_ships_our_package_is_refused(package: str) -> None:
-    with pytest.raises(ConfigError, match=f"{package!r} is also shipped by other") as caught:
-        require_sole_owner({package: ["fedseg", "other"]})
-    assert caught.value.code == "E-INSTALLATION"
-
-
-def test_an_editable_installation_that_lists_no_packages_is_fine() -> None:
-    require_sole_owner({"numpy": ["numpy"]})
+from machine import software
+from protocol.installation import DISTRIBUTION, NODE_PACKAGES, Software, code_hash
 
 
 def _packages(folder: Path) -> dict[str, Path]:
@@ -69,3 +52,8 @@ def test_the_installed_software_is_what_its_files_hash_to() -> None:
     found = Software.installed(metadata.version, resources.files)
     assert found.version == metadata.version("fedseg")
     assert found.sha256 == code_hash({name: resources.files(name) for name in NODE_PACKAGES})
+
+
+def test_the_agreed_software_is_the_distribution_whose_packages_are_ours() -> None:
+    assert DISTRIBUTION == software.DISTRIBUTION
+    assert set(NODE_PACKAGES) < set(software.PACKAGES)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from protocol import envelope
+from machine import envelope
 from protocol.errors import FedsegError, RuleError, UsageError
 
 

@@ -1,4 +1,4 @@
-"""How the coordinator's commands speak: tables for people, one JSON envelope for programs.
+"""How commands speak: tables for people, one JSON envelope for programs.
 
 What is printed comes from other organisations too, so nothing in it is taken for markup. An error
 never ends in a traceback: its last line may quote what it was about, and that may be a customer.
@@ -20,7 +20,7 @@ import click
 import typer
 from rich.console import Console
 
-from protocol import envelope
+from machine import envelope
 from protocol.errors import FedsegError, UsageError
 
 people = Console(highlight=False, markup=False, emoji=False)
@@ -34,18 +34,34 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Verbatim(str):
+    """A text that is printed as it is, in lines of any length, so that it can be copied."""
+
+    __slots__ = ()
+
+
 class Output:
     """Where results go; `format` is set by ``--format`` of the command that runs."""
 
     format: Format = Format.TEXT
 
-    def result(self, data: dict[str, Any], *text: object) -> None:
-        """Print a command's result: `data` as JSON, or `text` for people."""
+    def result(self, data: dict[str, Any], *text: object, refused: bool = False) -> None:
+        """Print a command's result: `data` as JSON, or `text` for people.
+
+        Args:
+            refused: Whether the result is that something is not as it must be.
+        """
         if self.format is Format.JSON:
-            print(envelope.success(data))  # noqa: T201
+            print(envelope.refusal(data) if refused else envelope.success(data))  # noqa: T201
         else:
             for part in text:
-                people.print(part)
+                if part != "":
+                    people.print(part, soft_wrap=isinstance(part, Verbatim))
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Print warnings on standard error; a command has them in its JSON too."""
+        for warning in warnings:
+            diagnostics.print(f"Warning: {warning}", style="yellow")
 
     def failure(self, error: FedsegError) -> None:
         """Print an error: on standard error, and as the JSON envelope when asked."""

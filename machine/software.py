@@ -1,0 +1,36 @@
+"""That our software is mixed with nobody else's.
+
+Our top-level packages have plain names. An environment in which somebody else's ``protocol``
+lies in the same place would mix two programs, so nodes and coordinators check before they start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from protocol.errors import ConfigError
+
+DISTRIBUTION: Final = "fedseg"
+PACKAGES: Final = ("protocol", "machine", "coordinator", "partner_node", "simulations")
+
+
+def require_sole_owner(owners: Mapping[str, Sequence[str]]) -> None:
+    """Refuse an environment in which another distribution ships one of our packages.
+
+    Args:
+        owners: Distributions by top-level package (`importlib.metadata.packages_distributions`).
+
+    Raises:
+        ConfigError: One does (E-INSTALLATION).
+
+    >>> require_sole_owner({"protocol": ["fedseg"], "numpy": ["numpy"]})
+    """
+    for package in PACKAGES:
+        strangers = sorted(set(owners.get(package, ())) - {DISTRIBUTION})
+        if strangers:
+            raise ConfigError(
+                f"the package {package!r} is also shipped by {', '.join(strangers)}",
+                code="E-INSTALLATION",
+                remedy="install fedseg into an environment of its own",
+            )
