@@ -15,7 +15,7 @@ import pyarrow.parquet as pa_parquet
 from benchmarks.measure import Spread, Table, interleaved, ratios, seconds_of
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource, Kind
-from protocol.governance import CONSENT, SEGMENTATION
+from protocol.agreement.governance import CONSENT, SEGMENTATION
 from simulations.retail import write_csv
 
 _NOTICES = ("1", "2")

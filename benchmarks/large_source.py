@@ -23,15 +23,15 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from benchmarks.measure import Spread, Table, interleaved, ratios, seconds_of
-from partner_node.answers import answer
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
-from partner_node.data_section import DataSection, LimitsSection
-from partner_node.features import SourceCustomers
-from partner_node.sources import open_source
-from partner_node.sources.duckdb_sandbox import Sandbox
-from protocol.feature_terms import Feature
-from protocol.governance import CONSENT, SEGMENTATION
+from partner_node.customers.answers import answer
+from partner_node.customers.source_customers import SourceCustomers
+from partner_node.sources.duckdb.sandbox import Sandbox
+from partner_node.sources.kinds import open_source
+from partner_node.sources.settings import DataSection, LimitsSection
+from protocol.agreement.features import Feature
+from protocol.agreement.governance import CONSENT, SEGMENTATION
 from protocol.queries import ClusterSumsQuery
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.strict import Fields

@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.measure import Spread, Table, interleaved, ratios, seconds_of
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol.queries import ClusterSumsQuery, customer_vectors
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FloatMatrix

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from benchmarks.measure import Cell, Spread, Table, interleaved, ratios, seconds_of
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol import masking, ring
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.coordinator_round import ANSWERS, HELLOS, READYS, CoordinatorRound
 from protocol.messages import Announce, Masked, Open, Request, Roster, open_request
 from protocol.participants import Chain

@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from coordinator.bundle import DIRECTORY_VARIABLE
+from coordinator.service.bundle import DIRECTORY_VARIABLE
 
 PLAN_FILE = "plan.json"
 REPORT_FILE = "report.json"

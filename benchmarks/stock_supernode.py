@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.stock_app import PLAN_FILE, REPORT_FILE
-from coordinator.bundle import bundle_from
-from coordinator.superlink import SuperLink, SuperLinkConfig
+from coordinator.service.bundle import bundle_from
+from coordinator.service.superlink import SuperLink, SuperLinkConfig
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _TIMEOUT_S = 180.0

@@ -20,8 +20,8 @@ from ruamel.yaml.events import (
 )
 
 from protocol import limits
-from protocol.agreement import SCHEMA, Agreement, PlanTerms, SecureSumTerms
-from protocol.duties import (
+from protocol.agreement.document import SCHEMA, Agreement, PlanTerms, SecureSumTerms
+from protocol.agreement.duties import (
     SPECIAL_CATEGORIES,
     Document,
     Duties,
@@ -30,17 +30,17 @@ from protocol.duties import (
     ResultsUse,
     Retention,
 )
+from protocol.agreement.features import CATEGORICAL, NUMERIC, ORDINAL, Feature
+from protocol.agreement.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
+from protocol.agreement.parties import Operator, Party
+from protocol.agreement.privacy import PrivacyTerms
+from protocol.agreement.satisfaction import SatisfactionTerms
+from protocol.agreement.software import Software
+from protocol.agreement.stop import SignedStop
 from protocol.errors import AgreementError, UsageError, naming_file
-from protocol.feature_terms import CATEGORICAL, NUMERIC, ORDINAL, Feature
-from protocol.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
-from protocol.installation import Software
-from protocol.parties import Operator, Party
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
-from protocol.satisfaction import SatisfactionTerms
 from protocol.signed_agreement import SignedAgreement
-from protocol.stops import SignedStop
 from protocol.strict import near
 
 _MAX_DEPTH: Final = 10

@@ -1,4 +1,4 @@
-"""The Flower ServerApp: says which run it is about and lets `coordinator.runs` drive it.
+"""The Flower ServerApp: says which run it is about and lets `coordinator.runs.life` drive it.
 
 Started by the SuperLink in a process of its own for each Flower run. The fedseg run is another
 thing: after a crash, a new Flower run goes on with it from the coordinator's store.
@@ -13,15 +13,15 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from coordinator.bundle import (
+from coordinator.config import DRIVER_LOG_FILE
+from coordinator.runs.flower_exchange import FlowerExchange
+from coordinator.runs.life import drive
+from coordinator.service.bundle import (
     COORDINATOR_DIRECTORY_KEY,
     DIRECTORY_VARIABLE,
     RUN_KEY,
     SIMULATION_DIRECTORY_KEY,
 )
-from coordinator.config import DRIVER_LOG_FILE
-from coordinator.flower_exchange import FlowerExchange
-from coordinator.runs import drive
 from protocol.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def main(grid: Grid, context: Context) -> None:
 def run_target(context: Context) -> tuple[Path, str]:
     """The coordinator's directory and the run's id.
 
-    Deployed, the directory comes from the environment that `coordinator.superlink` set. In
+    Deployed, the directory comes from the environment that `coordinator.service.superlink` set. In
     Flower's simulation engine the run configuration names it, or it is the folder
     ``coordinator`` of the simulation's directory.
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.stop import SignedStop
 from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
 from protocol.signed_agreement import SignedAgreement
-from protocol.stops import SignedStop
 
 REQUESTED: Final = "requested"
 RUNNING: Final = "running"

@@ -42,8 +42,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def replacing(path: Path, *, mode: int = 0o666, temporary: Path | None = None) -> Iterator[Path]:
     """A new empty file beside `path`, which takes its place at the end unless something is raised.
 
-    What is about customers is written by `partner_node.private_files`, which knows the file again
-    when this process is killed.
+    A draft that must be known again when this process is killed has a name given by the caller.
 
     Args:
         mode: The file's mode, from which the umask takes away. Folders that are missing are made

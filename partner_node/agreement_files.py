@@ -7,9 +7,9 @@ from pathlib import Path
 
 from machine.files import open_regular
 from protocol import limits
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, SignatureError, naming_file
-from protocol.parties import Party
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id
 

@@ -1,8 +1,8 @@
 """The Flower ClientApp: decode, ask the node, encode; nothing else.
 
-Runs inside the node's own process when deployed (`partner_node.flower_link`) and inside Flower's
-simulation engine (``flwr run BUNDLE local``). There the directories of the simulated nodes are
-``<simulation-dir>/node-<partition-id>``.
+Runs inside the node's own process when deployed (`partner_node.link.flower_link`) and inside
+Flower's simulation engine (``flwr run BUNDLE local``). There the directories of the simulated nodes
+are ``<simulation-dir>/node-<partition-id>``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from partner_node.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
 from partner_node.home import NodeHome
+from partner_node.link.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
 from protocol.errors import ConfigError, FedsegError
 
 if TYPE_CHECKING:

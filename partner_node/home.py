@@ -14,20 +14,20 @@ from typing import Final
 from partner_node.agreement_files import (
     read_agreement,
 )
-from partner_node.config import NodeConfig
+from partner_node.config.node_config import NodeConfig
 from partner_node.consent.gate import ConsentGate
-from partner_node.features import Scores, SourceCustomers
+from partner_node.consent.local_rules import LocalRules
+from partner_node.customers.source_customers import Scores, SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
-from partner_node.rights.register import RightsRegister
-from partner_node.rules import LocalRules
-from partner_node.sources import open_source
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.register.requests import RightsRegister
+from partner_node.sources.duckdb.sandbox import Sandbox
+from partner_node.sources.kinds import open_source
 from partner_node.sources.own_rows import check_own_rows
 from partner_node.sources.text_table import texts_of
 from partner_node.store import NodeStore
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, UsageError
-from protocol.parties import Party
 from protocol.signed_agreement import SignedAgreement
 
 FILE_NAME: Final = "node.toml"

@@ -16,20 +16,20 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.agreement_files import naming, verified
-from partner_node.answers import answer
-from partner_node.counted import check_number
+from partner_node.consent.count import check_number
+from partner_node.consent.local_rules import Rules
+from partner_node.customers.answers import answer
+from partner_node.customers.source_customers import Customers
 from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
 from partner_node.egress.settings import EgressSection
-from partner_node.features import Customers
 from partner_node.home import NodeHome
-from partner_node.retention import purge
-from partner_node.rights.pseudonyms import Pseudonyms
-from partner_node.rules import Rules
-from partner_node.scores import Scores
+from partner_node.register.pseudonyms import Pseudonyms
+from partner_node.register.scores import Scores
+from partner_node.segments.retention import purge
 from partner_node.store import NodeStore, RunRecord, stamp
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.software import Software
 from protocol.clustering.plan import plan_seed
-from protocol.clustering.release import SignedRelease
 from protocol.errors import (
     EncodingRangeError,
     FedsegError,
@@ -39,7 +39,6 @@ from protocol.errors import (
     RuleError,
     SourceError,
 )
-from protocol.installation import Software
 from protocol.messages import (
     Ack,
     Announce,
@@ -51,9 +50,10 @@ from protocol.messages import (
     Stop,
     open_request,
 )
+from protocol.noised_queries import ScoresQuery
 from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
-from protocol.private_queries import ScoresQuery
+from protocol.release.document import SignedRelease
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement

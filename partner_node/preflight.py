@@ -15,20 +15,20 @@ from machine.files import open_regular
 from machine.software import require_sole_owner
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import terms_of
-from partner_node.counted import check_number, count_now, leaves_out, refuse_nobody
+from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.home import NodeHome
-from partner_node.retention import overdue
-from partner_node.sources import open_source
+from partner_node.segments.retention import overdue
+from partner_node.sources.kinds import open_source
 from partner_node.sources.source import numbers
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.parties import Party
+from protocol.agreement.software import Software
 from protocol.errors import (
     AgreementError,
     FedsegError,
     RuleError,
     TransportError,
 )
-from protocol.installation import Software
-from protocol.parties import Party
 from protocol.privacy.ledger import runs_left
 from protocol.privacy.words import fuel
 

@@ -9,14 +9,9 @@ from pathlib import Path
 
 from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
-from partner_node.flower_link import (
-    APPROVED_BUNDLE_SHA256,
-    LinkConfig,
-    LinkEvent,
-    serve_link,
-)
 from partner_node.home import NodeHome
-from partner_node.private_files import PrivateFiles
+from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
+from partner_node.segments.private_files import PrivateFiles
 
 logger = logging.getLogger(__name__)
 

@@ -19,14 +19,14 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString, Protocol
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.stop import SignedStop
 from protocol.clustering.plan import restore_plan
 from protocol.errors import StoreError
 from protocol.participants import Chain
 from protocol.partner_round import ABORTED, DONE, SUPERSEDED, ended_from_outside
 from protocol.privacy.ledger import Charge, check_affordable, spent_of
 from protocol.signed_agreement import SignedAgreement
-from protocol.stops import SignedStop
 
 #: Each ends with the version that it makes.
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (

@@ -15,7 +15,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol import masking, ring
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.clustering.plan import (
     Plan,
     after_total,
@@ -23,11 +23,6 @@ from protocol.clustering.plan import (
     query_of,
     start_plan,
     step_hash,
-)
-from protocol.clustering.release import (
-    PAYLOAD_TYPE,
-    SignedRelease,
-    make_release,
 )
 from protocol.errors import LocalProtocolError, MalformedError, RemoteProtocolError, RunFailedError
 from protocol.messages import (
@@ -51,6 +46,7 @@ from protocol.messages import (
 )
 from protocol.participants import Chain, Link, Members, SetRules, atoms
 from protocol.queries import ClusterSumsQuery, cluster_inertia
+from protocol.release.document import PAYLOAD_TYPE, SignedRelease, make_release
 from protocol.ring import IntVector
 from protocol.signing import verify_document
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.feature_terms import CATEGORICAL, NUMERIC, Feature
+from protocol.agreement.features import CATEGORICAL, NUMERIC, Feature
 from protocol.scaling import FloatMatrix
 
 #: Stands for a value that is no agreed level.

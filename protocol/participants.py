@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from protocol import limits
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.canonical import exactly, frame, label, tagged_hash, u32, unframe, unframe_list
 from protocol.errors import MalformedError, RemoteProtocolError
 

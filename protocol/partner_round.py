@@ -18,7 +18,8 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol import masking, ring
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.parties import Party
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import (
     Plan,
@@ -29,7 +30,6 @@ from protocol.clustering.plan import (
     start_plan,
     step_hash,
 )
-from protocol.clustering.release import PAYLOAD_TYPE, Release, SignedRelease, make_release
 from protocol.errors import (
     LocalProtocolError,
     ProtocolError,
@@ -53,8 +53,8 @@ from protocol.messages import (
     run_hash,
 )
 from protocol.participants import Chain, Members, SetRules
-from protocol.parties import Party
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
+from protocol.release.document import PAYLOAD_TYPE, Release, SignedRelease, make_release
 from protocol.ring import IntVector, RingVector
 from protocol.signing import sign_document
 from protocol.sum_query import SumQuery

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protocol.feature_terms import Coordinate
+from protocol.agreement.features import Coordinate
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 
 FloatMatrix = npt.NDArray[np.float64]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol import limits
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.parties import Party
 from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, MalformedError, SignatureError
-from protocol.parties import Party
 from protocol.signing import Envelope, key_id
 
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.agreement.v1+json"

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import beta
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.plan import Plan
 from protocol.clustering.terms import Terms

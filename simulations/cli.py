@@ -342,9 +342,9 @@ def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
 def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
     from rich.table import Table
 
-    from coordinator.report_tables import centre_tables, feature_tables, range_cells
+    from coordinator.report.tables import centre_tables, feature_tables, range_cells
     from protocol.clustering.choose_k import choice_words
-    from protocol.clustering.release import HIDDEN_WORDS, TYPICAL_WORDS
+    from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 
     heading = (
         f"{common['n_samples']:,} customers of {common['n_partners']} partners, "

@@ -15,18 +15,18 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from protocol.agreement import EXACT_PLAN
+from protocol.agreement.document import EXACT_PLAN
+from protocol.agreement.privacy import PrivacyTerms
 from protocol.clustering.choose_k import KScore
-from protocol.clustering.release import (
+from protocol.clustering.result import Clustering
+from protocol.queries import customer_vectors
+from protocol.release.document import (
     EXACT_STATEMENT,
     NOISE_WORDS,
     NOISED_STATEMENT,
     Ranges,
     typical_range,
 )
-from protocol.clustering.result import Clustering
-from protocol.privacy.terms import PrivacyTerms
-from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale, FloatMatrix
 from simulations.bounds import ColumnBounds, bounds_to_dict
 from simulations.federation import FeatureTerms, FederatedRun, Federation, scale_of

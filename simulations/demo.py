@@ -24,15 +24,15 @@ from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
-from coordinator import guard
 from coordinator.config import CoordinatorConfig
-from coordinator.release_report import release_table, report_of, step_in
-from coordinator.report import render_report
+from coordinator.report.page import render_report
+from coordinator.report.released import release_table, report_of, step_in
+from coordinator.service import process_guard
 from coordinator.store import CoordinatorStore, RoundRow, RunRow
-from partner_node.local_counts import CountRange
-from protocol.clustering.release import SignedRelease
+from partner_node.segments.count_ranges import CountRange
 from protocol.errors import RunFailedError, UsageError
 from protocol.privacy.words import meaning
+from protocol.release.document import SignedRelease
 from simulations.retail import PARTNERS, generate, write
 from simulations.retail_consents import write_consents
 from simulations.retail_features import FEATURE_QUERY, FEATURES
@@ -318,7 +318,7 @@ def _serving(side: str, directory: Path, log: Path) -> Iterator[None]:
     serve = [_program(side), "serve", "--dir", str(directory)]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__, f"{_STOP_TIMEOUT_S:g}", *serve],
+            [sys.executable, "-I", process_guard.__file__, f"{_STOP_TIMEOUT_S:g}", *serve],
             stdin=subprocess.PIPE,  # closes when this process ends, however it ends
             stdout=subprocess.DEVNULL,
             stderr=file,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from partner_node.sources import DuckDBSource
+from partner_node.sources.duckdb.source import DuckDBSource
 from partner_node.sources.source import numbers
 from simulations.bounds import ColumnBounds, bounds_to_dict
 from simulations.retail_features import FEATURE_QUERY, FEATURES

@@ -1,7 +1,8 @@
 """A whole federation in one process: the deployed protocol code over an in-memory link.
 
-Nodes are `partner_node.node.Node`, the run is driven by `coordinator.runs`; only the carrier, the
-clock and the place of the customers differ from a deployment. Drop-outs and lies can be injected.
+Nodes are `partner_node.node.Node`, the run is driven by `coordinator.runs.life`; only the carrier,
+the clock and the place of the customers differ from a deployment. Drop-outs and lies can be
+injected.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from coordinator.exchange import Reply
-from coordinator.patience import Patience
-from coordinator.runs import execute
+from coordinator.runs.exchange import Reply
+from coordinator.runs.life import execute
+from coordinator.runs.patience import Patience
 from coordinator.store import CoordinatorStore, Traffic
+from partner_node.consent.local_rules import NoRules
 from partner_node.node import Node
-from partner_node.rules import NoRules
 from partner_node.store import NodeStore
-from protocol.agreement import EXACT_PLAN, SCHEMA, Agreement, PlanTerms
+from protocol.agreement.document import EXACT_PLAN, SCHEMA, Agreement, PlanTerms
+from protocol.agreement.duties import Duties
+from protocol.agreement.features import Feature, coordinates_of
+from protocol.agreement.governance import CONSENT, SEGMENTATION
+from protocol.agreement.privacy import PrivacyTerms
+from protocol.agreement.satisfaction import SatisfactionTerms
+from protocol.agreement.software import Software
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.portable import FloatVector
-from protocol.clustering.release import SignedRelease
 from protocol.clustering.result import Clustering
-from protocol.duties import Duties
 from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
-from protocol.feature_terms import Feature, coordinates_of
-from protocol.governance import CONSENT, SEGMENTATION
-from protocol.installation import Software
-from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors, with_scores
-from protocol.satisfaction import SatisfactionTerms
+from protocol.release.document import SignedRelease
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes

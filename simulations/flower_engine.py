@@ -18,16 +18,16 @@ from typing import Annotated
 
 import typer
 
-from coordinator.bundle import (
+from coordinator.config import CoordinatorConfig
+from coordinator.service.bundle import (
     COORDINATOR_DIRECTORY_KEY,
     RUN_KEY,
     SIMULATION_DIRECTORY_KEY,
     write_bundle_project,
 )
-from coordinator.config import CoordinatorConfig
 from machine.console import run
 from partner_node.home import NodeHome
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

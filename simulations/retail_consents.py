@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from protocol.governance import SEGMENTATION
+from protocol.agreement.governance import SEGMENTATION
 from simulations.retail import FIRST_DAY, write_csv
 
 #: Consents are given within so many days from the first day of the transactions on; what comes

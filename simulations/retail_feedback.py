@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from protocol.satisfaction import SatisfactionTerms
+from protocol.agreement.satisfaction import SatisfactionTerms
 from simulations.retail import FIRST_DAY, write_csv
 
 #: What the generated customers were asked.

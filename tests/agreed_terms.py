@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol.governance import CONSENT
-from protocol.installation import Software
+from protocol.agreement.governance import CONSENT
+from protocol.agreement.software import Software
 
 
 def agreed_terms(software: Software, *, review_by: str) -> dict[str, Any]:

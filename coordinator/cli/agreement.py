@@ -20,19 +20,19 @@ from coordinator.agreement_file import (
     privacy_template,
     save_signed,
 )
-from coordinator.cards import load_cards
+from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from machine.console import Format, FormatOption, diagnostics, output
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.partner_card import PartnerCard
+from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
-from protocol.clustering.release import promised
 from protocol.errors import AgreementError, UsageError, naming_file
-from protocol.governance import SEGMENTATION
-from protocol.installation import Software
-from protocol.partner_card import PartnerCard
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
+from protocol.release.document import promised
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from coordinator.cards import load_cards
+from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.store import key_end
 from machine.console import Format, FormatOption, output
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import AgreementError
-from protocol.partner_card import PartnerCard
 
 app = typer.Typer(help="Admit partners' nodes to the public port.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def admit(
     format: Format = FormatOption,
 ) -> None:
     """Let partners' nodes through the public port; `serve` notices within a second."""
-    from coordinator.superlink import node_key_bytes  # Flower takes long to import
+    from coordinator.service.superlink import node_key_bytes  # Flower takes long to import
 
     store = CoordinatorConfig.load(directory).open_store()
     read = load_cards(cards)

@@ -11,11 +11,11 @@ from rich.table import Table
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
-from coordinator.release_report import release_data, release_table, step_in, write_report
+from coordinator.report.released import release_data, release_table, step_in, write_report
 from machine.console import Format, FormatOption, output
-from protocol.clustering.release import SignedRelease
 from protocol.errors import UsageError
 from protocol.privacy.accounting import epsilon_text
+from protocol.release.document import SignedRelease
 
 app = typer.Typer(help="Show and export released segments.", no_args_is_help=True)
 

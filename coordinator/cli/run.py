@@ -12,14 +12,14 @@ from rich.table import Table
 
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
+from coordinator.cli.progress import NOT_SERVED, follow, is_served
 from coordinator.config import CoordinatorConfig
-from coordinator.progress import NOT_SERVED, follow, is_served
 from coordinator.store import FAILED, CoordinatorStore, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
-from protocol.agreement import Agreement
-from protocol.clustering.release import SignedRelease, promised
+from protocol.agreement.document import Agreement
+from protocol.agreement.software import Software
 from protocol.errors import RunFailedError, UsageError
-from protocol.installation import Software
+from protocol.release.document import SignedRelease, promised
 
 app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
 

@@ -16,7 +16,7 @@ ADDRESS_FILE = "address"
 
 def serve(directory: Directory = HERE) -> None:
     """Open the public port and drive runs until stopped (Ctrl-C or SIGTERM)."""
-    from coordinator.service import CoordinatorService  # Flower takes long to import
+    from coordinator.service.serving import CoordinatorService  # Flower takes long to import
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from coordinator import config as settings
-from coordinator.bundle import bundle_sha256
-from coordinator.certificates import certificate_files, check_host, make_server_certificate
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.keystore import create_key, create_passphrase
-from coordinator.patience import Patience
+from coordinator.runs.patience import Patience
+from coordinator.service.bundle import bundle_sha256
+from coordinator.service.certificates import certificate_files, check_host, make_server_certificate
 from machine.console import Format, FormatOption, output
 from protocol.errors import ConfigError, UsageError
 from protocol.signing import public_bytes

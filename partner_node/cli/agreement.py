@@ -18,18 +18,18 @@ from partner_node.agreement_files import (
     read_start,
     verified,
 )
+from partner_node.cli.agreement_words import agreement_words, change_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
-from partner_node.plain_words import agreement_words, change_words
 from partner_node.store import NodeStore, stamp
-from protocol.agreement import Agreement
-from protocol.agreement_changes import changes
+from protocol.agreement.changes import changes
+from protocol.agreement.document import Agreement
+from protocol.agreement.software import Software
+from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
+from protocol.agreement.stop import WITHDRAWN, SignedStop
 from protocol.errors import AgreementError, UsageError, naming_file
-from protocol.installation import Software
 from protocol.privacy.words import fuel
 from protocol.signed_agreement import SignedAgreement
-from protocol.stops import MAX_BYTES as MAX_STOP_BYTES
-from protocol.stops import WITHDRAWN, SignedStop
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
 

@@ -18,7 +18,7 @@ from partner_node.budget import (
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.store import NodeStore
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.privacy.accounting import rho_of_cost
 
 app = typer.Typer(help="What this node's customers have spent.", no_args_is_help=True)

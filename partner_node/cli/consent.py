@@ -11,18 +11,13 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
+from partner_node.consent.count import count_now, is_left_out
 from partner_node.consent.gate import REGISTER, Entry
-from partner_node.consent_words import (
-    explain_values,
-    explain_words,
-    status_values,
-    status_words,
-)
-from partner_node.counted import count_now, is_left_out
+from partner_node.consent.words import explain_values, explain_words, status_values, status_words
 from partner_node.home import NodeHome
-from partner_node.rights.pseudonyms import Pseudonyms
-from partner_node.rights.register import RightsRegister
-from protocol.agreement import Agreement
+from partner_node.register.pseudonyms import Pseudonyms
+from partner_node.register.requests import RightsRegister
+from protocol.agreement.document import Agreement
 from protocol.errors import RuleError, SourceError
 
 app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)

@@ -17,7 +17,7 @@ from partner_node.data_quality.report import DataReport, data_report, problem_va
 from partner_node.data_quality.report_file import check_report_path, write_report
 from partner_node.data_quality.words import preview_words, report_words, rows_words
 from partner_node.home import NodeHome
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.scaling import FeatureScale, FloatMatrix
 
 app = typer.Typer(

@@ -14,8 +14,8 @@ from machine.text import how_many, minute
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.segments import ReleaseOption
 from partner_node.home import NodeHome
-from partner_node.known_releases import KnownRelease, chosen, known_releases
-from partner_node.local_counts import agreed_step, ranges_of
+from partner_node.segments.count_ranges import agreed_step, ranges_of
+from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
 
 
 def assign(
@@ -88,7 +88,7 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
 
 
 def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwrite: bool) -> None:
-    from partner_node.exports import export_segments  # Arrow takes long to import
+    from partner_node.segments.exports import export_segments  # Arrow takes long to import
 
     summary, left = export_segments(
         home, known, path, use=use, overwrite=overwrite, now=datetime.now(UTC)

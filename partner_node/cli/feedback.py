@@ -13,9 +13,9 @@ from rich.table import Table
 from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
-from partner_node.local_counts import agreed_step, ranges_of
-from protocol.clustering.segment_satisfaction import question_of, question_words
+from partner_node.segments.count_ranges import agreed_step, ranges_of
 from protocol.privacy.words import counted
+from protocol.release.satisfaction import question_of, question_words
 
 app = typer.Typer(
     help="What customers say; it stays here, opt-outs take effect, and scores leave as noised sums "
@@ -37,13 +37,9 @@ def import_(
     format: Format = FormatOption,
 ) -> None:
     """Take in what customers said; whoever opts out is not counted from the next question on."""
-    from partner_node.feedback import (  # Arrow takes long to import
-        Keeper,
-        not_in_data,
-        segments_of,
-    )
-    from partner_node.feedback_file import read_feedback
     from partner_node.rights.case import Desk
+    from partner_node.segments.feedback import Keeper, not_in_data, segments_of
+    from partner_node.segments.feedback_file import read_feedback
 
     now = datetime.now(UTC)
     home = NodeHome.load(directory)
@@ -106,8 +102,8 @@ def import_(
 @app.command("list")
 def list_feedback(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many customers said what, in ranges, by the segment that they had then."""
-    from partner_node.feedback import NO_SEGMENT, said_by_segment, scored
-    from partner_node.scores import SATISFACTION
+    from partner_node.register.scores import SATISFACTION
+    from partner_node.segments.feedback import NO_SEGMENT, said_by_segment, scored
 
     home = NodeHome.load(directory)
     store = home.store(home.keystore())

@@ -16,9 +16,9 @@ from machine.console import Format, FormatOption, Verbatim, output
 from machine.text import shown
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
-from partner_node.private_files import PrivateFiles, located, refuse_existing
-from partner_node.rights.register import KINDS, Kind, Request, RightsRegister
-from partner_node.spreadsheets import refuse_formulas
+from partner_node.register.requests import KINDS, Kind, Request, RightsRegister
+from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
+from partner_node.segments.spreadsheets import refuse_formulas
 from protocol.errors import UsageError
 from protocol.signing import Envelope
 

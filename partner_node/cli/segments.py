@@ -12,15 +12,15 @@ from rich.table import Table
 from machine.console import Format, FormatOption, output, people
 from machine.text import minute
 from partner_node.cli.options import HERE, Directory
+from partner_node.cli.record_tables import hash_lines
 from partner_node.home import NodeHome
-from partner_node.known_releases import KnownRelease, chosen, known_releases
-from partner_node.local_counts import agreed_step, ranges_of
-from partner_node.record_tables import hash_lines
-from partner_node.segment_cards import SegmentCard, segment_cards
-from partner_node.segment_tables import segment_tables, value_words
+from partner_node.segments.cards import SegmentCard, segment_cards
+from partner_node.segments.count_ranges import agreed_step, ranges_of
+from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
+from partner_node.segments.tables import segment_tables, value_words
 from protocol.clustering.choose_k import choice_words
-from protocol.clustering.lineage import KEPT, MERGED, SPLIT
-from protocol.clustering.release import (
+from protocol.errors import UsageError
+from protocol.release.document import (
     HIDDEN_WORDS,
     TYPICAL_WORDS,
     Ranges,
@@ -28,13 +28,13 @@ from protocol.clustering.release import (
     release_centres,
     typical_ranges,
 )
-from protocol.clustering.segment_satisfaction import (
+from protocol.release.lineage import KEPT, MERGED, SPLIT
+from protocol.release.satisfaction import (
     question_of,
     question_words,
     satisfaction_values,
     satisfaction_words,
 )
-from protocol.errors import UsageError
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
 
@@ -190,8 +190,8 @@ def show(
         )
     reach = None
     if not no_customers:
-        from partner_node.assignments import reach as own_reach  # Arrow takes long to import
-        from partner_node.exports import own_customers
+        from partner_node.segments.assignments import reach as own_reach
+        from partner_node.segments.exports import own_customers  # Arrow takes long to import
 
         counts = own_reach(own_customers(home, known, datetime.now(UTC)), known)
         reach = ranges_of(counts, step=agreed_step(known.agreement))
@@ -229,8 +229,8 @@ def compare(
     format: Format = FormatOption,
 ) -> None:
     """What became of each segment from one release to the next, and where own customers went."""
-    from partner_node.exports import own_customers  # Arrow takes long to import
-    from partner_node.migration import check_comparable, check_same_features, fates, migration
+    from partner_node.segments.exports import own_customers  # Arrow takes long to import
+    from partner_node.segments.moves import check_comparable, check_same_features, fates, migration
 
     home = NodeHome.load(directory)
     before, after = _two(known_releases(home), old, new)

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
+from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
-from partner_node.record_tables import refusal_values, refusal_words, run_values, run_words
 from partner_node.store import stamp
-from protocol.clustering.release import SignedRelease
+from protocol.release.document import SignedRelease
 
 
 def serve(directory: Directory = HERE) -> None:

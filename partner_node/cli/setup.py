@@ -15,17 +15,17 @@ from rich.table import Table
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_atomically
 from partner_node.cli.options import HERE, Directory
-from partner_node.config import NodeConfig
-from partner_node.config_template import KIND_OF_SUFFIX, kind_of_file
+from partner_node.config.node_config import NodeConfig
+from partner_node.config.source_options import source_options
+from partner_node.config.template import KIND_OF_SUFFIX, kind_of_file
 from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE, home_passphrase
 from partner_node.keystore import Keystore, write_private_file
 from partner_node.preflight import preflight
-from partner_node.source_options import source_options
 from partner_node.sources.files import find_files
+from protocol.agreement.features import FEATURE_NAME
+from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import MalformedError, SourceError, UsageError
-from protocol.feature_terms import FEATURE_NAME
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
-from protocol.partner_card import PartnerCard
 
 
 def init(

@@ -36,12 +36,12 @@ from partner_node.consent.tables import (
     rows_of,
 )
 from partner_node.consent.verdicts import Wanted, moment_of
-from partner_node.sources import open_table
 from partner_node.sources.dialect import POSTGRESQL, quoted
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.duckdb.sandbox import Sandbox
 from partner_node.sources.files import DataFile
+from partner_node.sources.kinds import open_table
 from partner_node.sources.text_table import TextTable
-from protocol.agreement import CLOCK_SKEW
+from protocol.agreement.document import CLOCK_SKEW
 from protocol.errors import SourceError
 
 #: A column of SQLite has none; its own reading refuses what is no text and no number.

@@ -27,11 +27,11 @@ from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
 from partner_node.consent.verdicts import Reason, Wanted
 from partner_node.consent.workspace import Workspace
-from partner_node.sources.duckdb_errors import READ_ERRORS
-from partner_node.sources.duckdb_sandbox import Sandbox
-from protocol.agreement import CLOCK_SKEW
+from partner_node.sources.duckdb.errors import READ_ERRORS
+from partner_node.sources.duckdb.sandbox import Sandbox
+from protocol.agreement.document import CLOCK_SKEW
+from protocol.agreement.governance import CONSENT
 from protocol.errors import RuleError, SourceError
-from protocol.governance import CONSENT
 
 _T = TypeVar("_T")
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from partner_node.consent.workspace import Workspace
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.duckdb.sandbox import Sandbox
 
 _SECRET_BYTES: Final = 16
 #: Two ids at most, on average, share the first bits of their hashes.

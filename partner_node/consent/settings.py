@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from partner_node.data_section import PostgreSQLServer
+from partner_node.sources.settings import PostgreSQLServer
 
 Holds = Literal["consents", "objections", "births"]
 Kind = Literal["csv", "parquet", "jsonl", "duckdb", "sqlite", "postgresql"]

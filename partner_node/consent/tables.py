@@ -34,7 +34,7 @@ from partner_node.consent.verdicts import (
     judge_objections,
 )
 from partner_node.sources.dialect import DUCKDB, literal, quoted
-from partner_node.sources.duckdb_errors import READ_ERRORS, Problem, explain
+from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain
 from partner_node.sources.files import (
     DataFile,
     find_files,

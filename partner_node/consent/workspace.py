@@ -14,7 +14,7 @@ from typing import Final
 
 import duckdb
 
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.duckdb.sandbox import Sandbox
 
 #: A DuckDB that held more than this at the end of a pass is closed, to give it back; bytes.
 _MOST_KEPT: Final = 32 << 20

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from partner_node.customers.source_customers import column_of
 from partner_node.data_quality.statistics import Statistics, Summary
-from partner_node.features import column_of
 from partner_node.sources.source import Source
+from protocol.agreement.features import Feature
 from protocol.errors import SourceError
-from protocol.feature_terms import Feature
 
 #: Values of a feature that are looked at for their shape, from the source's beginning.
 SAMPLE_ROWS: Final = 1_000

@@ -8,19 +8,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from partner_node.counted import check_number, count_now, leaves_out, refuse_nobody
+from partner_node.columns.excluded import excluded_by_name, excluded_by_values, is_excluded
+from partner_node.columns.special import of_name
+from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.data_quality.reading import Read, read_features
 from partner_node.data_quality.statistics import Summary
-from partner_node.excluded_columns import excluded_by_name, excluded_by_values, is_excluded
 from partner_node.home import NodeHome
-from partner_node.sources import open_source
+from partner_node.sources.kinds import open_source
 from partner_node.sources.source import Source
-from partner_node.special_columns import of_name
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.features import Feature
+from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, EncodingRangeError, FedsegError, RuleError, SourceError
-from protocol.feature_terms import Feature
 from protocol.feature_values import NO_LEVEL
-from protocol.parties import Party
 
 #: Shares and days from which a report takes notice.
 _MUCH_CLIPPED: Final = 0.05

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partner_node.data_quality.quantiles import Quantiles
-from protocol.feature_terms import Feature
+from protocol.agreement.features import Feature
 from protocol.feature_values import NO_LEVEL, UNLISTED
 
 N_BINS: Final = 12

@@ -10,7 +10,7 @@ from rich.table import Table
 from machine.text import shown
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
-from protocol.feature_terms import Feature
+from protocol.agreement.features import Feature
 from protocol.feature_values import NO_LEVEL
 from protocol.scaling import FloatMatrix
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from partner_node.egress.manifest import Manifest, Question, context_of
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.clustering.plan import query_of
-from protocol.clustering.release import PAYLOAD_TYPE, Release, make_release
 from protocol.errors import SignatureError
 from protocol.messages import Announce, Open, Propose, Publish, Request, Roster, Stop
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING, PartnerRound
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
+from protocol.release.document import PAYLOAD_TYPE, Release, make_release
 from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, MASKED, Reply
 from protocol.replies import READY as READY_REPLY
 from protocol.signing import key_id, verify_document

@@ -18,7 +18,7 @@ from partner_node.egress.records import APPROVED, EXPIRED, FREE, REFUSED, Manife
 from partner_node.egress.settings import EgressSection
 from partner_node.egress.words import message_words
 from partner_node.store import EgressRecord, NodeStore, stamp
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.errors import MalformedError, RuleError
 from protocol.messages import Announce, Request
 from protocol.partner_round import Ask, PartnerRound

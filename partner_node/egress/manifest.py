@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.canonical import tagged_hash
-from protocol.clustering.release import Release
 from protocol.messages import (
     Accept,
     Ack,
@@ -30,6 +29,7 @@ from protocol.participants import Members
 from protocol.privacy.accounting import rho_of_cost
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
+from protocol.release.document import Release
 from protocol.replies import ACK, Reply
 from protocol.signing import key_id
 from protocol.sum_query import SumQuery

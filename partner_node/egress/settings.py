@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from partner_node.config_section import ConfigSection
+from partner_node.config.section import ConfigSection
 from protocol.replies import APPROVAL, MASKED
 
 EGRESS_KEYS: Final = ("hold", "hold_hours")

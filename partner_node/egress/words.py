@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from machine.text import how_many, minute, short, shown
+from partner_node.cli.record_tables import EXACT_ANSWER, NOISED_ANSWER
 from partner_node.egress.manifest import Manifest, Question
 from partner_node.egress.records import (
     APPROVED,
@@ -19,8 +20,7 @@ from partner_node.egress.records import (
     WAITING,
     Written,
 )
-from partner_node.record_tables import EXACT_ANSWER, NOISED_ANSWER
-from protocol.clustering.release import EXACT_STATEMENT
+from protocol.release.document import EXACT_STATEMENT
 from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, READY
 
 #: What a message is, in the record of what left.

@@ -12,20 +12,20 @@ from partner_node.consent.gate import Entry
 from partner_node.consent.verdicts import Reason
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.known_releases import KnownRelease, known_releases
-from partner_node.private_files import Leftovers, PrivateFiles
+from partner_node.register.pseudonyms import Pseudonyms
+from partner_node.register.requests import Kind, RightsRegister, Wish
+from partner_node.register.scores import question_id
 from partner_node.rights.explanation import Explanation, explain_place
-from partner_node.rights.pseudonyms import Pseudonyms
-from partner_node.rights.register import Kind, RightsRegister, Wish
 from partner_node.rights.segment_files import lists, without
-from partner_node.scores import question_id
+from partner_node.segments.known_releases import KnownRelease, known_releases
+from partner_node.segments.private_files import Leftovers, PrivateFiles
 from partner_node.store import ExportRecord, NodeStore, stamp
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.features import Feature
+from protocol.agreement.parties import Party
 from protocol.canonical import canonical_json
 from protocol.errors import FedsegError, RuleError, SourceError, UsageError
-from protocol.feature_terms import Feature
 from protocol.feature_values import as_counted, as_read, coordinate_values
-from protocol.parties import Party
 from protocol.scaling import FloatMatrix
 from protocol.signing import Envelope
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from machine.text import number_words
-from partner_node.known_releases import KnownRelease
-from protocol.agreement import Agreement
-from protocol.clustering.release import centre_intervals, release_centres
-from protocol.feature_terms import BOOLEAN, CATEGORICAL, SHARE
+from partner_node.segments.known_releases import KnownRelease
+from protocol.agreement.document import Agreement
+from protocol.agreement.features import BOOLEAN, CATEGORICAL, SHARE
+from protocol.release.document import centre_intervals, release_centres
 from protocol.scaling import FeatureScale, FloatMatrix
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from partner_node.private_files import HeldFiles, digest
+from partner_node.segments.private_files import HeldFiles, digest
 from protocol.errors import SourceError
 
 

@@ -33,7 +33,7 @@ from protocol.clustering.satisfaction import SATISFACTION_SHARE, satisfaction_of
 from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
-from protocol.private_queries import (
+from protocol.noised_queries import (
     SPREAD_COUNT,
     SPREAD_NORM,
     ScoresQuery,

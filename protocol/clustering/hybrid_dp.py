@@ -25,8 +25,7 @@ from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import MOMENTS_RADIUS, Terms
 from protocol.clustering.weighted_kmeans import nearest_of, weighted_kmeans
 from protocol.errors import LocalProtocolError
-from protocol.privacy.accounting import RHO_ONE
-from protocol.private_queries import (
+from protocol.noised_queries import (
     MOMENT_BITS,
     MOMENT_DIAGONAL,
     MOMENT_OFF_DIAGONAL,
@@ -37,6 +36,7 @@ from protocol.private_queries import (
     VotesQuery,
     check_range,
 )
+from protocol.privacy.accounting import RHO_ONE
 from protocol.queries import IntMatrix
 from protocol.ring import UNIT, IntVector
 from protocol.sum_query import SumQuery

@@ -22,7 +22,7 @@ from protocol.clustering.result import Clustering, NoiseReport
 from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
-from protocol.private_queries import LocalSumsQuery, check_range
+from protocol.noised_queries import LocalSumsQuery, check_range
 from protocol.ring import UNIT, IntVector
 
 #: After the first round customers are expected within this part of ``reach / k^(1/d)``.

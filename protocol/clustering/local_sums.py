@@ -9,7 +9,7 @@ import numpy as np
 
 from protocol.clustering.plane import GRID, Plane
 from protocol.clustering.portable import FloatVector, james_stein, product, shortened
-from protocol.private_queries import LocalSumsQuery
+from protocol.noised_queries import LocalSumsQuery
 from protocol.queries import IntMatrix
 from protocol.ring import UNIT, IntVector
 from protocol.scaling import FloatMatrix

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from protocol.agreement import Agreement, PlanTerms
+from protocol.agreement.document import Agreement, PlanTerms
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.finish import LARGEST_SHARE, Finishing, Noised
 from protocol.clustering.hybrid_dp import HybridDP
@@ -18,9 +18,9 @@ from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import LocalProtocolError, MalformedError
+from protocol.noised_queries import noise_margin
 from protocol.participants import Members
 from protocol.privacy.mechanisms import total_variance
-from protocol.private_queries import noise_margin
 from protocol.queries import EXTRA_ENTRIES
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
 from protocol.scaling import FeatureScale

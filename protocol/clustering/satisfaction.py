@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from protocol.clustering.result import Satisfaction
-from protocol.private_queries import ScoresQuery
+from protocol.noised_queries import ScoresQuery
 from protocol.ring import UNIT, IntVector
 
 #: The part of a run's rho that the question costs.

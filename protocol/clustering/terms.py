@@ -9,14 +9,14 @@ from typing import Final, TypeVar
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import total_of
 from protocol.masking import Stream, expand
-from protocol.privacy.accounting import query_cost, variance_for
-from protocol.private_queries import (
+from protocol.noised_queries import (
     MOMENT_BITS,
     MOMENT_DIAGONAL,
     SPREAD_NORM,
     MeanQuery,
     MomentsQuery,
 )
+from protocol.privacy.accounting import query_cost, variance_for
 from protocol.ring import EXACT_FRACTION_BITS, UNIT, IntVector
 from protocol.sum_query import SumQuery
 

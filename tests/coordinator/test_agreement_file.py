@@ -21,10 +21,10 @@ from coordinator.agreement_file import (
 )
 from coordinator.config import quoted
 from protocol import limits
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, FedsegError, UsageError
-from protocol.installation import Software
 from protocol.signed_agreement import SignedAgreement
 from tests.hidden_characters import CATEGORIES, UNSEEN
 

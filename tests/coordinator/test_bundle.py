@@ -14,8 +14,9 @@ from flwr.cli.build import build_fab_from_disk
 from flwr.cli.install import install_from_fab
 from flwr.common.config import get_fab_config
 
-from coordinator import bundle
-from partner_node import client_app, flower_link
+from coordinator.service import bundle
+from partner_node import client_app
+from partner_node.link import flower_link
 
 
 def _names(content: bytes) -> list[str]:

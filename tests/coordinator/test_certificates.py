@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from coordinator.certificates import certificate_files, make_server_certificate
+from coordinator.service.certificates import certificate_files, make_server_certificate
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 

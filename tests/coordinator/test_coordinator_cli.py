@@ -19,16 +19,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator import cli, progress
+from coordinator import cli
 from coordinator.agreement_file import load_signed, load_yaml
-from coordinator.cli import app
+from coordinator.cli import app, progress
 from coordinator.config import CoordinatorConfig
-from coordinator.runs import serve_lock
+from coordinator.runs.life import serve_lock
+from protocol.agreement.partner_card import PartnerCard
+from protocol.agreement.stop import SignedStop
 from protocol.errors import RuleError
-from protocol.partner_card import PartnerCard
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
-from protocol.stops import SignedStop
 from simulations.federation import FeatureTerms, Federation
 
 

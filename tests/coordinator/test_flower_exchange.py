@@ -21,9 +21,9 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
 
-from coordinator import flower_exchange
-from coordinator.exchange import Exchange, Reply
-from coordinator.flower_exchange import FlowerExchange
+from coordinator.runs import flower_exchange
+from coordinator.runs.exchange import Exchange, Reply
+from coordinator.runs.flower_exchange import FlowerExchange
 from protocol.errors import FedsegError, LocalProtocolError, RunFailedError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from simulations.federation import FeatureTerms, Federation

@@ -24,10 +24,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
-from coordinator import gateway as gateway_module
-from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
-from coordinator.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
-from partner_node.flower_link import FLEET_PATHS
+from coordinator.service import gateway as gateway_module
+from coordinator.service.certificates import (
+    LOOPBACK_HOSTS,
+    ServerCertificate,
+    make_server_certificate,
+)
+from coordinator.service.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
+from partner_node.link.flower_link import FLEET_PATHS
 from protocol.errors import ConfigError, TransportError
 
 KEYS = [ec.generate_private_key(ec.SECP384R1()) for _ in range(2)]

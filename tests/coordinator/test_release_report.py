@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from coordinator.release_report import (
+from coordinator.report.page import render_report
+from coordinator.report.released import (
     release_data,
     release_table,
     report_of,
     step_in,
     write_report,
 )
-from coordinator.report import render_report
 from coordinator.store import CoordinatorStore, RunRow
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.choose_k import KScore
-from protocol.clustering.lineage import NEW, Gone, Living, Step
-from protocol.clustering.release import Release, SignedRelease, Withheld
-from protocol.clustering.segment_satisfaction import SegmentSatisfaction
 from protocol.errors import LocalProtocolError
-from protocol.satisfaction import SatisfactionTerms
+from protocol.release.document import Release, SignedRelease, Withheld
+from protocol.release.lineage import NEW, Gone, Living, Step
+from protocol.release.satisfaction import SegmentSatisfaction
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.report import render_report
-from coordinator.report_charts import columns, diverging, line
-from coordinator.report_data import (
+from coordinator.report.charts import columns, diverging, line
+from coordinator.report.data import (
     ReportCheck,
     ReportCoordinator,
     ReportData,
@@ -24,8 +23,9 @@ from coordinator.report_data import (
     ReportRound,
     ReportSegment,
 )
-from coordinator.report_numbers import Scale, number_text
-from coordinator.report_style import SEGMENT_COLOURS, STYLE
+from coordinator.report.numbers import Scale, number_text
+from coordinator.report.page import render_report
+from coordinator.report.style import SEGMENT_COLOURS, STYLE
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from coordinator.report_map import Axis, Bubble, bubble_map
-from coordinator.report_numbers import Scale
+from coordinator.report.map import Axis, Bubble, bubble_map
+from coordinator.report.numbers import Scale
 
 AXIS = Axis(title="Spend", scale=Scale(lower=0, upper=99, logarithmic=True), mean=0.25)
 

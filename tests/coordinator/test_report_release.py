@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.report_release import report_features, report_segments
-from protocol.agreement import SCHEMA, Agreement
-from protocol.clustering.lineage import lineage
-from protocol.clustering.personas import release_names
-from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
-from protocol.governance import SEGMENTATION
-from protocol.installation import Software
+from coordinator.report.filling import report_features, report_segments
+from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.software import Software
+from protocol.release.document import EXACT_STATEMENT, Release, Segment
+from protocol.release.lineage import lineage
+from protocol.release.personas import release_names
 from protocol.scaling import FeatureScale
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 

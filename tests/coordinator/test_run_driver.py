@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.exchange import Reply
-from coordinator.patience import Patience
-from coordinator.run_driver import _Links
+from coordinator.runs.driver import _Links
+from coordinator.runs.exchange import Reply
+from coordinator.runs.patience import Patience
 from coordinator.store import FAILED, FINISHED
-from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError
 from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
+from protocol.release.document import SignedRelease
 from protocol.ring import WORD_BYTES
 from simulations.federation import FeatureTerms, FederatedRun, Federation, MemoryExchange
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator import runs
-from coordinator.exchange import Reply
-from coordinator.patience import Patience
-from coordinator.remedies import remedy_for
-from coordinator.runs import execute, run_lock, serve_lock
+from coordinator.runs import life
+from coordinator.runs.exchange import Reply
+from coordinator.runs.life import execute, run_lock, serve_lock
+from coordinator.runs.patience import Patience
+from coordinator.runs.remedies import remedy_for
 from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
-from protocol.clustering.release import SignedRelease
 from protocol.errors import RunFailedError, StoreError, TransportError
 from protocol.messages import Announce, open_request
+from protocol.release.document import SignedRelease
 from simulations.federation import FeatureTerms, Federation, MemoryExchange
 
 FEATURES = [FeatureTerms(name="visits", min="0", max="10")]
@@ -313,7 +313,7 @@ def test_a_lock_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None
 
 def test_a_lock_goes_with_a_process_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from coordinator.runs import run_lock\n"
+        "import sys, time; from pathlib import Path; from coordinator.runs.life import run_lock\n"
         "with run_lock(Path(sys.argv[1]), bytes(16)) as free:\n"
         "    print(free, flush=True); time.sleep(60)"
     )
@@ -346,19 +346,19 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
         if len(tries) < 3:
             raise StoreError("database or disk is full")
 
-    monkeypatch.setattr(runs, "_drive_once", fail_twice)
-    monkeypatch.setattr(runs.CoordinatorConfig, "load", lambda _: None)
-    monkeypatch.setattr(runs.time, "sleep", pauses.append)
-    runs.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+    monkeypatch.setattr(life, "_drive_once", fail_twice)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: None)
+    monkeypatch.setattr(life.time, "sleep", pauses.append)
+    life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
     assert tries == [True, False, False], "one process is one attempt"
     assert pauses == [1.0, 5.0]
 
     def fail(*_: Any, **__: Any) -> None:
         raise StoreError("database is damaged")
 
-    monkeypatch.setattr(runs, "_drive_once", fail)
+    monkeypatch.setattr(life, "_drive_once", fail)
     with pytest.raises(StoreError):
-        runs.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+        life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
 
 
 def test_every_failed_run_has_a_way_out() -> None:

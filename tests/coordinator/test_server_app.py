@@ -1,4 +1,4 @@
-"""The ServerApp finds its run and directory, and leaves the rest to `coordinator.runs`."""
+"""The ServerApp finds its run and directory, and leaves the rest to `coordinator.runs.life`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
 from coordinator import server_app
-from coordinator.bundle import DIRECTORY_VARIABLE
-from coordinator.exchange import Exchange
-from coordinator.flower_exchange import FlowerExchange
+from coordinator.runs.exchange import Exchange
+from coordinator.runs.flower_exchange import FlowerExchange
 from coordinator.server_app import run_target
+from coordinator.service.bundle import DIRECTORY_VARIABLE
 from protocol.errors import ConfigError
 from tests.coordinator.test_flower_exchange import Carrier, PublicGrid
 
@@ -67,7 +67,7 @@ def test_the_run_is_driven_over_flowers_grid_and_logged_in_the_directory(
     driven: list[tuple[Path, str, Exchange]] = []
 
     def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
-        logging.getLogger("coordinator.runs").warning("driven")
+        logging.getLogger("coordinator.runs.life").warning("driven")
         driven.append((directory, run_id, exchange))
 
     monkeypatch.setattr(server_app, "drive", drive)

@@ -11,13 +11,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from coordinator import service as module
 from coordinator.config import CoordinatorConfig, template
-from coordinator.patience import Patience
-from coordinator.runs import MAX_ATTEMPTS, run_lock, serve_lock
-from coordinator.service import CoordinatorService
+from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
+from coordinator.runs.patience import Patience
+from coordinator.service import serving as module
+from coordinator.service.serving import CoordinatorService
+from coordinator.service.superlink import FlowerRun
 from coordinator.store import FAILED, CoordinatorStore
-from coordinator.superlink import FlowerRun
 from protocol.errors import TransportError, UsageError
 from simulations.federation import FeatureTerms, Federation
 

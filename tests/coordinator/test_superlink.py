@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from coordinator import superlink as superlink_module
-from coordinator.superlink import SuperLink, SuperLinkConfig, node_key_bytes
+from coordinator.service import superlink as superlink_module
+from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
 from protocol.errors import KeystoreError, TransportError
 from tests.end_to_end.transport_support import process_exists, tree_of, wait_for
 
@@ -151,7 +151,7 @@ def test_when_the_coordinator_is_killed_everything_that_it_started_ends(tmp_path
     program = f"""
 import sys, time
 from pathlib import Path
-from coordinator.superlink import SuperLink, SuperLinkConfig
+from coordinator.service.superlink import SuperLink, SuperLinkConfig
 here = Path({str(tmp_path)!r})
 link = SuperLink(SuperLinkConfig(directory=here / "s", coordinator_directory=here))
 link.start()
@@ -161,7 +161,7 @@ time.sleep(600)
     with subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
-        cwd=Path(superlink_module.__file__).resolve().parents[1],
+        cwd=Path(superlink_module.__file__).resolve().parents[2],
     ) as coordinator:
         assert coordinator.stdout is not None
         pid = int(coordinator.stdout.readline())

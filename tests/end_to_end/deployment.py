@@ -29,19 +29,19 @@ from coordinator import cli as operator
 from coordinator.config import CoordinatorConfig
 from coordinator.store import CoordinatorStore, RunRow
 from partner_node import cli as partner
-from partner_node.config import NodeConfig
+from partner_node.config.node_config import NodeConfig
 from partner_node.egress.manifest import Manifest
 from partner_node.egress.records import Manifests
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
-from partner_node.sources import open_source
+from partner_node.sources.kinds import open_source
 from partner_node.store import NodeStore
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
+from protocol.agreement.governance import SEGMENTATION
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import plan_seed
-from protocol.clustering.release import Release, SignedRelease, make_release
-from protocol.governance import SEGMENTATION
 from protocol.queries import customer_vectors
+from protocol.release.document import Release, SignedRelease, make_release
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature

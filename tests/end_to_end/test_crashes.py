@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordinator.runs import run_lock
+from coordinator.runs.life import run_lock
 from coordinator.store import RunRow
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment

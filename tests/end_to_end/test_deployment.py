@@ -18,8 +18,8 @@ from coordinator.agreement_file import load_signed, save_signed
 from partner_node import cli as partner
 from partner_node.home import NodeHome
 from protocol.canonical import canonical_json
-from protocol.clustering.release import SignedRelease
 from protocol.errors import AgreementError, FedsegError
+from protocol.release.document import SignedRelease
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from partner_node.home import NodeHome
 from partner_node.store import NodeStore
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import plan_seed, start_plan
-from protocol.clustering.release import make_release
 from protocol.masking import Stream, expand
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
+from protocol.release.document import make_release
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import Deployment
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.clustering.release import SignedRelease
 from protocol.errors import UsageError
+from protocol.release.document import SignedRelease
 from simulations.flower_engine import EngineRun, prepare_engine
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment

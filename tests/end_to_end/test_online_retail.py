@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from partner_node.home import NodeHome
-from protocol.clustering.personas import release_names
-from protocol.clustering.release import release_centres
+from protocol.release.document import release_centres
+from protocol.release.personas import release_names
 from protocol.scaling import FeatureScale
 from simulations.retail_features import ONLINE_RETAIL_FEATURES, ONLINE_RETAIL_QUERY
 from tests.end_to_end import deployment as deploy

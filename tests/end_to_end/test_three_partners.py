@@ -22,9 +22,9 @@ import pytest
 from coordinator.config import CoordinatorConfig
 from partner_node import cli as partner
 from partner_node.home import NodeHome
-from protocol.clustering.release import release_centres
+from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import RuleError
-from protocol.governance import SEGMENTATION
+from protocol.release.document import release_centres
 from protocol.scaling import FeatureScale
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import COLUMNS, NAMES, Deployment

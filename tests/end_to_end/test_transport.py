@@ -19,10 +19,15 @@ import pytest
 from flwr.proto.control_pb2 import ListRunsRequest, RegisterNodeRequest, StartRunRequest
 from flwr.supercore.control import ControlHttpClient
 
-from coordinator.bundle import DIRECTORY_VARIABLE, bundle_from, pack_bundle, write_bundle_project
-from coordinator.gateway import DEFAULT_MAX_BODY_BYTES
-from coordinator.superlink import node_key_bytes
-from partner_node.flower_link import FLEET_PATHS, LinkEvent, _Fleet
+from coordinator.service.bundle import (
+    DIRECTORY_VARIABLE,
+    bundle_from,
+    pack_bundle,
+    write_bundle_project,
+)
+from coordinator.service.gateway import DEFAULT_MAX_BODY_BYTES
+from coordinator.service.superlink import node_key_bytes
+from partner_node.link.flower_link import FLEET_PATHS, LinkEvent, _Fleet
 from tests.end_to_end.transport_support import (
     MODULE,
     Deployment,

@@ -28,12 +28,22 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from coordinator.bundle import DIRECTORY_VARIABLE, bundle_from
-from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
-from coordinator.flower_exchange import FlowerExchange
-from coordinator.gateway import Gateway, GatewayConfig
-from coordinator.superlink import SuperLink, SuperLinkConfig
-from partner_node.flower_link import LinkConfig, LinkEvent, PollSettings, payload_of, serve_link
+from coordinator.runs.flower_exchange import FlowerExchange
+from coordinator.service.bundle import DIRECTORY_VARIABLE, bundle_from
+from coordinator.service.certificates import (
+    LOOPBACK_HOSTS,
+    ServerCertificate,
+    make_server_certificate,
+)
+from coordinator.service.gateway import Gateway, GatewayConfig
+from coordinator.service.superlink import SuperLink, SuperLinkConfig
+from partner_node.link.flower_link import (
+    LinkConfig,
+    LinkEvent,
+    PollSettings,
+    payload_of,
+    serve_link,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODULE = "tests.end_to_end.transport_support"

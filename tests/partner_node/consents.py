@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
-from protocol.governance import CONSENT, SEGMENTATION
+from protocol.agreement.governance import CONSENT, SEGMENTATION
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HEADER: Final = ("subject", "event", "time", "purpose", "notice")

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protocol.governance import SEGMENTATION
+from protocol.agreement.governance import SEGMENTATION
 
 CONFIG: Final = f"""\
 [node]

@@ -18,7 +18,7 @@ from typing import Any, Final
 import adbc_driver_postgresql.dbapi
 import pytest
 
-from partner_node.data_section import PostgreSQLServer
+from partner_node.sources.settings import PostgreSQLServer
 from tests.partner_node.source_suite import Table, parquet_table
 
 PASSWORD: Final = "it's a \\ s3cret"

@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from partner_node.features import column_of
-from partner_node.sources import Source
-from partner_node.sources.source import Column, numbers
+from partner_node.customers.source_customers import column_of
+from partner_node.sources.source import Column, Source, numbers
 from partner_node.sources.text_table import TextSource, texts_of
+from protocol.agreement.features import Feature
 from protocol.errors import SourceError
-from protocol.feature_terms import Feature
 from protocol.feature_values import UNLISTED
 from protocol.strict import Fields
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partner_node import answers
-from partner_node.answers import answer, nearest
-from partner_node.nearest import Nearest
+from partner_node.customers import answers
+from partner_node.customers.answers import answer, nearest
+from partner_node.customers.nearest import Nearest
 from protocol.queries import ClusterSumsQuery, IntMatrix, customer_vectors
 from protocol.scaling import FloatMatrix
 

@@ -14,17 +14,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from partner_node import private_files
-from partner_node.assignments import reach, write_assignments
-from partner_node.features import SourceCustomers
-from partner_node.known_releases import KnownRelease
-from partner_node.private_files import HeldFiles, Leftovers, PrivateFiles
-from partner_node.sources import Chunk, Description
+from partner_node.customers.source_customers import SourceCustomers
+from partner_node.segments import private_files
+from partner_node.segments.assignments import reach, write_assignments
+from partner_node.segments.known_releases import KnownRelease
+from partner_node.segments.private_files import HeldFiles, Leftovers, PrivateFiles
+from partner_node.sources.source import Chunk, Description
 from partner_node.store import NodeStore
-from protocol.agreement import Agreement
-from protocol.clustering.lineage import lineage
-from protocol.clustering.release import Release
+from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError, RuleError, SourceError, UsageError
+from protocol.release.document import Release
+from protocol.release.lineage import lineage
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 
 FEATURES = [

@@ -17,8 +17,8 @@ import pytest
 
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
+from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.errors import FedsegError, RuleError, SourceError
-from protocol.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from tests.partner_node import consents as c
 from tests.partner_node.postgresql_server import Database, door
 from tests.partner_node.test_consent_gate import everything_said, refusal

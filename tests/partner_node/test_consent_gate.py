@@ -21,13 +21,13 @@ from partner_node.consent import tables as tables_module
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
-from partner_node.features import SourceCustomers
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.customers.source_customers import SourceCustomers
+from partner_node.sources.duckdb.sandbox import Sandbox
 from partner_node.sources.files import find_files
 from partner_node.sources.source import Chunk, Description
+from protocol.agreement.features import Feature
+from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.errors import FedsegError, RuleError, SourceError
-from protocol.feature_terms import Feature
-from protocol.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.strict import Fields
 from tests.partner_node import consents as c
 

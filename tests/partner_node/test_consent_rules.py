@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.patience import Patience
-from partner_node.config import ConsentSection
-from partner_node.features import SourceCustomers
+from coordinator.runs.patience import Patience
+from partner_node.config.node_config import ConsentSection
+from partner_node.consent.local_rules import LocalRules
+from partner_node.customers.source_customers import SourceCustomers
 from partner_node.node import Node
-from partner_node.rules import LocalRules
 from partner_node.sources.source import Chunk, Description
 from partner_node.store import NodeStore
-from protocol.agreement import Agreement
-from protocol.duties import SPECIAL_CATEGORIES
+from protocol.agreement.document import Agreement
+from protocol.agreement.duties import SPECIAL_CATEGORIES
+from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
+from protocol.agreement.parties import Party
+from protocol.agreement.privacy import PrivacyTerms
+from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, RunFailedError
-from protocol.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
 from protocol.messages import Open, Stop, sign_request
-from protocol.parties import Party
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import PrivacyTerms
-from protocol.stops import SignedStop
 from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
 from tests.partner_node import consents as c
 

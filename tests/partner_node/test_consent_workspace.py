@@ -12,7 +12,7 @@ import pytest
 
 from partner_node.consent import workspace as module
 from partner_node.consent.workspace import Workspace
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.duckdb.sandbox import Sandbox
 from protocol.errors import FedsegError
 from tests.partner_node import consents as c
 

@@ -10,11 +10,10 @@ from math import floor, nan
 import numpy as np
 import pytest
 
-from partner_node.features import SourceCustomers
-from partner_node.sources import Chunk, Description
-from partner_node.sources.source import Column
+from partner_node.customers.source_customers import SourceCustomers
+from partner_node.sources.source import Chunk, Column, Description
+from protocol.agreement.features import Feature
 from protocol.errors import RuleError
-from protocol.feature_terms import Feature
 from protocol.strict import Fields
 
 ONE = 1 << 20

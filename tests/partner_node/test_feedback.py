@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from partner_node.feedback import Keeper, scored, segments_of
-from partner_node.feedback_file import KINDS, Feedback, read_feedback
 from partner_node.home import NodeHome
-from partner_node.known_releases import known_releases
 from partner_node.node import Node
-from partner_node.rights.pseudonyms import Pseudonyms
-from partner_node.scores import Scores
-from protocol.clustering.release import Release
+from partner_node.register.pseudonyms import Pseudonyms
+from partner_node.register.scores import Scores
+from partner_node.segments.feedback import Keeper, scored, segments_of
+from partner_node.segments.feedback_file import KINDS, Feedback, read_feedback
+from partner_node.segments.known_releases import known_releases
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import SourceError
+from protocol.release.document import Release
 from protocol.ring import UNIT
-from protocol.satisfaction import SatisfactionTerms
 from tests.partner_node.test_node_cli import Shell, draft
 from tests.partner_node.test_rights import counted, ids_in, node, ours, released, shell
 from tests.partner_node.test_segments_cli import FEATURES

@@ -39,7 +39,7 @@ from flwr.superlink.routers.fleet import node_auth
 from flwr.superlink.servicer.fleet import fleet_handlers
 from flwr.superlink.servicer.runtime import runtime_handlers
 
-from partner_node import flower_link
+from partner_node.link import flower_link
 
 CALLS = {
     "activate-node": fleet_pb2.ActivateNodeRequest,

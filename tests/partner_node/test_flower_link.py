@@ -27,9 +27,13 @@ from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto import fleet_pb2, heartbeat_pb2, message_pb2, run_pb2
 from google.protobuf.message import Message as ProtobufMessage
 
-from coordinator.certificates import LOOPBACK_HOSTS, ServerCertificate, make_server_certificate
-from partner_node import flower_link
-from partner_node.flower_link import (
+from coordinator.service.certificates import (
+    LOOPBACK_HOSTS,
+    ServerCertificate,
+    make_server_certificate,
+)
+from partner_node.link import flower_link
+from partner_node.link.flower_link import (
     APPROVED_BUNDLE_SHA256,
     FLEET_PATHS,
     LinkConfig,
@@ -295,7 +299,7 @@ def test_a_run_of_another_bundle_is_refused_and_the_app_never_sees_it(
         called.set()
         return _reply(message, {"message": b""})
 
-    coordinator.bundle = "0" * 64
+    coordinator.service.bundle = "0" * 64
     link = link_to(coordinator, app)
     coordinator.ask(b"hello")
     assert coordinator.reply_fields() == {"error": "E-BUNDLE"}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partner_node.consent.id_set import Halves, IdHash, IdHasher, IdSet, halves
-from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.duckdb.sandbox import Sandbox
 
 TEXTS = st.lists(st.text(max_size=4), max_size=40)
 HASHER = IdHasher(Sandbox())

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from partner_node.store import NodeStore
+from protocol.agreement.privacy import PrivacyTerms
 from protocol.errors import LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
+from protocol.noised_queries import CountQuery, VotesQuery
 from protocol.participants import Link
 from protocol.partner_round import ENTROPY_BYTES, PartnerRound
 from protocol.privacy.accounting import rho_for
@@ -26,8 +28,6 @@ from protocol.privacy.ledger import (
     spent_of,
     total_cost,
 )
-from protocol.privacy.terms import PrivacyTerms
-from protocol.private_queries import CountQuery, VotesQuery
 from protocol.ring import UNIT
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 

@@ -14,13 +14,13 @@ from rich.console import Console
 
 from partner_node.cli.segments import _range_words
 from partner_node.home import NodeHome
-from partner_node.known_releases import KnownRelease
 from partner_node.rights.explanation import explain_place
-from partner_node.segment_cards import segment_cards
-from protocol.clustering.lineage import lineage
-from protocol.clustering.release import release_centres
-from protocol.feature_terms import SHARE, Feature
+from partner_node.segments.cards import segment_cards
+from partner_node.segments.known_releases import KnownRelease
+from protocol.agreement.features import SHARE, Feature
 from protocol.feature_values import coordinate_values
+from protocol.release.document import release_centres
+from protocol.release.lineage import lineage
 from protocol.strict import Fields
 from simulations.federation import Federation
 from tests.partner_node.test_node_cli import OTHERS, Shell

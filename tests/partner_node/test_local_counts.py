@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partner_node.local_counts import HIDDEN, LEAST_STEP, agreed_step, ranges_of
-from protocol.agreement import Agreement
+from partner_node.segments.count_ranges import HIDDEN, LEAST_STEP, agreed_step, ranges_of
+from protocol.agreement.document import Agreement
 from tests.protocol import counterparties
 
 

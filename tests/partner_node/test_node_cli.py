@@ -24,23 +24,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import cli
 from partner_node.cli import app
+from partner_node.cli.record_tables import STATE_WORDS
 from partner_node.client_app import node_of
-from partner_node.config import NodeConfig
+from partner_node.config.node_config import NodeConfig
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
-from partner_node.record_tables import STATE_WORDS
-from protocol.agreement import SCHEMA, Agreement
-from protocol.clustering.release import Release
+from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
+from protocol.agreement.partner_card import PartnerCard
+from protocol.agreement.software import Software
+from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError
-from protocol.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
-from protocol.installation import Software
 from protocol.messages import Open, sign_request
-from protocol.partner_card import PartnerCard
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.release.document import Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
-from protocol.stops import SignedStop
 from simulations.federation import FeatureTerms, Federation
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partner_node import config as module
-from partner_node import consent_config
-from partner_node.config import NodeConfig
-from partner_node.data_section import KINDS, Kind, PostgreSQLServer
-from partner_node.sources import open_source
+from partner_node.config import consent as consent_config
+from partner_node.config import node_config as module
+from partner_node.config.node_config import NodeConfig
+from partner_node.sources.kinds import open_source
+from partner_node.sources.settings import KINDS, Kind, PostgreSQLServer
 from partner_node.sources.source import numbers
 from protocol.errors import ConfigError, SourceError
 

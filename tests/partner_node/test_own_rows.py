@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
-from partner_node.data_section import Kind
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.own_rows import check_own_rows
-from partner_node.transactions import Transactions, transactions_query
+from partner_node.sources.settings import Kind
+from partner_node.sources.transactions import Transactions, transactions_query
 from protocol.errors import SourceError
 from simulations.retail_features import FEATURE_QUERY, ONLINE_RETAIL_QUERY
 

@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from coordinator.certificates import make_server_certificate
-from partner_node.data_section import PostgreSQLServer
-from partner_node.sources import Source
+from coordinator.service.certificates import make_server_certificate
 from partner_node.sources.feature_query import check_feature_query
-from partner_node.sources.postgresql_source import PostgreSQLSource
-from partner_node.sources.source import numbers
+from partner_node.sources.postgresql.source import PostgreSQLSource
+from partner_node.sources.settings import PostgreSQLServer
+from partner_node.sources.source import Source, numbers
 from protocol.errors import SourceError
 from tests.partner_node.postgresql_server import PASSWORD, Database, Door, door
 from tests.partner_node.source_suite import SourceSuite, Table, numbered, refusal, rows
@@ -106,7 +105,7 @@ def test_a_query_that_acts_is_refused_and_nothing_changes(
 ) -> None:
     """Without our checks the server refuses, though the node has its administrator's rights."""
     if not checked:
-        module = "partner_node.sources.postgresql_source"
+        module = "partner_node.sources.postgresql.source"
         monkeypatch.setattr(f"{module}.check_feature_query", lambda *_, **__: None)
         monkeypatch.setattr(f"{module}.functions_of", lambda *_, **__: frozenset())
     folder = postgresql.data_folder
@@ -194,7 +193,7 @@ def test_what_a_function_says_aloud_is_not_heard(
 def test_a_query_that_takes_too_long_is_ended(
     postgresql: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = "partner_node.sources.postgresql_source"
+    module = "partner_node.sources.postgresql.source"
     monkeypatch.setattr(f"{module}.check_feature_query", lambda *_, **__: None)
     monkeypatch.setattr(f"{module}.functions_of", lambda *_, **__: frozenset())
     since = time.monotonic()

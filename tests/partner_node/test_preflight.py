@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.certificates import ServerCertificate, make_server_certificate
-from partner_node.config import NodeConfig
+from coordinator.service.certificates import ServerCertificate, make_server_certificate
+from partner_node.config.node_config import NodeConfig
 from partner_node.keystore import Keystore, write_private_file
 from partner_node.preflight import Report, preflight
-from protocol.agreement import SCHEMA, Agreement
-from protocol.governance import SEGMENTATION
-from protocol.installation import Software
+from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.software import Software
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms

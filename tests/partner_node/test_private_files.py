@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from partner_node import private_files, serving
+from partner_node import serving
 from partner_node.home import NodeHome
-from partner_node.private_files import Leftovers, PrivateFiles, located
-from partner_node.retention import purge
+from partner_node.segments import private_files
+from partner_node.segments.private_files import Leftovers, PrivateFiles, located
+from partner_node.segments.retention import purge
 from partner_node.store import NodeStore
 from protocol.errors import RuleError, UsageError
 from simulations.federation import EphemeralSealer

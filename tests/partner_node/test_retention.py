@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from partner_node import retention
-from partner_node.retention import Purged, overdue, purge
+from partner_node.segments import retention
+from partner_node.segments.retention import Purged, overdue, purge
 from partner_node.store import EgressRecord, ExportRecord, NodeStore, stamp
 from protocol.errors import RuleError
 from protocol.messages import Open, sign_request
@@ -171,7 +171,7 @@ def test_what_cannot_be_deleted_keeps_the_node_out_of_runs(
 
 
 def test_the_shorter_time_of_two_versions_counts(fed: Federation) -> None:
-    from partner_node.exports import _kept_for
+    from partner_node.segments.exports import _kept_for
 
     agreed = fed.agreement
     longer = replace(agreed, retention=replace(agreed.retention, assignments_days=30))

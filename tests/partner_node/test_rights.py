@@ -20,16 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partner_node.home import NodeHome
-from partner_node.known_releases import known_releases
 from partner_node.node import Node
+from partner_node.register.pseudonyms import Pseudonyms, key_file
+from partner_node.register.requests import RightsRegister, due_date
 from partner_node.rights.case import Case
 from partner_node.rights.explanation import explain_place
-from partner_node.rights.pseudonyms import Pseudonyms, key_file
-from partner_node.rights.register import RightsRegister, due_date
+from partner_node.segments.known_releases import known_releases
 from partner_node.store import NodeStore
-from protocol.clustering.release import Release
+from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import KeystoreError
-from protocol.governance import SEGMENTATION
+from protocol.release.document import Release
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
 from simulations.federation import EphemeralSealer
@@ -250,8 +250,8 @@ def test_what_would_change_the_segment_does(known: Any, row: tuple[float, ...]) 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A release of three segments, as a node knows it."""
-    from partner_node.known_releases import KnownRelease
-    from protocol.clustering.lineage import lineage
+    from partner_node.segments.known_releases import KnownRelease
+    from protocol.release.lineage import lineage
     from simulations.federation import Federation
     from tests.partner_node.test_segments_cli import rows_of
 

@@ -16,17 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from partner_node import exports, home
-from partner_node.exports import check_use
+from partner_node import home
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.known_releases import known_releases
-from partner_node.segment_cards import segment_cards
-from protocol.clustering.release import Release
-from protocol.clustering.segment_satisfaction import SegmentSatisfaction
+from partner_node.segments import exports
+from partner_node.segments.cards import segment_cards
+from partner_node.segments.exports import check_use
+from partner_node.segments.known_releases import known_releases
+from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RuleError
-from protocol.governance import SEGMENTATION
-from protocol.satisfaction import SatisfactionTerms
+from protocol.release.document import Release
+from protocol.release.satisfaction import SegmentSatisfaction
 from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.test_node_cli import OTHERS, Shell, init_words, withdraw
 from tests.protocol import counterparties

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from partner_node.sources import Chunk, DuckDBSource, Source
 from partner_node.sources.dialect import DUCKDB
-from partner_node.sources.duckdb_errors import Problem, explain
+from partner_node.sources.duckdb.errors import Problem, explain
+from partner_node.sources.duckdb.source import DuckDBSource
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.row_rules import RowRules
-from partner_node.sources.source import Column, numbers
+from partner_node.sources.source import Chunk, Column, Source, numbers
 from protocol.errors import SourceError
 from tests.partner_node.source_suite import (
     MEMBER,
@@ -728,7 +728,7 @@ def test_the_sandbox_holds_without_the_check_of_the_query(
     tmp_path: Path, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "partner_node.sources.duckdb_source.check_feature_query", lambda *_, **__: None
+        "partner_node.sources.duckdb.source.check_feature_query", lambda *_, **__: None
     )
     path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.0]})
     other = write_csv(tmp_path / "other.csv", {"id": ["b"], "x": [1.0]})
@@ -905,7 +905,7 @@ def test_a_query_changes_nothing_in_a_database_and_reaches_nothing_beside_it(
 ) -> None:
     if not checked:
         monkeypatch.setattr(
-            "partner_node.sources.duckdb_source.check_feature_query", lambda *_, **__: None
+            "partner_node.sources.duckdb.source.check_feature_query", lambda *_, **__: None
         )
     other = write_csv(tmp_path / "other.csv", {"id": ["canary"], "x": [1.0]})
     out = tmp_path / "out.csv"

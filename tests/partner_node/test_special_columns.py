@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from partner_node.special_columns import of_name, of_values, words_of
-from partner_node.special_words import CHILD, IDENTIFIER, SPECIAL
-from protocol.duties import SPECIAL_CATEGORIES
+from partner_node.columns.special import of_name, of_values, words_of
+from partner_node.columns.special_words import CHILD, IDENTIFIER, SPECIAL
+from protocol.agreement.duties import SPECIAL_CATEGORIES
 
 SPECIAL_NAMES = {
     "health": (

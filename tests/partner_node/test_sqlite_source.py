@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from partner_node.sources import Source
 from partner_node.sources.feature_query import check_feature_query
-from partner_node.sources.source import Column, numbers
-from partner_node.sources.sqlite_source import SQLiteSource
+from partner_node.sources.source import Column, Source, numbers
+from partner_node.sources.sqlite.source import SQLiteSource
 from protocol.errors import SourceError
 from tests.partner_node.source_suite import (
     MEMBER,
@@ -119,7 +118,7 @@ def test_a_query_changes_nothing_and_calls_nothing_that_acts(
     monkeypatch.chdir(tmp_path)
     if not checked:
         monkeypatch.setattr(
-            "partner_node.sources.sqlite_source.check_feature_query", lambda *_, **__: None
+            "partner_node.sources.sqlite.source.check_feature_query", lambda *_, **__: None
         )
     path = database(tmp_path / "c.db", {"id": ["a", "b"], "x": [1.0, 2.0]})
     before = everything_in(tmp_path)
@@ -442,7 +441,7 @@ def test_a_database_that_was_left_in_the_midst_of_a_change_is_refused(tmp_path: 
 def test_a_database_that_is_locked_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("partner_node.sources.sqlite_source._LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("partner_node.sources.sqlite.source._LOCK_TIMEOUT_S", 0.1)
     path = database(tmp_path / "c.db", numbered(3))
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("BEGIN EXCLUSIVE")

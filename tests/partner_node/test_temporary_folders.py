@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from partner_node.sources.duckdb_sandbox import Sandbox
-from partner_node.sources.temporary_folders import PREFIX, YOUNG_S, temporary_folder
+from partner_node.sources.duckdb.sandbox import Sandbox
+from partner_node.sources.duckdb.temporary_folders import PREFIX, YOUNG_S, temporary_folder
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from partner_node.sources.temporary_folders import temporary_folder
+from partner_node.sources.duckdb.temporary_folders import temporary_folder
 
 with temporary_folder(Path(sys.argv[1])) as folder:
     (Path(folder) / "rows.tmp").write_text("SECRET")

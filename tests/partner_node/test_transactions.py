@@ -18,9 +18,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from partner_node.config import NodeConfig
-from partner_node.sources import Source, open_source
-from partner_node.transactions import FEATURES
+from partner_node.config.node_config import NodeConfig
+from partner_node.sources.kinds import open_source
+from partner_node.sources.source import Source
+from partner_node.sources.transactions import FEATURES
 from protocol.errors import ConfigError, SourceError
 from simulations.retail_features import ONLINE_RETAIL_QUERY
 from tests.partner_node.postgresql_server import Database

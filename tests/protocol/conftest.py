@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-from partner_node import answers
+from partner_node.customers import answers
 
 # How fast this machine is today says nothing about the code.
 settings.register_profile("fedseg", deadline=None)

@@ -17,15 +17,15 @@ import numpy.typing as npt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol import coordinator_round as phases
-from protocol.agreement import SCHEMA, Agreement
+from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError
-from protocol.governance import SEGMENTATION
-from protocol.installation import Software
 from protocol.messages import (
     Ack,
     Announce,

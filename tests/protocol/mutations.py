@@ -10,16 +10,17 @@ COORDINATOR = "protocol/coordinator_round.py"
 SETS = "protocol/participants.py"
 MESSAGES = "protocol/messages.py"
 QUERIES = "protocol/queries.py"
-AGREEMENT = "protocol/agreement.py"
+AGREEMENT = "protocol/agreement/document.py"
+SIGNED = "protocol/signed_agreement.py"
 RULES = "protocol/agreement_rules.py"
-GOVERNANCE = "protocol/governance.py"
+GOVERNANCE = "protocol/agreement/governance.py"
 MECHANISMS = "protocol/privacy/mechanisms.py"
 ACCOUNTING = "protocol/privacy/accounting.py"
-PRIVATE = "protocol/private_queries.py"
+PRIVATE = "protocol/noised_queries.py"
 FINISH = "protocol/clustering/finish.py"
-RELEASE = "protocol/clustering/release.py"
-SATISFACTION = "protocol/satisfaction.py"
-SCORED = "protocol/clustering/segment_satisfaction.py"
+RELEASE = "protocol/release/document.py"
+SATISFACTION = "protocol/agreement/satisfaction.py"
+SCORED = "protocol/release/satisfaction.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
 
@@ -482,13 +483,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # agreement
     (
-        AGREEMENT,
+        SIGNED,
         "        if missing:\n",
         "        if False:\n",
         AGREED + "test_an_unsigned_agreement_is_refused",
     ),
     (
-        AGREEMENT,
+        SIGNED,
         "            if keyid not in keys:",
         "            if False:",
         AGREED + "test_a_signature_by_a_stranger_is_refused",

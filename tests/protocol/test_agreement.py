@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.agreement_rules import problems_of
 from protocol.canonical import canonical_json
 from protocol.errors import AgreementError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, RuleError
 

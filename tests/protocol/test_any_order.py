@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol import coordinator_round as phases
 from protocol.canonical import label, unframe
 from protocol.clustering.plan import plan_seed, start_plan

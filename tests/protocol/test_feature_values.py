@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
+from protocol.agreement.features import SHARE, Feature, coordinates_of
 from protocol.errors import MalformedError
-from protocol.feature_terms import SHARE, Feature, coordinates_of
 from protocol.feature_values import (
     NO_LEVEL,
     UNLISTED,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol import ring
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.relocation import Search

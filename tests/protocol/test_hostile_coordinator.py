@@ -16,12 +16,12 @@ import pytest
 from protocol import coordinator_round as phases
 from protocol import limits, messages
 from protocol.clustering.plan import step_hash
-from protocol.clustering.release import SignedRelease
 from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError, RuleError
 from protocol.messages import Accept, Announce, Certificate, Hello, Masked, Payload, Ready
 from protocol.participants import Chain, Link
 from protocol.partner_round import ended_from_outside
 from protocol.queries import ClusterSumsQuery
+from protocol.release.document import SignedRelease
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from machine import software
-from protocol.installation import DISTRIBUTION, NODE_PACKAGES, Software, code_hash
+from protocol.agreement.software import DISTRIBUTION, NODE_PACKAGES, Software, code_hash
 
 
 def _packages(folder: Path) -> dict[str, Path]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol.clustering.lloyd_exact import LloydExact, spread_start
 from protocol.clustering.plan import plan_seed, restore_plan, step_hash
 from protocol.errors import MalformedError

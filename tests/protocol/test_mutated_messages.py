@@ -18,12 +18,12 @@ import pytest
 
 from protocol import coordinator_round as phases
 from protocol import messages
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.canonical import frame, unframe, unframe_list
-from protocol.clustering.release import SignedRelease
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, MalformedError
 from protocol.participants import Chain, Link, SetRules
+from protocol.release.document import SignedRelease
 from protocol.signed_agreement import SignedAgreement
 
 MUTANTS = 100_000

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol import coordinator_round as phases
 from protocol.privacy.mechanisms import share_variance, total_variance
 from protocol.ring import UNIT

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.participants import (
     Chain,

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from protocol.agreement.partner_card import MAX_BYTES, PartnerCard
 from protocol.errors import MalformedError
-from protocol.partner_card import MAX_BYTES, PartnerCard
 
 NODE_KEY = (
     ec.generate_private_key(ec.SECP384R1())

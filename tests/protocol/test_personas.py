@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.agreement import Agreement
-from protocol.clustering.personas import NO_USE, ONCE, PERSONAS, release_calls, release_names
-from protocol.clustering.release import EXACT_STATEMENT, Release, Segment, Withheld
+from protocol.agreement.document import Agreement
+from protocol.release.document import EXACT_STATEMENT, Release, Segment, Withheld
+from protocol.release.personas import NO_USE, ONCE, PERSONAS, release_calls, release_names
 from protocol.scaling import FeatureScale
 from tests.protocol import counterparties
 

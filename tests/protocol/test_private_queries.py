@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RemoteProtocolError
-from protocol.private_queries import (
+from protocol.noised_queries import (
     CountQuery,
     LocalSumsQuery,
     MeanQuery,
@@ -26,7 +27,6 @@ from protocol.private_queries import (
 )
 from protocol.queries import customer_vectors, with_scores
 from protocol.ring import UNIT
-from protocol.satisfaction import SatisfactionTerms
 from protocol.sum_query import SumQuery
 
 ONE = 1 << 20

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from partner_node.answers import answer, nearest
+from partner_node.customers.answers import answer, nearest
 from protocol.errors import RemoteProtocolError
 from protocol.queries import ClusterSumsQuery, ClusterTotals, customer_vectors
 

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.canonical import canonical_json
-from protocol.clustering.release import (
+from protocol.clustering.result import Clustering
+from protocol.errors import MalformedError, RuleError
+from protocol.release.document import (
     EXACT_STATEMENT,
     Release,
     SignedRelease,
     make_release,
     release_centres,
 )
-from protocol.clustering.result import Clustering
-from protocol.errors import MalformedError, RuleError
 
 ONE = 1 << 20
 CLUSTERING = Clustering(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import restore_plan, step_hash
 from protocol.clustering.relocation import Relocation, Search, Settled

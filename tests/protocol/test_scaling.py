@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.feature_terms import Feature
+from protocol.agreement.features import Feature
 from protocol.scaling import FeatureScale
 
 ONE = 1 << 20

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.clustering.segment_names import feature_words, segment_names
+from protocol.release.names import feature_words, segment_names
 
 RFM = ("recency_days", "orders", "net_spend")
 

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.canonical import canonical_json
-from protocol.clustering.release import Release, SignedRelease, make_release
 from protocol.clustering.result import Clustering, NoiseReport, Satisfaction, Sizes
-from protocol.clustering.segment_satisfaction import (
+from protocol.errors import MalformedError, RuleError
+from protocol.release.document import Release, SignedRelease, make_release
+from protocol.release.satisfaction import (
     TOO_FEW_WORDS,
     SegmentSatisfaction,
     satisfaction_values,
     satisfaction_words,
 )
-from protocol.errors import MalformedError, RuleError
 from protocol.ring import UNIT
 
 ONE = 1 << 20

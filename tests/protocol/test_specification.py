@@ -10,7 +10,8 @@ from protocol import limits
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "protocol" / "SPEC.md").read_text()
 WIRE = [
-    "agreement",
+    "agreement/document",
+    "signed_agreement",
     "canonical",
     "messages",
     "participants",
@@ -23,7 +24,7 @@ WIRE = [
     "strict",
     "clustering/lloyd_exact",
     "clustering/plan",
-    "clustering/release",
+    "release/document",
 ]
 
 

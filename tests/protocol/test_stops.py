@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from protocol.agreement.stop import MAX_BYTES, PAYLOAD_TYPE, WITHDRAWN, SignedStop
 from protocol.canonical import canonical_json
 from protocol.errors import AgreementError
 from protocol.signing import Envelope
-from protocol.stops import MAX_BYTES, PAYLOAD_TYPE, WITHDRAWN, SignedStop
 
 AT = "2026-05-01T10:00:00Z"
 

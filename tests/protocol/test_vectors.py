@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from protocol import masking
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.agreement_rules import problems_of
 from protocol.canonical import unframe
 from protocol.errors import FedsegError

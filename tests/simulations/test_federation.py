@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from partner_node import answers
+from partner_node.consent.local_rules import NoRules
+from partner_node.customers import answers
 from partner_node.node import Node
-from partner_node.rules import NoRules
 from partner_node.store import NodeStore
+from protocol.agreement.software import Software
 from protocol.errors import AgreementError, RunFailedError
-from protocol.installation import Software
 from simulations.federation import (
     EphemeralSealer,
     FeatureTerms,

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.patience import Patience
-from protocol.clustering.release import (
+from coordinator.runs.patience import Patience
+from protocol.agreement.privacy import PrivacyTerms
+from protocol.agreement.satisfaction import SatisfactionTerms
+from protocol.errors import AgreementError, RuleError, RunFailedError, SourceError
+from protocol.messages import Open, Roster, sign_request
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.ledger import runs_left, total_cost
+from protocol.queries import customer_vectors
+from protocol.release.document import (
     NOISED_STATEMENT,
     SignedRelease,
     release_centres,
     typical_ranges,
 )
-from protocol.errors import AgreementError, RuleError, RunFailedError, SourceError
-from protocol.messages import Open, Roster, sign_request
-from protocol.privacy.accounting import rho_for
-from protocol.privacy.ledger import runs_left, total_cost
-from protocol.privacy.terms import PrivacyTerms
-from protocol.queries import customer_vectors
-from protocol.satisfaction import SatisfactionTerms
 from simulations.federation import FeatureTerms, Federation
 
 FEATURES = [FeatureTerms(name=f"f{i}", min="0", max="10") for i in range(4)]

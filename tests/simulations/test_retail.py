@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from protocol.agreement.features import Feature
 from protocol.errors import UsageError
-from protocol.feature_terms import Feature
 from protocol.strict import Fields
 from simulations.retail import (
     COLUMNS,

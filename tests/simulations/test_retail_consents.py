@@ -12,7 +12,7 @@ import pytest
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
-from protocol.governance import CONSENT, SEGMENTATION
+from protocol.agreement.governance import CONSENT, SEGMENTATION
 from simulations.retail_consents import NEVER_ASKED, OBJECTS, WITHDRAWN, write_consents
 
 IDS = [f"shop-{i:06}" for i in range(4_000)]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from partner_node.feedback_file import read_feedback
+from partner_node.segments.feedback_file import read_feedback
 from simulations.retail import KIND_PROFILES
 from simulations.retail_feedback import ANSWERS, MEANS, QUESTION, write_feedback
 

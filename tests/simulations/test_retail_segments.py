@@ -8,10 +8,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from protocol.agreement import Agreement
-from protocol.clustering.lineage import lineage
-from protocol.clustering.personas import release_names
-from protocol.clustering.release import Release, release_centres
+from protocol.agreement.document import Agreement
+from protocol.release.document import Release, release_centres
+from protocol.release.lineage import lineage
+from protocol.release.personas import release_names
 from simulations.federation import FeatureTerms, Federation
 from simulations.privacy import benchmark_terms
 from simulations.retail_features import ONLINE_RETAIL_FEATURES, ONLINE_RETAIL_QUERY

@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 
 from protocol import masking, ring
-from protocol.agreement import Agreement
+from protocol.agreement.document import Agreement
 from protocol.canonical import canonical_json, frame, tagged_hash
 from protocol.clustering.lloyd_exact import spread_start
 from protocol.errors import FedsegError

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.agreement import Agreement
-from protocol.clustering.lineage import Gone, Step, became, lineage, step_of
-from protocol.clustering.release import EXACT_STATEMENT, Release, Segment
+from protocol.agreement.document import Agreement
 from protocol.errors import LocalProtocolError
+from protocol.release.document import EXACT_STATEMENT, Release, Segment
+from protocol.release.lineage import Gone, Step, became, lineage, step_of
 from tests.protocol import counterparties
 
 ONE = 1 << 20

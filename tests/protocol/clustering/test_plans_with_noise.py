@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from partner_node.answers import answer
+from partner_node.customers.answers import answer
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.finish import Finishing
 from protocol.clustering.hybrid_dp import HybridDP, Shares, Tuning, keep_largest
 from protocol.clustering.lloyd_dp import LloydDP, root
@@ -18,12 +19,11 @@ from protocol.clustering.plan import Plan, restore_plan, step_hash
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.masking import Stream
+from protocol.noised_queries import ScoresQuery, SpreadsQuery
 from protocol.privacy.accounting import RHO_ONE
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
-from protocol.private_queries import ScoresQuery, SpreadsQuery
 from protocol.queries import customer_vectors, with_scores
 from protocol.ring import UNIT
-from protocol.satisfaction import SatisfactionTerms
 
 ONE = 1 << 20
 

@@ -1,0 +1,104 @@
+"""A run's progress for whoever watches it at a terminal or reads a log."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from coordinator.runs.life import serve_lock
+from coordinator.store import CoordinatorStore, RunRow
+from machine.console import diagnostics
+from protocol.errors import RunFailedError
+
+NOT_SERVED: Final = "no process serves this coordinator"
+_WATCH_EVERY_S: Final = 0.1
+#: Where nobody sees a bar, a line at most so often.
+_LINE_EVERY_S: Final = 1.0
+
+
+def is_served(directory: Path) -> bool:
+    """Whether a process serves this coordinator now."""
+    with serve_lock(directory) as free:
+        return not free
+
+
+def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
+    """Show a run's progress until it has ended: a bar on a terminal, else lines.
+
+    Raises:
+        RunFailedError: Nobody serves the coordinator, so the run would wait for ever.
+    """
+    lines = _Lines()
+    with Progress(
+        TextColumn("{task.fields[doing]}"),
+        BarColumn(),
+        TextColumn("round {task.completed:.0f} of at most {task.total:.0f}"),
+        TextColumn("{task.fields[partners]}"),
+        TimeElapsedColumn(),
+        console=diagnostics,
+        disable=not diagnostics.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("run", total=1, doing="requested", partners="")
+        while True:
+            row = store.run(run_id)
+            progress = row.progress
+            if progress:
+                bar.update(
+                    task,
+                    total=progress["max_rounds"],
+                    completed=progress["round"],
+                    doing=progress["doing"],
+                    partners=_partner_words(progress),
+                )
+                if not diagnostics.is_terminal:
+                    lines.show(progress)
+            if row.ended:
+                return row
+            if not is_served(directory):
+                raise RunFailedError(
+                    f"run {run_id.hex()[:8]} stays requested, and {NOT_SERVED}",
+                    code="E-NOT-SERVED",
+                    remedy=f"fedseg-coordinator serve --dir {directory}: the run then goes on; or "
+                    f"give it up: fedseg-coordinator run stop {run_id.hex()[:8]} --dir {directory}",
+                )
+            time.sleep(_WATCH_EVERY_S)
+
+
+class _Lines:
+    """Progress for whoever reads a log: a line for each change of phase, at most one a second."""
+
+    def __init__(self) -> None:
+        self._shown: object = None
+        self._at = -_LINE_EVERY_S
+
+    def show(self, progress: dict[str, Any]) -> None:
+        """Print a line when the phase, the partners or their refusals are others than shown."""
+        now = time.monotonic()
+        what = [progress.get(k) for k in ("phase", "participants", "left_out", "refusals")]
+        if what == self._shown or now - self._at < _LINE_EVERY_S:
+            return
+        self._shown, self._at = what, now
+        diagnostics.print(
+            f"{progress['doing']}, round {progress['round']} of at most "
+            f"{progress['max_rounds']}, {_partner_words(progress)}"
+        )
+
+
+def _partner_words(progress: dict[str, Any]) -> str:
+    """How many partners have answered, and who is missing."""
+    waiting, refusals = progress["waiting_for"], progress.get("refusals", {})
+    answered = len(progress["participants"]) - len(waiting)
+    words = f"{answered} of {len(progress['participants'])} partners have answered"
+    if not waiting:
+        return words
+    missing = [f"{id} ({_refusal_words(refusals[id])})" if id in refusals else id for id in waiting]
+    return f"{words}, waiting for {', '.join(missing)}"
+
+
+def _refusal_words(code: str) -> str:
+    """A refusal's code; of an answer that is held, also that a person has to let it out."""
+    return f"{code}: waits for approval there" if code == "E-EGRESS-HELD" else code

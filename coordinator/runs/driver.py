@@ -1,0 +1,659 @@
+"""Drives one run over an `Exchange` until it is finished or failed with a reason.
+
+The state machine (`protocol.coordinator_round`) says whom it waits for; the driver asks, collects,
+waits for the grace time, and proposes a smaller participant set or ends the run. Every input is
+stored before anything follows from it, so another process can go on where this one was killed.
+
+A node that was admitted for a party speaks for that party and for no other
+(`CoordinatorStore.node_of_partner`); HELLOs are no secret, so one alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.runs.exchange import Exchange, Reply
+from coordinator.runs.farewells import LEFT_OUT, farewells
+from coordinator.runs.patience import Patience
+from coordinator.runs.remedies import remedy_for_refusals
+from coordinator.store import CoordinatorStore, RoundRow, Traffic
+from protocol import coordinator_round as phases
+from protocol.agreement.stop import WITHDRAWN
+from protocol.coordinator_round import CoordinatorRound
+from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, StoreError
+from protocol.messages import Ack
+from protocol.participants import Members, bitmap, parse_bitmap
+from protocol.privacy.words import counted
+from protocol.release.document import SignedRelease
+
+logger = logging.getLogger(__name__)
+
+RECEIVED: Final = "received"
+CLOSED: Final = "roster closed"
+DROPPED: Final = "dropped"
+
+#: Codes of a node that may go away by themselves; the node is asked again.
+_PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD")
+
+#: What a refusal means to whoever reads why a run failed.
+_REFUSAL_WORDS: Final = {
+    "E-AGR-OTHER": "another agreement is installed there",
+    "E-AGR-EXPIRED": "the agreement is not valid now by that machine's clock",
+    "E-CODE": "another version of fedseg is installed there",
+    "E-BUNDLE": "another version of fedseg is installed there",
+    "E-ROW-CAP": "more customers than agreed",
+    "E-SOURCE": "its customers' data cannot be read",
+    "E-EGRESS-HELD": "nobody there has approved its answer yet: a higher grace_s leaves more time",
+    "E-EGRESS-REFUSED": "somebody there refused to let its answer out",
+    "E-EGRESS-EXPIRED": "nobody there approved its answer in time",
+    "E-BUDGET-SPENT": "its privacy budget holds no further run: agree on a version with more runs",
+}
+#: The refusal that nothing but another agreement changes, so that waiting helps nobody.
+_SPENT: Final = "E-BUDGET-SPENT"
+#: The failure of a run in which nobody takes part.
+_NOBODY: Final = "E-NO-PARTNERS"
+#: The carrier's word for a node that is away; nobody refused anything.
+_NO_ANSWER: Final = "E-TRANSPORT"
+
+#: An answer to one of so many earlier copies of a request still counts.
+_COPIES_KEPT: Final = 7
+#: Seconds between looks whether the operator stopped the run.
+_LOOK_FOR_STOP_S: Final = 1.0
+
+PHASE_WORDS: Final = {
+    phases.HELLOS: "waiting for partners to join",
+    phases.READYS: "setting up keys",
+    phases.ACCEPTS: "agreeing on a smaller participant set",
+    phases.ANSWERS: "adding masked answers",
+    phases.APPROVALS: "collecting signatures on the release",
+    phases.ACKS: "handing out the release",
+    phases.ENDED: "finished",
+}
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that was sent, perhaps several times: an answer to an early copy counts too."""
+
+    handles: list[str]
+    at: float
+
+
+@dataclass(slots=True)
+class _Counter:
+    messages: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+@dataclass(slots=True)
+class _Links:
+    """Which node speaks for which partner: by its admitted key, else learned from HELLOs.
+
+    Attributes:
+        admitted: Partners by the node that was admitted for them.
+    """
+
+    node_of: dict[int, int] = field(default_factory=dict)
+    partner_of: dict[int, int] = field(default_factory=dict)
+    admitted: dict[int, int] = field(default_factory=dict)
+
+    def join(self, node: int, partner: int, connected: Collection[int]) -> bool:
+        """Let `node` speak for `partner`, unless that is another node's place.
+
+        HELLOs are known to every partner by the roster; with another's, a node could take over
+        its place and refuse in its name. So a partner with an admitted node is spoken for by that
+        node alone; without one, by the first that came, until it is gone.
+        """
+        own = self.admitted.get(node)
+        if own != partner and (own is not None or partner in self.admitted.values()):
+            return False
+        before = self.node_of.get(partner)
+        if before is not None and before != node:
+            if own is None and before in connected:
+                return False
+            self.partner_of.pop(before, None)
+        after = self.partner_of.get(node)
+        if after is not None and after != partner:
+            return False
+        self.node_of[partner] = node
+        self.partner_of[node] = partner
+        return True
+
+    def partner(self, node: int) -> int | None:
+        """For whom `node` speaks, or would."""
+        return self.partner_of.get(node, self.admitted.get(node))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Farewell:
+    """A request that says how a run ended, and to whom."""
+
+    node: int
+    run_id: bytes
+    partner: int
+
+
+class RunDriver:
+    """Drives one run to its end.
+
+    Args:
+        machine: The run's state machine, replayed to where it stood before `drive`.
+        key: The coordinator's key of the agreement.
+        without: Partners that the operator told it to go without.
+        on_progress: Called with the run's progress whenever it changes.
+        clock, sleep: Seconds; simulations pass their own.
+    """
+
+    def __init__(
+        self,
+        machine: CoordinatorRound,
+        store: CoordinatorStore,
+        exchange: Exchange,
+        *,
+        key: Ed25519PrivateKey,
+        patience: Patience,
+        without: Members = frozenset(),
+        on_progress: Callable[[dict[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._machine = machine
+        self._store = store
+        self._exchange = exchange
+        self._key = key
+        self._without = without
+        self._patience = patience
+        self._on_progress = on_progress
+        self._clock = clock
+        self._sleep = sleep
+        self._links = _Links()
+        self._asked: dict[int, _Asked] = {}
+        self._greeted: dict[int, _Asked] = {}
+        self._refusals: dict[int, str] = {}
+        #: Of nodes that have not said yet whose they are.
+        self._unnamed_refusals: dict[int, str] = {}
+        self._leaving: dict[int, float] = {}
+        self._gone_home: set[int] = set()
+        self._farewells: dict[str, _Farewell] = {}
+        self._told_of_earlier_runs: set[tuple[int, int]] = set()
+        self._counters: dict[int, _Counter] = {}
+        self._stage: tuple[Any, ...] = ()
+        self._stage_began = clock()
+        self._reported: dict[str, Any] = {}
+        self._started = clock()
+        self._looked_for_stop = clock()
+
+    def drive(self) -> SignedRelease:
+        """Run to the end.
+
+        Returns:
+            The release, signed by every participant.
+
+        Raises:
+            RunFailedError: The run ended without one; the code and message say why. Whoever
+                catches it ends the run in the store, then calls `say_stop`.
+        """
+        try:
+            while self._machine.phase != phases.ENDED:
+                self._note_stage()
+                if self._step():
+                    continue
+                self._look_for_stop()
+                if self._out_of_patience():
+                    self._go_on_without()
+                    continue
+                self._sleep(self._patience.poll_s)
+        finally:
+            self._save_traffic()
+        self._report()
+        self._flush()
+        release = self._machine.release
+        if release is None:
+            raise RunFailedError("the run ended without a release")
+        return release
+
+    # --- one turn ------------------------------------------------------------------------------
+
+    def _step(self) -> bool:
+        """Ask whoever is to be asked, take what has come in; whether anything came in."""
+        if self._machine.phase == phases.HELLOS or self._unreachable():
+            self._greet_strangers()
+        if self._machine.phase != phases.HELLOS:
+            self._send_home()
+            self._ask_missing()
+        return self._collect()
+
+    def _send_home(self) -> None:
+        """Tell partners with whom the run does not go on, until they have taken note."""
+        now = self._clock()
+        for partner in sorted(self._leavers() - self._gone_home):
+            node = self._links.node_of.get(partner)
+            told_at = self._leaving.get(partner)
+            if node is None or (told_at is not None and now - told_at < self._patience.resend_s):
+                continue
+            if told_at is None:
+                logger.warning("going on without %s", self._names({partner}))
+            self._leaving[partner] = now
+            message = self._machine.stop_request(LEFT_OUT)
+            self._bid_farewell(node, self._machine.run_id, message, partner)
+
+    def _leavers(self) -> Members:
+        """Partners that are not, or no longer, in the run's participant set."""
+        machine = self._machine
+        sets = [link.members for link in machine.chain.links if link.run_hash == machine.run_hash]
+        dropped = sets[0] - machine.members if sets else frozenset()
+        return machine.left_out | dropped | self._without
+
+    def _bid_farewell(self, node: int, run_id: bytes, message: bytes, partner: int) -> str:
+        handle = self._push(node, message, None)
+        self._farewells[handle] = _Farewell(node=node, run_id=run_id, partner=partner)
+        return handle
+
+    def _tell_of_earlier_runs(self, node: int, partner: int) -> None:
+        """Hand out releases of earlier runs, and their ends, that the partner does not know."""
+        if (node, partner) in self._told_of_earlier_runs:
+            return
+        self._told_of_earlier_runs.add((node, partner))
+        for run_id, message in farewells(self._store, self._key, self._machine.agreement, partner):
+            self._bid_farewell(node, run_id, message, partner)
+
+    def _take_farewell(self, handle: str, reply: Reply) -> None:
+        """Note that a partner knows how a run ended; a refusal for good is an answer too."""
+        farewell = self._farewells.pop(handle)
+        if reply.node != farewell.node or (reply.error or "").startswith(_PASSING):
+            return
+        if reply.message is not None:
+            try:
+                if Ack.from_bytes(reply.message).partner != farewell.partner:
+                    return
+            except RemoteProtocolError:
+                return
+        if farewell.run_id == self._machine.run_id:
+            self._gone_home.add(farewell.partner)
+        self._acknowledge(farewell.run_id, farewell.partner)
+
+    def _acknowledge(self, run_id: bytes, partner: int) -> None:
+        name = self._machine.agreement.parties[partner].id
+        self._note(lambda: self._store.acknowledge(run_id, name))
+
+    def _unreachable(self) -> bool:
+        now = self._clock()
+        for partner in self._machine.waiting_for:
+            if partner not in self._links.node_of:
+                return True
+            asked = self._asked.get(partner)
+            if asked is not None and now - asked.at > self._patience.resend_s:
+                return True
+        return False
+
+    def _greet_strangers(self) -> None:
+        """Ask nodes that speak for nobody yet for their HELLO."""
+        now = self._clock()
+        strangers = []
+        for node in self._exchange.nodes():
+            asked = self._greeted.get(node)
+            again = asked is None or now - asked.at > self._patience.resend_s
+            if again and node not in self._links.partner_of:
+                strangers.append(node)
+        if strangers:
+            self._look_up_admitted()
+        for node in strangers:
+            partner = self._links.admitted.get(node)
+            if partner in self._without:
+                continue
+            if partner is not None:
+                self._tell_of_earlier_runs(node, partner)
+            asked = self._greeted.get(node)
+            handle = self._push(node, self._machine.open_request(), None)
+            before = [] if asked is None else asked.handles[-_COPIES_KEPT:]
+            self._greeted[node] = _Asked(handles=[*before, handle], at=now)
+
+    def _look_up_admitted(self) -> None:
+        """Which node was admitted for which partner; ids change when the carrier starts again."""
+        nodes = self._store.node_of_partner()
+        self._links.admitted = {
+            nodes[party.id]: index
+            for index, party in enumerate(self._machine.agreement.parties)
+            if party.id in nodes
+        }
+
+    def _ask_missing(self) -> None:
+        now = self._clock()
+        for partner in sorted(self._machine.waiting_for):
+            node = self._links.node_of.get(partner)
+            if node is None or self._refused_for_good(partner):
+                continue
+            asked = self._asked.get(partner)
+            if asked is None or now - asked.at > self._patience.resend_s:
+                handle = self._push(node, self._machine.request(partner), partner)
+                before = [] if asked is None else asked.handles[-_COPIES_KEPT:]
+                self._asked[partner] = _Asked(handles=[*before, handle], at=now)
+
+    def _push(self, node: int, message: bytes, partner: int | None) -> str:
+        if partner is not None:
+            counter = self._counters.setdefault(partner, _Counter())
+            counter.messages += 1
+            counter.bytes_down += len(message)
+        return self._exchange.push(node, message, ttl_s=self._patience.grace_s)
+
+    def _collect(self) -> bool:
+        asked = (*self._asked.values(), *self._greeted.values())
+        open_handles = {handle for a in asked for handle in a.handles}
+        open_handles |= self._farewells.keys()
+        if not open_handles:
+            return False
+        took = False
+        for handle, reply in self._exchange.pull(open_handles).items():
+            if handle in self._farewells:
+                self._take_farewell(handle, reply)
+            elif reply.error is not None:
+                self._note_refusal(reply.node, reply.error)
+            elif reply.message is not None:
+                took = self._take(reply, reply.message) or took
+        return took
+
+    def _take(self, reply: Reply, message: bytes) -> bool:
+        machine = self._machine
+        try:
+            greeted = machine.partner_of_hello(message)
+            if greeted is not None and self._links.node_of.get(greeted) != reply.node:
+                self._look_up_admitted()
+                if not self._links.join(reply.node, greeted, self._exchange.nodes()):
+                    logger.warning("node %s speaks for a partner that has a node", reply.node)
+                    return False
+                self._asked.pop(greeted, None)
+                self._tell_of_earlier_runs(reply.node, greeted)
+            if greeted is not None and (machine.phase != phases.HELLOS or greeted in self._without):
+                return True
+            partner = machine.check(message)
+            if partner is None:
+                return False
+            if self._links.node_of.get(partner) != reply.node:
+                logger.warning("node %s answers in the name of another partner", reply.node)
+                return False
+            releasing = machine.phase == phases.ACKS
+            machine.receive(message)
+        except RemoteProtocolError as error:
+            logger.warning("node %s: %s", reply.node, error)
+            return False
+        # The last HELLO extends the chain: it is stored with that, before anybody hears of it.
+        self._store.append_input(machine.run_id, RECEIVED, message, machine.chain)
+        if releasing:
+            self._acknowledge(machine.run_id, partner)
+        counter = self._counters.setdefault(partner, _Counter())
+        counter.bytes_up += len(message)
+        self._refusals.pop(partner, None)
+        self._unnamed_refusals.pop(reply.node, None)
+        return True
+
+    def _note_refusal(self, node: int, code: str) -> None:
+        partner = self._links.partner(node)
+        logger.warning("node %s refuses: %s", node, code)
+        if code == WITHDRAWN and partner is not None:
+            who = self._machine.agreement.parties[partner].id
+            raise RunFailedError(
+                f"{who} answers nothing more: the agreement was stopped",
+                code=WITHDRAWN,
+                remedy="ask for the signed stop and take it: fedseg-coordinator agreement stop "
+                "FILE; to go on, have the parties that stay sign a new version",
+            )
+        if partner is not None:
+            self._refusals[partner] = code
+        else:
+            self._unnamed_refusals[node] = code
+
+    def _refused_for_good(self, partner: int) -> bool:
+        code = self._refusals.get(partner)
+        return code is not None and not code.startswith(_PASSING)
+
+    def _look_for_stop(self) -> None:
+        """End when the operator ended the run; RunFailedError."""
+        now = self._clock()
+        if now - self._looked_for_stop >= _LOOK_FOR_STOP_S:
+            self._looked_for_stop = now
+            self._store.check_not_ended(self._machine.run_id)
+
+    # --- patience ------------------------------------------------------------------------------
+
+    def _note_stage(self) -> None:
+        machine = self._machine
+        stage = (machine.phase, machine.round, len(machine.chain.links))
+        if stage != self._stage:
+            self._save_totals()
+            self._stage = stage
+            self._stage_began = self._clock()
+            self._asked = {}
+        self._report()
+
+    def _out_of_patience(self) -> bool:
+        machine = self._machine
+        waited = self._clock() - self._stage_began
+        if machine.phase == phases.ACKS:
+            return waited > self._patience.farewell_s
+        if machine.phase == phases.HELLOS and machine.waiting_for <= self._without:
+            return True
+        if machine.phase == phases.HELLOS and self._all_spent():
+            return True
+        everyone_refused = all(self._refused_for_good(p) for p in machine.waiting_for)
+        if machine.phase != phases.HELLOS and everyone_refused:
+            return True
+        return waited > self._patience.grace_s
+
+    def _all_spent(self) -> bool:
+        """Whether every node in reach has refused to begin for lack of budget."""
+        found = [self._code_of(node) for node in self._exchange.nodes()]
+        return bool(found) and all(code == _SPENT for code in found)
+
+    def _code_of(self, node: int) -> str | None:
+        partner = self._links.partner(node)
+        if partner is None:
+            return self._unnamed_refusals.get(node)
+        return self._refusals.get(partner)
+
+    def _go_on_without(self) -> None:
+        machine = self._machine
+        missing = machine.waiting_for
+        logger.warning("going on without %s", self._names(missing))
+        if machine.phase == phases.ACKS:
+            machine.finish()
+        elif machine.phase == phases.HELLOS:
+            self._check_first_run(missing - self._without)
+            self._attempt(CLOSED, b"", missing)
+        else:
+            self._attempt(DROPPED, bitmap(missing, machine.agreement.n_partners), missing)
+
+    def _check_first_run(self, missing: Members) -> None:
+        """Refuse to begin an agreement without a few of its partners: they could never join.
+
+        Once a set without fewer than ``min_atom`` partners was opened, each later set with them
+        would single them out.
+
+        Raises:
+            RunFailedError: Some are missing, too few to be a group of their own (E-FIRST-RUN).
+        """
+        machine = self._machine
+        here = machine.agreement.n_partners - len(machine.waiting_for)
+        min_atom = machine.agreement.secure_sum.min_atom
+        possible = here >= max(machine.agreement.smallest_set, min_atom)
+        if machine.chain.links or not possible or not 0 < len(missing) < min_atom:
+            return
+        names = self._names(missing)
+        raise RunFailedError(
+            f"{self._why(missing)}; an agreement's first run begins with all its partners: fewer "
+            f"than {min_atom} that miss it could never take part under this agreement",
+            code="E-FIRST-RUN",
+            remedy=f"bring {', '.join(names)} back and start a new run; to go on without them "
+            "under this agreement for good: run start "
+            + " ".join(f"--without {name}" for name in names),
+        )
+
+    def _attempt(self, kind: str, data: bytes, missing: Members) -> None:
+        """Change the participant set; the new chain is stored before anybody hears of it."""
+        try:
+            apply_input(self._machine, kind, data)
+        except RunFailedError as failure:
+            codes = self._refusal_codes(missing)
+            message, remedy = failure.message, failure.remedy
+            if codes and failure.code == _NOBODY:
+                message = f"no partner takes part: all refused, with {', '.join(codes)}"
+            if codes and not remedy:
+                remedy = remedy_for_refusals(codes)
+            raise RunFailedError(
+                f"{self._why(missing)}; {message}", code=failure.code, remedy=remedy
+            ) from failure
+        self._store.append_input(self._machine.run_id, kind, data, self._machine.chain)
+
+    def _refusal_codes(self, missing: Members) -> list[str]:
+        """With which codes all that are missing refused; empty when some did not answer.
+
+        A node that was never admitted may speak for any partner that has no node.
+        """
+        found = [code for p in missing if (code := self._refusals.get(p, _NO_ANSWER)) != _NO_ANSWER]
+        unnamed = [code for code in self._unnamed_refusals.values() if code != _NO_ANSWER]
+        if len(found) + len(unnamed) < len(missing):
+            return []
+        return sorted({*found, *unnamed})
+
+    def _why(self, missing: Members) -> str:
+        said = []
+        for partner in sorted(missing):
+            name = self._machine.agreement.parties[partner].id
+            code = self._refusals.get(partner, _NO_ANSWER)
+            if code == _NO_ANSWER:
+                said.append(f"{name} did not answer")
+            else:
+                said.append(f"{name} refused with {_explained(code)}")
+        unnamed = Counter(self._unnamed_refusals.values())
+        for code, count in sorted(unnamed.items()):
+            said.append(f"{counted(count, 'node')} refused to join with {_explained(code)}")
+        return f"within {self._patience.grace_s:g} s " + ", ".join(said)
+
+    # --- reports -------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        machine = self._machine
+        progress: dict[str, Any] = {
+            "phase": machine.phase,
+            "doing": PHASE_WORDS[machine.phase],
+            "round": machine.round,
+            "max_rounds": machine.agreement.plan.max_rounds,
+            "participants": self._names(machine.members),
+            "waiting_for": self._names(machine.waiting_for),
+            "left_out": self._names(machine.left_out),
+            "refusals": {
+                machine.agreement.parties[i].id: code for i, code in self._refusals.items()
+            },
+        }
+        if progress != self._reported:
+            self._reported = progress
+            elapsed = round(self._clock() - self._started, 3)
+            self._on_progress({**progress, "elapsed_s": elapsed})
+
+    def _save_totals(self) -> None:
+        """Note how rounds went whose totals were formed since; the totals are let go."""
+        rows = [
+            RoundRow(
+                round=formed.round,
+                partners=len(formed.members),
+                seconds=self._clock() - self._stage_began,
+                inertia=formed.inertia,
+                length=int(formed.total.shape[0]),
+                asked=formed.asked,
+            )
+            for formed in self._machine.totals
+        ]
+        self._machine.totals.clear()
+        for row in rows:
+            self._note(partial(self._store.save_round, self._machine.run_id, row))
+
+    @staticmethod
+    def _note(save: Callable[[], None]) -> None:
+        """Store what no run depends on; a store that does not take it ends nothing."""
+        try:
+            save()
+        except StoreError as error:
+            logger.warning("not noted: %s", error)
+
+    def _names(self, partners: Iterable[int]) -> list[str]:
+        return [self._machine.agreement.parties[i].id for i in sorted(partners)]
+
+    def _save_traffic(self) -> None:
+        rows = [
+            Traffic(
+                partner=self._machine.agreement.parties[partner].id,
+                messages=c.messages,
+                bytes_up=c.bytes_up,
+                bytes_down=c.bytes_down,
+            )
+            for partner, c in sorted(self._counters.items())
+        ]
+        self._note(lambda: self._store.save_traffic(self._machine.run_id, rows))
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def say_stop(self, code: str) -> None:
+        """Tell every node that the run ended without a release; wait a little for them to hear it.
+
+        Also nodes of partners that were dropped or left out: each may keep secrets of the run. The
+        carrier throws away what is on its way when this process ends. Failures are logged: who was
+        not reached is told in the next run.
+        """
+        message = self._machine.stop_request(code)
+        try:
+            self._look_up_admitted()
+            open_handles = set()
+            connected = set(self._exchange.nodes())
+            for node in sorted(connected | self._links.partner_of.keys()):
+                partner = self._links.partner(node)
+                if partner is None:
+                    self._push(node, message, None)
+                elif partner not in self._gone_home:
+                    handle = self._bid_farewell(node, self._machine.run_id, message, partner)
+                    if node in connected:
+                        open_handles.add(handle)
+            self._exchange.flush()
+            deadline = self._clock() + self._patience.farewell_s
+            while open_handles & self._farewells.keys() and self._clock() < deadline:
+                if not self._collect_farewells():
+                    self._sleep(self._patience.poll_s)
+        except FedsegError as error:
+            logger.warning("not every node was told that the run ended: %s", error)
+
+    def _collect_farewells(self) -> bool:
+        replies = self._exchange.pull(list(self._farewells))
+        for handle, reply in replies.items():
+            self._take_farewell(handle, reply)
+        return bool(replies)
+
+    def _flush(self) -> None:
+        try:
+            self._exchange.flush()
+        except FedsegError as error:
+            logger.warning("not every node was told that the run ended: %s", error)
+
+
+def apply_input(machine: CoordinatorRound, kind: str, data: bytes) -> None:
+    """Apply one stored input to a run's state machine."""
+    if kind == RECEIVED:
+        machine.receive(data)
+    elif kind == CLOSED:
+        machine.close_roster()
+    elif kind == DROPPED:
+        machine.drop(parse_bitmap(data, machine.agreement.n_partners))
+    else:
+        raise RunFailedError(f"stored input of unknown kind {kind!r}", code="E-STORE")
+
+
+def _explained(code: str) -> str:
+    """A refusal's code, with what it means where that is known."""
+    words = _REFUSAL_WORDS.get(code, "")
+    return f"{code} ({words})" if words else code

@@ -1,0 +1,192 @@
+"""A run's life: requested, driven, continued after a crash, ended with a release or a reason."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.config import CoordinatorConfig
+from coordinator.runs.driver import RunDriver, apply_input
+from coordinator.runs.exchange import Exchange
+from coordinator.runs.patience import Patience
+from coordinator.runs.remedies import remedy_for
+from coordinator.store import CoordinatorStore
+from protocol.clustering.plan import plan_seed
+from protocol.coordinator_round import CoordinatorRound
+from protocol.errors import FedsegError, RunFailedError, StoreError, TransportError
+from protocol.release.document import SignedRelease
+
+logger = logging.getLogger(__name__)
+
+#: So often may processes that drive one run be lost before the run is ended.
+MAX_ATTEMPTS = 5
+#: Pauses of a driver whose store failed, before it goes on.
+_STORE_PAUSES_S = (1.0, 5.0, 15.0, 30.0, 60.0)
+
+
+def execute(
+    run_id: bytes,
+    *,
+    store: CoordinatorStore,
+    key: Ed25519PrivateKey,
+    exchange: Exchange,
+    patience: Patience,
+    on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+    seed_of: Callable[[bytes], bytes] = plan_seed,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    first_try: bool = True,
+) -> SignedRelease:
+    """Drive a requested run to its end, from wherever an earlier process left it.
+
+    Args:
+        first_try: False when this process drove it before: it counts as one attempt.
+        run_id: 16 bytes; the run must be in `store`.
+        key: The coordinator's Ed25519 key of the agreement.
+
+    Raises:
+        RunFailedError: The run ended without a release; the store says why.
+        TransportError, StoreError: The carrier or the store failed; the run has not ended.
+    """
+    row = store.run(run_id)
+    if row.ended:
+        raise RunFailedError(f"run {run_id.hex()} has ended already: {row.state}", code="E-ENDED")
+    agreement = store.agreement(row.agreement_hash)
+    if first_try:
+        store.begin_attempt(run_id)
+
+    def progress(values: dict[str, Any]) -> None:
+        try:
+            store.report_progress(run_id, values)
+        except StoreError as error:
+            logger.warning("progress was not noted: %s", error)
+        on_progress(values)
+
+    driver: RunDriver | None = None
+    try:
+        machine = CoordinatorRound(
+            agreement,
+            key,
+            run_id=run_id,
+            chain=store.chain_at_start(run_id, agreement),
+            seed_of=seed_of,
+        )
+        driver = RunDriver(
+            machine,
+            store,
+            exchange,
+            key=key,
+            without=frozenset(i for i, p in enumerate(agreement.parties) if p.id in row.without),
+            patience=patience,
+            on_progress=progress,
+            clock=clock,
+            sleep=sleep,
+        )
+        for kind, data in store.inputs(run_id):
+            apply_input(machine, kind, data)
+        signed = driver.drive()
+        signed.verify(agreement)
+        store.finish(run_id, signed.to_bytes(), agreement.hash)
+    except (TransportError, StoreError):
+        raise  # the carrier or the disk fails, not the run: another process goes on with it
+    except FedsegError as failure:
+        remedy = failure.remedy or remedy_for(failure.code)
+        store.fail(run_id, failure.code, failure.message, remedy)
+        logger.warning("run %s failed: %s", run_id.hex(), failure)
+        if driver is not None:
+            driver.say_stop(failure.code)
+        raise RunFailedError(failure.message, code=failure.code, remedy=remedy) from failure
+    return signed
+
+
+@contextmanager
+def run_lock(directory: Path, run_id: bytes, *, wait_s: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of a run while a process drives it; False when another process holds it.
+
+    The lock goes with the process, also when it is killed.
+
+    Args:
+        wait_s: How long to try; somebody who only looks holds it for a moment.
+    """
+    with _process_lock(directory, run_id.hex(), wait_s) as free:
+        yield free
+
+
+@contextmanager
+def serve_lock(directory: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of a coordinator that serves; like `run_lock`."""
+    with _process_lock(directory, "serve", wait_s) as free:
+        yield free
+
+
+@contextmanager
+def _process_lock(directory: Path, name: str, wait_s: float) -> Iterator[bool]:
+    folder = directory / "locks"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    deadline = time.monotonic() + wait_s
+    with (folder / f"{name}.lock").open("w") as file:
+        while not _locked(file):
+            if time.monotonic() >= deadline:
+                yield False
+                return
+            time.sleep(0.02)
+        yield True
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
+    """Drive a run of the coordinator in `directory`; what the ServerApp calls.
+
+    Returns at once when another process drives it or it has ended.
+    """
+    config = CoordinatorConfig.load(directory)
+    run = bytes.fromhex(run_id)
+    with run_lock(directory, run, wait_s=2.0) as free:
+        if not free:
+            logger.warning("run %s is driven by another process", run_id)
+            return
+        pauses_s = iter(_STORE_PAUSES_S)
+        first_try = True
+        while True:
+            try:
+                _drive_once(config, run, exchange, first_try=first_try)
+                return
+            except StoreError as error:  # a full disk, a locked file: the run need not end
+                pause_s = next(pauses_s, None)
+                if pause_s is None:
+                    raise
+                logger.warning("going on in %s s: %s", pause_s, error)
+                time.sleep(pause_s)
+            first_try = False
+
+
+def _drive_once(
+    config: CoordinatorConfig, run_id: bytes, exchange: Exchange, *, first_try: bool
+) -> None:
+    store = config.open_store()
+    try:
+        if not store.run(run_id).ended:
+            execute(
+                run_id,
+                store=store,
+                key=config.signing_key(),
+                exchange=exchange,
+                patience=config.patience,
+                first_try=first_try,
+            )
+    finally:
+        store.close()

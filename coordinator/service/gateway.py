@@ -1,0 +1,702 @@
+"""The coordinator's only public port: TLS, an allow-list, limits.
+
+Flower's SuperLink answers run submission, node registration and its runtime on the same port as
+the nodes. The gateway stands before it and passes on exactly the fleet calls that a node of ours
+makes, signed by admitted node keys only, within limits of size, rate, time and connections.
+Everything else ends here, with a status and no word from behind.
+
+A connection is counted from the moment that it is accepted, before a word of TLS was spoken, so
+callers who say nothing cannot use up the process's file descriptors. When all places are taken,
+the oldest caller that has not shown an admitted key yet makes room.
+
+HTTP/1.1 is parsed by h11 (strict; no request smuggling); the sockets are asyncio's own, because
+common ASGI servers have no time limits for slow senders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import email.utils
+import hashlib
+import ipaddress
+import logging
+import resource
+import socket
+import ssl
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import h11
+import httpcore
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocol.errors import ConfigError, TransportError
+from protocol.limits import MAX_REPLY_BYTES
+
+logger = logging.getLogger(__name__)
+
+#: The fleet calls of a node (`partner_node.link.flower_link`); everything else is refused.
+ALLOWED_PATHS: Final = frozenset(
+    f"/v1/fleet/{call}".encode("ascii")
+    for call in (
+        "activate-node",
+        "deactivate-node",
+        "send-node-heartbeat",
+        "pull-messages",
+        "push-messages",
+        "get-run",
+    )
+)
+
+#: A node's largest reply with Flower's wrapping.
+DEFAULT_MAX_BODY_BYTES: Final = MAX_REPLY_BYTES + (1 << 20)
+
+_MAX_HEAD_BYTES: Final = 8 << 10
+_READ_BYTES: Final = 64 << 10
+_PUBLIC_KEY_HEADER: Final = b"flwr-public-key"
+_TIMESTAMP_HEADER: Final = b"flwr-timestamp"
+_SIGNATURE_HEADER: Final = b"flwr-signature"
+_FORWARDED_HEADERS: Final = frozenset(
+    {b"content-type", b"accept", _PUBLIC_KEY_HEADER, _TIMESTAMP_HEADER, _SIGNATURE_HEADER}
+)
+#: Flower's window for the time that a node signs.
+_SIGNED_AT_MOST_BEFORE: Final = timedelta(seconds=300)
+_SIGNED_AT_MOST_AHEAD: Final = timedelta(seconds=5)
+_REMEMBERED_CLIENTS: Final = 4_096
+#: Refusals after which a connection may stay: they pass.
+_PASSING: Final = frozenset({429, 503})
+
+_BACKLOG: Final = 128
+#: How long nothing is accepted when the process or the system has no descriptor left.
+_ACCEPT_PAUSE_S: Final = 0.2
+#: File descriptors that the rest of the process needs.
+_OTHER_DESCRIPTORS: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """The public port and its limits.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        certificate: Server certificate chain (PEM).
+        key: Its private key (PEM).
+        upstream: ``host:port`` of the SuperLink.
+        upstream_authority: Authority (PEM) of the SuperLink's certificate.
+        max_body_bytes: Largest request body.
+        max_buffered_bytes: Bytes of request bodies held at once, over all connections.
+        max_buffered_bytes_per_key: The same for one node key.
+        max_connections: Connections at once, over all addresses, handshakes included; fewer when
+            the process may not open so many files.
+        max_connections_per_address: Connections at once from one address (IPv6: one /64).
+        requests_per_s: Sustained requests a second from one node key at one address.
+        burst: Requests that may come at once.
+        head_timeout_s: Longest TLS handshake, and longest time for a request's head.
+        body_timeout_s: Longest time for a request's body, and for taking an answer.
+        idle_timeout_s: Longest pause between two requests on a connection.
+        upstream_timeout_s: Longest wait for the SuperLink.
+        linger_s: How long a refused sender is listened to, so that it gets the answer.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path
+    key: Path
+    upstream: str
+    upstream_authority: Path
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    max_buffered_bytes: int = 256 << 20
+    max_buffered_bytes_per_key: int = 2 * DEFAULT_MAX_BODY_BYTES
+    max_connections: int = 256
+    max_connections_per_address: int = 64
+    requests_per_s: float = 100.0
+    burst: int = 400
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    idle_timeout_s: float = 60.0
+    upstream_timeout_s: float = 30.0
+    linger_s: float = 1.0
+
+
+class Gateway:
+    """The public port; runs in a thread of its own between `start` and `stop`."""
+
+    def __init__(self, config: GatewayConfig, *, is_admitted: Callable[[bytes], bool]) -> None:
+        """Prepare the gateway.
+
+        Args:
+            config: Addresses and limits.
+            is_admitted: Tells whether a node's public key (PEM bytes) may pass; called from
+                the gateway's thread for every request, so it must be quick.
+        """
+        self._config = config
+        self._is_admitted = is_admitted
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._port = config.port
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; known after `start`."""
+        return self._port
+
+    @property
+    def address(self) -> str:
+        """``host:port``, as a node's configuration has it."""
+        return f"{self._config.host}:{self._port}"
+
+    def is_alive(self) -> bool:
+        """Whether it listens."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Listen; returns when connections are accepted.
+
+        Raises:
+            ConfigError: A certificate or key cannot be read.
+            TransportError: The port cannot be taken.
+        """
+        contexts = self._server_context(), self._upstream_context()
+        self._ready.clear()
+        self._failure = None
+        self._thread = threading.Thread(
+            target=self._run, args=contexts, name="fedseg-gateway", daemon=True
+        )
+        self._thread.start()
+        self._ready.wait()
+        if isinstance(self._failure, OSError):
+            raise TransportError(
+                f"cannot listen on {self._config.host}:{self._config.port}: "
+                f"{self._failure.strerror}",
+                code="E-GATEWAY",
+                remedy="Choose another port, or end the program that holds this one.",
+            ) from self._failure
+
+    def stop(self) -> None:
+        """Stop listening and close all connections; safe to call twice."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._loop is None or self._stop is None:
+            return
+        if thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            thread.join(10.0)
+
+    def _server_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(self._config.certificate, self._config.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"cannot use certificate {self._config.certificate} "
+                f"with key {self._config.key}: {error.strerror}",
+                remedy="Give PEM files that belong together.",
+            ) from error
+        return context
+
+    def _upstream_context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=str(self._config.upstream_authority))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"cannot read the SuperLink's authority {self._config.upstream_authority}"
+            ) from error
+
+    def _run(self, server: ssl.SSLContext, upstream: ssl.SSLContext) -> None:
+        try:
+            asyncio.run(self._main(server, upstream))
+        except OSError as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _main(self, server: ssl.SSLContext, upstream: ssl.SSLContext) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with httpcore.AsyncConnectionPool(
+            ssl_context=upstream,
+            max_connections=self._config.max_connections,
+            max_keepalive_connections=32,
+            keepalive_expiry=4.0,
+        ) as pool:
+            door = _Door(self._config, pool, self._is_admitted, server)
+            listeners = _listen(self._config.host, self._config.port)
+            self._port = listeners[0].getsockname()[1]
+            tasks = [asyncio.create_task(door.accept(listener)) for listener in listeners]
+            tasks.append(asyncio.create_task(self._stopped()))
+            self._ready.set()
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                for listener in listeners:
+                    listener.close()
+                await door.close()
+
+    async def _stopped(self) -> None:
+        if self._stop is not None:
+            await self._stop.wait()
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets, one for each address that `host` means; raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, to) for family, _, _, _, to in found):
+            listener = socket.create_server(
+                (str(address[0]), int(address[1])), family=family, backlog=_BACKLOG
+            )
+            listener.setblocking(False)
+            listeners.append(listener)
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _connections_possible(wanted: int) -> int:
+    """How many of `wanted` connections, each with one to the SuperLink, this process may hold.
+
+    The soft limit of open files is raised for them as far as the hard one allows.
+    """
+    needed = 2 * wanted + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            soft = allowed
+        if soft < needed:
+            fewer = max(1, (soft - _OTHER_DESCRIPTORS) // 2)
+            logger.warning(
+                "only %s connections at once: the limit of open files is %s", fewer, soft
+            )
+            return fewer
+    return wanted
+
+
+class _RefusedError(Exception):
+    """A request ends here with a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    """A connection from the moment that it is accepted.
+
+    Attributes:
+        address: Whose places it takes.
+        held: Whether a transport owns the socket and will close it.
+    """
+
+    sock: socket.socket
+    address: str
+    held: bool = False
+
+
+class _Door:
+    """Connections, limits and forwarding, all in the gateway's event loop."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        pool: httpcore.AsyncConnectionPool,
+        is_admitted: Callable[[bytes], bool],
+        tls: ssl.SSLContext,
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._is_admitted = is_admitted
+        self._tls = tls
+        self._upstream = httpcore.URL(f"https://{config.upstream}")
+        self._most = _connections_possible(config.max_connections)
+        self._tasks: set[asyncio.Task[None]] = set()
+        #: Those of them that have not shown an admitted key, oldest first.
+        self._strangers: dict[asyncio.Task[None], None] = {}
+        self._by_address: Counter[str] = Counter()
+        self._buffered = 0
+        self._buffered_by_key: Counter[bytes] = Counter()
+        self._buckets: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def accept(self, listener: socket.socket) -> None:
+        """Take connections until cancelled; those beyond the limits are closed at once."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, peer = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor is left for the moment, or the caller is gone
+                logger.warning("cannot accept a connection: %s", error.strerror)
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            self._let_in(_Connection(sock=sock, address=_address(str(peer[0]))))
+            await asyncio.sleep(0)  # those inside have their turn
+
+    def _let_in(self, connection: _Connection) -> None:
+        address = connection.address
+        if self._by_address[address] >= self._config.max_connections_per_address or (
+            len(self._tasks) >= self._most and not self._make_room()
+        ):
+            connection.sock.close()
+            return
+        task = asyncio.create_task(self._serve(connection))
+        self._tasks.add(task)
+        self._strangers[task] = None
+        self._by_address[address] += 1
+        task.add_done_callback(lambda done: self._ended(done, connection))
+
+    def _make_room(self) -> bool:
+        """Send the oldest stranger away; whether there was one."""
+        task = next(iter(self._strangers), None)
+        if task is None:
+            return False
+        del self._strangers[task]
+        task.cancel()
+        return True
+
+    def _ended(self, task: asyncio.Task[None], connection: _Connection) -> None:
+        self._tasks.discard(task)
+        self._strangers.pop(task, None)
+        self._by_address[connection.address] -= 1
+        if not self._by_address[connection.address]:
+            del self._by_address[connection.address]
+        if not connection.held:
+            connection.sock.close()
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a connection failed: %s", type(task.exception()).__name__)
+
+    async def _serve(self, connection: _Connection) -> None:
+        """One connection, from handshake to close."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_READ_BYTES, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport: asyncio.BaseTransport | None = None
+        connection.held = True
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol,
+                connection.sock,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._config.head_timeout_s,
+            )
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            await self._converse(reader, writer, connection.address)
+        except (OSError, TimeoutError, ssl.SSLError):
+            logger.debug("connection ended early")
+        finally:
+            if isinstance(transport, asyncio.Transport):
+                transport.abort()
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+    ) -> None:
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        patience = self._config.head_timeout_s
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    event = await _next_event(http, reader)
+                if not isinstance(event, h11.Request):
+                    return
+                status, media_type, body = await self._respond(http, reader, event, address)
+            except h11.RemoteProtocolError as error:
+                status, media_type, body = error.error_status_hint, b"", b""
+            except _RefusedError as refused:
+                logger.info("refused a request with status %s", refused.status)
+                status, media_type, body = refused.status, b"", b""
+            # Whoever may not ask does not keep a place.
+            final = status >= 400 and status not in _PASSING
+            last = final or http.their_state is not h11.DONE
+            async with asyncio.timeout(self._config.body_timeout_s):
+                writer.write(_answer(http, status, media_type, body, last=last))
+                await writer.drain()
+            if last or not _is_done(http):
+                await _close(reader, writer, self._config.linger_s)
+                return
+            http.start_next_cycle()
+            patience = self._config.idle_timeout_s
+
+    async def _respond(
+        self,
+        http: h11.Connection,
+        reader: asyncio.StreamReader,
+        request: h11.Request,
+        address: str,
+    ) -> tuple[int, bytes, bytes]:
+        key, headers = self._check_head(request, address)
+        if _content_length(request) > self._config.max_body_bytes:
+            raise _RefusedError(413)
+        held = _Held(self, key)
+        try:
+            async with asyncio.timeout(self._config.body_timeout_s):
+                body = await _body(http, reader, held.add)
+            return await self._forward(request.target, headers, body)
+        except TimeoutError:
+            raise _RefusedError(408) from None
+        finally:
+            held.release()
+
+    def buffer(self, key: bytes, n_bytes: int) -> None:
+        """Count bytes of bodies that have come in, or (negative) that were let go."""
+        self._buffered += n_bytes
+        self._buffered_by_key[key] += n_bytes
+        if not self._buffered_by_key[key]:
+            del self._buffered_by_key[key]
+
+    def is_overfull(self, key: bytes) -> bool:
+        """Whether more is held than may be, in all or for one key."""
+        return (
+            self._buffered > self._config.max_buffered_bytes
+            or self._buffered_by_key[key] > self._config.max_buffered_bytes_per_key
+        )
+
+    def _check_head(
+        self, request: h11.Request, address: str
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """Who asks, and the headers to pass on, when the request may pass."""
+        if request.target not in ALLOWED_PATHS:
+            raise _RefusedError(404)
+        if request.method != b"POST":
+            raise _RefusedError(405)
+        headers = [(k, v) for k, v in request.headers if k in _FORWARDED_HEADERS]
+        key = _decoded(_only(headers, _PUBLIC_KEY_HEADER))
+        admitted = bool(key) and self._is_admitted(key)
+        # Unknown keys share one bucket an address: they cannot be used to get more.
+        digest = hashlib.sha256(key).digest() if admitted else b""
+        if not self._within_rate((address, digest)):
+            raise _RefusedError(429)
+        if not admitted:
+            raise _RefusedError(403)
+        timestamp = _only(headers, _TIMESTAMP_HEADER)
+        signature = _decoded(_only(headers, _SIGNATURE_HEADER))
+        if not _is_signed(key, timestamp, signature, datetime.now(UTC)):
+            raise _RefusedError(401)
+        task = asyncio.current_task()
+        if task is not None:
+            self._strangers.pop(task, None)
+        return digest, headers
+
+    def _within_rate(self, client: tuple[str, bytes]) -> bool:
+        """Token bucket: whether this client may make a request now."""
+        now = asyncio.get_running_loop().time()
+        tokens, last = self._buckets.pop(client, (float(self._config.burst), now))
+        tokens = min(self._config.burst, tokens + (now - last) * self._config.requests_per_s)
+        allowed = tokens >= 1.0
+        self._buckets[client] = (tokens - 1.0 if allowed else tokens, now)
+        while len(self._buckets) > _REMEMBERED_CLIENTS:
+            self._buckets.popitem(last=False)
+        return allowed
+
+    async def _forward(
+        self, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> tuple[int, bytes, bytes]:
+        limit = self._config.upstream_timeout_s
+        try:
+            response = await self._pool.request(
+                b"POST",
+                httpcore.URL(
+                    scheme=self._upstream.scheme,
+                    host=self._upstream.host,
+                    port=self._upstream.port,
+                    target=target,
+                ),
+                headers=[
+                    (b"host", self._upstream.host),
+                    (b"content-length", str(len(body)).encode("ascii")),
+                    *headers,
+                ],
+                content=body,
+                extensions={
+                    "timeout": {"connect": limit, "read": limit, "write": limit, "pool": limit}
+                },
+            )
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+        ):
+            # The SuperLink is starting again; nodes try again by themselves.
+            raise _RefusedError(503) from None
+        if response.status != 200:
+            return response.status if 400 <= response.status < 500 else 502, b"", b""
+        media_type = next((v for k, v in response.headers if k.lower() == b"content-type"), b"")
+        return 200, media_type, response.content
+
+
+async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Event:
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await reader.read(_READ_BYTES))
+        elif event is h11.PAUSED:
+            raise h11.RemoteProtocolError("a second request before the first was answered")
+        else:
+            return event  # type: ignore[return-value]
+
+
+class _Held:
+    """The bytes that one request holds."""
+
+    def __init__(self, door: _Door, key: bytes) -> None:
+        self._door = door
+        self._key = key
+        self._n_bytes = 0
+
+    def add(self, n_bytes: int) -> None:
+        """Count bytes that came in; refuses the request when too many are held."""
+        self._n_bytes += n_bytes
+        self._door.buffer(self._key, n_bytes)
+        if self._door.is_overfull(self._key):
+            raise _RefusedError(503)
+
+    def release(self) -> None:
+        """Let them go."""
+        self._door.buffer(self._key, -self._n_bytes)
+        self._n_bytes = 0
+
+
+def _address(host: str) -> str:
+    """Whose places a caller takes: its IPv4 address, or its IPv6 network of 64 bits."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """The value of a header that stands there once; else empty."""
+    values = [v for k, v in headers if k == name]
+    return values[0] if len(values) == 1 else b""
+
+
+def _decoded(value: bytes) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _is_signed(key: bytes, timestamp: bytes, signature: bytes, now: datetime) -> bool:
+    """Whether the holder of `key` signed `timestamp`, and it is about now.
+
+    Flower's rule (`partner_node.link.flower_link` makes the signature); the SuperLink checks it
+    again.
+    """
+    public_key = _public_key(key)
+    try:
+        at = datetime.fromisoformat(timestamp.decode("ascii"))
+    except ValueError:
+        return False
+    if public_key is None or at.tzinfo is None:
+        return False
+    if not -_SIGNED_AT_MOST_AHEAD <= now - at <= _SIGNED_AT_MOST_BEFORE:
+        return False
+    try:
+        public_key.verify(signature, timestamp, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1_024)
+def _public_key(pem: bytes) -> ec.EllipticCurvePublicKey | None:
+    """An admitted key, parsed once."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+
+async def _body(
+    http: h11.Connection, reader: asyncio.StreamReader, count: Callable[[int], None]
+) -> bytes:
+    body = bytearray()
+    while True:
+        event = await _next_event(http, reader)
+        if isinstance(event, h11.Data):
+            count(len(event.data))
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            return bytes(body)
+        else:
+            raise _RefusedError(400)
+
+
+def _content_length(request: h11.Request) -> int:
+    """The announced size; chunked bodies are refused, since their size is not known before."""
+    headers = dict(request.headers)
+    if b"transfer-encoding" in headers:
+        raise _RefusedError(411)
+    return int(headers.get(b"content-length", b"0"))
+
+
+def _answer(
+    http: h11.Connection, status: int, media_type: bytes, body: bytes, *, last: bool
+) -> bytes:
+    headers = [
+        (b"date", email.utils.formatdate(usegmt=True).encode("ascii")),
+        (b"content-length", str(len(body)).encode("ascii")),
+    ]
+    if media_type:
+        headers.append((b"content-type", media_type))
+    if last:
+        headers.append((b"connection", b"close"))
+    parts = [
+        http.send(h11.Response(status_code=status, headers=headers)),
+        http.send(h11.Data(data=body)) if body else b"",
+        http.send(h11.EndOfMessage()),
+    ]
+    return b"".join(part for part in parts if part)
+
+
+def _is_done(http: h11.Connection) -> bool:
+    """Whether both sides are through with this exchange and the connection stays."""
+    return http.our_state is h11.DONE and http.their_state is h11.DONE
+
+
+async def _close(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, linger_s: float
+) -> None:
+    """Close so that the answer arrives: what is still being sent is read and thrown away."""
+    try:
+        async with asyncio.timeout(linger_s):
+            while await reader.read(_READ_BYTES):
+                pass
+    except TimeoutError:
+        logger.debug("a sender went on after it was refused")
+    writer.close()
+    async with asyncio.timeout(linger_s):
+        await writer.wait_closed()

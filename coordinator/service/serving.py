@@ -1,0 +1,209 @@
+"""The coordinator at work: SuperLink, gateway, and a watch over runs that have not ended.
+
+A run is driven by a ServerApp in a process of its own. Whatever dies is started again: the
+SuperLink with the admitted nodes, a run's driver as a new Flower run that continues the same
+fedseg run from the store. After `MAX_ATTEMPTS` drivers the run is ended with a reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Final
+
+from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
+from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
+from coordinator.service.gateway import Gateway, GatewayConfig
+from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
+from coordinator.store import FAILED, CoordinatorStore, RunRow
+from machine.software import require_sole_owner
+from protocol.errors import FedsegError, TransportError, UsageError
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 0.2
+#: A submitted driver that has not taken the run's lock by then is given up; each further one is
+#: waited for twice as long, up to the most.
+_START_PATIENCE_S: Final = 20.0
+_MOST_START_PATIENCE_S: Final = 80.0
+
+
+@dataclass(slots=True)
+class _Submission:
+    """A driver that was started for a run.
+
+    Attributes:
+        count: How many were started so far.
+        begun: Whether it has been seen at work, holding the run's lock.
+    """
+
+    flower_run: int
+    at: float
+    count: int = 1
+    begun: bool = False
+
+    @property
+    def start_patience_s(self) -> float:
+        """How long it may take until it is at work."""
+        return min(_START_PATIENCE_S * 2.0 ** (self.count - 1), _MOST_START_PATIENCE_S)
+
+
+@dataclass(slots=True)
+class CoordinatorService:
+    """Serves until told to stop.
+
+    Attributes:
+        config: The coordinator's settings.
+        announce: Called once with the public address when partners can connect.
+    """
+
+    config: CoordinatorConfig
+    announce: Callable[[str], None] = lambda _: None
+    submissions: dict[bytes, _Submission] = field(default_factory=dict)
+    open_runs: set[bytes] = field(default_factory=set)
+
+    def serve(self, stop: threading.Event) -> None:
+        """Start everything, watch it, and end it when `stop` is set."""
+        require_sole_owner(metadata.packages_distributions())
+        with serve_lock(self.config.directory, wait_s=2.0) as free:
+            if not free:
+                raise UsageError(
+                    f"another process serves {self.config.directory} already",
+                    remedy="stop it first; one folder is one coordinator",
+                )
+            self._serve(stop)
+
+    def _serve(self, stop: threading.Event) -> None:
+        self.config.signing_key()  # refuse to start with a key that does not open
+        store = self.config.open_store()
+        superlink = SuperLink(
+            SuperLinkConfig(
+                directory=self.config.directory / "superlink",
+                coordinator_directory=self.config.directory,
+            )
+        )
+        admitted = _Admitted(store)
+        try:
+            superlink.start()
+            admitted.refresh(superlink)
+            gateway = Gateway(
+                GatewayConfig(
+                    host=self.config.host,
+                    port=self.config.port,
+                    certificate=self.config.certificate,
+                    key=self.config.key,
+                    upstream=superlink.address,
+                    upstream_authority=superlink.root_certificates,
+                ),
+                is_admitted=admitted,
+            )
+            gateway.start()
+            try:
+                self.announce(gateway.address)
+                while not stop.wait(_LOOK_EVERY_S):
+                    self._look(superlink, store, admitted)
+                    if not gateway.is_alive():
+                        raise TransportError("the public port has died", code="E-GATEWAY")
+            finally:
+                gateway.stop()
+        finally:
+            superlink.stop()
+            store.close()
+
+    def _look(self, superlink: SuperLink, store: CoordinatorStore, admitted: _Admitted) -> None:
+        try:
+            if superlink.ensure_alive():
+                logger.warning("the SuperLink was started again")
+                for submission in self.submissions.values():
+                    submission.flower_run = -1
+            admitted.refresh(superlink)
+            for run in store.runs():
+                if not run.ended:
+                    self.open_runs.add(run.run_id)
+                    self._watch(run, superlink, store)
+                elif run.run_id in self.open_runs:
+                    self.open_runs.discard(run.run_id)
+                    _log_end(run)
+        except (FedsegError, OSError) as error:  # also when no file can be opened for a moment
+            logger.warning("will look again: %s", error)
+
+    def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:
+        submission = self.submissions.get(run.run_id)
+        if self._is_driven(run, submission, superlink) or store.run(run.run_id).ended:
+            return
+        count = submission.count if submission is not None else 0
+        if max(count, run.attempts) >= MAX_ATTEMPTS:
+            logger.error("run %s is ended: its driver died too often", run.run_id.hex())
+            store.fail(
+                run.run_id,
+                "E-ATTEMPTS",
+                f"the process that drives the run died {MAX_ATTEMPTS} times; see "
+                f"{DRIVER_LOG_FILE} and superlink/superlink.log in {self.config.directory}",
+                "mend what the two files say, then start a new run",
+            )
+            return
+        flower_run = superlink.submit(run.run_id.hex())
+        self.submissions[run.run_id] = _Submission(
+            flower_run=flower_run, at=time.monotonic(), count=count + 1
+        )
+        logger.info("run %s: driver %d submitted", run.run_id.hex(), count + 1)
+
+    def _is_driven(self, run: RunRow, submission: _Submission | None, superlink: SuperLink) -> bool:
+        """Whether a process drives the run now, or is about to."""
+        with run_lock(self.config.directory, run.run_id) as free:
+            if not free:
+                if submission is not None:
+                    submission.begun = True
+                return True
+        if submission is None or submission.flower_run < 0:
+            return False
+        state = superlink.flower_run(submission.flower_run).state
+        if state in ("finished", "unknown"):
+            return False
+        waited_s = time.monotonic() - submission.at
+        if submission.begun or waited_s > submission.start_patience_s:
+            # Killed: its lock is gone at once, while Flower takes a minute to notice.
+            superlink.stop_run(submission.flower_run)
+            return False
+        return True
+
+
+def _log_end(run: RunRow) -> None:
+    if run.state == FAILED:
+        logger.warning("run %s failed: %s: %s", run.run_id.hex(), run.code, run.reason)
+    else:
+        logger.info("run %s finished", run.run_id.hex())
+
+
+class _Admitted:
+    """Which node keys may pass, kept in step with the store."""
+
+    def __init__(self, store: CoordinatorStore) -> None:
+        self._store = store
+        self._keys: frozenset[bytes] = frozenset()
+        self._saved: dict[str, int] | None = None
+
+    def __call__(self, key: bytes) -> bool:
+        return key in self._keys
+
+    def refresh(self, superlink: SuperLink) -> None:
+        """Shut out removed and replaced keys, register nodes admitted since, note the nodes' ids.
+
+        The ids tell a run's driver which node was admitted for which partner; they change when
+        the SuperLink starts again.
+        """
+        wanted = {node_key_bytes(k.encode("ascii")): k for k in self._store.admitted().values()}
+        for key in self._keys - wanted.keys():
+            self._keys -= {key}
+            superlink.revoke(key)
+        for key in wanted.keys() - self._keys:
+            superlink.admit(key)
+            self._keys |= {key}
+        nodes = {wanted[key]: node for key, node in superlink.node_ids().items() if key in wanted}
+        if nodes != self._saved:
+            self._store.save_nodes(nodes)
+            self._saved = nodes

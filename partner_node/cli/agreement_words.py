@@ -1,0 +1,220 @@
+"""The agreement in plain words, for the person who decides whether to sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from machine.text import shown
+from protocol.agreement.changes import Change
+from protocol.agreement.document import Agreement
+from protocol.agreement.duties import Exclusions
+from protocol.agreement.features import BOOLEAN, CATEGORICAL, NUMERIC, ORDINAL, Feature
+from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
+from protocol.privacy.accounting import epsilon_text
+from protocol.privacy.words import counted, meaning, statement
+from protocol.release.document import EXACT_STATEMENT
+
+
+def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
+    """Paragraphs and tables that say what the agreement means.
+
+    Characters that do not show themselves, like those that turn the direction of writing, are
+    shown by their numbers: whoever drafted the agreement cannot hide words from its reader.
+    """
+    parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
+    officers = Table("partner", "role", "data protection officer", "law", title="Who answers")
+    bases = Table("partner", "basis", title="On what legal basis")
+    bases.add_column("laid down in", overflow="fold")
+    for party in agreement.parties:
+        parties.add_row(
+            party.id,
+            shown(party.legal_name),
+            shown(party.contact),
+            f"{party.max_customers:,} customers",
+        )
+        officers.add_row(
+            party.id,
+            party.role.replace("-", " "),
+            shown(party.dpo),
+            ", ".join(party.jurisdictions),
+        )
+        bases.add_row(party.id, party.legal_basis.words, _reference(party.legal_basis))
+    features = Table(
+        "feature", "unit", "values", "scale", "missing", "weight", title="What is computed on"
+    )
+    for feature in agreement.features:
+        features.add_row(
+            feature.name,
+            shown(feature.unit),
+            shown(feature.range_words),
+            _scale_words(feature),
+            "refused" if feature.missing is None else shown(feature.missing.words),
+            str(feature.weight),
+        )
+    necessities = Table("feature", "why it is needed", title="Why")
+    for feature in agreement.features:
+        category = f" ({feature.category})" if feature.category else ""
+        necessities.add_row(feature.name + category, shown(feature.necessity))
+    terms = agreement.secure_sum
+    return [
+        f"Agreement {agreement.id}, version {agreement.version}, "
+        f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}; after "
+        f"{agreement.review_by:%Y-%m-%d} no run begins until a new version is signed",
+        "Purpose: " + shown(agreement.purpose.text).replace("\n", "\n    "),
+        f"Consents and notices call it {agreement.purpose.term}; the notice that tells customers "
+        f"of it has version {agreement.purpose.notice_version}.",
+        parties,
+        officers,
+        f"The coordinator is run by {shown(agreement.coordinator.legal_name)} "
+        f"({shown(agreement.coordinator.contact)}). It adds masked answers and learns totals only.",
+        f"Whose data: {shown(agreement.population.subject)}; "
+        f"{shown(agreement.population.inclusion)}. They are told apart by "
+        f"{shown(agreement.population.dedupe_key)}; one row a customer.",
+        features,
+        necessities,
+        _never(agreement.excluded),
+        bases,
+        "Before each question every node looks up anew who may be counted: on consent only "
+        "customers whose latest consent covers this purpose and notice; on legitimate interest all "
+        "but those who object or have withdrawn. It refuses when its records are older than "
+        f"{counted(agreement.consent.max_age_hours, 'hour')}.",
+        "No customer's row leaves a partner. Each partner sends sums over its own customers, "
+        "hidden under masks that cancel only in the total of "
+        f"at least {agreement.smallest_set} partners.",
+        *_privacy_words(agreement),
+        f"Result: {_how_many(agreement)}; segments with fewer than "
+        f"{agreement.min_segment_size} customers are withheld"
+        + (", and those too small to tell under the noise." if agreement.privacy else "."),
+        "The numbers of one partner stay hidden although up to "
+        f"{counted(terms.max_colluding, 'other partner')} may collude with "
+        "the coordinator. The set of partners may change "
+        f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
+        "could be told apart.",
+        _fewest(agreement),
+        *_afterwards(agreement),
+        f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
+        f"Agreement hash {agreement.hash.hex()}",
+        f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
+    ]
+
+
+def change_words(before: Agreement, changes: Sequence[Change]) -> list[object]:
+    """What differs from the version before, as a table."""
+    since = f"version {before.version} (hash {before.hash.hex()[:16]}…)"
+    if not changes:
+        return [f"Nothing but its number changed since {since}."]
+    table = Table(title=f"What changed since {since}")
+    table.add_column("field", overflow="fold")
+    table.add_column("before", overflow="fold")
+    table.add_column("now", overflow="fold")
+    for change in changes:
+        table.add_row(change.place, _stood(change.before), _stood(change.after))
+    return [table]
+
+
+def _stood(text: str | None) -> str:
+    return "(not there)" if text is None else shown(text) or "(nothing)"
+
+
+def _never(excluded: Exclusions) -> str:
+    special = ", ".join(name.replace("-", " ") for name in excluded.special)
+    proxies = ", ".join(excluded.proxies)
+    return (
+        f"Never used: customers younger than {excluded.children_under}"
+        + (f"; special categories of data: {special}" if special else "")
+        + (f"; columns that stand for something excluded: {proxies}" if proxies else "")
+        + "."
+    )
+
+
+def _fewest(agreement: Agreement) -> str:
+    least = agreement.min_customers_per_partner
+    if not least:
+        return "A partner takes part however few of its customers may be counted."
+    few = counted(least, "customer")
+    return f"A partner with fewer than {few} who may be counted answers nothing."
+
+
+def _afterwards(agreement: Agreement) -> list[object]:
+    """What may be done with the results, how long they are kept, and what parties promise."""
+    use, kept, duties = agreement.results_use, agreement.retention, agreement.duties
+    forbidden = ", ".join(use.forbidden) or "nothing is named"
+    words: list[object] = [
+        f"Segments may be used for: {', '.join(use.allowed)}. Never for: {forbidden}. Who receives "
+        f"them: {', '.join(shown(name) for name in use.recipients)}.",
+        f"Kept for: files with customers' segments {counted(kept.assignments_days, 'day')}, "
+        f"records of what left a node {counted(kept.records_days, 'day')}.",
+        *(f"{name.capitalize()}: {shown(getattr(duties, name))}" for name in duties.__slots__),
+    ]
+    if agreement.documents:
+        documents = Table("document", title="Documents that belong to it")
+        documents.add_column("SHA-256", overflow="fold")
+        for document in agreement.documents:
+            documents.add_row(shown(document.title), document.sha256.hex())
+        words.append(documents)
+    return words
+
+
+def _reference(basis: LegalBasis) -> str:
+    if basis.basis == LEGITIMATE_INTEREST:
+        return f"the assessment with SHA-256 {basis.reference}"
+    return shown(basis.reference)
+
+
+def _scale_words(feature: Feature) -> str:
+    if feature.type == NUMERIC:
+        return "logarithmic" if feature.transform == "log1p" else "linear"
+    return {BOOLEAN: "yes or no", ORDINAL: "steps", CATEGORICAL: "one of them"}[feature.type]
+
+
+def _how_many(agreement: Agreement) -> str:
+    plan = agreement.plan
+    if plan.n_clusters_min == plan.n_clusters:
+        return f"{counted(plan.n_clusters, 'segment')} at most"
+    return f"{plan.n_clusters_min} to {plan.n_clusters} segments, as the customers show"
+
+
+def _privacy_words(agreement: Agreement) -> list[str]:
+    terms = agreement.privacy
+    if terms is None:
+        return [
+            f"Privacy: {EXACT_STATEMENT}. Every partner and the coordinator see the exact totals "
+            f"of every round ({agreement.plan.max_rounds} at most) and the segments."
+        ]
+    epsilon, delta = terms.epsilon_of(terms.run_cost), float(terms.delta)
+    total = terms.epsilon_of(terms.budget)
+    return [
+        f"Privacy of one run: {statement(epsilon, delta, terms.unit)}. Every partner adds noise "
+        "to its sums before anybody sees them. " + meaning(epsilon, delta, terms.unit),
+        f"When partners drop out, questions may be asked again: a run then costs up to epsilon "
+        f"{epsilon_text(terms.epsilon_of(terms.reserve))}.",
+        f"Budget: {counted(terms.runs, 'run')} and {counted(terms.spare_rounds, 'spare question')} "
+        f"for when partners drop out; all together epsilon {epsilon_text(total)} at delta "
+        f"{delta:.0e}. After all of them: {meaning(total, delta, terms.unit)} Your node counts by "
+        "itself and refuses beyond that.",
+        *_profile_words(agreement),
+        *_satisfaction_words(agreement),
+    ]
+
+
+def _profile_words(agreement: Agreement) -> list[str]:
+    if not agreement.plan.profile:
+        return []
+    return [
+        "Profile: at the end of a run it is also asked how customers differ within each segment, "
+        "feature by feature, with noise like all others."
+    ]
+
+
+def _satisfaction_words(agreement: Agreement) -> list[str]:
+    terms = agreement.plan.satisfaction
+    if terms is None:
+        return []
+    return [
+        f"Satisfaction: the last question of a run is what your customers answered to "
+        f"“{shown(terms.question)}”, {terms.scale_words}: for each segment the sum of their "
+        "newest scores and how many gave one, with noise like all others. Scores are those that "
+        "you import (feedback import); nobody's own score leaves your node."
+    ]

@@ -1,0 +1,168 @@
+"""What a node has on record, as JSON values and as tables that fit a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.table import Table
+
+from machine.text import minute, short
+from partner_node.store import EgressRecord, Refusal, RunRecord
+from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.release.document import EXACT_STATEMENT, NOISED_STATEMENT, Release
+
+#: What each state of a run means for this node.
+STATE_WORDS: Final[Mapping[str, str]] = {
+    GREETED: "sent its keys for the run, waits for the roster",
+    READY: "signed the participant set, waits for the first round",
+    RUNNING: "answers the rounds, waits for the next or for the release",
+    DONE: "ended with a release",
+    ABORTED: "ended at this node without a release, for the reason named",
+}
+_REFUSALS_SHOWN: Final = 10
+#: What an answer is called in the record of what left the node.
+EXACT_ANSWER: Final = "MASKED: answer hidden under masks"
+NOISED_ANSWER: Final = "MASKED: noised answer hidden under masks"
+
+
+def run_values(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[dict[str, Any]]:
+    """Runs as JSON values."""
+    by_run = {release.run_hash: release.hash.hex() for release in releases}
+    return [
+        {
+            "run_id": run.run_id.hex(),
+            "state": run.phase,
+            "meaning": STATE_WORDS[run.phase],
+            "rounds_answered": run.rounds_answered,
+            "started_at": run.started_at,
+            "updated_at": run.updated_at,
+            "reason": run.reason,
+            "agreement_hash": run.agreement_hash.hex(),
+            "run_hash": run.run_hash.hex(),
+            "release": by_run.get(run.run_hash),
+        }
+        for run in runs
+    ]
+
+
+def run_words(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[object]:
+    """Runs as a table, what their states mean, and the hashes of releases."""
+    if not runs:
+        return ["This node has taken part in no run yet."]
+    table = Table(title="Runs, newest first")
+    table.add_column("run", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("rounds\nanswered", justify="right")
+    table.add_column("started", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for run in runs:
+        table.add_row(
+            short(run.run_id),
+            run.phase,
+            str(run.rounds_answered),
+            minute(run.started_at),
+            run.reason,
+        )
+    states = {run.phase for run in runs}
+    words = [f"{state}: {what}." for state, what in STATE_WORDS.items() if state in states]
+    released = {release.run_hash: release for release in releases}
+    hashes = [
+        f"Run {short(run.run_id)}, compare with the other partners and the report:\n"
+        + hash_lines(released[run.run_hash])
+        for run in runs
+        if run.run_hash in released
+    ]
+    return [table, "\n".join(words), *hashes]
+
+
+def refusal_values(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    """Refused requests as JSON values."""
+    return [
+        {"at": r.at, "code": r.code, "run_id": r.run_id.hex(), "times": r.times} for r in refusals
+    ]
+
+
+def refusal_words(refusals: Sequence[Refusal]) -> list[object]:
+    """The newest refused requests as a table; nothing when there are none."""
+    if not refusals:
+        return []
+    table = Table(title="Requests that this node refused, newest first")
+    table.add_column("last time", no_wrap=True)
+    table.add_column("run", no_wrap=True)
+    table.add_column("code", no_wrap=True)
+    table.add_column("times", justify="right")
+    for refusal in refusals[:_REFUSALS_SHOWN]:
+        table.add_row(minute(refusal.at), short(refusal.run_id), refusal.code, f"{refusal.times:,}")
+    return [table, "docs/operating.md and protocol/SPEC.md, section 14, say what a code means."]
+
+
+def egress_values(records: Sequence[EgressRecord]) -> list[dict[str, Any]]:
+    """What left the node as JSON values."""
+    return [
+        {
+            "number": record.manifest,
+            "at": record.at,
+            "run_id": record.run_id.hex(),
+            "round": record.round,
+            "what": record.what,
+            "bytes": record.n_bytes,
+            "sha256": record.sha256,
+            "customers": record.customers,
+        }
+        for record in records
+    ]
+
+
+def egress_words(records: Sequence[EgressRecord]) -> list[object]:
+    """What left the node: a table for each day."""
+    if not records:
+        return ["Nothing has left this node."]
+    return [
+        *(
+            _egress_table(day, list(group))
+            for day, group in itertools.groupby(records, lambda record: record.at[:10])
+        ),
+        f"Privacy: {egress_privacy(records)}.",
+    ]
+
+
+def egress_privacy(records: Sequence[EgressRecord]) -> str:
+    """What protected the customers that were counted: the least of all messages."""
+    if any(r.customers is not None and r.what != NOISED_ANSWER for r in records):
+        return EXACT_STATEMENT
+    return NOISED_STATEMENT
+
+
+def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:
+    table = Table(title=f"{day} (UTC)")
+    table.add_column("no.", no_wrap=True, justify="right")
+    table.add_column("time", no_wrap=True)
+    table.add_column("run", no_wrap=True)
+    table.add_column("round", no_wrap=True, justify="right")
+    table.add_column("what", overflow="fold")
+    table.add_column("bytes", no_wrap=True, justify="right")
+    table.add_column("own customers\ncounted", justify="right")
+    for record in records:
+        table.add_row(
+            "" if record.manifest is None else str(record.manifest),
+            record.at[11:19],
+            short(record.run_id),
+            str(record.round) if record.round >= 0 else "",
+            record.what,
+            f"{record.n_bytes:,}",
+            "" if record.customers is None else f"{record.customers:,}",
+        )
+    return table
+
+
+def hash_lines(release: Release) -> str:
+    """The hashes that everybody with a release can compare, one a line."""
+    return "\n".join(
+        (
+            f"  agreement {release.agreement_hash.hex()}",
+            f"  run       {release.run_hash.hex()}",
+            f"  release   {release.hash.hex()}",
+        )
+    )

@@ -1,0 +1,82 @@
+"""Whether a feature may be made of a column at all, by its name and by the shape of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from partner_node.columns.special import Finding, of_name, of_values, words_of
+from protocol.agreement.duties import Exclusions
+from protocol.agreement.features import Feature
+from protocol.errors import RuleError
+
+
+def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> RuleError | None:
+    """Why a column is not even read for a feature; None when no name tells against it.
+
+    Names are the feature's, its column's and its levels'.
+    """
+    proxies = {words_of(name) for name in excluded.proxies}
+    for name in dict.fromkeys((feature.name, column)):
+        if words_of(name) in proxies:
+            return RuleError(
+                f"{_called(feature, column)} is excluded: the agreement names {name!r} as a column "
+                "that stands for something excluded",
+                code="E-SPECIAL",
+                remedy="agree on features without it",
+            )
+        found = of_name(name)
+        if found is not None and is_excluded(found, excluded, feature):
+            return _error(feature, column, found, excluded)
+    for level in feature.levels:
+        found = of_name(level)
+        # A level is no column: "phone" is a channel there.
+        if found is None or found.kind == "identifier":
+            continue
+        if is_excluded(found, excluded, feature):
+            return RuleError(
+                f"{_called(feature, column)} has a level {level!r}, which looks like "
+                f"{found.words} ({found.kind}): {found.why}",
+                code="E-CHILD" if found.kind == "child" else "E-SPECIAL",
+                remedy="agree on levels without it",
+            )
+    return None
+
+
+def excluded_by_values(
+    feature: Feature, column: str, sample: Sequence[object], excluded: Exclusions
+) -> RuleError | None:
+    """Why no feature may be made of a column with such values; None when nothing is against it."""
+    found = of_values(sample)
+    return None if found is None else _error(feature, column, found, excluded)
+
+
+def is_excluded(found: Finding, excluded: Exclusions, feature: Feature | None = None) -> bool:
+    """Whether the agreement excludes what was found; identifiers are never features.
+
+    An age is a feature where its agreed bounds begin with the age from which customers count.
+    """
+    if found.kind == "special category":
+        return found.what in excluded.special
+    if found.kind == "child" and feature is not None:
+        return feature.min < excluded.children_under
+    return True
+
+
+def _error(feature: Feature, column: str, found: Finding, excluded: Exclusions) -> RuleError:
+    if found.kind == "child":
+        return RuleError(
+            f"{_called(feature, column)} looks like an {found.words}: {found.why}",
+            code="E-CHILD",
+            remedy=f'agree on features without it, or on min: "{excluded.children_under}" at least',
+        )
+    return RuleError(
+        f"{_called(feature, column)} looks like {found.words} ({found.kind}): {found.why}",
+        code="E-SPECIAL",
+        remedy="agree on features without it; where the name misleads, name the column for what "
+        "it holds, by AS in a feature query",
+    )
+
+
+def _called(feature: Feature, column: str) -> str:
+    name = f"feature {feature.name!r}"
+    return name if column == feature.name else f"{name} (column {column!r})"

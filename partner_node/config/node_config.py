@@ -1,0 +1,189 @@
+"""The node's configuration, ``node.toml``: strict, typed, and explained by its own template.
+
+An unknown key is refused with the nearest known one. Relative paths start at the file's folder.
+No secret is in it: the passphrase of the key store and a database's password are named by file or
+environment variable.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from machine.files import open_regular
+from partner_node.config.consent import CONSENT_KEYS, read_consent
+from partner_node.config.data import DATA_KEYS, read_data
+from partner_node.config.section import MAX_CONFIG_BYTES, ConfigSection, refuse_unknown
+from partner_node.config.template import (
+    DEFAULT_PASSPHRASE_VARIABLE,
+    DEFAULT_TEMP_SPACE,
+    DEFAULT_THREADS,
+    node_template,
+)
+from partner_node.consent.settings import ConsentSection
+from partner_node.egress.settings import EGRESS_KEYS, EgressSection, read_egress
+from partner_node.sources.settings import DataSection, LimitsSection
+from protocol.errors import ConfigError
+
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "node": ("partner", "agreement", "state", "output"),
+    "coordinator": ("address", "root_certificates", "bundle_sha256"),
+    "data": DATA_KEYS,
+    "consent": CONSENT_KEYS,
+    "egress": EGRESS_KEYS,
+    "keys": ("store", "passphrase_file", "passphrase_env"),
+    "limits": ("threads", "temp_space"),
+}
+_PARTNER: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSection:
+    """``[node]``: who this is and where its files are.
+
+    Attributes:
+        partner: This partner's id in the agreement.
+        agreement: The signed agreement.
+        state: Folder of the node's database.
+        output: Folder for releases and assignments.
+    """
+
+    partner: str
+    agreement: Path
+    state: Path
+    output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorSection:
+    """``[coordinator]``: whom the node connects to.
+
+    Attributes:
+        address: ``host:port`` of the gateway.
+        root_certificates: PEM file with the authority of the gateway's certificate.
+        bundle_sha256: The only app bundle that is answered, in hex; None for the one that this
+            version of fedseg makes.
+    """
+
+    address: str
+    root_certificates: Path
+    bundle_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysSection:
+    """``[keys]``: the key store and where its passphrase is; exactly one of the two is set.
+
+    Attributes:
+        store: The encrypted key store.
+        passphrase_file: File with the passphrase, mode 0600.
+        passphrase_env: Environment variable with the passphrase.
+    """
+
+    store: Path
+    passphrase_file: Path | None
+    passphrase_env: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """A node's whole configuration.
+
+    Attributes:
+        file: The file it was read from.
+    """
+
+    file: Path
+    node: NodeSection
+    coordinator: CoordinatorSection
+    data: DataSection
+    consent: ConsentSection
+    egress: EgressSection
+    keys: KeysSection
+    limits: LimitsSection
+
+    @staticmethod
+    def load(path: Path) -> NodeConfig:
+        """Read and check ``node.toml``.
+
+        Raises:
+            ConfigError: E-CONFIG, naming the section, the key, its value and the way out.
+        """
+        file = path.absolute()
+        content = _read_toml(file)
+        refuse_unknown(content, tuple(_KEYS), f"{file}: unknown section")
+        node, coordinator, data, consent, egress, keys, limits = (
+            ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
+        )
+        customers = read_data(data)
+        return NodeConfig(
+            file=file,
+            node=NodeSection(
+                partner=node.text("partner", pattern=_PARTNER, form="north-shop"),
+                agreement=node.path("agreement"),
+                state=node.path("state", default="state"),
+                output=node.path("output", default="segments"),
+            ),
+            coordinator=CoordinatorSection(
+                address=coordinator.address("address"),
+                root_certificates=coordinator.path("root_certificates"),
+                bundle_sha256=coordinator.optional(
+                    "bundle_sha256", pattern=_SHA256, form="64 hex digits in lower case"
+                ),
+            ),
+            data=customers,
+            consent=read_consent(consent, id_column=customers.id_column),
+            egress=read_egress(egress),
+            keys=_keys_section(keys),
+            limits=LimitsSection(
+                threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),
+                temp_bytes=limits.size("temp_space", default=DEFAULT_TEMP_SPACE),
+            ),
+        )
+
+    template = staticmethod(node_template)
+
+
+def _keys_section(keys: ConfigSection) -> KeysSection:
+    keys.at_most_one_of("passphrase_file", "passphrase_env")
+    variable = keys.optional("passphrase_env", pattern=_VARIABLE, form=DEFAULT_PASSPHRASE_VARIABLE)
+    file = keys.path("passphrase_file") if keys.optional("passphrase_file") else None
+    if variable is None and file is None:
+        raise keys.problem(
+            "passphrase_file or passphrase_env",
+            "is missing",
+            f'add passphrase_env = "{DEFAULT_PASSPHRASE_VARIABLE}" and set that variable',
+        )
+    return KeysSection(
+        store=keys.path("store", default="keys/keystore.json"),
+        passphrase_file=file,
+        passphrase_env=variable,
+    )
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with open_regular(file) as opened:
+            data = opened.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: {error.strerror}",
+            remedy="make one with fedseg-node init, or correct the path",
+        ) from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(
+            f"{file} has more than {MAX_CONFIG_BYTES} bytes", remedy="correct the path"
+        )
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
+        raise ConfigError(
+            f"{file} is not TOML: {error}",
+            remedy="correct that place; texts need quotes, a key may occur once",
+        ) from error

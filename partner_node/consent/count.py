@@ -1,0 +1,114 @@
+"""How many customers a node counts: who may be counted now, and is not left out as agreed.
+
+The node itself, `check`, `data check` and `consent status` all hold this one number against the
+agreement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from partner_node.consent.gate import ConsentGate, Standing
+from partner_node.customers.source_customers import SourceCustomers
+from protocol.agreement.document import Agreement
+from protocol.agreement.parties import Party
+from protocol.errors import EncodingRangeError, RuleError, SourceError
+from protocol.feature_values import coordinate_values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many customers a node would count now.
+
+    Attributes:
+        standing: Who may be counted, and what keeps the others out.
+        customers: How many are counted.
+    """
+
+    standing: Standing
+    customers: int
+
+    @property
+    def left_out(self) -> int:
+        """How many may be counted and lack a value without which, as agreed, they are not."""
+        return max(self.standing.counted[None] - self.customers, 0)
+
+
+def count_now(
+    customers: SourceCustomers, gate: ConsentGate, agreement: Agreement, now: datetime
+) -> Count:
+    """Count as a sum query would now.
+
+    Values are read only where the agreement has a rule that leaves customers out.
+
+    Args:
+        customers: Everybody in the source, whether they may be counted or not.
+
+    Raises:
+        SourceError: As the source and the gate do.
+        RuleError: As the gate does.
+    """
+    standing = gate.standing(customers.ids(), now)
+    counted = standing.counted[None]
+    if leaves_out(agreement):
+        permitted = gate.snapshot(now)
+        counted = sum(int(permitted.allowed(ids).sum()) for ids, _ in customers.identified())
+    return Count(standing=standing, customers=counted)
+
+
+def is_left_out(subject: str, customers: SourceCustomers, agreement: Agreement) -> bool:
+    """Whether an agreed rule leaves one customer out for a value that is missing.
+
+    Args:
+        customers: Everybody in the source, whether they may be counted or not; read only where
+            there is such a rule.
+    """
+    if not leaves_out(agreement):
+        return False
+    values = customers.values_of(subject)
+    if values is None:
+        return False
+    counted, _ = coordinate_values(values[None, :], agreement.features)
+    return not counted[0]
+
+
+def leaves_out(agreement: Agreement) -> bool:
+    """Whether some feature's agreed rule leaves out customers without a value."""
+    return any(f.missing is not None and f.missing.value is None for f in agreement.features)
+
+
+def refuse_nobody(standing: Standing) -> None:
+    """Refuse when nobody may be counted (E-NO-CONSENT): most often ids are written in two ways."""
+    if not standing.counted[None]:
+        raise RuleError(
+            f"none of {standing.counted.total():,} customers may be counted now",
+            code="E-NO-CONSENT",
+            remedy="see fedseg-node consent status; ids must be written alike, letter by letter, "
+            "in the data and in the consent sources",
+        )
+
+
+def check_number(customers: int, agreement: Agreement, party: Party) -> None:
+    """Refuse a number of counted customers that the agreement does not allow.
+
+    Raises:
+        SourceError: They are fewer than agreed (E-TOO-FEW).
+        EncodingRangeError: They are more (E-ROW-CAP).
+    """
+    least = agreement.min_customers_per_partner
+    if customers < least:
+        raise SourceError(
+            f"{customers:,} customers are counted now, the agreement needs {least:,} at each "
+            "partner",
+            code="E-TOO-FEW",
+            remedy="fedseg-node consent status says what keeps the others out; or agree on a "
+            "lower min_customers_per_partner",
+        )
+    if customers > party.max_customers:
+        raise EncodingRangeError(
+            f"{customers:,} customers are counted now, the agreement allows this partner "
+            f"{party.max_customers:,}",
+            code="E-ROW-CAP",
+            remedy="agree on a higher max_customers, or narrow the feature query",
+        )

@@ -1,0 +1,138 @@
+"""What the consent gate decides, in words and values for the person at this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.table import Table
+
+from machine.text import shown
+from partner_node.consent.count import Count
+from partner_node.consent.gate import ConsentGate, Entry
+from partner_node.consent.verdicts import Reason
+from protocol.agreement.governance import LegalBasis
+
+#: What keeps a customer out whom the agreement leaves out for a value that is missing.
+MISSING_VALUE: Final = "missing-value"
+
+
+def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[str, Any]:
+    """How many customers are counted now, and what keeps the others out, as JSON values."""
+    standing, counted = count.standing, count.standing.counted
+    kept_out = {str(_name(reason)): counted[reason] for reason in Reason if counted[reason]}
+    if count.left_out:
+        kept_out[MISSING_VALUE] = count.left_out
+    return {
+        "basis": basis.basis,
+        "customers": counted.total(),
+        "eligible": count.customers,
+        "kept_out": kept_out,
+        "sources": [
+            {
+                "name": table.name,
+                "holds": table.source.holds,
+                "kind": table.source.kind,
+                "path": table.source.place,
+                "updated_at": f"{updated:%Y-%m-%dT%H:%M:%SZ}",
+                "ids": named,
+                "ids_in_data": found,
+            }
+            for table, (named, found), updated in zip(
+                gate.tables, standing.listed, standing.updated, strict=True
+            )
+        ],
+    }
+
+
+def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: datetime) -> list[object]:
+    """The same for people."""
+    standing = count.standing
+    sources = Table(
+        "source", "holds", "brought up to date", "ids", "in the data", title="Consent sources"
+    )
+    for table, (named, found), updated in zip(
+        gate.tables, standing.listed, standing.updated, strict=True
+    ):
+        hours = (now - updated).total_seconds() / 3600
+        sources.add_row(
+            shown(table.name), table.source.holds, f"{hours:.1f} hours ago", f"{named:,}",
+            f"{found:,}",
+        )  # fmt: skip
+    counted = standing.counted
+    decided = Table("customers", "", title="Who is counted now")
+    decided.add_row(f"{count.customers:,}", "are counted")
+    for reason in Reason:
+        if counted[reason]:
+            decided.add_row(f"{counted[reason]:,}", f"kept out: {reason.words}")
+    if count.left_out:
+        decided.add_row(
+            f"{count.left_out:,}", "left out as agreed: no value where the agreement needs one"
+        )
+    return [f"Legal basis: {basis.words}.", sources, decided]
+
+
+def explain_values(
+    subject: str, known: bool, left_out: bool, reason: Reason | None, entries: Sequence[Entry]
+) -> dict[str, Any]:
+    """Why one customer may or may not be counted, as JSON values.
+
+    Args:
+        left_out: Whether an agreed rule leaves it out for a value that is missing.
+    """
+    return {
+        "subject": subject,
+        "in_data": known,
+        "eligible": reason is None and not left_out,
+        "reason": MISSING_VALUE if reason is None and left_out else _name(reason),
+        "sources": [
+            {
+                "name": entry.table,
+                "rows": list(entry.rows),
+                "reason": _name(entry.reason),
+            }
+            for entry in entries
+        ],
+    }
+
+
+def explain_words(
+    subject: str, known: bool, left_out: bool, reason: Reason | None, entries: Sequence[Entry]
+) -> list[object]:
+    """The same for people."""
+    who = f"Customer {shown(subject)}"
+    words: list[object] = [
+        f"{who} may be counted now."
+        if reason is None and not left_out
+        else f"{who} is not counted: it has no value where the agreement needs one; "
+        "fedseg-node rights access shows which."
+        if reason is None
+        else f"{who} is not counted: {reason.words}."
+    ]
+    if not known:
+        words.append("The data hold no such customer.")
+    for entry in entries:
+        called = shown(entry.table)
+        if not entry.rows:
+            held = "nothing about this customer" if entry.reason is None else entry.reason.words
+            words.append(f"{called}: {held}.")
+            continue
+        columns = [name for name in entry.rows[0] if name != "subject"]
+        table = Table(title=called)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in entry.rows:
+            table.add_row(*(_text(row[name]) for name in columns))
+        words += [table, f"{called}: {entry.reason.words}." if entry.reason else ""]
+    return words
+
+
+def _name(reason: Reason | None) -> str | None:
+    return None if reason is None else reason.name.lower().replace("_", "-")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join("" if v is None else shown(str(v)) for v in value) or "listed"
+    return "" if value is None else shown(str(value))

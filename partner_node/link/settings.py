@@ -1,0 +1,143 @@
+"""What a partner can set about its link, and what the link tells; nothing of Flower here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocol.errors import KeystoreError
+
+#: SHA-256 of the code-free bundle (`coordinator.service.bundle`) that this version answers to.
+APPROVED_BUNDLE_SHA256: Final = "d5c8b49f1da229da72c2d43f53aa49e3e452e88413fce21a4231f1a275527687"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSettings:
+    """How often the node asks for messages; all in seconds.
+
+    Attributes:
+        fast_s: First wait after a message; then it grows with each empty answer.
+        fast_max_s: Longest wait while a run is going on.
+        fast_for_s: A run counts as going on for this long after the last message.
+        idle_max_s: Longest wait when nothing goes on.
+        growth: Factor by which the wait grows after each empty answer.
+        heartbeat_s: Interval of heartbeats, 10 to 1,800; the coordinator sees a dead node as
+            gone after twice this time.
+        call_timeout_s: Longest wait for one answer of the gateway.
+        retry_for_s: How long one call is tried again before the link is given up and made anew.
+        reconnect_max_s: Longest wait between attempts to connect.
+    """
+
+    fast_s: float = 0.03
+    fast_max_s: float = 0.2
+    fast_for_s: float = 10.0
+    idle_max_s: float = 2.0
+    growth: float = 1.3
+    heartbeat_s: float = 10.0
+    call_timeout_s: float = 20.0
+    retry_for_s: float = 5.0
+    reconnect_max_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConfig:
+    """Where the coordinator is and who this node is.
+
+    Attributes:
+        address: ``host:port`` of the coordinator's gateway.
+        root_certificates: Authority (PEM file) that its certificate must be signed by.
+        node_key: This node's private link key, ECDSA P-384: the key, or a file with it in OpenSSH
+            form without passphrase.
+        node_config: Handed to the ClientApp; the coordinator has no say in it.
+        bundle_sha256: Hash, in hex, of the only bundle whose runs are answered.
+        poll: How often to ask.
+        state_file: Remembers the node id, so that a node that was killed connects again at
+            once instead of after two heartbeat intervals. None: not remembered.
+        proxy: URL of an HTTP proxy on the way out; environment variables are not consulted.
+    """
+
+    address: str
+    root_certificates: Path
+    node_key: ec.EllipticCurvePrivateKey | Path
+    node_config: Mapping[str, bool | int | float | str]
+    bundle_sha256: str = APPROVED_BUNDLE_SHA256
+    poll: PollSettings = field(default_factory=PollSettings)
+    state_file: Path | None = None
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEvent:
+    """Something that happened on the link, for the node's log and status.
+
+    Attributes:
+        kind: ``connected``, ``answered`` (a message was answered), ``refused`` (answered with an
+            error code), ``dropped`` (its run ended meanwhile, or it cannot be decoded), ``lost``
+            (trying again) or ``stopped``.
+        code: The error code, when there is one.
+        run: Flower's id of the run, when the event belongs to one.
+    """
+
+    kind: Literal["connected", "answered", "refused", "dropped", "lost", "stopped"]
+    code: str | None = None
+    run: int | None = None
+
+
+def load_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read the node's link key.
+
+    Raises:
+        KeystoreError: The file is missing, readable by others, or not an ECDSA P-384 key in
+            OpenSSH form without a passphrase.
+    """
+    remedy = "Make a new one with `fedseg-node init` and have it admitted."
+    try:
+        mode, data = path.stat().st_mode, path.read_bytes()
+    except OSError as error:
+        raise KeystoreError(f"cannot read the link key {path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise KeystoreError(
+            f"the link key {path} can be read by others (mode {mode & 0o777:04o})",
+            remedy=f"chmod 600 {path}",
+        )
+    try:
+        key = serialization.load_ssh_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeystoreError(
+            f"{path} is not a private key in OpenSSH form without a passphrase", remedy=remedy
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise KeystoreError(f"{path} is not an ECDSA P-384 key", remedy=remedy)
+    return key
+
+
+class Pace:
+    """How long to wait before asking again: short during a run, longer and longer when idle.
+
+    >>> pace = Pace(PollSettings(fast_s=1.0, fast_max_s=2.0, idle_max_s=8.0, growth=2.0))
+    >>> pace.message(0.0)
+    >>> [pace.nothing(second) for second in (1.0, 2.0, 9.0, 10.0, 11.0, 12.0)]
+    [1.0, 2.0, 2.0, 4.0, 8.0, 8.0]
+    """
+
+    def __init__(self, poll: PollSettings) -> None:
+        self._poll = poll
+        self._wait = poll.fast_s / poll.growth
+        self._fast_until = float("-inf")
+
+    def message(self, now: float) -> None:
+        """There was a message at `now` (monotonic seconds)."""
+        self._wait = self._poll.fast_s / self._poll.growth
+        self._fast_until = now + self._poll.fast_for_s
+
+    def nothing(self, now: float) -> float:
+        """There was none at `now`; the wait before asking again, in seconds."""
+        longest = self._poll.fast_max_s if now < self._fast_until else self._poll.idle_max_s
+        self._wait = min(self._wait * self._poll.growth, longest)
+        return self._wait

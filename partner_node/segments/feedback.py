@@ -1,0 +1,193 @@
+"""What customers said: kept by pseudonym, never sent but as scores inside a noised sum."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, log10
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from partner_node.customers.source_customers import SourceCustomers
+from partner_node.register.pseudonyms import Pseudonyms
+from partner_node.register.scores import SATISFACTION, question_id
+from partner_node.segments.assignments import placed
+from partner_node.segments.feedback_file import KINDS, Feedback, feedback_problem
+from partner_node.segments.known_releases import KnownRelease
+from partner_node.store import NodeStore, stamp
+from protocol.agreement.satisfaction import SatisfactionTerms
+
+#: So much is kept in one transaction, for which a node that serves may have to wait.
+_PART: Final = 5_000
+#: Where a customer stands who has no segment now.
+NO_SEGMENT: Final = ""
+
+
+def segments_of(
+    subjects: set[str], customers: SourceCustomers, known: KnownRelease | None
+) -> dict[str, str]:
+    """The segment's id of each of some customers who may be counted now."""
+    found: dict[str, str] = {}
+    if known is None:
+        return found
+    for ids, vectors in customers.identified():
+        wanted = np.fromiter((i in subjects for i in ids), dtype=np.bool_, count=len(ids))
+        if wanted.any():
+            index, _ = placed(vectors[wanted], known.release, known.agreement)
+            chosen = ids[wanted].tolist()
+            found |= {i: known.ids[k] for i, k in zip(chosen, index.tolist(), strict=True)}
+    return found
+
+
+def not_in_data(subjects: Iterable[str], customers: SourceCustomers) -> set[str]:
+    """Those of some customers whom the data do not hold; the data are read only for some."""
+    missing = set(subjects)
+    if missing:
+        for ids in customers.ids():
+            missing.difference_update(ids.tolist())
+    return missing
+
+
+class Keeper:
+    """Keeps what customers said under one agreement, by pseudonym.
+
+    Args:
+        terms: The question that scores answer; None when none was agreed.
+    """
+
+    def __init__(
+        self,
+        agreement_id: str,
+        terms: SatisfactionTerms | None,
+        *,
+        store: NodeStore,
+        pseudonyms: Pseudonyms,
+    ) -> None:
+        self._question = None if terms is None else question_id(agreement_id, terms)
+        self._store = store
+        self._pseudonyms = pseudonyms
+
+    def check(self, feedback: Sequence[Feedback], path: Path) -> None:
+        """Refuse a file in which a customer gives two scores at one moment; which is meant?
+
+        Args:
+            path: The file, for messages.
+
+        Raises:
+            SourceError: One such line (E-FEEDBACK).
+        """
+        seen: dict[tuple[str, str], float] = {}
+        for said in feedback:
+            if said.score is None:
+                continue
+            place = (self._pseudonyms.of(said.subject), stamp(said.at))
+            if place not in seen:
+                before = self._score(*place)
+                seen[place] = said.score if before is None else before
+            if seen[place] != said.score:
+                raise feedback_problem(
+                    path,
+                    f"line {said.line}, column 'score': another score of this customer at this "
+                    "moment is known",
+                )
+
+    def _score(self, pseudonym: str, at: str) -> float | None:
+        """The score that a customer gave to the question at a moment."""
+        rows = self._store.ask(
+            "SELECT score FROM feedback WHERE pseudonym = ? AND kind = ? AND at = ?"
+            " AND question = ?",
+            pseudonym,
+            SATISFACTION,
+            at,
+            self._question,
+        )
+        return rows[0][0] if rows else None
+
+    def keep(self, feedback: Sequence[Feedback], segments: Mapping[str, str]) -> int:
+        """Keep what is not kept yet, part by part, so that no run waits long for the database.
+
+        Whoever is killed meanwhile calls it again: what is kept already is not kept twice.
+
+        Returns:
+            How much of it was new.
+        """
+        new = 0
+        for start in range(0, len(feedback), _PART):
+            with self._store.transaction():
+                for said in feedback[start : start + _PART]:
+                    new += self._keep(said, segments.get(said.subject, NO_SEGMENT))
+        return new
+
+    def _keep(self, said: Feedback, segment: str) -> int:
+        return len(
+            self._store.ask(
+                "INSERT OR IGNORE INTO feedback (pseudonym, kind, at, segment, score, question)"
+                " VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+                self._pseudonyms.of(said.subject),
+                said.kind,
+                stamp(said.at),
+                segment,
+                said.score,
+                None if said.score is None else self._question,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Newest scores of the customers who had one segment then.
+
+    Attributes:
+        answered: How many gave one.
+        mean: Of these; as it may be printed where as many answered as make a segment.
+    """
+
+    answered: int
+    mean: float
+
+
+def scored(
+    store: NodeStore, agreement_id: str, terms: SatisfactionTerms, *, step: int
+) -> dict[str, Scored]:
+    """What customers answered to the agreed question, by the segment's id they had then.
+
+    Of each customer the newest score counts, in the mean and in the count that hides it alike. A
+    mean is rounded as far as one of `step` customers can move it, so that two of them, before and
+    after an answer, do not tell that answer.
+    """
+    rows = store.ask(
+        "SELECT segment, count(*), avg(score) FROM (SELECT segment, score, max(at) FROM feedback"
+        " WHERE kind = ? AND question = ? GROUP BY pseudonym) GROUP BY segment",
+        SATISFACTION,
+        question_id(agreement_id, terms),
+    )
+    grain = _round_number((terms.highest - terms.lowest) / step)
+    return {
+        segment: Scored(answered=count, mean=round(round(mean / grain) * grain, 9))
+        for segment, count, mean in rows
+    }
+
+
+def _round_number(least: float) -> float:
+    """The smallest of 1, 2 and 5 times a power of ten that is not below `least`.
+
+    >>> _round_number(0.08), _round_number(0.2), _round_number(3.0)
+    (0.1, 0.2, 5.0)
+    """
+    power = 10.0 ** floor(log10(least))
+    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= least)
+
+
+def said_by_segment(store: NodeStore) -> dict[str, Counter[str]]:
+    """How many customers said each kind of thing without a score, by their segment's id then."""
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS if kind != SATISFACTION}
+    for kind, segment, count in store.ask(
+        "SELECT kind, segment, count(DISTINCT pseudonym) FROM feedback WHERE kind <> ?"
+        " GROUP BY 1, 2",
+        SATISFACTION,
+    ):
+        found[kind][segment] = count
+    return found

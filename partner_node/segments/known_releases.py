@@ -1,0 +1,116 @@
+"""The releases that a node holds, each verified again, with the ids that segments keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from partner_node.home import NodeHome
+from protocol.agreement.document import Agreement
+from protocol.errors import RuleError, UsageError
+from protocol.release.document import Release, SignedRelease
+from protocol.release.lineage import Step, lineage
+from protocol.release.personas import Called, release_calls
+
+#: The fewest hexadecimal digits that name a release.
+LEAST_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRelease:
+    """A release that this node holds.
+
+    Attributes:
+        received_at: When it came, as it is stored.
+        agreement: The version that it was made under, which may be an earlier one.
+        step: The ids of its segments, and what became of those before it.
+        history: Steps of all releases under versions of that agreement, oldest first.
+    """
+
+    received_at: str
+    release: Release
+    agreement: Agreement
+    step: Step
+    history: tuple[Step, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The segments' ids, in the release's order."""
+        return self.step.ids
+
+    @property
+    def calls(self) -> list[Called]:
+        """The segments' names and suggested uses, in the release's order."""
+        return release_calls(self.agreement, self.release)
+
+    @property
+    def short(self) -> str:
+        """As much of the hash as files and tables show."""
+        return self.release.hash.hex()[:16]
+
+    def need_segments(self) -> None:
+        """Refuse a release without segments (E-NO-SEGMENTS)."""
+        if not self.release.segments:
+            raise RuleError(
+                f"release {self.short} has no segments to assign to",
+                code="E-NO-SEGMENTS",
+                remedy="`fedseg-node segments list` says why they are withheld",
+            )
+
+
+def known_releases(home: NodeHome) -> list[KnownRelease]:
+    """All releases, newest first.
+
+    Raises:
+        RuleError: There is none (E-NO-RELEASE), or one does not verify (E-RELEASE).
+    """
+    store = home.store(home.keystore())
+    found: list[tuple[str, Release, Agreement]] = []
+    for received_at, envelope in store.releases():
+        signed = SignedRelease.from_bytes(envelope)
+        kept = store.agreement(signed.release.agreement_hash) or home.signed_agreement()
+        agreement = kept.verify()
+        found.append((received_at, signed.verify(agreement), agreement))
+    store.close()
+    if not found:
+        raise RuleError(
+            "this node has received no release yet",
+            code="E-NO-RELEASE",
+            remedy="a run must finish first; see `fedseg-node status`",
+        )
+    histories = {
+        identity: lineage([(r, a) for _, r, a in reversed(found) if a.id == identity])
+        for identity in {agreement.id for _, _, agreement in found}
+    }
+    steps = {step.release: step for history in histories.values() for step in history}
+    return [
+        KnownRelease(
+            received_at=received_at,
+            release=release,
+            agreement=agreement,
+            step=steps[release.hash],
+            history=histories[agreement.id],
+        )
+        for received_at, release, agreement in found
+    ]
+
+
+def chosen(known: Sequence[KnownRelease], start: str | None) -> KnownRelease:
+    """The release whose hash begins so, the newest when nothing is said.
+
+    Raises:
+        UsageError: No release or several begin so.
+    """
+    if start is None:
+        return known[0]
+    begun = start.strip().lower()
+    found = [
+        k for k in known if len(begun) >= LEAST_DIGITS and k.release.hash.hex().startswith(begun)
+    ]
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"{len(found) or 'no'} releases of this node have a hash that begins with {start!r}",
+        remedy=f"give {LEAST_DIGITS} digits or more of a hash that `fedseg-node segments releases` "
+        "shows",
+    )

@@ -1,0 +1,117 @@
+"""What became of segments between two releases, and where own customers went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from partner_node.customers.source_customers import SourceCustomers
+from partner_node.segments.assignments import placed
+from partner_node.segments.count_ranges import CountRange, agreed_step, ranges_of
+from partner_node.segments.known_releases import KnownRelease
+from protocol.errors import RuleError, UsageError
+from protocol.release.lineage import became, step_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of one segment.
+
+    Attributes:
+        name: In the later release where it lives on, else in the earlier one.
+        other: The id that it merged into or split off from; empty otherwise.
+        size_before, size_after: Customers of all partners; None where it is not in the release.
+    """
+
+    id: str
+    name: str
+    status: str
+    other: str
+    size_before: int | None
+    size_after: int | None
+
+
+def check_comparable(old: KnownRelease, new: KnownRelease) -> None:
+    """Refuse two releases that have no ids in common.
+
+    Raises:
+        UsageError: Of two agreements, or in the wrong order.
+        RuleError: One of them has no segments (E-NO-SEGMENTS).
+    """
+    if old.agreement.id != new.agreement.id:
+        raise UsageError(
+            f"the releases belong to two agreements, {old.agreement.id!r} and "
+            f"{new.agreement.id!r}, whose segments have nothing to do with each other",
+            remedy="name two releases of one agreement; `segments releases` shows them",
+        )
+    places = [step_of(new.history, known.release.hash)[0] for known in (old, new)]
+    if places[0] >= places[1]:
+        raise UsageError(
+            f"release {old.short} is not older than {new.short}", remedy="name the older one first"
+        )
+    old.need_segments()
+    new.need_segments()
+
+
+def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
+    """What became of every segment of either release."""
+    before, after = (
+        {
+            identity: (called.name, segment.size)
+            for identity, called, segment in zip(
+                known.ids, known.calls, known.release.segments, strict=True
+            )
+        }
+        for known in (old, new)
+    )
+    places = [step_of(new.history, known.release.hash)[0] for known in (old, new)]
+    return [
+        Fate(
+            id=identity,
+            name=(after.get(identity) or before[identity])[0],
+            status=status,
+            other=other,
+            size_before=before[identity][1] if identity in before else None,
+            size_after=after[identity][1] if identity in after else None,
+        )
+        for identity, status, other in became(new.history, *places)
+    ]
+
+
+def check_same_features(old: KnownRelease, new: KnownRelease) -> None:
+    """Refuse to place customers in both releases when the features differ (E-FEATURES)."""
+    was, now = (
+        [(f.name, f.unit, f.min, f.max, f.transform, f.weight) for f in known.agreement.coordinates]
+        for known in (old, new)
+    )
+    if was != now:
+        raise RuleError(
+            f"the features of agreement {old.agreement.id!r} changed between versions "
+            f"{old.agreement.version} and {new.agreement.version}",
+            code="E-FEATURES",
+            remedy="no reading of a customer fits both releases; give --no-customers to see what "
+            "became of the segments",
+        )
+
+
+def migration(
+    customers: SourceCustomers, old: KnownRelease, new: KnownRelease
+) -> list[list[CountRange]]:
+    """How many own customers of each old segment are in each new one, as may be printed.
+
+    Customers are those who may be counted now, with the values that they have now, in both.
+
+    Returns:
+        A row for each segment of the old release, a column for each of the new one.
+    """
+    shape = (len(old.ids), len(new.ids))
+    counts = np.zeros(shape, dtype=np.int64)
+    for vectors in customers.vectors():
+        before, _ = placed(vectors, old.release, old.agreement)
+        after, _ = placed(vectors, new.release, new.agreement)
+        pairs = np.bincount(before * shape[1] + after, minlength=counts.size)
+        counts += pairs.reshape(shape)
+    step = max(agreed_step(old.agreement), agreed_step(new.agreement))
+    found = ranges_of([int(count) for count in counts.ravel()], step=step)
+    return [found[row * shape[1] : (row + 1) * shape[1]] for row in range(shape[0])]

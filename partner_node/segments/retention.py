@@ -1,0 +1,99 @@
+"""Deleting on time what was agreed to be kept no longer: files of segments, and records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from machine.files import sync_folder
+from partner_node.segments.private_files import PrivateFiles, digest
+from partner_node.store import ExportRecord, NodeStore, stamp
+from protocol.agreement.document import Agreement
+from protocol.errors import RuleError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What `purge` did with files that may not be kept any longer.
+
+    Attributes:
+        deleted: Paths of those that it deleted.
+        unreachable: Paths of those whose folder is not there; they stay on record.
+    """
+
+    deleted: tuple[str, ...]
+    unreachable: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        """What there is to do, a line each."""
+        return [
+            f"{path}, a file about customers, may not be kept any longer, and its folder is not "
+            "there now: bring the folder back, or make an empty one in its place when it is gone "
+            "for good"
+            for path in self.unreachable
+        ]
+
+
+def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
+    """Delete what may not be kept any longer, and what killed processes left unfinished.
+
+    A file that is not as it was written is left alone.
+
+    Raises:
+        RuleError: Files cannot be deleted (E-RETENTION); their records stay, so that it is tried
+            again.
+    """
+    left = PrivateFiles(store).sweep()
+    deleted: list[str] = []
+    unreachable = list(left.unreachable)
+    stuck = list(left.stuck)
+    moment = stamp(now)
+    records = store.exports()
+    last: dict[str, str] = {}
+    for record in records:  # a file that was written again may be kept as long as its last writing
+        last[record.path] = max(record.delete_by, last.get(record.path, ""))
+    for record in overdue(records, now):
+        path = Path(record.path)
+        if last[record.path] < moment:
+            try:
+                if not path.parent.is_dir():
+                    unreachable.append(record.path)
+                    continue
+                if _delete(path, record.sha256):
+                    deleted.append(record.path)
+            except OSError as error:
+                stuck.append(f"{path} cannot be deleted ({error.strerror})")
+                continue
+        with store.transaction():
+            store.forget_exports(record.path, before=moment)
+    if stuck:
+        raise RuleError(
+            "files about customers were to be deleted by now: " + "; ".join(dict.fromkeys(stuck)),
+            code="E-RETENTION",
+            remedy="delete them, or let this account do so",
+        )
+    before = stamp(now - timedelta(days=agreement.retention.records_days))
+    if store.oldest_record() < before:
+        with store.transaction():
+            store.forget_records(before=before)
+    return Purged(deleted=tuple(deleted), unreachable=tuple(dict.fromkeys(unreachable)))
+
+
+def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord]:
+    """Files that may not be kept any longer."""
+    return [record for record in records if record.delete_by < stamp(now)]
+
+
+def _delete(path: Path, sha256: str) -> bool:
+    """Whether the file was there, as it was written, and is gone now; raises OSError."""
+    try:
+        if digest(path) != sha256:
+            return False
+        path.unlink()
+        sync_folder(path.parent)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,241 @@
+"""A connection to PostgreSQL in a transaction that can only read, over ADBC.
+
+Rows come as Arrow batches out of the server's COPY, a few hundred kilobytes at a time. Everything
+that the server could be told to do otherwise is set for the transaction alone.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import adbc_driver_manager.dbapi
+import adbc_driver_postgresql.dbapi
+from adbc_driver_postgresql import StatementOptions
+
+from partner_node.keystore import read_private_file
+from partner_node.sources.dialect import literal
+from partner_node.sources.postgresql.errors import READ_ERRORS, Problem, no_connection
+from partner_node.sources.settings import PostgreSQLServer, is_socket
+from protocol.errors import KeystoreError, SourceError
+
+_CONNECT_TIMEOUT_S: Final = 10
+_BATCH_BYTES: Final = 1 << 20
+_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+#: Read in one order, on one core, with the same meaning of every literal at every server.
+_SETTINGS: Final[dict[str, str]] = {
+    "standard_conforming_strings": "on",
+    "synchronize_seqscans": "off",
+    "max_parallel_workers_per_gather": "0",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+}
+
+
+class Explain(Protocol):
+    """How an error of the driver is said; see `postgresql_errors.explain`."""
+
+    def __call__(
+        self, problem: Problem, *, stage: Literal["own", "binding", "reading"]
+    ) -> SourceError: ...
+
+
+class Transaction:
+    """One transaction that reads. Its errors are explained, and never chained to the driver's."""
+
+    def __init__(
+        self,
+        connection: adbc_driver_manager.dbapi.Connection,
+        server: PostgreSQLServer,
+        explain: Explain,
+    ) -> None:
+        self._connection = connection
+        self._server = server
+        self._explain = explain
+
+    def begin(self, settings: Mapping[str, str]) -> None:
+        """Begin it, with these settings beside our own."""
+        problem = self._run(_BEGIN)
+        if problem is not None:
+            raise self._explain(problem, stage="own")
+        known = {**_SETTINGS, "statement_timeout": f"{self._server.timeout_s}s", **settings}
+        self.ask_server(
+            "SELECT "
+            + ", ".join(
+                f"set_config({literal(name)}, {literal(value)}, true)"
+                for name, value in known.items()
+            )
+        )
+
+    def columns(self, sql: str) -> list[tuple[str, str]]:
+        """Name and type of each column that a query would give; it is parsed and not run."""
+        with closing(self._connection.cursor()) as cursor:
+            try:
+                schema = cursor.adbc_execute_schema(sql)
+                return [(f.name, _type_of(f)) for f in schema]
+            except READ_ERRORS as error:
+                problem = Problem.of(error)
+        raise self._explain(replace(problem, lost=not problem.state), stage="binding")
+
+    def ask_server(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a question of our own, which reads no customers."""
+        return _rows(self._batches(sql, stage="own"))
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The single row of an aggregate over the customers."""
+        return _rows(self._batches(sql, stage="reading"))[0]
+
+    def batches(self, sql: str) -> Generator[Any, None, None]:
+        """The Arrow batches of a query over the customers, as they come."""
+        return self._batches(sql, stage="reading")
+
+    def _batches(self, sql: str, *, stage: Literal["own", "reading"]) -> Generator[Any, None, None]:
+        since = time.monotonic()
+        problem: Problem | None = None
+        with closing(self._connection.cursor()) as cursor:
+            try:
+                cursor.adbc_statement.set_options(
+                    **{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
+                )
+                cursor.execute(sql)
+                reader = cursor.fetch_record_batch()
+            except READ_ERRORS as error:
+                problem = Problem.of(error)
+            while problem is None:
+                try:
+                    batch = next(reader)
+                except StopIteration:
+                    return
+                except READ_ERRORS as error:
+                    problem = Problem.of(error)
+                else:
+                    yield batch
+        late = time.monotonic() - since >= self._server.timeout_s
+        lost = not late and self._run("ROLLBACK") is not None
+        raise self._explain(replace(problem, late=late, lost=lost), stage=stage)
+
+    def _run(self, sql: str) -> Problem | None:
+        """Run a statement that gives nothing; what is wrong, if something is."""
+        with closing(self._connection.cursor()) as cursor:
+            try:
+                cursor.execute(sql)
+            except READ_ERRORS as error:
+                problem = Problem.of(error)
+                return replace(problem, lost=not problem.state)
+        return None
+
+
+@contextmanager
+def connected(server: PostgreSQLServer, explain: Explain) -> Iterator[Transaction]:
+    """A connection, closed at the end whatever happens; its transaction has not begun.
+
+    Raises:
+        SourceError: E-SOURCE-CONNECT, or E-SOURCE-PASSWORD when the password cannot be read.
+    """
+    address = _address(server, os.environ)
+    problem: Problem | None = None
+    connection: adbc_driver_manager.dbapi.Connection | None = None
+    try:
+        connection = adbc_driver_postgresql.dbapi.connect(address, autocommit=True)
+    except READ_ERRORS as error:
+        problem = Problem.of(error)
+    if connection is None:
+        raise no_connection(problem or Problem(state="", text=""), where=server.name)
+    try:
+        yield Transaction(connection, server, explain)
+    finally:
+        with suppress(*READ_ERRORS):
+            connection.close()
+
+
+def _address(server: PostgreSQLServer, environment: Mapping[str, str]) -> str:
+    """The connection string of the client library. Holds the password: never shown or logged."""
+    words = {
+        "host": server.host,
+        "port": str(server.port),
+        "dbname": server.database,
+        "user": server.user,
+        "application_name": "fedseg-node",
+        "connect_timeout": str(_CONNECT_TIMEOUT_S),
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "gssencmode": "disable",
+    }
+    password = _password(server, environment)
+    if password:
+        words["password"] = password
+    if not is_socket(server.host):
+        words["sslmode"] = server.ssl
+        if server.ssl in ("verify-full", "verify-ca"):
+            words["sslrootcert"] = str(server.root_certificates or _system_authorities())
+    return " ".join(f"{name}={_quoted(value)}" for name, value in words.items())
+
+
+def _password(server: PostgreSQLServer, environment: Mapping[str, str]) -> str:
+    """The password; empty when none is configured."""
+    try:
+        if server.password_file is not None:
+            data = read_private_file(server.password_file, check_folder=False)
+            text = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+        elif server.password_env is not None:
+            text = environment[server.password_env]
+        else:
+            return ""
+    except KeystoreError as error:
+        raise SourceError(
+            f"the password of {server.name}: {error.message}",
+            code="E-SOURCE-PASSWORD",
+            remedy="write it into the file that [data] password_file names, with mode 0600"
+            if error.code == "E-KEY-MISSING"
+            else error.remedy,
+        ) from error
+    except KeyError:
+        text = ""
+    except UnicodeDecodeError:
+        text = "\0"
+    if not text or "\0" in text:
+        place = server.password_file or f"the environment variable {server.password_env}"
+        raise SourceError(
+            f"{place} holds no password: it is missing, empty or no text in UTF-8",
+            code="E-SOURCE-PASSWORD",
+            remedy="put the password there, and nothing else",
+        )
+    return text
+
+
+def _system_authorities() -> Path:
+    """The operating system's certificate authorities; raises SourceError."""
+    file = ssl.get_default_verify_paths().cafile
+    if file is None:
+        raise SourceError(
+            "the operating system has no file with certificate authorities",
+            code="E-SOURCE-CONNECT",
+            remedy="set [data] root_certificates to the authority of the server's certificate",
+        )
+    return Path(file)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _rows(batches: Iterator[Any]) -> list[tuple[Any, ...]]:
+    return [
+        row
+        for batch in batches
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    ]
+
+
+def _type_of(field: Any) -> str:
+    """The server's own name of a column's type."""
+    found = (field.metadata or {}).get(b"POSTGRESQL:type", str(field.type).encode())
+    return bytes(found).decode("utf-8", "replace")
