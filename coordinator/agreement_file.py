@@ -33,12 +33,12 @@ from protocol.agreement.duties import (
 from protocol.agreement.features import CATEGORICAL, NUMERIC, ORDINAL, Feature
 from protocol.agreement.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
 from protocol.agreement.parties import Operator, Party
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
 from protocol.signed_agreement import SignedAgreement
 from protocol.strict import near

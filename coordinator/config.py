@@ -10,7 +10,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.keystore import load_key, read_passphrase
-from coordinator.runs.patience import Patience
+from coordinator.patience import Patience
 from coordinator.store import CoordinatorStore
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields

@@ -8,10 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from protocol.agreement.document import Agreement
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.errors import RuleError, StoreError
 from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from protocol.privacy.ledger import Charge, runs_left, spent_of, total_cost
+from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import counted, fuel, meaning
 
 

@@ -12,18 +12,18 @@ from protocol import limits
 from protocol.agreement.document import EXACT_PLAN, Agreement
 from protocol.agreement.duties import Duties, Population
 from protocol.agreement.features import Feature
-from protocol.agreement.privacy import (
+from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.lloyd_dp import LloydDP
+from protocol.clustering.plan import largest_total, last_questions, longest_vector
+from protocol.errors import AgreementError
+from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import (
     LARGEST_DELTA,
     LARGEST_RHO,
     SMALLEST_DELTA,
     SMALLEST_RHO,
     PrivacyTerms,
 )
-from protocol.clustering.hybrid_dp import HybridDP
-from protocol.clustering.lloyd_dp import LloydDP
-from protocol.clustering.plan import largest_total, last_questions, longest_vector
-from protocol.errors import AgreementError
-from protocol.privacy.accounting import rho_for
 from protocol.ring import MAX_TOTAL, WORD_BYTES
 
 #: Words that stand where nobody has written anything yet.

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from protocol.agreement.document import EXACT_PLAN
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.clustering.choose_k import KScore
 from protocol.clustering.result import Clustering
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.release.document import (
     EXACT_STATEMENT,

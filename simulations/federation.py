@@ -20,9 +20,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from coordinator.patience import Patience
 from coordinator.runs.exchange import Reply
 from coordinator.runs.life import execute
-from coordinator.runs.patience import Patience
 from coordinator.store import CoordinatorStore, Traffic
 from partner_node.consent.local_rules import NoRules
 from partner_node.node import Node
@@ -31,7 +31,6 @@ from protocol.agreement.document import EXACT_PLAN, SCHEMA, Agreement, PlanTerms
 from protocol.agreement.duties import Duties
 from protocol.agreement.features import Feature, coordinates_of
 from protocol.agreement.governance import CONSENT, SEGMENTATION
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.agreement.software import Software
 from protocol.canonical import tagged_hash
@@ -39,6 +38,7 @@ from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.portable import FloatVector
 from protocol.clustering.result import Clustering
 from protocol.errors import FedsegError, KeystoreError, LocalProtocolError
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors, with_scores
 from protocol.release.document import SignedRelease
 from protocol.scaling import FeatureScale, FloatMatrix

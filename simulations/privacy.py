@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import ROUND_FLOOR, Decimal
 from math import log
 
-from protocol.agreement.privacy import LARGEST_DELTA, SMALLEST_RHO, PrivacyTerms
 from protocol.errors import UsageError
 from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import LARGEST_DELTA, SMALLEST_RHO, PrivacyTerms
 
 _DECIMALS = Decimal("0.000000001")
 _LARGEST_EPSILON = 100.0

@@ -14,7 +14,7 @@ from coordinator import config as settings
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.keystore import create_key, create_passphrase
-from coordinator.runs.patience import Patience
+from coordinator.patience import Patience
 from coordinator.service.bundle import bundle_sha256
 from coordinator.service.certificates import certificate_files, check_host, make_server_certificate
 from machine.console import Format, FormatOption, output

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.farewells import LEFT_OUT, farewells
-from coordinator.runs.patience import Patience
 from coordinator.runs.remedies import remedy_for_refusals
 from coordinator.store import CoordinatorStore, RoundRow, Traffic
 from protocol import coordinator_round as phases

@@ -13,9 +13,9 @@ from typing import IO, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig
+from coordinator.patience import Patience
 from coordinator.runs.driver import RunDriver, apply_input
 from coordinator.runs.exchange import Exchange
-from coordinator.runs.patience import Patience
 from coordinator.runs.remedies import remedy_for
 from coordinator.store import CoordinatorStore
 from protocol.clustering.plan import plan_seed

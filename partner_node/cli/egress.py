@@ -10,8 +10,8 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
-from partner_node.cli.record_tables import egress_privacy, egress_values, egress_words
 from partner_node.egress.records import APPROVED, REFUSED, Manifests
+from partner_node.egress.sent import egress_privacy, egress_values, egress_words
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.home import NodeHome
 from partner_node.store import NodeStore, stamp

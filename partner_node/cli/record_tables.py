@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.table import Table
 
 from machine.text import minute, short
-from partner_node.store import EgressRecord, Refusal, RunRecord
+from partner_node.store import Refusal, RunRecord
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
-from protocol.release.document import EXACT_STATEMENT, NOISED_STATEMENT, Release
+from protocol.release.document import Release
 
 #: What each state of a run means for this node.
 STATE_WORDS: Final[Mapping[str, str]] = {
@@ -22,9 +21,6 @@ STATE_WORDS: Final[Mapping[str, str]] = {
     ABORTED: "ended at this node without a release, for the reason named",
 }
 _REFUSALS_SHOWN: Final = 10
-#: What an answer is called in the record of what left the node.
-EXACT_ANSWER: Final = "MASKED: answer hidden under masks"
-NOISED_ANSWER: Final = "MASKED: noised answer hidden under masks"
 
 
 def run_values(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[dict[str, Any]]:
@@ -96,65 +92,6 @@ def refusal_words(refusals: Sequence[Refusal]) -> list[object]:
     for refusal in refusals[:_REFUSALS_SHOWN]:
         table.add_row(minute(refusal.at), short(refusal.run_id), refusal.code, f"{refusal.times:,}")
     return [table, "docs/operating.md and protocol/SPEC.md, section 14, say what a code means."]
-
-
-def egress_values(records: Sequence[EgressRecord]) -> list[dict[str, Any]]:
-    """What left the node as JSON values."""
-    return [
-        {
-            "number": record.manifest,
-            "at": record.at,
-            "run_id": record.run_id.hex(),
-            "round": record.round,
-            "what": record.what,
-            "bytes": record.n_bytes,
-            "sha256": record.sha256,
-            "customers": record.customers,
-        }
-        for record in records
-    ]
-
-
-def egress_words(records: Sequence[EgressRecord]) -> list[object]:
-    """What left the node: a table for each day."""
-    if not records:
-        return ["Nothing has left this node."]
-    return [
-        *(
-            _egress_table(day, list(group))
-            for day, group in itertools.groupby(records, lambda record: record.at[:10])
-        ),
-        f"Privacy: {egress_privacy(records)}.",
-    ]
-
-
-def egress_privacy(records: Sequence[EgressRecord]) -> str:
-    """What protected the customers that were counted: the least of all messages."""
-    if any(r.customers is not None and r.what != NOISED_ANSWER for r in records):
-        return EXACT_STATEMENT
-    return NOISED_STATEMENT
-
-
-def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:
-    table = Table(title=f"{day} (UTC)")
-    table.add_column("no.", no_wrap=True, justify="right")
-    table.add_column("time", no_wrap=True)
-    table.add_column("run", no_wrap=True)
-    table.add_column("round", no_wrap=True, justify="right")
-    table.add_column("what", overflow="fold")
-    table.add_column("bytes", no_wrap=True, justify="right")
-    table.add_column("own customers\ncounted", justify="right")
-    for record in records:
-        table.add_row(
-            "" if record.manifest is None else str(record.manifest),
-            record.at[11:19],
-            short(record.run_id),
-            str(record.round) if record.round >= 0 else "",
-            record.what,
-            f"{record.n_bytes:,}",
-            "" if record.customers is None else f"{record.customers:,}",
-        )
-    return table
 
 
 def hash_lines(release: Release) -> str:

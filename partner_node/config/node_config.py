@@ -17,6 +17,7 @@ from typing import Any, Final
 from machine.files import open_regular
 from partner_node.config.consent import CONSENT_KEYS, read_consent
 from partner_node.config.data import DATA_KEYS, read_data
+from partner_node.config.egress import EGRESS_KEYS, read_egress
 from partner_node.config.section import MAX_CONFIG_BYTES, ConfigSection, refuse_unknown
 from partner_node.config.template import (
     DEFAULT_PASSPHRASE_VARIABLE,
@@ -25,7 +26,7 @@ from partner_node.config.template import (
     node_template,
 )
 from partner_node.consent.settings import ConsentSection
-from partner_node.egress.settings import EGRESS_KEYS, EgressSection, read_egress
+from partner_node.egress.settings import EgressSection
 from partner_node.sources.settings import DataSection, LimitsSection
 from protocol.errors import ConfigError
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from partner_node.config.section import ConfigSection
 from protocol.replies import APPROVAL, MASKED
 
-EGRESS_KEYS: Final = ("hold", "hold_hours")
 NOTHING: Final = "none"
 ANSWERS: Final = "answers"
 SIGNED: Final = "signed"
@@ -41,13 +39,3 @@ class EgressSection:
     def patience(self) -> timedelta:
         """How long a message waits."""
         return timedelta(hours=self.hold_hours)
-
-
-def read_egress(egress: ConfigSection) -> EgressSection:
-    """The section's values; raises ConfigError."""
-    return EgressSection(
-        hold=egress.one_of("hold", HOLDS, default=NOTHING),
-        hold_hours=egress.integer(
-            "hold_hours", lowest=1, highest=MAX_HOLD_HOURS, default=DEFAULT_HOLD_HOURS
-        ),
-    )

@@ -9,7 +9,6 @@ from typing import Any, Final
 from rich.table import Table
 
 from machine.text import how_many, minute, short, shown
-from partner_node.cli.record_tables import EXACT_ANSWER, NOISED_ANSWER
 from partner_node.egress.manifest import Manifest, Question
 from partner_node.egress.records import (
     APPROVED,
@@ -20,6 +19,7 @@ from partner_node.egress.records import (
     WAITING,
     Written,
 )
+from partner_node.egress.sent import EXACT_ANSWER, NOISED_ANSWER
 from protocol.release.document import EXACT_STATEMENT
 from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, READY
 

@@ -26,11 +26,11 @@ from protocol.agreement.duties import (
 from protocol.agreement.features import Coordinate, Feature, coordinates_of
 from protocol.agreement.governance import ConsentTerms, Purpose
 from protocol.agreement.parties import Operator, Party
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.agreement.software import Software
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.errors import AgreementError, MalformedError
+from protocol.privacy.terms import PrivacyTerms
 from protocol.signing import key_id
 from protocol.strict import Fields
 

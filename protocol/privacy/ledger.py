@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.errors import LocalProtocolError, RuleError
 from protocol.privacy.accounting import epsilon_text, query_cost, rho_of_cost
 from protocol.privacy.mechanisms import share_variance
+from protocol.privacy.terms import PrivacyTerms
 from protocol.sum_query import SumQuery
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import exp
 
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.ledger import runs_left
+from protocol.privacy.terms import PrivacyTerms
 
 
 def meaning(epsilon: float, delta: float, unit: str) -> str:

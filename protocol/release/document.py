@@ -17,13 +17,13 @@ import numpy as np
 
 from protocol import limits
 from protocol.agreement.document import Agreement
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.clustering.choose_k import PARTS, KScore
 from protocol.clustering.result import Clustering, NoiseReport, least_size
 from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
 from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsilon_of
+from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import statement
 from protocol.queries import IntMatrix
 from protocol.release.satisfaction import INTERVAL_PERCENT, SegmentSatisfaction

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.config import FILE_NAME, CoordinatorConfig, quoted, template
-from coordinator.runs.patience import Patience
+from coordinator.patience import Patience
 from protocol.errors import ConfigError, KeystoreError
 from tests.hidden_characters import CATEGORIES, UNSEEN
 

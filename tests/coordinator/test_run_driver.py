@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coordinator.patience import Patience
 from coordinator.runs.driver import _Links
 from coordinator.runs.exchange import Reply
-from coordinator.runs.patience import Patience
 from coordinator.store import FAILED, FINISHED
 from protocol.errors import RunFailedError
 from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coordinator.patience import Patience
 from coordinator.runs import life
 from coordinator.runs.exchange import Reply
 from coordinator.runs.life import execute, run_lock, serve_lock
-from coordinator.runs.patience import Patience
 from coordinator.runs.remedies import remedy_for
 from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
 from protocol.errors import RunFailedError, StoreError, TransportError

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from coordinator.config import CoordinatorConfig, template
+from coordinator.patience import Patience
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
-from coordinator.runs.patience import Patience
 from coordinator.service import serving as module
 from coordinator.service.serving import CoordinatorService
 from coordinator.service.superlink import FlowerRun

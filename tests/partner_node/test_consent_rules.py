@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.runs.patience import Patience
+from coordinator.patience import Patience
 from partner_node.config.node_config import ConsentSection
 from partner_node.consent.local_rules import LocalRules
 from partner_node.customers.source_customers import SourceCustomers
@@ -27,11 +27,11 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
 from protocol.agreement.parties import Party
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, RunFailedError
 from protocol.messages import Open, Stop, sign_request
 from protocol.privacy.accounting import rho_for
+from protocol.privacy.terms import PrivacyTerms
 from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
 from tests.partner_node import consents as c
 

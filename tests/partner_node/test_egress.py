@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.runs.patience import Patience
+from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules
 from partner_node.egress import gate as gate_module
 from partner_node.egress.check import (
@@ -40,7 +40,6 @@ from partner_node.egress.settings import HOLDS, EgressSection
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.node import Node
 from partner_node.store import NodeStore, stamp
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
 from protocol.messages import (
     Ack,
@@ -55,6 +54,7 @@ from protocol.noised_queries import VotesQuery
 from protocol.partner_round import PartnerRound
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.mechanisms import share_variance
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.replies import ACK, APPROVAL, HELLO, KINDS, MASKED, READY, read_reply
 from protocol.scaling import FloatMatrix

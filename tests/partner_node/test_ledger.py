@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from partner_node.store import NodeStore
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.errors import LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.noised_queries import CountQuery, VotesQuery
@@ -28,6 +27,7 @@ from protocol.privacy.ledger import (
     spent_of,
     total_cost,
 )
+from protocol.privacy.terms import PrivacyTerms
 from protocol.ring import UNIT
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.runs.patience import Patience
+from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
 from partner_node.store import NodeStore

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from partner_node.customers.answers import answer
-from protocol.agreement.privacy import PrivacyTerms
 from protocol.clustering import local_sums
 from protocol.clustering.plane import GRID
 from protocol.clustering.result import Clustering, NoiseReport, Sizes
@@ -17,6 +16,7 @@ from protocol.clustering.terms import Terms
 from protocol.masking import Stream
 from protocol.privacy.accounting import cost_of_rho, rho_for
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.release.document import make_release
 from protocol.ring import UNIT

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.runs.patience import Patience
-from protocol.agreement.privacy import PrivacyTerms
+from coordinator.patience import Patience
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import AgreementError, RuleError, RunFailedError, SourceError
 from protocol.messages import Open, Roster, sign_request
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.ledger import runs_left, total_cost
+from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.release.document import (
     NOISED_STATEMENT,
