@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Cell, Table
-from coordinator.store import RoundRow
+from coordinator.store.records import RoundRow
 from protocol.scaling import FloatMatrix
 from simulations.federation import FeatureTerms, Federation
 from simulations.privacy import benchmark_terms

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.keystore import load_key, read_passphrase
 from coordinator.patience import Patience
-from coordinator.store import CoordinatorStore
+from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 

@@ -24,7 +24,7 @@ from partner_node.sources.duckdb.sandbox import Sandbox
 from partner_node.sources.kinds import open_source
 from partner_node.sources.own_rows import check_own_rows
 from partner_node.sources.text_table import texts_of
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, UsageError

@@ -26,7 +26,9 @@ from partner_node.home import NodeHome
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
 from partner_node.segments.retention import purge
-from partner_node.store import NodeStore, RunRecord, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.records import RunRecord
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.clustering.plan import plan_seed

@@ -28,7 +28,8 @@ from coordinator.config import CoordinatorConfig
 from coordinator.report.page import render_report
 from coordinator.report.released import release_table, report_of, step_in
 from coordinator.service import process_guard
-from coordinator.store import CoordinatorStore, RoundRow, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RoundRow, RunRow
 from partner_node.segments.count_ranges import CountRange
 from protocol.errors import RunFailedError, UsageError
 from protocol.privacy.words import meaning

@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Reply
 from coordinator.runs.life import execute
-from coordinator.store import CoordinatorStore, Traffic
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import Traffic
 from partner_node.consent.local_rules import NoRules
 from partner_node.node import Node
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import EXACT_PLAN, SCHEMA, Agreement, PlanTerms
 from protocol.agreement.duties import Duties
 from protocol.agreement.features import Feature, coordinates_of

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
 from protocol.errors import UsageError
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.store import key_end
+from coordinator.store.coordinator_store import key_end
 from machine.console import Format, FormatOption, output
 from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard

@@ -9,7 +9,8 @@ from typing import Any, Final
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from coordinator.runs.life import serve_lock
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
 from machine.console import diagnostics
 from protocol.errors import RunFailedError
 

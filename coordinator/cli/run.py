@@ -14,7 +14,8 @@ from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
 from coordinator.config import CoordinatorConfig
-from coordinator.store import FAILED, CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import FAILED, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software

@@ -20,7 +20,8 @@ from coordinator.report.data import (
 from coordinator.report.filling import report_features, report_segments
 from coordinator.report.page import render_report
 from coordinator.report.tables import centre_tables, feature_tables, range_cells
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
 from machine.console import people
 from protocol.agreement.document import Agreement
 from protocol.clustering.choose_k import choice_words

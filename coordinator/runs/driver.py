@@ -24,7 +24,8 @@ from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.farewells import LEFT_OUT, farewells
 from coordinator.runs.remedies import remedy_for_refusals
-from coordinator.store import CoordinatorStore, RoundRow, Traffic
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RoundRow, Traffic
 from protocol import coordinator_round as phases
 from protocol.agreement.stop import WITHDRAWN
 from protocol.coordinator_round import CoordinatorRound

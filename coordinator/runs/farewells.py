@@ -11,7 +11,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.store import FINISHED, CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import FINISHED, RunRow
 from protocol.agreement.document import Agreement
 from protocol.messages import Publish, Stop, sign_request
 from protocol.release.document import SignedRelease

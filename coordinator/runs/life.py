@@ -17,7 +17,7 @@ from coordinator.patience import Patience
 from coordinator.runs.driver import RunDriver, apply_input
 from coordinator.runs.exchange import Exchange
 from coordinator.runs.remedies import remedy_for
-from coordinator.store import CoordinatorStore
+from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RunFailedError, StoreError, TransportError

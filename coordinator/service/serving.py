@@ -19,7 +19,8 @@ from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
-from coordinator.store import FAILED, CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import FAILED, RunRow
 from machine.software import require_sole_owner
 from protocol.errors import FedsegError, TransportError, UsageError
 

@@ -21,7 +21,8 @@ from partner_node.agreement_files import (
 from partner_node.cli.agreement_words import agreement_words, change_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
-from partner_node.store import NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.agreement.changes import changes
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software

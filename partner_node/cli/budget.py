@@ -17,7 +17,7 @@ from partner_node.budget import (
 )
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.privacy.accounting import rho_of_cost
 

@@ -14,7 +14,8 @@ from partner_node.egress.records import APPROVED, REFUSED, Manifests
 from partner_node.egress.sent import egress_privacy, egress_values, egress_words
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.home import NodeHome
-from partner_node.store import NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 
 app = typer.Typer(help="What left this node, and what waits for approval.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from machine.text import minute, short
-from partner_node.store import Refusal, RunRecord
+from partner_node.store.records import Refusal, RunRecord
 from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.release.document import Release
 

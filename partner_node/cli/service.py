@@ -13,7 +13,7 @@ from partner_node.cli.record_tables import refusal_values, refusal_words, run_va
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
-from partner_node.store import stamp
+from partner_node.store.times import stamp
 from protocol.release.document import SignedRelease
 
 

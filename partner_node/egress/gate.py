@@ -17,7 +17,9 @@ from partner_node.egress.manifest import Manifest, Question, slot_of
 from partner_node.egress.records import APPROVED, EXPIRED, FREE, REFUSED, Manifests, Written
 from partner_node.egress.settings import EgressSection
 from partner_node.egress.words import message_words
-from partner_node.store import EgressRecord, NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.records import EgressRecord
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import MalformedError, RuleError
 from protocol.messages import Announce, Request

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 from partner_node.egress.manifest import Manifest
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.errors import RuleError, StoreError, UsageError
 from protocol.partner_round import ABORTED, DONE
 
@@ -75,7 +75,7 @@ class Manifests:
 
     def add(self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None) -> int:
         """Write a manifest down, held when it has a time to wait; in a transaction. Its number."""
-        self._store.query(
+        self._store.ask(
             "INSERT INTO manifests (at, run_id, slot, sha256, manifest, expires_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             now,
@@ -85,7 +85,7 @@ class Manifests:
             json.dumps(manifest.to_dict()),
             expires_at,
         )
-        (number,) = self._store.query("SELECT number FROM manifests WHERE slot = ?", slot)[0]
+        (number,) = self._store.ask("SELECT number FROM manifests WHERE slot = ?", slot)[0]
         return int(number)
 
     def of_slot(self, slot: bytes) -> Written | None:
@@ -121,7 +121,7 @@ class Manifests:
                 code="E-EGRESS-DECIDED",
                 remedy="what was decided stays; `fedseg-node egress list` shows what waits",
             )
-        self._store.query(
+        self._store.ask(
             "UPDATE manifests SET decision = ?, decided_at = ?"
             " WHERE number = ? AND decision IS NULL",
             decision,
@@ -134,7 +134,7 @@ class Manifests:
         return next(iter(self._all(where, value)), None)
 
     def _all(self, where: LiteralString, *values: object) -> list[Written]:
-        return [_written(row) for row in self._store.query(_SELECT + where, *values)]
+        return [_written(row) for row in self._store.ask(_SELECT + where, *values)]
 
 
 def _written(row: tuple[Any, ...]) -> Written:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from machine.text import short
-from partner_node.store import EgressRecord
+from partner_node.store.records import EgressRecord
 from protocol.release.document import EXACT_STATEMENT, NOISED_STATEMENT
 
 #: What an answer is called in the record of what left the node.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, Literal, get_args
 
-from partner_node.store import NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 
 #: What customers may ask for (GDPR 15, 22, 21, 17 and 20).
 Kind = Literal["access", "explain", "object", "erase", "export"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partner_node.register.pseudonyms import Pseudonyms
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.canonical import canonical_json, tagged_hash
 

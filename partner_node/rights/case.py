@@ -19,7 +19,9 @@ from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.segment_files import lists, without
 from partner_node.segments.known_releases import KnownRelease, known_releases
 from partner_node.segments.private_files import Leftovers, PrivateFiles
-from partner_node.store import ExportRecord, NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.records import ExportRecord
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.features import Feature
 from protocol.agreement.parties import Party

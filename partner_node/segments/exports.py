@@ -11,7 +11,8 @@ from partner_node.home import NodeHome
 from partner_node.segments.assignments import AssignmentSummary, check_file, write_assignments
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
-from partner_node.store import ExportRecord, stamp
+from partner_node.store.records import ExportRecord
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 

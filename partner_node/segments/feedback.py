@@ -17,7 +17,8 @@ from partner_node.register.scores import SATISFACTION, question_id
 from partner_node.segments.assignments import placed
 from partner_node.segments.feedback_file import KINDS, Feedback, feedback_problem
 from partner_node.segments.known_releases import KnownRelease
-from partner_node.store import NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.agreement.satisfaction import SatisfactionTerms
 
 #: So much is kept in one transaction, for which a node that serves may have to wait.

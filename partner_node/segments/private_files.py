@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from machine.files import make_folder_of, replacing, sync_folder
 from machine.text import shown
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 
 LOCK_FILE: Final = "files.lock"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from machine.files import sync_folder
 from partner_node.segments.private_files import PrivateFiles, digest
-from partner_node.store import ExportRecord, NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.records import ExportRecord
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 

@@ -10,15 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordinator.store import (
-    FAILED,
-    FINISHED,
-    REQUESTED,
-    RUNNING,
-    CoordinatorStore,
-    RoundRow,
-    Traffic,
-)
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import FAILED, FINISHED, REQUESTED, RUNNING, RoundRow, Traffic
 from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
 from protocol.participants import Link
 from simulations.federation import FeatureTerms, Federation
@@ -254,13 +247,13 @@ def test_a_full_disk_is_an_error_of_ours_and_passes(
 ) -> None:
     store.request_run(RUN, federation.agreement)
     chain = store.chain_at_start(RUN, federation.agreement)
-    pages = store._rows("PRAGMA page_count")[0][0]
-    store._rows(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
+    pages = store.ask("PRAGMA page_count")[0][0]
+    store.ask(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="full") as caught:
         store.append_input(RUN, "received", bytes(200_000), chain)
     assert caught.value.remedy
     assert store.inputs(RUN) == []
-    store._rows("PRAGMA max_page_count = 1000000")
+    store.ask("PRAGMA max_page_count = 1000000")
     store.append_input(RUN, "received", b"x", chain)
     assert store.inputs(RUN) == [("received", b"x")]
 
@@ -269,22 +262,22 @@ def test_rounds_of_an_earlier_version_are_kept(
     tmp_path: Path, store: CoordinatorStore, federation: Federation
 ) -> None:
     store.request_run(RUN, federation.agreement)
-    store._rows("DROP TABLE rounds")
-    store._rows("DROP TABLE stops")
-    store._rows(
+    store.ask("DROP TABLE rounds")
+    store.ask("DROP TABLE stops")
+    store.ask(
         "CREATE TABLE rounds (run_id BLOB NOT NULL REFERENCES runs, round INTEGER NOT NULL,"
         " partners INTEGER NOT NULL, seconds REAL NOT NULL, inertia REAL NOT NULL,"
         " length INTEGER NOT NULL, PRIMARY KEY (run_id, round)) STRICT"
     )
-    store._rows("INSERT INTO rounds VALUES (?, 0, 3, 1.5, 0.25, 8)", RUN)
-    store._rows("PRAGMA user_version = 2")
+    store.ask("INSERT INTO rounds VALUES (?, 0, 3, 1.5, 0.25, 8)", RUN)
+    store.ask("PRAGMA user_version = 2")
     store.close()
     (row,) = CoordinatorStore(tmp_path / "coordinator.db").rounds(RUN)
     assert row == RoundRow(round=0, partners=3, seconds=1.5, inertia=0.25, length=8, asked="")
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, store: CoordinatorStore) -> None:
-    store._rows("PRAGMA user_version = 99")
+    store.ask("PRAGMA user_version = 99")
     store.close()
     before = (tmp_path / "coordinator.db").read_bytes()
     with pytest.raises(StoreError, match="schema 99") as caught:

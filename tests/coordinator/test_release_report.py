@@ -19,7 +19,8 @@ from coordinator.report.released import (
     step_in,
     write_report,
 )
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
 from protocol.agreement.document import Agreement
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.choose_k import KScore

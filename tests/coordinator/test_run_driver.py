@@ -15,7 +15,7 @@ import pytest
 from coordinator.patience import Patience
 from coordinator.runs.driver import _Links
 from coordinator.runs.exchange import Reply
-from coordinator.store import FAILED, FINISHED
+from coordinator.store.records import FAILED, FINISHED
 from protocol.errors import RunFailedError
 from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
 from protocol.release.document import SignedRelease

@@ -17,7 +17,8 @@ from coordinator.runs import life
 from coordinator.runs.exchange import Reply
 from coordinator.runs.life import execute, run_lock, serve_lock
 from coordinator.runs.remedies import remedy_for
-from coordinator.store import FAILED, FINISHED, RUNNING, CoordinatorStore
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import FAILED, FINISHED, RUNNING
 from protocol.errors import RunFailedError, StoreError, TransportError
 from protocol.messages import Announce, open_request
 from protocol.release.document import SignedRelease

@@ -17,7 +17,8 @@ from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.service import serving as module
 from coordinator.service.serving import CoordinatorService
 from coordinator.service.superlink import FlowerRun
-from coordinator.store import FAILED, CoordinatorStore
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import FAILED
 from protocol.errors import TransportError, UsageError
 from simulations.federation import FeatureTerms, Federation
 

@@ -27,7 +27,8 @@ from ruamel.yaml import YAML
 
 from coordinator import cli as operator
 from coordinator.config import CoordinatorConfig
-from coordinator.store import CoordinatorStore, RunRow
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
 from partner_node import cli as partner
 from partner_node.config.node_config import NodeConfig
 from partner_node.egress.manifest import Manifest
@@ -35,7 +36,7 @@ from partner_node.egress.records import Manifests
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.sources.kinds import open_source
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
 from protocol.clustering.lloyd_exact import LloydExact

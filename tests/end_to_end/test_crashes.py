@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from coordinator.runs.life import run_lock
-from coordinator.store import RunRow
+from coordinator.store.records import RunRow
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import process_exists, tree_of, wait_for

@@ -14,7 +14,7 @@ import pytest
 
 from partner_node.customers.answers import answer
 from partner_node.home import NodeHome
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import plan_seed, start_plan
 from protocol.masking import Stream, expand

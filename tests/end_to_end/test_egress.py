@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from partner_node.egress.records import APPROVED, REFUSED, WAITING, Manifests
-from partner_node.store import stamp
+from partner_node.store.times import stamp
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for

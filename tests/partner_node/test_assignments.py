@@ -20,7 +20,7 @@ from partner_node.segments.assignments import reach, write_assignments
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import HeldFiles, Leftovers, PrivateFiles
 from partner_node.sources.source import Chunk, Description
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError, RuleError, SourceError, UsageError
 from protocol.release.document import Release

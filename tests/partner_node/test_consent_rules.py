@@ -22,7 +22,7 @@ from partner_node.consent.local_rules import LocalRules
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.node import Node
 from partner_node.sources.source import Chunk, Description
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis

@@ -39,7 +39,8 @@ from partner_node.egress.records import (
 from partner_node.egress.settings import HOLDS, EgressSection
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.node import Node
-from partner_node.store import NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
 from protocol.messages import (
     Ack,
@@ -149,7 +150,7 @@ class Lab:
     @property
     def written(self) -> list[Written]:
         """Every manifest on disk."""
-        rows = self.store.query("SELECT number FROM manifests ORDER BY number")
+        rows = self.store.ask("SELECT number FROM manifests ORDER BY number")
         return [self.manifests.get(number) for (number,) in rows]
 
     def decide(self, number: int, decision: str) -> Written:
@@ -277,7 +278,7 @@ def test_a_message_that_is_sent_again_has_one_manifest(lab: Lab) -> None:
 
 def test_a_manifest_that_was_changed_by_hand_is_an_error_of_ours(lab: Lab) -> None:
     lab.node.handle(lab.opening())
-    lab.store.query("UPDATE manifests SET manifest = '{}'")
+    lab.store.ask("UPDATE manifests SET manifest = '{}'")
     with pytest.raises(StoreError, match="manifest of message 1 cannot be read"):
         lab.manifests.get(1)
 
@@ -498,7 +499,7 @@ def test_what_was_written_down_leaves_again_with_the_same_bytes_alone(
         other = replace(masked, commitment=bytes(32)).signed(lab.fed.partner_keys[0])
         monkeypatch.setattr(PartnerRound, "_said", lambda self, announce: other)
     else:
-        lab.store.query("UPDATE manifests SET manifest = replace(manifest, 'simulation', 'other')")
+        lab.store.ask("UPDATE manifests SET manifest = replace(manifest, 'simulation', 'other')")
     assert lab.refusal(asked).code == "E-EGRESS"
     assert lab.store.egress() == egress
     monkeypatch.undo()
@@ -735,8 +736,8 @@ def test_held_messages_are_listed_with_what_became_of_them(tmp_path: Path) -> No
 
 def test_a_database_of_before_manifests_keeps_its_records(tmp_path: Path, lab: Lab) -> None:
     lab.node.handle(lab.opening())
-    lab.store.query("UPDATE egress SET manifest = NULL")
-    lab.store.query("DELETE FROM manifests")
+    lab.store.ask("UPDATE egress SET manifest = NULL")
+    lab.store.ask("DELETE FROM manifests")
     with sqlite3.connect(lab.path) as connection:
         assert connection.execute("SELECT count(*) FROM egress").fetchone() == (1,)
     connection.close()

@@ -15,7 +15,7 @@ from partner_node.egress.records import Manifests
 from partner_node.egress.settings import EgressSection
 from partner_node.home import NodeHome
 from partner_node.node import Node
-from partner_node.store import stamp
+from partner_node.store.times import stamp
 from protocol.errors import RunFailedError
 from protocol.messages import Ack, Stop
 from protocol.replies import read_reply

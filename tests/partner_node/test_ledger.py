@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.errors import LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.noised_queries import CountQuery, VotesQuery

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError

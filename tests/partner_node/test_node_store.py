@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from partner_node.keystore import Keystore
-from partner_node.store import MAX_REFUSALS, EgressRecord, ExportRecord, NodeStore, Refusal
+from partner_node.store.node_store import MAX_REFUSALS, NodeStore
+from partner_node.store.records import EgressRecord, ExportRecord, Refusal
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
@@ -249,13 +250,13 @@ def test_an_exception_rolls_everything_back_and_the_store_goes_on(
 def test_a_commit_that_fails_leaves_no_half_open_transaction(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", EphemeralSealer())
     save(store, state(round=1))
-    pages = store._rows("PRAGMA page_count")[0][0]
-    store._rows(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
+    pages = store.ask("PRAGMA page_count")[0][0]
+    store.ask(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="full") as caught:
         save(store, state(round=2, secret=bytes(100_000)))
     assert caught.value.remedy
     assert store.runs()[0].round == 1
-    store._rows("PRAGMA max_page_count = 1000000")
+    store.ask("PRAGMA max_page_count = 1000000")
     save(store, state(round=2))
     assert store.runs()[0].round == 2
 
@@ -290,14 +291,14 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "feedback",
         "drafts",
     ):
-        store._rows(f"DROP TABLE {table}")
-    store._rows("DROP INDEX egress_by_manifest")
-    store._rows("ALTER TABLE egress DROP COLUMN manifest")
-    store._rows(
+        store.ask(f"DROP TABLE {table}")
+    store.ask("DROP INDEX egress_by_manifest")
+    store.ask("ALTER TABLE egress DROP COLUMN manifest")
+    store.ask(
         "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
         " VALUES ('2026-01-01', x'11', 'MASKED', 1, 5, '00', 7)"
     )
-    store._rows("PRAGMA user_version = 2")
+    store.ask("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
     assert store.refusals() == []

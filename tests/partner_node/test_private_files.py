@@ -23,7 +23,7 @@ from partner_node.home import NodeHome
 from partner_node.segments import private_files
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
 from partner_node.segments.retention import purge
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.errors import RuleError, UsageError
 from simulations.federation import EphemeralSealer
 from tests.partner_node.test_node_cli import Shell

@@ -12,7 +12,9 @@ import pytest
 
 from partner_node.segments import retention
 from partner_node.segments.retention import Purged, overdue, purge
-from partner_node.store import EgressRecord, ExportRecord, NodeStore, stamp
+from partner_node.store.node_store import NodeStore
+from partner_node.store.records import EgressRecord, ExportRecord
+from partner_node.store.times import stamp
 from protocol.errors import RuleError
 from protocol.messages import Open, sign_request
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation

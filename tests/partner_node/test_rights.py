@@ -26,7 +26,7 @@ from partner_node.register.requests import RightsRegister, due_date
 from partner_node.rights.case import Case
 from partner_node.rights.explanation import explain_place
 from partner_node.segments.known_releases import known_releases
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import KeystoreError
 from protocol.release.document import Release

@@ -8,7 +8,7 @@ import pytest
 from partner_node.consent.local_rules import NoRules
 from partner_node.customers import answers
 from partner_node.node import Node
-from partner_node.store import NodeStore
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.software import Software
 from protocol.errors import AgreementError, RunFailedError
 from simulations.federation import (

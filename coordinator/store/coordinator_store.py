@@ -8,134 +8,27 @@ run ends.
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import RLock
 from typing import Any, Final, LiteralString
 
+from coordinator.store.records import (
+    FAILED,
+    FINISHED,
+    REQUESTED,
+    RUNNING,
+    RoundRow,
+    RunRow,
+    Traffic,
+)
+from coordinator.store.schema import MIGRATIONS
+from machine.database import Database
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
 from protocol.signed_agreement import SignedAgreement
-
-REQUESTED: Final = "requested"
-RUNNING: Final = "running"
-FINISHED: Final = "finished"
-FAILED: Final = "failed"
-
-#: Each ends with the version that it makes.
-_MIGRATIONS: Final[tuple[LiteralString, ...]] = (
-    """
-    CREATE TABLE agreements (
-        agreement_hash BLOB PRIMARY KEY,
-        id TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        envelope BLOB NOT NULL,
-        links BLOB NOT NULL,
-        added_at TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE admitted (
-        partner TEXT PRIMARY KEY,
-        node_key TEXT NOT NULL UNIQUE,
-        admitted_at TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE runs (
-        run_id BLOB PRIMARY KEY,
-        agreement_hash BLOB NOT NULL REFERENCES agreements,
-        links_at_start BLOB NOT NULL,
-        state TEXT NOT NULL,
-        progress TEXT NOT NULL,
-        code TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        attempts INTEGER NOT NULL,
-        created_at TEXT NOT NULL,
-        updated_at TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE inputs (
-        run_id BLOB NOT NULL REFERENCES runs,
-        number INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        data BLOB NOT NULL,
-        PRIMARY KEY (run_id, number)
-    ) STRICT;
-    CREATE TABLE traffic (
-        run_id BLOB NOT NULL REFERENCES runs,
-        partner TEXT NOT NULL,
-        messages INTEGER NOT NULL,
-        bytes_up INTEGER NOT NULL,
-        bytes_down INTEGER NOT NULL,
-        PRIMARY KEY (run_id, partner)
-    ) STRICT;
-    CREATE TABLE rounds (
-        run_id BLOB NOT NULL REFERENCES runs,
-        round INTEGER NOT NULL,
-        partners INTEGER NOT NULL,
-        seconds REAL NOT NULL,
-        inertia REAL NOT NULL,
-        length INTEGER NOT NULL,
-        PRIMARY KEY (run_id, round)
-    ) STRICT;
-    CREATE TABLE releases (
-        run_id BLOB PRIMARY KEY REFERENCES runs,
-        agreement_hash BLOB NOT NULL,
-        envelope BLOB NOT NULL,
-        released_at TEXT NOT NULL
-    ) STRICT;
-    PRAGMA user_version = 1;
-    """,
-    """
-    ALTER TABLE runs ADD COLUMN remedy TEXT NOT NULL DEFAULT '';
-    ALTER TABLE runs ADD COLUMN without TEXT NOT NULL DEFAULT '[]';
-    CREATE TABLE carrier_nodes (
-        node_key TEXT PRIMARY KEY,
-        node TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE farewells (
-        run_id BLOB NOT NULL REFERENCES runs,
-        partner TEXT NOT NULL,
-        PRIMARY KEY (run_id, partner)
-    ) STRICT;
-    PRAGMA user_version = 2;
-    """,
-    """
-    ALTER TABLE rounds RENAME TO rounds_before;
-    CREATE TABLE rounds (
-        run_id BLOB NOT NULL REFERENCES runs,
-        round INTEGER NOT NULL,
-        partners INTEGER NOT NULL,
-        seconds REAL NOT NULL,
-        inertia REAL,
-        length INTEGER NOT NULL,
-        asked TEXT NOT NULL,
-        PRIMARY KEY (run_id, round)
-    ) STRICT;
-    INSERT INTO rounds SELECT run_id, round, partners, seconds, inertia, length, ''
-        FROM rounds_before;
-    DROP TABLE rounds_before;
-    PRAGMA user_version = 3;
-    """,
-    """
-    CREATE TABLE stops (
-        agreement_hash BLOB NOT NULL REFERENCES agreements,
-        partner TEXT NOT NULL,
-        noted_at TEXT NOT NULL,
-        envelope BLOB NOT NULL,
-        PRIMARY KEY (agreement_hash, partner)
-    ) STRICT;
-    PRAGMA user_version = 4;
-    """,
-)
-
-
-#: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
-_LOCK_WAIT_S: Final = 60.0
-_LOCK_PAUSE_S: Final = 0.05
 
 _SELECT_RUNS: Final[LiteralString] = (
     "SELECT run_id, agreement_hash, state, progress, code, reason, attempts, created_at,"
@@ -143,83 +36,7 @@ _SELECT_RUNS: Final[LiteralString] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """One run as the store knows it.
-
-    Attributes:
-        state: ``requested``, ``running``, ``finished`` or ``failed``.
-        progress: Where it stands, for people: phase, round, who is missing.
-        code, reason, remedy: Why it failed, and the way out; empty otherwise.
-        without: Ids of partners that the operator told it to go without.
-        attempts: How many processes have driven it.
-    """
-
-    run_id: bytes
-    agreement_hash: bytes
-    state: str
-    progress: dict[str, Any]
-    code: str
-    reason: str
-    attempts: int
-    created_at: str
-    updated_at: str
-    remedy: str = ""
-    without: tuple[str, ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        """Whether the run has a final state."""
-        return self.state in (FINISHED, FAILED)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as JSON values."""
-        return {
-            "run_id": self.run_id.hex(),
-            "agreement_hash": self.agreement_hash.hex(),
-            "state": self.state,
-            "progress": self.progress,
-            "code": self.code,
-            "reason": self.reason,
-            "remedy": self.remedy,
-            "without": list(self.without),
-            "attempts": self.attempts,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """What one partner exchanged with the coordinator in a run."""
-
-    partner: str
-    messages: int
-    bytes_up: int
-    bytes_down: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundRow:
-    """One round of a run.
-
-    Attributes:
-        seconds: From the announcement to the total.
-        inertia: Mean squared distance to the nearest centroid in the scaled cube; None when the
-            round did not ask for it.
-        length: Numbers in a masked vector.
-        asked: What was asked, in words.
-    """
-
-    round: int
-    partners: int
-    seconds: float
-    inertia: float | None
-    length: int
-    asked: str = ""
-
-
-class CoordinatorStore:
+class CoordinatorStore(Database):
     """The coordinator's database; safe for several processes and threads.
 
     Args:
@@ -227,63 +44,13 @@ class CoordinatorStore:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self._path = str(path)
-        self._lock = RLock()
-        self._wipe = False
-        try:
-            self._connection = sqlite3.connect(
-                path, isolation_level=None, timeout=_LOCK_WAIT_S, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-        try:
-            self._write_ahead()
-            self._rows("PRAGMA synchronous = FULL")
-            self._rows("PRAGMA foreign_keys = ON")
-            self._rows("PRAGMA secure_delete = ON")
-            self._migrate()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _write_ahead(self) -> None:
-        """Switch to the write-ahead log.
-
-        SQLite waits for locks by itself, but not for this one, which every process that opens a
-        new file at the same moment wants.
-        """
-        deadline = time.monotonic() + _LOCK_WAIT_S
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.Error as error:
-                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > deadline:
-                    raise self._error(error) from error
-                time.sleep(_LOCK_PAUSE_S)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """One atomic change; committed and synced at the end, rolled back on an exception."""
-        with self._lock:
-            self._rows("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._rows("COMMIT")
-            except BaseException:
-                self._wipe = False
-                if self._connection.in_transaction:
-                    self._rows("ROLLBACK")
-                raise
-            if self._wipe:
-                # The log holds deleted messages until it is moved and cut to nothing.
-                self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
-                self._wipe = False
+        super().__init__(
+            path,
+            name="coordinator state",
+            migrations=MIGRATIONS,
+            remedy="see that the disk has room and the folder is ours; restore a damaged file "
+            "from a backup",
+        )
 
     # --- agreements and nodes ------------------------------------------------------------------
 
@@ -291,7 +58,7 @@ class CoordinatorStore:
         """Remember a fully signed agreement; raises AgreementError when it is not."""
         agreement = signed.verify()
         with self.transaction():
-            self._rows(
+            self.ask(
                 "INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (agreement_hash) DO NOTHING",
                 agreement.hash,
@@ -304,12 +71,12 @@ class CoordinatorStore:
 
     def agreements(self) -> list[SignedAgreement]:
         """All agreements, newest first."""
-        rows = self._rows("SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC")
+        rows = self.ask("SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC")
         return [SignedAgreement.from_bytes(row[0]) for row in rows]
 
     def agreement(self, agreement_hash: bytes) -> Agreement:
         """The agreement with a hash; verified again."""
-        row = self._one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
+        row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         if row is None:
             raise StoreError(f"no agreement {agreement_hash.hex()[:16]}… is stored")
         return SignedAgreement.from_bytes(row[0]).verify()
@@ -335,7 +102,7 @@ class CoordinatorStore:
                 if earlier != node_key:
                     replaced[partner] = earlier
                 _check_admission(partner, node_key, known, replace=replace)
-                self._rows(
+                self.ask(
                     "INSERT INTO admitted VALUES (?, ?, ?)"
                     " ON CONFLICT (partner) DO UPDATE SET node_key = excluded.node_key,"
                     " admitted_at = excluded.admitted_at",
@@ -353,23 +120,23 @@ class CoordinatorStore:
                     f"no node is admitted for {partner!r}",
                     remedy="see `fedseg-coordinator partner list`",
                 )
-            self._rows("DELETE FROM admitted WHERE partner = ?", partner)
+            self.ask("DELETE FROM admitted WHERE partner = ?", partner)
 
     def admitted(self) -> dict[str, str]:
         """Public node keys by partner."""
-        rows = self._rows("SELECT partner, node_key FROM admitted ORDER BY partner")
+        rows = self.ask("SELECT partner, node_key FROM admitted ORDER BY partner")
         return dict(rows)
 
     def save_nodes(self, node_of_key: Mapping[str, int]) -> None:
         """Remember the carrier's ids of admitted nodes, by public key (OpenSSH text)."""
         with self.transaction():
-            self._rows("DELETE FROM carrier_nodes")
+            self.ask("DELETE FROM carrier_nodes")
             for key, node in node_of_key.items():
-                self._rows("INSERT INTO carrier_nodes VALUES (?, ?)", key, str(node))
+                self.ask("INSERT INTO carrier_nodes VALUES (?, ?)", key, str(node))
 
     def node_of_partner(self) -> dict[str, int]:
         """The carrier's id of each admitted partner's node, where it is known."""
-        rows = self._rows("SELECT partner, node FROM admitted JOIN carrier_nodes USING (node_key)")
+        rows = self.ask("SELECT partner, node FROM admitted JOIN carrier_nodes USING (node_key)")
         return {partner: int(node) for partner, node in rows}
 
     # --- runs ----------------------------------------------------------------------------------
@@ -398,7 +165,7 @@ class CoordinatorStore:
                         remedy="wait for it: fedseg-coordinator run watch",
                     )
             now = _now()
-            self._rows(
+            self.ask(
                 "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
                 " reason, attempts, created_at, updated_at, without)"
                 " SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?, ?"
@@ -432,7 +199,7 @@ class CoordinatorStore:
         refusal = stop.refusal(agreement)
         now = _now()
         with self.transaction():
-            self._rows(
+            self.ask(
                 "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?)",
                 agreement.hash,
                 stop.partner,
@@ -449,7 +216,7 @@ class CoordinatorStore:
         return ended
 
     def _check_not_stopped(self, agreement: Agreement) -> None:
-        rows = self._rows(
+        rows = self.ask(
             "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid LIMIT 1",
             agreement.hash,
         )
@@ -461,7 +228,7 @@ class CoordinatorStore:
         return self._runs("ORDER BY created_at DESC, rowid DESC")
 
     def _runs(self, clause: LiteralString, *values: bytes) -> list[RunRow]:
-        rows = self._rows(
+        rows = self.ask(
             _SELECT_RUNS + clause,
             *values,
         )
@@ -490,7 +257,7 @@ class CoordinatorStore:
         """
         with self.transaction():
             self.check_not_ended(run_id)
-            self._rows(
+            self.ask(
                 "UPDATE runs SET state = ?, attempts = attempts + 1, updated_at = ?"
                 " WHERE run_id = ?",
                 RUNNING,
@@ -502,7 +269,7 @@ class CoordinatorStore:
     def report_progress(self, run_id: bytes, progress: dict[str, Any]) -> None:
         """Say where the run stands."""
         with self.transaction():
-            self._rows(
+            self.ask(
                 "UPDATE runs SET progress = ?, updated_at = ? WHERE run_id = ?",
                 json.dumps(progress),
                 _now(),
@@ -511,14 +278,14 @@ class CoordinatorStore:
 
     def chain_at_start(self, run_id: bytes, agreement: Agreement) -> Chain:
         """The participant-set chain as it was when the run was requested."""
-        row = self._one("SELECT links_at_start FROM runs WHERE run_id = ?", run_id)
+        row = self.one("SELECT links_at_start FROM runs WHERE run_id = ?", run_id)
         return Chain.from_bytes(b"" if row is None else row[0], agreement)
 
     def append_input(self, run_id: bytes, kind: str, data: bytes, chain: Chain) -> None:
         """Remember an input and the chain that it leads to, before anything follows from it."""
         with self.transaction():
             self.check_not_ended(run_id)
-            self._rows(
+            self.ask(
                 "INSERT INTO inputs SELECT ?, coalesce(max(number), 0) + 1, ?, ?"
                 " FROM inputs WHERE run_id = ?",
                 run_id,
@@ -526,7 +293,7 @@ class CoordinatorStore:
                 data,
                 run_id,
             )
-            self._rows(
+            self.ask(
                 "UPDATE agreements SET links = ? WHERE agreement_hash = ?",
                 chain.to_bytes(),
                 chain.agreement_hash,
@@ -534,12 +301,12 @@ class CoordinatorStore:
 
     def inputs(self, run_id: bytes) -> list[tuple[str, bytes]]:
         """Kind and data of every input of a run, in order."""
-        return self._rows("SELECT kind, data FROM inputs WHERE run_id = ? ORDER BY number", run_id)
+        return self.ask("SELECT kind, data FROM inputs WHERE run_id = ? ORDER BY number", run_id)
 
     def save_round(self, run_id: bytes, row: RoundRow) -> None:
         """Remember how a round went."""
         with self.transaction():
-            self._rows(
+            self.ask(
                 "INSERT OR IGNORE INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)",
                 run_id,
                 row.round,
@@ -552,7 +319,7 @@ class CoordinatorStore:
 
     def rounds(self, run_id: bytes) -> list[RoundRow]:
         """How a run's rounds went, in order."""
-        rows = self._rows(
+        rows = self.ask(
             "SELECT round, partners, seconds, inertia, length, asked FROM rounds WHERE run_id = ?"
             " ORDER BY round",
             run_id,
@@ -566,7 +333,7 @@ class CoordinatorStore:
         """Remember what each partner exchanged."""
         with self.transaction():
             for t in traffic:
-                self._rows(
+                self.ask(
                     "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT (run_id, partner) DO UPDATE SET messages = messages"
                     " + excluded.messages, bytes_up = bytes_up + excluded.bytes_up,"
@@ -580,7 +347,7 @@ class CoordinatorStore:
 
     def traffic(self, run_id: bytes) -> list[Traffic]:
         """What each partner exchanged in a run."""
-        rows = self._rows(
+        rows = self.ask(
             "SELECT partner, messages, bytes_up, bytes_down FROM traffic WHERE run_id = ?"
             " ORDER BY partner",
             run_id,
@@ -595,7 +362,7 @@ class CoordinatorStore:
         with self.transaction():
             self.check_not_ended(run_id)
             now = _now()
-            self._rows(
+            self.ask(
                 "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
                 run_id,
                 agreement_hash,
@@ -612,7 +379,7 @@ class CoordinatorStore:
     def acknowledge(self, run_id: bytes, partner: str) -> None:
         """Note that a partner knows how a run ended: it has the release, or was told to stop."""
         with self.transaction():
-            self._rows("INSERT OR IGNORE INTO farewells VALUES (?, ?)", run_id, partner)
+            self.ask("INSERT OR IGNORE INTO farewells VALUES (?, ?)", run_id, partner)
 
     def unacknowledged(self, agreement_hash: bytes, partner: str, *, at_most: int) -> list[RunRow]:
         """The newest ended runs under an agreement whose end a partner does not know; oldest first.
@@ -620,7 +387,7 @@ class CoordinatorStore:
         Of the newest `at_most` ended runs only.
         """
         ended = [r for r in self.runs() if r.agreement_hash == agreement_hash and r.ended][:at_most]
-        rows = self._rows("SELECT run_id FROM farewells WHERE partner = ?", partner)
+        rows = self.ask("SELECT run_id FROM farewells WHERE partner = ?", partner)
         known = {row[0] for row in rows}
         return [run for run in reversed(ended) if run.run_id not in known]
 
@@ -637,7 +404,7 @@ class CoordinatorStore:
     def _end(
         self, run_id: bytes, state: str, code: str, reason: str, remedy: str, now: str
     ) -> None:
-        self._rows(
+        self.ask(
             "UPDATE runs SET state = ?, code = ?, reason = ?, remedy = ?, updated_at = ?"
             " WHERE run_id = ? AND state NOT IN ('finished', 'failed')",
             state,
@@ -647,12 +414,12 @@ class CoordinatorStore:
             now,
             run_id,
         )
-        self._rows("DELETE FROM inputs WHERE run_id = ?", run_id)
-        self._wipe = True
+        self.ask("DELETE FROM inputs WHERE run_id = ?", run_id)
+        self.wipe_at_commit()
 
     def release(self, run_id: bytes) -> bytes:
         """The envelope of a run's release; raises StoreError when it has none."""
-        row = self._one("SELECT envelope FROM releases WHERE run_id = ?", run_id)
+        row = self.one("SELECT envelope FROM releases WHERE run_id = ?", run_id)
         if row is None:
             raise StoreError(f"run {run_id.hex()} has no release", code="E-NO-RELEASE")
         envelope: bytes = row[0]
@@ -660,51 +427,10 @@ class CoordinatorStore:
 
     def releases(self) -> list[tuple[bytes, str, bytes]]:
         """Run id, time and envelope of every release, newest first."""
-        return self._rows(
+        return self.ask(
             "SELECT run_id, released_at, envelope FROM releases"
             " ORDER BY released_at DESC, rowid DESC"
         )
-
-    def check(self) -> None:
-        """Raise StoreError when the database file is damaged."""
-        row = self._one("PRAGMA integrity_check")
-        if row is None or row[0] != "ok":
-            raise StoreError(f"coordinator state is damaged: {row and row[0]}")
-
-    def _one(self, sql: LiteralString, *values: bytes) -> tuple[Any, ...] | None:
-        return next(iter(self._rows(sql, *values)), None)
-
-    def _rows(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
-        """Run one statement; raises StoreError."""
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-
-    def _error(self, error: sqlite3.Error) -> StoreError:
-        return StoreError(
-            f"coordinator state {self._path!r}: {error}",
-            remedy="see that the disk has room and the folder is ours; restore a damaged file "
-            "from a backup",
-        )
-
-    def _migrate(self) -> None:
-        if self._version() == len(_MIGRATIONS):
-            return
-        with self.transaction():
-            version = self._version()
-            if version > len(_MIGRATIONS):
-                raise StoreError(
-                    f"coordinator state has schema {version}, this fedseg knows {len(_MIGRATIONS)}",
-                    remedy="install the newer fedseg again",
-                )
-            for script in _MIGRATIONS[version:]:
-                for statement in script.split(";"):
-                    self._rows(statement)
-
-    def _version(self) -> int:
-        (version,) = self._rows("PRAGMA user_version")[0]
-        return int(version)
 
 
 def _check_admission(

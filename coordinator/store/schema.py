@@ -1,0 +1,108 @@
+"""The tables of the coordinator's state, and how an earlier version's become this one's."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+#: Each ends with the version that it makes.
+MIGRATIONS: Final[tuple[LiteralString, ...]] = (
+    """
+    CREATE TABLE agreements (
+        agreement_hash BLOB PRIMARY KEY,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        envelope BLOB NOT NULL,
+        links BLOB NOT NULL,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE admitted (
+        partner TEXT PRIMARY KEY,
+        node_key TEXT NOT NULL UNIQUE,
+        admitted_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE runs (
+        run_id BLOB PRIMARY KEY,
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        links_at_start BLOB NOT NULL,
+        state TEXT NOT NULL,
+        progress TEXT NOT NULL,
+        code TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE inputs (
+        run_id BLOB NOT NULL REFERENCES runs,
+        number INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (run_id, number)
+    ) STRICT;
+    CREATE TABLE traffic (
+        run_id BLOB NOT NULL REFERENCES runs,
+        partner TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        bytes_up INTEGER NOT NULL,
+        bytes_down INTEGER NOT NULL,
+        PRIMARY KEY (run_id, partner)
+    ) STRICT;
+    CREATE TABLE rounds (
+        run_id BLOB NOT NULL REFERENCES runs,
+        round INTEGER NOT NULL,
+        partners INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        inertia REAL NOT NULL,
+        length INTEGER NOT NULL,
+        PRIMARY KEY (run_id, round)
+    ) STRICT;
+    CREATE TABLE releases (
+        run_id BLOB PRIMARY KEY REFERENCES runs,
+        agreement_hash BLOB NOT NULL,
+        envelope BLOB NOT NULL,
+        released_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 1;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN remedy TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN without TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE carrier_nodes (
+        node_key TEXT PRIMARY KEY,
+        node TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE farewells (
+        run_id BLOB NOT NULL REFERENCES runs,
+        partner TEXT NOT NULL,
+        PRIMARY KEY (run_id, partner)
+    ) STRICT;
+    PRAGMA user_version = 2;
+    """,
+    """
+    ALTER TABLE rounds RENAME TO rounds_before;
+    CREATE TABLE rounds (
+        run_id BLOB NOT NULL REFERENCES runs,
+        round INTEGER NOT NULL,
+        partners INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        inertia REAL,
+        length INTEGER NOT NULL,
+        asked TEXT NOT NULL,
+        PRIMARY KEY (run_id, round)
+    ) STRICT;
+    INSERT INTO rounds SELECT run_id, round, partners, seconds, inertia, length, ''
+        FROM rounds_before;
+    DROP TABLE rounds_before;
+    PRAGMA user_version = 3;
+    """,
+    """
+    CREATE TABLE stops (
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        partner TEXT NOT NULL,
+        noted_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, partner)
+    ) STRICT;
+    PRAGMA user_version = 4;
+    """,
+)

@@ -1,0 +1,151 @@
+"""A SQLite file that several processes and threads share: opened, changed and migrated in one way.
+
+What is committed is on the disk before `transaction` returns (write-ahead log, ``synchronous =
+FULL``), and what is deleted is overwritten (``secure_delete``). A process killed at any moment
+leaves the state before a transaction, or the state after it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final, LiteralString
+
+from protocol.errors import StoreError
+
+#: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
+_LOCK_WAIT_S: Final = 60.0
+_LOCK_PAUSE_S: Final = 0.05
+
+
+class Database:
+    """One database file, at the newest schema.
+
+    Args:
+        path: The file, or ``:memory:``.
+        name: What the file is, for messages.
+        migrations: Scripts that make the schema, oldest first; each ends with setting
+            ``user_version`` to its number. A script that was ever released is never changed.
+        remedy: The way out of an error of the file.
+
+    Raises:
+        StoreError: It cannot be opened, or was written by a newer version.
+    """
+
+    def __init__(
+        self, path: Path | str, *, name: str, migrations: Sequence[LiteralString], remedy: str
+    ) -> None:
+        self._path = str(path)
+        self._name = name
+        self._remedy = remedy
+        self._lock = RLock()
+        self._wipe = False
+        try:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, timeout=_LOCK_WAIT_S, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        try:
+            self._write_ahead()
+            self.ask("PRAGMA synchronous = FULL")
+            self.ask("PRAGMA foreign_keys = ON")
+            self.ask("PRAGMA secure_delete = ON")
+            self._migrate(migrations)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def path(self) -> str:
+        """The database file, or ``:memory:``."""
+        return self._path
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One atomic change; committed and synced at the end, rolled back on an exception."""
+        with self._lock:
+            self.ask("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.ask("COMMIT")
+            except BaseException:
+                self._wipe = False
+                if self._connection.in_transaction:
+                    self.ask("ROLLBACK")
+                raise
+            if self._wipe:
+                # The log holds old pages until they are moved and it is cut to nothing.
+                self.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._wipe = False
+
+    def ask(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement; its rows.
+
+        Raises:
+            StoreError: SQLite refuses it.
+        """
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def one(self, sql: LiteralString, *values: object) -> tuple[Any, ...] | None:
+        """Run one statement; its first row, None when it has none."""
+        return next(iter(self.ask(sql, *values)), None)
+
+    def wipe_at_commit(self) -> None:
+        """Have what this transaction deletes or replaces be gone from the log too."""
+        self._wipe = True
+
+    def check(self) -> None:
+        """Raise StoreError when the file is damaged."""
+        row = self.one("PRAGMA integrity_check")
+        if row is None or row[0] != "ok":
+            raise StoreError(f"{self._name} is damaged: {row and row[0]}")
+
+    def _write_ahead(self) -> None:
+        """Switch to the write-ahead log.
+
+        SQLite waits for locks by itself, but not for this one, which every process that opens a
+        new file at the same moment wants.
+        """
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.Error as error:
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise self._error(error) from error
+                time.sleep(_LOCK_PAUSE_S)
+
+    def _migrate(self, migrations: Sequence[LiteralString]) -> None:
+        if self._version() == len(migrations):
+            return  # without a lock: another process may hold it for long
+        with self.transaction():
+            version = self._version()
+            if version > len(migrations):
+                raise StoreError(
+                    f"{self._name} has schema {version}, this fedseg knows {len(migrations)}",
+                    remedy="install the newer fedseg again",
+                )
+            for script in migrations[version:]:
+                for statement in script.split(";"):
+                    self.ask(statement)
+
+    def _version(self) -> int:
+        (version,) = self.ask("PRAGMA user_version")[0]
+        return int(version)
+
+    def _error(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"{self._name} {self._path!r}: {error}", remedy=self._remedy)

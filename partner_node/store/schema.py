@@ -1,0 +1,162 @@
+"""The tables of a node's state, and how an earlier version's become this one's."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+#: Each ends with the version that it makes.
+MIGRATIONS: Final[tuple[LiteralString, ...]] = (
+    """
+    CREATE TABLE chains (agreement_hash BLOB PRIMARY KEY, links BLOB NOT NULL) STRICT;
+    CREATE TABLE runs (
+        run_id BLOB PRIMARY KEY,
+        run_hash BLOB,
+        agreement_hash BLOB NOT NULL,
+        phase TEXT NOT NULL,
+        round INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        sealed BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX runs_by_hash ON runs (run_hash);
+    CREATE TABLE releases (
+        run_hash BLOB PRIMARY KEY,
+        agreement_hash BLOB NOT NULL,
+        received_at TEXT NOT NULL,
+        envelope BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE egress (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        run_id BLOB NOT NULL,
+        what TEXT NOT NULL,
+        round INTEGER NOT NULL,
+        n_bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        customers INTEGER
+    ) STRICT;
+    PRAGMA user_version = 1;
+    """,
+    """
+    CREATE TABLE agreements (
+        agreement_hash BLOB PRIMARY KEY,
+        kept_at TEXT NOT NULL,
+        envelope BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 2;
+    """,
+    """
+    CREATE TABLE refusals (
+        run_id BLOB NOT NULL,
+        code TEXT NOT NULL,
+        at TEXT NOT NULL,
+        times INTEGER NOT NULL,
+        PRIMARY KEY (run_id, code)
+    ) STRICT;
+    PRAGMA user_version = 3;
+    """,
+    """
+    CREATE TABLE ledger (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        agreement_id TEXT NOT NULL,
+        run_id BLOB NOT NULL,
+        round INTEGER NOT NULL,
+        context BLOB NOT NULL UNIQUE,
+        asked TEXT NOT NULL,
+        sensitivity_squared TEXT NOT NULL,
+        group_size INTEGER NOT NULL,
+        share_variance TEXT NOT NULL,
+        honest INTEGER NOT NULL,
+        cost TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 4;
+    """,
+    """
+    ALTER TABLE ledger ADD COLUMN colluding INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE excused (
+        run_hash BLOB PRIMARY KEY,
+        agreement_hash BLOB NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 5;
+    """,
+    """
+    CREATE TABLE stops (
+        agreement_hash BLOB NOT NULL,
+        partner TEXT NOT NULL,
+        noted_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, partner)
+    ) STRICT;
+    PRAGMA user_version = 6;
+    """,
+    """
+    CREATE TABLE exports (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        release BLOB NOT NULL,
+        use TEXT NOT NULL,
+        path TEXT NOT NULL,
+        n_rows INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        delete_by TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 7;
+    """,
+    """
+    CREATE TABLE wishes (
+        pseudonym TEXT NOT NULL,
+        wish TEXT NOT NULL,
+        at TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (pseudonym, wish)
+    ) STRICT;
+    CREATE TABLE requests (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        pseudonym TEXT NOT NULL,
+        received_on TEXT NOT NULL,
+        due_on TEXT NOT NULL,
+        done_at TEXT NOT NULL,
+        receipt TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 8;
+    """,
+    """
+    CREATE TABLE manifests (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        run_id BLOB NOT NULL,
+        slot BLOB NOT NULL UNIQUE,
+        sha256 TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        expires_at TEXT,
+        decision TEXT,
+        decided_at TEXT
+    ) STRICT;
+    ALTER TABLE egress ADD COLUMN manifest INTEGER;
+    CREATE INDEX egress_by_manifest ON egress (manifest);
+    PRAGMA user_version = 9;
+    """,
+    """
+    CREATE TABLE feedback (
+        pseudonym TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at TEXT NOT NULL,
+        segment TEXT NOT NULL,
+        PRIMARY KEY (pseudonym, kind, at)
+    ) STRICT;
+    PRAGMA user_version = 10;
+    """,
+    """
+    ALTER TABLE feedback ADD COLUMN score REAL;
+    ALTER TABLE feedback ADD COLUMN question TEXT;
+    PRAGMA user_version = 11;
+    """,
+    """
+    CREATE TABLE drafts (number INTEGER PRIMARY KEY AUTOINCREMENT, sealed BLOB NOT NULL) STRICT;
+    PRAGMA user_version = 12;
+    """,
+)
