@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +18,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
+from machine.files import write_file
 from protocol import limits
 from protocol.agreement.document import SCHEMA, Agreement, PlanTerms, SecureSumTerms
 from protocol.agreement.duties import (
@@ -320,21 +320,8 @@ def _missing(values: object, where: str, kind: type) -> Iterator[str]:
 
 
 def save_signed(path: Path, signed: SignedAgreement) -> None:
-    """Write an envelope atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(signed.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}",
-            code="E-FILE",
-            remedy="name a file in a folder that this account may write to",
-        ) from error
+    """Write an envelope; raises UsageError (E-FILE)."""
+    write_file(path, signed.to_bytes())
 
 
 def privacy_template(epsilon: Decimal | None, *, customers: int, n_partners: int) -> str:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from machine.private_files import read_private_file, write_private_file
 from protocol.errors import KeystoreError
 
-_PRIVATE: Final = 0o600
-_MAX_BYTES: Final = 1 << 16
+_MAKE: Final = "make the coordinator's folder with `fedseg-coordinator init`, or correct the path"
 
 
 def create_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
@@ -33,13 +32,13 @@ def create_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(passphrase),
     )
-    write_private(path, data)
+    write_private_file(path, data)
     return key
 
 
 def load_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
-    """Open the key; raises KeystoreError (E-KEY-MISSING, E-KEY-MODE, E-KEY-PASSPHRASE)."""
-    data = read_private(path)
+    """Open the key; raises KeystoreError (E-KEY-MISSING, -MODE, -FILE, -PASSPHRASE)."""
+    data = read_private_file(path, remedy=_MAKE)
     try:
         key = serialization.load_pem_private_key(data, passphrase)
     except (ValueError, TypeError) as error:
@@ -56,14 +55,14 @@ def load_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
 def create_passphrase(path: Path) -> bytes:
     """Draw a passphrase and write it to a new file of mode 0600."""
     passphrase = secrets.token_urlsafe(32).encode("ascii")
-    write_private(path, passphrase + b"\n")
+    write_private_file(path, passphrase + b"\n")
     return passphrase
 
 
 def read_passphrase(*, file: Path | None, variable: str | None) -> bytes:
     """The passphrase from a private file, or from an environment variable."""
     if file is not None:
-        passphrase = read_private(file).strip()
+        passphrase = read_private_file(file, check_folder=False, remedy=_MAKE).strip()
         where = str(file)
     else:
         passphrase = os.fsencode(os.environ.get(variable or "", ""))
@@ -75,48 +74,3 @@ def read_passphrase(*, file: Path | None, variable: str | None) -> bytes:
             remedy="set keys.passphrase_file or keys.passphrase_env in coordinator.toml",
         )
     return passphrase
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file of mode 0600 in a folder of mode 0700, synced."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
-    except FileExistsError as error:
-        raise KeystoreError(
-            f"{path} exists and is never overwritten",
-            code="E-KEY-EXISTS",
-            remedy="choose another folder, or move the old file away first",
-        ) from error
-    except OSError as error:
-        raise KeystoreError(f"{path} cannot be written: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_private(path: Path) -> bytes:
-    """Read a file that only we may read; raises KeystoreError (E-KEY-MISSING, E-KEY-MODE)."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise KeystoreError(
-            f"{path} cannot be read: {error.strerror}",
-            code="E-KEY-MISSING",
-            remedy="make the coordinator's folder with `fedseg-coordinator init`",
-        ) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise KeystoreError(f"{path} is not a file of ours", code="E-KEY-MODE")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & 0o077:
-            raise KeystoreError(
-                f"{path} has mode {mode:04o}; others could read it",
-                code="E-KEY-MODE",
-                remedy=f"chmod 600 {path}",
-            )
-        return os.read(descriptor, _MAX_BYTES)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from machine.locks import held
 from partner_node.agreement_files import (
     read_agreement,
 )
@@ -175,14 +175,12 @@ class NodeHome:
     def serving(self) -> Iterator[None]:
         """Hold the folder while the node serves; raises UsageError when another process does."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.config.node.state / "serve.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+        with held(self.config.node.state / "serve.lock") as ours:
+            if not ours:
                 raise UsageError(
                     f"another process serves {self.directory} already",
                     remedy="stop it first; one folder is one node",
-                ) from error
+                )
             yield
 
 

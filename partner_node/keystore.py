@@ -18,9 +18,7 @@ import base64
 import json
 import os
 import secrets
-import stat
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,19 +29,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from machine.private_files import (
+    read_private_file,
+    write_private_file,
+)
 from protocol.errors import KeystoreError
 
 FORMAT: Final = "fedseg-keystore-1"
 STATE_KEY_BYTES: Final = 32
 MIN_PASSPHRASE_BYTES: Final = 12
 MAX_PASSPHRASE_BYTES: Final = 4_096
-MAX_FILE_BYTES: Final = 1 << 16
 #: Cost of scrypt for new files, log2(N); with r = 8 it takes 128 MiB and about half a second.
 SCRYPT_LOG2_N: Final = 17
 #: Costs accepted in a file: a cheaper one is an attack, a dearer one exhausts the machine.
 MIN_LOG2_N: Final = 14
 MAX_LOG2_N: Final = 20
 
+_MAKE: Final = "run fedseg-node init, or correct the path"
 _SALT_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32
@@ -119,7 +121,7 @@ class Keystore:
             KeystoreError: E-KEY-MISSING, E-KEY-MODE, E-KEY-PASSPHRASE (wrong passphrase, or the
                 encrypted part was altered), E-KEY-DAMAGED.
         """
-        named = decrypt_secrets(read_private_file(path), passphrase, where=str(path))
+        named = decrypt_secrets(read_private_file(path, remedy=_MAKE), passphrase, where=str(path))
         try:
             node_key = serialization.load_der_private_key(named["node"], password=None)
             if not isinstance(node_key, ec.EllipticCurvePrivateKey) or not isinstance(
@@ -310,7 +312,7 @@ def read_passphrase(
     if (file is None) == (variable is None):
         raise ValueError("a passphrase comes from a file or from a variable, not from both")
     if file is not None:
-        passphrase = read_private_file(file, check_folder=False)
+        passphrase = read_private_file(file, check_folder=False, remedy=_MAKE)
         passphrase = passphrase.removesuffix(b"\n").removesuffix(b"\r")
     else:
         text = environment.get(variable or "")
@@ -337,131 +339,3 @@ def check_passphrase(passphrase: bytes) -> None:
 
 
 # --- private files ---------------------------------------------------------------------------
-
-
-def read_private_file(path: Path, *, check_folder: bool = True) -> bytes:
-    """Read a small file that nobody but us can read or replace.
-
-    Args:
-        check_folder: Whether the folder must be closed to others too, and the file no link.
-
-    Raises:
-        KeystoreError: E-KEY-MISSING, E-KEY-FILE, or E-KEY-MODE naming the chmod that mends it.
-    """
-    if check_folder:
-        _check_folder(path.parent)
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if check_folder else 0)
-    try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError as error:
-        raise KeystoreError(
-            f"{path}: no such file",
-            code="E-KEY-MISSING",
-            remedy="run fedseg-node init, or correct the path",
-        ) from error
-    except OSError as error:
-        raise _file_error(path, error) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeystoreError(
-                f"{path} is not a regular file", code="E-KEY-FILE", remedy="correct the path"
-            )
-        _check_owner_and_mode(path, status, 0o600)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise _file_error(path, error) from error
-    finally:
-        os.close(descriptor)
-    if len(data) > MAX_FILE_BYTES:
-        raise KeystoreError(
-            f"{path} has more than {MAX_FILE_BYTES} bytes",
-            code="E-KEY-FILE",
-            remedy="correct the path",
-        )
-    return data
-
-
-def write_private_file(path: Path, data: bytes) -> None:
-    """Write a new file with mode 0600 in a folder with mode 0700: whole or not at all.
-
-    Raises:
-        KeystoreError: E-KEY-EXISTS when there is one already, E-KEY-MODE, E-KEY-FILE.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _file_error(path.parent, error) from error
-    _check_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, path)  # unlike a rename, this refuses to replace a file
-        finally:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-        _sync_folder(path.parent)
-    except FileExistsError as error:
-        raise KeystoreError(
-            f"{path} exists already; keys are never overwritten",
-            code="E-KEY-EXISTS",
-            remedy="use the keys that are there, or move the file away first",
-        ) from error
-    except OSError as error:
-        raise _file_error(path, error) from error
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        status = folder.stat()
-    except FileNotFoundError as error:
-        raise KeystoreError(
-            f"{folder}: no such folder",
-            code="E-KEY-MISSING",
-            remedy="run fedseg-node init, or correct the path",
-        ) from error
-    except OSError as error:
-        raise _file_error(folder, error) from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise KeystoreError(
-            f"{folder} is not a folder", code="E-KEY-FILE", remedy="correct the path"
-        )
-    _check_owner_and_mode(folder, status, 0o700)
-
-
-def _check_owner_and_mode(path: Path, status: os.stat_result, allowed: int) -> None:
-    if status.st_uid != os.geteuid():
-        raise KeystoreError(
-            f"{path} belongs to user {status.st_uid}, the node runs as user {os.geteuid()}",
-            code="E-KEY-MODE",
-            remedy=f"chown {os.geteuid()} {path}",
-        )
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & ~allowed:
-        raise KeystoreError(
-            f"{path} has mode {mode:04o}, {allowed:04o} is the widest allowed",
-            code="E-KEY-MODE",
-            remedy=f"chmod {allowed:04o} {path}",
-        )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _file_error(path: Path, error: OSError) -> KeystoreError:
-    return KeystoreError(
-        f"{path}: {error.strerror}",
-        code="E-KEY-FILE",
-        remedy="correct the path, or the rights of the account that runs the node",
-    )

@@ -24,6 +24,7 @@ from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from machine.console import Format, FormatOption, diagnostics, output
+from machine.files import write_file
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
@@ -115,7 +116,7 @@ def draft(
         public_key=public_bytes(config.signing_key()).hex(),
         software=Software.installed(metadata.version, resources.files),
     )
-    out.write_text(text, encoding="utf-8")
+    write_file(out, text)
     output.result(
         {"file": str(out)},
         f"Wrote {out}. Edit it, then `agreement lint {out}` and `agreement draft {out} --out …`.",

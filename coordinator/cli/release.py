@@ -13,6 +13,7 @@ from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
 from coordinator.report.released import release_data, release_table, step_in, write_report
 from machine.console import Format, FormatOption, output
+from machine.files import write_file
 from protocol.errors import UsageError
 from protocol.privacy.accounting import epsilon_text
 from protocol.release.document import SignedRelease
@@ -80,7 +81,7 @@ def export(
     signed = SignedRelease.from_bytes(envelope)
     signed.verify(agreement)
     if out.suffix == ".json":
-        out.write_bytes(envelope)
+        write_file(out, envelope)
     elif out.suffix == ".html":
         write_report(out, signed, agreement, store, row)
     else:

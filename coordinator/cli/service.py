@@ -10,6 +10,7 @@ from pathlib import Path
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from machine.console import diagnostics
+from machine.files import write_file
 
 ADDRESS_FILE = "address"
 
@@ -37,6 +38,4 @@ def serve(directory: Directory = HERE) -> None:
 
 def write_address(directory: Path, address: str) -> None:
     """Leave the public address in the folder, for scripts that wait for it."""
-    temporary = directory / ".address"
-    temporary.write_text(address + "\n", encoding="ascii")
-    temporary.replace(directory / ADDRESS_FILE)
+    write_file(directory / ADDRESS_FILE, address + "\n")

@@ -18,6 +18,7 @@ from coordinator.patience import Patience
 from coordinator.service.bundle import bundle_sha256
 from coordinator.service.certificates import certificate_files, check_host, make_server_certificate
 from machine.console import Format, FormatOption, output
+from machine.files import write_file
 from protocol.errors import ConfigError, UsageError
 from protocol.signing import public_bytes
 
@@ -75,7 +76,7 @@ def init(
             now=datetime.now(UTC),
             lifetime_days=825,
         )
-        (directory / settings.FILE_NAME).write_text(text, encoding="utf-8")
+        write_file(directory / settings.FILE_NAME, text)
         CoordinatorConfig.load(directory).open_store().close()
     data = {
         "directory": str(directory),

@@ -23,6 +23,7 @@ from coordinator.report.tables import centre_tables, feature_tables, range_cells
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from machine.console import people
+from machine.files import write_file
 from protocol.agreement.document import Agreement
 from protocol.clustering.choose_k import choice_words
 from protocol.privacy.words import meaning
@@ -228,7 +229,7 @@ def write_report(
 ) -> None:
     """Write the run's HTML report from what the coordinator knows: totals, never a partner's."""
     data = report_of(signed, agreement, store, row, step_in(store, signed.release))
-    path.write_text(render_report(data), encoding="utf-8")
+    write_file(path, render_report(data))
 
 
 def _privacy_note(release: Release) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,6 +17,7 @@ from coordinator.runs.driver import RunDriver, apply_input
 from coordinator.runs.exchange import Exchange
 from coordinator.runs.remedies import remedy_for
 from coordinator.store.coordinator_store import CoordinatorStore
+from machine.locks import held
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RunFailedError, StoreError, TransportError
@@ -130,22 +130,8 @@ def serve_lock(directory: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
 def _process_lock(directory: Path, name: str, wait_s: float) -> Iterator[bool]:
     folder = directory / "locks"
     folder.mkdir(mode=0o700, exist_ok=True)
-    deadline = time.monotonic() + wait_s
-    with (folder / f"{name}.lock").open("w") as file:
-        while not _locked(file):
-            if time.monotonic() >= deadline:
-                yield False
-                return
-            time.sleep(0.02)
-        yield True
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    with held(folder / f"{name}.lock", wait_s=wait_s) as ours:
+        yield ours
 
 
 def drive(directory: Path, run_id: str, exchange: Exchange) -> None:

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from machine.files import write_file
+
 #: Keys of the run configuration (Flower refuses keys that the bundle does not declare).
 RUN_KEY: Final = "fedseg-run"
 COORDINATOR_DIRECTORY_KEY: Final = "coordinator-directory"
@@ -112,7 +114,6 @@ def write_bundle_project(parent: Path) -> Path:
         folder has another hash: good for Flower's simulation, refused by deployed nodes.
     """
     project = parent / BUNDLE_FOLDER
-    project.mkdir(parents=True, exist_ok=True)
     for name, text in _FILES:
-        (project / name).write_text(text, encoding="utf-8", newline="\n")
+        write_file(project / name, text)
     return project

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from machine.files import write_file
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -110,10 +111,9 @@ def make_server_certificate(
         .sign(authority_key, hashes.SHA256())
     )
     files = certificate_files(directory, name=name)
-    directory.mkdir(parents=True, exist_ok=True)
-    _write(files.authority, authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    _write(files.certificate, server.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    _write(
+    write_file(files.authority, authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_file(files.certificate, server.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_file(
         files.key,
         server_key.private_bytes(
             serialization.Encoding.PEM,
@@ -193,13 +193,3 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _write(path: Path, data: bytes, *, mode: int) -> None:
-    """Write a whole file with `mode` from its first byte on, replacing an earlier one."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    draft.replace(path)

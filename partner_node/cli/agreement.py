@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from machine.console import Format, FormatOption, output
-from machine.files import write_atomically
+from machine.files import write_file
 from partner_node.agreement_files import (
     missing_signatures,
     naming,
@@ -140,7 +140,7 @@ def sign(
     copy = SignedAgreement(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )
-    write_atomically(out, copy.to_bytes())
+    write_file(out, copy.to_bytes())
     output.result(
         {"agreement": agreement.hash.hex(), "file": str(out)},
         f"Signed agreement {agreement.id}, version {agreement.version}; wrote {out}.",
@@ -170,7 +170,7 @@ def install(
     earlier = home.installed_agreement()
     if earlier is not None and earlier.id == agreement.id and not downgrade:
         _check_succession(agreement, earlier, file)
-    write_atomically(home.config.node.agreement, signed.to_bytes())
+    write_file(home.config.node.agreement, signed.to_bytes())
     store = home.store(keystore)
     with store.transaction():
         ended = store.end_runs_of_other_agreements(agreement.hash, now=stamp(datetime.now(UTC)))
@@ -251,7 +251,7 @@ def stop(
         agreement, keystore.identity, at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason=reason
     )
     ended = _note_stop(home, signed, now)
-    write_atomically(out, signed.to_bytes())
+    write_file(out, signed.to_bytes())
     output.result(
         {**_stop_values(signed), "file": str(out), "runs_ended": ended},
         f"Agreement {agreement.id}, version {agreement.version}, is stopped here. Send {out} to "

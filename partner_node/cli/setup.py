@@ -13,13 +13,14 @@ import typer
 from rich.table import Table
 
 from machine.console import Format, FormatOption, diagnostics, output
-from machine.files import write_atomically
+from machine.files import write_file
+from machine.private_files import write_private_file
 from partner_node.cli.options import HERE, Directory
 from partner_node.config.node_config import NodeConfig
 from partner_node.config.source_options import source_options
 from partner_node.config.template import KIND_OF_SUFFIX, kind_of_file
 from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE, home_passphrase
-from partner_node.keystore import Keystore, write_private_file
+from partner_node.keystore import Keystore
 from partner_node.preflight import preflight
 from partner_node.sources.files import find_files
 from protocol.agreement.features import FEATURE_NAME
@@ -171,7 +172,7 @@ def init(
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     made = [directory / FILE_NAME]
-    write_atomically(directory / FILE_NAME, text.encode("utf-8"))
+    write_file(directory / FILE_NAME, text.encode("utf-8"))
     try:
         config = NodeConfig.load(directory / FILE_NAME)
         if not passphrase_env:
@@ -192,7 +193,7 @@ def init(
                 max_customers=max_customers,
             )
         )
-        write_atomically(directory / CARD_FILE, card.to_bytes())
+        write_file(directory / CARD_FILE, card.to_bytes())
     except BaseException:
         for path in made:
             path.unlink()

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from machine.files import replacing
+from machine.files import write_file
 from machine.text import shown
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
@@ -52,8 +52,7 @@ def write_report(report: DataReport, path: Path, *, overwrite: bool) -> None:
         if path.suffix.casefold() == ".json"
         else _page(report)
     )
-    with replacing(path, mode=0o600) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+    write_file(path, text, mode=0o600)
 
 
 def _page(report: DataReport) -> str:

@@ -51,6 +51,7 @@ from flwr.proto.run_pb2 import GetRunRequest, GetRunResponse
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtobufMessage
 
+from machine.files import write_file
 from partner_node.link.settings import (
     APPROVED_BUNDLE_SHA256,
     LinkConfig,
@@ -59,7 +60,7 @@ from partner_node.link.settings import (
     PollSettings,
     load_node_key,
 )
-from protocol.errors import ConfigError, MalformedError
+from protocol.errors import ConfigError, MalformedError, UsageError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
 __all__ = [
@@ -378,11 +379,11 @@ class _Session:
             if node_id is None:
                 path.unlink(missing_ok=True)
                 return
-            draft = path.with_name(f".{path.name}.draft")
-            draft.write_text(str(node_id), encoding="ascii")
-            draft.replace(path)
+            write_file(path, str(node_id))
+        except UsageError as error:
+            logger.warning("%s", error.message)
         except OSError as error:
-            logger.warning("%s cannot be written: %s", path, error.strerror)
+            logger.warning("%s cannot be deleted: %s", path, error.strerror)
 
     def _keep_alive(self) -> None:
         interval = self._config.poll.heartbeat_s

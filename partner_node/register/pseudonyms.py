@@ -14,7 +14,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from partner_node.keystore import Keystore, read_private_file, write_private_file
+from machine.private_files import read_private_file, write_private_file
+from partner_node.keystore import Keystore
 from protocol.errors import KeystoreError
 
 KEY_BYTES: Final = 32

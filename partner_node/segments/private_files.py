@@ -11,12 +11,10 @@ customers out of files needs the lock as well: a file that is being written is w
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,14 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from machine.files import make_folder_of, replacing, sync_folder
+from machine.locks import held
 from machine.text import shown
 from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 
 LOCK_FILE: Final = "files.lock"
-#: The longest wait for a process that writes files, and how often it is asked for.
+#: The longest wait for a process that writes files.
 LONGEST_WAIT_S: Final = 600.0
-_PAUSE_S: Final = 0.05
 _MODE: Final = 0o600
 _CONTEXT: Final = b"draft"
 _IN_MEMORY: Final = ":memory:"
@@ -167,46 +165,31 @@ class PrivateFiles:
         Raises:
             UsageError: Another process has been writing for `LONGEST_WAIT_S` seconds.
         """
-        deadline = time.monotonic() + LONGEST_WAIT_S
-        while True:
-            with self._lock() as ours:
-                if ours:
-                    yield HeldFiles(self._store, self._sweep())
-                    return
-            if time.monotonic() > deadline:
+        with self._lock(wait_s=LONGEST_WAIT_S) as ours:
+            if not ours:
                 raise UsageError(
                     f"another process of this node has been writing files about customers for "
                     f"{LONGEST_WAIT_S:g} seconds",
                     remedy="wait until it is done, or end it; then call this command again",
                 )
-            time.sleep(_PAUSE_S)
+            yield HeldFiles(self._store, self._sweep())
 
     def sweep(self) -> Leftovers:
         """Delete what killed processes left.
 
         Nothing is done while another process writes: it has done so before.
         """
-        with self._lock() as ours:
+        with self._lock(wait_s=0.0) as ours:
             return self._sweep() if ours else Leftovers()
 
     @contextmanager
-    def _lock(self) -> Iterator[bool]:
+    def _lock(self, *, wait_s: float) -> Iterator[bool]:
         """Whether no other process writes; none does until the end of the block, if so."""
         if self._store.path == _IN_MEMORY:
             yield True  # no other process knows this database
             return
-        lock = Path(self._store.path).with_name(LOCK_FILE)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                ours = False
-            else:
-                ours = True
+        with held(Path(self._store.path).with_name(LOCK_FILE), wait_s=wait_s) as ours:
             yield ours
-        finally:
-            os.close(descriptor)
 
     def _sweep(self) -> Leftovers:
         unreachable, stuck = [], []

@@ -501,14 +501,14 @@ def test_a_file_that_cannot_be_written_is_an_error_in_words(
     shell: Shell, draft: Path, copies: list[Path], home: Path
 ) -> None:
     for words in (
-        ("draft", "a.yaml", "--out", "none/x.json"),
-        ("draft", "--out", "none/x.yaml", "--dir", home),
-        ("publish", *copies, "--out", "none/x.json", "--dir", home),
+        ("draft", "a.yaml", "--out", "a.yaml/x.json"),
+        ("draft", "--out", "a.yaml/x.yaml", "--dir", home),
+        ("publish", *copies, "--out", "a.yaml/x.json", "--dir", home),
     ):
         done = shell("agreement", *words)
         assert done.code in (1, 2)
         assert "E-FILE" in done.err
-        assert "none/x" in done.err
+        assert "a.yaml/x" in done.err
 
 
 # --- partners --------------------------------------------------------------------------------

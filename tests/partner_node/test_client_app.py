@@ -10,7 +10,7 @@ import pytest
 from flwr.app import ConfigRecord, Context, Metadata, RecordDict
 from flwr.app.message import make_message
 
-from machine.files import write_atomically
+from machine.files import write_file
 from partner_node import client_app
 from partner_node.client_app import app, node_directory, node_of
 from protocol.errors import ConfigError, RuleError
@@ -180,7 +180,7 @@ def test_a_node_is_opened_once_while_its_agreement_stays(folder: Folder) -> None
 
 def test_another_agreement_is_taken_up_with_the_next_message(folder: Folder) -> None:
     node_of(folder.path)
-    write_atomically(folder.agreement, b"2")
+    write_file(folder.agreement, b"2")
     assert node_of(folder.path).agreement.version == "2"
     assert (folder.opened, folder.closed) == (["1", "2"], ["1"])
 
@@ -203,7 +203,7 @@ def test_an_agreement_replaced_while_the_node_opens_is_taken_up_too(
     def slow(directory: Path) -> SimpleNamespace:
         node = opening(directory)
         if len(folder.opened) == 1:
-            write_atomically(folder.agreement, b"2")
+            write_file(folder.agreement, b"2")
         return node
 
     monkeypatch.setattr(folder, "open", slow)

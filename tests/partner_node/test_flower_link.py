@@ -299,7 +299,7 @@ def test_a_run_of_another_bundle_is_refused_and_the_app_never_sees_it(
         called.set()
         return _reply(message, {"message": b""})
 
-    coordinator.service.bundle = "0" * 64
+    coordinator.bundle = "0" * 64
     link = link_to(coordinator, app)
     coordinator.ask(b"hello")
     assert coordinator.reply_fields() == {"error": "E-BUNDLE"}
@@ -630,6 +630,7 @@ def test_a_node_id_that_cannot_be_kept_is_only_logged(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    (tmp_path / "gone").write_text("a file where a folder is meant")
     link = link_to(coordinator, state_file=tmp_path / "gone" / "link")
     coordinator.ask(b"hello")
     assert coordinator.reply_fields() == {"message": b"echo hello"}

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machine.private_files import read_private_file
 from partner_node.keystore import (
     MIN_LOG2_N,
     Keystore,
     decrypt_secrets,
     encrypt_secrets,
     read_passphrase,
-    read_private_file,
 )
 from protocol.errors import KeystoreError
 from protocol.signing import sign, verify

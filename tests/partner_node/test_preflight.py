@@ -17,8 +17,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.service.certificates import ServerCertificate, make_server_certificate
+from machine.private_files import write_private_file
 from partner_node.config.node_config import NodeConfig
-from partner_node.keystore import Keystore, write_private_file
+from partner_node.keystore import Keystore
 from partner_node.preflight import Report, preflight
 from protocol.agreement.document import SCHEMA, Agreement
 from protocol.agreement.governance import SEGMENTATION

@@ -19,7 +19,7 @@ import adbc_driver_manager.dbapi
 import adbc_driver_postgresql.dbapi
 from adbc_driver_postgresql import StatementOptions
 
-from partner_node.keystore import read_private_file
+from machine.private_files import read_private_file
 from partner_node.sources.dialect import literal
 from partner_node.sources.postgresql.errors import READ_ERRORS, Problem, no_connection
 from partner_node.sources.settings import PostgreSQLServer, is_socket

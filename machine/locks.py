@@ -1,0 +1,44 @@
+"""Locks of processes: held by one at a time, taken back by the system however a process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_PAUSE_S: Final = 0.02
+_MODE: Final = 0o600
+
+
+@contextmanager
+def held(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
+    """Hold the lock that the file at `path` stands for, to the end of the block.
+
+    Args:
+        path: The file, which is made where it is missing, in a folder that is there. It holds
+            nothing and stays.
+        wait_s: How long another process is waited for.
+
+    Yields:
+        Whether the lock is ours; False when another process, or this one, has it.
+    """
+    deadline = time.monotonic() + wait_s
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    try:
+        while not (ours := _locked(descriptor)) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+        yield ours
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,120 @@
+"""Files that nobody but this account can read or replace: keys, and what opens them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from machine.files import create_file
+from protocol.errors import KeystoreError
+
+MAX_FILE_BYTES: Final = 1 << 16
+CORRECT: Final = "correct the path"
+
+
+def read_private_file(path: Path, *, check_folder: bool = True, remedy: str = CORRECT) -> bytes:
+    """Read a small file that nobody but us can read or replace.
+
+    Args:
+        check_folder: Whether the folder must be closed to others too, and the file no link.
+        remedy: The way out where there is no such file.
+
+    Raises:
+        KeystoreError: E-KEY-MISSING, E-KEY-FILE, or E-KEY-MODE naming the chmod that mends it.
+    """
+    if check_folder:
+        _check_folder(path.parent, remedy)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if check_folder else 0)
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError as error:
+        raise KeystoreError(
+            f"{path}: no such file",
+            code="E-KEY-MISSING",
+            remedy=remedy,
+        ) from error
+    except OSError as error:
+        raise _file_error(path, error) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeystoreError(f"{path} is not a regular file", code="E-KEY-FILE", remedy=CORRECT)
+        _check_owner_and_mode(path, status, 0o600)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise _file_error(path, error) from error
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_FILE_BYTES:
+        raise KeystoreError(
+            f"{path} has more than {MAX_FILE_BYTES} bytes",
+            code="E-KEY-FILE",
+            remedy=CORRECT,
+        )
+    return data
+
+
+def write_private_file(path: Path, data: bytes) -> None:
+    """Write a new file with mode 0600 in a folder with mode 0700: whole or not at all.
+
+    Raises:
+        KeystoreError: E-KEY-EXISTS when there is one already, E-KEY-MODE, E-KEY-FILE.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _file_error(path.parent, error) from error
+    _check_folder(path.parent, CORRECT)
+    try:
+        create_file(path, data)
+    except FileExistsError as error:
+        raise KeystoreError(
+            f"{path} exists already; keys are never overwritten",
+            code="E-KEY-EXISTS",
+            remedy="use the keys that are there, or move the file away first",
+        ) from error
+    except OSError as error:
+        raise _file_error(path, error) from error
+
+
+def _check_folder(folder: Path, remedy: str) -> None:
+    try:
+        status = folder.stat()
+    except FileNotFoundError as error:
+        raise KeystoreError(
+            f"{folder}: no such folder",
+            code="E-KEY-MISSING",
+            remedy=remedy,
+        ) from error
+    except OSError as error:
+        raise _file_error(folder, error) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise KeystoreError(f"{folder} is not a folder", code="E-KEY-FILE", remedy=CORRECT)
+    _check_owner_and_mode(folder, status, 0o700)
+
+
+def _check_owner_and_mode(path: Path, status: os.stat_result, allowed: int) -> None:
+    if status.st_uid != os.geteuid():
+        raise KeystoreError(
+            f"{path} belongs to user {status.st_uid}, this process runs as user {os.geteuid()}",
+            code="E-KEY-MODE",
+            remedy=f"chown {os.geteuid()} {path}",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & ~allowed:
+        raise KeystoreError(
+            f"{path} has mode {mode:04o}, {allowed:04o} is the widest allowed",
+            code="E-KEY-MODE",
+            remedy=f"chmod {allowed:04o} {path}",
+        )
+
+
+def _file_error(path: Path, error: OSError) -> KeystoreError:
+    return KeystoreError(
+        f"{path}: {error.strerror}",
+        code="E-KEY-FILE",
+        remedy="correct the path, or the rights of the account that runs this process",
+    )

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from machine.database import Database
+from protocol.errors import StoreError
+
+FIRST = "CREATE TABLE t (x INTEGER) STRICT; PRAGMA user_version = 1;"
+SECOND = "ALTER TABLE t ADD COLUMN y TEXT; PRAGMA user_version = 2;"
+
+
+def opened(path: Path | str, *migrations: str) -> Database:
+    return Database(path, name="a state", migrations=migrations or (FIRST,), remedy="mend it")  # type: ignore[arg-type]
+
+
+def test_what_is_committed_is_synced_and_what_is_deleted_overwritten(tmp_path: Path) -> None:
+    database = opened(tmp_path / "x.db")
+    for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1)):
+        assert database.one(f"PRAGMA {pragma}") == (value,)  # type: ignore[arg-type]
+
+
+def test_what_is_wiped_is_in_no_file_of_the_database(tmp_path: Path) -> None:
+    database = opened(tmp_path / "x.db", "CREATE TABLE t (x TEXT); PRAGMA user_version = 1;")
+
+    def traces() -> bool:
+        return any(b"a secret text" in file.read_bytes() for file in tmp_path.iterdir())
+
+    with database.transaction():
+        database.ask("INSERT INTO t VALUES ('a secret text')")
+    assert traces()
+    with database.transaction():
+        database.ask("DELETE FROM t")
+        database.wipe_at_commit()
+    assert not traces()
+
+
+def test_a_transaction_that_fails_changes_nothing_and_wipes_nothing(tmp_path: Path) -> None:
+    database = opened(tmp_path / "x.db")
+    with pytest.raises(ZeroDivisionError), database.transaction():
+        database.ask("INSERT INTO t VALUES (1)")
+        raise ZeroDivisionError
+    assert database.ask("SELECT x FROM t") == []
+    with database.transaction():
+        database.ask("INSERT INTO t VALUES (2)")
+    assert database.ask("SELECT x FROM t") == [(2,)]
+
+
+def test_an_earlier_versions_file_is_brought_up_to_date_and_keeps_its_rows(tmp_path: Path) -> None:
+    early = opened(tmp_path / "x.db", FIRST)
+    with early.transaction():
+        early.ask("INSERT INTO t VALUES (7)")
+    early.close()
+    late = opened(tmp_path / "x.db", FIRST, SECOND)
+    assert late.ask("SELECT x, y FROM t") == [(7, None)]
+    late.close()
+    with pytest.raises(StoreError, match="a state has schema 2, this fedseg knows 1") as caught:
+        opened(tmp_path / "x.db", FIRST)
+    assert caught.value.remedy == "install the newer fedseg again"
+
+
+def test_a_migration_that_is_interrupted_leaves_the_version_before(tmp_path: Path) -> None:
+    opened(tmp_path / "x.db", FIRST).close()
+    with pytest.raises(StoreError, match="no such table"):
+        opened(tmp_path / "x.db", FIRST, "ALTER TABLE t ADD COLUMN y TEXT; DROP TABLE gone;")
+    raw = sqlite3.connect(tmp_path / "x.db")
+    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+    assert [row[1] for row in raw.execute("PRAGMA table_info(t)")] == ["x"]
+    raw.close()
+
+
+def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError) as caught:
+        opened(path)
+    assert str(path) in caught.value.message
+    assert caught.value.remedy == "mend it"
