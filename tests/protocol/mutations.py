@@ -646,6 +646,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
+        "partners=len(ask.members),",
+        "partners=self.agreement.n_partners,",
+        NOISE + "test_the_noise_in_a_total_is_the_share_of_each_member_of_the_set_bit_for_bit",
+    ),
+    (
+        PARTNER,
+        "colluding=self.agreement.secure_sum.max_colluding,\n        )\n        noise",
+        "colluding=0,\n        )\n        noise",
+        NOISE + "test_the_noise_in_a_total_is_the_share_of_each_member_of_the_set_bit_for_bit",
+    ),
+    (
+        PARTNER,
         "query.hash, plain\n",
         'query.hash, b""\n',
         NOISE + "test_another_answer_never_gets_the_noise_of_the_first",
