@@ -28,8 +28,22 @@ from partner_node.sources.source import Chunk, Description
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.errors import FedsegError, RuleError, SourceError
+from partner_node.features import SourceCustomers
+from partner_node.home import NodeHome
+from partner_node.rights.register import RightsRegister, Wish
+from partner_node.sources.duckdb_sandbox import Sandbox
+from partner_node.sources.files import find_files
+from partner_node.sources.source import Chunk, Description
+from partner_node.store import NodeStore
+from protocol.agreement import Agreement
+from protocol.errors import FedsegError, RuleError, SourceError
+from protocol.feature_terms import Feature
+from protocol.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.strict import Fields
+from simulations.federation import EphemeralSealer
 from tests.partner_node import consents as c
+from tests.partner_node.test_node_config import CONSENTS, load, with_sources
+from tests.protocol import counterparties
 
 NOW = c.NOW
 SECRET = "cust-4711-secret"
@@ -426,6 +440,45 @@ def test_a_customer_who_withdraws_between_two_passes_is_out_of_the_second(tmp_pa
     assert counted(customers) == ["a", "d", "e"]
     assert sum(len(v) for v in customers.vectors()) == 3
     assert [report.customers for report in customers.report()] == [3]
+
+
+@pytest.mark.parametrize("basis", [CONSENT, LEGITIMATE_INTEREST])
+def test_whoever_objects_or_is_erased_at_this_node_between_two_passes_is_out_of_the_second(
+    tmp_path: Path, basis: str
+) -> None:
+    """The register is read anew for every pass, like each table."""
+    table = c.write_csv(tmp_path / "crm.csv", [c.given(i) for i in "abd"])
+    nobody = c.write_csv(tmp_path / "robinson.csv", [], header=["subject"])
+    store = NodeStore(":memory:", EphemeralSealer())
+    register = RightsRegister(store)
+    gate = c.gate_of(
+        c.consents(table), c.objections(nobody), basis=basis, left_out=register.left_out
+    )
+    customers = customers_of(gate, *"abd")
+    assert counted(customers) == c.allowed(gate, *"abd") == ["a", "b", "d"]
+    wishes: list[tuple[Wish, str, list[str]]] = [
+        ("objection", "b", ["a", "d"]),
+        ("erasure", "d", ["a"]),
+    ]
+    for wish, subject, stay in wishes:
+        with store.transaction():
+            register.leave_out(wish, f"pseudonym {subject}", subject, NOW)
+        assert counted(customers) == c.allowed(gate, *"abd") == stay
+        assert c.reasons(gate, subject) == [Reason.OBJECTION]
+
+
+def test_the_gate_of_a_node_asks_its_register_anew(tmp_path: Path) -> None:
+    c.write_csv(tmp_path / "crm.csv", [c.given(i) for i in "ab"])
+    source = CONSENTS | {"columns": '{ subject = "subject" }'}
+    told = '[consent]\nnotices = ["1"]\nyoungest_customer = 18\n'
+    home = NodeHome(directory=tmp_path, config=load(tmp_path, told + with_sources(source)))
+    agreement = Agreement.from_dict(counterparties.agreement_values(3))
+    store = NodeStore(":memory:", EphemeralSealer())
+    gate = home.gate(agreement, agreement.parties[0], store)
+    assert c.allowed(gate, *"ab") == ["a", "b"]
+    with store.transaction():
+        RightsRegister(store).leave_out("objection", "pseudonym", "b", NOW)
+    assert c.allowed(gate, *"ab") == ["a"]
 
 
 def test_customers_who_may_not_be_counted_are_left_out_before_their_values_are_used(
