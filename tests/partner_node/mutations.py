@@ -7,8 +7,11 @@ from __future__ import annotations
 
 GATE = "partner_node/consent/gate.py"
 HOME = "partner_node/home.py"
+NODE = "partner_node/node.py"
 
 GATES = "test_consent_gate.py::"
+RULES = "test_consent_rules.py::"
+LEDGER = "test_ledger.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -24,5 +27,31 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "left_out=left_out,",
         'left_out=__import__("functools").cache(left_out),',
         GATES + "test_the_gate_of_a_node_asks_its_register_anew",
+    ),
+    # before anything is signed or answered
+    (
+        NODE,
+        "        if not isinstance(request, Stop | Publish):\n",
+        "        if not isinstance(request, Stop | Publish | Propose):\n",
+        RULES + "test_no_smaller_set_is_signed_once_a_rule_is_broken",
+    ),
+    (
+        NODE,
+        "            self._check_not_stopped()\n",
+        "            if not isinstance(request, Propose):\n"
+        "                self._check_not_stopped()\n",
+        RULES + "test_no_smaller_set_is_signed_after_a_stop",
+    ),
+    (
+        NODE,
+        "if c.run_id == current.run_id]",
+        "if not c.run_id]",
+        LEDGER + "test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share",
+    ),
+    (
+        NODE,
+        "        check_within_run(terms, own, charge)\n",
+        "",
+        LEDGER + "test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share",
     ),
 ]

@@ -593,3 +593,34 @@ def test_a_stop_of_another_version_stops_nothing(lab: Lab) -> None:
     note(lab, SignedStop.sign(later, lab.fed.partner_keys[2], at="2026-01-15T00:00:00Z"))
     lab.fed.run()
     assert lab.codes == []
+
+
+def test_no_smaller_set_is_signed_once_a_rule_is_broken(lab: Lab) -> None:
+    assert refused_at_propose(lab, lambda: setattr(lab.node, "_rules", _other_notice(lab))) == {
+        "E-NOTICE"
+    }
+
+
+def test_no_smaller_set_is_signed_after_a_stop(lab: Lab) -> None:
+    assert refused_at_propose(lab, lambda: note(lab, stop_by(lab, 2))) == {"E-WITHDRAWN"}
+
+
+def refused_at_propose(lab: Lab, spoil: Callable[[], object]) -> set[str]:
+    """With which codes partner 1 refuses a set without partner 3, which it did not sign."""
+    spoiled: list[int] = []
+
+    def tamper(number: int, message: bytes) -> bytes | None:
+        if number == 3 and b"fedseg/v1/announce" in message:
+            return None  # partner 3 falls silent
+        if number == 1 and b"fedseg/v1/propose" in message and not spoiled:
+            spoiled.append(lab.source.reads)
+            spoil()
+        return message
+
+    lab.fed.exchange.tamper_request = tamper
+    with pytest.raises(RunFailedError):  # two of four are no quorum
+        lab.fed.run()
+    assert spoiled == [lab.source.reads], "a customer was read"
+    assert [len(link.members) for link in lab.store.chain(lab.fed.agreement).links] == [4]
+    assert not any("ACCEPT" in record.what for record in lab.store.egress())
+    return set(lab.codes)

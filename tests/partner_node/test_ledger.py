@@ -236,7 +236,7 @@ def test_the_budget_is_that_of_the_runs_and_once_of_the_spare_rounds() -> None:
     assert runs_left(TERMS, spent=TERMS.run_cost + 1) == TERMS.runs - 2, "a spare round was used"
 
 
-def noised_federation(*, runs: int = 5) -> Federation:
+def noised_federation(*, runs: int = 5, spare_rounds: int = 1) -> Federation:
     rng = np.random.default_rng(3)
     return Federation(
         [rng.uniform(0, 1, (60, 4)) for _ in range(4)],
@@ -244,9 +244,41 @@ def noised_federation(*, runs: int = 5) -> Federation:
         n_clusters=2,
         max_rounds=10,
         plan="hybrid-dp",
-        privacy=dataclasses.replace(TERMS, max_partners_per_customer=1, runs=runs),
+        privacy=dataclasses.replace(
+            TERMS, max_partners_per_customer=1, runs=runs, spare_rounds=spare_rounds
+        ),
         seed=5,
     )
+
+
+def test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share() -> None:
+    """One question was asked again after a drop-out, and no spare one is agreed.
+
+    The budget holds two more runs: it is not what refuses.
+    """
+    fed = noised_federation(spare_rounds=0)
+    terms = fed.agreement.privacy
+    assert terms is not None
+    asked: list[bytes] = []
+
+    def fall_silent(number: int, message: bytes) -> bytes | None:
+        if number != 3 or b"fedseg/v1/announce" not in message:
+            return message
+        asked.append(message)
+        return message if len(asked) <= 2 else None
+
+    fed.exchange.tamper_request = fall_silent
+    with pytest.raises(RunFailedError, match="all refused, with E-BUDGET-RUN"):
+        fed.run()
+    for number in range(3):
+        store = fed.nodes[number].store
+        charges = store.charges()
+        assert [charge.round for charge in charges].count(2) == 2
+        assert terms.run_cost // 2 < total_cost(charges) <= terms.reserve
+        answered = [record for record in store.egress() if record.customers is not None]
+        assert len(answered) == len(charges), "what was refused was answered"
+        assert [refusal.code for refusal in store.refusals()] == ["E-BUDGET-RUN"]
+        assert runs_left(terms, spent=total_cost(charges)) == terms.runs - 1
 
 
 def test_a_node_put_back_from_a_backup_charges_the_runs_that_it_forgot(tmp_path: Path) -> None:
