@@ -6,8 +6,10 @@ A mutation is `(file, text, replacement, test)`: the text occurs once in the fil
 from __future__ import annotations
 
 DRIVER = "coordinator/run_driver.py"
+STORE = "coordinator/store.py"
 
 DRIVEN = "test_run_driver.py::"
+STORED = "test_coordinator_store.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the chain outlives a failed run
@@ -20,5 +22,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            )\n",
         DRIVEN
         + "test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_came_back",
+    ),
+    # what is on disk
+    (
+        STORE,
+        '"PRAGMA synchronous = FULL"',
+        '"PRAGMA synchronous = OFF"',
+        STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",
     ),
 ]

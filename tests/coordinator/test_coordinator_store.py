@@ -53,6 +53,14 @@ def test_agreements_are_kept_once_and_verified_when_read(
     refused(StoreError, "E-STORE", lambda: store.agreement(b"\0" * 32))
 
 
+def test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system(
+    store: CoordinatorStore,
+) -> None:
+    """After a power failure the coordinator must still know which set it proposed: 2 is FULL."""
+    assert store._rows("PRAGMA synchronous") == [(2,)]
+    assert store._rows("PRAGMA journal_mode") == [("wal",)]
+
+
 def test_an_agreement_that_lacks_signatures_is_not_taken(
     tmp_path: Path, federation: Federation
 ) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 GATE = "partner_node/consent/gate.py"
 HOME = "partner_node/home.py"
 NODE = "partner_node/node.py"
+STORE = "partner_node/store.py"
 
 GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
 LEDGER = "test_ledger.py::"
+STORED = "test_node_store.py::"
+KEPT = "test_retention.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -53,5 +56,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        check_within_run(terms, own, charge)\n",
         "",
         LEDGER + "test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share",
+    ),
+    # what is on disk
+    (
+        STORE,
+        '"PRAGMA synchronous = FULL"',
+        '"PRAGMA synchronous = OFF"',
+        STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",
+    ),
+    (
+        STORE,
+        ' (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",\n            before,',
+        ' (SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND 0)",\n            before,',
+        KEPT + "test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is",
     ),
 ]

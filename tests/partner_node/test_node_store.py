@@ -97,6 +97,15 @@ def test_everything_is_there_after_the_store_was_closed(
     store.check()
 
 
+def test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system(
+    tmp_path: Path,
+) -> None:
+    """After a power failure the node must still know what it said: 2 is FULL."""
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    assert store.ask("PRAGMA synchronous") == [(2,)]
+    assert store.ask("PRAGMA journal_mode") == [("wal",)]
+
+
 def test_an_unknown_run_is_none_and_an_unknown_chain_is_empty(federation: Federation) -> None:
     store = NodeStore(":memory:", EphemeralSealer())
     assert store.run_by_id(RUN_ID) is None

@@ -144,6 +144,35 @@ def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federat
     assert store.ask("SELECT kind FROM requests ORDER BY kind") == [("erase",), ("object",)]
 
 
+@pytest.mark.parametrize("phase", ["greeted", "ready", "running", "done", "aborted"])
+def test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is(
+    store: NodeStore, fed: Federation, phase: str
+) -> None:
+    """Without its manifest, what was held could leave unseen, and what left could differ."""
+    days = fed.agreement.retention.records_days
+    ids = {"of the run": b"\x01" * 16, "of no run": b"\x02" * 16}
+    state = {"run_id": ids["of the run"].hex(), "run_hash": "", "phase": phase, "round": 0}
+    with store.transaction():
+        store.save_run(
+            state | {"aborted_with": ""}, agreement_hash=fed.agreement.hash, now=stamp(NOW)
+        )
+        for what, run_id in ids.items():
+            for age in (days + 0.1, days - 0.1):
+                store.ask(
+                    "INSERT INTO manifests (at, run_id, slot, sha256, manifest)"
+                    " VALUES (?, ?, ?, '', '{}')",
+                    stamp(NOW - timedelta(days=age)), run_id, f"{what}, {age}".encode(),
+                )  # fmt: skip
+    purge(store, fed.agreement, NOW)
+    left = [slot.decode() for (slot,) in store.ask("SELECT slot FROM manifests ORDER BY number")]
+    ended = phase in ("done", "aborted")
+    assert left == [
+        *([] if ended else [f"of the run, {days + 0.1}"]),
+        f"of the run, {days - 0.1}",
+        f"of no run, {days - 0.1}",
+    ]
+
+
 def test_what_cannot_be_deleted_keeps_the_node_out_of_runs(
     fed: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
