@@ -9,12 +9,14 @@ GATE = "partner_node/consent/gate.py"
 HOME = "partner_node/home.py"
 NODE = "partner_node/node.py"
 STORE = "partner_node/store.py"
+EGRESS = "partner_node/egress/check.py"
 
 GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
 LEDGER = "test_ledger.py::"
 STORED = "test_node_store.py::"
 KEPT = "test_retention.py::"
+LEAVING = "test_egress.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -69,5 +71,48 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         ' (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",\n            before,',
         ' (SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND 0)",\n            before,',
         KEPT + "test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is",
+    ),
+    # what may leave
+    (
+        EGRESS,
+        "ACK: ((Publish, Stop), (DONE, ABORTED))",
+        "ACK: ((Publish, Stop), (RUNNING, DONE, ABORTED))",
+        LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
+    ),
+    (
+        EGRESS,
+        "MASKED: ((Announce,), (RUNNING, DONE))",
+        "MASKED: ((Announce,), (RUNNING, DONE, ABORTED))",
+        LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
+    ),
+    (
+        EGRESS,
+        "APPROVAL: ((Announce,), (RUNNING, DONE))",
+        "APPROVAL: ((Announce,), (READY, RUNNING, DONE))",
+        LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
+    ),
+    (
+        EGRESS,
+        "ACCEPT: ((Propose,), (READY, RUNNING))",
+        "ACCEPT: ((Propose,), (READY, RUNNING, DONE))",
+        LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
+    ),
+    (
+        EGRESS,
+        "READY_REPLY: ((Roster,),",
+        "READY_REPLY: ((Roster, Propose),",
+        LEAVING + "test_a_message_replies_to_those_requests_alone_that_ask_for_it",
+    ),
+    (
+        EGRESS,
+        "if said.share_variance != least:",
+        "if said.share_variance < least:",
+        LEAVING + "test_an_answer_that_claims_more_than_the_agreed_plan_gives_does_not_leave",
+    ),
+    (
+        EGRESS,
+        "or said.cost != charge.cost:",
+        "or said.cost < charge.cost:",
+        LEAVING + "test_an_answer_that_claims_more_than_the_agreed_plan_gives_does_not_leave",
     ),
 ]

@@ -25,6 +25,7 @@ from partner_node.egress.check import (
     _objection_to_noise,
     objection_to_sending,
 )
+from partner_node.egress.gate import EgressGate
 from partner_node.egress.manifest import Manifest
 from partner_node.egress.records import (
     APPROVED,
@@ -41,12 +42,18 @@ from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, 
 from partner_node.node import Node
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from partner_node.rules import NoRules
+from partner_node.store import NodeStore, stamp
+from protocol import partner_round
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
 from protocol.messages import (
     Ack,
     Announce,
     Masked,
     Open,
+    Propose,
+    Publish,
+    Roster,
     Stop,
     open_request,
     sign_request,
@@ -57,7 +64,7 @@ from protocol.privacy.accounting import rho_for
 from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
-from protocol.replies import ACK, APPROVAL, HELLO, KINDS, MASKED, READY, read_reply
+from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, KINDS, MASKED, READY
 from protocol.scaling import FloatMatrix
 from protocol.signing import key_id
 from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
@@ -369,10 +376,25 @@ def test_an_answer_to_another_question_than_the_agreed_plans_does_not_leave(
     check_nothing_leaves(lab, asked, monkeypatch)
 
 
+@pytest.mark.parametrize("fact", ["share_variance", "cost", "sensitivity_squared", "high"])
+def test_an_answer_that_claims_more_than_the_agreed_plan_gives_does_not_leave(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, fact: str
+) -> None:
+    """More noise than there is would be read by whoever approves it."""
+    asked = lab.announcement()
+
+    def more(manifest: Manifest) -> Manifest:
+        said = manifest.question
+        assert said is not None
+        return replace(manifest, question=replace(said, **{fact: getattr(said, fact) + 1}))
+
+    lying(monkeypatch, more)
+    check_nothing_leaves(lab, asked, monkeypatch)
+
+
 def test_every_fact_of_a_manifest_is_checked() -> None:
     assert {*LIES, "acknowledges"} == set(Manifest.__slots__)
     assert set(QUESTION_LIES) == set(gate_module.Question.__slots__)
-    assert set(MAY_LEAVE) == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -750,26 +772,77 @@ def test_a_database_of_before_manifests_keeps_its_records(tmp_path: Path, lab: L
 # --- guards that no forged message reaches first ---------------------------------------------
 
 
-def _greeting(lab: Lab) -> tuple[Manifest, bytes, Any, Grounds]:
-    data = lab.node.handle(lab.opening())
-    request = Open(agreement_hash=lab.fed.agreement.hash, run_id=RUN_ID)
-    run = lab.node._round_of(request)
-    grounds = Grounds(agreement=lab.fed.agreement, partner=0, request=request, run=run, charge=None)
-    return lab.written[0].manifest, data, read_reply(data), grounds
+#: By kind: to which requests it may reply, and from which phases of a run it may leave.
+LEAVES: dict[str, tuple[set[type], set[str]]] = {
+    HELLO: ({Open}, {"greeted", "ready", "running", "done"}),
+    READY: ({Roster}, {"ready", "running", "done"}),
+    ACCEPT: ({Propose}, {"ready", "running"}),
+    MASKED: ({Announce}, {"running", "done"}),
+    APPROVAL: ({Announce}, {"running", "done"}),
+    ACK: ({Publish, Stop}, {"done", "aborted"}),
+}
+PHASES = ("", "greeted", "ready", "running", "done", "aborted")
 
 
-def test_a_message_answers_only_the_request_that_it_is_for(lab: Lab) -> None:
-    manifest, data, reply, grounds = _greeting(lab)
-    assert objection_to_sending(manifest, data, reply, grounds) is None
-    other = replace(grounds, request=Stop(run_id=RUN_ID, reason="E-GRACE"))
-    assert "no reply to this request" in str(objection_to_sending(manifest, data, reply, other))
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
+    """By kind: what the gate checked of a message that left partner 0 in a run with a drop-out."""
+    lab = Lab(tmp_path_factory.mktemp("passed"))
+    found: dict[str, tuple[Any, ...]] = {}
+    check = EgressGate._check
+
+    def keep(manifest: Manifest, data: bytes, reply: Any, grounds: Grounds) -> None:
+        check(manifest, data, reply, grounds)
+        if grounds.partner == 0:
+            found[manifest.kind] = (manifest, data, reply, grounds)
+
+    def fall_silent(node: int, message: bytes) -> bytes | None:
+        return None if node == 3 and b"fedseg/v1/announce" in message else message
+
+    lab.fed.exchange.tamper_request = fall_silent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EgressGate, "_check", staticmethod(keep))
+        lab.fed.run()
+    return found
 
 
-@pytest.mark.parametrize("phase", ["", "aborted"])
-def test_keys_do_not_leave_a_run_that_is_not_open(lab: Lab, phase: str) -> None:
-    manifest, data, reply, grounds = _greeting(lab)
-    grounds.run.phase = phase
-    assert "may not leave a run" in str(objection_to_sending(manifest, data, reply, grounds))
+@pytest.mark.parametrize("kind", LEAVES)
+def test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to(
+    passed: dict[str, tuple[Any, ...]], kind: str
+) -> None:
+    manifest, data, reply, grounds = passed[kind]
+    phase = grounds.run.phase
+    try:
+        for grounds.run.phase in PHASES:
+            objection = objection_to_sending(manifest, data, reply, grounds)
+            if grounds.run.phase in LEAVES[kind][1]:
+                assert objection is None
+            else:
+                assert "may not leave a run that is" in str(objection), grounds.run.phase
+    finally:
+        grounds.run.phase = phase
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_a_message_replies_to_those_requests_alone_that_ask_for_it(
+    passed: dict[str, tuple[Any, ...]], kind: str
+) -> None:
+    manifest, data, reply, grounds = passed[kind]
+    requests = [one[3].request for one in passed.values()]
+    requests.append(Stop(run_id=grounds.run.run_id, reason="E-GRACE"))
+    assert {type(request) for request in requests} == set().union(*(r for r, _ in LEAVES.values()))
+    for request in requests:
+        objection = objection_to_sending(manifest, data, reply, replace(grounds, request=request))
+        if type(request) in LEAVES[kind][0]:
+            assert objection is None
+        else:
+            assert "is no reply to this request" in str(objection), request
+
+
+def test_every_kind_of_message_and_every_phase_is_walked_through() -> None:
+    phases = {partner_round.GREETED, partner_round.READY, partner_round.RUNNING}
+    assert set(PHASES) == {"", partner_round.DONE, partner_round.ABORTED, *phases}
+    assert set(LEAVES) == set(KINDS) == set(MAY_LEAVE)
 
 
 def test_an_exact_answer_does_not_leave_where_noise_was_agreed(lab: Lab) -> None:
