@@ -7,9 +7,11 @@ from __future__ import annotations
 
 DRIVER = "coordinator/run_driver.py"
 STORE = "coordinator/store.py"
+GATEWAY = "coordinator/gateway.py"
 
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
+PORT = "test_gateway.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the chain outlives a failed run
@@ -29,5 +31,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '"PRAGMA synchronous = FULL"',
         '"PRAGMA synchronous = OFF"',
         STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",
+    ),
+    # the public port
+    (
+        GATEWAY,
+        "tokens = min(self._config.burst, tokens + (now - last) * self._config.requests_per_s)",
+        "tokens = tokens + (now - last) * self._config.requests_per_s",
+        PORT + "test_however_long_a_client_was_quiet_no_more_than_the_burst_comes_at_once",
+    ),
+    (
+        GATEWAY,
+        "self._buckets.popitem(last=False)",
+        "self._buckets.popitem(last=True)",
+        PORT + "test_of_too_many_clients_the_one_that_asked_longest_ago_is_forgotten",
+    ),
+    (
+        GATEWAY,
+        "address=_address(str(peer[0]))",
+        "address=str(peer[0])",
+        PORT + "test_callers_in_one_ipv6_network_are_counted_as_one",
+    ),
+    (
+        GATEWAY,
+        "ipaddress.ip_network((address, 64), strict=False)",
+        "ipaddress.ip_network((address, 128), strict=False)",
+        PORT + "test_callers_in_one_ipv6_network_are_counted_as_one",
     ),
 ]

@@ -5,6 +5,7 @@ Behind the gateway stands a recording server in place of the SuperLink.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import datetime
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -201,6 +203,13 @@ def _config(certificate: ServerCertificate, upstream_port: int, **settings: Any)
         upstream_authority=certificate.authority,
         **({"linger_s": 0.1} | settings),
     )
+
+
+def door(certificate: ServerCertificate, **limits: Any) -> Any:
+    """The inside of a gateway that listens on no port."""
+    config = _config(certificate, 9, max_connections=1, **limits)
+    pool: Any = None
+    return gateway_module._Door(config, pool, lambda key: True, ssl.create_default_context())
 
 
 @contextlib.contextmanager
@@ -438,6 +447,80 @@ def test_unknown_keys_share_one_allowance(
         statuses = [setting.post(key=b"key %d" % i).status_code for i in range(5)]
         assert statuses == [403, 403, 403, 429, 429]
         assert setting.post().status_code == 200
+
+
+class Rates:
+    """The allowances of a gateway's clients, by a clock that a test sets."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, certificate: ServerCertificate, **limits: Any
+    ) -> None:
+        self.now_s = 1_000.0
+        self.door = door(certificate, **limits)
+        loop = SimpleNamespace(time=lambda: self.now_s)
+        clock = SimpleNamespace(get_running_loop=lambda: loop)
+        monkeypatch.setattr(gateway_module, "asyncio", clock)
+
+    def allowed(self, client: int, *, times: int = 1) -> int:
+        """How many of so many requests at once are allowed to a client."""
+        key = (f"10.{client >> 16}.{client >> 8 & 255}.{client & 255}", b"key")
+        return sum(self.door._within_rate(key) for _ in range(times))
+
+
+def test_however_long_a_client_was_quiet_no_more_than_the_burst_comes_at_once(
+    monkeypatch: pytest.MonkeyPatch, certificate: ServerCertificate
+) -> None:
+    rates = Rates(monkeypatch, certificate, burst=5, requests_per_s=2.0)
+    assert rates.allowed(1, times=20) == 5
+    rates.now_s += 1.0
+    assert rates.allowed(1, times=20) == 2
+    rates.now_s += 86_400
+    assert rates.allowed(1, times=20) == 5
+
+
+def test_of_too_many_clients_the_one_that_asked_longest_ago_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, certificate: ServerCertificate
+) -> None:
+    """Whoever is new is remembered, so that also then nobody asks without limit."""
+    remembered = gateway_module._REMEMBERED_CLIENTS
+    rates = Rates(monkeypatch, certificate, burst=3, requests_per_s=0.001)
+    for client in range(remembered):
+        assert rates.allowed(client, times=4 if client < 2 else 1) == (3 if client < 2 else 1)
+    assert rates.allowed(0) == 0, "it is the one that asked last now"
+    assert [rates.allowed(remembered) for _ in range(5)] == [1, 1, 1, 0, 0]
+    assert len(rates.door._buckets) == remembered
+    assert rates.allowed(0) == 0
+    assert rates.allowed(1) == 1, "forgotten, and so as if it were new"
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted_as"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+async def test_callers_in_one_ipv6_network_are_counted_as_one(
+    monkeypatch: pytest.MonkeyPatch, certificate: ServerCertificate, peer: str, counted_as: str
+) -> None:
+    """Whoever has one such address has 2^64 of them."""
+    entrance = door(certificate)
+    let_in: list[str] = []
+
+    async def sock_accept(_: object) -> tuple[object, tuple[str, int]]:
+        if let_in:
+            raise asyncio.CancelledError
+        return object(), (peer, 50_000)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", sock_accept)
+    entrance._let_in = lambda connection: let_in.append(connection.address)
+    with pytest.raises(asyncio.CancelledError):
+        await entrance.accept(None)
+    assert let_in == [counted_as]
 
 
 def test_a_client_that_never_finishes_its_head_is_cut_off(
