@@ -5,9 +5,10 @@ A mutation is `(file, text, replacement, test)`: the text occurs once in the fil
 
 from __future__ import annotations
 
-DRIVER = "coordinator/run_driver.py"
-STORE = "coordinator/store.py"
-GATEWAY = "coordinator/gateway.py"
+DRIVER = "coordinator/runs/driver.py"
+DATABASE = "machine/database.py"
+STORE = "coordinator/store/coordinator_store.py"
+GATEWAY = "coordinator/service/gateway.py"
 
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
@@ -27,7 +28,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # what is on disk
     (
-        STORE,
+        DATABASE,
         '"PRAGMA synchronous = FULL"',
         '"PRAGMA synchronous = OFF"',
         STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",

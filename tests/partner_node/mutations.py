@@ -8,7 +8,8 @@ from __future__ import annotations
 GATE = "partner_node/consent/gate.py"
 HOME = "partner_node/home.py"
 NODE = "partner_node/node.py"
-STORE = "partner_node/store.py"
+DATABASE = "machine/database.py"
+STORE = "partner_node/store/node_store.py"
 EGRESS = "partner_node/egress/check.py"
 
 GATES = "test_consent_gate.py::"
@@ -61,7 +62,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # what is on disk
     (
-        STORE,
+        DATABASE,
         '"PRAGMA synchronous = FULL"',
         '"PRAGMA synchronous = OFF"',
         STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",

@@ -22,23 +22,16 @@ from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
 from partner_node.customers.source_customers import SourceCustomers
+from partner_node.home import NodeHome
+from partner_node.register.requests import RightsRegister, Wish
 from partner_node.sources.duckdb.sandbox import Sandbox
 from partner_node.sources.files import find_files
 from partner_node.sources.source import Chunk, Description
+from partner_node.store.node_store import NodeStore
+from protocol.agreement.document import Agreement
 from protocol.agreement.features import Feature
-from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION
+from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.errors import FedsegError, RuleError, SourceError
-from partner_node.features import SourceCustomers
-from partner_node.home import NodeHome
-from partner_node.rights.register import RightsRegister, Wish
-from partner_node.sources.duckdb_sandbox import Sandbox
-from partner_node.sources.files import find_files
-from partner_node.sources.source import Chunk, Description
-from partner_node.store import NodeStore
-from protocol.agreement import Agreement
-from protocol.errors import FedsegError, RuleError, SourceError
-from protocol.feature_terms import Feature
-from protocol.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.strict import Fields
 from simulations.federation import EphemeralSealer
 from tests.partner_node import consents as c

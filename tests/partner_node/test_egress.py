@@ -42,8 +42,6 @@ from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, 
 from partner_node.node import Node
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
-from partner_node.rules import NoRules
-from partner_node.store import NodeStore, stamp
 from protocol import partner_round
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
 from protocol.messages import (

@@ -11,12 +11,10 @@ import pytest
 
 from partner_node.customers.answers import answer
 from protocol import coordinator_round as phases
-from protocol.privacy.mechanisms import share_variance, total_variance
-from protocol.ring import UNIT
 from protocol.canonical import tagged_hash, u32
 from protocol.masking import Stream, expand
 from protocol.privacy.mechanisms import discrete_gaussian, total_variance
-from protocol.private_queries import UNIT
+from protocol.ring import UNIT
 
 PRIVACY = {
     "epsilon": "1",
