@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.errors import KeystoreError
 
-#: SHA-256 of the code-free bundle (`coordinator.service.serving.bundle`) that this version answers to.
+#: SHA-256 of the code-free bundle (`coordinator.service.bundle`) that this version answers to.
 APPROVED_BUNDLE_SHA256: Final = "d5c8b49f1da229da72c2d43f53aa49e3e452e88413fce21a4231f1a275527687"
 
 

@@ -57,8 +57,8 @@ def test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_syst
     store: CoordinatorStore,
 ) -> None:
     """After a power failure the coordinator must still know which set it proposed: 2 is FULL."""
-    assert store._rows("PRAGMA synchronous") == [(2,)]
-    assert store._rows("PRAGMA journal_mode") == [("wal",)]
+    assert store.ask("PRAGMA synchronous") == [(2,)]
+    assert store.ask("PRAGMA journal_mode") == [("wal",)]
 
 
 def test_an_agreement_that_lacks_signatures_is_not_taken(
