@@ -8,27 +8,27 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machine.locks import held
 from partner_node.agreement_files import (
     read_agreement,
 )
 from partner_node.config.node_config import NodeConfig
-from partner_node.consent.gate import ConsentGate
-from partner_node.consent.local_rules import LocalRules
-from partner_node.customers.source_customers import Scores, SourceCustomers
 from partner_node.keystore import Keystore, read_passphrase
 from partner_node.register.requests import RightsRegister
-from partner_node.sources.duckdb.sandbox import Sandbox
-from partner_node.sources.kinds import open_source
-from partner_node.sources.own_rows import check_own_rows
-from partner_node.sources.text_table import texts_of
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, UsageError
 from protocol.signed_agreement import SignedAgreement
+
+if TYPE_CHECKING:
+    from partner_node.consent.gate import ConsentGate
+    from partner_node.consent.local_rules import LocalRules
+    from partner_node.customers.source_customers import Scores, SourceCustomers
+
+# What reads customers is imported where it is used: most commands read none.
 
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
@@ -95,6 +95,9 @@ class NodeHome:
             store: The node's state, which knows who objected here; opened when it is not at hand.
         """
 
+        from partner_node.consent.gate import ConsentGate
+        from partner_node.sources.duckdb.sandbox import Sandbox
+
         def left_out() -> frozenset[str]:
             if store is not None:
                 return RightsRegister(store).left_out()
@@ -122,6 +125,8 @@ class NodeHome:
         self, agreement: Agreement, party: Party, store: NodeStore | None = None
     ) -> LocalRules:
         """What this partner checks before each answer; `store` as for `gate`."""
+        from partner_node.consent.local_rules import LocalRules
+
         gate = self.gate(agreement, party, store)
         data = self.config.data
         return LocalRules(
@@ -137,6 +142,10 @@ class NodeHome:
             gate: Who may be counted; None for everybody, to look at the data alone.
             scores: What they answered to the agreed question; None where nobody asks for it.
         """
+        from partner_node.customers.source_customers import SourceCustomers
+        from partner_node.sources.kinds import open_source
+        from partner_node.sources.own_rows import check_own_rows
+
         data = self.config.data
         if agreement.privacy is not None and data.query is not None:
             check_own_rows(data.query, data.id_column)
@@ -159,6 +168,9 @@ class NodeHome:
         Raises:
             SourceError: The data cannot be read.
         """
+        from partner_node.sources.kinds import open_source
+        from partner_node.sources.text_table import texts_of
+
         data = self.config.data
         columns = {f.name: data.columns.get(f.name, f.name) for f in agreement.features if f.levels}
         if not columns:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from machine.commands import program
 from machine.console import Format, FormatOption, diagnostics, output, people, run
 from protocol import limits
 from protocol.errors import RuleError, UsageError
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
 # Commands import what they need when they run: `--help` and errors stay quick.
 
-app = typer.Typer(
-    name="fedseg-simulate",
+app = program(
+    "fedseg-simulate",
     help="Try a federation on this machine before anybody signs: generate data, run the demo, "
     "cluster your own files. Nothing leaves the machine.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    commands={},
 )
 
 _MOST_SHOWN_COLUMNS = 12

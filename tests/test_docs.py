@@ -33,6 +33,7 @@ from partner_node.sources.settings import KINDS
 from partner_node.sources.transactions import DATE_SIGNS, FEATURES
 from protocol.agreement import governance
 from protocol.errors import AgreementError
+from tests.commands import child_of
 from tests.partner_node.postgresql_server import Database, running_server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,7 @@ def test_every_documented_command_is_taken_by_its_program(document: str, line: s
     path = []
     context = click.Context(command, info_name=program)
     while isinstance(command, click.Group):
-        found = command.get_command(context, words[0])
+        found = child_of(command, context, words[0])
         assert found is not None, f"{document}: {program} has no command {words[0]!r}"
         path.append(words.pop(0))
         command = found

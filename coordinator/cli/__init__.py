@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Final
 
-from coordinator.cli import agreement, partner, release, run, service, setup
 from machine import console
+from machine.commands import Place, program
 
-app = typer.Typer(
-    name="fedseg-coordinator",
+COMMANDS: Final = {
+    "init": Place(
+        module="coordinator.cli.setup",
+        name="init",
+        help="Make the coordinator's folder: configuration, signing key, TLS certificate, "
+        "database.",
+    ),
+    "serve": Place(
+        module="coordinator.cli.service",
+        name="serve",
+        help="Open the public port and drive runs until stopped (Ctrl-C or SIGTERM).",
+    ),
+    "agreement": Place(
+        module="coordinator.cli.agreement", help="Write, check and publish the agreement."
+    ),
+    "partner": Place(
+        module="coordinator.cli.partner", help="Admit partners' nodes to the public port."
+    ),
+    "run": Place(module="coordinator.cli.run", help="Start and watch runs."),
+    "release": Place(module="coordinator.cli.release", help="Show and export released segments."),
+}
+
+app = program(
+    "fedseg-coordinator",
     help="Run the coordinator of a federation: it adds masked answers and learns totals only.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    commands=COMMANDS,
 )
-app.command()(setup.init)
-app.command()(service.serve)
-app.add_typer(agreement.app, name="agreement")
-app.add_typer(partner.app, name="partner")
-app.add_typer(run.app, name="run")
-app.add_typer(release.app, name="release")
 
 
 def main() -> None:

@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Final
 
-from machine.console import run
-from partner_node.cli import (
-    agreement,
-    budget,
-    consent,
-    data,
-    egress,
-    exports,
-    feedback,
-    rights,
-    segments,
-    service,
-    setup,
-)
+from machine import console
+from machine.commands import Place, program
 
-app = typer.Typer(
-    name="fedseg-node",
+COMMANDS: Final = {
+    "init": Place(
+        module="partner_node.cli.setup",
+        name="init",
+        help="Make the node's folder: keys, configuration, and the card for the coordinator.",
+    ),
+    "check": Place(
+        module="partner_node.cli.setup",
+        name="check",
+        help="Preflight: everything that a run needs, or each problem with its way out.",
+    ),
+    "serve": Place(
+        module="partner_node.cli.service",
+        name="serve",
+        help="Connect to the coordinator and answer until stopped (Ctrl-C or SIGTERM).",
+    ),
+    "status": Place(
+        module="partner_node.cli.service",
+        name="status",
+        help="Runs that this node took part in, how they ended, what it refused, and what waits.",
+    ),
+    "data": Place(
+        module="partner_node.cli.data",
+        help="How the customers' data look beside the agreement; nothing leaves.",
+    ),
+    "agreement": Place(
+        module="partner_node.cli.agreement", help="Read, sign and install the agreement."
+    ),
+    "segments": Place(
+        module="partner_node.cli.exports", help="Shared segments and own assignments."
+    ),
+    "egress": Place(
+        module="partner_node.cli.egress",
+        help="What left this node, and what waits for approval.",
+    ),
+    "budget": Place(
+        module="partner_node.cli.budget", help="What this node's customers have spent."
+    ),
+    "consent": Place(module="partner_node.cli.consent", help="Which customers may be counted."),
+    "rights": Place(
+        module="partner_node.cli.rights",
+        help="Answer customers: access, explain, object, erase, export; receipts and deadlines.",
+    ),
+    "feedback": Place(
+        module="partner_node.cli.feedback",
+        help="What customers say; it stays here, opt-outs take effect, and scores leave as noised "
+        "sums alone, where that is agreed.",
+    ),
+}
+
+app = program(
+    "fedseg-node",
     help="Run a partner's node: it answers sum queries on its own customers; no row leaves it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    commands=COMMANDS,
 )
-for command in (setup.init, setup.check, service.serve, service.status):
-    app.command()(command)
-app.add_typer(data.app, name="data")
-app.add_typer(agreement.app, name="agreement")
-segments.app.command("assign")(exports.assign)
-segments.app.command("export")(exports.export)
-segments.app.command("exports")(exports.list_exports)
-app.add_typer(segments.app, name="segments")
-app.add_typer(egress.app, name="egress")
-app.add_typer(budget.app, name="budget")
-app.add_typer(consent.app, name="consent")
-app.add_typer(rights.app, name="rights")
-app.add_typer(feedback.app, name="feedback")
 
 
 def main() -> None:
     """Entry point of ``fedseg-node``."""
-    run(app)
+    console.run(app)

@@ -12,12 +12,13 @@ from rich.table import Table
 from machine.console import Format, FormatOption, output
 from machine.text import how_many, minute
 from partner_node.cli.options import HERE, Directory
-from partner_node.cli.segments import ReleaseOption
+from partner_node.cli.segments import ReleaseOption, app
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
 
 
+@app.command("assign")
 def assign(
     out: Annotated[
         Path | None,
@@ -38,6 +39,7 @@ def assign(
     _write(home, known, path, use=use, overwrite=True)
 
 
+@app.command("export")
 def export(
     use: Annotated[str, typer.Option("--for", help="The agreed use that the file is for.")],
     out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.")],
@@ -54,6 +56,7 @@ def export(
     _write(home, known, out, use=use, overwrite=overwrite)
 
 
+@app.command("exports")
 def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Every file of customers' segments that was written here, and until when it may be kept."""
     home = NodeHome.load(directory)

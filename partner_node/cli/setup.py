@@ -21,7 +21,6 @@ from partner_node.config.source_options import source_options
 from partner_node.config.template import KIND_OF_SUFFIX, kind_of_file
 from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE, home_passphrase
 from partner_node.keystore import Keystore
-from partner_node.preflight import preflight
 from partner_node.sources.files import find_files
 from protocol.agreement.features import FEATURE_NAME
 from protocol.agreement.partner_card import PartnerCard
@@ -285,6 +284,8 @@ def check(
     format: Format = FormatOption,
 ) -> None:
     """Preflight: everything that a run needs, or each problem with its way out."""
+    from partner_node.preflight import preflight  # reads customers
+
     report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
     table = Table("check", "result", "details", title="Preflight")
     for item in report.items:

@@ -8,8 +8,7 @@ from typing import Final, TypeVar
 
 from partner_node.config.section import ConfigSection
 from partner_node.config.transactions import TRANSACTION_KEYS, read_transactions
-from partner_node.sources.dialect import table_relation
-from partner_node.sources.feature_query import INPUT
+from partner_node.sources.dialect import INPUT, table_relation
 from partner_node.sources.settings import (
     DEFAULT_PORT,
     DEFAULT_TIMEOUT_S,

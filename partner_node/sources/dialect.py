@@ -155,3 +155,7 @@ def literal(text: str) -> str:
 def table_relation(parts: tuple[str, ...]) -> str:
     """A table's name, with its schema where it has one, as SQL writes it."""
     return ".".join(quoted(part) for part in parts)
+
+
+#: The name under which a feature query sees the files.
+INPUT: Final = "input"

@@ -15,11 +15,10 @@ from typing import Any, Final, Literal
 
 import duckdb
 
+from partner_node.sources.dialect import INPUT
 from protocol.errors import SourceError
 
 MAX_QUERY_CHARACTERS: Final = 100_000
-#: The name under which a feature query sees the files.
-INPUT: Final = "input"
 
 _QUERY_NODES: Final = frozenset(
     {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +29,7 @@ from protocol.errors import RuleError
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from simulations.federation import FeatureTerms, Federation
+from tests.commands import commands_of, leaves
 
 
 @dataclasses.dataclass
@@ -169,15 +169,8 @@ def published(shell: Shell, home: Path, copies: list[Path]) -> Path:
 # --- help and usage --------------------------------------------------------------------------
 
 
-def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    found = [(path, command)]
-    for name, child in getattr(command, "commands", {}).items():
-        found += commands(child, (*path, name))
-    return found
-
-
-ALL = commands(typer.main.get_command(app))
-LEAVES = [path for path, command in ALL if path and not hasattr(command, "commands")]
+ALL = commands_of(app)
+LEAVES = leaves(ALL)
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(p) or "-" for p, _ in ALL])

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import cli
@@ -43,6 +42,7 @@ from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
 from simulations.federation import FeatureTerms, Federation
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
+from tests.commands import commands_of, leaves
 
 
 @dataclasses.dataclass
@@ -232,14 +232,7 @@ def installed(shell: Shell, node: Path, tmp_path: Path) -> Path:
 # --- help and usage --------------------------------------------------------------------------
 
 
-def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    found = [(path, command)]
-    for name, child in getattr(command, "commands", {}).items():
-        found += commands(child, (*path, name))
-    return found
-
-
-ALL = commands(typer.main.get_command(app))
+ALL = commands_of(app)
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(p) or "-" for p, _ in ALL])
@@ -254,7 +247,7 @@ def test_every_command_and_option_has_help(
     assert f"{' '.join(('fedseg-node', *path))}" in " ".join(done.out.split())
 
 
-LEAVES = [path for path, command in ALL if path and not hasattr(command, "commands")]
+LEAVES = leaves(ALL)
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from partner_node import home
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.segments import exports
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.exports import check_use
 from partner_node.segments.known_releases import known_releases
+from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RuleError
@@ -171,7 +171,7 @@ def test_few_own_customers_are_not_told_nor_found_by_subtraction(
 def test_cards_can_be_read_without_reading_a_customer(
     shell: Shell, node: Path, released: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "open_source", no_reading)
+    monkeypatch.setattr(kinds, "open_source", no_reading)
     data = shell.json("segments", "show", "--no-customers", "--dir", node)
     assert {card["own_customers"] for card in data["segments"]} == {None}
     assert "Own customers" not in shell("segments", "show", "--no-customers", "--dir", node).out
@@ -309,7 +309,7 @@ def test_an_export_is_written_for_an_agreed_use_and_stands_on_record(
 def test_another_use_is_refused_before_any_row_is_read(
     shell: Shell, node: Path, released: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "open_source", no_reading)
+    monkeypatch.setattr(kinds, "open_source", no_reading)
     monkeypatch.setattr(exports, "own_customers", no_reading)
     words = ("segments", "export", "--for", "credit-decisions", "--out", "a.csv", "--dir", node)
     error = shell.refused(*words, status=3)
@@ -437,7 +437,7 @@ def test_comparing_says_what_became_of_each_segment_and_where_own_customers_went
 def test_segments_can_be_compared_without_reading_a_customer(
     shell: Shell, node: Path, second: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "open_source", no_reading)
+    monkeypatch.setattr(kinds, "open_source", no_reading)
     data = shell.json("segments", "compare", "--no-customers", "--dir", node)
     assert data["own_customers"] is None
     assert len(data["segments"]) == 4

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunks_of_batches
-from partner_node.sources.dialect import DUCKDB, literal, quoted, table_relation
+from partner_node.sources.dialect import DUCKDB, INPUT, literal, quoted, table_relation
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain, reads_text_as_number
 from partner_node.sources.duckdb.sandbox import (
     DEFAULT_MEMORY_BYTES,
@@ -29,7 +29,7 @@ from partner_node.sources.duckdb.sandbox import (
     close_sandbox,
     lock_settings,
 )
-from partner_node.sources.feature_query import INPUT, check_feature_query
+from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.files import (
     DataFile,
     find_files,

@@ -1,0 +1,104 @@
+"""A program's commands, imported when they are called: `--help` and `--version` stay quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from typing import Any, ClassVar, Final
+
+import click
+import typer
+from typer.core import TyperGroup
+
+_DISTRIBUTION: Final = "fedseg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a command is.
+
+    Attributes:
+        module: The module, imported when the command is called.
+        name: A `typer.Typer` in it, or the function that is the command.
+        help: What the program's own help says of it: the first line of the command's help.
+    """
+
+    module: str
+    name: str = "app"
+    help: str
+
+
+class Later(click.Command):
+    """A command that is not imported yet."""
+
+    def __init__(self, name: str, place: Place) -> None:
+        super().__init__(name, help=place.help)
+        self._place = place
+
+    @cache  # noqa: B019  # as many as a program has commands
+    def loaded(self) -> click.Command:
+        """The command itself."""
+        found = getattr(import_module(self._place.module), self._place.name)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(self.name)(found)
+            return typer.main.get_command(single)
+        group = typer.main.get_group(found)
+        group.name = self.name
+        return group
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """The context of the command itself, which is imported for it."""
+        return self.loaded().make_context(info_name, args, parent, **extra)
+
+
+class _Program(TyperGroup):
+    places: ClassVar[Mapping[str, Place]]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, in the order of their table."""
+        return [*self.places, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        place = self.places.get(cmd_name)
+        return super().get_command(ctx, cmd_name) if place is None else Later(cmd_name, place)
+
+
+def program(name: str, *, help: str, commands: Mapping[str, Place]) -> typer.Typer:
+    """A program with the option ``--version``.
+
+    Args:
+        name: As it is called.
+        help: What it is for.
+        commands: Where its commands are; others can be added to the program itself.
+    """
+    app = typer.Typer(
+        name=name,
+        cls=type("Program", (_Program,), {"places": commands}),
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+
+    def show(wanted: bool) -> None:
+        if wanted:
+            print(f"{name} {metadata.version(_DISTRIBUTION)}")  # noqa: T201
+            raise typer.Exit
+
+    asked = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=show, is_eager=True
+    )
+
+    @app.callback(help=help)
+    def options(version: bool = asked) -> None:
+        """Take the program's own options."""
+
+    return app

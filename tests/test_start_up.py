@@ -1,0 +1,124 @@
+"""What a command imports: modules are counted, because seconds depend on the machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+
+import click
+import pytest
+import typer
+
+import coordinator.cli
+import partner_node.cli
+import simulations.cli
+from machine.commands import Later
+
+APPS = {
+    "fedseg-node": partner_node.cli.app,
+    "fedseg-coordinator": coordinator.cli.app,
+    "fedseg-simulate": simulations.cli.app,
+}
+PACKAGES = {
+    "fedseg-node": "partner_node",
+    "fedseg-coordinator": "coordinator",
+    "fedseg-simulate": "simulations",
+}
+#: What takes long to import.
+DATA = {"duckdb", "pyarrow", "scipy", "sklearn", "adbc_driver_manager"}
+FLOWER = {"flwr", "grpc"}
+#: Of the 370 or so that a help text takes nearly all are Python's own, Rich's and Typer's.
+MOST_MODULES = 400
+
+#: Modules of commands, and which of `DATA` and `FLOWER` they may import before they have work.
+COMMANDS = {
+    "partner_node.cli.setup": set(),
+    "partner_node.cli.service": set(),
+    "partner_node.cli.agreement": set(),
+    "partner_node.cli.segments": set(),
+    "partner_node.cli.exports": set(),
+    "partner_node.cli.egress": set(),
+    "partner_node.cli.budget": set(),
+    "partner_node.cli.rights": set(),
+    "partner_node.cli.feedback": set(),
+    "partner_node.cli.consent": DATA,
+    "partner_node.cli.data": DATA,
+    "coordinator.cli.setup": set(),
+    "coordinator.cli.service": set(),
+    "coordinator.cli.agreement": set(),
+    "coordinator.cli.partner": set(),
+    "coordinator.cli.run": set(),
+    "coordinator.cli.release": set(),
+}
+
+
+def imported_by(program: str) -> set[str]:
+    """Every module that is there after a program has run in a Python of its own."""
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import contextlib, io, json, sys\n"
+            f"with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+            f"    {program}\n"
+            f"print(json.dumps(sorted(sys.modules)))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(told.stdout))
+
+
+def tops(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+@pytest.mark.parametrize("program", APPS)
+def test_help_and_version_import_no_command(program: str, option: str) -> None:
+    package = PACKAGES[program]
+    found = imported_by(f"sys.argv = ['x', {option!r}]; from {package}.cli import main; main()")
+    assert not tops(found) & (DATA | FLOWER | {"numpy", "cryptography"})
+    assert len(found) < MOST_MODULES
+    ours = {name for name in found if name.startswith(("partner_node.", "coordinator."))}
+    assert ours <= {"partner_node.cli", "coordinator.cli"}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_imports_only_what_it_uses(module: str) -> None:
+    found = tops(imported_by(f"import {module}"))
+    assert found & (DATA | FLOWER) <= COMMANDS[module]
+
+
+def later(program: str) -> list[Later]:
+    group = typer.main.get_command(APPS[program])
+    assert isinstance(group, click.Group)
+    context = click.Context(group)
+    found = [group.get_command(context, name) for name in group.list_commands(context)]
+    return [command for command in found if isinstance(command, Later)]
+
+
+@pytest.mark.parametrize("program", ["fedseg-node", "fedseg-coordinator"])
+def test_a_programs_help_says_of_each_command_what_the_command_says(program: str) -> None:
+    commands = later(program)
+    assert len(commands) > 5
+    for command in commands:
+        itself = command.loaded()
+        assert (command.name, command.help) == (itself.name, (itself.help or "").split("\n\n")[0])
+
+
+def test_every_command_that_is_imported_later_is_in_the_table_above() -> None:
+    places = (*partner_node.cli.COMMANDS.values(), *coordinator.cli.COMMANDS.values())
+    assert {place.module for place in places} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("program", APPS)
+def test_the_version_is_that_of_the_distribution(
+    program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = typer.main.get_command(APPS[program])
+    assert group.main(["--version"], standalone_mode=False) == 0
+    assert capsys.readouterr().out == f"{program} {metadata.version('fedseg')}\n"
