@@ -13,7 +13,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -46,10 +45,8 @@ from protocol.release.document import Release, SignedRelease, make_release
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
+from tests.end_to_end.command_line import PATIENCE_S, program
 from tests.end_to_end.transport_support import wait_for
-
-#: Longest wait for something that takes a second on an idle machine.
-PATIENCE_S: Final = 90.0
 
 NAMES: Final = ("north", "middle", "south")
 COLUMNS: Final = ("recency", "orders", "spend")
@@ -358,22 +355,6 @@ class Deployment:
                     if file.read(16) == b"SQLite format 3\0":
                         found.append(path)
         return found
-
-
-def program(side: str) -> str:
-    """Path of ``fedseg-node`` or ``fedseg-coordinator`` in this environment."""
-    return str(Path(sys.executable).with_name(f"fedseg-{side}"))
-
-
-def command(side: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run one command in a process of its own."""
-    return subprocess.run(
-        [program(side), *(str(a) for a in arguments)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -> Path:

@@ -24,6 +24,7 @@ from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.canary_detector import Canaries, Detector, Needle, needles_of
+from tests.end_to_end.command_line import command, command_process, program
 from tests.end_to_end.deployment import NAMES, Deployment, PartnerData
 from tests.end_to_end.wiretap import Wiretap
 
@@ -149,12 +150,12 @@ def finished(watched: SimpleNamespace) -> bytes:
             ("segments", "show"), ("segments", "exports"), ("segments", "releases"),
             ("consent", "status"),
         ):  # fmt: skip
-            done = deploy.command("node", *words, "--dir", folder)
+            done = command("node", *words, "--dir", folder)
             assert done.returncode == 0, (words, done.stderr)
             watched.outputs.append(f"{words}: {done.stdout}{done.stderr}")
     report = deployed.directory / "report.html"
     for words in (("release", "export", "--out", report), ("release", "show"), ("run", "list")):
-        done = deploy.command("coordinator", *words, "--dir", deployed.operator_folder)
+        done = command("coordinator", *words, "--dir", deployed.operator_folder)
         assert done.returncode == 0, done.stderr
         watched.outputs.append(done.stdout + done.stderr)
     assert report.stat().st_size > 5_000
@@ -175,7 +176,7 @@ def failed(
     assert row.state == "failed", row
     refusals = dict(row.progress["refusals"])
     for name in NAMES:
-        done = deploy.command("node", "check", "--dir", deployed.folder(name))
+        done = command("node", "check", "--dir", deployed.folder(name))
         assert done.returncode != 0
         watched.outputs.append(done.stdout + done.stderr)
         _write(deployed.directory / f"{name}.csv", canaries[name])
@@ -188,13 +189,13 @@ def failed(
     secret = f"{canaries['south'].ids[3]} {canaries['south'].values[3].tolist()}"
     failing = deploy.serving("node", deployed.folder("south"))
     failing.command = [
-        str(Path(deploy.program("node")).with_name("python")), "-c", FAILING_NODE, secret,
+        str(Path(program("node")).with_name("python")), "-c", FAILING_NODE, secret,
         "serve", "--dir", str(deployed.folder("south")),
     ]  # fmt: skip
     try:
         failing.start()
         row = deployed.run()
-        done = deploy.command("node", "check", "--dir", deployed.folder("north"))
+        done = command_process("node", "check", "--dir", deployed.folder("north"))
         assert "E-CONSENT-SOURCE" in done.stderr
         watched.outputs.append(done.stdout + done.stderr)
     finally:

@@ -21,6 +21,7 @@ from protocol.canonical import canonical_json
 from protocol.errors import AgreementError, FedsegError
 from protocol.release.document import SignedRelease
 from tests.end_to_end import deployment as deploy
+from tests.end_to_end.command_line import PATIENCE_S, command, command_process
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for
 
@@ -81,7 +82,7 @@ def test_own_assignments_add_up_to_the_released_sizes(
 ) -> None:
     totals: dict[str, int] = {}
     for name in NAMES:
-        done = deploy.command(
+        done = command(
             "node", "segments", "assign", "--dir", deployed.folder(name), "--format", "json"
         )
         assert done.returncode == 0, done.stderr
@@ -90,11 +91,33 @@ def test_own_assignments_add_up_to_the_released_sizes(
         for segment in pq.read_table(data["file"]).column("segment_id").to_pylist():
             totals[segment] = totals.get(segment, 0) + 1
     listed = json.loads(
-        deploy.command(
+        command(
             "node", "segments", "list", "--dir", deployed.folder(NAMES[0]), "--format", "json"
         ).stdout
     )["data"]["segments"]
     assert totals == {segment["id"]: segment["size"] for segment in listed}
+
+
+@pytest.mark.parametrize(
+    ("side", "words", "status"),
+    [
+        ("node", ("segments", "list", "--format", "json"), 0),
+        ("node", ("segments", "show", "--segment", "S99"), 2),
+        ("node", ("egress", "approve", "7", "--format", "json"), 3),
+        ("coordinator", ("release", "show", "--format", "json"), 0),
+        ("coordinator", ("release", "show", "--run", "ff"), 2),
+        ("coordinator", ("agreement",), 2),
+    ],
+)
+def test_the_programs_say_what_the_command_lines_say_that_the_tests_call(
+    deployed: Deployment, first: SimpleNamespace, side: str, words: tuple[str, ...], status: int
+) -> None:
+    folder = deployed.folder("north") if side == "node" else deployed.operator_folder
+    given = (side, *words, *(("--dir", folder) if len(words) > 1 else ()))
+    started, called = command_process(*given), command(*given)
+    assert (started.returncode, called.returncode) == (status, status), started.stderr
+    assert (started.stdout, started.stderr) == (called.stdout, called.stderr)
+    assert started.stdout + started.stderr
 
 
 def test_a_second_run_under_the_same_agreement_works(
@@ -120,7 +143,7 @@ def test_the_coordinator_forgets_the_masked_messages_of_a_run_that_ended(
 def test_a_folder_is_served_by_one_process_only(
     deployed: Deployment, first: SimpleNamespace
 ) -> None:
-    second = deploy.command("node", "serve", "--dir", deployed.folder("north"))
+    second = command_process("node", "serve", "--dir", deployed.folder("north"))
     assert second.returncode != 0
     assert "another process serves" in second.stderr + second.stdout
 
@@ -188,7 +211,7 @@ def _serve_with_agreement(deployed: Deployment, directory: Path, content: bytes)
     with pytest.raises(FedsegError) as caught:
         partner.agreement.install(file=file, directory=folder)
     NodeHome.load(folder).config.node.agreement.write_bytes(content)
-    done = deploy.command("node", "serve", "--dir", folder)
+    done = command_process("node", "serve", "--dir", folder)
     assert done.returncode != 0
     return caught.value.code, done.stderr
 
@@ -227,7 +250,7 @@ def test_a_node_that_was_not_admitted_does_not_get_in(
         node.start()
         wait_for(
             lambda: "E-LINK-NOT-ADMITTED" in node.said(),
-            timeout_s=deploy.PATIENCE_S,
+            timeout_s=PATIENCE_S,
             what="the refusal",
         )
         assert deployed.run().state == "finished"
@@ -244,9 +267,7 @@ def test_an_admitted_node_with_an_agreement_of_its_own_has_no_part_in_the_run(
     node = deploy.serving("node", folder)
     try:
         node.start()
-        wait_for(
-            lambda: "link: connected" in node.said(), timeout_s=deploy.PATIENCE_S, what="its link"
-        )
+        wait_for(lambda: "link: connected" in node.said(), timeout_s=PATIENCE_S, what="its link")
         row = deployed.run()
         assert row.state == "finished", row
         release = deployed.release(row.run_id)
@@ -267,7 +288,7 @@ def test_a_node_whose_key_is_not_in_the_agreement_does_not_start(
     )
     agreement = deployed.directory / "test-segments-unsigned-complete.json"
     NodeHome.load(folder).config.node.agreement.write_bytes(agreement.read_bytes())
-    done = deploy.command("node", "serve", "--dir", folder)
+    done = command_process("node", "serve", "--dir", folder)
     assert done.returncode != 0
     assert "E-AGR-PARTY" in done.stderr
 
@@ -324,7 +345,7 @@ def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_round_and_of_the
 
 def _of_node(deployed: Deployment, *words: object) -> dict[str, Any]:
     """The data of a command of north's node."""
-    done = deploy.command("node", *words, "--dir", deployed.folder("north"), "--format", "json")
+    done = command("node", *words, "--dir", deployed.folder("north"), "--format", "json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)["data"]
     return found

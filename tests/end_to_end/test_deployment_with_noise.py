@@ -21,6 +21,7 @@ from protocol.masking import Stream, expand
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
 from protocol.release.document import make_release
 from tests.end_to_end import deployment as deploy
+from tests.end_to_end.command_line import command
 from tests.end_to_end.deployment import Deployment
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 def said(deployed: Deployment, name: str, *words: str) -> Any:
-    done = deploy.command("node", *words, "--dir", deployed.folder(name), "--format", "json")
+    done = command("node", *words, "--dir", deployed.folder(name), "--format", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["data"]
 

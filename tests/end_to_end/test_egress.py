@@ -12,6 +12,7 @@ import pytest
 from partner_node.egress.records import APPROVED, REFUSED, WAITING, Manifests
 from partner_node.store.times import stamp
 from tests.end_to_end import deployment as deploy
+from tests.end_to_end.command_line import PATIENCE_S, command
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for
 
@@ -37,7 +38,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 def said(deployed: Deployment, *words: object, status: int = 0) -> dict[str, Any]:
     """The data of a command of north's node."""
-    done = deploy.command("node", *words, "--dir", deployed.folder("north"), "--format", "json")
+    done = command("node", *words, "--dir", deployed.folder("north"), "--format", "json")
     assert done.returncode == status, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)["data"]
     return found
@@ -71,7 +72,7 @@ def decide_all(deployed: Deployment, run_id: bytes, decision: str) -> list[str]:
                     decided.append(held.manifest.sha256)
             return deployed.row(run_id).ended
 
-        wait_for(decide, timeout_s=2 * deploy.PATIENCE_S, what="the end of the run")
+        wait_for(decide, timeout_s=2 * PATIENCE_S, what="the end of the run")
     return decided
 
 

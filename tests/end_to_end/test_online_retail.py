@@ -19,6 +19,7 @@ from protocol.release.personas import release_names
 from protocol.scaling import FeatureScale
 from simulations.retail_features import ONLINE_RETAIL_FEATURES, ONLINE_RETAIL_QUERY
 from tests.end_to_end import deployment as deploy
+from tests.end_to_end.command_line import command
 from tests.end_to_end.deployment import Deployment, PartnerData
 
 INVOICES = (
@@ -109,7 +110,7 @@ def deployed(
 @pytest.fixture(scope="module")
 def finished(deployed: Deployment) -> SimpleNamespace:
     for name in PARTNERS:
-        checked = deploy.command("node", "check", "--dir", deployed.folder(name))
+        checked = command("node", "check", "--dir", deployed.folder(name))
         assert checked.returncode == 0, checked.stdout + checked.stderr
     row = deployed.await_end(deployed.request(), timeout_s=240)
     assert row.state == "finished", row
@@ -180,7 +181,7 @@ def test_own_assignments_add_up_to_the_sizes_and_totals_of_the_segments(
     scale = FeatureScale.of(deployed.agreement.coordinates)
     for name in PARTNERS:
         out = deployed.directory / f"{name}-segments.csv"
-        done = deploy.command(
+        done = command(
             "node", "segments", "assign", "--dir", deployed.folder(name), "--out", out,
             "--format", "json",
         )  # fmt: skip
@@ -244,7 +245,7 @@ def test_a_marketer_sees_cards_of_own_customers_and_exports_for_an_agreed_use(
     folder = deployed.folder("united-kingdom")
 
     def said(*words: object) -> dict[str, Any]:
-        done = deploy.command("node", "segments", *words, "--dir", folder, "--format", "json")
+        done = command("node", "segments", *words, "--dir", folder, "--format", "json")
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)["data"]
         return found
@@ -263,7 +264,7 @@ def test_a_marketer_sees_cards_of_own_customers_and_exports_for_an_agreed_use(
         own = sum(row["segment_name"] == name for row in rows)
         reach = card["own_customers"]
         assert reach["least"] is None or reach["least"] <= own <= reach["most"]
-    refused = deploy.command(
+    refused = command(
         "node", "segments", "export", "--for", "no-agreed-use", "--out", out, "--dir", folder
     )
     assert (refused.returncode, "E-USE" in refused.stderr) == (3, True)
@@ -273,7 +274,7 @@ def test_the_operator_and_each_partner_see_the_same_segments(
     deployed: Deployment, finished: SimpleNamespace
 ) -> None:
     def data(side: str, *words: object) -> dict[str, Any]:
-        done = deploy.command(side, *words, "--format", "json")
+        done = command(side, *words, "--format", "json")
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)["data"]
         return found

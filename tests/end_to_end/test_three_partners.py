@@ -27,6 +27,7 @@ from protocol.errors import RuleError
 from protocol.release.document import release_centres
 from protocol.scaling import FeatureScale
 from tests.end_to_end import deployment as deploy
+from tests.end_to_end.command_line import command
 from tests.end_to_end.deployment import COLUMNS, NAMES, Deployment
 from tests.partner_node.postgresql_server import running_server
 
@@ -268,7 +269,7 @@ def test_numbers_levels_and_what_is_missing_are_read_alike_from_every_source(
         found.update(zip(ids.tolist(), vectors[:, :-2].tolist(), strict=True))
     assert found == expected
     words = ("data", "check", "--dir", deployed.folder(name), "--format", "json")
-    done = deploy.command("node", *words)
+    done = command("node", *words)
     assert done.returncode == 0, done.stderr
     notes = " | ".join(json.loads(done.stdout)["data"]["notes"])
     none, others = (levels_of(name)["channel"].count(channel) for channel in (None, "fax"))
@@ -317,7 +318,7 @@ def test_the_release_tells_how_satisfied_each_segments_customers_are(
         assert "how satisfied" in last.question.words
         assert last.customers == EACH - 2
         words = ("segments", "show", "--dir", deployed.folder(name), "--format", "json")
-        done = deploy.command("node", *words)
+        done = command("node", *words)
         assert done.returncode == 0, done.stderr
         cards = json.loads(done.stdout)["data"]["segments"]
         assert sum(card["satisfaction"] is not None for card in cards) == told
@@ -336,7 +337,7 @@ def test_each_partner_exports_its_own_customers_who_may_be_counted_now(
 ) -> None:
     out = deployed.folder(name) / "crm-import.csv"
     words = ("segments", "export", "--for", "own-marketing", "--out", out)
-    done = deploy.command("node", *words, "--dir", deployed.folder(name), "--format", "json")
+    done = command("node", *words, "--dir", deployed.folder(name), "--format", "json")
     assert done.returncode == 0, done.stderr
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -362,7 +363,7 @@ def test_after_a_signed_stop_every_node_refuses_and_nothing_is_read_or_charged(
     stop = deployed.directory / "stop.json"
 
     def said(side: str, folder: Path, *words: object, status: int = 0) -> dict[str, Any]:
-        done = deploy.command(side, *words, "--dir", folder, "--format", "json")
+        done = command(side, *words, "--dir", folder, "--format", "json")
         assert done.returncode == status, done.stderr
         data: dict[str, Any] = json.loads(done.stdout)["data"]
         return data
