@@ -26,6 +26,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         DRIVEN
         + "test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_came_back",
     ),
+    # answers that count, and that do not
+    (
+        DRIVER,
+        "if Ack.from_bytes(reply.message).partner != farewell.partner:",
+        "if Ack.from_bytes(reply.message).partner is None:",
+        DRIVEN + "test_an_acknowledgement_in_the_name_of_another_partner_is_no_farewell",
+    ),
+    (
+        DRIVER,
+        "_COPIES_KEPT: Final = 7",
+        "_COPIES_KEPT: Final = 1",
+        DRIVEN + "test_an_answer_that_took_longer_than_the_time_to_resend_counts",
+    ),
+    (
+        DRIVER,
+        "_COPIES_KEPT: Final = 7",
+        "_COPIES_KEPT: Final = 6",
+        DRIVEN + "test_an_answer_that_took_longer_than_the_time_to_resend_counts",
+    ),
     # what is on disk
     (
         DATABASE,

@@ -19,6 +19,7 @@ from coordinator.store.records import FAILED, FINISHED
 from protocol.errors import RunFailedError
 from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
 from protocol.release.document import SignedRelease
+from protocol.messages import Ack, Announce, Hello, Open, Propose, Roster, open_request
 from protocol.ring import WORD_BYTES
 from simulations.federation import FeatureTerms, FederatedRun, Federation, MemoryExchange
 
@@ -130,15 +131,16 @@ def test_nothing_is_asked_twice_before_the_time_to_resend() -> None:
 
 
 class SlowExchange(MemoryExchange):
-    """Node 1 answers each message seven seconds after it was sent."""
+    """Node 1 answers each message so many seconds after it was sent."""
 
     federation: Federation
     held: dict[str, tuple[float, Reply]]
+    late_s: float
 
     def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
         handle = super().push(node, message, ttl_s=ttl_s)
         if node == 1 and handle in self.waiting:
-            due = self.federation.clock.now_s + 7
+            due = self.federation.clock.now_s + self.late_s
             self.held[handle] = (due, self.waiting.pop(handle))
         return handle
 
@@ -150,15 +152,20 @@ class SlowExchange(MemoryExchange):
         return super().pull(handles)
 
 
-def test_an_answer_that_took_longer_than_the_time_to_resend_counts() -> None:
-    """The first of the copies that were sent is answered, while the second is still waited for."""
+@pytest.mark.parametrize("late_s", [7, 38])
+def test_an_answer_that_took_longer_than_the_time_to_resend_counts(late_s: float) -> None:
+    """The first of the copies that were sent is answered, while later ones are still waited for.
+
+    Of the first, seven more are sent within 38 seconds.
+    """
     federation = make()
     federation.exchange = SlowExchange(nodes_by_id=federation.nodes)
     federation.exchange.federation, federation.exchange.held = federation, {}
+    federation.exchange.late_s = late_s
     run = federation.run()
     assert participants(federation, run) == [0, 1, 2, 3]
     stages = 2 + run.rounds + 1
-    assert federation.clock.now_s < 7.5 * stages + PATIENCE.farewell_s + 1
+    assert federation.clock.now_s < (late_s + 0.5) * stages + PATIENCE.farewell_s + 1
 
 
 # --- going on without ------------------------------------------------------------------------
@@ -572,6 +579,32 @@ def test_a_partner_that_was_away_gets_its_release_in_the_next_run() -> None:
     watch.asked.clear()
     federation.run()
     assert watch.count(1, "Publish") == 1, "an acknowledged release is not handed out again"
+
+
+def test_an_acknowledgement_in_the_name_of_another_partner_is_no_farewell() -> None:
+    """Else a node could say that it has a release, or knows an end, in another one's place."""
+    federation = make()
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: node == 1 and kind == "Publish"
+    federation.run()
+    watch.lost = lambda node, kind: False
+    own, anothers = Ack(partner=1).to_bytes(), Ack(partner=2).to_bytes()
+    federation.exchange.tamper_reply = lambda node, message: (
+        anothers if (node, message) == (1, own) else message
+    )
+    federation.run()
+    second, first = [row.run_id for row in federation.store.runs()]
+    assert owed(federation, "partner-1") == {first, second}
+    assert owed(federation, "partner-2") == set()
+    federation.exchange.tamper_reply = None
+    federation.run()
+    assert owed(federation, "partner-1") == set()
+
+
+def owed(federation: Federation, partner: str) -> set[bytes]:
+    """Runs whose ends a partner has not acknowledged."""
+    rows = federation.store.unacknowledged(federation.agreement.hash, partner, at_most=8)
+    return {row.run_id for row in rows}
 
 
 def test_a_partner_that_missed_the_end_of_a_failed_run_is_told_in_the_next() -> None:

@@ -11,6 +11,8 @@ NODE = "partner_node/node.py"
 DATABASE = "machine/database.py"
 STORE = "partner_node/store/node_store.py"
 EGRESS = "partner_node/egress/check.py"
+REGISTER = "partner_node/rights/register.py"
+SQLITE = "partner_node/sources/sqlite_source.py"
 
 GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
@@ -18,6 +20,8 @@ LEDGER = "test_ledger.py::"
 STORED = "test_node_store.py::"
 KEPT = "test_retention.py::"
 LEAVING = "test_egress.py::"
+RIGHTS = "test_rights.py::"
+IN_SQLITE = "test_sqlite_source.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -115,5 +119,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "or said.cost != charge.cost:",
         "or said.cost < charge.cost:",
         LEAVING + "test_an_answer_that_claims_more_than_the_agreed_plan_gives_does_not_leave",
+    ),
+    # to the last day
+    (
+        REGISTER,
+        "return self.is_open and today > self.due",
+        "return self.is_open and today >= self.due",
+        RIGHTS + "test_the_last_day_is_in_time_and_the_next_one_is_late",
+    ),
+    (
+        REGISTER,
+        "return self.done_at[:10] > self.due.isoformat()",
+        "return self.done_at[:10] >= self.due.isoformat()",
+        RIGHTS + "test_the_last_day_is_in_time_and_the_next_one_is_late",
+    ),
+    # what a database's own schema may do
+    (
+        SQLITE,
+        '"PRAGMA trusted_schema = OFF", ',
+        "",
+        IN_SQLITE + "test_a_view_in_the_file_calls_no_function_of_ours",
     ),
 ]

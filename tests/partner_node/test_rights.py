@@ -545,6 +545,23 @@ def test_a_month_ends_with_the_month(received: str, due: str) -> None:
     assert due_date(date.fromisoformat(received)) == date.fromisoformat(due)
 
 
+def test_the_last_day_is_in_time_and_the_next_one_is_late() -> None:
+    store = NodeStore(":memory:", EphemeralSealer())
+    register = RightsRegister(store)
+    due, received = date(2026, 2, 28), date(2026, 1, 31)
+    moments = [datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)]
+    with store.transaction():
+        numbers = [register.receive("access", "aa", received) for _ in moments]
+    assert [r.due for r in register.requests()] == [due, due]
+    assert not any(request.is_overdue(due) for request in register.requests())
+    assert all(request.is_overdue(due + timedelta(days=1)) for request in register.requests())
+    with store.transaction():
+        for number, now in zip(numbers, moments, strict=True):
+            register.answer(number, {}, now)
+    assert [request.was_late for request in register.requests()] == [False, True]
+    assert not any(r.is_overdue(due + timedelta(days=1)) for r in register.requests())
+
+
 # --- pseudonyms ------------------------------------------------------------------------------
 
 

@@ -330,6 +330,19 @@ def test_a_view_is_as_good_as_a_table(tmp_path: Path) -> None:
         rows(source(path, table=("moody",)), ["x"])
 
 
+def test_a_view_in_the_file_calls_no_function_of_ours(tmp_path: Path) -> None:
+    """What somebody wrote into the database's schema is not trusted: SQLite's trusted_schema."""
+    path = database(tmp_path / "c.db", {"id": ["a"], "day": ["05.01.2026"]})
+    asked = "SELECT id, julianday(fedseg_day(day, '%d.%m.%Y')) AS x FROM customers"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.create_function("fedseg_day", 2, lambda *_: None)
+        connection.execute(f"CREATE VIEW days AS {asked}")
+        connection.commit()
+    with source(path)._open() as opened:
+        assert opened.connection.execute(asked).fetchall() == [(b"a", 2461045.5)]
+    assert refusal(source(path, table=("days",)), ["x"]).code == "E-SOURCE-FILE"
+
+
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_one_pass_sees_one_state_whoever_writes_meanwhile(tmp_path: Path, mode: str) -> None:
     path = database(tmp_path / "c.db", numbered(1_000), mode=mode)

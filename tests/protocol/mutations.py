@@ -16,6 +16,7 @@ RULES = "protocol/agreement_rules.py"
 GOVERNANCE = "protocol/agreement/governance.py"
 MECHANISMS = "protocol/privacy/mechanisms.py"
 ACCOUNTING = "protocol/privacy/accounting.py"
+LEDGER = "protocol/privacy/ledger.py"
 PRIVATE = "protocol/noised_queries.py"
 FINISH = "protocol/clustering/finish.py"
 RELEASE = "protocol/release/document.py"
@@ -686,6 +687,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "return -(-(sensitivity_squared << RHO_BITS) // (2 * share_variance * honest)) + 1",
         "return -(-(sensitivity_squared << RHO_BITS) // (2 * share_variance * honest))",
         "privacy/test_accounting.py::test_a_cost_is_never_below_the_true_one",
+    ),
+    (
+        LEDGER,
+        "if total_cost(before) + more.cost > terms.reserve:",
+        "if total_cost(before) + more.cost >= terms.reserve:",
+        "privacy/test_ledger.py::test_a_run_may_use_up_its_spare_rounds_to_the_last_unit",
     ),
     (
         PRIVATE,
