@@ -22,6 +22,7 @@ import pytest
 from coordinator.config import CoordinatorConfig
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
+from tests import effort
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.canary_detector import Canaries, Detector, Needle, needles_of
 from tests.end_to_end.command_line import command, command_process, program
@@ -66,14 +67,17 @@ main()
 
 @pytest.fixture(scope="module")
 def canaries() -> dict[str, Canaries]:
-    return {name: _canaries() for name in NAMES}
+    """Ids and amounts, of which no two have the first nine digits in common."""
+    rng = effort.generator("canaries")
+    shape = (len(NAMES), N_CANARIES, len(FEATURE_NAMES))
+    digits = rng.choice(900_000_000, shape, replace=False) + 100_000_000
+    amounts = (digits * 100 + rng.integers(0, 100, shape)) / 1e6
+    return {name: _canaries(values) for name, values in zip(NAMES, amounts, strict=True)}
 
 
-def _canaries() -> Canaries:
+def _canaries(values: np.ndarray) -> Canaries:
     alphabet = string.ascii_letters + string.digits
     ids = tuple("".join(secrets.choice(alphabet) for _ in range(14)) for _ in range(N_CANARIES))
-    rng = np.random.default_rng(secrets.randbits(64))
-    values = rng.integers(10_000_000_000, 100_000_000_000, (N_CANARIES, 3)) / 1e6
     return Canaries(ids=ids, values=values, grid=_grid(values))
 
 
@@ -321,6 +325,15 @@ def test_the_detector_finds_one_canary_in_every_encoding(
             assert detector.find(noise[:place][-99:] + data + noise[place : place + 99]), what
     whole = noise[:4_194_300] + name.encode() + noise[4_194_300:]
     assert [place for place, _ in detector.find(whole)] == [4_194_300]
+
+
+def test_every_canary_has_needles_of_its_own(canaries: dict[str, Canaries]) -> None:
+    """Else fewer are found than were planted, although each is."""
+    values = [value for own in canaries.values() for value in own.values.ravel().tolist()]
+    assert min(values) >= 10_000
+    assert max(values) < 100_000
+    for texts in ((f"{v:.6f}"[:10] for v in values), (f"{v:.12e}"[:10] for v in values)):
+        assert len(set(texts)) == len(values) == len(NAMES) * N_CANARIES * len(FEATURE_NAMES)
 
 
 def test_every_needle_is_found_where_it_is_planted(
