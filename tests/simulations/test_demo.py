@@ -55,11 +55,13 @@ def test_the_result_fits_a_terminal_and_counts_messages_as_the_report_does(tmp_p
         assert f'data-label="Messages down" class="number">{t.messages}<' in page
 
 
+# Python leaves SIGINT ignored when it is started so, as by `nohup` or in the background.
 DEMO = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from simulations import demo
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 demo._program = lambda side: str(folder / f"fake-{side}")
 with demo._sigterm_interrupts():
