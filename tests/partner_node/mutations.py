@@ -11,6 +11,7 @@ NODE = "partner_node/node.py"
 DATABASE = "machine/database.py"
 STORE = "partner_node/store/node_store.py"
 EGRESS = "partner_node/egress/check.py"
+FILES = "partner_node/private_files.py"
 REGISTER = "partner_node/rights/register.py"
 SQLITE = "partner_node/sources/sqlite_source.py"
 
@@ -119,6 +120,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "or said.cost != charge.cost:",
         "or said.cost < charge.cost:",
         LEAVING + "test_an_answer_that_claims_more_than_the_agreed_plan_gives_does_not_leave",
+    ),
+    (
+        FILES,
+        "            os.close(descriptor)\n",
+        "            pass\n",
+        "test_private_files.py::test_a_lock_that_nobody_holds_any_more_is_free_at_once",
     ),
     # to the last day
     (
