@@ -17,9 +17,8 @@ from coordinator.runs.driver import _Links
 from coordinator.runs.exchange import Reply
 from coordinator.store.records import FAILED, FINISHED
 from protocol.errors import RunFailedError
-from protocol.messages import Announce, Hello, Open, Propose, Roster, open_request
-from protocol.release.document import SignedRelease
 from protocol.messages import Ack, Announce, Hello, Open, Propose, Roster, open_request
+from protocol.release.document import SignedRelease
 from protocol.ring import WORD_BYTES
 from simulations.federation import FeatureTerms, FederatedRun, Federation, MemoryExchange
 
