@@ -77,4 +77,23 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "ipaddress.ip_network((address, 128), strict=False)",
         PORT + "test_callers_in_one_ipv6_network_are_counted_as_one",
     ),
+    (
+        GATEWAY,
+        '        "get-run",\n',
+        '        "get-run",\n        "pull-object",\n',
+        PORT + "test_the_allow_list_is_exactly_what_a_node_calls",
+    ),
+    (
+        GATEWAY,
+        "if request.target not in ALLOWED_PATHS:",
+        "if False:",
+        PORT + "test_a_path_that_only_looks_like_an_allowed_one_is_refused",
+    ),
+    # state
+    (
+        STORE,
+        "if run.agreement_hash == agreement.hash and not run.ended:",
+        "if False:",
+        STORED + "test_one_run_at_a_time_under_an_agreement",
+    ),
 ]

@@ -11,7 +11,7 @@ NODE = "partner_node/node.py"
 DATABASE = "machine/database.py"
 STORE = "partner_node/store/node_store.py"
 EGRESS = "partner_node/egress/check.py"
-FILES = "partner_node/segments/private_files.py"
+LOCKS = "machine/locks.py"
 REGISTER = "partner_node/register/requests.py"
 SQLITE = "partner_node/sources/sqlite/source.py"
 
@@ -122,9 +122,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         LEAVING + "test_an_answer_that_claims_more_than_the_agreed_plan_gives_does_not_leave",
     ),
     (
-        FILES,
-        "            os.close(descriptor)\n",
-        "            pass\n",
+        LOCKS,
+        "        os.close(descriptor)\n",
+        "        pass\n",
         "test_private_files.py::test_a_lock_that_nobody_holds_any_more_is_free_at_once",
     ),
     # to the last day
@@ -146,5 +146,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '"PRAGMA trusted_schema = OFF", ',
         "",
         IN_SQLITE + "test_a_view_in_the_file_calls_no_function_of_ours",
+    ),
+    # egress
+    (
+        EGRESS,
+        "if manifest.run_id != run.run_id:",
+        "if False:",
+        LEAVING + "test_an_answer_whose_manifest_is_not_as_agreed_does_not_leave",
+    ),
+    (
+        EGRESS,
+        "if said.share_variance != least:",
+        "if said.share_variance > least:",
+        LEAVING + "test_an_answer_to_another_question_than_the_agreed_plans_does_not_leave",
+    ),
+    (
+        EGRESS,
+        "charge.cost != charge.recomputed",
+        "False",
+        LEAVING + "test_an_answer_that_the_ledger_was_not_charged_for_does_not_leave",
     ),
 ]

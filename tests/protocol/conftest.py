@@ -37,13 +37,6 @@ def lab() -> ModuleType:
     return load("counterparties")
 
 
-@pytest.fixture(scope="session")
-def lab_mutations() -> list[tuple[str, str, str, str]]:
-    """The guards to be removed, each with the test that has to notice."""
-    found: list[tuple[str, str, str, str]] = load("mutations").MUTATIONS
-    return found
-
-
 class InThisThread:
     """Stands for a pool of threads: starting threads for ten rows takes most of a test's time."""
 

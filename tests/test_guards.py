@@ -1,0 +1,56 @@
+"""The server that takes guards out says which mutations prove nothing, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guards import Guard, Removal
+
+ENVELOPE = "protocol/envelope.py"
+FIELDS = "tests/protocol/test_envelope.py::test_success_and_failure_have_the_same_three_fields"
+STATUS = "tests/protocol/test_envelope.py::test_a_rule_refuses_and_everything_else_fails"
+
+IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
+A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 1", "SCHEMA_VERSION: Final = 2", FIELDS)
+
+
+@pytest.fixture(scope="module")
+def removal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removal]:
+    folder: Path = tmp_path_factory.mktemp("guards")
+    server = Removal([IN_A_FUNCTION, A_CONSTANT], folder)
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("guard", [IN_A_FUNCTION, A_CONSTANT])
+def test_a_changed_function_and_a_changed_constant_are_noticed(
+    guard: Guard, removal: Removal
+) -> None:
+    assert removal.unnoticed(guard) == ""
+
+
+@pytest.mark.parametrize(
+    ("guard", "words"),
+    [
+        (IN_A_FUNCTION._replace(test=FIELDS), "unnoticed by "),
+        (A_CONSTANT._replace(test=STATUS), "unnoticed by "),
+        (IN_A_FUNCTION._replace(text="no such text"), "has this text 0 times"),
+        (IN_A_FUNCTION._replace(text="return"), "has this text 4 times"),
+        (IN_A_FUNCTION._replace(file="protocol/none.py"), "there is no file"),
+        (
+            IN_A_FUNCTION._replace(test=f"{STATUS}_at_once"),
+            "does not pass with all guards: missing",
+        ),
+        (IN_A_FUNCTION._replace(test="tests/none.py::test"), "does not pass with all guards: miss"),
+        (IN_A_FUNCTION._replace(replacement="(if"), "is no Python any more"),
+        (IN_A_FUNCTION._replace(replacement="unheard_of if"), "names something unknown"),
+    ],
+)
+def test_a_mutation_that_proves_nothing_is_said_so(
+    guard: Guard, words: str, removal: Removal
+) -> None:
+    assert words in removal.unnoticed(guard)
+    assert removal.unnoticed(IN_A_FUNCTION) == "", "the next one is not changed by it"
