@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import click
 import hypothesis
 import pytest
+import typer
 
 # Rich keeps the width that the environment has when a console is made: tests set their own later.
 os.environ.pop("COLUMNS", None)
@@ -16,6 +19,24 @@ from tests import effort  # workers are started with the seed that it sets
 hypothesis.settings.register_profile("commit", derandomize=True)
 hypothesis.settings.register_profile("long", print_blob=True)
 hypothesis.settings.load_profile("long" if effort.LONG else "commit")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands_built_once() -> Iterator[None]:
+    """A process builds its commands once; tests that call hundreds in one process do so too."""
+    built: list[tuple[typer.Typer, click.Command]] = []
+    build = typer.main.get_command
+
+    def once(app: typer.Typer) -> click.Command:
+        for known, command in built:
+            if known is app:
+                return command
+        built.append((app, build(app)))
+        return built[-1][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", once)
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

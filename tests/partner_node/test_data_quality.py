@@ -24,6 +24,8 @@ from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
+from protocol.feature_terms import Feature
+from protocol.governance import SEGMENTATION
 from tests.agreed_terms import agreed_feature
 from tests.partner_node.test_node_cli import Shell, draft, init_words
 
@@ -180,8 +182,6 @@ class Lab:
 def lab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    create = Keystore.create
-    monkeypatch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
     (tmp_path / "ca.pem").write_text("no certificate")
     (tmp_path / "customers.csv").write_text("customer_id,visits\na,1\n")
     (tmp_path / "consents.csv").write_text("customer_id,event,time,purpose,notice\n")

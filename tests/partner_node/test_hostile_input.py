@@ -27,6 +27,7 @@ from partner_node import cli
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from protocol.signed_agreement import SignedAgreement
+from protocol.agreement import SignedAgreement
 from tests.partner_node.hostile_site import CONFIG, CONSENTS, DATA, SECRET, Site, restore
 from tests.partner_node.test_node_cli import Shell, draft, init_words
 
@@ -656,8 +657,6 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pristine")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        create = Keystore.create
-        patch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
         (root / "customers.csv").write_text(DATA)
         (root / "consents.csv").write_text(CONSENTS)
         (root / "ca.pem").write_text("no certificate")

@@ -106,8 +106,6 @@ def shell(
 ) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    create = Keystore.create
-    monkeypatch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
     (tmp_path / "customers.csv").write_text("customer_id,visits\n00123,1\nb,5\nc,9\n")
     grants = [
         f"{i},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1" for i in ("00123", "b", "c")

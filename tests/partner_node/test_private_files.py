@@ -29,7 +29,6 @@ from tests.partner_node.test_node_cli import Shell
 from tests.partner_node.test_rights import (  # noqa: F401 - fixtures
     counted,
     ids_in,
-    node,
     ours,
     released,
     shell,

@@ -33,28 +33,40 @@ from protocol.release.document import Release
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
 from simulations.federation import EphemeralSealer
+from tests.partner_node.finished import Finished, command
 from tests.partner_node.test_node_cli import Shell, draft
 from tests.partner_node.test_segments_cli import (  # noqa: F401 - fixtures
     CUSTOMERS,
     FEATURES,
+    make_released,
     node,
-    released,
     shell,
 )
 
 
-@pytest.fixture
-def ours(shell: Shell, node: Path, released: Release, tmp_path: Path) -> Path:
-    """A node with its agreement installed and files of segments written."""
+def make_ours(directory: Path) -> Release:
+    """A node with a release, its agreement installed and files of segments written."""
+    release = make_released(directory)
+    folder = directory / "node"
     features = [
         feature.to_dict() | {"necessity": "It tells customers apart."} for feature in FEATURES
     ]
-    (tmp_path / "draft.json").write_bytes(draft(node, features=features).to_bytes())
-    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
-    shell.json("agreement", "install", "signed.json", "--dir", node)
+    (directory / "draft.json").write_bytes(draft(folder, features=features).to_bytes())
+    command("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", folder)
+    command("agreement", "install", "signed.json", "--dir", folder)
     for name in ("all.csv", "all.parquet"):
-        shell.json("segments", "export", "--for", "evaluation", "--out", name, "--dir", node)
-    return node
+        command("segments", "export", "--for", "evaluation", "--out", name, "--dir", folder)
+    return release
+
+
+@pytest.fixture
+def released(shell: Shell, finished: Finished, tmp_path: Path) -> Release:
+    return finished.copy(make_ours, tmp_path)
+
+
+@pytest.fixture
+def ours(released: Release, tmp_path: Path) -> Path:
+    return tmp_path / "node"
 
 
 def ids_in(path: Path) -> list[str]:
@@ -272,18 +284,24 @@ def test_nobody_is_explained_who_is_not_there_or_not_counted(shell: Shell, ours:
     assert "objection" in error["message"]
 
 
-def test_who_has_no_value_is_left_out_as_agreed_and_told_so(
-    shell: Shell,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-) -> None:
+def make_leaving_out(directory: Path) -> None:
+    """As `make_ours`, where it is agreed that who has no spend is left out."""
     place = next(i for i, feature in enumerate(FEATURES) if feature.name == "net_spend")
     before = FEATURES[place]
-    request.addfinalizer(lambda: FEATURES.__setitem__(place, before))
     agreed = before.to_dict() | {"missing": {"rule": "leave-out"}}
     own = SimpleNamespace(name="net_spend", unit=agreed["unit"], to_dict=lambda: agreed)
     FEATURES[place] = own
-    ours = request.getfixturevalue("ours")
+    try:
+        make_ours(directory)
+    finally:
+        FEATURES[place] = before
+
+
+def test_who_has_no_value_is_left_out_as_agreed_and_told_so(
+    shell: Shell, finished: Finished, tmp_path: Path
+) -> None:
+    finished.copy(make_leaving_out, tmp_path)
+    ours = tmp_path / "node"
     file = tmp_path / "customers.csv"
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))

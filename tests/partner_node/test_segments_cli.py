@@ -25,10 +25,15 @@ from partner_node.segments.known_releases import known_releases
 from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
+from partner_node.known_releases import known_releases
+from partner_node.segment_cards import segment_cards
+from protocol.clustering.release import Release
+from protocol.clustering.segment_satisfaction import SegmentSatisfaction
 from protocol.errors import RuleError
 from protocol.release.document import Release
 from protocol.release.satisfaction import SegmentSatisfaction
 from simulations.federation import FeatureTerms, Federation
+from tests.partner_node.finished import Finished, command
 from tests.partner_node.test_node_cli import OTHERS, Shell, init_words, withdraw
 from tests.protocol import counterparties
 
@@ -77,36 +82,42 @@ def shell(
 ) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    create = Keystore.create
-    monkeypatch.setattr(Keystore, "create", lambda p, w: create(p, w, log2_n=14))
     return Shell(capsys, monkeypatch)
 
 
-@pytest.fixture
-def node(shell: Shell, tmp_path: Path) -> Path:
+def make_node(directory: Path) -> None:
     """A node with 64 customers, all of whom consent."""
     rows = rows_of(CUSTOMERS).tolist()
-    with (tmp_path / "customers.csv").open("w", newline="") as file:
+    with (directory / "customers.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["customer_id", "recency_days", "orders", "net_spend"])
         writer.writerows([f"c{i}", *row] for i, row in enumerate(rows))
     grants = [f"c{i},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1" for i in range(len(rows))]
     header = "customer_id,event,time,purpose,notice"
-    (tmp_path / "consents.csv").write_text("\n".join([header, *grants]) + "\n")
-    (tmp_path / "ca.pem").write_text("no certificate")
-    folder = tmp_path / "node"
-    shell.json(*init_words(folder, max_customers="100"))
-    config = folder / "node.toml"
+    (directory / "consents.csv").write_text("\n".join([header, *grants]) + "\n")
+    (directory / "ca.pem").write_text("no certificate")
+    command(*init_words(directory / "node", max_customers="100"))
+    config = directory / "node" / "node.toml"
     text = config.read_text().replace('notices = ["1"]', 'notices = ["1", "none"]')
     units = "\n".join(f'"{feature.name}" = "{feature.unit}"' for feature in FEATURES)
     config.write_text(text.replace('"visits" = "units"', units))
-    return folder
+
+
+def make_released(directory: Path) -> Release:
+    """Three segments, of which this partner has a few customers in one."""
+    make_node(directory)
+    return release_into(directory / "node", CUSTOMERS | {NEW: 12}, at="2026-01-01T00:00:00.000000Z")
 
 
 @pytest.fixture
-def released(node: Path) -> Release:
-    """Three segments, of which this partner has a few customers in one."""
-    return release_into(node, CUSTOMERS | {NEW: 12}, at="2026-01-01T00:00:00.000000Z")
+def node(shell: Shell, finished: Finished, tmp_path: Path) -> Path:
+    finished.copy(make_node, tmp_path)
+    return tmp_path / "node"
+
+
+@pytest.fixture
+def released(node: Path, finished: Finished, tmp_path: Path) -> Release:
+    return finished.copy(make_released, tmp_path)
 
 
 @pytest.fixture
