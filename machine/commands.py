@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module, metadata
 from typing import Any, ClassVar, Final
 
@@ -36,10 +35,15 @@ class Later(click.Command):
     def __init__(self, name: str, place: Place) -> None:
         super().__init__(name, help=place.help)
         self._place = place
+        self._loaded: click.Command | None = None
 
-    @cache  # noqa: B019  # as many as a program has commands
     def loaded(self) -> click.Command:
         """The command itself."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def _load(self) -> click.Command:
         found = getattr(import_module(self._place.module), self._place.name)
         if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -61,16 +65,15 @@ class Later(click.Command):
 
 
 class _Program(TyperGroup):
-    places: ClassVar[Mapping[str, Place]]
+    later: ClassVar[Mapping[str, Later]]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, in the order of their table."""
-        return [*self.places, *super().list_commands(ctx)]
+        return [*self.later, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name."""
-        place = self.places.get(cmd_name)
-        return super().get_command(ctx, cmd_name) if place is None else Later(cmd_name, place)
+        return self.later.get(cmd_name) or super().get_command(ctx, cmd_name)
 
 
 def program(name: str, *, help: str, commands: Mapping[str, Place]) -> typer.Typer:
@@ -81,9 +84,10 @@ def program(name: str, *, help: str, commands: Mapping[str, Place]) -> typer.Typ
         help: What it is for.
         commands: Where its commands are; others can be added to the program itself.
     """
+    later = {word: Later(word, place) for word, place in commands.items()}
     app = typer.Typer(
         name=name,
-        cls=type("Program", (_Program,), {"places": commands}),
+        cls=type("Program", (_Program,), {"later": later}),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )

@@ -9,9 +9,9 @@ import pytest
 
 from tests.guards import Guard, Removal
 
-ENVELOPE = "protocol/envelope.py"
-FIELDS = "tests/protocol/test_envelope.py::test_success_and_failure_have_the_same_three_fields"
-STATUS = "tests/protocol/test_envelope.py::test_a_rule_refuses_and_everything_else_fails"
+ENVELOPE = "machine/envelope.py"
+FIELDS = "tests/machine/test_envelope.py::test_success_and_failure_have_the_same_three_fields"
+STATUS = "tests/machine/test_envelope.py::test_a_rule_refuses_and_everything_else_fails"
 
 IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
 A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 1", "SCHEMA_VERSION: Final = 2", FIELDS)

@@ -21,11 +21,8 @@ from partner_node.data_quality.quantiles import Quantiles
 from partner_node.data_quality.statistics import Statistics, Summary
 from partner_node.data_quality.words import BAR_WIDTH
 from partner_node.home import NodeHome
-from partner_node.keystore import Keystore
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
-from protocol.feature_terms import Feature
-from protocol.governance import SEGMENTATION
 from tests.agreed_terms import agreed_feature
 from tests.partner_node.test_node_cli import Shell, draft, init_words
 

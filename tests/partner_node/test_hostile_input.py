@@ -25,9 +25,7 @@ import pytest
 
 from partner_node import cli
 from partner_node.home import NodeHome
-from partner_node.keystore import Keystore
 from protocol.signed_agreement import SignedAgreement
-from protocol.agreement import SignedAgreement
 from tests.partner_node.hostile_site import CONFIG, CONSENTS, DATA, SECRET, Site, restore
 from tests.partner_node.test_node_cli import Shell, draft, init_words
 

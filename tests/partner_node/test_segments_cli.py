@@ -17,7 +17,6 @@ import pytest
 from rich.console import Console
 
 from partner_node.home import NodeHome
-from partner_node.keystore import Keystore
 from partner_node.segments import exports
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.exports import check_use
@@ -25,10 +24,6 @@ from partner_node.segments.known_releases import known_releases
 from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
-from partner_node.known_releases import known_releases
-from partner_node.segment_cards import segment_cards
-from protocol.clustering.release import Release
-from protocol.clustering.segment_satisfaction import SegmentSatisfaction
 from protocol.errors import RuleError
 from protocol.release.document import Release
 from protocol.release.satisfaction import SegmentSatisfaction
