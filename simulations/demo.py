@@ -26,14 +26,13 @@ from ruamel.yaml import YAML
 
 from coordinator.config import CoordinatorConfig
 from coordinator.report.page import render_report
-from coordinator.report.released import release_table, report_of, step_in
+from coordinator.report.released import release_table, report_of, view_of
 from coordinator.service import process_guard
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, RunRow
 from partner_node.segments.count_ranges import CountRange
 from protocol.errors import RunFailedError, UsageError
 from protocol.privacy.words import meaning
-from protocol.release.document import SignedRelease
 from simulations.retail import PARTNERS, generate, write
 from simulations.retail_consents import write_consents
 from simulations.retail_features import FEATURE_QUERY, FEATURES
@@ -225,9 +224,9 @@ def _view(directory: Path, name: str, legal_name: str) -> PartnerView:
 def _print_result(
     store: CoordinatorStore, row: RunRow, views: Sequence[PartnerView], console: Console
 ) -> None:
-    agreement = store.agreement(row.agreement_hash)
-    release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
-    for part in release_table(release, agreement, step_in(store, release), width=console.width):
+    shown = view_of(store, row.run_id)
+    release = shown.release
+    for part in release_table(shown, width=console.width):
         console.print(part)
     rounds = store.rounds(row.run_id)
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
@@ -271,9 +270,7 @@ def _write_report(
     path: Path, store: CoordinatorStore, row: RunRow, views: Sequence[PartnerView]
 ) -> None:
     """The operator's report, with the counts that the partners of a demo may show."""
-    agreement = store.agreement(row.agreement_hash)
-    signed = SignedRelease.from_bytes(store.release(row.run_id))
-    data = report_of(signed, agreement, store, row, step_in(store, signed.release))
+    data = report_of(view_of(store, row.run_id), store, row)
     own = {view.name: view.customers for view in views}
     partners = tuple(replace(p, customers=own.get(p.name)) for p in data.partners)
     path.write_text(render_report(replace(data, partners=partners)), encoding="utf-8")

@@ -11,7 +11,7 @@ from rich.table import Table
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
-from coordinator.report.released import release_data, release_table, step_in, write_report
+from coordinator.report.released import release_table, view_of, views_in, write_report
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from protocol.errors import UsageError
@@ -27,18 +27,14 @@ def list_releases(directory: Directory = HERE, format: Format = FormatOption) ->
     store = CoordinatorConfig.load(directory).open_store()
     table = Table("run", "agreement", "segments", "partners", "released", "privacy")
     releases = []
-    for run_id, released_at, envelope in store.releases():
-        release = SignedRelease.from_bytes(envelope).release
+    for run_id, released_at, view in views_in(store):
+        release = view.release
         releases.append(
             {
+                **view.named(),
                 "run_id": run_id.hex(),
-                "agreement_id": release.agreement_id,
-                "agreement_hash": release.agreement_hash.hex(),
-                "release_hash": release.hash.hex(),
-                "segments": len(release.segments),
-                "participants": list(release.participants),
                 "released_at": released_at,
-                "privacy": release.privacy_words,
+                "segments": list(view.ids),
             }
         )
         table.add_row(
@@ -60,10 +56,8 @@ def show(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
     """A run's segments: sizes, and centres in the features' units."""
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run, finished=True)
-    agreement = store.agreement(row.agreement_hash)
-    release = SignedRelease.from_bytes(store.release(row.run_id)).verify(agreement)
-    step = step_in(store, release)
-    output.result(release_data(release, agreement, step), *release_table(release, agreement, step))
+    view = view_of(store, row.run_id)
+    output.result(view.to_dict(), *release_table(view))
 
 
 @app.command("export")
@@ -76,14 +70,12 @@ def export(
     """Write the signed release, or a report for people."""
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run, finished=True)
-    agreement = store.agreement(row.agreement_hash)
     envelope = store.release(row.run_id)
-    signed = SignedRelease.from_bytes(envelope)
-    signed.verify(agreement)
+    SignedRelease.from_bytes(envelope).verify(store.agreement(row.agreement_hash))
     if out.suffix == ".json":
         write_file(out, envelope)
     elif out.suffix == ".html":
-        write_report(out, signed, agreement, store, row)
+        write_report(out, store, row)
     else:
         raise UsageError(f"{out} ends in neither .json nor .html")
     output.result({"file": str(out)}, f"Wrote {out}.")

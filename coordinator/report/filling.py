@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from coordinator.report.data import ReportFeature, ReportSegment
 from protocol.agreement.document import Agreement
-from protocol.release.document import Release, centre_intervals, release_centres, typical_ranges
-from protocol.release.lineage import Step
-from protocol.release.personas import release_calls
-from protocol.release.satisfaction import satisfaction_words
+from protocol.release.view import ReleaseView
 
 
 def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
@@ -24,32 +21,24 @@ def report_features(agreement: Agreement) -> tuple[ReportFeature, ...]:
     )
 
 
-def report_segments(
-    agreement: Agreement, release: Release, step: Step
-) -> tuple[ReportSegment, ...]:
-    """The released segments with ids and names, and with centres in the features' units."""
-    centres = release_centres(release, agreement)
-    low, high = centre_intervals(release, agreement)
-    ranges = typical_ranges(release, agreement) or [[] for _ in release.segments]
+def report_segments(view: ReleaseView) -> tuple[ReportSegment, ...]:
+    """The released segments as a report shows them."""
+    noised = view.release.privacy is not None
     return tuple(
         ReportSegment(
-            number=segment.segment,
-            name=called.name,
+            number=segment.number,
+            name=segment.name,
             size=segment.size,
             margin=segment.size_margin,
-            centre=tuple(float(value) for value in centres[row]),
-            typical=tuple(ranges[row]),
-            id=living.id,
-            since=living.words,
-            use=called.use,
-            satisfaction=satisfaction_words(segment.satisfaction, agreement),
-            intervals=()
-            if release.privacy is None
-            else tuple(zip(low[row].tolist(), high[row].tolist(), strict=True)),
+            centre=tuple(f.centre for f in segment.features),
+            typical=tuple(f.typical for f in segment.features) if view.ranges_told else (),
+            id=segment.id,
+            since=segment.since,
+            use=segment.suggested_use,
+            satisfaction=segment.satisfaction_words,
+            intervals=tuple((f.low, f.high) for f in segment.features) if noised else (),
         )
-        for row, (segment, living, called) in enumerate(
-            zip(release.segments, step.living, release_calls(agreement, release), strict=True)
-        )
+        for segment in view.segments
     )
 
 

@@ -1,11 +1,12 @@
-"""A release as the coordinator shows it: JSON, a table, an HTML report."""
+"""A release as the coordinator shows it: a table, an HTML report."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.table import Table
 
@@ -25,182 +26,78 @@ from coordinator.store.records import RunRow
 from machine.console import people
 from machine.files import write_file
 from protocol.agreement.document import Agreement
-from protocol.clustering.choose_k import choice_words
 from protocol.privacy.words import meaning
-from protocol.release.document import (
-    HIDDEN_WORDS,
-    NOISE_WORDS,
-    TYPICAL_WORDS,
-    Release,
-    SignedRelease,
-    centre_intervals,
-    release_centres,
-    typical_ranges,
-)
-from protocol.release.lineage import Step, lineage, step_of
-from protocol.release.personas import release_calls, release_names
-from protocol.release.satisfaction import (
-    question_of,
-    question_words,
-    satisfaction_values,
-    satisfaction_words,
-)
+from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS, Release, SignedRelease
+from protocol.release.lineage import lineage
+from protocol.release.view import ReleaseView, release_view
 
 #: What shows the hashes of agreement, run and release at a node, and checks its signatures again.
 _SHOWS_HASHES: Final = "fedseg-node segments list"
 
 
-def step_in(store: CoordinatorStore, release: Release) -> Step:
-    """The ids of a stored release's segments, from all releases under its agreement."""
-    history = []
-    for _, _, envelope in reversed(store.releases()):
-        signed = SignedRelease.from_bytes(envelope)
-        if signed.release.agreement_id == release.agreement_id:
-            agreement = store.agreement(signed.release.agreement_hash)
-            history.append((signed.verify(agreement), agreement))
-    return step_of(lineage(history), release.hash)[1]
+def views_in(store: CoordinatorStore) -> list[tuple[bytes, str, ReleaseView]]:
+    """Run id, time and view of every stored release, newest first.
 
-
-def release_data(release: Release, agreement: Agreement, step: Step) -> dict[str, Any]:
-    """The release as JSON values, with centres in the features' units.
-
-    Args:
-        step: The ids of its segments.
+    Every release is verified again; its segments' ids follow from all releases under its
+    agreement.
     """
-    calls = release_calls(agreement, release)
-    centres = release_centres(release, agreement)
-    low, high = centre_intervals(release, agreement)
-    ranges = typical_ranges(release, agreement)
-    return {
-        "agreement_id": release.agreement_id,
-        "agreement_hash": release.agreement_hash.hex(),
-        "run_hash": release.run_hash.hex(),
-        "release_hash": release.hash.hex(),
-        "privacy": release.privacy_words,
-        **privacy_data(release),
-        "plan": release.plan,
-        "rounds": release.rounds,
-        "converged": release.converged,
-        "participants": list(release.participants),
-        "segments": [
-            {
-                "id": living.id,
-                "segment": segment.segment,
-                "name": called.name,
-                "status": living.status,
-                "suggested_use": called.use,
-                "size": segment.size,
-                "size_margin": segment.size_margin,
-                "satisfaction": satisfaction_values(segment.satisfaction, agreement),
-                "centre": {
-                    feature.name: {
-                        "value": float(centres[row, column]),
-                        "low": float(low[row, column]),
-                        "high": float(high[row, column]),
-                        "unit": feature.unit,
-                        **({} if ranges is None else range_data(ranges[row][column])),
-                    }
-                    for column, feature in enumerate(agreement.coordinates)
-                },
-            }
-            for row, (segment, living, called) in enumerate(
-                zip(release.segments, step.living, calls, strict=True)
-            )
-        ],
-        "satisfaction_question": question_of(agreement),
-        "gone": [
-            {"id": gone.id, "status": gone.status, "into": gone.into or None} for gone in step.gone
-        ],
-        "withheld": release.withheld.reason if release.withheld else None,
-        "withheld_clusters": release.withheld.clusters if release.withheld else 0,
-        "merged": release.merged.reason if release.merged else None,
-        "merged_clusters": release.merged.clusters if release.merged else 0,
-        "absent": absent(release, agreement),
-        "k_scores": [score.to_dict() for score in release.choice],
-    }
+    histories: dict[str, list[tuple[Release, Agreement]]] = defaultdict(list)
+    found = []
+    for run_id, released_at, envelope in store.releases():
+        signed = SignedRelease.from_bytes(envelope)
+        agreement = store.agreement(signed.release.agreement_hash)
+        release = signed.verify(agreement)
+        histories[agreement.id].insert(0, (release, agreement))
+        found.append((run_id, released_at, release, agreement))
+    steps = {step.release: step for history in histories.values() for step in lineage(history)}
+    return [
+        (run_id, released_at, release_view(release, agreement, steps[release.hash]))
+        for run_id, released_at, release, agreement in found
+    ]
 
 
-def range_data(found: tuple[float, float] | None) -> dict[str, Any]:
-    """From where to where a segment's customers typically lie, as JSON values."""
-    low, high = found or (None, None)
-    return {"typical_low": low, "typical_high": high}
+def view_of(store: CoordinatorStore, run_id: bytes) -> ReleaseView:
+    """The view of a run's release; raises StoreError when it has none (E-NO-RELEASE)."""
+    store.release(run_id)
+    return next(view for run, _, view in views_in(store) if run == run_id)
 
 
-def absent(release: Release, agreement: Agreement) -> list[str]:
-    """Partners whose customers the release does not count."""
-    return [party.id for party in agreement.parties if party.id not in release.participants]
-
-
-def privacy_data(release: Release) -> dict[str, Any]:
-    """What the release means for one customer, as JSON values; nothing for exact totals."""
-    privacy = release.privacy
-    if privacy is None:
-        return {}
-    return {
-        "epsilon": privacy.epsilon,
-        "delta": float(privacy.delta),
-        "rho": float(privacy.rho),
-        "unit": privacy.unit,
-        "noise": NOISE_WORDS,
-        "asked_again": privacy.asked_again,
-    }
-
-
-def release_table(
-    release: Release, agreement: Agreement, step: Step, *, width: int | None = None
-) -> list[object]:
+def release_table(view: ReleaseView, *, width: int | None = None) -> list[object]:
     """The release for people, on a terminal of `width` characters (else: of the one there is)."""
+    release, agreement = view.release, view.agreement
+    width = people.width if width is None else width
     only = ", released segments only" if release.withheld else ""
-    table = Table(title=f"Segments of {release.agreement_id}{only}")
+    table = Table(title=f"Segments of {agreement.id}{only}")
     table.add_column("id", no_wrap=True)
     table.add_column("name")
     table.add_column("customers", justify="right")
     table.add_column("since the last release")
-    centres = release_centres(release, agreement)
-    names = release_names(agreement, release)
-    for segment, living, name in zip(release.segments, step.living, names, strict=True):
-        table.add_row(living.id, name, segment.size_words, living.words)
+    for segment in view.segments:
+        table.add_row(segment.id, segment.name, segment.size_words, segment.since)
     means = centre_tables(
         ["Their centres", "Their centres, continued"],
         ["id"],
         [(feature.name, feature.unit) for feature in agreement.coordinates],
-        [[identity] for identity in step.ids],
-        centres.tolist(),
-        width=people.width if width is None else width,
+        [[identity] for identity in view.ids],
+        [[feature.centre for feature in segment.features] for segment in view.segments],
+        width=width,
     )
-    ranges = typical_ranges(release, agreement)
-    typical: list[object] = []
-    if ranges is not None and not any(span for found in ranges for span in found):
-        typical.append(f"{HIDDEN_WORDS}.")
-    elif ranges is not None:
-        typical += feature_tables(
-            ["Their typical ranges", "Their typical ranges, continued"],
-            ["id"],
-            [(feature.name, feature.unit) for feature in agreement.coordinates],
-            [[identity] for identity in step.ids],
-            range_cells(ranges),
-            width=people.width if width is None else width,
-        )
-        typical.append(f"{TYPICAL_WORDS}.")
-    ended = [f"{gone.words}." for gone in step.gone]
-    said = _satisfaction_parts(release, agreement, step)
     shown: list[object] = [
         table,
-        *ended,
+        *(f"{gone.words}." for gone in view.gone),
         *means,
-        *typical,
-        *said,
+        *_typical_parts(view, width),
+        *_satisfaction_parts(view),
         f"Privacy: {release.privacy_words}.",
     ]
-    if release.choice:
-        shown.append(choice_words(release.choice))
+    if view.choice:
+        shown.append(view.choice)
     if release.merged is not None:
         shown.append(f"Merged: {release.merged.reason}.")
-    missing = absent(release, agreement)
-    if missing:
+    if view.absent:
         shown.append(
             f"Counted: customers of {len(release.participants)} of {agreement.n_partners} "
-            f"partners, without {', '.join(missing)}."
+            f"partners, without {', '.join(view.absent)}."
         )
     if release.withheld is not None:
         shown.append(
@@ -209,26 +106,37 @@ def release_table(
     return shown
 
 
-def _satisfaction_parts(release: Release, agreement: Agreement, step: Step) -> list[object]:
+def _typical_parts(view: ReleaseView, width: int) -> list[object]:
+    """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
+    if not view.ranges_told:
+        return []
+    ranges = [[feature.typical for feature in segment.features] for segment in view.segments]
+    if not any(span for found in ranges for span in found):
+        return [f"{HIDDEN_WORDS}."]
+    tables = feature_tables(
+        ["Their typical ranges", "Their typical ranges, continued"],
+        ["id"],
+        [(feature.name, feature.unit) for feature in view.agreement.coordinates],
+        [[identity] for identity in view.ids],
+        range_cells(ranges),
+        width=width,
+    )
+    return [*tables, f"{TYPICAL_WORDS}."]
+
+
+def _satisfaction_parts(view: ReleaseView) -> list[object]:
     """How satisfied customers said they are, as a table; nothing when they were not asked."""
-    question = question_words(agreement)
-    if not question:
+    if not view.question:
         return []
     table = Table("id", "score", title="How satisfied they said they are")
-    for segment, identity in zip(release.segments, step.ids, strict=True):
-        table.add_row(identity, satisfaction_words(segment.satisfaction, agreement))
-    return [table, f"Asked was {question}."]
+    for segment in view.segments:
+        table.add_row(segment.id, segment.satisfaction_words)
+    return [table, f"Asked was {view.question}."]
 
 
-def write_report(
-    path: Path,
-    signed: SignedRelease,
-    agreement: Agreement,
-    store: CoordinatorStore,
-    row: RunRow,
-) -> None:
+def write_report(path: Path, store: CoordinatorStore, row: RunRow) -> None:
     """Write the run's HTML report from what the coordinator knows: totals, never a partner's."""
-    data = report_of(signed, agreement, store, row, step_in(store, signed.release))
+    data = report_of(view_of(store, row.run_id), store, row)
     write_file(path, render_report(data))
 
 
@@ -246,15 +154,9 @@ def _privacy_note(release: Release) -> str:
     )
 
 
-def report_of(
-    signed: SignedRelease, agreement: Agreement, store: CoordinatorStore, row: RunRow, step: Step
-) -> ReportData:
-    """What the report is filled with.
-
-    Args:
-        step: The ids of the release's segments.
-    """
-    release = signed.release
+def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> ReportData:
+    """What the report is filled with."""
+    release, agreement = view.release, view.agreement
     rounds = store.rounds(row.run_id)
     began, ended = (datetime.fromisoformat(t) for t in (row.created_at, row.updated_at))
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
@@ -268,15 +170,15 @@ def report_of(
         plan=release.plan,
         converged=release.converged if release.privacy is None else None,
         features=report_features(agreement),
-        segments=report_segments(agreement, release, step),
+        segments=report_segments(view),
         allowed=agreement.results_use.allowed,
         forbidden=agreement.results_use.forbidden,
-        gone=tuple(gone.words for gone in step.gone),
+        gone=tuple(gone.words for gone in view.gone),
         withheld=release.withheld.reason if release.withheld else "",
         withheld_clusters=release.withheld.clusters if release.withheld else 0,
         merged=release.merged.reason if release.merged else "",
-        choice=choice_words(release.choice),
-        question=question_words(agreement),
+        choice=view.choice,
+        question=view.question,
         partners=tuple(
             ReportPartner(
                 name=party.legal_name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,23 +18,10 @@ from partner_node.segments.cards import SegmentCard, segment_cards
 from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
 from partner_node.segments.tables import segment_tables, value_words
-from protocol.clustering.choose_k import choice_words
 from protocol.errors import UsageError
-from protocol.release.document import (
-    HIDDEN_WORDS,
-    TYPICAL_WORDS,
-    Ranges,
-    centre_intervals,
-    release_centres,
-    typical_ranges,
-)
+from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 from protocol.release.lineage import KEPT, MERGED, SPLIT
-from protocol.release.satisfaction import (
-    question_of,
-    question_words,
-    satisfaction_values,
-    satisfaction_words,
-)
+from protocol.release.view import FeatureView, ReleaseView
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
 
@@ -53,77 +40,24 @@ def list_segments(
 ) -> None:
     """A release's segments: every signature checked again, centres in the features' units."""
     known = chosen(known_releases(NodeHome.load(directory)), release)
+    view = known.view
     found, agreement = known.release, known.agreement
-    centres = release_centres(found, agreement)
-    low, high = centre_intervals(found, agreement)
-    ranges = typical_ranges(found, agreement)
-    features = [feature.name for feature in agreement.coordinates]
-    labels = [f"{feature.name} ({feature.unit})" for feature in agreement.coordinates]
     table = Table(title=f"Segments of {agreement.id}")
     table.add_column("id", no_wrap=True)
     table.add_column("name")
     table.add_column("customers of all partners", justify="right")
     table.add_column("since the last release")
-    for segment, living, called in zip(found.segments, known.step.living, known.calls, strict=True):
-        table.add_row(living.id, called.name, segment.size_words, living.words)
-    units = [feature.unit for feature in agreement.coordinates]
-    values = [
-        [value_words(float(v), unit) for v in column]
-        for column, unit in zip(centres.T, units, strict=True)
-    ]
+    for segment in view.segments:
+        table.add_row(segment.id, segment.name, segment.size_words, segment.since)
     output.result(
-        {
-            "agreement": agreement.id,
-            "agreement_version": agreement.version,
-            "agreement_hash": agreement.hash.hex(),
-            "run_hash": found.run_hash.hex(),
-            "release": found.hash.hex(),
-            "received_at": known.received_at,
-            "privacy": found.privacy_words,
-            "signed_by": list(found.participants),
-            "segments": [
-                {
-                    "id": living.id,
-                    "segment": segment.segment,
-                    "name": called.name,
-                    "status": living.status,
-                    "split_from": living.parent or None,
-                    "absorbed": list(living.absorbed),
-                    "size": segment.size,
-                    "size_margin": segment.size_margin,
-                    "satisfaction": satisfaction_values(segment.satisfaction, agreement),
-                    "centre": dict(zip(features, map(float, centres[row]), strict=True)),
-                    "centre_low": dict(zip(features, map(float, low[row]), strict=True)),
-                    "centre_high": dict(zip(features, map(float, high[row]), strict=True)),
-                    "typical": None
-                    if ranges is None
-                    else {
-                        name: None if span is None else list(span)
-                        for name, span in zip(features, ranges[row], strict=True)
-                    },
-                }
-                for row, (segment, living, called) in enumerate(
-                    zip(found.segments, known.step.living, known.calls, strict=True)
-                )
-            ],
-            "satisfaction_question": question_of(agreement),
-            "gone": [
-                {"id": gone.id, "status": gone.status, "into": gone.into or None}
-                for gone in known.step.gone
-            ],
-            "withheld": found.withheld.reason if found.withheld else None,
-            "merged": found.merged.reason if found.merged else None,
-            "k_scores": [score.to_dict() for score in found.choice],
-        },
+        {**view.to_dict(), "received_at": known.received_at},
         table,
-        *segment_tables(
-            "Their centres", known.ids, labels, values, label="feature", width=people.width
-        ),
-        *_typical_parts(known, labels, units, ranges),
-        *_satisfaction_parts(known),
-        *(f"{gone.words}." for gone in known.step.gone),
+        *_centre_parts(view),
+        *_typical_parts(view),
+        *_satisfaction_parts(view),
+        *(f"{gone.words}." for gone in view.gone),
         f"Privacy: {found.privacy_words}.",
-        choice_words(found.choice),
+        view.choice,
         f"Merged: {found.merged.reason}." if found.merged else "",
         f"Withheld: {found.withheld.reason}." if found.withheld else "",
         f"Signed by {', '.join(found.participants)} under agreement {agreement.id}, version "
@@ -152,12 +86,9 @@ def list_releases(directory: Directory = HERE, format: Format = FormatOption) ->
         {
             "releases": [
                 {
-                    "release": one.release.hash.hex(),
+                    **one.view.named(),
                     "received_at": one.received_at,
-                    "agreement": one.agreement.id,
-                    "agreement_version": one.agreement.version,
                     "segments": list(one.ids),
-                    "privacy": one.release.privacy_words,
                 }
                 for one in known
             ]
@@ -198,12 +129,9 @@ def show(
     cards = [c for c in segment_cards(known, reach) if segment in (None, c.id)]
     output.result(
         {
-            "release": known.release.hash.hex(),
-            "agreement": known.agreement.id,
-            "agreement_version": known.agreement.version,
-            "privacy": known.release.privacy_words,
+            **known.view.to_dict(),
+            "received_at": known.received_at,
             "segments": [card.to_dict() for card in cards],
-            "satisfaction_question": question_of(known.agreement),
             "recipients": list(known.agreement.results_use.recipients),
         },
         *_card_parts(cards),
@@ -334,33 +262,40 @@ def _fate_words(status: str, other: str) -> str:
     )
 
 
-def _typical_parts(
-    known: KnownRelease,
-    labels: Sequence[str],
-    units: Sequence[str],
-    ranges: Sequence[Ranges] | None,
-) -> list[object]:
+def _rows(view: ReleaseView, cell: Callable[[FeatureView], str]) -> list[list[str]]:
+    """A row of cells for each feature, a cell a segment."""
+    by_segment = [[cell(feature) for feature in segment.features] for segment in view.segments]
+    return [list(row) for row in zip(*by_segment, strict=True)]
+
+
+def _tables(view: ReleaseView, title: str, cell: Callable[[FeatureView], str]) -> list[Table]:
+    labels = [f"{feature.name} ({feature.unit})" for feature in view.agreement.coordinates]
+    cells = _rows(view, cell) or [[] for _ in labels]
+    return segment_tables(title, view.ids, labels, cells, label="feature", width=people.width)
+
+
+def _centre_parts(view: ReleaseView) -> list[Table]:
+    return _tables(view, "Their centres", lambda f: value_words(f.centre, f.unit))
+
+
+def _typical_parts(view: ReleaseView) -> list[object]:
     """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
-    if not ranges:
+    if not view.ranges_told or not view.segments:
         return []
-    if not any(span for found in ranges for span in found):
+    if not any(feature.typical for segment in view.segments for feature in segment.features):
         return [f"{HIDDEN_WORDS}."]
-    cells = [[_range_words(found[i], unit) for found in ranges] for i, unit in enumerate(units)]
-    tables = segment_tables(
-        "Their typical ranges", known.ids, labels, cells, label="feature", width=people.width
-    )
+    tables = _tables(view, "Their typical ranges", lambda f: _range_words(f.typical, f.unit))
     return [*tables, f"{TYPICAL_WORDS}."]
 
 
-def _satisfaction_parts(known: KnownRelease) -> list[object]:
+def _satisfaction_parts(view: ReleaseView) -> list[object]:
     """How satisfied customers said they are, as a table; nothing when they were not asked."""
-    question = question_words(known.agreement)
-    if not question:
+    if not view.question:
         return []
     table = Table("id", "score", title="How satisfied they said they are")
-    for segment, identity in zip(known.release.segments, known.ids, strict=True):
-        table.add_row(identity, satisfaction_words(segment.satisfaction, known.agreement))
-    return [table, f"Asked was {question}."]
+    for segment in view.segments:
+        table.add_row(segment.id, segment.satisfaction_words)
+    return [table, f"Asked was {view.question}."]
 
 
 def _range_words(found: tuple[float, float] | None, unit: str) -> str:

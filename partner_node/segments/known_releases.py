@@ -11,6 +11,7 @@ from protocol.errors import RuleError, UsageError
 from protocol.release.document import Release, SignedRelease
 from protocol.release.lineage import Step, lineage
 from protocol.release.personas import Called, release_calls
+from protocol.release.view import ReleaseView, release_view
 
 #: The fewest hexadecimal digits that name a release.
 LEAST_DIGITS = 4
@@ -42,6 +43,11 @@ class KnownRelease:
     def calls(self) -> list[Called]:
         """The segments' names and suggested uses, in the release's order."""
         return release_calls(self.agreement, self.release)
+
+    @property
+    def view(self) -> ReleaseView:
+        """What the release says."""
+        return release_view(self.release, self.agreement, self.step)
 
     @property
     def short(self) -> str:

@@ -720,9 +720,9 @@ def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
     assert shell.json("run", "watch", "--dir", home)["privacy"] == "exact totals: not anonymous"
     (release,) = shell.json("release", "list", "--dir", home)["releases"]
     assert release["run_id"] == row.run_id.hex()
-    assert release["agreement_id"] == "simulation"
+    assert release["agreement"] == "simulation"
     assert release["participants"] == ["partner-0", "partner-1", "partner-2"]
-    assert release["segments"] == 2
+    assert release["segments"] == ["S1", "S2"]
     federation.store.close()
 
 

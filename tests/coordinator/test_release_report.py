@@ -13,10 +13,10 @@ from rich.console import Console
 
 from coordinator.report.page import render_report
 from coordinator.report.released import (
-    release_data,
     release_table,
     report_of,
-    step_in,
+    view_of,
+    views_in,
     write_report,
 )
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -24,11 +24,13 @@ from coordinator.store.records import RunRow
 from protocol.agreement.document import Agreement
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.choose_k import KScore
-from protocol.errors import LocalProtocolError
+from protocol.errors import StoreError
 from protocol.release.document import Release, SignedRelease, Withheld
 from protocol.release.lineage import NEW, Gone, Living, Step
 from protocol.release.satisfaction import SegmentSatisfaction
+from protocol.release.view import ReleaseView, release_view
 from simulations.federation import FeatureTerms, Federation
+from tests.release_schema import check_release
 
 FEATURES = [
     FeatureTerms(name="visits", min="0", max="10", unit="visits"),
@@ -57,22 +59,28 @@ def alone(release: Release) -> Step:
     return Step(release=release.hash, living=tuple(living), gone=())
 
 
+def viewed(release: Release, agreement: Agreement) -> ReleaseView:
+    return release_view(release, agreement, alone(release))
+
+
 Example = tuple[SignedRelease, Agreement, CoordinatorStore, RunRow]
 
 
 def test_json_has_sizes_and_centres_in_the_features_units(example: Example) -> None:
     signed, agreement, _, _ = example
-    data = release_data(signed.verify(agreement), agreement, alone(signed.release))
+    data = check_release(viewed(signed.verify(agreement), agreement).to_dict())
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert [s["size"] for s in data["segments"]] == [15, 9]
-    assert [s["segment"] for s in data["segments"]] == [1, 2]
+    assert [s["number"] for s in data["segments"]] == [1, 2]
     for segment, (visits, spent) in zip(data["segments"], CENTRES, strict=True):
-        assert segment["centre"]["visits"]["value"] == pytest.approx(visits, abs=1e-4)
-        assert segment["centre"]["spent"]["value"] == pytest.approx(spent, rel=1e-4)
-        assert segment["centre"]["spent"]["unit"] == "EUR"
+        first, second = segment["features"]
+        assert (first["feature"], second["feature"]) == ("visits", "spent")
+        assert first["centre"] == pytest.approx(visits, abs=1e-4)
+        assert second["centre"] == pytest.approx(spent, rel=1e-4)
+        assert second["unit"] == "EUR"
     assert data["privacy"] == signed.release.statement
     assert "not anonymous" in data["privacy"]
-    assert data["release_hash"] == signed.release.hash.hex()
+    assert data["release"] == signed.release.hash.hex()
     assert data["participants"] == ["partner-0", "partner-1", "partner-2"]
     assert data["withheld"] is None
 
@@ -80,7 +88,7 @@ def test_json_has_sizes_and_centres_in_the_features_units(example: Example) -> N
 def test_the_table_says_the_same_and_that_totals_are_exact(example: Example) -> None:
     signed, agreement, _, _ = example
     out = io.StringIO()
-    for part in release_table(signed.release, agreement, alone(signed.release)):
+    for part in release_table(viewed(signed.release, agreement)):
         Console(file=out, width=160).print(part)
     for word in ("not anonymous", "15", " 9 ", "700", "(EUR)", "spent"):
         assert word in out.getvalue()
@@ -99,24 +107,24 @@ def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> Non
             replace(second, spreads=(quarter, quarter), spread_sigma=quarter // 4),
         ),
     )
-    data = release_data(release, agreement, alone(release))
-    visits, spent = (data["segments"][0]["centre"][name] for name in ("visits", "spent"))
-    assert visits["typical_low"] == pytest.approx(max(0, visits["value"] - 1.25), abs=1e-3)
-    assert visits["typical_high"] == pytest.approx(visits["value"] + 1.25, abs=1e-3)
-    assert (spent["typical_low"], spent["typical_high"]) == (None, None)
-    far = data["segments"][1]["centre"]
-    assert far["visits"]["typical_high"] == pytest.approx(10.0)  # never beyond agreed bounds
-    assert far["spent"]["typical_low"] < far["spent"]["value"] < far["spent"]["typical_high"]
+    data = check_release(viewed(release, agreement).to_dict())
+    visits, spent = data["segments"][0]["features"]
+    low, high = visits["typical"]
+    assert low == pytest.approx(max(0, visits["centre"] - 1.25), abs=1e-3)
+    assert high == pytest.approx(visits["centre"] + 1.25, abs=1e-3)
+    assert spent["typical"] is None
+    visits, spent = data["segments"][1]["features"]
+    assert visits["typical"][1] == pytest.approx(10.0)  # never beyond agreed bounds
+    assert spent["typical"][0] < spent["centre"] < spent["typical"][1]
     out = io.StringIO()
-    for part in release_table(release, agreement, alone(release), width=160):
+    for part in release_table(viewed(release, agreement), width=160):
         Console(file=out, width=160).print(part)
     assert "where most of a segment's" in out.getvalue()
     assert "7.75 – 10" in out.getvalue()
-    shown = replace(signed, release=release)
-    report = render_report(report_of(shown, agreement, store, row, alone(shown.release)))
+    report = render_report(report_of(viewed(release, agreement), store, row))
     assert "7.75 – 10" in report
     assert "one standard deviation to either side" in report
-    plain = render_report(report_of(signed, exact, store, row, alone(signed.release)))
+    plain = render_report(report_of(viewed(signed.release, exact), store, row))
     assert "standard deviation" not in plain
 
 
@@ -127,43 +135,39 @@ def test_satisfaction_is_told_in_json_and_table_and_report(example: Example) -> 
     first, second = signed.release.segments
     said = SegmentSatisfaction(answered=1_200, answered_sigma=20, mean=1 << 13, mean_sigma=800)
     release = replace(signed.release, segments=(replace(first, satisfaction=said), second))
-    data = release_data(release, agreement, alone(release))
+    data = check_release(viewed(release, agreement).to_dict())
     assert data["satisfaction_question"] == terms.to_dict()
     found, none = (segment["satisfaction"] for segment in data["segments"])
     assert (found["score"], found["answered"], none) == (4.0, 1_200, None)
     out = io.StringIO()
-    for part in release_table(release, agreement, alone(release), width=160):
+    for part in release_table(viewed(release, agreement), width=160):
         Console(file=out, width=160).print(part)
-    report = render_report(
-        report_of(replace(signed, release=release), agreement, store, row, alone(release))
-    )
+    report = render_report(report_of(viewed(release, agreement), store, row))
     for words in ("4.00 ± 0.19 (1,200 ± 40 answered)", "too few answered to tell", "from 1 to 5"):
         assert words in out.getvalue()
         assert words in report
     assert "“<Happy> with us?”" in out.getvalue()
     assert "“&lt;Happy&gt; with us?”" in report
-    assert release_data(signed.release, exact, alone(release))["satisfaction_question"] is None
-    plain = render_report(report_of(signed, exact, store, row, alone(signed.release)))
+    assert check_release(viewed(signed.release, exact).to_dict())["satisfaction_question"] is None
+    plain = render_report(report_of(viewed(signed.release, exact), store, row))
     assert "Satisfaction" not in plain
 
 
 def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -> None:
     signed, agreement, store, row = example
     release = replace(signed.release, participants=("partner-0", "partner-2"))
-    assert release_data(release, agreement, alone(release))["absent"] == ["partner-1"]
-    assert release_data(signed.release, agreement, alone(signed.release))["absent"] == []
+    assert check_release(viewed(release, agreement).to_dict())["absent"] == ["partner-1"]
+    assert check_release(viewed(signed.release, agreement).to_dict())["absent"] == []
     out = io.StringIO()
-    for part in release_table(release, agreement, alone(release), width=160):
+    for part in release_table(viewed(release, agreement), width=160):
         Console(file=out, width=160).print(part)
     assert "customers of 2 of 3 partners, without partner-1." in out.getvalue()
-    report = render_report(
-        report_of(replace(signed, release=release), agreement, store, row, alone(release))
-    )
+    report = render_report(report_of(viewed(release, agreement), store, row))
     name = agreement.parties[1].legal_name
     assert f"without {name}" in report
     assert "2 of 3" in report
     assert "who are not counted" in report
-    whole = render_report(report_of(signed, agreement, store, row, alone(signed.release)))
+    whole = render_report(report_of(viewed(signed.release, agreement), store, row))
     assert "all partners together" in whole
     assert "not counted" not in whole.replace("is not counted", "")
 
@@ -178,49 +182,43 @@ def test_the_choice_of_the_number_of_segments_is_released_with_its_uncertainty(
     )
     release = replace(signed.release, choice=scores)
     assert Release.from_bytes(release.to_bytes()) == release
-    assert release_data(release, agreement, alone(release))["k_scores"][0]["silhouette"] == 0.61
+    assert check_release(viewed(release, agreement).to_dict())["k_scores"][0]["silhouette"] == 0.61
     words = "Chosen: 2 clusters of 2 to 4, by silhouette 0.61; 75 % of resamples choose the same"
     out = io.StringIO()
-    for part in release_table(release, agreement, alone(release), width=160):
+    for part in release_table(viewed(release, agreement), width=160):
         Console(file=out, width=200).print(part)
     assert words in out.getvalue()
-    report = render_report(
-        report_of(replace(signed, release=release), agreement, store, row, alone(release))
-    )
+    report = render_report(report_of(viewed(release, agreement), store, row))
     assert words in report
-    assert "Chosen" not in render_report(
-        report_of(signed, agreement, store, row, alone(signed.release))
-    )
+    assert "Chosen" not in render_report(report_of(viewed(signed.release, agreement), store, row))
 
 
 def test_merged_clusters_are_explained_and_leave_the_totals_whole(example: Example) -> None:
     signed, agreement, store, row = example
     merged = Withheld(clusters=1, reason="1 of 3 clusters has fewer than 50 customers")
     release = replace(signed.release, merged=merged)
-    data = release_data(release, agreement, alone(release))
-    assert (data["merged"], data["merged_clusters"]) == (merged.reason, 1)
+    data = check_release(viewed(release, agreement).to_dict())
+    assert data["merged"] == {"reason": merged.reason, "clusters": 1}
     assert data["withheld"] is None
     out = io.StringIO()
-    for part in release_table(release, agreement, alone(release), width=160):
+    for part in release_table(viewed(release, agreement), width=160):
         Console(file=out, width=160).print(part)
     assert f"Merged: {merged.reason}." in out.getvalue()
     assert "released segments only" not in out.getvalue()
-    report = render_report(
-        report_of(replace(signed, release=release), agreement, store, row, alone(release))
-    )
+    report = render_report(report_of(viewed(release, agreement), store, row))
     assert merged.reason in report
     assert "Customers counted" in report
 
 
 def test_withheld_segments_are_explained() -> None:
     signed, agreement, _, _ = released(min_segment_size=12)
-    data = release_data(signed.verify(agreement), agreement, alone(signed.release))
+    data = check_release(viewed(signed.verify(agreement), agreement).to_dict())
     assert [s["size"] for s in data["segments"]] == [15]
-    assert data["withheld"]
-    assert data["withheld_clusters"] == 1
+    assert data["withheld"]["clusters"] == 1
+    assert data["withheld"]["reason"] == signed.release.withheld.reason
     assert data["segments"][0]["name"] == "The released segment"
     out = io.StringIO()
-    for part in release_table(signed.release, agreement, alone(signed.release)):
+    for part in release_table(viewed(signed.release, agreement)):
         Console(file=out, width=160).print(part)
     for words in ("Withheld: 1 of 2 clusters", "released segments only"):
         assert words in out.getvalue()
@@ -228,8 +226,8 @@ def test_withheld_segments_are_explained() -> None:
 
 
 def test_a_report_with_withheld_clusters_never_speaks_of_all_customers(tmp_path: Path) -> None:
-    signed, agreement, store, row = released(min_segment_size=12)
-    write_report(tmp_path / "report.html", signed, agreement, store, row)
+    *_, store, row = released(min_segment_size=12)
+    write_report(tmp_path / "report.html", store, row)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "The released segment" in text
     assert "1 (1 withheld)" in text
@@ -240,7 +238,7 @@ def test_a_report_with_withheld_clusters_never_speaks_of_all_customers(tmp_path:
 
 def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: Example) -> None:
     signed, agreement, store, row = example
-    data = report_of(signed, agreement, store, row, alone(signed.release))
+    data = report_of(viewed(signed.release, agreement), store, row)
     assert [p.customers for p in data.partners] == [None] * 3
     traffic = {t.partner: t for t in store.traffic(row.run_id)}
     assert [p.bytes_up for p in data.partners] == [
@@ -253,7 +251,7 @@ def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: 
     later = replace(
         row, created_at="2026-01-01T00:00:00.5Z", updated_at="2026-01-01T00:02:00Z", attempts=2
     )
-    restarted = report_of(signed, agreement, store, later, alone(signed.release))
+    restarted = report_of(viewed(signed.release, agreement), store, later)
     assert (restarted.took_s, restarted.drivers) == (119.5, 2)
     rounds = store.rounds(row.run_id)
     assert [r.number for r in data.rounds] == list(range(1, len(rounds) + 1))
@@ -263,8 +261,8 @@ def test_the_report_holds_totals_and_traffic_but_no_partners_customers(example: 
 
 
 def test_the_report_is_one_file_in_utf_8(example: Example, tmp_path: Path) -> None:
-    signed, agreement, store, row = example
-    write_report(tmp_path / "report.html", signed, agreement, store, row)
+    *_, store, row = example
+    write_report(tmp_path / "report.html", store, row)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.lower().startswith("<!doctype html>")
     assert "not anonymous" in text
@@ -277,12 +275,10 @@ def test_ids_come_from_every_release_under_the_agreement() -> None:
     federation = Federation(data, FEATURES, n_clusters=2, seed=2)
     first, second = (federation.run().release.release for _ in range(2))
     assert first.run_hash != second.run_hash
-    assert [(one.id, one.words) for one in step_in(federation.store, first).living] == [
-        ("S1", "new"), ("S2", "new"),
-    ]  # fmt: skip
-    assert {(one.id, one.words) for one in step_in(federation.store, second).living} == {
-        ("S1", "kept"), ("S2", "kept"),
-    }  # fmt: skip
+    (_, _, two), (_, _, one) = views_in(federation.store)
+    assert [one.release, two.release] == [first, second]
+    assert [(s.id, s.since) for s in one.segments] == [("S1", "new"), ("S2", "new")]
+    assert {(s.id, s.since) for s in two.segments} == {("S1", "kept"), ("S2", "kept")}
 
 
 def test_what_became_of_segments_is_in_json_table_and_report(example: Example) -> None:
@@ -293,32 +289,33 @@ def test_what_became_of_segments_is_in_json_table_and_report(example: Example) -
         release=turned.hash, living=(living, replace(living, id="S1", segment=2, absorbed=())),
         gone=(Gone(id="S3", status="merged", into="S2"), Gone(id="S4", status="retired")),
     )  # fmt: skip
-    data = release_data(turned, agreement, step)
+    data = check_release(release_view(turned, agreement, step).to_dict())
     assert [s["id"] for s in data["segments"]] == ["S2", "S1"]
     assert data["gone"] == [
         {"id": "S3", "status": "merged", "into": "S2"},
         {"id": "S4", "status": "retired", "into": None},
     ]
     out = io.StringIO()
-    for part in release_table(turned, agreement, step, width=160):
+    for part in release_table(release_view(turned, agreement, step), width=160):
         Console(file=out, width=160).print(part)
     for words in ("kept, took in S3", "S3 merged into S2.", "S4 retired"):
         assert words in out.getvalue()
-    page = render_report(report_of(replace(signed, release=turned), agreement, store, row, step))
+    page = render_report(report_of(release_view(turned, agreement, step), store, row))
     assert "S3 merged into S2; S4 retired" in page
     assert "kept, took in S3" in page
     assert "Their ids last" in page
 
 
-def test_a_release_that_is_not_in_the_store_has_no_ids() -> None:
-    signed, _, store, _ = released()
-    with pytest.raises(LocalProtocolError):
-        step_in(store, replace(signed.release, rounds=99))
+def test_a_run_without_a_release_has_no_view() -> None:
+    _, _, store, _ = released()
+    with pytest.raises(StoreError) as caught:
+        view_of(store, bytes(16))
+    assert caught.value.code == "E-NO-RELEASE"
 
 
 def test_cards_say_what_to_try_and_what_is_forbidden(example: Example) -> None:
     signed, agreement, store, row = example
-    data = report_of(signed, agreement, store, row, alone(signed.release))
+    data = report_of(viewed(signed.release, agreement), store, row)
     assert data.allowed == agreement.results_use.allowed
     page = render_report(replace(data, forbidden=("credit-decisions", "individual-pricing")))
     assert page.count("Do not use for") == 2

@@ -11,6 +11,7 @@ from protocol.agreement.software import Software
 from protocol.release.document import EXACT_STATEMENT, Release, Segment
 from protocol.release.lineage import lineage
 from protocol.release.personas import release_names
+from protocol.release.view import release_view
 from protocol.scaling import FeatureScale
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
 
@@ -62,8 +63,14 @@ RELEASE = release(
 )
 
 
+def viewed(one):
+    return release_view(one, AGREEMENT, lineage([(one, AGREEMENT)])[0])
+
+
 def test_segments_have_names_sizes_and_centres_in_the_features_units():
-    first, second = report_segments(AGREEMENT, RELEASE, lineage([(RELEASE, AGREEMENT)])[0])
+    first, second = report_segments(
+        release_view(RELEASE, AGREEMENT, lineage([(RELEASE, AGREEMENT)])[0])
+    )
     assert (first.number, first.name, first.size) == (1, "Active customers", 300)
     assert (second.number, second.name, second.size) == (2, "Lapsed customers", 100)
     assert [(s.id, s.since, s.intervals) for s in (first, second)] == [
@@ -83,4 +90,4 @@ def test_features_have_labels_units_and_bounds():
 
 
 def test_a_release_without_segments_has_none_to_show():
-    assert report_segments(AGREEMENT, release(), lineage([(release(), AGREEMENT)])[0]) == ()
+    assert report_segments(viewed(release())) == ()

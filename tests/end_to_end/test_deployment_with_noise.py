@@ -64,7 +64,7 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deploy
         assert [c["round"] for c in budget["charges"]] == list(range(release.rounds))
         assert budget["epsilon_spent"] <= 2.0
         listed = said(deployed, name, "segments", "list")["segments"]
-        assert any(span for segment in listed for span in segment["typical"].values())
+        assert any(f["typical"] for segment in listed for f in segment["features"])
         assert budget["runs_left"] == before["runs_left"] - 1
         recomputed = said(deployed, name, "budget", "recompute")
         assert recomputed["rho"] == pytest.approx(budget["rho_spent"], rel=1e-12)

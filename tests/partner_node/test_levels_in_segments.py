@@ -120,7 +120,12 @@ def test_the_list_shows_shares_in_percent_as_cards_do(
     assert _range_words((0.1, 0.9), "orders") == "0.1 – 0.9"
     assert rows["net_spend (told)"][0] == ["20", "80"]
     data = shell.json("segments", "list", "--dir", node)
-    shares = sorted(segment["centre"]["member: yes"] for segment in data["segments"])
+    shares = sorted(
+        feature["centre"]
+        for segment in data["segments"]
+        for feature in segment["features"]
+        if feature["feature"] == "member: yes"
+    )
     assert shares == pytest.approx([0, 0.9], abs=1e-5), "numbers for programs"
 
 

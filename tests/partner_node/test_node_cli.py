@@ -1099,7 +1099,7 @@ def test_a_release_under_an_earlier_agreement_is_shown_with_that_agreement(
 ) -> None:
     after_a_run(installed, [1.0, 2.0], feature="earlier")
     (segment,) = shell.json("segments", "list", "--dir", installed)["segments"]
-    assert segment["centre"] == {"earlier": 1.5}
+    assert [(f["feature"], f["centre"]) for f in segment["features"]] == [("earlier", 1.5)]
     assert segment["size"] == 6
 
 

@@ -31,6 +31,7 @@ from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.finished import Finished, command
 from tests.partner_node.test_node_cli import OTHERS, Shell, init_words, withdraw
 from tests.protocol import counterparties
+from tests.release_schema import check_release
 
 FEATURES = [
     FeatureTerms(name="recency_days", min="0", max="365", transform="log1p"),
@@ -129,7 +130,7 @@ def second(node: Path, released: Release) -> Release:
 def test_a_card_says_what_sets_a_segment_apart_how_large_it_is_and_what_it_is_for(
     shell: Shell, node: Path, released: Release
 ) -> None:
-    data = shell.json("segments", "show", "--dir", node)
+    data = check_release(shell.json("segments", "show", "--dir", node))
     cards = {card["name"]: card for card in data["segments"]}
     assert set(cards) == {
         "Loyal big spenders",
@@ -142,9 +143,9 @@ def test_a_card_says_what_sets_a_segment_apart_how_large_it_is_and_what_it_is_fo
     assert loyal["allowed_uses"] == ["evaluation"]
     assert loyal["do_not_use_for"] == []
     assert loyal["own_customers"] == {"least": 30, "most": 39}
-    orders = next(t for t in loyal["traits"] if t["feature"] == "orders")
+    orders = next(t for t in loyal["features"] if t["feature"] == "orders")
     assert orders["centre"] == pytest.approx(20, rel=0.02)
-    assert orders["centre_low"] == orders["centre"] == orders["centre_high"]
+    assert orders["low"] == orders["centre"] == orders["high"]
     assert 1.5 < orders["overall"] < 8
     assert orders["standing"] == "far above average"
     assert data["privacy"] == PRIVACY
@@ -161,7 +162,7 @@ def test_few_own_customers_are_not_told_nor_found_by_subtraction(
     shell: Shell, node: Path, released: Release
 ) -> None:
     """34, 27 and 3: the 3 are "fewer than 10", and 27 is hidden, so 64 in all tells nothing."""
-    shown = shell.json("segments", "show", "--dir", node)["segments"]
+    shown = check_release(shell.json("segments", "show", "--dir", node))["segments"]
     ranges = [tuple(card["own_customers"].values()) for card in shown]
     assert sorted(ranges, key=str) == [(0, 9), (30, 39), (None, None)]
     assigned = shell.json("segments", "assign", "--dir", node)
@@ -178,7 +179,7 @@ def test_cards_can_be_read_without_reading_a_customer(
     shell: Shell, node: Path, released: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kinds, "open_source", no_reading)
-    data = shell.json("segments", "show", "--no-customers", "--dir", node)
+    data = check_release(shell.json("segments", "show", "--no-customers", "--dir", node))
     assert {card["own_customers"] for card in data["segments"]} == {None}
     assert "Own customers" not in shell("segments", "show", "--no-customers", "--dir", node).out
 
@@ -198,7 +199,7 @@ def test_with_noise_a_card_has_intervals_and_where_most_customers_are(
     )  # fmt: skip
     cards = segment_cards(replace(known, release=noised), reach=None)
     for card in cards:
-        assert card.size_margin == 20
+        assert card.segment.size_margin == 20
         for trait in card.traits:
             assert trait.low < trait.high
             assert trait.low <= trait.centre <= trait.high
@@ -214,7 +215,7 @@ def test_with_noise_a_card_has_intervals_and_where_most_customers_are(
             Console(file=out, width=80).print(part)
         assert "95 % interval" in out.getvalue()
         assert "most customers" in out.getvalue()
-        assert f"{card.size:,} ± 20" in out.getvalue()
+        assert f"{card.segment.size:,} ± 20" in out.getvalue()
         assert max(map(len, out.getvalue().splitlines())) <= 80
         assert "…" not in out.getvalue()
 
@@ -298,7 +299,7 @@ def test_an_export_is_written_for_an_agreed_use_and_stands_on_record(
     assert list(rows[0]) == ["customer_id", "segment_id", "segment_name", "distance", "release"]
     assert [row["customer_id"] for row in rows] == [f"c{i}" for i in range(64)]
     assert {row["release"] for row in rows} == {released.hash.hex()[:16]}
-    listed = shell.json("segments", "list", "--dir", node)["segments"]
+    listed = check_release(shell.json("segments", "list", "--dir", node))["segments"]
     named = {(row["segment_id"], row["segment_name"]) for row in rows}
     assert named == {(s["id"], s["name"]) for s in listed}
     assert sorted(Counter(row["segment_id"] for row in rows).values()) == [3, 27, 34]
@@ -368,7 +369,7 @@ def test_who_withdrew_is_in_no_file_and_in_no_reach(
             r["customer_id"] for r in csv.DictReader(file)
         )
     loyal = next(
-        card for card in shell.json("segments", "show", "--dir", node)["segments"]
+        card for card in check_release(shell.json("segments", "show", "--dir", node))["segments"]
         if card["name"] == "Loyal big spenders"
     )  # fmt: skip
     assert loyal["own_customers"] != {"least": 30, "most": 39}, "28 are left"
@@ -401,8 +402,9 @@ def test_no_record_is_left_without_a_file_when_reading_fails(
 def test_ids_stay_with_segments_through_the_next_release(
     shell: Shell, node: Path, second: Release, released: Release
 ) -> None:
-    first = shell.json("segments", "list", "--release", released.hash.hex(), "--dir", node)
-    now = shell.json("segments", "list", "--dir", node)
+    chosen = ("--release", released.hash.hex(), "--dir", node)
+    first = check_release(shell.json("segments", "list", *chosen))
+    now = check_release(shell.json("segments", "list", "--dir", node))
     assert now["release"] == second.hash.hex()
     before = {s["name"]: s["id"] for s in first["segments"]}
     after = {s["name"]: s for s in now["segments"]}
@@ -469,4 +471,4 @@ def test_a_release_without_segments_has_no_cards_and_no_file(shell: Shell, node:
     ):  # fmt: skip
         error = shell.refused("segments", *words, "--dir", node, status=3)
         assert error["code"] == "E-NO-SEGMENTS"
-    assert shell.json("segments", "list", "--dir", node)["segments"] == []
+    assert check_release(shell.json("segments", "list", "--dir", node))["segments"] == []

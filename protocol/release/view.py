@@ -1,0 +1,291 @@
+"""What a verified release says, in the features' units: the one view of it that is shown.
+
+The JSON of both programs, their tables, the cards and the HTML report are made of this. Its JSON
+form is written down in docs/release.schema.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from protocol.agreement.document import Agreement
+from protocol.clustering.choose_k import choice_words
+from protocol.release.document import (
+    NOISE_WORDS,
+    Release,
+    Withheld,
+    centre_intervals,
+    release_centres,
+    typical_ranges,
+)
+from protocol.release.lineage import Gone, Step
+from protocol.release.names import deviations, standing
+from protocol.release.personas import release_calls
+from protocol.release.satisfaction import (
+    question_of,
+    question_words,
+    satisfaction_values,
+    satisfaction_words,
+)
+from protocol.scaling import FeatureScale
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureView:
+    """One feature of a segment, in the feature's unit.
+
+    Attributes:
+        feature: Its name in the agreement.
+        centre: The segment's mean.
+        low, high: Where the mean lies with 95 % confidence under the noise; `centre` without noise.
+        typical: From where to where most of its customers lie; None where that is not known.
+        overall: The mean of all released segments.
+        deviation: How far `centre` lies from `overall`, as a part of half the agreed range.
+    """
+
+    feature: str
+    unit: str
+    centre: float
+    low: float
+    high: float
+    typical: Span | None
+    overall: float
+    deviation: float
+
+    @property
+    def standing(self) -> str:
+        """The deviation in words."""
+        return standing(self.deviation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The feature as JSON values."""
+        return {
+            "feature": self.feature,
+            "unit": self.unit,
+            "centre": self.centre,
+            "low": self.low,
+            "high": self.high,
+            "typical": None if self.typical is None else list(self.typical),
+            "overall": self.overall,
+            "deviation": self.deviation,
+            "standing": self.standing,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentView:
+    """One released segment.
+
+    Attributes:
+        id: The id that it keeps from release to release.
+        number: Its number among the clusters of its run.
+        status: What it is beside the release before; `since` in words.
+        split_from: Id of the segment that it was split from; empty for others.
+        absorbed: Ids of segments that were merged into it.
+        size, size_margin: Customers of all partners, and what noise may have moved that by, with
+            95 % confidence.
+        satisfaction: What those who answered said, as JSON values; None when too few did.
+        satisfaction_words: The same for people; empty when nobody was asked.
+        features: In the agreement's order.
+    """
+
+    id: str
+    number: int
+    name: str
+    suggested_use: str
+    status: str
+    since: str
+    split_from: str
+    absorbed: tuple[str, ...]
+    size: int
+    size_margin: int
+    size_words: str
+    satisfaction: dict[str, Any] | None
+    satisfaction_words: str
+    features: tuple[FeatureView, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The segment as JSON values."""
+        return {
+            "id": self.id,
+            "number": self.number,
+            "name": self.name,
+            "suggested_use": self.suggested_use,
+            "status": self.status,
+            "split_from": self.split_from or None,
+            "absorbed": list(self.absorbed),
+            "size": self.size,
+            "size_margin": self.size_margin,
+            "satisfaction": self.satisfaction,
+            "features": [feature.to_dict() for feature in self.features],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseView:
+    """A release with the ids, names and units that people know it by.
+
+    Attributes:
+        release: As it was signed and verified.
+        agreement: The version that it was made under.
+        segments: In the release's order.
+        gone: What became of segments that the release before had and this one has not.
+        ranges_told: Whether customers' typical ranges were asked for.
+    """
+
+    release: Release
+    agreement: Agreement
+    segments: tuple[SegmentView, ...]
+    gone: tuple[Gone, ...]
+    ranges_told: bool
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The segments' ids."""
+        return tuple(segment.id for segment in self.segments)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Partners whose customers the release does not count."""
+        parties = self.agreement.parties
+        return tuple(p.id for p in parties if p.id not in self.release.participants)
+
+    @property
+    def question(self) -> str:
+        """What customers were asked about their satisfaction; empty when nothing."""
+        return question_words(self.agreement)
+
+    @property
+    def choice(self) -> str:
+        """Why there are as many segments as there are; empty where the number was agreed."""
+        return choice_words(self.release.choice) if self.release.choice else ""
+
+    def named(self) -> dict[str, Any]:
+        """Which release it is, who is in it and what protects them, as JSON values."""
+        release = self.release
+        return {
+            "agreement": self.agreement.id,
+            "agreement_version": self.agreement.version,
+            "agreement_hash": release.agreement_hash.hex(),
+            "run_hash": release.run_hash.hex(),
+            "release": release.hash.hex(),
+            "participants": list(release.participants),
+            "absent": list(self.absent),
+            "privacy": release.privacy_words,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The release as JSON values (docs/release.schema.json)."""
+        release = self.release
+        return {
+            **self.named(),
+            "plan": release.plan,
+            "rounds": release.rounds,
+            "converged": release.converged,
+            "privacy_terms": self._privacy_terms(),
+            "segments": [segment.to_dict() for segment in self.segments],
+            "gone": [
+                {"id": gone.id, "status": gone.status, "into": gone.into or None}
+                for gone in self.gone
+            ],
+            "satisfaction_question": question_of(self.agreement),
+            "withheld": _left_out(release.withheld),
+            "merged": _left_out(release.merged),
+            "k_scores": [score.to_dict() for score in release.choice],
+        }
+
+    def _privacy_terms(self) -> dict[str, Any] | None:
+        privacy = self.release.privacy
+        if privacy is None:
+            return None
+        return {
+            "epsilon": privacy.epsilon,
+            "delta": float(privacy.delta),
+            "rho": float(privacy.rho),
+            "unit": privacy.unit,
+            "noise": NOISE_WORDS,
+            "asked_again": privacy.asked_again,
+        }
+
+
+def release_view(release: Release, agreement: Agreement, step: Step) -> ReleaseView:
+    """What a release says.
+
+    Args:
+        release: A release that was verified.
+        agreement: The version that it was made under.
+        step: The ids of its segments (`protocol.release.lineage`).
+    """
+    return ReleaseView(
+        release=release,
+        agreement=agreement,
+        segments=_segments(release, agreement, step),
+        gone=step.gone,
+        ranges_told=typical_ranges(release, agreement) is not None,
+    )
+
+
+def _segments(release: Release, agreement: Agreement, step: Step) -> tuple[SegmentView, ...]:
+    if not release.segments:
+        return ()
+    centres = release_centres(release, agreement)
+    low, high = centre_intervals(release, agreement)
+    ranges = typical_ranges(release, agreement)
+    overall = _overall(release, agreement)
+    apart = deviations(agreement, release)
+    found = []
+    for row, (segment, living, called) in enumerate(
+        zip(release.segments, step.living, release_calls(agreement, release), strict=True)
+    ):
+        features = tuple(
+            FeatureView(
+                feature=feature.name,
+                unit=feature.unit,
+                centre=float(centres[row, column]),
+                low=float(low[row, column]),
+                high=float(high[row, column]),
+                typical=None if ranges is None else ranges[row][column],
+                overall=overall[column],
+                deviation=float(apart[row, column]) / float(feature.weight),
+            )
+            for column, feature in enumerate(agreement.coordinates)
+        )
+        found.append(
+            SegmentView(
+                id=living.id,
+                number=segment.segment,
+                name=called.name,
+                suggested_use=called.use,
+                status=living.status,
+                since=living.words,
+                split_from=living.parent,
+                absorbed=tuple(living.absorbed),
+                size=segment.size,
+                size_margin=segment.size_margin,
+                size_words=segment.size_words,
+                satisfaction=satisfaction_values(segment.satisfaction, agreement),
+                satisfaction_words=satisfaction_words(segment.satisfaction, agreement),
+                features=features,
+            )
+        )
+    return tuple(found)
+
+
+def _overall(release: Release, agreement: Agreement) -> Sequence[float]:
+    """The mean of the released segments on the agreed scale, in the features' units."""
+    centres = release.centres.astype(np.float64)
+    offset = deviations(agreement, release)[0] * float(1 << release.fraction_bits)
+    mean = np.rint(centres[0] - offset).astype(np.int64)
+    found: list[float] = FeatureScale.of(agreement.coordinates).from_grid(mean[None, :])[0].tolist()
+    return found
+
+
+def _left_out(found: Withheld | None) -> dict[str, Any] | None:
+    """Clusters that are not shown as segments of their own, and why."""
+    return None if found is None else {"reason": found.reason, "clusters": found.clusters}
