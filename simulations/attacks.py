@@ -14,6 +14,7 @@ from math import exp
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import beta
 
 from partner_node.customers.answers import answer
@@ -63,11 +64,40 @@ def membership_attack(
     delta: float,
     runs: int,
     noise: bool = True,
+) -> Advantage:
+    """Attack whole runs of `hybrid-dp` with and without one customer; see `membership_scores`."""
+    scores = membership_scores(others, victim, terms, runs=runs, noise=noise)
+    return advantage(scores, epsilon=epsilon, delta=delta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the attacker computes of each run: the log of how much likelier it is with the victim.
+
+    Where the victim moves every answer by as much as anybody can, the noise decides what they
+    are: Gaussian with variance 2 rho, around rho with and -rho without the victim.
+
+    Attributes:
+        without: One score a run without the victim.
+        within: The same of runs with the victim.
+    """
+
+    without: npt.NDArray[np.float64]
+    within: npt.NDArray[np.float64]
+
+
+def membership_scores(
+    others: FloatMatrix,
+    victim: FloatMatrix,
+    terms: Terms,
+    *,
+    runs: int,
+    noise: bool = True,
     partners: int = 5,
     colluding: int = 1,
     seed: int = 0,
-) -> Advantage:
-    """Attack whole runs of `hybrid-dp` with and without one customer.
+) -> Scores:
+    """What the best attacker computes of whole runs of `hybrid-dp` with and without one customer.
 
     Colluding partners know their own shares and take them off: what is left is the noise of the
     others.
@@ -95,18 +125,26 @@ def membership_attack(
                 ]
             )
         )  # fmt: skip
-    without, within = scores
-    # The threshold is chosen on one half and judged on the other, so that it is no luck.
-    half = runs // 2
-    thresholds = np.unique(np.concatenate([without[:half], within[:half]]))
-    rates = [(within[:half] >= t).mean() - (without[:half] >= t).mean() for t in thresholds]
-    best = thresholds[int(np.argmax(rates))]
-    hits, alarms = int((within[half:] >= best).sum()), int((without[half:] >= best).sum())
-    judged = runs - half
-    hit_low, hit_high = _interval(hits, judged)
-    alarm_low, alarm_high = _interval(alarms, judged)
+    return Scores(without=scores[0], within=scores[1])
+
+
+def advantage(scores: Scores, *, epsilon: float, delta: float) -> Advantage:
+    """How well a threshold of the scores tells who is in the data, and what may be told."""
+    runs = len(scores.within)
+    # A threshold is chosen on one half and judged on the other, so that it is no luck.
+    halves = [(side[: runs // 2], side[runs // 2 :]) for side in (scores.without, scores.within)]
+    hits = alarms = 0
+    for chosen in (0, 1):
+        without, within = (half[chosen] for half in halves)
+        thresholds = np.unique(np.concatenate([without, within]))
+        rates = [(within >= t).mean() - (without >= t).mean() for t in thresholds]
+        best = thresholds[int(np.argmax(rates))]
+        without, within = (half[1 - chosen] for half in halves)
+        hits, alarms = hits + int((within >= best).sum()), alarms + int((without >= best).sum())
+    hit_low, hit_high = _interval(hits, runs)
+    alarm_low, alarm_high = _interval(alarms, runs)
     return Advantage(
-        measured=(hits - alarms) / judged,
+        measured=(hits - alarms) / runs,
         low=hit_low - alarm_high,
         high=hit_high - alarm_low,
         bound=advantage_bound(epsilon, delta),
