@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import hypothesis
@@ -46,6 +47,40 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(effort.SEED)
 
 
+#: Tests that were left to ``make test-long``: of this process, then of the worker that knows most.
+LEFT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a long run does."""
+    left = [] if effort.LONG else [item for item in items if item.get_closest_marker("long")]
+    config.stash[LEFT] = len(left)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist tells how many tests it left out."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["left"] = session.config.stash.get(LEFT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Workers all collect the same tests."""
+    left = getattr(node, "workeroutput", {}).get("left", 0)
+    node.config.stash[LEFT] = max(left, node.config.stash.get(LEFT, 0))
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    left = config.stash.get(LEFT, 0)
+    return [f"{left} tests are left to make test-long"] if left else []
+
+
 def pytest_report_header() -> str:
     again = f"{effort.SEED_VARIABLE}={effort.SEED}"
     if effort.LONG:
@@ -53,8 +88,12 @@ def pytest_report_header() -> str:
     return f"random counts: those of a commit (make test-long has the full ones), {again}"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """What was not tested here is said last, where nobody overlooks it."""
+    if left := config.stash.get(LEFT, 0):
+        terminalreporter.line(f"{left} tests are left to make test-long")
     skipped = terminalreporter.stats.get("skipped", [])
     if not skipped:
         return

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import NAMES, put_into
+from benchmarks.__main__ import NAMES, main, put_into
 from benchmarks.measure import Spread, Table, interleaved, ratios
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 400
+QUICKEST = "consent"
+BY_THEMSELVES = ("clustering_under_privacy",)
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_each_benchmark_runs_and_prints_what_can_be_parsed(name: str) -> None:
     done = subprocess.run(
@@ -30,7 +36,15 @@ def test_each_benchmark_runs_and_prints_what_can_be_parsed(name: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3_000:]
-    found = json.loads(done.stdout)
+    check_printed(json.loads(done.stdout), name)
+
+
+def test_a_quick_benchmark_prints_what_can_be_parsed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([QUICKEST, "--quick", "--format", "json"]) == 0
+    check_printed(json.loads(capsys.readouterr().out), QUICKEST)
+
+
+def check_printed(found: dict[str, Any], name: str) -> None:
     assert found["machine"]["cores"] >= 1
     assert found["tables"]
     for table in found["tables"]:
@@ -40,6 +54,16 @@ def test_each_benchmark_runs_and_prints_what_can_be_parsed(name: str) -> None:
             for value in row.values():
                 figure = value["median"] if isinstance(value, dict) else value
                 assert isinstance(figure, str) or figure > 0
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", [*NAMES, *BY_THEMSELVES])
+def test_each_benchmark_is_imported_and_can_be_run_quickly(name: str) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    if name in NAMES:
+        assert inspect.signature(module.run).parameters["quick"].kind is KEYWORD_ONLY
+    else:
+        assert callable(module.main)
 
 
 def test_every_benchmark_has_a_file_named_after_what_it_measures() -> None:
