@@ -22,7 +22,6 @@ from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.release.document import make_release
 from protocol.ring import UNIT
-from simulations.attacks import advantage_bound, membership_attack
 from simulations import attacks
 from simulations.attacks import (
     Scores,
