@@ -102,10 +102,14 @@ class Detector:
         short = [needle for needle in needles if len(needle.data) < _WINDOW]
         if short:
             raise ValueError(f"{len(short)} needles are shorter than {_WINDOW} bytes")
-        self._by_start: dict[bytes, list[Needle]] = {}
-        for needle in needles:
-            self._by_start.setdefault(needle.data[:_WINDOW], []).append(needle)
-        starts = np.frombuffer(b"".join(self._by_start), dtype="<u8")
+        self._needles = {needle.data: needle for needle in needles}
+        #: Of needles that start alike; thousands do, such as big numbers' zeros in hex.
+        self._lengths: dict[bytes, tuple[int, ...]] = {}
+        for data in self._needles:
+            found = self._lengths.get(data[:_WINDOW], ())
+            if len(data) not in found:
+                self._lengths[data[:_WINDOW]] = (*found, len(data))
+        starts = np.frombuffer(b"".join(self._lengths), dtype="<u8")
         self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
         self._table[_slot(starts)] = True
 
@@ -121,8 +125,9 @@ class Detector:
                 words = np.frombuffer(block, dtype="<u8", count=n, offset=shift)
                 for index in np.flatnonzero(self._table[_slot(words)]).tolist():
                     place = start + shift + index * _WINDOW
-                    for needle in self._by_start.get(data[place : place + _WINDOW], ()):
-                        if data.startswith(needle.data, place):
+                    for length in self._lengths.get(data[place : place + _WINDOW], ()):
+                        needle = self._needles.get(data[place : place + length])
+                        if needle is not None:
                             found.append((place, needle))
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -289,6 +290,20 @@ class Deployment:
     def run(self) -> RunRow:
         """One whole run."""
         return self.await_end(self.request())
+
+    @contextmanager
+    def grace_time(self, grace_s: int) -> Iterator[None]:
+        """Runs that are begun meanwhile wait so long for whoever is missing."""
+        file = self.operator_folder / "coordinator.toml"
+        text = file.read_text(encoding="utf-8")
+        changed = re.sub(r"(?m)^grace_s = \d+$", f"grace_s = {grace_s}", text)
+        file.write_text(changed, encoding="utf-8")
+        try:
+            if CoordinatorConfig.load(self.operator_folder).patience.grace_s != grace_s:
+                raise LookupError("grace_s is written in another way")
+            yield
+        finally:
+            file.write_text(text, encoding="utf-8")
 
     def run_while_customers_withdraw(self, said: Mapping[str, tuple[Path, str]]) -> bytes:
         """One whole run, after whose first round customers withdraw; its id.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 import string
 import struct
 from collections.abc import Iterator
@@ -45,7 +44,11 @@ FEATURES = [
     ).to_dict()
     for name in FEATURE_NAMES
 ]
-GRACE_S = 20
+GRACE_S = 60
+#: Of runs that everybody refuses: all of it is waited for, in case that a refusal passes.
+SHORT_GRACE_S = 10
+#: So many values from 10,000 to 99,999.9999 differ in their first ten characters.
+N_STARTS = 900_000_000
 
 #: A node whose answers fail with a customer in the error's text, and in that of its cause.
 FAILING_NODE = """
@@ -67,18 +70,19 @@ main()
 
 @pytest.fixture(scope="module")
 def canaries() -> dict[str, Canaries]:
-    """Ids and amounts, of which no two have the first nine digits in common."""
-    rng = effort.generator("canaries")
-    shape = (len(NAMES), N_CANARIES, len(FEATURE_NAMES))
-    digits = rng.choice(900_000_000, shape, replace=False) + 100_000_000
-    amounts = (digits * 100 + rng.integers(0, 100, shape)) / 1e6
-    return {name: _canaries(values) for name, values in zip(NAMES, amounts, strict=True)}
-
-
-def _canaries(values: np.ndarray) -> Canaries:
+    chance, rng = effort.chance("canaries' ids"), effort.generator("canaries")
     alphabet = string.ascii_letters + string.digits
-    ids = tuple("".join(secrets.choice(alphabet) for _ in range(14)) for _ in range(N_CANARIES))
-    return Canaries(ids=ids, values=values, grid=_grid(values))
+    shape = (len(NAMES), N_CANARIES, len(FEATURE_NAMES))
+    starts = rng.choice(N_STARTS, size=shape, replace=False) + 100_000_000
+    values = (100 * starts + rng.integers(0, 100, shape)) / 1e6
+    return {
+        name: Canaries(
+            ids=tuple("".join(chance.choices(alphabet, k=14)) for _ in range(N_CANARIES)),
+            values=own,
+            grid=_grid(own),
+        )
+        for name, own in zip(NAMES, values, strict=True)
+    }
 
 
 def _grid(values: np.ndarray) -> np.ndarray:
@@ -176,9 +180,11 @@ def failed(
     for name in NAMES:
         _write(deployed.directory / f"{name}.csv", canaries[name],
                broken=broken.get(name, "duplicate"))  # fmt: skip
-    row = deployed.run()
+    with deployed.grace_time(SHORT_GRACE_S):
+        row = deployed.run()
     assert row.state == "failed", row
     refusals = dict(row.progress["refusals"])
+    watched.outputs.append(row.reason)
     for name in NAMES:
         done = command("node", "check", "--dir", deployed.folder(name))
         assert done.returncode != 0
@@ -198,7 +204,8 @@ def failed(
     ]  # fmt: skip
     try:
         failing.start()
-        row = deployed.run()
+        with deployed.grace_time(SHORT_GRACE_S):
+            row = deployed.run()
         done = command_process("node", "check", "--dir", deployed.folder("north"))
         assert "E-CONSENT-SOURCE" in done.stderr
         watched.outputs.append(done.stdout + done.stderr)
@@ -318,7 +325,7 @@ def test_the_detector_finds_one_canary_in_every_encoding(
     for shift in range(3):
         for what, data in (("id", name.encode()), ("value", struct.pack("<d", value))):
             planted[f"{what}, base64 {shift}"] = base64.b64encode(b"x" * shift + data + b"yz")
-    noise = secrets.token_bytes(5 << 20)
+    noise = effort.generator("noise without canaries").bytes(5 << 20)
     assert detector.find(noise) == [], "random bytes do not look like canaries"
     for what, data in planted.items():
         for place in (0, 1, 4_194_300, len(noise) - 3):
