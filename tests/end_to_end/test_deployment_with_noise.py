@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,15 @@ import pytest
 
 from partner_node.customers.answers import answer
 from partner_node.home import NodeHome
-from partner_node.store.node_store import NodeStore
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import plan_seed, start_plan
 from protocol.masking import Stream, expand
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
 from protocol.release.document import make_release
 from tests.end_to_end import deployment as deploy
-from tests.end_to_end.command_line import command
+from tests.end_to_end.command_line import PATIENCE_S, command
 from tests.end_to_end.deployment import Deployment
+from tests.end_to_end.transport_support import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -50,11 +50,48 @@ def said(deployed: Deployment, name: str, *words: str) -> Any:
     return json.loads(done.stdout)["data"]
 
 
-def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deployment) -> None:
-    before = said(deployed, "north", "budget", "forecast")
+@pytest.fixture(scope="module")
+def first(deployed: Deployment) -> SimpleNamespace:
+    """The first run's release, and what was foreseen before it."""
+    forecast = said(deployed, "north", "budget", "forecast")
     row = deployed.run()
     assert row.state == "finished", row
-    release = deployed.release(row.run_id)
+    return SimpleNamespace(forecast=forecast, release=deployed.release(row.run_id))
+
+
+@pytest.fixture(scope="module")
+def second(deployed: Deployment, first: SimpleNamespace) -> SimpleNamespace:
+    """The second run's release, and the noise secret of each node, caught while it runs."""
+    homes = [NodeHome.load(deployed.folder(name)) for name in NAMES]
+    stores = [home.store(home.keystore()) for home in homes]
+    request = deployed.request()
+    secrets: dict[int, bytes] = {}
+    run_hashes: dict[int, bytes] = {}
+
+    def caught() -> bool:
+        for place, store in enumerate(stores):
+            state = store.runs()[0].state
+            if state["noise_secret"] and state["run_hash"]:
+                secrets[place] = bytes.fromhex(state["noise_secret"])
+                run_hashes[place] = bytes.fromhex(state["run_hash"])
+        return len(run_hashes) == len(stores)
+
+    wait_for(caught, timeout_s=PATIENCE_S, what="the secrets of all noise")
+    (run_hash,) = set(run_hashes.values())
+    row = deployed.await_end(request)
+    assert row.state == "finished", row
+    return SimpleNamespace(
+        release=deployed.release(row.run_id),
+        run_hash=run_hash,
+        secrets=[secrets[place] for place in range(len(NAMES))],
+        head=stores[0].chain(deployed.agreement).head,
+    )
+
+
+def test_a_run_is_released_charged_and_stated_alike_by_everyone(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    release = first.release
     assert release.privacy is not None
     assert 1.8 < release.privacy.epsilon <= 2.0
     assert sum(s.size for s in release.segments) == pytest.approx(3 * EACH, rel=0.2)
@@ -66,6 +103,8 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deploy
         listed = said(deployed, name, "segments", "list")["segments"]
         assert any(f["typical"] for segment in listed for f in segment["features"])
         assert budget["runs_left"] == before["runs_left"] - 1
+        assert any(span for segment in listed for span in segment["typical"].values())
+        assert budget["runs_left"] == first.forecast["runs_left"] - 1
         recomputed = said(deployed, name, "budget", "recompute")
         assert recomputed["rho"] == pytest.approx(budget["rho_spent"], rel=1e-12)
         rhos.add(budget["rho_spent"])
@@ -81,34 +120,12 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(deployed: Deploy
     assert max(rhos) <= float(release.privacy.rho)
 
 
-def noise_of(stores: Sequence[NodeStore]) -> tuple[list[bytes], bytes]:
-    """Each node's noise secret of the run, caught while it runs, and the hash all agreed on."""
-    secrets: dict[int, bytes] = {}
-    run_hashes: dict[int, bytes] = {}
-    deadline = time.monotonic() + 60.0
-    while len(run_hashes) < len(stores):
-        for place, store in enumerate(stores):
-            state = store.runs()[0].state
-            if state["noise_secret"] and state["run_hash"]:
-                secrets[place] = bytes.fromhex(state["noise_secret"])
-                run_hashes[place] = bytes.fromhex(state["run_hash"])
-        assert time.monotonic() < deadline
-    assert len(set(run_hashes.values())) == 1
-    return [secrets[place] for place in range(len(stores))], run_hashes[0]
-
-
 def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
-    deployed: Deployment,
+    deployed: Deployment, second: SimpleNamespace
 ) -> None:
     """Computed again in memory, from the same noise: the same release, bit for bit."""
     homes = [NodeHome.load(deployed.folder(name)) for name in NAMES]
-    stores = [home.store(home.keystore()) for home in homes]
-    request = deployed.request()
-    secrets, run_hash = noise_of(stores)
-    row = deployed.await_end(request)
-    assert row.state == "finished", row
-    agreement = deployed.agreement
-    head = stores[0].chain(agreement).head
+    agreement, run_hash = deployed.agreement, second.run_hash
     gates = [home.gate(agreement, home.party(agreement)) for home in homes]
     customers = [
         list(home.customers(agreement, gate).vectors())
@@ -122,10 +139,15 @@ def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
         terms = {"partners": 3, "colluding": agreement.secure_sum.max_colluding}
         share = share_variance(query.variance, **terms)
         total = np.zeros(query.length, dtype=np.int64)
-        for own, secret in zip(customers, secrets, strict=True):
+        for own, secret in zip(customers, second.secrets, strict=True):
             sums, _ = answer(query, own)
             place = tagged_hash(
-                "noise", run_hash, head, u32(number), query.hash, sums.astype("<i8").tobytes()
+                "noise",
+                run_hash,
+                second.head,
+                u32(number),
+                query.hash,
+                sums.astype("<i8").tobytes(),
             )
             stream = Stream(expand(secret, "noise", place))
             total += sums + discrete_gaussian(stream, variance=share, count=query.length)
@@ -136,15 +158,11 @@ def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
         )
     assert plan.result is not None
     expected = make_release(agreement, plan.result, run_hash=run_hash, members=frozenset(range(3)))
-    assert expected.to_bytes() == deployed.release(row.run_id).to_bytes()
+    assert expected.to_bytes() == second.release.to_bytes()
 
 
-def test_a_second_run_draws_other_noise(deployed: Deployment) -> None:
-    releases = []
-    for _ in range(2):
-        row = deployed.run()
-        assert row.state == "finished", row
-        releases.append(deployed.release(row.run_id))
+def test_a_second_run_draws_other_noise(first: SimpleNamespace, second: SimpleNamespace) -> None:
+    releases = [first.release, second.release]
     sizes = [sorted(s.size for s in release.segments) for release in releases]
     assert sizes[0] != sizes[1]
     centres = [np.array([s.centre for s in release.segments]) for release in releases]
