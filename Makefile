@@ -6,8 +6,9 @@ STAMP := $(VENV)/.complete
 # Dozens of processes are started by the tests: each compiles nothing that another one has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 # Test files are shared out among workers, one a processor, four at most: each file stays with one.
-# Tests of deployments start many processes each, so they run one after the other.
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
+# A deployment is six processes and more, so two workers are enough; the longest file comes first.
+DEPLOYMENT_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help env demo test test-long check bench bench-privacy clean
 
@@ -38,7 +39,7 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest $(WORKERS) --ignore tests/end_to_end
-	$(BIN)/pytest tests/end_to_end
+	$(BIN)/pytest $(DEPLOYMENT_WORKERS) tests/end_to_end
 
 test-long: export FEDSEG_TEST_EFFORT := long
 test-long: test

@@ -11,7 +11,6 @@ import csv
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,7 +46,7 @@ from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
 from tests.end_to_end.command_line import PATIENCE_S, program
-from tests.end_to_end.transport_support import wait_for
+from tests.end_to_end.transport_support import free_port, wait_for
 
 NAMES: Final = ("north", "middle", "south")
 COLUMNS: Final = ("recency", "orders", "spend")
@@ -599,10 +598,3 @@ def integrity(file: Path) -> str:
     """What SQLite says about a database file: ``ok`` when it is sound."""
     with closing(sqlite3.connect(file, timeout=60)) as connection:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

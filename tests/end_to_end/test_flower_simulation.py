@@ -18,7 +18,7 @@ from protocol.release.document import SignedRelease
 from simulations.flower_engine import EngineRun, prepare_engine
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
-from tests.end_to_end.transport_support import process_exists, wait_for
+from tests.end_to_end.transport_support import free_port, process_exists, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def engine(made: Deployment) -> Iterator[EngineRun]:
     )
     # The ports that Flower takes by default belong to whoever uses it on this machine.
     ports = {
-        name: str(deploy.free_port())
+        name: str(free_port())
         for name in ("FLWR_LOCAL_SUPERLINK_HTTP_API_PORT", "FLWR_LOCAL_CONTROL_API_PORT")
     }
     prepared = replace(prepared, environment={**prepared.environment, **ports})

@@ -6,11 +6,14 @@ asks every node a number of rounds and writes down what it saw. Everything else 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
@@ -46,6 +49,7 @@ from partner_node.link.flower_link import (
 )
 
 PROJECT = Path(__file__).resolve().parents[2]
+_MOST_WORKERS: Final = 16
 MODULE = "tests.end_to_end.transport_support"
 
 echo_app = ClientApp()
@@ -218,7 +222,7 @@ def deployment(directory: Path) -> Iterator[Deployment]:
         superlink.start()
     try:
         running = Deployment(directory, superlink, certificate)
-        running.restart_gateway(0)
+        running.restart_gateway(free_port())
         try:
             yield running
         finally:
@@ -234,6 +238,21 @@ def wait_for(condition: Callable[[], bool], *, timeout_s: float, what: str) -> N
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s} s for {what}")
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on, nor will before it is used.
+
+    Ports that the system hands out by itself begin above these, and each worker has its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = random.SystemRandom().randrange(
+            20_000 + worker % _MOST_WORKERS, 30_000, _MOST_WORKERS
+        )
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def process_exists(pid: int) -> bool:
