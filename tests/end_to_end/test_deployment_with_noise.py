@@ -102,8 +102,6 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(
         assert budget["epsilon_spent"] <= 2.0
         listed = said(deployed, name, "segments", "list")["segments"]
         assert any(f["typical"] for segment in listed for f in segment["features"])
-        assert budget["runs_left"] == before["runs_left"] - 1
-        assert any(span for segment in listed for span in segment["typical"].values())
         assert budget["runs_left"] == first.forecast["runs_left"] - 1
         recomputed = said(deployed, name, "budget", "recompute")
         assert recomputed["rho"] == pytest.approx(budget["rho_spent"], rel=1e-12)
