@@ -24,11 +24,14 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from coordinator import cli as operator
+from coordinator.cli import agreement as operator_agreement
+from coordinator.cli import partner as operator_partner
+from coordinator.cli import setup as operator_setup
 from coordinator.config import CoordinatorConfig
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
-from partner_node import cli as partner
+from partner_node.cli import agreement as partner_agreement
+from partner_node.cli import setup as partner_setup
 from partner_node.config.node_config import NodeConfig
 from partner_node.egress.manifest import Manifest
 from partner_node.egress.records import Manifests
@@ -374,7 +377,7 @@ class Deployment:
 def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -> Path:
     """A coordinator's folder, on a free port that it keeps over restarts."""
     folder = directory / "coordinator"
-    operator.setup.init(
+    operator_setup.init(
         legal_name="Test operator",
         contact="operator@coordinator.example",
         directory=folder,
@@ -407,7 +410,7 @@ def make_node(directory: Path, name: str, data: PartnerData, *, address: str = "
         query_file.write_text(data.query, encoding="utf-8")
     config = CoordinatorConfig.load(directory / "coordinator")
     with cheap_key_stores():
-        partner.setup.init(
+        partner_setup.init(
             partner=name,
             legal_name=f"Shop {name}",
             contact=f"dpo@{name}.example",
@@ -463,7 +466,7 @@ def draft_agreement(
         satisfaction: What customers are asked about how satisfied they are.
     """
     draft = directory / f"{id}.yaml"
-    operator.agreement.draft(
+    operator_agreement.draft(
         out=draft,
         card=[directory / name / "partner-card.json" for name in names],
         id=id,
@@ -487,7 +490,7 @@ def draft_agreement(
     for name in names:
         say_units(directory / name, features)
     unsigned = directory / f"{id}-unsigned.json"
-    operator.agreement.draft(out=unsigned, source=draft)
+    operator_agreement.draft(out=unsigned, source=draft)
     return unsigned
 
 
@@ -496,15 +499,15 @@ def sign_agreement(directory: Path, unsigned: Path, names: Sequence[str]) -> Pat
     copies = []
     for name in names:
         copies.append(unsigned.with_name(f"{unsigned.stem}-{name}.json"))
-        partner.agreement.sign(file=unsigned, out=copies[-1], directory=directory / name)
+        partner_agreement.sign(file=unsigned, out=copies[-1], directory=directory / name)
     complete = unsigned.with_name(f"{unsigned.stem}-complete.json")
-    operator.agreement.publish(files=copies, out=complete, directory=directory / "coordinator")
+    operator_agreement.publish(files=copies, out=complete, directory=directory / "coordinator")
     return complete
 
 
 def admit(directory: Path, names: Sequence[str]) -> None:
     """Let nodes through the public port."""
-    operator.partner.admit(
+    operator_partner.admit(
         cards=[directory / name / "partner-card.json" for name in names],
         directory=directory / "coordinator",
     )
@@ -536,7 +539,7 @@ def make_deployment(
     unsigned = draft_agreement(directory, names, **agreement)
     complete = sign_agreement(directory, unsigned, names)
     for name in names:
-        partner.agreement.install(file=complete, directory=directory / name)
+        partner_agreement.install(file=complete, directory=directory / name)
     admit(directory, names)
     return Deployment(
         directory=directory,

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from coordinator import cli as operator
 from coordinator.agreement_file import load_signed, save_signed
-from partner_node import cli as partner
+from coordinator.cli import agreement as operator_agreement
+from partner_node.cli import agreement as partner_agreement
 from partner_node.home import NodeHome
 from protocol.canonical import canonical_json
 from protocol.errors import AgreementError, FedsegError
@@ -221,7 +221,7 @@ def test_a_partner_does_not_sign_for_two_partners_even_when_the_coordinator_skip
     file = tmp_path / "two.json"
     file.write_bytes(replace(whole.envelope, payload=canonical_json(values)).to_bytes())
     with pytest.raises(AgreementError) as caught:
-        partner.agreement.sign(
+        partner_agreement.sign(
             file=file, out=tmp_path / "signed.json", directory=deployed.folder("north")
         )
     assert caught.value.code == "E-PARTNERS"
@@ -243,7 +243,7 @@ def _serve_with_agreement(deployed: Deployment, directory: Path, content: bytes)
     theirs.store.write_bytes(own.store.read_bytes())
     theirs.passphrase_file.write_bytes(own.passphrase_file.read_bytes())
     with pytest.raises(FedsegError) as caught:
-        partner.agreement.install(file=file, directory=folder)
+        partner_agreement.install(file=file, directory=folder)
     NodeHome.load(folder).config.node.agreement.write_bytes(content)
     done = command_process("node", "serve", "--dir", folder)
     assert done.returncode != 0
@@ -315,10 +315,10 @@ def _stranger(deployed: Deployment, name: str, values: np.ndarray) -> Path:
     signed = []
     for party in names:
         signed.append(directory / f"{name}-signed-by-{party}.json")
-        partner.agreement.sign(file=unsigned, out=signed[-1], directory=directory / party)
+        partner_agreement.sign(file=unsigned, out=signed[-1], directory=directory / party)
     complete = directory / f"{name}-complete.json"
-    save_signed(complete, operator.agreement.join_copies(signed))
-    partner.agreement.install(file=complete, directory=directory / name)
+    save_signed(complete, operator_agreement.join_copies(signed))
+    partner_agreement.install(file=complete, directory=directory / name)
     return directory / name
 
 

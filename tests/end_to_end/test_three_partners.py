@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from coordinator.config import CoordinatorConfig
-from partner_node import cli as partner
+from partner_node.cli import agreement as partner_agreement
+from partner_node.cli import feedback as partner_feedback
+from partner_node.cli import setup as partner_setup
 from partner_node.home import NodeHome
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import RuleError
@@ -212,7 +214,7 @@ def deployed(
         }  # fmt: skip
         for name, source in sources.items():
             with deploy.cheap_key_stores():
-                partner.setup.init(
+                partner_setup.init(
                     partner=name, legal_name=f"Shop {name}", contact=f"dpo@{name}.example",
                     jurisdiction=["DE"], id_column="customer_id", youngest_customer=18,
                     coordinator=f"127.0.0.1:{port}",
@@ -233,11 +235,11 @@ def deployed(
         )  # fmt: skip
         complete = deploy.sign_agreement(directory, unsigned, NAMES)
         for name in NAMES:
-            partner.agreement.install(file=complete, directory=directory / name)
+            partner_agreement.install(file=complete, directory=directory / name)
             said_by = directory / f"said-{name}.csv"
             lines = (f"{i},satisfaction,{GIVEN},{score}\n" for i, score in scores_of(name).items())
             said_by.write_text("customer_id,kind,at,score\n" + "".join(lines), encoding="utf-8")
-            partner.feedback.import_(file=said_by, directory=directory / name)
+            partner_feedback.import_(file=said_by, directory=directory / name)
         deploy.admit(directory, NAMES)
         made = Deployment(
             directory=directory,
