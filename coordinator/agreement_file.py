@@ -30,7 +30,8 @@ from protocol.agreement.duties import (
     ResultsUse,
     Retention,
 )
-from protocol.agreement.features import CATEGORICAL, NUMERIC, ORDINAL, Feature
+from protocol.agreement.feature_types import TYPES
+from protocol.agreement.features import Feature
 from protocol.agreement.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
 from protocol.agreement.parties import Operator, Party
 from protocol.agreement.satisfaction import SatisfactionTerms
@@ -75,11 +76,7 @@ _WITH_DEFAULT: Final[dict[type, set[str]]] = {
     Feature: {"min", "max", "transform"},
 }
 #: Fields that a feature needs by its type.
-_FIELDS_OF_TYPE: Final[dict[str, set[str]]] = {
-    NUMERIC: {"min", "max", "transform"},
-    ORDINAL: {"levels"},
-    CATEGORICAL: {"levels"},
-}
+_FIELDS_OF_TYPE: Final = {name: set(kind.fields) for name, kind in TYPES.items()}
 _LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
 _LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 

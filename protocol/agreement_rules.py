@@ -12,9 +12,7 @@ from protocol import limits
 from protocol.agreement.document import EXACT_PLAN, Agreement
 from protocol.agreement.duties import Duties, Population
 from protocol.agreement.features import Feature
-from protocol.clustering.hybrid_dp import HybridDP
-from protocol.clustering.lloyd_dp import LloydDP
-from protocol.clustering.plan import largest_total, last_questions, longest_vector
+from protocol.clustering.plan import NOISED_PLANS, largest_total, last_questions, longest_vector
 from protocol.errors import AgreementError
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import (
@@ -237,14 +235,14 @@ def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
 def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
     if (a.plan.name == EXACT_PLAN) != (a.privacy is None):
         needs = "privacy: none" if a.plan.name == EXACT_PLAN else "an epsilon under privacy"
+        noised = " and ".join(NOISED_PLANS)
         yield AgreementError(
             f"plan {a.plan.name!r} needs {needs}",
             code="E-PLAN",
-            remedy=f"with noise the plans are hybrid-dp and lloyd-dp, without it {EXACT_PLAN}",
+            remedy=f"with noise the plans are {noised}, without it {EXACT_PLAN}",
         )
-    forming = {HybridDP.NAME: HybridDP.MOST_ROUNDS, LloydDP.NAME: LloydDP.LEAST_ROUNDS}
-    if a.plan.name in forming:
-        least = forming[a.plan.name] + last_questions(a.plan)
+    if a.plan.name in NOISED_PLANS:
+        least = NOISED_PLANS[a.plan.name].least_rounds + last_questions(a.plan)
         if a.plan.max_rounds < least:
             yield AgreementError(
                 f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least {least}, "

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protocol.agreement.features import CATEGORICAL, NUMERIC, Feature
+from protocol.agreement.features import Feature
 from protocol.scaling import FloatMatrix
 
 #: Stands for a value that is no agreed level.
@@ -38,7 +38,7 @@ def coordinate_values(
         ValueError: A value is missing and no rule says what that means, or is no agreed level.
     """
     counted = np.ones(values.shape[0], dtype=np.bool_)
-    if all(f.type == NUMERIC and f.missing is None for f in features):
+    if all(f.kind.is_number and f.missing is None for f in features):
         _refuse(np.isnan(values).any(), "a value is missing without a rule")
         return counted, values
     columns = []
@@ -54,7 +54,7 @@ def coordinate_values(
                 column = np.where(column == UNLISTED, feature.levels.index(feature.other), column)
             places = np.arange(len(feature.levels), dtype=np.float64)
             _refuse(not np.isin(column, places).all(), "a value is no agreed level")
-            if feature.type == CATEGORICAL:
+            if feature.kind.each_level:
                 columns.append((column[:, None] == places).astype(np.float64))
                 continue
         columns.append(column[:, None])

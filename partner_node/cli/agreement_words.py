@@ -10,7 +10,7 @@ from machine.text import shown
 from protocol.agreement.changes import Change
 from protocol.agreement.document import Agreement
 from protocol.agreement.duties import Exclusions
-from protocol.agreement.features import BOOLEAN, CATEGORICAL, NUMERIC, ORDINAL, Feature
+from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
@@ -164,9 +164,7 @@ def _reference(basis: LegalBasis) -> str:
 
 
 def _scale_words(feature: Feature) -> str:
-    if feature.type == NUMERIC:
-        return "logarithmic" if feature.transform == "log1p" else "linear"
-    return {BOOLEAN: "yes or no", ORDINAL: "steps", CATEGORICAL: "one of them"}[feature.type]
+    return feature.kind.words or ("logarithmic" if feature.transform == "log1p" else "linear")
 
 
 def _how_many(agreement: Agreement) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from partner_node.columns.agreed import check_listed
 from partner_node.sources.source import Chunk, Column, Source
-from protocol.agreement.features import BOOLEAN, Feature, coordinates_of
+from protocol.agreement.features import Feature, coordinates_of
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import LocalProtocolError
 from protocol.feature_values import coordinate_values
@@ -31,11 +31,11 @@ _YES: Final = ("true", "t", "yes", "y", "1", "1.0")
 
 def column_of(feature: Feature, column: str) -> Column:
     """How an agreed feature is read from a source's column."""
-    levels = (_NO, _YES) if feature.type == BOOLEAN else _texts(feature.levels)
+    levels = (_NO, _YES) if feature.kind.truth else _texts(feature.levels)
     return Column(
         name=column,
         levels=levels,
-        folded=feature.type == BOOLEAN,
+        folded=feature.kind.truth,
         others=feature.other is not None,
         optional=feature.missing is not None,
     )

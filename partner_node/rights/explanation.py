@@ -10,7 +10,7 @@ import numpy as np
 from machine.text import number_words
 from partner_node.segments.known_releases import KnownRelease
 from protocol.agreement.document import Agreement
-from protocol.agreement.features import BOOLEAN, CATEGORICAL, SHARE
+from protocol.agreement.features import SHARE
 from protocol.release.document import centre_intervals, release_centres
 from protocol.scaling import FeatureScale, FloatMatrix
 
@@ -190,10 +190,10 @@ def _other_levels(values: FloatMatrix, agreement: Agreement) -> dict[int, FloatM
     for feature in agreement.features:
         places = range(start, start + len(feature.coordinates))
         start = places.stop
-        if feature.type == BOOLEAN:
+        if feature.kind.truth:
             found[places.start] = values.copy()
             found[places.start][places.start] = 1.0 - values[places.start]
-        elif feature.type == CATEGORICAL:
+        elif feature.kind.each_level:
             for place in places:
                 if values[place] == 0.0:
                     found[place] = values.copy()

@@ -13,21 +13,13 @@ from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any, Final
 
 from protocol import limits
+from protocol.agreement.feature_types import TYPES, YES, FeatureType
 from protocol.errors import MalformedError
 from protocol.strict import Fields, parse_decimal
 
 FEATURE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
 #: A key of the fideslang taxonomy of data categories, such as ``user.behavior.purchase_history``.
 CATEGORY: Final = r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*"
-
-NUMERIC: Final = "numeric"
-BOOLEAN: Final = "boolean"
-ORDINAL: Final = "ordinal"
-CATEGORICAL: Final = "categorical"
-TYPES: Final = (NUMERIC, BOOLEAN, ORDINAL, CATEGORICAL)
-#: The two levels of a boolean feature.
-NO: Final = "no"
-YES: Final = "yes"
 
 #: The unit of a coordinate that is 1 for some customers and 0 for all others: a mean is a share.
 SHARE: Final = "share of customers"
@@ -115,7 +107,7 @@ class Feature:
             above 0, at most 1: what it adds to a customer's influence, whatever its type.
         necessity: Why the purpose needs it, in words.
         category: Key of the data's category; empty when none is stated.
-        levels: The values there are; of `ORDINAL` the lowest first; empty for `NUMERIC`.
+        levels: The values there are; where they are steps the lowest first; empty for numbers.
         other: The level that values count as that are none; None when they are refused.
         missing: What is done about a missing value; None when it is refused.
     """
@@ -137,16 +129,16 @@ class Feature:
     def read(fields: Fields) -> Feature:
         """Read the feature at `fields`."""
         name = fields.text("name", max_length=60, pattern=FEATURE_NAME)
-        kind = fields.one_of("type", TYPES)
-        numeric = kind == NUMERIC
-        levels = _read_levels(fields, kind)
+        type_name = fields.one_of("type", tuple(TYPES))
+        kind = TYPES[type_name]
+        levels = _read_levels(fields) if kind.names_levels else kind.levels
         feature = Feature(
             name=name,
-            type=kind,
+            type=type_name,
             unit=fields.text("unit", max_length=40),
-            min=fields.decimal("min") if numeric else Decimal(0),
-            max=fields.decimal("max") if numeric else Decimal(len(levels) - 1),
-            transform=fields.one_of("transform", ("none", "log1p")) if numeric else "none",
+            min=fields.decimal("min") if kind.is_number else Decimal(0),
+            max=fields.decimal("max") if kind.is_number else Decimal(len(levels) - 1),
+            transform=fields.one_of("transform", ("none", "log1p")) if kind.is_number else "none",
             weight=fields.decimal("weight"),
             necessity=fields.text("necessity", max_length=400),
             category=fields.text("category", max_length=100, pattern=CATEGORY)
@@ -154,7 +146,7 @@ class Feature:
             else "",
             levels=levels,
             other=fields.one_of("other", levels)
-            if kind == CATEGORICAL and fields.has("other")
+            if kind.may_have_other and fields.has("other")
             else None,
             missing=MissingRule.read(fields.object("missing")) if fields.has("missing") else None,
         )
@@ -165,11 +157,11 @@ class Feature:
     def to_dict(self) -> dict[str, Any]:
         """The feature as it stands in the signed JSON."""
         values: dict[str, Any] = {"name": self.name, "type": self.type, "unit": self.unit}
-        if self.type == NUMERIC:
+        if self.kind.is_number:
             values["min"] = format(self.min, "f")
             values["max"] = format(self.max, "f")
             values["transform"] = self.transform
-        elif self.type != BOOLEAN:
+        elif self.kind.names_levels:
             values["levels"] = list(self.levels)
         values["weight"] = format(self.weight, "f")
         values["necessity"] = self.necessity
@@ -182,9 +174,14 @@ class Feature:
         return values
 
     @property
+    def kind(self) -> FeatureType:
+        """The feature's type."""
+        return TYPES[self.type]
+
+    @property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """The numbers of a customer that stand for the feature."""
-        if self.type != CATEGORICAL:
+        if not self.kind.each_level:
             return (self._only(),)
         root = _DIGITS.sqrt(Decimal(len(self.levels)))
         weight = _DIGITS.divide(self.weight, root).quantize(_DECIMAL_STEP, rounding=ROUND_DOWN)
@@ -205,18 +202,16 @@ class Feature:
     @property
     def range_words(self) -> str:
         """What values there are, in words."""
-        if self.type == NUMERIC:
+        if self.kind.is_number:
             return f"{self.min} to {self.max}"
-        if self.type == ORDINAL:
-            return " < ".join(self.levels)
-        words = ", ".join(self.levels)
+        words = self.kind.between.join(self.levels)
         return words if self.other is None else f"{words} (all others: {self.other})"
 
     def _only(self) -> Coordinate:
-        if self.type == BOOLEAN:
+        if self.kind.truth:
             return self._at(YES, self.weight)
         unit = self.unit
-        if self.type == ORDINAL:
+        if self.levels:
             unit += f", 0 = {self.levels[0]}, {len(self.levels) - 1} = {self.levels[-1]}"
         return Coordinate(
             name=self.name,
@@ -243,11 +238,7 @@ def coordinates_of(features: Sequence[Feature]) -> tuple[Coordinate, ...]:
     return tuple(coordinate for feature in features for coordinate in feature.coordinates)
 
 
-def _read_levels(fields: Fields, kind: str) -> tuple[str, ...]:
-    if kind == NUMERIC:
-        return ()
-    if kind == BOOLEAN:
-        return NO, YES
+def _read_levels(fields: Fields) -> tuple[str, ...]:
     levels = fields.texts("levels", at_least=2, at_most=limits.MAX_LEVELS, max_length=60)
     for level in levels:
         if level != level.strip() or "\n" in level:

@@ -7,9 +7,10 @@ so the coordinator has no free input.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from protocol.agreement.document import Agreement, PlanTerms
+from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.finish import LARGEST_SHARE, Finishing, Noised
 from protocol.clustering.hybrid_dp import HybridDP
@@ -59,6 +60,40 @@ class Plan(Protocol):
 
 
 P = TypeVar("P", bound=Plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoisedPlan:
+    """A plan that forms clusters under noise, before the last questions that all of them share.
+
+    Attributes:
+        start: Its first state, from its terms and the most questions that it may ask.
+        restore: The state that `Plan.to_dict` gave.
+        least_rounds: The fewest questions that it needs.
+        longest_vector: Entries of its longest answer, from the numbers of clusters and coordinates.
+    """
+
+    start: Callable[[Terms, int], Noised]
+    restore: Callable[[dict[str, Any]], Noised]
+    least_rounds: int
+    longest_vector: Callable[[int, int], int]
+
+
+#: The plans with noise, by the name that an agreement has for each (`PLAN_NAMES`).
+NOISED_PLANS: Final = {
+    HybridDP.NAME: NoisedPlan(
+        start=lambda terms, rounds: HybridDP.start(terms),
+        restore=HybridDP.from_dict,
+        least_rounds=HybridDP.MOST_ROUNDS,
+        longest_vector=HybridDP.longest_vector,
+    ),
+    LloydDP.NAME: NoisedPlan(
+        start=lambda terms, rounds: LloydDP.start(terms, rounds=rounds),
+        restore=LloydDP.from_dict,
+        least_rounds=LloydDP.LEAST_ROUNDS,
+        longest_vector=lambda n_clusters, d: n_clusters * (d + 1),
+    ),
+}
 
 
 def plan_seed(run_hash: bytes) -> bytes:
@@ -131,16 +166,10 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
             max_rounds=plan.max_rounds,
             seed=seed,
         )
-    terms = _terms(agreement, seed=seed)
-
-    def begin(rest: Terms) -> Noised:
-        if plan.name == LloydDP.NAME:
-            return LloydDP.start(rest, rounds=plan.max_rounds - last_questions(plan))
-        return HybridDP.start(rest)
-
+    kind = NOISED_PLANS[plan.name]
     return Finishing.start(
-        terms,
-        begin,
+        _terms(agreement, seed=seed),
+        lambda rest: kind.start(rest, plan.max_rounds - last_questions(plan)),
         min_segment_size=agreement.min_segment_size,
         profile=plan.profile,
         satisfaction=plan.satisfaction is not None,
@@ -169,10 +198,9 @@ def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
 def longest_vector(agreement: Agreement) -> int:
     """Entries of the longest answer that the agreed plan asks for, at most."""
     plan, d = agreement.plan, agreement.n_coordinates
-    if plan.name == HybridDP.NAME:
-        return HybridDP.longest_vector(plan.n_clusters, d)
-    extra = 1 if plan.name == LloydDP.NAME else EXTRA_ENTRIES
-    return plan.n_clusters * (d + extra)
+    if plan.name == EXACT_PLAN:
+        return plan.n_clusters * (d + EXTRA_ENTRIES)
+    return NOISED_PLANS[plan.name].longest_vector(plan.n_clusters, d)
 
 
 def largest_total(agreement: Agreement) -> int:
@@ -191,13 +219,6 @@ def largest_total(agreement: Agreement) -> int:
     return customers * largest + noise
 
 
-_PLANS: Final[dict[str, Callable[[dict[str, Any]], Plan]]] = {
-    LloydExact.NAME: LloydExact.from_dict,
-    LloydDP.NAME: LloydDP.from_dict,
-    HybridDP.NAME: HybridDP.from_dict,
-}
-
-
 def restore_plan(values: dict[str, Any]) -> Plan:
     """The state that `Plan.to_dict` gave; raises MalformedError on an unknown plan."""
     if values.get("plan") == Finishing.NAME:
@@ -205,7 +226,9 @@ def restore_plan(values: dict[str, Any]) -> Plan:
         if not isinstance(inner, Noised):
             raise MalformedError(f"stored plan {values['inner'].get('plan')!r} has no noise")
         return Finishing.from_dict(values, inner)
-    restore = _PLANS.get(str(values.get("plan")))
-    if restore is None:
+    if values.get("plan") == LloydExact.NAME:
+        return LloydExact.from_dict(values)
+    kind = NOISED_PLANS.get(str(values.get("plan")))
+    if kind is None:
         raise MalformedError(f"stored plan {values.get('plan')!r} is not known")
-    return restore(values)
+    return kind.restore(values)

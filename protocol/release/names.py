@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.agreement.document import Agreement
-from protocol.agreement.features import LEVEL_MARK, YES
+from protocol.agreement.feature_types import YES
+from protocol.agreement.features import LEVEL_MARK
 from protocol.release.document import Release
 
 FloatMatrix = npt.NDArray[np.float64]

@@ -297,7 +297,7 @@ def test_an_envelope_that_cannot_be_written_leaves_nothing(
     tmp_path: Path, signed: SignedAgreement
 ) -> None:
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "folder", tmp_path / "none" / "a.json"):
+    for path in (tmp_path / "folder", tmp_path / "a.yaml" / "a.json"):
         with pytest.raises(UsageError, match=re.escape(str(path))) as caught:
             save_signed(path, signed)
         assert caught.value.remedy

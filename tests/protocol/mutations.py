@@ -744,8 +744,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
-        "least = forming[a.plan.name] + last_questions(a.plan)",
-        "least = forming[a.plan.name] + 1",
+        "least = NOISED_PLANS[a.plan.name].least_rounds + last_questions(a.plan)",
+        "least = NOISED_PLANS[a.plan.name].least_rounds + 1",
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
     (

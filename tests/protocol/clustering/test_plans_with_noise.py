@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from partner_node.customers.answers import answer
+from protocol.agreement.document import EXACT_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.finish import Finishing
 from protocol.clustering.hybrid_dp import HybridDP, Shares, Tuning, keep_largest
 from protocol.clustering.lloyd_dp import LloydDP, root
 from protocol.clustering.lloyd_exact import LloydExact
-from protocol.clustering.plan import Plan, restore_plan, step_hash
+from protocol.clustering.plan import NOISED_PLANS, Plan, restore_plan, step_hash
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.masking import Stream
@@ -451,3 +452,7 @@ def test_narrow_features_are_no_trouble(weights: tuple[float, ...]) -> None:
         longest = HybridDP.longest_vector(k, len(weights))
         assert all(s.query.length <= longest for s in states if s.query is not None)
         assert states[-1].result is not None
+
+
+def test_the_plans_that_can_be_agreed_are_those_that_can_be_run() -> None:
+    assert {EXACT_PLAN, *NOISED_PLANS} == set(PLAN_NAMES)
