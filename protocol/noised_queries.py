@@ -94,7 +94,6 @@ class _Noised(ABC):
 
     @property
     def hash(self) -> bytes:
-        """Names the query in announcements; 32 bytes."""
         return tagged_hash("query", self.to_bytes())
 
     @abstractmethod
@@ -119,16 +118,13 @@ class CountQuery(_Noised):
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of a customer's norm at most."""
         return UNIT * UNIT
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return "how many customers there are"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         return np.zeros(1, dtype=np.int64), np.full(1, UNIT * customers, dtype=np.int64)
 
     def to_bytes(self) -> bytes:
@@ -162,16 +158,13 @@ class MeanQuery(_Noised):
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of a customer's norm at most."""
         return self.norm * self.norm
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return "the mean of all features"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         high = np.full(self.n_features, self.norm * customers, dtype=np.int64)
         return -high, high
 
@@ -220,11 +213,9 @@ class MomentsQuery(_Noised):
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return "how the features vary together"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         row, column = np.triu_indices(self.n_features)
         square = self.norm * self.norm * customers
         # |x y| is at most half the squared norm.
@@ -256,16 +247,13 @@ class VotesQuery(_Noised):
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of a customer's norm at most."""
         return UNIT * UNIT
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return f"how many customers are nearest to each of {self.length} points"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         high = np.full(self.length, UNIT * customers, dtype=np.int64)
         return np.zeros(self.length, dtype=np.int64), high
 
@@ -322,16 +310,13 @@ class LocalSumsQuery(_AroundCentres):
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of a customer's norm at most."""
         return self.offset_norm**2 + self.count_unit**2
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return f"sums and counts of the customers nearest to each of {self.n_clusters} points"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         row = np.full(self.n_features + 1, self.offset_norm, dtype=np.int64)
         row[-1] = self.count_unit
         high = np.tile(row * customers, self.n_clusters)
@@ -372,16 +357,13 @@ class SpreadsQuery(_AroundCentres):
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of a customer's norm at most."""
         return SPREAD_NORM**4 + SPREAD_COUNT**2
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return f"how far customers lie from each of {self.n_clusters} points, feature by feature"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         row = np.full(self.n_features + 1, SPREAD_NORM**2, dtype=np.int64)
         row[-1] = SPREAD_COUNT
         return np.zeros(self.length, dtype=np.int64), np.tile(row * customers, self.n_clusters)
@@ -420,19 +402,16 @@ class ScoresQuery(_AroundCentres):
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of a customer's norm at most."""
         return 2 * UNIT * UNIT
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return (
             f"how satisfied the customers nearest to each of {self.n_clusters} points said they "
             "are, and how many said it"
         )
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over `customers` customers."""
         most = UNIT * customers
         low = np.tile(np.array([-most, 0], dtype=np.int64), self.n_clusters)
         return low, np.full(self.length, most, dtype=np.int64)

@@ -111,11 +111,9 @@ class ClusterSumsQuery:
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
         return f"exact sums and counts of the customers nearest to each of {self.n_clusters} points"
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        """Lowest and highest value of every entry over at most `customers` customers."""
         row = self._largest()
         high = np.tile(row * customers, self.n_clusters)
         row[self.n_features :] = 0
@@ -123,7 +121,6 @@ class ClusterSumsQuery:
 
     @property
     def sensitivity_squared(self) -> int:
-        """Square of the largest L2 norm of one customer's vector."""
         return sum(value * value for value in self._largest().tolist())
 
     def _largest(self) -> IntVector:
@@ -133,7 +130,6 @@ class ClusterSumsQuery:
 
     @property
     def hash(self) -> bytes:
-        """Names the query in announcements; 32 bytes."""
         return tagged_hash("query", self.to_bytes())
 
     def to_bytes(self) -> bytes:

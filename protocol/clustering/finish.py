@@ -113,7 +113,6 @@ class Finishing:
         )
 
     def advance(self, total: IntVector, *, customers: int, variance: int) -> Finishing:
-        """The state after the total of the current query."""
         if self.query is None:
             raise LocalProtocolError("the plan asks nothing now")
         if self.plan.result is not None:
@@ -216,7 +215,6 @@ class Finishing:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values."""
         own = {
             "cost": self.cost,
             "scores_cost": self.scores_cost,

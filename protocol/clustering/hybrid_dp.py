@@ -196,7 +196,6 @@ class HybridDP:
         return HybridDP(terms=terms, tuning=tuning, query=CountQuery(variance=variance))
 
     def advance(self, total: IntVector, *, customers: int, variance: int) -> HybridDP:
-        """The state after the total of the current query."""
         if self.query is None:
             raise LocalProtocolError("the plan asks nothing now")
         check_range(self.query, total, customers=customers, variance=variance)
@@ -430,7 +429,6 @@ class HybridDP:
         return replace(known, query=None, result=result)
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values."""
         return {"plan": self.NAME, "state": state_to_json(self)}
 
     @staticmethod

@@ -62,7 +62,6 @@ class LloydDP:
         return LloydDP(terms=terms, rounds=rounds, round=0, query=query)
 
     def advance(self, total: IntVector, *, customers: int, variance: int) -> LloydDP:
-        """The state after the total of the current query."""
         if self.query is None:
             raise LocalProtocolError("the plan asks nothing now")
         check_range(self.query, total, customers=customers, variance=variance)
@@ -100,7 +99,6 @@ class LloydDP:
         return self.terms.reach * _LATER_RADIUS / (shrunk / (1 << _ROOT_BITS))
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values."""
         return {"plan": self.NAME, "state": state_to_json(self)}
 
     @staticmethod

@@ -72,7 +72,6 @@ class LloydExact:
         return ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
 
     def advance(self, total: IntVector, *, customers: int, variance: int = 0) -> LloydExact:
-        """The state after the total of the current query."""
         query = ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
         totals = query.decode(total, customers=customers)
         moved, search = self._next_centroids(totals)
@@ -82,7 +81,6 @@ class LloydExact:
         return replace(self, round=self.round + 1, centroids=moved, search=search)
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values."""
         return {
             "plan": self.NAME,
             "limit": self.limit.tolist(),
