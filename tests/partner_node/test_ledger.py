@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +29,7 @@ from protocol.privacy.ledger import (
 from protocol.privacy.terms import PrivacyTerms
 from protocol.ring import UNIT
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
+from tests import effort
 
 TERMS = PrivacyTerms(
     epsilon=Decimal(1),
@@ -156,10 +156,10 @@ def test_a_changed_entry_is_found_when_costs_are_computed_anew(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_ledger_never_counts_too_little_in_ten_thousand_random_lives(tmp_path: Path) -> None:
+def test_the_ledger_never_counts_too_little_in_any_random_life(tmp_path: Path) -> None:
     """Runs, questions asked again, kills before and after a commit, restarts."""
-    for life in range(10_000):
-        rng = random.Random(life)
+    for life in range(effort.count(2_000, 10_000)):
+        rng = effort.chance(f"life {life}")
         on_disk = life % 50 == 0
         path = tmp_path / f"{life}.db" if on_disk else ":memory:"
         sealer = EphemeralSealer()

@@ -1,4 +1,4 @@
-"""10^5 messages with something wrong: none is taken, and only our own errors are raised.
+"""Very many messages with something wrong: none is taken, and only our own errors are raised.
 
 A message counts as taken when it has an effect that the honest message does not have. Most mutants
 of requests are signed again with the coordinator's key, so that they get past the signature.
@@ -25,8 +25,9 @@ from protocol.errors import FedsegError, MalformedError
 from protocol.participants import Chain, Link, SetRules
 from protocol.release.document import SignedRelease
 from protocol.signed_agreement import SignedAgreement
+from tests import effort
 
-MUTANTS = 100_000
+MUTANTS = effort.count(20_000, 100_000)
 
 Tree = bytes | list[Any]
 
@@ -236,7 +237,7 @@ def test_mutated_messages_are_refused_with_our_own_errors_only(lab: ModuleType) 
     codes: Counter[str] = Counter()
     seen = 0
     for number, target in enumerate(every):
-        rng = random.Random(number)
+        rng = effort.chance(f"mutants of {target.name} {number}")
         honest = target.feed(target.honest)
         tree = tree_of(target.honest)
         body = tree_of(unframe(target.honest, 2)[0]) if target.sign is not None else b""
@@ -256,4 +257,4 @@ def test_mutated_messages_are_refused_with_our_own_errors_only(lab: ModuleType) 
     assert seen >= MUTANTS
     assert codes["the same effect"] < seen * 0.02, codes
     for code in ("E-MALFORMED", "E-SIGNATURE", "E-QUERY", "E-CERTIFICATE", "E-RELEASE"):
-        assert codes[code] > 50, codes
+        assert codes[code] > seen // 4_000, codes

@@ -11,8 +11,10 @@ from partner_node.customers.answers import answer
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.result import Clustering
 from simulations.federation import FeatureTerms, Federation, pooled, simulation_seed
+from tests import effort
 
-CONFIGURATIONS = 100
+#: `protocol/test_federated_equals_pooled.py` says the same of the plan and of whole runs.
+CONFIGURATIONS = effort.count(15, 100)
 
 
 @st.composite
