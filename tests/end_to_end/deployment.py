@@ -146,11 +146,16 @@ class Serving:
             self.process.kill()
             self.process.wait()
 
+    def ask_to_end(self) -> None:
+        """SIGTERM, as a supervisor does it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> int:
         """End it politely; its exit status."""
         if self.process is None:
             return 0
-        self.process.send_signal(signal.SIGTERM)
+        self.ask_to_end()
         try:
             return self.process.wait(30)
         except subprocess.TimeoutExpired:
@@ -234,7 +239,9 @@ class Deployment:
             raise RuntimeError(node.said())
 
     def stop(self) -> None:
-        """End everything that still runs."""
+        """End everything that still runs, the nodes first: they take their leave."""
+        for node in self.nodes.values():
+            node.ask_to_end()
         for serving in (*self.nodes.values(), self.coordinator):
             if serving.is_alive():
                 serving.stop()

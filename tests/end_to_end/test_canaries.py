@@ -45,8 +45,8 @@ FEATURES = [
     for name in FEATURE_NAMES
 ]
 GRACE_S = 60
-#: Of runs that everybody refuses: all of it is waited for, in case that a refusal passes.
-SHORT_GRACE_S = 10
+#: Of the run that waits all of it, in case that the refusals pass.
+SHORT_GRACE_S = 15
 #: So many values from 10,000 to 99,999.9999 differ in their first ten characters.
 N_STARTS = 900_000_000
 
@@ -180,11 +180,14 @@ def failed(
     for name in NAMES:
         _write(deployed.directory / f"{name}.csv", canaries[name],
                broken=broken.get(name, "duplicate"))  # fmt: skip
-    with deployed.grace_time(SHORT_GRACE_S):
-        row = deployed.run()
+    run_id = deployed.request()
+    deployed.await_progress(run_id, lambda row: row.progress.get("refusals", {}).keys() == {*NAMES})
+    done = command("coordinator", "run", "stop", "--dir", deployed.operator_folder)
+    assert done.returncode == 0, done.stderr
+    watched.outputs.append(done.stdout + done.stderr)
+    row = deployed.row(run_id)
     assert row.state == "failed", row
     refusals = dict(row.progress["refusals"])
-    watched.outputs.append(row.reason)
     for name in NAMES:
         done = command("node", "check", "--dir", deployed.folder(name))
         assert done.returncode != 0

@@ -76,27 +76,6 @@ def decide_all(deployed: Deployment, run_id: bytes, decision: str) -> list[str]:
     return decided
 
 
-def test_a_customer_who_withdraws_in_mid_run_is_out_of_the_next_rounds_manifest(
-    deployed: Deployment,
-) -> None:
-    consents = deployed.directory / "north-consents.csv"
-    given = consents.read_bytes()
-    try:
-        run_id = deployed.run_while_customers_withdraw(
-            {"north": (consents, deploy.withdrawal("c7"))}
-        )
-        deployed.check_withdrawn(run_id, "north", customers=EACH)
-        answers = deployed.answers(run_id, "north")
-        assert [a.round for a in answers] == list(range(deployed.release(run_id).rounds))
-        charges = said(deployed, "budget", "show")["charges"]
-        assert [str(a.question.share_variance) for a in answers if a.question is not None] == [
-            c["share_variance"] for c in charges if c["run_id"] == run_id.hex()
-        ]
-        assert {a.receiver for a in answers} == {"Test operator"}
-    finally:
-        consents.write_bytes(given)
-
-
 def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_release(
     deployed: Deployment,
 ) -> None:

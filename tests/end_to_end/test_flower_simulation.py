@@ -25,18 +25,19 @@ pytestmark = pytest.mark.slow
 LONGEST_S = 300
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def values() -> dict[str, np.ndarray]:
     return {name: deploy.customers(seed, 120) for seed, name in enumerate(NAMES)}
 
 
-@pytest.fixture
-def made(tmp_path: Path, values: dict[str, np.ndarray]) -> Deployment:
-    data = {n: deploy.write_customers(tmp_path / f"{n}.csv", values[n]) for n in NAMES}
-    return deploy.make_deployment(tmp_path, data, grace_s=120, n_clusters=3, max_rounds=8)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, values: dict[str, np.ndarray]) -> Deployment:
+    directory = tmp_path_factory.mktemp("engine")
+    data = {n: deploy.write_customers(directory / f"{n}.csv", values[n]) for n in NAMES}
+    return deploy.make_deployment(directory, data, grace_s=120, n_clusters=3, max_rounds=8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(made: Deployment) -> Iterator[EngineRun]:
     """A prepared run; Flower leaves a local SuperLink behind, which is ended here."""
     nodes = [made.folder(name) for name in NAMES]

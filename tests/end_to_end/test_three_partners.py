@@ -331,6 +331,16 @@ def test_who_withdraws_in_mid_run_is_out_of_the_next_round_by_the_manifests(
     deployed: Deployment, ended: bytes, name: str
 ) -> None:
     deployed.check_withdrawn(ended, name, customers=EACH - 1)
+    answers = deployed.answers(ended, name)
+    assert [answer.round for answer in answers] == list(range(deployed.release(ended).rounds))
+    assert {answer.receiver for answer in answers} == {"Test operator"}
+    done = command("node", "budget", "show", "--dir", deployed.folder(name), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    charges = json.loads(done.stdout)["data"]["charges"]
+    assert {charge["run_id"] for charge in charges} == {ended.hex()}
+    assert [str(answer.question.share_variance) for answer in answers if answer.question] == [
+        charge["share_variance"] for charge in charges
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
