@@ -16,9 +16,8 @@ ORDER: Final = (
     "test_deployment.py",
     "test_canaries.py",
     "test_three_partners.py",
-    "test_egress.py",
-    "test_online_retail.py",
     "test_deployment_with_noise.py",
+    "test_online_retail.py",
 )
 
 
