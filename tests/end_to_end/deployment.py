@@ -286,12 +286,18 @@ class Deployment:
             )
             return store.run(run_id)
 
-    def await_progress(self, run_id: bytes, condition: Callable[[RunRow], bool]) -> RunRow:
+    def await_progress(
+        self,
+        run_id: bytes,
+        condition: Callable[[RunRow], bool],
+        *,
+        timeout_s: float = PATIENCE_S,
+    ) -> RunRow:
         """Wait until a run has come so far, or has ended."""
         with self.store() as store:
             wait_for(
                 lambda: store.run(run_id).ended or condition(store.run(run_id)),
-                timeout_s=PATIENCE_S,
+                timeout_s=timeout_s,
                 what="the run's progress",
             )
             return store.run(run_id)

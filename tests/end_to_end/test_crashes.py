@@ -39,7 +39,8 @@ KILLS = {
 KILLS_A_RUN = effort.count(4, 8)
 MAX_ROUNDS = effort.count(20, 60)
 GRACE_S = 60
-#: On top of the grace time: every process may have to start once more, on a busy machine.
+#: On top of the grace time: every process may have to start once more, on a busy machine. The two
+#: together are longer than `serve` waits for a driver that was killed before it was at work.
 START_UP_S = 60
 LONGEST_PAUSE_S = 1.5
 #: Share of kills that do not wait until the run has gone on since the kill before.
@@ -77,6 +78,7 @@ def test_kills_damage_nothing_and_every_run_ends(
     killed: Counter[str] = Counter()
     ended: list[RunRow] = []
     while deck:
+        assert len(ended) < sum(KILLS.values()), killed
         run_id = deployed.request()
         for _ in range(min(KILLS_A_RUN, len(deck))):
             if _kill_one(deployed, run_id, deck[-1], chance):
@@ -146,7 +148,9 @@ def _kill_one(deployed: Deployment, run_id: bytes, what: str, chance: random.Ran
     else:
         before = deployed.row(run_id).progress
         deployed.await_progress(
-            run_id, lambda row: row.progress != before and _is_driven(deployed, run_id)
+            run_id,
+            lambda row: row.progress != before and _is_driven(deployed, run_id),
+            timeout_s=GRACE_S + START_UP_S,
         )
     time.sleep(chance.uniform(0.0, LONGEST_PAUSE_S))
     if deployed.row(run_id).ended:
