@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both make the environment that they need.
 PYTHON ?= python3
+BROWSER ?= chromium
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
@@ -10,7 +11,7 @@ WORKERS := -n auto --maxprocesses 4 --dist loadfile
 # A deployment is six processes and more, so two workers are enough; the longest file comes first.
 DEPLOYMENT_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help env demo test test-long check bench bench-privacy clean
+.PHONY: help env demo picture test test-long check bench bench-privacy clean
 
 help:
 	@echo "make demo   form shared segments between four processes over TLS on this machine"
@@ -19,6 +20,7 @@ help:
 	@echo "make check  the fast checks: format, lint, types, imports, quick tests"
 	@echo "make bench  measure; prints ratios against named baselines"
 	@echo "make bench-privacy  compare clustering under privacy with peers, on the sets in ../shared/data"
+	@echo "make picture  draw the README's picture anew from a demo's report (needs chromium, or BROWSER=...)"
 	@echo "make env    only make the environment in $(VENV)"
 
 env: $(STAMP)
@@ -32,6 +34,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/fedseg-simulate demo --out demo-out
+
+# A browser refuses to run for root unless it is told to.
+picture: demo
+	$(BROWSER) --headless --hide-scrollbars $(if $(filter 0,$(shell id -u)),--no-sandbox) \
+		--window-size=1100,1000 --screenshot=docs/report.png file://$(CURDIR)/demo-out/report.html
 
 test: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -81,8 +81,8 @@ def test_every_documented_command_is_taken_by_its_program(document: str, line: s
 def test_the_evaluators_commands_can_be_given_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    generate, *clusters, demo = commands_in(readme.split("## Quick start: evaluator")[1])
+    text = (ROOT / "docs" / "quickstart-evaluator.md").read_text(encoding="utf-8")
+    generate, *clusters, demo = commands_in(text)
     assert demo.startswith("fedseg-simulate demo ")  # tests/end_to_end runs what it calls
     monkeypatch.chdir(tmp_path)
     for line in (generate, *clusters):
@@ -146,6 +146,19 @@ def test_readme_shows_commands_of_all_three_programs() -> None:
     assert shown == set(APPS)
 
 
+def test_the_readme_is_short_and_shows_what_comes_out() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 600
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "index.md" or f"]({path.name})" in index, path.name
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_between_documents_lead_to_files(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
@@ -165,9 +178,10 @@ def test_every_code_with_a_way_out_is_in_the_operators_table() -> None:
 
 
 @pytest.mark.parametrize("reader", ["operator", "evaluator"])
-def test_the_readme_says_that_runs_may_differ_and_numbers_belong_to_a_release(reader: str) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    part = readme.split(f"## Quick start: {reader}")[1].split("\n## ")[0]
+def test_quick_starts_say_that_runs_may_differ_and_numbers_belong_to_a_release(
+    reader: str,
+) -> None:
+    part = (ROOT / "docs" / f"quickstart-{reader}.md").read_text(encoding="utf-8")
     for words in ("local optim", "draws its start anew", "release"):
         assert words in part
 

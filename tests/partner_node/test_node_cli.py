@@ -509,8 +509,8 @@ def test_init_takes_a_folder_of_files(shell: Shell, tmp_path: Path) -> None:
 
 def test_the_querys_table_is_named_where_the_query_is_given(shell: Shell) -> None:
     assert "table `input`" in " ".join(shell("init", "--help").out.split())
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert "`input`" in readme[readme.index("Quick start: partner") :]
+    start = Path(__file__).parents[2] / "docs" / "quickstart-partner.md"
+    assert "`input`" in start.read_text(encoding="utf-8")
 
 
 def test_assignments_go_where_the_user_says(shell: Shell, installed: Path, tmp_path: Path) -> None:
