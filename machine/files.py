@@ -23,6 +23,8 @@ from typing import Final
 from protocol.errors import UsageError
 
 _DRAFT_END: Final = ".part"
+#: Drafts that are made at most before a file is written: others are swept or locked by somebody.
+_MOST_DRAFTS: Final = 20
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -136,19 +138,35 @@ def _drafted(path: Path, mode: int, named: Path | None = None) -> Iterator[tuple
     """A draft of `path` and a descriptor of it, gone at the end unless it took another name."""
     if named is None:
         _sweep(path)
-    while True:
-        draft = named or path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_DRAFT_END}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with suppress(OSError):  # a file system without locks: drafts of the dead stay there
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            break
-        os.close(descriptor)  # swept, as nobody's, before it was locked: another one
+    draft, descriptor = _opened(path, mode, named)
     try:
         yield draft, descriptor
     finally:
         os.close(descriptor)
         draft.unlink(missing_ok=True)
+
+
+def _opened(path: Path, mode: int, named: Path | None) -> tuple[Path, int]:
+    """Make a draft and take its lock.
+
+    Whoever may read a draft may hold its lock: somebody who sweeps for a moment, and somebody else
+    for as long as it pleases them. Neither is waited for.
+    """
+    for _ in range(_MOST_DRAFTS):
+        draft = named or path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_DRAFT_END}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system without locks: drafts of the dead stay there
+            return draft, descriptor
+        else:
+            if os.fstat(descriptor).st_nlink:  # else swept, as nobody's, before it was locked
+                return draft, descriptor
+        os.close(descriptor)
+        draft.unlink(missing_ok=True)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

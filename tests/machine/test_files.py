@@ -115,6 +115,30 @@ def test_a_draft_swept_before_it_was_locked_is_made_again(
     assert path.read_bytes() == NEW
 
 
+def test_a_draft_that_somebody_else_has_locked_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    lock = files.fcntl.flock
+    others: list[int] = []
+
+    def lock_first(descriptor: int, operation: int) -> None:
+        if len(others) < 3:
+            others.append(os.open(drafts(tmp_path)[0], os.O_RDONLY))
+            lock(others[-1], files.fcntl.LOCK_EX)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", lock_first)
+    write_file(path, NEW)
+    assert path.read_bytes() == NEW
+    assert not drafts(tmp_path)
+    others *= 0
+    monkeypatch.setattr(files, "_MOST_DRAFTS", 3)
+    with pytest.raises(UsageError, match="busy"):
+        write_file(path, OLD)
+    assert path.read_bytes() == NEW
+
+
 def test_where_nothing_can_be_locked_files_are_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +230,22 @@ def test_a_pipe_and_a_folder_are_no_files_and_are_never_waited_for(tmp_path: Pat
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
         with pytest.raises(OSError, match=r"Not a regular file|Is a directory"):
             open_regular(path)
+
+
+def test_a_pipe_is_opened_without_waiting_for_who_writes_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    call = os.open
+    monkeypatch.setattr(
+        os, "open", lambda p, flags, *a: (opened.append(flags), call(p, flags, *a))[1]
+    )
+    write_file(tmp_path / "file", NEW)
+    opened.clear()
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == NEW
+    (flags,) = opened
+    assert flags & os.O_NONBLOCK, "a pipe that nobody writes into would be waited for, for ever"
 
 
 def test_a_program_that_is_started_meanwhile_does_not_hold_the_draft(tmp_path: Path) -> None:

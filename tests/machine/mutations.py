@@ -1,0 +1,99 @@
+"""Guards taken out one at a time, each with a test that has to notice.
+
+A mutation is `(file, text, replacement, test)`: the text occurs once in the file.
+"""
+
+from __future__ import annotations
+
+FILES = "machine/files.py"
+LOCKS = "machine/locks.py"
+DATABASE = "machine/database.py"
+SOFTWARE = "machine/software.py"
+
+WRITTEN = "test_files.py::"
+STORED = "test_database.py::"
+
+MUTATIONS: list[tuple[str, str, str, str]] = [
+    # files
+    (
+        FILES,
+        "            os.fsync(descriptor)\n            draft.replace(path)\n",
+        "            draft.replace(path)\n",
+        WRITTEN + "test_what_is_written_is_synced_before_it_has_its_name_and_the_name_after",
+    ),
+    (
+        FILES,
+        "            draft.replace(path)\n            sync_folder(path.parent)\n",
+        "            draft.replace(path)\n",
+        WRITTEN + "test_what_is_written_is_synced_before_it_has_its_name_and_the_name_after",
+    ),
+    (
+        FILES,
+        "        os.link(draft, path)  # unlike a rename, this refuses to replace a file\n",
+        "        draft.replace(path)\n",
+        WRITTEN + "test_a_file_that_is_made_once_is_never_replaced",
+    ),
+    (
+        FILES,
+        "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n            draft.unlink()",
+        "draft.unlink()",
+        WRITTEN + "test_a_draft_of_a_living_process_is_left_alone",
+    ),
+    (
+        FILES,
+        "    if named is None:\n        _sweep(path)\n",
+        "",
+        WRITTEN + "test_a_file_that_is_replaced_is_old_or_new_wherever_the_process_is_killed",
+    ),
+    (
+        FILES,
+        "            if os.fstat(descriptor).st_nlink:",
+        "            if True:",
+        WRITTEN + "test_a_draft_swept_before_it_was_locked_is_made_again",
+    ),
+    (
+        FILES,
+        "        left = left[os.write(descriptor, left) :]",
+        "        os.write(descriptor, left[: len(left) // 2])\n        left = left[len(left) :]",
+        WRITTEN + "test_a_new_file_is_there_whole_or_not_at_all",
+    ),
+    (
+        FILES,
+        "os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC",
+        "os.O_RDONLY | os.O_CLOEXEC",
+        WRITTEN + "test_a_pipe_is_opened_without_waiting_for_who_writes_into_it",
+    ),
+    # locks
+    (
+        LOCKS,
+        "        return False\n",
+        "        return True\n",
+        "test_locks.py::test_a_lock_is_free_again_after_its_block_and_not_within_it",
+    ),
+    # databases
+    (
+        DATABASE,
+        '"PRAGMA secure_delete = ON"',
+        '"PRAGMA secure_delete = OFF"',
+        STORED + "test_what_is_committed_is_synced_and_what_is_deleted_overwritten",
+    ),
+    (
+        DATABASE,
+        '                self.ask("PRAGMA wal_checkpoint(TRUNCATE)")\n',
+        "                pass\n",
+        STORED + "test_what_is_wiped_is_in_no_file_of_the_database",
+    ),
+    (
+        DATABASE,
+        "            if version > len(migrations):",
+        "            if False:",
+        STORED + "test_an_earlier_versions_file_is_brought_up_to_date_and_keeps_its_rows",
+    ),
+    # software
+    (
+        SOFTWARE,
+        "        if strangers:",
+        "        if False:",
+        "test_software.py::test_an_environment_where_somebody_else_ships_our_package_is_refused",
+    ),
+]
