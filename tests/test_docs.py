@@ -78,6 +78,7 @@ def test_every_documented_command_is_taken_by_its_program(document: str, line: s
     assert not missing, f"{document}: {line} lacks {missing}"
 
 
+@pytest.mark.slow
 def test_the_evaluators_commands_can_be_given_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,8 @@ STATUS = "tests/machine/test_envelope.py::test_a_rule_refuses_and_everything_els
 IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
 A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 2", "SCHEMA_VERSION: Final = 3", FIELDS)
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def removal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removal]:

@@ -39,6 +39,7 @@ def test_each_benchmark_runs_and_prints_what_can_be_parsed(name: str) -> None:
     check_printed(json.loads(done.stdout), name)
 
 
+@pytest.mark.slow
 def test_a_quick_benchmark_prints_what_can_be_parsed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([QUICKEST, "--quick", "--format", "json"]) == 0
     check_printed(json.loads(capsys.readouterr().out), QUICKEST)

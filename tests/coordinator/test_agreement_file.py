@@ -145,6 +145,7 @@ def test_an_epsilon_out_of_range_is_refused(epsilon: str) -> None:
         privacy_template(Decimal(epsilon), customers=100, n_partners=3)
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
@@ -240,6 +241,7 @@ def test_what_is_no_agreement_is_our_error(tmp_path: Path, data: bytes) -> None:
     assert len(refused(tmp_path, data).message) < 1_000
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_template_with_anything_changed_is_read_or_refused_by_us(

@@ -490,6 +490,7 @@ def test_a_refusal_that_may_pass_is_asked_again(code: str) -> None:
     assert 3 * PATIENCE.resend_s < federation.clock.now_s < 4 * PATIENCE.resend_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     ["E-ROW-CAP", "E-AGR-EXPIRED", "E-CODE", "E-RUN-ABORTED", "E-EGRESS", "E-EGRESS-REFUSED"],
@@ -811,6 +812,7 @@ def test_an_admitted_node_takes_its_place_from_one_that_came_first() -> None:
     assert links.join(9, 0, [9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Publish", "Announce"])
 def test_a_reply_in_the_name_of_another_partner_is_not_taken(kind: str) -> None:
     federation = make()
@@ -933,6 +935,7 @@ def test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_cam
     assert participants(federation, federation.run()) == list(federation.nodes)
 
 
+@pytest.mark.slow
 def test_many_failed_runs_do_not_keep_the_next_from_working() -> None:
     federation = make(4, max_set_changes=50)
     rng = np.random.default_rng(5)

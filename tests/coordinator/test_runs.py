@@ -169,6 +169,7 @@ def test_drivers_that_die_one_after_the_other_bring_the_run_to_its_end(tmp_path:
     assert lab.row().attempts > 3
 
 
+@pytest.mark.slow
 def test_a_driver_killed_while_the_set_shrinks_is_continued(tmp_path: Path) -> None:
     for moment in range(70, 130, 7):
         folder = tmp_path / str(moment)

@@ -16,6 +16,14 @@ from tests.partner_node.postgresql_server import Database, running_server
 DERIVED = lru_cache(maxsize=None)(keystore._derive)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a server is no quick test."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "postgresql" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The server; each test makes schemas of its own in it."""

@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -86,10 +87,14 @@ class Database:
             cursor.adbc_ingest(name, table, db_schema_name=schema)
 
     def connections(self) -> int:
-        """How many nodes are connected now."""
-        ((n,),) = self.run(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fedseg-node'"
-        )
+        """How many nodes are connected; the server takes a moment to see one out."""
+        for _ in range(100):
+            ((n,),) = self.run(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fedseg-node'"
+            )
+            if n == 0:
+                break
+            time.sleep(0.02)
         return int(n)
 
 

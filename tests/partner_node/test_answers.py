@@ -86,6 +86,7 @@ def test_the_answer_is_what_counting_by_hand_gives(
     assert customers == grid.shape[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_clusters", "n_features", "packed"),
     [(1, 1, True), (2, 3, True), (8, 10, True), (3, 256, True), (1_000, 1, True),

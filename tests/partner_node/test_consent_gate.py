@@ -743,6 +743,7 @@ NASTY = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nasty", NASTY)
 def test_names_paths_constants_and_words_are_never_sql(tmp_path: Path, nasty: str) -> None:
     folder = tmp_path / "".join(ch for ch in nasty if ch not in "*?[/\0") / "x"
@@ -771,6 +772,7 @@ def test_names_paths_constants_and_words_are_never_sql(tmp_path: Path, nasty: st
     assert c.reasons(gate, "b") == [Reason.OBJECTION]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -355,6 +355,7 @@ def test_each_rule_says_what_is_wrong_and_the_way_out(
     assert remedy in caught.value.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "code"), [s[:2] for s in SPOILS], ids=NAMES)
 def test_a_rule_that_is_broken_from_the_start_keeps_the_node_out_unread_and_uncharged(
     lab: Lab, spoil: Callable[[Lab], LocalRules], code: str
@@ -367,6 +368,7 @@ def test_a_rule_that_is_broken_from_the_start_keeps_the_node_out_unread_and_unch
     assert lab.store.egress() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "code"), [s[:2] for s in SPOILS], ids=NAMES)
 def test_a_rule_that_breaks_in_mid_run_refuses_the_next_round_unread_and_uncharged(
     lab: Lab, spoil: Callable[[Lab], LocalRules], code: str
@@ -387,6 +389,7 @@ def test_a_rule_that_breaks_in_mid_run_refuses_the_next_round_unread_and_uncharg
     assert len(lab.store.charges()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "code"), [s[:2] for s in SPOILS], ids=NAMES)
 def test_with_exact_totals_a_broken_rule_ends_the_run_with_its_code_alone(
     tmp_path: Path, spoil: Callable[[Lab], LocalRules], code: str

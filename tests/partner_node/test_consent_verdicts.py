@@ -474,6 +474,7 @@ rows_of_tables = st.tuples(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(rows=st.lists(rows_of_tables, max_size=9))
 def test_the_query_says_the_same_as_rules_applied_one_by_one(
@@ -482,6 +483,7 @@ def test_the_query_says_the_same_as_rules_applied_one_by_one(
     assert judged(connection, rows) == slowly(rows, WANTED)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(rows=st.lists(rows_of_tables, min_size=1, max_size=6), text=st.text(max_size=8))
 def test_an_event_that_makes_no_sense_never_lets_anybody_in(

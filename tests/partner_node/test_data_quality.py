@@ -200,6 +200,7 @@ def test_sound_data_pass_and_every_feature_is_described(lab: Lab) -> None:
     assert any("visits: 7" in note and "clipped" in note for note in found["notes"])
 
 
+@pytest.mark.slow
 def test_nothing_of_a_check_leaves_or_is_kept_but_the_report(lab: Lab) -> None:
     lab.install()
     home = NodeHome.load(lab.node)
@@ -367,6 +368,7 @@ def test_too_few_who_may_be_counted_are_a_problem(lab: Lab) -> None:
     assert "10 customers are counted now, the agreement needs 11" in problem["message"]
 
 
+@pytest.mark.slow
 def test_customers_left_out_for_a_missing_value_are_counted_nowhere(lab: Lab) -> None:
     lab.features[0]["missing"] = {"rule": "leave-out"}
     lab.features[1]["missing"] = {"rule": "replace", "value": "0"}
@@ -416,6 +418,7 @@ def test_as_many_customers_as_agreed_are_no_problem_when_the_others_are_left_out
     assert lab.check("--agreement", "small.json")["eligible"] == 10
 
 
+@pytest.mark.slow
 def test_who_is_left_out_is_not_known_when_a_feature_is_refused(lab: Lab) -> None:
     lab.features = [
         terms("visits", missing={"rule": "leave-out"}),
@@ -458,6 +461,7 @@ def test_a_consent_source_that_is_gone_does_not_hide_the_features(lab: Lab) -> N
     assert found["features"][0]["values"]["customers"] == N
 
 
+@pytest.mark.slow
 def test_old_data_are_noted_and_refused_when_an_age_is_asked_for(lab: Lab) -> None:
     lab.install()
     at = (datetime.now(UTC) - timedelta(days=100, hours=1)).timestamp()
@@ -641,6 +645,7 @@ def test_levels_are_drawn_in_the_terminal_and_in_the_report(levels: Lab) -> None
     assert "Commonest: web." in page
 
 
+@pytest.mark.slow
 def test_a_value_that_is_no_level_is_a_problem_where_nothing_is_agreed_on_it(levels: Lab) -> None:
     levels.columns["tier"][5] = "SECRET-tier"
     levels.install()

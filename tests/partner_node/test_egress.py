@@ -347,6 +347,7 @@ def check_nothing_leaves(lab: Lab, asked: bytes, patch: pytest.MonkeyPatch) -> N
     assert len(lab.store.charges()) <= charged + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fact", "lie"), [*LIES.items(), *MORE_LIES])
 def test_an_answer_whose_manifest_is_not_as_agreed_does_not_leave(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, fact: str, lie: object
@@ -356,6 +357,7 @@ def test_an_answer_whose_manifest_is_not_as_agreed_does_not_leave(
     check_nothing_leaves(lab, asked, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fact", "lie"), QUESTION_LIES.items())
 @pytest.mark.parametrize("privacy", [WITH_NOISE, None])
 def test_an_answer_to_another_question_than_the_agreed_plans_does_not_leave(
@@ -437,6 +439,7 @@ def _of_another_round(run: PartnerRound, reply: bytes) -> bytes:
     return replace(masked, context=bytes(32)).signed(run._key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "forge",
     [

@@ -35,6 +35,7 @@ AT = "2026-01-31T09:30:00Z"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_whoever_opts_out_is_out_of_questions_and_files(
     shell: Shell, ours: Path, tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def scores_of(folder: Path, terms: SatisfactionTerms = SCALE) -> dict[str, float
     return {i: score for i, score in zip(ids, now.of(ids).tolist(), strict=True) if score == score}
 
 
+@pytest.mark.slow
 def test_the_newest_score_of_each_customer_is_what_a_question_counts(
     shell: Shell, asking: Path, tmp_path: Path
 ) -> None:

@@ -687,6 +687,7 @@ def test_there_are_at_least_two_hundred_cases_and_none_twice() -> None:
     assert len({case.name for case in ALL}) == len(ALL)
 
 
+@pytest.mark.slow
 def test_the_node_is_sound_before_it_is_spoilt(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -723,6 +724,7 @@ def test_spoilt_input_is_refused_with_its_place_and_a_way_out(
     assert site.snapshot() == before
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_ends_without_a_traceback_too(site: Site) -> None:
     """The same through a process, as a service manager sees it."""
     for change, says, status in (
@@ -758,6 +760,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_files_that_this_account_may_not_read_are_named(site: Site) -> None:
     """Root may read everything, so root gives that right up first."""
     files = [

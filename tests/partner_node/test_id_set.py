@@ -64,6 +64,7 @@ def test_ids_are_told_apart_that_agree_in_half_of_their_hash_or_in_its_first_bit
     assert found.holds(array(asked)).tolist() == [i in set(inside) for i in asked]
 
 
+@pytest.mark.slow
 def test_a_million_ids_are_found_and_no_other() -> None:
     ids = [f"customer-{i:08}" for i in range(1_000_000)]
     found = set_of(ids[:400_000], ids[500_000:])

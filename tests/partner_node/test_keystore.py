@@ -272,6 +272,7 @@ def test_an_altered_field_is_refused(data: bytes, change: object, code: str) -> 
     assert caught.value.code == code
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(position=st.integers(0, 10**6), value=st.integers(0, 255), cut=st.booleans())
 def test_no_altered_byte_opens_or_raises_anything_but_our_error(

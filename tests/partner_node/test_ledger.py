@@ -281,6 +281,7 @@ def test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share() -> None:
         assert runs_left(terms, spent=total_cost(charges)) == terms.runs - 1
 
 
+@pytest.mark.slow
 def test_a_node_put_back_from_a_backup_charges_the_runs_that_it_forgot(tmp_path: Path) -> None:
     fed = noised_federation()
     terms = fed.agreement.privacy
@@ -345,6 +346,7 @@ class Restorable:
         return [c for c in self.node.store.charges() if "not on record" in c.asked]
 
 
+@pytest.mark.slow
 def test_greetings_that_lead_to_nothing_excuse_one_forgotten_run_at_most(tmp_path: Path) -> None:
     lab = Restorable(tmp_path, runs=8)
     lab.fed.run()
@@ -362,6 +364,7 @@ def test_greetings_that_lead_to_nothing_excuse_one_forgotten_run_at_most(tmp_pat
     assert len(lab.forgotten) == 2, "what is excused or charged is known from then on"
 
 
+@pytest.mark.slow
 def test_what_was_forgotten_is_written_down_also_beyond_the_budget(tmp_path: Path) -> None:
     lab = Restorable(tmp_path, runs=3)
     lab.back_up()

@@ -720,6 +720,7 @@ def test_the_template_s_example_of_a_source_loads_when_its_marks_are_taken_away(
     assert (source.holds, source.path) == ("consents", str(tmp_path / "consents.csv"))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_text_survives_the_template(

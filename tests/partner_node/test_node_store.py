@@ -413,6 +413,7 @@ def _write_egress(path: Path, first: int) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_several_processes_write_one_after_the_other(tmp_path: Path) -> None:
     path = tmp_path / "node.db"
     context = multiprocessing.get_context("spawn")

@@ -323,6 +323,7 @@ def _damaged_state(lab: Lab) -> None:
     (lab.folder / "state" / "node.db").write_bytes(b"not a database" * 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "check", "code", "said"),
     [
@@ -393,6 +394,7 @@ def test_more_customers_than_agreed_may_be_in_the_data_when_no_more_are_counted(
     assert lab.check().passed
 
 
+@pytest.mark.slow
 def test_fewer_customers_than_agreed_are_a_problem(lab: Lab) -> None:
     lab.write_agreement(min_customers_per_partner=3)
     assert lab.check().passed
@@ -403,6 +405,7 @@ def test_fewer_customers_than_agreed_are_a_problem(lab: Lab) -> None:
     assert "2 customers are counted now, the agreement needs 3" in item.details
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [_no_agreement, _unsigned, _expired, _open_key])
 def test_the_data_are_tried_whatever_is_wrong_before_them(
     lab: Lab, spoil: Callable[[Lab], None]

@@ -34,6 +34,8 @@ from tests.partner_node.test_rights import (  # noqa: F401 - fixtures
     shell,
 )
 
+pytestmark = pytest.mark.slow  # most tests start processes, to kill them
+
 #: Calls the command line; stops in the `moment`th sync of a file or folder after the first draft
 #: was opened, until `go` is there.
 HOOK = """

@@ -85,6 +85,7 @@ def counted(folder: Path) -> list[str]:
 # --- object and erase ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["object", "erase"])
 def test_whoever_objects_is_out_of_questions_files_and_later_exports(
     shell: Shell,
@@ -171,6 +172,7 @@ def test_an_id_that_the_data_do_not_hold_is_taken_and_that_is_said(
     assert shell.json(*words, "c9")["in_data"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "wish"), [("object", "objection"), ("erase", "erasure"), ("import", "opt-out")]
 )
@@ -297,6 +299,7 @@ def make_leaving_out(directory: Path) -> None:
         FEATURES[place] = before
 
 
+@pytest.mark.slow
 def test_who_has_no_value_is_left_out_as_agreed_and_told_so(
     shell: Shell, finished: Finished, tmp_path: Path
 ) -> None:
@@ -345,6 +348,7 @@ def test_access_tells_everything_that_is_held(shell: Shell, ours: Path, tmp_path
     assert stat.S_IMODE((tmp_path / "c0.json").stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("held", "used"),
     [
@@ -415,6 +419,7 @@ def add_customer(tmp_path: Path, subject: str) -> None:
         csv.writer(opened).writerow([subject, *values])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)", "\tx", "\r=1"])
 def test_a_value_that_a_spreadsheet_would_work_out_is_in_no_csv(
     shell: Shell, ours: Path, tmp_path: Path, subject: str
@@ -440,6 +445,7 @@ def test_a_negative_number_is_no_formula(shell: Shell, ours: Path, tmp_path: Pat
     assert (rows["customer"], rows["net_spend"]) == ("-17", "-12.5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "options"),
     [

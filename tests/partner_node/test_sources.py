@@ -343,6 +343,7 @@ def test_no_kind_of_column_is_read_by_a_join_which_would_change_the_order_of_row
             assert "JOIN" not in plan.upper(), sql
 
 
+@pytest.mark.slow
 def test_rows_of_several_files_come_in_their_order_whatever_is_read_of_them(
     tmp_path: Path,
 ) -> None:
@@ -449,6 +450,7 @@ def test_too_little_memory_is_refused_with_the_setting_to_raise(tmp_path: Path) 
     assert "memory_limit" in error.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bad", "query", "code"),
     [
@@ -477,6 +479,7 @@ def test_an_error_far_into_the_stream_is_ours_and_shows_no_value(
     assert error.__context__ is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_damaged_files_give_our_errors_or_finite_numbers(
     tmp_path: Path, kind: Literal["csv", "parquet"]

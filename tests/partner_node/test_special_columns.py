@@ -166,6 +166,7 @@ def test_telephone_numbers_are_found_as_people_write_them(texts: list[str]) -> N
     assert found.what == "telephone number"
 
 
+@pytest.mark.slow
 def test_numbers_shaped_like_an_identifier_are_found() -> None:
     generator = _generator()
     cards = [float(_card("4", generator)) for _ in range(300)]

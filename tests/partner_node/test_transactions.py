@@ -179,6 +179,7 @@ def opened(folder: Path, kind: str, data: str, options: Options) -> Source:
 FIXED: Options = {"observation_date": "2025-06-15", "no_customer": "(none)"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet", "duckdb", "sqlite", "postgresql"])
 @pytest.mark.parametrize(
     ("options", "written"),
@@ -218,6 +219,7 @@ def on(day: str, order: str, quantity: int = 1, price: float = 10, customer: str
     return Line(customer, datetime.fromisoformat(day), order, quantity, price)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
@@ -258,6 +260,7 @@ def test_features_of_one_customer_by_hand(
     assert reference([*lines, other], options).get("a") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql"])
 @pytest.mark.parametrize("column", ["Tag", "Beleg Nr.", "n", "p"])
 def test_a_line_that_lacks_something_is_refused_and_not_left_out(
@@ -284,6 +287,7 @@ def test_a_line_that_lacks_something_is_refused_and_not_left_out(
     assert error.code == "E-SOURCE-NULL"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql"])
 @pytest.mark.parametrize("day", ["12/1/2010 8:26", "now", "yesterday", "2025-02-31", "20250501"])
 def test_a_date_in_another_form_is_refused(

@@ -53,6 +53,7 @@ def total_in_integers(query: ClusterSumsQuery, rows: np.ndarray) -> np.ndarray:
     return table.ravel()
 
 
+@pytest.mark.slow
 @settings(max_examples=PLAN_CONFIGURATIONS)
 @given(
     parts=parts(2, 50, 20),
@@ -144,6 +145,7 @@ def scikit_learn(start: np.ndarray, grid: np.ndarray, iterations: int) -> KMeans
     return KMeans(len(start), init=start / ONE, max_iter=iterations, **options).fit(grid / ONE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_exact_mode_equals_scikit_learn_from_the_same_start() -> None:
     """To within the rounding of centroids to the grid, when no cluster runs empty.

@@ -50,6 +50,7 @@ def test_a_whole_run_gives_a_release_signed_by_everyone(fed: Any) -> None:
     assert release.privacy.rho <= fed.agreement.privacy.rho
 
 
+@pytest.mark.slow
 def test_a_total_is_the_true_one_and_noise_of_the_agreed_width(lab: ModuleType, fed: Any) -> None:
     deviations = []
     for number in range(40):

@@ -223,6 +223,7 @@ CASES = [(n, t, t + 2 + more) for t in (0, 1, 2) for more in (0, 1) for n in ran
 CASES += [(7, 0, 3), (8, 1, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "t", "min_atom"), CASES)
 def test_every_allowed_family_keeps_everyone_hidden(n: int, t: int, min_atom: int) -> None:
     """All chains up to four sets, all choices of t colluding partners.

@@ -150,6 +150,7 @@ def test_every_rule_can_be_the_first_that_fits(persona: object) -> None:
     pytest.fail("no segment is called that")
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_names_are_distinct_and_do_not_depend_on_the_order_of_features(data: st.DataObject) -> None:
     row = st.tuples(

@@ -70,6 +70,7 @@ def total_of(query: SumQuery, rows: list[tuple[int, ...]]) -> np.ndarray:
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES, ids=NAMES)
 @given(row=st.tuples(*[coordinates] * D))
 @settings(deadline=None)
@@ -81,6 +82,7 @@ def test_no_customer_is_longer_than_the_sensitivity(query: SumQuery, row: tuple[
     assert (vector <= high).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES, ids=NAMES)
 @given(rows=customers, split=st.integers(0, 12))
 @settings(deadline=None, max_examples=40)

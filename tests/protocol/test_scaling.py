@@ -42,6 +42,7 @@ def test_the_input_is_left_as_it_is() -> None:
     assert values[0, 0] == 7.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["none", "log1p"])
 @pytest.mark.parametrize("weight", ["1", "0.3", "0.001"])
 @given(fractions=st.lists(st.floats(0, 1), min_size=1, max_size=20))

@@ -131,6 +131,7 @@ def test_half_and_twice_the_noise_are_noticed(
     assert "variance" in found
 
 
+@pytest.mark.slow
 def test_too_little_noise_would_be_noticed() -> None:
     """The measurement is sharp: with an eighth of the noise the same bound is broken."""
     loose = Terms(

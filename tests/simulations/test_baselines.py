@@ -49,6 +49,7 @@ def test_kmeans_finds_the_groups_and_repeats_itself() -> None:
     np.testing.assert_array_equal(found, kmeans(points, 2, seed=4))
 
 
+@pytest.mark.slow
 def test_kmeans_is_the_best_of_several_starts() -> None:
     rng = np.random.default_rng(1)
     centres = rng.uniform(-1, 1, (30, 2))

@@ -278,6 +278,7 @@ def notices(call: Any, path: Path, *words: object) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_more_clusters_than_different_customers_and_empty_ones_are_noticed(
     call: Any, tmp_path: Path
 ) -> None:
@@ -353,6 +354,7 @@ def test_files_that_cannot_be_clustered_are_refused_by_name(call: Any, tmp_path:
         assert names[-1] in said.err.replace("\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_generate_writes_transactions_truth_and_the_feature_query(
     call: Any, tmp_path: Path, kind: str
@@ -424,6 +426,7 @@ def test_help_explains_the_commands(call: Any) -> None:
         assert word in call("cluster", "--help").out
 
 
+@pytest.mark.slow
 def test_the_command_keeps_stdout_to_the_envelope_in_a_process_of_its_own(table: Path) -> None:
     done = subprocess.run(
         [

@@ -25,6 +25,7 @@ def blobs(n: int, d: int = 3, seed: int = 0) -> np.ndarray:
     return middles[rng.integers(0, 4, n)] + rng.normal(0, 1, (n, d))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_centroids_for_any_number_of_partners() -> None:
     rows = blobs(200)
     expected = task(rows, k=5, partners=3).run(7)
@@ -63,6 +64,7 @@ def test_the_result_is_told_in_input_units_with_every_cluster() -> None:
     assert result.converged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "k"),
     [

@@ -83,6 +83,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_what_the_demo_started_ends_with_it(tmp_path: Path, number: int) -> None:
     files = [tmp_path / "coordinator.pid", tmp_path / "node.pid"]

@@ -115,6 +115,7 @@ def test_three_of_nine_who_never_came_change_nothing_for_the_others() -> None:
     assert outcome(fed.run()) == outcome(alone.run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 12, 25])
 def test_one_of_nine_leaves_and_the_run_ends_with_a_reason(after: int) -> None:
     """Totals with and without one partner would give its numbers away."""

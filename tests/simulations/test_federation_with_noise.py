@@ -68,6 +68,7 @@ def test_a_run_ends_in_a_release_that_says_what_it_cost(plan: str) -> None:
     assert all(s.size_sigma > 0 and s.centre_sigma > 0 for s in release.segments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 10), ("lloyd-dp", 6)])
 def test_a_profile_is_released_with_its_noise_when_it_is_agreed(plan: str, rounds: int) -> None:
     fed = federation(plan=plan, profile=True, max_rounds=rounds, privacy=privacy(4.0))
@@ -181,6 +182,7 @@ def test_segments_are_found_where_the_customers_are() -> None:
         assert np.abs(centres - middle).sum(axis=1).min() < 1.0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_release_and_another_seed_other_noise() -> None:
     first, again, other = federation().run(), federation().run(), federation(seed=2).run()
     assert first.release.release == again.release.release
@@ -273,6 +275,7 @@ def test_a_round_that_is_asked_again_is_charged_again_and_stated() -> None:
     assert release.privacy.epsilon > 2.0
 
 
+@pytest.mark.slow
 def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
     """Also when one partner adds none: the others' shares are wide enough."""
     ratios = []
@@ -288,6 +291,7 @@ def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
     assert abs(np.mean(ratios)) < 1.0
 
 
+@pytest.mark.slow
 def test_the_plan_chooses_how_many_segments_there_are() -> None:
     """Three kinds of customers, anything from two to six clusters allowed."""
     chosen = []

@@ -44,6 +44,7 @@ def call(*words: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_mistakes_are_answered_with_a_message_and_a_status_never_a_traceback(
     made: Deployment, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_marketer_knows_the_segments(customers: list[np.ndarray], private: boo
     assert lapsed[recency] > 5 * loyal[recency]
 
 
+@pytest.mark.slow
 def test_the_next_release_of_the_same_customers_keeps_the_ids(customers: list[np.ndarray]) -> None:
     """Other starting points, local optima that differ a little: what a rerun looks like."""
     history = [run(customers, seed=seed, private=False) for seed in range(3)]

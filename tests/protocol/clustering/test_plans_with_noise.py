@@ -125,6 +125,7 @@ def test_with_next_to_no_noise_clusters_are_found(name: str, d: int) -> None:
     assert found < (1.15 * best if name == "hybrid-dp" else 0.6 * one_cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("rho", [1e-5, 0.001, 0.02, 1.0])
 @pytest.mark.parametrize("shape", [(2, 1), (3, 7), (4, 2), (16, 16)])
@@ -245,6 +246,7 @@ def satisfied(grid: np.ndarray, share: float) -> np.ndarray:
     return np.where(rng.random(len(grid)) < share, np.rint(scores * 2) / 2, np.nan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid-dp+satisfaction", "lloyd-dp+profile+satisfaction"])
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_satisfaction_is_that_of_who_answered_within_the_stated_noise(
@@ -303,6 +305,7 @@ def uneven_blobs(n: int) -> np.ndarray:
     return np.rint(np.clip(points, -1, 1) * ONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid-dp+profile", "lloyd-dp+profile"])
 def test_a_profile_is_each_features_spread_within_the_stated_noise(name: str) -> None:
     grid = uneven_blobs(4_000)
@@ -327,6 +330,7 @@ def test_a_profile_is_each_features_spread_within_the_stated_noise(name: str) ->
     assert abs(float(np.mean(misses))) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("shape", ["even", "uneven", "more centres than clusters"])
 def test_sizes_are_those_about_the_released_centres_within_their_noise(

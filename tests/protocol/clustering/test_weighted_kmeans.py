@@ -27,6 +27,7 @@ def inertia(points: np.ndarray, weights: np.ndarray, centres: np.ndarray) -> flo
     return float((nearest_of(points, centres)[1] * weights).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_as_good_as_scikit_learn(seed: int) -> None:
     points, weights = cloud(seed)

@@ -51,6 +51,7 @@ def chi_square_p(samples: np.ndarray, variance: int) -> float:
     return float(chi2.sf(statistic, kept.sum() - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [1, 2, 3, 9, 25, 100, 1_000, 12_345])
 def test_samples_follow_the_exact_distribution(variance: int) -> None:
     samples = discrete_gaussian(stream(f"chi {variance}"), variance=variance, count=200_000)
@@ -74,6 +75,7 @@ def test_wide_noise_looks_like_a_gaussian(variance: int) -> None:
     assert abs(samples.var() - 1) < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 2, 5])
 def test_the_rest_of_a_probability_counts_when_its_first_bits_are_equal(
     monkeypatch: pytest.MonkeyPatch, bits: int
