@@ -83,6 +83,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WRITERS)
 def test_what_a_killed_writer_left_is_whole(tmp_path: Path, what: str) -> None:
     writer = WRITERS[what]
@@ -109,6 +110,7 @@ def test_nothing_else_writes_files() -> None:
     assert writing == set(ALLOWED)
 
 
+@pytest.mark.slow
 def test_a_pseudonym_key_that_a_killed_process_left_is_whole(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     keystore = Keystore.create(tmp_path / "node.keys", PASSPHRASE, log2_n=14)

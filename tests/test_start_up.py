@@ -16,6 +16,8 @@ import partner_node.cli
 import simulations.cli
 from machine.commands import Later
 
+pytestmark = pytest.mark.slow
+
 APPS = {
     "fedseg-node": partner_node.cli.app,
     "fedseg-coordinator": coordinator.cli.app,
