@@ -14,7 +14,7 @@ from partner_node.config.data import (
     read_table,
     refuse_misplaced,
 )
-from partner_node.config.section import ConfigSection, near
+from partner_node.config_section import ConfigSection, near
 from partner_node.consent.settings import (
     BIRTH,
     CONSTANT,

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
-from partner_node.config.section import ConfigSection
 from partner_node.config.transactions import TRANSACTION_KEYS, read_transactions
+from partner_node.config_section import ConfigSection
 from partner_node.sources.dialect import INPUT, table_relation
 from partner_node.sources.settings import (
     DEFAULT_PORT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from partner_node.config.section import ConfigSection
+from partner_node.config_section import ConfigSection
 from partner_node.egress.settings import (
     DEFAULT_HOLD_HOURS,
     HOLDS,

@@ -18,13 +18,13 @@ from machine.files import open_regular
 from partner_node.config.consent import CONSENT_KEYS, read_consent
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
-from partner_node.config.section import MAX_CONFIG_BYTES, ConfigSection, refuse_unknown
 from partner_node.config.template import (
     DEFAULT_PASSPHRASE_VARIABLE,
     DEFAULT_TEMP_SPACE,
     DEFAULT_THREADS,
     node_template,
 )
+from partner_node.config_section import MAX_CONFIG_BYTES, ConfigSection, refuse_unknown
 from partner_node.consent.settings import ConsentSection
 from partner_node.egress.settings import EgressSection
 from partner_node.sources.settings import DataSection, LimitsSection

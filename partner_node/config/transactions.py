@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Final
 
-from partner_node.config.section import ConfigSection
+from partner_node.config_section import ConfigSection
 from partner_node.sources.transactions import DATE_SIGNS, Transactions
 
 LATEST: Final = "latest"
