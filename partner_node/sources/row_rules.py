@@ -98,9 +98,9 @@ class RowRules:
         """
         text = self.dialect.id_text(self.id_column)
         found = ask(
-            "SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE bad), 0), "
-            "count(*) FILTER (WHERE NOT bad AND n > 1), "
-            "coalesce(sum(n) FILTER (WHERE NOT bad AND n > 1), 0) "
+            "SELECT coalesce(sum(n), 0), coalesce(sum(CASE WHEN bad THEN n END), 0), "
+            "count(CASE WHEN NOT bad AND n > 1 THEN 1 END), "
+            "coalesce(sum(CASE WHEN NOT bad AND n > 1 THEN n END), 0) "
             f"FROM (SELECT count(*) AS n, {self.dialect.bad_id('id')} AS bad "
             f"FROM (SELECT {text} AS id FROM {relation}) AS ids GROUP BY id) AS counted"
         )
@@ -121,8 +121,8 @@ class RowRules:
             )
         if n_twice:
             first, second = ask(
-                "SELECT min(r), min(r) FILTER (WHERE r > first) "
-                "FROM (SELECT r, min(r) OVER () AS first "
+                "SELECT min(r), min(CASE WHEN r > earliest THEN r END) "
+                "FROM (SELECT r, min(r) OVER () AS earliest "
                 f"FROM (SELECT row_number() OVER () AS r, {text} AS id FROM {relation}) AS ids "
                 f"WHERE id = (SELECT {text} FROM {relation} "
                 f"GROUP BY {text} HAVING count(*) > 1 LIMIT 1)) AS twice"
@@ -144,7 +144,7 @@ class RowRules:
     def first_row(self, relation: str, condition: str) -> str:
         """The query for the number of the first row that meets a condition."""
         return (
-            "SELECT min(r) FILTER (WHERE bad) FROM (SELECT row_number() OVER () AS r, "
+            "SELECT min(CASE WHEN bad THEN r END) FROM (SELECT row_number() OVER () AS r, "
             f"({condition}) AS bad FROM {relation}) AS numbered"
         )
 
@@ -180,8 +180,9 @@ class RowRules:
 
     def unusable_counts(self, relation: str, column: Column) -> str:
         """The query for how many values of a column have each of its faults."""
-        counts = [f"count(*) FILTER (WHERE {fault})" for fault in self._faults(column).values()]
-        return f"SELECT {', '.join(counts)} FROM {relation}"
+        faults = self._faults(column).values()
+        counts = ", ".join(f"count(CASE WHEN {fault} THEN 1 END)" for fault in faults)
+        return f"SELECT {counts} FROM {relation}"
 
     def unusable_error(self, column: Column, counts: Sequence[Any], place: str) -> SourceError:
         """E-SOURCE-LEVEL or E-SOURCE-NULL for a column with values that it may not hold.
