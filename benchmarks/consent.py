@@ -14,14 +14,15 @@ import pyarrow.parquet as pa_parquet
 
 from benchmarks.measure import Spread, Table, interleaved, ratios, seconds_of
 from partner_node.consent.gate import ConsentGate
-from partner_node.consent.settings import ConsentSource, Kind
+from partner_node.consent.settings import ConsentSource
+from partner_node.sources.file_places import File
 from protocol.agreement.governance import CONSENT, SEGMENTATION
 from simulations.retail import write_csv
 
 _NOTICES = ("1", "2")
 _THREADS = 2
 _CHUNK_ROWS = 65_536
-_KINDS: tuple[Kind, ...] = ("csv", "parquet")
+_KINDS: tuple[str, ...] = ("csv", "parquet")
 
 
 def run(*, quick: bool) -> list[Table]:
@@ -78,7 +79,7 @@ def run(*, quick: bool) -> list[Table]:
     ]
 
 
-def _gate(ids: np.ndarray, folder: Path, kind: Kind) -> tuple[ConsentGate, tuple[Path, Path]]:
+def _gate(ids: np.ndarray, folder: Path, kind: str) -> tuple[ConsentGate, tuple[Path, Path]]:
     rng = np.random.default_rng(1)
     kinds = np.where(rng.random(len(ids)) < 1 / 15, "ConsentWithdrawn", "RenewedConsentGiven")
     seconds = np.datetime64("2024-01-01") + rng.integers(0, 2**24, 2 * len(ids)).astype(
@@ -105,8 +106,12 @@ def _gate(ids: np.ndarray, folder: Path, kind: Kind) -> tuple[ConsentGate, tuple
             pa_parquet.write_table(table, path)
     gate = ConsentGate(
         [
-            ConsentSource(name="consents", holds="consents", kind=kind, path=str(files[0])),
-            ConsentSource(name="objections", holds="objections", kind=kind, path=str(files[1])),
+            ConsentSource(
+                name="consents", holds="consents", kind=kind, place=File(path=str(files[0]))
+            ),
+            ConsentSource(
+                name="objections", holds="objections", kind=kind, place=File(path=str(files[1]))
+            ),
         ],
         basis=CONSENT,
         purpose=SEGMENTATION,
@@ -119,7 +124,7 @@ def _gate(ids: np.ndarray, folder: Path, kind: Kind) -> tuple[ConsentGate, tuple
     return gate, files
 
 
-def _read(files: tuple[Path, Path], kind: Kind) -> None:
+def _read(files: tuple[Path, Path], kind: str) -> None:
     """Have DuckDB read every value; a plain count or maximum it would take from statistics."""
     with duckdb.connect(config={"threads": str(_THREADS)}) as connection:
         for path in files:

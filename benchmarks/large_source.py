@@ -28,6 +28,7 @@ from partner_node.consent.settings import ConsentSource
 from partner_node.customers.answers import answer
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.sources.duckdb.sandbox import Sandbox
+from partner_node.sources.file_places import File
 from partner_node.sources.kinds import open_source
 from partner_node.sources.settings import DataSection, LimitsSection
 from protocol.agreement.features import Feature
@@ -122,9 +123,9 @@ def _alone(folder: Path) -> None:
 def _round(folder: Path, *, gated: bool) -> None:
     gate = None
     if gated:
-        path = str(folder / "consents.parquet")
+        place = File(path=str(folder / "consents.parquet"))
         gate = ConsentGate(
-            [ConsentSource(name="consents", holds="consents", kind="parquet", path=path)],
+            [ConsentSource(name="consents", holds="consents", kind="parquet", place=place)],
             basis=CONSENT,
             purpose=SEGMENTATION,
             notices=["1"],
@@ -136,12 +137,10 @@ def _round(folder: Path, *, gated: bool) -> None:
         )
     section = DataSection(
         kind="parquet",
-        path=str(folder / "customers.parquet"),
+        place=File(path=str(folder / "customers.parquet")),
         table=None,
         id_column="customer_id",
-        delimiter=",",
         query=None,
-        server=None,
         chunk_rows=65_536,
         memory_bytes=_MEMORY,
         temp_folder=None,

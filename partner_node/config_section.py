@@ -1,8 +1,9 @@
-"""One section of a configuration file, its values taken out key by key and checked."""
+"""One section of a configuration file: its values taken out key by key and checked, or written."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -202,3 +203,13 @@ def near(name: str, known: tuple[str, ...]) -> str:
 def _kind(value: object) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return {**names, list: "a list", dict: "a section"}.get(type(value), "a date or time")
+
+
+def toml_text(text: str) -> str:
+    """A text as TOML writes it: its escapes are those of JSON plus DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_line(key: str, value: str, given: object) -> str:
+    """A line that sets a key, as a comment where no value was given."""
+    return ("" if given is not None else "# ") + f"{key} = {value}"

@@ -28,8 +28,8 @@ from partner_node.config.transactions import TRANSACTION_KEYS
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import NEEDED, OPTIONAL, ConsentSource
 from partner_node.consent.verdicts import NO_FLAG
-from partner_node.sources.kinds import open_source
-from partner_node.sources.settings import KINDS
+from partner_node.sources.kinds import KINDS, open_source
+from partner_node.sources.servers import Server
 from partner_node.sources.transactions import DATE_SIGNS, FEATURES
 from protocol.agreement import governance
 from protocol.errors import AgreementError
@@ -233,10 +233,10 @@ def test_examples_of_consent_sources_load_and_count_whom_they_say(
     config = NodeConfig.load(tmp_path / "node.toml").consent
     (source,) = config.sources
     at = FIRST_OF_MARCH.timestamp() - 3_600
-    if source.server is not None:
+    if isinstance(source.place, Server):
         source = _in_a_server(source, sample, request.getfixturevalue("postgresql"))
     else:
-        for path in filter(None, (Path(source.path), source.heartbeat)):
+        for path in filter(None, (Path(source.place.name), source.heartbeat)):
             path.write_text(sample, encoding="utf-8")
             os.utime(path, (at, at))
     by_consent = source.holds == "consents"
@@ -270,7 +270,7 @@ def _in_a_server(source: ConsentSource, sample: str, database: Database) -> Cons
     for line in lines:
         values = ", ".join(f"'{value}'" if value else "NULL" for value in line)
         database.run(f"INSERT INTO {table} VALUES ({values})")
-    return replace(source, server=database.server)
+    return replace(source, place=database.server)
 
 
 def test_every_refusal_of_the_consent_gate_is_in_the_documents() -> None:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -18,14 +18,24 @@ from machine.private_files import write_private_file
 from partner_node.cli.options import HERE, Directory
 from partner_node.config.node_config import NodeConfig
 from partner_node.config.source_options import source_options
-from partner_node.config.template import KIND_OF_SUFFIX, kind_of_file
+from partner_node.config.template import (
+    CONSENT_DATABASES,
+    KIND_OF_SUFFIX,
+    kind_of_file,
+    one_of,
+)
 from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE, home_passphrase
 from partner_node.keystore import Keystore
 from partner_node.sources.files import find_files
+from partner_node.sources.kinds import KINDS
+from partner_node.sources.servers import ServerPlaces
 from protocol.agreement.features import FEATURE_NAME
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import MalformedError, SourceError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
+
+#: How people name databases at a server, by the kind of source.
+SERVERS: Final = {k.name: k.place for k in KINDS.values() if isinstance(k.place, ServerPlaces)}
 
 
 def init(
@@ -48,11 +58,11 @@ def init(
         Path | None,
         typer.Option(
             help="The customers' file; of csv and parquet also a glob or a folder. Not for "
-            "postgresql."
+            f"{one_of(tuple(SERVERS))}."
         ),
     ] = None,
     kind: Annotated[
-        str, typer.Option(help="csv, parquet, duckdb, sqlite or postgresql; see docs/sources.md.")
+        str, typer.Option(help=f"{one_of(tuple(KINDS))}; see docs/sources.md.")
     ] = "csv",
     dpo: Annotated[
         str | None,
@@ -75,14 +85,22 @@ def init(
     ] = None,
     host: Annotated[
         str | None,
-        typer.Option(help="PostgreSQL's server, or the absolute path of its socket's folder."),
+        typer.Option(
+            help=f"The server of {one_of(tuple(SERVERS))}, or the absolute path of "
+            f"{', of '.join(k.socket_words for k in SERVERS.values())}."
+        ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="PostgreSQL's port; 5432 when left out.", min=1, max=65_535)
+        int | None,
+        typer.Option(
+            help=f"Its port; {' or '.join(str(k.port) for k in SERVERS.values())} when left out.",
+            min=1,
+            max=65_535,
+        ),
     ] = None,
-    database: Annotated[str | None, typer.Option(help="PostgreSQL's database.")] = None,
+    database: Annotated[str | None, typer.Option(help="The server's database.")] = None,
     user: Annotated[
-        str | None, typer.Option(help="PostgreSQL's account; it needs SELECT and no more.")
+        str | None, typer.Option(help="The account there; it needs SELECT and no more.")
     ] = None,
     password_file: Annotated[
         Path | None,
@@ -151,15 +169,17 @@ def init(
         passphrase_file=None if passphrase_env else PASSPHRASE_FILE,
         **source_options(
             kind=kind,
-            path=data,
             table=table,
             has_query=query_file is not None,
-            host=host,
-            port=port,
-            database=database,
-            user=user,
-            password_file=password_file,
-            ssl=ssl,
+            place={
+                "data": data,
+                "host": host,
+                "port": port,
+                "database": database,
+                "user": user,
+                "password_file": password_file,
+                "ssl": ssl,
+            },
         ),
         consents=_wishes("consents", consents),
         objections=_wishes("objections", objections),
@@ -221,7 +241,7 @@ def _wishes(option: str, path: Path | None) -> str | None:
             f"--{option} {path}: the name ends with none of {endings}",
             remedy=f"name a file of that kind; for a table in a database leave --{option} out, and "
             f'write it into node.toml: [[consent.sources]] with holds = "{option}", kind = '
-            '"sqlite", "duckdb" or "postgresql", path and table (docs/consent.md)',
+            f"{one_of(CONSENT_DATABASES)}, path and table (docs/consent.md)",
         )
     return str(path.absolute())
 
@@ -241,21 +261,10 @@ def _units(words: Sequence[str]) -> dict[str, str]:
 
 def _missing_files(config: NodeConfig) -> list[str]:
     """What the configuration names and is not there yet; `check` needs it, a new node does not."""
-    warnings = []
-    try:
-        if config.data.path is not None:
-            find_files(config.data.path, kind=config.data.kind)
-    except SourceError as error:
-        warnings.append(f"--data {error.message}; {error.remedy}")
-    server = config.data.server
-    if server is not None and server.password_file and not server.password_file.is_file():
-        warnings.append(
-            f"--password-file {server.password_file}: no such file; write the password there, "
-            "with mode 0600"
-        )
+    warnings = KINDS[config.data.kind].place.missing(config.data.place)
     for source in config.consent.sources:
         try:
-            find_files(source.path, section="[[consent.sources]]")
+            find_files(source.place.name, section="[[consent.sources]]")  # init names files alone
         except SourceError as error:
             warnings.append(f"--{source.holds} {error.message}; {error.remedy}")
     authority = config.coordinator.root_certificates

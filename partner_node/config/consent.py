@@ -7,28 +7,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from partner_node.config.data import (
-    SERVER_KEYS,
-    read_delimiter,
-    read_server,
-    read_table,
-    refuse_misplaced,
-)
+from partner_node.config.data import read_table, refuse_misplaced
 from partner_node.config_section import ConfigSection, near
+from partner_node.consent.kinds import KINDS
 from partner_node.consent.settings import (
     BIRTH,
     CONSTANT,
-    DATABASES,
     EVENTS,
     HOLDS,
-    KINDS,
     NEEDED,
     OPTIONAL,
     UPDATED,
     ConsentSection,
     ConsentSource,
     Holds,
-    Kind,
 )
 from protocol.agreement.governance import SEGMENTATION, TERM, VERSION
 
@@ -37,13 +29,8 @@ _EVERY_KIND: Final = (
     "name", "holds", "kind", "columns", "constants", "events", "flags", "heartbeat",
 )  # fmt: skip
 #: The keys that a kind takes beside those of every kind.
-_KEYS_OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "csv": ("path", "delimiter"),
-    "parquet": ("path",),
-    "jsonl": ("path",),
-    "duckdb": ("path", "table"),
-    "sqlite": ("path", "table"),
-    "postgresql": ("table", *SERVER_KEYS),
+_KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
+    name: kind.keys for name, kind in KINDS.items()
 }
 _SOURCE_KEYS: Final = tuple(
     dict.fromkeys([*_EVERY_KIND, *(key for keys in _KEYS_OF_KIND.values() for key in keys)])
@@ -86,11 +73,11 @@ def read_consent(consent: ConfigSection, *, id_column: str) -> ConsentSection:
 
 def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
     holds = next(known for known in HOLDS if known == source.one_of("holds", HOLDS))
-    kind = next(known for known in KINDS if known == source.one_of("kind", KINDS))
-    refuse_misplaced(source, kind, _EVERY_KIND, _KEYS_OF_KIND)
+    kind = KINDS[source.one_of("kind", tuple(KINDS))]
+    refuse_misplaced(source, kind.name, _EVERY_KIND, _KEYS_OF_KIND)
     columns, constants = source.mapping("columns"), source.mapping("constants")
     events, flags = source.mapping("events"), source.texts("flags")
-    parts = (*_PARTS[holds], UPDATED) if kind in DATABASES else _PARTS[holds]
+    parts = (*_PARTS[holds], UPDATED) if kind.is_database else _PARTS[holds]
     _refuse_unknown_parts(source, parts, columns, constants)
     for word, event in events.items():
         if event not in EVENTS:
@@ -106,7 +93,7 @@ def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
     heartbeat = source.path("heartbeat") if source.optional("heartbeat") else None
     if heartbeat is not None and UPDATED in columns:
         raise source.problem("heartbeat and columns.updated", "are both set", "keep one of them")
-    if kind in DATABASES and holds != "consents" and heartbeat is None and UPDATED not in columns:
+    if kind.is_database and holds != "consents" and heartbeat is None and UPDATED not in columns:
         raise source.problem(
             "heartbeat or columns.updated",
             "is missing",
@@ -116,11 +103,9 @@ def _consent_source(source: ConfigSection, id_column: str) -> ConsentSource:
     return ConsentSource(
         name=source.text("name", max_length=60),
         holds=holds,
-        kind=kind,
-        path="" if kind == "postgresql" else str(source.path("path")),
-        table=_table(source) if kind in DATABASES else (),
-        server=read_server(source) if kind == "postgresql" else None,
-        delimiter=read_delimiter(source),
+        kind=kind.name,
+        place=kind.place.read(source),
+        table=_table(source) if kind.is_database else (),
         columns=MappingProxyType({"subject": id_column, **columns}),
         constants=constants,
         events=events,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from partner_node.config.data import DEFAULT_CHUNK_ROWS, DEFAULT_MEMORY
+from partner_node.config_section import toml_line, toml_text
+from partner_node.consent.kinds import KINDS as CONSENT_KINDS
 from partner_node.egress.settings import DEFAULT_HOLD_HOURS, NOTHING
-from partner_node.sources.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S, Kind, SslMode
+from partner_node.sources.kind import FileFormat
+from partner_node.sources.kinds import KINDS
+from partner_node.sources.servers import ServerPlaces
 from protocol.agreement.governance import SEGMENTATION
 
+_WIDTH: Final = 100
 DEFAULT_THREADS: Final = 2
 DEFAULT_TEMP_SPACE: Final = "20GB"
 DEFAULT_PASSPHRASE_VARIABLE: Final = "FEDSEG_PASSPHRASE"  # noqa: S105 - a name
@@ -22,15 +26,7 @@ def node_template(
     *,
     partner: str,
     address: str,
-    kind: Kind = "csv",
-    path: str = "customers.csv",
-    table: str | None = None,
-    host: str = "localhost",
-    port: int = DEFAULT_PORT,
-    database: str = "customers",
-    user: str = "fedseg",
-    password_file: str | None = None,
-    ssl: SslMode | None = None,
+    kind: str = "csv",
     id_column: str = "customer_id",
     columns: Mapping[str, str] = MappingProxyType({}),
     agreement: str = "agreement.json",
@@ -44,69 +40,52 @@ def node_template(
     youngest_customer: int | None = None,
     units: Mapping[str, str] = MappingProxyType({}),
     notice: str = "1",
+    **source: Any,
 ) -> str:
     """A commented ``node.toml`` that `NodeConfig.load` accepts.
 
     Args:
-        path: Of all kinds but ``postgresql``.
-        table: Of a database; None with a `query_file`.
-        host, port, database, user, password_file, ssl: Of ``postgresql``.
+        kind: Kind of source, by its name in the table of kinds.
         columns: Column of each feature whose column has another name.
         passphrase_file: None for the environment variable `DEFAULT_PASSPHRASE_VARIABLE`.
         consents, objections, births: Files of them, .csv, .parquet or .jsonl.
         youngest_customer: No customer is younger, in years; None where births say it.
         units: Unit in which the data have each feature.
         notice: Version of the notice that tells of the purpose.
+        source: Keys of ``[data]`` by which the kind names where the customers are.
     """
     bundle = "" if bundle_sha256 is None else bundle_sha256
-    mapping = [f"{_quoted(f)} = {_quoted(column)}" for f, column in columns.items()]
-    if kind in ("duckdb", "sqlite", "postgresql") and table is None and query_file is None:
-        table = "customers"
-    data = _DATA[kind].format(
-        path=_quoted(path),
-        host=_quoted(host),
-        port=_optional("port", str(port), None if port == DEFAULT_PORT else port),
-        database=_quoted(database),
-        user=_quoted(user),
-        password_file=_optional(
-            "password_file", _quoted(password_file or "password"), password_file
-        ),
-        ssl=_optional("ssl", _quoted(ssl or "verify-full"), ssl),
-        timeout_s=DEFAULT_TIMEOUT_S,
-        table=_optional("table", _quoted(table or "customers"), table),
-        query_file=_optional("query_file", _quoted(query_file or "features.sql"), query_file),
-        id_column=_quoted(id_column),
-        chunk_rows=DEFAULT_CHUNK_ROWS,
-        memory=_quoted(DEFAULT_MEMORY),
-    )
+    mapping = [f"{toml_text(f)} = {toml_text(column)}" for f, column in columns.items()]
+    said = {"id_column": id_column, "query_file": query_file, **source}
     return (
         _HEAD.format(
-            partner=_quoted(partner),
-            agreement=_quoted(agreement),
-            address=_quoted(address),
-            root_certificates=_quoted(root_certificates),
-            bundle=_optional("bundle_sha256", _quoted(bundle or "0" * 64), bundle_sha256),
+            partner=toml_text(partner),
+            agreement=toml_text(agreement),
+            address=toml_text(address),
+            root_certificates=toml_text(root_certificates),
+            bundle=toml_line("bundle_sha256", toml_text(bundle or "0" * 64), bundle_sha256),
         )
-        + data
+        + _kind_lines(kind)
+        + KINDS[kind].template(said)
         + _FOOT.format(
-            purpose=_quoted(SEGMENTATION),
-            notices=f"[{_quoted(notice)}]",
+            purpose=toml_text(SEGMENTATION),
+            notices=f"[{toml_text(notice)}]",
             sources=_sources_template(consents, objections, births),
-            youngest=_optional(
+            youngest=toml_line(
                 "youngest_customer", str(youngest_customer or 18), youngest_customer
             ),
-            hold=_quoted(NOTHING),
+            hold=toml_text(NOTHING),
             hold_hours=DEFAULT_HOLD_HOURS,
             columns="\n".join(mapping or ['# monetary = "total_spent"']),
             units="\n".join(
-                [f"{_quoted(f)} = {_quoted(unit)}" for f, unit in units.items()]
+                [f"{toml_text(f)} = {toml_text(unit)}" for f, unit in units.items()]
                 or ['# monetary = "EUR"']
             ),
-            passphrase=f"passphrase_env = {_quoted(DEFAULT_PASSPHRASE_VARIABLE)}"
+            passphrase=f"passphrase_env = {toml_text(DEFAULT_PASSPHRASE_VARIABLE)}"
             if passphrase_file is None
-            else f"passphrase_file = {_quoted(passphrase_file)}",
+            else f"passphrase_file = {toml_text(passphrase_file)}",
             threads=DEFAULT_THREADS,
-            temp_space=_quoted(DEFAULT_TEMP_SPACE),
+            temp_space=toml_text(DEFAULT_TEMP_SPACE),
         )
     )
 
@@ -134,75 +113,6 @@ root_certificates = {root_certificates}
 
 """
 
-_KIND: Final = """\
-[data]
-# "csv" (header line, UTF-8, may be .gz), "parquet", "duckdb", "sqlite" or "postgresql". Each has
-# its own keys; see docs/sources.md, or call fedseg-node init --kind for a template.
-"""
-_ID: Final = """\
-# One row a customer, each id once.
-id_column = {id_column}
-"""
-_TABLE: Final = """\
-# A table or view with one row a customer, its schema before it where it has one: "sales.customers";
-# or, instead, one SELECT over the database's tables that makes one row a customer.
-{table}
-{query_file}
-# query = "SELECT customer_id, count(*) AS frequency FROM orders GROUP BY customer_id"
-"""
-_INPUT: Final = """\
-# One SELECT that turns the files, seen as the table "input", into one row a customer.
-{query_file}
-# query = "SELECT customer_id, count(*) AS frequency FROM input GROUP BY customer_id"
-"""
-_CHUNKS: Final = """\
-# Invoice lines need no query: name their columns in [data.transactions], see docs/sources.md.
-# Rows held at once.
-# chunk_rows = {chunk_rows}
-"""
-_MEMORY: Final = """\
-# Memory of the reader; what does not fit goes to a temporary folder (by default the system's).
-# memory_limit = {memory}
-# temp_folder = "temporary"
-"""
-_FILES: Final = """\
-# A file, a glob, or a folder: all files of the kind in it, at any depth.
-path = {path}
-"""
-_DATABASE: Final = """\
-# The database's file; it is only read.
-path = {path}
-"""
-_SERVER: Final = """\
-# The server, or the absolute path of its socket's folder. The account needs SELECT and no more.
-host = {host}
-{port}
-database = {database}
-user = {user}
-# Its password: password_file (mode 0600) or password_env (a variable), or none.
-{password_file}
-# password_env = "FEDSEG_DATABASE_PASSWORD"
-# "verify-full": the certificate is by a trusted authority and for this host; "verify-ca": by a
-# trusted authority; "require": encrypted, to whomever; "disable": only on this machine.
-{ssl}
-# Authority of the server's certificate (PEM); by default the operating system's authorities.
-# root_certificates = "database-ca.pem"
-# Longest time that one query may take, its reading included.
-# timeout_s = {timeout_s}
-"""
-_DATA: Final[Mapping[Kind, str]] = {
-    "csv": _KIND + 'kind = "csv"\n' + _FILES + _ID
-    + """\
-# Between the values of a CSV file.
-# delimiter = ","
-"""
-    + _INPUT + "# Columns of a CSV file are text in it: CAST(Quantity AS DOUBLE).\n"
-    + _CHUNKS + _MEMORY,
-    "parquet": _KIND + 'kind = "parquet"\n' + _FILES + _ID + _INPUT + _CHUNKS + _MEMORY,
-    "duckdb": _KIND + 'kind = "duckdb"\n' + _DATABASE + _ID + _TABLE + _CHUNKS + _MEMORY,
-    "sqlite": _KIND + 'kind = "sqlite"\n' + _DATABASE + _ID + _TABLE + _CHUNKS,
-    "postgresql": _KIND + 'kind = "postgresql"\n' + _SERVER + _ID + _TABLE + _CHUNKS,
-}  # fmt: skip
 _FOOT: Final = """\
 
 # Feature of the agreement = column of the data, where the names differ.
@@ -244,25 +154,27 @@ notices = {notices}
 """
 
 
+_FILES: Final[Mapping[str, FileFormat]] = {
+    kind.name: kind.read_as
+    for kind in CONSENT_KINDS.values()
+    if isinstance(kind.read_as, FileFormat)
+}
+#: Kinds of database that tables of consents may be in.
+CONSENT_DATABASES: Final = tuple(f'"{k.name}"' for k in CONSENT_KINDS.values() if k.is_database)
 #: What a file of consents, objections or births is, by how its name ends; ``.gz`` may follow.
 KIND_OF_SUFFIX: Final[Mapping[str, str]] = {
-    ".csv": "csv",
-    ".txt": "csv",
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
+    suffix: name for name, form in _FILES.items() for suffix in form.suffixes
 }
 _SOURCE: Final = """\
 
 [[consent.sources]]
 name = {name}
 holds = {name}
-# "csv", "parquet" or "jsonl" (one JSON object a line); or "duckdb", "sqlite" or "postgresql".
+{kinds}
 kind = {kind}
 path = {path}
 {delimiter}\
-# A table or view of a database, its schema before it where it has one; of "postgresql" also host,
-# database, user and the other keys of a server as in [data], and no path:
+{tables}
 #     table = "crm.{plain}"
 {explained}\
 # Touched by whatever brings the table up to date; else a file's own time counts, and in a database
@@ -301,6 +213,7 @@ def kind_of_file(path: str) -> str | None:
 
 
 def _sources_template(consents: str | None, objections: str | None, births: str | None) -> str:
+    servers = [f'"{k.name}"' for k in CONSENT_KINDS.values() if isinstance(k.place, ServerPlaces)]
     given = {
         "consents": (consents, _CONSENTS),
         "objections": (objections, _OBJECTIONS),
@@ -308,11 +221,20 @@ def _sources_template(consents: str | None, objections: str | None, births: str 
     }
     parts = {
         name: _SOURCE.format(
-            name=_quoted(name),
+            name=toml_text(name),
             plain=name,
-            kind=_quoted(kind := kind_of_file(path or "") or "csv"),
-            path=_quoted(path or f"{name}.csv"),
-            delimiter='# delimiter = ","\n' if kind == "csv" else "",
+            kinds=_comment(
+                one_of([_hinted(kind, form.hint) for kind, form in _FILES.items()])
+                + f"; or {one_of(CONSENT_DATABASES)}."
+            ),
+            tables=_comment(
+                "A table or view of a database, its schema before it where it has one; of "
+                f"{one_of(servers)} also host, database, user and the other keys of a server as "
+                "in [data], and no path:"
+            ),
+            kind=toml_text(kind := kind_of_file(path or "") or "csv"),
+            path=toml_text(path or f"{name}.csv"),
+            delimiter='# delimiter = ","\n' if "delimiter" in CONSENT_KINDS[kind].keys else "",
             newest=" or, without, the newest event" if name == "consents" else "",
             explained=explained,
         )
@@ -327,11 +249,30 @@ def _sources_template(consents: str | None, objections: str | None, births: str 
     )
 
 
-def _optional(key: str, value: str, given: object) -> str:
-    """A line that sets a key, as a comment where no value was given."""
-    return ("" if given is not None else "# ") + f"{key} = {value}"
+def _kind_lines(kind: str) -> str:
+    """The beginning of ``[data]``."""
+    names = [_hinted(k.name, k.hint) for k in KINDS.values()]
+    words = (
+        f"{one_of(names)}. Each has its own keys; see docs/sources.md, or call fedseg-node init "
+        "--kind for a template."
+    )
+    return f"[data]\n{_comment(words)}\nkind = {toml_text(kind)}\n"
 
 
-def _quoted(text: str) -> str:
-    """TOML's basic string, whose escapes are those of JSON plus DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def one_of(names: Sequence[str]) -> str:
+    """Names of which one is chosen, in words.
+
+    >>> one_of(["a", "b", "c"])
+    'a, b or c'
+    """
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _hinted(name: str, hint: str) -> str:
+    return f'"{name}" ({hint})' if hint else f'"{name}"'
+
+
+def _comment(words: str) -> str:
+    return textwrap.fill(
+        words, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )

@@ -1,4 +1,4 @@
-"""Tables of consents, objections and births in DuckDB's and SQLite's files and in PostgreSQL.
+"""Tables of consents, objections and births in databases.
 
 They are reached as customers' features are, by the same code and under the same rules (`sources`):
 read-only, one state of the data, no value in an error. Every reading begins anew; rows go past
@@ -9,7 +9,6 @@ once, as text, into the gate's own DuckDB, where the same SQL as for files judge
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,60 +18,50 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from partner_node.consent.file_tables import FileTable
 from partner_node.consent.id_set import IdHash
+from partner_node.consent.kinds import KINDS
 from partner_node.consent.settings import (
-    BIRTH,
-    NEEDED,
-    OPTIONAL,
     UPDATED,
     ConsentSource,
-    Kind,
 )
 from partner_node.consent.tables import (
-    DUCKDB_TYPES,
     SECTION,
-    ColumnTypes,
     ConsentTable,
     rows_of,
 )
 from partner_node.consent.verdicts import Wanted, moment_of
-from partner_node.sources.dialect import POSTGRESQL, quoted
+from partner_node.sources.dialect import quoted
 from partner_node.sources.duckdb.sandbox import Sandbox
+from partner_node.sources.file_places import File
 from partner_node.sources.files import DataFile
+from partner_node.sources.kind import ColumnTypes, Means, Rows
 from partner_node.sources.kinds import open_table
 from partner_node.sources.text_table import TextTable
 from protocol.agreement.document import CLOCK_SKEW
 from protocol.errors import SourceError
-
-#: A column of SQLite has none; its own reading refuses what is no text and no number.
-_NO_TYPE: Final = re.compile(r"(?!)")
-_TYPES: Final[Mapping[Kind, ColumnTypes]] = {
-    "duckdb": DUCKDB_TYPES,
-    "sqlite": ColumnTypes(ids=frozenset(), times=frozenset(), nested=_NO_TYPE),
-    "postgresql": ColumnTypes(
-        ids=POSTGRESQL.id_types,
-        times=frozenset({"text", "varchar", "bpchar", "timestamptz"}),
-        nested=re.compile(r"_.*|jsonb?|bytea|xml|hstore|record"),
-    ),
-}
 
 
 class DatabaseTable(ConsentTable):
     """One table or view of a database.
 
     Args:
+        types: Which types its columns may have.
         limits: What reading a file of DuckDB may take of this machine.
     """
 
-    def __init__(self, source: ConsentSource, limits: Sandbox) -> None:
-        super().__init__(source, _TYPES[source.kind])
+    def __init__(self, source: ConsentSource, types: ColumnTypes, limits: Sandbox) -> None:
+        super().__init__(source, types)
         self._database = open_table(
-            path=source.path,
-            server=source.server,
-            sqlite=source.kind == "sqlite",
-            table=source.table,
-            id_column=source.columns.get("subject", "subject"),
-            limits=limits,
+            source.kind,
+            source.place,
+            Rows(id_column=self._column("subject"), table=source.table),
+            Means(
+                memory_bytes=limits.memory_bytes,
+                threads=limits.threads,
+                temp_folder=limits.temp_folder,
+                temp_bytes=limits.temp_bytes,
+            ),
         )
 
     def files(self) -> tuple[DataFile, ...]:
@@ -154,7 +143,7 @@ class DatabaseTable(ConsentTable):
             )
         if found is None:
             raise SourceError(
-                f"consent source {self.name!r}: no row of {self._source.place} says when it was "
+                f"consent source {self.name!r}: no row of {self._source.where} says when it was "
                 f"brought up to date: column {column!r} holds no time, with a zone, that has come",
                 code="E-CONSENT-STALE",
                 remedy=f"name a column with that time as columns.updated in {SECTION}, or a "
@@ -164,14 +153,7 @@ class DatabaseTable(ConsentTable):
 
     def _columns(self, types: Mapping[str, str]) -> tuple[str, ...]:
         """Columns that are read, that of the ids first."""
-        if self.holds == "births":
-            wanted = [self._column(part) for part in BIRTH]
-        elif self.holds == "objections":
-            wanted = [self._column("subject"), *self._source.flags]
-        else:
-            parts = [p for p in (*NEEDED, *OPTIONAL) if p not in self._source.constants]
-            wanted = [self._column(part) for part in parts]
-        return tuple(dict.fromkeys(column for column in wanted if column in types))
+        return tuple(column for column in self._wanted_columns() if column in types)
 
     @contextmanager
     def _arriving(
@@ -229,4 +211,9 @@ def _here(remedy: str) -> str:
 
 def make_table(source: ConsentSource, limits: Sandbox) -> ConsentTable:
     """The table that a configuration names, wherever it is; nothing is opened yet."""
-    return DatabaseTable(source, limits) if source.table else ConsentTable(source)
+    read_as = KINDS[source.kind].read_as
+    if isinstance(read_as, ColumnTypes):
+        return DatabaseTable(source, read_as, limits)
+    if not isinstance(source.place, File):
+        raise TypeError(f"a table in files needs files, not {source.place.name}")
+    return FileTable(source, source.place, read_as)

@@ -7,14 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from partner_node.sources.settings import PostgreSQLServer
+from partner_node.sources.places import Place
 
 Holds = Literal["consents", "objections", "births"]
-Kind = Literal["csv", "parquet", "jsonl", "duckdb", "sqlite", "postgresql"]
 HOLDS: Final[tuple[Holds, ...]] = get_args(Holds)
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-#: The kinds that are databases, and not files that are one table.
-DATABASES: Final[tuple[Kind, ...]] = ("duckdb", "sqlite", "postgresql")
 
 #: What a consent table needs, and what an event may leave out.
 NEEDED: Final = ("subject", "event", "time", "purpose", "notice")
@@ -47,9 +43,9 @@ class ConsentSource:
     Attributes:
         name: For messages.
         holds: Consents, one row an event; or objections or births, one row a customer.
-        path: A file or a glob; of a database its file, empty for PostgreSQL.
+        kind: What it is in, by its name in the table of `consent.kinds`.
+        place: Where that is, in the form that its kind reads.
         table: A database's table or view, its schema first where it has one; empty for files.
-        server: The PostgreSQL server; or None.
         columns: Column of ``subject``, and for consents of ``event``, ``time``, ``purpose``,
             ``notice`` and ``until``, for births of ``born``; left out where it has the same name.
             In a database also of ``updated``, the time when a row was brought up to date.
@@ -64,11 +60,9 @@ class ConsentSource:
 
     name: str
     holds: Holds
-    kind: Kind
-    path: str
+    kind: str
+    place: Place
     table: tuple[str, ...] = ()
-    server: PostgreSQLServer | None = None
-    delimiter: str = ","
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
@@ -76,12 +70,11 @@ class ConsentSource:
     heartbeat: Path | None = None
 
     @property
-    def place(self) -> str:
+    def where(self) -> str:
         """Where it is, in messages: a path, or a table of a database."""
         if not self.table:
-            return self.path
-        database = self.path if self.server is None else self.server.name
-        return f"table {'.'.join(self.table)} of {database}"
+            return self.place.name
+        return f"table {'.'.join(self.table)} of {self.place.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

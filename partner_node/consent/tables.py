@@ -1,18 +1,16 @@
-"""Tables of consents, objections and births in files, as the configuration names them.
+"""Tables of consents, objections and births, as the configuration names them.
 
 Everything is read as text through DuckDB and judged in `verdicts`; nothing of it leaves the node,
-and no value of a table is in an error. Tables in databases are in `database_tables`.
+and no value of a table is in an error. How it is reached is in `file_tables` and `database_tables`.
 """
-# Names, paths and texts go into SQL only through `quoted` and `literal`:
+# Names and texts go into SQL only through `quoted` and `literal`:
 # ruff: noqa: S608
 
 from __future__ import annotations
 
-import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, TypeVar
 
 import duckdb
@@ -33,14 +31,11 @@ from partner_node.consent.verdicts import (
     judge_consents,
     judge_objections,
 )
-from partner_node.sources.dialect import DUCKDB, literal, quoted
+from partner_node.sources.dialect import literal, quoted
+from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain
-from partner_node.sources.files import (
-    DataFile,
-    find_files,
-    read_common_header,
-    refuse_missing_header,
-)
+from partner_node.sources.files import DataFile
+from partner_node.sources.kind import ColumnTypes
 from protocol.errors import SourceError
 
 _T = TypeVar("_T")
@@ -51,36 +46,14 @@ _TIMES: Final = ("time", "until", UPDATED)
 _NOBODY: Final = "subject IS NULL"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnTypes:
-    """Which types columns may have, by the names that whatever holds the table gives them.
-
-    Attributes:
-        ids: Of ids; empty where each value has a type of its own.
-        times: Of points in time, which are texts or have a zone; empty likewise.
-        nested: Of what is no single value, which no column may have.
-    """
-
-    ids: frozenset[str]
-    times: frozenset[str]
-    nested: re.Pattern[str]
-
-
-DUCKDB_TYPES: Final = ColumnTypes(
-    ids=DUCKDB.id_types,
-    times=frozenset({"varchar", "timestamp with time zone"}),
-    nested=re.compile(r"list|array|struct|map|union|blob"),
-)
-
-
-class ConsentTable:
+class ConsentTable(ABC):
     """One table of consents, objections or births, which can be read.
 
     Args:
         types: Which types its columns may have.
     """
 
-    def __init__(self, source: ConsentSource, types: ColumnTypes = DUCKDB_TYPES) -> None:
+    def __init__(self, source: ConsentSource, types: ColumnTypes) -> None:
         self._source = source
         self._types = types
 
@@ -99,25 +72,21 @@ class ConsentTable:
         """Its name, for messages."""
         return self._source.name
 
+    @abstractmethod
     def files(self) -> tuple[DataFile, ...]:
         """Its files as they are now; raises SourceError (E-CONSENT-SOURCE)."""
-        try:
-            return find_files(self._source.path, section=SECTION)
-        except SourceError as error:
-            raise self._problem(error.message, error.remedy) from error
 
+    @abstractmethod
     def check_reachable(self) -> None:
         """Refuse a table that is not there; raises SourceError (E-CONSENT-SOURCE)."""
-        self.files()
 
+    @abstractmethod
     def changed_at(self) -> datetime | None:
         """When the table was last brought up to date; raises SourceError (E-CONSENT-SOURCE).
 
         Returns:
             None where only its rows say that, and `judge` therefore.
         """
-        newest = max(file.modified_ns for file in self.files()) / 1e9
-        return self._beat or datetime.fromtimestamp(newest, UTC)
 
     @property
     def _beat(self) -> datetime | None:
@@ -133,6 +102,7 @@ class ConsentTable:
                 f"correct heartbeat in {SECTION}, or leave it out",
             ) from error
 
+    @abstractmethod
     def judge(
         self,
         connection: duckdb.DuckDBPyConnection,
@@ -155,10 +125,6 @@ class ConsentTable:
             SourceError: The table cannot be read, lacks a column, or has rows about nobody
                 (E-CONSENT-SOURCE).
         """
-        header, rows = self._open(connection, files, f"{into}_rows", ids)
-        if self._read(files, partial(self._judge_rows, connection, rows, into, wanted), header):
-            self._refuse_nobody(connection, files, rows)
-        return None
 
     def _judge_rows(
         self, connection: duckdb.DuckDBPyConnection, rows: str, into: str, wanted: Wanted
@@ -170,56 +136,21 @@ class ConsentTable:
             judge_births(connection, rows, into, wanted)
         else:
             judge_objections(connection, rows, into)
-        return int(_row(connection, f"SELECT count(*) FROM {into} WHERE {_NOBODY}")[0])
-
-    def _open(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        files: tuple[DataFile, ...],
-        kept: str,
-        ids: IdHash | str,
-    ) -> tuple[tuple[str, ...], str]:
-        """A CSV file's header, and the relation that `verdicts` asks for; see `rows_of`."""
-        header = self._header(files)
-        scan = self._scan(files, header)
-        types = dict.fromkeys(header, "varchar") or self._types_of(connection, files, scan)
-        columns = self.selected(types)
-        if self._source.kind == "jsonl":
-            self._require_in_lines(connection, files, scan)
-        if len(header) == 1:  # a blank line is no row
-            scan += f" WHERE {quoted(header[0])} IS NOT NULL"
-        select = f"SELECT {columns} FROM {scan}"
-        rows = self._read(files, partial(rows_of, connection, select, kept, ids), header)
-        return header, rows
-
-    def _types_of(
-        self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
-    ) -> dict[str, str]:
-        found = self._read(files, lambda: connection.sql(f"SELECT * FROM {scan} LIMIT 0"))
-        return {c: str(t.id) for c, t in zip(found.columns, found.types, strict=True)}
-
-    def _header(self, files: tuple[DataFile, ...]) -> tuple[str, ...]:
-        if self._source.kind != "csv":
-            return ()
-        try:
-            return read_common_header(files, self._source.delimiter)
-        except SourceError as error:
-            problem = self._problem(error.message, error.remedy)
-        raise problem  # not chained: what cannot be decoded is in the chain
+        return int(row(connection, f"SELECT count(*) FROM {into} WHERE {_NOBODY}")[0])
 
     def _refuse_nobody(
         self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], rows: str
     ) -> None:
         place, count = self._read(
             files,
-            lambda: _row(
+            lambda: row(
                 connection,
                 "SELECT min(r), count(*) FROM "
                 f"(SELECT row_number() OVER () AS r, subject FROM {rows}) WHERE {_NOBODY}",
             ),
         )
         raise self._problem(
-            f"{count} rows of {self._source.place} name no customer, the first is row {place}: "
+            f"{count} rows of {self._source.where} name no customer, the first is row {place}: "
             "whoever they are about would be counted or left out wrongly",
             f"give every row its customer's id in column {self._column('subject')!r}, or leave it "
             "out of the export",
@@ -239,55 +170,12 @@ class ConsentTable:
         # Neither chained nor in the context of DuckDB's words: those quote the line.
         explained = explain(
             problem,
-            path=self._source.path,
+            path=self._source.place.name,
             with_query=False,
             files=[file.path for file in files],
             columns=header,
         )
         raise self._problem(explained.message, explained.remedy)
-
-    def _scan(self, files: tuple[DataFile, ...], header: tuple[str, ...]) -> str:
-        paths = "[" + ", ".join(literal(file.path) for file in files) + "]"
-        if self._source.kind == "parquet":
-            return f"read_parquet({paths}, hive_partitioning = false, union_by_name = false)"
-        wanted = self._columns_of_json() if self._source.kind == "jsonl" else header
-        types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in wanted)
-        if self._source.kind == "jsonl":
-            return f"read_json({paths}, format = 'newline_delimited', columns = {{{types}}})"
-        return (
-            f"read_csv({paths}, auto_detect = false, header = true, columns = {{{types}}}, "
-            f"delim = {literal(self._source.delimiter)}, quote = '\"', escape = '\"', "
-            "nullstr = '', strict_mode = true, hive_partitioning = false, union_by_name = false)"
-        )
-
-    def _columns_of_json(self) -> tuple[str, ...]:
-        """Lines of JSON may leave fields out, so what is wanted is named."""
-        if self.holds == "births":
-            return tuple(dict.fromkeys(map(self._column, BIRTH)))
-        if self.holds == "objections":
-            return tuple(dict.fromkeys([self._column("subject"), *self._source.flags]))
-        wanted = [part for part in (*NEEDED, *OPTIONAL) if part not in self._source.constants]
-        return tuple(dict.fromkeys(self._column(part) for part in wanted))
-
-    def _require_in_lines(
-        self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
-    ) -> None:
-        """Refuse a field without which more customers would pass, and that no line has."""
-        fields = dict.fromkeys(self._source.flags, "a flag") | {
-            self._source.columns[part]: part for part in OPTIONAL if part in self._source.columns
-        }
-        if not fields:
-            return
-        counts = ", ".join(f"count({quoted(field)})" for field in fields)
-        n_rows, *found = self._read(
-            files, lambda: _row(connection, f"SELECT count(*), {counts} FROM {scan}")
-        )
-        for (column, part), count in zip(fields.items(), found, strict=True):
-            if n_rows and not count:
-                raise self._problem(
-                    f"no line of {self._source.path} has a value of {column!r} for {part}",
-                    f"correct its name in {SECTION}, or export it with every line",
-                )
 
     def _column(self, part: str) -> str:
         return self._source.columns.get(part, part)
@@ -330,18 +218,8 @@ class ConsentTable:
     def _text(self, column: str, part: str, types: Mapping[str, str]) -> str:
         """SQL: a column as text; SourceError when there is none, or it cannot be meant."""
         kind = types.get(column)
-        if kind is None and self._source.kind == "csv":
-            try:
-                refuse_missing_header(self._source.path, tuple(types), f"column {column!r}")
-            except SourceError as error:
-                raise self._problem(error.message, error.remedy) from error
         if kind is None:
-            raise self._problem(
-                f"{self._source.place} has no column {column!r} for {part}",
-                f"there are: {', '.join(list(types)[:20])}; name the right one under columns in "
-                f"{SECTION}"
-                + (", or say what holds for all rows under constants" if part in CONSTANT else ""),
-            )
+            raise self._no_column(column, part, types)
         if part == "subject" and self._types.ids and kind not in self._types.ids:
             needed = "ids must be text, integers or UUIDs, as in the data"
         elif part in _TIMES and self._types.times and kind not in self._types.times:
@@ -351,11 +229,30 @@ class ConsentTable:
         else:
             return f"CAST({quoted(column)} AS VARCHAR)"
         raise self._problem(
-            f"column {column!r} of {self._source.place} has type {kind.upper()}, {needed}",
+            f"column {column!r} of {self._source.where} has type {kind.upper()}, {needed}",
             "export it so"
             if not self._source.table
             else "give it that type in a view, and name the view as table",
         )
+
+    def _no_column(self, column: str, part: str, types: Mapping[str, str]) -> SourceError:
+        return self._problem(
+            f"{self._source.where} has no column {column!r} for {part}",
+            f"there are: {', '.join(list(types)[:20])}; name the right one under columns in "
+            f"{SECTION}"
+            + (", or say what holds for all rows under constants" if part in CONSTANT else ""),
+        )
+
+    def _wanted_columns(self) -> tuple[str, ...]:
+        """Columns that are asked for, that of the ids first."""
+        if self.holds == "births":
+            wanted = [self._column(part) for part in BIRTH]
+        elif self.holds == "objections":
+            wanted = [self._column("subject"), *self._source.flags]
+        else:
+            parts = [p for p in (*NEEDED, *OPTIONAL) if p not in self._source.constants]
+            wanted = [self._column(part) for part in parts]
+        return tuple(dict.fromkeys(wanted))
 
     def _problem(self, what: str, remedy: str) -> SourceError:
         return SourceError(
@@ -365,7 +262,7 @@ class ConsentTable:
     def changing(self) -> SourceError:
         """The error when it is written time and again while it is read."""
         return self._problem(
-            f"{self._source.path} changed while it was read, several times",
+            f"{self._source.place.name} changed while it was read, several times",
             "write it under another name and rename it when it is complete",
         )
 
@@ -388,7 +285,7 @@ def rows_of(
     return kept
 
 
-def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+def row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
     """The single row that an aggregate gives."""
-    (row,) = connection.execute(sql).fetchall()
-    return tuple(row)
+    (found,) = connection.execute(sql).fetchall()
+    return tuple(found)

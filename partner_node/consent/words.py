@@ -34,7 +34,7 @@ def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[st
                 "name": table.name,
                 "holds": table.source.holds,
                 "kind": table.source.kind,
-                "path": table.source.place,
+                "path": table.source.where,
                 "updated_at": f"{updated:%Y-%m-%dT%H:%M:%SZ}",
                 "ids": named,
                 "ids_in_data": found,

@@ -1,6 +1,7 @@
-"""How the three databases write what the rules for customers ask: one place for each phrase.
+"""How a database writes what the rules for customers ask: one place for each phrase.
 
-The rules themselves (`row_rules`) are the same everywhere and are put together from these.
+The rules themselves (`row_rules`) are the same everywhere and are put together from these; each
+database has its own phrases in the ``dialect`` of its folder.
 """
 
 from __future__ import annotations
@@ -78,68 +79,6 @@ class Dialect:
     def bad_id(self, text: str) -> str:
         """Whether an id is none: missing, empty or with a NUL character."""
         return f"({text} IS NULL OR {text} = '' OR {self.has_nul.format(text)})"
-
-
-_DUCKDB_INTEGERS: Final = frozenset(
-    f"{unsigned}{size}"
-    for unsigned in ("", "u")
-    for size in ("tinyint", "smallint", "integer", "bigint", "hugeint")
-)
-DUCKDB: Final = Dialect(
-    name="DuckDB",
-    as_text="CAST({0} AS VARCHAR)",
-    as_number="CAST({0} AS DOUBLE)",
-    as_double="CAST({0} AS DOUBLE)",
-    has_nul="contains({0}, chr(0))",
-    # isnan() is answered from a Parquet file's ranges, which leave NaN out.
-    is_nan="(NOT isfinite({0}) AND NOT isinf({0}))",
-    is_infinite="isinf({0})",
-    id_types=_DUCKDB_INTEGERS | {"varchar", "uuid"},
-    number_types=_DUCKDB_INTEGERS | {"float", "double", "decimal"},
-    level_types=_DUCKDB_INTEGERS | {"varchar", "enum", "boolean", "float", "double"},
-    no_text="",
-    text_cast="CAST({0} AS VARCHAR)",
-    number_cast="CAST({0} AS DOUBLE)",
-)
-
-#: A value of SQLite has a type of its own, whatever its column was declared as; NaN is stored as
-#: NULL. A cast of a text that is no number gives 0, so only what is a number already is taken as
-#: one, and anything else as infinite, which no value may be.
-SQLITE: Final = Dialect(
-    name="SQLite",
-    as_text="CAST({0} AS TEXT) COLLATE BINARY",
-    as_number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
-    "WHEN {0} IS NOT NULL THEN 9e999 END",
-    as_double="CAST({0} AS REAL)",
-    has_nul="instr({0}, char(0)) > 0",
-    is_nan="FALSE",
-    is_infinite="abs({0}) = 9e999",
-    id_types=frozenset(),
-    number_types=frozenset(),
-    level_types=frozenset(),
-    no_text="typeof({0}) = 'blob'",
-    text_cast="CAST({0} AS TEXT)",
-    number_cast="CAST({0} AS REAL)",
-)
-
-_POSTGRESQL_INTEGERS: Final = frozenset({"int2", "int4", "int8"})
-_POSTGRESQL_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
-#: PostgreSQL's texts hold no NUL character.
-POSTGRESQL: Final = Dialect(
-    name="PostgreSQL",
-    as_text='CAST({0} AS text) COLLATE "C"',
-    as_number="CAST({0} AS double precision)",
-    as_double="CAST({0} AS double precision)",
-    has_nul="FALSE",
-    is_nan="{0} = CAST('NaN' AS double precision)",
-    is_infinite="abs({0}) = CAST('Infinity' AS double precision)",
-    id_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"uuid"},
-    number_types=_POSTGRESQL_INTEGERS | {"float4", "float8", "numeric"},
-    level_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"bool", "float4", "float8"},
-    no_text="",
-    text_cast="CAST({0} AS text)",
-    number_cast="CAST({0} AS double precision)",
-)
 
 
 def quoted(name: str) -> str:

@@ -1,21 +1,23 @@
 """What a feature query may be: one SELECT over the customers, with the same answer every time.
 
 The query is parsed by DuckDB, whatever database it is for; its syntax tree is checked against
-lists of what is allowed, before anything is opened. The type of a statement alone is no
-protection: in DuckDB a SELECT may carry a common table expression that inserts or copies to a
-file. What only SQLite or PostgreSQL understand is refused: it can be put into a view.
+lists of what is allowed, before anything is opened. Each kind of database says in its folder's
+``queries`` what may be asked of it. The type of a statement alone is no protection: in DuckDB a
+SELECT may carry a common table expression that inserts or copies to a file. What another database
+alone understands is refused: it can be put into a view there.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Iterator
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import duckdb
 
 from partner_node.sources.dialect import INPUT
+from partner_node.sources.syntax import nodes_of, syntax_tree
 from protocol.errors import SourceError
 
 MAX_QUERY_CHARACTERS: Final = 100_000
@@ -26,82 +28,89 @@ _QUERY_NODES: Final = frozenset(
 _TABLE_REFERENCES: Final = frozenset(
     {"BASE_TABLE", "SUBQUERY", "JOIN", "EMPTY", "EXPRESSION_LIST", "TABLE_FUNCTION", "PIVOT"}
 )
-_TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
+TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
 #: Words that read the clock without looking like a function.
-_CLOCK_WORDS: Final = frozenset(
+CLOCK_WORDS: Final = frozenset(
     {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 )
-_SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "pg_catalog", "pg_toast", "temp"})
+SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "pg_catalog", "pg_toast", "temp"})
 _SYSTEM_TABLES: Final = ("pg_", "sqlite_", "duckdb_", "pragma_")
 _REMEDY: Final = "write one SELECT that reads the customers' data and gives one row a customer"
-#: What names the moment or the caller in PostgreSQL without a bracket.
-_SESSION_WORDS: Final = _CLOCK_WORDS | {"current_user", "session_user", "user"}
-#: Functions of PostgreSQL that act, or whose value changes, by the beginning of their names. The
-#: database says itself which others do (`postgresql_source`).
-_POSTGRESQL_ACTS: Final = (
-    "pg_", "lo_", "dblink", "txid_", "query_to_xml", "cursor_to_xml", "table_to_xml",
-    "schema_to_xml", "database_to_xml", "inet_client_", "inet_server_", "uuid_generate_",
-)  # fmt: skip
-_POSTGRESQL_CHANGES: Final = frozenset(
-    {
-        "random", "random_normal", "setseed", "nextval", "setval", "currval", "lastval", "now",
-        "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday",
-        "gen_random_uuid", "uuidv4", "uuidv7", "set_config", "current_setting", "ts_rewrite",
-        "ts_stat", "version", "current_database", "current_query", "current_schema",
-    }
-)  # fmt: skip
-#: Functions of SQLite that act or whose value changes.
-SQLITE_CHANGES: Final = frozenset(
-    {
-        "random", "randomblob", "changes", "total_changes", "last_insert_rowid", "load_extension",
-        "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_log", "sqlite_version",
-        "sqlite_source_id", "sqlite_compileoption_get", "sqlite_compileoption_used",
-    }
-)  # fmt: skip
-#: SQLite's functions of time, with the position of the time; without one they read the clock.
-_SQLITE_TIMES: Final = {
-    "date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1,
-}  # fmt: skip
 _MOMENTS: Final = frozenset({"now", "today", "tomorrow", "yesterday", "subsec", "subsecond"})
 
-#: What a query reads: the view `input` over files, or the tables of a database.
-Reads = Literal["input", "DuckDB", "SQLite", "PostgreSQL"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryRules:
+    """What a query may be that one kind of database runs.
+
+    Attributes:
+        name: The database's name for people.
+        input_alone: Whether it reads the view `INPUT` over files; else a database's own tables.
+        own_words: Whether the database understands phrases that DuckDB's parser does not, which a
+            view can hold.
+        changes: Functions that act or whose value changes; None for those that DuckDB knows.
+        acts: How names of further such functions begin.
+        words: What names the moment or the caller without a bracket.
+        times: Functions of time, with the position of the time; without one they read the clock.
+        moments: Whether a text such as ``now`` may become a time.
+        table_functions: Functions that may stand for a table.
+        hidden_schemas: Schemas without customers.
+    """
+
+    name: str
+    input_alone: bool = False
+    own_words: bool = True
+    changes: frozenset[str] | None = None
+    acts: tuple[str, ...] = ()
+    words: frozenset[str] = CLOCK_WORDS
+    times: Mapping[str, int] = field(default_factory=dict)
+    moments: bool = False
+    table_functions: frozenset[str] = TABLE_FUNCTIONS
+    hidden_schemas: frozenset[str] = SYSTEM_SCHEMAS
 
 
-def check_feature_query(query: str, reads: Reads = INPUT) -> None:
+#: What a query over files may be.
+OVER_FILES: Final = QueryRules(name="DuckDB", input_alone=True, own_words=False)
+
+
+def check_feature_query(query: str, rules: QueryRules = OVER_FILES) -> None:
     """Refuse anything but one repeatable SELECT over the customers.
 
     Args:
         query: SQL, in the dialect of the database that will run it.
-        reads: What it reads.
+        rules: What that database is asked.
 
     Raises:
         SourceError: E-SOURCE-SQL, naming what is not allowed.
     """
-    nodes, unstable = _parse(query, reads)
-    ctes = {
-        str(entry.get("key")).casefold()
-        for node in nodes
-        for entry in node.get("cte_map", {}).get("map", ())
-    }
+    nodes, unstable = _parse(query, rules)
+    ctes = names_within(nodes)
     for node in nodes:
-        _check_node(node, ctes, unstable, reads)
-    if reads == "SQLite":
-        for node in nodes:
-            _check_sqlite_times(node)
-    if reads in ("SQLite", "PostgreSQL"):
+        _check_node(node, ctes, unstable, rules)
+    for node in nodes:
+        _check_time(node, rules)
+    if rules.moments:
         for node in nodes:
             _check_moments(node)
 
 
-def functions_of(query: str, reads: Reads) -> frozenset[tuple[str, str]]:
+def functions_of(query: str, rules: QueryRules) -> frozenset[tuple[str, str]]:
     """Schema (empty where none is named) and name, in lower case, of each function called."""
-    nodes, _ = _parse(query, reads)
+    nodes, _ = _parse(query, rules)
     return frozenset(
         (str(node.get("schema") or "").casefold(), str(node["function_name"]).casefold())
         for node in nodes
         if "function_name" in node
     )
+
+
+def names_within(nodes: Sequence[dict[str, Any]]) -> set[str]:
+    """Names, in lower case, that a query gives to parts of itself (WITH)."""
+    return {
+        str(entry.get("key")).casefold()
+        for node in nodes
+        for entry in node.get("cte_map", {}).get("map", ())
+    }
 
 
 def without_end(query: str) -> str:
@@ -112,7 +121,7 @@ def without_end(query: str) -> str:
     return query
 
 
-def _parse(query: str, reads: Reads) -> tuple[list[dict[str, Any]], frozenset[str]]:
+def _parse(query: str, rules: QueryRules) -> tuple[list[dict[str, Any]], frozenset[str]]:
     """The nodes of a query's syntax tree, and the functions whose value changes."""
     if len(query) > MAX_QUERY_CHARACTERS:
         raise _refusal(
@@ -120,25 +129,23 @@ def _parse(query: str, reads: Reads) -> tuple[list[dict[str, Any]], frozenset[st
             "are allowed"
         )
     with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
-        _check_statement(connection, query, reads)
-        tree = _syntax_tree(connection, query)
-        unstable = _unstable_functions(connection)
-    if reads == "SQLite":
-        unstable = SQLITE_CHANGES
-    elif reads == "PostgreSQL":
-        unstable = _POSTGRESQL_CHANGES
-    return list(_dicts(tree)), unstable
+        _check_statement(connection, query, rules)
+        tree = syntax_tree(connection, query)
+        unstable = _unstable_functions(connection) if rules.changes is None else rules.changes
+    if tree is None:
+        raise _refusal("the feature query is not a plain SELECT")
+    return list(nodes_of(tree)), unstable
 
 
-def _check_statement(connection: duckdb.DuckDBPyConnection, query: str, reads: Reads) -> None:
+def _check_statement(connection: duckdb.DuckDBPyConnection, query: str, rules: QueryRules) -> None:
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        if reads in ("SQLite", "PostgreSQL"):
+        if rules.own_words:
             raise _refusal(
                 f"the feature query is not SQL that can be checked: {first_lines(error)}",
-                remedy=f"write it in plain SQL, or put what only {reads} understands into a view "
-                "there and name that as [data] table",
+                remedy=f"write it in plain SQL, or put what only {rules.name} understands into a "
+                "view there and name that as [data] table",
             ) from error
         raise _refusal(f"the feature query is not SQL: {first_lines(error)}") from error
     if len(statements) != 1:
@@ -150,16 +157,8 @@ def _check_statement(connection: duckdb.DuckDBPyConnection, query: str, reads: R
         raise _refusal("the feature query has a parameter; write the value itself")
 
 
-def _syntax_tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    row = connection.execute("SELECT CAST(json_serialize_sql(?) AS VARCHAR)", [query]).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
-    if tree.get("error"):
-        raise _refusal("the feature query is not a plain SELECT")
-    return tree["statements"]
-
-
 def _check_node(
-    node: dict[str, Any], ctes: set[str], unstable: frozenset[str], reads: Reads
+    node: dict[str, Any], ctes: set[str], unstable: frozenset[str], rules: QueryRules
 ) -> None:
     kind = node.get("type")
     if "cte_map" in node and kind not in _QUERY_NODES:
@@ -172,15 +171,15 @@ def _check_node(
         )
     if "sample" in node and "cte_map" not in node:
         if kind not in _TABLE_REFERENCES:
-            raise _refusal(f"the feature query reads from a {kind}; {_may_read(reads)}")
+            raise _refusal(f"the feature query reads from a {kind}; {_may_read(rules)}")
         if kind == "BASE_TABLE":
-            _check_table(node, ctes, reads)
+            _check_table(node, ctes, rules)
         if kind == "TABLE_FUNCTION":
-            _check_table_function(node, reads)
+            _check_table_function(node, rules)
     if "function_name" in node:
         name = str(node["function_name"])
         _refuse_unstable(name, unstable)
-        if reads == "PostgreSQL" and name.casefold().startswith(_POSTGRESQL_ACTS):
+        if name.casefold().startswith(rules.acts):
             raise _refusal(
                 f"the feature query calls {name}, which may act or change from round to round"
             )
@@ -188,14 +187,13 @@ def _check_node(
             _refuse_unstable(name, frozenset({"age"}))  # age(t) counts from today
     names = node.get("column_names")
     if node.get("class") == "COLUMN_REF" and isinstance(names, list) and len(names) == 1:
-        words = _SESSION_WORDS if reads == "PostgreSQL" else _CLOCK_WORDS
-        _refuse_unstable(str(names[0]), words)
+        _refuse_unstable(str(names[0]), rules.words)
 
 
-def _check_table(node: dict[str, Any], ctes: set[str], reads: Reads) -> None:
+def _check_table(node: dict[str, Any], ctes: set[str], rules: QueryRules) -> None:
     name = str(node.get("table_name"))
     schema = str(node.get("schema_name") or "")
-    if reads == INPUT:
+    if rules.input_alone:
         tables = {INPUT} | ctes
         if schema or node.get("catalog_name") or name.casefold() not in tables:
             close = difflib.get_close_matches(name.casefold(), sorted(tables), n=1)
@@ -203,34 +201,33 @@ def _check_table(node: dict[str, Any], ctes: set[str], reads: Reads) -> None:
             raise _refusal(f"the feature query reads {name!r}, there is only {INPUT}{hint}")
     elif (
         node.get("catalog_name")
-        or schema.casefold() in _SYSTEM_SCHEMAS
+        or schema.casefold() in rules.hidden_schemas
         or (name.casefold().startswith(_SYSTEM_TABLES) and name.casefold() not in ctes)
     ):
         raise _refusal(
             "the feature query reads "
             + ".".join(filter(None, [node.get("catalog_name"), schema, name]))
-            + f", which holds no customers; {_may_read(reads)}"
+            + f", which holds no customers; {_may_read(rules)}"
         )
 
 
-def _check_table_function(node: dict[str, Any], reads: Reads) -> None:
+def _check_table_function(node: dict[str, Any], rules: QueryRules) -> None:
     name = str(node.get("function", {}).get("function_name", "")).casefold()
-    allowed = _TABLE_FUNCTIONS | ({"json_each", "json_tree"} if reads == "SQLite" else set())
-    if name not in allowed:
+    if name not in rules.table_functions:
         raise _refusal(
-            f"the feature query reads from {name}(); {_may_read(reads)}, "
-            f"{', '.join(sorted(allowed))}"
+            f"the feature query reads from {name}(); {_may_read(rules)}, "
+            f"{', '.join(sorted(rules.table_functions))}"
         )
 
 
-def _may_read(reads: Reads) -> str:
-    return "it may only read from " + (INPUT if reads == INPUT else "the database's own tables")
+def _may_read(rules: QueryRules) -> str:
+    return "it may only read from " + (INPUT if rules.input_alone else "the database's own tables")
 
 
-def _check_sqlite_times(node: dict[str, Any]) -> None:
+def _check_time(node: dict[str, Any], rules: QueryRules) -> None:
     """Refuse a function of time that is not told the time."""
     name = str(node.get("function_name", "")).casefold()
-    if name in _SQLITE_TIMES and len(node.get("arguments", ())) <= _SQLITE_TIMES[name]:
+    if name in rules.times and len(node.get("arguments", ())) <= rules.times[name]:
         _refuse_unstable(name, frozenset({name}))
 
 
@@ -264,17 +261,6 @@ def _unstable_functions(connection: duckdb.DuckDBPyConnection) -> frozenset[str]
     ).fetchall()
     names = {str(name) for (name,) in rows} | {"current_localtime", "current_localtimestamp"}
     return frozenset(names - {"error"})
-
-
-def _dicts(tree: Any) -> Iterator[dict[str, Any]]:
-    pending = [tree]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            yield item
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
 
 
 def first_lines(error: duckdb.Error) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,12 +25,6 @@ MAX_FILES: Final = 10_000
 DATA_SECTION: Final = "[data]"
 #: A CSV header must end within this many bytes.
 MAX_HEADER_BYTES: Final = 1 << 20
-
-#: How the names of a kind's files end, where a whole folder is read.
-SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
-    "csv": (".csv", ".csv.gz"),
-    "parquet": (".parquet",),
-}
 
 #: A number, a date or an e-mail address, which name no column.
 _VALUE: Final = re.compile(r"\s*[-+]?[\d.,:/ -]*\d[\d.,:/ TZ-]*\s*|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -61,7 +55,7 @@ class DataFile:
 
 
 def find_files(
-    pattern: str, *, kind: str | None = None, section: str = DATA_SECTION
+    pattern: str, *, folder: tuple[str, ...] = (), section: str = DATA_SECTION
 ) -> tuple[DataFile, ...]:
     """The regular, readable files that a path names, sorted by name.
 
@@ -69,7 +63,8 @@ def find_files(
         pattern: Path of a file, or a glob (``**`` goes through folders), or a folder: all files
             of the kind in it, at any depth. In a folder, what is hidden and what has a name that
             begins with ``_`` is left out, as tools name what is not data.
-        kind: A key of `SUFFIXES`, or None where a folder is not data.
+        folder: How names of the files end that are read of a folder; none where a folder is not
+            data.
         section: Where node.toml has the path, for the way out.
 
     Raises:
@@ -82,11 +77,10 @@ def find_files(
             code="E-SOURCE-MISSING",
             remedy=f"correct path in {section}",
         )
-    suffixes = SUFFIXES.get(kind or "", ())
     literal = os.path.lexists(pattern)
-    folder = literal and bool(suffixes) and Path(pattern).is_dir()
-    if folder:
-        names = sorted(_files_in(Path(pattern), suffixes))
+    whole_folder = literal and bool(folder) and Path(pattern).is_dir()
+    if whole_folder:
+        names = sorted(_files_in(Path(pattern), folder))
     elif literal:
         names = [pattern]
     else:
@@ -96,8 +90,8 @@ def find_files(
         raise SourceError(
             f"{pattern}: "
             + (
-                f"no file in this folder ends with {' or '.join(suffixes)}"
-                if folder
+                f"no file in this folder ends with {' or '.join(folder)}"
+                if whole_folder
                 else "no file matches"
                 if is_glob
                 else "no such file"

@@ -1,16 +1,29 @@
-"""Where customers come from: files and databases behind one `Source`."""
+"""Where customers come from: the table of all kinds of source, and how one is opened.
 
-from typing import Protocol
+Nothing else in a node asks for a kind by its name: what differs is said by its `SourceKind`.
+CONTRIBUTING.md tells how one is added.
+"""
 
-from partner_node.sources.duckdb.sandbox import Sandbox
-from partner_node.sources.duckdb.source import DuckDBSource
-from partner_node.sources.settings import DataSection, LimitsSection, PostgreSQLServer
-from partner_node.sources.source import Source
-from partner_node.sources.text_table import TextSource
+from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
-class OwnSource(Source, TextSource, Protocol):
-    """Where a partner's customers come from; read as numbers, or as the text that it holds."""
+from partner_node.sources.duckdb.kind import CSV, DUCKDB, PARQUET
+from partner_node.sources.kind import Means, Rows, SourceKind
+from partner_node.sources.places import Place
+from partner_node.sources.postgresql.kind import POSTGRESQL
+from partner_node.sources.sqlite.kind import SQLITE
+
+if TYPE_CHECKING:
+    from partner_node.sources.kind import OwnSource
+    from partner_node.sources.settings import DataSection, LimitsSection
+    from partner_node.sources.text_table import TextSource
+
+KINDS: Final[Mapping[str, SourceKind[Any]]] = MappingProxyType(
+    {kind.name: kind for kind in (CSV, PARQUET, DUCKDB, SQLITE, POSTGRESQL)}
+)
 
 
 def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
@@ -19,69 +32,20 @@ def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
     """
-    if data.kind == "postgresql":
-        from partner_node.sources.postgresql.source import PostgreSQLSource  # loads its driver
-
-        if data.server is None:
-            raise ValueError("a PostgreSQL source needs a server")
-        return PostgreSQLSource(
-            server=data.server, id_column=data.id_column, table=data.table, query=data.query
-        )
-    if data.path is None:
-        raise ValueError(f"a source of kind {data.kind} needs a path")
-    if data.kind == "sqlite":
-        from partner_node.sources.sqlite.source import SQLiteSource
-
-        return SQLiteSource(
-            path=data.path, id_column=data.id_column, table=data.table, query=data.query
-        )
-    return DuckDBSource(
-        kind=data.kind,
-        path=data.path,
-        id_column=data.id_column,
-        table=data.table,
-        query=data.query,
-        delimiter=data.delimiter,
+    rows = Rows(id_column=data.id_column, table=data.table, query=data.query)
+    means = Means(
         memory_bytes=data.memory_bytes,
         threads=limits.threads,
         temp_folder=data.temp_folder,
         temp_bytes=limits.temp_bytes,
     )
+    return KINDS[data.kind].open(data.place, rows, means)
 
 
-def open_table(
-    *,
-    path: str,
-    server: PostgreSQLServer | None,
-    sqlite: bool,
-    table: tuple[str, ...],
-    id_column: str,
-    limits: Sandbox,
-) -> TextSource:
+def open_table(kind: str, place: Place, rows: Rows, means: Means) -> TextSource:
     """A table of a database, for reading as text; nothing is opened yet.
 
     Args:
-        path: The database's file; unused with a `server`.
-        server: The PostgreSQL server; None for a file.
-        sqlite: Whether the file is SQLite's; else it is DuckDB's.
-        id_column: The column with customers' ids.
-        limits: What reading a file of DuckDB may take of this machine.
-    """  # fmt: skip
-    if server is not None:
-        from partner_node.sources.postgresql.source import PostgreSQLSource  # loads its driver
-
-        return PostgreSQLSource(server=server, id_column=id_column, table=table)
-    if sqlite:
-        from partner_node.sources.sqlite.source import SQLiteSource
-
-        return SQLiteSource(path=path, id_column=id_column, table=table)
-    return DuckDBSource(
-        kind="duckdb",
-        path=path,
-        id_column=id_column,
-        table=table,
-        memory_bytes=limits.memory_bytes,
-        threads=limits.threads,
-        temp_folder=limits.temp_folder,
-        temp_bytes=limits.temp_bytes,
-    )
+        kind: What holds it, by its name in the table of kinds.
+    """
+    return KINDS[kind].open(place, rows, means)

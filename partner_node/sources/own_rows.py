@@ -8,12 +8,11 @@ computes before the node reads it is not seen (docs/privacy.md).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 import duckdb
 
+from partner_node.sources.syntax import nodes_of, syntax_tree
 from protocol.errors import SourceError
 
 
@@ -28,10 +27,7 @@ def check_own_rows(query: str, id_column: str) -> None:
         SourceError: E-SOURCE-SQL, naming what is not allowed and what to write instead.
     """
     with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
-        row = connection.execute(
-            "SELECT CAST(json_serialize_sql(?) AS VARCHAR)", [query]
-        ).fetchone()
-        tree = json.loads(row[0])["statements"] if row else []
+        tree = syntax_tree(connection, query)
         aggregates = frozenset(
             str(name).casefold()
             for (name,) in connection.execute(
@@ -47,11 +43,11 @@ class _Check:
         self._tree = tree
         self._id = id_column
         self._aggregates = aggregates
-        self._selects = [n for n in _nodes(tree) if n.get("type") == "SELECT_NODE"]
+        self._selects = [n for n in nodes_of(tree) if n.get("type") == "SELECT_NODE"]
         self._ids = self._names_of_the_id()
 
     def run(self) -> None:
-        for node in _nodes(self._tree):
+        for node in nodes_of(self._tree):
             if node.get("class") == "WINDOW" and not self._has_id(node.get("partitions", [])):
                 raise self._refusal(
                     "a window function over all customers",
@@ -105,7 +101,7 @@ class _Check:
             return  # rows of numbers, which belong to nobody
         if any(str(c).casefold() in self._ids for c in node.get("using_columns") or []):
             return
-        for part in _nodes(node.get("condition")):
+        for part in nodes_of(node.get("condition")):
             left, right = part.get("left"), part.get("right")
             if part.get("type") == "COMPARE_EQUAL" and left and right:
                 both = [_last_name(s) for s in (left, right) if s.get("class") == "COLUMN_REF"]
@@ -160,19 +156,8 @@ class _Check:
         )
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    pending = [tree]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            yield item
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-
-
 def _columns(expression: Any) -> list[dict[str, Any]]:
-    return [node for node in _nodes(expression) if node.get("class") == "COLUMN_REF"]
+    return [node for node in nodes_of(expression) if node.get("class") == "COLUMN_REF"]
 
 
 def _last_name(column: dict[str, Any]) -> str:

@@ -27,8 +27,6 @@ Ask = Callable[[str], tuple[Any, ...]]
 Place = Callable[[str], str]
 
 MAX_NAMES_SHOWN: Final = 20
-#: Schemas whose tables are found without naming them.
-_USUAL_SCHEMAS: Final = ("main", "public")
 _UNLISTED_WORDS: Final = "of no level"
 
 
@@ -281,7 +279,11 @@ def _ways_to_levels(column: Column) -> str:
 
 
 def no_table(
-    table: tuple[str, ...], where: str, tables: Collection[tuple[str, ...]]
+    table: tuple[str, ...],
+    where: str,
+    tables: Collection[tuple[str, ...]],
+    *,
+    usual_schema: str = "main",
 ) -> SourceError:
     """E-SOURCE-MISSING for a table that is not there.
 
@@ -289,9 +291,10 @@ def no_table(
         table: The table's name, with its schema where it was given.
         where: The database in messages.
         tables: Schema and name of each table that there is.
+        usual_schema: The one whose tables are found without naming it.
     """
     shown = {
-        known: ".".join(map(_written, known[known[0] in _USUAL_SCHEMAS :]))
+        known: ".".join(map(_written, known[known[0] == usual_schema :]))
         for known in sorted(tables)
     }
     names = list(shown.values())

@@ -10,13 +10,11 @@ the same in every database.
 from __future__ import annotations
 
 import datetime
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from partner_node.sources.dialect import literal, quoted
-from partner_node.sources.settings import Kind
+from partner_node.sources.kinds import KINDS
 
 #: What the query gives: the id's column, then the features.
 ID_COLUMN: Final = "customer_id"
@@ -31,19 +29,8 @@ FEATURES: Final = (
 )
 #: The value of `Transactions.cancelled` for rows below zero.
 NEGATIVE: Final = "negative"
-#: The signs of `Transactions.date_format`, and what PostgreSQL calls them.
-DATE_SIGNS: Final[Mapping[str, str]] = {
-    "%Y": "YYYY",
-    "%y": "YY",
-    "%m": "MM",
-    "%d": "DD",
-    "%b": "Mon",
-    "%H": "HH24",
-    "%I": "HH12",
-    "%M": "MI",
-    "%S": "SS",
-    "%p": "AM",
-}
+#: The signs of `Transactions.date_format`.
+DATE_SIGNS: Final = ("%Y", "%y", "%m", "%d", "%b", "%H", "%I", "%M", "%S", "%p")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,84 +64,14 @@ class Transactions:
     date_format: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Phrases:
-    """What the databases write differently; ``{0}`` and ``{1}`` stand for expressions.
-
-    Attributes:
-        text: A value as text.
-        number: A value as a number, NULL or refused when it is none.
-        day: An ISO date or time as its day, NULL or refused when it is none.
-        day_as: A text as its day, by the format in ``{1}``.
-        a_day: A day, written as a text.
-        later: The day so many days after another.
-        days: Days from the first to the second.
-        double: A number as a double.
-    """
-
-    text: str
-    number: str
-    day: str
-    day_as: str
-    a_day: str
-    later: str
-    days: str
-    double: str
-
-
-_DUCKDB: Final = _Phrases(
-    text="CAST({0} AS VARCHAR)",
-    number="CAST({0} AS DOUBLE)",
-    day="CAST(CAST({0} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS DATE)",
-    day_as="CAST(strptime(CAST({0} AS VARCHAR), {1}) AS DATE)",
-    a_day="CAST({0} AS DATE)",
-    later="({0} + CAST({1} AS INTEGER))",
-    days="date_diff('day', {0}, {1})",
-    double="CAST({0} AS DOUBLE)",
-)
-#: SQLite takes any text for a number, and some for the moment: what is neither is NULL.
-_SQLITE: Final = _Phrases(
-    text="CAST({0} AS TEXT)",
-    number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
-    "WHEN typeof({0}) = 'text' AND json_valid({0}) AND json_type({0}) IN ('integer', 'real') "
-    "THEN CAST({0} AS REAL) END",
-    day="CASE WHEN typeof({0}) = 'text' "
-    "AND date(julianday(substr({0}, 1, 10))) = substr({0}, 1, 10) THEN date({0}) END",
-    day_as="fedseg_day({0}, {1})",
-    a_day="{0}",
-    later="strftime('%Y-%m-%d', {0}, ({1}) || ' days')",
-    days="(julianday({1}) - julianday({0}))",
-    double="CAST({0} AS REAL)",
-)
-#: Money is summed as PostgreSQL's numeric, which comes out the same in any order.
-_POSTGRESQL: Final = _Phrases(
-    text="CAST({0} AS text)",
-    number="CAST({0} AS numeric)",
-    day="CASE WHEN CAST({0} AS text) ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}' THEN "
-    "CAST(CAST(CAST({0} AS text) AS timestamptz) AT TIME ZONE 'UTC' AS date) END",
-    day_as="to_date(CAST({0} AS text), {1})",
-    a_day="CAST({0} AS date)",
-    later="({0} + CAST({1} AS integer))",
-    days="({1} - {0})",
-    double="CAST({0} AS double precision)",
-)
-_PHRASES: Final[Mapping[Kind, _Phrases]] = {
-    "csv": _DUCKDB,
-    "parquet": _DUCKDB,
-    "duckdb": _DUCKDB,
-    "sqlite": _SQLITE,
-    "postgresql": _POSTGRESQL,
-}
-
-
-def transactions_query(transactions: Transactions, kind: Kind, relation: str) -> str:
+def transactions_query(transactions: Transactions, kind: str, relation: str) -> str:
     """The feature query that makes `FEATURES` of invoice lines, one row a customer.
 
     Args:
-        kind: What holds the lines.
+        kind: What holds the lines, by its name in the table of kinds.
         relation: The table or view with them, as SQL writes it.
     """
-    t, say = transactions, _PHRASES[kind]
+    t, say = transactions, KINDS[kind].lines
     customer = say.text.format(quoted(t.customer))
     there = f"{customer} <> ''"
     if t.no_customer is not None:
@@ -162,8 +79,7 @@ def transactions_query(transactions: Transactions, kind: Kind, relation: str) ->
     if t.date_format is None:
         day = say.day.format(quoted(t.date))
     else:
-        written = _postgresql_format(t.date_format) if kind == "postgresql" else t.date_format
-        day = say.day_as.format(quoted(t.date), literal(written))
+        day = say.day_as.format(quoted(t.date), literal(say.written(t.date_format)))
     if t.amount is not None:
         amount = measure = say.number.format(quoted(t.amount))
     else:
@@ -229,11 +145,3 @@ FROM _fedseg_counted
 GROUP BY {ID_COLUMN}
 HAVING {orders} > 0 OR NOT ({whole})
 """
-
-
-def _postgresql_format(text: str) -> str:
-    """A format in PostgreSQL's words; every other letter in it stands for itself."""
-    return "".join(
-        DATE_SIGNS.get(part) or (f'"{part}"' if any(map(str.isalpha, part)) else part)
-        for part in re.findall(r"%.|[^%]+", text)
-    )

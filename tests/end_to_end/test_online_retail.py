@@ -206,7 +206,7 @@ def _with_features(
             row["customer_id"]: int(row["segment_id"].removeprefix("S"))
             for row in csv.DictReader(file)
         }
-    path = NodeHome.load(deployed.folder(name)).config.data.path
+    path = NodeHome.load(deployed.folder(name)).config.data.place.name
     with duckdb.connect() as connection:
         connection.execute(
             f"CREATE VIEW input AS SELECT * FROM read_csv('{path}', all_varchar = true)"

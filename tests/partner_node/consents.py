@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
+from partner_node.sources.file_places import File
 from protocol.agreement.governance import CONSENT, SEGMENTATION
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -75,7 +76,8 @@ def changed(path: Path, *, now: datetime = NOW, ago: timedelta = timedelta(hours
 
 def consents(path: Path | str, **changes: Any) -> ConsentSource:
     """A consent source as `node.toml` would name it."""
-    values = {"name": "crm", "holds": "consents", "kind": "csv", "path": str(path)}
+    place = File(path=str(path), delimiter=changes.pop("delimiter", ","))
+    values = {"name": "crm", "holds": "consents", "kind": "csv", "place": place}
     return ConsentSource(**(values | changes))
 
 

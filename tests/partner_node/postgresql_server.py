@@ -20,7 +20,7 @@ from typing import Any, Final
 import adbc_driver_postgresql.dbapi
 import pytest
 
-from partner_node.sources.settings import PostgreSQLServer
+from partner_node.sources.servers import Server
 from tests.partner_node.source_suite import Table, parquet_table
 
 PASSWORD: Final = "it's a \\ s3cret"
@@ -36,9 +36,9 @@ class Database:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
-    def server(self) -> PostgreSQLServer:
+    def server(self) -> Server:
         """How a source reaches it, as its administrator: the READ ONLY transaction must hold."""
-        return PostgreSQLServer(
+        return Server(
             host=self.socket_folder,
             port=5432,
             database="postgres",

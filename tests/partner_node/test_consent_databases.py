@@ -17,6 +17,8 @@ import pytest
 
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
+from partner_node.sources.file_places import File
+from partner_node.sources.servers import Server
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.errors import FedsegError, RuleError, SourceError
 from tests.partner_node import consents as c
@@ -427,7 +429,7 @@ class TestPostgreSQL(DatabaseSuite):
 
     def source(self, table: tuple[str, ...], **changes: Any) -> ConsentSource:
         server = self.database.server
-        values = {"kind": "postgresql", "table": table, "server": server}
+        values = {"kind": "postgresql", "table": table, "place": server}
         return c.consents("", **(values | changes))
 
     def add(self, folder: Path, row: Mapping[str, Any]) -> None:
@@ -474,7 +476,7 @@ class TestPostgreSQL(DatabaseSuite):
         source = self.make(tmp_path, [event("a")], HEADER)
         with door(self.database) as opened:
             server = replace(self.database.server, host="127.0.0.1", port=opened.port)
-            source = replace(source, server=server)
+            source = replace(source, place=server)
             gate = c.gate_of(source)
             assert c.allowed(gate, "a") == ["a"]
         for ask in (gate.check_fresh, gate.snapshot):
@@ -514,8 +516,8 @@ def _native(folder: Path, source: ConsentSource) -> None:
     ]
     values = [row.format("'ConsentGiven'", f"'{SEGMENTATION}'") for row in rows]
     statement = f"INSERT INTO {name} VALUES {', '.join(values)}"
-    if source.server is None:
-        with duckdb.connect(source.path) as database:
+    if isinstance(source.place, File):
+        with duckdb.connect(source.place.path) as database:
             database.execute("SET TimeZone = 'America/New_York'")
             database.execute(statement)
     else:
@@ -533,17 +535,17 @@ def _native(folder: Path, source: ConsentSource) -> None:
 
 
 def _run_at(source: ConsentSource, sql: str) -> None:
-    assert source.server is not None
-    with closing(Database(socket_folder=source.server.host, data_folder=Path())) as database:
+    assert isinstance(source.place, Server)
+    with closing(Database(socket_folder=source.place.host, data_folder=Path())) as database:
         database.run(sql)
 
 
 def _gone_or_none(source: ConsentSource, refused: Callable[[Callable[[], object]], Any]) -> None:
     gate = c.gate_of(source)
-    Path(source.path).write_bytes(SECRET.encode() * 1_000)
+    Path(source.place.name).write_bytes(SECRET.encode() * 1_000)
     for ask in (gate.check_fresh, gate.snapshot):
-        assert source.path in refused(lambda ask=ask: ask(NOW)).message
-    Path(source.path).unlink()
+        assert source.place.name in refused(lambda ask=ask: ask(NOW)).message
+    Path(source.place.name).unlink()
     for ask in (gate.check_fresh, gate.snapshot):
         said = refused(lambda ask=ask: ask(NOW))
         assert "no such file" in said.message

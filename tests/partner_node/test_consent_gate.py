@@ -610,8 +610,8 @@ def _two_headers(folder: Path) -> ConsentSource:
 
 def _damaged_parquet(folder: Path) -> ConsentSource:
     path = _of_parquet()(folder)
-    data = Path(path.path).read_bytes()
-    c.write_text(Path(path.path), data[: len(data) // 2])
+    data = Path(path.place.name).read_bytes()
+    c.write_text(Path(path.place.name), data[: len(data) // 2])
     return path
 
 

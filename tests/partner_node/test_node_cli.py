@@ -29,6 +29,7 @@ from partner_node.config.node_config import NodeConfig
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
+from partner_node.sources.servers import Server
 from protocol.agreement.document import SCHEMA, Agreement
 from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
@@ -430,7 +431,7 @@ def test_init_makes_a_node_for_a_database(shell: Shell, tmp_path: Path) -> None:
     words = database_words(tmp_path / "node", kind="sqlite", data="c.db", table="customers")
     assert shell.json(*words)["warnings"] == []
     found = NodeHome.load(tmp_path / "node").config.data
-    assert (found.kind, found.path, found.table) == (
+    assert (found.kind, found.place.name, found.table) == (
         "sqlite",
         str(tmp_path / "c.db"),
         ("customers",),
@@ -453,11 +454,11 @@ def test_init_makes_a_node_for_a_server_and_its_password_is_nowhere_in_it(
     assert shell.json(*words)["warnings"] == []
     found = NodeHome.load(tmp_path / "node").config.data
     assert found.query == "SELECT 1 AS customer_id"
-    assert found.server is not None
-    assert (found.server.host, found.server.port) == ("db.example", 6432)
-    assert (found.server.database, found.server.user) == ("shop", "reader")
-    assert found.server.password_file == tmp_path / "password"
-    assert found.server.ssl == "verify-full"
+    assert isinstance(found.place, Server)
+    assert (found.place.host, found.place.port) == ("db.example", 6432)
+    assert (found.place.database, found.place.user) == ("shop", "reader")
+    assert found.place.password_file == tmp_path / "password"
+    assert found.place.ssl == "verify-full"
     assert all("s3cret" not in p.read_text() for p in (tmp_path / "node").glob("*.*"))
     words = database_words(
         tmp_path / "other", **SERVER | {"host": "127.0.0.1"}, ssl="disable", table="s.customers",
@@ -655,7 +656,7 @@ def test_a_unit_is_given_as_feature_and_unit(shell: Shell, tmp_path: Path) -> No
     config = NodeConfig.load(tmp_path / "node" / "node.toml")
     assert config.data.units == {"spent": "EUR a year", "x": "a=b"}
     births = config.consent.sources[-1]
-    assert (births.holds, births.kind, Path(births.path).name) == (
+    assert (births.holds, births.kind, Path(births.place.name).name) == (
         "births",
         "parquet",
         "born.parquet",
@@ -1391,7 +1392,7 @@ def test_init_writes_down_both_tables_and_the_notice(shell: Shell, tmp_path: Pat
     assert shell.json(*words)["warnings"] == []
     found = NodeHome.load(tmp_path / "node").config.consent
     assert found.notices == ("2.1",)
-    assert [(s.holds, s.kind, s.path) for s in found.sources] == [
+    assert [(s.holds, s.kind, s.place.name) for s in found.sources] == [
         ("consents", "csv", str(tmp_path / "consents.csv")),
         ("objections", "jsonl", str(tmp_path / "o.jsonl")),
     ]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from partner_node.config import consent as consent_config
 from partner_node.config import node_config as module
 from partner_node.config.node_config import NodeConfig
-from partner_node.sources.kinds import open_source
-from partner_node.sources.settings import KINDS, Kind, PostgreSQLServer
+from partner_node.sources.file_places import File
+from partner_node.sources.kinds import KINDS, open_source
+from partner_node.sources.servers import Server
 from partner_node.sources.source import numbers
 from protocol.errors import ConfigError, SourceError
 
@@ -63,12 +64,10 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
     found = load(tmp_path, MINIMAL)
     assert dataclasses.asdict(dataclasses.replace(found.data, columns={}, units={})) == {
         "kind": "csv",
-        "path": str(tmp_path / "customers.csv"),
+        "place": {"path": str(tmp_path / "customers.csv"), "delimiter": ","},
         "table": None,
         "id_column": "customer_id",
-        "delimiter": ",",
         "query": None,
-        "server": None,
         "chunk_rows": 65_536,
         "memory_bytes": 512_000_000,
         "temp_folder": None,
@@ -111,10 +110,10 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("coordinator", "root_certificates", '"/c"', "coordinator.root_certificates", Path("/c")),
     ("coordinator", "bundle_sha256", f'"{"0f" * 32}"', "coordinator.bundle_sha256", "0f" * 32),
     ("data", "kind", '"parquet"', "data.kind", "parquet"),
-    ("data", "path", '"/data/**/*.parquet"', "data.path", "/data/**/*.parquet"),
+    ("data", "path", '"/data/**/*.parquet"', "data.place.path", "/data/**/*.parquet"),
     ("data", "id_column", '"Kunden-Nr."', "data.id_column", "Kunden-Nr."),
-    ("data", "delimiter", '";"', "data.delimiter", ";"),
-    ("data", "delimiter", '"\\t"', "data.delimiter", "\t"),
+    ("data", "delimiter", '";"', "data.place.delimiter", ";"),
+    ("data", "delimiter", '"\\t"', "data.place.delimiter", "\t"),
     ("data", "query", '"FROM input"', "data.query", "FROM input"),
     ("data", "query", "'''\nFROM input\n'''", "data.query", "FROM input\n"),
     ("data", "chunk_rows", "1", "data.chunk_rows", 1),
@@ -174,20 +173,20 @@ DATABASE_VALUES: list[tuple[str, str, str, str, Any]] = [
     ("duckdb", "table", '"customers"', "table", ("customers",)),
     ("sqlite", "table", '"main.customers"', "table", ("main", "customers")),
     ("sqlite", "table", '\'"a.b"."c ""d"""\'', "table", ("a.b", 'c "d"')),
-    ("sqlite", "path", '"/data/c.db"', "path", "/data/c.db"),
+    ("sqlite", "path", '"/data/c.db"', "place.path", "/data/c.db"),
     ("postgresql", "table", '"sales.Kunden 2026"', "table", ("sales", "Kunden 2026")),
-    ("postgresql", "host", '"10.0.0.1"', "server.host", "10.0.0.1"),
-    ("postgresql", "host", '"fe80::1"', "server.host", "fe80::1"),
-    ("postgresql", "host", '"/run/postgresql"', "server.ssl", "disable"),
-    ("postgresql", "port", "6432", "server.port", 6432),
-    ("postgresql", "database", '"the shop"', "server.database", "the shop"),
-    ("postgresql", "user", '"Max"', "server.user", "Max"),
-    ("postgresql", "password_file", '"/k/p"', "server.password_file", Path("/k/p")),
-    ("postgresql", "password_env", '"SHOP_WORD"', "server.password_env", "SHOP_WORD"),
-    ("postgresql", "ssl", '"verify-ca"', "server.ssl", "verify-ca"),
-    ("postgresql", "ssl", '"require"', "server.ssl", "require"),
-    ("postgresql", "root_certificates", '"/ca"', "server.root_certificates", Path("/ca")),
-    ("postgresql", "timeout_s", "60", "server.timeout_s", 60),
+    ("postgresql", "host", '"10.0.0.1"', "place.host", "10.0.0.1"),
+    ("postgresql", "host", '"fe80::1"', "place.host", "fe80::1"),
+    ("postgresql", "host", '"/run/postgresql"', "place.ssl", "disable"),
+    ("postgresql", "port", "6432", "place.port", 6432),
+    ("postgresql", "database", '"the shop"', "place.database", "the shop"),
+    ("postgresql", "user", '"Max"', "place.user", "Max"),
+    ("postgresql", "password_file", '"/k/p"', "place.password_file", Path("/k/p")),
+    ("postgresql", "password_env", '"SHOP_WORD"', "place.password_env", "SHOP_WORD"),
+    ("postgresql", "ssl", '"verify-ca"', "place.ssl", "verify-ca"),
+    ("postgresql", "ssl", '"require"', "place.ssl", "require"),
+    ("postgresql", "root_certificates", '"/ca"', "place.root_certificates", Path("/ca")),
+    ("postgresql", "timeout_s", "60", "place.timeout_s", 60),
 ]
 
 
@@ -205,8 +204,7 @@ def test_each_key_of_a_database_is_read(
 
 def test_a_minimal_server_is_reached_over_tls_with_its_certificate_checked(tmp_path: Path) -> None:
     found = load(tmp_path, database_text("postgresql")).data
-    assert found.path is None
-    assert found.server == PostgreSQLServer(
+    assert found.place == Server(
         host="db.example",
         port=5432,
         database="shop",
@@ -217,7 +215,7 @@ def test_a_minimal_server_is_reached_over_tls_with_its_certificate_checked(tmp_p
         root_certificates=None,
         timeout_s=3_600,
     )
-    assert "db.example:5432" in found.server.name
+    assert "db.example:5432" in found.place.name
 
 
 @pytest.mark.parametrize(
@@ -283,7 +281,7 @@ def test_a_wrong_value_for_a_database_is_refused(
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "/run/postgresql"])
 def test_without_tls_a_server_on_this_machine_alone_is_read(tmp_path: Path, host: str) -> None:
     text = database_text("postgresql", "ssl", '"disable"')
-    assert load(tmp_path, text.replace("db.example", host)).data.server
+    assert load(tmp_path, text.replace("db.example", host)).data.place
     for elsewhere in ("10.0.0.1", "localhost.example", "db.example"):
         error = refusal(tmp_path, text.replace("db.example", elsewhere))
         assert "verify-full" in error.remedy
@@ -493,10 +491,8 @@ def test_a_consent_source_has_the_documented_defaults(tmp_path: Path) -> None:
         "name": "crm",
         "holds": "consents",
         "kind": "csv",
-        "path": str(tmp_path / "crm.csv"),
+        "place": File(path=str(tmp_path / "crm.csv")),
         "table": (),
-        "server": None,
-        "delimiter": ",",
         "columns": {"subject": "customer_id"},
         "constants": {},
         "events": {},
@@ -543,7 +539,7 @@ def test_each_key_of_a_consent_source_is_read(
     tmp_path: Path, base: dict[str, str], key: str, value: str, expected: object
 ) -> None:
     (source,) = load(tmp_path, with_sources(base | {key: value})).consent.sources
-    assert getattr(source if hasattr(source, key) else source.server, key) == expected
+    assert getattr(source if hasattr(source, key) else source.place, key) == expected
 
 
 def test_no_known_key_of_a_consent_source_is_left_untested() -> None:
@@ -640,7 +636,7 @@ def test_the_template_loads_and_holds_what_was_put_in(tmp_path: Path) -> None:
     assert found.coordinator.root_certificates == tmp_path / "root.pem"
     assert found.coordinator.bundle_sha256 == "ab" * 32
     assert found.data.kind == "parquet"
-    assert found.data.path == str(tmp_path / "parts/*.parquet")
+    assert found.data.place.name == str(tmp_path / "parts/*.parquet")
     assert found.data.id_column == 'the "id"'
     assert found.data.columns == {"visits": "n visits", "ünï x": "y"}
     assert found.keys.passphrase_file == tmp_path / "pass phrase"
@@ -648,7 +644,7 @@ def test_the_template_loads_and_holds_what_was_put_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
-    tmp_path: Path, kind: Kind
+    tmp_path: Path, kind: str
 ) -> None:
     (tmp_path / "features.sql").write_text("FROM input", encoding="utf-8")
     text = NodeConfig.template(
@@ -661,10 +657,9 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
         "bundle_sha256", "query", "query_file", "monetary", "assessment", "columns", "constants",
         "events", "flags", "heartbeat", "youngest_customer",
     }  # fmt: skip
-    if kind not in ("sqlite", "postgresql"):
-        examples |= {"temp_folder"}
-    if kind == "postgresql":
-        examples |= {"password_file", "password_env", "root_certificates"}
+    examples |= {"temp_folder", "password_file", "password_env", "root_certificates"} & {
+        *KINDS[kind].keys
+    }
     assert examples < set(commented)
     for key in commented:
         changed = re.sub(rf"(?m)^# {key} = ", f"{key} = ", text)
@@ -704,8 +699,8 @@ def test_the_template_holds_what_is_said_of_a_server(tmp_path: Path) -> None:
     )
     found = load(tmp_path, text).data
     assert found.table == ("sales", "x.y")
-    server = found.server
-    assert server is not None
+    server = found.place
+    assert isinstance(server, Server)
     assert (server.host, server.port, server.database) == ("db.example", 6432, 'the "shop"')
     assert (server.user, server.password_file) == ("reader", tmp_path / "a b")
     assert server.ssl == "verify-ca"
@@ -717,7 +712,7 @@ def test_the_template_s_example_of_a_source_loads_when_its_marks_are_taken_away(
     text = NodeConfig.template(partner="south", address="c.example:1")
     assert load(tmp_path, text).consent.sources == ()
     (source,) = load(tmp_path, re.sub(r"(?m)^#   ", "", text)).consent.sources
-    assert (source.holds, source.path) == ("consents", str(tmp_path / "consents.csv"))
+    assert (source.holds, source.place.name) == ("consents", str(tmp_path / "consents.csv"))
 
 
 @pytest.mark.slow
@@ -746,7 +741,7 @@ def test_the_template_names_the_tables_that_it_is_given(tmp_path: Path) -> None:
     )  # fmt: skip
     found = load(tmp_path, text).consent
     assert found.notices == ("2.1",)
-    assert [(s.name, s.holds, s.kind, s.path) for s in found.sources] == [
+    assert [(s.name, s.holds, s.kind, s.place.name) for s in found.sources] == [
         ("consents", "consents", "parquet", str(tmp_path / "a.parquet")),
         ("objections", "objections", "jsonl", str(tmp_path / "b.jsonl")),
     ]

@@ -9,7 +9,6 @@ import pytest
 
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.own_rows import check_own_rows
-from partner_node.sources.settings import Kind
 from partner_node.sources.transactions import Transactions, transactions_query
 from protocol.errors import SourceError
 from simulations.retail_features import FEATURE_QUERY, ONLINE_RETAIL_QUERY
@@ -81,7 +80,7 @@ def test_a_query_whose_rows_depend_on_others_is_refused(query: str, what: str) -
 
 
 @pytest.mark.parametrize("kind", ["csv", "duckdb", "sqlite", "postgresql"])
-def test_features_of_transactions_need_a_date_that_is_written_down(kind: Kind) -> None:
+def test_features_of_transactions_need_a_date_that_is_written_down(kind: str) -> None:
     lines = Transactions(
         customer="who", date="day", order="invoice", amount=None, quantity="n", price="p",
         cancelled="C", no_customer=None, observed=date(2026, 1, 1), window_days=365,

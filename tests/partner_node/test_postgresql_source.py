@@ -18,15 +18,16 @@ import pytest
 
 from coordinator.service.certificates import make_server_certificate
 from partner_node.sources.feature_query import check_feature_query
+from partner_node.sources.postgresql.queries import POSTGRESQL_QUERIES
 from partner_node.sources.postgresql.source import PostgreSQLSource
-from partner_node.sources.settings import PostgreSQLServer
+from partner_node.sources.servers import Server
 from partner_node.sources.source import Source, numbers
 from protocol.errors import SourceError
 from tests.partner_node.postgresql_server import PASSWORD, Database, Door, door
 from tests.partner_node.source_suite import SourceSuite, Table, numbered, refusal, rows
 
 
-def source(server: PostgreSQLServer, **options: Any) -> PostgreSQLSource:
+def source(server: Server, **options: Any) -> PostgreSQLSource:
     return PostgreSQLSource(**{"server": server, "id_column": "id", **options})
 
 
@@ -156,7 +157,7 @@ def test_what_can_be_seen_in_a_query_is_refused_before_anybody_connects(
     query: str, words: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
-        check_feature_query(query, reads="PostgreSQL")
+        check_feature_query(query, POSTGRESQL_QUERIES)
     assert caught.value.code == "E-SOURCE-SQL"
     assert words.casefold() in caught.value.diagnostics().casefold()
 
@@ -536,7 +537,7 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     return made.authority, context
 
 
-def over_tls(database: Database, opened: Door, **changes: Any) -> PostgreSQLServer:
+def over_tls(database: Database, opened: Door, **changes: Any) -> Server:
     return replace(database.server, host="127.0.0.1", port=opened.port, **changes)
 
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from partner_node.sources.dialect import DUCKDB
+from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import Problem, explain
+from partner_node.sources.duckdb.queries import DUCKDB_QUERIES
 from partner_node.sources.duckdb.source import DuckDBSource
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.row_rules import RowRules
@@ -974,7 +975,7 @@ def test_a_database_is_one_file(tmp_path: Path) -> None:
 
 
 def test_a_database_s_query_reads_its_tables_and_not_those_of_the_system() -> None:
-    check_feature_query("SELECT * FROM sales.buyers JOIN input USING (id)", reads="DuckDB")
+    check_feature_query("SELECT * FROM sales.buyers JOIN input USING (id)", DUCKDB_QUERIES)
     for query in (
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM duckdb_settings",
@@ -983,7 +984,7 @@ def test_a_database_s_query_reads_its_tables_and_not_those_of_the_system() -> No
         "SELECT * FROM read_csv('x.csv')",
     ):
         with pytest.raises(SourceError) as caught:
-            check_feature_query(query, reads="DuckDB")
+            check_feature_query(query, DUCKDB_QUERIES)
         assert "own tables" in caught.value.message, query
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.source import Column, Source, numbers
+from partner_node.sources.sqlite.queries import SQLITE_QUERIES
 from partner_node.sources.sqlite.source import SQLiteSource
 from protocol.errors import SourceError
 from tests.partner_node.source_suite import (
@@ -186,7 +187,7 @@ def test_a_query_in_sqlite_s_own_words_runs(tmp_path: Path) -> None:
         "FROM main.customers) SELECT id, min(n) AS x, count(*) FILTER (WHERE n > 30) AS y, "
         "(SELECT sum(value) FROM json_each('[1, 2]')) AS z FROM days GROUP BY id"
     )
-    check_feature_query(query, reads="SQLite")
+    check_feature_query(query, SQLITE_QUERIES)
     assert rows(source(path, query=query), ["x", "y", "z"]) == {"a": [28.0, 1.0, 3.0]}
 
 

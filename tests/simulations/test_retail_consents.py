@@ -12,6 +12,7 @@ import pytest
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSource
 from partner_node.consent.verdicts import Reason
+from partner_node.sources.file_places import File
 from protocol.agreement.governance import CONSENT, SEGMENTATION
 from simulations.retail_consents import NEVER_ASKED, OBJECTS, WITHDRAWN, write_consents
 
@@ -61,10 +62,10 @@ def test_a_gate_lets_most_customers_pass(tmp_path: Path, notice: str) -> None:
     columns = {"subject": "customer_id"}
     gate = ConsentGate(
         [
-            ConsentSource(name="c", holds="consents", kind="csv", path=str(files.consents),
-                          columns=columns),
-            ConsentSource(name="o", holds="objections", kind="csv", path=str(files.objections),
-                          columns=columns),
+            ConsentSource(name="c", holds="consents", kind="csv",
+                          place=File(path=str(files.consents)), columns=columns),
+            ConsentSource(name="o", holds="objections", kind="csv",
+                          place=File(path=str(files.objections)), columns=columns),
         ],
         basis=CONSENT, purpose=SEGMENTATION, notices=[notice], max_age=timedelta(hours=1),
         children_under=16,

@@ -13,14 +13,16 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunks_of_batches
-from partner_node.sources.dialect import DUCKDB, INPUT, literal, quoted, table_relation
+from partner_node.sources.dialect import INPUT, literal, quoted, table_relation
+from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain, reads_text_as_number
+from partner_node.sources.duckdb.queries import DUCKDB_QUERIES
 from partner_node.sources.duckdb.sandbox import (
     DEFAULT_MEMORY_BYTES,
     DEFAULT_TEMP_BYTES,
@@ -29,7 +31,8 @@ from partner_node.sources.duckdb.sandbox import (
     close_sandbox,
     lock_settings,
 )
-from partner_node.sources.feature_query import check_feature_query
+from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan, parquet_scan
+from partner_node.sources.feature_query import OVER_FILES, check_feature_query
 from partner_node.sources.files import (
     DataFile,
     find_files,
@@ -40,8 +43,6 @@ from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
 from protocol.errors import SourceError
-
-Kind = Literal["csv", "parquet", "duckdb"]
 
 _FEATURES: Final = "_features"
 _DATABASE: Final = "_data"
@@ -98,7 +99,7 @@ class DuckDBSource:
         temp_bytes: int = DEFAULT_TEMP_BYTES,
     ) -> None:
         if query is not None:
-            check_feature_query(query, reads="DuckDB" if kind == "duckdb" else INPUT)
+            check_feature_query(query, DUCKDB_QUERIES if kind == "duckdb" else OVER_FILES)
         if kind == "duckdb" and (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
         self._kind = kind
@@ -176,7 +177,7 @@ class DuckDBSource:
 
     def _files(self) -> tuple[DataFile, ...]:
         """The files as they are now; those of a database with its log of what was not merged."""
-        found = find_files(self._path, kind=self._kind)
+        found = find_files(self._path, folder=FOLDERS[self._kind])
         if self._kind != "duckdb":
             return found
         if len(found) > 1:
@@ -329,18 +330,12 @@ class DuckDBSource:
         return names, tuple(str(kind.id) for kind in found.types)
 
     def _scan(self, files: tuple[DataFile, ...], numbers: Sequence[str]) -> str:
-        paths = "[" + ", ".join(literal(file.path) for file in files) + "]"
+        paths = tuple(file.path for file in files)
         if self._kind == "parquet":
-            return f"read_parquet({paths}, hive_partitioning = false, union_by_name = false)"
+            return parquet_scan(paths)
         names = read_common_header(files, self._delimiter)
-        types = ", ".join(
-            f"{literal(name)}: '{'DOUBLE' if name in numbers else 'VARCHAR'}'" for name in names
-        )
-        return (
-            f"read_csv({paths}, auto_detect = false, header = true, columns = {{{types}}}, "
-            f"delim = {literal(self._delimiter)}, quote = '\"', escape = '\"', nullstr = '', "
-            "strict_mode = true, hive_partitioning = false, union_by_name = false)"
-        )
+        types = {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}
+        return csv_scan(paths, types, self._delimiter)
 
     # --- checks ------------------------------------------------------------------------------
 

@@ -7,23 +7,20 @@ that the server could be told to do otherwise is set for the transaction alone.
 from __future__ import annotations
 
 import os
-import ssl
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import adbc_driver_manager.dbapi
 import adbc_driver_postgresql.dbapi
 from adbc_driver_postgresql import StatementOptions
 
-from machine.private_files import read_private_file
 from partner_node.sources.dialect import literal
 from partner_node.sources.postgresql.errors import READ_ERRORS, Problem, no_connection
-from partner_node.sources.settings import PostgreSQLServer, is_socket
-from protocol.errors import KeystoreError, SourceError
+from partner_node.sources.servers import VERIFYING, Server, is_socket
+from protocol.errors import SourceError
 
 _CONNECT_TIMEOUT_S: Final = 10
 _BATCH_BYTES: Final = 1 << 20
@@ -53,7 +50,7 @@ class Transaction:
     def __init__(
         self,
         connection: adbc_driver_manager.dbapi.Connection,
-        server: PostgreSQLServer,
+        server: Server,
         explain: Explain,
     ) -> None:
         self._connection = connection
@@ -133,7 +130,7 @@ class Transaction:
 
 
 @contextmanager
-def connected(server: PostgreSQLServer, explain: Explain) -> Iterator[Transaction]:
+def connected(server: Server, explain: Explain) -> Iterator[Transaction]:
     """A connection, closed at the end whatever happens; its transaction has not begun.
 
     Raises:
@@ -155,7 +152,7 @@ def connected(server: PostgreSQLServer, explain: Explain) -> Iterator[Transactio
             connection.close()
 
 
-def _address(server: PostgreSQLServer, environment: Mapping[str, str]) -> str:
+def _address(server: Server, environment: Mapping[str, str]) -> str:
     """The connection string of the client library. Holds the password: never shown or logged."""
     words = {
         "host": server.host,
@@ -169,58 +166,14 @@ def _address(server: PostgreSQLServer, environment: Mapping[str, str]) -> str:
         "keepalives_count": "3",
         "gssencmode": "disable",
     }
-    password = _password(server, environment)
+    password = server.password(environment)
     if password:
         words["password"] = password
     if not is_socket(server.host):
         words["sslmode"] = server.ssl
-        if server.ssl in ("verify-full", "verify-ca"):
-            words["sslrootcert"] = str(server.root_certificates or _system_authorities())
+        if server.ssl in VERIFYING:
+            words["sslrootcert"] = str(server.authorities())
     return " ".join(f"{name}={_quoted(value)}" for name, value in words.items())
-
-
-def _password(server: PostgreSQLServer, environment: Mapping[str, str]) -> str:
-    """The password; empty when none is configured."""
-    try:
-        if server.password_file is not None:
-            data = read_private_file(server.password_file, check_folder=False)
-            text = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-        elif server.password_env is not None:
-            text = environment[server.password_env]
-        else:
-            return ""
-    except KeystoreError as error:
-        raise SourceError(
-            f"the password of {server.name}: {error.message}",
-            code="E-SOURCE-PASSWORD",
-            remedy="write it into the file that [data] password_file names, with mode 0600"
-            if error.code == "E-KEY-MISSING"
-            else error.remedy,
-        ) from error
-    except KeyError:
-        text = ""
-    except UnicodeDecodeError:
-        text = "\0"
-    if not text or "\0" in text:
-        place = server.password_file or f"the environment variable {server.password_env}"
-        raise SourceError(
-            f"{place} holds no password: it is missing, empty or no text in UTF-8",
-            code="E-SOURCE-PASSWORD",
-            remedy="put the password there, and nothing else",
-        )
-    return text
-
-
-def _system_authorities() -> Path:
-    """The operating system's certificate authorities; raises SourceError."""
-    file = ssl.get_default_verify_paths().cafile
-    if file is None:
-        raise SourceError(
-            "the operating system has no file with certificate authorities",
-            code="E-SOURCE-CONNECT",
-            remedy="set [data] root_certificates to the authority of the server's certificate",
-        )
-    return Path(file)
 
 
 def _quoted(value: str) -> str:

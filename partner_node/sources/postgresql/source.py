@@ -17,12 +17,14 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunks_of_batches, nothing, started
-from partner_node.sources.dialect import POSTGRESQL, literal, quoted, table_relation
+from partner_node.sources.dialect import literal, quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query, functions_of, without_end
 from partner_node.sources.postgresql.connection import Transaction, connected
+from partner_node.sources.postgresql.dialect import POSTGRESQL
 from partner_node.sources.postgresql.errors import Problem, explain
+from partner_node.sources.postgresql.queries import POSTGRESQL_QUERIES
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
-from partner_node.sources.settings import PostgreSQLServer
+from partner_node.sources.servers import Server
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TextTable, text_batches
 from protocol.errors import SourceError
@@ -58,7 +60,7 @@ class PostgreSQLSource:
     def __init__(
         self,
         *,
-        server: PostgreSQLServer,
+        server: Server,
         id_column: str,
         table: tuple[str, ...] | None = None,
         query: str | None = None,
@@ -67,8 +69,8 @@ class PostgreSQLSource:
             raise ValueError("a database needs a table or a query, not both")
         self._functions: frozenset[tuple[str, str]] = frozenset()
         if query is not None:
-            check_feature_query(query, reads="PostgreSQL")
-            self._functions = functions_of(query, reads="PostgreSQL")
+            check_feature_query(query, POSTGRESQL_QUERIES)
+            self._functions = functions_of(query, POSTGRESQL_QUERIES)
         self._server = server
         self._table = table or ()
         self._query = query
@@ -176,7 +178,8 @@ class PostgreSQLSource:
             "SELECT table_schema::text, table_name::text FROM information_schema.tables "
             "WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
         )
-        raise no_table(self._table, self._server.name, {(str(s), str(n)) for s, n in rows})
+        tables = {(str(schema), str(name)) for schema, name in rows}
+        raise no_table(self._table, self._server.name, tables, usual_schema="public")
 
     def _check_functions(self, transaction: Transaction) -> None:
         """Refuse functions that the server itself calls volatile: they act, or change."""

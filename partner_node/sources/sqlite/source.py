@@ -21,12 +21,14 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunk_of_rows, nothing, started
-from partner_node.sources.dialect import SQLITE, quoted, table_relation
-from partner_node.sources.feature_query import SQLITE_CHANGES, check_feature_query
+from partner_node.sources.dialect import quoted, table_relation
+from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.files import DataFile, find_files
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
+from partner_node.sources.sqlite.dialect import SQLITE
 from partner_node.sources.sqlite.errors import READ_ERRORS, Problem, explain
+from partner_node.sources.sqlite.queries import SQLITE_CHANGES, SQLITE_QUERIES
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
 from protocol.errors import SourceError
 
@@ -76,7 +78,7 @@ class SQLiteSource:
         if (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
         if query is not None:
-            check_feature_query(query, reads="SQLite")
+            check_feature_query(query, SQLITE_QUERIES)
         self._path = str(path)
         self._table = table or ()
         self._query = query

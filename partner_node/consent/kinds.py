@@ -1,0 +1,67 @@
+"""What tables of consents, objections and births may be in: each kind of source that says so of
+itself, and JSON lines, in which there are no customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from partner_node.sources.duckdb.scans import json_scan, texts
+from partner_node.sources.file_places import FilePlaces
+from partner_node.sources.kind import ColumnTypes, FileFormat
+from partner_node.sources.kinds import KINDS as SOURCES
+from partner_node.sources.places import PlaceReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentKind:
+    """What a table is in.
+
+    Attributes:
+        name: Its name in ``node.toml``.
+        place: How people name where it is.
+        read_as: How files are read, or which types a database's columns may have.
+    """
+
+    name: str
+    place: PlaceReader[Any]
+    read_as: FileFormat | ColumnTypes
+
+    @property
+    def is_database(self) -> bool:
+        """Whether it is a database, of which a table is named, and no files that are one table."""
+        return isinstance(self.read_as, ColumnTypes)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its keys beside those of every kind."""
+        return (*self.place.keys, "table") if self.is_database else self.place.keys
+
+
+_JSONL: Final = ConsentKind(
+    name="jsonl",
+    place=FilePlaces(comment="A file or a glob."),
+    read_as=FileFormat(
+        scan=lambda paths, columns, delimiter: json_scan(paths, texts(columns)),
+        sparse=True,
+        suffixes=(".jsonl", ".ndjson"),
+        hint="one JSON object a line",
+    ),
+)
+_OF_SOURCES: Final = tuple(
+    ConsentKind(name=kind.name, place=kind.place, read_as=kind.consents)
+    for kind in SOURCES.values()
+    if kind.consents is not None
+)
+KINDS: Final[Mapping[str, ConsentKind]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            *(kind for kind in _OF_SOURCES if not kind.is_database),
+            _JSONL,
+            *(kind for kind in _OF_SOURCES if kind.is_database),
+        )
+    }
+)

@@ -1,0 +1,43 @@
+"""How SQLite writes what a node asks of customers' rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from partner_node.sources.dialect import Dialect
+from partner_node.sources.line_phrases import LinePhrases
+
+#: A value of SQLite has a type of its own, whatever its column was declared as; NaN is stored as
+#: NULL. A cast of a text that is no number gives 0, so only what is a number already is taken as
+#: one, and anything else as infinite, which no value may be.
+SQLITE: Final = Dialect(
+    name="SQLite",
+    as_text="CAST({0} AS TEXT) COLLATE BINARY",
+    as_number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
+    "WHEN {0} IS NOT NULL THEN 9e999 END",
+    as_double="CAST({0} AS REAL)",
+    has_nul="instr({0}, char(0)) > 0",
+    is_nan="FALSE",
+    is_infinite="abs({0}) = 9e999",
+    id_types=frozenset(),
+    number_types=frozenset(),
+    level_types=frozenset(),
+    no_text="typeof({0}) = 'blob'",
+    text_cast="CAST({0} AS TEXT)",
+    number_cast="CAST({0} AS REAL)",
+)
+
+#: SQLite takes any text for a number, and some for the moment: what is neither is NULL.
+LINES: Final = LinePhrases(
+    text="CAST({0} AS TEXT)",
+    number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
+    "WHEN typeof({0}) = 'text' AND json_valid({0}) AND json_type({0}) IN ('integer', 'real') "
+    "THEN CAST({0} AS REAL) END",
+    day="CASE WHEN typeof({0}) = 'text' "
+    "AND date(julianday(substr({0}, 1, 10))) = substr({0}, 1, 10) THEN date({0}) END",
+    day_as="fedseg_day({0}, {1})",
+    a_day="{0}",
+    later="strftime('%Y-%m-%d', {0}, ({1}) || ' days')",
+    days="(julianday({1}) - julianday({0}))",
+    double="CAST({0} AS REAL)",
+)
