@@ -86,6 +86,15 @@ class Database:
         with closing(self.administrator.cursor()) as cursor:
             cursor.adbc_ingest(name, table, db_schema_name=schema)
 
+    def forsaken(self) -> bool:
+        """Whether no node is connected; the server sees that one has hung up a moment later."""
+        deadline = time.monotonic() + 20
+        while self.connections():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
     def connections(self) -> int:
         """How many nodes are connected; the server takes a moment to see one out."""
         for _ in range(100):

@@ -418,7 +418,7 @@ class TestPostgreSQL(DatabaseSuite):
     def _connected(self, postgresql: Database) -> Iterator[None]:
         self.database, self.schema = postgresql, ""
         yield
-        assert postgresql.connections() == 0
+        assert postgresql.forsaken()
 
     def bare(
         self, folder: Path, rows: Rows, header: Sequence[str], **changes: Any

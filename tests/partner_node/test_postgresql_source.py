@@ -37,7 +37,7 @@ class TestPostgreSQL(SourceSuite):
         self.database = postgresql
         yield
         gc.collect()
-        assert postgresql.connections() == 0
+        assert postgresql.forsaken()
 
     def make(self, folder: Path, table: Table) -> Source:
         return source(self.database.server, table=self.database.table(table))
@@ -117,7 +117,7 @@ def test_a_query_that_acts_is_refused_and_nothing_changes(
     assert postgresql.run(f"SELECT * FROM {schema}.customers, {schema}.numbers") == before
     assert postgresql.run(f"SELECT to_regclass('{schema}.other')::text") == [(None,)]
     assert not (folder / "out").exists()
-    assert postgresql.connections() == 0
+    assert postgresql.forsaken()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_query_that_takes_too_long_is_ended(
     assert error.code == "E-SOURCE-TIMEOUT"
     assert "timeout_s" in error.remedy
     assert time.monotonic() - since < 30
-    assert postgresql.connections() == 0
+    assert postgresql.forsaken()
 
 
 def test_an_account_without_rights_is_told_what_to_grant(postgresql: Database, schema: str) -> None:
@@ -336,7 +336,7 @@ def test_a_value_that_fails_is_not_shown_however_late_it_comes(
     for secret in ("canary", "8675309", "000000"):
         assert secret not in shown
     assert error.__context__ is None
-    assert postgresql.connections() == 0
+    assert postgresql.forsaken()
 
 
 # --- passes ------------------------------------------------------------------------------------
@@ -397,12 +397,12 @@ def test_a_pass_that_is_given_up_leaves_no_connection_open(postgresql: Database)
     assert postgresql.connections() == 1  # not one chunk was taken yet
     del stream
     gc.collect()
-    assert postgresql.connections() == 0
+    assert postgresql.forsaken()
     stream = reading.chunks(numbers("visits"), max_rows=100)
     next(stream)
     assert postgresql.connections() == 1
     stream.close()  # type: ignore[attr-defined]
-    assert postgresql.connections() == 0
+    assert postgresql.forsaken()
 
 
 def test_a_server_that_goes_away_in_the_midst_is_said_to_be_gone(postgresql: Database) -> None:
