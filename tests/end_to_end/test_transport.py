@@ -27,7 +27,6 @@ from coordinator.service.bundle import (
 from coordinator.service.gateway import DEFAULT_MAX_BODY_BYTES
 from coordinator.service.superlink import node_key_bytes
 from partner_node.link.flower_link import FLEET_PATHS, LinkEvent, _Fleet
-from tests import effort
 from tests.end_to_end.transport_support import (
     MODULE,
     Deployment,
@@ -321,47 +320,44 @@ def test_a_gateway_that_was_away_is_found_again(
     assert len(deployed.report("b3")["answers"]) == 6
 
 
-if effort.LONG:  # a commit runs the real apps in that engine: test_flower_simulation.py
-
-    def test_flowers_own_simulation_engine_runs_the_code_free_bundle(tmp_path: Path) -> None:
-        project = tmp_path / "fedseg-bundle"
-        project.mkdir()
-        shutil.unpack_archive(_saved(echo_bundle(), tmp_path), project, format="zip")
-        shutil.rmtree(project / ".info")
-        (tmp_path / "plan.json").write_text(
-            json.dumps({"nodes": 2, "rounds": 3, "bytes": 1_000, "ttl_s": 60, "timeout_s": 60})
+@pytest.mark.long  # a commit runs the real apps in that engine: test_flower_simulation.py
+def test_flowers_own_simulation_engine_runs_the_code_free_bundle(tmp_path: Path) -> None:
+    project = tmp_path / "fedseg-bundle"
+    project.mkdir()
+    shutil.unpack_archive(_saved(echo_bundle(), tmp_path), project, format="zip")
+    shutil.rmtree(project / ".info")
+    (tmp_path / "plan.json").write_text(
+        json.dumps({"nodes": 2, "rounds": 3, "bytes": 1_000, "ttl_s": 60, "timeout_s": 60})
+    )
+    home = tmp_path / "home"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "FLWR_HOME": str(home),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(free_port()),
+        "FLWR_LOCAL_CONTROL_API_PORT": str(free_port()),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        DIRECTORY_VARIABLE: str(tmp_path),
+    }
+    try:
+        subprocess.run(
+            [
+                *(str(Path(sys.executable).parent / "flwr"), "run", str(project), "local"),
+                *("--stream", "--run-config", "fedseg-run='sim'"),
+            ],
+            env=environment,
+            capture_output=True,
+            timeout=150,
+            check=True,
         )
-        home = tmp_path / "home"
-        environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-            "FLWR_HOME": str(home),
-            "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(free_port()),
-            "FLWR_LOCAL_CONTROL_API_PORT": str(free_port()),
-            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            DIRECTORY_VARIABLE: str(tmp_path),
-        }
-        try:
-            subprocess.run(
-                [
-                    *(str(Path(sys.executable).parent / "flwr"), "run", str(project), "local"),
-                    *("--stream", "--run-config", "fedseg-run='sim'"),
-                ],
-                env=environment,
-                capture_output=True,
-                timeout=150,
-                check=True,
-            )
-            report = json.loads((tmp_path / "report-sim.json").read_text())
-        finally:
-            # Flower leaves its local SuperLink running; its home is this test's own folder.
-            for pid in processes_with(f"FLWR_HOME={home}"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        assert (report["errors"], report["unanswered"]) == ([], 0)
-        assert (
-            sorted(a.partition(":")[0] for a in report["answers"]) == ["part0"] * 3 + ["part1"] * 3
-        )
+        report = json.loads((tmp_path / "report-sim.json").read_text())
+    finally:
+        # Flower leaves its local SuperLink running; its home is this test's own folder.
+        for pid in processes_with(f"FLWR_HOME={home}"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert (report["errors"], report["unanswered"]) == ([], 0)
+    assert sorted(a.partition(":")[0] for a in report["answers"]) == ["part0"] * 3 + ["part1"] * 3
