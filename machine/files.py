@@ -154,6 +154,8 @@ def _opened(path: Path, mode: int, named: Path | None) -> tuple[Path, int]:
     """
     for _ in range(_MOST_DRAFTS):
         draft = named or path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_DRAFT_END}")
+        if named is not None:
+            draft.unlink(missing_ok=True)  # whatever lies there: a link is not written through
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

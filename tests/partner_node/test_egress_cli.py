@@ -42,7 +42,7 @@ def waiting(installed: Path) -> Path:
     with store.transaction():
         for message in simulated.egress():
             store.save_egress(message)
-        for (number,) in simulated.query("SELECT number FROM manifests ORDER BY number"):
+        for (number,) in simulated.ask("SELECT number FROM manifests ORDER BY number"):
             written = Manifests(simulated).get(number)
             Manifests(store).add(
                 written.manifest, bytes([number]) * 32, now=stamp(now),
