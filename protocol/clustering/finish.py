@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol, Self
 
 import numpy as np
 
 from protocol.clustering.choose_k import KScore
-from protocol.clustering.hybrid_dp import HybridDP
-from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
 from protocol.clustering.result import (
@@ -55,8 +53,40 @@ LARGEST_SHARE: Final = PROFILE_SHARE + SATISFACTION_SHARE
 _LEAST_REACH, _MOST_REACH = 1.6, 3.0
 _REACH_PER_SIGNAL: Final = 0.6
 
-#: The plans that are finished so.
-Noised = HybridDP | LloydDP
+
+class Noised(Protocol):
+    """A state of a plan that forms clusters under noise, and is finished by the last questions.
+
+    It is a `protocol.clustering.plan.Plan` besides.
+    """
+
+    @property
+    def terms(self) -> Terms:
+        """What it knew before it asked anything."""
+        ...
+
+    @property
+    def query(self) -> SumQuery | None:
+        """The sum query to ask now; None when it has its clusters."""
+        ...
+
+    @property
+    def result(self) -> Clustering | None:
+        """Its clusters; None before."""
+        ...
+
+    @property
+    def deviation(self) -> float:
+        """About how far customers lie from their centre, in the scaled cube."""
+        ...
+
+    def advance(self, total: IntVector, *, customers: int, variance: int) -> Self:
+        """The state after the query's total."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,13 +222,14 @@ def largest_total(agreement: Agreement) -> int:
 def restore_plan(values: dict[str, Any]) -> Plan:
     """The state that `Plan.to_dict` gave; raises MalformedError on an unknown plan."""
     if values.get("plan") == Finishing.NAME:
-        inner = restore_plan(values["inner"])
-        if not isinstance(inner, Noised):
-            raise MalformedError(f"stored plan {values['inner'].get('plan')!r} has no noise")
-        return Finishing.from_dict(values, inner)
+        return Finishing.from_dict(values, _restore_noised(values["inner"]))
     if values.get("plan") == LloydExact.NAME:
         return LloydExact.from_dict(values)
+    return _restore_noised(values)
+
+
+def _restore_noised(values: dict[str, Any]) -> Noised:
     kind = NOISED_PLANS.get(str(values.get("plan")))
     if kind is None:
-        raise MalformedError(f"stored plan {values.get('plan')!r} is not known")
+        raise MalformedError(f"stored plan {values.get('plan')!r} is none with noise")
     return kind.restore(values)

@@ -439,7 +439,7 @@ def test_a_stored_plan_of_another_kind_is_refused() -> None:
         restore_plan({"plan": "other"})
     profiled = start("hybrid-dp+profile", terms(2, 2, 0.1)).to_dict()
     exact = LloydExact.start(n_clusters=2, limit=np.full(2, ONE), max_rounds=3, seed=bytes(32))
-    with pytest.raises(MalformedError, match="'lloyd-exact' has no noise"):
+    with pytest.raises(MalformedError, match="'lloyd-exact' is none with noise"):
         restore_plan(profiled | {"inner": exact.to_dict()})
 
 
