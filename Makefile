@@ -11,6 +11,16 @@ WORKERS := -n auto --maxprocesses 4 --dist loadfile
 # A deployment is six processes and more, so two workers are enough; the longest file comes first.
 DEPLOYMENT_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
+# Layers and types are checked beside the tests: both are finished, and either one's failure counts.
+define beside_types
+	@said=$$(mktemp); \
+	{ $(BIN)/lint-imports; layers=$$?; $(BIN)/mypy && [ $$layers -eq 0 ]; } >"$$said" 2>&1 & \
+	types=$$!; \
+	echo '$(1)'; $(1); tests=$$?; \
+	wait $$types; types=$$?; cat "$$said"; rm -f "$$said"; \
+	[ $$tests -eq 0 ] && [ $$types -eq 0 ]
+endef
+
 .PHONY: help env demo picture test test-long check bench bench-privacy clean
 
 help:
@@ -43,9 +53,7 @@ picture: demo
 test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest $(WORKERS) --ignore tests/end_to_end
+	$(call beside_types,$(BIN)/pytest $(WORKERS) --ignore tests/end_to_end)
 	$(BIN)/pytest $(DEPLOYMENT_WORKERS) tests/end_to_end
 
 test-long: export FEDSEG_TEST_EFFORT := long
@@ -54,9 +62,7 @@ test-long: test
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest $(WORKERS) -m "not slow and not browser" -x -q
+	$(call beside_types,$(BIN)/pytest $(WORKERS) -m "not slow and not browser" -x -q)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
@@ -65,4 +71,4 @@ bench-privacy: $(STAMP)
 	$(BIN)/python -m benchmarks.clustering_under_privacy
 
 clean:
-	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-out .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
