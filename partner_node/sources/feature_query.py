@@ -116,9 +116,10 @@ def names_within(nodes: Sequence[dict[str, Any]]) -> set[str]:
 def without_end(query: str) -> str:
     """A checked query without the semicolon at its end, so that it can stand in brackets."""
     words = [at for at, kind in duckdb.tokenize(query) if kind != duckdb.token_type.comment]
-    while words and query[words[-1]] == ";":
-        query = query[: words[-1]] + " " + query[words.pop() + 1 :]
-    return query
+    text = query.encode("utf-8")  # a word's place is that of its first byte
+    while words and text[words[-1] :].startswith(b";"):
+        text = text[: words[-1]] + b" " + text[words.pop() + 1 :]
+    return text.decode("utf-8")
 
 
 def _parse(query: str, rules: QueryRules) -> tuple[list[dict[str, Any]], frozenset[str]]:

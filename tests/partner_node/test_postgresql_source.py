@@ -276,6 +276,14 @@ def test_a_query_in_postgresql_s_own_words_runs(postgresql: Database) -> None:
     }
 
 
+def test_a_query_with_letters_of_every_script_runs_with_its_semicolons(
+    postgresql: Database, schema: str
+) -> None:
+    for end in ("", ";", " ; -- für „alle“ 客 ;", ";;"):
+        query = f"SELECT id, x, 'Größe 客' AS note FROM {schema}.customers{end}"
+        assert rows(source(postgresql.server, query=query), ["x"]) == {"a": [1.5]}
+
+
 def test_a_missing_table_is_refused_with_the_nearest(postgresql: Database, schema: str) -> None:
     for table in ((schema, "custmers"), (f"{schema}x", "customers"), (schema, "Customers")):
         error = refusal(source(postgresql.server, table=table), ["x"])
