@@ -21,13 +21,15 @@ define beside_types
 	[ $$tests -eq 0 ] && [ $$types -eq 0 ]
 endef
 
-.PHONY: help env demo picture test test-long check bench bench-privacy clean
+.PHONY: help env demo picture test test-long check mutants bench bench-privacy clean
 
 help:
 	@echo "make demo   form shared segments between four processes over TLS on this machine"
 	@echo "make test   everything that CI checks"
 	@echo "make test-long  the same with the full random counts, from a seed that it prints"
 	@echo "make check  the fast checks: format, lint, types, imports, quick tests"
+	@echo "make mutants  which small changes of the code no quick test notices (hours);"
+	@echo "            of one module alone: make mutants MODULE=protocol/ring.py"
 	@echo "make bench  measure; prints ratios against named baselines"
 	@echo "make bench-privacy  compare clustering under privacy with peers, on the sets in ../shared/data"
 	@echo "make picture  draw the README's picture anew from a demo's report (needs chromium, or BROWSER=...)"
@@ -63,6 +65,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(call beside_types,$(BIN)/pytest $(WORKERS) -m "not slow and not browser" -x -q)
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants $(MODULE)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
