@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from machine.console import diagnostics
 from machine.files import write_file
+from machine.signals import set_when_asked_to_end
 
 ADDRESS_FILE = "address"
 
@@ -22,8 +22,7 @@ def serve(directory: Directory = HERE) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    set_when_asked_to_end(stop)
     config = CoordinatorConfig.load(directory)
 
     def announce(address: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from datetime import UTC, datetime
 
 from machine.console import Format, FormatOption, output
+from machine.signals import set_when_asked_to_end
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
 from partner_node.egress.records import WAITING, Manifests
@@ -24,8 +24,7 @@ def serve(directory: Directory = HERE) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    set_when_asked_to_end(stop)
     serve_node(directory, stop)
 
 
