@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from partner_node.sources.feature_query import check_feature_query
+from partner_node.sources.kinds import KINDS
 from partner_node.sources.own_rows import check_own_rows
 from partner_node.sources.transactions import Transactions, transactions_query
 from protocol.errors import SourceError
@@ -60,6 +61,11 @@ BAD = [
     ("SELECT customer_id, a FROM (SELECT customer_id, a, sum(a) AS s FROM input GROUP BY a, "
      "shop, b)", "aggregate"),
     ("SELECT DISTINCT ON (a) customer_id, a FROM input", "DISTINCT ON"),
+    *(
+        (f"SELECT customer_id, a FROM input JOIN (SELECT customer_id, {name}(a) AS s FROM input "
+         "GROUP BY shop) AS t USING (customer_id)", "aggregate")
+        for name in ("total", "json_group_array", "every", "JSONB_AGG", "xmlagg")
+    ),
 ]  # fmt: skip
 
 
@@ -79,7 +85,7 @@ def test_a_query_whose_rows_depend_on_others_is_refused(query: str, what: str) -
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize("kind", ["csv", "duckdb", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_features_of_transactions_need_a_date_that_is_written_down(kind: str) -> None:
     lines = Transactions(
         customer="who", date="day", order="invoice", amount=None, quantity="n", price="p",
