@@ -20,7 +20,9 @@ class Dialect:
         as_text: An id as text, compared byte by byte.
         as_number: A number as a double; no finite one where the value is none.
         as_double: A number that SQL has computed, as a double.
-        has_nul: Whether a text holds a NUL character.
+        small_letters: A text as `as_text` gives it, in small letters.
+        unfit_id: Whether a text that is neither missing nor empty can be no id.
+        unfit_words: What such ids are, with those that are missing or empty.
         is_nan: Whether a double is NaN.
         is_infinite: Whether a double is infinite.
         id_types: Types, in lower case, that ids may have; empty where each value has its own.
@@ -36,7 +38,7 @@ class Dialect:
     as_text: str
     as_number: str
     as_double: str
-    has_nul: str
+    unfit_id: str
     is_nan: str
     is_infinite: str
     id_types: frozenset[str]
@@ -45,6 +47,8 @@ class Dialect:
     no_text: str
     text_cast: str
     number_cast: str
+    small_letters: str = "lower({0})"
+    unfit_words: str = "missing, empty or with a NUL character"
 
     def id_text(self, column: str) -> str:
         """The id in a column, as text."""
@@ -64,21 +68,22 @@ class Dialect:
         """
         text = self.id_text(column)
         if folded:
-            text = f"lower({text})"
+            text = self.small_letters.format(text)
         cases = "".join(
             f" WHEN {text} = {literal(known)} THEN {place}"
             for place, texts in enumerate(levels)
             for known in texts
         )
         missing = f"WHEN {quoted(column)} IS NULL THEN NULL"
-        not_a_number = f"WHEN lower({self.id_text(column)}) = 'nan' THEN NULL"
+        small = self.small_letters.format(self.id_text(column))
+        not_a_number = f"WHEN {small} = 'nan' THEN NULL"
         if self.no_text:
             missing += f" WHEN {self.no_text.format(quoted(column))} THEN 9e999"
         return self.as_double.format(f"CASE {missing}{cases} {not_a_number} ELSE -1 END")
 
     def bad_id(self, text: str) -> str:
-        """Whether an id is none: missing, empty or with a NUL character."""
-        return f"({text} IS NULL OR {text} = '' OR {self.has_nul.format(text)})"
+        """Whether an id is none; see `unfit_words`."""
+        return f"({text} IS NULL OR {text} = '' OR {self.unfit_id.format(text)})"
 
 
 def quoted(name: str) -> str:

@@ -94,9 +94,18 @@ def check_feature_query(query: str, rules: QueryRules = OVER_FILES) -> None:
             _check_moments(node)
 
 
+def parsed(query: str, rules: QueryRules) -> list[dict[str, Any]]:
+    """The nodes of a query's syntax tree; raises SourceError."""
+    return _parse(query, rules)[0]
+
+
 def functions_of(query: str, rules: QueryRules) -> frozenset[tuple[str, str]]:
     """Schema (empty where none is named) and name, in lower case, of each function called."""
-    nodes, _ = _parse(query, rules)
+    return functions_in(parsed(query, rules))
+
+
+def functions_in(nodes: Sequence[dict[str, Any]]) -> frozenset[tuple[str, str]]:
+    """The same of a syntax tree."""
     return frozenset(
         (str(node.get("schema") or "").casefold(), str(node["function_name"]).casefold())
         for node in nodes
@@ -216,8 +225,8 @@ def _check_table_function(node: dict[str, Any], rules: QueryRules) -> None:
     name = str(node.get("function", {}).get("function_name", "")).casefold()
     if name not in rules.table_functions:
         raise _refusal(
-            f"the feature query reads from {name}(); {_may_read(rules)}, "
-            f"{', '.join(sorted(rules.table_functions))}"
+            f"the feature query reads from {name}(); "
+            + ", ".join([_may_read(rules), *sorted(rules.table_functions)])
         )
 
 

@@ -12,6 +12,7 @@ class LinePhrases:
 
     Attributes:
         text: A value as text.
+        as_id: A text, as `text` gives it, as an id.
         number: A value as a number, NULL or refused when it is none.
         day: An ISO date or time as its day, NULL or refused when it is none.
         day_as: A text as its day, by the format in ``{1}``.
@@ -31,3 +32,4 @@ class LinePhrases:
     days: str
     double: str
     written: Callable[[str], str] = str
+    as_id: str = "{0}"

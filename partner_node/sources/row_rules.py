@@ -26,6 +26,9 @@ Ask = Callable[[str], tuple[Any, ...]]
 #: Says where the first row is that meets a condition, as ``row 3 of customers.csv``.
 Place = Callable[[str], str]
 
+#: Says which rows are the first two that meet a condition, counted from 1.
+FirstTwo = Callable[[str], Sequence[int]]
+
 MAX_NAMES_SHOWN: Final = 20
 _UNLISTED_WORDS: Final = "of no level"
 
@@ -88,8 +91,13 @@ class RowRules:
                     remedy="cast it in a feature query: " + cast.format(quoted(column.name)),
                 )
 
-    def check_ids(self, ask: Ask, relation: str, place: Place) -> None:
+    def check_ids(
+        self, ask: Ask, relation: str, place: Place, first_two: FirstTwo | None = None
+    ) -> None:
         """Refuse rows without an id, and ids that occur twice.
+
+        Args:
+            first_two: For a database that numbers rows in another order than it gives them.
 
         Raises:
             SourceError: E-SOURCE-EMPTY, E-SOURCE-ID or E-DUPLICATE.
@@ -112,18 +120,21 @@ class RowRules:
         if n_bad:
             raise SourceError(
                 f"id column {self.id_column!r}: {n_bad} of {n_rows} rows have no usable id "
-                "(missing, empty or with a NUL character), the first is "
-                + place(self.dialect.bad_id(text)),
+                f"({self.dialect.unfit_words}), the first is " + place(self.dialect.bad_id(text)),
                 code="E-SOURCE-ID",
                 remedy="give every customer an id, or leave these rows out",
             )
         if n_twice:
-            first, second = ask(
-                "SELECT min(r), min(CASE WHEN r > earliest THEN r END) "
-                "FROM (SELECT r, min(r) OVER () AS earliest "
-                f"FROM (SELECT row_number() OVER () AS r, {text} AS id FROM {relation}) AS ids "
-                f"WHERE id = (SELECT {text} FROM {relation} "
-                f"GROUP BY {text} HAVING count(*) > 1 LIMIT 1)) AS twice"
+            one = f"(SELECT {text} FROM {relation} GROUP BY {text} HAVING count(*) > 1 LIMIT 1)"
+            first, second = (
+                first_two(f"{text} = {one}")
+                if first_two is not None
+                else ask(
+                    "SELECT min(r), min(CASE WHEN r > earliest THEN r END) "
+                    "FROM (SELECT r, min(r) OVER () AS earliest "
+                    f"FROM (SELECT row_number() OVER () AS r, {text} AS id FROM {relation}) AS ids "
+                    f"WHERE id = {one}) AS twice"
+                )
             )
             raise SourceError(
                 f"id column {self.id_column!r}: {n_twice} customer ids occur more than once "

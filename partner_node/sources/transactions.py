@@ -90,7 +90,8 @@ def transactions_query(transactions: Transactions, kind: str, relation: str) -> 
     elif t.cancelled == NEGATIVE:
         cancelled = "measure < 0"
     else:
-        cancelled = f"substr(number, 1, {len(t.cancelled)}) = {literal(t.cancelled)}"
+        begins = literal(t.cancelled)
+        cancelled = f"substr(number, 1, length({begins})) = {begins}"
     observed = (
         say.later.format("(SELECT max(day) FROM _fedseg_lines)", 1)
         if t.observed is None
@@ -139,9 +140,9 @@ WITH _fedseg_lines AS (
     WHERE day IS NULL OR ({counts})
 )
 SELECT
-    {ID_COLUMN},
+    {say.as_id.format(ID_COLUMN)} AS {ID_COLUMN},
     {columns}
 FROM _fedseg_counted
-GROUP BY {ID_COLUMN}
+GROUP BY _fedseg_counted.{ID_COLUMN}
 HAVING {orders} > 0 OR NOT ({whole})
 """

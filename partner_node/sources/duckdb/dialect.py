@@ -17,7 +17,7 @@ DUCKDB: Final = Dialect(
     as_text="CAST({0} AS VARCHAR)",
     as_number="CAST({0} AS DOUBLE)",
     as_double="CAST({0} AS DOUBLE)",
-    has_nul="contains({0}, chr(0))",
+    unfit_id="contains({0}, chr(0))",
     # isnan() is answered from a Parquet file's ranges, which leave NaN out.
     is_nan="(NOT isfinite({0}) AND NOT isinf({0}))",
     is_infinite="isinf({0})",

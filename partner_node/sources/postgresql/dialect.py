@@ -17,7 +17,7 @@ POSTGRESQL: Final = Dialect(
     as_text='CAST({0} AS text) COLLATE "C"',
     as_number="CAST({0} AS double precision)",
     as_double="CAST({0} AS double precision)",
-    has_nul="FALSE",
+    unfit_id="FALSE",
     is_nan="{0} = CAST('NaN' AS double precision)",
     is_infinite="abs({0}) = CAST('Infinity' AS double precision)",
     id_types=_POSTGRESQL_INTEGERS | _POSTGRESQL_TEXTS | {"uuid"},

@@ -16,7 +16,7 @@ SQLITE: Final = Dialect(
     as_number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
     "WHEN {0} IS NOT NULL THEN 9e999 END",
     as_double="CAST({0} AS REAL)",
-    has_nul="instr({0}, char(0)) > 0",
+    unfit_id="instr({0}, char(0)) > 0",
     is_nan="FALSE",
     is_infinite="abs({0}) = 9e999",
     id_types=frozenset(),
