@@ -4,6 +4,8 @@ BROWSER ?= chromium
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+# Servers that only tests need; where they cannot be had the tests say so.
+SERVERS := $(VENV)/.servers
 # Dozens of processes are started by the tests: each compiles nothing that another one has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 # Test files are shared out among workers, one a processor, four at most: each file stays with one.
@@ -35,13 +37,17 @@ help:
 	@echo "make picture  draw the README's picture anew from a demo's report (needs chromium, or BROWSER=...)"
 	@echo "make env    only make the environment in $(VENV)"
 
-env: $(STAMP)
+env: $(STAMP) $(SERVERS)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("fedseg needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; call make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(SERVERS): $(STAMP)
+	$(BIN)/python -m tests.partner_node.mariadb_package
 	@touch $@
 
 demo: $(STAMP)
@@ -52,7 +58,7 @@ picture: demo
 	$(BROWSER) --headless --hide-scrollbars $(if $(filter 0,$(shell id -u)),--no-sandbox) \
 		--window-size=1100,1000 --screenshot=docs/report.png file://$(CURDIR)/demo-out/report.html
 
-test: $(STAMP)
+test: $(STAMP) $(SERVERS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(call beside_types,$(BIN)/pytest $(WORKERS) --ignore tests/end_to_end)
@@ -61,7 +67,7 @@ test: $(STAMP)
 test-long: export FEDSEG_TEST_EFFORT := long
 test-long: test
 
-check: $(STAMP)
+check: $(STAMP) $(SERVERS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(call beside_types,$(BIN)/pytest $(WORKERS) -m "not slow and not browser" -x -q)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from partner_node.sources.duckdb.kind import CSV, DUCKDB, PARQUET
 from partner_node.sources.kind import Means, Rows, SourceKind
+from partner_node.sources.mysql.kind import MYSQL
 from partner_node.sources.places import Place
 from partner_node.sources.postgresql.kind import POSTGRESQL
 from partner_node.sources.sqlite.kind import SQLITE
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from partner_node.sources.text_table import TextSource
 
 KINDS: Final[Mapping[str, SourceKind[Any]]] = MappingProxyType(
-    {kind.name: kind for kind in (CSV, PARQUET, DUCKDB, SQLITE, POSTGRESQL)}
+    {kind.name: kind for kind in (CSV, PARQUET, DUCKDB, SQLITE, POSTGRESQL, MYSQL)}
 )
 
 

@@ -1,4 +1,4 @@
-"""What tests of a node share: a PostgreSQL server, finished nodes, derived keys."""
+"""What tests of a node share: servers of PostgreSQL and MySQL, finished nodes, derived keys."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 
 from partner_node import keystore
 from partner_node.keystore import MIN_LOG2_N, Keystore
+from tests.partner_node import mysql_server
 from tests.partner_node.finished import Finished
 from tests.partner_node.postgresql_server import Database, running_server
 
+#: Fixtures that start a server, or may.
+SERVERS = {"postgresql", "mysql", "servers"}
 #: What scrypt gave in this process: a node's key store is opened by every command of a test.
 DERIVED = lru_cache(maxsize=None)(keystore._derive)
 
@@ -20,7 +23,7 @@ DERIVED = lru_cache(maxsize=None)(keystore._derive)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a server is no quick test."""
     for item in items:
-        if isinstance(item, pytest.Function) and "postgresql" in item.fixturenames:
+        if isinstance(item, pytest.Function) and SERVERS & {*item.fixturenames}:
             item.add_marker(pytest.mark.slow)
 
 
@@ -28,6 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The server; each test makes schemas of its own in it."""
     with running_server(tmp_path_factory.mktemp("postgresql")) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[mysql_server.Database]:
+    """The server; each test makes databases of its own in it."""
+    with mysql_server.running_server() as database:
         yield database
 
 

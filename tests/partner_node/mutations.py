@@ -14,6 +14,7 @@ EGRESS = "partner_node/egress/check.py"
 LOCKS = "machine/locks.py"
 REGISTER = "partner_node/register/requests.py"
 SQLITE = "partner_node/sources/sqlite/source.py"
+MYSQL = "partner_node/sources/mysql/"
 
 GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
@@ -23,6 +24,7 @@ KEPT = "test_retention.py::"
 LEAVING = "test_egress.py::"
 RIGHTS = "test_rights.py::"
 IN_SQLITE = "test_sqlite_source.py::"
+IN_MYSQL = "test_mysql_source.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -146,6 +148,37 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '"PRAGMA trusted_schema = OFF", ',
         "",
         IN_SQLITE + "test_a_view_in_the_file_calls_no_function_of_ours",
+    ),
+    # what a server of MySQL may ask for, and what its parser may read otherwise
+    (
+        MYSQL + "connection.py",
+        "local_infile=False",
+        "local_infile=True",
+        IN_MYSQL + "test_no_file_is_sent_to_a_server_that_asks_for_one",
+    ),
+    (
+        MYSQL + "connection.py",
+        "            auth_plugin_map=dict.fromkeys(_OPEN_SIGN_INS, _SignsInOpenly),\n",
+        "",
+        IN_MYSQL + "test_the_password_itself_is_sent_to_nobody_who_asks_for_it",
+    ),
+    (
+        MYSQL + "connection.py",
+        "if num_bytes >= _LONGEST_PACKET:",
+        "if False:",
+        IN_MYSQL + "test_a_row_that_is_announced_as_longer_than_all_memory_is_not_waited_for",
+    ),
+    (
+        MYSQL + "queries.py",
+        "if kind == duckdb.token_type.comment:",
+        "if False:",
+        IN_MYSQL + "test_comments_never_reach_the_server",
+    ),
+    (
+        MYSQL + "queries.py",
+        "if kind in _SET_APART and before in _SET_APART:",
+        "if False:",
+        IN_MYSQL + "test_what_can_be_seen_in_a_query_is_refused_before_anybody_connects",
     ),
     # egress
     (

@@ -22,6 +22,7 @@ from partner_node.sources.servers import Server
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.errors import FedsegError, RuleError, SourceError
 from tests.partner_node import consents as c
+from tests.partner_node import mysql_server
 from tests.partner_node.postgresql_server import Database, door
 from tests.partner_node.test_consent_gate import everything_said, refusal
 
@@ -496,6 +497,150 @@ class TestPostgreSQL(DatabaseSuite):
                  f"notice FROM {self.schema}.consents")  # fmt: skip
         gate = c.gate_of(replace(source, table=(self.schema, "w")))
         assert "writes" in self.refused(lambda: gate.snapshot(NOW)).message
+
+
+class TestMySQL(DatabaseSuite):
+    @pytest.fixture(autouse=True)
+    def _connected(self, mysql: mysql_server.Database) -> Iterator[None]:
+        self.database, self.schema = mysql, ""
+        yield
+        assert mysql.forsaken()
+
+    def bare(
+        self, folder: Path, rows: Rows, header: Sequence[str], **changes: Any
+    ) -> ConsentSource:
+        self.schema = self.database.schema()
+        self.database.ingest(pa.table(_columns(rows, header)), self.schema, "consents")
+        return self.source((self.schema, "consents"), **changes)
+
+    def source(self, table: tuple[str, ...], **changes: Any) -> ConsentSource:
+        values = {"kind": "mysql", "table": table, "place": self.database.server}
+        return c.consents("", **(values | changes))
+
+    def add(self, folder: Path, row: Mapping[str, Any]) -> None:
+        values = ", ".join("NULL" if row[n] is None else f"'{row[n]}'" for n in HEADER)
+        self.run(folder, f"INSERT INTO {self.schema}.consents VALUES ({values})")
+
+    def run(self, folder: Path, sql: str) -> None:
+        self.database.run(sql)
+
+    def state(self, folder: Path) -> object:
+        tables = [name for (name,) in self.database.run(f"SHOW TABLES FROM {self.schema}")]
+        return tables, self.database.run(f"CHECKSUM TABLE {self.schema}.consents")
+
+    def test_moments_booleans_and_integers_are_read(self, tmp_path: Path) -> None:
+        """TIMESTAMP is a moment, whatever the zone of whoever wrote it."""
+        schema = self.database.schema()
+        self.run(
+            tmp_path,
+            f"CREATE TABLE {schema}.events (subject BIGINT UNSIGNED, event ENUM('ConsentGiven'), "
+            "time TIMESTAMP(2) NULL, purpose TEXT, notice INTEGER, until TIMESTAMP NULL, "
+            "gpc BOOLEAN);; SET time_zone = '-05:00', sql_mode = ''",
+        )
+        rows = [
+            "(18446744073709551615, 1, '2026-02-28 07:00:00.25', {}, 1, NULL, FALSE)",
+            "(8, 1, '2026-02-28 10:00:00', {}, 1, '2026-02-28 19:00', NULL)",
+            "(9, 1, '2026-02-28 10:00:00', {}, 1, '2027-03-01 00:00', TRUE)",
+            "(10, 1, NULL, {}, 1, NULL, NULL)",
+            "(11, 1, '0000-00-00 00:00:00', {}, 1, NULL, NULL)",
+            "(12, 1, '2026-03-01 07:06:00', {}, 1, NULL, NULL)",
+        ]
+        values = ", ".join(row.format(f"'{SEGMENTATION}'") for row in rows)
+        self.run(
+            tmp_path,
+            f"INSERT INTO {schema}.events VALUES {values};; "
+            "SET time_zone = DEFAULT, sql_mode = DEFAULT",
+        )
+        source = self.source((schema, "events"))
+        beat = c.write_text(tmp_path / "ok", "")
+        flags = replace(source, name="o", holds="objections", flags=("gpc",), heartbeat=beat)
+        ids = ("18446744073709551615", "8", "9", "10", "11", "12")
+        assert c.reasons(c.gate_of(source), *ids) == [
+            None, Reason.EXPIRED, None, Reason.UNREADABLE_TIME, Reason.UNREADABLE_TIME,
+            Reason.FUTURE_TIME,
+        ]  # fmt: skip
+        assert c.allowed(c.gate_of(source), *ids) == [ids[0], "9"]
+        assert c.allowed(c.gate_of(source, flags), *ids) == [ids[0]]
+        self.run(tmp_path, f"DELETE FROM {schema}.events WHERE subject = 12")
+        updated = c.gate_of(source).standing(iter([c.ids_of("9")]), NOW).updated
+        assert updated == (datetime(2026, 2, 28, 15, 0, tzinfo=UTC),)
+
+    @pytest.mark.parametrize("kind", ["DATETIME", "DATE", "TIME"])
+    def test_a_column_of_times_without_a_zone_is_refused(self, tmp_path: Path, kind: str) -> None:
+        schema = self.database.schema()
+        self.run(tmp_path, _NATIVE.format(f"{schema}.", kind))
+        gate = c.gate_of(self.source((schema, "events")))
+        for ask in (gate.snapshot, gate.check_fresh):
+            said = self.refused(lambda ask=ask: ask(NOW))
+            assert "a timestamp with time zone" in said.message
+
+    @pytest.mark.parametrize("kind", ["SET('x', 'y')", "JSON", "BLOB", "BIT(1)", "VARBINARY(9)"])
+    def test_what_is_no_single_value_is_refused(self, tmp_path: Path, kind: str) -> None:
+        source = self.make(tmp_path, [event("a")], HEADER)
+        self.run(tmp_path, f"ALTER TABLE {self.schema}.consents DROP purpose, ADD purpose {kind}")
+        gate = c.gate_of(source)
+        if kind == "JSON":  # a text to MariaDB
+            assert c.reasons(gate, "a") == [Reason.OTHER_PURPOSE]
+        else:
+            assert "one value a row" in self.refused(lambda: gate.snapshot(NOW)).message
+
+    def test_ids_that_a_collation_takes_for_one_are_told_apart(self, tmp_path: Path) -> None:
+        """An objection of ``a`` is none of ``A``, and one of ``a `` none of ``a``."""
+        source = self.make(
+            tmp_path, [{"subject": "a"}, {"subject": "b "}, {"subject": "\u00e9"}], ["subject"],
+            name="robinson", holds="objections",
+        )  # fmt: skip
+        gate = c.gate_of(source, basis=LEGITIMATE_INTEREST)
+        asked = ("a", "A", "a ", "b", "b ", "\u00e9", "e", "e\u0301")
+        assert c.allowed(gate, *asked) == ["A", "a ", "b", "e", "e\u0301"]
+
+    def test_a_view_may_say_that_it_is_always_fresh(self, tmp_path: Path) -> None:
+        source = self.bare(tmp_path, [event("a", "2020-01-01T00:00:00Z")], HEADER)
+        said = "date_format(utc_timestamp(), '%Y-%m-%dT%H:%i:%sZ') AS updated"
+        assert said in (Path(__file__).parents[2] / "docs" / "consent.md").read_text()
+        view = f"{self.schema}.fresh"
+        self.run(tmp_path, f"CREATE VIEW {view} AS SELECT *, {said} FROM {self.schema}.consents")
+        source = replace(
+            source, table=(self.schema, "fresh"), columns={"updated": "updated"}, heartbeat=None
+        )
+        gate = c.gate_of(source)
+        now = datetime.now(UTC)
+        assert c.allowed(gate, "a", now=now) == ["a"]
+        self.stale(gate.snapshot, now - timedelta(days=1), "no row of")
+
+    def test_a_server_that_cannot_be_reached_is_refused_before_a_row_is_read(
+        self, tmp_path: Path
+    ) -> None:
+        source = self.make(tmp_path, [event("a")], HEADER)
+        with mysql_server.passage(self.database) as opened:
+            server = replace(self.database.server, host="127.0.0.1", port=opened.port)
+            source = replace(source, place=server)
+            gate = c.gate_of(source)
+            assert c.allowed(gate, "a") == ["a"]
+        for ask in (gate.check_fresh, gate.snapshot):
+            assert "nothing listens" in self.refused(lambda ask=ask: ask(NOW)).message
+
+    def test_a_view_that_fails_on_a_value_tells_nothing_of_it(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, [event("a"), event(SECRET)], HEADER)
+        cast = "CAST(CAST(subject AS SIGNED) AS CHAR) AS subject"
+        self.run(tmp_path, f"CREATE VIEW {self.schema}.v AS SELECT {cast}, event, time, purpose, "
+                 f"notice FROM {self.schema}.consents")  # fmt: skip
+        gate = c.gate_of(replace(source, table=(self.schema, "v")))
+        assert "warning 1292" in self.refused(lambda: gate.snapshot(NOW)).message
+
+    def test_a_view_that_writes_is_refused(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, [event("a")], HEADER)
+        self.run(tmp_path, f"CREATE SEQUENCE {self.schema}.n;; CREATE VIEW {self.schema}.w AS "
+                 f"SELECT CAST(nextval({self.schema}.n) AS CHAR) AS subject, event, time, purpose, "
+                 f"notice FROM {self.schema}.consents")  # fmt: skip
+        gate = c.gate_of(replace(source, table=(self.schema, "w")))
+        assert "writes" in self.refused(lambda: gate.snapshot(NOW)).message
+
+    def test_a_table_that_no_transaction_sees_in_one_state_is_refused(self, tmp_path: Path) -> None:
+        source = self.make(tmp_path, [event("a")], HEADER)
+        self.run(tmp_path, f"ALTER TABLE {self.schema}.consents ENGINE = MyISAM")
+        gate = c.gate_of(source)
+        assert "MyISAM" in self.refused(lambda: gate.check_fresh(NOW)).message
 
 
 _NATIVE = (

@@ -442,15 +442,17 @@ def test_init_makes_a_node_for_a_database(shell: Shell, tmp_path: Path) -> None:
     assert "1 customers" in checks["data"]["details"]
 
 
+@pytest.mark.parametrize(("kind", "port"), [("postgresql", 5432), ("mysql", 3306)])
 def test_init_makes_a_node_for_a_server_and_its_password_is_nowhere_in_it(
-    shell: Shell, tmp_path: Path
+    shell: Shell, tmp_path: Path, kind: str, port: int
 ) -> None:
     (tmp_path / "password").write_text("s3cret")
     (tmp_path / "password").chmod(0o600)
     (tmp_path / "q.sql").write_text("SELECT 1 AS customer_id")
     words = database_words(
-        tmp_path / "node", **SERVER, port="6432", password_file="password", query_file="q.sql"
-    )
+        tmp_path / "node", **SERVER | {"kind": kind}, port="6432", password_file="password",
+        query_file="q.sql",
+    )  # fmt: skip
     assert shell.json(*words)["warnings"] == []
     found = NodeHome.load(tmp_path / "node").config.data
     assert found.query == "SELECT 1 AS customer_id"
@@ -461,10 +463,13 @@ def test_init_makes_a_node_for_a_server_and_its_password_is_nowhere_in_it(
     assert found.place.ssl == "verify-full"
     assert all("s3cret" not in p.read_text() for p in (tmp_path / "node").glob("*.*"))
     words = database_words(
-        tmp_path / "other", **SERVER | {"host": "127.0.0.1"}, ssl="disable", table="s.customers",
-        password_file="later",
+        tmp_path / "other", **SERVER | {"kind": kind, "host": "127.0.0.1"}, ssl="disable",
+        table="s.customers", password_file="later",
     )  # fmt: skip
     (warning,) = shell.json(*words)["warnings"]
+    other = NodeHome.load(tmp_path / "other").config.data.place
+    assert isinstance(other, Server)
+    assert (other.host, other.port, other.ssl) == ("127.0.0.1", port, "disable")
     assert "--password-file" in warning
     assert "0600" in warning
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import ssl
 import time
@@ -36,7 +35,6 @@ class TestPostgreSQL(SourceSuite):
     def _connected(self, postgresql: Database) -> Iterator[None]:
         self.database = postgresql
         yield
-        gc.collect()
         assert postgresql.forsaken()
 
     def make(self, folder: Path, table: Table) -> Source:
@@ -404,7 +402,6 @@ def test_a_pass_that_is_given_up_leaves_no_connection_open(postgresql: Database)
     stream = reading.chunks(numbers("visits"), max_rows=100)
     assert postgresql.connections() == 1  # not one chunk was taken yet
     del stream
-    gc.collect()
     assert postgresql.forsaken()
     stream = reading.chunks(numbers("visits"), max_rows=100)
     next(stream)

@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from partner_node.config.node_config import NodeConfig
-from partner_node.sources.kinds import open_source
+from partner_node.sources.kinds import KINDS, open_source
 from partner_node.sources.source import Source
 from partner_node.sources.transactions import FEATURES
 from protocol.errors import ConfigError, SourceError
 from simulations.retail_features import ONLINE_RETAIL_QUERY
-from tests.partner_node.postgresql_server import Database
+from tests.partner_node import mysql_server, postgresql_server
 from tests.partner_node.source_suite import refusal, rows
 
 SHARED_INVOICES = (
@@ -109,6 +109,25 @@ def reference(lines: Sequence[Line], options: Options) -> dict[str, list[float]]
     return found
 
 
+@dataclass
+class Servers:
+    """The servers, each started when it is asked for."""
+
+    request: pytest.FixtureRequest
+
+    def named(self, kind: str) -> postgresql_server.Database | mysql_server.Database:
+        """The server of a kind of source."""
+        server: postgresql_server.Database | mysql_server.Database = self.request.getfixturevalue(
+            kind
+        )
+        return server
+
+
+@pytest.fixture
+def servers(request: pytest.FixtureRequest) -> Servers:
+    return Servers(request)
+
+
 # --- the lines in every kind of source ----------------------------------------------------------
 
 Written = Callable[[datetime], str]
@@ -131,7 +150,7 @@ def table_of(lines: Sequence[Line], written: Written | None) -> pa.Table:
 
 
 def data_lines(
-    kind: str, folder: Path, lines: Sequence[Line], written: Written | None, database: Database
+    kind: str, folder: Path, lines: Sequence[Line], written: Written | None, servers: Servers
 ) -> str:
     """The lines in a source of a kind; its part of ``[data]``."""
     table = table_of(lines, written)
@@ -156,10 +175,11 @@ def data_lines(
             )
             connection.commit()
         return 'path = "lines.db"\ntable = "lines"'
-    schema = database.schema()
+    database = servers.named(kind)
+    schema, place = database.schema(), database.server
     database.ingest(table, schema, "lines")
     return (
-        f'host = "{database.socket_folder}"\ndatabase = "postgres"\nuser = "postgres"\n'
+        f'host = "{place.host}"\ndatabase = "{place.database}"\nuser = "{place.user}"\n'
         f'table = "{schema}.lines"'
     )
 
@@ -180,7 +200,7 @@ FIXED: Options = {"observation_date": "2025-06-15", "no_customer": "(none)"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["csv", "parquet", "duckdb", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("options", "written"),
     [
@@ -200,10 +220,10 @@ FIXED: Options = {"observation_date": "2025-06-15", "no_customer": "(none)"}
     ],
 )
 def test_every_database_gives_what_the_definition_says(
-    tmp_path: Path, postgresql: Database, kind: str, options: Options, written: Written | None
+    tmp_path: Path, servers: Servers, kind: str, options: Options, written: Written | None
 ) -> None:
     lines = random_lines(len(str(options)))
-    data = data_lines(kind, tmp_path, lines, written, postgresql)
+    data = data_lines(kind, tmp_path, lines, written, servers)
     found = rows(opened(tmp_path, kind, data, options), FEATURES)
     expected = reference(lines, options)
     assert len(expected) > 10
@@ -220,6 +240,7 @@ def on(day: str, order: str, quantity: int = 1, price: float = 10, customer: str
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
@@ -248,25 +269,47 @@ def on(day: str, order: str, quantity: int = 1, price: float = 10, customer: str
     ],
 )
 def test_features_of_one_customer_by_hand(
-    tmp_path: Path, postgresql: Database, lines: list[Line], expected: list[float] | None
+    tmp_path: Path,
+    servers: Servers,
+    kind: str,
+    lines: list[Line],
+    expected: list[float] | None,
 ) -> None:
     options = FIXED | {"cancelled": "C", "window_days": 30}
     other = on("2025-06-10", "9", customer="b")
-    for kind in ("csv", "parquet", "duckdb", "sqlite", "postgresql"):
-        folder = tmp_path / kind
-        folder.mkdir()
-        data = data_lines(kind, folder, [*lines, other], None, postgresql)
-        assert rows(opened(folder, kind, data, options), FEATURES).get("a") == expected, kind
+    data = data_lines(kind, tmp_path, [*lines, other], None, servers)
+    assert rows(opened(tmp_path, kind, data, options), FEATURES).get("a") == expected
     assert reference([*lines, other], options).get("a") == expected
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cancelled", ["\u00dc", "C "])
+def test_customers_and_cancellations_are_told_apart_letter_by_letter(
+    tmp_path: Path, servers: Servers, kind: str, cancelled: str
+) -> None:
+    numbers = ("\u00dc1", "\u00fc1", "U1", "C 1", "C1", "c 1", "C", "C ")
+    lines = [
+        on("2025-06-05", number, customer=customer)
+        for number in numbers
+        for customer in ("a", "A", "a ", "\u00e1", "7", "07")
+    ]
+    options = FIXED | {"cancelled": cancelled}
+    data = data_lines(kind, tmp_path, lines, None, servers)
+    found = rows(opened(tmp_path, kind, data, options), FEATURES)
+    assert found == reference(lines, options)
+    assert len(found) == 6
+    assert {(values[1], values[6]) for values in found.values()} == {
+        (7.0, 1.0) if cancelled == "\u00dc" else (6.0, 2.0)
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql", "mysql"])
 @pytest.mark.parametrize("column", ["Tag", "Beleg Nr.", "n", "p"])
 def test_a_line_that_lacks_something_is_refused_and_not_left_out(
-    tmp_path: Path, postgresql: Database, kind: str, column: str
+    tmp_path: Path, servers: Servers, kind: str, column: str
 ) -> None:
-    data = data_lines(kind, tmp_path, random_lines(1), None, postgresql)
+    data = data_lines(kind, tmp_path, random_lines(1), None, servers)
     name = data.split('table = "')[-1].rstrip('"')
     change = f'UPDATE {name} SET "{column}" = NULL WHERE "Kunde" = \'001\''
     if kind == "csv":
@@ -282,50 +325,72 @@ def test_a_line_that_lacks_something_is_refused_and_not_left_out(
             writer.execute(change)
             writer.commit()
     else:
-        postgresql.run(change)
+        servers.named(kind).run(change if kind == "postgresql" else change.replace('"', "`"))
     error = refusal(opened(tmp_path, kind, data, FIXED | {"cancelled": "C"}), FEATURES)
     assert error.code == "E-SOURCE-NULL"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql", "mysql"])
 @pytest.mark.parametrize("day", ["12/1/2010 8:26", "now", "yesterday", "2025-02-31", "20250501"])
 def test_a_date_in_another_form_is_refused(
-    tmp_path: Path, postgresql: Database, kind: str, day: str
+    tmp_path: Path, servers: Servers, kind: str, day: str
 ) -> None:
     lines = [on("2025-06-05", "1")]
-    data = data_lines(kind, tmp_path, lines, lambda _: day, postgresql)
+    data = data_lines(kind, tmp_path, lines, lambda _: day, servers)
     with pytest.raises(SourceError) as caught:
         rows(opened(tmp_path, kind, data, FIXED), FEATURES)
     assert caught.value.code in ("E-SOURCE-SQL", "E-SOURCE-NULL")
 
 
-@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql", "mysql"])
+def test_a_day_that_is_in_no_calendar_is_refused(
+    tmp_path: Path, servers: Servers, kind: str
+) -> None:
+    lines = [on("2025-06-05", "1")]
+    data = data_lines(kind, tmp_path, lines, lambda _: "31.02.2025", servers)
+    with pytest.raises(SourceError) as caught:
+        rows(opened(tmp_path, kind, data, FIXED | {"date_format": "%d.%m.%Y"}), FEATURES)
+    assert caught.value.code in ("E-SOURCE-SQL", "E-SOURCE-NULL")
+
+
+@pytest.mark.parametrize("kind", ["csv", "sqlite", "postgresql", "mysql"])
 def test_times_with_an_offset_count_by_the_day_in_utc(
-    tmp_path: Path, postgresql: Database, kind: str
+    tmp_path: Path, servers: Servers, kind: str
 ) -> None:
     lines = [on("2025-06-05", "1")]
     late: Written = lambda _: "2025-06-05 23:30:00-05:00"  # noqa: E731
-    data = data_lines(kind, tmp_path, lines, late, postgresql)
+    data = data_lines(kind, tmp_path, lines, late, servers)
     found = rows(opened(tmp_path, kind, data, FIXED), ["recency_days"])
     assert found == {"a": [9.0]}
 
 
 @pytest.mark.parametrize("price", ["12,50", "12.50 EUR", "abc"])
 def test_in_sqlite_a_text_that_is_no_number_is_not_taken_for_zero(
-    tmp_path: Path, postgresql: Database, price: str
+    tmp_path: Path, servers: Servers, price: str
 ) -> None:
-    data = data_lines("sqlite", tmp_path, [on("2025-06-05", "1")], None, postgresql)
+    data = data_lines("sqlite", tmp_path, [on("2025-06-05", "1")], None, servers)
     with closing(sqlite3.connect(tmp_path / "lines.db")) as writer:
         writer.execute("UPDATE lines SET p = ?", (price,))
         writer.commit()
     assert refusal(opened(tmp_path, "sqlite", data, FIXED), FEATURES).code == "E-SOURCE-NULL"
 
 
-def test_columns_of_transactions_are_the_documented_ones(
-    tmp_path: Path, postgresql: Database
+@pytest.mark.parametrize("price", ["12,50", "12.50 EUR", "abc", "1e", "0x1F", "--1", ".", ""])
+def test_in_mysql_a_text_that_is_no_number_is_not_taken_for_how_it_begins(
+    tmp_path: Path, servers: Servers, price: str
 ) -> None:
-    data = data_lines("csv", tmp_path, random_lines(1), None, postgresql)
+    data = data_lines("mysql", tmp_path, [on("2025-06-05", "1", price=12.5)], None, servers)
+    name = data.split('table = "')[-1].rstrip('"')
+    servers.named("mysql").run(f"ALTER TABLE {name} MODIFY p VARCHAR(20)")
+    reading = opened(tmp_path, "mysql", data, FIXED)
+    assert rows(reading, ["net_spend"]) == {"a": [12.5]}
+    servers.named("mysql").run(f"UPDATE {name} SET p = '{price}'")
+    assert refusal(reading, FEATURES).code == "E-SOURCE-NULL"
+
+
+def test_columns_of_transactions_are_the_documented_ones(tmp_path: Path, servers: Servers) -> None:
+    data = data_lines("csv", tmp_path, random_lines(1), None, servers)
     source = opened(tmp_path, "csv", data, FIXED)
     assert source.columns() == ("customer_id", *FEATURES)
     text = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
