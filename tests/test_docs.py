@@ -37,7 +37,7 @@ from tests.commands import child_of
 from tests.partner_node.postgresql_server import Database, running_server
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 APPS = {
     "fedseg-node": partner_node.cli.app,
     "fedseg-coordinator": coordinator.cli.app,
@@ -132,6 +132,20 @@ def test_every_kind_of_source_and_every_key_of_it_is_documented() -> None:
         taken = [line for line in lines[1:] if line.split("|")[at].strip()]
         named = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in taken)))
         assert named == {*keys, "kind", "id_column", "query", "query_file", "chunk_rows"}
+
+
+def test_the_page_on_adding_a_kind_of_source_names_files_that_there_are() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = page.split("## A kind of source")[1].split("\n## ")[0]
+    places = [ROOT, *(ROOT / name for name in ("partner_node", "tests/partner_node"))]
+    for name in re.findall(r"`([\w./<>]+\.(?:py|md|toml|txt))`", text):
+        if name in ("kind.py", "dialect.py", "queries.py", "source.py", "errors.py"):
+            paths = [ROOT / "partner_node" / "sources" / "mysql" / name]
+        else:
+            paths = [place / name.replace("<kind>", "mysql") for place in places]
+        assert any(path.exists() for path in paths), name
+    codes = {"-".join(("E-SOURCE", c)) for c in re.findall(r"`(?:E-SOURCE)?-([A-Z]+)`", text)}
+    assert codes <= codes_in("partner_node/sources/**/*.py")
 
 
 def test_every_key_of_transactions_is_documented() -> None:
