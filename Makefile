@@ -31,7 +31,8 @@ help:
 	@echo "make test-long  the same with the full random counts, from a seed that it prints"
 	@echo "make check  the fast checks: format, lint, types, imports, quick tests"
 	@echo "make mutants  which small changes of the code no quick test notices (hours);"
-	@echo "            of one module alone: make mutants MODULE=protocol/ring.py"
+	@echo "            of one module alone: make mutants MODULE=protocol/ring.py;"
+	@echo "            fifty of each, drawn at random: make mutants SAMPLE=50"
 	@echo "make bench  measure; prints ratios against named baselines"
 	@echo "make bench-privacy  compare clustering under privacy with peers, on the sets in ../shared/data"
 	@echo "make picture  draw the README's picture anew from a demo's report (needs chromium, or BROWSER=...)"
@@ -73,7 +74,7 @@ check: $(STAMP) $(SERVERS)
 	$(call beside_types,$(BIN)/pytest $(WORKERS) -m "not slow and not browser" -x -q)
 
 mutants: $(STAMP)
-	$(BIN)/python -m tests.mutants $(MODULE)
+	$(BIN)/python -m tests.mutants $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

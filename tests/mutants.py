@@ -1,9 +1,10 @@
 """Every small change that mutmut can think of, and whether the quick tests notice it.
 
 ``make mutants MODULE=protocol/ring.py`` tries one module, ``make mutants`` all that must not be
-wrong; what survives is written to a file, with the change itself. The guards in `mutations.py`
-are chosen by hand and run on every commit; this finds those that nobody thought of. mutmut works
-on a copy of the project in the folder ``.mutants``.
+wrong; what survives is written to a file, with the change itself. The whole list takes many hours:
+``SAMPLE=50`` draws fifty mutants of each name in it, from a seed that is printed. The guards in
+`mutations.py` are chosen by hand and run on every commit; this finds those that nobody thought of.
+mutmut works on a copy of the project in the folder ``.mutants``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,12 @@ GUARDED: Final = (
     "coordinator/runs/driver.py", "coordinator/store",
 )  # fmt: skip
 #: mutmut's words for the exit status of a mutant's tests.
-STATUS: Final = {0: "survived", 5: "no tests", 33: "no tests", 1: "killed", 3: "killed"}
+STATUS: Final = {
+    0: "survived", 5: "no tests", 33: "no tests", 1: "killed", 3: "killed",
+    36: "timed out", 24: "timed out", -24: "timed out", 152: "timed out", 255: "timed out",
+}  # fmt: skip
+#: A loop that does not end any more is noticed; so does mutmut count.
+NOTICED: Final = ("killed", "timed out")
 _COPIED: Final = (
     "protocol", "machine", "partner_node", "coordinator", "simulations", "benchmarks", "docs",
     "tests", "Makefile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "constraints.txt",
@@ -84,45 +90,84 @@ def prepare(folder: Path, package: str, modules: Sequence[str]) -> None:
         file.write(settings(package, modules))
 
 
-def mutmut(folder: Path, *words: str, show: bool = False) -> str:
+def mutmut(folder: Path, *words: str, show: bool = False, fails: bool = False) -> str:
     """Call mutmut in a folder; what it printed."""
     environment = {**os.environ, effort.EFFORT_VARIABLE: "", effort.SEED_VARIABLE: "1"}
     done = subprocess.run(
         [Path(sys.executable).with_name("mutmut"), *words], cwd=folder, env=environment,
-        stdout=None if show else subprocess.PIPE, text=True, check=False,
+        stdout=None if show else subprocess.PIPE, stderr=subprocess.PIPE if fails else None,
+        text=True, check=False,
     )  # fmt: skip
-    if done.returncode != 0:
+    if done.returncode != 0 and not fails:
         raise SystemExit(f"mutmut {words[0]} ended with status {done.returncode} in {folder}")
     return done.stdout or ""
 
 
 def results(folder: Path, modules: Sequence[str]) -> dict[str, str]:
-    """What became of each mutant of the modules, by its name."""
+    """What became of each mutant of the modules that was tried, by its name."""
     found: dict[str, str] = {}
     for module in modules:
-        file = folder / "mutants" / f"{module}.meta"
-        if file.is_file():  # a module without functions has no mutants
-            statuses = json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"]
-            found |= {
-                name: STATUS.get(status, "late or broken") for name, status in statuses.items()
-            }
+        found |= {
+            name: STATUS.get(status, "broken")
+            for name, status in _statuses(folder, module).items()
+            if status is not None
+        }
     return found
 
 
+def _statuses(folder: Path, module: str) -> dict[str, int | None]:
+    file = folder / "mutants" / f"{module}.meta"
+    if not file.is_file():  # a module without functions has no mutants
+        return {}
+    statuses: dict[str, int | None] = json.loads(file.read_text("utf-8"))["exit_code_by_key"]
+    return statuses
+
+
+def drawn(folder: Path, named: Mapping[str, Sequence[str]], count: int) -> list[str]:
+    """So many mutants of each named place, drawn at random.
+
+    mutmut writes its mutants down when it runs, so it is asked to run one that there is not.
+    """
+    mutmut(folder, "run", "--max-children", "1", "there-is-no-such-mutant", fails=True)
+    chosen: list[str] = []
+    for name, modules in named.items():
+        mutants = sorted(key for module in modules for key in _statuses(folder, module))
+        if not mutants:
+            raise SystemExit(f"{name}: mutmut wrote no mutants of it down in {folder}")
+        chosen += effort.chance(f"mutants of {name}").sample(mutants, min(count, len(mutants)))
+    return chosen
+
+
 def try_out(
-    package: str, modules: Sequence[str], *, workers: int, report: Path, go_on: bool
-) -> Counter[str]:
-    """Try all mutants of a package's modules; survivors are added to the report."""
+    package: str, named: Mapping[str, Sequence[str]], *,
+    workers: int, report: Path, go_on: bool, sample: int | None,
+) -> dict[str, Counter[str]]:  # fmt: skip
+    """Try mutants of a package's modules; survivors are added to the report.
+
+    Args:
+        named: what is asked for, a file or a folder, to the modules that it stands for.
+
+    Returns:
+        How many mutants of each name had each fate.
+    """
     folder = ROOT / ".mutants" / package
     if not go_on or not folder.exists():
-        prepare(folder, package, modules)
-    mutmut(folder, "run", "--max-children", str(workers), show=True)
-    became = results(folder, modules)
+        prepare(folder, package, [module for modules in named.values() for module in modules])
+    chosen = [] if sample is None else drawn(folder, named, sample)
+    mutmut(folder, "run", "--max-children", str(workers), *chosen, show=True)
+    became = {name: results(folder, modules) for name, modules in named.items()}
     with report.open("a", encoding="utf-8") as file:
-        for name, status in sorted(became.items()):
-            if status != "killed":
+        for name, status in sorted(pair for each in became.values() for pair in each.items()):
+            if status not in NOTICED:
                 file.write(f"## {name}: {status}\n\n{mutmut(folder, 'show', name)}\n")
-    return Counter(became.values())
+    return {name: Counter(each.values()) for name, each in became.items()}
+
+
+def score(name: str, became: Counter[str]) -> str:
+    """A line that says how many mutants of a name were noticed."""
+    told = ", ".join(f"{count} {status}" for status, count in became.most_common())
+    noticed = sum(became[fate] for fate in NOTICED)
+    return f"{name}: {noticed} of {became.total()} mutants were noticed ({told})\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,21 +180,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--continue", dest="go_on", action="store_true",
         help="go on with a run of the same modules that was stopped, on the code of that time",
     )  # fmt: skip
+    parser.add_argument(
+        "--sample", type=int, help="try so many mutants of each name, drawn at random",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
-    modules = modules_of(options.modules or GUARDED)
+    named = {name.rstrip("/"): modules_of([name]) for name in options.modules or GUARDED}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text("", encoding="utf-8")
-    became: Counter[str] = Counter()
+    if options.sample is not None:
+        sys.stdout.write(f"drawn from the seed {effort.SEED}\n")
+        sys.stdout.flush()
     for package in PACKAGES:
-        of_package = [name for name in modules if name.partition("/")[0] == package]
+        of_package = {k: v for k, v in named.items() if v[0].partition("/")[0] == package}
         if of_package:
-            became += try_out(
+            became = try_out(
                 package, of_package, workers=options.workers, report=options.out,
-                go_on=options.go_on,
+                go_on=options.go_on, sample=options.sample,
             )  # fmt: skip
-    total = became.total()
-    told = ", ".join(f"{count} {status}" for status, count in became.most_common())
-    sys.stdout.write(f"{became['killed']} of {total} mutants were noticed ({told or 'none'})\n")
+            sys.stdout.write("".join(score(name, each) for name, each in became.items()))
     sys.stdout.write(f"the others are in {options.out}\n")
     return 0
 
