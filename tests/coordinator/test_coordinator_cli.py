@@ -665,6 +665,7 @@ def test_watching_a_run_ends_with_it_and_with_its_reason(shell: Shell, published
     assert "Way out: bring it back" in done.err
 
 
+@pytest.mark.slow
 def test_where_nobody_sees_a_bar_each_phase_is_a_line_that_names_who_is_missing(
     shell: Shell, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -774,6 +775,7 @@ def test_a_run_is_not_started_under_an_agreement_of_other_software(
     assert "'x'" in unknown["message"]
 
 
+@pytest.mark.slow
 def test_serve_refuses_beside_another(shell: Shell, home: Path) -> None:
     with serve_lock(home) as free:
         assert free

@@ -256,6 +256,7 @@ def test_the_allow_list_is_exactly_what_a_node_calls() -> None:
     assert {path.decode() for path in ALLOWED_PATHS} == FLEET_PATHS
 
 
+@pytest.mark.slow
 def test_every_other_call_that_the_superlink_knows_ends_at_the_gateway(setting: Setting) -> None:
     others = {path for _, path in PROTOBUF_REQUEST_TYPES} - FLEET_PATHS
     assert "/v1/control/start-run" in others

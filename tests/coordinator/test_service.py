@@ -310,6 +310,7 @@ def test_nodes_that_get_new_ids_are_known_by_them(lab: Lab) -> None:
     assert lab.store.node_of_partner() == {"north": 7}
 
 
+@pytest.mark.slow
 def test_one_folder_is_served_once(lab: Lab) -> None:
     stop: Any = None
     with serve_lock(lab.folder) as free:

@@ -183,6 +183,7 @@ class TestCSV(ConsentSuite):
         c.changed(folder / "t.csv")
 
 
+@pytest.mark.slow
 class TestParquet(ConsentSuite):
     def make(
         self, folder: Path, rows: Rows, header: Sequence[str], **changes: Any
@@ -313,6 +314,7 @@ class DatabaseSuite(ConsentSuite):
         assert "heartbeat" in error.remedy
 
 
+@pytest.mark.slow
 class TestSQLite(DatabaseSuite):
     def bare(
         self, folder: Path, rows: Rows, header: Sequence[str], **changes: Any
@@ -377,6 +379,7 @@ class TestSQLite(DatabaseSuite):
         _gone_or_none(source, self.refused)
 
 
+@pytest.mark.slow
 class TestDuckDB(DatabaseSuite):
     def bare(
         self, folder: Path, rows: Rows, header: Sequence[str], **changes: Any

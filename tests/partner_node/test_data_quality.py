@@ -26,6 +26,8 @@ from protocol.agreement.governance import SEGMENTATION
 from tests.agreed_terms import agreed_feature
 from tests.partner_node.test_node_cli import Shell, draft, init_words
 
+pytestmark = pytest.mark.slow
+
 N = 400
 
 

@@ -28,6 +28,8 @@ from tests.partner_node.test_node_cli import Shell, draft
 from tests.partner_node.test_rights import counted, ids_in, node, ours, released, shell
 from tests.partner_node.test_segments_cli import FEATURES
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["node", "ours", "released", "shell"]
 
 HEADER = "customer_id,kind,at\n"

@@ -45,6 +45,8 @@ from partner_node.link.flower_link import (
 from protocol.errors import ConfigError, KeystoreError
 from protocol.limits import MAX_REPLY_BYTES
 
+pytestmark = pytest.mark.slow
+
 CANARY = "customer 4711 spent 99.95"
 RUN = 77
 

@@ -29,6 +29,8 @@ from protocol.signed_agreement import SignedAgreement
 from tests.partner_node.hostile_site import CONFIG, CONSENTS, DATA, SECRET, Site, restore
 from tests.partner_node.test_node_cli import Shell, draft, init_words
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[Site], None]
 CHECK: Final = ("check",)
 DATA_CHECK: Final = ("data", "check")

@@ -57,6 +57,7 @@ class TestCsv(SourceSuite):
         return csv_source(write_csv(folder / "customers.csv", table))
 
 
+@pytest.mark.slow
 class TestCompressedCsv(SourceSuite):
     def make(self, folder: Path, table: Table) -> Source:
         plain = write_csv(folder / "customers.csv", table)
@@ -71,12 +72,14 @@ class TestParquet(SourceSuite):
         return parquet_source(folder / "customers.parquet")
 
 
+@pytest.mark.slow
 class TestFeatureQuery(SourceSuite):
     def make(self, folder: Path, table: Table) -> Source:
         pq.write_table(parquet_table(table), folder / "customers.parquet", row_group_size=2_000)
         return parquet_source(folder / "customers.parquet", query="SELECT * FROM input")
 
 
+@pytest.mark.slow
 class TestSeveralFiles(SourceSuite):
     """A glob over two files; a table's first half is in the first."""
 
@@ -116,6 +119,7 @@ class TestSeveralFiles(SourceSuite):
         assert "row 1 of" in error.message
 
 
+@pytest.mark.slow
 class TestParquetFolder(SourceSuite):
     """A folder with one file, in a folder of its own."""
 
@@ -143,6 +147,7 @@ class TestDuckDB(SourceSuite):
         return duckdb_source(path, table=("customers",))
 
 
+@pytest.mark.slow
 class TestDuckDBQuery(SourceSuite):
     def make(self, folder: Path, table: Table) -> Source:
         path = duckdb_file(folder / "customers.duckdb", table)

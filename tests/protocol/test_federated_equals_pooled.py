@@ -105,6 +105,7 @@ def test_a_whole_run_gives_what_the_pooled_rows_give(
     run_and_compare(lab, parts, k, rounds, f"run {number}")
 
 
+@pytest.mark.slow
 def test_fifty_partners_give_what_the_pooled_rows_give(lab: ModuleType) -> None:
     rng = np.random.default_rng(50)
     parts = [rng.integers(-ONE, ONE, (i % 5, 3)).astype(float) for i in range(50)]
