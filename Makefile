@@ -28,7 +28,8 @@ endef
 help:
 	@echo "make demo   form shared segments between four processes over TLS on this machine"
 	@echo "make test   everything that CI checks"
-	@echo "make test-long  the same with the full random counts, from a seed that it prints"
+	@echo "make test-long  the same with the full random counts and every benchmark, from a seed that"
+	@echo "            it prints; then ten mutants of each guarded place (hours)"
 	@echo "make check  the fast checks: format, lint, types, imports, quick tests"
 	@echo "make mutants  which small changes of the code no quick test notices (hours);"
 	@echo "            of one module alone: make mutants MODULE=protocol/ring.py;"
@@ -66,7 +67,9 @@ test: $(STAMP) $(SERVERS)
 	$(BIN)/pytest $(DEPLOYMENT_WORKERS) tests/end_to_end
 
 test-long: export FEDSEG_TEST_EFFORT := long
+# The score of the mutants is for people to read: it fails nothing.
 test-long: test
+	$(BIN)/python -m tests.mutants --sample 10
 
 check: $(STAMP) $(SERVERS)
 	$(BIN)/ruff format --check .
