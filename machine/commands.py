@@ -1,4 +1,4 @@
-"""A program's commands, imported when they are called: `--help` and `--version` stay quick."""
+"""A program's commands, imported only when called, so that `--help` and `--version` are fast."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DISTRIBUTION: Final = "fedseg"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a command is.
+    """Where to import a command from.
 
     Attributes:
         module: The module, imported when the command is called.
         name: A `typer.Typer` in it, or the function that is the command.
-        help: What the program's own help says of it: the first line of the command's help.
+        help: Its line in the program's help: the first line of the command's own help.
     """
 
     module: str
@@ -38,7 +38,7 @@ class Later(click.Command):
         self._loaded: click.Command | None = None
 
     def loaded(self) -> click.Command:
-        """The command itself."""
+        """The command itself, imported by the first call."""
         if self._loaded is None:
             self._loaded = self._load()
         return self._loaded
@@ -60,7 +60,7 @@ class Later(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """The context of the command itself, which is imported for it."""
+        """The context of the command itself; imports it."""
         return self.loaded().make_context(info_name, args, parent, **extra)
 
 
@@ -72,7 +72,7 @@ class _Program(TyperGroup):
         return [*self.later, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name."""
+        """The command called `cmd_name`; None when there is none."""
         return self.later.get(cmd_name) or super().get_command(ctx, cmd_name)
 
 
@@ -80,9 +80,9 @@ def program(name: str, *, help: str, commands: Mapping[str, Place]) -> typer.Typ
     """A program with the option ``--version``.
 
     Args:
-        name: As it is called.
-        help: What it is for.
-        commands: Where its commands are; others can be added to the program itself.
+        name: What people type to call it.
+        help: First lines of its help.
+        commands: Where to import its commands from, by name; more can be registered on the result.
     """
     later = {word: Later(word, place) for word, place in commands.items()}
     app = typer.Typer(
@@ -103,6 +103,6 @@ def program(name: str, *, help: str, commands: Mapping[str, Place]) -> typer.Typ
 
     @app.callback(help=help)
     def options(version: bool = asked) -> None:
-        """Take the program's own options."""
+        """Accept the program's own options."""
 
     return app

@@ -1,7 +1,7 @@
-"""How commands speak: tables for people, one JSON envelope for programs.
+"""Output of commands: tables for people, one JSON envelope for programs.
 
-What is printed comes from other organisations too, so nothing in it is taken for markup. An error
-never ends in a traceback: its last line may quote what it was about, and that may be a customer.
+Some of what is printed comes from other organisations, so nothing is interpreted as markup. An
+error never prints a traceback: its last line may quote a value, which may be a customer's.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ diagnostics = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class Format(StrEnum):
-    """What a command prints on standard output."""
+    """The format of a command's standard output."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class Verbatim(str):
-    """A text that is printed as it is, in lines of any length, so that it can be copied."""
+    """Text that is printed without wrapping, so that it can be copied."""
 
     __slots__ = ()
 
 
 class Output:
-    """Where results go; `format` is set by ``--format`` of the command that runs."""
+    """Printer of results and errors; `format` is set by ``--format`` of the running command."""
 
     format: Format = Format.TEXT
 
@@ -49,7 +49,7 @@ class Output:
         """Print a command's result: `data` as JSON, or `text` for people.
 
         Args:
-            refused: Whether the result is that something is not as it must be.
+            refused: Whether the result is that a check failed.
         """
         if self.format is Format.JSON:
             print(envelope.refusal(data) if refused else envelope.success(data))  # noqa: T201
@@ -59,7 +59,7 @@ class Output:
                     people.print(part, soft_wrap=isinstance(part, Verbatim))
 
     def warn(self, warnings: Sequence[str]) -> None:
-        """Print warnings on standard error; a command has them in its JSON too."""
+        """Print warnings on standard error; a command also includes them in its JSON."""
         for warning in warnings:
             diagnostics.print(f"Warning: {warning}", style="yellow")
 
@@ -104,13 +104,13 @@ def run(app: typer.Typer) -> None:
         diagnostics.print("stopped")
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader is gone
         sys.exit(1)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         output.failure(FedsegError(what, code="E-FILE", remedy="check the path and its rights"))
         sys.exit(1)
-    except Exception as error:  # outermost loop: the place alone, never what it was about
+    except Exception as error:  # outermost loop: the place alone, never the message
         output.failure(
             FedsegError(
                 f"unexpected {type(error).__name__} at {_place_of(error)}",
@@ -123,7 +123,7 @@ def run(app: typer.Typer) -> None:
 
 
 def _format_asked(arguments: Sequence[str]) -> Format:
-    """The format of errors that come before ``--format`` is read."""
+    """The format for errors that are raised before ``--format`` is parsed."""
     pairs = itertools.pairwise([*arguments, ""])
     asked = any(a == "--format=json" or (a, b) == ("--format", "json") for a, b in pairs)
     return Format.JSON if asked else Format.TEXT

@@ -1,8 +1,8 @@
-"""A SQLite file that several processes and threads share: opened, changed and migrated in one way.
+"""A SQLite file shared by several processes and threads: opening, transactions, migrations.
 
-What is committed is on the disk before `transaction` returns (write-ahead log, ``synchronous =
-FULL``), and what is deleted is overwritten (``secure_delete``). A process killed at any moment
-leaves the state before a transaction, or the state after it.
+A commit is durable before `transaction` returns (write-ahead log, ``synchronous = FULL``), and
+deleted data is overwritten (``secure_delete``). A process killed at any moment leaves the state
+before a transaction or the state after it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Database:
         name: What the file is, for messages.
         migrations: Scripts that make the schema, oldest first; each ends with setting
             ``user_version`` to its number. A script that was ever released is never changed.
-        remedy: The way out of an error of the file.
+        remedy: The way out that errors about the file state.
 
     Raises:
         StoreError: It cannot be opened, or was written by a newer version.
@@ -83,12 +83,12 @@ class Database:
                     self.ask("ROLLBACK")
                 raise
             if self._wipe:
-                # The log holds old pages until they are moved and it is cut to nothing.
+                # The log holds old pages until it is checkpointed and truncated.
                 self.ask("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._wipe = False
 
     def ask(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
-        """Run one statement; its rows.
+        """Run one statement and return its rows.
 
         Raises:
             StoreError: SQLite refuses it.
@@ -99,11 +99,11 @@ class Database:
             raise self._error(error) from error
 
     def one(self, sql: LiteralString, *values: object) -> tuple[Any, ...] | None:
-        """Run one statement; its first row, None when it has none."""
+        """Run one statement and return its first row; None when it has none."""
         return next(iter(self.ask(sql, *values)), None)
 
     def wipe_at_commit(self) -> None:
-        """Have what this transaction deletes or replaces be gone from the log too."""
+        """At commit, erase what this transaction deletes or replaces from the log too."""
         self._wipe = True
 
     def check(self) -> None:
@@ -115,8 +115,8 @@ class Database:
     def _write_ahead(self) -> None:
         """Switch to the write-ahead log.
 
-        SQLite waits for locks by itself, but not for this one, which every process that opens a
-        new file at the same moment wants.
+        SQLite waits for other locks by itself, but not for this one, which every process needs
+        that opens a new file at the same moment.
         """
         deadline = time.monotonic() + _LOCK_WAIT_S
         while True:

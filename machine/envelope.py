@@ -11,17 +11,17 @@ SCHEMA_VERSION: Final = 2
 
 
 def success(data: dict[str, Any]) -> str:
-    """The envelope of a command that did what it was asked."""
+    """The envelope of a command that succeeded."""
     return _envelope("ok", data)
 
 
 def refusal(data: dict[str, Any]) -> str:
-    """The envelope of a command that found out that something is not as it must be."""
+    """The envelope of a command whose result is that a check failed."""
     return _envelope("refused", data)
 
 
 def failure(error: FedsegError) -> str:
-    """The envelope of a command that did not; its exit status is ``error.exit_code``."""
+    """The envelope of a command that failed; its exit status is ``error.exit_code``."""
     return _envelope(
         "refused" if error.exit_code == 3 else "failed",
         {"code": error.code, "message": error.message, "remedy": error.remedy},

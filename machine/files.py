@@ -1,9 +1,9 @@
-"""Files: written whole and to last, or not at all; opened without ever waiting.
+"""Files: written atomically and durably, opened without ever blocking.
 
 Every file that fedseg keeps is written here. A process that is killed at any moment leaves the old
-file or the new one, whole; what it leaves beside it, a draft, is removed by the next process that
-writes the same file. A draft belongs to a process for as long as that holds its lock, which the
-system takes back however a process ends.
+file or the new one, whole, and perhaps a draft (a temporary file) beside it, which the next process
+that writes the same file removes. A process holds a lock on its draft while it writes; the system
+releases it however the process ends.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Final
 from protocol.errors import UsageError
 
 _DRAFT_END: Final = ".part"
-#: Drafts that are made at most before a file is written: others are swept or locked by somebody.
+#: Most attempts to make a draft: another process may remove or lock one before we lock it.
 _MOST_DRAFTS: Final = 20
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading that a person named: a pipe or a device is no file.
+    """Open a regular file for reading; one that a person named may be a pipe or a device.
 
     Raises:
         OSError: It cannot be opened, or is a folder, a pipe or a device.
@@ -47,11 +47,11 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def write_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
-    """Replace a file in one step, synced; folders that are missing are made.
+    """Write or replace a file, atomically and durably; missing folders are created.
 
     Args:
         data: Text is written as UTF-8.
-        mode: The file's mode, from which the umask takes away.
+        mode: The file's mode, to which the umask applies.
 
     Raises:
         UsageError: The file cannot be written (E-FILE).
@@ -62,13 +62,13 @@ def write_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
 
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o666, temporary: Path | None = None) -> Iterator[Path]:
-    """A new empty file beside `path`, which takes its place at the end unless something is raised.
+    """Yield a new empty file beside `path` that replaces it at the end, unless the block raises.
 
     Args:
-        mode: The file's mode, from which the umask takes away. Folders that are missing are made
-            for this account alone where the file is.
-        temporary: The file to make, in the folder of `path`, by who keeps a record of it to remove
-            it after a kill; a draft with a name of its own when left out.
+        mode: The file's mode, to which the umask applies. Missing folders are closed to other
+            accounts when the file is.
+        temporary: The path to use for it, in the folder of `path`, for callers that record it to
+            remove it after a crash; by default a draft with a random name.
 
     Raises:
         UsageError: The file cannot be written (E-FILE).
@@ -78,10 +78,10 @@ def replacing(path: Path, *, mode: int = 0o666, temporary: Path | None = None) -
 
 
 def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a new file, synced, in a folder that is there; a file of the name is never replaced.
+    """Write a new file durably in an existing folder; never replaces a file.
 
     Raises:
-        FileExistsError: There is one.
+        FileExistsError: There is a file at `path`.
         OSError: The file cannot be written.
     """
     with _drafted(path, mode) as (draft, descriptor):
@@ -92,10 +92,10 @@ def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def make_folder_of(path: Path) -> None:
-    """Make the folder of a file that is to be written, for this account alone where it is missing.
+    """Create the folder of a file where it is missing, closed to other accounts.
 
     Raises:
-        UsageError: It cannot be made (E-FILE).
+        UsageError: It cannot be created (E-FILE).
     """
     try:
         _make_folder(path.parent, mode=0o700)
@@ -104,10 +104,10 @@ def make_folder_of(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have names that came or went in a folder last; raises OSError, as when it is not there."""
+    """fsync a folder: names added to and removed from it become durable. Raises OSError."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:  # it may be written to, but not be listed
+    except PermissionError:  # writable, but not readable
         os.sync()
         return
     try:
@@ -121,7 +121,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _replacing(path: Path, mode: int, named: Path | None) -> Iterator[tuple[Path, int]]:
-    """As `replacing`, with a descriptor of the draft."""
+    """Like `replacing`, and yields a descriptor of the draft too."""
     try:
         _make_folder(path.parent, mode=0o777 if mode & 0o077 else 0o700)
         with _drafted(path, mode, named) as (draft, descriptor):
@@ -135,7 +135,7 @@ def _replacing(path: Path, mode: int, named: Path | None) -> Iterator[tuple[Path
 
 @contextmanager
 def _drafted(path: Path, mode: int, named: Path | None = None) -> Iterator[tuple[Path, int]]:
-    """A draft of `path` and a descriptor of it, gone at the end unless it took another name."""
+    """Yield a draft of `path` and its descriptor; removes it at the end unless it was renamed."""
     if named is None:
         _sweep(path)
     draft, descriptor = _opened(path, mode, named)
@@ -147,24 +147,24 @@ def _drafted(path: Path, mode: int, named: Path | None = None) -> Iterator[tuple
 
 
 def _opened(path: Path, mode: int, named: Path | None) -> tuple[Path, int]:
-    """Make a draft and take its lock.
+    """Create a draft and lock it.
 
-    Whoever may read a draft may hold its lock: somebody who sweeps for a moment, and somebody else
-    for as long as it pleases them. Neither is waited for.
+    Whoever may read a draft can lock it: a process that sweeps, for a moment, and anybody else,
+    for as long as they like. We wait for neither.
     """
     for _ in range(_MOST_DRAFTS):
         draft = named or path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_DRAFT_END}")
         if named is not None:
-            draft.unlink(missing_ok=True)  # whatever lies there: a link is not written through
+            draft.unlink(missing_ok=True)  # whatever it is: a link is not followed
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pass
-        except OSError:  # a file system without locks: drafts of the dead stay there
+        except OSError:  # a file system without locks: drafts of killed processes stay
             return draft, descriptor
         else:
-            if os.fstat(descriptor).st_nlink:  # else swept, as nobody's, before it was locked
+            if os.fstat(descriptor).st_nlink:  # else another process swept it before we locked it
                 return draft, descriptor
         os.close(descriptor)
         draft.unlink(missing_ok=True)
@@ -180,7 +180,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _sweep(path: Path) -> None:
     """Remove drafts of `path` that killed processes left."""
     prefix = _prefix(path)
-    with suppress(OSError):  # where nothing can be listed, what was left stays
+    with suppress(OSError):  # a folder that cannot be listed keeps its old drafts
         for left in list(path.parent.iterdir()):
             if left.name.startswith(prefix) and left.name.endswith(_DRAFT_END):
                 _remove_unless_held(left)
@@ -197,12 +197,12 @@ def _remove_unless_held(draft: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    """How drafts of a file begin: short, however long its name is, which may be a customer's id."""
+    """Prefix of a file's drafts: a short hash, as its name may be long, or a customer's id."""
     return f".draft-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
 
 
 def _make_folder(folder: Path, *, mode: int) -> None:
-    """Make a folder and those that it lies in, where they are missing; raises OSError."""
+    """Create a folder and its missing parents; raises OSError."""
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=mode, exist_ok=True)
         sync_folder(missing.parent)

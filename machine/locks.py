@@ -1,4 +1,4 @@
-"""Locks of processes: held by one at a time, taken back by the system however a process ends."""
+"""Locks between processes; the system releases them however a process ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MODE: Final = 0o600
 
 @contextmanager
 def held(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
-    """Hold the lock that the file at `path` stands for, to the end of the block.
+    """Hold the lock file at `path` until the end of the block.
 
     Args:
-        path: The file, which is made where it is missing, in a folder that is there. It holds
-            nothing and stays.
-        wait_s: How long another process is waited for.
+        path: The lock file, in an existing folder. It is created where missing, is empty, and is
+            never removed.
+        wait_s: How long to wait for another process.
 
     Yields:
         Whether the lock is ours; False when another process, or this one, has it.

@@ -1,4 +1,4 @@
-"""Files that nobody but this account can read or replace: keys, and what opens them."""
+"""Files that no other account can read or replace: keys, and passphrases that unlock them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CORRECT: Final = "correct the path"
 
 
 def read_private_file(path: Path, *, check_folder: bool = True, remedy: str = CORRECT) -> bytes:
-    """Read a small file that nobody but us can read or replace.
+    """Read a small file that no other account can read or replace.
 
     Args:
         check_folder: Whether the folder must be closed to others too, and the file no link.
-        remedy: The way out where there is no such file.
+        remedy: The way out that the error states when the file is missing.
 
     Raises:
-        KeystoreError: E-KEY-MISSING, E-KEY-FILE, or E-KEY-MODE naming the chmod that mends it.
+        KeystoreError: E-KEY-MISSING, E-KEY-FILE, or E-KEY-MODE naming the chmod that corrects it.
     """
     if check_folder:
         _check_folder(path.parent, remedy)
@@ -58,7 +58,7 @@ def read_private_file(path: Path, *, check_folder: bool = True, remedy: str = CO
 
 
 def write_private_file(path: Path, data: bytes) -> None:
-    """Write a new file with mode 0600 in a folder with mode 0700: whole or not at all.
+    """Write a new file with mode 0600 in a folder with mode 0700, atomically.
 
     Raises:
         KeystoreError: E-KEY-EXISTS when there is one already, E-KEY-MODE, E-KEY-FILE.

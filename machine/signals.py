@@ -1,4 +1,4 @@
-"""Ending politely when the system or a person asks for it."""
+"""Graceful shutdown on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 
 
 def set_when_asked_to_end(stop: threading.Event) -> None:
-    """Have SIGTERM and SIGINT set `stop`, however often and whenever they come.
+    """Set `stop` on SIGTERM and SIGINT, however often and whenever they arrive.
 
-    A handler runs in the main thread between two of its steps, perhaps while that waits for `stop`
-    or sets it and holds the event's own lock, for which the handler would then wait for ever.
-    Another thread sets it, and starting one takes no lock.
+    A handler runs in the main thread between two of its steps. If that thread is waiting for `stop`
+    or setting it, it holds the event's own lock, and a handler that sets `stop` would deadlock. So
+    the handler starts another thread, which needs no lock, and that one sets it.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _thread.start_new_thread(stop.set, ()))

@@ -1,4 +1,4 @@
-"""That our software is mixed with nobody else's.
+"""Check that our packages are not mixed with another distribution's.
 
 Our top-level packages have plain names. An environment in which somebody else's ``protocol``
 lies in the same place would mix two programs, so nodes and coordinators check before they start.

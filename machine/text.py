@@ -1,22 +1,22 @@
-"""Small things said in words: numbers, times, ids, and texts with nothing in them that hides."""
+"""Formatting for people: numbers, times, ids, and text with invisible characters escaped."""
 
 from __future__ import annotations
 
 
 def shown(text: str) -> str:
-    """`text` with every character that cannot be seen written as its number."""
+    """`text` with every unprintable character escaped as its number."""
     return "".join(
         c if c.isprintable() or c in "\n\u00a0\u202f" else f"\\u{ord(c):04x}" for c in text
     )
 
 
 def short(run_id: bytes) -> str:
-    """As much of a run's id as tells it apart."""
+    """The first eight hex digits of a run's id: enough to distinguish runs."""
     return run_id.hex()[:8]
 
 
 def minute(at: str) -> str:
-    """A stored time, for people.
+    """A stored time to the minute, for people.
 
     >>> minute("2026-11-24T22:41:03.123456Z")
     '2026-11-24 22:41 UTC'
@@ -25,7 +25,7 @@ def minute(at: str) -> str:
 
 
 def number_words(value: float) -> str:
-    """A number with four significant digits, and every digit before the point.
+    """A number with four significant digits and all digits before the point.
 
     >>> [number_words(v) for v in (0, 0.0299, 3.14159, -42.4242, 987.66, 12345.6, 2.0)]
     ['0', '0.0299', '3.142', '-42.42', '987.7', '12,346', '2']
@@ -34,7 +34,7 @@ def number_words(value: float) -> str:
 
 
 def how_many(count: int, noun: str) -> str:
-    """A number of things.
+    """A count with its noun, singular or plural.
 
     >>> how_many(1, "customer"), how_many(1_250, "customer")
     ('1 customer', '1,250 customers')
