@@ -24,7 +24,7 @@ from protocol.privacy.terms import (
 )
 from protocol.ring import MAX_TOTAL, WORD_BYTES
 
-#: Words that stand where nobody has written anything yet.
+#: Placeholders that nobody has replaced with real text yet.
 _PLACEHOLDER: Final = re.compile(
     r"(?i)(to ?do|t\.?b\.?[acd]\.?|to be (done|decided|defined|added|filled in)|fix ?me|x{3,}"
     r"|lorem ipsum.*|<.*>|\[.*\]|[\s.?…_*-]+)[.!:]?"
@@ -35,12 +35,12 @@ _SMALLEST_WEIGHT: Final = Decimal("0.01")
 _MOST_CLUSTERS_WITH_NOISE: Final = 200
 _MOST_CLUSTERS_TO_CHOOSE: Final = 50
 _LONGEST_RANGE: Final = 20
-#: What rho means is at least this part of the epsilon that is stated.
+#: The epsilon that rho amounts to must be at least this part of the stated one.
 _LEAST_OF_EPSILON: Final = 0.98
 
 
 def problems_of(agreement: Agreement) -> list[AgreementError]:
-    """Everything that keeps an agreement from being signed, each with its way out."""
+    """All problems that keep an agreement from being signed, each with its way out."""
     return list(_problems(agreement))
 
 
@@ -104,7 +104,7 @@ def _wording_problems(a: Agreement) -> Iterator[AgreementError]:
 
 
 def _wordings(a: Agreement) -> Iterator[tuple[str, str]]:
-    """What a person is to read, by its place."""
+    """The path and the text of every field that is meant for people to read."""
     yield "purpose.text", a.purpose.text
     for party in a.parties:
         place = f"parties.{party.id}"
@@ -180,7 +180,7 @@ def _feature_problems(a: Agreement) -> Iterator[AgreementError]:
 
 
 def _apart(feature: Feature) -> bool:
-    """Whether the bounds still differ as floating-point numbers, where values are scaled."""
+    """Whether the bounds, transformed, still differ as floating-point numbers."""
     low, high = float(feature.min), float(feature.max)
     if feature.transform == "log1p" and low >= 0:
         low, high = log1p(low), log1p(high)

@@ -1,4 +1,4 @@
-"""Bytes that mean one thing only: framing, labelled hashes, canonical JSON. SPEC.md, section 1.
+"""Unambiguous bytes: framing, labelled hashes, canonical JSON. SPEC.md, section 1.
 
 Framing is injective: every field is preceded by its length, and a reader states how many fields
 it expects. Every hash begins with a label, so that a hash made for one purpose never equals one

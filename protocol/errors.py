@@ -1,6 +1,6 @@
-"""The whole error hierarchy of fedseg.
+"""The error hierarchy of fedseg.
 
-Every error that a person or another machine can meet is a `FedsegError` with a stable code
+Every error that can reach a person or another machine is a `FedsegError` with a stable code
 (``E-…``). A node tells the coordinator the code and nothing else; the message and the remedy are
 for the person at this machine. Command lines turn `exit_code` into the process's exit status:
 1 failed, 2 wrong usage, 3 refused by a rule.
@@ -17,7 +17,7 @@ class FedsegError(Exception):
 
     Args:
         message: What is wrong: names the thing and the value.
-        code: Stable code, when it is more precise than the class's own.
+        code: Stable code, if more precise than the class's own.
         remedy: The way out, in one sentence; may be empty.
     """
 
@@ -42,7 +42,7 @@ class FedsegError(Exception):
 
 
 class UsageError(FedsegError):
-    """A command was called in a way that it does not take."""
+    """A command was called with arguments that it does not accept."""
 
     default_code = "E-USAGE"
     exit_code = 2
@@ -63,7 +63,7 @@ class SourceError(FedsegError):
 
 
 class KeystoreError(FedsegError):
-    """A private key is missing, unprotected or does not open."""
+    """A private key is missing, unprotected or cannot be decrypted."""
 
     default_code = "E-KEYSTORE"
     exit_code = 3
@@ -142,7 +142,7 @@ class RunFailedError(FedsegError):
 
 @contextmanager
 def naming_file(file: object, *, remedy: str = "") -> Iterator[None]:
-    """Have every AgreementError of the block name the file that the agreement is in.
+    """Add the agreement's file name to every AgreementError raised in the block.
 
     Args:
         file: Its path.

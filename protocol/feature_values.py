@@ -1,7 +1,7 @@
-"""From a customer's values, one a feature, to its coordinates; what is missing by the agreed rule.
+"""Coordinates from a customer's values, one a feature; missing values by the agreed rule.
 
-SPEC.md, 4.1. Levels come as their places among the agreed ones, what is none of them as
-`UNLISTED`, and what is missing as NaN.
+SPEC.md, 4.1. A level is given as its index among the agreed ones, any other text as `UNLISTED`, a
+missing value as NaN.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy.typing as npt
 from protocol.agreement.features import Feature
 from protocol.scaling import FloatMatrix
 
-#: Stands for a value that is no agreed level.
+#: In place of a value that is not an agreed level.
 UNLISTED: Final = -1.0
-#: What people are told in its place.
+#: What people are shown in its place.
 NO_LEVEL: Final = "none of the agreed levels"
 
 
 def coordinate_values(
     values: FloatMatrix, features: Sequence[Feature]
 ) -> tuple[npt.NDArray[np.bool_], FloatMatrix]:
-    """Which customers are counted, and their coordinates in the coordinates' units.
+    """Select the customers that are counted and compute their coordinates, in input units.
 
     Args:
         values: Shape ``(n_samples, n_features)``; NaN and `UNLISTED` only where the
@@ -35,7 +35,7 @@ def coordinate_values(
         are, shape ``(n_counted, n_coordinates)``, finite.
 
     Raises:
-        ValueError: A value is missing and no rule says what that means, or is no agreed level.
+        ValueError: A value is missing, or not an agreed level, and the feature has no rule for it.
     """
     counted = np.ones(values.shape[0], dtype=np.bool_)
     if all(f.kind.is_number and f.missing is None for f in features):
@@ -67,7 +67,7 @@ def _refuse(wrong: bool | np.bool_, what: str) -> None:
 
 
 def as_read(feature: Feature, value: float) -> float | str | None:
-    """A value for people: a number, a level, `NO_LEVEL`, or None where it is missing."""
+    """A value for display: a number, a level, `NO_LEVEL`, or None where it is missing."""
     if np.isnan(value):
         return None
     if not feature.levels:
@@ -76,7 +76,7 @@ def as_read(feature: Feature, value: float) -> float | str | None:
 
 
 def as_counted(feature: Feature, value: float) -> float | str | None:
-    """What a value counts as, for people; None where it leaves the customer out."""
+    """The value that is counted in its place, for display; None where the customer is left out."""
     if np.isnan(value):
         if feature.replacement is None:
             return None

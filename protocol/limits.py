@@ -21,7 +21,7 @@ MAX_RELEASE_BYTES: Final = 16 << 20
 
 #: Round r carries every masked message of round r-1; the agreement must keep that below this.
 MAX_TRANSCRIPT_BYTES: Final = 8 << 20
-#: What a masked message weighs beside its vector (header, signature, framing), at most.
+#: Largest size of a masked message beyond its vector (header, signature, framing).
 MASKED_OVERHEAD_BYTES: Final = 256
 
 #: Links of the participant-set chain over an agreement's whole life.

@@ -57,7 +57,7 @@ def kem_public(seed: bytes) -> bytes:
 
 
 def check_public_keys(x25519: bytes, kem: bytes) -> None:
-    """Refuse keys with which no partner could share a secret.
+    """Refuse keys from which no shared secret can be derived.
 
     Args:
         x25519: Raw X25519 public key, 32 bytes.
@@ -71,7 +71,7 @@ def check_public_keys(x25519: bytes, kem: bytes) -> None:
 
 
 def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
-    """A fresh shared secret and its ciphertext for the holder of `public`."""
+    """A fresh shared secret, 32 bytes, and its ciphertext for the holder of `public`."""
     return _encapsulated(public)
 
 

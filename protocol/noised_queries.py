@@ -1,8 +1,9 @@
-"""The sum queries of plans with noise: what one customer adds, and by how much at most. SPEC.md, 8.
+"""The sum queries of plans with noise: one customer's vector and its sensitivity. SPEC.md, 8.
 
 Each customer's vector is made of whole numbers whose L2 norm never exceeds the query's
-sensitivity: values are cut toward zero, so rounding never adds to it. A customer counts as
-`UNIT`, so that shares of noise are wide enough to be added up as if they were one.
+sensitivity: values are truncated toward zero, so rounding never adds to it. A customer counts as
+`UNIT`, so that each share of noise is wide enough for the sum of shares to be treated as one
+discrete Gaussian.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from protocol.sum_query import SumQuery
 
 #: Bits after the binary point of the coordinates whose products are added up.
 MOMENT_BITS: Final = 12
-#: 24/17 stands for the square root of 2, from below.
+#: 24/17 approximates the square root of 2 from below.
 MOMENT_DIAGONAL: Final = 17
 MOMENT_OFF_DIAGONAL: Final = 24
-#: What the longest offset is before its coordinates are squared, and what a customer counts then.
+#: Norm of the longest offset before its coordinates are squared, and the unit of counts beside it.
 SPREAD_NORM: Final = 1 << 12
 SPREAD_COUNT: Final = 1 << 24
-#: A total farther outside than so many standard deviations of its noise cannot be true: for all
-#: entries of all rounds together that happens by chance less than once in 10^25.
+#: A total farther out of range than this many standard deviations of its noise cannot be true: by
+#: chance that happens, in all entries of all rounds together, less than once in 10^25.
 MARGIN_SIGMAS: Final = 12
 
 _GRID_PER_UNIT: Final = EXACT_FRACTION_BITS - UNIT_BITS
@@ -37,13 +38,13 @@ _GRID_PER_MOMENT: Final = EXACT_FRACTION_BITS - MOMENT_BITS
 
 
 def clip_to_norm(rows: FloatMatrix, *, radius: int, norm: int) -> FloatMatrix:
-    """Shorten vectors to `radius`, scale `radius` to `norm`, cut toward zero.
+    """Shorten vectors to `radius`, scale `radius` to `norm`, truncate toward zero.
 
     Args:
         rows: Whole numbers held in float64, shape ``(n_rows, n_features)``, squared norms below
             2^53.
-        radius: The longest that a vector stays, in grid units, at least 1.
-        norm: What `radius` becomes, below 2^24.
+        radius: Longest norm that is not shortened, in grid units, at least 1.
+        norm: The norm that `radius` is scaled to, below 2^24.
 
     Returns:
         Same shape; whole numbers held in float64. Every row's norm is at most `norm`, exactly.
@@ -53,14 +54,14 @@ def clip_to_norm(rows: FloatMatrix, *, radius: int, norm: int) -> FloatMatrix:
            [3., 4.]])
     """
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    # Before the cut a squared norm is at most norm^2 (1 + 2^-50), after it a whole number: with
+    # Before truncation a squared norm is at most norm^2 (1 + 2^-50), after it a whole number: with
     # norm below 2^24 that is at most norm^2.
     clipped: FloatMatrix = np.trunc(rows * (norm / np.maximum(length, float(radius)))[:, None])
     return clipped
 
 
 def check_range(query: SumQuery, total: IntVector, *, customers: int, variance: int) -> None:
-    """Refuse a total that no true answers can have given.
+    """Refuse a total that no true answers can add up to.
 
     Args:
         total: Shape ``(query.length,)``.
@@ -85,12 +86,12 @@ def check_range(query: SumQuery, total: IntVector, *, customers: int, variance: 
 
 
 def noise_margin(variance: int) -> int:
-    """The farthest that noise of a total moves an entry, `MARGIN_SIGMAS` standard deviations."""
+    """Largest change of an entry by noise that is accepted: `MARGIN_SIGMAS` standard deviations."""
     return MARGIN_SIGMAS * (int(np.ceil(np.sqrt(float(variance)))) + 1)
 
 
 class _Noised(ABC):
-    """What all queries with noise have in common."""
+    """Base of all queries with noise."""
 
     @property
     def hash(self) -> bytes:
@@ -103,7 +104,7 @@ class _Noised(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountQuery(_Noised):
-    """How many customers there are.
+    """The number of customers.
 
     Attributes:
         variance: The least variance of the total's noise, in squared units.
@@ -113,7 +114,6 @@ class CountQuery(_Noised):
 
     @property
     def length(self) -> int:
-        """One entry."""
         return 1
 
     @property
@@ -128,7 +128,6 @@ class CountQuery(_Noised):
         return np.zeros(1, dtype=np.int64), np.full(1, UNIT * customers, dtype=np.int64)
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(label("count"), _big(self.variance))
 
 
@@ -153,7 +152,6 @@ class MeanQuery(_Noised):
 
     @property
     def length(self) -> int:
-        """One entry a feature."""
         return self.n_features
 
     @property
@@ -169,7 +167,6 @@ class MeanQuery(_Noised):
         return -high, high
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(label("mean"), _big(self.n_features), _big(self.radius), _big(self.variance))
 
 
@@ -193,7 +190,6 @@ class MomentsQuery(_Noised):
 
     @property
     def n_features(self) -> int:
-        """Coordinates of a customer."""
         return int(self.centre.shape[0])
 
     @property
@@ -224,7 +220,6 @@ class MomentsQuery(_Noised):
         return np.where(row == column, 0, -high).astype(np.int64), high
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(label("moments"), _words(self.centre), _big(self.radius), _big(self.variance))
 
 
@@ -242,7 +237,6 @@ class VotesQuery(_Noised):
 
     @property
     def length(self) -> int:
-        """One entry a candidate."""
         return int(self.candidates.shape[0])
 
     @property
@@ -258,7 +252,6 @@ class VotesQuery(_Noised):
         return np.zeros(self.length, dtype=np.int64), high
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(
             label("votes"),
             _big(self.candidates.shape[1]),
@@ -268,18 +261,16 @@ class VotesQuery(_Noised):
 
 
 class _AroundCentres(_Noised):
-    """What queries have in common that ask for values at each centre."""
+    """Base of queries for values at each centre."""
 
     centres: IntMatrix
 
     @property
     def n_clusters(self) -> int:
-        """How many centres."""
         return int(self.centres.shape[0])
 
     @property
     def n_features(self) -> int:
-        """Coordinates of a customer."""
         return int(self.centres.shape[1])
 
     @property
@@ -297,8 +288,8 @@ class LocalSumsQuery(_AroundCentres):
     Attributes:
         centres: Grid coordinates, shape ``(n_clusters, n_features)``, int64.
         radius: In grid units.
-        offset_norm, count_unit: What the longest offset and a customer are in the sums. The sum
-            of their squares is at most the square of `UNIT`.
+        offset_norm, count_unit: Norm of the longest offset and unit of a count, in the sums. The
+            sum of their squares is at most the square of `UNIT`.
         variance: The least variance of each entry's noise, in squared units.
     """
 
@@ -324,7 +315,6 @@ class LocalSumsQuery(_AroundCentres):
         return -np.tile(row * customers, self.n_clusters), high
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(
             label("local-sums"),
             _big(self.n_features),
@@ -369,7 +359,6 @@ class SpreadsQuery(_AroundCentres):
         return np.zeros(self.length, dtype=np.int64), np.tile(row * customers, self.n_clusters)
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(
             label("spreads"),
             _big(self.n_features),
@@ -381,7 +370,7 @@ class SpreadsQuery(_AroundCentres):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoresQuery(_AroundCentres):
-    """For each centre: the scores of its nearest customers who gave one, and how many these are.
+    """For each centre: sum of the scores that its nearest customers gave, and their number.
 
     A customer who gave a score adds it to its centre's first entry, in units of which `UNIT` is the
     distance from the agreed scale's middle to its ends (`protocol.agreement.satisfaction`), and
@@ -417,7 +406,6 @@ class ScoresQuery(_AroundCentres):
         return low, np.full(self.length, most, dtype=np.int64)
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(
             label("scores"), _big(self.n_features), _words(self.centres), _big(self.variance)
         )
@@ -428,5 +416,5 @@ def _words(values: IntMatrix | IntVector) -> bytes:
 
 
 def _big(number: int) -> bytes:
-    """A whole number from 0 of any size: big-endian, as short as it goes."""
+    """A non-negative number of any size: big-endian, in as few bytes as possible."""
     return number.to_bytes(-(-number.bit_length() // 8), "big")

@@ -3,7 +3,7 @@
 Totals over changing sets leak: two sets that differ by one partner give that partner's numbers by
 subtraction, whatever happens inside a round. So every partner signs each set, as a link of one
 chain that all share over the agreement's whole life, and refuses a set that would make it possible
-to tell fewer than ``min_atom`` partners apart. (So et al., "Securing secure aggregation", AAAI
+to isolate fewer than ``min_atom`` partners. (So et al., "Securing secure aggregation", AAAI
 2023, show the leak.)
 """
 
@@ -51,7 +51,7 @@ class Chain:
         return self.links[-1]
 
     def changes_in(self, run_hash: bytes) -> int:
-        """How often the participant set changed within a run."""
+        """Number of changes of the participant set within a run."""
         return max(0, sum(link.run_hash == run_hash for link in self.links) - 1)
 
     def extended(self, link: Link) -> Chain:
@@ -97,12 +97,12 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRules:
-    """When a participant set may be opened.
+    """Conditions under which a participant set may be opened.
 
     Attributes:
         smallest: Fewest members of a set: quorum, ``min_partners`` and ``t + 2`` at least.
-        min_atom: Fewest partners that all sets together may tell apart.
-        max_changes: How often the set may change over the chain.
+        min_atom: Smallest group of partners that all sets together may isolate.
+        max_changes: Most changes of the set over the whole chain.
     """
 
     smallest: int
@@ -119,7 +119,7 @@ class SetRules:
         )
 
     def check(self, chain: Chain, *, signed: Chain, run_hash: bytes) -> None:
-        """Refuse `chain` unless its last set may be opened.
+        """Refuse `chain` unless the total over its last set may be opened.
 
         Args:
             chain: The whole chain proposed, ending in the set to sign.
@@ -167,9 +167,9 @@ class SetRules:
 
 
 def within_run_only_shrinks(links: Sequence[Link]) -> bool:
-    """Whether each run's sets stand together and each is smaller than the one before it.
+    """Whether each run's sets are consecutive, each a proper subset of the one before it.
 
-    An equal set would let the same question be asked again without anybody having left.
+    An equal set would let the same question be asked again although nobody has dropped out.
     """
     seen: set[bytes] = set()
     for before, after in pairwise(links):
@@ -183,7 +183,7 @@ def within_run_only_shrinks(links: Sequence[Link]) -> bool:
 
 
 def atoms(sets: Iterable[Members]) -> list[Members]:
-    """The groups of partners that the sets cannot tell apart; never-used partners are left out.
+    """The groups of partners that the sets cannot distinguish; never-used partners are left out.
 
     >>> sorted(sorted(a) for a in atoms([frozenset({0, 1, 2, 3}), frozenset({0, 1})]))
     [[0, 1], [2, 3]]

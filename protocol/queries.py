@@ -25,7 +25,7 @@ EXTRA_ENTRIES: Final = 2
 
 
 def customer_vectors(grid: FloatMatrix, *, fraction_bits: int = EXACT_FRACTION_BITS) -> FloatMatrix:
-    """What a customer contributes to its cluster: coordinates, rounded squared norm, one.
+    """What each customer adds to its cluster's totals: coordinates, rounded squared norm, one.
 
     Args:
         grid: Grid coordinates (`protocol.scaling.FeatureScale.to_grid`), shape
@@ -43,11 +43,11 @@ def customer_vectors(grid: FloatMatrix, *, fraction_bits: int = EXACT_FRACTION_B
 
 
 def with_scores(vectors: FloatMatrix, scores: npt.NDArray[np.float64]) -> FloatMatrix:
-    """Customers' vectors with one entry more, for the query `scores` alone.
+    """Append the scores to customers' vectors, for the query `scores` alone.
 
     Args:
-        vectors: As `customer_vectors` gives them.
-        scores: Whole numbers of units, NaN for who gave none, shape ``(n_samples,)``.
+        vectors: From `customer_vectors`.
+        scores: Whole numbers of units, NaN where a customer gave none, shape ``(n_samples,)``.
 
     Returns:
         Shape ``(n_samples, n_features + 3)``.
@@ -91,12 +91,12 @@ class ClusterSumsQuery:
 
     @property
     def n_clusters(self) -> int:
-        """How many centroids."""
+        """Number of centroids."""
         return int(self.centroids.shape[0])
 
     @property
     def n_features(self) -> int:
-        """How many coordinates a customer has."""
+        """Number of coordinates of a customer."""
         return int(self.centroids.shape[1])
 
     @property
@@ -106,7 +106,6 @@ class ClusterSumsQuery:
 
     @property
     def variance(self) -> int:
-        """No noise: the total is exact."""
         return 0
 
     @property
@@ -133,7 +132,6 @@ class ClusterSumsQuery:
         return tagged_hash("query", self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The query's canonical bytes."""
         return frame(
             label("cluster-sums"),
             u32(self.n_clusters),
@@ -150,7 +148,7 @@ class ClusterSumsQuery:
         ).ravel()
 
     def decode(self, total: IntVector, *, customers: int) -> ClusterTotals:
-        """Read a total over at most `customers` customers.
+        """Decode a total over at most `customers` customers.
 
         Raises:
             RemoteProtocolError: The total cannot come from true answers (E-TOTAL-RANGE): wrong
@@ -200,7 +198,8 @@ def cluster_inertia(
     Exact but for the rounding of squared norms; never below 0.
 
     Args:
-        centroids: Where distances are taken to, shape ``(n_clusters, n_features)``.
+        centroids: The point of each cluster that distances are measured to, shape
+            ``(n_clusters, n_features)``.
 
     Returns:
         One whole number a cluster, in units of ``2^(-2 fraction_bits)``.

@@ -19,7 +19,7 @@ RingVector = npt.NDArray[np.uint64]
 
 #: Bits after the binary point of scaled coordinates in exact mode.
 EXACT_FRACTION_BITS: Final = 20
-#: What one customer, or one unit of a coordinate, is in noised sums: 2^14.
+#: One customer, or one unit of a coordinate, in noised sums: 2^14.
 UNIT_BITS: Final = 14
 UNIT: Final = 1 << UNIT_BITS
 #: Largest magnitude of a total; leaves the sign bit and a factor of two.

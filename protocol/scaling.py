@@ -1,4 +1,4 @@
-"""From coordinates in their units to integers on the agreed grid, and back. SPEC.md, section 4.
+"""Scaling of coordinates from their units to integers on the agreed grid, and back. SPEC.md, 4.
 
 A value is clipped to the agreed bounds, transformed, scaled to [-weight, weight] and rounded to a
 multiple of 2^-20. Integers are held in float64, where products and sums of this size are exact.
@@ -55,7 +55,7 @@ class FeatureScale:
         return float(1 << self.fraction_bits)
 
     def to_grid(self, values: FloatMatrix) -> FloatMatrix:
-        """Grid coordinates of customers.
+        """Scale customers' coordinates to the grid.
 
         Args:
             values: Shape ``(n_samples, n_coordinates)``, input units, finite.
@@ -74,7 +74,7 @@ class FeatureScale:
         return np.clip(clipped, -limit, limit, out=clipped)
 
     def from_grid(self, grid: npt.NDArray[np.int64]) -> FloatMatrix:
-        """Input units of grid places, shape ``(n, n_coordinates)``; the inverse of `to_grid`."""
+        """Scale grid coordinates, shape ``(n, n_coordinates)``, back to input units."""
         low, high = self._transformed_bounds()
         scaled = grid.astype(np.float64) / (self.weights * self._one)
         values = (low + high) / 2 + scaled * ((high - low) / 2)

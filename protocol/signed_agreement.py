@@ -17,14 +17,14 @@ PAYLOAD_TYPE: Final = "application/vnd.fedseg.agreement.v1+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedAgreement:
-    """An agreement with its envelope; `verify` says whether everyone signed."""
+    """An agreement with its envelope; `verify` checks that everyone signed."""
 
     agreement: Agreement
     envelope: Envelope
 
     @staticmethod
     def draft(agreement: Agreement) -> SignedAgreement:
-        """An agreement that nobody signed yet; raises the first problem that lint finds."""
+        """An agreement without signatures; raises the first problem that lint finds."""
         for problem in problems_of(agreement):
             raise problem
         envelope = Envelope(payload_type=PAYLOAD_TYPE, payload=agreement.to_bytes(), signatures={})
@@ -68,7 +68,7 @@ class SignedAgreement:
         return tuple(p for p in self.agreement.parties if p.public_key not in signed)
 
     def verify(self) -> Agreement:
-        """The agreement, when every party signed these bytes; else AgreementError."""
+        """Return the agreement if every party signed these bytes; else AgreementError."""
         missing = self.missing()
         if missing:
             names = ", ".join(party.id for party in missing)
@@ -80,7 +80,7 @@ class SignedAgreement:
         return self.agreement
 
     def merged(self, other: SignedAgreement) -> SignedAgreement:
-        """Both collections of signatures over the same bytes; AgreementError on other bytes."""
+        """Union of two sets of signatures over the same bytes; AgreementError on other bytes."""
         if other.envelope.payload != self.envelope.payload:
             raise AgreementError(
                 "the two files hold different agreements; signatures cannot be joined",

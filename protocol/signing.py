@@ -27,7 +27,7 @@ MAX_ENVELOPE_SIGNATURES: Final = 64
 
 
 def key_id(public_key: bytes) -> str:
-    """SHA-256 of the raw public key in hex: how signatures name their key."""
+    """SHA-256 of the raw public key in hex, by which signatures name their key."""
     return hashlib.sha256(exactly(public_key, PUBLIC_KEY_BYTES, "an Ed25519 key")).hexdigest()
 
 
@@ -65,7 +65,7 @@ def _verify_raw(public_key: bytes, data: bytes, signature: bytes, *, who: str, w
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
-    """DSSE's PAE: what is signed for a payload of a type."""
+    """DSSE's PAE: the bytes that are signed for a payload of a type."""
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 

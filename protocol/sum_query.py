@@ -1,4 +1,4 @@
-"""The question that everything is made of: add up a bounded vector of each customer. SPEC.md, 8."""
+"""The sum query: add up one bounded vector for each customer. SPEC.md, 8."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from protocol.ring import IntVector
 
 
 class SumQuery(Protocol):
-    """A question whose answer is a sum of one bounded vector a customer."""
+    """A query whose answer is the sum of one bounded vector per customer."""
 
     @property
     def length(self) -> int:
-        """Entries of the answer."""
+        """Number of entries of the answer."""
         ...
 
     @property
@@ -27,12 +27,12 @@ class SumQuery(Protocol):
 
     @property
     def words(self) -> str:
-        """What is asked, for people."""
+        """The question in words, for people."""
         ...
 
     @property
     def hash(self) -> bytes:
-        """Names the query in announcements; 32 bytes."""
+        """Identifies the query in announcements; 32 bytes."""
         ...
 
     def range(self, customers: int) -> tuple[IntVector, IntVector]:

@@ -1,6 +1,6 @@
-"""How many clusters the customers show, judged on the private coreset: it costs no privacy.
+"""Choice of the number of clusters on the private coreset: post-processing, costs no privacy.
 
-Three marks for each k of the agreed range: the simplified silhouette (Hruschka et al. 2006: a
+Three scores for each k of the agreed range: the simplified silhouette (Hruschka et al. 2006: a
 point's distance to its own centre against that to the next), the Davies–Bouldin index (1979) and
 the stability under bootstrap (do resampled customers give the same clusters? Hennig 2007, here as
 adjusted Rand index). The recommendation is the k with the best silhouette; how often resampled
@@ -23,7 +23,7 @@ from protocol.queries import IntMatrix
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 
-#: Marks are whole numbers of so many parts of one.
+#: Scores are whole numbers, in units of one part in this many.
 PARTS: Final = 10_000
 _SAMPLES: Final = 8
 _SAMPLE_SIZE: Final = 2_000
@@ -32,7 +32,7 @@ _SAMPLE_RESTARTS: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KScore:
-    """The marks of one k, in parts of 10,000.
+    """The scores of one k, in parts of 10,000.
 
     Attributes:
         silhouette: From -1 to 1; more is better.
@@ -48,7 +48,7 @@ class KScore:
     votes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The marks as JSON values, as fractions."""
+        """The scores as JSON values, as fractions."""
         return {
             "n_clusters": self.n_clusters,
             "silhouette": self.silhouette / PARTS,
@@ -60,7 +60,7 @@ class KScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The recommended centres and all marks."""
+    """The recommended centres and the scores of every k."""
 
     centres: IntMatrix
     scores: tuple[KScore, ...]
@@ -75,12 +75,12 @@ def choose(
     restarts: int,
     stream: Stream,
 ) -> Choice:
-    """The k of a range that the coreset shows best.
+    """Choose the k of a range that fits the coreset best.
 
     Args:
         points, weights: The coreset, see `weighted_kmeans`.
         smallest, largest: The range, both ends included.
-        restarts: Starts of k-means on the whole coreset.
+        restarts: How many starts of k-means are tried on the whole coreset.
     """
     if not (weights > 0).any():
         # Nothing is seen above the noise: no number of clusters is better than the fewest.
@@ -124,12 +124,12 @@ def choose(
 
 
 def recommended(scores: Sequence[KScore]) -> KScore:
-    """The k with the best silhouette; of two alike the smaller one."""
+    """The k with the best silhouette, the smaller one on a tie."""
     return max(scores, key=lambda s: (s.silhouette, -s.n_clusters))
 
 
 def choice_words(scores: Sequence[KScore]) -> str:
-    """Why a plan chose as many clusters as it did, and how sure that is; empty without a choice."""
+    """Why a plan chose its number of clusters, and how sure that is; empty without a choice."""
     if not scores:
         return ""
     own, fewest, most = recommended(scores), scores[0].n_clusters, scores[-1].n_clusters

@@ -48,45 +48,38 @@ SIZES_SHARE: Final = 0.03
 PROFILE_SHARE: Final = 0.07
 #: What the last questions cost at most.
 LARGEST_SHARE: Final = PROFILE_SHARE + SATISFACTION_SHARE
-#: Offsets are shortened to so many times the distance at which customers lie from their centre:
-#: the more customers, the farther, as less noise then hides how much the shortening takes away.
+#: Offsets are shortened to this multiple of the typical distance to the centre: the more customers,
+#: the larger, as less noise then hides the bias that shortening causes.
 _LEAST_REACH, _MOST_REACH = 1.6, 3.0
 _REACH_PER_SIGNAL: Final = 0.6
 
 
 class Noised(Protocol):
-    """A state of a plan that forms clusters under noise, and is finished by the last questions.
-
-    It is a `protocol.clustering.plan.Plan` besides.
-    """
+    """A `Plan` (`protocol.clustering.plan`) that forms clusters under noise, for `Finishing`."""
 
     @property
     def terms(self) -> Terms:
-        """What it knew before it asked anything."""
+        """The terms that the plan was started with."""
         ...
 
     @property
     def query(self) -> SumQuery | None:
-        """The sum query to ask now; None when it has its clusters."""
+        """The sum query to ask now; None once the clusters are formed."""
         ...
 
     @property
     def result(self) -> Clustering | None:
-        """Its clusters; None before."""
+        """The clusters; None before they are formed."""
         ...
 
     @property
     def deviation(self) -> float:
-        """About how far customers lie from their centre, in the scaled cube."""
+        """Typical distance of customers to their centre, in the scaled cube."""
         ...
 
-    def advance(self, total: IntVector, *, customers: int, variance: int) -> Self:
-        """The state after the query's total."""
-        ...
+    def advance(self, total: IntVector, *, customers: int, variance: int) -> Self: ...
 
-    def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values."""
-        ...
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +121,7 @@ class Finishing:
 
         Args:
             terms: Of the whole run.
-            begin: Starts the plan on what the last questions leave of them.
+            begin: Starts the plan, with the run's cost less that of the last questions.
         """
         cost = int((PROFILE_SHARE if profile else SIZES_SHARE) * float(terms.cost))
         scores_cost = int(SATISFACTION_SHARE * float(terms.cost)) if satisfaction else 0
@@ -158,10 +151,10 @@ class Finishing:
         return known._ask(plan.result, overhead=variance / asked)
 
     def _ask(self, found: Clustering, *, overhead: float) -> Finishing:
-        """Ask about the clusters that are large enough; with none the plan has ended.
+        """Ask about the clusters that are large enough; when there are none the plan ends.
 
         Args:
-            overhead: By how much a total's noise is above the least that was asked for.
+            overhead: Variance of the noise in totals, over the least that was asked for.
         """
         query = self._question(found.centroids)
         sigma = sqrt(float(query.variance) * overhead) / self._count_unit
@@ -186,7 +179,7 @@ class Finishing:
 
     @property
     def _count_unit(self) -> int:
-        """What a customer counts in the last question."""
+        """The number that one customer adds to a count in the question for sizes."""
         return SPREAD_COUNT if self.profile else UNIT
 
     def _radius(self, query: SpreadsQuery, counts: IntVector) -> int:
@@ -198,7 +191,7 @@ class Finishing:
     def _with_sizes(
         self, found: Clustering, query: SumQuery, total: IntVector, variance: int
     ) -> Finishing:
-        """The clusters with their sizes, and the question for scores when one is asked."""
+        """The state once sizes are known: the question for scores if it is asked, or the end."""
         n = len(self.kept)
         table = total.reshape(n, -1).astype(np.float64)
         sigma = sqrt(float(variance)) / self._count_unit
@@ -230,7 +223,7 @@ class Finishing:
         return replace(self, query=None, sized=None, result=result)
 
     def _charged(self, found: Clustering, query: SumQuery) -> Clustering:
-        """What is found after one question more, with what that cost."""
+        """The result with one more question counted, and its cost added."""
         if found.noise is None:
             raise LocalProtocolError("the plan's steps are out of order")
         cost = self.plan.terms.cost_of(query)
@@ -263,7 +256,7 @@ class Finishing:
 
     @staticmethod
     def from_dict(values: dict[str, Any], plan: Noised) -> Finishing:
-        """The state that `to_dict` gave.
+        """Restore the state that `to_dict` returned.
 
         Args:
             plan: Restored from its ``inner`` values.
@@ -283,7 +276,7 @@ def _profile(
 ) -> Profile:  # fmt: skip
     unit = (query.radius / SPREAD_NORM) ** 2 / GRID
     spreads = np.maximum(table[:, :-1] * unit, 0.0) / counts[:, None]
-    # The count that it is divided by has noise, too.
+    # The count in the divisor has noise, too.
     of_sum = sqrt(float(variance)) * unit
     of_count = spreads.max(axis=1) * (sqrt(float(variance)) / SPREAD_COUNT)
     sigmas = np.sqrt(of_sum * of_sum + of_count * of_count) / counts

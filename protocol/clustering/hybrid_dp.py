@@ -2,7 +2,7 @@
 
 Nine questions at most: how many customers, their mean, how they vary about it, votes for candidate
 points in the plane where they vary, sums around more centres than wanted (which gives a private
-coreset in all dimensions), and sums at the wanted centres. All between is post-processing, which
+coreset in all dimensions), and sums at the wanted centres. The rest is post-processing, which
 costs nothing: shrinking, eigenvectors, weighted k-means, and the choice of k.
 
 Each question gets a share of the run's rho that depends only on public facts and on noised totals.
@@ -47,7 +47,7 @@ MOMENTS: Final = "moments"
 VOTES: Final = "votes"
 COARSE: Final = "coarse sums"
 FINE: Final = "fine sums"
-#: Rounding each side of a grid of candidates up may give so many times the candidates wanted.
+#: Rounding each side of a grid of candidates up may give this many times the candidates wanted.
 _GRID_OVERSHOOT: Final = 4
 
 
@@ -91,7 +91,7 @@ TUNING: Final = Tuning()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """How the run's rho is divided; each number is a share of one round."""
+    """Division of the run's rho: each number is the share of one round."""
 
     mean: float
     moments: float
@@ -108,7 +108,7 @@ class Shares:
         """The division for `n` customers.
 
         Args:
-            multiplier: The total's noise at sensitivity 1 when the whole rho goes to one query.
+            multiplier: The total's noise (sigma) at sensitivity 1 if one query had the whole rho.
         """
         t, k, reach = tuning, terms.n_clusters, terms.reach
         signal = n / (multiplier * reach)
@@ -223,12 +223,11 @@ class HybridDP:
 
     @property
     def deviation(self) -> float:
-        """About how far customers lie from their centre, in the scaled cube."""
         return self.radius / self.tuning.fine_radius
 
     @property
     def shares(self) -> Shares:
-        """How the run's rho is divided."""
+        """Division of the run's rho."""
         return Shares.of(self.terms, self.n, self.multiplier, self.tuning)
 
     # --- count, mean, moments ---
@@ -323,7 +322,7 @@ class HybridDP:
         return known._ask_coarse(np.vstack([many, far]), radius)
 
     def _radius(self, coreset: Coreset, centres: IntMatrix, factor: float) -> float:
-        """How far customers lie from their centre, times a factor."""
+        """Typical distance of customers to their centre, times a factor."""
         _, distance = nearest_of(coreset.points, centres)
         weight = max(total_of(coreset.weights), 1e-9)
         within = total_of(distance * coreset.weights) / weight / (GRID * float(GRID))
@@ -355,7 +354,7 @@ class HybridDP:
         )._ask_fine()
 
     def _choice(self, coreset: Coreset, name: str, most: int) -> Choice:
-        """The centres, as many as the coreset shows within the agreed range."""
+        """The centres and their scores, the number chosen within the agreed range."""
         return choose(
             coreset.points,
             coreset.weights,
@@ -396,7 +395,7 @@ class HybridDP:
         found = local_sums.decode(query, total, variance=variance, plane=_known(self.plane))
         noise = found.count_sigma**2
         drift = (self.tuning.drift * self.n / query.n_clusters) ** 2
-        # What is farther from the count before than both noises explain has changed since.
+        # A difference to the previous count beyond what both noises explain is a real change.
         expected = _known(self.count_variance) + noise
         surprise = np.maximum((found.counts - _known(self.counts)) ** 2 - expected, 0.0)
         before = _known(self.count_variance) + drift + surprise
@@ -419,7 +418,7 @@ class HybridDP:
             converged=True,
             scores=known.scores,
             noise=NoiseReport(
-                # Of the last count alone: what the earlier ones add is not sure to be noise only.
+                # Of the last count alone: earlier ones may differ by more than noise.
                 count_sigmas=np.full(query.n_clusters, ceil(found.count_sigma)),
                 centre_sigmas=np.ceil(found.offset_sigma * GRID / divisor).astype(np.int64),
                 cost=known.spent,
@@ -433,7 +432,7 @@ class HybridDP:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> HybridDP:
-        """The state that `to_dict` gave."""
+        """Restore the state that `to_dict` returned."""
         kinds = (HybridDP, Terms, Tuning, Plane, Coreset, Clustering, NoiseReport, KScore,
                  CountQuery, MeanQuery, MomentsQuery, VotesQuery, LocalSumsQuery)  # fmt: skip
         restored: HybridDP = state_from_json(values["state"], kinds)
@@ -455,14 +454,14 @@ _T = TypeVar("_T")
 
 
 def _known(value: _T | None) -> _T:
-    """What an earlier step found out."""
+    """A value that an earlier step has set; raises LocalProtocolError when it is missing."""
     if value is None:
         raise LocalProtocolError("the plan's steps are out of order")
     return value
 
 
 def keep_largest(counts: FloatVector, n: float) -> FloatVector:
-    """The largest noised counts until they add up to `n`; the others become 0."""
+    """Keep the largest noised counts until they add up to `n`, set the others to 0."""
     ordered = np.sort(counts)[::-1]
     place = int(np.searchsorted(np.cumsum(ordered), n))
     least = ordered[place] if place < ordered.shape[0] else 0.0

@@ -1,7 +1,7 @@
-"""The plan ``lloyd-dp``: Lloyd's algorithm on noised sums, in so many rounds. SPEC.md, 10.3.
+"""The plan ``lloyd-dp``: Lloyd's algorithm on noised sums, a fixed number of rounds. SPEC.md, 10.3.
 
 The simplest plan with noise, and the baseline for `hybrid-dp`: a start that depends on no customer,
-then the same question again and again, each for an equal share of the run's rho. Offsets are
+then the same question in every round, each for an equal share of the run's rho. Offsets are
 shortened to a radius that shrinks with the number of clusters (Su et al. 2016; Diaa et al.,
 "FastLloyd", USENIX Security 2025).
 """
@@ -25,7 +25,7 @@ from protocol.errors import LocalProtocolError
 from protocol.noised_queries import LocalSumsQuery, check_range
 from protocol.ring import UNIT, IntVector
 
-#: After the first round customers are expected within this part of ``reach / k^(1/d)``.
+#: From the second round on, customers are expected within this part of ``reach / k^(1/d)``.
 _LATER_RADIUS: Final = 0.8
 _ROOT_BITS: Final = 20
 
@@ -35,7 +35,7 @@ class LloydDP:
     """One state of the plan.
 
     Attributes:
-        rounds: How many sum queries are asked.
+        rounds: Number of sum queries.
         round: Number of the current query, from 0.
     """
 
@@ -90,7 +90,6 @@ class LloydDP:
 
     @property
     def deviation(self) -> float:
-        """About how far customers lie from their centre, in the scaled cube."""
         return self._later_radius() / 2
 
     def _later_radius(self) -> float:
@@ -103,7 +102,7 @@ class LloydDP:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> LloydDP:
-        """The state that `to_dict` gave."""
+        """Restore the state that `to_dict` returned."""
         kinds = (LloydDP, Terms, LocalSumsQuery, Clustering, NoiseReport)
         restored: LloydDP = state_from_json(values["state"], kinds)
         return restored

@@ -8,7 +8,7 @@ The start is drawn from the seed alone: centres spread in the cube by sphere pac
 "Differentially private k-means clustering", 2016), so it tells nothing about any customer. A
 cluster without customers takes half of the cluster with the largest inertia: both are placed one
 standard deviation to either side of its mean, in a direction drawn from the seed. When Lloyd's
-algorithm has settled, centroids that are hardly needed are moved, as `relocation` says.
+algorithm has settled, centroids that contribute little are relocated (`relocation`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class LloydExact:
         seed: 32 bytes; all random choices come from it.
         round: Number of the current query, from 0.
         centroids: Centroids that the current query asks about.
-        search: Where the search for a better optimum stands; over from the start, it is plain
+        search: The search for a better optimum; if it is over from the start, the plan is plain
             Lloyd.
         result: Set when the plan has ended.
     """
@@ -94,7 +94,7 @@ class LloydExact:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> LloydExact:
-        """The state that `to_dict` gave."""
+        """Restore the state that `to_dict` returned."""
         return LloydExact(
             limit=np.array(values["limit"], dtype=np.int64),
             max_rounds=int(values["max_rounds"]),
@@ -144,7 +144,7 @@ class LloydExact:
 def _split_largest(
     moved: IntMatrix, empty: IntVector, totals: ClusterTotals, relocation: Relocation
 ) -> None:
-    """Give each empty cluster half of one with much inertia; changes `moved`."""
+    """Give each empty cluster half of one with large inertia, in place in `moved`."""
     inertia = cluster_inertia(moved, totals)
     donors = [j for j in np.argsort([-v for v in inertia], kind="stable") if inertia[j] > 0]
     for target, donor in zip(empty, donors, strict=False):
@@ -187,7 +187,7 @@ def spread_start(n_clusters: int, limit: IntVector, seed: bytes) -> IntMatrix:
 
 def _uniform(stream: Stream, limit: IntVector, margin: int) -> IntVector:
     room = np.maximum(limit - margin, 0).tolist()
-    # Drawn together or one by one, the same numbers come from the stream.
+    # The stream gives the same numbers whether they are drawn together or one by one.
     drawn = [
         stream.below(2 * r + 1, len(list(same))).astype(np.int64) - r for r, same in groupby(room)
     ]

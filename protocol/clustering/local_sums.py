@@ -1,4 +1,4 @@
-"""Sums around some centres, under noise: the query, and the centres' next places."""
+"""Noised sums around some centres: the query, decoding, and moving the centres."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def local_query(centres: IntMatrix, *, radius: float, tilt: float, variance: int
         radius: In the scaled cube.
         tilt: How much more of the budget goes to the sums than to the counts, in units of twice
             the square root of the number of features.
-        variance: For a sensitivity of `UNIT`; it is kept to.
+        variance: The noise for a sensitivity of `UNIT`, which the query does not exceed.
     """
     n_features = centres.shape[1]
     ratio = tilt * sqrt(4.0 * n_features)
@@ -61,12 +61,12 @@ def decode(
     variance: int,
     plane: Plane | None,
 ) -> LocalTotals:
-    """Totals in the cube's units.
+    """Decode a total to the cube's units.
 
     Args:
         variance: Of the noise in the total.
-        plane: Where customers vary: sums are shrunk, inside and outside of it. None leaves them
-            as they are.
+        plane: Where customers vary: sums are shrunk inside and outside of it. None does not
+            shrink.
     """
     table = total.reshape(query.n_clusters, query.n_features + 1).astype(np.float64)
     sigma = sqrt(float(variance))
@@ -95,11 +95,11 @@ def decode(
 def moved(
     query: LocalSumsQuery, offsets: FloatMatrix, counts: FloatVector, limit: IntVector
 ) -> IntMatrix:
-    """The centres' next places: moved by the mean offset, by the radius at most.
+    """The centres moved by their mean offset, by the radius at most.
 
     Args:
         offsets: Sums in the scaled cube.
-        counts: What they are divided by, above 0.
+        counts: The divisor of each, above 0.
     """
     steps = shortened(offsets / counts[:, None], query.radius / GRID)
     places = query.centres + np.rint(steps * GRID).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a plan is: a pure state machine from totals to the next query or the result. SPEC.md, 10.
+"""Plans: pure state machines from totals to the next query or the result. SPEC.md, 10.
 
 Coordinator and nodes run the same plan. Every node derives each query itself from the transcript,
 so the coordinator has no free input.
@@ -67,8 +67,8 @@ class NoisedPlan:
     """A plan that forms clusters under noise, before the last questions that all of them share.
 
     Attributes:
-        start: Its first state, from its terms and the most questions that it may ask.
-        restore: The state that `Plan.to_dict` gave.
+        start: Makes its first state, from its terms and the most questions that it may ask.
+        restore: Restores the state that `Plan.to_dict` returned.
         least_rounds: The fewest questions that it needs.
         longest_vector: Entries of its longest answer, from the numbers of clusters and coordinates.
     """
@@ -79,7 +79,7 @@ class NoisedPlan:
     longest_vector: Callable[[int, int], int]
 
 
-#: The plans with noise, by the name that an agreement has for each (`PLAN_NAMES`).
+#: The plans with noise, by their names in an agreement (`PLAN_NAMES`).
 NOISED_PLANS: Final = {
     HybridDP.NAME: NoisedPlan(
         start=lambda terms, rounds: HybridDP.start(terms),
@@ -97,12 +97,12 @@ NOISED_PLANS: Final = {
 
 
 def plan_seed(run_hash: bytes) -> bytes:
-    """The seed of a plan's random choices: nobody chooses it, everybody can derive it."""
+    """The seed of a plan's random choices, 32 bytes: nobody chooses it, everybody can derive it."""
     return tagged_hash("plan-seed", run_hash)
 
 
 def step_hash(plan: Plan) -> bytes:
-    """Names what the plan's state asks for: its query, or its result when it has ended; 32 bytes.
+    """The hash of what the plan's state asks for: its query, or its result at the end; 32 bytes.
 
     A result is hashed without the participants, who may change until everyone has signed.
     """
@@ -130,7 +130,7 @@ def step_hash(plan: Plan) -> bytes:
 
 
 def query_of(plan: Plan | None) -> SumQuery:
-    """What a plan asks now; raises LocalProtocolError when it asks nothing."""
+    """The query that a plan asks now; raises LocalProtocolError when there is none."""
     if plan is None or plan.query is None:
         raise LocalProtocolError("the plan asks nothing now")
     return plan.query
@@ -139,7 +139,7 @@ def query_of(plan: Plan | None) -> SumQuery:
 def after_total(plan: P, agreement: Agreement, total: IntVector, *, members: Members) -> P:
     """The state after a total over `members`; see `Plan.advance`.
 
-    Coordinator and nodes go on by this rule: they come to the same next question.
+    Coordinator and nodes share this rule, so they derive the same next question.
     """
     return plan.advance(
         total,
@@ -177,7 +177,7 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
 
 
 def last_questions(plan: PlanTerms) -> int:
-    """How many questions a plan with noise asks at most when its clusters are formed."""
+    """The most questions that a plan with noise asks once its clusters are formed."""
     return 1 if plan.satisfaction is None else 2
 
 
@@ -220,7 +220,7 @@ def largest_total(agreement: Agreement) -> int:
 
 
 def restore_plan(values: dict[str, Any]) -> Plan:
-    """The state that `Plan.to_dict` gave; raises MalformedError on an unknown plan."""
+    """Restore the state that `Plan.to_dict` returned; raises MalformedError on an unknown plan."""
     if values.get("plan") == Finishing.NAME:
         return Finishing.from_dict(values, _restore_noised(values["inner"]))
     if values.get("plan") == LloydExact.NAME:

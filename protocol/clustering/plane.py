@@ -1,4 +1,4 @@
-"""Where customers vary: a plane of few dimensions, and candidate points spread over it.
+"""The plane of few dimensions in which customers vary, and candidate points spread over it.
 
 Post-processing of a noised covariance matrix: it costs no privacy.
 """
@@ -20,16 +20,16 @@ from protocol.scaling import FloatMatrix
 
 GRID: Final = 1 << EXACT_FRACTION_BITS
 
-#: Eigenvalues above so many times the noise's largest span the plane.
+#: Eigenvalues above this multiple of the noise's largest one span the plane.
 _LEVEL: Final = 0.7
 _MOST_DIMENSIONS: Final = 6
 #: Half the side of the candidates' box, in standard deviations.
 _BOX: Final = 2.2
-#: Standard deviation of scattered candidates, in those of the customers.
+#: Standard deviation of scattered candidates, in standard deviations of the customers.
 _SCATTER: Final = 1.2
-#: Candidates on a grid up to so many dimensions, scattered above.
+#: Most dimensions in which candidates lie on a grid; with more they are scattered.
 _GRID_DIMENSIONS: Final = 3
-#: An axis' end is a candidate when it is so many times the total variance away.
+#: An axis' end is a candidate if its squared distance exceeds this multiple of the total variance.
 _EXTREME: Final = 4.0
 _NORMAL_BITS: Final = 14
 
@@ -78,7 +78,7 @@ class Plane:
         n_candidates: int,
         limit: IntVector,
     ) -> Plane:
-        """The plane that a noised covariance matrix shows.
+        """The plane of a noised covariance matrix's largest eigenvalues.
 
         Args:
             covariance: In the scaled cube, shape ``(n_features, n_features)``.
@@ -105,12 +105,12 @@ class Plane:
 
     @property
     def n_dimensions(self) -> int:
-        """How many dimensions the plane has."""
+        """Number of dimensions of the plane."""
         return int(self.basis.shape[1])
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is the whole cube."""
+        """Whether the plane is the whole cube."""
         return self.deviations.size == 0
 
     @property
@@ -150,7 +150,7 @@ class Plane:
 
 
 def _affordable(n_candidates: int) -> int:
-    """Dimensions that so many candidates can fill: log base 2.5, rounded."""
+    """Number of dimensions that `n_candidates` can fill: log base 2.5, rounded."""
     dimensions, reach = 1, 2.5 * sqrt(2.5)
     while reach <= n_candidates:
         dimensions += 1

@@ -1,6 +1,6 @@
 """Arithmetic that gives the same bits on every machine.
 
-A plan is derived anew by every node, so its steps must not depend on the platform. IEEE 754 fixes
+Every node derives a plan by itself, so its steps must not depend on the platform. IEEE 754 fixes
 addition, subtraction, multiplication, division and square root; the order of additions is fixed
 here, column by column. Powers, logarithms and the library's own sums and products are not used on
 fractions. (On whole numbers below 2^53 every order gives the same, so there BLAS may be used.)
@@ -58,7 +58,7 @@ def root(value: int, degree: int) -> int:
 
 
 def shortened(rows: FloatMatrix, longest: float) -> FloatMatrix:
-    """Rows no longer than `longest`."""
+    """Rows shortened to the norm `longest` where they are longer."""
     length = np.sqrt(row_squares(rows))
     return rows * np.minimum(1.0, longest / np.maximum(length, 1e-12))[:, None]
 
@@ -68,7 +68,7 @@ def james_stein(rows: FloatMatrix, variance: float, dimensions: int) -> FloatMat
 
     Args:
         variance: Of the noise in each coordinate.
-        dimensions: In how many dimensions the rows lie.
+        dimensions: Number of dimensions that the rows span.
     """
     if dimensions <= 0:
         return rows

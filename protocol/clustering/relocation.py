@@ -1,10 +1,10 @@
-"""Moving centroids that are hardly needed to where they are: out of a local optimum. SPEC.md, 10.1.
+"""Relocating centroids that contribute little, to leave a local optimum. SPEC.md, 10.1.
 
 Lloyd's algorithm stops at the first local optimum. When it has settled, clusters that are cheap to
 give up (they lie close to another) are joined with their neighbour, and their centroids split the
 clusters with the largest inertia. When Lloyd's algorithm settles again, the result is kept if its
-inertia is smaller, else the plan goes back. After three trials in a row without success, or at
-half of the agreed rounds, the search is over.
+inertia is smaller, else discarded. After three failed trials in a row, or at half of the agreed
+rounds, the search is over.
 
 Everything follows from the totals that all partners know; it costs rounds, but no other query.
 """
@@ -26,7 +26,7 @@ from protocol.ring import IntVector
 _SETTLED_BITS: Final = 7
 #: Better: the inertia is lower by more than 1/2^9.
 _BETTER_BITS: Final = 9
-#: So many trials in a row may fail before the search is over.
+#: Failed trials in a row after which the search is over.
 _MOST_FAILURES: Final = 2
 #: A cluster is moved when giving it up costs at most 1/2 of the inertia of the one it splits.
 _COST_FACTOR: Final = 2
@@ -61,7 +61,7 @@ class Settled:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Settled:
-        """The clustering that `to_dict` gave."""
+        """Restore the clustering that `to_dict` returned."""
         return Settled(
             centroids=np.array(values["centroids"], dtype=np.int64),
             counts=np.array(values["counts"], dtype=np.int64),
@@ -72,11 +72,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """Where the search for a better optimum stands.
+    """State of the search for a better optimum.
 
     Attributes:
-        over: Whether nothing is moved any more: from here on it is plain Lloyd.
-        before: Inertia in the round before; None when it says nothing about this one.
+        over: Whether the search has ended: from here on it is plain Lloyd.
+        before: Inertia in the round before; None when it cannot be compared with this one's.
         best: What a trial must beat; None before Lloyd's algorithm has settled for the first time.
         failures: Trials in a row that did not beat it.
     """
@@ -97,7 +97,7 @@ class Search:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Search:
-        """The state that `to_dict` gave."""
+        """Restore the state that `to_dict` returned."""
         best = values["best"]
         return Search(
             over=values["over"],
@@ -107,7 +107,7 @@ class Search:
         )
 
     def closed(self, moved: IntMatrix, inertia: int) -> tuple[Search, IntMatrix]:
-        """The search given up in the middle of a trial; back to the best when that is better."""
+        """End the search in mid-trial and return to the best clustering if it is better."""
         worse = self.best is not None and inertia > self.best.inertia
         return Search(over=True), self.best.centroids if worse and self.best else moved
 
@@ -153,7 +153,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relocation:
-    """How centroids are moved in one round.
+    """Rules for relocating centroids in one round.
 
     Attributes:
         limit: Largest magnitude of a coordinate, shape ``(n_features,)``.
@@ -172,7 +172,7 @@ class Relocation:
 
         Args:
             inertia, count: Of the cluster around `middle`.
-            target: Number of the centroid that is placed; decides the direction.
+            target: Index of the centroid that is placed; decides the direction.
         """
         n_features = self.limit.shape[0]
         size = isqrt(inertia // (count * n_features))
@@ -184,7 +184,7 @@ class Relocation:
         )
 
     def trial(self, best: Settled, failures: int) -> IntMatrix | None:
-        """Centroids with those moved that are cheapest to give up; None when none is worth it.
+        """The centroids, the cheapest to give up relocated; None when none is worth it.
 
         The first trial moves as many as are worth it, one after a failure moves one only. No
         cluster takes part in two moves.
@@ -217,7 +217,7 @@ class Relocation:
 
 
 def _costs(best: Settled) -> list[tuple[int, int, int]]:
-    """For each cluster: by how much the inertia grows when it joins its neighbour, and the pair."""
+    """For each cluster: growth of the inertia if it joins its neighbour, its index, the other's."""
     found = []
     counts = best.counts.tolist()
     for target, centre in enumerate(best.centroids):

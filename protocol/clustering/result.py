@@ -1,4 +1,4 @@
-"""What every plan ends in: clusters on the agreed grid."""
+"""The result of every plan: clusters on the agreed grid."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SIZE_MARGIN_SIGMAS: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseReport:
-    """How far noise may have moved a result, and what the questions cost.
+    """Noise in a result, and the cost of its questions.
 
     Attributes:
         count_sigmas: Standard deviation of each count's noise, rounded up, shape
             ``(n_clusters,)``, int64.
         centre_sigmas: Of each coordinate of a centroid, rounded up, in units of 2^-fraction_bits,
             shape ``(n_clusters,)``, int64.
-        cost: What all questions together cost when each is asked once, in units of 2^-60 of rho.
-        dearest: What the dearest of them costs: one that is asked again costs that at most.
+        cost: Cost of all questions, each asked once, in units of 2^-60 of rho.
+        dearest: Cost of the most expensive one: the most that asking one again costs.
     """
 
     count_sigmas: IntVector
@@ -55,11 +55,11 @@ def least_size(min_segment_size: int, sigma: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How many customers are nearest to each of the clusters that are left at a plan's end.
+    """Noised sizes of the clusters that are left at a plan's end.
 
     Attributes:
-        kept: Their places among the clusters; the others were merged into their neighbours.
-        counts: Noised, shape ``(n_kept,)``, int64.
+        kept: Their indices among the clusters; the others were merged into their neighbours.
+        counts: Customers nearest to each, noised, shape ``(n_kept,)``, int64.
         sigmas: Standard deviation of the noise in each, rounded up, shape ``(n_kept,)``.
     """
 
@@ -79,7 +79,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How customers differ within the clusters that are left, feature by feature.
+    """Spreads of the customers within the clusters that are left, feature by feature.
 
     Attributes:
         spreads: Mean squared distance of a cluster's customers to its centroid along each feature,
@@ -97,14 +97,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Satisfaction:
-    """How satisfied the customers of the clusters that are left said they are.
+    """Satisfaction that customers of the clusters that are left have stated.
 
     Attributes:
         answered: How many of a cluster's customers gave a score, noised, from 0, shape
             ``(n_kept,)``, int64.
         answered_sigmas: Standard deviation of the noise in each, rounded up, same shape.
-        means: Their mean score, in units of which 2^14 is from the scale's middle to its ends;
-            within them.
+        means: Their mean score, from the scale's middle, in units of which 2^14 reaches its ends;
+            within the scale.
         mean_sigmas: Standard deviation of the noise in each mean, rounded up, in the same units.
     """
 
@@ -128,14 +128,13 @@ class Clustering:
         counts: Customers of each cluster, shape ``(n_clusters,)``.
         spread: Mean squared distance of a cluster's customers to its centroid, rounded down, shape
             ``(n_clusters,)``, in units of 2^-fraction_bits; 0 for an empty cluster.
-        rounds: How many sum queries were asked.
+        rounds: Number of sum queries asked.
         converged: Whether the centroids stopped moving before the agreed number of rounds.
-        noise: What the noise did to it and what it cost; None for exact totals.
-        scores: The marks of each number of clusters, when the plan chose among several.
-        sizes: What the last question of a plan with noise found; None for exact totals, whose
-            counts are exact.
-        profile: How customers differ within each cluster; None unless it was agreed.
-        satisfaction: How satisfied they said they are; None unless it was agreed.
+        noise: Noise in the result and its cost; None for exact totals.
+        scores: The scores of each number of clusters, when the plan chose among several.
+        sizes: Answers to the question for sizes; None for exact totals, whose counts are exact.
+        profile: Spreads of customers within each cluster; None unless agreed.
+        satisfaction: Their stated satisfaction; None unless agreed.
     """
 
     centroids: IntMatrix
@@ -161,7 +160,7 @@ class Clustering:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Clustering:
-        """The result that `to_dict` gave."""
+        """Restore the result that `to_dict` returned."""
         return Clustering(
             centroids=np.array(values["centroids"], dtype=np.int64),
             counts=np.array(values["counts"], dtype=np.int64),

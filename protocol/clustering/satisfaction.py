@@ -1,4 +1,4 @@
-"""What the question about satisfaction tells of a plan's clusters. SPEC.md, 10.4."""
+"""Decoding of the question about satisfaction. SPEC.md, 10.4."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from protocol.clustering.result import Satisfaction
 from protocol.noised_queries import ScoresQuery
 from protocol.ring import UNIT, IntVector
 
-#: The part of a run's rho that the question costs.
+#: Share of a run's rho that the question costs.
 SATISFACTION_SHARE: Final = 0.03
 
 
 def satisfaction_of(query: ScoresQuery, total: IntVector, *, variance: int) -> Satisfaction:
-    """Counts and means from a total.
+    """Decode a total into counts and means.
 
     Args:
         total: Shape ``(query.length,)``.
@@ -25,10 +25,10 @@ def satisfaction_of(query: ScoresQuery, total: IntVector, *, variance: int) -> S
     table = total.reshape(query.n_clusters, 2).astype(np.float64)
     sigma = sqrt(float(variance)) / UNIT
     answered = table[:, 1] / UNIT
-    # Divided by less than the noise, or than one customer, a mean would tell nothing at all.
+    # A mean over fewer answers than the noise, or than one customer, would be meaningless.
     among = np.maximum(answered, max(sigma, 1.0))
     means = np.clip(table[:, 0] / among, -float(UNIT), float(UNIT))
-    # The count that it is divided by has noise, too, which counts as much as the mean is far out.
+    # The count in the divisor has noise, too; its effect grows with the mean's size.
     far = means / UNIT
     mean_sigmas = sigma * UNIT * np.sqrt(1.0 + far * far) / among
     return Satisfaction(

@@ -1,4 +1,4 @@
-"""A plan's state as JSON values and back: numbers, text, arrays and dataclasses."""
+"""Plan states as JSON values and back: numbers, text, arrays and dataclasses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ARRAYS: Final = {"int64": np.int64, "float64": np.float64}
 
 
 def state_to_json(value: object) -> Any:
-    """JSON values for a state; fractions come back to the last bit."""
+    """JSON values for a state; floats are restored bit for bit."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):
@@ -34,13 +34,13 @@ def state_to_json(value: object) -> Any:
 
 
 def state_from_json(values: Any, kinds: Iterable[type[Any]]) -> Any:
-    """The state that `state_to_json` gave.
+    """Restore the state that `state_to_json` returned.
 
     Args:
         kinds: The dataclasses that may occur.
 
     Raises:
-        MalformedError: Something else occurs.
+        MalformedError: Another type occurs.
     """
     known = {kind.__name__: kind for kind in kinds}
 

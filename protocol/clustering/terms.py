@@ -1,4 +1,4 @@
-"""What a plan with noise knows before it asks anything."""
+"""Parameters that a plan with noise starts from, and what queries cost under them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protocol.privacy.accounting import query_cost, variance_for
 from protocol.ring import EXACT_FRACTION_BITS, UNIT, IntVector
 from protocol.sum_query import SumQuery
 
-#: No question of hybrid-dp gets less of a run's rho.
+#: Smallest share of a run's rho that a question of hybrid-dp gets.
 SMALLEST_SHARE: Final = 0.002
 #: Offsets whose products are added up are shortened to this part of half the cube's diagonal.
 MOMENTS_RADIUS: Final = 0.37
@@ -31,14 +31,14 @@ _Sized = TypeVar("_Sized", MeanQuery, MomentsQuery)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What is fixed before a run.
+    """Parameters fixed before a run.
 
     Attributes:
-        n_clusters: How many clusters, at most.
-        n_clusters_min: How many at least; the plan chooses.
+        n_clusters: Largest number of clusters.
+        n_clusters_min: Smallest number; the plan chooses.
         limit: Largest magnitude of a grid coordinate, shape ``(n_features,)``.
         cost: What the run may cost, in units of ``2^-60`` of rho.
-        group: The most partners that a customer is with.
+        group: The most partners that one person is a customer of.
         seed: 32 bytes.
     """
 
@@ -51,7 +51,7 @@ class Terms:
 
     @property
     def n_features(self) -> int:
-        """Coordinates of a customer."""
+        """Number of coordinates of a customer."""
         return int(self.limit.shape[0])
 
     @property
@@ -66,23 +66,23 @@ class Terms:
         return max(UNIT, MOMENT_DIAGONAL * norm * norm, SPREAD_NORM * SPREAD_NORM)
 
     def cost_of(self, query: SumQuery) -> int:
-        """What a query costs at most, in units of ``2^-60`` of rho, whatever set answers it."""
+        """Largest cost of a query, in units of ``2^-60`` of rho, whichever set answers it."""
         own = query.sensitivity_squared * self.group * self.group
         return query_cost(sensitivity_squared=own, share_variance=query.variance, honest=1)
 
     def stream(self, name: str) -> Stream:
-        """Random numbers for one purpose."""
+        """A stream of random numbers for one purpose."""
         return Stream(expand(self.seed, name, bytes(4)))
 
     def priced(self, query: _Sized, share: float) -> _Sized:
-        """The query with the noise for its share of the run's rho."""
+        """The query with its noise set so that it costs `share` of the run's rho."""
         return replace(query, variance=self.variance(share, query.sensitivity_squared))
 
     def variance(self, share: float, sensitivity_squared: int) -> int:
-        """The noise with which a query costs its share of the run's rho."""
+        """The noise variance with which a query costs `share` of the run's rho at most."""
         return self.variance_at(int(share * float(self.cost)), sensitivity_squared)
 
     def variance_at(self, cost: int, sensitivity_squared: int) -> int:
-        """The noise with which a query costs `cost` units of ``2^-60`` of rho at most."""
+        """The noise variance at which a query costs at most `cost` units of ``2^-60`` of rho."""
         own = sensitivity_squared * self.group * self.group
         return variance_for(sensitivity_squared=own, cost=max(2, cost))

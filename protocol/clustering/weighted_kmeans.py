@@ -2,8 +2,8 @@
 
 Whole numbers throughout, but for the choice of starts and of the best result, whose arithmetic is
 portable: every node comes to the same centres. Starts are chosen by greedy k-means++ (Arthur and
-Vassilvitskii 2007; Celebi et al. 2013, as in scikit-learn), most of them are only tried for a few
-iterations, and the best are followed to the end.
+Vassilvitskii 2007; Celebi et al. 2013, as in scikit-learn), most of them are only run for a few
+iterations, and the best until they settle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from protocol.queries import IntMatrix
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 
-#: What all weights together become: sums of weighted coordinates stay below 2^53.
+#: Total to which weights are scaled: sums of weighted coordinates stay below 2^53.
 _WEIGHT_TOTAL: Final = 1 << 30
 _TRIED_ITERATIONS: Final = 4
 _MOST_ITERATIONS: Final = 100
@@ -29,7 +29,7 @@ _FOLLOWED: Final = 4
 def weighted_kmeans(
     points: IntMatrix, weights: FloatVector, n_clusters: int, *, restarts: int, stream: Stream
 ) -> IntMatrix:
-    """Centres that minimise the weighted sum of squared distances, nearly.
+    """Centres that approximately minimise the weighted sum of squared distances.
 
     Args:
         points: Grid coordinates, shape ``(n_points, n_features)``.
@@ -95,7 +95,7 @@ class _Cloud:
     def of(points: IntMatrix, weights: FloatVector, n_clusters: int) -> _Cloud:
         counted = weights > 0
         if counted.sum() < n_clusters:
-            # Too few have weight: the next largest stand in with a little of it.
+            # Too few have weight: the next largest get a little.
             least = np.sort(weights)[::-1][:n_clusters][-1]
             counted = weights >= least
             weights = np.maximum(weights, 1e-3)

@@ -1,11 +1,11 @@
-"""How much privacy a query costs: zero-concentrated differential privacy, in whole numbers.
+"""Privacy cost of queries: zero-concentrated differential privacy, in whole numbers.
 
-Costs are counted in units of ``2^-60`` of rho and rounded up, so that everybody adds up to the
+Costs are counted in units of ``2^-60`` of rho and rounded up, so that everybody computes the
 same total. Adding Gaussian noise of variance ``v`` to a sum that one customer changes by at most
 ``D`` in L2 norm costs ``rho = D^2 / (2 v)`` (Bun and Steinke 2016; for discrete Gaussians Canonne,
 Kamath and Steinke 2020). A sum of discrete Gaussian shares is not exactly one discrete Gaussian;
-what that costs is in the rounding (Kairouz, Liu and Steinke 2021, see `query_cost`). The way from
-rho to epsilon is that of `dp_accounting`, which holds for vectors and for adaptive queries.
+what that costs is in the rounding (Kairouz, Liu and Steinke 2021, see `query_cost`). Rho is
+converted to epsilon by `dp_accounting`, whose bound holds for vectors and for adaptive queries.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from protocol.errors import LocalProtocolError
 from protocol.privacy.mechanisms import MIN_SHARE_VARIANCE
 
 RHO_BITS: Final = 60
-#: One rho, in the units that are counted.
+#: One rho, in units of cost.
 RHO_ONE: Final = 1 << RHO_BITS
 #: Decimals of a rho as agreements write it.
 RHO_DECIMALS: Final = 9
@@ -26,13 +26,13 @@ _HALVINGS: Final = 60
 
 
 def query_cost(*, sensitivity_squared: int, share_variance: int, honest: int) -> int:
-    """What one answer to a query costs, in units of ``2^-60`` of rho.
+    """Cost of one answer to a query, in units of ``2^-60`` of rho.
 
     Args:
         sensitivity_squared: Square of the most by which one customer changes the sum, in L2 norm,
-            times the square of the most partners that a customer is with; in squared units.
+            times the square of the most partners that a person is a customer of; in squared units.
         share_variance: Variance of one partner's noise, squared units, at least 9.
-        honest: How many shares are counted on: the participant set's size less ``t``.
+        honest: Number of shares that are relied on: the participant set's size less ``t``.
 
     Returns:
         ``ceil(2^60 * D^2 / (2 * share_variance * honest)) + 1``. The one is for the sum of
@@ -58,18 +58,18 @@ def variance_for(*, sensitivity_squared: int, cost: int) -> int:
 
 
 def cost_of_rho(rho: Decimal) -> int:
-    """A rho of at most nine decimals in counted units, rounded down."""
+    """A rho of at most nine decimals in units of cost, rounded down."""
     return int(rho.scaleb(RHO_DECIMALS)) * RHO_ONE // 10**RHO_DECIMALS
 
 
 def rho_of_cost(cost: int) -> float:
-    """Counted units as rho."""
+    """Units of cost as rho."""
     return cost / RHO_ONE
 
 
 @cache
 def epsilon_of(cost: int, delta: float) -> float:
-    """The epsilon that a cost (units of ``2^-60`` of rho) means at `delta`; 0 for no cost."""
+    """The epsilon of a cost (units of ``2^-60`` of rho) at `delta`; 0 for no cost."""
     if cost == 0:
         return 0.0
     from dp_accounting import ZCDpEvent  # takes most of a second to import
@@ -95,7 +95,7 @@ def rho_for(epsilon: float, delta: float) -> Decimal:
 
 
 def epsilon_text(epsilon: float) -> str:
-    """An epsilon with three significant digits, never less than it is.
+    """An epsilon with three significant digits, rounded up.
 
     >>> [epsilon_text(e) for e in (0.0, 0.12345, 1.0, 1.00499, 12.0, 123.4)]
     ['0', '0.124', '1', '1.01', '12', '124']
@@ -104,6 +104,6 @@ def epsilon_text(epsilon: float) -> str:
         return "0"
     shown = Decimal(epsilon)
     unit = Decimal(1).scaleb(shown.adjusted() - 2)
-    # What rounding to a float may have added is no reason to show more.
+    # An excess that is only float rounding does not raise the last digit.
     up = (shown / unit - Decimal("0.000001")).to_integral_value(ROUND_CEILING) * unit
     return f"{up.normalize():f}"

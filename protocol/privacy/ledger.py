@@ -1,7 +1,7 @@
-"""What every answer cost a node's customers. Pure: the node keeps the charges on disk.
+"""Privacy charges for a node's answers. Pure: the node keeps the charges on disk.
 
-A charge is made before a row is read and is never taken back; the same context is charged once,
-since it gets the same bytes again. The node's own ledger decides, never the coordinator's.
+A charge is made before a row is read and is never refunded; a context is charged once, since the
+same question gets the same bytes again. The node's own ledger decides, never the coordinator's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from protocol.sum_query import SumQuery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """One answer's cost, with everything that it follows from.
+    """One answer's cost, with everything that it is computed from.
 
     Attributes:
         run_id: 16 bytes.
@@ -27,8 +27,8 @@ class Charge:
         sensitivity_squared: Of one customer at one partner.
         group: The most partners that a person is a customer of.
         share_variance: Variance of this partner's share of the noise.
-        honest: How many such shares are counted on; 0 for a run that is charged whole.
-        colluding: How many partners' shares are not; 0 where that is not on record.
+        honest: Number of such shares that are relied on; 0 for a run that is charged whole.
+        colluding: Number of partners' shares that are not; 0 where that is not on record.
         cost: In units of 2^-60 of rho.
     """
 
@@ -54,10 +54,10 @@ class Charge:
         partners: int,
         colluding: int,
     ) -> Charge:
-        """What answering `query` under a set of `partners` costs.
+        """The charge for answering `query` under a set of `partners`.
 
         Raises:
-            LocalProtocolError: The query has no noise: no budget pays for that.
+            LocalProtocolError: The query has no noise: no budget covers that.
         """
         if query.variance < 1:
             raise LocalProtocolError("a question without noise is asked under a privacy budget")
@@ -82,9 +82,9 @@ class Charge:
 
     @staticmethod
     def unrecorded(run_hash: bytes, terms: PrivacyTerms) -> Charge:
-        """A whole run, with its spare rounds, that the node has no record of.
+        """The charge for a whole run, with spare rounds, that the node has no record of.
 
-        The signed chain names the node in it: its state was put back from a backup.
+        The signed chain names the node in it: its state was restored from a backup.
         """
         return Charge(
             run_id=run_hash[:16],
@@ -100,11 +100,11 @@ class Charge:
 
     @property
     def recomputed(self) -> int:
-        """The cost, computed anew from what it follows from; of a whole run, as it was agreed."""
+        """The cost, recomputed from the other fields; of a whole run, as agreed."""
         return self._computed(self.group, self.honest)
 
     def under(self, *, group: int, colluding: int) -> int:
-        """The cost for another unit and trust; never less than was charged.
+        """The cost for another group size and number of colluders; never less than was charged.
 
         Args:
             group: The most partners that a person may be with.
@@ -131,12 +131,12 @@ class Charge:
 
 
 def total_cost(charges: Iterable[Charge]) -> int:
-    """What all charges add up to."""
+    """Sum of all costs, in units of ``2^-60`` of rho."""
     return sum(charge.cost for charge in charges)
 
 
 def spent_of(charges: Iterable[Charge], terms: PrivacyTerms, *, colluding: int) -> int:
-    """What charges under any version of an agreement add up to for what is promised now.
+    """Sum of charges made under any version of an agreement, recomputed for its present terms.
 
     Args:
         colluding: Partners that may collude now.
@@ -150,7 +150,7 @@ def check_within_run(terms: PrivacyTerms, own: Iterable[Charge], more: Charge) -
 
     Args:
         own: What the run was charged so far.
-        more: What is about to be charged; nothing when its context was charged already.
+        more: Cost about to be charged; 0 when its context was charged already.
 
     Raises:
         RuleError: E-BUDGET-RUN.
@@ -167,14 +167,14 @@ def check_within_run(terms: PrivacyTerms, own: Iterable[Charge], more: Charge) -
 
 
 def check_affordable(terms: PrivacyTerms, *, spent: int, more: int) -> None:
-    """Refuse what the budget does not hold any more.
+    """Refuse a charge that exceeds what is left of the budget.
 
     Args:
         spent: Charged so far, in units of 2^-60 of rho.
-        more: What is about to be charged.
+        more: Cost about to be charged.
 
-    Raises:
-        RuleError: It would exceed the agreed budget (E-BUDGET-SPENT).
+        Raises:
+            RuleError: It would exceed the agreed budget (E-BUDGET-SPENT).
     """
     if spent + more > terms.budget:
         charged, budget = (epsilon_text(terms.epsilon_of(c)) for c in (spent, terms.budget))
@@ -187,6 +187,6 @@ def check_affordable(terms: PrivacyTerms, *, spent: int, more: int) -> None:
 
 
 def runs_left(terms: PrivacyTerms, *, spent: int) -> int:
-    """How many runs can still begin, when no more rounds are asked again."""
+    """Number of runs that can still begin, if no more rounds are asked again."""
     left = terms.budget - spent
     return 0 if left < terms.reserve else 1 + (left - terms.reserve) // terms.run_cost

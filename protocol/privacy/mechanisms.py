@@ -99,7 +99,7 @@ def _scale_exponent(variance: int) -> int:
 
 
 def _accept(stream: Stream, proposed: IntVector, exponent: int, variance: int) -> _Mask:
-    """Which proposals stay: coins of ``exp(-(|y| t - variance)^2 / (2 variance t^2))``."""
+    """Which proposals are accepted: coins of ``exp(-(|y| t - variance)^2 / (2 variance t^2))``."""
     divisor = 2 * variance << 2 * exponent
     squares = [((abs(y) << exponent) - variance) ** 2 for y in proposed.tolist()]
     whole = np.array([s // divisor for s in squares], dtype=np.int64)
@@ -111,7 +111,7 @@ def _accept(stream: Stream, proposed: IntVector, exponent: int, variance: int) -
 
 
 def _discrete_laplace(stream: Stream, exponent: int, count: int) -> IntVector:
-    """At least some samples of ``P(y)`` proportional to ``exp(-|y| / 2^exponent)``."""
+    """Samples of ``P(y)`` proportional to ``exp(-|y| / 2^exponent)``, at most `count`."""
     scale = 1 << exponent
     low = stream.below(scale, count).astype(np.int64)
     low = low[_toss_fraction(stream, low.tolist(), scale)]

@@ -1,4 +1,4 @@
-"""What an agreement says about privacy: the budget of one customer, run by run."""
+"""Privacy terms of an agreement: the budget of one customer, run by run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final
 from protocol.privacy.accounting import cost_of_rho, epsilon_of
 from protocol.strict import Fields
 
-#: Most runs that a budget is for.
+#: Most runs that a budget can cover.
 MAX_RUNS: Final = 1_000
 MAX_GROUP: Final = 50
 MAX_SPARE_ROUNDS: Final = 20
-#: The smallest that a decimal with nine places can be.
+#: The smallest positive decimal with nine places.
 SMALLEST_DELTA: Final = Decimal("0.000000001")
 LARGEST_DELTA: Final = Decimal("0.001")
 SMALLEST_RHO: Final = Decimal("0.000001")
@@ -28,10 +28,10 @@ class PrivacyTerms:
     above 1 it is one customer at so many partners.
 
     Attributes:
-        epsilon, delta: What one run means for one customer, when no round is asked again.
-        rho: The same as zero-concentrated differential privacy: what a run may cost. Stated, so
-            that everybody counts in the same numbers.
-        runs: How many such runs every node's budget is for.
+        epsilon, delta: Guarantee of one run for one customer, when no round is asked again.
+        rho: The same as zero-concentrated differential privacy: the most that a run may cost.
+            Stated, so that everybody computes with the same number.
+        runs: Number of such runs that every node's budget covers.
         spare_rounds: Questions that may be asked again, after a drop-out, in all runs together; a
             run begins only when the budget holds them too.
         max_partners_per_customer: The most partners that a person is a customer of.
@@ -61,7 +61,7 @@ class PrivacyTerms:
         return terms
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
+        """The terms as in the signed JSON."""
         return {
             "epsilon": format(self.epsilon, "f"),
             "delta": format(self.delta, "f"),
@@ -73,12 +73,12 @@ class PrivacyTerms:
 
     @property
     def run_cost(self) -> int:
-        """What one run may cost, in units of ``2^-60`` of rho."""
+        """Largest cost of one run, in units of ``2^-60`` of rho."""
         return cost_of_rho(self.rho)
 
     @property
     def reserve(self) -> int:
-        """What the budget must hold for a run to begin: the run and its spare rounds.
+        """Cost that must be left for a run to begin: the run and its spare rounds.
 
         No question of any plan gets more than half of a run's rho.
         """
@@ -86,11 +86,11 @@ class PrivacyTerms:
 
     @property
     def budget(self) -> int:
-        """What all runs together may cost a customer, in the same units."""
+        """Largest cost of all runs together for a customer, in the same units."""
         return (self.runs - 1) * self.run_cost + self.reserve
 
     def epsilon_of(self, cost: int) -> float:
-        """The epsilon that a cost means at the agreed delta."""
+        """The epsilon of a cost at the agreed delta."""
         return epsilon_of(cost, float(self.delta))
 
     @property

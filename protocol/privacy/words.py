@@ -1,4 +1,4 @@
-"""What a privacy budget means, in words for people who are not mathematicians."""
+"""Privacy budgets explained for people who are not mathematicians."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protocol.privacy.terms import PrivacyTerms
 
 
 def meaning(epsilon: float, delta: float, unit: str) -> str:
-    """What an observer can learn about one customer at most.
+    """The most that an observer can learn about one customer, in words.
 
     >>> print(meaning(1.0, 1e-6, "one customer at one partner"))
     Whatever somebody knows already: asked whether one customer at one partner is among the data, \
@@ -31,7 +31,7 @@ guesses right in 74 of 100 at most. Only with a chance of 1e-06 does that promis
 
 
 def guessed_right(epsilon: float, delta: float) -> int:
-    """In how many of 100 cases the best of balanced guesses is right, rounded up.
+    """Success rate of the best balanced guess, in percent, rounded up.
 
     Kairouz, Oh and Viswanath 2015, with delta added.
     """
@@ -40,7 +40,7 @@ def guessed_right(epsilon: float, delta: float) -> int:
 
 
 def statement(epsilon: float, delta: float, unit: str) -> str:
-    """The line that stands beside every output.
+    """The line printed with every output.
 
     >>> statement(1.0, 1e-6, "one customer at one partner")
     'differentially private aggregate: epsilon 1 at delta 1e-06 for one customer at one partner'
@@ -52,7 +52,7 @@ def statement(epsilon: float, delta: float, unit: str) -> str:
 
 
 def fuel(terms: PrivacyTerms, *, spent: int) -> str:
-    """How far a node's budget still goes: runs first, epsilon second."""
+    """A node's remaining budget in words: runs left, then epsilon spent."""
     left = counted(runs_left(terms, spent=spent), "run")
     total = epsilon_text(terms.epsilon_of(terms.budget))
     return (
@@ -62,7 +62,7 @@ def fuel(terms: PrivacyTerms, *, spent: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things.
+    """A count with its noun, singular or plural.
 
     >>> counted(1, "run"), counted(2, "run")
     ('1 run', '2 runs')

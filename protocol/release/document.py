@@ -34,9 +34,9 @@ from protocol.strict import Fields
 
 SCHEMA: Final = "fedseg/release/v1"
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.release.v1+json"
-#: What every output of exact mode says.
+#: Statement of protection in every output of exact mode.
 EXACT_STATEMENT: Final = "exact totals: not anonymous"
-#: What every output with noise says; epsilon and delta stand beside it.
+#: The same in every output with noise, followed by epsilon and delta.
 NOISED_STATEMENT: Final = "differentially private aggregate"
 NOISE_WORDS: Final = "discrete Gaussian shares of all participants"
 
@@ -55,7 +55,7 @@ class Segment:
         spread: Mean squared distance of its customers to the centre, in units of 2^-fraction_bits;
             0 when it was not asked for.
         size_sigma: Standard deviation of the noise in the size; 0 for exact totals.
-        centre_sigma: Of the noise in each coordinate of the centre, in units of 2^-fraction_bits.
+        centre_sigma: The same for each coordinate of the centre, in units of 2^-fraction_bits.
         spreads: Mean squared distance of its customers to the centre along each feature, in units
             of 2^-fraction_bits; None without a profile.
         spread_sigma: Standard deviation of the noise in each of `spreads`, same units.
@@ -75,12 +75,12 @@ class Segment:
 
     @property
     def size_margin(self) -> int:
-        """What the noise may have moved the size by, 95 % of the time; 0 for exact totals."""
+        """Half the size's 95 % interval under the noise; 0 for exact totals."""
         return -(-self.size_sigma * INTERVAL_PERCENT // 100)
 
     @property
     def size_words(self) -> str:
-        """The size with what the noise may have moved it by, for people."""
+        """The size with its margin, for people."""
         return f"{self.size:,}" + (f" ± {self.size_margin:,}" if self.size_margin else "")
 
     @property
@@ -91,15 +91,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasePrivacy:
-    """What a release means for one customer.
+    """The privacy guarantee of a release for one customer.
 
     Attributes:
-        rho: What all questions of the run cost at most (zero-concentrated differential privacy),
-            nine decimals, rounded up; also questions that were asked again.
+        rho: Largest cost of all questions of the run (zero-concentrated differential privacy),
+            including those that were asked again; nine decimals, rounded up.
         delta: As agreed.
         unit: Whose data is protected.
-        asked_again: How often the participant set changed, so that a question may have been asked
-            again.
+        asked_again: Number of changes of the participant set, after each of which a question may
+            have been asked again.
     """
 
     rho: Decimal
@@ -109,11 +109,11 @@ class ReleasePrivacy:
 
     @property
     def epsilon(self) -> float:
-        """The epsilon that `rho` means at `delta`."""
+        """The epsilon of `rho` at `delta`."""
         return epsilon_of(cost_of_rho(self.rho), float(self.delta))
 
     def to_dict(self) -> dict[str, Any]:
-        """The values as they stand in the signed JSON."""
+        """The values as in the signed JSON."""
         return {
             "rho": format(self.rho, "f"),
             "delta": format(self.delta, "f"),
@@ -150,7 +150,7 @@ class ReleasePrivacy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """Clusters that are not released, and why in words."""
+    """Clusters that are not released, with the reason in words."""
 
     clusters: int
     reason: str
@@ -158,16 +158,16 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """What a run ends in.
+    """The result of a run.
 
     Attributes:
         participants: Ids of the partners whose customers were counted and who sign.
         fraction_bits: Bits after the binary point of the grid.
         statement: What protects the customers in it, in words.
-        withheld: Clusters whose customers are in no size; None when there are none.
+        withheld: Clusters whose customers no size counts; None when there are none.
         merged: Clusters that were merged into their nearest neighbours, whose sizes count their
             customers; None when there are none.
-        choice: The marks of each number of clusters, when the plan chose among several.
+        choice: The scores of each number of clusters, when the plan chose among several.
     """
 
     agreement_id: str
@@ -225,14 +225,14 @@ class Release:
 
     @property
     def privacy_words(self) -> str:
-        """What protects the customers in it: the line that stands beside every output."""
+        """What protects the customers in it: the line printed with every output."""
         if self.privacy is None:
             return self.statement
         return statement(self.privacy.epsilon, float(self.privacy.delta), self.privacy.unit)
 
     @property
     def hash(self) -> bytes:
-        """Names the release where people compare it; 32 bytes."""
+        """Hash by which people compare the release; 32 bytes."""
         return tagged_hash("release", self.to_bytes())
 
     @property
@@ -306,7 +306,7 @@ class SignedRelease:
         return self.envelope.to_bytes()
 
     def verify(self, agreement: Agreement) -> Release:
-        """The release, when it belongs to `agreement` and every participant signed it.
+        """Return the release if it belongs to `agreement` and every participant signed it.
 
         Raises:
             RuleError: Another agreement, too few participants, or a signature is missing
@@ -362,15 +362,15 @@ def make_release(
     members: Members,
     asked_again: int = 0,
 ) -> Release:
-    """The release that follows from a plan's result.
+    """Derive the release from a plan's result.
 
     Segments with fewer customers than ``min_segment_size`` are withheld: neither their size nor
     their centre is in the document, and customers near them belong to the nearest released one.
-    With noise, three standard deviations of a size's noise are asked for on top, and clusters that
+    With noise, a size must exceed that by three standard deviations of its noise, and clusters that
     were too small before the last question are merged into their neighbours, which count them.
 
     Args:
-        asked_again: How often the participant set changed in the run.
+        asked_again: Number of changes of the participant set in the run.
     """
     noise, terms, profile = clustering.noise, agreement.privacy, clustering.profile
     sizes = clustering.sizes
@@ -464,9 +464,10 @@ def promised(agreement: Agreement) -> str:
 
 
 def centre_intervals(release: Release, agreement: Agreement) -> tuple[FloatMatrix, FloatMatrix]:
-    """Lowest and highest centres that the noise explains, 95 % each, in the features' units.
+    """Lower and upper end of each centre's 95 % interval under the noise, in the features' units.
 
-    What is clipped at agreed bounds and radii is not in it. Both are the centres for exact totals.
+    The bias from clipping to agreed bounds and radii is not included. For exact totals both are the
+    centres.
 
     Returns:
         Two arrays of shape ``(n_segments, n_features)``.
@@ -488,12 +489,12 @@ HIDDEN_WORDS: Final = (
     "Typical ranges: all too narrow to tell under the noise; more customers, fewer segments or a "
     "larger epsilon would show them"
 )
-#: From where to where along each feature; None where it is too narrow to tell under the noise.
+#: Low and high end along each feature; None where the range is too narrow to see under the noise.
 Ranges = list[tuple[float, float] | None]
 
 
 def typical_ranges(release: Release, agreement: Agreement) -> list[Ranges] | None:
-    """From where to where each segment's customers typically lie; None without a profile."""
+    """Typical ranges of each segment's customers, feature by feature; None without a profile."""
     scale = FeatureScale.of(agreement.coordinates)
     found = []
     for segment in release.segments:

@@ -1,9 +1,10 @@
-"""Ids that a segment keeps from release to release, and what became of each. docs/segments.md.
+"""Stable ids of segments across releases, and the fate of each segment. docs/segments.md.
 
-A segment's number counts within its release; its id, "S1", "S2", …, is for people and lasts. Ids
-follow from the releases of one agreement alone, in their order, so all who hold the same releases
-find the same ids; nothing is signed or sent for them. Segments of two releases are matched as a
-whole: pairs are chosen so that centres have moved as little as possible of what they may move.
+A segment's number counts within its release; its id, "S1", "S2", …, is for people and permanent.
+Ids follow from the releases of one agreement alone, in their order, so everybody who has the same
+releases derives the same ids; nothing is signed or sent for them. Segments of two releases are
+matched all at once: pairs are chosen so that centres use as little as possible of the distance
+that they may move.
 Everything that decides is integer arithmetic on the agreed grid.
 """
 
@@ -24,17 +25,18 @@ from protocol.release.document import Release
 from protocol.ring import IntVector
 from protocol.scaling import FeatureScale, FloatMatrix
 
-#: What became of a segment.
+#: Statuses of a segment, compared with the release before.
 KEPT: Final = "kept"
 NEW: Final = "new"
 SPLIT: Final = "split"
 MERGED: Final = "merged"
 RETIRED: Final = "retired"
 
-#: The most that a kept segment's centre moves: a quarter of each feature's half range, in the root
-#: mean square over the features.
+#: The most that a kept segment's centre may move: this part of each feature's half range, as the
+#: root mean square over the features.
 _MOST_OF_HALF_RANGE: Final = 4
-#: Parts explain a segment when their common centre is so many times nearer to it than one is.
+#: Parts belong to one earlier segment if their common centre is this many times nearer to it than
+#: the matched part alone.
 _NEARER: Final = 2
 _GAIN_BITS: Final = 20
 _FAR: Final = 1 << 40
@@ -45,9 +47,9 @@ class Living:
     """A segment of a release.
 
     Attributes:
-        id: What it is called in every release, such as "S3".
+        id: Its id in every release, such as "S3".
         segment: Its number in this release.
-        status: `KEPT`, `SPLIT` (a part of an earlier one, which lives on) or `NEW`.
+        status: `KEPT`, `SPLIT` (a part of an earlier one, which also continues) or `NEW`.
         moved: How far its centre moved since the release before, in the scaled cube; 0 when it is
             not `KEPT`.
         parent: The id of the segment that it split off from; empty otherwise.
@@ -91,12 +93,12 @@ class Gone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one release made of the segments before it.
+    """The changes of segments that one release made.
 
     Attributes:
         release: Hash of the release.
         living: Its segments, in its order.
-        gone: Segments that ended with it, by the order of the release that they were last in.
+        gone: Segments that it no longer has, in the order of the release that last had them.
     """
 
     release: bytes
@@ -110,7 +112,7 @@ class Step:
 
 
 def lineage(history: Sequence[tuple[Release, Agreement]]) -> tuple[Step, ...]:
-    """The ids of all segments of an agreement's releases.
+    """Derive the ids of all segments of an agreement's releases.
 
     A release without segments changes nothing: the next one is compared with the one before it.
 
@@ -139,13 +141,13 @@ def lineage(history: Sequence[tuple[Release, Agreement]]) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fates:
-    """What became of segments, by their places in two releases.
+    """Segments of two releases matched with each other, by index.
 
     Attributes:
-        kept: For a place in the new release the place of the same segment in the old one.
-        moved: For the same place how far it moved, in grid units.
-        parents: For a place in the new release the place in the old one that it split off from.
-        merged: For a place in the old release the place in the new one that it merged into.
+        kept: Index in the new release → index of the same segment in the old one.
+        moved: Index in the new release → how far the segment moved, in grid units.
+        parents: Index in the new release → index in the old one of the segment it split off from.
+        merged: Index in the old release → index in the new one of the segment it merged into.
     """
 
     n_before: int = 0
@@ -215,7 +217,7 @@ def _step(release: Release, fates: _Fates, before: Sequence[str], named: int) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Centres:
-    """The segments of one release, on the later agreement's grid of the features in both."""
+    """Segments of one release, in the features of both, on the later agreement's grid."""
 
     places: IntMatrix
     sizes: FloatMatrix
@@ -259,11 +261,11 @@ def _distances(one: IntMatrix, other: IntMatrix) -> IntMatrix:
 def _matched(
     old: _Centres, new: _Centres, distance: IntMatrix, *, limit: IntVector
 ) -> list[tuple[int, int]]:
-    """Places in the old and the new release that are the same segment.
+    """Pairs of indices, in the old and the new release, that are the same segment.
 
-    A pair may match when the centre moved at most half as far as it is to the nearest other centre
-    of either release, or no farther than noise explains, and at most `_MOST_OF_HALF_RANGE` says.
-    Of all sets of such pairs the one is taken whose parts of that limit left over add up to most.
+    A pair may match if the centre moved at most half the distance to the nearest other centre of
+    either release, or no farther than noise explains, and within `_MOST_OF_HALF_RANGE`. Of all sets
+    of such pairs, the one is chosen that leaves the most of these limits unused, in sum.
     """
     from scipy.optimize import linear_sum_assignment  # takes long to import
 
@@ -288,15 +290,15 @@ def _nearest_other(places: IntMatrix) -> IntVector:
 def _parts(
     *, whole: _Centres, parts: _Centres, distance: IntMatrix, one: Mapping[int, int]
 ) -> dict[int, int]:
-    """Which of `parts` belong to which of `whole`, beside the one that it is matched with.
+    """Further parts of each of `whole`, besides the one that it is matched with, by index.
 
-    A part belongs to the whole that is nearest to it when the common centre of the parts is nearer
-    to that whole than without it, and in the end at least `_NEARER` times as near as the matched
-    one alone. What lies still explains itself, so nothing new is taken for a part of it.
+    A part belongs to its nearest whole if it brings the common centre of the parts nearer to that
+    whole, and if that centre is in the end at least `_NEARER` times as near as the matched part
+    alone. A whole whose match has not moved needs no further parts and gets none.
 
     Args:
         distance: Shape ``(n_whole, n_parts)``.
-        one: The part that is matched with a whole.
+        one: Index of a whole → index of the part that it is matched with.
     """
     found: dict[int, int] = {}
     free = [b for b in range(distance.shape[1]) if b not in set(one.values())]
@@ -315,22 +317,22 @@ def _parts(
 
 
 def _apart(place: IntVector, parts: _Centres, members: Sequence[int]) -> int:
-    """How far the common centre of some parts is from a place."""
+    """Distance of the common centre of some parts to a place."""
     sizes = np.maximum(parts.sizes[list(members)], 1.0)
     centre = (parts.places[list(members)] * sizes[:, None]).sum(axis=0) / sizes.sum()
     return int(_distances(np.rint(centre).astype(np.int64)[None, :], place[None, :])[0, 0])
 
 
 def became(steps: Sequence[Step], before: int, after: int) -> Iterator[tuple[str, str, str]]:
-    """What became of every segment between two releases that need not follow each other.
+    """Fate of every segment between two releases, which need not be consecutive.
 
     Args:
         steps: Of the whole lineage.
-        before, after: Places of the two releases in `steps`, in their order.
+        before, after: Indices of the two releases in `steps`, in this order.
 
     Yields:
-        Id, status and the id that it merged into or split off from, else empty: first what the
-        earlier release has, in its order, then what is in the later one only.
+        Id, status, and the id that it merged into or split off from, else empty: first segments of
+            the earlier release, in its order, then those that only the later one has.
     """
     between = steps[before + 1 : after + 1]
     ended = {gone.id: gone for step in between for gone in step.gone}
@@ -352,7 +354,7 @@ def became(steps: Sequence[Step], before: int, after: int) -> Iterator[tuple[str
 
 
 def step_of(steps: Sequence[Step], release: bytes) -> tuple[int, Step]:
-    """The place and the step of a release; raises LocalProtocolError when it is not among them."""
+    """The index and step of a release; raises LocalProtocolError when it is not among them."""
     for place, step in enumerate(steps):
         if step.release == release:
             return place, step

@@ -1,7 +1,8 @@
-"""Plain names for segments, from what sets each apart from the mean of the released segments.
+"""Plain names for segments, from how each differs from the mean of the released segments.
 
-A name such as "Recent, frequent, high spend" is read off the released centres alone, so it tells
-nothing that the release does not; where clusters are withheld it compares the released ones only.
+A name such as "Recent, frequent, high spend" is derived from the released centres alone, so it
+reveals nothing that the release does not; where clusters are withheld it compares the released
+ones only.
 The same centres, sizes and feature names give the same names.
 """
 
@@ -23,9 +24,9 @@ from protocol.release.document import Release
 
 FloatMatrix = npt.NDArray[np.float64]
 
-#: Below this distance from the mean, in the scaled cube [-1, 1], a feature is not worth a word.
+#: Below this distance from the mean, in the scaled cube [-1, 1], a feature is not named.
 _APART: Final = 0.08
-#: From this distance on it is far from the mean.
+#: From this distance on it is called far from the mean.
 _FAR: Final = 0.35
 #: A feature is named when it is at least this part of the segment's strongest one.
 _OF_STRONGEST: Final = 0.35
@@ -38,12 +39,12 @@ _SAME: Final = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureWords:
-    """How people say that a feature is low or high.
+    """Words for a low and a high value of a feature.
 
     Attributes:
-        noun: What is ranked, as in "spend rank 2 of 3".
-        low, high: What is said of a customer with a low or a high value.
-        less, more: What is said of one of two; by default "lower spend", "higher spend".
+        noun: Name in rankings, as in "spend rank 2 of 3".
+        low, high: Description of a customer with a low or a high value.
+        less, more: Description of one of two segments; by default "lower spend", "higher spend".
     """
 
     noun: str
@@ -53,11 +54,11 @@ class FeatureWords:
     more: str = ""
 
     def comparison(self, *, more: bool) -> str:
-        """How the one of two segments with more, or with less, is told from the other."""
+        """Words that distinguish the segment with more (or less) of two from the other."""
         return (self.more or f"higher {self.noun}") if more else (self.less or f"lower {self.noun}")
 
 
-# The first entry with one of its words in the feature's name counts.
+# The first entry applies that has one of its words in the feature's name.
 _VOCABULARY: Final = (
     (
         {"recency", "absence", "inactive"},
@@ -165,7 +166,7 @@ def words_of_release(agreement: Agreement, release: Release) -> list[str]:
 
 
 def deviations(agreement: Agreement, release: Release) -> FloatMatrix:
-    """How far each centre lies from the mean of the released segments, in the scaled cube.
+    """Offset of each centre from the mean of the released segments, in the scaled cube.
 
     Returns:
         Shape ``(n_segments, n_features)``.
@@ -187,7 +188,7 @@ def _from_mean(centres: FloatMatrix, sizes: Sequence[int] | npt.NDArray[np.int64
 
 
 def standing(deviation: float) -> str:
-    """How far a value is from the mean, in words.
+    """Distance of a value from the mean, in words.
 
     Args:
         deviation: As a part of half of the feature's agreed range.
@@ -202,10 +203,10 @@ def standing(deviation: float) -> str:
 
 
 def told_apart(names: Sequence[str], deviation: FloatMatrix, features: Sequence[str]) -> list[str]:
-    """The names; where two are alike, with what tells them apart, else with a number.
+    """Make names distinct: equal ones get a comparison where they differ, else a number.
 
     Args:
-        deviation: How far each centre lies from the mean, shape ``(n_names, n_features)``.
+        deviation: Offset of each centre from the mean, shape ``(n_names, n_features)``.
     """
     return _numbered(_compared(names, deviation, _distinct_words(features)))
 
@@ -273,7 +274,7 @@ def _describe(
     deviation: FloatMatrix, words: Sequence[FeatureWords], average: str, *, most: int
 ) -> str:
     strength = np.abs(deviation)
-    # With all features allowed, weaker ones are named too: that tells similar segments apart.
+    # With all features allowed, weaker ones are named too: they distinguish similar segments.
     share = _OF_STRONGEST if most <= _MOST_WORDS else 0.0
     apart = np.flatnonzero(strength >= max(_APART, share * float(strength.max(initial=0.0))))
     strongest = sorted(apart.tolist(), key=lambda f: (-strength[f], f))[:most]
@@ -282,9 +283,9 @@ def _describe(
 
 
 def _where_it_tells_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
-    """The longer name where a segment shares its name with another and the longer one is its own.
+    """Replace shared names by their longer ones where these are unique.
 
-    Where more words do not help, the short name is better: a comparison will follow.
+    Otherwise the short name is better, as a comparison is added to it later.
     """
     count, longer_count = Counter(names), Counter(longer)
     return [
@@ -296,7 +297,7 @@ def _where_it_tells_apart(names: Sequence[str], longer: Sequence[str]) -> list[s
 def _compared(
     names: Sequence[str], deviation: FloatMatrix, words: Sequence[FeatureWords]
 ) -> list[str]:
-    """The names; those of the same wording with a comparison in the feature that differs most."""
+    """Add a comparison to equal names, in the feature that differs most between them."""
     result = list(names)
     for name, count in Counter(names).items():
         group = [index for index, other in enumerate(names) if other == name]
@@ -318,7 +319,7 @@ def _compared(
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """The names, with a number where two are still alike."""
+    """Add numbers to names that are still equal."""
     count = Counter(names)
     taken = set(names)
     result = []

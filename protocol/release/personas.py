@@ -1,9 +1,9 @@
-"""What marketers call a segment of buyers, and what it is good for: a table of rules.
+"""Marketing names for segments of buyers, with suggested uses: a table of rules.
 
 Where partners agreed on recency and on frequency or spend, a segment is called as in retail:
 "Loyal big spenders", "Lapsed one-time buyers". The first rule of `PERSONAS` that fits decides. It
-looks at the released centres alone, so it tells nothing that the release does not. Other segments
-keep the plain words of `segment_names`. docs/segments.md has the table for people.
+depends on the released centres alone, so it reveals nothing that the release does not. Other
+segments keep the plain words of `segment_names`. docs/segments.md has the table for people.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ NO_USE: Final = "None suggested: decide by what sets it apart, and try it on a f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persona:
-    """A rule, what it calls a segment, and what that is good for.
+    """A rule with the name and the use of the segments that it fits.
 
     Attributes:
-        least, most: How far the centre lies at least, and at most, from the mean of the released
+        least, most: Least and largest offset of the centre from the mean of the released
             segments, by kind of feature; 1 is half of the feature's agreed range.
         once: Whether customers bought once, or hardly more.
         use: What a marketer may try.
@@ -48,11 +48,11 @@ class Persona:
     once: bool = False
 
     def fits(self, apart: Mapping[str, float], orders: float | None) -> bool:
-        """Whether a segment is meant; a kind of feature that was not agreed never is.
+        """Whether the rule fits a segment; it does not if it needs a kind that was not agreed.
 
         Args:
-            apart: How far the centre lies from the mean, by kind.
-            orders: Orders of the segment's typical customer, where they are counted.
+            apart: Offset of the centre from the mean, by kind of feature.
+            orders: Orders of the segment's typical customer; None where they are not counted.
         """
         return (
             (not self.once or (orders is not None and orders < ONCE))
@@ -147,7 +147,7 @@ PERSONAS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """What people call a segment, and the use that this suggests."""
+    """The name of a segment, and the use that it suggests."""
 
     name: str
     use: str
@@ -189,7 +189,7 @@ def release_names(agreement: Agreement, release: Release) -> list[str]:
 
 
 def _kinds(agreement: Agreement) -> dict[str, int]:
-    """The feature of each kind, by its number; none where two are of that kind."""
+    """The index of the feature of each kind; a kind that two features have is left out."""
     nouns = [feature_words(coordinate.name).noun for coordinate in agreement.coordinates]
     count = Counter(nouns)
     known = (RECENCY, FREQUENCY, SPEND, TENURE, BASKET)

@@ -1,4 +1,4 @@
-"""How satisfied a released segment's customers said they are. SPEC.md, 11."""
+"""Stated satisfaction of a released segment's customers. SPEC.md, 11."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class SegmentSatisfaction:
     """Scores of one segment's customers.
 
     Attributes:
-        answered: How many of them gave a score, noised.
-        answered_sigma: Standard deviation of the noise in that.
-        mean: Their mean score, in units of which 2^14 is from the scale's middle to its ends.
-        mean_sigma: Standard deviation of the noise in it, in the same units.
+        answered: Number of customers who gave a score, noised.
+        answered_sigma: Standard deviation of the noise in it.
+        mean: Their mean score, from the scale's middle, in units of which 2^14 reaches its ends.
+        mean_sigma: Standard deviation of the noise in the mean, same units.
     """
 
     answered: int
@@ -37,11 +37,11 @@ class SegmentSatisfaction:
     def of(
         found: Satisfaction | None, place: int, *, min_segment_size: int
     ) -> SegmentSatisfaction | None:
-        """Of the cluster at a place among those that are left.
+        """The scores of the cluster at index `place` among those that are left.
 
         Returns:
-            None when nothing was asked, or when too few answered: as of a segment's size, three
-            standard deviations of the count's noise are asked for above the smallest segment.
+            None when nothing was asked, or when too few answered: like a segment's size, the count
+                must exceed the smallest segment by three standard deviations of its noise.
         """
         if found is None:
             return None
@@ -68,11 +68,11 @@ class SegmentSatisfaction:
         return found
 
     def to_dict(self) -> dict[str, int]:
-        """The values as they stand in the signed JSON."""
+        """The values as in the signed JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     def may_be_told(self, agreement: Agreement) -> bool:
-        """Whether a release under an agreement may hold it: as many answered as it asks for."""
+        """Whether enough customers answered for a release under `agreement` to contain it."""
         most = agreement.most_customers(range(agreement.n_partners))
         least = least_size(agreement.min_segment_size, self.answered_sigma)
         noised = self.answered_sigma >= 1 and self.mean_sigma >= 1
@@ -80,7 +80,7 @@ class SegmentSatisfaction:
 
     @property
     def answered_margin(self) -> int:
-        """What the noise may have moved `answered` by, 95 % of the time."""
+        """Half the 95 % interval of `answered` under the noise."""
         return -(-self.answered_sigma * INTERVAL_PERCENT // 100)
 
     def score(self, terms: SatisfactionTerms) -> float:
@@ -88,11 +88,11 @@ class SegmentSatisfaction:
         return terms.from_units(self.mean)
 
     def margin(self, terms: SatisfactionTerms) -> float:
-        """What the noise may have moved the mean by on that scale, 95 % of the time."""
+        """Half the mean's 95 % interval under the noise, on the agreed scale."""
         return terms.width_of(self.mean_sigma * INTERVAL_PERCENT / 100)
 
     def values(self, terms: SatisfactionTerms) -> dict[str, float | int]:
-        """On the agreed scale, as JSON values."""
+        """The scores on the agreed scale, as JSON values."""
         return {
             "score": self.score(terms),
             "score_margin": self.margin(terms),
@@ -101,7 +101,7 @@ class SegmentSatisfaction:
         }
 
     def words(self, terms: SatisfactionTerms) -> str:
-        """On the agreed scale, for people."""
+        """The scores on the agreed scale, for people."""
         digits = max(0, 3 - len(str(terms.highest - terms.lowest)))
         score, margin = self.score(terms), self.margin(terms)
         return (
@@ -110,7 +110,7 @@ class SegmentSatisfaction:
         )
 
 
-#: What is said of a segment of whose customers too few answered.
+#: Shown for a segment if too few of its customers answered.
 TOO_FEW_WORDS: Final = "too few answered to tell"
 
 

@@ -1,7 +1,7 @@
-"""What a verified release says, in the features' units: the one view of it that is shown.
+"""The view of a verified release in the features' units, from which every output is made.
 
-The JSON of both programs, their tables, the cards and the HTML report are made of this. Its JSON
-form is written down in docs/release.schema.json.
+The JSON of both programs, their tables, the cards and the HTML report are made of it. Its JSON form
+is specified in docs/release.schema.json.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class FeatureView:
     Attributes:
         feature: Its name in the agreement.
         centre: The segment's mean.
-        low, high: Where the mean lies with 95 % confidence under the noise; `centre` without noise.
-        typical: From where to where most of its customers lie; None where that is not known.
+        low, high: The mean's 95 % interval under the noise; `centre` without noise.
+        typical: Range in which most of its customers lie; None where it is not known.
         overall: The mean of all released segments.
-        deviation: How far `centre` lies from `overall`, as a part of half the agreed range.
+        deviation: Offset of `centre` from `overall`, as a part of half the agreed range.
     """
 
     feature: str
@@ -85,12 +85,11 @@ class SegmentView:
     Attributes:
         id: The id that it keeps from release to release.
         number: Its number among the clusters of its run.
-        status: What it is beside the release before; `since` in words.
+        status: What it is compared with the release before; `since` in words.
         split_from: Id of the segment that it was split from; empty for others.
         absorbed: Ids of segments that were merged into it.
-        size, size_margin: Customers of all partners, and what noise may have moved that by, with
-            95 % confidence.
-        satisfaction: What those who answered said, as JSON values; None when too few did.
+        size, size_margin: Customers of all partners, and half the 95 % interval under the noise.
+        satisfaction: Scores of those who answered, as JSON values; None when too few did.
         satisfaction_words: The same for people; empty when nobody was asked.
         features: In the agreement's order.
     """
@@ -129,13 +128,13 @@ class SegmentView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseView:
-    """A release with the ids, names and units that people know it by.
+    """A release with the ids, names and units that are shown to people.
 
     Attributes:
         release: As it was signed and verified.
         agreement: The version that it was made under.
         segments: In the release's order.
-        gone: What became of segments that the release before had and this one has not.
+        gone: Segments that the release before had and this one has not, with their fate.
         ranges_told: Whether customers' typical ranges were asked for.
     """
 
@@ -158,16 +157,16 @@ class ReleaseView:
 
     @property
     def question(self) -> str:
-        """What customers were asked about their satisfaction; empty when nothing."""
+        """The question about satisfaction that customers were asked; empty when none."""
         return question_words(self.agreement)
 
     @property
     def choice(self) -> str:
-        """Why there are as many segments as there are; empty where the number was agreed."""
+        """Why there are this many segments, in words; empty where the number was agreed."""
         return choice_words(self.release.choice) if self.release.choice else ""
 
     def named(self) -> dict[str, Any]:
-        """Which release it is, who is in it and what protects them, as JSON values."""
+        """The release's identity, participants and protection, as JSON values."""
         release = self.release
         return {
             "agreement": self.agreement.id,
@@ -215,7 +214,7 @@ class ReleaseView:
 
 
 def release_view(release: Release, agreement: Agreement, step: Step) -> ReleaseView:
-    """What a release says.
+    """Make the view of a release.
 
     Args:
         release: A release that was verified.
@@ -287,5 +286,5 @@ def _overall(release: Release, agreement: Agreement) -> Sequence[float]:
 
 
 def _left_out(found: Withheld | None) -> dict[str, Any] | None:
-    """Clusters that are not shown as segments of their own, and why."""
+    """Clusters that are not segments of their own, with the reason; None when there are none."""
     return None if found is None else {"reason": found.reason, "clusters": found.clusters}
