@@ -1,4 +1,4 @@
-"""Agreements as files at a node: read, with every error naming the file and the way out."""
+"""Reading of agreement files at a node; every error names the file and the way out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_agreement(
         remedy: The way out when there is no such file.
 
     Raises:
-        AgreementError: E-AGR-MISSING, or what is wrong with it; the message names the file.
+        AgreementError: The file is missing (E-AGR-MISSING) or invalid; the message names it.
     """
     data = read_start(path, 2 * limits.MAX_AGREEMENT_BYTES + 1, remedy=remedy)
     with naming(path):
@@ -44,7 +44,7 @@ def read_start(
 
 
 def naming(path: Path) -> AbstractContextManager[None]:
-    """Have every AgreementError about an agreement name its file and a way out."""
+    """Add the file's name and a way out to every AgreementError raised in the block."""
     return naming_file(
         path,
         remedy="ask the operator for the file again: fedseg-coordinator agreement draft makes it "
@@ -59,8 +59,8 @@ def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]
         path: The file, for messages.
 
     Raises:
-        AgreementError: A signature is wrong or by a stranger (E-AGR-SIGNATURE); the message names
-            whose.
+        AgreementError: A signature is wrong or by no party (E-AGR-SIGNATURE); the message names the
+            signer.
     """
     try:
         return signed.missing()
@@ -80,7 +80,7 @@ def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]
 
 
 def verified(signed: SignedAgreement, path: Path) -> Agreement:
-    """The agreement, when every party signed it; else AgreementError, which names the file."""
+    """Return the agreement if every party signed it; else AgreementError, naming the file."""
     missing_signatures(signed, path)
     with naming(path):
         return signed.verify()

@@ -1,4 +1,4 @@
-"""What a node's ledger says about its budget, as JSON values and in words."""
+"""A node's privacy budget and its ledger, as JSON values and in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protocol.privacy.words import counted, fuel, meaning
 
 
 def terms_of(agreement: Agreement) -> PrivacyTerms:
-    """The agreement's budget; raises RuleError when it is about exact totals."""
+    """The agreement's privacy terms; raises RuleError when it is about exact totals."""
     if agreement.privacy is None:
         raise RuleError(
             f"agreement {agreement.id} is about exact totals: there is no budget, and nothing "
@@ -38,7 +38,7 @@ def budget_values(
     """The budget as JSON values.
 
     Args:
-        others: What was charged under other agreements, by their ids.
+        others: Charges under other agreements, by the agreements' ids.
     """
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
@@ -75,7 +75,7 @@ def charge_values(charge: Charge) -> dict[str, Any]:
 def budget_words(
     agreement: Agreement, charges: Sequence[Charge], others: Mapping[str, int]
 ) -> list[object]:
-    """The budget for people: the fuel gauge, what it means, and every charge."""
+    """The budget for people: what is left, what it means, and every charge."""
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
     table = Table("run", "round", "asked", "rho", title="Charges, oldest first")
@@ -102,7 +102,7 @@ def _others_words(terms: PrivacyTerms, spent: int, others: Mapping[str, int]) ->
 
 
 def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
-    """How the budget goes on, run by run, as JSON values."""
+    """Forecast of the budget, run by run, as JSON values."""
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
     left = runs_left(terms, spent=spent)
@@ -118,7 +118,7 @@ def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str
 
 
 def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
-    """How the budget goes on, for people."""
+    """Forecast of the budget, for people."""
     values = forecast_values(agreement, charges)
     terms = terms_of(agreement)
     table = Table("after so many more runs", "epsilon in all", title="Forecast")
@@ -133,10 +133,10 @@ def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[obje
 
 
 def recompute(charges: Sequence[Charge]) -> int:
-    """The total, each cost computed anew from what it follows from.
+    """Recompute each cost from the charge's other fields; returns the total.
 
     Raises:
-        StoreError: A cost on record is not what it should be (E-LEDGER).
+        StoreError: A recorded cost differs from the recomputed one (E-LEDGER).
     """
     for number, charge in enumerate(charges, start=1):
         if charge.cost != charge.recomputed:

@@ -41,7 +41,7 @@ def answer(message: Message, context: Context) -> Message:
     except FedsegError as error:
         logger.warning("refused a message: %s: %s", error.code, error.message)
         return _reply(message, {ERROR_FIELD: error.code})
-    except Exception as error:  # outermost loop: only a code leaves, whatever went wrong
+    except Exception as error:  # outermost loop: only a code leaves, whatever the error
         logger.error("internal error: %s", place_of(error))
         return _reply(message, {ERROR_FIELD: "E-INTERNAL"})
     return _reply(message, {MESSAGE_FIELD: reply})
@@ -68,7 +68,7 @@ def node_directory(context: Context) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """A node, and the file of its agreement as it was when the node was opened."""
+    """An open node, and the version of its agreement's file when it was opened."""
 
     node: Node
     agreement_file: Path
@@ -79,13 +79,13 @@ _opened: Final[dict[Path, _Opened]] = {}
 
 
 def node_of(directory: Path) -> Node:
-    """The node of a folder.
+    """The open node of a folder.
 
-    It is opened once in a process, which takes its keys half a second, and again when another
-    agreement was put in the place of its own: nothing is answered under the old one after that.
+    It is opened once in a process, as deriving its key takes half a second, and reopened when its
+    agreement's file was replaced: nothing is answered under the old one after that.
 
     Raises:
-        FedsegError: The node cannot be opened as its folder is now.
+        FedsegError: The node cannot be opened with its folder as it is now.
     """
     directory = directory.resolve()
     known = _opened.get(directory)
@@ -109,7 +109,7 @@ def _open_node(directory: Path) -> _Opened:
 
 
 def _mark(file: Path) -> tuple[int, ...]:
-    """What tells two versions of a file apart; empty when there is none."""
+    """Values by which to distinguish two versions of a file; empty when there is none."""
     try:
         status = file.stat()
     except OSError:

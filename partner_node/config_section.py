@@ -1,4 +1,4 @@
-"""One section of a configuration file: its values taken out key by key and checked, or written."""
+"""One section of a configuration file: reading and checking its values, and writing lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNITS: Final[Mapping[str, int]] = {
 
 
 class ConfigSection:
-    """One section's values, taken out key by key."""
+    """Reader of one section, key by key."""
 
     def __init__(self, file: Path, name: str, values: object, known: tuple[str, ...]) -> None:
         self._file = file
@@ -150,7 +150,7 @@ class ConfigSection:
         return key in self._values
 
     def text_of_file(self, key: str) -> str:
-        """The text in a file that a key names."""
+        """The text of the file that a key names."""
         path = self.path(key)
         try:
             with open_regular(path) as opened:
@@ -206,10 +206,10 @@ def _kind(value: object) -> str:
 
 
 def toml_text(text: str) -> str:
-    """A text as TOML writes it: its escapes are those of JSON plus DEL."""
+    """A text in TOML: the escapes of JSON, plus DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def toml_line(key: str, value: str, given: object) -> str:
-    """A line that sets a key, as a comment where no value was given."""
+    """A line that sets a key, commented out where no value was given."""
     return ("" if given is not None else "# ") + f"{key} = {value}"

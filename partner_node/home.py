@@ -1,4 +1,4 @@
-"""A node's folder: configuration, keys, agreement, state and data, opened from one place."""
+"""A node's folder: access to its configuration, keys, agreement, state and data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from partner_node.consent.local_rules import LocalRules
     from partner_node.customers.source_customers import Scores, SourceCustomers
 
-# What reads customers is imported where it is used: most commands read none.
+# Modules that read customers are imported where they are used: most commands read none.
 
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
@@ -51,32 +51,32 @@ class NodeHome:
 
     @property
     def keys_folder(self) -> Path:
-        """Where the node's keys lie."""
+        """The folder of the node's keys."""
         return self.config.keys.store.parent
 
     def keystore(self) -> Keystore:
         """The node's keys; raises KeystoreError.
 
-        They are opened once for each `NodeHome`: that takes long, on purpose.
+        They are opened once per `NodeHome`, as deriving the key is slow on purpose.
         """
         if not self._opened:
             self._opened.append(Keystore.open(self.config.keys.store, home_passphrase(self.config)))
         return self._opened[0]
 
     def store(self, keystore: Keystore) -> NodeStore:
-        """The node's state; its folder is made when missing."""
+        """Open the node's state; creates its folder if missing."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return NodeStore(self.config.node.state / STATE_FILE, keystore)
 
     def signed_agreement(self) -> SignedAgreement:
-        """The agreement that the configuration names, signed or not; raises AgreementError."""
+        """The agreement named in the configuration, signed or not; raises AgreementError."""
         return read_agreement(
             self.config.node.agreement,
             remedy="put the agreement with every signature there: fedseg-node agreement install",
         )
 
     def installed_agreement(self) -> Agreement | None:
-        """The agreement in force here, whoever signed it; None when none can be read."""
+        """The agreement in force here, signatures unchecked; None when none can be read."""
         try:
             return self.signed_agreement().agreement
         except AgreementError:
@@ -89,10 +89,10 @@ class NodeHome:
     def gate(
         self, agreement: Agreement, party: Party, store: NodeStore | None = None
     ) -> ConsentGate:
-        """What lets customers be counted who may be.
+        """The gate that decides which customers are eligible.
 
         Args:
-            store: The node's state, which knows who objected here; opened when it is not at hand.
+            store: The node's state, which has the objections made here; opened if None.
         """
 
         from partner_node.consent.gate import ConsentGate
@@ -124,7 +124,7 @@ class NodeHome:
     def rules(
         self, agreement: Agreement, party: Party, store: NodeStore | None = None
     ) -> LocalRules:
-        """What this partner checks before each answer; `store` as for `gate`."""
+        """This partner's own checks before each answer; `store` as for `gate`."""
         from partner_node.consent.local_rules import LocalRules
 
         gate = self.gate(agreement, party, store)
@@ -139,8 +139,8 @@ class NodeHome:
         """The customers, with the agreed features; raises SourceError.
 
         Args:
-            gate: Who may be counted; None for everybody, to look at the data alone.
-            scores: What they answered to the agreed question; None where nobody asks for it.
+            gate: Decides who is eligible; None for everybody, only to inspect the data.
+            scores: Their answers to the agreed question; None where it is not asked.
         """
         from partner_node.customers.source_customers import SourceCustomers
         from partner_node.sources.kinds import open_source
@@ -159,11 +159,11 @@ class NodeHome:
         )
 
     def levels_of(self, agreement: Agreement, subject: str) -> dict[str, str | None] | None:
-        """What the data hold of one customer where the agreement has levels, letter by letter.
+        """One customer's exact texts of the features with levels.
 
         Returns:
-            The text by the feature's name, None where it is missing; or None when the data hold no
-            such customer. Features of numbers are not among them.
+            The text by the feature's name, None where it is missing; or None when the data have no
+            such customer. Numeric features are not included.
 
         Raises:
             SourceError: The data cannot be read.
@@ -185,7 +185,7 @@ class NodeHome:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Hold the folder while the node serves; raises UsageError when another process does."""
+        """Lock the folder while the node serves; raises UsageError if another process holds it."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with held(self.config.node.state / "serve.lock") as ours:
             if not ours:
@@ -197,7 +197,7 @@ class NodeHome:
 
 
 def home_passphrase(config: NodeConfig) -> bytes:
-    """The key store's passphrase, from where the configuration says; raises KeystoreError."""
+    """The key store's passphrase, from the configured place; raises KeystoreError."""
     return read_passphrase(
         file=config.keys.passphrase_file,
         variable=config.keys.passphrase_env,

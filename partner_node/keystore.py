@@ -41,7 +41,7 @@ MIN_PASSPHRASE_BYTES: Final = 12
 MAX_PASSPHRASE_BYTES: Final = 4_096
 #: Cost of scrypt for new files, log2(N); with r = 8 it takes 128 MiB and about half a second.
 SCRYPT_LOG2_N: Final = 17
-#: Costs accepted in a file: a cheaper one is an attack, a dearer one exhausts the machine.
+#: Costs accepted in a file: a lower one is an attack, a higher one exhausts the machine.
 MIN_LOG2_N: Final = 14
 MAX_LOG2_N: Final = 20
 
@@ -79,7 +79,7 @@ class Keystore:
         """Draw new keys and write them to a new file; nothing is ever overwritten.
 
         Args:
-            path: The file to make; its folder is made with mode 0700 when it is missing.
+            path: The file to create; its folder is created with mode 0700 if missing.
             passphrase: At least `MIN_PASSPHRASE_BYTES` bytes.
             log2_n: Cost of scrypt.
 
@@ -138,7 +138,7 @@ class Keystore:
 
     @property
     def identity(self) -> Ed25519PrivateKey:
-        """Signs agreements and protocol messages."""
+        """The key that signs agreements and protocol messages."""
         return self._identity
 
     @property
@@ -148,13 +148,13 @@ class Keystore:
 
     @property
     def node_key(self) -> ec.EllipticCurvePrivateKey:
-        """Authenticates this node to the coordinator's Flower link."""
+        """The key that authenticates this node to the coordinator's Flower link."""
         return self._node_key
 
     def node_private_openssh(self) -> bytes:
         """The node key in OpenSSH form without a passphrase, for tools that read such files.
 
-        Whatever is written from it is no longer protected by the key store's passphrase.
+        A file with it is not protected by the key store's passphrase.
         """
         return self._node_key.private_bytes(
             serialization.Encoding.PEM,
@@ -173,7 +173,7 @@ class Keystore:
 
         Args:
             plain: The secret.
-            context: Where it belongs (table, row); `unseal` must name the same.
+            context: Where it belongs (table, row); `unseal` needs the same.
 
         Returns:
             A random 12-byte nonce, then the ciphertext with its 16-byte tag.
@@ -182,10 +182,10 @@ class Keystore:
         return nonce + AESGCM(self._state_key).encrypt(nonce, plain, _SEAL_LABEL + context)
 
     def unseal(self, sealed: bytes, context: bytes) -> bytes:
-        """Decrypt what `seal` gave for the same context.
+        """Decrypt what `seal` returned for the same context.
 
         Raises:
-            KeystoreError: E-KEY-SEAL, altered, sealed with another key or for another context.
+            KeystoreError: E-KEY-SEAL, it was altered, or sealed with another key or context.
         """
         nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
@@ -210,7 +210,7 @@ class Keystore:
 def encrypt_secrets(
     named: Mapping[str, bytes], passphrase: bytes, *, salt: bytes, nonce: bytes, log2_n: int
 ) -> bytes:
-    """Named secrets under a passphrase, as the JSON text of a key store file.
+    """Encrypt named secrets under a passphrase; returns the JSON text of a key store file.
 
     Args:
         salt: 16 random bytes, never used before.
@@ -235,7 +235,7 @@ def encrypt_secrets(
 
 
 def decrypt_secrets(data: bytes, passphrase: bytes, *, where: str) -> dict[str, bytes]:
-    """The secrets that `encrypt_secrets` put into `data`.
+    """Decrypt the secrets that `encrypt_secrets` put into `data`.
 
     Args:
         where: The file, for messages.
@@ -299,11 +299,11 @@ def _damaged(where: str, what: str) -> KeystoreError:
 def read_passphrase(
     *, file: Path | None, variable: str | None, environment: Mapping[str, str]
 ) -> bytes:
-    """The passphrase from a file (mode 0600, its last line end cut off) or the environment.
+    """Read the passphrase from a file (mode 0600, final line end removed) or the environment.
 
     Args:
         file: The file, or None.
-        variable: Name of the environment variable, or None. Exactly one of both is given.
+        variable: Name of the environment variable, or None. Exactly one of the two is given.
         environment: The process's environment.
 
     Raises:

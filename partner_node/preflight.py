@@ -1,4 +1,4 @@
-"""Preflight: everything that a run will need, tried beforehand. Nothing leaves the node."""
+"""Preflight checks of everything that a run will need. Nothing leaves the node."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing that was tried."""
+    """The result of one check."""
 
     name: str
     details: str
@@ -45,7 +45,7 @@ class Item:
 
     @property
     def passed(self) -> bool:
-        """Whether it works."""
+        """Whether the check passed."""
         return self.problem is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,21 +62,21 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything that was tried, in order; what a failed item needs is not tried."""
+    """Results of all checks, in order; a check that needs a failed one is left out."""
 
     items: tuple[Item, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether all is well."""
+        """Whether all checks passed."""
         return all(item.passed for item in self.items)
 
 
 def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = None) -> Report:
-    """Try configuration, keys, agreement, data and connection of a node's folder.
+    """Check configuration, keys, agreement, data and connection of a node's folder.
 
     Args:
-        agreement_file: An agreement, signed or not, to try instead of the installed one.
+        agreement_file: An agreement, signed or not, to check instead of the installed one.
     """
     items: list[Item] = []
 
@@ -120,7 +120,7 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
 
 
 def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:
-    """The agreement whose features the data must have, whoever signed it; None without one."""
+    """The agreement whose features the data must have, signed or not; None without one."""
     if file is None:
         return home.installed_agreement()
     try:
@@ -176,7 +176,7 @@ def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
 
 
 def _check_data_alone(home: NodeHome) -> str:
-    """What can be tried of the data without an agreement: ids, and the columns that are mapped."""
+    """Check what needs no agreement: ids, and the configured columns."""
     data = home.config.data
     columns = tuple(dict.fromkeys(data.columns.values()))
     source = open_source(data, home.config.limits)
@@ -200,7 +200,7 @@ def _check_data(home: NodeHome, agreement: Agreement) -> str:
 
 
 def _check_retention(home: NodeHome, now: datetime) -> str:
-    """Which files of customers' segments may not be kept any longer; nothing is deleted."""
+    """Check for files of customers' segments past their retention; deletes nothing."""
     store = home.store(home.keystore())
     records = store.exports()
     store.close()
@@ -212,7 +212,7 @@ def _check_retention(home: NodeHome, now: datetime) -> str:
 
 
 def _check_budget(home: NodeHome, agreement: Agreement) -> str:
-    """How many runs the privacy budget still holds."""
+    """Check how many runs the privacy budget still covers."""
     terms = terms_of(agreement)
     store = home.store(home.keystore())
     spent = store.spent(agreement)
@@ -228,7 +228,7 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
 
 
 def _check_consent(home: NodeHome, agreement: Agreement, party: Party, now: datetime) -> str:
-    """Purpose, notice, basis, and whether as many customers are counted now as agreed."""
+    """Check purpose, notice, legal basis, and whether the agreed number of customers is counted."""
     home.rules(agreement, party).check(now)
     gate = home.gate(agreement, party)
     count = count_now(home.customers(agreement, None), gate, agreement, now)
@@ -255,9 +255,9 @@ def _check_connection(home: NodeHome) -> str:
     host = host.strip("[]")
     authority = home.config.coordinator.root_certificates
     try:
-        open_regular(authority).close()  # OpenSSL would wait for a pipe
+        open_regular(authority).close()  # OpenSSL would block on a pipe
         context = ssl.create_default_context(cafile=authority)
-    except OSError as error:  # also when it is no certificate
+    except OSError as error:  # also if it is not a certificate
         raise TransportError(
             f"the coordinator's authority {authority} cannot be read: "
             f"{error.strerror or 'it is no PEM certificate'}",

@@ -1,4 +1,4 @@
-"""A node at work: its link to the coordinator, held for as long as the process lives."""
+"""A serving node: its link to the coordinator, for as long as the process lives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     require_sole_owner(metadata.packages_distributions())
     home = NodeHome.load(directory)
     with home.serving():
-        node = node_of(directory)  # the one that the ClientApp asks
+        node = node_of(directory)  # the same one that the ClientApp uses
         node.store.check()
         for words in PrivateFiles(node.store).sweep().words:
             logger.warning("%s", words)
@@ -53,5 +53,5 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
 
 def _log(event: LinkEvent) -> None:
     if event.kind == "answered":
-        return  # the node has said which run and round, and with what
+        return  # the node has logged the run, the round and the result
     logger.info("link: %s%s", event.kind, f" {event.code}" if event.code else "")

@@ -82,9 +82,9 @@ def _store(home: NodeHome) -> NodeStore:
 
 
 def _version_before(agreement: Agreement, home: NodeHome) -> Agreement | None:
-    """What this node knows of the version before: the one that is superseded, else the installed.
+    """The previous version that this node knows: the superseded one, else the installed one.
 
-    None when it knows none, or when that is the agreement itself.
+    None when there is none, or when that is the agreement itself.
     """
     if agreement.supersedes is not None:
         kept = _store(home).agreement(agreement.supersedes)
@@ -97,7 +97,7 @@ def _version_before(agreement: Agreement, home: NodeHome) -> Agreement | None:
 
 
 def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
-    """What this node has charged under versions of an agreement, and under others already."""
+    """Lines on what this node has charged under versions of this agreement, and under others."""
     if agreement.privacy is None:
         return []
     store = _store(home)
@@ -125,7 +125,7 @@ def sign(
     keystore = home.keystore()
     signed = read_agreement(file)
     agreement = signed.agreement
-    missing_signatures(signed, file)  # nobody signs beside a signature that does not fit
+    missing_signatures(signed, file)  # nobody signs beside an invalid signature
     with naming(file):
         index = agreement.index_of_key(keystore.identity_public)
         if agreement.parties[index].id != home.config.node.partner:
@@ -282,7 +282,7 @@ def accept_stop(
 
 
 def _note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:
-    """Remember a stop and end the runs that it ends; their ids."""
+    """Record a stop and end the runs that it ends; returns their ids."""
     store = _store(home)
     with store.transaction():
         store.note_stop(signed, now=stamp(now))

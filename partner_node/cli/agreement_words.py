@@ -20,8 +20,8 @@ from protocol.release.document import EXACT_STATEMENT
 def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
     """Paragraphs and tables that say what the agreement means.
 
-    Characters that do not show themselves, like those that turn the direction of writing, are
-    shown by their numbers: whoever drafted the agreement cannot hide words from its reader.
+    Invisible characters, such as those that change the direction of writing, are escaped: whoever
+    drafted the agreement cannot hide words from its reader.
     """
     parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
     officers = Table("partner", "role", "data protection officer", "law", title="Who answers")
@@ -101,7 +101,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
 
 
 def change_words(before: Agreement, changes: Sequence[Change]) -> list[object]:
-    """What differs from the version before, as a table."""
+    """Changes from the previous version, as a table."""
     since = f"version {before.version} (hash {before.hash.hex()[:16]}…)"
     if not changes:
         return [f"Nothing but its number changed since {since}."]
@@ -138,7 +138,7 @@ def _fewest(agreement: Agreement) -> str:
 
 
 def _afterwards(agreement: Agreement) -> list[object]:
-    """What may be done with the results, how long they are kept, and what parties promise."""
+    """Use and retention of the results, and the duties of parties."""
     use, kept, duties = agreement.results_use, agreement.retention, agreement.duties
     forbidden = ", ".join(use.forbidden) or "nothing is named"
     words: list[object] = [

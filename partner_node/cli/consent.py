@@ -70,10 +70,10 @@ def explain(
 
 
 def _with_wishes(home: NodeHome, agreement: Agreement, subject: str, entry: Entry) -> Entry:
-    """What the register of rights holds of a customer: which wish, and since when.
+    """Add a customer's wishes in the register of rights, with their dates, to `entry`.
 
-    Wishes that were made under another agreement hold, too, but stand under another pseudonym: of
-    these the entry's reason alone is told.
+    Wishes made under another agreement apply, too, but are stored under another pseudonym: of
+    these only the entry's reason is shown.
     """
     if entry.table != REGISTER:
         return entry

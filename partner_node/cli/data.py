@@ -115,12 +115,12 @@ def _agreement(home: NodeHome, file: Path | None) -> Agreement:
 def _looked_at(
     home: NodeHome, agreement: Agreement, *, max_age_days: int | None = None
 ) -> DataReport:
-    with diagnostics.status("Reading the data …"):  # shown in a terminal alone
+    with diagnostics.status("Reading the data …"):  # shown only in a terminal
         return data_report(home, agreement, now=datetime.now(UTC), max_age_days=max_age_days)
 
 
 def _rows(home: NodeHome, agreement: Agreement, count: int) -> FloatMatrix:
-    """The first customers who may be counted, on the scale of the sums, to two decimals."""
+    """The first eligible customers, on the scale of the sums, to two decimals."""
     customers = home.customers(agreement, home.gate(agreement, home.party(agreement)))
     scale = FeatureScale.of(agreement.coordinates)
     n = agreement.n_coordinates

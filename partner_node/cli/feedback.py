@@ -117,7 +117,7 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
         kind: dict(zip(segments, ranges_of([found[s] for s in segments], step=step), strict=True))
         for kind, found in counts.items()
     }
-    # As of a count, nothing is told of few customers.
+    # Like a count, a mean over few customers is not shown.
     means = {s: one.mean for s, one in scores.items() if ranges[SATISFACTION][s].least}
     table = Table("segment", *said, title="What customers said, by how many of them")
     answers = Table("segment", "answered", "mean score", title="How satisfied they said they are")

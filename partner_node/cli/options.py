@@ -1,4 +1,4 @@
-"""Options that every command of the node takes."""
+"""Options that every command of the node accepts."""
 
 from __future__ import annotations
 

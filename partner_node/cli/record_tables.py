@@ -1,4 +1,4 @@
-"""What a node has on record, as JSON values and as tables that fit a terminal of 80 columns."""
+"""A node's records as JSON values and as tables that fit a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_values(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[d
 
 
 def run_words(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[object]:
-    """Runs as a table, what their states mean, and the hashes of releases."""
+    """Runs as a table, with the meaning of their states and the hashes of releases."""
     if not runs:
         return ["This node has taken part in no run yet."]
     table = Table(title="Runs, newest first")
@@ -95,7 +95,7 @@ def refusal_words(refusals: Sequence[Refusal]) -> list[object]:
 
 
 def hash_lines(release: Release) -> str:
-    """The hashes that everybody with a release can compare, one a line."""
+    """Hashes by which everybody who has a release can compare it, one a line."""
     return "\n".join(
         (
             f"  agreement {release.agreement_hash.hex()}",

@@ -279,7 +279,7 @@ def _centre_parts(view: ReleaseView) -> list[Table]:
 
 
 def _typical_parts(view: ReleaseView) -> list[object]:
-    """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
+    """The table of typical ranges, or a note that noise hides them; empty when not asked for."""
     if not view.ranges_told or not view.segments:
         return []
     if not any(feature.typical for segment in view.segments for feature in segment.features):
@@ -289,7 +289,7 @@ def _typical_parts(view: ReleaseView) -> list[object]:
 
 
 def _satisfaction_parts(view: ReleaseView) -> list[object]:
-    """How satisfied customers said they are, as a table; nothing when they were not asked."""
+    """Stated satisfaction as a table; empty when customers were not asked."""
     if not view.question:
         return []
     table = Table("id", "score", title="How satisfied they said they are")
@@ -299,5 +299,5 @@ def _satisfaction_parts(view: ReleaseView) -> list[object]:
 
 
 def _range_words(found: tuple[float, float] | None, unit: str) -> str:
-    """From where to where; a dash where that is too narrow to tell under the noise."""
+    """A range in words; a dash where it is too narrow to see under the noise."""
     return "–" if found is None else " – ".join(value_words(value, unit) for value in found)

@@ -34,7 +34,7 @@ from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import MalformedError, SourceError, UsageError
 from protocol.limits import MAX_CUSTOMERS_PER_PARTNER
 
-#: How people name databases at a server, by the kind of source.
+#: Readers of the options that name a database at a server, by the kind of source.
 SERVERS: Final = {k.name: k.place for k in KINDS.values() if isinstance(k.place, ServerPlaces)}
 
 
@@ -260,7 +260,7 @@ def _units(words: Sequence[str]) -> dict[str, str]:
 
 
 def _missing_files(config: NodeConfig) -> list[str]:
-    """What the configuration names and is not there yet; `check` needs it, a new node does not."""
+    """Warnings about missing files that the configuration names; only `check` needs them."""
     warnings = KINDS[config.data.kind].place.missing(config.data.place)
     for source in config.consent.sources:
         try:
@@ -277,7 +277,7 @@ def _missing_files(config: NodeConfig) -> list[str]:
 
 
 def _card(card: PartnerCard) -> PartnerCard:
-    """The card, when the coordinator will be able to read it; else UsageError."""
+    """Return the card if the coordinator will be able to read it; else UsageError."""
     try:
         return PartnerCard.from_bytes(card.to_bytes())
     except MalformedError as error:

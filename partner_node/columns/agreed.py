@@ -1,4 +1,4 @@
-"""What this partner says of its data, against the agreed features; no row is read."""
+"""Checks of this partner's column names and units against the agreement; reads no row."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from protocol.errors import RuleError
 def check_features(
     agreement: Agreement, *, columns: Mapping[str, str], units: Mapping[str, str]
 ) -> None:
-    """Refuse to compute when the data are described otherwise than agreed, or as what is excluded.
+    """Refuse data that are described differently than agreed, or as something that is excluded.
 
     Args:
         columns: Column of each feature whose column has another name.
         units: Unit in which the data have each feature.
 
     Raises:
-        RuleError: The name of a feature or of its column tells an identifier, a special category
-            or a proxy (E-SPECIAL), or an age at which somebody is a child (E-CHILD); a unit of what
-            is no feature (E-FEATURE-UNLISTED); a feature without a unit, or with another one than
-            agreed (E-FEATURE-UNIT).
+        RuleError: The name of a feature or its column indicates an identifier, a special category
+            or a proxy (E-SPECIAL), or an age at which somebody is a child (E-CHILD); a unit is for
+            something that is not a feature (E-FEATURE-UNLISTED); a feature has no unit, or another
+            one than agreed (E-FEATURE-UNIT).
     """
     for feature in agreement.features:
         column = columns.get(feature.name, feature.name)
@@ -35,7 +35,7 @@ def check_features(
 
 
 def check_listed(features: Sequence[Feature], names: Iterable[str], *, where: str) -> None:
-    """Refuse what `where` says of anything but an agreed feature (E-FEATURE-UNLISTED)."""
+    """Refuse names in the section `where` that are not agreed features (E-FEATURE-UNLISTED)."""
     agreed = [feature.name for feature in features]
     for name in names:
         if name not in agreed:

@@ -1,4 +1,4 @@
-"""Whether a feature may be made of a column at all, by its name and by the shape of its values."""
+"""Columns that must not become features, judged by name and by the shape of their values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.errors import RuleError
 
 
 def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> RuleError | None:
-    """Why a column is not even read for a feature; None when no name tells against it.
+    """The error for a column that must not even be read, judged by names; None when there is none.
 
     Names are the feature's, its column's and its levels'.
     """
@@ -29,7 +29,7 @@ def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> Rul
             return _error(feature, column, found, excluded)
     for level in feature.levels:
         found = of_name(level)
-        # A level is no column: "phone" is a channel there.
+        # Levels are not columns: "phone" among them is a channel.
         if found is None or found.kind == "identifier":
             continue
         if is_excluded(found, excluded, feature):
@@ -45,15 +45,15 @@ def excluded_by_name(feature: Feature, column: str, excluded: Exclusions) -> Rul
 def excluded_by_values(
     feature: Feature, column: str, sample: Sequence[object], excluded: Exclusions
 ) -> RuleError | None:
-    """Why no feature may be made of a column with such values; None when nothing is against it."""
+    """The error for a column that must not be a feature, judged by its values; None without one."""
     found = of_values(sample)
     return None if found is None else _error(feature, column, found, excluded)
 
 
 def is_excluded(found: Finding, excluded: Exclusions, feature: Feature | None = None) -> bool:
-    """Whether the agreement excludes what was found; identifiers are never features.
+    """Whether the agreement excludes what was found; identifiers are always excluded.
 
-    An age is a feature where its agreed bounds begin with the age from which customers count.
+    An age is allowed where its agreed bounds begin at the age from which customers are counted.
     """
     if found.kind == "special category":
         return found.what in excluded.special

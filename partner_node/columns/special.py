@@ -1,8 +1,8 @@
-"""Columns that no feature may be made of: identifiers, special categories, who is a child.
+"""Detection of columns that must not become features: identifiers, special categories, children.
 
-What is decided here follows from a column's name and from what its values look like, and from
-nothing else. A name is taken apart into words, so ``wealth`` is no ``health``; a name that tells
-nothing hides what it likes, so nothing found is no proof.
+Only a column's name and the shape of its values are looked at. A name is split into words, so
+``wealth`` does not match ``health``; a meaningless name can hide anything, so finding nothing is
+no proof.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _UMLAUTS: Final = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Why a column is no feature.
+    """A reason why a column must not be a feature.
 
     Attributes:
-        kind: What it is.
-        what: What it holds: of a special category its name in
+        kind: Identifier, special category or child.
+        what: Content of the column: a special category by its name in
             `protocol.agreement.duties.SPECIAL_CATEGORIES`, else words, such as ``e-mail address``.
-        why: What shows it, in words; never a value.
+        why: The evidence, in words; never a value.
     """
 
     kind: Kind
@@ -44,18 +44,18 @@ class Finding:
 
     @property
     def words(self) -> str:
-        """What the column holds, in words."""
+        """The column's content, in words."""
         return self.what.replace("-", " ") if self.kind == "special category" else self.what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """One line of the lists of words.
+    """One entry of the lists of words.
 
     Attributes:
         words: The words, next to each other.
         stem: Whether the last one is only the beginning of a word.
-        alone: Whether all other words of the name must say nothing.
+        alone: Whether it matches only if all other words of the name are `NEUTRAL`.
     """
 
     words: tuple[str, ...]
@@ -63,7 +63,7 @@ class _Entry:
     alone: bool
 
     def place_in(self, words: Sequence[str]) -> range | None:
-        """Which of a name's words these are; None when they are not in it."""
+        """The positions at which the entry matches in a name's words; None when it does not."""
         size = len(self.words)
         for start in range(len(words)):
             found = (
@@ -87,7 +87,7 @@ class _Entry:
 
 
 def of_name(name: str) -> Finding | None:
-    """Why a column of this name is no feature; None when the name tells nothing against it.
+    """Why a column of this name must not be a feature; None when the name does not tell.
 
     Special categories come before children, and both before identifiers.
 
@@ -114,11 +114,11 @@ def of_name(name: str) -> Finding | None:
 
 
 def of_values(sample: Sequence[object]) -> Finding | None:
-    """Why a column with these values is no feature; None when they tell nothing against it.
+    """Why a column with these values must not be a feature; None when they do not tell.
 
     Args:
-        sample: Texts or numbers in the order of the source; None and NaN are left out. Of numbers
-            at least 100 are needed; a few hundred tell more.
+        sample: Texts or numbers in the order of the source; None and NaN are skipped. At least 100
+            numbers are needed; a few hundred give more evidence.
 
     >>> of_values(["ada@example.org", None, "grace@example.org"]).what
     'e-mail address'
@@ -166,7 +166,7 @@ def _shaped(shape: str, why: str) -> Finding:
 
 
 def _spellings(name: str) -> Iterator[tuple[str, ...]]:
-    """A name's words; the same without parting at capitals, and with umlauts written as such."""
+    """A name's words, split at capitals or not, with umlauts transcribed or not."""
     seen = set()
     for words in (words_of(name), _plain_words(name)):
         for written in (words, tuple(_with_umlauts(word) for word in words)):
@@ -182,7 +182,7 @@ def _with_umlauts(word: str) -> str:
 
 
 def _marks_device(what: str, words: Sequence[str]) -> bool:
-    """Whether a fingerprint is a browser's, which is no part of a body."""
+    """Whether a fingerprint is a browser's and so not biometric."""
     return what == "biometric-data" and bool({"browser", "device"} & set(words))
 
 

@@ -1,8 +1,8 @@
-"""Words in columns' names that tell what a column holds: English, German, French and Spanish.
+"""Words in column names that indicate the content: English, German, French and Spanish.
 
-A line is one entry. A word stands for itself, ``word*`` for every word that begins so, and several
-words for these words next to each other, or written as one. ``=`` before it says that the word has
-other meanings too, so it counts only where the rest of the name says nothing (see `NEUTRAL`):
+A line is one entry. A word matches itself, ``word*`` every word with that prefix, and several words
+match if they are adjacent, or written as one. ``=`` before an entry means that the word has other
+meanings too, so it matches only if all other words of the name are `NEUTRAL`:
 ``race`` and ``customer_race_code`` do, ``race_entries`` of a sports shop does not. Accents and
 case make no difference; an umlaut may be written with an e.
 """
@@ -75,7 +75,7 @@ SPECIAL: Final[Mapping[str, str]] = {
     """,
 }
 
-#: Entries for what tells a child from an adult.
+#: Entries for ages and dates of birth.
 CHILD: Final = """
     =age, date of birth, birth date, birth day, birth year, year of birth, =birth, birthdate*,
     birthday*, dob, =minor, underage, school grade, geburtsdatum, geburtstag*, geburtsjahr*,
@@ -84,7 +84,7 @@ CHILD: Final = """
     =edad, menor de edad
 """
 
-#: Entries by the name, for people, of what tells who somebody is.
+#: Entries for identifiers, by their names for people.
 IDENTIFIER: Final[Mapping[str, str]] = {
     "e-mail address": "=email, =e mail, =mail, =courriel, =correo, =correo electronico",
     "telephone number": """
@@ -131,7 +131,7 @@ _NOTHING: Final = """
     hashed md5 sha256 text str string years year yrs jahre ans anos group groups band range bracket
     category class status address adresse id key
 """
-#: Words that say nothing about what a column holds.
+#: Words that do not indicate a column's content.
 NEUTRAL: Final = frozenset(_NOTHING.split())
-#: Words that make a key of whatever stands before them.
+#: Words that make a key of the word before them.
 KEYS: Final = frozenset({"id", "ids", "uid", "uuid", "guid"})

@@ -1,4 +1,4 @@
-"""What values look like that tell who somebody is: e-mail addresses, telephone numbers, keys, …"""
+"""Shapes of values that identify a person: e-mail addresses, telephone numbers, keys, …"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-#: Fewest numbers from which a shape is read: few numbers look like anything.
+#: Fewest numbers from which a shape is inferred: a few numbers can look like anything.
 MIN_NUMBERS: Final = 100
 #: Share of texts that must have one shape.
 _MOST_TEXTS: Final = 0.5

@@ -28,14 +28,14 @@ CONSENT_KEYS: Final = ("purpose", "notices", "assessment", "youngest_customer", 
 _EVERY_KIND: Final = (
     "name", "holds", "kind", "columns", "constants", "events", "flags", "heartbeat",
 )  # fmt: skip
-#: The keys that a kind takes beside those of every kind.
+#: The keys that each kind accepts besides those of every kind.
 _KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     name: kind.keys for name, kind in KINDS.items()
 }
 _SOURCE_KEYS: Final = tuple(
     dict.fromkeys([*_EVERY_KIND, *(key for keys in _KEYS_OF_KIND.values() for key in keys)])
 )
-#: What each kind of table has columns for.
+#: The parts that each kind of table has columns for.
 _PARTS: Final[Mapping[Holds, tuple[str, ...]]] = {
     "consents": (*NEEDED, *OPTIONAL),
     "objections": ("subject",),
@@ -47,10 +47,10 @@ _VERSION: Final = re.compile(VERSION)
 
 
 def read_consent(consent: ConfigSection, *, id_column: str) -> ConsentSection:
-    """The section's values.
+    """Read and check the section.
 
     Args:
-        id_column: What the customers' ids are called in the data.
+        id_column: The column with customers' ids in the data.
 
     Raises:
         ConfigError: E-CONFIG, naming the key, its value and the way out.
@@ -136,7 +136,7 @@ def _refuse_unknown_parts(
 
 
 def _table(source: ConfigSection) -> tuple[str, ...]:
-    """The table's or view's name in its parts."""
+    """The name of the table or view, split into schema and name."""
     table = read_table(source) if source.sets("table") else None
     if table is None:
         raise source.problem("table", "is missing", "name a table or a view of the database")

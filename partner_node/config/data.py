@@ -1,4 +1,4 @@
-"""``[data]`` of ``node.toml``, read and checked: the keys that a kind of source takes."""
+"""``[data]`` of ``node.toml``, read and checked by the keys that a kind of source accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from partner_node.sources.transactions import ID_COLUMN, transactions_query
 _EVERY_KIND: Final = (
     "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "units", "transactions",
 )  # fmt: skip
-#: The keys that a kind takes beside those of every kind.
+#: The keys that each kind accepts besides those of every kind.
 KEYS_OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     name: kind.keys for name, kind in KINDS.items()
 }
@@ -30,7 +30,7 @@ _TABLE_PART: Final = re.compile(_PART)
 
 
 def read_data(data: ConfigSection) -> DataSection:
-    """The section's values.
+    """Read and check the section.
 
     Raises:
         ConfigError: E-CONFIG, naming the key, its value and the way out.
@@ -81,12 +81,12 @@ def refuse_misplaced(
     *,
     instead: Mapping[str, str] | None = None,
 ) -> None:
-    """Refuse a key that another kind of source takes.
+    """Refuse a key that only other kinds of source accept.
 
     Args:
-        every_kind: The keys that all kinds take.
-        of_kind: Those that a kind takes beside them.
-        instead: What to do in place of a key; else the kinds that take it are named.
+        every_kind: The keys that all kinds accept.
+        of_kind: The keys that each kind accepts besides them.
+        instead: The way out for a key; else the kinds that accept it are named.
 
     Raises:
         ConfigError: E-CONFIG.
@@ -99,10 +99,10 @@ def refuse_misplaced(
 
 
 def read_table(data: ConfigSection) -> tuple[str, ...] | None:
-    """A database's table by its name's parts; None where a query stands for it.
+    """The name of a database's table, split into schema and name; None with a query.
 
     Raises:
-        ConfigError: E-CONFIG, it is no table's name, or there is neither; or both are.
+        ConfigError: E-CONFIG, it is no table's name; or neither table nor query is set, or both.
     """
     queries = [key for key in ("query", "query_file") if data.sets(key)]
     if not data.sets("table"):

@@ -17,7 +17,7 @@ EGRESS_KEYS: Final = ("hold", "hold_hours")
 
 
 def read_egress(egress: ConfigSection) -> EgressSection:
-    """The section's values; raises ConfigError."""
+    """Read and check the section; raises ConfigError."""
     return EgressSection(
         hold=egress.one_of("hold", HOLDS, default=NOTHING),
         hold_hours=egress.integer(

@@ -1,8 +1,8 @@
-"""The node's configuration, ``node.toml``: strict, typed, and explained by its own template.
+"""The node's configuration, ``node.toml``: strict and typed; `template` explains each key.
 
 An unknown key is refused with the nearest known one. Relative paths start at the file's folder.
-No secret is in it: the passphrase of the key store and a database's password are named by file or
-environment variable.
+It contains no secret: for the passphrase of the key store and a database's password it names a file
+or an environment variable.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSection:
-    """``[node]``: who this is and where its files are.
+    """``[node]``: the partner and the places of its files.
 
     Attributes:
         partner: This partner's id in the agreement.
@@ -63,7 +63,7 @@ class NodeSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorSection:
-    """``[coordinator]``: whom the node connects to.
+    """``[coordinator]``: the server that the node connects to.
 
     Attributes:
         address: ``host:port`` of the gateway.
@@ -183,7 +183,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         )
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
+    except (ValueError, RecursionError) as error:  # also for a number with thousands of digits
         raise ConfigError(
             f"{file} is not TOML: {error}",
             remedy="correct that place; texts need quotes, a key may occur once",

@@ -1,4 +1,4 @@
-"""The options of ``fedseg-node init`` that say where the customers are, checked together."""
+"""Checks of the options of ``fedseg-node init`` that name the source."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from protocol.errors import UsageError
 
 
 def source_options(*, kind: str, table: str | None, has_query: bool, place: Said) -> dict[str, Any]:
-    """What the template of the configuration is told about the source.
+    """Arguments about the source for the configuration's template.
 
     Args:
-        has_query: Whether there is a feature query, which stands for a table.
+        has_query: Whether there is a feature query, which replaces the table.
         place: The options that name where the source is; None for those that were left out.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The template of ``node.toml``: every key, explained where it is written."""
+"""The template of ``node.toml``, with a comment that explains each key."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def node_template(
         columns: Column of each feature whose column has another name.
         passphrase_file: None for the environment variable `DEFAULT_PASSPHRASE_VARIABLE`.
         consents, objections, births: Files of them, .csv, .parquet or .jsonl.
-        youngest_customer: No customer is younger, in years; None where births say it.
+        youngest_customer: No customer is younger, in years; None with a table of births.
         units: Unit in which the data have each feature.
-        notice: Version of the notice that tells of the purpose.
+        notice: Version of the notice that informs customers of the purpose.
         source: Keys of ``[data]`` by which the kind names where the customers are.
     """
     bundle = "" if bundle_sha256 is None else bundle_sha256
@@ -159,9 +159,9 @@ _FILES: Final[Mapping[str, FileFormat]] = {
     for kind in CONSENT_KINDS.values()
     if isinstance(kind.read_as, FileFormat)
 }
-#: Kinds of database that tables of consents may be in.
+#: Kinds of database in which tables of consents may lie.
 CONSENT_DATABASES: Final = tuple(f'"{k.name}"' for k in CONSENT_KINDS.values() if k.is_database)
-#: What a file of consents, objections or births is, by how its name ends; ``.gz`` may follow.
+#: The kind of a file of consents, objections or births, by its suffix; ``.gz`` may follow.
 KIND_OF_SUFFIX: Final[Mapping[str, str]] = {
     suffix: name for name, form in _FILES.items() for suffix in form.suffixes
 }
@@ -204,7 +204,7 @@ _BIRTHS: Final = """\
 
 
 def kind_of_file(path: str) -> str | None:
-    """What a file of consents, objections or births is; None where its name does not tell.
+    """The kind of a file of consents, objections or births; None where its suffix is unknown.
 
     >>> kind_of_file("events.CSV.gz"), kind_of_file("events.jsonl"), kind_of_file("north.db")
     ('csv', 'jsonl', None)
@@ -260,7 +260,7 @@ def _kind_lines(kind: str) -> str:
 
 
 def one_of(names: Sequence[str]) -> str:
-    """Names of which one is chosen, in words.
+    """Alternatives in words.
 
     >>> one_of(["a", "b", "c"])
     'a, b or c'

@@ -17,7 +17,7 @@ TRANSACTION_KEYS: Final = (
 
 
 def read_transactions(section: ConfigSection) -> Transactions:
-    """The section's values.
+    """Read and check the section.
 
     Raises:
         ConfigError: E-CONFIG, naming the key, its value and the way out.

@@ -1,1 +1,1 @@
-"""The consent gate: only customers who may be counted are counted, decided anew every time."""
+"""The consent gate: only eligible customers are counted, decided anew for every question."""

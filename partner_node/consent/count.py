@@ -1,6 +1,6 @@
-"""How many customers a node counts: who may be counted now, and is not left out as agreed.
+"""The number of customers that a node counts: eligible now, and not left out as agreed.
 
-The node itself, `check`, `data check` and `consent status` all hold this one number against the
+The node itself, `check`, `data check` and `consent status` all compare this number with the
 agreement.
 """
 
@@ -19,11 +19,11 @@ from protocol.feature_values import coordinate_values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """How many customers a node would count now.
+    """The customers that a node would count now.
 
     Attributes:
-        standing: Who may be counted, and what keeps the others out.
-        customers: How many are counted.
+        standing: Number of eligible customers, and of the others by reason.
+        customers: Number of customers that are counted.
     """
 
     standing: Standing
@@ -31,7 +31,7 @@ class Count:
 
     @property
     def left_out(self) -> int:
-        """How many may be counted and lack a value without which, as agreed, they are not."""
+        """Number of eligible customers that an agreed rule leaves out for a missing value."""
         return max(self.standing.counted[None] - self.customers, 0)
 
 
@@ -43,11 +43,11 @@ def count_now(
     Values are read only where the agreement has a rule that leaves customers out.
 
     Args:
-        customers: Everybody in the source, whether they may be counted or not.
+        customers: Everybody in the source, eligible or not.
 
-    Raises:
-        SourceError: As the source and the gate do.
-        RuleError: As the gate does.
+        Raises:
+            SourceError: From the source or the gate.
+            RuleError: From the gate.
     """
     standing = gate.standing(customers.ids(), now)
     counted = standing.counted[None]
@@ -58,11 +58,10 @@ def count_now(
 
 
 def is_left_out(subject: str, customers: SourceCustomers, agreement: Agreement) -> bool:
-    """Whether an agreed rule leaves one customer out for a value that is missing.
+    """Whether an agreed rule leaves one customer out for a missing value.
 
     Args:
-        customers: Everybody in the source, whether they may be counted or not; read only where
-            there is such a rule.
+        customers: Everybody in the source, eligible or not; read only where there is such a rule.
     """
     if not leaves_out(agreement):
         return False
@@ -74,12 +73,12 @@ def is_left_out(subject: str, customers: SourceCustomers, agreement: Agreement) 
 
 
 def leaves_out(agreement: Agreement) -> bool:
-    """Whether some feature's agreed rule leaves out customers without a value."""
+    """Whether the agreed rule of any feature leaves out customers without a value."""
     return any(f.missing is not None and f.missing.value is None for f in agreement.features)
 
 
 def refuse_nobody(standing: Standing) -> None:
-    """Refuse when nobody may be counted (E-NO-CONSENT): most often ids are written in two ways."""
+    """Refuse when nobody is eligible (E-NO-CONSENT): most often ids are written in two ways."""
     if not standing.counted[None]:
         raise RuleError(
             f"none of {standing.counted.total():,} customers may be counted now",

@@ -1,8 +1,8 @@
 """Tables of consents, objections and births in databases.
 
-They are reached as customers' features are, by the same code and under the same rules (`sources`):
-read-only, one state of the data, no value in an error. Every reading begins anew; rows go past
-once, as text, into the gate's own DuckDB, where the same SQL as for files judges them.
+They are read like customers' features, by the same code and under the same rules (`sources`):
+read-only, one state of the data, no value in an error. Rows are streamed as text into the gate's
+own DuckDB, where the same SQL as for files judges them.
 """
 # Only names made here go into SQL, others through `quoted`:
 # ruff: noqa: S608
@@ -65,7 +65,7 @@ class DatabaseTable(ConsentTable):
         )
 
     def files(self) -> tuple[DataFile, ...]:
-        """No file for the gate's own DuckDB: a database sees to it that it is read in one state."""
+        """No files: the database itself ensures that one state is read."""
         return ()
 
     def check_reachable(self) -> None:
@@ -78,11 +78,11 @@ class DatabaseTable(ConsentTable):
             self.selected(table.types)
 
     def changed_at(self) -> datetime | None:
-        """When its heartbeat was touched; without one its rows say it, and `judge` therefore."""
+        """When its heartbeat was touched; None without one, where `judge` finds it in the rows."""
         return self._beat
 
     def newest_row(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> datetime | None:
-        """When its rows say that it was brought up to date; None where a heartbeat says it.
+        """When the table was last updated, by its rows; None where it has a heartbeat.
 
         Raises:
             SourceError: It cannot be read (E-CONSENT-SOURCE), or no row says it (E-CONSENT-STALE).
@@ -102,8 +102,8 @@ class DatabaseTable(ConsentTable):
         """Make the table `into`; see `ConsentTable.judge`.
 
         Raises:
-            SourceError: Likewise, and where no row says how fresh the table is (E-CONSENT-STALE;
-                not for one customer).
+            SourceError: Likewise, and if no row says how fresh the table is (E-CONSENT-STALE; not
+                for one customer).
         """
         with self._opened() as table:
             newest = None if isinstance(ids, str) else self._newest(connection, table, wanted.now)
@@ -125,7 +125,7 @@ class DatabaseTable(ConsentTable):
     ) -> datetime | None:
         """The newest time in the column that says how fresh the table is.
 
-        A time that cannot be read, has no zone, or lies in the future, makes no table fresh.
+        Times that are unreadable, without a zone or in the future are ignored.
         """
         if self._source.heartbeat is not None:
             return None
@@ -152,17 +152,17 @@ class DatabaseTable(ConsentTable):
         return datetime.fromtimestamp(found / 1e6, UTC)
 
     def _columns(self, types: Mapping[str, str]) -> tuple[str, ...]:
-        """Columns that are read, that of the ids first."""
+        """Columns to read, the ids' first."""
         return tuple(column for column in self._wanted_columns() if column in types)
 
     @contextmanager
     def _arriving(
         self, connection: duckdb.DuckDBPyConnection, table: TextTable, columns: tuple[str, ...]
     ) -> Iterator[None]:
-        """Have the table's rows go past once in `connection`, as the relation `_ARRIVED`.
+        """Stream the table's rows into `connection` as the relation `_ARRIVED`, readable once.
 
         Raises:
-            SourceError: They could not be read to the end; what was made of them is void.
+            SourceError: They could not be read to the end; discard what was made of them.
         """
         problems: list[SourceError] = []
         rows = _until_problem(table, columns, problems)
@@ -178,13 +178,13 @@ class DatabaseTable(ConsentTable):
 
     @contextmanager
     def _opened(self) -> Iterator[TextTable]:
-        """The table, its source's errors as this one's."""
+        """Open the table; errors of its source are raised as errors of this table."""
         problem: SourceError | None = None
         try:
             with self._database.open_texts() as table:
                 yield table
         except SourceError as error:
-            if error.code in ("E-CONSENT-SOURCE", "E-CONSENT-STALE"):  # said already
+            if error.code in ("E-CONSENT-SOURCE", "E-CONSENT-STALE"):  # already about this table
                 raise
             problem = self._problem(error.message, _here(error.remedy))
         if problem is not None:
@@ -197,7 +197,7 @@ _ARRIVED: Final = "arrived"
 def _until_problem(
     table: TextTable, columns: Sequence[str], problems: list[SourceError]
 ) -> Generator[Any, None, None]:
-    """The rows up to a problem, which is kept and not raised in the midst of a query."""
+    """The rows up to a problem, which is stored instead of raised in the middle of a query."""
     try:
         yield from table.read(columns)
     except SourceError as error:
@@ -205,12 +205,12 @@ def _until_problem(
 
 
 def _here(remedy: str) -> str:
-    """What a source says of [data], said of the section that names this table."""
+    """A source's remedy, with [data] replaced by the section that names this table."""
     return remedy if "memory_limit" in remedy else remedy.replace("[data]", SECTION)
 
 
 def make_table(source: ConsentSource, limits: Sandbox) -> ConsentTable:
-    """The table that a configuration names, wherever it is; nothing is opened yet."""
+    """Make the table that a configuration names, in a file or a database; opens nothing yet."""
     read_as = KINDS[source.kind].read_as
     if isinstance(read_as, ColumnTypes):
         return DatabaseTable(source, read_as, limits)

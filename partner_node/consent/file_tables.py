@@ -1,7 +1,7 @@
 """Tables of consents, objections and births in files.
 
-A table is one file, or several with the same columns that a glob names. What is read changes with
-the files: they are looked at before and after, and read again when they changed meanwhile.
+A table is one file, or several with the same columns that a glob names. Files are compared before
+and after reading, and read again if they changed meanwhile.
 """
 # Names go into SQL only through `quoted`, paths through a format's scan:
 # ruff: noqa: S608
@@ -35,8 +35,8 @@ class FileTable(ConsentTable):
     """One table in files.
 
     Args:
-        place: Where they are.
-        form: How they are read.
+        place: The files.
+        form: Their format.
     """
 
     def __init__(self, source: ConsentSource, place: File, form: FileFormat) -> None:
@@ -56,7 +56,7 @@ class FileTable(ConsentTable):
         self.files()
 
     def changed_at(self) -> datetime | None:
-        """When its newest file was written, or its heartbeat touched.
+        """When its newest file was written, or its heartbeat was touched.
 
         Raises:
             SourceError: E-CONSENT-SOURCE.
@@ -95,7 +95,7 @@ class FileTable(ConsentTable):
         selected = self.selected(types)
         if self._form.sparse:
             self._require_in_rows(connection, files, scan)
-        if len(header) == 1:  # a blank line is no row
+        if len(header) == 1:  # a blank line is not a row
             scan += f" WHERE {quoted(header[0])} IS NOT NULL"
         select = f"SELECT {selected} FROM {scan}"
         rows = self._read(files, partial(rows_of, connection, select, kept, ids), header)
@@ -117,7 +117,7 @@ class FileTable(ConsentTable):
         raise problem  # not chained: what cannot be decoded is in the chain
 
     def _no_column(self, column: str, part: str, types: Mapping[str, str]) -> SourceError:
-        """Also of a header line that is none, and whose values nobody is to be told."""
+        """Also for a first line that is not a header, whose values must not be shown."""
         try:
             if self._form.header:
                 refuse_missing_header(self._file.path, tuple(types), f"column {column!r}")
@@ -128,7 +128,7 @@ class FileTable(ConsentTable):
     def _require_in_rows(
         self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
     ) -> None:
-        """Refuse a field without which more customers would pass, and that no line has."""
+        """Refuse a field that no line has, if more customers would be eligible without it."""
         fields = dict.fromkeys(self._source.flags, "a flag") | {
             self._source.columns[part]: part for part in OPTIONAL if part in self._source.columns
         }

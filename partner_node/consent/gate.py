@@ -1,7 +1,7 @@
-"""The gate before every local computation: who may be counted now.
+"""The gate before every local computation: which customers are eligible, that is, may be counted.
 
 All tables are read anew for every pass over the customers, so a customer who withdraws is out of
-the next round. Several tables together permit what each of them permits.
+the next round. With several tables, each of them must permit a customer.
 """
 # The names of tables are made here:
 # ruff: noqa: S608
@@ -35,12 +35,12 @@ from protocol.errors import RuleError, SourceError
 
 _T = TypeVar("_T")
 
-#: Ids taken from a query at once.
+#: Ids fetched from a query at once.
 _BATCH_ROWS: Final = 65_536
-#: How often tables that change while they are read are read again.
+#: How many times tables that change while they are read are read.
 _READINGS: Final = 3
-#: What keeps a customer out although no consent is needed: the latest event is a refusal, or may
-#: be one.
+#: Reasons that keep a customer out although no consent is needed: the latest event is a refusal, or
+#: may be one.
 _DENIES: Final = ", ".join(
     str(int(reason)) for reason in (Reason.UNREADABLE_TIME, Reason.FUTURE_TIME, Reason.WITHDRAWN)
 )
@@ -48,12 +48,12 @@ _DENIES: Final = ", ".join(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Who may be counted, as the tables said at one moment.
+    """Eligible customers by the tables at one moment.
 
     Attributes:
-        named: Ids of those who may be counted; on legitimate interest alone, of those who may not.
-        permits: Which of the two.
-        taken_at: When it was taken.
+        named: Ids of the eligible customers; on legitimate interest alone, of those who are not.
+        permits: Whether `named` lists the eligible ones.
+        taken_at: The moment.
     """
 
     named: IdSet
@@ -61,20 +61,20 @@ class Snapshot:
     taken_at: datetime
 
     def allowed(self, ids: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Whether each of some customers may be counted, shape ``(n_rows,)``."""
+        """Whether each customer is eligible, shape ``(n_rows,)``."""
         held = self.named.holds(ids)
         return held if self.permits else ~held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How some customers stand now.
+    """Eligibility of some customers now, in numbers.
 
     Attributes:
-        counted: How many of them each rule keeps out; None counts those who may be counted.
-        listed: For each table how many different ids it names (of objections: who object),
+        counted: Number of customers that each rule keeps out; under None, of eligible ones.
+        listed: For each table the number of different ids in it (of objections: who object),
             and how many of these are among the customers.
-        updated: When each table was last brought up to date.
+        updated: When each table was last updated.
     """
 
     counted: Counter[Reason | None]
@@ -84,12 +84,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What one table holds of one customer.
+    """Entry of one customer in one table.
 
     Attributes:
         table: The table's name.
-        rows: Its rows about that customer, as text.
-        reason: Why this table does not permit; None where it does, or says nothing.
+        rows: Its rows about the customer, as text.
+        reason: Why this table does not permit; None where it does, or has no say.
     """
 
     table: str
@@ -98,22 +98,22 @@ class Entry:
 
 
 class ConsentGate:
-    """Decides which customers are counted.
+    """Decides which customers are eligible.
 
     Args:
         sources: Tables of consents, objections and births.
-        basis: The agreed legal basis: with consent, whoever is unknown is not counted; with
-            legitimate interest, whoever objects or has withdrawn is not.
+        basis: The agreed legal basis: with consent, unknown customers are not eligible; with
+            legitimate interest, those who object or have withdrawn are not.
         purpose: The agreed purpose, as a prefixed name.
-        notices: Versions of the partner's notice that tell customers of it.
-        max_age: How old a table may be.
-        children_under: Customers younger than this, in years, are not counted, nor those whose age
-            is unknown.
-        youngest_customer: What this partner knows of all its customers' ages; None where tables of
-            births say how old each is.
-        left_out: Gives the ids of customers who told this node themselves that they are not to be
-            counted; asked anew for every pass.
-        limits: What reading may take of this machine.
+        notices: Versions of the partner's notice that inform customers of it.
+        max_age: Largest age of a table.
+        children_under: Customers younger than this, in years, are not eligible, nor those whose
+            age is unknown.
+        youngest_customer: Least age of this partner's customers, in years; None where tables of
+            births have each one's.
+        left_out: Returns the ids of customers who told this node itself that they are not to be
+            counted; called anew for every pass.
+        limits: Resources of this machine that reading may use.
     """
 
     def __init__(
@@ -149,8 +149,8 @@ class ConsentGate:
         """Refuse a gate without the tables that it needs.
 
         Raises:
-            RuleError: None of the kind that the legal basis needs (E-BASIS), or nothing says how
-                old customers are (E-CHILD).
+            RuleError: None of the kind that the legal basis needs (E-BASIS), or customers' ages are
+                unknown (E-CHILD).
         """
         basis, needed = _CONSENT if self._by_consent else _INTEREST
         if not self._holding(needed):
@@ -173,13 +173,13 @@ class ConsentGate:
             )
 
     def _holding(self, holds: Holds) -> list[str]:
-        """Names of the views of all tables of a kind."""
+        """Names of the views of all tables that hold `holds`."""
         return [view for view, table in self._views() if table.holds == holds]
 
     def check_fresh(self, now: datetime) -> None:
-        """Refuse tables that are gone or too old; no row is read.
+        """Refuse tables that are missing or too old; reads no row.
 
-        How old a table in a database is may stand in its rows alone: that is asked when they are
+        The age of a table in a database may follow from its rows alone: it is checked when they are
         read, by `snapshot` and `standing`, or by `check_rows_fresh`.
 
         Raises:
@@ -191,7 +191,7 @@ class ConsentGate:
             table.check_reachable()
 
     def check_rows_fresh(self, now: datetime) -> None:
-        """Refuse tables whose rows say that they are too old.
+        """Refuse tables that are too old by their rows.
 
         Raises:
             SourceError: E-CONSENT-STALE or E-CONSENT-SOURCE.
@@ -222,10 +222,10 @@ class ConsentGate:
                 )
 
     def _check_row(self, table: ConsentTable, newest: datetime | None, now: datetime) -> None:
-        """Refuse a table by what its rows say of its age.
+        """Refuse a table that is too old by its rows.
 
-        This may hang on a single customer's row, so it is a SourceError: with noise it leaves the
-        node as the code for everything that does.
+        This may depend on a single customer's row, so it is a SourceError: with noise, what leaves
+        the node is the one code for everything that does.
         """
         if newest is not None and now - newest > self._max_age:
             raise SourceError(
@@ -243,7 +243,7 @@ class ConsentGate:
         )
 
     def snapshot(self, now: datetime) -> Snapshot:
-        """Who may be counted now.
+        """Take a snapshot of the eligible customers now.
 
         Raises:
             RuleError: A table is missing (E-BASIS), or too old (E-CONSENT-STALE).
@@ -259,7 +259,7 @@ class ConsentGate:
             denied += [f"FROM {view} WHERE reason IN ({_DENIES})" for view in consents]
         named = " UNION ALL ".join(f"SELECT subject {rows}" for rows in denied)
         if permitting:
-            # Each view names a customer once.
+            # Each view lists a customer at most once.
             others = [f"(FROM {view} WHERE reason IS NULL)" for view in permitting]
             joined = " SEMI JOIN ".join([others[0], *(f"{o} USING (subject)" for o in others[1:])])
             named = f"SELECT subject FROM {joined} ANTI JOIN ({named}) USING (subject)"
@@ -269,7 +269,7 @@ class ConsentGate:
         return Snapshot(named=found, permits=bool(permitting), taken_at=now)
 
     def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
-        """How some customers stand now, told chunk by chunk; raises as `snapshot` does."""
+        """Count customers by eligibility now, ids given in chunks; raises as `snapshot` does."""
         self.check_complete()
         self._check_times(now)
         counted: Counter[Reason | None] = Counter()
@@ -299,7 +299,7 @@ class ConsentGate:
         return reasons, among
 
     def explain(self, subject: str, now: datetime) -> tuple[Reason | None, list[Entry]]:
-        """Whether one customer may be counted, and what every table holds of it.
+        """Why one customer is not eligible, if so, and its entry in every table.
 
         Returns:
             The rule that keeps the customer out (None when none does), and an entry a table.
@@ -350,12 +350,14 @@ class ConsentGate:
     def _judged(
         self, now: datetime, ids: IdHash | str
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[datetime, ...]]]:
-        """A connection with a table ``verdict_i`` of ``subject, reason`` for each table.
+        """Yield a connection with a table ``verdict_i`` of ``subject, reason`` for each table.
 
         Args:
-            ids: How customers' ids are hashed, which is what ``subject`` is; then also when each
-                table was brought up to date. Or one customer's id, whose rows are in
-                ``verdict_i_rows`` too.
+            ids: The hash of customers' ids that ``subject`` holds. Or one customer's id: then
+                ``subject`` is the id, and its rows are in ``verdict_i_rows`` too.
+
+        Yields:
+            The connection, and when each table was last updated, where that is known.
         """
         wanted = Wanted(
             purpose=self._purpose, notices=self._notices, now=now, least_age=self._children_under
@@ -388,7 +390,7 @@ class ConsentGate:
             yield connection, tuple(updated)
 
 
-#: Whom customers' own wishes, told to this node, leave out; and what that is called.
+#: The table of customers left out by their own wishes to this node, and its name for people.
 _WISHES: Final = "wishes"
 REGISTER: Final = "this node's register of rights"
 _CONSENT: Final[tuple[str, Holds]] = ("consent", "consents")
@@ -410,7 +412,7 @@ def _register(
     ids: Sequence[str] | NDArray[np.object_],
     hashing: IdHash | str,
 ) -> None:
-    """Make a table of ``subject``, hashed unless it is asked about one customer alone."""
+    """Make a table of ``subject`` from ids, hashed unless `hashing` is one customer's id."""
     if not len(ids):
         kind = "VARCHAR" if isinstance(hashing, str) else "UHUGEINT"
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (subject {kind})")
@@ -424,7 +426,7 @@ def _register(
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Halves]:
-    """The only column that a query gives, which is hashed ids, in parts."""
+    """The hashed ids in the only column of a query's result, in parts."""
     parts = connection.sql(f"SELECT {halves('subject')} FROM ({sql})")
     for batch in parts.to_arrow_reader(_BATCH_ROWS):
         first, second = (column.to_numpy() for column in batch.columns)
@@ -432,7 +434,7 @@ def _batches(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Halves
 
 
 def _asked(action: Callable[[], _T]) -> _T:
-    """What `action` asks of several tables together, with DuckDB's errors turned into ours."""
+    """Run `action` on several tables together, with DuckDB's errors turned into ours."""
     try:
         return action()
     except READ_ERRORS as error:

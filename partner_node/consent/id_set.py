@@ -1,9 +1,9 @@
 """A set of customers' ids in 16 bytes each, so that millions fit beside the customers themselves.
 
 An id is kept as 128 bits of a hash (MD5, which DuckDB has for numbers) of a secret followed by the
-id. The secret is drawn for each set and is held nowhere else. That two different ids agree happens
-by chance with a probability of 2^-128 a pair; and to make texts that agree under MD5 one must know
-what stands before them.
+id. The secret is drawn for each set and is kept nowhere else. Two different ids collide by
+chance with a probability of 2^-128; to make texts collide under MD5 one must know the prefix, which
+is secret.
 """
 # Secrets, which are hex digits, and SQL made here go into SQL:
 # ruff: noqa: S608
@@ -24,28 +24,28 @@ from partner_node.consent.workspace import Workspace
 from partner_node.sources.duckdb.sandbox import Sandbox
 
 _SECRET_BYTES: Final = 16
-#: Two ids at most, on average, share the first bits of their hashes.
+#: On average at most 2^this many ids share the first bits of their hashes.
 _SHARING_BITS: Final = 1
-#: Fewer ids than this are hashed sooner without DuckDB.
+#: Fewer ids than this are hashed faster without DuckDB.
 _FEW: Final = 1_000
 _LOW: Final = (1 << 64) - 1
-#: Places need more than four bytes from so many bits on.
+#: From this many bits on, positions need more than four bytes.
 _WIDE: Final = 32
 
 _NO_HALVES: Final = np.empty(0, dtype=np.uint64)
-#: The two halves of some ids' hashes.
+#: The two halves of ids' hashes, each of shape ``(n_ids,)``.
 Halves = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, slots=True)
 class IdHash:
-    """How ids are hashed, here and in DuckDB; each has a secret of its own."""
+    """A salted hash of ids, computed here or in DuckDB."""
 
     secret: str
 
     @staticmethod
     def drawn() -> IdHash:
-        """With a new secret."""
+        """A hash with a new random secret."""
         return IdHash(secrets.token_hex(_SECRET_BYTES))
 
     def of(self, text: str) -> str:
@@ -54,7 +54,7 @@ class IdHash:
 
 
 def halves(column: str) -> str:
-    """SQL: the two columns, without NULL, in which Arrow takes a hash."""
+    """SQL: a hash as the two columns, without NULL, that Arrow can transport."""
     return (
         f"CAST({column} >> 64 AS UBIGINT) AS first, "
         f"CAST({column} & {_LOW}::UHUGEINT AS UBIGINT) AS second"
@@ -62,18 +62,18 @@ def halves(column: str) -> str:
 
 
 class IdHasher:
-    """Hashes ids that come from outside DuckDB, in a DuckDB of its own that reads no file.
+    """Hashes ids from outside DuckDB, in a DuckDB of its own that reads no file.
 
     Args:
-        limits: What it may take of this machine.
+        limits: Resources of this machine that it may use.
     """
 
     def __init__(self, limits: Sandbox) -> None:
-        # On one thread rows come out in the order in which they went in.
+        # One thread keeps the order of rows.
         self._workspace = Workspace(replace(limits, threads=1), keep=True)
 
     def halves(self, ids: Sequence[str] | NDArray[np.object_], hashing: IdHash) -> Halves:
-        """The hashes of some ids."""
+        """Hash ids, in their order."""
         if len(ids) < _FEW:
             return _hashed_here(ids, hashing)
         with self._workspace.session(()) as session:
@@ -85,7 +85,7 @@ class IdHasher:
 
 
 def _hashed_here(ids: Sequence[str] | NDArray[np.object_], hashing: IdHash) -> Halves:
-    """The same hashes, by Python's own MD5."""
+    """The same as `IdHasher.halves`, by Python's own MD5."""
     digests = b"".join(
         hashlib.md5((hashing.secret + i).encode("utf-8"), usedforsecurity=False).digest()
         for i in ids
@@ -98,9 +98,9 @@ class IdSet:
     """A fixed set of ids.
 
     Args:
-        batches: The ids' hashes, in parts of any size; one may occur twice.
-        hashing: How they were hashed.
-        hasher: Hashes the ids that are asked for.
+        batches: The ids' hashes, in parts of any size; duplicates are allowed.
+        hashing: The hash that was used.
+        hasher: Hashes the ids that are looked up.
     """
 
     def __init__(self, batches: Iterable[Halves], hashing: IdHash, hasher: IdHasher) -> None:
@@ -111,8 +111,8 @@ class IdSet:
             seconds.append(other)
         first, second = np.concatenate(firsts), np.concatenate(seconds)
         del firsts, seconds
-        # The first bits tell ids' places; the last ones make room for the rows' numbers, because
-        # to sort numbers takes a tenth of the time that it takes to find their order.
+        # The first bits are enough to sort by; the last ones make room for the row's number,
+        # because sorting numbers takes a tenth of the time of an argsort.
         bits = np.uint64(len(first).bit_length())
         order = first >> bits
         order <<= bits
@@ -129,11 +129,11 @@ class IdSet:
         self._second = second[order.view(np.int64)]
 
     def __len__(self) -> int:
-        """How many ids there are, those that were given twice counted twice."""
+        """Number of ids, with duplicates."""
         return len(self._first)
 
     def holds(self, ids: Sequence[str] | NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Whether each of some ids is in the set, shape ``(n_ids,)``."""
+        """Whether each id is in the set, shape ``(n_ids,)``."""
         found = np.zeros(len(ids), dtype=np.bool_)
         if not len(self) or not len(ids):
             return found

@@ -1,5 +1,4 @@
-"""What tables of consents, objections and births may be in: each kind of source that says so of
-itself, and JSON lines, in which there are no customers."""
+"""Kinds of tables of consents, objections and births: kinds of source that allow it, JSON lines."""
 
 from __future__ import annotations
 
@@ -17,12 +16,12 @@ from partner_node.sources.places import PlaceReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentKind:
-    """What a table is in.
+    """A kind of file or database in which such a table may lie.
 
     Attributes:
         name: Its name in ``node.toml``.
-        place: How people name where it is.
-        read_as: How files are read, or which types a database's columns may have.
+        place: Reads where it is from the configuration.
+        read_as: The format of files, or the types that a database's columns may have.
     """
 
     name: str
@@ -31,12 +30,12 @@ class ConsentKind:
 
     @property
     def is_database(self) -> bool:
-        """Whether it is a database, of which a table is named, and no files that are one table."""
+        """Whether it is a database with named tables, and not files that form one table."""
         return isinstance(self.read_as, ColumnTypes)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its keys beside those of every kind."""
+        """Its keys besides those of every kind."""
         return (*self.place.keys, "table") if self.is_database else self.place.keys
 
 

@@ -1,6 +1,6 @@
-"""What this partner itself checks of an agreement before each answer, before any row is read.
+"""This partner's own checks of an agreement before each answer, before any row is read.
 
-Every rule fails closed. What is refused leaves as the code alone.
+Every rule fails closed. Of a refusal only the code leaves the node.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class NoRules:
     """For simulations, whose customers are generated or belong to whoever simulates."""
 
     def check(self, now: datetime) -> None:
-        """Refuse nothing."""
+        """Accept everything."""
 
 
 class LocalRules:

@@ -1,4 +1,4 @@
-"""Tables of consents, objections and births as a node's configuration names them."""
+"""Settings of tables of consents, objections and births in a node's configuration."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from partner_node.sources.places import Place
 Holds = Literal["consents", "objections", "births"]
 HOLDS: Final[tuple[Holds, ...]] = get_args(Holds)
 
-#: What a consent table needs, and what an event may leave out.
+#: Parts of an event that a consent table needs, and optional ones.
 NEEDED: Final = ("subject", "event", "time", "purpose", "notice")
 OPTIONAL: Final = ("until",)
-#: What a database's table may say of itself, row by row: when it was brought up to date.
+#: Optional part of a row in a database's table: when it was last updated.
 UPDATED: Final = "updated"
-#: What a table of births needs.
+#: Parts that a table of births needs.
 BIRTH: Final = ("subject", "born")
-#: What may be said of a whole table.
+#: Parts that may be constants of a whole table.
 CONSTANT: Final = ("purpose", "notice")
-#: What an event may be, in the words of the W3C Data Privacy Vocabulary.
+#: Events, in the words of the W3C Data Privacy Vocabulary.
 EVENTS: Final = (
     "ConsentGiven",
     "RenewedConsentGiven",
@@ -43,19 +43,19 @@ class ConsentSource:
     Attributes:
         name: For messages.
         holds: Consents, one row an event; or objections or births, one row a customer.
-        kind: What it is in, by its name in the table of `consent.kinds`.
-        place: Where that is, in the form that its kind reads.
+        kind: Kind of file or database, by its name in the table of `consent.kinds`.
+        place: Where it is, in the form that its kind reads.
         table: A database's table or view, its schema first where it has one; empty for files.
         columns: Column of ``subject``, and for consents of ``event``, ``time``, ``purpose``,
             ``notice`` and ``until``, for births of ``born``; left out where it has the same name.
-            In a database also of ``updated``, the time when a row was brought up to date.
-        constants: What the whole table is about, instead of a column: ``purpose``, ``notice``.
-        events: What this table's own words for events mean, such as ``yes = "ConsentGiven"``.
-        flags: Columns of an objection table that say by a flag who objects; when there are none,
-            everybody in the table does.
-        heartbeat: A file that is touched whenever the table was brought up to date; without one a
-            file's own time counts, and in a database the newest ``updated`` or, of consents, the
-            newest event.
+            In a database also of ``updated``, the time when a row was last updated.
+        constants: Values for the whole table instead of a column: ``purpose``, ``notice``.
+        events: Meaning of this table's own words for events, such as ``yes = "ConsentGiven"``.
+        flags: Columns of an objection table whose flags mark who objects; without any, everybody in
+            the table does.
+        heartbeat: A file that is touched whenever the table is updated; without one a file's own
+            time is used, and in a database the newest ``updated`` or, for consents, the newest
+            event.
     """
 
     name: str
@@ -79,14 +79,14 @@ class ConsentSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentSection:
-    """``[consent]``: what customers were told, and where their wishes are.
+    """``[consent]``: what customers were informed of, and the tables of their choices.
 
     Attributes:
-        purpose: The purpose, as a prefixed name, that this partner's notice tells of.
-        notices: Versions of the notice that tell of it.
+        purpose: The purpose, as a prefixed name, that this partner's notice states.
+        notices: Versions of the notice that state it.
         assessment: File with the assessment of a legitimate interest; None without one.
         youngest_customer: No customer is younger than this, in years, as this partner knows from
-            its contracts; None where a table of births says how old each is.
+            its contracts; None where a table of births has each one's age.
         sources: Tables of consents, objections and births.
     """
 

@@ -1,7 +1,7 @@
-"""Tables of consents, objections and births, as the configuration names them.
+"""Base of tables of consents, objections and births; see `file_tables` and `database_tables`.
 
 Everything is read as text through DuckDB and judged in `verdicts`; nothing of it leaves the node,
-and no value of a table is in an error. How it is reached is in `file_tables` and `database_tables`.
+and no value of a table is in an error.
 """
 # Names and texts go into SQL only through `quoted` and `literal`:
 # ruff: noqa: S608
@@ -42,15 +42,15 @@ _T = TypeVar("_T")
 
 SECTION: Final = "[[consent.sources]]"
 _TIMES: Final = ("time", "until", UPDATED)
-#: An id that is none is NULL among the rows.
+#: An unusable id is NULL among the rows.
 _NOBODY: Final = "subject IS NULL"
 
 
 class ConsentTable(ABC):
-    """One table of consents, objections or births, which can be read.
+    """One table of consents, objections or births.
 
     Args:
-        types: Which types its columns may have.
+        types: Types that its columns may have.
     """
 
     def __init__(self, source: ConsentSource, types: ColumnTypes) -> None:
@@ -59,12 +59,12 @@ class ConsentTable(ABC):
 
     @property
     def source(self) -> ConsentSource:
-        """What the configuration says of it."""
+        """Its settings."""
         return self._source
 
     @property
     def holds(self) -> Holds:
-        """What its rows are."""
+        """What its rows are: consents, objections or births."""
         return self._source.holds
 
     @property
@@ -78,14 +78,14 @@ class ConsentTable(ABC):
 
     @abstractmethod
     def check_reachable(self) -> None:
-        """Refuse a table that is not there; raises SourceError (E-CONSENT-SOURCE)."""
+        """Refuse a table that is missing; raises SourceError (E-CONSENT-SOURCE)."""
 
     @abstractmethod
     def changed_at(self) -> datetime | None:
-        """When the table was last brought up to date; raises SourceError (E-CONSENT-SOURCE).
+        """When the table was last updated; raises SourceError (E-CONSENT-SOURCE).
 
         Returns:
-            None where only its rows say that, and `judge` therefore.
+            None where this follows from its rows alone, and `judge` returns it.
         """
 
     @property
@@ -112,24 +112,24 @@ class ConsentTable(ABC):
         *,
         ids: IdHash | str,
     ) -> datetime | None:
-        """Make the table `into` of ``subject, reason``, as `verdicts` says.
+        """Make the table `into` of ``subject, reason`` by the rules of `verdicts`.
 
         Args:
-            ids: How customers' ids are hashed, which is what ``subject`` is; or one customer's
-                id, of whom alone there are verdicts, and rows that are kept as ``<into>_rows``.
+            ids: The hash of customers' ids that ``subject`` holds; or one customer's id: then
+                there are verdicts on that customer alone, and its rows are in ``<into>_rows``.
 
         Returns:
-            When its rows were brought up to date, where only they say it.
+            When the table was last updated, where this follows from its rows alone.
 
         Raises:
-            SourceError: The table cannot be read, lacks a column, or has rows about nobody
+            SourceError: The table cannot be read, lacks a column, or has rows without an id
                 (E-CONSENT-SOURCE).
         """
 
     def _judge_rows(
         self, connection: duckdb.DuckDBPyConnection, rows: str, into: str, wanted: Wanted
     ) -> int:
-        """Make `into` of the rows; how many of its ids are nobody's."""
+        """Make `into` from the rows; returns the number of rows in it without an id."""
         if self.holds == "consents":
             judge_consents(connection, rows, into, wanted)
         elif self.holds == "births":
@@ -162,12 +162,12 @@ class ConsentTable(ABC):
         action: Callable[[], _T],
         header: tuple[str, ...] = (),
     ) -> _T:
-        """What `action` reads of this table, with DuckDB's errors turned into ours."""
+        """Run `action`, which reads this table, with DuckDB's errors turned into ours."""
         try:
             return action()
         except READ_ERRORS as error:
             problem = Problem.of(error)
-        # Neither chained nor in the context of DuckDB's words: those quote the line.
+        # Not chained to DuckDB's error, which quotes the line.
         explained = explain(
             problem,
             path=self._source.place.name,
@@ -181,7 +181,7 @@ class ConsentTable(ABC):
         return self._source.columns.get(part, part)
 
     def selected(self, types: Mapping[str, str]) -> str:
-        """SQL: the columns that `verdicts` asks for, all as text."""
+        """SQL: the columns that `verdicts` needs, all as text."""
         if self.holds == "consents":
             return self._consents(types)
         if self.holds == "births":
@@ -216,7 +216,7 @@ class ConsentTable(ABC):
         return f"{subject} AS subject, CAST([{flags}] AS VARCHAR[]) AS flags"
 
     def _text(self, column: str, part: str, types: Mapping[str, str]) -> str:
-        """SQL: a column as text; SourceError when there is none, or it cannot be meant."""
+        """SQL: a column as text; SourceError when it is missing or of an unsuitable type."""
         kind = types.get(column)
         if kind is None:
             raise self._no_column(column, part, types)
@@ -244,7 +244,7 @@ class ConsentTable(ABC):
         )
 
     def _wanted_columns(self) -> tuple[str, ...]:
-        """Columns that are asked for, that of the ids first."""
+        """Columns that are needed, the ids' first."""
         if self.holds == "births":
             wanted = [self._column(part) for part in BIRTH]
         elif self.holds == "objections":
@@ -260,7 +260,7 @@ class ConsentTable(ABC):
         )
 
     def changing(self) -> SourceError:
-        """The error when it is written time and again while it is read."""
+        """The error for a table that kept changing while it was read."""
         return self._problem(
             f"{self._source.place.name} changed while it was read, several times",
             "write it under another name and rename it when it is complete",
@@ -270,7 +270,7 @@ class ConsentTable(ABC):
 def rows_of(
     connection: duckdb.DuckDBPyConnection, select: str, kept: str, ids: IdHash | str
 ) -> str:
-    """SQL: the relation of a query's rows, their ids hashed; or of one customer's rows.
+    """SQL: the relation of a query's rows, with ids hashed; or of one customer's rows.
 
     Args:
         kept: The table in which one customer's rows are kept.
@@ -286,6 +286,6 @@ def rows_of(
 
 
 def row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
-    """The single row that an aggregate gives."""
+    """The single row of an aggregate."""
     (found,) = connection.execute(sql).fetchall()
     return tuple(found)

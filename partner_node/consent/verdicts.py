@@ -1,11 +1,11 @@
-"""What a table of consents, objections or births says of each customer: rules, one query each.
+"""Rules by which a table of consents, objections or births permits each customer, one query each.
 
 Default deny: what is unknown, unreadable or of another purpose never permits. Times need a zone;
 a time that cannot be read, or that lies in the future, denies its customer. The latest event
-decides; of two at the same time the more restrictive one. A consent is for the purpose that it
-names, letter by letter; what permits nothing counts for every purpose that it names among others,
-in whatever case, and for all when it names none. Of a customer whose birth is known as a year
-alone the last day of that year counts, and of several births the latest.
+decides; of two at the same time the more restrictive one. A consent applies to the purpose that it
+names, compared exactly; any other event applies to every purpose that it names among others, in
+upper or lower case, and to all when it names none. If only the year of a birth is known, the last
+day of that year is used, and of several births the latest.
 """
 # Only names made here go into SQL; values are parameters.
 # ruff: noqa: S608
@@ -20,24 +20,24 @@ from typing import Final
 
 import duckdb
 
-#: Events that permit (W3C Data Privacy Vocabulary, with or without its prefix). Nothing else does.
+#: The only events that permit (W3C Data Privacy Vocabulary, with or without its prefix).
 GRANTS: Final = ("consentgiven", "renewedconsentgiven")
-#: What is no flag in a table that has a column for each.
+#: Texts that mean an unset flag.
 NO_FLAG: Final = ("", "0", "false", "f", "no", "n")
-#: DuckDB alone would take offsets of 99 hours.
+#: DuckDB itself would accept offsets of 99 hours.
 _WITH_ZONE: Final = (
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?"
     r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
 )
 
-#: The clock that is furthest behind UTC.
+#: The time zone furthest behind UTC.
 _WESTERNMOST: Final = timedelta(hours=12)
-#: A date, whatever time of the day stands behind it.
+#: A date, with or without a time of day after it.
 _DATE: Final = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?"
 
 
 class Reason(IntEnum):
-    """Why a customer is not counted; the first that holds, from the top."""
+    """Why a customer is not eligible; the first that applies, from the top."""
 
     OBJECTION = 1
     UNREADABLE_TIME = 2
@@ -72,14 +72,14 @@ _WORDS: Final[Mapping[Reason, str]] = {
     Reason.UNREADABLE_BIRTH: "a birth that cannot be read, or lies in the future",
     Reason.AGE_UNKNOWN: "no birth on record",
 }
-#: Reasons of one event, by how restrictive they are; they fit three bits.
+#: Reasons of one event, from the least to the most restrictive; they fit three bits.
 _OF_EVENT: Final = (
     None, Reason.OTHER_NOTICE, Reason.EXPIRED, Reason.UNREADABLE_END, Reason.WITHDRAWN,
 )  # fmt: skip
 
 
 #: The greatest of the ranks of a customer's events decides. A rank is 0 where the event does not
-#: count, else the microseconds since the year 0, then three bits for how restrictive the event is;
+#: apply, else the microseconds since the year 0, then three bits for how restrictive the event is;
 #: what is unreadable or in the future ranks above every time before the year 10000.
 _FUTURE: Final = 1 << 62
 _UNREADABLE: Final = _FUTURE + 1
@@ -89,13 +89,13 @@ _YEAR_0: Final = 10**17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a consent must cover.
+    """Conditions that a customer's rows are judged by.
 
     Attributes:
         purpose: The agreed purpose, as a prefixed name.
-        notices: Versions of the notice that tell customers of it.
-        now: When the question is answered, with time zone.
-        least_age: Customers younger than this, in years, are not counted.
+        notices: Versions of the notice that inform customers of it.
+        now: The present time, with time zone.
+        least_age: Customers younger than this, in years, are not eligible.
     """
 
     purpose: str
@@ -110,8 +110,8 @@ def judge_consents(
     """Make the table `into` of ``subject, reason``; the reason is NULL where it permits.
 
     Args:
-        relation: Has the text columns ``event, time, purpose, notice, until``, and ``subject`` as
-            text or hashed, as all relations here.
+        relation: Has the text columns ``event, time, purpose, notice, until``, and ``subject``,
+            like all relations here, as text or hashed.
     """
     codes = " ".join(
         f"WHEN {code} THEN {int(reason)}" for code, reason in enumerate(_OF_EVENT) if reason
@@ -166,11 +166,11 @@ def judge_consents(
 
 
 def judge_objections(connection: duckdb.DuckDBPyConnection, relation: str, into: str) -> None:
-    """Make the table `into` of ``subject, reason``, with those who object alone.
+    """Make the table `into` of ``subject, reason``, with only those who object.
 
     Args:
-        relation: Has the text column ``subject``, and ``flags``, a list of texts; a list that is
-            empty means that whoever is in the table objects.
+        relation: Has the text column ``subject``, and ``flags``, a list of texts; with an empty
+            list everybody in the table objects.
     """
     connection.execute(
         f"""
@@ -194,11 +194,11 @@ def judge_births(
     Args:
         relation: Has the text columns ``subject, born``: a date, a date and time, or a year.
     """
-    today = (wanted.now - _WESTERNMOST).date()  # the day that has come everywhere
+    today = (wanted.now - _WESTERNMOST).date()  # the date in the last time zone
     year = today.year - wanted.least_age
     try:
         latest = today.replace(year=year)
-    except ValueError:  # the 29th of February: a birthday is had on the 1st of March
+    except ValueError:  # the 29th of February: the birthday is the 1st of March
         latest = today.replace(year=year, day=28)
     connection.execute(
         f"""

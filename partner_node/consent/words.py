@@ -1,4 +1,4 @@
-"""What the consent gate decides, in words and values for the person at this machine."""
+"""Decisions of the consent gate, in words and values for the person at this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from partner_node.consent.gate import ConsentGate, Entry
 from partner_node.consent.verdicts import Reason
 from protocol.agreement.governance import LegalBasis
 
-#: What keeps a customer out whom the agreement leaves out for a value that is missing.
+#: The reason shown for a customer whom the agreement leaves out for a missing value.
 MISSING_VALUE: Final = "missing-value"
 
 
 def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[str, Any]:
-    """How many customers are counted now, and what keeps the others out, as JSON values."""
+    """Number of customers that are counted now, and of the others by reason, as JSON values."""
     standing, counted = count.standing, count.standing.counted
     kept_out = {str(_name(reason)): counted[reason] for reason in Reason if counted[reason]}
     if count.left_out:
@@ -76,10 +76,10 @@ def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: dateti
 def explain_values(
     subject: str, known: bool, left_out: bool, reason: Reason | None, entries: Sequence[Entry]
 ) -> dict[str, Any]:
-    """Why one customer may or may not be counted, as JSON values.
+    """Why one customer is or is not counted, as JSON values.
 
     Args:
-        left_out: Whether an agreed rule leaves it out for a value that is missing.
+        left_out: Whether an agreed rule leaves it out for a missing value.
     """
     return {
         "subject": subject,

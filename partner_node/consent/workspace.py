@@ -1,7 +1,7 @@
-"""The gate's own DuckDB: opened once for the same files, with a new, empty session for each pass.
+"""The gate's own DuckDB, reused for the same files, with a new, empty session for each pass.
 
-To open a DuckDB takes longer than a pass over a small table. A session's tables and views are its
-own and are gone at its end: nothing that was read is there in the next one.
+Opening a DuckDB takes longer than a pass over a small table. A session's tables and views are its
+own and are dropped at its end: the next one sees nothing that was read.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import duckdb
 
 from partner_node.sources.duckdb.sandbox import Sandbox
 
-#: A DuckDB that held more than this at the end of a pass is closed, to give it back; bytes.
+#: A DuckDB that uses more than this at the end of a pass is closed, to free it; bytes.
 _MOST_KEPT: Final = 32 << 20
-#: A session shorter than this, seconds, held little; not even to ask is sooner.
+#: A session shorter than this, in seconds, used little; asking DuckDB would take longer.
 _BRIEF_S: Final = 0.1
 
 
 class Workspace:
-    """A DuckDB that is kept from pass to pass, shut in with the files of the pass.
+    """A DuckDB that is reused from pass to pass, confined to the files of the pass.
 
     Args:
-        limits: What it may take of this machine.
-        keep: Whether it is kept whatever it holds; else only when that is little.
+        limits: Resources of this machine that it may use.
+        keep: Whether it is always reused; else only if it uses little memory.
     """
 
     def __init__(self, limits: Sandbox, *, keep: bool = False) -> None:
@@ -37,11 +37,11 @@ class Workspace:
 
     @contextmanager
     def session(self, files: tuple[str, ...]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection without tables, shut in with the named files, its settings locked.
+        """Yield a connection without tables, confined to the named files, with locked settings.
 
         Raises:
-            SourceError: The temporary folder cannot be made (E-SOURCE-FILE).
-            duckdb.Error: It cannot be done.
+            SourceError: The temporary folder cannot be created (E-SOURCE-FILE).
+            duckdb.Error: DuckDB fails.
         """
         database, self._idle = self._idle, None
         if database is not None and database.files != files:
@@ -64,7 +64,7 @@ class Workspace:
 
 
 class _Database:
-    """One DuckDB, closed when nobody holds it any more."""
+    """One DuckDB, closed when it is garbage-collected."""
 
     def __init__(self, limits: Sandbox, files: tuple[str, ...]) -> None:
         opened = ExitStack()
@@ -74,7 +74,7 @@ class _Database:
 
 
 def _held(session: duckdb.DuckDBPyConnection) -> int:
-    """What a session's DuckDB holds, in memory and in its temporary folder, bytes."""
+    """Bytes that a session's DuckDB uses, in memory and in its temporary folder."""
     sql = "SELECT sum(memory_usage_bytes + temporary_storage_bytes) FROM duckdb_memory()"
     ((held,),) = session.execute(sql).fetchall()
     return int(held or 0)

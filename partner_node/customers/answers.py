@@ -1,4 +1,4 @@
-"""From customers' vectors to the integer answer of a sum query.
+"""Answering of sum queries: from customers' vectors to an integer vector.
 
 Everything is integer arithmetic held in float64, where it is exact: block sums stay below 2^53, in
 any order and on any number of threads. The answer is the same for any split of the rows. Each
@@ -50,8 +50,8 @@ def answer(
             ``(n_rows, n_features + 2)``; for a `ScoresQuery` with their scores
             (`protocol.queries.with_scores`). They are read one after the other; memory does not
             grow.
-        threads: How many work on a chunk; one for each processor when left out. With 1 nothing
-            is started: for simulations of few customers, where starting takes longest.
+        threads: Number of threads that work on a chunk, by default one for each processor. With 1
+            no thread is started: for simulations of few customers, where starting takes longest.
 
     Returns:
         The integer answer, shape ``(query.length,)``, and the number of customers in it.
@@ -62,7 +62,7 @@ def answer(
     with _sums_of_parts(worker, threads or os.cpu_count() or 1) as sums_of_parts:
         for chunk in chunks:
             customers += chunk.shape[0]
-            # Also for few rows: how long it takes shows no step at any number of them.
+            # Split few rows, too, so that the time taken has no step at any number of rows.
             for sums in sums_of_parts(chunk):
                 total += sums
     return total, customers
@@ -72,7 +72,7 @@ def answer(
 def _sums_of_parts(
     worker: _Worker, threads: int
 ) -> Iterator[Callable[[FloatMatrix], Iterable[IntVector]]]:
-    """Gives the sums of the parts into which rows are split, a part a thread."""
+    """Yield a function that splits rows into a part per thread and returns the parts' sums."""
     with _libraries().limit(limits=1, user_api="blas"):
         if threads == 1:
             yield lambda rows: (worker.sums(rows),)
@@ -83,7 +83,7 @@ def _sums_of_parts(
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """The process's thread pools: NumPy's is loaded by now, and looking them up takes long."""
+    """The process's thread pools; cached, as finding them takes long. NumPy's is loaded by now."""
     return ThreadpoolController()
 
 
@@ -124,21 +124,21 @@ def _worker(query: SumQuery) -> _Worker:
 
 
 class _Memberships:
-    """Sums of rows by cluster, as a sparse product."""
+    """Sums of rows by cluster, by a sparse matrix product."""
 
     def __init__(self, n_clusters: int) -> None:
         self._n_clusters = n_clusters
         self._matrix = self._of_rows(0)
 
     def add(self, index: IntVector, rows: FloatMatrix, table: IntMatrix) -> None:
-        """Add each row to the line of `table` that `index` names."""
+        """Add each row to the row of `table` given by `index`."""
         if self._matrix.shape[1] != rows.shape[0]:
             self._matrix = self._of_rows(rows.shape[0])
         self._matrix.indices[:] = index
         table += (self._matrix @ rows).astype(np.int64)
 
     def _of_rows(self, n_rows: int) -> csc_array:
-        """One entry of 1.0 a row, in the cluster that is filled in for it."""
+        """A matrix with one entry of 1.0 per row; `add` fills in its cluster."""
         indices = np.zeros(n_rows, dtype=np.int32)
         starts = np.arange(n_rows + 1, dtype=np.int32)
         return csc_array((np.ones(n_rows), indices, starts), shape=(self._n_clusters, n_rows))
@@ -207,7 +207,7 @@ class _Votes:
 
 
 class _AroundCentres(ABC):
-    """Adds up, at each customer's nearest centre, what follows from its offset, and a count."""
+    """Adds up a function of each customer's offset, and a count, at its nearest centre."""
 
     def __init__(self, query: LocalSumsQuery | SpreadsQuery, count_unit: int) -> None:
         self._shape = (query.n_clusters, query.n_features + 1)
@@ -217,7 +217,7 @@ class _AroundCentres(ABC):
 
     @abstractmethod
     def _added(self, offsets: FloatMatrix) -> FloatMatrix:
-        """What customers add to their centres' features; same shape."""
+        """The vectors that customers with these offsets add; same shape."""
 
     def sums(self, vectors: FloatMatrix) -> IntVector:
         n_clusters, width = self._shape
@@ -263,7 +263,7 @@ class _Scores:
         for block in self._nearest.blocks(vectors):
             scores = block[:, self._width]
             answered = ~np.isnan(scores)
-            # Also rows that add nothing: how long it takes does not hang on who answered.
+            # Include rows that add nothing, so that the time taken does not depend on who answered.
             rows = np.column_stack([np.where(answered, scores, 0.0), answered * float(UNIT)])
             memberships.add(self._nearest.of(block[:, : self._width]), rows, table)
         return table.ravel()

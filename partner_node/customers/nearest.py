@@ -2,9 +2,9 @@
 
 Everything is integer arithmetic held in float64, where it is exact: coordinates and centres are at
 most 2^21, so scores stay below 2^53, in any order and on any number of threads. Every score is
-multiplied by a power of two and the centre's own number is added, so that one minimum over the
+multiplied by a power of two and the centre's index is added, so that one minimum over the
 centres finds the nearest, breaks ties by the lower index, and holds the index in its low bits.
-Scores are made for as many rows as keep them in the processor's cache.
+Scores are computed in blocks of rows that fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Nearest:
         )
         self._index_bits = scale - 1
         exact = centres.astype(np.float64)
-        # Customers' vectors end in a one, which takes the part of the score that is the same for
-        # all of them; their squared norm does not matter for the nearest.
+        # Customers' vectors end in a one, which is multiplied by the part of the score that is the
+        # same for all of them; their squared norm does not matter for the nearest.
         self.factors = np.zeros((n_centres, n_features + EXTRA_ENTRIES))
         self.factors[:, :n_features] = -2.0 * exact
         self.factors[:, -1] = (exact * exact).sum(axis=1)

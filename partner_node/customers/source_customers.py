@@ -1,6 +1,6 @@
-"""From a source's values to customers' vectors on the agreed grid.
+"""Customers' vectors on the agreed grid, from the values of a source.
 
-Only the agreed features are read. What is missing counts by the agreed rule, and values are
+Only the agreed features are read. Missing values are treated by the agreed rule, and values are
 clipped to the agreed bounds before anything else is done with them.
 """
 
@@ -23,14 +23,14 @@ from protocol.feature_values import coordinate_values
 from protocol.queries import customer_vectors, with_scores
 from protocol.scaling import FeatureScale, FloatMatrix
 
-#: What counts as yes and as no, in capital or small letters; a table in which some are missing
-#: often has doubles.
+#: Texts that mean no and yes, in upper or lower case; a column with missing values often has
+#: doubles.
 _NO: Final = ("false", "f", "no", "n", "0", "0.0")
 _YES: Final = ("true", "t", "yes", "y", "1", "1.0")
 
 
 def column_of(feature: Feature, column: str) -> Column:
-    """How an agreed feature is read from a source's column."""
+    """The request for an agreed feature from a source's column."""
     levels = (_NO, _YES) if feature.kind.truth else _texts(feature.levels)
     return Column(
         name=column,
@@ -42,7 +42,7 @@ def column_of(feature: Feature, column: str) -> Column:
 
 
 def _texts(levels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """How each level may be written: a whole number as a double too, as where some are missing."""
+    """Spellings of each level: a whole number also as a double, for columns with missing values."""
     return tuple(
         (level, f"{level}.0")
         if level.removeprefix("-").isdecimal() and f"{level}.0" not in levels
@@ -52,43 +52,41 @@ def _texts(levels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 class Permitted(Protocol):
-    """Who may be counted."""
+    """A set of eligible customers."""
 
     def allowed(self, ids: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Whether each of some customers may be counted."""
+        """Whether each customer is eligible, shape ``(n_ids,)``."""
         ...
 
 
 class Gate(Protocol):
-    """Decides who may be counted."""
+    """Decides which customers are eligible."""
 
     def snapshot(self, now: datetime) -> Permitted:
-        """Who may be counted now."""
+        """The customers that are eligible now."""
         ...
 
 
 class Scores(Protocol):
-    """What customers answered to the question about satisfaction."""
+    """Customers' answers to the question about satisfaction."""
 
     def snapshot(self, terms: SatisfactionTerms) -> ScoresNow:
-        """The answers to a question that there are now."""
+        """The present answers to a question."""
         ...
 
 
 class ScoresNow(Protocol):
-    """Customers' answers to one question, as they were at one moment."""
+    """Customers' answers to one question at one moment."""
 
     def of(self, ids: NDArray[np.object_]) -> NDArray[np.float64]:
-        """The score of each of some customers, NaN for who gave none; same shape."""
+        """The score of each customer, NaN where none was given; same shape."""
         ...
 
 
 class Customers(Protocol):
     """A partner's customers as the sum queries see them."""
 
-    def vectors(self) -> Iterator[FloatMatrix]:
-        """Customers' vectors in chunks, each of shape ``(n_rows, n_coordinates + 2)``."""
-        ...
+    def vectors(self) -> Iterator[FloatMatrix]: ...
 
     def scored(self, terms: SatisfactionTerms) -> Iterator[FloatMatrix]:
         """The same customers' vectors with their scores (`protocol.queries.with_scores`)."""
@@ -97,7 +95,7 @@ class Customers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureReport:
-    """How one coordinate of the agreed features looks in this data. Never leaves the node.
+    """Statistics of one coordinate of the agreed features. Never leaves the node.
 
     Attributes:
         clipped_share: Share of customers with a value beyond the agreed bounds, 0 to 1.
@@ -122,11 +120,10 @@ class SourceCustomers:
         columns: The source's column for each feature; a feature that is not named here is read
             from the column of its own name.
         chunk_rows: Most rows held at once.
-        gate: Says anew for every pass who may be counted; None counts everybody, which is for
-            looking at the data alone.
-        scores: What customers answered to the question about satisfaction; None where nobody asks
-            for it.
-        clock: Now, with time zone.
+        gate: Decides anew for every pass who is eligible; None counts everybody, only for
+            inspecting the data.
+        scores: Customers' answers to the question about satisfaction; None where it is not asked.
+        clock: Returns the present time, with time zone.
     """
 
     def __init__(
@@ -157,10 +154,10 @@ class SourceCustomers:
             yield vectors
 
     def identified(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
-        """Customers' ids and vectors, chunk by chunk; for assignments, which stay here.
+        """Customers' ids and vectors, chunk by chunk; for assignments, which stay at the node.
 
-        Customers whom the gate does not permit now are left out before anything else is done, then
-        those whom the agreement leaves out for a missing value.
+        Customers who are not eligible now are left out before anything else is done, then those
+        whom the agreement leaves out for a missing value.
         """
         for ids, values in self._counted():
             yield ids, customer_vectors(self._scale.to_grid(values))
@@ -174,16 +171,16 @@ class SourceCustomers:
             yield with_scores(vectors, terms.in_units(now.of(ids)))
 
     def ids(self) -> Iterator[NDArray[np.object_]]:
-        """Ids of all customers in the source, whether they may be counted or not."""
+        """Ids of all customers in the source, eligible or not."""
         for chunk in self._source.chunks((), max_rows=self._chunk_rows):
             yield chunk.ids
 
     def values_of(self, subject: str) -> FloatMatrix | None:
-        """One customer's agreed features in their units, whether it may be counted or not.
+        """One customer's agreed features in their units, eligible or not.
 
         Returns:
-            Shape ``(n_features,)``, levels and what is missing as `coordinate_values` takes them;
-            None when the source holds no such customer.
+            Shape ``(n_features,)``, with levels and missing values as for `coordinate_values`; None
+            when the source has no such customer.
         """
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
             found = np.flatnonzero(chunk.ids == subject)
@@ -207,7 +204,7 @@ class SourceCustomers:
             yield chunk.ids[counted], values
 
     def report(self) -> list[FeatureReport]:
-        """How each coordinate of the agreed features looks in the data, from one pass."""
+        """Statistics of each coordinate of the agreed features, from one pass over the data."""
         n_features = len(self._coordinates)
         customers = 0
         lowest = np.full(n_features, np.inf)
@@ -220,7 +217,7 @@ class SourceCustomers:
             before, customers = customers, customers + values.shape[0]
             lowest = np.minimum(lowest, values.min(axis=0))
             highest = np.maximum(highest, values.max(axis=0))
-            # Sizes near the largest double must not overflow on the way to their mean.
+            # The mean of values near the largest double must not overflow.
             own = (values / values.shape[0]).sum(axis=0)
             mean = mean * (before / customers) + own * (values.shape[0] / customers)
             outside = (values < self._scale.lower) | (values > self._scale.upper)

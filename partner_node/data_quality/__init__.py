@@ -1,1 +1,1 @@
-"""How a partner's data look beside the agreement. What is found stays at the node."""
+"""Checks of a partner's data against the agreement. Findings stay at the node."""

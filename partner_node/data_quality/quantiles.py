@@ -1,4 +1,4 @@
-"""Quantiles of values that stream by, within one percent, in little memory.
+"""Quantiles of a stream of values, within one percent, in little memory.
 
 Values are counted in buckets whose edges grow by a constant factor, so that whatever the range, a
 bucket's middle is within one percent of all its values (the idea of DDSketch, Masson et al. 2019).
@@ -20,7 +20,7 @@ _SMALLEST: Final = 1e-12
 
 
 class Quantiles:
-    """Counts values in buckets; what it takes does not grow with their number.
+    """Counts values in buckets; memory does not grow with their number.
 
     >>> found = Quantiles()
     >>> found.add(np.arange(1.0, 1002.0))

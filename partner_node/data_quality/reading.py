@@ -1,4 +1,4 @@
-"""One pass over a source for all features; where that fails, one for each, to tell all faults."""
+"""One pass over a source for all features; if it fails, one for each, to find all faults."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from partner_node.sources.source import Source
 from protocol.agreement.features import Feature
 from protocol.errors import SourceError
 
-#: Values of a feature that are looked at for their shape, from the source's beginning.
+#: Number of values of a feature, from the source's beginning, that are inspected for their shape.
 SAMPLE_ROWS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What came of reading one feature.
+    """The result of reading one feature.
 
     Attributes:
-        summary: What its values look like; None when it cannot be read.
-        sample: Its first values, for a look at their shape, or its levels; never kept.
+        summary: Statistics of its values; None when it cannot be read.
+        sample: Its first values, to inspect their shape, or its levels; never kept.
         problem: Why it cannot be read.
     """
 
@@ -36,10 +36,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What came of reading a source.
+    """The result of reading a source.
 
     Attributes:
-        customers: How many there are; None when ids cannot be read.
+        customers: Number of customers; None when ids cannot be read.
         features: One entry for each feature asked for; empty when ids cannot be read.
         problem: Why not even ids can be read.
     """

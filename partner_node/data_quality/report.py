@@ -1,4 +1,4 @@
-"""A partner's data beside the agreement: every problem with its way out. Nothing leaves."""
+"""Report on a partner's data under an agreement: every problem with its way out. Stays here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, EncodingRangeError, FedsegError, RuleError, SourceError
 from protocol.feature_values import NO_LEVEL
 
-#: Shares and days from which a report takes notice.
+#: Shares and days from which a report has a note.
 _MUCH_CLIPPED: Final = 0.05
 _NEARLY_ALL: Final = 0.95
 _OLD_DAYS: Final = 90
@@ -34,7 +34,7 @@ class FeatureQuality:
 
     Attributes:
         column: The source's column that holds it.
-        summary: What its values look like; None when it is refused or cannot be read.
+        summary: Statistics of its values; None when it is refused or cannot be read.
         problem: Why it cannot be used.
     """
 
@@ -63,11 +63,11 @@ class FeatureQuality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Age:
-    """How old the data are.
+    """The age of the data.
 
     Attributes:
-        on: The day that they are of; None when nothing tells it.
-        told_by: What tells it, in words.
+        on: The day of the data; None when it is unknown.
+        told_by: Where the day is from, in words.
         days: Whole days since.
     """
 
@@ -78,13 +78,13 @@ class Age:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataReport:
-    """What was found.
+    """Findings about a node's data.
 
     Attributes:
-        customers: How many the source has; None when their ids cannot be read.
-        eligible: How many of them a node would count now; None when that cannot be told.
-        problems: Everything for which a run would refuse, the features' own problems included.
-        notes: What does not forbid a run.
+        customers: Number of customers in the source; None when their ids cannot be read.
+        eligible: Number of them that a node would count now; None when it is unknown.
+        problems: Everything that would fail a run, including the features' own problems.
+        notes: Remarks that do not prevent a run.
     """
 
     agreement: Agreement
@@ -125,11 +125,11 @@ def problem_values(problem: FedsegError) -> dict[str, str]:
 def data_report(
     home: NodeHome, agreement: Agreement, *, now: datetime, max_age_days: int | None = None
 ) -> DataReport:
-    """Look at the data of a node's folder.
+    """Inspect the data of a node's folder.
 
     Args:
-        agreement: What they are held against, signed or not.
-        max_age_days: The age from which data are a problem; None when none is.
+        agreement: The agreement to check them against, signed or not.
+        max_age_days: The age from which old data are a problem; None if they never are.
     """
     problems: list[FedsegError] = []
     notes: list[str] = []
@@ -185,7 +185,7 @@ def _no_party(home: NodeHome, agreement: Agreement) -> AgreementError:
 def _features(
     home: NodeHome, agreement: Agreement, source: Source
 ) -> tuple[tuple[FeatureQuality, ...], int | None, list[FedsegError]]:
-    """Every agreed feature, how many customers there are, and what is wrong with all together."""
+    """Every agreed feature, the number of customers, and problems of the source as a whole."""
     columns = {f.name: home.config.data.columns.get(f.name, f.name) for f in agreement.features}
     refused: dict[str, FedsegError] = {}
     for feature in agreement.features:
@@ -260,7 +260,7 @@ def _unread(
     names: Sequence[str],
     features: Sequence[FeatureQuality],
 ) -> list[str]:
-    """Notes about columns with tell-tale names: those never read, and those not excluded."""
+    """Notes about columns with suspicious names: those never read, and those not excluded."""
     used = {quality.column for quality in features} | {home.config.data.id_column}
     told = {
         name: found.words
@@ -287,10 +287,10 @@ def _unread(
 def _how_many(
     home: NodeHome, agreement: Agreement, party: Party, now: datetime, *, sound: bool
 ) -> tuple[int | None, FedsegError | None]:
-    """How many customers are counted now, and why that cannot be told or is not as agreed.
+    """Number of customers counted now, and the error if it is unknown or not as agreed.
 
     Args:
-        sound: Whether all features can be read; else nobody knows whom the agreement leaves out.
+        sound: Whether all features can be read; else it is unknown whom the agreement leaves out.
     """
     counted: int | None = None
     try:
@@ -332,7 +332,7 @@ def _age(home: NodeHome, source: Source, now: datetime) -> Age:
 
 
 def _age_notes(age: Age, max_age_days: int | None, problems: list[FedsegError]) -> list[str]:
-    """A note about old data; where an age was asked for, a problem instead."""
+    """A note about old data; a problem instead if a largest age was given."""
     if max_age_days is not None and age.days is None:
         return [f"the age of the data is not known: {age.told_by}"]
     if age.days is None or age.on is None:

@@ -26,7 +26,7 @@ td:first-child, th:first-child { text-align: left }
 
 
 def check_report_path(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file of another kind, or one that is there already; raises UsageError."""
+    """Refuse a path with another suffix, or of an existing file; raises UsageError."""
     if path.suffix.casefold() not in SUFFIXES:
         raise UsageError(
             f"--out {path} ends with {path.suffix or 'nothing'!r}",
@@ -41,7 +41,7 @@ def check_report_path(path: Path, *, overwrite: bool) -> None:
 
 
 def write_report(report: DataReport, path: Path, *, overwrite: bool) -> None:
-    """Write a report, readable by this account alone, in one step.
+    """Write a report atomically, readable by this account alone.
 
     Raises:
         UsageError: See `check_report_path`; or the file cannot be written (E-FILE).

@@ -1,4 +1,4 @@
-"""What one feature's values look like, gathered chunk by chunk in memory that does not grow."""
+"""Statistics of one feature's values, collected chunk by chunk in constant memory."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from protocol.feature_values import NO_LEVEL, UNLISTED
 
 N_BINS: Final = 12
 SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: Different values whose counts are kept; a value's count is short by at most 1 in so many.
+#: Number of distinct values whose counts are kept; a count is too low by at most 1 in this many.
 _COUNTED_VALUES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a feature's values look like.
+    """Statistics of a feature's values.
 
     Attributes:
-        customers: How many values there are.
-        missing: How many customers have none.
-        below, above: How many lie beyond the agreed bounds, and will be clipped to them.
+        customers: Number of values.
+        missing: Number of customers without one.
+        below, above: Number of values beyond the agreed bounds, which will be clipped to them.
         quantiles: The values at `SHARES`, within one percent.
-        commonest: The value that most customers have.
-        commonest_count: How many have it; at most one in a thousand customers is not counted.
-        edges: Where the bins between the agreed bounds begin and end, ``N_BINS + 1`` numbers; none
-            for a feature with levels.
-        labels: The levels, with `NO_LEVEL` at the end where values may be none; else empty.
-        counts: Customers in each bin or of each label; those beyond the bounds are in none.
+        commonest: The most frequent value.
+        commonest_count: Number of customers who have it; too low by at most one in a thousand
+            customers.
+        edges: Edges of the bins between the agreed bounds, ``N_BINS + 1`` numbers; empty for a
+            feature with levels.
+        labels: The levels, followed by `NO_LEVEL` where other values are accepted; else empty.
+        counts: Customers in each bin or with each label, without those beyond the bounds.
     """
 
     customers: int
@@ -56,7 +57,7 @@ class Summary:
         return self.share(self.below + self.above)
 
     def share(self, count: int) -> float:
-        """A number of customers as a share of all, 0 to 1."""
+        """`count` customers as a share of all, 0 to 1."""
         return count / max(self.customers, 1)
 
     @property
@@ -66,7 +67,7 @@ class Summary:
 
     @property
     def commonest_words(self) -> str:
-        """The commonest level; of numbers the number."""
+        """The most frequent level or number, in words."""
         return self.labels[int(self.commonest)] if self.labels else f"{self.commonest:g}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,10 +96,10 @@ class Summary:
 
 
 class Statistics:
-    """Gathers the values of one feature.
+    """Collects the values of one feature.
 
     Args:
-        feature: Its bounds, and whether bins are equally wide on a logarithmic scale.
+        feature: Has the bounds, and says whether bins are equally wide on a logarithmic scale.
     """
 
     def __init__(self, feature: Feature) -> None:
@@ -114,18 +115,18 @@ class Statistics:
         self._lowest, self._highest, self._mean = np.inf, -np.inf, 0.0
 
     def add(self, values: NDArray[np.float64]) -> None:
-        """Count values as a source gives them, shape ``(n,)``."""
+        """Count values as a source returns them, shape ``(n,)``."""
         absent = np.isnan(values)
         self._missing += int(np.count_nonzero(absent))
         values = values[~absent]
-        if self._labels:  # what is no level comes after all levels
+        if self._labels:  # other values come after all levels
             values = np.where(values == UNLISTED, len(self._labels) - 1, values)
         if not len(values):
             return
         before, self._customers = self._customers, self._customers + len(values)
         self._lowest = min(self._lowest, float(values.min()))
         self._highest = max(self._highest, float(values.max()))
-        # The mean of sizes near the largest double must not overflow on the way.
+        # The mean of values near the largest double must not overflow.
         own = float((values / len(values)).sum())
         self._mean = self._mean * (before / self._customers) + own * (len(values) / self._customers)
         if not self._labels:
@@ -138,7 +139,7 @@ class Statistics:
         self._forget_the_rare()
 
     def summary(self) -> Summary:
-        """What was gathered."""
+        """Statistics of the values added so far."""
         ((commonest, count),) = self._common.most_common(1) or [(0.0, 0)]
         some = self._customers > 0
         lowest, highest = (self._lowest, self._highest) if some else (0.0, 0.0)
@@ -168,7 +169,7 @@ class Statistics:
         return counts
 
     def _forget_the_rare(self) -> None:
-        """Keep few counts: take from all what the first one that goes has (Misra, Gries 1982)."""
+        """Keep few counts: subtract the largest dropped count from all (Misra, Gries 1982)."""
         if len(self._common) <= _COUNTED_VALUES:
             return
         least = self._common.most_common(_COUNTED_VALUES + 1)[-1][1]
@@ -176,7 +177,7 @@ class Statistics:
 
 
 def bin_edges(feature: Feature) -> NDArray[np.float64]:
-    """Where bins between the agreed bounds begin and end, equally wide on the feature's scale."""
+    """Edges of bins between the agreed bounds, equally wide on the feature's scale."""
     low, high = float(feature.min), float(feature.max)
     if feature.transform == "log1p":
         edges = np.expm1(np.linspace(np.log1p(low), np.log1p(high), N_BINS + 1))

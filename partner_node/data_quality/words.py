@@ -1,4 +1,4 @@
-"""What was found in the data, for people at a terminal."""
+"""Findings about the data, for people at a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAR_WIDTH: Final = 40
 
 
 def report_words(report: DataReport) -> list[object]:
-    """Tables and sentences; problems are printed apart."""
+    """The report as tables and sentences, without its problems."""
     table = Table(title=f"Data beside agreement {report.agreement.id}")
     table.add_column("feature", overflow="fold")
     for name in (
@@ -50,7 +50,7 @@ def report_words(report: DataReport) -> list[object]:
 
 
 def preview_words(quality: FeatureQuality) -> list[object]:
-    """One feature's histogram, its agreed bounds and what lies beyond them."""
+    """One feature's histogram, its agreed bounds and the share beyond them."""
     feature, summary = quality.feature, quality.summary
     scale = ", bins on a logarithmic scale" if feature.transform == "log1p" else ""
     column = "" if quality.column == feature.name else f", column {shown(quality.column)}"
@@ -72,12 +72,12 @@ def preview_words(quality: FeatureQuality) -> list[object]:
 
 
 def feature_title(feature: Feature) -> str:
-    """A feature's name with its unit, or with what its levels are about."""
+    """A feature's name with its unit, or with the subject of its levels."""
     return f"{feature.name}{': ' if feature.levels else ' in '}{shown(feature.unit)}"
 
 
 def histogram_rows(feature: Feature, summary: Summary) -> list[tuple[str, int, str]]:
-    """Each bin or level, how many customers have it, and what becomes of those beyond the agreed.
+    """Rows of a histogram: bin or level, customers in it, and a note on values beyond the bounds.
 
     Customers without a value are in none.
     """
@@ -101,7 +101,7 @@ def histogram_rows(feature: Feature, summary: Summary) -> list[tuple[str, int, s
 
 
 def rows_words(names: Sequence[str], rows: FloatMatrix) -> Table:
-    """Some customers as the sums see them: clipped and scaled, without ids."""
+    """Some customers as they enter the sums: clipped and scaled, without ids."""
     table = Table(title="Customers as they are counted: clipped, scaled, rounded; no ids")
     for name in names:
         table.add_column(name, justify="right", overflow="fold")

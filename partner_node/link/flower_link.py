@@ -1,14 +1,14 @@
-"""The node's long-lived link to the coordinator: the only file here that knows Flower's inside.
+"""The node's long-lived link to the coordinator: the only file here that uses Flower's internals.
 
 A stock SuperNode downloads the operator's app bundle and starts a process for each message. This
-link does neither. It keeps one outbound TLS connection to the coordinator's gateway, asks for
-messages, hands each to the ClientApp that is installed on this machine, and sends the answer
+link does neither. It keeps one outbound TLS connection to the coordinator's gateway, polls for
+messages, passes each to the ClientApp that is installed on this machine, and sends the answer
 back. It speaks Flower's fleet calls (protobuf over HTTPS, signed with the node's key) itself, so
 that every size is bounded, redirects are never followed, and no library call can end the process.
 Messages travel inside their heads instead of as objects that are fetched one by one: two calls a
 message instead of nine. `tests/partner_node/test_flower_contract.py` guards what is used of Flower.
 
-What leaves the machine is one bytes field, or an error code and nothing else.
+What leaves the machine is one bytes field or an error code, nothing else.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ RECORD: Final = "fedseg"
 MESSAGE_FIELD: Final = "message"
 ERROR_FIELD: Final = "error"
 
-#: The fleet calls that a node makes, and all that the gateway lets through.
+#: The fleet calls that a node makes: the only ones that the gateway lets through.
 FLEET_PATHS: Final = frozenset(
     f"/v1/fleet/{call}"
     for call in (
@@ -125,18 +125,18 @@ def serve_link(
 ) -> None:
     """Stay connected and answer messages until `stop` is set.
 
-    A gateway that is away and a SuperLink that was restarted are waited for: the link connects
-    again by itself, with growing pauses. So is anything unexpected: whatever the other side sends,
-    the connection is made anew and the process goes on.
+    If the gateway is unreachable or the SuperLink was restarted, the link reconnects by itself,
+    with growing pauses. So it does after anything unexpected: whatever the other side sends, the
+    process continues.
 
     Args:
         config: See `LinkConfig`.
         app: Answers the messages; runs in this thread, one message at a time.
-        stop: Ends the link at the next chance: at most one call later when idle.
+        stop: Ends the link as soon as possible: at most one call later when idle.
         on_event: Called from this thread for each `LinkEvent`; must not raise.
 
     Raises:
-        ConfigError: The authority's file cannot be read, or a setting makes no sense.
+        ConfigError: The authority's file cannot be read, or a setting is invalid.
         KeystoreError: See `load_node_key`.
     """
     fleet = _Fleet(config, stop)
@@ -161,7 +161,7 @@ def serve_link(
 
 
 class _LinkLostError(Exception):
-    """The connection must be made anew."""
+    """The connection is lost: reconnect."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -169,14 +169,14 @@ class _LinkLostError(Exception):
 
 
 class _RefusedCallError(Exception):
-    """The gateway or the SuperLink refused one call for good."""
+    """The gateway or the SuperLink refused one call permanently."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
 
     def as_lost(self) -> _LinkLostError:
-        """The same, when the connection is of no use without that call."""
+        """As a lost connection, if that is useless without the call."""
         known = self.status == httpx.codes.FORBIDDEN
         return _LinkLostError("E-LINK-NOT-ADMITTED" if known else "E-LINK-REFUSED")
 
@@ -228,7 +228,7 @@ class _Fleet:
         *,
         max_bytes: int = _OVERHEAD_BYTES,
     ) -> ResponseT:
-        """One call, tried again for a while when the way is disturbed."""
+        """Make one call, with retries for a while on network errors."""
         body = request.SerializeToString(deterministic=True)
         deadline = time.monotonic() + self._poll.retry_for_s
         pause = 0.05
@@ -281,7 +281,7 @@ class _Fleet:
         if status in _RETRYABLE:
             return _LinkLostError("E-LINK-AWAY" if status != 429 else "E-LINK-BUSY")
         if status == httpx.codes.UNAUTHORIZED:
-            # A restarted SuperLink does not know the node id, or the clocks disagree.
+            # A restarted SuperLink does not know the node id, or the clocks differ.
             skewed = _clock_skew_s(response.headers.get("date")) > _CLOCK_TOLERANCE_S
             return _LinkLostError("E-LINK-CLOCK" if skewed else "E-LINK-UNKNOWN")
         return _RefusedCallError(status)
@@ -294,7 +294,7 @@ def _clock_skew_s(date: str | None) -> float:
         if there.tzinfo is None:
             return 0.0
         return abs((datetime.datetime.now(datetime.UTC) - there).total_seconds())
-    except (ValueError, OverflowError, TypeError, IndexError):  # as the parser meets odd dates
+    except (ValueError, OverflowError, TypeError, IndexError):  # raised on odd dates
         return 0.0
 
 
@@ -343,7 +343,7 @@ class _Session:
         except _RefusedCallError as refused:
             if refused.status != httpx.codes.PRECONDITION_FAILED or remembered is None:
                 raise refused.as_lost() from refused
-            # This node was killed a moment ago and still counts as connected: leave, come again.
+            # This node was killed a moment ago and still counts as connected: leave, reconnect.
             self._deactivate(remembered)
             try:
                 response = self._fleet.call("activate-node", request, ActivateNodeResponse)
@@ -371,7 +371,7 @@ class _Session:
         return int(text) if text.isdecimal() and int(text[:21]) < 1 << 64 else None
 
     def _remember(self, node_id: int | None) -> None:
-        """Keep the node id for the next start, which is only faster with it."""
+        """Store the node id for the next start, which is only faster with it."""
         path = self._config.state_file
         if path is None:
             return
@@ -391,7 +391,7 @@ class _Session:
         while not self._over.wait(interval * random.uniform(0.7, 0.9)):  # noqa: S311
             try:
                 answer = self._fleet.call("send-node-heartbeat", request, SendNodeHeartbeatResponse)
-            except Exception:  # noqa: S112 (the polling thread meets the same and decides)
+            except Exception:  # noqa: S112 (the polling thread gets the same error and decides)
                 continue
             if not answer.success:
                 self._over.set()
@@ -423,9 +423,7 @@ class _Session:
         start = time.monotonic()
         try:
             message = message_from_proto(proto)
-        except (
-            Exception
-        ) as error:  # Flower's decoding trusts what it is given: it may raise anything
+        except Exception as error:  # Flower's decoding trusts its input: it may raise anything
             logger.warning("a message that cannot be decoded: %s", place_of(error))
             self._on_event(LinkEvent(kind="dropped", run=run_id))
             return False
@@ -444,7 +442,7 @@ class _Session:
                 PushMessagesResponse,
             )
         except (_RefusedCallError, ValueError, TypeError, KeyError):
-            # The run ended, the message expired, or no reply to it can be made: nobody waits.
+            # The run ended, the message expired, or it cannot be replied to: nobody is waiting.
             self._on_event(LinkEvent(kind="dropped", run=run_id))
             return False
         code = content[RECORD].get(ERROR_FIELD)
@@ -472,7 +470,7 @@ class _Session:
             node_id=self._node.node_id,
             node_config=dict(self._config.node_config),
             state=RecordDict(),
-            run_config={},  # the operator's run configuration has no say here
+            run_config={},  # the operator's run configuration is ignored
         )
         try:
             reply = self._app(message, context)
@@ -512,7 +510,7 @@ def payload_of(message: Message) -> bytes:
 
 
 def place_of(error: BaseException) -> str:
-    """Type and places of an error, without its words: those may hold data."""
+    """Type and code locations of an error, without its message, which may contain data."""
     places = []
     trace = error.__traceback__
     while trace is not None:
@@ -523,12 +521,12 @@ def place_of(error: BaseException) -> str:
 
 
 def error_content(code: str) -> RecordDict:
-    """A reply that says one error code and nothing else."""
+    """A reply with one error code and nothing else."""
     return RecordDict({RECORD: ConfigRecord({ERROR_FIELD: code})})
 
 
 def _outgoing(reply: Message) -> RecordDict:
-    """What may leave: one bytes field of allowed size, or one code; else ``E-INTERNAL``."""
+    """The reply, if it is one bytes field of allowed size or one code; else ``E-INTERNAL``."""
     if not reply.has_content() or set(reply.content) != {RECORD}:
         return error_content("E-INTERNAL")
     record = reply.content[RECORD]

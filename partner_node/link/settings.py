@@ -1,4 +1,4 @@
-"""What a partner can set about its link, and what the link tells; nothing of Flower here."""
+"""Settings of a node's link to the coordinator, and its events; nothing of Flower here."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ APPROVED_BUNDLE_SHA256: Final = "d5c8b49f1da229da72c2d43f53aa49e3e452e88413fce21
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSettings:
-    """How often the node asks for messages; all in seconds.
+    """How often the node polls for messages; all in seconds.
 
     Attributes:
         fast_s: First wait after a message; then it grows with each empty answer.
-        fast_max_s: Longest wait while a run is going on.
-        fast_for_s: A run counts as going on for this long after the last message.
-        idle_max_s: Longest wait when nothing goes on.
+        fast_max_s: Longest wait while a run is active.
+        fast_for_s: A run counts as active for this long after the last message.
+        idle_max_s: Longest wait when no run is active.
         growth: Factor by which the wait grows after each empty answer.
-        heartbeat_s: Interval of heartbeats, 10 to 1,800; the coordinator sees a dead node as
-            gone after twice this time.
+        heartbeat_s: Interval of heartbeats, 10 to 1,800; the coordinator considers a dead node
+            offline after twice this time.
         call_timeout_s: Longest wait for one answer of the gateway.
-        retry_for_s: How long one call is tried again before the link is given up and made anew.
+        retry_for_s: How long one call is retried before the link reconnects.
         reconnect_max_s: Longest wait between attempts to connect.
     """
 
@@ -47,18 +47,18 @@ class PollSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkConfig:
-    """Where the coordinator is and who this node is.
+    """The coordinator's address and this node's identity.
 
     Attributes:
         address: ``host:port`` of the coordinator's gateway.
         root_certificates: Authority (PEM file) that its certificate must be signed by.
         node_key: This node's private link key, ECDSA P-384: the key, or a file with it in OpenSSH
             form without passphrase.
-        node_config: Handed to the ClientApp; the coordinator has no say in it.
+        node_config: Passed to the ClientApp; the coordinator cannot change it.
         bundle_sha256: Hash, in hex, of the only bundle whose runs are answered.
-        poll: How often to ask.
-        state_file: Remembers the node id, so that a node that was killed connects again at
-            once instead of after two heartbeat intervals. None: not remembered.
+        poll: How often to poll.
+        state_file: Stores the node id, so that a node that was killed reconnects at once instead
+            of after two heartbeat intervals. None: not stored.
         proxy: URL of an HTTP proxy on the way out; environment variables are not consulted.
     """
 
@@ -79,7 +79,7 @@ class LinkEvent:
     Attributes:
         kind: ``connected``, ``answered`` (a message was answered), ``refused`` (answered with an
             error code), ``dropped`` (its run ended meanwhile, or it cannot be decoded), ``lost``
-            (trying again) or ``stopped``.
+                (reconnecting) or ``stopped``.
         code: The error code, when there is one.
         run: Flower's id of the run, when the event belongs to one.
     """
@@ -118,7 +118,7 @@ def load_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 class Pace:
-    """How long to wait before asking again: short during a run, longer and longer when idle.
+    """The wait before polling again: short during a run, growing when idle.
 
     >>> pace = Pace(PollSettings(fast_s=1.0, fast_max_s=2.0, idle_max_s=8.0, growth=2.0))
     >>> pace.message(0.0)
@@ -132,12 +132,12 @@ class Pace:
         self._fast_until = float("-inf")
 
     def message(self, now: float) -> None:
-        """There was a message at `now` (monotonic seconds)."""
+        """Note that a message arrived at `now` (monotonic seconds)."""
         self._wait = self._poll.fast_s / self._poll.growth
         self._fast_until = now + self._poll.fast_for_s
 
     def nothing(self, now: float) -> float:
-        """There was none at `now`; the wait before asking again, in seconds."""
+        """Note that there was none at `now`; returns the wait before polling again, in seconds."""
         longest = self._poll.fast_max_s if now < self._fast_until else self._poll.idle_max_s
         self._wait = min(self._wait * self._poll.growth, longest)
         return self._wait

@@ -1,9 +1,9 @@
 """Pseudonyms of customers: HMAC-SHA256 of the id, with one key for each agreement.
 
-Tables of the node that are about single customers are keyed by them. The key lies apart from the
-database, sealed with the node's state key: whoever has the database alone finds nobody in it, and
-pseudonyms under two agreements cannot be joined. From a pseudonym nobody gets back to the id but
-by what this node sealed beside it.
+Tables of the node that are about single customers are keyed by them. The key is stored outside
+the database, sealed with the node's state key: with the database alone nobody can be found in it,
+and pseudonyms under two agreements cannot be joined. A pseudonym can be resolved to an id only by
+what this node sealed with it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LABEL: Final = b"fedseg/pseudonym/1\0"
 
 
 class Pseudonyms:
-    """Gives customers' pseudonyms under one agreement.
+    """Computes customers' pseudonyms under one agreement.
 
     Args:
-        key: 32 random bytes that nobody else has.
+        key: 32 random bytes, secret.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -35,7 +35,7 @@ class Pseudonyms:
         self._key = key
 
     def of(self, subject: str) -> str:
-        """The pseudonym of a customer's id, letter by letter; 64 hexadecimal digits."""
+        """The pseudonym of a customer's exact id: 64 hexadecimal digits."""
         return self.digest(subject).hex()
 
     def digest(self, subject: str) -> bytes:
@@ -44,13 +44,13 @@ class Pseudonyms:
 
     @staticmethod
     def under(agreement_id: str, folder: Path, keystore: Keystore) -> Pseudonyms:
-        """Those under an agreement; its key is drawn when there is none yet.
+        """The pseudonyms under an agreement; draws and stores its key if there is none yet.
 
         Args:
-            folder: Where the node's keys lie.
+            folder: The folder of the node's keys.
 
         Raises:
-            KeystoreError: The key's file cannot be read or written, or was sealed otherwise.
+            KeystoreError: The key's file cannot be read or written, or was sealed with another key.
         """
         path = key_file(folder, agreement_id)
         context = b"pseudonyms" + agreement_id.encode("ascii")
@@ -64,5 +64,5 @@ class Pseudonyms:
 
 
 def key_file(folder: Path, agreement_id: str) -> Path:
-    """Where the key of an agreement's pseudonyms lies; with it gone they are mere numbers."""
+    """The file of an agreement's key; once deleted, its pseudonyms cannot be resolved."""
     return folder / f"pseudonyms-{agreement_id}.key"

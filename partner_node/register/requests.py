@@ -12,10 +12,10 @@ from typing import Any, Final, Literal, get_args
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 
-#: What customers may ask for (GDPR 15, 22, 21, 17 and 20).
+#: Kinds of request that customers can make (GDPR 15, 22, 21, 17 and 20).
 Kind = Literal["access", "explain", "object", "erase", "export"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-#: How a customer came to be left out for good.
+#: Reasons for which a customer is left out permanently.
 Wish = Literal["objection", "erasure", "opt-out"]
 _CONTEXT: Final = b"wish"
 
@@ -26,9 +26,9 @@ class Request:
 
     Attributes:
         number: Its number in the register.
-        received: When it came.
-        due: By when it must be answered: a month later (GDPR 12(3)).
-        done_at: When it was; empty while it is open.
+        received: The day of its receipt.
+        due: The last day for the answer: a month later (GDPR 12(3)).
+        done_at: When it was answered; empty while it is open.
         receipt: What was done; empty while it is open.
     """
 
@@ -42,16 +42,16 @@ class Request:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits for its answer."""
+        """Whether it has not been answered yet."""
         return not self.done_at
 
     def is_overdue(self, today: date) -> bool:
-        """Whether it still waits for its answer after its day."""
+        """Whether it is open after its due day."""
         return self.is_open and today > self.due
 
     @property
     def was_late(self) -> bool:
-        """Whether its answer came after its day."""
+        """Whether it was answered after its due day."""
         return self.done_at[:10] > self.due.isoformat()
 
     def to_dict(self, today: date) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Request:
 
 
 def due_date(received: date) -> date:
-    """A month later; the last day of that month where it is shorter (Regulation 1182/71).
+    """The day a month later, the last day of a shorter month (Regulation 1182/71).
 
     >>> due_date(date(2026, 1, 31)).isoformat(), due_date(date(2026, 12, 5)).isoformat()
     ('2026-02-28', '2027-01-05')
@@ -86,7 +86,7 @@ class RightsRegister:
         self._sealer = store.sealer
 
     def receive(self, kind: Kind, pseudonym: str, received: date) -> int:
-        """Note a request that waits for its answer; inside a transaction. Its number."""
+        """Record an open request, inside a transaction; returns its number."""
         ((number,),) = self._store.ask(
             "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
             " VALUES (?, ?, ?, ?, '', '{}') RETURNING number",
@@ -103,7 +103,7 @@ class RightsRegister:
         return next((r for r in found if (r.kind, r.pseudonym) == (kind, pseudonym)), None)
 
     def answer(self, number: int, receipt: Mapping[str, Any], now: datetime) -> None:
-        """Note what was done; inside a transaction."""
+        """Record what was done; inside a transaction."""
         self._store.ask(
             "UPDATE requests SET done_at = ?, receipt = ? WHERE number = ?",
             stamp(now),
@@ -131,10 +131,10 @@ class RightsRegister:
         ]
 
     def leave_out(self, wish: Wish, pseudonym: str, subject: str, now: datetime) -> None:
-        """Have a customer not be counted any more; inside a transaction.
+        """Exclude a customer from counting from now on; inside a transaction.
 
-        The id is kept sealed, for the gate alone: without it whoever objected would be counted
-        again with the next export of the customers' table.
+        The id is stored sealed, only for the gate: without it, whoever objected would be counted
+        again after the next export of the customers' table.
         """
         sealed = self._sealer.seal(subject.encode("utf-8"), _CONTEXT + pseudonym.encode("ascii"))
         self._store.ask(
@@ -142,7 +142,7 @@ class RightsRegister:
         )
 
     def wishes(self, pseudonym: str) -> dict[str, str]:
-        """What a customer wished, and since when."""
+        """A customer's wishes, each with the time since when."""
         rows = self._store.ask("SELECT wish, at FROM wishes WHERE pseudonym = ?", pseudonym)
         return dict(rows)
 

@@ -1,4 +1,4 @@
-"""What customers answered to the agreed question about satisfaction, found by pseudonym."""
+"""Customers' answers to the agreed question about satisfaction, looked up by pseudonym."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from partner_node.store.node_store import NodeStore
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.canonical import canonical_json, tagged_hash
 
-#: The kind of feedback that has a score.
+#: The kind of feedback with a score.
 SATISFACTION: Final = "satisfaction"
-#: A pseudonym's bytes; all have the same length, so that bytes of zero at their end do not matter.
+#: A pseudonym's bytes; all have the same length, so it is harmless that NumPy strips zeros.
 _DIGEST: Final = "S32"
 
 
 def question_id(agreement_id: str, terms: SatisfactionTerms) -> str:
-    """Names a question with its scale, so that answers to another one are told from its own.
+    """Id of a question with its scale, to distinguish its answers from those to another one.
 
     Pseudonyms under two agreements cannot be joined, so neither can answers.
     """
@@ -28,7 +28,7 @@ def question_id(agreement_id: str, terms: SatisfactionTerms) -> str:
 
 
 class KnownScores:
-    """The newest score of each customer, as they were at one moment."""
+    """The newest score of each customer at one moment."""
 
     def __init__(self, scores: dict[str, float], pseudonyms: Pseudonyms) -> None:
         digests = np.frombuffer(bytes.fromhex("".join(scores)), dtype=_DIGEST)
@@ -38,9 +38,9 @@ class KnownScores:
         self._pseudonyms = pseudonyms
 
     def of(self, ids: NDArray[np.object_]) -> NDArray[np.float64]:
-        """The score of each of some customers, NaN for who gave none; shape ``(n_ids,)``.
+        """The score of each customer, NaN where none was given; shape ``(n_ids,)``.
 
-        All ids are hashed, whether there are scores or not: how long it takes tells nothing.
+        All ids are hashed, whether there are scores or not, so that the time taken reveals nothing.
         """
         wanted = np.array([self._pseudonyms.digest(i) for i in ids.tolist()], dtype=_DIGEST)
         found = np.full(len(wanted), np.nan)
@@ -52,10 +52,10 @@ class KnownScores:
 
 
 class Scores:
-    """Customers' answers under one agreement, as the node's state holds them.
+    """Customers' answers under one agreement, from the node's state.
 
     Args:
-        pseudonyms: Those under that agreement.
+        pseudonyms: The pseudonyms under that agreement.
     """
 
     def __init__(self, agreement_id: str, store: NodeStore, pseudonyms: Pseudonyms) -> None:
@@ -64,7 +64,7 @@ class Scores:
         self._pseudonyms = pseudonyms
 
     def snapshot(self, terms: SatisfactionTerms) -> KnownScores:
-        """The answers to a question that there are now; the newest of each customer counts."""
+        """The present answers to a question, the newest of each customer."""
         rows = self._store.ask(
             "SELECT pseudonym, score FROM feedback WHERE kind = ? AND question = ? ORDER BY at",
             SATISFACTION,

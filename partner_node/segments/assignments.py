@@ -1,4 +1,4 @@
-"""Each partner's own assignments: its customers and their segments, which stay at the partner."""
+"""Assignment of a partner's own customers to segments, which stays at the partner."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ Distances = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentSummary:
-    """What was written.
+    """Summary of a written file.
 
     Attributes:
-        customers: How many customers have a segment.
+        customers: Number of customers with a segment.
         by_segment: Own customers of each released segment, in the release's order.
         sha256: Of the file, in hexadecimal.
     """
@@ -58,7 +58,7 @@ class AssignmentSummary:
 def placed(
     vectors: FloatMatrix, release: Release, agreement: Agreement
 ) -> tuple[IntVector, Distances]:
-    """The nearest released segment of each customer, by its place, and how far its centre is.
+    """Index of each customer's nearest released segment, and the distance to its centre.
 
     Args:
         vectors: Of shape ``(n_rows, n_features + 2)``.
@@ -85,7 +85,7 @@ def reach(customers: SourceCustomers, known: KnownRelease) -> list[int]:
 
 
 def check_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse another ending than .csv and .parquet, and a file that is there; raises UsageError."""
+    """Refuse another suffix than .csv and .parquet, and an existing file; raises UsageError."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path} ends in neither .csv nor .parquet")
     refuse_existing(path, overwrite=overwrite)
@@ -102,17 +102,17 @@ def write_assignments(
 ) -> AssignmentSummary:
     """Write ``customer_id, segment_id, segment_name, distance, release`` for every own customer.
 
-    ``segment_id`` is the id that the segment keeps from release to release, ``distance`` the
-    distance to its centre in the scaled cube. The file appears whole or not at all.
+    ``segment_id`` is the segment's stable id, ``distance`` the distance to its centre in the scaled
+    cube. The file is written atomically.
 
     Args:
         path: Ends in ``.csv`` or ``.parquet``.
-        files: Where it is written.
-        overwrite: Whether a file that is there is replaced.
+        files: Writes it.
+        overwrite: Whether an existing file is replaced.
         record: Called before the file appears.
 
-    Raises:
-        UsageError: Another ending, the file is there, or it cannot be written.
+        Raises:
+            UsageError: Another suffix, the file exists, or it cannot be written.
         RuleError: The release has no segments (E-NO-SEGMENTS), or a customer's id would be a
             formula in a spreadsheet (E-CSV-FORMULA).
     """
@@ -163,7 +163,7 @@ def _parquet(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
 @contextmanager
 def _csv(path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """CSV as RFC 4180 has it: a header, CRLF, quotes where a value needs them; UTF-8."""
+    """Yield a writer of CSV by RFC 4180: a header, CRLF, quotes where needed; UTF-8."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_SCHEMA.names)

@@ -1,4 +1,4 @@
-"""Cards of segments: what a marketer needs to know one, use it, and not misuse it."""
+"""Cards of segments: what a marketer needs to recognise one, use it, and not misuse it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from protocol.release.view import FeatureView, SegmentView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentCard:
-    """A segment, and what this partner knows of it.
+    """A segment, with this partner's own figures about it.
 
     Attributes:
-        question: What customers were asked about how satisfied they are; empty when nothing was.
-        reach: Own customers who may be counted now; None when they were not counted.
+        question: The question about satisfaction that customers were asked; empty when none.
+        reach: Own eligible customers now; None when they were not counted.
         allowed, forbidden: Uses that the agreement allows and forbids.
     """
 
@@ -37,7 +37,7 @@ class SegmentCard:
 
     @property
     def traits(self) -> list[FeatureView]:
-        """Its features, those first that set it apart most."""
+        """Its features, the most distinctive first."""
         return sorted(self.segment.features, key=lambda feature: -abs(feature.deviation))
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def segment_cards(
     """A card for each segment of a release, in its order.
 
     Args:
-        reach: Own customers of each segment, as they may be printed; None when not counted.
+        reach: Own customers of each segment, as printable ranges; None when not counted.
     """
     view = known.view
     uses = known.agreement.results_use
@@ -107,5 +107,5 @@ def segment_cards(
 
 
 def _span(feature: FeatureView, low: float, high: float) -> str:
-    """From one value of a feature to another, for people."""
+    """A range of a feature's values, for people."""
     return f"{value_words(low, feature.unit)} – {value_words(high, feature.unit)}"

@@ -1,7 +1,7 @@
-"""Counts of own customers as they may be printed: as ranges, none narrower than a small segment.
+"""Printable counts of own customers: ranges, none narrower than the smallest segment.
 
-What is printed ends on slides and in logs, so it tells no count of fewer customers than
-`agreed_step`, nor lets one be worked out from the total, which is known elsewhere.
+What is printed ends up on slides and in logs, so it must not reveal counts below `agreed_step`, nor
+let one be derived from the total, which is known elsewhere.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ LEAST_STEP: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountRange:
-    """From how many to how many own customers there are.
+    """A range of a number of own customers.
 
     Attributes:
-        least, most: Both included; None for a count that is hidden, so that another one cannot be
-            worked out.
+        least, most: Both included; None for a count that is hidden so that another one cannot be
+            derived.
     """
 
     least: int | None
@@ -50,16 +50,16 @@ HIDDEN: Final = CountRange(least=None, most=None)
 
 
 def agreed_step(agreement: Agreement) -> int:
-    """The width of ranges: the smallest agreed segment, `LEAST_STEP` at least."""
+    """The width of ranges: the smallest agreed segment, at least `LEAST_STEP`."""
     return max(agreement.min_segment_size, LEAST_STEP)
 
 
 def ranges_of(counts: Iterable[int], *, step: int) -> list[CountRange]:
-    """Ranges in the place of counts; what is below `step` is "fewer than" it, whether zero or not.
+    """Replace counts by ranges; one below `step`, zero or not, is "fewer than" it.
 
-    Where a count is below `step`, the last of those that are not is hidden. So whoever knows the
-    exact total, and this rule, still finds every count possible anywhere in its range: the hidden
-    one makes up for it. Where it is too small for that, all are hidden.
+    If a count is below `step`, the last of those that are not is hidden. Then even for somebody who
+    knows the exact total and this rule, every count may still be anywhere in its range, as the
+    hidden one compensates. If that one is too small for it, all are hidden.
 
     >>> [found.words for found in ranges_of([260, 120, 3], step=50)]
     ['250 – 299', 'hidden', 'fewer than 50']

@@ -1,4 +1,4 @@
-"""Files of customers' segments: for an agreed use only, and each on record."""
+"""Export of customers' segments to files: for an agreed use only, and each on record."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from protocol.errors import RuleError
 
 
 def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> None:
-    """Refuse a use that is not allowed by the release's agreement, and by its version in force now.
+    """Refuse a use that the release's agreement, or its version in force now, does not allow.
 
     Args:
-        installed: The agreement in force here; another one than the release's has no say.
+        installed: The agreement in force here; ignored unless it is a version of the release's.
 
     Raises:
         RuleError: E-USE.
@@ -43,7 +43,7 @@ def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> No
 
 
 def _kept_for(agreement: Agreement, installed: Agreement | None) -> timedelta:
-    """How long a file may be kept: as its release's agreement says, or its version in force."""
+    """Retention of a file: the shorter one of its release's agreement and the version in force."""
     days = [agreement.retention.assignments_days]
     if installed is not None and installed.id == agreement.id:
         days.append(installed.retention.assignments_days)
@@ -51,10 +51,10 @@ def _kept_for(agreement: Agreement, installed: Agreement | None) -> timedelta:
 
 
 def own_customers(home: NodeHome, known: KnownRelease, now: datetime) -> SourceCustomers:
-    """Own customers who may be counted now; the rules of every question are checked first.
+    """Own eligible customers, after the same checks as before every question.
 
     Raises:
-        RuleError: What a question under the agreement would be refused for, too.
+        RuleError: A question under the agreement would be refused, too.
         SourceError: The data or a consent source cannot be read.
     """
     party = home.party(known.agreement)
@@ -71,14 +71,14 @@ def export_segments(
     overwrite: bool,
     now: datetime,
 ) -> tuple[AssignmentSummary, Leftovers]:
-    """Write own customers who may be counted now with their segments, and put it on record.
+    """Write own eligible customers with their segments, and record the file.
 
     The record is made before the file appears: a node that is killed in between has a record of a
-    file that is not there, never a file without a record. Who may be counted is asked while no
-    customer can be taken out of files, so that nobody is forgotten who objects meanwhile.
+    missing file, never a file without a record. Eligibility is read while the lock on files is held
+    that removing a customer from files needs too, so that nobody is missed who objects meanwhile.
 
     Returns:
-        What was written, and what is left of earlier files.
+        What was written, and what earlier processes left.
 
     Raises:
         RuleError: The use is not allowed (E-USE), before any row is read; or as `own_customers`

@@ -1,4 +1,4 @@
-"""What customers said: kept by pseudonym, never sent but as scores inside a noised sum."""
+"""Customers' feedback: stored by pseudonym, and sent only as scores inside a noised sum."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.satisfaction import SatisfactionTerms
 
-#: So much is kept in one transaction, for which a node that serves may have to wait.
+#: Entries stored in one transaction, for which a serving node may have to wait.
 _PART: Final = 5_000
-#: Where a customer stands who has no segment now.
+#: In place of a segment's id, for a customer without one.
 NO_SEGMENT: Final = ""
 
 
 def segments_of(
     subjects: set[str], customers: SourceCustomers, known: KnownRelease | None
 ) -> dict[str, str]:
-    """The segment's id of each of some customers who may be counted now."""
+    """The segment's id of each of `subjects` who is eligible now."""
     found: dict[str, str] = {}
     if known is None:
         return found
@@ -44,7 +44,7 @@ def segments_of(
 
 
 def not_in_data(subjects: Iterable[str], customers: SourceCustomers) -> set[str]:
-    """Those of some customers whom the data do not hold; the data are read only for some."""
+    """Those of `subjects` who are not in the data; reads nothing when there are none."""
     missing = set(subjects)
     if missing:
         for ids in customers.ids():
@@ -53,7 +53,7 @@ def not_in_data(subjects: Iterable[str], customers: SourceCustomers) -> set[str]
 
 
 class Keeper:
-    """Keeps what customers said under one agreement, by pseudonym.
+    """Stores customers' feedback under one agreement, by pseudonym.
 
     Args:
         terms: The question that scores answer; None when none was agreed.
@@ -72,7 +72,7 @@ class Keeper:
         self._pseudonyms = pseudonyms
 
     def check(self, feedback: Sequence[Feedback], path: Path) -> None:
-        """Refuse a file in which a customer gives two scores at one moment; which is meant?
+        """Refuse a file in which a customer has two scores at one moment: it is ambiguous.
 
         Args:
             path: The file, for messages.
@@ -96,7 +96,7 @@ class Keeper:
                 )
 
     def _score(self, pseudonym: str, at: str) -> float | None:
-        """The score that a customer gave to the question at a moment."""
+        """The stored score that a customer gave to the question at a moment."""
         rows = self._store.ask(
             "SELECT score FROM feedback WHERE pseudonym = ? AND kind = ? AND at = ?"
             " AND question = ?",
@@ -108,12 +108,12 @@ class Keeper:
         return rows[0][0] if rows else None
 
     def keep(self, feedback: Sequence[Feedback], segments: Mapping[str, str]) -> int:
-        """Keep what is not kept yet, part by part, so that no run waits long for the database.
+        """Store what is not stored yet, in parts, so that no run waits long for the database.
 
-        Whoever is killed meanwhile calls it again: what is kept already is not kept twice.
+        Idempotent: after a crash, call it again.
 
         Returns:
-            How much of it was new.
+            Number of new entries.
         """
         new = 0
         for start in range(0, len(feedback), _PART):
@@ -139,11 +139,11 @@ class Keeper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Newest scores of the customers who had one segment then.
+    """Newest scores of the customers who were in one segment at the time.
 
     Attributes:
-        answered: How many gave one.
-        mean: Of these; as it may be printed where as many answered as make a segment.
+        answered: Number of customers who gave one.
+        mean: Their mean, rounded; printable only if enough for a segment answered.
     """
 
     answered: int
@@ -153,11 +153,11 @@ class Scored:
 def scored(
     store: NodeStore, agreement_id: str, terms: SatisfactionTerms, *, step: int
 ) -> dict[str, Scored]:
-    """What customers answered to the agreed question, by the segment's id they had then.
+    """Scores for the agreed question, by the id of the segment that customers had at the time.
 
-    Of each customer the newest score counts, in the mean and in the count that hides it alike. A
-    mean is rounded as far as one of `step` customers can move it, so that two of them, before and
-    after an answer, do not tell that answer.
+    Each customer's newest score is used, for the mean and for the count alike. A mean is rounded to
+    as much as one of `step` customers can change it, so that the means before and after an answer
+    do not reveal that answer.
     """
     rows = store.ask(
         "SELECT segment, count(*), avg(score) FROM (SELECT segment, score, max(at) FROM feedback"
@@ -183,7 +183,7 @@ def _round_number(least: float) -> float:
 
 
 def said_by_segment(store: NodeStore) -> dict[str, Counter[str]]:
-    """How many customers said each kind of thing without a score, by their segment's id then."""
+    """Number of customers by kind of feedback without a score, and by their segment at the time."""
     found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS if kind != SATISFACTION}
     for kind, segment, count in store.ask(
         "SELECT kind, segment, count(DISTINCT pseudonym) FROM feedback WHERE kind <> ?"

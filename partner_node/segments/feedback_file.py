@@ -1,4 +1,4 @@
-"""What customers say, as a partner's own systems export it: a CSV file."""
+"""Customers' feedback as exported by a partner's own systems: a CSV file."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from partner_node.register.scores import SATISFACTION
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import SourceError
 
-#: A wish about what to get; "not me"; a complaint; leave me out; how satisfied I am.
+#: Kinds: a wish about offers; "not me"; a complaint; opting out; satisfaction.
 Kind = Literal["preference", "wrong-segment", "complaint", "opt-out", "satisfaction"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 COLUMNS: Final = ("customer_id", "kind", "at")
-#: A column that a file has where it tells how satisfied customers are.
+#: The column for scores, required where a file has satisfaction.
 SCORE_COLUMN: Final = "score"
 MAX_ROWS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """One thing that one customer said.
+    """One statement of one customer.
 
     Attributes:
-        line: Where it stands in its file, from 1.
-        at: When, with time zone.
-        score: How satisfied it is, on the agreed scale; None for every other kind.
+        line: Its line in the file, from 1.
+        at: Its time, with time zone.
+        score: Satisfaction on the agreed scale; None for every other kind.
     """
 
     line: int
@@ -45,10 +45,10 @@ def read_feedback(
 ) -> list[Feedback]:
     """Read a CSV file with the columns ``customer_id, kind, at``, and ``score`` for satisfaction.
 
-    Other columns are not looked at.
+    Other columns are ignored.
 
     Args:
-        now: Nothing is from later than this.
+        now: The latest time that is accepted.
         terms: The agreed question about satisfaction; None when none was agreed.
 
     Raises:
@@ -65,7 +65,7 @@ def read_feedback(
         problem = feedback_problem(path, "is not in UTF-8")
     except csv.Error as error:
         problem = feedback_problem(path, f"line {reader.line_num}: is not CSV: {error}")
-    raise problem  # not chained: what cannot be decoded is in the chain
+    raise problem  # not chained: the chain contains the undecodable bytes
 
 
 def _rows(
@@ -146,12 +146,12 @@ def _time(text: str, path: Path, number: int, now: datetime) -> datetime:
 
 
 def _has_zone(text: str) -> bool:
-    """Whether a time says in which zone it is; raises ValueError for what is no time."""
+    """Whether a time has a zone; raises ValueError for a text that is not a time."""
     return datetime.fromisoformat(text).tzinfo is not None
 
 
 def feedback_problem(path: Path, what: str) -> SourceError:
-    """The error about a file, or with "line …" about a line of it (E-FEEDBACK)."""
+    """The error about a file, or about a line if `what` begins with "line …" (E-FEEDBACK)."""
     return SourceError(
         f"{path} {what}" if not what.startswith("line") else f"{path}, {what}",
         code="E-FEEDBACK",

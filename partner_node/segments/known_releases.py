@@ -1,4 +1,4 @@
-"""The releases that a node holds, each verified again, with the ids that segments keep."""
+"""The releases stored at a node, each verified again, with the stable ids of segments."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from protocol.release.lineage import Step, lineage
 from protocol.release.personas import Called, release_calls
 from protocol.release.view import ReleaseView, release_view
 
-#: The fewest hexadecimal digits that name a release.
+#: Fewest hexadecimal digits by which a release can be named.
 LEAST_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRelease:
-    """A release that this node holds.
+    """A release stored at this node.
 
     Attributes:
-        received_at: When it came, as it is stored.
+        received_at: The stored time of its receipt.
         agreement: The version that it was made under, which may be an earlier one.
-        step: The ids of its segments, and what became of those before it.
+        step: The ids of its segments, and the fate of those before it.
         history: Steps of all releases under versions of that agreement, oldest first.
     """
 
@@ -46,12 +46,12 @@ class KnownRelease:
 
     @property
     def view(self) -> ReleaseView:
-        """What the release says."""
+        """The view of the release."""
         return release_view(self.release, self.agreement, self.step)
 
     @property
     def short(self) -> str:
-        """As much of the hash as files and tables show."""
+        """The first digits of the hash, as shown in files and tables."""
         return self.release.hash.hex()[:16]
 
     def need_segments(self) -> None:
@@ -102,10 +102,10 @@ def known_releases(home: NodeHome) -> list[KnownRelease]:
 
 
 def chosen(known: Sequence[KnownRelease], start: str | None) -> KnownRelease:
-    """The release whose hash begins so, the newest when nothing is said.
+    """The release whose hash begins with `start`, by default the newest.
 
     Raises:
-        UsageError: No release or several begin so.
+        UsageError: No release or several match.
     """
     if start is None:
         return known[0]

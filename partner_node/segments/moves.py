@@ -1,4 +1,4 @@
-"""What became of segments between two releases, and where own customers went."""
+"""Fates of segments between two releases, and movements of own customers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from protocol.release.lineage import became, step_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
-    """What became of one segment.
+    """The fate of one segment.
 
     Attributes:
-        name: In the later release where it lives on, else in the earlier one.
+        name: Its name in the later release, or in the earlier one if it ended.
         other: The id that it merged into or split off from; empty otherwise.
         size_before, size_after: Customers of all partners; None where it is not in the release.
     """
@@ -55,7 +55,7 @@ def check_comparable(old: KnownRelease, new: KnownRelease) -> None:
 
 
 def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
-    """What became of every segment of either release."""
+    """The fate of every segment of either release."""
     before, after = (
         {
             identity: (called.name, segment.size)
@@ -80,7 +80,7 @@ def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
 
 
 def check_same_features(old: KnownRelease, new: KnownRelease) -> None:
-    """Refuse to place customers in both releases when the features differ (E-FEATURES)."""
+    """Refuse to assign customers to both releases when the features differ (E-FEATURES)."""
     was, now = (
         [(f.name, f.unit, f.min, f.max, f.transform, f.weight) for f in known.agreement.coordinates]
         for known in (old, new)
@@ -98,9 +98,9 @@ def check_same_features(old: KnownRelease, new: KnownRelease) -> None:
 def migration(
     customers: SourceCustomers, old: KnownRelease, new: KnownRelease
 ) -> list[list[CountRange]]:
-    """How many own customers of each old segment are in each new one, as may be printed.
+    """Number of own customers of each old segment in each new one, as printable ranges.
 
-    Customers are those who may be counted now, with the values that they have now, in both.
+    Eligible customers and their values are today's, for both releases.
 
     Returns:
         A row for each segment of the old release, a column for each of the new one.

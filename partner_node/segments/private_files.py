@@ -1,12 +1,12 @@
-"""Files about customers: one process at a time writes them, and none is forgotten when it dies.
+"""Files about customers: written by one process at a time, and cleaned up after a crash.
 
-Such a file is written as a draft beside its place, under a random name, and takes its place when
-it is whole. The draft's name is on record, synced, before the draft is made.
+Such a file is written as a draft beside its final place, under a random name, and renamed when it
+is complete. The draft's name is recorded durably before the draft is created.
 
-Whoever writes holds a lock that lies beside the database, and that the system takes back however
-a process ends. So what is on record when somebody gets the lock was left by a process that is no
-more, and is deleted. No process number is asked, which another process may have by then. Taking
-customers out of files needs the lock as well: a file that is being written is waited for.
+A writer holds a lock file beside the database, which the system releases however the process ends.
+So a draft that is on record when a process acquires the lock was left by one that has ended, and
+is deleted. Process ids are not used, as they may have been reassigned. Removing customers from
+files needs the lock, too, and so waits for a file that is being written.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Leftovers:
     """Drafts that a killed process left and that could not be deleted; they stay on record.
 
     Attributes:
-        unreachable: Those whose folder is not there.
+        unreachable: Those whose folder is missing.
         stuck: Those that this account cannot delete, with the reason.
     """
 
@@ -49,7 +49,7 @@ class Leftovers:
 
     @property
     def words(self) -> list[str]:
-        """What there is to do, a line each."""
+        """What the person has to do, a line each."""
         return [
             *(
                 f"{shown(path)}, an unfinished file about customers that a killed process left, is "
@@ -71,9 +71,9 @@ class _Record:
 
     Attributes:
         path: Where the draft is, absolute.
-        place: The place that it will take.
-        n_rows, sha256: What will be noted of the file of segments in that place once the draft
-            has taken it; None where nothing will be.
+        place: The path that it will be renamed to.
+        n_rows, sha256: New values for the export record of the file at that path, to be stored
+            once the draft has replaced it; None where there are none.
     """
 
     number: int
@@ -84,7 +84,7 @@ class _Record:
 
 
 class Draft:
-    """A file that is being written; `path` is empty, for its owner alone."""
+    """A file that is being written; at first the file at `path` is empty, readable by us alone."""
 
     def __init__(self, record: _Record, store: NodeStore) -> None:
         self._store = store
@@ -92,7 +92,7 @@ class Draft:
         self.path = record.path
 
     def will_hold(self, *, n_rows: int, sha256: str) -> None:
-        """Have the record of the file in the draft's place changed as soon as it is replaced.
+        """Set the values that the file's export record gets once the draft has replaced the file.
 
         Args:
             n_rows: Customers in it.
@@ -108,15 +108,15 @@ class Draft:
 
     @property
     def record(self) -> _Record:
-        """What is on record of it."""
+        """Its present record."""
         return self._record
 
 
 class HeldFiles:
-    """Files about customers while no other process writes any.
+    """Access to files about customers while no other process writes any.
 
     Attributes:
-        left: What killed processes left and could not be deleted.
+        left: Drafts that killed processes left and that could not be deleted.
     """
 
     def __init__(self, store: NodeStore, left: Leftovers) -> None:
@@ -125,12 +125,12 @@ class HeldFiles:
 
     @contextmanager
     def replacing(self, path: Path) -> Iterator[Draft]:
-        """A draft that takes the place of `path` at the end unless something is raised.
+        """Yield a draft that replaces `path` at the end, unless the block raises.
 
         Raises:
             UsageError: The file cannot be written (E-FILE).
         """
-        make_folder_of(path)  # first: a draft that could never be made is not looked for for ever
+        make_folder_of(path)  # first: a draft that cannot be created would stay on record
         draft = self._begin(path)
         try:
             with replacing(path, mode=_MODE, temporary=draft.path):
@@ -140,8 +140,7 @@ class HeldFiles:
 
     def _begin(self, path: Path) -> Draft:
         place = path if path.is_absolute() else located(path)
-        # Nothing of the name that it will have: a long one would be too long, and a name may be
-        # a customer's id.
+        # Independent of the final name, which may be too long for a prefix, or a customer's id.
         draft = place.with_name(f".fedseg-{secrets.token_hex(8)}.part")
         record = _Record(number=0, path=draft, place=place, n_rows=None, sha256=None)
         with self._store.transaction():
@@ -153,14 +152,14 @@ class HeldFiles:
 
 
 class PrivateFiles:
-    """What one node writes about customers."""
+    """All files about customers that one node writes."""
 
     def __init__(self, store: NodeStore) -> None:
         self._store = store
 
     @contextmanager
     def held(self) -> Iterator[HeldFiles]:
-        """Wait until no other process writes; what killed ones left is deleted first.
+        """Acquire the lock on files about customers; first deletes what killed processes left.
 
         Raises:
             UsageError: Another process has been writing for `LONGEST_WAIT_S` seconds.
@@ -177,16 +176,16 @@ class PrivateFiles:
     def sweep(self) -> Leftovers:
         """Delete what killed processes left.
 
-        Nothing is done while another process writes: it has done so before.
+        Does nothing while another process writes: that one has done so already.
         """
         with self._lock(wait_s=0.0) as ours:
             return self._sweep() if ours else Leftovers()
 
     @contextmanager
     def _lock(self, *, wait_s: float) -> Iterator[bool]:
-        """Whether no other process writes; none does until the end of the block, if so."""
+        """Yield whether the lock was acquired; it is held until the end of the block."""
         if self._store.path == _IN_MEMORY:
-            yield True  # no other process knows this database
+            yield True  # no other process has this database
             return
         with held(Path(self._store.path).with_name(LOCK_FILE), wait_s=wait_s) as ours:
             yield ours
@@ -203,12 +202,12 @@ class PrivateFiles:
 
 
 def located(path: Path) -> Path:
-    """Where a file is or will be that replaces whatever has its name, a link too; absolute."""
+    """The absolute path of a file, its folder resolved; a link at the path itself is kept."""
     return path.parent.resolve() / path.name
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that is there, unless it may be replaced; raises UsageError (E-FILE)."""
+    """Refuse an existing file unless `overwrite`; raises UsageError (E-FILE)."""
     if not overwrite and os.path.lexists(path):
         raise UsageError(
             f"{path} is there already",
@@ -224,13 +223,12 @@ def digest(path: Path) -> str:
 
 
 def _settle(record: _Record, store: NodeStore) -> str | None:
-    """Have a draft be gone, and what became of it noted; then forget it.
+    """Delete a draft, update the export record if it replaced its file, and remove its record.
 
-    This is how every writing ends, whether the draft took its place, or an error or a kill came
-    in between.
+    Every write ends here, whether the draft was renamed, or an error or a crash came in between.
 
     Returns:
-        None when the draft is gone; else it stays on record: empty when its folder is not there, or
+        None when the draft is gone. Else it stays on record: empty when its folder is missing, or
         why it cannot be deleted.
     """
     try:
@@ -256,7 +254,7 @@ def _holds(path: Path, sha256: str) -> bool:
 
 
 def _sealed(record: _Record, store: NodeStore) -> bytes:
-    """A draft as it is stored: names of files may be customers' ids."""
+    """A draft's record, encrypted: names of files may be customers' ids."""
     values = {
         "path": str(record.path),
         "place": str(record.place),

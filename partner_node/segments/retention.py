@@ -1,4 +1,4 @@
-"""Deleting on time what was agreed to be kept no longer: files of segments, and records."""
+"""Deletion of files of segments and of records at the end of their agreed retention."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from protocol.errors import RuleError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
-    """What `purge` did with files that may not be kept any longer.
+    """The result of `purge`.
 
     Attributes:
-        deleted: Paths of those that it deleted.
-        unreachable: Paths of those whose folder is not there; they stay on record.
+        deleted: Paths of the files that it deleted.
+        unreachable: Paths of those whose folder is missing; they stay on record.
     """
 
     deleted: tuple[str, ...]
@@ -30,7 +30,7 @@ class Purged:
 
     @property
     def words(self) -> list[str]:
-        """What there is to do, a line each."""
+        """What the person has to do, a line each."""
         return [
             f"{path}, a file about customers, may not be kept any longer, and its folder is not "
             "there now: bring the folder back, or make an empty one in its place when it is gone "
@@ -40,13 +40,12 @@ class Purged:
 
 
 def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
-    """Delete what may not be kept any longer, and what killed processes left unfinished.
+    """Delete what is past its retention, and what killed processes left unfinished.
 
-    A file that is not as it was written is left alone.
+    A file that was changed since it was written is left alone.
 
     Raises:
-        RuleError: Files cannot be deleted (E-RETENTION); their records stay, so that it is tried
-            again.
+        RuleError: Files cannot be deleted (E-RETENTION); their records stay, for the next attempt.
     """
     left = PrivateFiles(store).sweep()
     deleted: list[str] = []
@@ -55,7 +54,7 @@ def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
     moment = stamp(now)
     records = store.exports()
     last: dict[str, str] = {}
-    for record in records:  # a file that was written again may be kept as long as its last writing
+    for record in records:  # for a file that was written again the last writing decides
         last[record.path] = max(record.delete_by, last.get(record.path, ""))
     for record in overdue(records, now):
         path = Path(record.path)
@@ -85,12 +84,12 @@ def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
 
 
 def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord]:
-    """Files that may not be kept any longer."""
+    """Records of files past their retention."""
     return [record for record in records if record.delete_by < stamp(now)]
 
 
 def _delete(path: Path, sha256: str) -> bool:
-    """Whether the file was there, as it was written, and is gone now; raises OSError."""
+    """Delete a file if it is unchanged; returns whether it was. Raises OSError."""
     try:
         if digest(path) != sha256:
             return False

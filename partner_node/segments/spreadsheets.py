@@ -1,7 +1,7 @@
-"""What a spreadsheet works out when it opens a CSV file: one rule for all files that a node writes.
+"""Refusal of spreadsheet formulas in CSV: one rule for all files that a node writes.
 
-A spreadsheet takes a cell for a formula by its first character, in quotes or not. Texts are never
-changed here, for an id that was changed is found nowhere; so what would be a formula is refused.
+A spreadsheet recognises a formula by a cell's first character, in quotes or not. Texts are never
+escaped here, as a changed id would match nothing; so a text that would be a formula is refused.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Final
 
 from protocol.errors import RuleError
 
-#: What a spreadsheet takes for a formula at the start of a cell.
+#: First characters by which a spreadsheet recognises a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def refuse_formulas(texts: Iterable[str], *, what: str, remedy: str) -> None:
-    """Refuse texts of which one would be a formula in a spreadsheet.
+    """Refuse texts if one would be a formula in a spreadsheet.
 
     Args:
-        what: What each of them is, in words; the text itself is not told.
+        what: What each of them is, for the message, which does not quote the text.
         remedy: The way out.
 
     Raises:
@@ -35,7 +35,7 @@ def refuse_formulas(texts: Iterable[str], *, what: str, remedy: str) -> None:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet takes a text for a formula; whole numbers are none.
+    """Whether a spreadsheet would read a text as a formula; whole numbers are not.
 
     >>> [is_formula(text) for text in ("=1+1", "-17", "@a", "-1+cmd", "A=1")]
     [True, False, True, True, False]

@@ -1,4 +1,4 @@
-"""Tables with a column for each segment: ids are short, so headers never fold."""
+"""Tables with a column for each segment: ids are short, so headers never wrap."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rich.table import Table
 from machine.text import number_words
 from protocol.agreement.features import SHARE
 
-#: What a column takes beside its text: padding and a rule.
+#: Width of a column beyond its text: padding and a rule.
 _RULES: Final = 3
-#: The least room for the texts in front.
+#: Least width of the column of labels.
 _LEAST_LABEL: Final = 20
 
 
@@ -25,7 +25,7 @@ def segment_tables(
     label: str,
     width: int,
 ) -> list[Table]:
-    """Tables of one row a label and one column a segment, as many as the width asks for.
+    """Tables with a row per label and a column per segment, split to fit the width.
 
     Args:
         cells: One text a label and segment, shape ``(n_labels, n_ids)``.
@@ -51,7 +51,7 @@ def segment_tables(
 
 
 def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Columns that stand in one table each, in order; at least one in each."""
+    """Groups of columns for one table each, in order; at least one column in each."""
     groups: list[list[int]] = [[]]
     used = 0
     for index, width in enumerate(widths):

@@ -1,4 +1,4 @@
-"""From what a database hands over to chunks of at most so many rows."""
+"""Conversion of a database's batches to chunks of a limited number of rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from partner_node.sources.source import Chunk
 
 
 def chunks_of_batches(batches: Iterator[Any], n_features: int, max_rows: int) -> Iterator[Chunk]:
-    """Chunks of Arrow batches: ids as text in the first column, doubles in all others."""
+    """Chunks from Arrow batches: ids as text in the first column, doubles in all others."""
     for batch in batches:
         for start in range(0, batch.num_rows, max_rows):
             yield _chunk_of_batch(batch.slice(start, max_rows), n_features)
 
 
 def chunk_of_rows(rows: Sequence[Sequence[Any]], n_features: int) -> Chunk:
-    """A chunk of rows: the id as UTF-8 bytes, then numbers or None.
+    """A chunk from rows: the id as UTF-8 bytes, then numbers or None.
 
     Raises:
         UnicodeDecodeError: An id is not UTF-8. Its message quotes the id.
@@ -29,17 +29,17 @@ def chunk_of_rows(rows: Sequence[Sequence[Any]], n_features: int) -> Chunk:
 
 
 def started(stream: Generator[Chunk, None, None]) -> Iterator[Chunk]:
-    """A generator that has run up to its first, empty chunk, which is thrown away.
+    """Run a generator up to its first, empty chunk, discard that, and return the generator.
 
-    What the generator checks before that is checked now, and what it has opened is closed when it
-    is thrown away, even if nobody ever takes a chunk from it.
+    So its checks before that chunk run now, and what it has opened is closed when it is
+    garbage-collected, even if nobody ever reads a chunk.
     """
     next(stream)
     return stream
 
 
 def nothing(n_features: int) -> Chunk:
-    """The empty chunk that a generator begins with for `started`."""
+    """The empty chunk that a generator yields first, for `started`."""
     return Chunk(ids=np.empty(0, dtype=object), values=np.empty((0, n_features)))
 
 

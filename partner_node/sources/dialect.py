@@ -1,7 +1,7 @@
-"""How a database writes what the rules for customers ask: one place for each phrase.
+"""Phrases of a database's SQL for the rules for customers.
 
-The rules themselves (`row_rules`) are the same everywhere and are put together from these; each
-database has its own phrases in the ``dialect`` of its folder.
+The rules themselves (`row_rules`) are the same everywhere and are composed of these; each database
+has its own phrases in the ``dialect`` of its folder.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ class Dialect:
     Attributes:
         name: The database's name for people.
         as_text: An id as text, compared byte by byte.
-        as_number: A number as a double; no finite one where the value is none.
+        as_number: A number as a double; not finite where the value is not a number.
         as_double: A number that SQL has computed, as a double.
-        small_letters: A text as `as_text` gives it, in small letters.
-        unfit_id: Whether a text that is neither missing nor empty can be no id.
-        unfit_words: What such ids are, with those that are missing or empty.
+        small_letters: A text from `as_text`, in lower case.
+        unfit_id: Whether a text that is neither missing nor empty is unusable as an id.
+        unfit_words: Description of all unusable ids, including missing and empty ones.
         is_nan: Whether a double is NaN.
         is_infinite: Whether a double is infinite.
         id_types: Types, in lower case, that ids may have; empty where each value has its own.
         number_types: Types, in lower case, that features of numbers may have; empty likewise.
         level_types: Types, in lower case, that features with levels may have; empty likewise.
-        no_text: Whether a value is bytes, which are no level whatever they spell; empty where a
-            column's type says so.
-        text_cast: How a person writes a cast to text, for messages.
-        number_cast: How a person writes a cast to a number, for messages.
+        no_text: Whether a value is bytes, which are never a level; empty where the column's type
+            tells.
+        text_cast: A cast to text as a person writes it, for messages.
+        number_cast: A cast to a number as a person writes it, for messages.
     """
 
     name: str
@@ -59,12 +59,11 @@ class Dialect:
         return self.as_number.format(quoted(column))
 
     def level(self, column: str, levels: Sequence[Sequence[str]], *, folded: bool) -> str:
-        """The place of a column's value among levels, as a double; -1 where it is none.
+        """The index of a column's value among levels, as a double; -1 for any other text.
 
-        Infinite where it is not even a text.
-        NULL where it is missing: also what a column of doubles, or a text of one, writes as NaN.
-        Each text has its own condition: DuckDB answers ``IN`` over more than a few with a join,
-        and what a join gives on several threads comes in another order each time.
+        Infinite where it is not a text. NULL where it is missing, including NaN in a column of
+        doubles or written as text. Each text has its own condition: DuckDB evaluates a longer
+        ``IN`` as a join, whose rows come in another order each time on several threads.
         """
         text = self.id_text(column)
         if folded:
@@ -82,24 +81,24 @@ class Dialect:
         return self.as_double.format(f"CASE {missing}{cases} {not_a_number} ELSE -1 END")
 
     def bad_id(self, text: str) -> str:
-        """Whether an id is none; see `unfit_words`."""
+        """Whether an id is unusable; see `unfit_words`."""
         return f"({text} IS NULL OR {text} = '' OR {self.unfit_id.format(text)})"
 
 
 def quoted(name: str) -> str:
-    """A column's or table's name as SQL writes it, whatever characters it has."""
+    """A column's or table's name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text as SQL writes it."""
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def table_relation(parts: tuple[str, ...]) -> str:
-    """A table's name, with its schema where it has one, as SQL writes it."""
+    """A table's name, with its schema if any, as quoted SQL identifiers."""
     return ".".join(quoted(part) for part in parts)
 
 
-#: The name under which a feature query sees the files.
+#: The view over the files that a feature query reads.
 INPUT: Final = "input"

@@ -1,10 +1,10 @@
-"""What a feature query may be: one SELECT over the customers, with the same answer every time.
+"""Rules for feature queries: one SELECT over the customers, with the same answer every time.
 
 The query is parsed by DuckDB, whatever database it is for; its syntax tree is checked against
-lists of what is allowed, before anything is opened. Each kind of database says in its folder's
-``queries`` what may be asked of it. The type of a statement alone is no protection: in DuckDB a
-SELECT may carry a common table expression that inserts or copies to a file. What another database
-alone understands is refused: it can be put into a view there.
+lists of what is allowed, before anything is opened. Each kind of database has its rules in
+``queries`` of its folder. The type of a statement alone is no protection: in DuckDB a
+SELECT may carry a common table expression that inserts or copies to a file. What only
+the other database understands is refused: it can be put into a view there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TABLE_REFERENCES: Final = frozenset(
     {"BASE_TABLE", "SUBQUERY", "JOIN", "EMPTY", "EXPRESSION_LIST", "TABLE_FUNCTION", "PIVOT"}
 )
 TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
-#: Words that read the clock without looking like a function.
+#: Words that read the clock without the form of a function.
 CLOCK_WORDS: Final = frozenset(
     {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 )
@@ -41,16 +41,17 @@ _MOMENTS: Final = frozenset({"now", "today", "tomorrow", "yesterday", "subsec", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryRules:
-    """What a query may be that one kind of database runs.
+    """Rules for queries that one kind of database runs.
 
     Attributes:
         name: The database's name for people.
         input_alone: Whether it reads the view `INPUT` over files; else a database's own tables.
-        own_words: Whether the database understands phrases that DuckDB's parser does not, which a
-            view can hold.
-        changes: Functions that act or whose value changes; None for those that DuckDB knows.
-        acts: How names of further such functions begin.
-        words: What names the moment or the caller without a bracket.
+        own_words: Whether the database understands phrases that DuckDB's parser does not, which
+            then belong into a view.
+        changes: Functions with side effects or whose value changes; None for those that DuckDB
+            lists.
+        acts: Prefixes of further such functions.
+        words: Words without brackets that return the time or the caller.
         times: Functions of time, with the position of the time; without one they read the clock.
         moments: Whether a text such as ``now`` may become a time.
         table_functions: Functions that may stand for a table.
@@ -69,7 +70,7 @@ class QueryRules:
     hidden_schemas: frozenset[str] = SYSTEM_SCHEMAS
 
 
-#: What a query over files may be.
+#: Rules for a query over files.
 OVER_FILES: Final = QueryRules(name="DuckDB", input_alone=True, own_words=False)
 
 
@@ -78,7 +79,7 @@ def check_feature_query(query: str, rules: QueryRules = OVER_FILES) -> None:
 
     Args:
         query: SQL, in the dialect of the database that will run it.
-        rules: What that database is asked.
+        rules: The rules of that database.
 
     Raises:
         SourceError: E-SOURCE-SQL, naming what is not allowed.
@@ -105,7 +106,7 @@ def functions_of(query: str, rules: QueryRules) -> frozenset[tuple[str, str]]:
 
 
 def functions_in(nodes: Sequence[dict[str, Any]]) -> frozenset[tuple[str, str]]:
-    """The same of a syntax tree."""
+    """The same for the nodes of a syntax tree."""
     return frozenset(
         (str(node.get("schema") or "").casefold(), str(node["function_name"]).casefold())
         for node in nodes
@@ -114,7 +115,7 @@ def functions_in(nodes: Sequence[dict[str, Any]]) -> frozenset[tuple[str, str]]:
 
 
 def names_within(nodes: Sequence[dict[str, Any]]) -> set[str]:
-    """Names, in lower case, that a query gives to parts of itself (WITH)."""
+    """Names, in lower case, of a query's common table expressions (WITH)."""
     return {
         str(entry.get("key")).casefold()
         for node in nodes
@@ -123,9 +124,9 @@ def names_within(nodes: Sequence[dict[str, Any]]) -> set[str]:
 
 
 def without_end(query: str) -> str:
-    """A checked query without the semicolon at its end, so that it can stand in brackets."""
+    """A checked query without its final semicolon, so that it can be put into brackets."""
     words = [at for at, kind in duckdb.tokenize(query) if kind != duckdb.token_type.comment]
-    text = query.encode("utf-8")  # a word's place is that of its first byte
+    text = query.encode("utf-8")  # positions count bytes
     while words and text[words[-1] :].startswith(b";"):
         text = text[: words[-1]] + b" " + text[words.pop() + 1 :]
     return text.decode("utf-8")
@@ -235,14 +236,14 @@ def _may_read(rules: QueryRules) -> str:
 
 
 def _check_time(node: dict[str, Any], rules: QueryRules) -> None:
-    """Refuse a function of time that is not told the time."""
+    """Refuse a function of time that is called without a time."""
     name = str(node.get("function_name", "")).casefold()
     if name in rules.times and len(node.get("arguments", ())) <= rules.times[name]:
         _refuse_unstable(name, frozenset({name}))
 
 
 def _check_moments(node: dict[str, Any]) -> None:
-    """Refuse the word ``now`` and its like where a text becomes a time."""
+    """Refuse ``now`` and similar words where a text becomes a time."""
     if "function_name" in node and not node.get("is_operator"):
         texts = [argument.get("expression") for argument in node.get("arguments", ())]
     elif node.get("class") == "CAST":
@@ -263,7 +264,7 @@ def _refuse_unstable(name: str, unstable: frozenset[str]) -> None:
 
 
 def _unstable_functions(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    """Names of functions whose result does not follow from their arguments."""
+    """Names of functions whose result does not depend on their arguments alone."""
     rows = connection.execute(
         "SELECT DISTINCT lower(function_name) FROM duckdb_functions() "
         "WHERE stability <> 'CONSISTENT' OR (function_type = 'macro' AND "

@@ -1,4 +1,4 @@
-"""Places that are files: one, several, or a database's."""
+"""Sources in files: one, several, or a database's."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from partner_node.sources.places import Said
 from protocol.errors import SourceError, UsageError
 
 DEFAULT_DELIMITER: Final = ","
-#: What `path` is of a database.
+#: Comment on `path` for a database, in the template.
 DATABASE_FILE: Final = "The database's file; it is only read."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A place that is a file.
+    """The location of a file.
 
     Attributes:
-        path: Absolute path; where the kind takes several files also a glob or a folder.
-        delimiter: Between the values of a CSV file.
+        path: Absolute path; for kinds that allow several files also a glob or a folder.
+        delimiter: Character between the values of a CSV file.
     """
 
     path: str
@@ -29,19 +29,19 @@ class File:
 
     @property
     def name(self) -> str:
-        """The place in messages."""
+        """The path, for messages."""
         return self.path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlaces:
-    """How people name a file; see `PlaceReader`.
+    """The `PlaceReader` for files.
 
     Attributes:
         comment: What `path` may be, for the template.
         delimited: Whether the files have a delimiter.
-        folder: How names end of the files that are read where `path` is a folder; none where a
-            folder is no place.
+        folder: Suffixes of the files that are read if `path` is a folder; empty where a folder is
+            not allowed.
     """
 
     comment: str
@@ -50,12 +50,10 @@ class FilePlaces:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys that name it."""
         return ("path", "delimiter") if self.delimited else ("path",)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Options of ``init`` that name it."""
         return ("data",)
 
     def read(self, section: ConfigSection) -> File:
@@ -64,17 +62,14 @@ class FilePlaces:
         return File(path=str(section.path("path")), delimiter=delimiter)
 
     def checked(self, said: Said, kind: str) -> dict[str, Any]:
-        """What `template` is told; raises UsageError."""
         if said["data"] is None:
             raise UsageError(f"--kind {kind} needs --data", remedy="name the file of the customers")
         return {"path": str(said["data"].absolute())}
 
     def template(self, said: Said) -> str:
-        """Its lines in the template."""
         return f"# {self.comment}\npath = {toml_text(said.get('path', 'customers.csv'))}\n"
 
     def missing(self, place: File) -> list[str]:
-        """What is not there yet."""
         try:
             find_files(place.path, folder=self.folder)
         except SourceError as error:
@@ -83,7 +78,7 @@ class FilePlaces:
 
 
 def _delimiter(section: ConfigSection) -> str:
-    """What stands between the values of a CSV file; raises ConfigError."""
+    """The delimiter of a CSV file; raises ConfigError."""
     delimiter = section.text("delimiter", default=DEFAULT_DELIMITER, max_length=1)
     if not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'\r\n\\. -+":
         raise section.problem("delimiter", f"is {delimiter!r}", 'use one of "," ";" "|" or "\\t"')

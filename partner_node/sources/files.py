@@ -21,12 +21,12 @@ from partner_node.sources.row_rules import refuse_duplicate_names
 from protocol.errors import SourceError
 
 MAX_FILES: Final = 10_000
-#: Where node.toml names the customers' files.
+#: The section of node.toml that names the customers' files.
 DATA_SECTION: Final = "[data]"
 #: A CSV header must end within this many bytes.
 MAX_HEADER_BYTES: Final = 1 << 20
 
-#: A number, a date or an e-mail address, which name no column.
+#: A number, a date or an e-mail address: not the name of a column.
 _VALUE: Final = re.compile(r"\s*[-+]?[\d.,:/ -]*\d[\d.,:/ TZ-]*\s*|[^@\s]+@[^@\s]+\.[^@\s]+")
 _GLOB_CHARACTERS: Final = "*?["
 _FOREIGN_BOMS: Final = (
@@ -39,7 +39,7 @@ _FOREIGN_BOMS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """One file as it was when it was looked at; equal as long as it has not changed.
+    """The state of one file at one moment; equal as long as the file has not changed.
 
     Attributes:
         path: Absolute path.
@@ -57,15 +57,15 @@ class DataFile:
 def find_files(
     pattern: str, *, folder: tuple[str, ...] = (), section: str = DATA_SECTION
 ) -> tuple[DataFile, ...]:
-    """The regular, readable files that a path names, sorted by name.
+    """Find the regular, readable files that a path names, sorted by name.
 
     Args:
-        pattern: Path of a file, or a glob (``**`` goes through folders), or a folder: all files
-            of the kind in it, at any depth. In a folder, what is hidden and what has a name that
-            begins with ``_`` is left out, as tools name what is not data.
-        folder: How names of the files end that are read of a folder; none where a folder is not
-            data.
-        section: Where node.toml has the path, for the way out.
+        pattern: Path of a file, or a glob (``**`` matches folders), or a folder: all files of the
+            kind in it, at any depth. In a folder, hidden files and names that begin with ``_`` are
+            skipped, as tools use them for what is not data.
+        folder: Suffixes of the files that are read from a folder; empty where a folder is not
+            allowed.
+        section: The section of node.toml with the path, for the way out.
 
     Raises:
         SourceError: E-SOURCE-MISSING, E-SOURCE-FILE (folder, unreadable, too many) or
@@ -210,11 +210,11 @@ def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
 
 
 def refuse_missing_header(path: str, names: Sequence[str], lacks: str) -> None:
-    """Refuse a first line that is no header but a customer, whose values are told to nobody.
+    """Refuse a first line that is a customer's row instead of a header, without quoting it.
 
     Args:
-        names: What the first line holds.
-        lacks: What it does not name, in words.
+        names: The values of the first line.
+        lacks: The column that it does not name, in words.
 
     Raises:
         SourceError: E-SOURCE-COLUMN.
@@ -258,7 +258,7 @@ def _first_bytes(path: str) -> bytes:
         with Path(path).open("rb") as plain:
             return plain.read(MAX_HEADER_BYTES)
     except (OSError, EOFError, zlib.error) as error:
-        # What gzip says of a file that is none quotes how it begins.
+        # gzip's error about a file in another format quotes its first bytes.
         plain_file = isinstance(error, gzip.BadGzipFile)
         raise SourceError(
             f"{path} cannot be read: {'it is not packed by gzip' if plain_file else error}",

@@ -1,4 +1,4 @@
-"""What a node knows of one kind of source. `kinds` is the table of all of them."""
+"""Description of one kind of source. `kinds` is the table of all of them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from partner_node.sources.dialect import Dialect
 from partner_node.sources.line_phrases import LinePhrases
 from partner_node.sources.places import P, PlaceReader, Said
 
-if TYPE_CHECKING:  # what a command needs that reads no customers imports no driver
+if TYPE_CHECKING:  # commands that read no customers must not import drivers
     from partner_node.sources.source import Source
     from partner_node.sources.text_table import TextSource
 
     class OwnSource(Source, TextSource, Protocol):
-        """Where a partner's customers come from; read as numbers, or as the text that it holds."""
+        """A source of customers that can be read as numbers or as text."""
 
 
-#: The keys of ``[data]`` that DuckDB's means of reading have.
+#: The keys of ``[data]`` for `Means` that only DuckDB has.
 DUCKDB_MEANS: Final = ("memory_limit", "temp_folder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What is read at a place: a table, or what a query makes.
+    """The rows that are read at a place: those of a table or of a query.
 
     Attributes:
         id_column: The column with customers' ids.
@@ -43,13 +43,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What reading may take of this machine.
+    """Resources of this machine that reading may use.
 
     Attributes:
         memory_bytes: Limit of DuckDB's memory.
         threads: Threads of DuckDB.
-        temp_folder: Where it may put what does not fit into memory; None for the system's.
-        temp_bytes: The most it may put there.
+        temp_folder: Folder for data that do not fit into memory; None for the system's.
+        temp_bytes: Largest size of the data there.
     """
 
     memory_bytes: int
@@ -60,12 +60,12 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnTypes:
-    """Which types the columns of a table of consents may have, by a database's names for them.
+    """Types that the columns of a table of consents may have, by the database's names.
 
     Attributes:
-        ids: Of ids; empty where each value has a type of its own.
-        times: Of points in time, which are texts or have a zone; empty likewise.
-        nested: Of what is no single value, which no column may have.
+        ids: Types of ids; empty where each value has its own type.
+        times: Types of points in time: text, or with a zone; empty likewise.
+        nested: Types of nested values, which are never allowed.
     """
 
     ids: frozenset[str]
@@ -75,15 +75,15 @@ class ColumnTypes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFormat:
-    """How DuckDB reads a table of consents in files.
+    """A format in which DuckDB reads a table of consents from files.
 
     Attributes:
-        scan: SQL of the relation, by the files' paths, the columns that are wanted as text, and
-            the delimiter.
+        scan: Makes the SQL of the relation from the files' paths, the columns to read as text,
+            and the delimiter.
         header: Whether the files' first lines name the columns.
-        sparse: Whether a row may leave columns out, so that what is wanted is named.
-        suffixes: How names of such files end; ``.gz`` may follow.
-        hint: What is said beside its name in the template of ``node.toml``.
+        sparse: Whether rows may leave columns out, so that columns to read must be named.
+        suffixes: Suffixes of such files; ``.gz`` may follow.
+        hint: Comment beside its name in the template of ``node.toml``.
     """
 
     scan: Callable[[tuple[str, ...], tuple[str, ...], str], str]
@@ -99,20 +99,20 @@ class SourceKind(Generic[P]):
 
     Attributes:
         name: Its name in ``node.toml`` and to ``init``.
-        place: How people name where it is.
+        place: Reads where it is from the configuration or options.
         open: Opens it; imports its driver only then, and reads nothing yet. Raises SourceError:
             the feature query is not one repeatable SELECT.
-        dialect: How it writes the rules for customers.
-        lines: How it writes what is asked of invoice lines.
+        dialect: Its SQL for the rules for customers.
+        lines: Its SQL for invoice lines.
         has_tables: Whether it is a database, in which `table` names one of several.
-        means: Keys of ``[data]`` for what it may take of this machine.
-        instead: What to do in place of a key of ``[data]``, or an option of ``init``, that it does
-            not take, where there is more to say than whose it is.
-        consents: How tables of consents, objections and births in it are read; None where they
-            cannot be in it.
-        hint: What is said beside its name in the template of ``node.toml``.
-        own_lines: Lines of the template for keys that it alone takes.
-        query_note: A line of the template on what its queries are to heed.
+        means: Keys of ``[data]`` for the resources that it may use.
+        instead: The way out for a key of ``[data]``, or an option of ``init``, that it does not
+            accept, where naming the kinds that do is not enough.
+        consents: How tables of consents, objections and births in it are read; None where it
+            cannot have them.
+        hint: Comment beside its name in the template of ``node.toml``.
+        own_lines: Lines of the template for keys that it alone accepts.
+        query_note: A line of the template with a hint for its queries.
     """
 
     name: str
@@ -130,11 +130,11 @@ class SourceKind(Generic[P]):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its keys of ``[data]`` beside those of every kind."""
+        """Its keys of ``[data]`` besides those of every kind."""
         return (*self.place.keys, *(("table",) if self.has_tables else ()), *self.means)
 
     def template(self, said: Said) -> str:
-        """Its part of ``[data]`` in the template of ``node.toml``, from what is said."""
+        """Its part of ``[data]`` in the template of ``node.toml``, with the values in `said`."""
         return (
             self.place.template(said)
             + template.id_column(said)

@@ -1,7 +1,7 @@
-"""Where customers come from: the table of all kinds of source, and how one is opened.
+"""The table of all kinds of source, and functions that open one.
 
-Nothing else in a node asks for a kind by its name: what differs is said by its `SourceKind`.
-CONTRIBUTING.md tells how one is added.
+Nothing else in a node depends on a kind's name: what differs is in its `SourceKind`.
+CONTRIBUTING.md says how to add one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KINDS: Final[Mapping[str, SourceKind[Any]]] = MappingProxyType(
 
 
 def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
-    """The source that a node's configuration names; nothing is opened yet.
+    """Make the source that a node's configuration names; connects to nothing yet.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -44,9 +44,9 @@ def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
 
 
 def open_table(kind: str, place: Place, rows: Rows, means: Means) -> TextSource:
-    """A table of a database, for reading as text; nothing is opened yet.
+    """Make a source for reading a database's table as text; connects to nothing yet.
 
     Args:
-        kind: What holds it, by its name in the table of kinds.
+        kind: The kind of database, by its name in the table of kinds.
     """
     return KINDS[kind].open(place, rows, means)

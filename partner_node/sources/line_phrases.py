@@ -1,4 +1,4 @@
-"""How a database writes what `transactions` asks of invoice lines: one place for each phrase."""
+"""Phrases of a database's SQL for the queries of `transactions` over invoice lines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class LinePhrases:
 
     Attributes:
         text: A value as text.
-        as_id: A text, as `text` gives it, as an id.
-        number: A value as a number, NULL or refused when it is none.
-        day: An ISO date or time as its day, NULL or refused when it is none.
+        as_id: A text from `text`, as an id.
+        number: A value as a number; NULL or an error when it is not one.
+        day: An ISO date or time as its day; NULL or an error when it is not one.
         day_as: A text as its day, by the format in ``{1}``.
         a_day: A day, written as a text.
-        later: The day so many days after another.
+        later: The day a number of days after another.
         days: Days from the first to the second.
         double: A number as a double.
-        written: How the database writes a format of days in the signs of ``date_format``.
+        written: Translates a format in the signs of ``date_format`` to the database's own.
     """
 
     text: str

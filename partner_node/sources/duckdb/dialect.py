@@ -1,4 +1,4 @@
-"""How DuckDB writes what a node asks of customers' rows; it reads CSV and Parquet files too."""
+"""DuckDB's phrases for queries over customers' rows; also for CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DUCKDB: Final = Dialect(
     as_number="CAST({0} AS DOUBLE)",
     as_double="CAST({0} AS DOUBLE)",
     unfit_id="contains({0}, chr(0))",
-    # isnan() is answered from a Parquet file's ranges, which leave NaN out.
+    # DuckDB answers isnan() from a Parquet file's ranges, which ignore NaN.
     is_nan="(NOT isfinite({0}) AND NOT isinf({0}))",
     is_infinite="isinf({0})",
     id_types=_DUCKDB_INTEGERS | {"varchar", "uuid"},

@@ -1,7 +1,7 @@
 """DuckDB's errors in our words: the place and the way out, never a customer's value.
 
-DuckDB's messages quote the offending line of the file, and functions quote what they fail on. They
-are taken apart here, and neither shown nor chained to our own error, so that no value gets into a
+DuckDB's messages quote the offending line of the file, and functions quote the values they fail on.
+They are parsed here, and neither shown nor chained to our own error, so that no value gets into a
 log or a traceback. A value may itself look like a part of a message: files and columns found in
 one are shown only when we know them, line numbers only where DuckDB itself writes them. Whole
 messages are shown only of errors raised before a row is read.
@@ -36,7 +36,7 @@ _SQL_ERRORS: Final = (
     duckdb.NotImplementedException,
 )
 
-#: What reading from DuckDB may raise.
+#: Errors that reading from DuckDB may raise.
 READ_ERRORS: Final = (duckdb.Error, pyarrow.ArrowException, OSError)
 _STREAMED: Final[dict[str, type[duckdb.Error]]] = {
     "Conversion Error": duckdb.ConversionException,
@@ -49,7 +49,7 @@ _STREAMED: Final[dict[str, type[duckdb.Error]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error of DuckDB, taken out of its exception so that the exception can be dropped.
+    """An error of DuckDB, copied from its exception so that the exception can be dropped.
 
     Attributes:
         kind: The exception's class.
@@ -61,9 +61,9 @@ class Problem:
 
     @staticmethod
     def of(error: Exception) -> Problem:
-        """What an error of DuckDB says, raised by itself or in the midst of an Arrow stream.
+        """Copy an error of DuckDB, raised by itself or in the middle of an Arrow stream.
 
-        In a stream it comes out as an OSError that begins with DuckDB's name for it.
+        In a stream it is an OSError whose message begins with DuckDB's name of the error.
         """
         text = str(error)
         if isinstance(error, duckdb.Error):
@@ -73,7 +73,7 @@ class Problem:
 
 
 def reads_text_as_number(problem: Problem) -> bool:
-    """Whether a CSV file holds text in a column that was to be read as numbers."""
+    """Whether a CSV file has text in a column that was to be read as numbers."""
     return "Error when converting column" in problem.text
 
 
@@ -86,14 +86,14 @@ def explain(
     files: Collection[str] = (),
     columns: Collection[str] = (),
 ) -> SourceError:
-    """The error to raise for `problem`.
+    """Translate `problem` into the error to raise.
 
     Args:
         path: The source's path or glob.
         with_query: Whether a feature query was running.
         binding: Whether the query was only being bound to the columns: no row was read yet.
-        files: The files that may be named.
-        columns: The columns that may be named.
+        files: The files that the message may name.
+        columns: The columns that the message may name.
     """
     text = problem.text
     where = _known(_FILE, text, files) or path
@@ -107,7 +107,7 @@ def explain(
             remedy="raise [data] memory_limit, or free space in [data] temp_folder",
         )
     if with_query and reads_text_as_number(problem):
-        # DuckDB moves a cast of the query into its CSV reader.
+        # DuckDB pushes a cast of the query down into its CSV reader.
         column = _known(_CONVERTED, text, columns)
         of_column = f" of column {column!r}" if column else ""
         return _failing_value(
@@ -197,7 +197,7 @@ def _explain_csv(text: str, where: str, *, n_columns: int) -> SourceError:
 
 def _explain_json(found: re.Match[str], path: str, files: Collection[str]) -> SourceError:
     kind, file, line, not_utf8 = found.groups()
-    # DuckDB has counted a line that it cannot parse already, but not one that is no object.
+    # DuckDB's line number includes a line that it cannot parse, but not one that is not an object.
     number = int(line) - (kind == "Malformed JSON")
     reason = "is not UTF-8" if not_utf8 else "is no JSON object, or has a key twice"
     return SourceError(

@@ -1,4 +1,4 @@
-"""Kinds of source that are read through DuckDB: CSV files, Parquet files, its own databases."""
+"""Kinds of source read through DuckDB: CSV files, Parquet files, its own databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a feature query may be that DuckDB runs on a database file of its own."""
+"""Rules for feature queries that DuckDB runs on a database file of its own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The sandbox that DuckDB reads in: the named files and one temporary folder, nothing else.
 
-DuckDB runs in memory and loads no extension. The sandbox is closed before a feature query is seen:
-no other file, no network, and no setting that could open it again.
+DuckDB runs in memory and loads no extension. The sandbox is closed before a feature query is
+parsed: no other file, no network, and no setting that could reopen it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ DEFAULT_TEMP_BYTES: Final = 20 * 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """What DuckDB may take from this machine.
+    """Resources of this machine that DuckDB may use.
 
     Attributes:
         memory_bytes: Its memory limit.
-        threads: Threads that it reads with.
-        temp_folder: Where it may put what does not fit into memory; None for the system's.
-        temp_bytes: The most it may put there.
+        threads: Number of threads.
+        temp_folder: Folder for data that do not fit into memory; None for the system's.
+        temp_bytes: Largest size of its data there.
     """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
@@ -41,11 +41,11 @@ class Sandbox:
 
     @contextmanager
     def closed_in(self, files: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection shut in with the named files, its settings locked.
+        """Yield a connection confined to the named files, with locked settings.
 
         Raises:
-            SourceError: The temporary folder cannot be made (E-SOURCE-FILE).
-            duckdb.Error: It cannot be done.
+            SourceError: The temporary folder cannot be created (E-SOURCE-FILE).
+            duckdb.Error: DuckDB fails.
         """
         with self.temporary() as temporary, self.connect(temporary) as connection:
             close_sandbox(connection, files)
@@ -54,12 +54,12 @@ class Sandbox:
 
     @contextmanager
     def temporary(self) -> Iterator[str]:
-        """A temporary folder of one pass, removed at its end; raises SourceError."""
+        """Yield a temporary folder for one pass, removed at its end; raises SourceError."""
         with temporary_folder(self._make_temp_folder()) as folder:
             yield folder
 
     def connect(self, temporary: str) -> duckdb.DuckDBPyConnection:
-        """A connection that is still open to the machine; raises duckdb.Error."""
+        """A connection before the sandbox is closed; raises duckdb.Error."""
         return duckdb.connect(
             ":memory:",
             config={
@@ -91,18 +91,18 @@ class Sandbox:
 
 
 def close_sandbox(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> None:
-    """Shut a connection in with the named files; its settings can still be changed.
+    """Confine a connection to the named files; other settings can still be changed.
 
     Raises:
-        duckdb.Error: It cannot be done.
+        duckdb.Error: DuckDB fails.
     """
     paths = ", ".join(literal(path) for path in files)
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
-    for scope in ("GLOBAL", "SESSION"):  # for sessions to come, and for this one
+    for scope in ("GLOBAL", "SESSION"):  # for later sessions, and for this one
         connection.execute(f"SET {scope} TimeZone = 'UTC'")
 
 
 def lock_settings(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let no setting be changed any more."""
+    """Lock all settings."""
     connection.execute("SET lock_configuration = true")

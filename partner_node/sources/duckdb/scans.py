@@ -1,4 +1,4 @@
-"""How DuckDB reads files as a relation; paths and names go into SQL only through `literal`."""
+"""SQL by which DuckDB reads files; paths and names go into it only through `literal`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from partner_node.sources.dialect import literal
 
-#: What `DuckDBSource` reads.
+#: Kinds that `DuckDBSource` reads.
 Kind = Literal["csv", "parquet", "duckdb"]
-#: How names of the files end that are read of a folder; a folder is no database.
+#: Suffixes of the files that are read from a folder; a folder cannot be a database.
 FOLDERS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "csv": (".csv", ".csv.gz"),
     "parquet": (".parquet",),
@@ -18,7 +18,7 @@ FOLDERS: Final[Mapping[Kind, tuple[str, ...]]] = {
 
 
 def csv_scan(paths: tuple[str, ...], types: Mapping[str, str], delimiter: str) -> str:
-    """CSV files whose columns are all named, each with the type that it is read as."""
+    """SQL: CSV files with all their columns, each with the type that it is read as."""
     return (
         f"read_csv({_listed(paths)}, auto_detect = false, header = true, "
         f"columns = {_named(types)}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
@@ -27,17 +27,17 @@ def csv_scan(paths: tuple[str, ...], types: Mapping[str, str], delimiter: str) -
 
 
 def parquet_scan(paths: tuple[str, ...]) -> str:
-    """Parquet files with the same columns."""
+    """SQL: Parquet files with the same columns."""
     return f"read_parquet({_listed(paths)}, hive_partitioning = false, union_by_name = false)"
 
 
 def json_scan(paths: tuple[str, ...], types: Mapping[str, str]) -> str:
-    """JSON lines, of which the named columns are read."""
+    """SQL: JSON lines, of which the named columns are read."""
     return f"read_json({_listed(paths)}, format = 'newline_delimited', columns = {_named(types)})"
 
 
 def texts(columns: tuple[str, ...]) -> dict[str, str]:
-    """Columns that are read as text."""
+    """Types of columns that are all read as text."""
     return dict.fromkeys(columns, "VARCHAR")
 
 

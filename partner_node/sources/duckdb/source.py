@@ -71,14 +71,14 @@ class DuckDBSource:
         path: A file; of CSV and Parquet also a glob or a folder. All files must have the same
             columns.
         id_column: Column with the customers' ids: text, integer or UUID.
-        query: One SELECT that gives one row a customer, or None. It reads the view ``input``, in
-            a database the database's own tables.
+        query: One SELECT that returns one row per customer, or None. It reads the view ``input``,
+            in a database the database's own tables.
         table: The table of a database when there is no query, with its schema or without.
         delimiter: One character between the values of a CSV file.
         memory_bytes: DuckDB's memory limit.
         threads: Threads that DuckDB reads with when there is no query and no view.
-        temp_folder: Where DuckDB may put what does not fit into memory; None for the system's.
-        temp_bytes: The most it may put there.
+        temp_folder: Folder for data that do not fit into memory; None for the system's.
+        temp_bytes: Largest size of DuckDB's data there.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -125,12 +125,10 @@ class DuckDBSource:
         self._checked: tuple[tuple[DataFile, ...], tuple[Column, ...]] | None = None
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that can be asked for, the id column included."""
         with self._open(self._files()) as opened:
             return opened.names
 
     def describe(self) -> Description:
-        """What this source is, for the person at this machine."""
         files = self._files()
         with self._open(files) as opened:
             return Description(
@@ -143,7 +141,6 @@ class DuckDBSource:
             )
 
     def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
-        """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         files = self._files()
@@ -162,7 +159,6 @@ class DuckDBSource:
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
-        """The table, open for reading as text; see `TextSource`."""
         files = self._files()
         with self._open(files) as opened:
 
@@ -176,7 +172,7 @@ class DuckDBSource:
         self._refuse_changed(files)
 
     def _files(self) -> tuple[DataFile, ...]:
-        """The files as they are now; those of a database with its log of what was not merged."""
+        """The files as they are now; of a database also its write-ahead log."""
         found = find_files(self._path, folder=FOLDERS[self._kind])
         if self._kind != "duckdb":
             return found
@@ -248,7 +244,7 @@ class DuckDBSource:
         numbers: Sequence[str] = (),
         query: bool = True,
     ) -> Iterator[_Opened]:
-        """A sandboxed connection with the files as `input`, or with the database.
+        """Yield a sandboxed connection with the files as `input`, or with the database.
 
         Args:
             numbers: Columns that the CSV reader itself reads as numbers.
@@ -282,7 +278,7 @@ class DuckDBSource:
     def _show(
         self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
     ) -> str:
-        """Make the data visible and close the sandbox; the relation to read without a query."""
+        """Attach the data and close the sandbox; returns the relation to read without a query."""
         if self._kind == "duckdb":
             connection.execute(
                 f"ATTACH {literal(files[0].path)} AS {_DATABASE} (READ_ONLY, TYPE duckdb)"
@@ -298,7 +294,7 @@ class DuckDBSource:
         return table_relation(self._table) if self._table else INPUT
 
     def _is_view(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Whether what is read is computed, in an order that several threads would change."""
+        """Whether a view is read, whose order of rows several threads would change."""
         views = connection.execute(
             "SELECT table_schema, table_name FROM information_schema.tables "
             f"WHERE table_catalog = '{_DATABASE}' AND table_type = 'VIEW'"
@@ -316,7 +312,7 @@ class DuckDBSource:
         return no_table(self._table, self._path, {(str(s), str(n)) for s, n in rows})
 
     def _is_named_in(self, tables: Iterable[tuple[Any, ...]]) -> bool:
-        """Whether the configured table is one of these; DuckDB takes letters of any case."""
+        """Whether the configured table is one of these; DuckDB ignores case."""
         folded = {(str(schema).casefold(), str(name).casefold()) for schema, name in tables}
         table = tuple(part.casefold() for part in self._table)
         return (table if len(table) == 2 else ("main", *table)) in folded
@@ -369,7 +365,7 @@ class DuckDBSource:
     def _first_place(
         self, files: tuple[DataFile, ...], condition: str, *, numbers: Sequence[str] = ()
     ) -> str:
-        """Where the first row that meets a condition is: file and row, counted from 1."""
+        """The place of the first row that meets a condition: file and row, counted from 1."""
         whole = self._query is not None or self._kind == "duckdb"
         for group in [files] if whole else [(file,) for file in files]:
             with self._open(group, numbers=numbers) as opened:
@@ -379,7 +375,7 @@ class DuckDBSource:
         return "unknown"
 
     def _row(self, opened: _Opened, sql: str) -> tuple[Any, ...]:
-        """The single row that an aggregate gives."""
+        """The single row of an aggregate."""
         try:
             return opened.connection.execute(sql).fetchone() or ()
         except READ_ERRORS as error:
@@ -400,7 +396,7 @@ class DuckDBSource:
         self, problem: Problem, files: tuple[DataFile, ...], *, binding: bool = False
     ) -> SourceError:
         columns: tuple[str, ...] = ()
-        if binding and self._kind == "csv":  # what the query does not find is told with candidates
+        if binding and self._kind == "csv":  # DuckDB lists candidates for unknown columns
             refuse_missing_header(
                 self._path,
                 read_common_header(files, self._delimiter),

@@ -1,8 +1,8 @@
-"""Temporary folders with customers' rows: removed at their end, and after a killed process.
+"""Temporary folders with customers' rows: removed after use, and after a crash.
 
-A database that takes more memory than it may writes rows to a temporary folder. Whoever made one
-holds a lock on it, which the system takes back however a process ends; so a folder that is locked
-by nobody was left, and the next process that makes one removes it.
+A database that exceeds its memory limit writes rows to a temporary folder. The process that made
+one holds a lock on it, which the system releases however the process ends; so an unlocked folder
+was left behind, and the next process that makes one removes it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from pathlib import Path
 from typing import Final
 
 PREFIX: Final = "fedseg-rows-"
-#: A folder younger than this may have been made just now, by somebody who does not hold it yet.
+#: A folder younger than this may be new, and its process about to lock it.
 YOUNG_S: Final = 60.0
 
 
 @contextmanager
 def temporary_folder(base: Path | None) -> Iterator[str]:
-    """A folder of its own, removed at the end; those that killed processes left go first.
+    """Yield a new folder, removed at the end; first removes those that killed processes left.
 
     Args:
-        base: Where it is made; None for the system's temporary folder.
+        base: The folder to create it in; None for the system's temporary folder.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     _remove_left(base or Path(tempfile.gettempdir()))
     folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(OSError):  # a file system without locks: nobody removes what is left there
+        with suppress(OSError):  # a file system without locks: nobody removes old folders there
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield folder
     finally:
@@ -46,9 +46,9 @@ def temporary_folder(base: Path | None) -> Iterator[str]:
 
 
 def _remove_left(base: Path) -> None:
-    """Remove this account's folders in `base` that nobody holds."""
+    """Remove this account's folders in `base` that no process has locked."""
     for folder in base.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another process was faster, or it is somebody else's
+        with suppress(OSError):  # another process was faster, or it is another account's
             _remove_unless_held(folder)
 
 

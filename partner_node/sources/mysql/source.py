@@ -89,12 +89,10 @@ class MySQLSource:
         )
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that can be asked for, the id column included."""
         with self._open() as opened:
             return tuple(opened.types)
 
     def describe(self) -> Description:
-        """What this source is, for the person at this machine."""
         return Description(
             kind="mysql",
             files=(),
@@ -105,7 +103,6 @@ class MySQLSource:
         )
 
     def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
-        """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         return started(self._stream(tuple(columns), max_rows))

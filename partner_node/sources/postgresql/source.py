@@ -84,12 +84,10 @@ class PostgreSQLSource:
         self._checked: str | None = None
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that can be asked for, the id column included."""
         with self._open() as opened:
             return tuple(opened.types)
 
     def describe(self) -> Description:
-        """What this source is, for the person at this machine."""
         return Description(
             kind="postgresql",
             files=(),
@@ -100,7 +98,6 @@ class PostgreSQLSource:
         )
 
     def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
-        """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         return started(self._stream(tuple(columns), max_rows))
@@ -137,7 +134,6 @@ class PostgreSQLSource:
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
-        """The table, open for reading as text; see `TextSource`."""
         with self._open() as opened:
 
             def read(columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:

@@ -90,12 +90,10 @@ class SQLiteSource:
         self._checked: tuple[DataFile, ...] | None = None
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that can be asked for, the id column included."""
         with self._open() as opened:
             return opened.names
 
     def describe(self) -> Description:
-        """What this source is, for the person at this machine."""
         files = self._files()
         with self._open() as opened:
             return Description(
@@ -108,7 +106,6 @@ class SQLiteSource:
             )
 
     def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
-        """Stream all customers with the named feature columns; see `Source.chunks`."""
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
         return started(self._stream(tuple(columns), max_rows))
@@ -134,7 +131,6 @@ class SQLiteSource:
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
-        """The table, open for reading as text; see `TextSource`."""
         before = self._files()
         with self._open() as opened:
 
