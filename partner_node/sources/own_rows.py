@@ -1,9 +1,9 @@
-"""Under differential privacy a customer's row may follow from that customer's own rows alone.
+"""Under differential privacy a customer's row must depend on that customer's own rows alone.
 
-A feature query that ranks customers, divides by the largest of them or takes the first hundred
-makes every row depend on everybody: one customer more would move a total by more than its noise
-hides. The query's syntax tree is searched for the ways in which that happens; what a partner
-computes before the node reads it is not seen (docs/privacy.md).
+A feature query that ranks customers, divides by their maximum or selects the first hundred makes
+every row depend on everybody: one more customer would change a total by more than its noise hides.
+The query's syntax tree is searched for such constructs; what a partner computes before the node
+reads it is not seen (docs/privacy.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import duckdb
 from partner_node.sources.syntax import nodes_of, syntax_tree
 from protocol.errors import SourceError
 
-#: Aggregates of SQLite and PostgreSQL that DuckDB has not, in lower case.
+#: Aggregates of SQLite and PostgreSQL that DuckDB does not have, in lower case.
 _OF_OTHERS: Final = frozenset(
     {
         "total", "json_group_array", "json_group_object", "jsonb_group_array",
@@ -81,7 +81,7 @@ class _Check:
             self._check_groups(select)
 
     def _names_of_the_id(self) -> frozenset[str]:
-        """Columns that hold the id, here or in a query that this one reads from."""
+        """Columns with the id, here or in a query that this one reads from."""
         names = {self._id.casefold()}
         while True:
             before = len(names)
@@ -110,7 +110,7 @@ class _Check:
     def _check_join(self, node: dict[str, Any]) -> None:
         sides = (node.get("left") or {}, node.get("right") or {})
         if any(side.get("type") in ("TABLE_FUNCTION", "EXPRESSION_LIST") for side in sides):
-            return  # rows of numbers, which belong to nobody
+            return  # rows of constants, which belong to nobody
         if any(str(c).casefold() in self._ids for c in node.get("using_columns") or []):
             return
         for part in nodes_of(node.get("condition")):

@@ -1,4 +1,4 @@
-"""Where a source is, and how people name that place: in ``node.toml`` and to ``init``."""
+"""Locations of sources, and how they are named in ``node.toml`` and to ``init``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from partner_node.config_section import ConfigSection
 
-#: What options of ``init`` and arguments of the template say, by name; None where nothing is said.
+#: Options of ``init``, or arguments of the template, by name; None where not given.
 Said = Mapping[str, Any]
 
 
@@ -24,7 +24,7 @@ P = TypeVar("P", bound=Place)
 
 
 class PlaceReader(Protocol[P]):
-    """How people name one sort of place.
+    """Reader and writer of one form of location.
 
     Attributes:
         keys: Keys of ``[data]`` and ``[[consent.sources]]`` that name it.
@@ -38,11 +38,11 @@ class PlaceReader(Protocol[P]):
     def options(self) -> tuple[str, ...]: ...
 
     def read(self, section: ConfigSection) -> P:
-        """The place that a section names; raises ConfigError."""
+        """Read the place from a section; raises ConfigError."""
         ...
 
     def checked(self, said: Said, kind: str) -> dict[str, Any]:
-        """What `template` is told, out of the options of ``init``.
+        """Check the options of ``init``; returns the arguments of `template`.
 
         Raises:
             UsageError: An option is missing or wrong.
@@ -50,9 +50,9 @@ class PlaceReader(Protocol[P]):
         ...
 
     def template(self, said: Said) -> str:
-        """Its lines in the template of ``[data]``, with examples for what is not said."""
+        """Lines of the template of ``[data]``, with examples for what is not given."""
         ...
 
     def missing(self, place: P) -> list[str]:
-        """What is named and not there yet, as warnings of ``init``."""
+        """Warnings of ``init`` about files that are named and missing."""
         ...

@@ -1,8 +1,7 @@
-"""The rules that every kind of source keeps: its columns, its ids, its values.
+"""Rules for the columns, ids and values of every kind of source.
 
-A rule is asked in SQL, written for each database by its `Dialect`, and broken with the same words
-and codes everywhere. What is wrong is named by counts and by a row's number, counted from 1, never
-by an id or a value.
+A rule is checked by SQL in the database's `Dialect`, and fails with the same message and code
+everywhere. Messages state counts and a row's number, counted from 1, never an id or a value.
 """
 # Names go into SQL only through `quoted`:
 # ruff: noqa: S608
@@ -21,12 +20,12 @@ from partner_node.sources.source import Chunk, Column
 from protocol.errors import SourceError
 from protocol.feature_values import UNLISTED
 
-#: Gives the single row of an aggregate over the source.
+#: Runs an aggregate over the source and returns its single row.
 Ask = Callable[[str], tuple[Any, ...]]
-#: Says where the first row is that meets a condition, as ``row 3 of customers.csv``.
+#: Finds the first row that meets a condition: ``row 3 of customers.csv``.
 Place = Callable[[str], str]
 
-#: Says which rows are the first two that meet a condition, counted from 1.
+#: Finds the first two rows that meet a condition; their numbers from 1.
 FirstTwo = Callable[[str], Sequence[int]]
 
 MAX_NAMES_SHOWN: Final = 20
@@ -38,7 +37,7 @@ class RowRules:
     """The rules for the rows of one source.
 
     Attributes:
-        dialect: How the source's database writes them.
+        dialect: SQL of the source's database.
         id_column: Column with the customers' ids.
         where: The source in messages: a file, a table or the feature query's result.
     """
@@ -51,7 +50,7 @@ class RowRules:
         """Refuse columns that are missing, and an id column that is a feature too.
 
         Args:
-            types: Type of each column there is.
+            types: Type of each existing column.
             wanted: The features' columns.
 
         Raises:
@@ -69,7 +68,7 @@ class RowRules:
             )
 
     def check_types(self, types: Mapping[str, str], wanted: Sequence[Column]) -> None:
-        """Refuse an id column that holds no ids and features of another type than agreed.
+        """Refuse an id column, or feature columns, of an unsuitable type.
 
         Raises:
             SourceError: E-SOURCE-TYPE.
@@ -97,7 +96,7 @@ class RowRules:
         """Refuse rows without an id, and ids that occur twice.
 
         Args:
-            first_two: For a database that numbers rows in another order than it gives them.
+            first_two: For a database that numbers rows in another order than it returns them.
 
         Raises:
             SourceError: E-SOURCE-EMPTY, E-SOURCE-ID or E-DUPLICATE.
@@ -145,7 +144,7 @@ class RowRules:
             )
 
     def select(self, relation: str, wanted: Sequence[Column]) -> str:
-        """The query that gives ids as text and features as doubles, and no other column."""
+        """The query for ids as text and features as doubles, and no other column."""
         selected = [f"{self.dialect.id_text(self.id_column)} AS id"]
         selected += [f"{self._number(column)} AS f{i}" for i, column in enumerate(wanted)]
         return f"SELECT {', '.join(selected)} FROM {relation}"
@@ -163,10 +162,10 @@ class RowRules:
         wanted: Sequence[Column],
         problem: Callable[[int, Column], SourceError],
     ) -> Iterator[Chunk]:
-        """The chunks, as long as all their values are what their columns may hold.
+        """Pass on the chunks as long as all their values are usable in their columns.
 
         Args:
-            problem: The error to raise for a row's number, counted from 1, and its column.
+            problem: Makes the error from a row's number, counted from 1, and its column.
         """
         optional = np.array([column.optional for column in wanted], dtype=np.bool_)
         closed = np.array([bool(c.levels) and not c.others for c in wanted], dtype=np.bool_)
@@ -184,20 +183,20 @@ class RowRules:
             yield chunk
 
     def unusable(self, column: Column) -> str:
-        """Whether a row's value is not what its column may hold, as SQL."""
+        """SQL: whether a row's value is unusable in its column."""
         return "(" + " OR ".join(self._faults(column).values()) + ")"
 
     def unusable_counts(self, relation: str, column: Column) -> str:
-        """The query for how many values of a column have each of its faults."""
+        """The query for the number of a column's values with each fault."""
         faults = self._faults(column).values()
         counts = ", ".join(f"count(CASE WHEN {fault} THEN 1 END)" for fault in faults)
         return f"SELECT {counts} FROM {relation}"
 
     def unusable_error(self, column: Column, counts: Sequence[Any], place: str) -> SourceError:
-        """E-SOURCE-LEVEL or E-SOURCE-NULL for a column with values that it may not hold.
+        """E-SOURCE-LEVEL or E-SOURCE-NULL for a column with unusable values.
 
         Args:
-            counts: What `unusable_counts` gives; empty when that is not known.
+            counts: The result of `unusable_counts`; empty when unknown.
         """
         faults = dict(zip(self._faults(column), counts, strict=False))
         found = ", ".join(f"{count} {what}" for what, count in faults.items() if count)
@@ -222,7 +221,7 @@ class RowRules:
         return self.dialect.level(column.name, column.levels, folded=column.folded)
 
     def _faults(self, column: Column) -> dict[str, str]:
-        """Conditions in SQL for what a column may not hold, by what it is called."""
+        """Conditions in SQL for unusable values of a column, by their names for people."""
         number = self._number(column)
         faults = {} if column.optional else {"missing": f"{number} IS NULL"}
         if not column.levels:
@@ -234,7 +233,7 @@ class RowRules:
         return faults
 
     def not_numbers_error(self, column: str, count: int, place: str, remedy: str) -> SourceError:
-        """E-SOURCE-TYPE for a column with values that are no numbers."""
+        """E-SOURCE-TYPE for a column with values that are not numbers."""
         return SourceError(
             f"column {column!r}: {count} values are not numbers, the first is {place}",
             code="E-SOURCE-TYPE",
@@ -242,7 +241,7 @@ class RowRules:
         )
 
     def no_id_type(self, what: str) -> SourceError:
-        """E-SOURCE-TYPE for an id column that holds what cannot be an id."""
+        """E-SOURCE-TYPE for an id column with values that cannot be ids."""
         return SourceError(
             f"id column {self.id_column!r} of {self.where} has {what}, ids must be text, "
             "integers or UUIDs",
@@ -270,12 +269,12 @@ class RowRules:
 
 
 def _written(part: str) -> str:
-    """A part of a table's name as [data] table takes it: in quotes where it has a point in it."""
+    """A part of a table's name as [data] table accepts it: in quotes where it contains a point."""
     return quoted(part) if "." in part or '"' in part else part
 
 
 def _ways_to_levels(column: Column) -> str:
-    """What to do about values of no level, in words."""
+    """The way out for values that are not an agreed level, in words."""
     if column.folded:
         no, yes = (" or ".join((", ".join(t[:-1]), t[-1])) for t in column.levels)
         return (
@@ -296,13 +295,13 @@ def no_table(
     *,
     usual_schema: str = "main",
 ) -> SourceError:
-    """E-SOURCE-MISSING for a table that is not there.
+    """E-SOURCE-MISSING for a table that does not exist.
 
     Args:
         table: The table's name, with its schema where it was given.
         where: The database in messages.
-        tables: Schema and name of each table that there is.
-        usual_schema: The one whose tables are found without naming it.
+        tables: Schema and name of each existing table.
+        usual_schema: The schema whose tables are found without naming it.
     """
     shown = {
         known: ".".join(map(_written, known[known[0] == usual_schema :]))
@@ -324,13 +323,13 @@ def no_table(
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
-    """The one of `names` that looks most like `name`; None when none does."""
+    """The one of `names` most similar to `name`; None when none is similar."""
     close = difflib.get_close_matches(name.casefold(), [n.casefold() for n in names], n=1)
     return next((n for n in names if close and n.casefold() == close[0]), None)
 
 
 def refuse_duplicate_names(names: Sequence[str], where: str) -> None:
-    """Refuse columns whose names differ in nothing or only in upper and lower case.
+    """Refuse columns with the same name, or names that differ only in case.
 
     Raises:
         SourceError: E-SOURCE-COLUMN.

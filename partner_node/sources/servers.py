@@ -1,4 +1,4 @@
-"""Places that are databases of a server: who is asked, as whom, and over which protection."""
+"""Sources in databases of a server: address, account and protection of the connection."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from protocol.errors import KeystoreError, SourceError, UsageError
 
 SslMode = Literal["verify-full", "verify-ca", "require", "disable"]
 SSL_MODES: Final[tuple[SslMode, ...]] = get_args(SslMode)
-#: Those that look at the server's certificate.
+#: Modes that verify the server's certificate.
 VERIFYING: Final[tuple[SslMode, ...]] = ("verify-full", "verify-ca")
 DEFAULT_TIMEOUT_S: Final = 3600
-#: What to do in place of keys and options of `init` that no kind at a server takes.
+#: Ways out for keys and options of `init` that no kind at a server accepts.
 INSTEAD: Final[Mapping[str, str]] = {
     "path": "name the server by host, port and database instead",
     "memory_limit": "the server has its own limits",
@@ -34,20 +34,20 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A database of a server, and as whom it is read. The password is not here, only its place.
+    """A database of a server, and the account that reads it. Names the password's place only.
 
     Attributes:
         host: Name or address, or the absolute path to the server's socket on this machine.
-        port: Its port; what it says of a socket is up to the kind of server.
+        port: Its port; its meaning for a socket depends on the kind of server.
         database: The database.
         user: The account; it needs the right to read and no other.
         password_file: File with the password, mode 0600; or None.
-        password_env: Environment variable with the password; or None. With neither, the server
-            is asked without one.
+        password_env: Environment variable with the password; or None. With neither, no password is
+            sent.
         ssl: How the connection is protected; ``disable`` on this machine alone.
         root_certificates: PEM file with the authority of the server's certificate; None for the
             operating system's.
-        timeout_s: Longest time that one query may take, its reading included.
+        timeout_s: Longest time for one query, including the reading of its result.
     """
 
     host: str
@@ -62,7 +62,7 @@ class Server:
 
     @property
     def name(self) -> str:
-        """The database in messages."""
+        """The database, for messages."""
         at = f"socket {self.host}" if is_socket(self.host) else f"{self.host}:{self.port}"
         return f"database {self.database!r} at {at}"
 
@@ -102,7 +102,7 @@ class Server:
         return text
 
     def authorities(self) -> Path:
-        """File with the authorities that may have made the server's certificate.
+        """File with the authorities that the server's certificate is verified against.
 
         Raises:
             SourceError: E-SOURCE-CONNECT, none is named and the operating system has none.
@@ -121,12 +121,12 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPlaces:
-    """How people name a database of one sort of server; see `PlaceReader`.
+    """The `PlaceReader` for databases of one kind of server.
 
     Attributes:
-        port: The port that it usually has.
-        socket: An example of what `host` is for a socket on this machine.
-        socket_words: What that is, in words.
+        port: The default port.
+        socket: An example of `host` for a socket on this machine.
+        socket_words: Description of that, in words.
     """
 
     port: int
@@ -135,7 +135,6 @@ class ServerPlaces:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys that name it."""
         return (
             "host", "port", "database", "user", "password_file", "password_env", "ssl",
             "root_certificates", "timeout_s",
@@ -143,7 +142,6 @@ class ServerPlaces:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Options of ``init`` that name it."""
         return ("host", "port", "database", "user", "password_file", "ssl")
 
     def read(self, section: ConfigSection) -> Server:
@@ -178,7 +176,6 @@ class ServerPlaces:
         )
 
     def checked(self, said: Said, kind: str) -> dict[str, Any]:
-        """What `template` is told; raises UsageError."""
         for name in ("host", "database", "user"):
             if not said[name]:
                 raise UsageError(
@@ -194,7 +191,6 @@ class ServerPlaces:
         return told
 
     def template(self, said: Said) -> str:
-        """Its lines in the template."""
         port = said.get("port", self.port)
         password_file, mode = said.get("password_file"), said.get("ssl")
         return _TEMPLATE.format(
@@ -211,7 +207,6 @@ class ServerPlaces:
         )
 
     def missing(self, place: Server) -> list[str]:
-        """What is not there yet."""
         file = place.password_file
         if file is None or file.is_file():
             return []
@@ -219,12 +214,12 @@ class ServerPlaces:
 
 
 def is_socket(host: str) -> bool:
-    """Whether a host is a path to a server's socket on this machine."""
+    """Whether a host is the path of a server's socket on this machine."""
     return host.startswith("/")
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether what goes to a host cannot leave this machine."""
+    """Whether a connection to a host cannot leave this machine."""
     if is_socket(host) or host.casefold() == "localhost":
         return True
     try:
@@ -238,7 +233,7 @@ def _is_ssl_mode(text: str) -> TypeGuard[SslMode]:
 
 
 def _ssl(section: ConfigSection, host: str) -> SslMode:
-    """How the connection is protected; without TLS on this machine alone."""
+    """Read the protection of the connection; without TLS only on this machine."""
     default = "disable" if is_socket(host) else "verify-full"
     mode = section.one_of("ssl", SSL_MODES, default=default)
     if is_socket(host) and mode != "disable":

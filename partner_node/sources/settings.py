@@ -1,4 +1,4 @@
-"""``[data]`` of ``node.toml``: what a partner says about where its customers are."""
+"""Settings of ``[data]`` and ``[limits]`` in ``node.toml``: the source of customers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ DEFAULT_MEMORY: Final = "512MB"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSection:
-    """``[data]``: where the customers are.
+    """``[data]``: the source of customers.
 
     Attributes:
-        kind: What holds them, by its name in the table of kinds.
-        place: Where that is, in the form that its kind reads.
+        kind: Kind of source, by its name in the table of kinds.
+        place: Where it is, in the form that its kind reads.
         table: A database's table, its schema first where it has one; or None.
         id_column: Column with the customers' ids.
-        query: Text of the feature query, also when it came from ``query_file``; or None.
+        query: Text of the feature query, also if it is from ``query_file``; or None.
         chunk_rows: Rows held at once.
         memory_bytes: Limit of DuckDB's memory.
-        temp_folder: For what does not fit into memory; None for the system's.
+        temp_folder: Folder for data that do not fit into memory; None for the system's.
         columns: Column of each feature whose column has another name.
         units: Unit in which the data have each feature.
-        observed: The day that features of transactions are of; None when nothing names one.
+        observed: The reference day of features from transactions; None when none is named.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class DataSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsSection:
-    """``[limits]``: what reading the data may take from this machine.
+    """``[limits]``: resources of this machine that reading the data may use.
 
     Attributes:
         threads: Threads of DuckDB.

@@ -1,8 +1,8 @@
-"""The seam between a node and wherever its customers come from.
+"""The interface between a node and any source of its customers.
 
-Everything behind `Source` is local to the partner: rows and ids that come out of it never leave
-the node. A source gives one row a customer, streamed in chunks, so that memory stays flat as the
-data grows. All sources pass one test suite (tests/partner_node/test_sources.py).
+Everything behind `Source` is local to the partner: its rows and ids never leave the node. A source
+returns one row per customer, streamed in chunks, so that memory use does not grow with the data.
+All sources pass one test suite (tests/partner_node/test_sources.py).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column that is asked for, and which numbers its values become.
+    """A request for a column, with the rule by which its values become numbers.
 
     Attributes:
-        levels: The texts of each value that there is; a value becomes its place among them, and
-            `UNLISTED` where it is none. Empty for a column of numbers, which are taken as they are.
-        folded: Whether capital and small letters count as the same.
-        others: Whether values that are no level are given out; else they are refused.
-        optional: Whether missing values are given out, as NaN; else they are refused.
+        levels: The spellings of each level; a value becomes the index of its level, or
+            `UNLISTED`. Empty for a column of numbers, which are not changed.
+        folded: Whether upper and lower case are the same.
+        others: Whether values that are not a level are returned; else they are refused.
+        optional: Whether missing values are returned, as NaN; else they are refused.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Column:
 
 
 def numbers(*names: str) -> tuple[Column, ...]:
-    """Columns of numbers, none of them missing."""
+    """Requests for columns of numbers without missing values."""
     return tuple(Column(name=name) for name in names)
 
 
@@ -68,15 +68,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a source is, for the person at this machine. Never leaves the node.
+    """Description of a source, for the person at this machine. Never leaves the node.
 
     Attributes:
         kind: Kind of source, for instance ``csv``.
         files: Files that are read, in order; empty when the source has none.
-        n_bytes: Their size together, in bytes.
-        id_column: Column that holds the customers' ids.
-        columns: Columns that can be asked for, the id column included.
-        query: Whether a feature query stands between the files and the columns.
+        n_bytes: Their total size, in bytes.
+        id_column: Column with the customers' ids.
+        columns: Columns that can be requested, including the id column.
+        query: Whether a feature query computes the columns.
     """
 
     kind: str
@@ -99,13 +99,13 @@ class Description:
 
 
 class Source(Protocol):
-    """Where a partner's customers come from: one row a customer, read-only."""
+    """A source of a partner's customers: one row per customer, read-only."""
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that can be asked for, the id column included.
+        """Names of the columns that can be requested, including the id column.
 
         Raises:
-            SourceError: The source cannot be opened or its columns cannot be told apart.
+            SourceError: The source cannot be opened, or column names are ambiguous.
         """
         ...
 
@@ -113,22 +113,22 @@ class Source(Protocol):
         """Stream all customers with the named feature columns.
 
         Only the id column and `columns` are read. Ids are checked over the whole source before
-        the first chunk is given out: none missing, none twice. Two passes over an unchanged
-        source give the same rows in the same order. When an error is raised in mid-stream, what
-        has been given out already must be thrown away.
+        the first chunk is returned: none missing, none twice. Two passes over an unchanged
+        source return the same rows in the same order. When an error is raised in mid-stream, the
+        caller must discard the chunks that it has received.
 
         Args:
-            columns: Feature columns, in the order wanted in `Chunk.values`.
+            columns: Feature columns, in the order of `Chunk.values`.
             max_rows: Most rows in one chunk, at least 1.
 
         Raises:
-            SourceError: A column is missing, of the wrong type or has values that it may not
-                have; an id is missing or occurs twice; the source cannot be read.
+            SourceError: A column is missing, of the wrong type or has unusable values; an id is
+                missing or occurs twice; the source cannot be read.
         """
         ...
 
     def describe(self) -> Description:
-        """What this source is, for the person at this machine.
+        """Describe the source for the person at this machine.
 
         Raises:
             SourceError: The source cannot be opened.

@@ -1,4 +1,4 @@
-"""A query's syntax tree, as DuckDB's parser gives it: nothing is bound, nothing is run."""
+"""A query's syntax tree by DuckDB's parser: nothing is bound, nothing is run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import duckdb
 
 
 def syntax_tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    """The tree of a query's statements; None when it is no plain SELECT."""
+    """The tree of a query's statements; None when it is not a plain SELECT."""
     row = connection.execute("SELECT CAST(json_serialize_sql(?) AS VARCHAR)", [query]).fetchone()
     tree = json.loads(row[0]) if row else {"error": True}
     return None if tree.get("error") else tree["statements"]

@@ -22,12 +22,12 @@ MEMORY: Final = f"""\
 
 
 def id_column(said: Said) -> str:
-    """The column with the ids."""
+    """Lines for the column with the ids."""
     return f"# One row a customer, each id once.\nid_column = {toml_text(said['id_column'])}\n"
 
 
 def table(said: Said) -> str:
-    """A database's table, or a query in its place."""
+    """Lines for a database's table, or for a query in its place."""
     name, query_file = said.get("table"), said.get("query_file")
     if name is None and query_file is None:
         name = "customers"
@@ -42,7 +42,7 @@ def table(said: Said) -> str:
 
 
 def query(said: Said) -> str:
-    """A query over files."""
+    """Lines for a query over files."""
     return f"""\
 # One SELECT that turns the files, seen as the table "input", into one row a customer.
 {_query_file(said)}

@@ -1,4 +1,4 @@
-"""A table, open for reading as text: for tables that are not about features, and for one customer.
+"""Tables read as text: for tables that are not about features, and for looking up one customer.
 
 Each kind of source opens its own (`open_texts`), under the same rules as for customers' features:
 read-only, one state of the data, no value in an error.
@@ -14,18 +14,18 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Rows of a table that are held as text at once.
+#: Rows of a table held as text at once.
 TEXT_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """A table that is open; all reading of it sees one state of the data.
+    """An open table, always seen in one state of the data.
 
     Attributes:
         types: Type of each column, in lower case; empty where each value has its own.
-        read: Streams the columns named, the one with customers' ids first, as Arrow batches of
-            texts. It is closed before another reading begins. Raises SourceError.
+        read: Streams the named columns, the one with customers' ids first, as Arrow batches of
+            texts. Close it before the next call. Raises SourceError.
     """
 
     types: Mapping[str, str]
@@ -33,10 +33,10 @@ class TextTable:
 
 
 class TextSource(Protocol):
-    """A table, or what a feature query makes of it."""
+    """A table, or the result of a feature query, that can be read as text."""
 
     def open_texts(self) -> AbstractContextManager[TextTable]:
-        """The table, open until the end of the block.
+        """Open the table until the end of the block.
 
         Raises:
             SourceError: The database cannot be reached, or has no such table; or, at the end of
@@ -48,13 +48,13 @@ class TextSource(Protocol):
 def texts_of(
     source: TextSource, subject: str, *, id_column: str, columns: Sequence[str]
 ) -> dict[str, str | None] | None:
-    """What a table holds of one customer, as text.
+    """Look up one customer's row as text.
 
     Args:
-        subject: The customer's id, letter by letter.
+        subject: The customer's exact id.
 
     Returns:
-        The text in each column, None where nothing is; or None when no row has that id.
+        The text in each column, None where it is missing; or None when no row has that id.
 
     Raises:
         SourceError: The table cannot be read, or changed while it was read.
@@ -72,7 +72,7 @@ def texts_of(
 def text_batches(
     columns: Sequence[str], batches: Iterator[Any]
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Arrow batches with these names, every column of type string.
+    """Rename the columns of Arrow batches and cast them to strings.
 
     Raises:
         pyarrow.ArrowInvalid: Bytes are not UTF-8.

@@ -1,8 +1,8 @@
-"""Recency, frequency and money out of a partner's transactions, without SQL of its own.
+"""Recency, frequency and monetary value from a partner's transactions, without SQL of its own.
 
 ``[data.transactions]`` names the columns of invoice lines, and this makes the feature query for
-the database that holds them. What each feature is, to the last case, is in docs/sources.md and is
-the same in every database.
+the database that holds them. The exact definition of each feature is in docs/sources.md and the
+same in every database.
 """
 # Names and texts go into SQL only through `quoted` and `literal`:
 # ruff: noqa: S608
@@ -27,7 +27,7 @@ FEATURES: Final = (
     "tenure_days",
     "cancelled_orders",
 )
-#: The value of `Transactions.cancelled` for rows below zero.
+#: The value of `Transactions.cancelled` if negative rows are cancellations.
 NEGATIVE: Final = "negative"
 #: The signs of `Transactions.date_format`.
 DATE_SIGNS: Final = ("%Y", "%y", "%m", "%d", "%b", "%H", "%I", "%M", "%S", "%p")
@@ -38,16 +38,16 @@ class Transactions:
     """``[data.transactions]``: which column of the invoice lines holds what.
 
     Attributes:
-        customer: Who bought.
+        customer: The buyer's id.
         date: Day or time.
         order: Invoice number; the lines of an order share it.
-        amount: Money; None where quantity and price say it.
+        amount: Money; None with quantity and price.
         quantity: Items; None with `amount`.
         price: Money for one item; None with `amount`.
-        cancelled: What begins the number of a cancellation, or `NEGATIVE`, or None.
-        no_customer: A text that stands for no customer, or None.
-        observed: The day on which customers are looked at; None for the day after the latest.
-        window_days: How many days before that count; None for all.
+        cancelled: Prefix of a cancellation's invoice number, or `NEGATIVE`, or None.
+        no_customer: A text in place of a missing customer, or None.
+        observed: The reference day; None for the day after the latest.
+        window_days: Number of days before it that count; None for all.
         date_format: How a day is written, in the signs of `DATE_SIGNS`; None for ISO 8601.
     """
 
@@ -65,11 +65,11 @@ class Transactions:
 
 
 def transactions_query(transactions: Transactions, kind: str, relation: str) -> str:
-    """The feature query that makes `FEATURES` of invoice lines, one row a customer.
+    """The feature query that computes `FEATURES` from invoice lines, one row per customer.
 
     Args:
-        kind: What holds the lines, by its name in the table of kinds.
-        relation: The table or view with them, as SQL writes it.
+        kind: Kind of source, by its name in the table of kinds.
+        relation: The table or view with the lines, as SQL.
     """
     t, say = transactions, KINDS[kind].lines
     customer = say.text.format(quoted(t.customer))

@@ -1,7 +1,7 @@
-"""A connection to MySQL or MariaDB in a transaction that can only read, over PyMySQL.
+"""A connection to MySQL or MariaDB in a read-only transaction, over PyMySQL.
 
-Rows come as the server sends them, and no more of them are held than were asked for. Whatever the
-server's or an account's settings could tell the session to do otherwise is set for it alone.
+Rows are streamed, and never more of them are held than requested. Every setting of the server or
+the account that could change the session's behaviour is set for the session itself.
 """
 
 # Only names of settings and relations made from `quoted` go into SQL:
@@ -40,19 +40,19 @@ Row = tuple[Any, ...]
 Stage = Literal["own", "binding", "reading"]
 
 _CONNECT_TIMEOUT_S: Final = 10
-#: How long a server is waited for that does not end a query by itself when its time is up.
+#: Extra wait for a server that does not end a query by itself at its time limit.
 _GRACE_S: Final = 5
-#: Longest wait for other work to let go of a table.
+#: Longest wait for a lock on a table.
 _LOCK_WAIT_S: Final = 30
-#: Bytes of rows that are held at once, unless one row alone has more.
+#: Bytes of rows that are held at once, unless a single row has more.
 _BATCH_BYTES: Final = 16 << 20
-#: A packet as long as this goes on in the next one.
+#: A packet of this length is continued in the next one.
 _LONGEST_PACKET: Final = (1 << 24) - 1
-#: Most rows that an answer to a question of our own may have.
+#: Most rows in the result of a query of our own.
 _OWN_ROWS: Final = 100_000
-#: The oldest versions that write the rules, by whether it is MariaDB.
+#: The oldest supported versions, by whether it is MariaDB.
 _OLDEST: Final = {False: (8, 0, 17), True: (10, 5, 0)}
-#: Names in double quotes, backslashes as themselves, the day's zeros refused: the same everywhere.
+#: The same everywhere: names in double quotes, literal backslashes, no dates of zeros.
 _SQL_MODE: Final = (
     "ANSI_QUOTES,ERROR_FOR_DIVISION_BY_ZERO,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION,"
     "NO_ZERO_DATE,NO_ZERO_IN_DATE,ONLY_FULL_GROUP_BY,PIPES_AS_CONCAT,STRICT_ALL_TABLES,"
@@ -62,7 +62,7 @@ _BEGIN: Final = (
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
-#: Ways to sign in that hand over the password itself, or nearly.
+#: Authentication methods that send the password itself, or nearly.
 _OPEN_SIGN_INS: Final = ("mysql_clear_password", "dialog", "mysql_old_password")
 _BINARY: Final = 63
 _ENUM: Final = 0x100
@@ -88,7 +88,7 @@ _TYPES: Final[dict[int, str]] = {
     FIELD_TYPE.GEOMETRY: "geometry",
     FIELD_TYPE.NULL: "null",
 }
-#: Of texts, what they are called as texts and as bytes.
+#: Names of text types: as text, and as bytes.
 _TEXTS: Final[dict[int, tuple[str, str]]] = {
     FIELD_TYPE.STRING: ("char", "binary"),
     FIELD_TYPE.VARCHAR: ("varchar", "varbinary"),
@@ -101,7 +101,7 @@ _TEXTS: Final[dict[int, tuple[str, str]]] = {
 
 
 class Explain(Protocol):
-    """How an error of the driver is said; see `errors.explain`."""
+    """Translates an error of the driver; see `errors.explain`."""
 
     def __call__(self, problem: Problem, *, stage: Stage) -> SourceError: ...
 
@@ -113,12 +113,12 @@ else:
 
 
 class _Connection(_Driver):
-    """The driver's connection, which takes no row that goes on in a second packet."""
+    """The driver's connection, which refuses rows that continue in a second packet."""
 
     _read_timeout: float | None
 
     def wait(self, seconds: float) -> None:
-        """Let the server be silent for so long."""
+        """Set the longest wait for the server's next bytes."""
         self._read_timeout = seconds
 
     def _read_bytes(self, num_bytes: int) -> bytes:
@@ -128,7 +128,7 @@ class _Connection(_Driver):
 
 
 class _SignsInOpenly:
-    """Stands for a way to sign in that would hand over the password itself: it is not taken."""
+    """Replaces an authentication method that would send the password itself: refuses it."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         pass
@@ -139,7 +139,7 @@ class _SignsInOpenly:
 
 
 class Transaction:
-    """One transaction that reads. Its errors are explained, and never chained to the driver's."""
+    """One read-only transaction. Its errors are translated, and never chained to the driver's."""
 
     def __init__(self, connection: _Connection, server: Server, explain: Explain) -> None:
         self._connection = connection
@@ -170,7 +170,7 @@ class Transaction:
             self.ask_server(sql)
 
     def columns(self, relation: str) -> list[tuple[str, str]]:
-        """Name and type of each column of a relation, of which no row is read."""
+        """Name and type of each column of a relation; reads no row."""
         since = time.monotonic()
         problem: Problem | None = None
         with closing(_Reading(self._connection)) as reading:
@@ -185,7 +185,7 @@ class Transaction:
         raise self._explain(replace(problem, late=self._is_late(since)), stage="binding")
 
     def ask_server(self, sql: str) -> list[Row]:
-        """The rows of a question of our own, which reads no customers; texts are bytes."""
+        """The rows of a query of our own, which reads no customers; texts are bytes."""
         with closing(self._read(sql, _OWN_ROWS, stage="own")) as batches:
             return list(islice((row for rows in batches for row in rows), _OWN_ROWS))
 
@@ -203,12 +203,12 @@ class Transaction:
     def rows(self, sql: str, max_rows: int) -> Generator[list[Row], None, None]:
         """The rows of a query over the customers as they come, texts and numbers as bytes.
 
-        Given up before its end, it takes the connection with it: the server would send all others.
+        Closing it before its end closes the connection: the server would send all other rows.
         """
         return self._read(sql, max_rows, stage="reading")
 
     def warnings(self) -> frozenset[int]:
-        """Numbers of warnings that the last query's values were taken for others."""
+        """Numbers of warnings that values of the last query were converted to others."""
         found = self.ask_server("SHOW WARNINGS")
         return frozenset(int(number) for _, number, _ in found) & GARBLED
 
@@ -253,11 +253,11 @@ class Transaction:
 
 
 class _Reading:
-    """One query whose rows are read as they come.
+    """One query whose rows are streamed.
 
-    What is not read of them would be read by the driver, however much that is, before the
-    connection is used again or thrown away: so the connection is closed in its place. The driver's
-    own names are used for that here and nowhere else; its version is pinned.
+    The driver would read all remaining rows, however many, before the connection is used again or
+    discarded: so the connection is closed instead. That needs names internal to the driver, used
+    here and nowhere else; its version is pinned.
     """
 
     def __init__(self, connection: _Connection) -> None:
@@ -265,7 +265,7 @@ class _Reading:
         self._cursor: Any = connection.cursor(SSCursor)
 
     def begin(self, sql: str) -> None:
-        """Have the server begin; raises `READ_ERRORS`."""
+        """Start the query; raises `READ_ERRORS`."""
         self._cursor.execute(sql)
 
     def columns(self) -> list[tuple[str, str]]:
@@ -281,7 +281,7 @@ class _Reading:
         while len(found) < max_rows and n_bytes < _BATCH_BYTES:
             row = self._cursor.fetchone()
             if row is None:
-                if self._cursor._result.has_next:  # there is one query, and so one answer
+                if self._cursor._result.has_next:  # one query has one result
                     raise pymysql.InternalError(0, "")
                 break
             found.append(row)
@@ -289,7 +289,7 @@ class _Reading:
         return found
 
     def close(self) -> None:
-        """Be done with it, whether or not all rows were read."""
+        """End the query, whether or not all rows were read."""
         result, self._cursor._result = self._cursor._result, None
         if result is not None and result.unbuffered_active:
             result.unbuffered_active = False
@@ -300,7 +300,7 @@ class _Reading:
 
 @contextmanager
 def connected(server: Server, explain: Explain) -> Iterator[Transaction]:
-    """A connection, closed at the end whatever happens; its transaction has not begun.
+    """Yield a connection, always closed at the end; its transaction has not begun.
 
     Raises:
         SourceError: E-SOURCE-CONNECT, or E-SOURCE-PASSWORD when the password cannot be read.
@@ -364,7 +364,7 @@ def _line_to(server: Server) -> socket.socket:
 
 
 def _tls(server: Server) -> ssl.SSLContext | None:
-    """How the connection is protected; None where it cannot leave this machine.
+    """The TLS settings; None where the connection cannot leave this machine.
 
     Raises:
         SourceError: E-SOURCE-CONNECT, the authority's certificate cannot be read.
@@ -380,7 +380,7 @@ def _tls(server: Server) -> ssl.SSLContext | None:
     file = server.authorities()
     try:
         context.load_verify_locations(cafile=file)
-    except OSError as error:  # also where it is no certificate
+    except OSError as error:  # also if it is not a certificate
         raise SourceError(
             f"{server.name}: the file with the authority's certificate cannot be read",
             code="E-SOURCE-CONNECT",

@@ -21,18 +21,18 @@ class RowTooLongError(Exception):
     """A row is longer than any row of customers' features or consents."""
 
 
-#: What reading may raise, also on bytes that are no server's.
+#: Errors that reading may raise, also on bytes that are not from such a server.
 READ_ERRORS: Final = (
     RowTooLongError, pymysql.MySQLError, OSError, RuntimeError, ValueError, LookupError, TypeError,
     AttributeError, NameError, ArithmeticError, AssertionError, struct.error,
 )  # fmt: skip
 
-#: The driver's own numbers.
+#: Error numbers of the driver itself.
 _NO_HOST: Final = 2003
 _NO_TLS: Final = 2026
 _NO_PLUGIN: Final = 2059
 _CLOSED: Final = 2006
-#: What OpenSSL calls a certificate for another name or address.
+#: OpenSSL's codes for a certificate with another name or address.
 _OTHER_NAME: Final = (62, 64)
 
 _LATE: Final = frozenset({1969, 3024})
@@ -43,14 +43,14 @@ _IN_THE_WAY: Final = frozenset({1020, 1205, 1213, 1412, 3572})
 _NO_RIGHTS: Final = frozenset({1044, 1142, 1143, 1227, 1345, 1356, 1370})
 _WRITES: Final = frozenset({1223, 1290, 1792, 1836})
 _NO_SUCH_TABLE: Final = frozenset({1049, 1146})
-#: What is wrong with a query's words alone: names, numbers of columns, grouping, grammar.
+#: Errors in a query's text alone: names, numbers of columns, grouping, grammar.
 _BINDING: Final = frozenset({1049, 1051, 1052, 1054, 1055, 1056, 1060, 1064, 1066, 1109, 1111, 1140,
                              1146, 1149, 1222, 1241, 1247, 1248, 1305, 1318, 1327, 1582, 1583, 1630,
                              1734, 4015, 4016, 4017, 4018, 4019, 4078})  # fmt: skip
-#: Warnings that a value was taken for another, which a query must not go on with.
+#: Warnings that a value was converted to another, after which a query must fail.
 GARBLED: Final = frozenset({1260, 1264, 1265, 1292, 1300, 1366, 1411, 1441, 1916, 1918, 3854})
 
-#: Why the server does not let a caller in, by its number.
+#: Reasons for which the server refuses a connection, by the error's number.
 _REFUSED: Final[tuple[tuple[frozenset[int], str, str], ...]] = (
     (
         frozenset({1045, 1698}),
@@ -92,14 +92,14 @@ _REFUSED: Final[tuple[tuple[frozenset[int], str, str], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error of the driver, taken out of its exception so that the exception can be dropped.
+    """An error of the driver, copied from its exception so that the exception can be dropped.
 
     Attributes:
         number: The server's or the driver's number; 0 when it has none.
         text: Its message; may contain customers' values.
-        cause: What kept the network or TLS from working.
+        cause: The error of the network or TLS.
         too_long: Whether a row was too long.
-        late: Whether the time was up.
+        late: Whether the time limit was exceeded.
     """
 
     number: int
@@ -110,7 +110,7 @@ class Problem:
 
     @staticmethod
     def of(error: BaseException) -> Problem:
-        """What an error says."""
+        """Copy an error."""
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         if isinstance(error, pymysql.InterfaceError):  # the connection was closed before
             number = _CLOSED
@@ -177,14 +177,14 @@ def explain(
     with_query: bool,
     stage: Literal["own", "binding", "reading"],
 ) -> SourceError:
-    """The error to raise for `problem`.
+    """Translate `problem` into the error to raise.
 
     Args:
         where: The database in messages.
         data: The table or the query's result in messages.
         with_query: Whether there is a feature query.
-        stage: Whether a question of our own was asked, the query was only being parsed (no row
-            was read yet), or customers were read.
+        stage: Whether it was a query of our own, the query was only being parsed (no row was
+            read yet), or customers were read.
     """
     number = problem.number
     if problem.late or number in _LATE:
@@ -232,7 +232,7 @@ def explain(
             remedy="write one SELECT over the database's own tables",
         )
     if with_query and stage == "binding":
-        # The server may compute what is the same for all rows while it plans, and quotes it then.
+        # While planning, the server may compute constant expressions, and quotes them in errors.
         reason = " ".join(problem.text.split()) if number in _BINDING else f"error {number}"
         return SourceError(
             f"the feature query does not fit the data: {reason}",
@@ -272,7 +272,7 @@ def explain(
 
 
 def garbled(numbers: frozenset[int], *, data: str, with_query: bool) -> SourceError:
-    """The error for values that the server took for others, and warned of it."""
+    """The error for values that the server converted to others with a warning."""
     told = ", ".join(map(str, sorted(numbers)))
     return SourceError(
         f"{'the feature query' if with_query else data} does not convert a value: the server "

@@ -1,8 +1,8 @@
-"""What a feature query may be that MySQL or MariaDB runs.
+"""Rules for feature queries that MySQL or MariaDB runs.
 
-It is checked by DuckDB's parser and run by another, so both must read the same words in it: what
-one of them takes for a comment, a text or a name, and the other for something to run, is refused.
-Of functions those are known here that only compute; the server is asked of any other.
+A query is checked with DuckDB's parser and run by another, so both must read the same tokens: what
+is a comment, a text or a name to one of them, and code to the other, is refused. Functions without
+side effects are listed here; the server is asked about any other.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ MYSQL_QUERIES: Final = QueryRules(
     hidden_schemas=SYSTEM_SCHEMAS | SERVER_SCHEMAS,
 )  # fmt: skip
 
-#: Aggregates; all of them are ones to DuckDB too, so that `own_rows` sees them.
+#: Aggregates; all of them are aggregates of DuckDB too, so that `own_rows` sees them.
 AGGREGATES: Final = frozenset(
     {
         "any_value", "avg", "count", "count_star", "group_concat", "max", "min", "stddev",
         "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp", "variance",
     }
 )  # fmt: skip
-#: Functions that only compute, by what DuckDB's parser calls them; intervals are functions to it.
+#: Functions without side effects, by DuckDB's names; to its parser intervals are functions.
 COMPUTING: Final = AGGREGATES | frozenset(
     {
         "abs", "acos", "adddate", "addtime", "ascii", "asin", "atan", "atan2", "bin", "bit_length",
@@ -84,13 +84,13 @@ COMPUTING: Final = AGGREGATES | frozenset(
 _WORD: Final = r"[^\W\d]\w*"
 _QUOTED: Final = r"""'(?:[^'\x00]|'')*'|"(?:[^"\x00]|"")+"|`(?:[^`\x00]|``)+`"""
 _NUMBER: Final = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-#: Words that are one and the same to both parsers.
+#: Tokens that are the same to both parsers.
 _PLAIN: Final = re.compile(
     rf"(?P<blank>[ \t\r\n]+)|(?P<quoted>{_QUOTED})|(?P<word>{_WORD})|(?P<number>{_NUMBER})"
     r"|(?P<sign><=|>=|<>|!=|\|\||[-+*/%=<>().,;])"
 )
 _SET_APART: Final = ("quoted", "word", "number")
-#: Signs that are two to one parser, and a comment or an operator of its own to the other.
+#: Pairs of signs to one parser that are a comment or one operator to the other.
 _RUNS_TOGETHER: Final = frozenset({"--", "->", "/*", "*/", "**", "%%", "<=>", "=>", "==", "//"})
 
 
@@ -120,11 +120,11 @@ def plain_query(query: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What a query names, each by its schema, which is empty where none is named.
+    """Tables and functions named in a query, each with its schema, empty where none is given.
 
     Attributes:
         tables: Tables that it reads.
-        functions: Functions, in lower case, of which the server must say what they do.
+        functions: Functions, in lower case, that the server must be asked about.
     """
 
     tables: frozenset[tuple[str, str]]
@@ -132,7 +132,7 @@ class Named:
 
 
 def named_in(query: str) -> Named:
-    """What a checked query names."""
+    """The names in a checked query."""
     nodes = parsed(query, MYSQL_QUERIES)
     within = names_within(nodes)
     return Named(
@@ -152,7 +152,7 @@ def named_in(query: str) -> Named:
 
 def _without_comments(query: str) -> str:
     data = query.encode("utf-8")
-    words = duckdb.tokenize(query)  # their places are those of bytes
+    words = duckdb.tokenize(query)  # positions count bytes
     ends = [at for at, _ in words[1:]] + [len(data)]
     for (at, kind), end in zip(words, ends, strict=True):
         if kind == duckdb.token_type.comment:

@@ -1,9 +1,9 @@
 """A MySQL or MariaDB database as a `Source`.
 
 One pass is one transaction, REPEATABLE READ and READ ONLY, begun WITH CONSISTENT SNAPSHOT: it sees
-one state of the data, and the server itself refuses whatever would change any. That holds for
-tables in InnoDB alone, so others are refused. What the server takes for another value, and only
-warns of it, ends the pass.
+one state of the data, and the server itself refuses every change. That holds only for transactional
+engines, so tables of others are refused. A value that the server converts to another with a mere
+warning ends the pass.
 """
 # Names go into SQL only through `quoted` and `literal`:
 # ruff: noqa: S608
@@ -37,7 +37,7 @@ from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
 from protocol.errors import SourceError
 
-#: Engines of tables that a transaction sees in one state, in lower case.
+#: Transactional engines, whose tables are seen in one state, in lower case.
 _ENGINES: Final = ("innodb", "rocksdb")
 
 
@@ -49,13 +49,13 @@ class _Opened:
 
 
 class MySQLSource:
-    """Customers in a table of a MySQL or MariaDB database, or made by a feature query.
+    """Customers in a table of a MySQL or MariaDB database, or from a feature query.
 
     Args:
-        server: Which server, and as whom.
+        server: The server and the account.
         id_column: Column with the customers' ids: text or integer.
         table: The table or view, with its schema or without; None when there is a query.
-        query: One SELECT over the database's tables that gives one row a customer, or None.
+        query: One SELECT over the database's tables that returns one row per customer, or None.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -111,7 +111,7 @@ class MySQLSource:
         with self._open() as opened:
             self._rules.check_columns(opened.types, wanted)
             self._rules.check_types(opened.types, wanted)
-            # Nothing tells cheaply whether the data are as they were in the pass before.
+            # There is no cheap way to find out whether the data changed since the last pass.
             self._rules.check_ids(
                 opened.transaction.row,
                 opened.relation,
@@ -126,7 +126,7 @@ class MySQLSource:
             self._refuse_warnings(opened)
 
     def _chunk(self, rows: list[Row], n_features: int) -> Chunk:
-        """Rows as the server sent them, as long as they are what was asked for."""
+        """A chunk from rows; raises SourceError if they are not of the expected types."""
         code = ""
         try:
             return chunk_of_rows(rows, n_features)
@@ -134,10 +134,10 @@ class MySQLSource:
             code = "E-SOURCE-ENCODING"
         except (ValueError, TypeError, AttributeError, IndexError):
             code = "E-SOURCE-TYPE"
-        raise self._unreadable(code)  # outside: what was raised quotes the value
+        raise self._unreadable(code)  # outside: the error raised inside quotes the value
 
     def _unusable(self, row: int, column: Column) -> SourceError:
-        """The error for a column with a value that it may not hold; asked over a new connection."""
+        """The error for a column with an unusable value; counts them over a new connection."""
         counts: Sequence[Any] = ()
         with suppress(SourceError), self._open() as opened:
             counts = opened.transaction.row(self._rules.unusable_counts(opened.relation, column))
@@ -145,9 +145,9 @@ class MySQLSource:
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
-        """The table, open for reading as text; see `TextSource`.
+        """Open the table for reading as text; see `TextSource`.
 
-        A time of type TIMESTAMP is a moment: its text ends with the session's zone, which is UTC.
+        A TIMESTAMP is a point in time: its text ends with the session's zone, UTC.
         """
         with self._open() as opened:
 
@@ -188,7 +188,7 @@ class MySQLSource:
         )
 
     def _refuse_warnings(self, opened: _Opened) -> None:
-        """Refuse what was read when the server took values for others in it."""
+        """Refuse the rows read if the server converted values in them to others."""
         if found := opened.transaction.warnings():
             raise garbled(found, data=self._rules.where, with_query=self._query is not None)
 
@@ -196,7 +196,7 @@ class MySQLSource:
 
     @contextmanager
     def _open(self) -> Iterator[_Opened]:
-        """A transaction, with the table or the feature query to read from."""
+        """Yield a transaction, with the table or the feature query to read from."""
         with connected(self._server, self._explain) as transaction:
             transaction.begin()
             if self._query is None:
@@ -207,7 +207,7 @@ class MySQLSource:
             columns = self._columns_of(transaction, relation)
             refuse_duplicate_names([name for name, _ in columns], self._rules.where)
             if self._check_engines(transaction) and self._query is None:
-                relation += " USE INDEX ()"  # rows in one order, whatever is asked
+                relation += " USE INDEX ()"  # the same order of rows for every query
             yield _Opened(transaction, dict(columns), relation)
 
     def _columns_of(self, transaction: Transaction, relation: str) -> list[tuple[str, str]]:
@@ -227,7 +227,7 @@ class MySQLSource:
         """Refuse tables that a transaction does not see in one state.
 
         Returns:
-            Whether one of the names is that of a table, and not of a view.
+            Whether at least one of the names is a table, not a view.
         """
         names = " OR ".join(
             f"(table_schema = {literal(schema or self._server.database)} "
@@ -251,7 +251,7 @@ class MySQLSource:
         return bool(rows)
 
     def _check_functions(self, transaction: Transaction) -> None:
-        """Refuse functions that nobody says only compute."""
+        """Refuse functions not known to be without side effects."""
         if not self._named.functions:
             return
         names = ", ".join(sorted({literal(name) for _, name in self._named.functions}))
@@ -282,13 +282,13 @@ class MySQLSource:
     def _rows_that(self, opened: _Opened, condition: str, count: int) -> tuple[int, ...]:
         """The numbers of the first rows that meet a condition, counted from 1.
 
-        They are counted here: MariaDB's ``row_number() OVER ()`` has an order of its own.
+        They are counted here, as MariaDB's ``row_number() OVER ()`` uses another order.
         """
         sql = f"SELECT CASE WHEN {condition} THEN 1 END FROM {opened.relation}"
         with closing(opened.transaction.rows(sql, TEXT_ROWS)) as batches:
             met = (value is not None for rows in batches for (value,) in rows)
             found = tuple(islice((n for n, is_met in enumerate(met, start=1) if is_met), count))
-        if len(found) < count:  # it has just said that there are so many
+        if len(found) < count:  # it reported at least `count` before
             raise self._unreadable("E-SOURCE-TYPE")
         return found
 
@@ -308,5 +308,5 @@ def _as_text(column: str, kind: str) -> str:
 
 
 def _told(name: object) -> str:
-    """A name as the server tells it."""
+    """A name returned by the server, as text."""
     return bytes(name).decode("utf-8", "replace") if isinstance(name, bytes) else ""

@@ -1,7 +1,7 @@
-"""A connection to PostgreSQL in a transaction that can only read, over ADBC.
+"""A connection to PostgreSQL in a read-only transaction, over ADBC.
 
-Rows come as Arrow batches out of the server's COPY, a few hundred kilobytes at a time. Everything
-that the server could be told to do otherwise is set for the transaction alone.
+Rows come as Arrow batches from the server's COPY, a few hundred kilobytes at a time. Every setting
+of the server that could change the result is set for the transaction itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from protocol.errors import SourceError
 _CONNECT_TIMEOUT_S: Final = 10
 _BATCH_BYTES: Final = 1 << 20
 _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-#: Read in one order, on one core, with the same meaning of every literal at every server.
+#: One order of rows, one core, and the same meaning of every literal at every server.
 _SETTINGS: Final[dict[str, str]] = {
     "standard_conforming_strings": "on",
     "synchronize_seqscans": "off",
@@ -37,7 +37,7 @@ _SETTINGS: Final[dict[str, str]] = {
 
 
 class Explain(Protocol):
-    """How an error of the driver is said; see `postgresql_errors.explain`."""
+    """Translates an error of the driver; see `errors.explain`."""
 
     def __call__(
         self, problem: Problem, *, stage: Literal["own", "binding", "reading"]
@@ -45,7 +45,7 @@ class Explain(Protocol):
 
 
 class Transaction:
-    """One transaction that reads. Its errors are explained, and never chained to the driver's."""
+    """One read-only transaction. Its errors are translated, and never chained to the driver's."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Transaction:
         self._explain = explain
 
     def begin(self, settings: Mapping[str, str]) -> None:
-        """Begin it, with these settings beside our own."""
+        """Begin the transaction, with `settings` besides our own."""
         problem = self._run(_BEGIN)
         if problem is not None:
             raise self._explain(problem, stage="own")
@@ -72,7 +72,7 @@ class Transaction:
         )
 
     def columns(self, sql: str) -> list[tuple[str, str]]:
-        """Name and type of each column that a query would give; it is parsed and not run."""
+        """Name and type of each column of a query's result; the query is parsed and not run."""
         with closing(self._connection.cursor()) as cursor:
             try:
                 schema = cursor.adbc_execute_schema(sql)
@@ -82,7 +82,7 @@ class Transaction:
         raise self._explain(replace(problem, lost=not problem.state), stage="binding")
 
     def ask_server(self, sql: str) -> list[tuple[Any, ...]]:
-        """All rows of a question of our own, which reads no customers."""
+        """All rows of a query of our own, which reads no customers."""
         return _rows(self._batches(sql, stage="own"))
 
     def row(self, sql: str) -> tuple[Any, ...]:
@@ -119,7 +119,7 @@ class Transaction:
         raise self._explain(replace(problem, late=late, lost=lost), stage=stage)
 
     def _run(self, sql: str) -> Problem | None:
-        """Run a statement that gives nothing; what is wrong, if something is."""
+        """Run a statement without a result; returns its error, if any."""
         with closing(self._connection.cursor()) as cursor:
             try:
                 cursor.execute(sql)
@@ -131,7 +131,7 @@ class Transaction:
 
 @contextmanager
 def connected(server: Server, explain: Explain) -> Iterator[Transaction]:
-    """A connection, closed at the end whatever happens; its transaction has not begun.
+    """Yield a connection, always closed at the end; its transaction has not begun.
 
     Raises:
         SourceError: E-SOURCE-CONNECT, or E-SOURCE-PASSWORD when the password cannot be read.
@@ -153,7 +153,7 @@ def connected(server: Server, explain: Explain) -> Iterator[Transaction]:
 
 
 def _address(server: Server, environment: Mapping[str, str]) -> str:
-    """The connection string of the client library. Holds the password: never shown or logged."""
+    """The connection string of the client library. Contains the password: never shown or logged."""
     words = {
         "host": server.host,
         "port": str(server.port),

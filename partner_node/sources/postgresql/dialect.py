@@ -1,4 +1,4 @@
-"""How PostgreSQL writes what a node asks of customers' rows."""
+"""PostgreSQL's phrases for queries over customers' rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from partner_node.sources.line_phrases import LinePhrases
 
 _POSTGRESQL_INTEGERS: Final = frozenset({"int2", "int4", "int8"})
 _POSTGRESQL_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
-#: PostgreSQL's texts hold no NUL character.
+#: PostgreSQL's texts cannot contain a NUL character.
 POSTGRESQL: Final = Dialect(
     name="PostgreSQL",
     as_text='CAST({0} AS text) COLLATE "C"',
@@ -29,7 +29,7 @@ POSTGRESQL: Final = Dialect(
 )
 
 
-#: What PostgreSQL calls the signs of `transactions.DATE_SIGNS`.
+#: PostgreSQL's equivalents of `transactions.DATE_SIGNS`.
 _SIGNS: Final[Mapping[str, str]] = {
     "%Y": "YYYY",
     "%y": "YY",
@@ -45,14 +45,14 @@ _SIGNS: Final[Mapping[str, str]] = {
 
 
 def _written(date_format: str) -> str:
-    """A format in PostgreSQL's words; every other letter in it stands for itself."""
+    """A format in PostgreSQL's signs; all other characters are quoted."""
     return "".join(
         _SIGNS.get(part) or (f'"{part}"' if any(map(str.isalpha, part)) else part)
         for part in re.findall(r"%.|[^%]+", date_format)
     )
 
 
-#: Money is summed as PostgreSQL's numeric, which comes out the same in any order.
+#: Money is summed as PostgreSQL's numeric, the same in any order.
 LINES: Final = LinePhrases(
     text="CAST({0} AS text)",
     number="CAST({0} AS numeric)",

@@ -2,7 +2,7 @@
 
 The server quotes values in its messages, in whatever language it speaks. Text is shown only of a
 query that was parsed and has read no row; no error of the driver is chained to our own. Errors of
-connecting are told apart by what the client library says in English; the password is in none, and
+connecting are distinguished by the client library's English messages; the password is in none, and
 none is shown.
 """
 
@@ -17,13 +17,13 @@ import pyarrow
 
 from protocol.errors import SourceError
 
-#: What the driver may raise; in the midst of a stream it is an OSError.
+#: Errors that the driver may raise; in the middle of a stream an OSError.
 READ_ERRORS: Final = (adbc_driver_manager.Error, pyarrow.ArrowException, OSError)
 
 _PARSED: Final = re.compile(r"Failed to prepare query: [^:]+:\s+(.+?)\n", re.DOTALL)
 _PREPARED: Final = re.compile(r"\[libpq\][^:]*: [^:]+:\s+(.+?)\n", re.DOTALL)
 
-#: What the client library says when it cannot connect, and what that means.
+#: Messages of the client library when it cannot connect, and their meaning.
 _NO_CONNECTION: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "password authentication failed",
@@ -88,13 +88,13 @@ _NO_CONNECTION: Final[tuple[tuple[str, str, str], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error of the driver, taken out of its exception so that the exception can be dropped.
+    """An error of the driver, copied from its exception so that the exception can be dropped.
 
     Attributes:
-        state: The server's code (SQLSTATE); empty in the midst of a stream.
+        state: The server's code (SQLSTATE); empty in the middle of a stream.
         text: Its message; may contain customers' values.
         lost: Whether the connection is gone.
-        late: Whether the time was up.
+        late: Whether the time limit was exceeded.
     """
 
     state: str
@@ -104,7 +104,7 @@ class Problem:
 
     @staticmethod
     def of(error: Exception) -> Problem:
-        """What an error says."""
+        """Copy an error."""
         return Problem(state=str(getattr(error, "sqlstate", None) or ""), text=str(error))
 
 
@@ -126,14 +126,14 @@ def explain(
     with_query: bool,
     stage: Literal["own", "binding", "reading"],
 ) -> SourceError:
-    """The error to raise for `problem`.
+    """Translate `problem` into the error to raise.
 
     Args:
         where: The database in messages.
         data: The table or the query's result in messages.
         with_query: Whether there is a feature query.
-        stage: Whether a question of our own was asked, the query was only being parsed (no row
-            was read yet), or customers were read.
+        stage: Whether it was a query of our own, the query was only being parsed (no row was
+            read yet), or customers were read.
     """
     state = problem.state
     if problem.late or state == "57014":
@@ -167,7 +167,7 @@ def explain(
             code="E-SOURCE-RIGHTS",
             remedy="GRANT SELECT on the tables, and USAGE on their schema, to [data] user",
         )
-    # In the midst of a stream there is no code, and an English server is understood by its words.
+    # In the middle of a stream there is no code; an English server's message is parsed instead.
     if state == "25006" or (not state and "in a read-only transaction" in problem.text):
         return SourceError(
             "the feature query writes, and may only read"

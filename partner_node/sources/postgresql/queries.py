@@ -1,7 +1,7 @@
-"""What a feature query may be that PostgreSQL runs.
+"""Rules for feature queries that PostgreSQL runs.
 
-Functions that act, or whose value changes, are known here by their names, before anybody connects;
-the database says itself which others do (`source`).
+Functions with side effects, or whose value changes, are listed here, before anybody connects; the
+database itself is asked about others (`source`).
 """
 
 from __future__ import annotations

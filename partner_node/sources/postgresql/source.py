@@ -1,8 +1,8 @@
 """A PostgreSQL database as a `Source`, streamed over ADBC.
 
 One pass is one transaction, REPEATABLE READ and READ ONLY: it sees one state of the data, and the
-server itself refuses whatever would change any. Functions that a feature query calls are asked of
-the server's catalogue first: none that acts, or whose value may change, gets to run.
+server itself refuses every change. Functions that a feature query calls are looked up in the
+server's catalogue first: none with side effects, or whose value may change, is run.
 """
 # Names go into SQL only through `quoted` and `literal`:
 # ruff: noqa: S608
@@ -29,7 +29,7 @@ from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TextTable, text_batches
 from protocol.errors import SourceError
 
-#: A table's rows in one order, whatever is asked.
+#: Settings for the same order of a table's rows in every query.
 _BY_TABLE: Final = {
     "enable_indexscan": "off",
     "enable_indexonlyscan": "off",
@@ -45,13 +45,13 @@ class _Opened:
 
 
 class PostgreSQLSource:
-    """Customers in a table of a PostgreSQL database, or made by a feature query.
+    """Customers in a table of a PostgreSQL database, or from a feature query.
 
     Args:
-        server: Which server, and as whom.
+        server: The server and the account.
         id_column: Column with the customers' ids: text, integer or UUID.
         table: The table or view, with its schema or without; None when there is a query.
-        query: One SELECT over the database's tables that gives one row a customer, or None.
+        query: One SELECT over the database's tables that returns one row per customer, or None.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -111,7 +111,7 @@ class PostgreSQLSource:
         with self._open() as opened:
             self._rules.check_columns(opened.types, wanted)
             self._rules.check_types(opened.types, wanted)
-            # What is visible is the same as long as no transaction has ended since.
+            # The same data are visible as long as no transaction has ended since.
             ((state,),) = opened.transaction.ask_server(
                 "SELECT concat(pg_postmaster_start_time(), ' ', pg_current_snapshot())"
             )
@@ -152,7 +152,7 @@ class PostgreSQLSource:
 
     @contextmanager
     def _open(self) -> Iterator[_Opened]:
-        """A transaction, with the table or the feature query to read from."""
+        """Yield a transaction, with the table or the feature query to read from."""
         with connected(self._server, self._explain) as transaction:
             transaction.begin({} if self._query else _BY_TABLE)
             if self._query is None:
@@ -166,7 +166,7 @@ class PostgreSQLSource:
             yield _Opened(transaction, dict(columns), relation)
 
     def _check_table(self, transaction: Transaction) -> None:
-        """Refuse a table that is not there, or that this account may not see."""
+        """Refuse a table that is missing, or that this account may not see."""
         name = literal(table_relation(self._table))
         if transaction.ask_server(f"SELECT to_regclass({name}) IS NOT NULL") == [(True,)]:
             return
@@ -178,7 +178,7 @@ class PostgreSQLSource:
         raise no_table(self._table, self._server.name, tables, usual_schema="public")
 
     def _check_functions(self, transaction: Transaction) -> None:
-        """Refuse functions that the server itself calls volatile: they act, or change."""
+        """Refuse functions that the server declares volatile: they have side effects, or change."""
         if not self._functions:
             return
         called = " OR ".join(

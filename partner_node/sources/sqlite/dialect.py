@@ -1,4 +1,4 @@
-"""How SQLite writes what a node asks of customers' rows."""
+"""SQLite's phrases for queries over customers' rows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 from partner_node.sources.dialect import Dialect
 from partner_node.sources.line_phrases import LinePhrases
 
-#: A value of SQLite has a type of its own, whatever its column was declared as; NaN is stored as
-#: NULL. A cast of a text that is no number gives 0, so only what is a number already is taken as
-#: one, and anything else as infinite, which no value may be.
+#: Each value in SQLite has its own type, whatever its column declares; NaN is stored as NULL. A
+#: cast of a text that is not a number gives 0, so only values of a numeric type are used, and any
+#: other becomes infinite, which is refused.
 SQLITE: Final = Dialect(
     name="SQLite",
     as_text="CAST({0} AS TEXT) COLLATE BINARY",
@@ -27,7 +27,7 @@ SQLITE: Final = Dialect(
     number_cast="CAST({0} AS REAL)",
 )
 
-#: SQLite takes any text for a number, and some for the moment: what is neither is NULL.
+#: SQLite converts any text to a number, and some to the present time: other formats become NULL.
 LINES: Final = LinePhrases(
     text="CAST({0} AS TEXT)",
     number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "

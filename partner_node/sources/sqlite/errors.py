@@ -1,7 +1,7 @@
 """SQLite's errors in our words: known by their names alone, never by their text.
 
-SQLite's functions quote what they fail on. Text is shown only of a query that was compiled and has
-read no row; no error of SQLite is chained to our own.
+SQLite's functions quote the values they fail on. Text is shown only of a query that was compiled
+and has read no row; no error of SQLite is chained to our own.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from protocol.errors import SourceError
 
-#: What reading from SQLite may raise; a text that is no UTF-8 is a ValueError.
+#: Errors that reading from SQLite may raise; for a text that is not UTF-8 a ValueError.
 READ_ERRORS = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error of SQLite, taken out of its exception so that the exception can be dropped.
+    """An error of SQLite, copied from its exception so that the exception can be dropped.
 
     Attributes:
         name: SQLite's name for it, such as ``SQLITE_BUSY``; empty when it has none.
@@ -29,14 +29,14 @@ class Problem:
 
     @staticmethod
     def of(error: Exception) -> Problem:
-        """What an error says."""
+        """Copy an error."""
         if isinstance(error, UnicodeDecodeError):
             return Problem(name="UTF8", text="")
         return Problem(name=str(getattr(error, "sqlite_errorname", "")), text=str(error))
 
 
 def explain(problem: Problem, *, path: str, with_query: bool, binding: bool = False) -> SourceError:
-    """The error to raise for `problem`.
+    """Translate `problem` into the error to raise.
 
     Args:
         path: The database's file.

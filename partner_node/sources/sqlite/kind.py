@@ -33,6 +33,6 @@ SQLITE: Final = SourceKind(
         "memory_limit": "SQLite takes little memory by itself",
         "temp_folder": "set the variable SQLITE_TMPDIR for the service instead",
     },
-    # A column has no type; reading itself refuses what is no text and no number.
+    # Columns have no type; reading itself refuses values that are neither text nor number.
     consents=ColumnTypes(ids=frozenset(), times=frozenset(), nested=re.compile(r"(?!)")),
 )

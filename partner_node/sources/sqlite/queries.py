@@ -1,4 +1,4 @@
-"""What a feature query may be that SQLite runs."""
+"""Rules for feature queries that SQLite runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from partner_node.sources.feature_query import TABLE_FUNCTIONS, QueryRules
 
-#: Functions of SQLite that act or whose value changes.
+#: Functions of SQLite with side effects or whose value changes.
 SQLITE_CHANGES: Final = frozenset(
     {
         "random", "randomblob", "changes", "total_changes", "last_insert_rowid", "load_extension",

@@ -1,8 +1,8 @@
 """A SQLite database as a `Source`, read with Python's own sqlite3.
 
-The file is opened read-only, and nothing beside it is written. An authorizer lets one SELECT
-through and no function that acts or changes; no database can be attached and no extension loaded.
-One pass is one transaction, so it sees one state of the data, whoever writes meanwhile.
+The file is opened read-only, and no file beside it is written. An authorizer allows one SELECT, and
+no function with side effects or a changing value; no database can be attached and no extension
+loaded. One pass is one transaction, so it sees one state of the data, whoever writes meanwhile.
 """
 # Names go into SQL only through `quoted`:
 # ruff: noqa: S608
@@ -52,16 +52,16 @@ class _Opened:
 
 
 class SQLiteSource:
-    """Customers in a table of a SQLite database, or made by a feature query.
+    """Customers in a table of a SQLite database, or from a feature query.
 
-    A value in SQLite has a type of its own, whatever its column says. A feature's values must be
-    numbers, an id's texts or integers; a text that looks like a number is refused.
+    Each value in SQLite has its own type, whatever its column declares. Values of features must be
+    numbers, ids texts or integers; a text that looks like a number is refused.
 
     Args:
         path: The database's file.
         id_column: Column with the customers' ids.
         table: The table, with its schema or without; None when there is a query.
-        query: One SELECT over the database's tables that gives one row a customer, or None.
+        query: One SELECT over the database's tables that returns one row per customer, or None.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -117,7 +117,7 @@ class SQLiteSource:
         before = self._files()
         with self._open() as opened:
             self._rules.check_columns(dict.fromkeys(opened.names, ""), wanted)
-            # What was written while the transaction began may be in it or not.
+            # The transaction may or may not see what was written while it began.
             state = before if self._files() == before else None
             if state is None or self._checked != state:
                 self._check_ids(opened)
@@ -147,7 +147,7 @@ class SQLiteSource:
     def _texts(
         self, columns: Sequence[str], rows: Iterator[Sequence[Sequence[Any]]]
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of bytes as columns of text, as long as every value is a text or a number."""
+        """Convert rows of bytes to columns of text; raises SourceError on invalid values."""
         for found in rows:
             *values, wrong = zip(*found, strict=True)
             if any(wrong):
@@ -166,7 +166,7 @@ class SQLiteSource:
             yield pa.RecordBatch.from_arrays(texts, names=list(columns))
 
     def _refuse_changed(self, before: tuple[DataFile, ...]) -> None:
-        """Refuse what may be of two states; only a database that was opened without a lock."""
+        """Refuse a database, opened without a lock, that changed while it was read."""
         if _unlocked(before[0].path) and self._files() != before:
             raise SourceError(
                 f"{self._path} changed while it was read",
@@ -210,7 +210,7 @@ class SQLiteSource:
     # --- opening -----------------------------------------------------------------------------
 
     def _files(self) -> tuple[DataFile, ...]:
-        """The database as it is now, with its log of what was not merged."""
+        """The database's file as it is now, and its write-ahead log."""
         found = find_files(self._path)
         if len(found) > 1:
             raise SourceError(
@@ -225,7 +225,7 @@ class SQLiteSource:
 
     @contextmanager
     def _open(self) -> Iterator[_Opened]:
-        """A read-only connection in a transaction, with the feature query as a view."""
+        """Yield a read-only connection in a transaction, with the feature query as a view."""
         path = self._files()[0].path
         _refuse_unfinished(path)
         address = f"file:{quote(path)}?mode=ro" + ("&immutable=1" if _unlocked(path) else "")
@@ -255,7 +255,7 @@ class SQLiteSource:
                 connection.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> _Opened | SourceError:
-        """Begin the transaction, find the columns, and let nothing but reading through."""
+        """Begin the transaction, find the columns, and allow only reading from then on."""
         connection.text_factory = bytes
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         for sql in ("PRAGMA trusted_schema = OFF", "PRAGMA mmap_size = 0", "BEGIN"):
@@ -289,7 +289,7 @@ class SQLiteSource:
                 "SELECT type FROM main.sqlite_schema WHERE lower(name) = lower(?)", (name,)
             ).fetchone()
             if row == (b"table",):
-                relation += " NOT INDEXED"  # rows in one order, whatever is asked
+                relation += " NOT INDEXED"  # the same order of rows for every query
         else:
             connection.execute(f"CREATE TEMP VIEW {_FEATURES} AS {self._query}")
             relation = name = _FEATURES
@@ -316,7 +316,7 @@ class SQLiteSource:
         )
 
     def _unusable(self, opened: _Opened, column: Column, row: int) -> SourceError:
-        """The error for a column with a value that it may not hold."""
+        """The error for a column with an unusable value."""
         name = quoted(column.name)
         if column.levels:
             blob = SQLITE.no_text.format(name)
@@ -351,7 +351,7 @@ class SQLiteSource:
         return f"row {row} of {self._rules.where}"
 
     def _row(self, opened: _Opened, sql: str) -> tuple[Any, ...]:
-        """The single row that an aggregate gives."""
+        """The single row of an aggregate."""
         try:
             with closing(opened.connection.execute(sql)) as cursor:
                 return cursor.fetchone() or ()
@@ -366,9 +366,9 @@ class SQLiteSource:
 
 
 def _day(text: object, written: str | bytes) -> str | None:
-    """The ISO day of a text written in a format; None when it is not. SQLite has no such function.
+    """Parse a text in a format to its ISO day; None when it does not match. SQLite lacks this.
 
-    The text is bytes or str, as the connection gives texts out.
+    The text is bytes or str, depending on the connection.
     """
     try:
         form = written.decode() if isinstance(written, bytes) else written
@@ -387,7 +387,7 @@ def _no_text(columns: Sequence[str]) -> str:
 def _authorize(
     action: int, first: str | None, second: str | None, database: str | None, view: str | None
 ) -> int:
-    """Whether a part of a statement may run: reading, and functions that only compute."""
+    """Allow parts of a statement that read, and functions without side effects."""
     if action == sqlite3.SQLITE_FUNCTION:
         allowed = (second or "").casefold() not in SQLITE_CHANGES
     else:
@@ -396,10 +396,10 @@ def _authorize(
 
 
 def _unlocked(path: str) -> bool:
-    """Whether a database has a write-ahead log by its settings, and nobody has it open now.
+    """Whether a database uses a write-ahead log, and nobody has it open now.
 
-    To open it as usual would make files beside it, owned by this account, which may keep its own
-    program out later. It is opened as unchangeable instead, and compared afterwards.
+    Opening it as usual would create files beside it, owned by this account, which may lock out its
+    own program later. It is opened as immutable instead, and compared afterwards.
     """
     try:
         with Path(path).open("rb") as file:
@@ -410,7 +410,7 @@ def _unlocked(path: str) -> bool:
 
 
 def _refuse_unfinished(path: str) -> None:
-    """Refuse a database whose last program did not end properly: to read it, it must be mended."""
+    """Refuse a database that was left with an unmerged log: it needs recovery before reading."""
     log, shared = Path(path + "-wal"), Path(path + "-shm")
     if log.exists() and log.stat().st_size and not shared.exists():
         raise SourceError(
