@@ -20,7 +20,7 @@ KEY_FILE: Final = "keys/coordinator.pem"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
 MAX_CONFIG_BYTES: Final = 1 << 20
 STORE_FILE: Final = "coordinator.db"
-#: Where the process that drives runs writes its log.
+#: Log file of the processes that drive runs.
 DRIVER_LOG_FILE: Final = "server_app.log"
 
 _TEMPLATE: Final = """\
@@ -59,9 +59,9 @@ class CoordinatorConfig:
 
     Attributes:
         directory: Its folder.
-        host, port: Where partners reach it; port 0 takes a free one.
+        host, port: Public address; port 0 selects a free one.
         certificate, key: The public port's TLS certificate and private key, PEM.
-        passphrase_file, passphrase_env: Where the signing key's passphrase is; exactly one.
+        passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
     """
 
     directory: Path
@@ -91,7 +91,7 @@ class CoordinatorConfig:
 
     @staticmethod
     def parse(data: bytes, directory: Path) -> CoordinatorConfig:
-        """Read the bytes of a ``coordinator.toml`` that lies in `directory`; ConfigError."""
+        """Read the bytes of a ``coordinator.toml`` in `directory`; raises ConfigError."""
         path = directory / FILE_NAME
         if len(data) > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path} has more than {MAX_CONFIG_BYTES} bytes")
@@ -105,12 +105,12 @@ class CoordinatorConfig:
             raise ConfigError(error.message, remedy=f"mend it in {path}") from error
 
     def signing_key(self) -> Ed25519PrivateKey:
-        """The coordinator's signing key, opened; raises KeystoreError."""
+        """Load the coordinator's signing key; raises KeystoreError."""
         passphrase = read_passphrase(file=self.passphrase_file, variable=self.passphrase_env)
         return load_key(self.directory / KEY_FILE, passphrase)
 
     def open_store(self) -> CoordinatorStore:
-        """The coordinator's database."""
+        """Open the coordinator's database."""
         return CoordinatorStore(self.directory / STORE_FILE)
 
 
@@ -140,7 +140,7 @@ def template(
 
 
 def quoted(text: str) -> str:
-    """`text` in double quotes, as TOML and YAML both read it back."""
+    """`text` in double quotes, valid in both TOML and YAML."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 

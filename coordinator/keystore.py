@@ -37,7 +37,7 @@ def create_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
 
 
 def load_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
-    """Open the key; raises KeystoreError (E-KEY-MISSING, -MODE, -FILE, -PASSPHRASE)."""
+    """Load the key; raises KeystoreError (E-KEY-MISSING, -MODE, -FILE, -PASSPHRASE)."""
     data = read_private_file(path, remedy=_MAKE)
     try:
         key = serialization.load_pem_private_key(data, passphrase)
@@ -60,7 +60,7 @@ def create_passphrase(path: Path) -> bytes:
 
 
 def read_passphrase(*, file: Path | None, variable: str | None) -> bytes:
-    """The passphrase from a private file, or from an environment variable."""
+    """Read the passphrase from a private file, or from an environment variable."""
     if file is not None:
         passphrase = read_private_file(file, check_folder=False, remedy=_MAKE).strip()
         where = str(file)

@@ -1,4 +1,4 @@
-"""How long a run waits before it goes on or ends."""
+"""Time limits of a run's waits for partners."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a run waits.
+    """Time limits of a run.
 
     Attributes:
-        grace_s: Seconds that a missing partner is waited for before the run goes on without it or
-            ends.
+        grace_s: Seconds to wait for a missing partner before the run goes on without it or ends.
         resend_s: Seconds after which an unanswered request is sent again.
-        poll_s: Seconds between looks for answers.
-        farewell_s: Seconds that the last acknowledgements are waited for.
+        poll_s: Seconds between polls for answers.
+        farewell_s: Seconds to wait for the last acknowledgements.
     """
 
     grace_s: float = 60.0

@@ -1,7 +1,7 @@
-"""The Flower ServerApp: says which run it is about and lets `coordinator.runs.life` drive it.
+"""The Flower ServerApp: finds its fedseg run and lets `coordinator.runs.life` drive it.
 
-Started by the SuperLink in a process of its own for each Flower run. The fedseg run is another
-thing: after a crash, a new Flower run goes on with it from the coordinator's store.
+The SuperLink starts it in a process of its own for each Flower run. A fedseg run may outlive that:
+after a crash, a new Flower run continues it from the coordinator's store.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run_target(context: Context) -> tuple[Path, str]:
 
 
 def _log_to(path: Path) -> None:
-    """Keep this process's log: Flower throws its output away."""
+    """Log to a file: Flower discards this process's output."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

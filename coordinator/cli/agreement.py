@@ -1,4 +1,4 @@
-"""``agreement``: written, checked, signed by all, published, stopped."""
+"""``agreement``: commands to draft, check, publish and stop an agreement."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from protocol.signing import public_bytes
 app = typer.Typer(help="Write, check and publish the agreement.", no_args_is_help=True)
 
 
-#: How long a new agreement holds before it must be looked at again.
+#: Validity of a new agreement, after which it must be reviewed.
 _REVIEW_DAYS = 182
 
 
@@ -165,7 +165,7 @@ def _clusters(agreement: Agreement) -> str:
 
 
 def _all_runs(agreement: Agreement) -> str:
-    """What the agreed number of runs means for one customer; nothing for exact totals."""
+    """The guarantee of all agreed runs for one customer, in words; empty for exact totals."""
     terms = agreement.privacy
     if terms is None:
         return ""
@@ -177,7 +177,7 @@ def _all_runs(agreement: Agreement) -> str:
 
 
 def _lint_warnings(agreement: Agreement) -> list[str]:
-    """What may be signed, but will not run here."""
+    """Warnings about what may be signed, but will not run here."""
     installed, agreed = Software.installed(metadata.version, resources.files), agreement.software
     if installed == agreed:
         return []
@@ -259,7 +259,7 @@ def stop(
 
 
 def join_copies(files: list[Path]) -> SignedAgreement:
-    """All signatures over several copies of one agreement; what is wrong names its file."""
+    """Merge the signatures of several copies of one agreement; errors name the file."""
     joined = load_signed(files[0])
     for file in files:
         copy = load_signed(file)

@@ -1,4 +1,4 @@
-"""The run that a command is about."""
+"""Selection of the run that a command refers to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from protocol.errors import UsageError
 
 
 def find_run(store: CoordinatorStore, prefix: str, *, finished: bool = False) -> RunRow:
-    """The run whose id begins with `prefix`; the newest when it is empty."""
+    """Find the run whose id begins with `prefix`, the newest when it is empty."""
     rows = [
         row
         for row in store.runs()

@@ -1,4 +1,4 @@
-"""``partner``: whose nodes get through the public port."""
+"""``partner``: commands that admit and remove partners' nodes at the public port."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def admit(
 
 
 def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
-    """Refuse a card that takes a party's id and has another signing key."""
+    """Refuse a card with a party's id and another signing key."""
     keys = {p.public_key for agreement in published for p in agreement.parties if p.id == card.id}
     if keys and card.public_key not in keys:
         raise AgreementError(

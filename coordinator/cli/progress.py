@@ -1,4 +1,4 @@
-"""A run's progress for whoever watches it at a terminal or reads a log."""
+"""Progress of a run, shown at a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protocol.errors import RunFailedError
 
 NOT_SERVED: Final = "no process serves this coordinator"
 _WATCH_EVERY_S: Final = 0.1
-#: Where nobody sees a bar, a line at most so often.
+#: Least seconds between lines where no bar is shown.
 _LINE_EVERY_S: Final = 1.0
 
 
@@ -70,14 +70,14 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
 
 
 class _Lines:
-    """Progress for whoever reads a log: a line for each change of phase, at most one a second."""
+    """Progress in a log: a line for each change of phase, at most one a second."""
 
     def __init__(self) -> None:
         self._shown: object = None
         self._at = -_LINE_EVERY_S
 
     def show(self, progress: dict[str, Any]) -> None:
-        """Print a line when the phase, the partners or their refusals are others than shown."""
+        """Print a line when the phase, the partners or their refusals have changed."""
         now = time.monotonic()
         what = [progress.get(k) for k in ("phase", "participants", "left_out", "refusals")]
         if what == self._shown or now - self._at < _LINE_EVERY_S:
@@ -90,7 +90,7 @@ class _Lines:
 
 
 def _partner_words(progress: dict[str, Any]) -> str:
-    """How many partners have answered, and who is missing."""
+    """Number of partners that have answered, and the missing ones, in words."""
     waiting, refusals = progress["waiting_for"], progress.get("refusals", {})
     answered = len(progress["participants"]) - len(waiting)
     words = f"{answered} of {len(progress['participants'])} partners have answered"
@@ -101,5 +101,5 @@ def _partner_words(progress: dict[str, Any]) -> str:
 
 
 def _refusal_words(code: str) -> str:
-    """A refusal's code; of an answer that is held, also that a person has to let it out."""
+    """A refusal's code; for a held answer, with a note that a person has to approve it."""
     return f"{code}: waits for approval there" if code == "E-EGRESS-HELD" else code

@@ -1,4 +1,4 @@
-"""``release``: released segments listed, shown and exported."""
+"""``release``: commands that list, show and export released segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``run``: asked for, watched, listed, stopped."""
+"""``run``: commands that request, watch, list and stop runs."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
 
 
 def report_end(store: CoordinatorStore, row: RunRow) -> None:
-    """Say how a run ended; raises RunFailedError when it failed."""
+    """Print how a run ended; raises RunFailedError when it failed."""
     if row.state == FAILED:
         raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
     privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.privacy_words

@@ -1,4 +1,4 @@
-"""``serve``: the public port, and runs driven until stopped."""
+"""``serve``: opens the public port and drives runs until stopped."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def serve(directory: Directory = HERE) -> None:
 
 
 def write_address(directory: Path, address: str) -> None:
-    """Leave the public address in the folder, for scripts that wait for it."""
+    """Write the public address to a file in the folder, for scripts that wait for it."""
     write_file(directory / ADDRESS_FILE, address + "\n")

@@ -1,4 +1,4 @@
-"""``init``: a coordinator's folder."""
+"""``init``: creates a coordinator's folder."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _check_host(option: str, value: str) -> None:
 
 
 def _check_options(text: str, directory: Path) -> None:
-    """Refuse a configuration that could not be read again; names options, for no file is there."""
+    """Refuse options from which an invalid configuration would follow; errors name the options."""
     try:
         CoordinatorConfig.parse(text.encode("utf-8"), directory)
     except ConfigError as error:
@@ -113,7 +113,7 @@ def _check_options(text: str, directory: Path) -> None:
 
 @contextmanager
 def _all_or_nothing(directory: Path) -> Iterator[None]:
-    """Take away what was made in `directory` when something fails; leave what was there."""
+    """Remove what the block created in `directory` if it raises; keep what was there before."""
     existed = directory.exists()
     before = set(directory.rglob("*"))
     try:

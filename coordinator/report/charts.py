@@ -1,4 +1,4 @@
-"""The report's charts: inline SVG with places in percent, so that text keeps its size anywhere."""
+"""The report's charts: inline SVG with coordinates in percent, so that text keeps its size."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _INK: Final = "#1c2733"
 _FAINT: Final = "#d8d5cc"
 _MUTED: Final = "#5a6570"
 _ACCENT: Final = "#0f5c63"
-#: Room left and right of a strip's axis, in percent of the width.
+#: Margins left and right of a strip's axis, in percent of the width.
 _SIDE: Final = 4.0
 #: Dots closer than this, in percent of the width, are stacked.
 _DOT_ROOM: Final = 6.0
 _LANE_PX: Final = 21
-#: Where the plots of rounds begin and end, in percent of the width.
+#: Left and right edge of the plots of rounds, in percent of the width.
 _LEFT, _RIGHT = 13.0, 98.0
 _TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 12, 172, 218
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """A segment on a strip: its place 0 … 1, its id or number, colour and words."""
+    """A segment on a strip: its position 0 … 1, its id or number, colour and words."""
 
     place: float
     number: str
@@ -36,7 +36,7 @@ class Dot:
 
 
 def bar(part: float, colour: str) -> str:
-    """A horizontal bar that fills `part` of its width; its number stands beside it as text."""
+    """A horizontal bar that fills `part` of its width; its number is printed beside it."""
     width = 100 * min(1.0, max(0.0, part))
     return (
         '<svg class="bar" width="100%" height="16" aria-hidden="true">'
@@ -46,7 +46,7 @@ def bar(part: float, colour: str) -> str:
 
 
 def diverging(strength: float) -> str:
-    """A light colour for -1 (ochre: below) … 0 (paper) … 1 (teal: above); dark ink reads on all.
+    """A light colour for -1 (ochre: below) … 0 (paper) … 1 (teal: above); dark text fits on all.
 
     >>> diverging(0.0)
     '#fbfaf7'
@@ -89,7 +89,7 @@ def strip(dots: Sequence[Dot], *, mean: float, scale: Scale, title: str) -> str:
 
 
 def line(points: Sequence[tuple[int, float]], *, title: str) -> str:
-    """A line through (round, value); its axis covers the values' range alone."""
+    """A line chart of (round, value); its axis covers only the values' range."""
     values = [value for _, value in points]
     parts, place_y = _frame(values, from_zero=False)
     places = [(_round_place(index, len(points)), place_y(v)) for index, v in enumerate(values)]
@@ -110,7 +110,7 @@ def line(points: Sequence[tuple[int, float]], *, title: str) -> str:
 
 
 def columns(points: Sequence[tuple[int, float]], *, title: str) -> str:
-    """One column a round, from zero."""
+    """A column chart with one column per round, from zero."""
     values = [value for _, value in points]
     parts, place_y = _frame(values, from_zero=True)
     width = min(6.0, 0.7 * (_RIGHT - _LEFT) / max(1, len(points)))
@@ -138,7 +138,7 @@ def _percent(place: float) -> str:
 
 
 def _lanes(dots: Sequence[Dot]) -> list[int]:
-    """A lane for every dot, so that no two dots of a lane touch; low lanes first."""
+    """The lane of every dot: no two dots of a lane touch, and low lanes are filled first."""
     last: list[float] = []
     lanes = [0] * len(dots)
     for index in sorted(range(len(dots)), key=lambda i: (dots[i].place, i)):
@@ -161,13 +161,13 @@ def _frame(values: Sequence[float], *, from_zero: bool) -> tuple[list[str], _Pla
     if from_zero:
         first, last = math.floor(low / step), max(1, math.ceil(high / step))
         axis = Scale(lower=first * step, upper=last * step, logarithmic=False)
-    else:  # a little room around the values; lines at round values within
+    else:  # a margin around the values; lines at round values within
         room = width * (0.08 if high > low else 0.5)
         lowest = max(0.0, low - room) if low >= 0 else low - room
         axis = Scale(lower=lowest, upper=high + room, logarithmic=False)
         first, last = math.ceil(axis.lower / step), math.floor(axis.upper / step)
     place = _Place(axis)
-    decimals = max(0, -math.floor(math.log10(step)))  # as many as tell the lines apart
+    decimals = max(0, -math.floor(math.log10(step)))  # enough to distinguish the lines
     parts = []
     for number in range(first, last + 1):
         y = place(number * step)
@@ -187,7 +187,7 @@ def _round_step(least: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value stands in a plot of rounds, in pixels from the top."""
+    """Position of a value in a plot of rounds, in pixels from the top."""
 
     axis: Scale
 

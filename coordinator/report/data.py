@@ -1,4 +1,4 @@
-"""What a report is filled with: plain values that any part of fedseg can fill in."""
+"""Contents of a report: plain values that any part of fedseg can fill in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ReportFeature:
         unit: Unit of its values; may be empty.
         minimum, maximum: Agreed bounds in `unit`.
         logarithmic: Whether it was transformed by log(1 + x).
-        words: What it says, in a sentence's words; may be empty.
+        words: Its meaning, as part of a sentence; may be empty.
     """
 
     label: str
@@ -34,15 +34,15 @@ class ReportSegment:
         number: Its number in the release.
         size: Customers of all partners together.
         centre: One value a feature, in the features' units.
-        margin: What noise may have moved the size by, 95 % of the time; 0 for exact totals.
-        typical: From where to where its customers typically lie, one range a feature, None where
-            that is too narrow to tell under the noise; empty when it was not asked.
-        id: What it is called in every release, such as "S3"; empty where only this one counts.
-        since: What became of it since the release before, in words; empty if unknown.
-        use: What a marketer may try; empty if unknown.
-        satisfaction: How satisfied its customers said they are, in words; empty if not asked.
-        intervals: Where noise leaves the centre, 95 % of the time, one pair a feature; empty for
-            exact totals.
+        margin: Half the size's 95 % interval under the noise; 0 for exact totals.
+        typical: Typical ranges of its customers, one per feature, None where the range is too
+            narrow to see under the noise; empty when it was not asked.
+        id: Its id in every release, such as "S3"; empty where there is only one release.
+        since: Its change since the release before, in words; empty if unknown.
+        use: Suggestion for marketers; empty if unknown.
+        satisfaction: Its customers' stated satisfaction, in words; empty if not asked.
+        intervals: 95 % intervals of the centre under the noise, one per feature; empty for exact
+            totals.
     """
 
     number: int
@@ -59,26 +59,26 @@ class ReportSegment:
 
     @property
     def label(self) -> str:
-        """What its badge and its dots say."""
+        """The text in its badge and dots."""
         return self.id or str(self.number)
 
     @property
     def colour(self) -> int:
-        """The number of its colour, which lasts as its id does."""
+        """The number of its colour, as permanent as its id."""
         digits = self.id.removeprefix("S")
         return int(digits) if digits.isdecimal() else self.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportPartner:
-    """What passed between the coordinator and one partner.
+    """Messages between the coordinator and one partner.
 
     Attributes:
-        customers: Own customers that were counted; None when whoever writes the report does not
-            know it (a deployed coordinator never does).
-        messages_down: Messages that came to it: requests, each answered by one message at most.
-        bytes_up: Bytes that left the partner.
-        bytes_down: Bytes that came to it.
+        customers: Own customers that were counted; None if unknown to the report's writer (always
+            at a deployed coordinator).
+        messages_down: Messages to it: requests, each answered by one message at most.
+        bytes_up: Bytes from the partner.
+        bytes_down: Bytes to it.
         counted: Whether its customers are in the release.
     """
 
@@ -95,9 +95,9 @@ class ReportCoordinator:
     """What the coordinator received.
 
     Attributes:
-        masked_vectors: How many masked vectors, of all partners together.
-        vector_length: Numbers in the longest of them.
-        totals: How many totals it could open.
+        masked_vectors: Number of masked vectors, of all partners together.
+        vector_length: Entries of the longest of them.
+        totals: Number of totals that it could open.
         one_bits: Share of one bits in all masked vectors; near one half when they look uniform.
             None when not measured.
         masked_example: The first words of one masked vector, in hexadecimal.
@@ -118,9 +118,9 @@ class ReportRound:
 
     Attributes:
         partners: Partners in its total.
-        seconds: From the query to the opened total, or from the restart of a driver in between.
+        seconds: Time from the query, or from the restart of a driver since, to the opened total.
         inertia: Mean squared distance to the nearest centroid in the scaled cube; None if unknown.
-        asked: What was asked, in words; empty if unknown.
+        asked: The question, in words; empty if unknown.
     """
 
     number: int
@@ -135,9 +135,9 @@ class ReportHash:
     """A hash to compare.
 
     Attributes:
-        what: What it names.
-        value: In hexadecimal.
-        command: What shows it at a node; may be empty.
+        what: What it identifies.
+        value: The hash in hexadecimal.
+        command: Command that shows it at a node; may be empty.
     """
 
     what: str
@@ -159,26 +159,26 @@ class ReportData:
 
     Attributes:
         title: Of the page.
-        purpose: The agreement's purpose, word for word.
-        agreement: Which agreement and version.
+        purpose: The agreement's purpose, verbatim.
+        agreement: Id and version of the agreement.
         created: When the release was made, with a time zone.
-        privacy: What protects the customers in the release, in words; the page adds nothing to it.
-        privacy_note: What follows from it for the reader; may be empty.
+        privacy: What protects the customers in the release, in words; printed verbatim.
+        privacy_note: Consequence for the reader; may be empty.
         plan: Name of the plan.
         converged: Whether the plan ended by itself; None if unknown.
         segments: In the order of the release.
         withheld: Which clusters are not released and why; empty if none. Totals and averages then
             cover the released segments only, and the page says so wherever it shows one.
-        withheld_clusters: How many they are.
+        withheld_clusters: Number of withheld clusters.
         merged: Which clusters were merged into others and why; empty if none.
-        choice: Why there are as many clusters as there are; empty when that was agreed.
-        question: What customers were asked about how satisfied they are; empty if nothing.
+        choice: Why there are this many clusters; empty when the number was agreed.
+        question: The question about satisfaction that customers were asked; empty if none.
         allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
-        gone: What became of segments that the release before had and this one has not, in words.
+        gone: Segments that the release before had and this one has not, with their fate, in words.
         rounds: In order; may be empty.
-        took_s: From the run's request to its release, waiting and restarts included; None if
-            unknown.
-        drivers: How many processes have driven the run, one after the other.
+        took_s: Seconds from the run's request to its release, including waits and restarts; None
+            if unknown.
+        drivers: Number of processes that have driven the run, one after the other.
         checks: How to verify.
         software: Name and version.
     """

@@ -1,4 +1,4 @@
-"""A report's features and segments, from a verified release and its agreement."""
+"""Contents of a report from a verified release and its agreement: features and segments."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report_segments(view: ReleaseView) -> tuple[ReportSegment, ...]:
 
 
 def feature_label(name: str, unit: str) -> str:
-    """A feature's name for people, without a unit that is said beside it anyway.
+    """A feature's name for people, without a unit that is shown beside it anyway.
 
     >>> feature_label("recency_days", "days"), feature_label("net_spend", "EUR")
     ('Recency', 'Net spend')

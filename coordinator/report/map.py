@@ -1,4 +1,4 @@
-"""The report's picture of the segments: circles along two features, with their names."""
+"""The report's map of the segments: circles along two features, with names."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _FAINT: Final = "#e4e1d8"
 #: The plot's edges: in percent of the width, and in pixels from the top.
 _LEFT, _RIGHT = 9.0, 98.0
 _TOP_PX, _BOTTOM_PX, _HEIGHT_PX = 30, 390, 440
-#: Room within them, so that circles of customers at the bounds stay inside, in the same units.
+#: Padding within them, in the same units, so that circles of centres at the bounds stay inside.
 _INSET, _INSET_PX = 5.0, 34
-#: Radius of a circle without customers, and what the largest one has more, in pixels.
+#: Radius of a circle without customers, and the largest one's excess over it, in pixels.
 _LEAST_PX, _MORE_PX = 12.0, 22.0
-#: The width that names are placed for; on a phone they are left out, badges say who is who.
+#: The width for which names are placed; on a phone they are hidden and only badges are shown.
 _WIDTH_PX: Final = 1_010
 _LETTER_PX, _LINE_PX = 7.3, 16
-#: Values on an axis are at least so far from each other, as a part of it.
+#: Least distance of values on an axis, as a part of it.
 _TICK_ROOM: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bubble:
-    """A segment: its places 0 … 1 along both axes, customers, id, name, colour and words."""
+    """A segment: its positions 0 … 1 on both axes, customers, id, name, colour and words."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Bubble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """An axis: its title, its scale, and the mean's place on it."""
+    """An axis: its title, its scale, and the mean's position on it."""
 
     title: str
     scale: Scale
@@ -98,7 +98,7 @@ def _down(place: float) -> float:
 
 
 def _ticks(scale: Scale) -> list[float]:
-    """Round values within an axis, none close to another; its ends need not be round."""
+    """Round values within an axis, not too close together; its ends need not be round."""
     if not scale.logarithmic:
         return scale.ticks()[1:-1] or scale.ticks()
     steps = [m * 10.0**exponent for exponent in range(-2, 10) for m in (1, 2, 5)]
@@ -138,7 +138,7 @@ def _frame(x: Axis, y: Axis) -> Iterator[str]:
 def _names(
     bubbles: Sequence[Bubble], radius: Sequence[float], order: Sequence[int]
 ) -> Iterator[str]:
-    """Each name where it covers least of circles and of other names: right, left, below, above."""
+    """Place each name right, left, below or above, where it covers least of circles and names."""
     taken = [
         _Box(left=cx - r, top=cy - r, right=cx + r, bottom=cy + r)
         for (cx, cy), r in zip(map(_centre, bubbles), radius, strict=True)

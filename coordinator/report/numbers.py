@@ -1,4 +1,4 @@
-"""Numbers and axes as a report shows them."""
+"""Formatting of numbers, and axes, for a report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Scale:
     logarithmic: bool
 
     def place(self, value: float) -> float:
-        """Where a value stands on the axis, 0 … 1; values beyond the bounds stand at the ends.
+        """The position of a value on the axis, 0 … 1; values beyond the bounds are at the ends.
 
         >>> Scale(lower=0, upper=99, logarithmic=True).place(9)
         0.5
@@ -26,13 +26,13 @@ class Scale:
         return min(1.0, max(0.0, (self._transformed(value) - low) / (high - low)))
 
     def value(self, place: float) -> float:
-        """The value at a place of the axis; the inverse of `place`."""
+        """The value at a position on the axis; the inverse of `place`."""
         low, high = self._transformed(self.lower), self._transformed(self.upper)
         transformed = low + place * (high - low)
         return math.expm1(transformed) if self.logarithmic else transformed
 
     def ticks(self) -> list[float]:
-        """A few round values along the axis, with both bounds, none close to another."""
+        """A few round values along the axis and both bounds, not too close together."""
         inner = self._powers() if self.logarithmic else self._steps()
         ticks = [self.lower]
         for tick in inner:
@@ -60,9 +60,9 @@ class Scale:
 
 
 def number_text(value: float, *, digits: int = 3) -> str:
-    """A number with the digits that a reader needs: `digits` significant ones, at least two.
+    """A number with `digits` significant digits, at least two.
 
-    Digits before the point are never left out, and whole numbers get none after it.
+    Digits before the point are always kept, and whole numbers get none after it.
 
     >>> [number_text(v) for v in (0, 0.01234, 3.14159, 42.42, 987.6, 12345.6, -0.0001)]
     ['0', '0.0123', '3.14', '42.4', '988', '12,346', '-0.0001']
@@ -80,7 +80,7 @@ def number_text(value: float, *, digits: int = 3) -> str:
 
 
 def range_text(low: float, high: float) -> str:
-    """From where to where, for people."""
+    """A range, for people."""
     return f"{number_text(low)} – {number_text(high)}"
 
 
@@ -99,7 +99,7 @@ def count_text(count: int) -> str:
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes, in the unit that suits it (1 kB = 1,000 bytes).
+    """A number of bytes in a suitable unit (1 kB = 1,000 bytes).
 
     >>> [bytes_text(n) for n in (0, 999, 12_345, 3_000_000)]
     ['0 B', '999 B', '12.3 kB', '3 MB']

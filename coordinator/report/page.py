@@ -1,8 +1,8 @@
-"""The report of a run: one HTML file for everybody, complete in itself.
+"""The report of a run: one self-contained HTML file for everybody.
 
-It loads nothing from anywhere and holds no script; charts are inline SVG whose text keeps its size
-on a phone. Whoever writes it fills `ReportData`, which knows nothing of the rest of fedseg: the
-coordinator from its store, a simulation from what it measured. Every text is escaped here.
+It loads nothing and has no script; charts are inline SVG whose text keeps its size
+on a phone. Its writer fills `ReportData`, which is independent of the rest of fedseg: the
+coordinator from its store, a simulation from its measurements. Every text is escaped here.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from protocol.release.names import standing
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _DISTANCE: Final = "Mean squared distance to the nearest centroid"
-#: With more rounds than this their table is folded.
+#: With more rounds than this their table is collapsed.
 _ROUNDS_SHOWN: Final = 12
-#: So many features that differ most are tried for the picture.
+#: Number of features, those that differ most, that are tried for the map.
 _LIKELY: Final = 8
 
 
@@ -40,7 +40,7 @@ def render_report(data: ReportData) -> str:
     """The report as one HTML page.
 
     Raises:
-        ValueError: A segment's centre has not one value a feature.
+        ValueError: A segment's centre does not have one value per feature.
 
     Time: linear in segments x features and in rounds.
     """
@@ -81,7 +81,7 @@ def render_report(data: ReportData) -> str:
 
 
 class _View:
-    """What several sections need: totals, scales, and how far each segment is from the mean."""
+    """Values that several sections need: totals, scales, and offsets from the mean."""
 
     def __init__(self, data: ReportData) -> None:
         self.data = data
@@ -98,13 +98,13 @@ class _View:
         ).reshape(len(data.segments), len(data.features))
         #: Whether clusters are withheld, so that totals and means are not those of all customers.
         self.partial = bool(data.withheld or data.withheld_clusters)
-        #: Whom totals and means are about, in words.
+        #: The customers in totals and means, in words.
         self.whom = "the released segments" if self.partial else "all customers"
         weights = np.array([segment.size for segment in data.segments], dtype=np.float64)
         if weights.sum() <= 0:
             weights = np.ones_like(weights)
         mean = weights @ places / weights.sum() if len(weights) else np.zeros(len(data.features))
-        #: Place of every centre and of the mean along its feature's axis, 0 … 1.
+        #: Position of every centre and of the mean on its feature's axis, 0 … 1.
         self.places = places
         self.mean_places = mean
         #: The mean of `whom` in the features' units.
@@ -115,11 +115,11 @@ class _View:
         self.deviation = 2 * (places - mean)
 
     def share(self, segment: ReportSegment) -> float:
-        """Part of the customers of all segments on the page, 0 … 1."""
+        """Share of the customers of all segments on the page, 0 … 1."""
         return segment.size / self.total if self.total else 0.0
 
     def share_text(self, segment: ReportSegment) -> str:
-        """The share as people read it, and of whom where that is not everybody."""
+        """The share for people, with its reference where that is not everybody."""
         return f"{self.share(segment):.1%}" + (" of the released" if self.partial else "")
 
 
@@ -218,7 +218,7 @@ def _sizes(view: _View) -> str:
 
 
 def _ids_words(data: ReportData) -> str:
-    """What badges count."""
+    """A sentence on the ids or numbers in badges."""
     if any(segment.id for segment in data.segments):
         return "Their ids last: the same segment in another release has the same id and colour."
     return "Their numbers belong to this release: another run may form and number them otherwise."
@@ -230,7 +230,7 @@ def _size_text(segment: ReportSegment) -> str:
 
 
 def _only_the_released(view: _View) -> str:
-    """A sentence on what is missing from totals and means; empty when nothing is."""
+    """A sentence on the customers missing from totals and means; empty when none are."""
     if not view.partial:
         return ""
     count = view.data.withheld_clusters
@@ -243,7 +243,7 @@ def _only_the_released(view: _View) -> str:
 
 
 def _cards(view: _View) -> str:
-    if len(view.data.segments) < 2:  # nothing to be told apart from
+    if len(view.data.segments) < 2:  # nothing to compare with
         return ""
     cards = []
     for index, segment in enumerate(view.data.segments):
@@ -272,7 +272,7 @@ def _since(segment: ReportSegment) -> str:
 
 
 def _use(data: ReportData, segment: ReportSegment) -> str:
-    """How satisfied its customers are, what to try, and what the agreement forbids."""
+    """A segment's satisfaction, suggested use, and what the agreement forbids."""
     lines = [("Satisfaction", f"{segment.satisfaction}.")] if segment.satisfaction else []
     lines += [("Suggested use", segment.use)] if segment.use else []
     if data.allowed:
@@ -285,7 +285,7 @@ def _use(data: ReportData, segment: ReportSegment) -> str:
 
 
 def _map(view: _View) -> str:
-    """The picture: segments along two features."""
+    """The map: segments along two features."""
     features, segments = view.data.features, view.data.segments
     if len(segments) < 2 or len(features) < 2:
         return ""
@@ -315,7 +315,7 @@ def _map(view: _View) -> str:
 
 
 def _axis(view: _View, feature: int) -> Axis:
-    """The part of a feature's agreed scale where its segments lie, with a little room."""
+    """The part of a feature's agreed scale in which its segments lie, with a margin."""
     about, whole, places = (
         view.data.features[feature],
         view.scales[feature],
@@ -337,7 +337,7 @@ def _axis(view: _View, feature: int) -> Axis:
 
 
 def _widest_pair(view: _View) -> tuple[int, int]:
-    """Two features, among those that differ most, whose nearest two segments lie farthest apart."""
+    """The two of the most different features whose closest two segments are farthest apart."""
     spread = (view.deviation**2).sum(axis=0)
     likely = sorted(np.argsort(-spread, kind="stable")[:_LIKELY].tolist())
     rows = list(itertools.combinations(range(len(view.data.segments)), 2))
@@ -365,7 +365,7 @@ def _card_line(view: _View, index: int, feature: int) -> str:
 
 
 def _interval(segment: ReportSegment, feature: int) -> str:
-    """Where noise leaves the centre; nothing for exact totals."""
+    """The centre's 95 % interval under the noise; empty for exact totals."""
     if not segment.intervals:
         return ""
     return f"95 %: {escape(range_text(*segment.intervals[feature]))} · "
@@ -381,7 +381,7 @@ _MARKS: Final = {
 
 
 def _direction(deviation: float) -> tuple[str, str]:
-    """A mark and words for how far a value is from the mean."""
+    """A symbol and words for a value's offset from the mean."""
     words = standing(deviation)
     return _MARKS[words], words
 
@@ -436,7 +436,7 @@ def _profile(view: _View) -> str:
 
 
 def _typical(segment: ReportSegment, feature: int) -> str:
-    """From where to where the segment's customers typically lie; nothing when not asked."""
+    """The typical range of the segment's customers; empty when not asked."""
     if not segment.typical:
         return ""
     found = segment.typical[feature]

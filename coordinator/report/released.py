@@ -1,4 +1,4 @@
-"""A release as the coordinator shows it: a table, an HTML report."""
+"""The coordinator's outputs of a release: a table and an HTML report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS, Release, Sign
 from protocol.release.lineage import lineage
 from protocol.release.view import ReleaseView, release_view
 
-#: What shows the hashes of agreement, run and release at a node, and checks its signatures again.
+#: Command at a node that shows the hashes of agreement, run and release, and verifies signatures.
 _SHOWS_HASHES: Final = "fedseg-node segments list"
 
 
@@ -63,7 +63,7 @@ def view_of(store: CoordinatorStore, run_id: bytes) -> ReleaseView:
 
 
 def release_table(view: ReleaseView, *, width: int | None = None) -> list[object]:
-    """The release for people, on a terminal of `width` characters (else: of the one there is)."""
+    """The release for people, on a terminal of `width` characters, by default the present one."""
     release, agreement = view.release, view.agreement
     width = people.width if width is None else width
     only = ", released segments only" if release.withheld else ""
@@ -107,7 +107,7 @@ def release_table(view: ReleaseView, *, width: int | None = None) -> list[object
 
 
 def _typical_parts(view: ReleaseView, width: int) -> list[object]:
-    """The table of typical ranges; that noise hides them, or nothing when they were not asked."""
+    """The table of typical ranges, or a note that noise hides them; empty when not asked for."""
     if not view.ranges_told:
         return []
     ranges = [[feature.typical for feature in segment.features] for segment in view.segments]
@@ -125,7 +125,7 @@ def _typical_parts(view: ReleaseView, width: int) -> list[object]:
 
 
 def _satisfaction_parts(view: ReleaseView) -> list[object]:
-    """How satisfied customers said they are, as a table; nothing when they were not asked."""
+    """Stated satisfaction as a table; empty when customers were not asked."""
     if not view.question:
         return []
     table = Table("id", "score", title="How satisfied they said they are")
@@ -155,7 +155,7 @@ def _privacy_note(release: Release) -> str:
 
 
 def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> ReportData:
-    """What the report is filled with."""
+    """The contents of the report."""
     release, agreement = view.release, view.agreement
     rounds = store.rounds(row.run_id)
     began, ended = (datetime.fromisoformat(t) for t in (row.created_at, row.updated_at))

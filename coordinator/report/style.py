@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: White text reads on every one of them (contrast of at least 4.5 to 1).
+#: White text is legible on each of them (contrast of at least 4.5 to 1).
 SEGMENT_COLOURS: Final = (
     "#0f6b74",
     "#a8481a",

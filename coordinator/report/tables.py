@@ -1,4 +1,4 @@
-"""Tables of centres that fit a terminal: headers fold, and many features go over several tables."""
+"""Tables of centres that fit a terminal: headers wrap, and many features fill several tables."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from coordinator.report.numbers import number_text, range_text
 
 #: Significant digits in tables on a terminal.
 DIGITS: Final = 4
-#: Characters of a header's line that need not be folded, and the most of one.
+#: Length up to which a header is not wrapped, and the largest one of its lines.
 _EASY, _MOST = 9, 20
-#: What a column takes beside its text: padding and a rule.
+#: Width of a column beyond its text: padding and a rule.
 _RULES: Final = 3
 
 
@@ -26,7 +26,7 @@ def centre_tables(
     *,
     width: int,
 ) -> list[Table]:
-    """Tables of numbers, one row a segment; see `feature_tables`.
+    """Tables of numbers, one row per segment; see `feature_tables`.
 
     Args:
         values: Shape ``(n_rows, n_features)``.
@@ -36,7 +36,7 @@ def centre_tables(
 
 
 def range_cells(ranges: Sequence[Sequence[tuple[float, float] | None]]) -> list[list[str]]:
-    """Ranges as text; a dash where one is too narrow to tell under the noise.
+    """Ranges as text; a dash where one is too narrow to see under the noise.
 
     >>> range_cells([[(0.0, 3.14159), None]])
     [['0 – 3.14', '–']]
@@ -53,14 +53,14 @@ def feature_tables(
     *,
     width: int,
 ) -> list[Table]:
-    """Tables of one row a segment, split by columns so that none is cut.
+    """Tables of one row per segment, split by columns so that nothing is truncated.
 
     Args:
-        titles: Of the first table, and of those that follow it.
+        titles: Titles of the first table, and of those that follow it.
         names: Headers of the columns in `rows`.
         columns: Names and units of the features; a unit may be empty.
-        rows: What every table begins with: cells one a name, shape ``(n_rows, n_names)``.
-        cells: One text a row and feature.
+        rows: Leading cells of each row in every table, shape ``(n_rows, n_names)``.
+        cells: Texts, shape ``(n_rows, n_features)``.
         width: Characters of a line of the terminal.
     """
     least = [max([0, *(len(row[i]) for row in cells)]) for i in range(len(columns))]
@@ -88,10 +88,10 @@ def feature_tables(
 
 
 def folded(name: str, least: int = 0) -> str:
-    """A name over as many lines as it takes, broken after underscores and spaces.
+    """Wrap a name after underscores and spaces.
 
     Args:
-        least: Characters that a line has room for anyway.
+        least: Characters that fit into a line in any case.
 
     >>> folded("items_per_order")
     'items_\\nper_order'
@@ -117,7 +117,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Columns that stand in one table each, in order; at least one in each."""
+    """Groups of columns for one table each, in order; at least one column in each."""
     groups: list[list[int]] = [[]]
     used = 0
     for index, width in enumerate(widths):

@@ -25,11 +25,11 @@ RUN_KEY: Final = "fedseg-run"
 COORDINATOR_DIRECTORY_KEY: Final = "coordinator-directory"
 SIMULATION_DIRECTORY_KEY: Final = "simulation-dir"
 
-#: Environment variable that tells a deployed ServerApp which coordinator it belongs to. It is not
-#: in the run configuration, because nodes can read that.
+#: Environment variable with the coordinator's directory, for a deployed ServerApp. It is not in the
+#: run configuration, because nodes can read that.
 DIRECTORY_VARIABLE: Final = "FEDSEG_COORDINATOR_DIRECTORY"
 
-#: Folder name of the bundle project; Flower wants letters, digits and hyphens, at most 32.
+#: Folder name of the bundle project; Flower requires letters, digits and hyphens, at most 32.
 BUNDLE_FOLDER: Final = "fedseg-bundle"
 
 _SERVER_APP: Final = "coordinator.server_app:app"
@@ -82,7 +82,7 @@ def bundle_from(*, serverapp: str, clientapp: str) -> bytes:
 
 
 def pack_bundle(files: Mapping[str, bytes]) -> bytes:
-    """Pack files into Flower's bundle format, pyproject.toml first, always the same bytes."""
+    """Pack files into Flower's bundle format, pyproject.toml first, reproducibly."""
     entries = list(files.items())
     manifest = "\n".join(
         f"{name},{hashlib.sha256(data).hexdigest()},{len(data) * 8}" for name, data in entries
@@ -99,7 +99,7 @@ def pack_bundle(files: Mapping[str, bytes]) -> bytes:
 
 
 def bundle_sha256() -> str:
-    """SHA-256 of the bundle, in hex: what partners pin."""
+    """SHA-256 of the bundle, in hex, which partners pin."""
     return hashlib.sha256(build_bundle()).hexdigest()
 
 
@@ -107,11 +107,11 @@ def write_bundle_project(parent: Path) -> Path:
     """Write the bundle as a project folder, for ``flwr run FOLDER local``.
 
     Args:
-        parent: Folder in which the project folder is made or refreshed.
+        parent: Folder in which the project folder is created or updated.
 
     Returns:
-        The project folder. Flower's own builder compresses, so the bundle it makes of this
-        folder has another hash: good for Flower's simulation, refused by deployed nodes.
+        The project folder. Flower's own builder compresses, so the bundle that it builds from
+            this folder has another hash: usable in Flower's simulation, refused by deployed nodes.
     """
     project = parent / BUNDLE_FOLDER
     for name, text in _FILES:

@@ -1,4 +1,4 @@
-"""A certificate authority for one service, made on the spot.
+"""Creation of a certificate authority for one service.
 
 For the loopback connection between coordinator and SuperLink, for demos and evaluation. In
 production the gateway's certificate comes from the operator's own authority. The authority's
@@ -28,7 +28,7 @@ _LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 #: Letters, digits and hyphens, in labels; the first may be an asterisk.
 _DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
-#: A certificate is valid a little before it is made: partners' clocks differ.
+#: A certificate is backdated by this, as partners' clocks differ.
 _CLOCK_ALLOWANCE: Final = datetime.timedelta(hours=1)
 
 
@@ -37,7 +37,7 @@ class ServerCertificate:
     """Files of one server's certificate.
 
     Attributes:
-        authority: The authority's certificate (PEM): what the other side trusts. Public.
+        authority: The authority's certificate (PEM), which the other side trusts. Public.
         certificate: The server's certificate (PEM). Public.
         key: The server's private key (PEM, mode 0600).
     """
@@ -71,7 +71,7 @@ def make_server_certificate(
     """Make an authority and one server certificate signed by it (ECDSA P-256).
 
     Args:
-        directory: Where the files go; made when missing.
+        directory: Folder for the files; created if missing.
         name: Stem of the file names, also in the authority's subject.
         hosts: DNS names and IP addresses that the certificate is valid for; at least one.
         now: The time from which it is valid, with a time zone.
@@ -81,7 +81,7 @@ def make_server_certificate(
         The three files. Earlier ones of the same name are replaced.
 
     Raises:
-        ValueError: `hosts` is empty, or one of them is no name or address (`check_host`).
+        ValueError: `hosts` is empty, or one of them is not a name or address (`check_host`).
     """
     if not hosts:
         raise ValueError("hosts: a server certificate needs at least one name or address")
@@ -152,7 +152,7 @@ def _common_name(text: str) -> x509.Name:
 
 
 def check_host(host: str) -> None:
-    """Refuse what is neither an IP address nor a DNS name in ASCII; raises ValueError in words.
+    """Refuse what is neither an IP address nor a DNS name in ASCII; raises ValueError.
 
     >>> check_host("bücher.example")
     Traceback (most recent call last):

@@ -3,11 +3,11 @@
 Flower's SuperLink answers run submission, node registration and its runtime on the same port as
 the nodes. The gateway stands before it and passes on exactly the fleet calls that a node of ours
 makes, signed by admitted node keys only, within limits of size, rate, time and connections.
-Everything else ends here, with a status and no word from behind.
+Everything else ends here, with a status and nothing from the SuperLink.
 
-A connection is counted from the moment that it is accepted, before a word of TLS was spoken, so
-callers who say nothing cannot use up the process's file descriptors. When all places are taken,
-the oldest caller that has not shown an admitted key yet makes room.
+A connection is counted from the moment that it is accepted, before any TLS, so silent callers
+cannot use up the process's file descriptors. When all places are taken, the oldest connection
+that has not shown an admitted key yet is closed.
 
 HTTP/1.1 is parsed by h11 (strict; no request smuggling); the sockets are asyncio's own, because
 common ASGI servers have no time limits for slow senders.
@@ -59,7 +59,7 @@ ALLOWED_PATHS: Final = frozenset(
     )
 )
 
-#: A node's largest reply with Flower's wrapping.
+#: A node's largest reply, including Flower's framing.
 DEFAULT_MAX_BODY_BYTES: Final = MAX_REPLY_BYTES + (1 << 20)
 
 _MAX_HEAD_BYTES: Final = 8 << 10
@@ -74,13 +74,13 @@ _FORWARDED_HEADERS: Final = frozenset(
 _SIGNED_AT_MOST_BEFORE: Final = timedelta(seconds=300)
 _SIGNED_AT_MOST_AHEAD: Final = timedelta(seconds=5)
 _REMEMBERED_CLIENTS: Final = 4_096
-#: Refusals after which a connection may stay: they pass.
+#: Refusals after which a connection stays open: they are temporary.
 _PASSING: Final = frozenset({429, 503})
 
 _BACKLOG: Final = 128
-#: How long nothing is accepted when the process or the system has no descriptor left.
+#: Pause of accepting when the process or the system has no descriptor left.
 _ACCEPT_PAUSE_S: Final = 0.2
-#: File descriptors that the rest of the process needs.
+#: File descriptors reserved for the rest of the process.
 _OTHER_DESCRIPTORS: Final = 128
 
 
@@ -90,7 +90,7 @@ class GatewayConfig:
 
     Attributes:
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
+        port: Port to listen on; 0 selects a free one.
         certificate: Server certificate chain (PEM).
         key: Its private key (PEM).
         upstream: ``host:port`` of the SuperLink.
@@ -98,16 +98,16 @@ class GatewayConfig:
         max_body_bytes: Largest request body.
         max_buffered_bytes: Bytes of request bodies held at once, over all connections.
         max_buffered_bytes_per_key: The same for one node key.
-        max_connections: Connections at once, over all addresses, handshakes included; fewer when
-            the process may not open so many files.
-        max_connections_per_address: Connections at once from one address (IPv6: one /64).
+        max_connections: Concurrent connections over all addresses, including handshakes; fewer if
+            the process may not open that many files.
+        max_connections_per_address: Concurrent connections from one address (IPv6: one /64).
         requests_per_s: Sustained requests a second from one node key at one address.
         burst: Requests that may come at once.
         head_timeout_s: Longest TLS handshake, and longest time for a request's head.
-        body_timeout_s: Longest time for a request's body, and for taking an answer.
+        body_timeout_s: Longest time for a request's body, and for the receipt of an answer.
         idle_timeout_s: Longest pause between two requests on a connection.
         upstream_timeout_s: Longest wait for the SuperLink.
-        linger_s: How long a refused sender is listened to, so that it gets the answer.
+        linger_s: How long to read from a refused sender, so that it receives the answer.
     """
 
     host: str = "127.0.0.1"
@@ -138,8 +138,8 @@ class Gateway:
 
         Args:
             config: Addresses and limits.
-            is_admitted: Tells whether a node's public key (PEM bytes) may pass; called from
-                the gateway's thread for every request, so it must be quick.
+            is_admitted: Returns whether a node's public key (PEM bytes) may pass; called from the
+                gateway's thread for every request, so it must be fast.
         """
         self._config = config
         self._is_admitted = is_admitted
@@ -157,7 +157,7 @@ class Gateway:
 
     @property
     def address(self) -> str:
-        """``host:port``, as a node's configuration has it."""
+        """``host:port``, for a node's configuration."""
         return f"{self._config.host}:{self._port}"
 
     def is_alive(self) -> bool:
@@ -169,7 +169,7 @@ class Gateway:
 
         Raises:
             ConfigError: A certificate or key cannot be read.
-            TransportError: The port cannot be taken.
+            TransportError: The port cannot be bound.
         """
         contexts = self._server_context(), self._upstream_context()
         self._ready.clear()
@@ -256,7 +256,7 @@ class Gateway:
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets, one for each address that `host` means; raises OSError."""
+    """Listening sockets, one for each address of `host`; raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[socket.socket] = []
     try:
@@ -274,9 +274,9 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _connections_possible(wanted: int) -> int:
-    """How many of `wanted` connections, each with one to the SuperLink, this process may hold.
+    """Number of connections up to `wanted`, each with one to the SuperLink, this process can hold.
 
-    The soft limit of open files is raised for them as far as the hard one allows.
+    Raises the soft limit of open files as far as needed and as the hard one allows.
     """
     needed = 2 * wanted + _OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -295,7 +295,7 @@ def _connections_possible(wanted: int) -> int:
 
 
 class _RefusedError(Exception):
-    """A request ends here with a status."""
+    """A request is refused with a status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
@@ -307,7 +307,7 @@ class _Connection:
     """A connection from the moment that it is accepted.
 
     Attributes:
-        address: Whose places it takes.
+        address: The address that it counts for.
         held: Whether a transport owns the socket and will close it.
     """
 
@@ -347,17 +347,17 @@ class _Door:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def accept(self, listener: socket.socket) -> None:
-        """Take connections until cancelled; those beyond the limits are closed at once."""
+        """Accept connections until cancelled; those beyond the limits are closed at once."""
         loop = asyncio.get_running_loop()
         while True:
             try:
                 sock, peer = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor is left for the moment, or the caller is gone
+            except OSError as error:  # no descriptor is left at the moment, or the caller is gone
                 logger.warning("cannot accept a connection: %s", error.strerror)
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             self._let_in(_Connection(sock=sock, address=_address(str(peer[0]))))
-            await asyncio.sleep(0)  # those inside have their turn
+            await asyncio.sleep(0)  # let open connections run
 
     def _let_in(self, connection: _Connection) -> None:
         address = connection.address
@@ -373,7 +373,7 @@ class _Door:
         task.add_done_callback(lambda done: self._ended(done, connection))
 
     def _make_room(self) -> bool:
-        """Send the oldest stranger away; whether there was one."""
+        """Close the oldest connection without an admitted key; returns whether there was one."""
         task = next(iter(self._strangers), None)
         if task is None:
             return False
@@ -393,7 +393,7 @@ class _Door:
             logger.error("a connection failed: %s", type(task.exception()).__name__)
 
     async def _serve(self, connection: _Connection) -> None:
-        """One connection, from handshake to close."""
+        """Serve one connection, from handshake to close."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_READ_BYTES, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
@@ -431,7 +431,7 @@ class _Door:
             except _RefusedError as refused:
                 logger.info("refused a request with status %s", refused.status)
                 status, media_type, body = refused.status, b"", b""
-            # Whoever may not ask does not keep a place.
+            # A caller without an admitted key does not keep a place.
             final = status >= 400 and status not in _PASSING
             last = final or http.their_state is not h11.DONE
             async with asyncio.timeout(self._config.body_timeout_s):
@@ -464,14 +464,14 @@ class _Door:
             held.release()
 
     def buffer(self, key: bytes, n_bytes: int) -> None:
-        """Count bytes of bodies that have come in, or (negative) that were let go."""
+        """Count bytes of bodies received, or (negative) released."""
         self._buffered += n_bytes
         self._buffered_by_key[key] += n_bytes
         if not self._buffered_by_key[key]:
             del self._buffered_by_key[key]
 
     def is_overfull(self, key: bytes) -> bool:
-        """Whether more is held than may be, in all or for one key."""
+        """Whether more bytes are held than allowed, in total or for one key."""
         return (
             self._buffered > self._config.max_buffered_bytes
             or self._buffered_by_key[key] > self._config.max_buffered_bytes_per_key
@@ -480,7 +480,7 @@ class _Door:
     def _check_head(
         self, request: h11.Request, address: str
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        """Who asks, and the headers to pass on, when the request may pass."""
+        """Check a request's head; returns the hash of the node's key and the headers to pass on."""
         if request.target not in ALLOWED_PATHS:
             raise _RefusedError(404)
         if request.method != b"POST":
@@ -488,7 +488,7 @@ class _Door:
         headers = [(k, v) for k, v in request.headers if k in _FORWARDED_HEADERS]
         key = _decoded(_only(headers, _PUBLIC_KEY_HEADER))
         admitted = bool(key) and self._is_admitted(key)
-        # Unknown keys share one bucket an address: they cannot be used to get more.
+        # Unknown keys share one bucket per address: inventing more gains nothing.
         digest = hashlib.sha256(key).digest() if admitted else b""
         if not self._within_rate((address, digest)):
             raise _RefusedError(429)
@@ -504,7 +504,7 @@ class _Door:
         return digest, headers
 
     def _within_rate(self, client: tuple[str, bytes]) -> bool:
-        """Token bucket: whether this client may make a request now."""
+        """Whether this client may make a request now, by a token bucket."""
         now = asyncio.get_running_loop().time()
         tokens, last = self._buckets.pop(client, (float(self._config.burst), now))
         tokens = min(self._config.burst, tokens + (now - last) * self._config.requests_per_s)
@@ -542,7 +542,7 @@ class _Door:
             httpcore.ProtocolError,
             httpcore.TimeoutException,
         ):
-            # The SuperLink is starting again; nodes try again by themselves.
+            # The SuperLink is restarting; nodes retry by themselves.
             raise _RefusedError(503) from None
         if response.status != 200:
             return response.status if 400 <= response.status < 500 else 502, b"", b""
@@ -570,20 +570,20 @@ class _Held:
         self._n_bytes = 0
 
     def add(self, n_bytes: int) -> None:
-        """Count bytes that came in; refuses the request when too many are held."""
+        """Count received bytes; refuses the request when too many are held."""
         self._n_bytes += n_bytes
         self._door.buffer(self._key, n_bytes)
         if self._door.is_overfull(self._key):
             raise _RefusedError(503)
 
     def release(self) -> None:
-        """Let them go."""
+        """Release all bytes."""
         self._door.buffer(self._key, -self._n_bytes)
         self._n_bytes = 0
 
 
 def _address(host: str) -> str:
-    """Whose places a caller takes: its IPv4 address, or its IPv6 network of 64 bits."""
+    """The address that a caller counts for: its IPv4 address, or its IPv6 network of 64 bits."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -596,7 +596,7 @@ def _address(host: str) -> str:
 
 
 def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes:
-    """The value of a header that stands there once; else empty."""
+    """The value of a header that occurs exactly once; else empty."""
     values = [v for k, v in headers if k == name]
     return values[0] if len(values) == 1 else b""
 
@@ -609,7 +609,7 @@ def _decoded(value: bytes) -> bytes:
 
 
 def _is_signed(key: bytes, timestamp: bytes, signature: bytes, now: datetime) -> bool:
-    """Whether the holder of `key` signed `timestamp`, and it is about now.
+    """Whether the holder of `key` signed `timestamp`, and that is close to `now`.
 
     Flower's rule (`partner_node.link.flower_link` makes the signature); the SuperLink checks it
     again.
@@ -632,7 +632,7 @@ def _is_signed(key: bytes, timestamp: bytes, signature: bytes, now: datetime) ->
 
 @lru_cache(maxsize=1_024)
 def _public_key(pem: bytes) -> ec.EllipticCurvePublicKey | None:
-    """An admitted key, parsed once."""
+    """Parse an admitted key, cached; None when it is not a usable key."""
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
@@ -656,7 +656,7 @@ async def _body(
 
 
 def _content_length(request: h11.Request) -> int:
-    """The announced size; chunked bodies are refused, since their size is not known before."""
+    """The announced size; refuses chunked bodies, whose size is unknown beforehand."""
     headers = dict(request.headers)
     if b"transfer-encoding" in headers:
         raise _RefusedError(411)
@@ -683,14 +683,14 @@ def _answer(
 
 
 def _is_done(http: h11.Connection) -> bool:
-    """Whether both sides are through with this exchange and the connection stays."""
+    """Whether both sides have completed this exchange and the connection stays open."""
     return http.our_state is h11.DONE and http.their_state is h11.DONE
 
 
 async def _close(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, linger_s: float
 ) -> None:
-    """Close so that the answer arrives: what is still being sent is read and thrown away."""
+    """Close so that the answer arrives: reads and discards what is still being sent."""
     try:
         async with asyncio.timeout(linger_s):
             while await reader.read(_READ_BYTES):

@@ -1,13 +1,13 @@
-"""Runs one program and takes everything that it started down with it.
+"""Runs one program and ends everything that it started along with it.
 
 ``python process_guard.py GRACE_SECONDS PROGRAM [ARGUMENT …]``, started by
 `coordinator.service.superlink`. Flower's SuperLink starts a SuperExec in a session of its own,
-which starts ServerApps; a process group does not hold them. The guard adopts orphans (Linux), and
+which starts ServerApps, outside any common process group. The guard adopts orphans (Linux), and
 ends the whole tree when
 
 * its standard input closes: the coordinator ended, even by ``kill -9``;
-* the program ends, however it ends: its helpers are of no use without it;
-* it gets SIGTERM or SIGINT.
+* the program ends, however it ends: its helpers are useless without it;
+* it receives SIGTERM or SIGINT.
 
 First line on standard output: the program's process id. Exit status: the program's, or 128 plus
 the signal that ended it. Only the standard library is imported: it starts in some 30 ms.
@@ -42,7 +42,7 @@ def _descendants() -> list[int]:
         try:
             stat = entry.read_text(encoding="ascii", errors="replace")
         except OSError:
-            continue  # ended meanwhile
+            continue  # it has ended meanwhile
         state, parent = stat.rpartition(")")[2].split()[:2]
         if state != "Z":
             parents[int(entry.parent.name)] = int(parent)
@@ -71,7 +71,7 @@ def _reap() -> None:
 
 
 def _end_tree(program: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask all to end, then make them."""
+    """End all processes: SIGTERM first, SIGKILL after the grace period."""
     deadline = time.monotonic() + grace_s
     if program.poll() is None:
         program.terminate()

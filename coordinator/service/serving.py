@@ -1,8 +1,8 @@
-"""The coordinator at work: SuperLink, gateway, and a watch over runs that have not ended.
+"""The coordinator's service: SuperLink, gateway, and supervision of runs that have not ended.
 
-A run is driven by a ServerApp in a process of its own. Whatever dies is started again: the
-SuperLink with the admitted nodes, a run's driver as a new Flower run that continues the same
-fedseg run from the store. After `MAX_ATTEMPTS` drivers the run is ended with a reason.
+A run is driven by a ServerApp in a process of its own. Whatever dies is restarted: the SuperLink
+with the admitted nodes, a run's driver as a new Flower run that continues the same fedseg run from
+the store. After `MAX_ATTEMPTS` drivers the run is ended with a reason.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from protocol.errors import FedsegError, TransportError, UsageError
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 0.2
-#: A submitted driver that has not taken the run's lock by then is given up; each further one is
-#: waited for twice as long, up to the most.
+#: A submitted driver that has not acquired the run's lock by then is given up; for each further
+#: one the wait doubles, up to the most.
 _START_PATIENCE_S: Final = 20.0
 _MOST_START_PATIENCE_S: Final = 80.0
 
@@ -38,8 +38,8 @@ class _Submission:
     """A driver that was started for a run.
 
     Attributes:
-        count: How many were started so far.
-        begun: Whether it has been seen at work, holding the run's lock.
+        count: Number of drivers started so far.
+        begun: Whether it has been seen to hold the run's lock.
     """
 
     flower_run: int
@@ -49,13 +49,13 @@ class _Submission:
 
     @property
     def start_patience_s(self) -> float:
-        """How long it may take until it is at work."""
+        """Longest wait until it holds the run's lock."""
         return min(_START_PATIENCE_S * 2.0 ** (self.count - 1), _MOST_START_PATIENCE_S)
 
 
 @dataclass(slots=True)
 class CoordinatorService:
-    """Serves until told to stop.
+    """Serves until it is stopped.
 
     Attributes:
         config: The coordinator's settings.
@@ -68,7 +68,7 @@ class CoordinatorService:
     open_runs: set[bytes] = field(default_factory=set)
 
     def serve(self, stop: threading.Event) -> None:
-        """Start everything, watch it, and end it when `stop` is set."""
+        """Start everything, supervise it, and end it when `stop` is set."""
         require_sole_owner(metadata.packages_distributions())
         with serve_lock(self.config.directory, wait_s=2.0) as free:
             if not free:
@@ -79,7 +79,7 @@ class CoordinatorService:
             self._serve(stop)
 
     def _serve(self, stop: threading.Event) -> None:
-        self.config.signing_key()  # refuse to start with a key that does not open
+        self.config.signing_key()  # refuse to start with a key that cannot be decrypted
         store = self.config.open_store()
         superlink = SuperLink(
             SuperLinkConfig(
@@ -129,7 +129,7 @@ class CoordinatorService:
                 elif run.run_id in self.open_runs:
                     self.open_runs.discard(run.run_id)
                     _log_end(run)
-        except (FedsegError, OSError) as error:  # also when no file can be opened for a moment
+        except (FedsegError, OSError) as error:  # also when no file can be opened at the moment
             logger.warning("will look again: %s", error)
 
     def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:
@@ -167,7 +167,7 @@ class CoordinatorService:
             return False
         waited_s = time.monotonic() - submission.at
         if submission.begun or waited_s > submission.start_patience_s:
-            # Killed: its lock is gone at once, while Flower takes a minute to notice.
+            # Killed: its lock is released at once, while Flower notices after a minute.
             superlink.stop_run(submission.flower_run)
             return False
         return True
@@ -181,7 +181,7 @@ def _log_end(run: RunRow) -> None:
 
 
 class _Admitted:
-    """Which node keys may pass, kept in step with the store."""
+    """The node keys that may pass, synchronised with the store."""
 
     def __init__(self, store: CoordinatorStore) -> None:
         self._store = store
@@ -192,10 +192,10 @@ class _Admitted:
         return key in self._keys
 
     def refresh(self, superlink: SuperLink) -> None:
-        """Shut out removed and replaced keys, register nodes admitted since, note the nodes' ids.
+        """Revoke removed and replaced keys, register newly admitted nodes, store the nodes' ids.
 
-        The ids tell a run's driver which node was admitted for which partner; they change when
-        the SuperLink starts again.
+        By the ids a run's driver knows which node was admitted for which partner; they change
+        when the SuperLink restarts.
         """
         wanted = {node_key_bytes(k.encode("ascii")): k for k in self._store.admitted().values()}
         for key in self._keys - wanted.keys():

@@ -1,8 +1,8 @@
-"""Starts Flower's SuperLink on loopback, watches it and submits runs to it.
+"""Starts Flower's SuperLink on loopback, supervises it and submits runs to it.
 
 The SuperLink's one port serves the nodes, run submission and node registration alike, so it is
-bound to 127.0.0.1 only; partners reach it through `coordinator.service.gateway`, which passes on
-nothing but the fleet calls. Its state is in memory: whatever must survive is in the coordinator's
+bound to 127.0.0.1 only; partners reach it through `coordinator.service.gateway`, which forwards
+only the fleet calls. Its state is in memory: whatever must be durable is in the coordinator's
 own store, and admitted node keys are registered again after each restart.
 """
 
@@ -56,21 +56,21 @@ LOOPBACK: Final = "127.0.0.1"
 _CERTIFICATE_DAYS: Final = 3_650
 _LOOK_EVERY_S: Final = 0.05
 _CALL_TIMEOUT_S: Final = 10.0
-#: How often Flower's SuperExec looks for a submitted run, in seconds.
+#: Interval at which Flower's SuperExec polls for a submitted run, in seconds.
 _TASK_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuperLinkConfig:
-    """How the SuperLink is run.
+    """Settings of the SuperLink.
 
     Attributes:
-        directory: Folder of its own: certificate, Flower's home, log. Made when missing.
-        coordinator_directory: Folder of the coordinator, handed to the ServerApp.
-        port: Port on 127.0.0.1; 0 takes a free one and keeps it over restarts.
+        directory: Folder of its own: certificate, Flower's home, log. Created if missing.
+        coordinator_directory: Folder of the coordinator, passed to the ServerApp.
+        port: Port on 127.0.0.1; 0 selects a free one and keeps it over restarts.
         database: SQLite file for Flower's state; None keeps it in memory (much faster).
-        start_timeout_s: Longest start, in seconds.
-        stop_grace_s: How long it may take to end by itself, in seconds.
+        start_timeout_s: Longest wait for its start, in seconds.
+        stop_grace_s: Longest wait for it to end by itself, in seconds.
     """
 
     directory: Path
@@ -83,13 +83,13 @@ class SuperLinkConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowerRun:
-    """Where one Flower run is.
+    """The state of one Flower run.
 
     Attributes:
         state: ``pending``, ``starting``, ``running`` or ``finished``; ``unknown`` when the
             SuperLink does not know the run (any more).
         outcome: ``completed``, ``failed`` or ``stopped`` for a finished run; empty before.
-        details: Flower's words about the end.
+        details: Flower's message about the end.
     """
 
     state: str
@@ -121,7 +121,7 @@ def node_key_bytes(public_key: bytes) -> bytes:
 
 
 class SuperLink:
-    """One SuperLink process on loopback, with everything that it starts."""
+    """One SuperLink process on loopback, with all processes that it starts."""
 
     def __init__(self, config: SuperLinkConfig) -> None:
         self._config = config
@@ -130,7 +130,7 @@ class SuperLink:
         self._pid: int | None = None
         self._certificate: ServerCertificate | None = None
         self._admitted: dict[bytes, int] = {}
-        #: Also those that were revoked: the process keeps a key's node until it ends.
+        #: Including revoked keys: the process keeps a key's node until it ends.
         self._registered: dict[bytes, int] = {}
 
     @property
@@ -140,7 +140,7 @@ class SuperLink:
 
     @property
     def port(self) -> int:
-        """Its port; 0 before the first start when it was to be chosen."""
+        """Its port; 0 before the first start if the port is to be selected."""
         return self._port
 
     @property
@@ -150,16 +150,16 @@ class SuperLink:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the SuperLink itself; None when it does not run."""
+        """Process id of the SuperLink itself; None when it is not running."""
         return self._pid if self.is_alive() else None
 
     @property
     def log_file(self) -> Path:
-        """Where its output goes."""
+        """The file with its output."""
         return self._config.directory / "superlink.log"
 
     def is_alive(self) -> bool:
-        """Whether its process runs (it may still be starting)."""
+        """Whether its process is running (it may still be starting)."""
         return self._guard is not None and self._guard.poll() is None
 
     def is_healthy(self) -> bool:
@@ -178,7 +178,7 @@ class SuperLink:
         """
         if self.is_alive():
             return
-        if self._certificate is None:  # kept over restarts: the gateway trusts its authority
+        if self._certificate is None:  # reused over restarts: the gateway trusts its authority
             self._certificate = make_server_certificate(
                 self._config.directory,
                 name="superlink",
@@ -198,11 +198,11 @@ class SuperLink:
         logger.info("SuperLink answers on port %s", self._port)
 
     def ensure_alive(self) -> bool:
-        """Start it again when it has ended.
+        """Restart it if it has ended.
 
         Returns:
-            Whether it had to be started. Then all Flower runs are gone and nodes reconnect with
-            new node ids.
+            Whether it was restarted. Then all Flower runs are gone and nodes reconnect with new
+            node ids.
 
         Raises:
             TransportError: As for `start`.
@@ -250,9 +250,9 @@ class SuperLink:
         return node_id
 
     def revoke(self, public_key: bytes) -> None:
-        """Do not admit the node with this key any more; unknown keys are fine.
+        """Revoke the admission of the node with this key; unknown keys are fine.
 
-        The gateway shuts it out at once, the SuperLink when it starts again: Flower never takes a
+        The gateway refuses it at once, the SuperLink after its next start: Flower never accepts a
         key again that was unregistered, and a partner may be admitted again.
 
         Raises:
@@ -383,7 +383,7 @@ class SuperLink:
             "FLWR_LOG_LEVEL": "WARNING",
             "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": str(_TASK_POLL_S),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # What runs on loopback is not to be sent through a proxy.
+            # Loopback connections must not go through a proxy.
             "NO_PROXY": LOOPBACK,
             "no_proxy": LOOPBACK,
             DIRECTORY_VARIABLE: str(self._config.coordinator_directory.resolve()),
@@ -418,7 +418,7 @@ class SuperLink:
         self._guard, self._pid = None, None
 
     def _register(self, key: bytes) -> int:
-        """Flower's id of the node with this key; registered once in the process's life."""
+        """Flower's id of the node with this key; registers it once in the process's life."""
         if key not in self._registered:
             self._registered[key] = self._new_node(key)
         return self._registered[key]
@@ -439,7 +439,7 @@ class SuperLink:
 
     @contextlib.contextmanager
     def _control(self) -> Iterator[ControlHttpClient]:
-        """Flower's Control API, with its failures as our errors."""
+        """Yield a client of Flower's Control API, with its failures raised as our errors."""
         client = ControlHttpClient(f"https://{self.address}")
         client.close()
         client._client = self._http()
