@@ -180,8 +180,8 @@ def _main(folder: str, side: str) -> dict[str, Any]:
 def _peak_kib() -> int:
     """The highest resident size of this program.
 
-    On Linux the highest of `getrusage` is also that of the process that started this one, from
-    before it became this program; the kernel's own mark is not.
+    On Linux the maximum of `getrusage` includes the process that started this one, from before
+    this program was executed; the kernel's own high-water mark does not.
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -54,15 +54,15 @@ Cell = Spread | int | float | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """What one measurement found.
+    """The results of one measurement.
 
     Attributes:
         name: The benchmark's name.
         title: What was measured, with the setting.
         baseline: What the ratios are to.
         columns: Headings, with units.
-        rows: One cell a column.
-        notes: What a reader has to know to read the figures.
+        rows: One cell per column.
+        notes: What a reader has to know to interpret the figures.
     """
 
     name: str
@@ -134,7 +134,7 @@ def seconds_of(action: Callable[[], object]) -> float:
 def interleaved(
     actions: Mapping[str, Callable[[], float]], *, turns: int, warm_up: bool = True
 ) -> dict[str, tuple[float, ...]]:
-    """Take the actions in turns.
+    """Call the actions in turns.
 
     Args:
         actions: Each measures itself and returns its figure, e.g. seconds.

@@ -27,7 +27,7 @@ _TIMEOUT_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployedRun:
-    """What one run took.
+    """Costs of one run.
 
     Attributes:
         rounds: Seconds of each round.

@@ -55,13 +55,13 @@ def run(*, quick: bool) -> list[Table]:
 
 @dataclass(slots=True)
 class Clockwork:
-    """Seconds that were spent under a name."""
+    """Seconds measured, by name."""
 
     taken: dict[str, list[float]] = field(default_factory=dict)
 
     @contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """Time what is done inside."""
+        """Time the block."""
         start = time.perf_counter()
         yield
         self.taken.setdefault(name, []).append(time.perf_counter() - start)
@@ -157,7 +157,7 @@ class SecureSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What the state machines of some partners took."""
+    """Times of the state machines of some partners."""
 
     n_partners: int
     length: int
@@ -333,7 +333,7 @@ def random_vectors(n: int, length: int) -> list[RingVector]:
 
 
 def plain_sum(vectors: list[RingVector]) -> RingVector:
-    """What no protocol at all would cost."""
+    """The baseline: the sum without any protocol."""
     total = np.zeros_like(vectors[0])
     for vector in vectors:
         np.add(total, vector, out=total)

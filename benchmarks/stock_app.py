@@ -1,4 +1,4 @@
-"""A trivial Flower app for stock SuperNodes: asks all nodes, who answer so many bytes."""
+"""A trivial Flower app for stock SuperNodes: asks all nodes for a number of bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ server = ServerApp()
 
 @client.query("echo")
 def _answer(message: Message, context: Context) -> Message:
-    """Answer with as many bytes as are asked for."""
+    """Answer with the requested number of bytes."""
     size = message.content["echo"]["answer"]
     if not isinstance(size, int):
         raise TypeError("the size of an answer is a whole number")
@@ -31,7 +31,7 @@ def _answer(message: Message, context: Context) -> Message:
 
 @server.main()
 def _ask(grid: Grid, context: Context) -> None:
-    """Ask every node, some rounds, and write down the seconds of each."""
+    """Ask every node in a number of rounds, and record the seconds of each."""
     directory = Path(os.environ[DIRECTORY_VARIABLE])
     plan = json.loads((directory / PLAN_FILE).read_text(encoding="ascii"))
     deadline = time.monotonic() + plan["timeout_s"]

@@ -225,7 +225,7 @@ class MomentsQuery(_Noised):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VotesQuery(_Noised):
-    """How many customers are nearest to each candidate, ties to the lower index.
+    """The number of customers nearest to each candidate, ties to the lower index.
 
     Attributes:
         candidates: Grid coordinates, shape ``(n_candidates, n_features)``, int64.

@@ -92,7 +92,7 @@ class ReportPartner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportCoordinator:
-    """What the coordinator received.
+    """Data that the coordinator received.
 
     Attributes:
         masked_vectors: Number of masked vectors, of all partners together.

@@ -155,7 +155,7 @@ def _partners_text(data: ReportData) -> str:
 
 
 def _whose(data: ReportData) -> str:
-    """Whose customers the release counts, in words."""
+    """The partners whose customers the release counts, in words."""
     missing = [partner.name for partner in data.partners if not partner.counted]
     if not missing:
         return "all partners together"

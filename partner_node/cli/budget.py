@@ -1,4 +1,4 @@
-"""What customers' privacy has been spent: `budget …`."""
+"""Commands about the privacy budget: `budget …`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which customers may be counted: `consent …`."""
+"""Commands about customers' eligibility: `consent …`."""
 
 from __future__ import annotations
 

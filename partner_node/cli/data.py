@@ -1,4 +1,4 @@
-"""How the customers' data look beside the agreement: `data …`."""
+"""Commands that check the customers' data against the agreement: `data …`."""
 
 from __future__ import annotations
 

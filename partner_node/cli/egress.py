@@ -1,4 +1,4 @@
-"""What left the node, and what waits for approval: `egress …`."""
+"""Commands about messages that left the node or wait for approval: `egress …`."""
 
 from __future__ import annotations
 

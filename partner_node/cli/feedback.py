@@ -1,4 +1,4 @@
-"""What customers say of their segments: `feedback …`."""
+"""Commands about customers' feedback on their segments: `feedback …`."""
 
 from __future__ import annotations
 

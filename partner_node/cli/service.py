@@ -1,4 +1,4 @@
-"""A node at work: `serve`, `status`."""
+"""Commands to serve and to report on it: `serve`, `status`."""
 
 from __future__ import annotations
 

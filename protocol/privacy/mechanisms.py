@@ -124,7 +124,7 @@ def _discrete_laplace(stream: Stream, exponent: int, count: int) -> IntVector:
 
 
 def _geometric(stream: Stream, count: int) -> IntVector:
-    """How many coins of ``exp(-1)`` come up before the first that does not."""
+    """Numbers of successes of coins of ``exp(-1)`` before the first failure."""
     found = np.zeros(count, dtype=np.int64)
     running = np.arange(count)
     while running.size:

@@ -25,7 +25,7 @@ class PrivacyTerms:
     """Customer-level differential privacy, as agreed.
 
     The unit is one customer at one partner (added or removed); with `max_partners_per_customer`
-    above 1 it is one customer at so many partners.
+    above 1 it is one customer at that many partners.
 
     Attributes:
         epsilon, delta: Guarantee of one run for one customer, when no round is asked again.
@@ -33,7 +33,7 @@ class PrivacyTerms:
             Stated, so that everybody computes with the same number.
         runs: Number of such runs that every node's budget covers.
         spare_rounds: Questions that may be asked again, after a drop-out, in all runs together; a
-            run begins only when the budget holds them too.
+            run begins only when the budget covers them too.
         max_partners_per_customer: The most partners that a person is a customer of.
     """
 

@@ -137,7 +137,7 @@ class ReleasePrivacy:
 
     @staticmethod
     def of(terms: PrivacyTerms, noise: NoiseReport, *, asked_again: int) -> ReleasePrivacy:
-        """What a run cost in which the set changed `asked_again` times."""
+        """The guarantee of a run in which the set changed `asked_again` times."""
         cost = noise.cost + asked_again * noise.dearest
         billionths = -(-cost * 10**RHO_DECIMALS // RHO_ONE)
         return ReleasePrivacy(
@@ -420,7 +420,7 @@ def make_release(
 def _left_out(
     agreement: Agreement, n_clusters: int, *, n_left: int, n_released: int
 ) -> dict[str, Any]:
-    """What is said of clusters that are no segments."""
+    """Values of the release about clusters that did not become segments."""
     small = f"fewer than {agreement.min_segment_size} customers"
     if agreement.privacy is not None:
         small += ", or are too small to tell under the noise"

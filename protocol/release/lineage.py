@@ -65,7 +65,7 @@ class Living:
 
     @property
     def words(self) -> str:
-        """What became of it, for people."""
+        """The status with its other segments, for people."""
         words = f"split from {self.parent}" if self.status == SPLIT else self.status
         return words + (f", took in {' '.join(self.absorbed)}" if self.absorbed else "")
 
@@ -85,7 +85,7 @@ class Gone:
 
     @property
     def words(self) -> str:
-        """What became of it, for people."""
+        """How it ended, for people."""
         if self.status == MERGED:
             return f"{self.id} merged into {self.into}"
         return f"{self.id} retired: no segment is near it now"
