@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.farewells import LEFT_OUT, farewells
+from coordinator.runs.links import Links
 from coordinator.runs.remedies import remedy_for_refusals
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
@@ -95,45 +96,6 @@ class _Counter:
     bytes_down: int = 0
 
 
-@dataclass(slots=True)
-class _Links:
-    """Which node speaks for which partner: by its admitted key, else learned from HELLOs.
-
-    Attributes:
-        admitted: Partners by the node that was admitted for them.
-    """
-
-    node_of: dict[int, int] = field(default_factory=dict)
-    partner_of: dict[int, int] = field(default_factory=dict)
-    admitted: dict[int, int] = field(default_factory=dict)
-
-    def join(self, node: int, partner: int, connected: Collection[int]) -> bool:
-        """Let `node` speak for `partner`, unless that is another node's place.
-
-        HELLOs are known to every partner by the roster; with another's, a node could take over
-        its place and refuse in its name. So a partner with an admitted node is spoken for by that
-        node alone; without one, by the first that came, until it is gone.
-        """
-        own = self.admitted.get(node)
-        if own != partner and (own is not None or partner in self.admitted.values()):
-            return False
-        before = self.node_of.get(partner)
-        if before is not None and before != node:
-            if own is None and before in connected:
-                return False
-            self.partner_of.pop(before, None)
-        after = self.partner_of.get(node)
-        if after is not None and after != partner:
-            return False
-        self.node_of[partner] = node
-        self.partner_of[node] = partner
-        return True
-
-    def partner(self, node: int) -> int | None:
-        """For whom `node` speaks, or would."""
-        return self.partner_of.get(node, self.admitted.get(node))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Farewell:
     """A request that says how a run ended, and to whom."""
@@ -176,7 +138,7 @@ class RunDriver:
         self._on_progress = on_progress
         self._clock = clock
         self._sleep = sleep
-        self._links = _Links()
+        self._links = Links()
         self._asked: dict[int, _Asked] = {}
         self._greeted: dict[int, _Asked] = {}
         self._refusals: dict[int, str] = {}

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from coordinator.patience import Patience
-from coordinator.runs.driver import _Links
 from coordinator.runs.exchange import Reply
+from coordinator.runs.links import Links
 from coordinator.store.records import FAILED, FINISHED
 from protocol.errors import RunFailedError
 from protocol.messages import Ack, Announce, Hello, Open, Propose, Roster, open_request
@@ -800,7 +800,7 @@ def drive_again(federation: Federation) -> SignedRelease:
 
 
 def test_an_admitted_node_takes_its_place_from_one_that_came_first() -> None:
-    links = _Links(admitted={5: 2})
+    links = Links(admitted={5: 2})
     assert not links.join(7, 2, [5, 7])
     assert links.join(5, 2, [5, 7])
     assert not links.join(5, 1, [5, 7]), "it was admitted for another partner"
