@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -24,16 +23,14 @@ from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.farewells import LEFT_OUT, farewells
 from coordinator.runs.links import Links
-from coordinator.runs.remedies import remedy_for_refusals
+from coordinator.runs.refusals import PASSING, Refusals
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
 from protocol import coordinator_round as phases
-from protocol.agreement.stop import WITHDRAWN
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, StoreError
 from protocol.messages import Ack
 from protocol.participants import Members, bitmap, parse_bitmap
-from protocol.privacy.words import counted
 from protocol.release.document import SignedRelease
 
 logger = logging.getLogger(__name__)
@@ -41,29 +38,6 @@ logger = logging.getLogger(__name__)
 RECEIVED: Final = "received"
 CLOSED: Final = "roster closed"
 DROPPED: Final = "dropped"
-
-#: Codes of a node that may go away by themselves; the node is asked again.
-_PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD")
-
-#: What a refusal means to whoever reads why a run failed.
-_REFUSAL_WORDS: Final = {
-    "E-AGR-OTHER": "another agreement is installed there",
-    "E-AGR-EXPIRED": "the agreement is not valid now by that machine's clock",
-    "E-CODE": "another version of fedseg is installed there",
-    "E-BUNDLE": "another version of fedseg is installed there",
-    "E-ROW-CAP": "more customers than agreed",
-    "E-SOURCE": "its customers' data cannot be read",
-    "E-EGRESS-HELD": "nobody there has approved its answer yet: a higher grace_s leaves more time",
-    "E-EGRESS-REFUSED": "somebody there refused to let its answer out",
-    "E-EGRESS-EXPIRED": "nobody there approved its answer in time",
-    "E-BUDGET-SPENT": "its privacy budget holds no further run: agree on a version with more runs",
-}
-#: The refusal that nothing but another agreement changes, so that waiting helps nobody.
-_SPENT: Final = "E-BUDGET-SPENT"
-#: The failure of a run in which nobody takes part.
-_NOBODY: Final = "E-NO-PARTNERS"
-#: The carrier's word for a node that is away; nobody refused anything.
-_NO_ANSWER: Final = "E-TRANSPORT"
 
 #: An answer to one of so many earlier copies of a request still counts.
 _COPIES_KEPT: Final = 7
@@ -141,9 +115,7 @@ class RunDriver:
         self._links = Links()
         self._asked: dict[int, _Asked] = {}
         self._greeted: dict[int, _Asked] = {}
-        self._refusals: dict[int, str] = {}
-        #: Of nodes that have not said yet whose they are.
-        self._unnamed_refusals: dict[int, str] = {}
+        self._refusals = Refusals(machine.agreement, self._links, grace_s=patience.grace_s)
         self._leaving: dict[int, float] = {}
         self._gone_home: set[int] = set()
         self._farewells: dict[str, _Farewell] = {}
@@ -232,7 +204,7 @@ class RunDriver:
     def _take_farewell(self, handle: str, reply: Reply) -> None:
         """Note that a partner knows how a run ended; a refusal for good is an answer too."""
         farewell = self._farewells.pop(handle)
-        if reply.node != farewell.node or (reply.error or "").startswith(_PASSING):
+        if reply.node != farewell.node or (reply.error or "").startswith(PASSING):
             return
         if reply.message is not None:
             try:
@@ -293,7 +265,7 @@ class RunDriver:
         now = self._clock()
         for partner in sorted(self._machine.waiting_for):
             node = self._links.node_of.get(partner)
-            if node is None or self._refused_for_good(partner):
+            if node is None or self._refusals.for_good(partner):
                 continue
             asked = self._asked.get(partner)
             if asked is None or now - asked.at > self._patience.resend_s:
@@ -319,7 +291,8 @@ class RunDriver:
             if handle in self._farewells:
                 self._take_farewell(handle, reply)
             elif reply.error is not None:
-                self._note_refusal(reply.node, reply.error)
+                logger.warning("node %s refuses: %s", reply.node, reply.error)
+                self._refusals.note(reply.node, reply.error)
             elif reply.message is not None:
                 took = self._take(reply, reply.message) or took
         return took
@@ -354,29 +327,8 @@ class RunDriver:
             self._acknowledge(machine.run_id, partner)
         counter = self._counters.setdefault(partner, _Counter())
         counter.bytes_up += len(message)
-        self._refusals.pop(partner, None)
-        self._unnamed_refusals.pop(reply.node, None)
+        self._refusals.forget(reply.node, partner)
         return True
-
-    def _note_refusal(self, node: int, code: str) -> None:
-        partner = self._links.partner(node)
-        logger.warning("node %s refuses: %s", node, code)
-        if code == WITHDRAWN and partner is not None:
-            who = self._machine.agreement.parties[partner].id
-            raise RunFailedError(
-                f"{who} answers nothing more: the agreement was stopped",
-                code=WITHDRAWN,
-                remedy="ask for the signed stop and take it: fedseg-coordinator agreement stop "
-                "FILE; to go on, have the parties that stay sign a new version",
-            )
-        if partner is not None:
-            self._refusals[partner] = code
-        else:
-            self._unnamed_refusals[node] = code
-
-    def _refused_for_good(self, partner: int) -> bool:
-        code = self._refusals.get(partner)
-        return code is not None and not code.startswith(_PASSING)
 
     def _look_for_stop(self) -> None:
         """End when the operator ended the run; RunFailedError."""
@@ -404,23 +356,12 @@ class RunDriver:
             return waited > self._patience.farewell_s
         if machine.phase == phases.HELLOS and machine.waiting_for <= self._without:
             return True
-        if machine.phase == phases.HELLOS and self._all_spent():
+        if machine.phase == phases.HELLOS and self._refusals.all_spent(self._exchange.nodes()):
             return True
-        everyone_refused = all(self._refused_for_good(p) for p in machine.waiting_for)
+        everyone_refused = all(self._refusals.for_good(p) for p in machine.waiting_for)
         if machine.phase != phases.HELLOS and everyone_refused:
             return True
         return waited > self._patience.grace_s
-
-    def _all_spent(self) -> bool:
-        """Whether every node in reach has refused to begin for lack of budget."""
-        found = [self._code_of(node) for node in self._exchange.nodes()]
-        return bool(found) and all(code == _SPENT for code in found)
-
-    def _code_of(self, node: int) -> str | None:
-        partner = self._links.partner(node)
-        if partner is None:
-            return self._unnamed_refusals.get(node)
-        return self._refusals.get(partner)
 
     def _go_on_without(self) -> None:
         machine = self._machine
@@ -451,8 +392,9 @@ class RunDriver:
             return
         names = self._names(missing)
         raise RunFailedError(
-            f"{self._why(missing)}; an agreement's first run begins with all its partners: fewer "
-            f"than {min_atom} that miss it could never take part under this agreement",
+            f"{self._refusals.why(missing)}; an agreement's first run begins with all its "
+            f"partners: fewer than {min_atom} that miss it could never take part under this "
+            "agreement",
             code="E-FIRST-RUN",
             remedy=f"bring {', '.join(names)} back and start a new run; to go on without them "
             "under this agreement for good: run start "
@@ -464,41 +406,8 @@ class RunDriver:
         try:
             apply_input(self._machine, kind, data)
         except RunFailedError as failure:
-            codes = self._refusal_codes(missing)
-            message, remedy = failure.message, failure.remedy
-            if codes and failure.code == _NOBODY:
-                message = f"no partner takes part: all refused, with {', '.join(codes)}"
-            if codes and not remedy:
-                remedy = remedy_for_refusals(codes)
-            raise RunFailedError(
-                f"{self._why(missing)}; {message}", code=failure.code, remedy=remedy
-            ) from failure
+            raise self._refusals.behind(failure, missing) from failure
         self._store.append_input(self._machine.run_id, kind, data, self._machine.chain)
-
-    def _refusal_codes(self, missing: Members) -> list[str]:
-        """With which codes all that are missing refused; empty when some did not answer.
-
-        A node that was never admitted may speak for any partner that has no node.
-        """
-        found = [code for p in missing if (code := self._refusals.get(p, _NO_ANSWER)) != _NO_ANSWER]
-        unnamed = [code for code in self._unnamed_refusals.values() if code != _NO_ANSWER]
-        if len(found) + len(unnamed) < len(missing):
-            return []
-        return sorted({*found, *unnamed})
-
-    def _why(self, missing: Members) -> str:
-        said = []
-        for partner in sorted(missing):
-            name = self._machine.agreement.parties[partner].id
-            code = self._refusals.get(partner, _NO_ANSWER)
-            if code == _NO_ANSWER:
-                said.append(f"{name} did not answer")
-            else:
-                said.append(f"{name} refused with {_explained(code)}")
-        unnamed = Counter(self._unnamed_refusals.values())
-        for code, count in sorted(unnamed.items()):
-            said.append(f"{counted(count, 'node')} refused to join with {_explained(code)}")
-        return f"within {self._patience.grace_s:g} s " + ", ".join(said)
 
     # --- reports -------------------------------------------------------------------------------
 
@@ -513,7 +422,8 @@ class RunDriver:
             "waiting_for": self._names(machine.waiting_for),
             "left_out": self._names(machine.left_out),
             "refusals": {
-                machine.agreement.parties[i].id: code for i, code in self._refusals.items()
+                machine.agreement.parties[i].id: code
+                for i, code in self._refusals.by_partner.items()
             },
         }
         if progress != self._reported:
@@ -614,9 +524,3 @@ def apply_input(machine: CoordinatorRound, kind: str, data: bytes) -> None:
         machine.drop(parse_bitmap(data, machine.agreement.n_partners))
     else:
         raise RunFailedError(f"stored input of unknown kind {kind!r}", code="E-STORE")
-
-
-def _explained(code: str) -> str:
-    """A refusal's code, with what it means where that is known."""
-    words = _REFUSAL_WORDS.get(code, "")
-    return f"{code} ({words})" if words else code
