@@ -28,8 +28,8 @@ PACKAGES: Final = ("protocol", "machine", "partner_node", "coordinator")
 GUARDED: Final = (
     "protocol", "machine", "partner_node/node.py", "partner_node/store", "partner_node/egress",
     "partner_node/consent", "partner_node/rights", "coordinator/service/gateway.py",
-    "coordinator/runs/driver.py", "coordinator/runs/links.py", "coordinator/runs/refusals.py",
-    "coordinator/store",
+    "coordinator/runs/driver.py", "coordinator/runs/farewells.py", "coordinator/runs/links.py",
+    "coordinator/runs/refusals.py", "coordinator/store",
 )  # fmt: skip
 #: Where a package's tests are that try more than its own modules: what `machine` does is mostly
 #: proven by those who use it.

@@ -21,15 +21,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
-from coordinator.runs.farewells import LEFT_OUT, farewells
+from coordinator.runs.farewells import LEFT_OUT, Farewells
 from coordinator.runs.links import Links
-from coordinator.runs.refusals import PASSING, Refusals
+from coordinator.runs.refusals import Refusals
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
 from protocol import coordinator_round as phases
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, StoreError
-from protocol.messages import Ack
 from protocol.participants import Members, bitmap, parse_bitmap
 from protocol.release.document import SignedRelease
 
@@ -70,15 +69,6 @@ class _Counter:
     bytes_down: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Farewell:
-    """A request that says how a run ended, and to whom."""
-
-    node: int
-    run_id: bytes
-    partner: int
-
-
 class RunDriver:
     """Drives one run to its end.
 
@@ -106,7 +96,6 @@ class RunDriver:
         self._machine = machine
         self._store = store
         self._exchange = exchange
-        self._key = key
         self._without = without
         self._patience = patience
         self._on_progress = on_progress
@@ -117,9 +106,9 @@ class RunDriver:
         self._greeted: dict[int, _Asked] = {}
         self._refusals = Refusals(machine.agreement, self._links, grace_s=patience.grace_s)
         self._leaving: dict[int, float] = {}
-        self._gone_home: set[int] = set()
-        self._farewells: dict[str, _Farewell] = {}
-        self._told_of_earlier_runs: set[tuple[int, int]] = set()
+        self._farewells = Farewells(
+            store, key, machine.agreement, lambda node, message: self._push(node, message, None)
+        )
         self._counters: dict[int, _Counter] = {}
         self._stage: tuple[Any, ...] = ()
         self._stage_began = clock()
@@ -170,7 +159,7 @@ class RunDriver:
     def _send_home(self) -> None:
         """Tell partners with whom the run does not go on, until they have taken note."""
         now = self._clock()
-        for partner in sorted(self._leavers() - self._gone_home):
+        for partner in sorted(self._leavers() - self._farewells.taken(self._machine.run_id)):
             node = self._links.node_of.get(partner)
             told_at = self._leaving.get(partner)
             if node is None or (told_at is not None and now - told_at < self._patience.resend_s):
@@ -179,7 +168,7 @@ class RunDriver:
                 logger.warning("going on without %s", self._names({partner}))
             self._leaving[partner] = now
             message = self._machine.stop_request(LEFT_OUT)
-            self._bid_farewell(node, self._machine.run_id, message, partner)
+            self._farewells.bid(node, self._machine.run_id, message, partner)
 
     def _leavers(self) -> Members:
         """Partners that are not, or no longer, in the run's participant set."""
@@ -187,38 +176,6 @@ class RunDriver:
         sets = [link.members for link in machine.chain.links if link.run_hash == machine.run_hash]
         dropped = sets[0] - machine.members if sets else frozenset()
         return machine.left_out | dropped | self._without
-
-    def _bid_farewell(self, node: int, run_id: bytes, message: bytes, partner: int) -> str:
-        handle = self._push(node, message, None)
-        self._farewells[handle] = _Farewell(node=node, run_id=run_id, partner=partner)
-        return handle
-
-    def _tell_of_earlier_runs(self, node: int, partner: int) -> None:
-        """Hand out releases of earlier runs, and their ends, that the partner does not know."""
-        if (node, partner) in self._told_of_earlier_runs:
-            return
-        self._told_of_earlier_runs.add((node, partner))
-        for run_id, message in farewells(self._store, self._key, self._machine.agreement, partner):
-            self._bid_farewell(node, run_id, message, partner)
-
-    def _take_farewell(self, handle: str, reply: Reply) -> None:
-        """Note that a partner knows how a run ended; a refusal for good is an answer too."""
-        farewell = self._farewells.pop(handle)
-        if reply.node != farewell.node or (reply.error or "").startswith(PASSING):
-            return
-        if reply.message is not None:
-            try:
-                if Ack.from_bytes(reply.message).partner != farewell.partner:
-                    return
-            except RemoteProtocolError:
-                return
-        if farewell.run_id == self._machine.run_id:
-            self._gone_home.add(farewell.partner)
-        self._acknowledge(farewell.run_id, farewell.partner)
-
-    def _acknowledge(self, run_id: bytes, partner: int) -> None:
-        name = self._machine.agreement.parties[partner].id
-        self._note(lambda: self._store.acknowledge(run_id, name))
 
     def _unreachable(self) -> bool:
         now = self._clock()
@@ -246,7 +203,7 @@ class RunDriver:
             if partner in self._without:
                 continue
             if partner is not None:
-                self._tell_of_earlier_runs(node, partner)
+                self._farewells.tell_of_earlier_runs(node, partner)
             asked = self._greeted.get(node)
             handle = self._push(node, self._machine.open_request(), None)
             before = [] if asked is None else asked.handles[-_COPIES_KEPT:]
@@ -283,13 +240,13 @@ class RunDriver:
     def _collect(self) -> bool:
         asked = (*self._asked.values(), *self._greeted.values())
         open_handles = {handle for a in asked for handle in a.handles}
-        open_handles |= self._farewells.keys()
+        open_handles |= self._farewells.open
         if not open_handles:
             return False
         took = False
         for handle, reply in self._exchange.pull(open_handles).items():
-            if handle in self._farewells:
-                self._take_farewell(handle, reply)
+            if handle in self._farewells.open:
+                self._farewells.take(handle, reply)
             elif reply.error is not None:
                 logger.warning("node %s refuses: %s", reply.node, reply.error)
                 self._refusals.note(reply.node, reply.error)
@@ -307,7 +264,7 @@ class RunDriver:
                     logger.warning("node %s speaks for a partner that has a node", reply.node)
                     return False
                 self._asked.pop(greeted, None)
-                self._tell_of_earlier_runs(reply.node, greeted)
+                self._farewells.tell_of_earlier_runs(reply.node, greeted)
             if greeted is not None and (machine.phase != phases.HELLOS or greeted in self._without):
                 return True
             partner = machine.check(message)
@@ -324,7 +281,7 @@ class RunDriver:
         # The last HELLO extends the chain: it is stored with that, before anybody hears of it.
         self._store.append_input(machine.run_id, RECEIVED, message, machine.chain)
         if releasing:
-            self._acknowledge(machine.run_id, partner)
+            self._farewells.acknowledge(machine.run_id, partner)
         counter = self._counters.setdefault(partner, _Counter())
         counter.bytes_up += len(message)
         self._refusals.forget(reply.node, partner)
@@ -484,27 +441,28 @@ class RunDriver:
         try:
             self._look_up_admitted()
             open_handles = set()
+            gone_home = self._farewells.taken(self._machine.run_id)
             connected = set(self._exchange.nodes())
             for node in sorted(connected | self._links.partner_of.keys()):
                 partner = self._links.partner(node)
                 if partner is None:
                     self._push(node, message, None)
-                elif partner not in self._gone_home:
-                    handle = self._bid_farewell(node, self._machine.run_id, message, partner)
+                elif partner not in gone_home:
+                    handle = self._farewells.bid(node, self._machine.run_id, message, partner)
                     if node in connected:
                         open_handles.add(handle)
             self._exchange.flush()
             deadline = self._clock() + self._patience.farewell_s
-            while open_handles & self._farewells.keys() and self._clock() < deadline:
+            while open_handles & self._farewells.open and self._clock() < deadline:
                 if not self._collect_farewells():
                     self._sleep(self._patience.poll_s)
         except FedsegError as error:
             logger.warning("not every node was told that the run ended: %s", error)
 
     def _collect_farewells(self) -> bool:
-        replies = self._exchange.pull(list(self._farewells))
+        replies = self._exchange.pull(list(self._farewells.open))
         for handle, reply in replies.items():
-            self._take_farewell(handle, reply)
+            self._farewells.take(handle, reply)
         return bool(replies)
 
     def _flush(self) -> None:

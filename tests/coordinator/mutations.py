@@ -6,6 +6,7 @@ A mutation is `(file, text, replacement, test)`: the text occurs once in the fil
 from __future__ import annotations
 
 DRIVER = "coordinator/runs/driver.py"
+FAREWELLS = "coordinator/runs/farewells.py"
 DATABASE = "machine/database.py"
 STORE = "coordinator/store/coordinator_store.py"
 GATEWAY = "coordinator/service/gateway.py"
@@ -28,7 +29,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # answers that count, and that do not
     (
-        DRIVER,
+        FAREWELLS,
         "if Ack.from_bytes(reply.message).partner != farewell.partner:",
         "if Ack.from_bytes(reply.message).partner is None:",
         DRIVEN + "test_an_acknowledgement_in_the_name_of_another_partner_is_no_farewell",
