@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -20,63 +18,17 @@ from ruamel.yaml.events import (
 
 from machine.files import write_file
 from protocol import limits
-from protocol.agreement.document import SCHEMA, Agreement, PlanTerms, SecureSumTerms
-from protocol.agreement.duties import (
-    SPECIAL_CATEGORIES,
-    Document,
-    Duties,
-    Exclusions,
-    Population,
-    ResultsUse,
-    Retention,
-)
-from protocol.agreement.feature_types import TYPES
-from protocol.agreement.features import Feature
-from protocol.agreement.governance import CONSENT, ConsentTerms, LegalBasis, Purpose
-from protocol.agreement.parties import Operator, Party
-from protocol.agreement.satisfaction import SatisfactionTerms
+from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.duties import SPECIAL_CATEGORIES
+from protocol.agreement.governance import CONSENT
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import rho_for
-from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import guessed_right
 from protocol.signed_agreement import SignedAgreement
-from protocol.strict import near
 
 _MAX_DEPTH: Final = 10
-#: What an agreement's nested fields hold.
-_PARTS: Final[dict[str, type]] = {
-    "purpose": Purpose,
-    "parties": Party,
-    "coordinator": Operator,
-    "population": Population,
-    "features": Feature,
-    "excluded": Exclusions,
-    "results_use": ResultsUse,
-    "retention": Retention,
-    "duties": Duties,
-    "documents": Document,
-    "software": Software,
-    "consent": ConsentTerms,
-    "plan": PlanTerms,
-    "privacy": PrivacyTerms,
-    "secure_sum": SecureSumTerms,
-}
-#: What nested fields of those hold.
-_PARTS_OF: Final[dict[type, dict[str, type]]] = {
-    Party: {"legal_basis": LegalBasis},
-    PlanTerms: {"satisfaction": SatisfactionTerms},
-}
-#: Fields of the file that hold one fixed word.
-_BESIDE: Final[dict[type, set[str]]] = {Agreement: {"schema"}, Software: {"package"}}
-#: Fields that may be left out.
-_WITH_DEFAULT: Final[dict[type, set[str]]] = {
-    PlanTerms: {"n_clusters_min", "profile"},
-    Feature: {"min", "max", "transform"},
-}
-#: Fields that a feature needs by its type.
-_FIELDS_OF_TYPE: Final = {name: set(kind.fields) for name, kind in TYPES.items()}
 _LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
 _LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 
@@ -245,8 +197,7 @@ def load_yaml(path: Path) -> Agreement:
     except (YAMLError, ValueError, TypeError) as error:
         raise AgreementError(f"{path} is not strict YAML: {_what(error)}") from error
     with naming_file(path):
-        _refuse_unknown(values, "agreement", Agreement)
-        _refuse_incomplete(values)
+        _refuse_misfits(values)
         return Agreement.from_dict(values)
 
 
@@ -264,56 +215,22 @@ def load_stop(path: Path) -> SignedStop:
         return SignedStop.from_bytes(data)
 
 
-def _refuse_unknown(values: object, where: str, kind: type) -> None:
-    """Refuse a field that an agreement does not have, before one is missed: it is misspelt."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    known |= _BESIDE.get(kind, set())
-    if not isinstance(values, Mapping):
-        return  # said by who reads it
-    for name in values:
-        if name not in known:
-            raise AgreementError(f"{where}: unknown field {name!r}{near(name, sorted(known))}")
-    for name, part in _PARTS_OF.get(kind, {}).items():
-        _refuse_unknown(values.get(name), f"{where}.{name}", part)
-    for name, part in _PARTS.items():
-        value = values.get(name) if kind is Agreement else None
-        if isinstance(value, list):
-            for i, entry in enumerate(value):
-                _refuse_unknown(entry, f"{where}.{name}[{i}]", part)
-        else:
-            _refuse_unknown(value, f"{where}.{name}", part)
-
-
-def _refuse_incomplete(values: object) -> None:
-    """Refuse a file that lacks fields, and name all of them at once."""
-    missing = list(_missing(values, "", Agreement))
+def _refuse_misfits(values: object) -> None:
+    """Refuse a file that lacks fields or has unknown ones, and name all of them at once."""
+    misfits = list(Agreement.misfits(values, "agreement"))
+    if any(misfit.unknown for misfit in misfits):  # what is missing may only be misspelt
+        raise AgreementError("; ".join(misfit.words for misfit in misfits))
+    missing = [
+        f"{misfit.where}.{name}".removeprefix("agreement.")
+        for misfit in misfits
+        for name in misfit.missing
+    ]
     if missing:
         raise AgreementError(
             f"the agreement has no {', '.join(missing)}",
             code="E-LINT",
             remedy="`fedseg-coordinator agreement draft --out FILE` writes a file with every field",
         )
-
-
-def _missing(values: object, where: str, kind: type) -> Iterator[str]:
-    if not isinstance(values, Mapping):
-        return  # said by who reads it
-    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    needed = (needed | _BESIDE.get(kind, set())) - _WITH_DEFAULT.get(kind, set())
-    if kind is Feature:
-        needed |= _FIELDS_OF_TYPE.get(str(values.get("type")), set())
-    for name in sorted(needed):
-        if name not in values:
-            yield f"{where}{name}"
-    for name, part in _PARTS_OF.get(kind, {}).items():
-        yield from _missing(values.get(name), f"{where}{name}.", part)
-    for name, part in _PARTS.items():
-        value = values.get(name) if kind is Agreement else None
-        if isinstance(value, list):
-            for i, entry in enumerate(value):
-                yield from _missing(entry, f"{where}{name}[{i}].", part)
-        else:
-            yield from _missing(value, f"{where}{name}.", part)
 
 
 def save_signed(path: Path, signed: SignedAgreement) -> None:

@@ -56,6 +56,11 @@ class Fields:
         """The object's place in the document."""
         return self._where
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The object, as it was parsed."""
+        return self._values
+
     def path(self, name: str) -> str:
         """The place of field `name`."""
         return f"{self._where}.{name}"

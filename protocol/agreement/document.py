@@ -7,11 +7,11 @@ coordinator or by a command-line flag.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol import limits
 from protocol.agreement.duties import (
@@ -31,6 +31,7 @@ from protocol.agreement.software import Software
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.errors import AgreementError, MalformedError
 from protocol.privacy.terms import PrivacyTerms
+from protocol.schema import Names, Part, names_of
 from protocol.signing import key_id
 from protocol.strict import Fields
 
@@ -49,7 +50,7 @@ _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanTerms:
+class PlanTerms(Part):
     """Which computation the partners agreed to, and how far it may go.
 
     Attributes:
@@ -68,15 +69,23 @@ class PlanTerms:
     profile: bool = False
     satisfaction: SatisfactionTerms | None = None
 
-    @staticmethod
-    def read(fields: Fields) -> PlanTerms:
-        """Read the plan's terms at `fields`."""
+    @classmethod
+    def names(cls, values: Mapping[str, Any]) -> Names:
+        """The plan's fields: the fewest clusters are said where the plan chooses."""
+        names, name = names_of(cls), values.get("name")
+        if name == CHOOSING_PLAN:
+            return names
+        known = name in PLAN_NAMES
+        return names.without("n_clusters_min") if known else names.optional("n_clusters_min")
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         name = fields.one_of("name", PLAN_NAMES)
         n_clusters = fields.integer("n_clusters", at_least=1, at_most=limits.MAX_CLUSTERS)
         fewest = n_clusters
         if name == CHOOSING_PLAN:
             fewest = fields.integer("n_clusters_min", at_least=1, at_most=n_clusters)
-        terms = PlanTerms(
+        return cls(
             name=name,
             n_clusters=n_clusters,
             n_clusters_min=fewest,
@@ -86,8 +95,6 @@ class PlanTerms:
             if fields.has("satisfaction")
             else None,
         )
-        fields.finish()
-        return terms
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""
@@ -106,7 +113,7 @@ class PlanTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecureSumTerms:
+class SecureSumTerms(Part):
     """Which participant sets may ever be opened (SPEC.md, section 7).
 
     Attributes:
@@ -122,17 +129,14 @@ class SecureSumTerms:
     min_atom: int
     max_set_changes: int
 
-    @staticmethod
-    def read(fields: Fields) -> SecureSumTerms:
-        """Read the terms at `fields`."""
-        terms = SecureSumTerms(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             min_partners=fields.integer("min_partners", at_least=2, at_most=limits.MAX_PARTNERS),
             max_colluding=fields.integer("max_colluding", at_least=0, at_most=limits.MAX_PARTNERS),
             min_atom=fields.integer("min_atom", at_least=1, at_most=limits.MAX_PARTNERS),
             max_set_changes=fields.integer("max_set_changes", at_least=0, at_most=1_000),
         )
-        fields.finish()
-        return terms
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""
@@ -145,7 +149,7 @@ class SecureSumTerms:
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the hash is computed once and kept
-class Agreement:
+class Agreement(Part):
     """What the partners signed: `from_bytes` parses strictly, `problems_of` checks the rules.
 
     Attributes:
@@ -156,6 +160,8 @@ class Agreement:
         min_segment_size: Smaller clusters are not released.
         software: What every node must run.
     """
+
+    BESIDE = ("schema",)
 
     id: str
     version: int
@@ -190,7 +196,9 @@ class Agreement:
                 (E-AGR-SCHEMA); the message names its path.
         """
         try:
-            return _read(Fields(values, "agreement"))
+            fields = Fields(values, "agreement")
+            fields.one_of("schema", (SCHEMA,))
+            return Agreement.read(fields)
         except MalformedError as error:
             raise AgreementError(error.message, remedy=error.remedy) from error
 
@@ -207,6 +215,43 @@ class Agreement:
         if agreement.to_bytes() != data:
             raise AgreementError("the agreement's bytes are not the form that is signed")
         return agreement
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
+            id=fields.text("id", max_length=40, pattern=_ID),
+            version=fields.integer("version", at_least=1, at_most=1_000_000),
+            supersedes=_superseded(fields),
+            purpose=Purpose.read(fields.object("purpose")),
+            effective=_time(fields, "effective"),
+            review_by=_time(fields, "review_by"),
+            expires=_time(fields, "expires"),
+            parties=tuple(
+                Party.read(f) for f in fields.objects("parties", at_most=limits.MAX_PARTNERS)
+            ),
+            coordinator=Operator.read(fields.object("coordinator")),
+            population=Population.read(fields.object("population")),
+            features=tuple(
+                Feature.read(f) for f in fields.objects("features", at_most=limits.MAX_FEATURES)
+            ),
+            excluded=Exclusions.read(fields.object("excluded")),
+            consent=ConsentTerms.read(fields.object("consent")),
+            plan=PlanTerms.read(fields.object("plan")),
+            privacy=_privacy(fields),
+            secure_sum=SecureSumTerms.read(fields.object("secure_sum")),
+            min_customers_per_partner=fields.integer(
+                "min_customers_per_partner", at_least=0, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
+            ),
+            min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
+            results_use=ResultsUse.read(fields.object("results_use")),
+            retention=Retention.read(fields.object("retention")),
+            duties=Duties.read(fields.object("duties")),
+            documents=tuple(
+                Document.read(f)
+                for f in fields.objects("documents", at_least=0, at_most=MAX_LISTED)
+            ),
+            software=Software.read(fields.object("software")),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The agreement as JSON values."""
@@ -339,45 +384,6 @@ class Agreement:
             code="E-CODE",
             remedy=f"install fedseg {agreed.version} unchanged, or agree on what is installed",
         )
-
-
-def _read(fields: Fields) -> Agreement:
-    fields.one_of("schema", (SCHEMA,))
-    agreement = Agreement(
-        id=fields.text("id", max_length=40, pattern=_ID),
-        version=fields.integer("version", at_least=1, at_most=1_000_000),
-        supersedes=_superseded(fields),
-        purpose=Purpose.read(fields.object("purpose")),
-        effective=_time(fields, "effective"),
-        review_by=_time(fields, "review_by"),
-        expires=_time(fields, "expires"),
-        parties=tuple(
-            Party.read(f) for f in fields.objects("parties", at_most=limits.MAX_PARTNERS)
-        ),
-        coordinator=Operator.read(fields.object("coordinator")),
-        population=Population.read(fields.object("population")),
-        features=tuple(
-            Feature.read(f) for f in fields.objects("features", at_most=limits.MAX_FEATURES)
-        ),
-        excluded=Exclusions.read(fields.object("excluded")),
-        consent=ConsentTerms.read(fields.object("consent")),
-        plan=PlanTerms.read(fields.object("plan")),
-        privacy=_privacy(fields),
-        secure_sum=SecureSumTerms.read(fields.object("secure_sum")),
-        min_customers_per_partner=fields.integer(
-            "min_customers_per_partner", at_least=0, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
-        ),
-        min_segment_size=fields.integer("min_segment_size", at_least=1, at_most=1 << 30),
-        results_use=ResultsUse.read(fields.object("results_use")),
-        retention=Retention.read(fields.object("retention")),
-        duties=Duties.read(fields.object("duties")),
-        documents=tuple(
-            Document.read(f) for f in fields.objects("documents", at_least=0, at_most=MAX_LISTED)
-        ),
-        software=Software.read(fields.object("software")),
-    )
-    fields.finish()
-    return agreement
 
 
 def _superseded(fields: Fields) -> bytes | None:

@@ -6,9 +6,10 @@ Terms that software cannot check, such as how a breach is told, are signed texts
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol.agreement.features import FEATURE_NAME
+from protocol.schema import Part
 from protocol.strict import Fields
 
 #: Special categories of personal data (GDPR 9) and criminal convictions (GDPR 10).
@@ -33,7 +34,7 @@ MAX_LISTED: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusions:
+class Exclusions(Part):
     """What no partner may compute on.
 
     Attributes:
@@ -46,10 +47,9 @@ class Exclusions:
     children_under: int
     proxies: tuple[str, ...]
 
-    @staticmethod
-    def read(fields: Fields) -> Exclusions:
-        """Read the exclusions at `fields`."""
-        exclusions = Exclusions(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             special=fields.texts_of("special", SPECIAL_CATEGORIES),
             children_under=fields.integer(
                 "children_under", at_least=YOUNGEST_AGE, at_most=OLDEST_AGE
@@ -58,8 +58,6 @@ class Exclusions:
                 "proxies", at_least=0, at_most=MAX_LISTED, max_length=60, pattern=FEATURE_NAME
             ),
         )
-        fields.finish()
-        return exclusions
 
     def to_dict(self) -> dict[str, Any]:
         """The exclusions as they stand in the signed JSON."""
@@ -71,7 +69,7 @@ class Exclusions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Population:
+class Population(Part):
     """Whose data is used.
 
     Attributes:
@@ -84,16 +82,13 @@ class Population:
     inclusion: str
     dedupe_key: str
 
-    @staticmethod
-    def read(fields: Fields) -> Population:
-        """Read the population at `fields`."""
-        population = Population(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             subject=fields.text("subject", max_length=200),
             inclusion=fields.text("inclusion", max_length=1_000),
             dedupe_key=fields.text("dedupe_key", max_length=200),
         )
-        fields.finish()
-        return population
 
     def to_dict(self) -> dict[str, Any]:
         """The population as it stands in the signed JSON."""
@@ -105,7 +100,7 @@ class Population:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class Retention(Part):
     """How long a partner keeps what follows from a run, in days.
 
     Attributes:
@@ -116,15 +111,13 @@ class Retention:
     assignments_days: int
     records_days: int
 
-    @staticmethod
-    def read(fields: Fields) -> Retention:
-        """Read the terms at `fields`."""
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         days = {
             name: fields.integer(name, at_least=1, at_most=MAX_RETENTION_DAYS)
             for name in ("assignments_days", "records_days")
         }
-        fields.finish()
-        return Retention(**days)
+        return cls(**days)
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""
@@ -132,7 +125,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultsUse:
+class ResultsUse(Part):
     """What segments may be used for, and by whom.
 
     Attributes:
@@ -145,18 +138,15 @@ class ResultsUse:
     forbidden: tuple[str, ...]
     recipients: tuple[str, ...]
 
-    @staticmethod
-    def read(fields: Fields) -> ResultsUse:
-        """Read the terms at `fields`."""
-        use = ResultsUse(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             allowed=fields.texts("allowed", at_most=MAX_LISTED, max_length=40, pattern=USE),
             forbidden=fields.texts(
                 "forbidden", at_least=0, at_most=MAX_LISTED, max_length=40, pattern=USE
             ),
             recipients=fields.texts("recipients", at_most=MAX_LISTED, max_length=200),
         )
-        fields.finish()
-        return use
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""
@@ -168,7 +158,7 @@ class ResultsUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Duties:
+class Duties(Part):
     """What the parties promise in words (GDPR 26 and 28(3)).
 
     Attributes:
@@ -183,12 +173,9 @@ class Duties:
     breach: str
     responsibilities: str
 
-    @staticmethod
-    def read(fields: Fields) -> Duties:
-        """Read the duties at `fields`."""
-        duties = Duties(**{name: fields.text(name, max_length=2_000) for name in Duties.__slots__})
-        fields.finish()
-        return duties
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(**{name: fields.text(name, max_length=2_000) for name in Duties.__slots__})
 
     def to_dict(self) -> dict[str, Any]:
         """The duties as they stand in the signed JSON."""
@@ -196,20 +183,15 @@ class Duties:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Part):
     """A document that belongs to the agreement, such as a contract in words, by its SHA-256."""
 
     title: str
     sha256: bytes
 
-    @staticmethod
-    def read(fields: Fields) -> Document:
-        """Read the document at `fields`."""
-        document = Document(
-            title=fields.text("title", max_length=200), sha256=fields.hex("sha256", size=32)
-        )
-        fields.finish()
-        return document
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(title=fields.text("title", max_length=200), sha256=fields.hex("sha256", size=32))
 
     def to_dict(self) -> dict[str, Any]:
         """The document as it stands in the signed JSON."""

@@ -20,6 +20,7 @@ class FeatureType:
     Attributes:
         words: What a value is, for people; empty for numbers, whose transform says it.
         fields: Fields of the agreement that features of this type have, beside those of all.
+        may: Those of them that may be left out.
         levels: The levels of every feature of this type; empty where there are none, or where the
             agreement names them (`fields` has ``levels``).
         between: What stands between two levels where all are told.
@@ -31,6 +32,7 @@ class FeatureType:
 
     words: str = ""
     fields: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
     between: str = ", "
     each_level: bool = False
@@ -46,15 +48,12 @@ class FeatureType:
         """Whether the agreement names the levels."""
         return "levels" in self.fields
 
-    @property
-    def may_have_other(self) -> bool:
-        """Whether values that are no level may count as one of them."""
-        return self.each_level
-
 
 TYPES: Final = {
     "numeric": FeatureType(fields=("min", "max", "transform")),
     "boolean": FeatureType(words="yes or no", levels=(NO, YES), truth=True),
     "ordinal": FeatureType(words="steps", fields=("levels",), between=" < "),
-    "categorical": FeatureType(words="one of them", fields=("levels",), each_level=True),
+    "categorical": FeatureType(
+        words="one of them", fields=("levels", "other"), may=("other",), each_level=True
+    ),
 }

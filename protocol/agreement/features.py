@@ -7,14 +7,15 @@ are low. SPEC.md, 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol import limits
 from protocol.agreement.feature_types import TYPES, YES, FeatureType
 from protocol.errors import MalformedError
+from protocol.schema import Names, Part, names_of
 from protocol.strict import Fields, parse_decimal
 
 FEATURE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
@@ -35,22 +36,29 @@ _DECIMAL_STEP: Final = Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissingRule:
+class MissingRule(Part):
     """What is done when a customer has no value.
 
     Attributes:
         value: Taken in its place, a number or a level; None when the customer is left out.
     """
 
+    BESIDE = ("rule",)
+
     value: str | None
 
-    @staticmethod
-    def read(fields: Fields) -> MissingRule:
-        """Read the rule at `fields`."""
+    @classmethod
+    def names(cls, values: Mapping[str, Any]) -> Names:
+        """The rule's fields: a value where it counts in place of the missing one."""
+        names, rule = names_of(cls), values.get("rule")
+        if rule == REPLACE:
+            return names
+        return names.without("value") if rule == LEAVE_OUT else names.optional("value")
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         rule = fields.one_of("rule", (LEAVE_OUT, REPLACE))
-        value = fields.text("value", max_length=60) if rule == REPLACE else None
-        fields.finish()
-        return MissingRule(value=value)
+        return cls(value=fields.text("value", max_length=60) if rule == REPLACE else None)
 
     def to_dict(self) -> dict[str, Any]:
         """The rule as it stands in the signed JSON."""
@@ -95,7 +103,7 @@ class Coordinate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
+class Feature(Part):
     """One agreed feature of a customer.
 
     Attributes:
@@ -125,14 +133,22 @@ class Feature:
     other: str | None = None
     missing: MissingRule | None = None
 
-    @staticmethod
-    def read(fields: Fields) -> Feature:
-        """Read the feature at `fields`."""
+    @classmethod
+    def names(cls, values: Mapping[str, Any]) -> Names:
+        """The feature's fields: those of all features, and those of its type."""
+        of_types = {name for kind in TYPES.values() for name in kind.fields}
+        names = names_of(cls).without(*of_types)
+        kind = TYPES.get(str(values.get("type")))
+        own, may = (of_types, of_types) if kind is None else ({*kind.fields}, {*kind.may})
+        return Names(needs=names.needs | (own - may), may=names.may | may)
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         name = fields.text("name", max_length=60, pattern=FEATURE_NAME)
         type_name = fields.one_of("type", tuple(TYPES))
         kind = TYPES[type_name]
         levels = _read_levels(fields) if kind.names_levels else kind.levels
-        feature = Feature(
+        feature = cls(
             name=name,
             type=type_name,
             unit=fields.text("unit", max_length=40),
@@ -145,12 +161,9 @@ class Feature:
             if fields.has("category")
             else "",
             levels=levels,
-            other=fields.one_of("other", levels)
-            if kind.may_have_other and fields.has("other")
-            else None,
+            other=fields.one_of("other", levels) if fields.has("other") else None,
             missing=MissingRule.read(fields.object("missing")) if fields.has("missing") else None,
         )
-        fields.finish()
         _check_replacement(feature, fields)
         return feature
 

@@ -6,8 +6,9 @@ Terms are prefixed names of the W3C Data Privacy Vocabulary where it has one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from protocol.schema import Part
 from protocol.strict import Fields
 
 #: There is no such purpose in the vocabulary.
@@ -23,7 +24,7 @@ VERSION: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Purpose:
+class Purpose(Part):
     """What the segments may be used for.
 
     Attributes:
@@ -36,16 +37,13 @@ class Purpose:
     text: str
     notice_version: str
 
-    @staticmethod
-    def read(fields: Fields) -> Purpose:
-        """Read the purpose at `fields`."""
-        purpose = Purpose(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             term=fields.text("term", max_length=100, pattern=TERM),
             text=fields.text("text", max_length=4_000),
             notice_version=fields.text("notice_version", max_length=40, pattern=VERSION),
         )
-        fields.finish()
-        return purpose
 
     def to_dict(self) -> dict[str, Any]:
         """The purpose as it stands in the signed JSON."""
@@ -53,7 +51,7 @@ class Purpose:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LegalBasis:
+class LegalBasis(Part):
     """On what basis a party uses its customers' data.
 
     Attributes:
@@ -65,17 +63,15 @@ class LegalBasis:
     basis: str
     reference: str
 
-    @staticmethod
-    def read(fields: Fields) -> LegalBasis:
-        """Read the basis at `fields`."""
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         basis = fields.one_of("basis", (CONSENT, LEGITIMATE_INTEREST))
         reference = fields.text(
             "reference",
             max_length=400,
             pattern=r"[0-9a-f]{64}" if basis == LEGITIMATE_INTEREST else None,
         )
-        fields.finish()
-        return LegalBasis(basis=basis, reference=reference)
+        return cls(basis=basis, reference=reference)
 
     def to_dict(self) -> dict[str, Any]:
         """The basis as it stands in the signed JSON."""
@@ -88,7 +84,7 @@ class LegalBasis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentTerms:
+class ConsentTerms(Part):
     """How every node must know its customers' wishes.
 
     Attributes:
@@ -97,14 +93,11 @@ class ConsentTerms:
 
     max_age_hours: int
 
-    @staticmethod
-    def read(fields: Fields) -> ConsentTerms:
-        """Read the terms at `fields`."""
-        terms = ConsentTerms(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             max_age_hours=fields.integer("max_age_hours", at_least=1, at_most=MAX_CONSENT_AGE_HOURS)
         )
-        fields.finish()
-        return terms
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""

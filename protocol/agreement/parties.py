@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol import limits
 from protocol.agreement.governance import LegalBasis
+from protocol.schema import Part
 from protocol.signing import PUBLIC_KEY_BYTES
 from protocol.strict import Fields
 
@@ -19,7 +20,7 @@ ROLES: Final = ("joint-controller", "controller")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Party:
+class Party(Part):
     """A partner: an organisation with customers of its own.
 
     Attributes:
@@ -42,10 +43,9 @@ class Party:
     max_customers: int
     legal_basis: LegalBasis
 
-    @staticmethod
-    def read(fields: Fields) -> Party:
-        """Read the party at `fields`."""
-        party = Party(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             id=fields.text("id", max_length=40, pattern=PARTY_ID),
             role=fields.one_of("role", ROLES),
             legal_name=fields.text("legal_name", max_length=200),
@@ -58,8 +58,6 @@ class Party:
             ),
             legal_basis=LegalBasis.read(fields.object("legal_basis")),
         )
-        fields.finish()
-        return party
 
     def to_dict(self) -> dict[str, Any]:
         """The party as it stands in the signed JSON."""
@@ -84,23 +82,20 @@ def read_jurisdictions(fields: Fields) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
+class Operator(Part):
     """Who runs the coordinator, and the key that signs its messages."""
 
     legal_name: str
     contact: str
     public_key: bytes
 
-    @staticmethod
-    def read(fields: Fields) -> Operator:
-        """Read the operator at `fields`."""
-        operator = Operator(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             legal_name=fields.text("legal_name", max_length=200),
             contact=fields.text("contact", max_length=200),
             public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
         )
-        fields.finish()
-        return operator
 
     def to_dict(self) -> dict[str, Any]:
         """The operator as it stands in the signed JSON."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol import limits
 from protocol.agreement.parties import read_jurisdictions
 from protocol.canonical import canonical_json, parse_json
+from protocol.schema import Part
 from protocol.signing import PUBLIC_KEY_BYTES
 from protocol.strict import Fields
 
@@ -18,7 +19,7 @@ _NODE_KEY: Final = r"ecdsa-sha2-nistp384 [A-Za-z0-9+/]{20,400}={0,2}( [ -~]{0,20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartnerCard:
+class PartnerCard(Part):
     """Public facts of a partner; nothing in it is secret.
 
     Attributes:
@@ -28,6 +29,8 @@ class PartnerCard:
         node_key: The node's ECDSA P-384 public key in OpenSSH form, which opens the public port.
         max_customers: Row cap that the partner proposes.
     """
+
+    BESIDE = ("schema",)
 
     id: str
     legal_name: str
@@ -61,7 +64,11 @@ class PartnerCard:
         """Read a card; raises MalformedError."""
         fields = Fields(parse_json(data, max_bytes=MAX_BYTES, what="partner card"), "partner card")
         fields.one_of("schema", (SCHEMA,))
-        card = PartnerCard(
+        return PartnerCard.read(fields)
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             id=fields.text("id", max_length=40, pattern=r"[a-z][a-z0-9-]{0,39}"),
             legal_name=fields.text("legal_name", max_length=200),
             contact=fields.text("contact", max_length=200),
@@ -73,5 +80,3 @@ class PartnerCard:
                 "max_customers", at_least=1, at_most=limits.MAX_CUSTOMERS_PER_PARTNER
             ),
         )
-        fields.finish()
-        return card

@@ -7,12 +7,13 @@ formed, for the sum of the scores in each segment and for the number of customer
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol.ring import UNIT
+from protocol.schema import Part
 from protocol.strict import Fields
 
 #: The lowest and highest ends that a scale may have.
@@ -21,7 +22,7 @@ HIGHEST_SCORE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SatisfactionTerms:
+class SatisfactionTerms(Part):
     """What customers are asked, and between which ends they answer.
 
     Attributes:
@@ -34,17 +35,14 @@ class SatisfactionTerms:
     lowest: int
     highest: int
 
-    @staticmethod
-    def read(fields: Fields) -> SatisfactionTerms:
-        """Read the terms at `fields`."""
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         lowest = fields.integer("lowest", at_least=LOWEST_SCORE, at_most=HIGHEST_SCORE - 1)
-        terms = SatisfactionTerms(
+        return cls(
             question=fields.text("question", max_length=200, pattern=r"\S(.*\S)?"),
             lowest=lowest,
             highest=fields.integer("highest", at_least=lowest + 1, at_most=HIGHEST_SCORE),
         )
-        fields.finish()
-        return terms
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as they stand in the signed JSON."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources.abc import Traversable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol.canonical import tagged_hash
+from protocol.schema import Part
 from protocol.strict import Fields
 
 DISTRIBUTION: Final = "fedseg"
@@ -17,26 +18,25 @@ NODE_PACKAGES: Final = ("machine", "partner_node", "protocol")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Software:
+class Software(Part):
     """What every node must run.
 
     Attributes:
         sha256: Hash of the source files (`code_hash`), 32 bytes.
     """
 
+    BESIDE = ("package",)
+
     version: str
     sha256: bytes
 
-    @staticmethod
-    def read(fields: Fields) -> Software:
-        """Read the software at `fields`."""
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
         fields.one_of("package", (DISTRIBUTION,))
-        software = Software(
+        return cls(
             version=fields.text("version", max_length=40, pattern=r"[0-9][0-9A-Za-z.+!-]*"),
             sha256=fields.hex("sha256", size=32),
         )
-        fields.finish()
-        return software
 
     def to_dict(self) -> dict[str, Any]:
         """The software as it stands in the signed JSON."""

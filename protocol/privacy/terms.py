@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from protocol.privacy.accounting import cost_of_rho, epsilon_of
+from protocol.schema import Part
 from protocol.strict import Fields
 
 #: Most runs that a budget can cover.
@@ -21,7 +22,7 @@ LARGEST_RHO: Final = Decimal(1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacyTerms:
+class PrivacyTerms(Part):
     """Customer-level differential privacy, as agreed.
 
     The unit is one customer at one partner (added or removed); with `max_partners_per_customer`
@@ -44,10 +45,9 @@ class PrivacyTerms:
     spare_rounds: int
     max_partners_per_customer: int
 
-    @staticmethod
-    def read(fields: Fields) -> PrivacyTerms:
-        """Read the terms at `fields`."""
-        terms = PrivacyTerms(
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        return cls(
             epsilon=fields.decimal("epsilon"),
             delta=fields.decimal("delta"),
             rho=fields.decimal("rho"),
@@ -57,8 +57,6 @@ class PrivacyTerms:
                 "max_partners_per_customer", at_least=1, at_most=MAX_GROUP
             ),
         )
-        fields.finish()
-        return terms
 
     def to_dict(self) -> dict[str, Any]:
         """The terms as in the signed JSON."""

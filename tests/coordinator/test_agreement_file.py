@@ -347,6 +347,20 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     assert "agreement draft" in caught.value.remedy
 
 
+def test_everything_that_is_misspelt_is_named_at_once(tmp_path: Path) -> None:
+    text = text_of()
+    for right, wrong in (("audit:", "audits:"), ("max_rounds:", "max_round:"), ("dpo:", "dpa:")):
+        assert right in text
+        text = text.replace(right, wrong, 1)
+    message = refused(tmp_path, text).message
+    for place, right, wrong in (
+        ("parties[0]", "dpo", "dpa"),
+        ("plan", "max_rounds", "max_round"),
+        ("duties", "audit", "audits"),
+    ):
+        assert f"agreement.{place}: unknown field '{wrong}'; did you mean '{right}'?" in message
+
+
 @pytest.mark.parametrize(
     ("kind", "lacking"),
     [

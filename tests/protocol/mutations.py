@@ -508,6 +508,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "protocol/strict.py",
         "            if name not in self._asked:",
         "            if False:",
+        STRICT + "test_an_unknown_field_is_named_with_the_nearest_known_one",
+    ),
+    (
+        "protocol/schema.py",
+        "for name in values if name not in known)",
+        "for name in values if False)",
         AGREED + "test_an_unknown_field_is_refused_wherever_it_stands",
     ),
     (
