@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,12 +28,9 @@ from coordinator.store.records import Traffic
 from partner_node.consent.local_rules import NoRules
 from partner_node.node import Node
 from partner_node.store.node_store import NodeStore
-from protocol.agreement.document import EXACT_PLAN, SCHEMA, Agreement, PlanTerms
-from protocol.agreement.duties import Duties
+from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
 from protocol.agreement.features import Feature, coordinates_of
-from protocol.agreement.governance import CONSENT, SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
-from protocol.agreement.software import Software
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan
 from protocol.clustering.portable import FloatVector
@@ -43,11 +40,16 @@ from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors, with_scores
 from protocol.release.document import SignedRelease
 from protocol.scaling import FeatureScale, FloatMatrix
-from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from protocol.strict import Fields
+from simulations.agreement import (
+    SOFTWARE,
+    agreement_values,
+    feature_values,
+    party_values,
+    signed_with,
+)
 
-SOFTWARE = Software(version="0.0.0+simulation", sha256=bytes(32))
 #: Simulated runs all take place at the same moment, so that a seed always gives the same run.
 _NOW = datetime(2026, 1, 15, tzinfo=UTC)
 #: A partner with so few customers answers in the caller's thread: starting others takes longer.
@@ -196,16 +198,7 @@ class FeatureTerms:
 
     def to_dict(self) -> dict[str, Any]:
         """The feature as an agreement has it."""
-        return {
-            "name": self.name,
-            "type": "numeric",
-            "unit": self.unit,
-            "min": self.min,
-            "max": self.max,
-            "transform": self.transform,
-            "weight": self.weight,
-            "necessity": "simulation",
-        }
+        return feature_values(**asdict(self))
 
 
 def scale_of(features: Sequence[FeatureTerms]) -> FeatureScale:
@@ -276,22 +269,32 @@ class Federation:
         self.partner_keys = list(
             partner_keys or (self._randomness.key(f"partner {i}") for i in range(len(data)))
         )
-        self.signed = self._sign(
-            data,
-            features,
-            PlanTerms(
+        terms = agreement_values(
+            parties=[
+                party_values(
+                    f"partner-{i}",
+                    public_bytes(key),
+                    legal_name=f"Simulated partner {i}",
+                    max_customers=max(1, values.shape[0]),
+                )
+                for i, (key, values) in enumerate(zip(self.partner_keys, data, strict=True))
+            ],
+            features=[feature.to_dict() for feature in features],
+            coordinator_key=public_bytes(self.coordinator_key),
+            plan=PlanTerms(
                 name=plan,
                 n_clusters=n_clusters,
                 n_clusters_min=n_clusters if n_clusters_min is None else n_clusters_min,
                 max_rounds=max_rounds,
                 profile=profile,
                 satisfaction=satisfaction,
-            ),
-            privacy,
-            min_segment_size,
-            max_set_changes,
-            min_customers,
+            ).to_dict(),
+            privacy="none" if privacy is None else privacy.to_dict(),
+            secure_sum={"max_set_changes": max_set_changes},
+            min_customers_per_partner=min_customers,
+            min_segment_size=min_segment_size,
         )
+        self.signed = signed_with(Agreement.from_dict(terms), self.partner_keys)
         self.agreement = self.signed.agreement
         self.scale = FeatureScale.of(self.agreement.coordinates)
         self.clock = SimulatedClock()
@@ -368,85 +371,6 @@ class Federation:
     def _traffic(self, run_id: bytes) -> tuple[Traffic, ...]:
         by_name = {traffic.partner: traffic for traffic in self.store.traffic(run_id)}
         return tuple(by_name[p.id] for p in self.agreement.parties if p.id in by_name)
-
-    def _sign(
-        self,
-        data: Sequence[FloatMatrix],
-        features: Sequence[FeatureTerms],
-        plan: PlanTerms,
-        privacy: PrivacyTerms | None,
-        min_segment_size: int,
-        max_set_changes: int,
-        min_customers: int,
-    ) -> SignedAgreement:
-        day = "%Y-%m-%dT00:00:00Z"
-        agreement = Agreement.from_dict(
-            {
-                "schema": SCHEMA,
-                "id": "simulation",
-                "version": 1,
-                "supersedes": "none",
-                "purpose": {
-                    "term": SEGMENTATION,
-                    "text": "Simulation on one machine; nothing leaves it.",
-                    "notice_version": "none",
-                },
-                "effective": _NOW.replace(year=2000).strftime(day),
-                "review_by": _NOW.replace(year=2100).strftime(day),
-                "expires": _NOW.replace(year=2100).strftime(day),
-                "parties": [
-                    {
-                        "id": f"partner-{i}",
-                        "legal_name": f"Simulated partner {i}",
-                        "role": "joint-controller",
-                        "contact": "none",
-                        "dpo": "none",
-                        "public_key": public_bytes(key).hex(),
-                        "jurisdictions": ["EU"],
-                        "max_customers": max(1, values.shape[0]),
-                        "legal_basis": {"basis": CONSENT, "reference": "none: a simulation"},
-                    }
-                    for i, (key, values) in enumerate(zip(self.partner_keys, data, strict=True))
-                ],
-                "coordinator": {
-                    "legal_name": "Simulated coordinator",
-                    "contact": "none",
-                    "public_key": public_bytes(self.coordinator_key).hex(),
-                },
-                "population": {
-                    "subject": "simulated customers",
-                    "inclusion": "every row of the data",
-                    "dedupe_key": "a row is a customer",
-                },
-                "features": [feature.to_dict() for feature in features],
-                "excluded": {"special": [], "children_under": 16, "proxies": []},
-                "consent": {"max_age_hours": 24},
-                "plan": plan.to_dict(),
-                "privacy": "none" if privacy is None else privacy.to_dict(),
-                "secure_sum": {
-                    "min_partners": 3 if privacy is None else 2,
-                    "max_colluding": 1,
-                    "min_atom": 3 if privacy is None else 1,
-                    "max_set_changes": max_set_changes,
-                },
-                "min_customers_per_partner": min_customers,
-                "min_segment_size": min_segment_size,
-                "results_use": {
-                    "allowed": ["evaluation"],
-                    "forbidden": [],
-                    "recipients": ["whoever simulates"],
-                },
-                "retention": {"assignments_days": 1, "records_days": 1},
-                "duties": dict.fromkeys(Duties.__slots__, "none: a simulation"),
-                "documents": [],
-                "software": SOFTWARE.to_dict(),
-            }
-        )
-        draft = SignedAgreement.draft(agreement)
-        envelope = draft.envelope
-        for key in self.partner_keys:
-            envelope = envelope.signed_by(key)
-        return SignedAgreement(agreement=agreement, envelope=envelope)
 
 
 class _Randomness:

@@ -5,47 +5,36 @@ from __future__ import annotations
 import pytest
 
 from coordinator.report.filling import report_features, report_segments
-from protocol.agreement.document import SCHEMA, Agreement
-from protocol.agreement.governance import SEGMENTATION
-from protocol.agreement.software import Software
+from protocol.agreement.document import Agreement
 from protocol.release.document import EXACT_STATEMENT, Release, Segment
 from protocol.release.lineage import lineage
 from protocol.release.personas import release_names
 from protocol.release.view import release_view
 from protocol.scaling import FeatureScale
-from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 
 ONE = 1 << FeatureScale.of(()).fraction_bits
 
 
-def feature(
-    name: str, unit: str, maximum: str, transform: str, weight: str = "1"
-) -> dict[str, str]:
-    return {
-        "name": name, "type": "numeric", "unit": unit, "min": "0", "max": maximum,
-        "transform": transform, "weight": weight, **agreed_feature(),
-    }  # fmt: skip
-
-
-AGREEMENT = Agreement.from_dict({
-    "schema": SCHEMA, "id": "autumn", "version": 1,
-    "purpose": {"term": SEGMENTATION, "text": "Describe shared segments.", "notice_version": "1"},
-    "effective": "2026-01-01T00:00:00Z", "expires": "2027-01-01T00:00:00Z",
-    "parties": [
-        {"id": f"p{i}", "legal_name": f"Partner {i}", "contact": "x", "public_key": f"{i:02x}" * 32,
-         "max_customers": 1_000, **agreed_party()}
-        for i in range(3)
-    ],
-    "coordinator": {"legal_name": "Operator", "contact": "ops", "public_key": "ff" * 32},
-    "features": [feature("recency_days", "days", "364", "none"),
-                 feature("net_spend", "EUR", "9999", "log1p", "0.5")],
-    "consent": {"max_age_hours": 24},
-    "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 20},
-    "privacy": "none",
-    "secure_sum": {"min_partners": 3, "max_colluding": 1, "min_atom": 2, "max_set_changes": 3},
-    "min_segment_size": 50,
-    **agreed_terms(Software(version="0.1.0", sha256=bytes(32)), review_by="2026-07-01T00:00:00Z"),
-})  # fmt: skip
+AGREEMENT = Agreement.from_dict(
+    agreed_values(
+        id="autumn",
+        effective="2026-01-01T00:00:00Z",
+        expires="2027-01-01T00:00:00Z",
+        review_by="2026-07-01T00:00:00Z",
+        parties=[
+            agreed_party(f"p{i}", bytes([i] * 32), legal_name=f"Partner {i}", max_customers=1_000)
+            for i in range(3)
+        ],
+        coordinator_key=b"\xff" * 32,
+        features=[
+            agreed_feature("recency_days", unit="days", max="364"),
+            agreed_feature("net_spend", unit="EUR", max="9999", transform="log1p", weight="0.5"),
+        ],
+        secure_sum={"min_atom": 2, "max_set_changes": 3},
+        min_segment_size=50,
+    )
+)
 
 
 def release(*segments: Segment) -> Release:

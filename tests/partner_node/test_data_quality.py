@@ -32,8 +32,7 @@ N = 400
 
 
 def terms(name: str, low: str = "0", high: str = "10", **changes: Any) -> dict[str, Any]:
-    values = {"name": name, "type": "numeric", "unit": "units", "min": low, "max": high}
-    return values | {"transform": "none", "weight": "1", **agreed_feature(), **changes}
+    return agreed_feature(name, min=low, max=high, **changes)
 
 
 def statistics(
@@ -590,7 +589,7 @@ def test_no_more_than_a_chunk_of_rows_is_held(lab: Lab, words: tuple[str, ...],
 
 
 def leveled(name: str, kind: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, "unit": "told", "weight": "1", **agreed_feature(), **fields}
+    return agreed_feature(name, type=kind, unit="told", **fields)
 
 
 @pytest.fixture

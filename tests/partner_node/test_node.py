@@ -37,6 +37,7 @@ from protocol.participants import Chain, Link
 from protocol.queries import customer_vectors
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
+from simulations.agreement import signed_with
 from simulations.federation import (
     SOFTWARE,
     EphemeralSealer,
@@ -562,11 +563,8 @@ def _secrets_kept(lab: Lab) -> list[bool]:
 
 def _next_version(lab: Lab) -> SignedAgreement:
     earlier = lab.federation.agreement
-    draft = SignedAgreement.draft(replace(earlier, version=2, supersedes=earlier.hash))
-    envelope = draft.envelope
-    for key in lab.federation.partner_keys:
-        envelope = envelope.signed_by(key)
-    return SignedAgreement(agreement=draft.agreement, envelope=envelope)
+    later = replace(earlier, version=2, supersedes=earlier.hash)
+    return signed_with(later, lab.federation.partner_keys)
 
 
 def test_the_set_of_a_later_run_ends_every_earlier_one_and_forgets_its_keys(lab: Lab) -> None:

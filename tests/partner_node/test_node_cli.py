@@ -30,7 +30,7 @@ from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
 from partner_node.sources.servers import Server
-from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.document import Agreement
 from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
@@ -41,8 +41,9 @@ from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.release.document import Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
+from simulations.agreement import changed, signed_with
 from simulations.federation import FeatureTerms, Federation
-from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 from tests.commands import commands_of, leaves
 
 
@@ -156,62 +157,27 @@ def draft(
     """
     card = PartnerCard.from_bytes((directory / "partner-card.json").read_bytes())
     now = datetime.now(UTC)
-    party = {
-        "contact": "x",
-        "max_customers": 10,
-        **agreed_party(),
-        **({"legal_basis": basis} if basis else {}),
-    }
-    values = {
-        "schema": SCHEMA,
-        "id": "ours",
-        "version": 1,
-        "purpose": {
-            "term": SEGMENTATION,
-            "text": "Segments for [bold]own[/bold] [/] marketing \ue000example.",
-            "notice_version": "1",
-        },
-        "effective": (now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-        "expires": (now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-        "parties": [
-            party | {"id": "north", "legal_name": "North", "public_key": card.public_key.hex()},
-            *(
-                party
-                | {
-                    "id": f"other-{i}",
-                    "legal_name": f"[red]Other[/red] {i}",
-                    "public_key": public_bytes(key).hex(),
-                }
-                for i, key in enumerate(OTHERS)
-            ),
-        ],
-        "coordinator": {
-            "legal_name": "Operator",
-            "contact": "ops",
-            "public_key": public_bytes(COORDINATOR).hex(),
-        },
-        "features": [
-            {"name": "visits", "type": "numeric", "unit": "units", "min": "0", "max": "10",
-             "transform": "none", "weight": "1", **agreed_feature()}
-        ],
-        "consent": {"max_age_hours": 48},
-        "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
-        "privacy": "none",
-        "secure_sum": {
-            "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
-        },
-        "min_segment_size": 1,
-        **agreed_terms(
-            Software.installed(metadata.version, resources.files),
-            review_by=(now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+    parties = [
+        agreed_party("north", card.public_key, legal_name="North"),
+        *(
+            agreed_party(f"other-{i}", public_bytes(key), legal_name=f"[red]Other[/red] {i}")
+            for i, key in enumerate(OTHERS)
         ),
-    }  # fmt: skip
-    later = {"supersedes": "00" * 32} if changes.get("version", 1) > 1 else {}
-    signed = SignedAgreement.draft(Agreement.from_dict(values | later | changes))
-    envelope = signed.envelope
-    for key in OTHERS:
-        envelope = envelope.signed_by(key)
-    return SignedAgreement(agreement=signed.agreement, envelope=envelope)
+    ]
+    common = {"max_customers": 10} | ({"legal_basis": basis} if basis else {})
+    values = agreed_values(
+        id="ours",
+        supersedes="00" * 32 if changes.get("version", 1) > 1 else "none",
+        purpose={"text": "Segments for [bold]own[/bold] [/] marketing \ue000example."},
+        effective=(now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        expires=(now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        parties=[party | common for party in parties],
+        coordinator_key=public_bytes(COORDINATOR),
+        features=[agreed_feature("visits")],
+        consent={"max_age_hours": 48},
+        software=Software.installed(metadata.version, resources.files).to_dict(),
+    )
+    return signed_with(Agreement.from_dict(changed(values, changes)), OTHERS)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
 from pathlib import Path
@@ -21,12 +20,12 @@ from machine.private_files import write_private_file
 from partner_node.config.node_config import NodeConfig
 from partner_node.keystore import Keystore
 from partner_node.preflight import Report, preflight
-from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.software import Software
-from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
-from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
+from simulations.agreement import signed_with
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 
 NOW = datetime.now(UTC)
 OTHER_SOFTWARE = Software(version="9.9.9", sha256=bytes(32)).to_dict()
@@ -116,49 +115,27 @@ class Lab:
         )
 
     def write_agreement(self, *, sign: bool = True, cap: int = 3, **changes: Any) -> None:
-        own = self.keystore.identity_public.hex()
-        keys = [own, *(public_bytes(key).hex() for key in OTHERS[:2])]
-        values = {
-            "schema": SCHEMA,
-            "id": "ours",
-            "version": 1,
-            "purpose": {"term": SEGMENTATION, "text": "Segments.", "notice_version": "1"},
-            "effective": (NOW - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-            "expires": (NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-            "parties": [
-                {"id": name, "legal_name": name, "contact": "x", "public_key": key,
-                 "max_customers": cap,
-                 **agreed_party()}
+        keys = [self.keystore.identity_public, *map(public_bytes, OTHERS[:2])]
+        values = agreed_values(
+            id="ours",
+            effective=(NOW - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+            parties=[
+                agreed_party(name, key, max_customers=cap)
                 for name, key in zip(("north", "south", "west"), keys, strict=True)
             ],
-            "coordinator": {
-                "legal_name": "Operator", "contact": "x",
-                "public_key": public_bytes(OTHERS[2]).hex(),
+            coordinator_key=public_bytes(OTHERS[2]),
+            features=[agreed_feature("visits"), agreed_feature("spent")],
+            consent={"max_age_hours": 48},
+            **{
+                "expires": (NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+                "software": Software.installed(metadata.version, resources.files).to_dict(),
+                **changes,
             },
-            "features": [
-                {"name": name, "type": "numeric", "unit": "units", "min": "0", "max": "10",
-                 "transform": "none", "weight": "1", **agreed_feature()}
-                for name in ("visits", "spent")
-            ],
-            "consent": {"max_age_hours": 48},
-            "plan": {"name": "lloyd-exact", "n_clusters": 2, "max_rounds": 5},
-            "privacy": "none",
-            "secure_sum": {
-                "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
-            },
-            "min_segment_size": 1,
-            **agreed_terms(
-                Software.installed(metadata.version, resources.files),
-                review_by=(NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-            ),
-        }  # fmt: skip
-        changes = {"review_by": changes["expires"]} | changes if "expires" in changes else changes
-        signed = SignedAgreement.draft(Agreement.from_dict(values | changes))
-        envelope = signed.envelope
-        for key in [*OTHERS[:2], *([self.keystore.identity] if sign else [])]:
-            envelope = envelope.signed_by(key)
+        )
+        signers = [*OTHERS[:2], *([self.keystore.identity] if sign else [])]
+        signed = signed_with(Agreement.from_dict(values), signers)
         path = self.folder / "agreement.json"
-        path.write_bytes(replace(signed, envelope=envelope).to_bytes())
+        path.write_bytes(signed.to_bytes())
 
     def check(self) -> Report:
         return preflight(self.folder, now=datetime.now(UTC))

@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.customers.answers import answer
 from protocol import coordinator_round as phases
-from protocol.agreement.document import SCHEMA, Agreement
-from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
 from protocol.clustering.plan import plan_seed
@@ -44,7 +43,7 @@ from protocol.partner_round import ENTROPY_BYTES, PartnerRound
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale
 from protocol.signing import public_bytes
-from tests.agreed_terms import agreed_feature, agreed_party, agreed_terms
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 
 
 def key_of(name: str) -> Ed25519PrivateKey:
@@ -75,59 +74,33 @@ def agreement_values(
     plan: str = "lloyd-exact",
 ) -> dict[str, Any]:
     """The JSON of an agreement among the partners p0 … p(n-1), keys by `key_of`."""
-    return {
-        "schema": SCHEMA,
-        "id": identity,
-        "version": 1,
-        "purpose": {
-            "term": SEGMENTATION,
-            "text": "Form shared customer segments.",
-            "notice_version": "1",
-        },
-        "effective": "2026-01-01T00:00:00Z",
-        "expires": "2027-01-01T00:00:00Z",
-        "parties": [
-            {
-                "id": f"p{i}",
-                "legal_name": f"Partner {i} Ltd",
-                "contact": f"privacy@p{i}.example",
-                "public_key": public_bytes(key_of(f"p{i}")).hex(),
-                "max_customers": cap,
-                **agreed_party(),
-            }
+    return agreed_values(
+        id=identity,
+        effective="2026-01-01T00:00:00Z",
+        expires="2027-01-01T00:00:00Z",
+        parties=[
+            agreed_party(
+                f"p{i}",
+                public_bytes(key_of(f"p{i}")),
+                legal_name=f"Partner {i} Ltd",
+                max_customers=cap,
+            )
             for i in range(n)
         ],
-        "coordinator": {
-            "legal_name": "Operator Ltd",
-            "contact": "ops@operator.example",
-            "public_key": public_bytes(key_of("coordinator")).hex(),
-        },
-        "features": [
-            {
-                "name": f"f{i}",
-                "type": "numeric",
-                "unit": "units",
-                "min": "0",
-                "max": "10",
-                "transform": "none",
-                "weight": "1",
-                **agreed_feature(),
-            }
-            for i in range(features)
-        ],
-        "consent": {"max_age_hours": 24},
-        "plan": {"name": plan, "n_clusters": clusters, "max_rounds": rounds}
+        coordinator_key=public_bytes(key_of("coordinator")),
+        features=[agreed_feature(f"f{i}") for i in range(features)],
+        plan={"name": plan, "n_clusters": clusters, "max_rounds": rounds}
         | ({"n_clusters_min": clusters} if plan == "hybrid-dp" else {}),
-        "privacy": privacy or "none",
-        "secure_sum": {
+        privacy=privacy or "none",
+        secure_sum={
             "min_partners": 3,
             "max_colluding": colluding,
             "min_atom": 1 if privacy else max(3, colluding + 2),
             "max_set_changes": changes,
         },
-        "min_segment_size": min_segment_size,
-        **agreed_terms(SOFTWARE, review_by="2027-01-01T00:00:00Z"),
-    }
+        min_segment_size=min_segment_size,
+        software=SOFTWARE.to_dict(),
+    )
 
 
 class Federation:

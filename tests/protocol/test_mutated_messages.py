@@ -25,6 +25,7 @@ from protocol.errors import FedsegError, MalformedError
 from protocol.participants import Chain, Link, SetRules
 from protocol.release.document import SignedRelease
 from protocol.signed_agreement import SignedAgreement
+from simulations.agreement import signed_with
 from tests import effort
 
 MUTANTS = effort.count(20_000, 100_000)
@@ -211,15 +212,13 @@ def targets(lab: ModuleType) -> list[Target]:
 
 
 def agreement_target(lab: ModuleType) -> Target:
-    document = SignedAgreement.draft(Agreement.from_dict(lab.agreement_values(3)))
-    envelope = document.envelope
-    for i in range(3):
-        envelope = envelope.signed_by(lab.key_of(f"p{i}"))
+    agreement = Agreement.from_dict(lab.agreement_values(3))
+    signed = signed_with(agreement, [lab.key_of(f"p{i}") for i in range(3)])
 
     def feed(message: bytes) -> object:
         return SignedAgreement.from_bytes(message).verify()
 
-    return Target(name="agreement", honest=envelope.to_bytes(), feed=feed)
+    return Target(name="agreement", honest=signed.to_bytes(), feed=feed)
 
 
 def release_target(fed: Any) -> Target:
