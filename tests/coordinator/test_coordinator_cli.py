@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import stat
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -30,58 +29,7 @@ from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from simulations.federation import FeatureTerms, Federation
 from tests.commands import commands_of, leaves
-
-
-@dataclasses.dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def envelope(self) -> dict[str, Any]:
-        """The one JSON object on standard output."""
-        lines = self.out.splitlines()
-        assert len(lines) == 1, self.out
-        found: dict[str, Any] = json.loads(lines[0])
-        assert list(found) == ["schema_version", "status", "data"]
-        return found
-
-
-class Shell:
-    """Calls the command line in this process, as `fedseg-coordinator` would be called."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
-        self.capsys = capsys
-        self.patch = patch
-
-    def __call__(self, *words: object) -> Done:
-        self.patch.setattr(sys, "argv", ["fedseg-coordinator", *map(str, words)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = self.capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, captured.out, captured.err)
-
-    def json(self, *words: object) -> dict[str, Any]:
-        done = self(*words, "--format", "json")
-        assert done.code == 0, done.err
-        assert done.envelope["status"] == "ok"
-        data: dict[str, Any] = done.envelope["data"]
-        return data
-
-    def refused(self, *words: object, status: int) -> dict[str, Any]:
-        """The error of a command, which leaves words for people on standard error only."""
-        text = self(*words)
-        assert (text.code, text.out) == (status, "")
-        done = self(*words, "--format", "json")
-        assert done.code == status
-        assert done.envelope["status"] == ("refused" if status == 3 else "failed")
-        data: dict[str, Any] = done.envelope["data"]
-        assert data["code"] in text.err
-        return data
+from tests.shell import Shell
 
 
 @pytest.fixture
@@ -90,7 +38,7 @@ def shell(
 ) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    return Shell(capsys, monkeypatch)
+    return Shell(capsys, monkeypatch, program="fedseg-coordinator")
 
 
 INIT = ["init", "--legal-name", 'Op "1" \\ Ltd', "--contact", "ops@operator.example"]

@@ -10,7 +10,6 @@ import os
 import re
 import sqlite3
 import stat
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
@@ -21,7 +20,6 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from partner_node import cli
 from partner_node.cli import app
 from partner_node.cli.record_tables import STATE_WORDS
 from partner_node.client_app import node_of
@@ -45,59 +43,7 @@ from simulations.agreement import changed, signed_with
 from simulations.federation import FeatureTerms, Federation
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 from tests.commands import commands_of, leaves
-
-
-@dataclasses.dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def envelope(self) -> dict[str, Any]:
-        """The one JSON object on standard output."""
-        lines = self.out.splitlines()
-        assert len(lines) == 1, self.out
-        found: dict[str, Any] = json.loads(lines[0])
-        assert list(found) == ["schema_version", "status", "data"]
-        return found
-
-
-class Shell:
-    """Calls the command line in this process, as `fedseg-node` would be called."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
-        self.capsys = capsys
-        self.patch = patch
-
-    def __call__(self, *words: object) -> Done:
-        self.patch.setattr(sys, "argv", ["fedseg-node", *map(str, words)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = self.capsys.readouterr()
-        assert "Traceback" not in captured.out + captured.err
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, captured.out, captured.err)
-
-    def json(self, *words: object) -> dict[str, Any]:
-        done = self(*words, "--format", "json")
-        assert done.code == 0, done.err
-        assert done.envelope["status"] == "ok"
-        data: dict[str, Any] = done.envelope["data"]
-        return data
-
-    def refused(self, *words: object, status: int) -> dict[str, Any]:
-        """The error of a command, which leaves words for people on standard error only."""
-        text = self(*words)
-        assert (text.code, text.out) == (status, "")
-        done = self(*words, "--format", "json")
-        assert done.code == status
-        assert done.envelope["status"] == ("refused" if status == 3 else "failed")
-        data: dict[str, Any] = done.envelope["data"]
-        assert data["code"] in text.err
-        assert data["code"] in done.err
-        return data
+from tests.shell import Shell
 
 
 @pytest.fixture

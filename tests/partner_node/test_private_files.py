@@ -25,7 +25,6 @@ from partner_node.segments.retention import purge
 from partner_node.store.node_store import NodeStore
 from protocol.errors import RuleError, UsageError
 from simulations.federation import EphemeralSealer
-from tests.partner_node.test_node_cli import Shell
 from tests.partner_node.test_rights import (  # noqa: F401 - fixtures
     counted,
     ids_in,
@@ -33,6 +32,7 @@ from tests.partner_node.test_rights import (  # noqa: F401 - fixtures
     released,
     shell,
 )
+from tests.shell import Shell
 
 pytestmark = pytest.mark.slow  # most tests start processes, to kill them
 
