@@ -24,7 +24,7 @@ from partner_node.home import NodeHome
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
 from tests.agreed_terms import agreed_feature
-from tests.partner_node.test_node_cli import draft, init_words
+from tests.partner_node.nodes import draft, init_words
 from tests.shell import Shell
 
 pytestmark = pytest.mark.slow

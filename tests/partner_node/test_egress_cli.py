@@ -20,7 +20,7 @@ from protocol.errors import RunFailedError
 from protocol.messages import Ack, Stop
 from protocol.replies import read_reply
 from simulations.federation import FeatureTerms, Federation
-from tests.partner_node.test_node_cli import OTHERS, installed, node, shell
+from tests.partner_node.nodes import OTHERS, installed, node, shell
 from tests.shell import Shell
 
 __all__ = ["installed", "node", "shell"]

@@ -24,7 +24,7 @@ from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import SourceError
 from protocol.release.document import Release
 from protocol.ring import UNIT
-from tests.partner_node.test_node_cli import draft
+from tests.partner_node.nodes import draft
 from tests.partner_node.test_rights import counted, ids_in, node, ours, released, shell
 from tests.partner_node.test_segments_cli import FEATURES
 from tests.shell import Shell

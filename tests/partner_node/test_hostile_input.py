@@ -27,7 +27,7 @@ from partner_node import cli
 from partner_node.home import NodeHome
 from protocol.signed_agreement import SignedAgreement
 from tests.partner_node.hostile_site import CONFIG, CONSENTS, DATA, SECRET, Site, restore
-from tests.partner_node.test_node_cli import draft, init_words
+from tests.partner_node.nodes import draft, init_words
 from tests.shell import Shell
 
 pytestmark = pytest.mark.slow

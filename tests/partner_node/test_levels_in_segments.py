@@ -23,7 +23,7 @@ from protocol.release.document import release_centres
 from protocol.release.lineage import lineage
 from protocol.strict import Fields
 from simulations.federation import Federation
-from tests.partner_node.test_node_cli import OTHERS
+from tests.partner_node.nodes import OTHERS
 from tests.partner_node.test_segments_cli import node, shell
 from tests.shell import Shell
 

@@ -12,7 +12,6 @@ import sqlite3
 import stat
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
 from partner_node.sources.servers import Server
-from protocol.agreement.document import Agreement
 from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
@@ -39,105 +37,24 @@ from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.release.document import Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
-from simulations.agreement import changed, signed_with
 from simulations.federation import FeatureTerms, Federation
-from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 from tests.commands import commands_of, leaves
+from tests.partner_node.nodes import (
+    COORDINATOR,
+    OTHERS,
+    draft,
+    init_words,
+    installed,
+    node,
+    shell,
+    withdraw,
+)
 from tests.shell import Shell
 
-
-@pytest.fixture
-def shell(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "customers.csv").write_text("customer_id,visits\n00123,1\nb,5\nc,9\n")
-    grants = [
-        f"{i},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1" for i in ("00123", "b", "c")
-    ]
-    header = "customer_id,event,time,purpose,notice"
-    (tmp_path / "consents.csv").write_text("\n".join([header, *grants]) + "\n")
-    (tmp_path / "ca.pem").write_text("no certificate")
-    return Shell(capsys, monkeypatch)
+__all__ = ["installed", "node", "shell"]
 
 
-def init_words(directory: Path, **changes: str) -> list[str]:
-    options = {
-        "partner": "north",
-        "legal-name": "North GmbH",
-        "contact": "office@north.example",
-        "dpo": "dpo@north.example",
-        "jurisdiction": "DE",
-        "coordinator": "127.0.0.1:1",
-        "root-certificates": "ca.pem",
-        "data": "customers.csv",
-        "id-column": "customer_id",
-        "consents": "consents.csv",
-        "youngest-customer": "18",
-        "unit": "visits=units",
-        "max-customers": "10",
-    } | {k.replace("_", "-"): v for k, v in changes.items()}
-    return [
-        "init",
-        "--dir",
-        str(directory),
-        *(w for k, v in options.items() for w in (f"--{k}", v)),
-    ]
-
-
-COORDINATOR = Ed25519PrivateKey.generate()
 OTHER_SOFTWARE = Software(version="9.9.9", sha256=bytes(32)).to_dict()
-OTHERS = [Ed25519PrivateKey.generate() for _ in range(2)]
-
-
-def draft(
-    directory: Path, *, basis: dict[str, str] | None = None, **changes: Any
-) -> SignedAgreement:
-    """An agreement of the node in `directory` with two others, signed by those only.
-
-    Args:
-        basis: The legal basis of all parties; consent when left out.
-    """
-    card = PartnerCard.from_bytes((directory / "partner-card.json").read_bytes())
-    now = datetime.now(UTC)
-    parties = [
-        agreed_party("north", card.public_key, legal_name="North"),
-        *(
-            agreed_party(f"other-{i}", public_bytes(key), legal_name=f"[red]Other[/red] {i}")
-            for i, key in enumerate(OTHERS)
-        ),
-    ]
-    common = {"max_customers": 10} | ({"legal_basis": basis} if basis else {})
-    values = agreed_values(
-        id="ours",
-        supersedes="00" * 32 if changes.get("version", 1) > 1 else "none",
-        purpose={"text": "Segments for [bold]own[/bold] [/] marketing \ue000example."},
-        effective=(now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-        expires=(now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-        parties=[party | common for party in parties],
-        coordinator_key=public_bytes(COORDINATOR),
-        features=[agreed_feature("visits")],
-        consent={"max_age_hours": 48},
-        software=Software.installed(metadata.version, resources.files).to_dict(),
-    )
-    return signed_with(Agreement.from_dict(changed(values, changes)), OTHERS)
-
-
-@pytest.fixture
-def node(shell: Shell, tmp_path: Path) -> Path:
-    shell.json(*init_words(tmp_path / "node"))
-    return tmp_path / "node"
-
-
-@pytest.fixture
-def installed(shell: Shell, node: Path, tmp_path: Path) -> Path:
-    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
-    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
-    shell.json("agreement", "install", "signed.json", "--dir", node)
-    return node
 
 
 # --- help and usage --------------------------------------------------------------------------
@@ -1060,12 +977,6 @@ def test_ctrl_c_ends_quietly(shell: Shell, node: Path, monkeypatch: pytest.Monke
 # --- consent ---------------------------------------------------------------------------------
 
 ASSESSMENT = b"why our interests outweigh"
-
-
-def withdraw(folder: Path, subject: str) -> None:
-    """Have a customer withdraw, in the table that `shell` made."""
-    with (folder / "consents.csv").open("a") as file:
-        file.write(f"{subject},ConsentWithdrawn,2026-02-01T00:00:00Z,{SEGMENTATION},1\n")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
 from simulations.federation import EphemeralSealer
 from tests.partner_node.finished import Finished, command
-from tests.partner_node.test_node_cli import draft
+from tests.partner_node.nodes import draft
 from tests.partner_node.test_segments_cli import (  # noqa: F401 - fixtures
     CUSTOMERS,
     FEATURES,

@@ -29,7 +29,7 @@ from protocol.release.document import Release
 from protocol.release.satisfaction import SegmentSatisfaction
 from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.finished import Finished, command
-from tests.partner_node.test_node_cli import OTHERS, init_words, withdraw
+from tests.partner_node.nodes import OTHERS, init_words, withdraw
 from tests.protocol import counterparties
 from tests.release_schema import check_release
 from tests.shell import Shell
