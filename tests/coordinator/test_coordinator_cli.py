@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,8 +26,8 @@ from protocol.agreement.stop import SignedStop
 from protocol.errors import RuleError
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
-from simulations.federation import FeatureTerms, Federation
 from tests.commands import commands_of, leaves
+from tests.federations import small_federation
 from tests.shell import Shell
 
 
@@ -316,10 +315,7 @@ def test_a_stop_ends_the_agreement_s_runs_and_lets_none_begin(
     shell: Shell, home: Path, tmp_path: Path
 ) -> None:
     store = CoordinatorConfig.load(home).open_store()
-    fed = Federation(
-        [np.zeros((2, 1))] * 3, [FeatureTerms(name="x", min="0", max="1")], n_clusters=1,
-        max_rounds=2, seed=1,
-    )  # fmt: skip
+    fed = small_federation()
     store.add_agreement(fed.signed)
     store.request_run(b"\x11" * 16, fed.agreement)
     stop = SignedStop.sign(fed.agreement, fed.partner_keys[1], at="2026-05-01T10:00:00Z")
@@ -658,8 +654,7 @@ def test_where_nobody_sees_a_bar_each_phase_is_a_line_that_names_who_is_missing(
 def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
     shell: Shell, home: Path
 ) -> None:
-    features = [FeatureTerms(name="visits", min="0", max="10")]
-    federation = Federation([np.array([[1.0], [9.0]])] * 3, features, n_clusters=2)
+    federation = small_federation(1.0, 9.0, n_clusters=2)
     federation.store = CoordinatorConfig.load(home).open_store()
     federation.store.add_agreement(federation.signed)
     federation.run()

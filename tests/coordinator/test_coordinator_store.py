@@ -14,7 +14,8 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, FINISHED, REQUESTED, RUNNING, RoundRow, Traffic
 from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
 from protocol.participants import Link
-from simulations.federation import FeatureTerms, Federation
+from simulations.federation import Federation
+from tests.federations import small_federation
 
 RUN = b"\x01" * 16
 OTHER = b"\x02" * 16
@@ -22,8 +23,7 @@ OTHER = b"\x02" * 16
 
 @pytest.fixture(scope="module")
 def federation() -> Federation:
-    features = [FeatureTerms(name="visits", min="0", max="10")]
-    return Federation([np.array([[1.0]])] * 3, features, n_clusters=1)
+    return small_federation()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
@@ -26,7 +25,8 @@ from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.flower_exchange import FlowerExchange
 from protocol.errors import FedsegError, LocalProtocolError, RunFailedError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
-from simulations.federation import FeatureTerms, Federation
+from simulations.federation import Federation
+from tests.federations import small_federation
 
 
 class Carrier:
@@ -283,8 +283,7 @@ class NodesGrid(PublicGrid):
 
 
 def test_over_flower_every_node_hears_that_a_run_failed_and_forgets_its_keys() -> None:
-    features = [FeatureTerms(name="visits", min="0", max="10")]
-    federation = Federation([np.array([[1.0], [9.0]])] * 3, features, n_clusters=2)
+    federation = small_federation(1.0, 9.0, n_clusters=2)
     federation.exchange = FlowerExchange(NodesGrid(federation, silent=2))  # type: ignore[assignment]
     with pytest.raises(RunFailedError) as caught:
         federation.run()

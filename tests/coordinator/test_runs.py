@@ -23,6 +23,7 @@ from protocol.errors import RunFailedError, StoreError, TransportError
 from protocol.messages import Announce, open_request
 from protocol.release.document import SignedRelease
 from simulations.federation import FeatureTerms, Federation, MemoryExchange
+from tests.federations import small_federation
 
 FEATURES = [FeatureTerms(name="visits", min="0", max="10")]
 
@@ -366,7 +367,7 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
 def test_every_failed_run_has_a_way_out() -> None:
     assert "bring the missing partners back" in remedy_for("E-NO-PARTNERS")
     assert "server_app.log" in remedy_for("E-SOMETHING-NEW")
-    federation = Federation([np.array([[1.0]])] * 3, FEATURES, n_clusters=1)
+    federation = small_federation()
     federation.exchange.down.update({0, 1, 2})
     with pytest.raises(RunFailedError) as caught:
         federation.run()

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,7 +19,7 @@ from coordinator.service.superlink import FlowerRun
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED
 from protocol.errors import TransportError, UsageError
-from simulations.federation import FeatureTerms, Federation
+from tests.federations import small_federation
 
 RUN = b"\x01" * 16
 
@@ -93,8 +92,7 @@ class Lab:
         self.admitted = module._Admitted(self.store)
         self.clock = Clock()
         patch.setattr(module, "time", self.clock)
-        features = [FeatureTerms(name="visits", min="0", max="10")]
-        self.agreement = Federation([np.array([[1.0]])] * 3, features, n_clusters=1).signed
+        self.agreement = small_federation().signed
         self.store.add_agreement(self.agreement)
 
     def request(self, run_id: bytes = RUN) -> None:

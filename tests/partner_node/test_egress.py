@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -40,7 +39,6 @@ from partner_node.egress.records import (
 from partner_node.egress.settings import HOLDS, EgressSection
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.node import Node
-from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol import partner_round
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
@@ -63,9 +61,9 @@ from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, KINDS, MASKED, READY
-from protocol.scaling import FloatMatrix
 from protocol.signing import key_id
 from simulations.federation import SOFTWARE, EphemeralSealer, FeatureTerms, Federation
+from tests.partner_node.killed_nodes import CrashingStore, SpyCustomers
 
 FEATURES = [FeatureTerms(name=name, min="0", max="10") for name in ("visits", "spent")]
 CUSTOMERS = 30
@@ -78,36 +76,6 @@ WITH_NOISE = PrivacyTerms(
 )  # fmt: skip
 ANSWERS = EgressSection(hold="answers", hold_hours=2)
 SIGNED = EgressSection(hold="signed", hold_hours=2)
-
-
-class SpyCustomers:
-    """Counts how often the customers are read."""
-
-    def __init__(self, vectors: FloatMatrix) -> None:
-        self.prepared = vectors
-        self.reads = 0
-
-    def vectors(self) -> Iterator[FloatMatrix]:
-        self.reads += 1
-        yield self.prepared
-
-
-class CrashingStore(NodeStore):
-    """A store whose process is killed around one of its commits."""
-
-    crash: str = ""
-    commits_before: int = 0
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        now = bool(self.crash) and self.commits_before == 0
-        self.commits_before -= bool(self.crash)
-        with super().transaction():
-            yield
-            if now and self.crash == "before":
-                raise SystemExit("killed before the commit")
-        if now and self.crash == "after":
-            raise SystemExit("killed after the commit")
 
 
 class Lab:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from partner_node.cli import egress as commands
@@ -19,7 +18,7 @@ from partner_node.store.times import stamp
 from protocol.errors import RunFailedError
 from protocol.messages import Ack, Stop
 from protocol.replies import read_reply
-from simulations.federation import FeatureTerms, Federation
+from tests.federations import small_federation
 from tests.partner_node.nodes import OTHERS, installed, node, shell
 from tests.shell import Shell
 
@@ -31,10 +30,7 @@ def waiting(installed: Path) -> Path:
     """A node's folder with the records of a run whose first answer waits for approval."""
     home = NodeHome.load(installed)
     keystore = home.keystore()
-    federation = Federation(
-        [np.array([[1.0], [2.0]])] * 3, [FeatureTerms(name="visits", min="0", max="4")],
-        n_clusters=1, partner_keys=[keystore.identity, *OTHERS],
-    )  # fmt: skip
+    federation = small_federation(1.0, 2.0, partner_keys=[keystore.identity, *OTHERS])
     federation.nodes[0]._egress = EgressSection(hold="answers")
     with pytest.raises(RunFailedError, match="E-EGRESS-HELD"):
         federation.run()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,10 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
-from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
-from protocol.errors import FedsegError, RunFailedError, SourceError, StoreError
+from protocol.errors import FedsegError, RunFailedError, StoreError
 from protocol.messages import (
     Announce,
     Hello,
@@ -35,7 +33,6 @@ from protocol.messages import (
 )
 from protocol.participants import Chain, Link
 from protocol.queries import customer_vectors
-from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
 from simulations.agreement import signed_with
 from simulations.federation import (
@@ -44,46 +41,13 @@ from simulations.federation import (
     FeatureTerms,
     Federation,
 )
+from tests.partner_node.killed_nodes import CrashingStore, SpyCustomers
 
 FEATURES = [
     FeatureTerms(name="visits", min="0", max="10"),
     FeatureTerms(name="spent", min="0", max="100"),
 ]
 RUN_ID = b"\x11" * 16
-
-
-class SpyCustomers:
-    """Counts how often the customers are read."""
-
-    def __init__(self, vectors: FloatMatrix) -> None:
-        self.prepared = vectors
-        self.reads = 0
-        self.broken = False
-
-    def vectors(self) -> Iterator[FloatMatrix]:
-        self.reads += 1
-        yield self.prepared[:1]
-        if self.broken:
-            raise SourceError("the file is gone", code="E-SOURCE")
-        yield self.prepared[1:]
-
-
-class CrashingStore(NodeStore):
-    """A store whose process is killed around a commit, the first one or a later one."""
-
-    crash: str = ""
-    commits_before: int = 0
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        now = bool(self.crash) and self.commits_before == 0
-        self.commits_before -= bool(self.crash)
-        with super().transaction():
-            yield
-            if now and self.crash == "before":
-                raise SystemExit("killed before the commit")
-        if now and self.crash == "after":
-            raise SystemExit("killed after the commit")
 
 
 class Lab:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -37,8 +36,8 @@ from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
 from protocol.release.document import Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
-from simulations.federation import FeatureTerms, Federation
 from tests.commands import commands_of, leaves
+from tests.federations import small_federation
 from tests.partner_node.nodes import (
     COORDINATOR,
     OTHERS,
@@ -820,10 +819,9 @@ def after_a_run(folder: Path, values: list[float], *, feature: str = "visits") -
     """Put the records of a simulated run with a release into the folder of the node that ran it."""
     home = NodeHome.load(folder)
     keystore = home.keystore()
-    federation = Federation(
-        [np.array([[v] for v in values])] * 3, [FeatureTerms(name=feature, min="0", max="4")],
-        n_clusters=1, partner_keys=[keystore.identity, *OTHERS],
-    )  # fmt: skip
+    federation = small_federation(
+        *values, feature=feature, highest="4", partner_keys=[keystore.identity, *OTHERS]
+    )
     run = federation.run()
     text = home.config.file.read_text()
     told = f'notices = ["1", "{federation.agreement.purpose.notice_version}"]'

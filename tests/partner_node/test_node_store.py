@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from partner_node.keystore import Keystore
@@ -17,7 +16,8 @@ from partner_node.store.node_store import MAX_REFUSALS, NodeStore
 from partner_node.store.records import EgressRecord, ExportRecord, Refusal
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
-from simulations.federation import EphemeralSealer, FeatureTerms, Federation
+from simulations.federation import EphemeralSealer, Federation
+from tests.federations import small_federation
 
 SECRET = b"\x5a\xc3" * 16
 RUN_ID = bytes(range(16))
@@ -69,8 +69,7 @@ def bytes_on_disk(path: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def federation() -> Federation:
-    features = [FeatureTerms(name="visits", min="0", max="10")]
-    return Federation([np.array([[1.0]])] * 3, features, n_clusters=1)
+    return small_federation()
 
 
 def test_everything_is_there_after_the_store_was_closed(

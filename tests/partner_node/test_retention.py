@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from partner_node.segments import retention
@@ -17,7 +16,8 @@ from partner_node.store.records import EgressRecord, ExportRecord
 from partner_node.store.times import stamp
 from protocol.errors import RuleError
 from protocol.messages import Open, sign_request
-from simulations.federation import EphemeralSealer, FeatureTerms, Federation
+from simulations.federation import EphemeralSealer, Federation
+from tests.federations import small_federation
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOTHING = Purged(deleted=(), unreachable=())
@@ -30,8 +30,7 @@ def store(tmp_path: Path) -> NodeStore:
 
 @pytest.fixture(scope="module")
 def fed() -> Federation:
-    features = [FeatureTerms(name="x", min="0", max="1")]
-    return Federation([np.zeros((2, 1))] * 3, features, n_clusters=1, max_rounds=2, seed=1)
+    return small_federation()
 
 
 def written(store: NodeStore, path: Path, *, days: float, text: str = "a,S1\n") -> Path:
