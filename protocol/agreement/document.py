@@ -97,7 +97,6 @@ class PlanTerms(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
         values: dict[str, Any] = {
             "name": self.name,
             "n_clusters": self.n_clusters,
@@ -139,7 +138,6 @@ class SecureSumTerms(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
         return {
             "min_partners": self.min_partners,
             "max_colluding": self.max_colluding,

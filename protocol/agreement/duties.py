@@ -60,7 +60,6 @@ class Exclusions(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The exclusions as they stand in the signed JSON."""
         return {
             "special": list(self.special),
             "children_under": self.children_under,
@@ -91,7 +90,6 @@ class Population(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The population as it stands in the signed JSON."""
         return {
             "subject": self.subject,
             "inclusion": self.inclusion,
@@ -120,7 +118,6 @@ class Retention(Part):
         return cls(**days)
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
         return {"assignments_days": self.assignments_days, "records_days": self.records_days}
 
 
@@ -149,7 +146,6 @@ class ResultsUse(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
         return {
             "allowed": list(self.allowed),
             "forbidden": list(self.forbidden),
@@ -178,7 +174,6 @@ class Duties(Part):
         return cls(**{name: fields.text(name, max_length=2_000) for name in Duties.__slots__})
 
     def to_dict(self) -> dict[str, Any]:
-        """The duties as they stand in the signed JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -194,5 +189,4 @@ class Document(Part):
         return cls(title=fields.text("title", max_length=200), sha256=fields.hex("sha256", size=32))
 
     def to_dict(self) -> dict[str, Any]:
-        """The document as it stands in the signed JSON."""
         return {"title": self.title, "sha256": self.sha256.hex()}

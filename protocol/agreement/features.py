@@ -61,7 +61,6 @@ class MissingRule(Part):
         return cls(value=fields.text("value", max_length=60) if rule == REPLACE else None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The rule as it stands in the signed JSON."""
         if self.value is None:
             return {"rule": LEAVE_OUT}
         return {"rule": REPLACE, "value": self.value}
@@ -168,7 +167,6 @@ class Feature(Part):
         return feature
 
     def to_dict(self) -> dict[str, Any]:
-        """The feature as it stands in the signed JSON."""
         values: dict[str, Any] = {"name": self.name, "type": self.type, "unit": self.unit}
         if self.kind.is_number:
             values["min"] = format(self.min, "f")

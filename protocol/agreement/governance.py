@@ -46,7 +46,6 @@ class Purpose(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The purpose as it stands in the signed JSON."""
         return {"term": self.term, "text": self.text, "notice_version": self.notice_version}
 
 
@@ -74,7 +73,6 @@ class LegalBasis(Part):
         return cls(basis=basis, reference=reference)
 
     def to_dict(self) -> dict[str, Any]:
-        """The basis as it stands in the signed JSON."""
         return {"basis": self.basis, "reference": self.reference}
 
     @property
@@ -100,5 +98,4 @@ class ConsentTerms(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
         return {"max_age_hours": self.max_age_hours}

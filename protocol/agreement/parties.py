@@ -60,7 +60,6 @@ class Party(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The party as it stands in the signed JSON."""
         return {
             "id": self.id,
             "role": self.role,
@@ -98,7 +97,6 @@ class Operator(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The operator as it stands in the signed JSON."""
         return {
             "legal_name": self.legal_name,
             "contact": self.contact,

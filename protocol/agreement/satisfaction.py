@@ -45,7 +45,6 @@ class SatisfactionTerms(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as they stand in the signed JSON."""
         return {"question": self.question, "lowest": self.lowest, "highest": self.highest}
 
     @property

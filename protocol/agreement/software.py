@@ -39,7 +39,6 @@ class Software(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The software as it stands in the signed JSON."""
         return {"package": DISTRIBUTION, "version": self.version, "sha256": self.sha256.hex()}
 
     @staticmethod

@@ -59,7 +59,6 @@ class PrivacyTerms(Part):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The terms as in the signed JSON."""
         return {
             "epsilon": format(self.epsilon, "f"),
             "delta": format(self.delta, "f"),
