@@ -98,12 +98,14 @@ class Part(ABC):
         misfit = cls._misfit(fields.values, fields.where)
         if misfit is not None:
             raise MalformedError(misfit.words)
-        return cls._read(fields)
+        part = cls._read(fields)
+        fields.finish()
+        return part
 
     @classmethod
     @abstractmethod
     def _read(cls, fields: Fields) -> Self:
-        """Read the part; no field is unknown."""
+        """Read every field that is there; none is missing or unknown."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:

@@ -514,7 +514,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "protocol/schema.py",
         "for name in values if name not in known)",
         "for name in values if False)",
-        AGREED + "test_an_unknown_field_is_refused_wherever_it_stands",
+        "test_schema.py::test_all_that_is_missing_and_all_that_is_unknown_is_named_in_one_error",
+    ),
+    (
+        "protocol/schema.py",
+        "        fields.finish()\n",
+        "",
+        "test_schema.py::test_a_field_that_a_part_forgets_to_read_is_not_passed_over",
     ),
     (
         "protocol/strict.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -83,6 +84,26 @@ def test_what_does_not_fit_is_found_in_every_part_with_its_place(lab: ModuleType
         "field 'value' is missing",
         "agreement.plan.satisfaction: unknown field 'x'",
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgetful(Part):
+    """A part whose `_read` was not told of its newest field."""
+
+    old: int
+    new: int = 0
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Forgetful:
+        return cls(old=fields.integer("old", at_least=0, at_most=9))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"old": self.old}
+
+
+def test_a_field_that_a_part_forgets_to_read_is_not_passed_over() -> None:
+    assert Forgetful.read(Fields({"old": 1}, "it")) == Forgetful(old=1)
+    assert refusal(Forgetful, {"old": 1, "new": 2}) == "it: unknown field 'new'"
 
 
 @pytest.mark.parametrize("values", [None, [], "text", 1, {"parties": None, "plan": [1]}])
