@@ -28,7 +28,6 @@ from protocol.clustering.result import (
     least_size,
 )
 from protocol.clustering.satisfaction import SATISFACTION_SHARE, satisfaction_of
-from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
 from protocol.noised_queries import (
@@ -41,6 +40,7 @@ from protocol.noised_queries import (
 )
 from protocol.queries import IntMatrix
 from protocol.ring import UNIT, IntVector
+from protocol.state import state_from_json, state_to_json
 from protocol.sum_query import SumQuery
 
 #: The part of a run's rho that the question for sizes costs, alone and with a profile.

@@ -21,7 +21,6 @@ from protocol.clustering.choose_k import Choice, KScore, choose
 from protocol.clustering.plane import GRID, Plane
 from protocol.clustering.portable import FloatVector, james_stein, total_of
 from protocol.clustering.result import Clustering, NoiseReport
-from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import MOMENTS_RADIUS, Terms
 from protocol.clustering.weighted_kmeans import nearest_of, weighted_kmeans
 from protocol.errors import LocalProtocolError
@@ -39,6 +38,7 @@ from protocol.noised_queries import (
 from protocol.privacy.accounting import RHO_ONE
 from protocol.queries import IntMatrix
 from protocol.ring import UNIT, IntVector
+from protocol.state import state_from_json, state_to_json
 from protocol.sum_query import SumQuery
 
 COUNT: Final = "count"

@@ -19,11 +19,11 @@ from protocol.clustering.lloyd_exact import spread_start
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import root
 from protocol.clustering.result import Clustering, NoiseReport
-from protocol.clustering.state import state_from_json, state_to_json
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
 from protocol.noised_queries import LocalSumsQuery, check_range
 from protocol.ring import UNIT, IntVector
+from protocol.state import state_from_json, state_to_json
 
 #: From the second round on, customers are expected within this part of ``reach / k^(1/d)``.
 _LATER_RADIUS: Final = 0.8
