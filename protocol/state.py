@@ -1,14 +1,21 @@
-"""Plan states as JSON values and back: numbers, text, arrays and dataclasses."""
+"""The state of a state machine as JSON values and back: numbers, text, arrays and dataclasses.
+
+Where the types of a dataclass say what is in it, `fields_to_json` writes its fields by their names.
+Where a field may hold one of several dataclasses, like a plan's query, `state_to_json` names each.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from types import NoneType
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from protocol.errors import MalformedError
+
+T = TypeVar("T")
 
 _ARRAYS: Final = {"int64": np.int64, "float64": np.float64}
 
@@ -62,3 +69,55 @@ def state_from_json(values: Any, kinds: Iterable[type[Any]]) -> Any:
         return known[name](**{key: read(value) for key, value in found["fields"].items()})
 
     return read(values)
+
+
+def fields_to_json(state: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values: bytes in hex, what is in an order as a list."""
+    return {f.name: _plain(getattr(state, f.name)) for f in dataclasses.fields(state)}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.hex()
+        case np.ndarray():
+            return value.tolist()
+        case frozenset():
+            return sorted(value)
+        case tuple():
+            return [_plain(entry) for entry in value]
+        case dict():
+            return {str(key): _plain(entry) for key, entry in value.items()}
+        case _ if dataclasses.is_dataclass(value):
+            return fields_to_json(value)
+        case _:
+            return value
+
+
+def fields_from_json(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass of type `kind` that `fields_to_json` gave.
+
+    Args:
+        values: May hold more than its fields; a field that is missing is as by default.
+    """
+    types = get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind) if f.name in values]  # type: ignore[arg-type]
+    return kind(**{name: _typed(types[name], values[name]) for name in names})
+
+
+def _typed(kind: Any, found: Any) -> Any:
+    """A field's value by the field's type."""
+    outer, inner = get_origin(kind), get_args(kind)
+    if NoneType in inner:
+        return None if found is None else _typed(inner[0], found)
+    if outer in (tuple, frozenset):
+        return outer(_typed(inner[0], entry) for entry in found)
+    if outer is dict:
+        return {inner[0](key): _typed(inner[1], entry) for key, entry in found.items()}
+    if outer is np.ndarray:
+        return np.array(found, dtype=get_args(inner[1])[0])
+    if kind is bytes:
+        return bytes.fromhex(found)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return fields_from_json(kind, found)
+    return kind(found)

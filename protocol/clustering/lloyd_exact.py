@@ -24,6 +24,7 @@ from protocol.clustering.result import Clustering
 from protocol.masking import Stream, expand
 from protocol.queries import ClusterSumsQuery, ClusterTotals, IntMatrix, cluster_inertia
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
+from protocol.state import fields_from_json, fields_to_json
 
 _REJECTIONS_BEFORE_HALVING: Final = 100
 
@@ -81,29 +82,12 @@ class LloydExact:
         return replace(self, round=self.round + 1, centroids=moved, search=search)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "plan": self.NAME,
-            "limit": self.limit.tolist(),
-            "max_rounds": self.max_rounds,
-            "seed": self.seed.hex(),
-            "round": self.round,
-            "centroids": self.centroids.tolist(),
-            "search": self.search.to_dict(),
-            "result": None if self.result is None else self.result.to_dict(),
-        }
+        return {"plan": self.NAME} | fields_to_json(self)
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> LloydExact:
-        """Restore the state that `to_dict` returned."""
-        return LloydExact(
-            limit=np.array(values["limit"], dtype=np.int64),
-            max_rounds=int(values["max_rounds"]),
-            seed=bytes.fromhex(values["seed"]),
-            round=int(values["round"]),
-            centroids=np.array(values["centroids"], dtype=np.int64),
-            search=Search.from_dict(values["search"]),
-            result=None if values["result"] is None else Clustering.from_dict(values["result"]),
-        )
+        """The state that `to_dict` gave."""
+        return fields_from_json(LloydExact, values)
 
     def _next_centroids(self, totals: ClusterTotals) -> tuple[IntMatrix, Search]:
         counts = np.maximum(totals.counts, 1)[:, None]

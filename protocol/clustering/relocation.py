@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -50,25 +50,6 @@ class Settled:
     inertias: tuple[int, ...]
     inertia: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """The clustering as JSON values."""
-        return {
-            "centroids": self.centroids.tolist(),
-            "counts": self.counts.tolist(),
-            "inertias": list(self.inertias),
-            "inertia": self.inertia,
-        }
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> Settled:
-        """Restore the clustering that `to_dict` returned."""
-        return Settled(
-            centroids=np.array(values["centroids"], dtype=np.int64),
-            counts=np.array(values["counts"], dtype=np.int64),
-            inertias=tuple(values["inertias"]),
-            inertia=values["inertia"],
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
@@ -85,26 +66,6 @@ class Search:
     before: int | None = None
     best: Settled | None = None
     failures: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The state as JSON values."""
-        return {
-            "over": self.over,
-            "before": self.before,
-            "best": None if self.best is None else self.best.to_dict(),
-            "failures": self.failures,
-        }
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> Search:
-        """Restore the state that `to_dict` returned."""
-        best = values["best"]
-        return Search(
-            over=values["over"],
-            before=values["before"],
-            best=None if best is None else Settled.from_dict(best),
-            failures=values["failures"],
-        )
 
     def closed(self, moved: IntMatrix, inertia: int) -> tuple[Search, IntMatrix]:
         """End the search in mid-trial and return to the best clustering if it is better."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -147,24 +147,3 @@ class Clustering:
     sizes: Sizes | None = None
     profile: Profile | None = None
     satisfaction: Satisfaction | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """An exact result as JSON values."""
-        return {
-            "centroids": self.centroids.tolist(),
-            "counts": self.counts.tolist(),
-            "spread": self.spread.tolist(),
-            "rounds": self.rounds,
-            "converged": self.converged,
-        }
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> Clustering:
-        """Restore the result that `to_dict` returned."""
-        return Clustering(
-            centroids=np.array(values["centroids"], dtype=np.int64),
-            counts=np.array(values["counts"], dtype=np.int64),
-            spread=np.array(values["spread"], dtype=np.int64),
-            rounds=int(values["rounds"]),
-            converged=bool(values["converged"]),
-        )

@@ -182,14 +182,49 @@ def test_a_stored_plan_goes_on_where_it_was() -> None:
         plan = restore_plan(json.loads(json.dumps(plan.to_dict())))
         hashes.append(step_hash(plan))
         plan = advance(plan, rows)
-    # As runs that ended before there were plans with noise are on record.
-    assert plan.to_dict()["result"].keys() == {
-        "centroids", "counts", "spread", "rounds", "converged"
-    }  # fmt: skip
     restored = restore_plan(json.loads(json.dumps(plan.to_dict())))
     assert restored.query is None
     assert step_hash(restored) == step_hash(plan)
     assert len({*hashes, step_hash(plan)}) == 4
+
+
+def test_a_plan_is_read_as_earlier_versions_wrote_it() -> None:
+    """Runs that ended long ago are on record, results without what only noise brought."""
+    best = {"centroids": [[4], [-6]], "counts": [2, 3], "inertias": [10, 2**70], "inertia": 2**71}
+    written = {
+        "plan": "lloyd-exact",
+        "limit": [ONE],
+        "max_rounds": 8,
+        "seed": SEED.hex(),
+        "round": 3,
+        "centroids": [[5], [-7]],
+        "search": {"over": False, "before": 2**72, "best": best, "failures": 1},
+        "result": {
+            "centroids": [[5], [-7]],
+            "counts": [2, 3],
+            "spread": [1, 0],
+            "rounds": 4,
+            "converged": True,
+        },
+    }
+    plan = restore_plan(json.loads(json.dumps(written)))
+    assert isinstance(plan, LloydExact)
+    assert (plan.max_rounds, plan.seed, plan.round) == (8, SEED, 3)
+    assert (plan.limit.tolist(), plan.centroids.tolist()) == ([ONE], [[5], [-7]])
+    search, result = plan.search, plan.result
+    assert (search.over, search.before, search.failures) == (False, 2**72, 1)
+    assert search.best is not None
+    assert (search.best.inertias, search.best.inertia) == ((10, 2**70), 2**71)
+    assert (search.best.centroids.tolist(), search.best.counts.tolist()) == ([[4], [-6]], [2, 3])
+    assert result is not None
+    assert (result.centroids.tolist(), result.counts.tolist()) == ([[5], [-7]], [2, 3])
+    assert (result.spread.tolist(), result.rounds, result.converged) == ([1, 0], 4, True)
+    assert (result.noise, result.sizes, result.scores) == (None, None, ())
+    arrays = (plan.limit, plan.centroids, search.best.counts, result.centroids, result.spread)
+    assert {array.dtype for array in arrays} == {np.dtype(np.int64)}
+    again = json.loads(json.dumps(plan.to_dict()))
+    assert again["result"].items() >= written["result"].items()
+    assert again | {"result": written["result"]} == written
 
 
 def test_a_stored_plan_of_another_name_is_refused() -> None:
