@@ -53,7 +53,8 @@ from protocol.messages import (
     open_request,
 )
 from protocol.noised_queries import ScoresQuery
-from protocol.partner_round import DONE, ENTROPY_BYTES, Ask, PartnerRound
+from protocol.partner_round import ENTROPY_BYTES, Ask, PartnerRound
+from protocol.partner_state import PartnerState, Phase
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
 from protocol.release.document import SignedRelease
 from protocol.ring import IntVector
@@ -340,7 +341,7 @@ class Node:
         self.store.charge(charge, self.agreement, now=self._now())
 
     def _published(self, current: PartnerRound, request: Publish) -> bytes:
-        if current.phase != DONE:
+        if current.phase != Phase.DONE:
             signed: SignedRelease = current.publish(request)
             self.store.keep_agreement(self._signed, now=self._now())
             self.store.save_release(
@@ -357,15 +358,12 @@ class Node:
     def _round_of(self, request: Request) -> PartnerRound:
         chain = self.store.chain(self.agreement)
         record = self._record_of(request)
-        if record is None:
-            if not isinstance(request, Open):
-                raise RemoteProtocolError("this node knows no such run", code="E-RUN-OTHER")
-            return PartnerRound(self.agreement, self._key, chain, seed_of=self._seed_of)
-        if record.agreement_hash != self.agreement.hash:
+        if record is None and not isinstance(request, Open):
+            raise RemoteProtocolError("this node knows no such run", code="E-RUN-OTHER")
+        if record is not None and record.agreement_hash != self.agreement.hash:
             raise RemoteProtocolError("a run under another agreement", code="E-AGR-OTHER")
-        return PartnerRound.from_dict(
-            record.state, self.agreement, self._key, chain, seed_of=self._seed_of
-        )
+        state = None if record is None else PartnerState.from_dict(record.state)
+        return PartnerRound(self.agreement, self._key, chain, state=state, seed_of=self._seed_of)
 
     def _remember_refusal(self, request: Request | None, code: str) -> None:
         try:

@@ -10,8 +10,8 @@ refused with E-RUN-ABORTED, and nothing more is sent.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -26,7 +26,6 @@ from protocol.clustering.plan import (
     after_total,
     plan_seed,
     query_of,
-    restore_plan,
     start_plan,
     step_hash,
 )
@@ -53,6 +52,7 @@ from protocol.messages import (
     run_hash,
 )
 from protocol.participants import Chain, Members, SetRules
+from protocol.partner_state import Answer, Joined, LastRound, PartnerState, Phase, Secrets
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.release.document import PAYLOAD_TYPE, Release, SignedRelease, make_release
 from protocol.ring import IntVector, RingVector
@@ -63,25 +63,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ENTROPY_BYTES: Final = 16 + 32 + 64 + 32 + 32
-
-#: A later run or another agreement took the place of a run.
-SUPERSEDED: Final = "E-RUN-SUPERSEDED"
-
-GREETED: Final = "greeted"
-READY: Final = "ready"
-RUNNING: Final = "running"
-DONE: Final = "done"
-ABORTED: Final = "aborted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A reply given in the current round under one participant set."""
-
-    head: bytes
-    context: bytes
-    members: Members
-    reply: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +89,7 @@ class PartnerRound:
         key: The partner's Ed25519 key of the agreement.
         chain: The participant-set chain up to the last link that this partner signed, from all
             runs under the agreement. Read `chain` after every call and store it.
+        state: What was stored of the run, `PartnerState.from_dict`; None when it is to be opened.
         seed_of: The plan's seed for a run hash. Simulations pass another one, so that the start
             depends on their seed alone.
     """
@@ -118,110 +100,20 @@ class PartnerRound:
         key: Ed25519PrivateKey,
         chain: Chain,
         *,
+        state: PartnerState | None = None,
         seed_of: Callable[[bytes], bytes] = plan_seed,
     ) -> None:
         self.agreement = agreement
         self.chain = chain
-        self.phase = ""
-        self.aborted_with = ""
+        self.state = state
         self._key = key
         self._me = agreement.index_of_key(key.public_key().public_bytes_raw())
         self._rules = SetRules.of(agreement)
         self._seed_of = seed_of
-        self._run_id = b""
-        self._run_hash = b""
-        self._x_private = b""
-        self._kem_seed = b""
-        self._secret = b""
-        self._noise_secret = b""
-        self._hello = b""
-        self._hellos: tuple[bytes, ...] = ()
-        self._kem_secrets: dict[int, bytes] = {}
-        self._ready = b""
-        self._first_head = b""
-        self._pair_keys: dict[int, bytes] = {}
-        self._certified = b""
-        self._plan: Plan | None = None
-        self._round = -1
-        self._payload_hash = b""
-        self._answer_hash = b""
-        self._answers: tuple[Answer, ...] = ()
-
-    # --- state ---------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the chain, as JSON values. It holds secrets: store it sealed."""
-        return {
-            "phase": self.phase,
-            "aborted_with": self.aborted_with,
-            "run_id": self._run_id.hex(),
-            "run_hash": self._run_hash.hex(),
-            "x_private": self._x_private.hex(),
-            "kem_seed": self._kem_seed.hex(),
-            "secret": self._secret.hex(),
-            "noise_secret": self._noise_secret.hex(),
-            "hello": self._hello.hex(),
-            "hellos": [hello.hex() for hello in self._hellos],
-            "kem_secrets": {str(i): v.hex() for i, v in self._kem_secrets.items()},
-            "ready": self._ready.hex(),
-            "first_head": self._first_head.hex(),
-            "pair_keys": {str(i): v.hex() for i, v in self._pair_keys.items()},
-            "certified": self._certified.hex(),
-            "plan": None if self._plan is None else self._plan.to_dict(),
-            "round": self._round,
-            "payload_hash": self._payload_hash.hex(),
-            "answer_hash": self._answer_hash.hex(),
-            "answers": [
-                {
-                    "head": a.head.hex(),
-                    "context": a.context.hex(),
-                    "members": sorted(a.members),
-                    "reply": a.reply.hex(),
-                }
-                for a in self._answers
-            ],
-        }
-
-    @staticmethod
-    def from_dict(
-        values: Mapping[str, Any],
-        agreement: Agreement,
-        key: Ed25519PrivateKey,
-        chain: Chain,
-        *,
-        seed_of: Callable[[bytes], bytes] = plan_seed,
-    ) -> PartnerRound:
-        """The round that `to_dict` described."""
-        restored = PartnerRound(agreement, key, chain, seed_of=seed_of)
-        restored.phase = values["phase"]
-        restored.aborted_with = values["aborted_with"]
-        restored._run_id = bytes.fromhex(values["run_id"])
-        restored._run_hash = bytes.fromhex(values["run_hash"])
-        restored._x_private = bytes.fromhex(values["x_private"])
-        restored._kem_seed = bytes.fromhex(values["kem_seed"])
-        restored._secret = bytes.fromhex(values["secret"])
-        restored._noise_secret = bytes.fromhex(values.get("noise_secret", ""))
-        restored._hello = bytes.fromhex(values["hello"])
-        restored._hellos = tuple(bytes.fromhex(h) for h in values["hellos"])
-        restored._kem_secrets = {int(i): bytes.fromhex(v) for i, v in values["kem_secrets"].items()}
-        restored._ready = bytes.fromhex(values["ready"])
-        restored._first_head = bytes.fromhex(values["first_head"])
-        restored._pair_keys = {int(i): bytes.fromhex(v) for i, v in values["pair_keys"].items()}
-        restored._certified = bytes.fromhex(values["certified"])
-        restored._plan = None if values["plan"] is None else restore_plan(values["plan"])
-        restored._round = values["round"]
-        restored._payload_hash = bytes.fromhex(values["payload_hash"])
-        restored._answer_hash = bytes.fromhex(values["answer_hash"])
-        restored._answers = tuple(
-            Answer(
-                head=bytes.fromhex(a["head"]),
-                context=bytes.fromhex(a["context"]),
-                members=frozenset(a["members"]),
-                reply=bytes.fromhex(a["reply"]),
-            )
-            for a in values["answers"]
-        )
-        return restored
+        return self._opened().to_dict()
 
     # --- facts ---------------------------------------------------------------------------------
 
@@ -231,24 +123,31 @@ class PartnerRound:
         return self._me
 
     @property
+    def phase(self) -> Phase | None:
+        """How far the run has come; None before it is open."""
+        return None if self.state is None else self.state.phase
+
+    @property
     def run_id(self) -> bytes:
-        """The run's id, 16 bytes."""
-        return self._run_id
+        """The run's id, 16 bytes; empty before it is open."""
+        return b"" if self.state is None else self.state.run_id
 
     @property
     def run_hash(self) -> bytes:
         """The run's hash, 32 bytes; empty before the roster is known."""
-        return self._run_hash
+        joined = None if self.state is None else self.state.joined
+        return b"" if joined is None else joined.run_hash
 
     @property
     def round(self) -> int:
         """Number of the round answered last; -1 before the first."""
-        return self._round
+        last = None if self.state is None else self.state.last
+        return -1 if last is None else last.round
 
     @property
     def plan(self) -> Plan | None:
         """The plan in the round answered last; None before the roster is known."""
-        return self._plan
+        return None if self.state is None else self.state.plan
 
     # --- set-up --------------------------------------------------------------------------------
 
@@ -258,52 +157,57 @@ class PartnerRound:
         Args:
             entropy: `ENTROPY_BYTES` fresh random bytes.
         """
-        if self.phase:
+        if self.state is not None:
             raise LocalProtocolError("this run is open already")
         if len(entropy) != ENTROPY_BYTES:
             raise LocalProtocolError(f"entropy of {len(entropy)} bytes, {ENTROPY_BYTES} needed")
         self._check_agreement(request.agreement_hash)
-        nonce, self._x_private, self._kem_seed, self._secret, self._noise_secret = (
-            entropy[:16],
-            entropy[16:48],
-            entropy[48:112],
-            entropy[112:144],
-            entropy[144:],
+        nonce, secret = entropy[:16], entropy[112:144]
+        secrets = Secrets(
+            x_private=entropy[16:48],
+            kem_seed=entropy[48:112],
+            noise_secret=entropy[144:],
+            kem_secrets={},
+            pair_keys={},
         )
-        self._run_id = request.run_id
-        self._hello = Hello(
+        hello = Hello(
             agreement_hash=self.agreement.hash,
-            run_id=self._run_id,
+            run_id=request.run_id,
             partner=self._me,
             nonce=nonce,
-            x25519=masking.x25519_public(self._x_private),
-            kem=masking.kem_public(self._kem_seed),
+            x25519=masking.x25519_public(secrets.x_private),
+            kem=masking.kem_public(secrets.kem_seed),
         ).signed(self._key)
-        self.phase = GREETED
-        return self._hello
+        self.state = PartnerState(
+            phase=Phase.GREETED,
+            run_id=request.run_id,
+            hello=hello,
+            secret=secret,
+            secrets=secrets,
+        )
+        return hello
 
     def reopen(self, request: Open) -> bytes:
         """The same HELLO again, byte for byte."""
-        self._alive()
+        state = self._alive()
         self._check_agreement(request.agreement_hash)
-        if request.run_id != self._run_id:
+        if request.run_id != state.run_id:
             raise RemoteProtocolError("this run has another id", code="E-RUN-OTHER")
-        return self._hello
+        return state.hello
 
     def roster(self, request: Roster) -> bytes:
         """READY: the run's first participant set signed, with a ciphertext for higher partners."""
-        self._alive()
         return self._guarded(self._on_roster, request)
 
-    def _on_roster(self, request: Roster) -> bytes:
-        if request.run_id != self._run_id:
+    def _on_roster(self, state: PartnerState, request: Roster) -> bytes:
+        if request.run_id != state.run_id:
             raise RemoteProtocolError("roster of another run", code="E-RUN-OTHER")
-        if self._ready:
-            if request.hellos != self._hellos:
+        if state.joined is not None:
+            if request.hellos != state.joined.hellos:
                 raise RemoteProtocolError("a second roster for this run", code="E-ROSTER-CHANGED")
-            return self._ready
-        hellos = self._verified_roster(request.hellos)
-        hashed = run_hash(self.agreement.hash, self._run_id, request.hellos)
+            return state.joined.ready
+        hellos = self._verified_roster(state, request.hellos)
+        hashed = run_hash(self.agreement.hash, state.run_id, request.hellos)
         chain = Chain.from_bytes(request.chain, self.agreement)
         self._rules.check(chain, signed=self.chain, run_hash=hashed)
         if chain.last.members != frozenset(hellos):
@@ -312,30 +216,35 @@ class PartnerRound:
             )
         if sum(link.run_hash == hashed for link in chain.links) != 1:
             raise RemoteProtocolError("the roster comes with a later set", code="E-CHAIN-RUN")
-        ciphertexts = []
+        kem_secrets, ciphertexts = {}, []
         for other in sorted(hellos):
             if other > self._me:
-                secret, ciphertext = masking.kem_encapsulate(hellos[other].kem)
-                self._kem_secrets[other] = secret
+                kem_secrets[other], ciphertext = masking.kem_encapsulate(hellos[other].kem)
                 ciphertexts.append(ciphertext)
-        self._hellos = request.hellos
-        self._run_hash = hashed
-        self.chain = chain
-        self._first_head = chain.head
-        self._ready = Ready(
+        ready = Ready(
             run_hash=hashed, partner=self._me, head=chain.head, ciphertexts=tuple(ciphertexts)
         ).signed(self._key)
-        self._plan = start_plan(self.agreement, seed=self._seed_of(hashed))
-        self.phase = READY
-        return self._ready
+        self.chain = chain
+        self.state = replace(
+            state,
+            phase=Phase.READY,
+            secrets=replace(state.held, kem_secrets=kem_secrets),
+            joined=Joined(
+                run_hash=hashed, hellos=request.hellos, ready=ready, first_head=chain.head
+            ),
+            plan=start_plan(self.agreement, seed=self._seed_of(hashed)),
+        )
+        return ready
 
-    def _verified_roster(self, messages: tuple[bytes, ...]) -> dict[int, Hello]:
+    def _verified_roster(
+        self, state: PartnerState, messages: tuple[bytes, ...]
+    ) -> dict[int, Hello]:
         if len(messages) != self.agreement.n_partners:
             raise RemoteProtocolError(
                 f"roster of {len(messages)} places, the agreement has {self.agreement.n_partners}",
                 code="E-ROSTER",
             )
-        if messages[self._me] != self._hello:
+        if messages[self._me] != state.hello:
             raise RemoteProtocolError("the roster changes this node's HELLO", code="E-ROSTER")
         found: dict[int, Hello] = {}
         for index, message in enumerate(messages):
@@ -345,7 +254,7 @@ class PartnerRound:
             hello = Hello.verified(message, public_key=party.public_key, who=party.id)
             if (hello.agreement_hash, hello.run_id, hello.partner) != (
                 self.agreement.hash,
-                self._run_id,
+                state.run_id,
                 index,
             ):
                 raise RemoteProtocolError(
@@ -359,44 +268,53 @@ class PartnerRound:
 
     def propose(self, request: Propose) -> bytes:
         """ACCEPT: a smaller participant set signed."""
-        self._alive()
         return self._guarded(self._on_propose, request)
 
-    def _on_propose(self, request: Propose) -> bytes:
-        self._check_run(request.run_hash)
+    def _on_propose(self, state: PartnerState, request: Propose) -> bytes:
+        hashed = self._check_run(state, request.run_hash).run_hash
         chain = Chain.from_bytes(request.chain, self.agreement)
-        self._check_unfinished()
-        self._check_newest_run()
+        self._check_unfinished(state)
+        self._check_newest_run(hashed)
         if chain.links != self.chain.links:
-            self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)
+            self._rules.check(chain, signed=self.chain, run_hash=hashed)
             if self._me not in chain.last.members:
                 raise RemoteProtocolError("a set without this partner", code="E-SET-MEMBER")
             self.chain = chain
-        return Accept(run_hash=self._run_hash, partner=self._me, head=chain.head).signed(self._key)
+        return Accept(run_hash=hashed, partner=self._me, head=chain.head).signed(self._key)
 
-    def _certify(self, certificate: Certificate | None) -> None:
-        """Activate the newest set of the chain, once everyone in it has signed it."""
+    def _certify(
+        self, state: PartnerState, joined: Joined, certificate: Certificate | None
+    ) -> PartnerState:
+        """The newest set of the chain is active, once everyone in it has signed it."""
         head = self.chain.head
-        if head == self._certified:
-            return
+        if head == state.certified:
+            return state
         if certificate is None:
             raise RemoteProtocolError("the participant set has no certificate", code="E-SET-OPEN")
-        members = self.chain.last.members
-        readys = self._verified_readys(certificate.readys, members)
-        if head != self._first_head:
-            self._verify_accepts(certificate.accepts, members, head)
-        for other in members - {self._me} - set(self._pair_keys):
-            self._pair_keys[other] = self._pair_key(other, readys)
-        self._certified = head
-        self.phase = RUNNING
+        members, secrets = self.chain.last.members, state.held
+        readys = self._verified_readys(joined, certificate.readys, members)
+        if head != joined.first_head:
+            self._verify_accepts(joined, certificate.accepts, members, head)
+        pair_keys = {
+            other: self._pair_key(joined, secrets, other, readys)
+            for other in members - {self._me} - set(secrets.pair_keys)
+        }
+        return replace(
+            state,
+            phase=Phase.RUNNING,
+            certified=head,
+            secrets=replace(secrets, pair_keys=secrets.pair_keys | pair_keys),
+        )
 
-    def _verified_readys(self, messages: tuple[bytes, ...], members: Members) -> dict[int, Ready]:
+    def _verified_readys(
+        self, joined: Joined, messages: tuple[bytes, ...], members: Members
+    ) -> dict[int, Ready]:
         found: dict[int, Ready] = {}
         for message in messages:
             ready, _, _ = Ready.parse(message)
             party = self._party(ready.partner)
             Ready.verified(message, public_key=party.public_key, who=party.id)
-            if ready.run_hash != self._run_hash or ready.head != self._first_head:
+            if (ready.run_hash, ready.head) != (joined.run_hash, joined.first_head):
                 raise RemoteProtocolError(
                     f"the READY of {party.id} is for another run or set", code="E-CERTIFICATE"
                 )
@@ -405,13 +323,15 @@ class PartnerRound:
             raise RemoteProtocolError("a member's READY is missing", code="E-CERTIFICATE")
         return found
 
-    def _verify_accepts(self, messages: tuple[bytes, ...], members: Members, head: bytes) -> None:
+    def _verify_accepts(
+        self, joined: Joined, messages: tuple[bytes, ...], members: Members, head: bytes
+    ) -> None:
         found = set()
         for message in messages:
             accept, _, _ = Accept.parse(message)
             party = self._party(accept.partner)
             Accept.verified(message, public_key=party.public_key, who=party.id)
-            if accept.run_hash != self._run_hash or accept.head != head:
+            if (accept.run_hash, accept.head) != (joined.run_hash, head):
                 raise RemoteProtocolError(
                     f"the ACCEPT of {party.id} is for another set", code="E-CERTIFICATE"
                 )
@@ -419,22 +339,24 @@ class PartnerRound:
         if not members <= found:
             raise RemoteProtocolError("a member's ACCEPT is missing", code="E-CERTIFICATE")
 
-    def _pair_key(self, other: int, readys: dict[int, Ready]) -> bytes:
+    def _pair_key(
+        self, joined: Joined, secrets: Secrets, other: int, readys: dict[int, Ready]
+    ) -> bytes:
         if other > self._me:
-            kem_secret = self._kem_secrets[other]
+            kem_secret = secrets.kem_secrets[other]
         else:
-            higher = [i for i in self._present() if i > other]
+            higher = [i for i, hello in enumerate(joined.hellos) if hello and i > other]
             ciphertexts = readys[other].ciphertexts
             if len(ciphertexts) != len(higher):
                 raise RemoteProtocolError("a READY lacks ciphertexts", code="E-CERTIFICATE")
             kem_secret = masking.kem_decapsulate(
-                self._kem_seed, ciphertexts[higher.index(self._me)]
+                secrets.kem_seed, ciphertexts[higher.index(self._me)]
             )
-        hello, _, _ = Hello.parse(self._hellos[other])
+        hello, _, _ = Hello.parse(joined.hellos[other])
         return masking.pair_key(
-            masking.agree_x25519(self._x_private, hello.x25519),
+            masking.agree_x25519(secrets.x_private, hello.x25519),
             kem_secret,
-            run_hash=self._run_hash,
+            run_hash=joined.run_hash,
             a=self._me,
             b=other,
         )
@@ -448,42 +370,41 @@ class PartnerRound:
             The cached reply, when exactly this was answered before; else what is asked: pass it to
             `masked` with the answer, or to `approve`.
         """
-        self._alive()
         return self._guarded(self._on_announce, request)
 
-    def _on_announce(self, request: Announce) -> Ask | bytes:
-        self._check_run(request.run_hash)
-        said = self._said(request)
+    def _on_announce(self, state: PartnerState, request: Announce) -> Ask | bytes:
+        joined = self._check_run(state, request.run_hash)
+        said = self._said(state, request)
         if said is not None:
             return said
-        self._check_unfinished()
-        self._check_newest_run()
+        self._check_unfinished(state)
+        self._check_newest_run(joined.run_hash)
         if request.head != self.chain.head:
             raise RemoteProtocolError("the set announced is not the newest", code="E-SET-OPEN")
         digest = hashlib.sha256(request.payload).digest()
-        if request.round == self._round:
-            if digest != self._payload_hash:
+        if state.last is not None and request.round == state.last.round:
+            if digest != state.last.payload_hash:
                 raise RemoteProtocolError(
                     f"a second payload for round {request.round}", code="E-SECOND-PAYLOAD"
                 )
-        elif request.round != self._round + 1:
+        elif request.round != self.round + 1:
             raise RemoteProtocolError(
-                f"round {request.round} announced, {self._round + 1} is next", code="E-ROUND-ORDER"
+                f"round {request.round} announced, {self.round + 1} is next", code="E-ROUND-ORDER"
             )
-        elif self._plan is not None and self._plan.result is not None:
+        elif state.plan is not None and state.plan.result is not None:
             raise RemoteProtocolError("the plan has ended", code="E-ROUND-ORDER")
-        self._certify(request.certificate)
+        self.state = state = self._certify(state, joined, request.certificate)
         payload = Payload.from_bytes(request.payload)
-        plan = self._plan_at(request.round, payload)
+        plan = self._plan_at(state, request.round, payload)
         members = self.chain.last.members
         release = None
         if plan.result is not None:
             release = make_release(
                 self.agreement,
                 plan.result,
-                run_hash=self._run_hash,
+                run_hash=joined.run_hash,
                 members=members,
-                asked_again=self.chain.changes_in(self._run_hash),
+                asked_again=self.chain.changes_in(joined.run_hash),
             )
         if payload.step_hash != step_hash(plan):
             raise RemoteProtocolError(
@@ -492,38 +413,42 @@ class PartnerRound:
             )
         return Ask(announce=request, members=members, plan=plan, query=plan.query, release=release)
 
-    def _said(self, announce: Announce) -> bytes | None:
+    @staticmethod
+    def _said(state: PartnerState, announce: Announce) -> bytes | None:
         """The reply already given to an announcement."""
-        if announce.round != self._round:
+        if state.last is None or announce.round != state.last.round:
             return None
         context = announce.context
-        return next((a.reply for a in self._answers if a.context == context), None)
+        return next((a.reply for a in state.last.answers if a.context == context), None)
 
-    def _check_open(self, ask: Ask) -> None:
-        number = ask.announce.round
-        same = hashlib.sha256(ask.announce.payload).digest() == self._payload_hash
-        in_order = number == self._round + 1 or (number == self._round and same)
-        if self.phase != RUNNING or ask.announce.head != self.chain.head or not in_order:
+    def _check_open(self, state: PartnerState, ask: Ask) -> None:
+        number, last = ask.announce.round, state.last
+        digest = hashlib.sha256(ask.announce.payload).digest()
+        again = last is not None and (number, digest) == (last.round, last.payload_hash)
+        in_order = again or number == self.round + 1
+        if state.phase != Phase.RUNNING or ask.announce.head != self.chain.head or not in_order:
             raise LocalProtocolError(f"the run went on while round {number} was answered")
 
-    def _plan_at(self, number: int, payload: Payload) -> Plan:
+    def _plan_at(self, state: PartnerState, number: int, payload: Payload) -> Plan:
         """The plan's state in round `number`, derived from the transcript of the round before."""
-        if self._plan is None:
+        if state.plan is None:
             raise LocalProtocolError("no plan before the roster")
-        if number == self._round:
-            return self._plan
-        if number == 0:
+        if state.last is None:
             if payload.transcript:
                 raise RemoteProtocolError("round 0 has no transcript", code="E-TRANSCRIPT")
-            return self._plan
-        total, members = self._transcript_total(payload.transcript)
-        return after_total(self._plan, self.agreement, total, members=members)
+            return state.plan
+        if number == state.last.round:
+            return state.plan
+        total, members = self._transcript_total(state.plan, state.last, payload.transcript)
+        return after_total(state.plan, self.agreement, total, members=members)
 
-    def _transcript_total(self, transcript: tuple[bytes, ...]) -> tuple[IntVector, Members]:
-        length = query_of(self._plan).length
+    def _transcript_total(
+        self, plan: Plan, last: LastRound, transcript: tuple[bytes, ...]
+    ) -> tuple[IntVector, Members]:
+        length = query_of(plan).length
         masked = [Masked.parse(message, length=length)[0] for message in transcript]
         contexts = {m.context for m in masked}
-        answer = next((a for a in self._answers if {a.context} == contexts), None)
+        answer = next((a for a in last.answers if {a.context} == contexts), None)
         if answer is None or [m.partner for m in masked] != sorted(answer.members):
             raise RemoteProtocolError(
                 "the transcript is not the round that was answered", code="E-TRANSCRIPT"
@@ -559,48 +484,47 @@ class PartnerRound:
             RuleError: The round was answered under another set, differently (E-DATA-CHANGED); the
                 state is unchanged.
         """
-        query = query_of(ask.plan)
-        said = self._said(ask.announce)
+        state, query = self._opened(), query_of(ask.plan)
+        said = self._said(state, ask.announce)
         if said is not None:
             return said
-        self._check_open(ask)
+        self._check_open(state, ask)
         cap = self.agreement.parties[self._me].max_customers
         low, high = query.range(cap)
         vector = ring.to_ring(answer, low=low, high=high)
         plain = answer.astype("<i8").tobytes()
-        context = ask.announce.context
-        answer_hash = self._answer_hash
+        context, secrets = ask.announce.context, state.held
+        answer_hash = b""
         if query.variance:
-            ring.add(vector, self._noise_share(query, ask, plain))
+            ring.add(vector, self._noise_share(query, ask, plain, secrets.noise_secret))
         else:
-            answer_hash = self._unchanged(ask, plain)
+            answer_hash = self._unchanged(state, ask, plain)
         for other in sorted(ask.members - {self._me}):
             masking.apply_mask(
                 vector,
-                masking.expand(self._pair_keys[other], "mask", context),
+                masking.expand(secrets.pair_keys[other], "mask", context),
                 subtract=self._me > other,
             )
-        salt = masking.expand(self._secret, "salt", context)
+        salt = masking.expand(state.secret, "salt", context)
         reply = Masked(
             context=context,
             partner=self._me,
             commitment=tagged_hash("commit", context, salt, plain),
             vector=ring.to_bytes(vector),
         ).signed(self._key)
-        self._record(ask, reply)
-        self._answer_hash = answer_hash
+        self._record(state, ask, reply, answer_hash=answer_hash)
         return reply
 
-    def _noise_share(self, query: SumQuery, ask: Ask, plain: bytes) -> RingVector:
+    def _noise_share(self, query: SumQuery, ask: Ask, plain: bytes, secret: bytes) -> RingVector:
         """This partner's share of the noise.
 
         The same question under the same set with the same answer gets the same noise again; any
         other gets noise of its own.
         """
         place = tagged_hash(
-            "noise", self._run_hash, ask.announce.head, u32(ask.announce.round), query.hash, plain
+            "noise", self.run_hash, ask.announce.head, u32(ask.announce.round), query.hash, plain
         )
-        key = masking.expand(self._noise_secret, "noise", place)
+        key = masking.expand(secret, "noise", place)
         share = share_variance(
             query.variance,
             partners=len(ask.members),
@@ -609,12 +533,13 @@ class PartnerRound:
         noise = discrete_gaussian(masking.Stream(key), variance=share, count=query.length)
         return noise.view(np.uint64)
 
-    def _unchanged(self, ask: Ask, plain: bytes) -> bytes:
+    @staticmethod
+    def _unchanged(state: PartnerState, ask: Ask, plain: bytes) -> bytes:
         """The hash of an answer; refuses another answer to a round that is asked again."""
-        answer_hash = tagged_hash("answer", plain)
-        if ask.announce.round == self._round and answer_hash != self._answer_hash:
+        answer_hash, number, last = tagged_hash("answer", plain), ask.announce.round, state.last
+        if last is not None and number == last.round and answer_hash != last.answer_hash:
             raise RuleError(
-                f"the customers changed while round {self._round} was asked again under a "
+                f"the customers changed while round {last.round} was asked again under a "
                 "smaller set: the difference of the two totals would show the change",
                 code="E-DATA-CHANGED",
                 remedy="start a new run; change the data between runs",
@@ -625,60 +550,58 @@ class PartnerRound:
         """APPROVAL: this partner's signature on the release that it derived."""
         if ask.release is None:
             raise LocalProtocolError("nothing to approve")
-        said = self._said(ask.announce)
+        state = self._opened()
+        said = self._said(state, ask.announce)
         if said is not None:
             return said
-        self._check_open(ask)
+        self._check_open(state, ask)
         signature = sign_document(self._key, PAYLOAD_TYPE, ask.release.to_bytes())
-        reply = Approval(run_hash=self._run_hash, partner=self._me, signature=signature).to_bytes()
-        self._record(ask, reply)
+        reply = Approval(run_hash=self.run_hash, partner=self._me, signature=signature).to_bytes()
+        self._record(state, ask, reply)
         return reply
 
-    def _record(self, ask: Ask, reply: bytes) -> None:
+    def _record(
+        self, state: PartnerState, ask: Ask, reply: bytes, *, answer_hash: bytes = b""
+    ) -> None:
+        number, last = ask.announce.round, state.last
+        before = last.answers if last is not None and last.round == number else ()
         answer = Answer(
             head=ask.announce.head, context=ask.announce.context, members=ask.members, reply=reply
         )
-        same_round = ask.announce.round == self._round
-        self._answers = (*self._answers, answer) if same_round else (answer,)
-        self._round = ask.announce.round
-        self._payload_hash = hashlib.sha256(ask.announce.payload).digest()
-        self._plan = ask.plan
+        last = LastRound(
+            round=number,
+            payload_hash=hashlib.sha256(ask.announce.payload).digest(),
+            answer_hash=answer_hash,
+            answers=(*before, answer),
+        )
+        self.state = replace(state, plan=ask.plan, last=last)
 
     # --- end -----------------------------------------------------------------------------------
 
     def publish(self, request: Publish) -> SignedRelease:
         """The release with every signature, checked; ends the run."""
-        self._alive()
         return self._guarded(self._on_publish, request)
 
-    def _on_publish(self, request: Publish) -> SignedRelease:
-        self._check_run(request.run_hash)
+    def _on_publish(self, state: PartnerState, request: Publish) -> SignedRelease:
+        joined = self._check_run(state, request.run_hash)
         signed = SignedRelease.from_bytes(request.release)
         release = signed.verify(self.agreement)
-        if release.run_hash != self._run_hash:
+        if release.run_hash != joined.run_hash:
             raise RemoteProtocolError("the release of another run", code="E-RELEASE")
-        self._end(DONE)
+        self.state = state.ended(Phase.DONE)
         return signed
 
     def abort(self, code: str) -> None:
         """End the run at this partner for good; of one that has ended, the first reason stays."""
-        if self.phase not in (DONE, ABORTED):
-            self._end(ABORTED)
-            self.aborted_with = code
+        state = self._opened()
+        if not state.phase.over:
+            self.state = state.ended(Phase.ABORTED, aborted_with=code)
 
-    def _end(self, phase: str) -> None:
-        """Go to an end state and forget what could open the run's messages later."""
-        # `ended_from_outside` does the same to a stored state.
-        self.phase = phase
-        self._x_private = b""
-        self._kem_seed = b""
-        self._noise_secret = b""
-        self._kem_secrets = {}
-        self._pair_keys = {}
-
-    def _guarded(self, handler: Callable[[T], R], request: T) -> R:
+    def _guarded(self, handler: Callable[[PartnerState, T], R], request: T) -> R:
+        """What a handler makes of a request; what it objects to ends the run."""
+        state = self._alive()
         try:
-            return handler(request)
+            return handler(state, request)
         except ProtocolError as error:
             self.abort(error.code)
             raise
@@ -688,28 +611,36 @@ class PartnerRound:
                 error.message, code=error.code, remedy=error.remedy
             ) from error
 
-    def _alive(self) -> None:
-        if self.phase == ABORTED:
-            raise RemoteProtocolError(
-                f"this run was aborted here with {self.aborted_with}", code="E-RUN-ABORTED"
-            )
-        if not self.phase:
+    def _opened(self) -> PartnerState:
+        if self.state is None:
             raise LocalProtocolError("this run is not open")
+        return self.state
+
+    def _alive(self) -> PartnerState:
+        state = self._opened()
+        if state.phase == Phase.ABORTED:
+            raise RemoteProtocolError(
+                f"this run was aborted here with {state.aborted_with}", code="E-RUN-ABORTED"
+            )
+        return state
 
     def _check_agreement(self, agreement_hash: bytes) -> None:
         if agreement_hash != self.agreement.hash:
             raise RemoteProtocolError("request under another agreement", code="E-AGR-OTHER")
 
-    def _check_run(self, hashed: bytes) -> None:
-        if not self._run_hash or hashed != self._run_hash:
+    @staticmethod
+    def _check_run(state: PartnerState, hashed: bytes) -> Joined:
+        if state.joined is None or hashed != state.joined.run_hash:
             raise RemoteProtocolError("request of another run", code="E-RUN-OTHER")
+        return state.joined
 
-    def _check_unfinished(self) -> None:
-        if self.phase == DONE:
+    @staticmethod
+    def _check_unfinished(state: PartnerState) -> None:
+        if state.phase == Phase.DONE:
             raise RemoteProtocolError("this run has ended with a release", code="E-RUN-ENDED")
 
-    def _check_newest_run(self) -> None:
-        if self.chain.last.run_hash != self._run_hash:
+    def _check_newest_run(self, hashed: bytes) -> None:
+        if self.chain.last.run_hash != hashed:
             raise RemoteProtocolError(
                 "the chain went on in a later run; this one is over", code="E-CHAIN-RUN"
             )
@@ -718,28 +649,3 @@ class PartnerRound:
         if index >= self.agreement.n_partners:
             raise RemoteProtocolError(f"there is no partner {index}", code="E-CERTIFICATE")
         return self.agreement.parties[index]
-
-    def _present(self) -> list[int]:
-        return [i for i, hello in enumerate(self._hellos) if hello]
-
-
-def ended_from_outside(state: Mapping[str, Any], *, code: str = SUPERSEDED) -> dict[str, Any]:
-    """The stored state of an unfinished run, ended by what happened beside it.
-
-    Args:
-        state: What `PartnerRound.to_dict` gave; the run's agreement need not be at hand.
-        code: Why; by default a later run or agreement took its place.
-
-    Returns:
-        The state aborted with `code`, without what could open the run's messages.
-    """
-    return {
-        **state,
-        "phase": ABORTED,
-        "aborted_with": code,
-        "x_private": "",
-        "kem_seed": "",
-        "noise_secret": "",
-        "kem_secrets": {},
-        "pair_keys": {},
-    }

@@ -9,16 +9,16 @@ from rich.table import Table
 
 from machine.text import minute, short
 from partner_node.store.records import Refusal, RunRecord
-from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.partner_state import Phase
 from protocol.release.document import Release
 
 #: What each state of a run means for this node.
 STATE_WORDS: Final[Mapping[str, str]] = {
-    GREETED: "sent its keys for the run, waits for the roster",
-    READY: "signed the participant set, waits for the first round",
-    RUNNING: "answers the rounds, waits for the next or for the release",
-    DONE: "ended with a release",
-    ABORTED: "ended at this node without a release, for the reason named",
+    Phase.GREETED: "sent its keys for the run, waits for the roster",
+    Phase.READY: "signed the participant set, waits for the first round",
+    Phase.RUNNING: "answers the rounds, waits for the next or for the release",
+    Phase.DONE: "ended with a release",
+    Phase.ABORTED: "ended at this node without a release, for the reason named",
 }
 _REFUSALS_SHOWN: Final = 10
 

@@ -16,23 +16,23 @@ from protocol.agreement.document import Agreement
 from protocol.clustering.plan import query_of
 from protocol.errors import SignatureError
 from protocol.messages import Announce, Open, Propose, Publish, Request, Roster, Stop
-from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING, PartnerRound
+from protocol.partner_round import PartnerRound
+from protocol.partner_state import Phase
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
 from protocol.release.document import PAYLOAD_TYPE, Release, make_release
-from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, MASKED, Reply
-from protocol.replies import READY as READY_REPLY
+from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, MASKED, READY, Reply
 from protocol.signing import key_id, verify_document
 from protocol.sum_query import SumQuery
 
 #: Which replies a request may get, and in which states of the run they may leave.
-MAY_LEAVE: Final[Mapping[str, tuple[tuple[type[Request], ...], tuple[str, ...]]]] = {
-    HELLO: ((Open,), (GREETED, READY, RUNNING, DONE)),
-    READY_REPLY: ((Roster,), (READY, RUNNING, DONE)),
-    ACCEPT: ((Propose,), (READY, RUNNING)),
-    MASKED: ((Announce,), (RUNNING, DONE)),
-    APPROVAL: ((Announce,), (RUNNING, DONE)),
-    ACK: ((Publish, Stop), (DONE, ABORTED)),
+MAY_LEAVE: Final[Mapping[str, tuple[tuple[type[Request], ...], tuple[Phase, ...]]]] = {
+    HELLO: ((Open,), (Phase.GREETED, Phase.READY, Phase.RUNNING, Phase.DONE)),
+    READY: ((Roster,), (Phase.READY, Phase.RUNNING, Phase.DONE)),
+    ACCEPT: ((Propose,), (Phase.READY, Phase.RUNNING)),
+    MASKED: ((Announce,), (Phase.RUNNING, Phase.DONE)),
+    APPROVAL: ((Announce,), (Phase.RUNNING, Phase.DONE)),
+    ACK: ((Publish, Stop), (Phase.DONE, Phase.ABORTED)),
 }
 
 
@@ -116,7 +116,7 @@ def _expected_place(kind: str, grounds: Grounds) -> tuple[bytes, bytes]:
     run = grounds.run
     return {
         HELLO: (run.run_id, b""),
-        READY_REPLY: (run.run_hash, run.chain.head),
+        READY: (run.run_hash, run.chain.head),
         ACCEPT: (run.run_hash, run.chain.head),
         MASKED: (context_of(grounds.request), b""),
         APPROVAL: (run.run_hash, b""),

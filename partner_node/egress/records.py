@@ -13,7 +13,7 @@ from typing import Any, Final, LiteralString
 from partner_node.egress.manifest import Manifest
 from partner_node.store.node_store import NodeStore
 from protocol.errors import RuleError, StoreError, UsageError
-from protocol.partner_round import ABORTED, DONE
+from protocol.partner_state import Phase
 
 #: Where a message stands.
 FREE: Final = "free"
@@ -152,7 +152,7 @@ def _written(row: tuple[Any, ...]) -> Written:
         expires_at=row[3],
         decision=row[4],
         decided_at=row[5],
-        run_over=row[6] in (DONE, ABORTED),
+        run_over=row[6] in (Phase.DONE, Phase.ABORTED),
         times=row[7],
     )
 

@@ -21,7 +21,7 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.errors import StoreError
 from protocol.participants import Chain
-from protocol.partner_round import ABORTED, DONE, SUPERSEDED, ended_from_outside
+from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
 from protocol.privacy.ledger import Charge, check_affordable, spent_of
 from protocol.signed_agreement import SignedAgreement
 
@@ -153,7 +153,7 @@ class NodeStore(Database):
             now,
             sealed,
         )
-        if state["phase"] in (DONE, ABORTED):
+        if Phase(state["phase"]).over:
             self.wipe_at_commit()
 
     def end_older_runs(self, run_id: bytes, *, now: str) -> list[bytes]:
@@ -183,7 +183,7 @@ class NodeStore(Database):
     def _end_runs(
         self, where: LiteralString, value: bytes, *, now: str, code: str = SUPERSEDED
     ) -> list[bytes]:
-        rows = self.ask(_SELECT_UNFINISHED + where, DONE, ABORTED, value)
+        rows = self.ask(_SELECT_UNFINISHED + where, Phase.DONE, Phase.ABORTED, value)
         for (run_id,) in rows:
             record = self.run_by_id(run_id)
             if record is not None:
@@ -436,8 +436,8 @@ class NodeStore(Database):
             "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
             " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
             before,
-            DONE,
-            ABORTED,
+            Phase.DONE,
+            Phase.ABORTED,
         )
         self.ask("DELETE FROM refusals WHERE at < ?", before)
         self.ask("DELETE FROM feedback WHERE at < ?", before)

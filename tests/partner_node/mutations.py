@@ -83,32 +83,32 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # what may leave
     (
         EGRESS,
-        "ACK: ((Publish, Stop), (DONE, ABORTED))",
-        "ACK: ((Publish, Stop), (RUNNING, DONE, ABORTED))",
+        "ACK: ((Publish, Stop), (Phase.DONE, Phase.ABORTED))",
+        "ACK: ((Publish, Stop), (Phase.RUNNING, Phase.DONE, Phase.ABORTED))",
         LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
     ),
     (
         EGRESS,
-        "MASKED: ((Announce,), (RUNNING, DONE))",
-        "MASKED: ((Announce,), (RUNNING, DONE, ABORTED))",
+        "MASKED: ((Announce,), (Phase.RUNNING, Phase.DONE))",
+        "MASKED: ((Announce,), (Phase.RUNNING, Phase.DONE, Phase.ABORTED))",
         LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
     ),
     (
         EGRESS,
-        "APPROVAL: ((Announce,), (RUNNING, DONE))",
-        "APPROVAL: ((Announce,), (READY, RUNNING, DONE))",
+        "APPROVAL: ((Announce,), (Phase.RUNNING, Phase.DONE))",
+        "APPROVAL: ((Announce,), (Phase.READY, Phase.RUNNING, Phase.DONE))",
         LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
     ),
     (
         EGRESS,
-        "ACCEPT: ((Propose,), (READY, RUNNING))",
-        "ACCEPT: ((Propose,), (READY, RUNNING, DONE))",
+        "ACCEPT: ((Propose,), (Phase.READY, Phase.RUNNING))",
+        "ACCEPT: ((Propose,), (Phase.READY, Phase.RUNNING, Phase.DONE))",
         LEAVING + "test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to",
     ),
     (
         EGRESS,
-        "READY_REPLY: ((Roster,),",
-        "READY_REPLY: ((Roster, Propose),",
+        "READY: ((Roster,),",
+        "READY: ((Roster, Propose),",
         LEAVING + "test_a_message_replies_to_those_requests_alone_that_ask_for_it",
     ),
     (

@@ -40,7 +40,6 @@ from partner_node.egress.settings import HOLDS, EgressSection
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.node import Node
 from partner_node.store.times import stamp
-from protocol import partner_round
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
 from protocol.messages import (
     Ack,
@@ -56,6 +55,7 @@ from protocol.messages import (
 )
 from protocol.noised_queries import VotesQuery
 from protocol.partner_round import PartnerRound
+from protocol.partner_state import Phase
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
@@ -414,8 +414,8 @@ def _of_another_round(run: PartnerRound, reply: bytes) -> bytes:
         _signed_by_another,
         _longer,
         _of_another_round,
-        lambda run, reply: run._hello,
-        lambda run, reply: run._ready,
+        lambda run, reply: run.state.hello,
+        lambda run, reply: run.state.joined.ready,
         lambda run, reply: Ack(partner=0).to_bytes(),
         lambda run, reply: b"customer_id,visits\nc1,5\n",
         lambda run, reply: reply + b"\0",
@@ -488,7 +488,7 @@ def test_what_was_written_down_leaves_again_with_the_same_bytes_alone(
     if change == "reply":
         masked, _, _ = Masked.parse(first, length=2 * 3)
         other = replace(masked, commitment=bytes(32)).signed(lab.fed.partner_keys[0])
-        monkeypatch.setattr(PartnerRound, "_said", lambda self, announce: other)
+        monkeypatch.setattr(PartnerRound, "_said", lambda self, state, announce: other)
     else:
         lab.store.ask("UPDATE manifests SET manifest = replace(manifest, 'simulation', 'other')")
     assert lab.refusal(asked).code == "E-EGRESS"
@@ -750,7 +750,6 @@ LEAVES: dict[str, tuple[set[type], set[str]]] = {
     APPROVAL: ({Announce}, {"running", "done"}),
     ACK: ({Publish, Stop}, {"done", "aborted"}),
 }
-PHASES = ("", "greeted", "ready", "running", "done", "aborted")
 
 
 @pytest.fixture(scope="module")
@@ -780,16 +779,16 @@ def test_a_message_leaves_a_run_in_those_phases_alone_that_it_belongs_to(
     passed: dict[str, tuple[Any, ...]], kind: str
 ) -> None:
     manifest, data, reply, grounds = passed[kind]
-    phase = grounds.run.phase
+    state = grounds.run.state
     try:
-        for grounds.run.phase in PHASES:
+        for grounds.run.state in (None, *(replace(state, phase=phase) for phase in Phase)):
             objection = objection_to_sending(manifest, data, reply, grounds)
             if grounds.run.phase in LEAVES[kind][1]:
                 assert objection is None
             else:
                 assert "may not leave a run that is" in str(objection), grounds.run.phase
     finally:
-        grounds.run.phase = phase
+        grounds.run.state = state
 
 
 @pytest.mark.parametrize("kind", LEAVES)
@@ -808,9 +807,7 @@ def test_a_message_replies_to_those_requests_alone_that_ask_for_it(
             assert "is no reply to this request" in str(objection), request
 
 
-def test_every_kind_of_message_and_every_phase_is_walked_through() -> None:
-    phases = {partner_round.GREETED, partner_round.READY, partner_round.RUNNING}
-    assert set(PHASES) == {"", partner_round.DONE, partner_round.ABORTED, *phases}
+def test_every_kind_of_message_is_walked_through() -> None:
     assert set(LEAVES) == set(KINDS) == set(MAY_LEAVE)
 
 

@@ -32,7 +32,7 @@ from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError
 from protocol.messages import Open, sign_request
-from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.partner_state import Phase
 from protocol.release.document import Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
@@ -865,7 +865,7 @@ def test_status_says_what_states_mean_and_shows_the_hashes_to_compare(
 
 
 def test_every_state_of_a_run_is_explained() -> None:
-    assert set(STATE_WORDS) == {GREETED, READY, RUNNING, DONE, ABORTED}
+    assert set(STATE_WORDS) == set(Phase)
 
 
 def test_segments_list_shows_small_numbers_and_the_hashes_to_compare(

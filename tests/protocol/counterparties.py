@@ -40,6 +40,7 @@ from protocol.messages import (
 )
 from protocol.participants import Chain, Link
 from protocol.partner_round import ENTROPY_BYTES, PartnerRound
+from protocol.partner_state import PartnerState
 from protocol.queries import customer_vectors
 from protocol.scaling import FeatureScale
 from protocol.signing import public_bytes
@@ -169,11 +170,15 @@ class Node:
     def restart(self) -> None:
         """Go on from what `to_dict` stored."""
         stored = json.loads(json.dumps(self.state.to_dict()))
-        self.state = PartnerRound.from_dict(
-            stored,
+        self.go_on_from(stored, self.state.chain)
+
+    def go_on_from(self, stored: dict[str, Any], chain: Chain) -> None:
+        """Be the node that had this in its store."""
+        self.state = PartnerRound(
             self.federation.agreement,
             self.federation.keys[self.number],
-            self.state.chain,
+            chain,
+            state=PartnerState.from_dict(stored),
             seed_of=self.seed_of,
         )
 
@@ -287,7 +292,7 @@ class Run:
             yield
         assert caught.value.code == code, caught.value
         assert len(node.sent) == sent
-        assert node.state.aborted_with == code
+        assert node.state.to_dict()["aborted_with"] == code
         node.restart()
         with pytest.raises(FedsegError, match="E-RUN-ABORTED"):
             node.handle(self.coordinator.request(partner))

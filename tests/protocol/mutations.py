@@ -6,6 +6,7 @@ A mutation is `(file, text, replacement, test)`: the text occurs once in the fil
 from __future__ import annotations
 
 PARTNER = "protocol/partner_round.py"
+PARTNER_STATE = "protocol/partner_state.py"
 COORDINATOR = "protocol/coordinator_round.py"
 SETS = "protocol/participants.py"
 MESSAGES = "protocol/messages.py"
@@ -66,26 +67,26 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if not self._run_hash or hashed != self._run_hash:",
-        NEVER,
+        "if state.joined is None or hashed != state.joined.run_hash:",
+        "if state.joined is None:",
         LIES + "test_a_round_of_another_run_is_refused",
     ),
     (
         PARTNER,
-        "if self.phase == ABORTED:",
+        "if state.phase == Phase.ABORTED:",
         NEVER,
         LIES + "test_a_set_below_the_quorum_is_refused",
     ),
     # roster
     (
         PARTNER,
-        'if request.run_id != self._run_id:\n            raise RemoteProtocolError("roster',
+        'if request.run_id != state.run_id:\n            raise RemoteProtocolError("roster',
         'if False:\n            raise RemoteProtocolError("roster',
         LIES + "test_a_roster_of_another_run_is_refused",
     ),
     (
         PARTNER,
-        'if request.run_id != self._run_id:\n            raise RemoteProtocolError("this run',
+        'if request.run_id != state.run_id:\n            raise RemoteProtocolError("this run',
         'if False:\n            raise RemoteProtocolError("this run',
         LIES + "test_an_open_for_another_run_does_not_get_this_runs_hello",
     ),
@@ -98,7 +99,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     (
         PARTNER,
         """                self.agreement.hash,
-                self._run_id,
+                state.run_id,
                 index,
             ):""",
         """                self.agreement.hash,
@@ -110,28 +111,28 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     (
         PARTNER,
         """                self.agreement.hash,
-                self._run_id,
+                state.run_id,
                 index,
             ):""",
         """                hello.agreement_hash,
-                self._run_id,
+                state.run_id,
                 index,
             ):""",
         LIES + "test_a_hello_replayed_from_another_agreement_is_refused",
     ),
     (
         PARTNER,
-        """                self._run_id,
+        """                state.run_id,
                 index,
             ):""",
-        """                self._run_id,
+        """                state.run_id,
                 hello.partner,
             ):""",
         LIES + "test_a_hello_in_another_partners_place_is_refused",
     ),
     (
         PARTNER,
-        "if messages[self._me] != self._hello:",
+        "if messages[self._me] != state.hello:",
         NEVER,
         LIES + "test_a_partner_whose_own_hello_was_changed_refuses",
     ),
@@ -143,7 +144,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if request.hellos != self._hellos:",
+        "if request.hellos != state.joined.hellos:",
         NEVER,
         LIES + "test_a_second_roster_for_the_same_run_is_refused",
     ),
@@ -161,8 +162,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "self._rules.check(chain, signed=self.chain, run_hash=hashed)",
-        "pass",
+        "self._rules.check(chain, signed=self.chain, run_hash=hashed)\n        if",
+        "if",
         LIES + "test_a_forked_chain_is_refused_across_runs",
     ),
     (
@@ -174,8 +175,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # participant sets
     (
         PARTNER,
-        "self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)",
-        "pass",
+        "            self._rules.check(chain, signed=self.chain, run_hash=hashed)\n            if",
+        "            if",
         LIES + "test_a_set_that_leaves_out_one_partner_is_refused",
     ),
     (
@@ -186,7 +187,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if self.chain.last.run_hash != self._run_hash:",
+        "if self.chain.last.run_hash != hashed:",
         NEVER,
         LIES + "test_a_set_of_a_later_run_is_not_opened_in_an_earlier_one",
     ),
@@ -277,7 +278,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if ready.run_hash != self._run_hash or ready.head != self._first_head:",
+        "if (ready.run_hash, ready.head) != (joined.run_hash, joined.first_head):",
         NEVER,
         LIES + "test_a_ready_for_another_run_or_set_is_refused",
     ),
@@ -289,7 +290,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "            self._verify_accepts(certificate.accepts, members, head)",
+        "            self._verify_accepts(joined, certificate.accepts, members, head)",
         "            pass",
         LIES + "test_a_smaller_set_without_one_members_accept_is_not_answered",
     ),
@@ -301,13 +302,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if ask.announce.round == self._round and answer_hash != self._answer_hash:",
+        "if last is not None and number == last.round and answer_hash != last.answer_hash:",
         NEVER,
         LIES + "test_a_round_asked_again_is_not_answered_when_the_customers_changed",
     ),
     (
         PARTNER,
-        "if accept.run_hash != self._run_hash or accept.head != head:",
+        "if (accept.run_hash, accept.head) != (joined.run_hash, head):",
         NEVER,
         LIES + "test_an_accept_for_another_run_or_set_is_refused",
     ),
@@ -326,25 +327,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if digest != self._payload_hash:",
+        "if digest != state.last.payload_hash:",
         NEVER,
         LIES + "test_a_second_payload_for_a_round_is_refused",
     ),
     (
         PARTNER,
-        "elif request.round != self._round + 1:",
-        "elif request.round < self._round:",
+        "elif request.round != self.round + 1:",
+        "elif request.round < self.round:",
         LIES + "test_a_skipped_round_is_refused",
     ),
     (
         PARTNER,
-        "elif request.round != self._round + 1:",
-        "elif request.round > self._round + 1:",
+        "elif request.round != self.round + 1:",
+        "elif request.round > self.round + 1:",
         LIES + "test_a_round_that_is_over_is_refused",
     ),
     (
         PARTNER,
-        "elif self._plan is not None and self._plan.result is not None:",
+        "elif state.plan is not None and state.plan.result is not None:",
         "elif False:",
         LIES + "test_a_round_after_the_plan_has_ended_is_refused",
     ),
@@ -387,49 +388,53 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        """        query = query_of(ask.plan)
-        said = self._said(ask.announce)
+        """query_of(ask.plan)
+        said = self._said(state, ask.announce)
         if said is not None:
             return said
 """,
-        "        query = query_of(ask.plan)\n",
+        "query_of(ask.plan)\n",
         LIES + "test_one_mask_never_covers_two_answers",
     ),
     (
         PARTNER,
-        "        if said is not None:\n            return said\n        self._check_unfinished()\n",
-        "        self._answers = ()\n        self._check_unfinished()\n",
+        "        if said is not None:\n            return said\n"
+        "        self._check_unfinished(state)\n",
+        "        if state.last is not None:\n"
+        "            self.state = state = replace(state, last=replace(state.last, answers=()))\n"
+        "        self._check_unfinished(state)\n",
         LIES + "test_a_repeated_announcement_gets_the_same_bytes_though_the_customers_changed",
     ),
     (
         PARTNER,
-        "if self.phase != RUNNING or ask.announce.head != self.chain.head or not in_order:",
+        "if state.phase != Phase.RUNNING or ask.announce.head != self.chain.head or not in_order:",
         NEVER,
         LIES + "test_an_answer_that_comes_after_its_round_is_not_masked",
     ),
     *(
         (
-            PARTNER,
-            f"        {name}\n",
+            PARTNER_STATE,
+            f"    {name}\n",
             "",
             LIES + "test_the_secrets_of_a_run_are_forgotten_at_its_end",
         )
         for name in (
             '"x_private": "",',
             '"kem_seed": "",',
+            '"noise_secret": "",',
             '"kem_secrets": {},',
             '"pair_keys": {},',
         )
     ),
     (
-        PARTNER,
-        "        self._pair_keys = {}\n\n    def _guarded",
-        "\n    def _guarded",
+        PARTNER_STATE,
+        "aborted_with=aborted_with, secrets=None)",
+        "aborted_with=aborted_with)",
         LIES + "test_the_secrets_of_a_run_are_forgotten_at_its_end",
     ),
     (
         PARTNER,
-        "        if self.phase == DONE:\n",
+        "        if state.phase == Phase.DONE:\n",
         "        if False:\n",
         LIES + "test_a_finished_run_masks_nothing_more",
     ),
@@ -454,7 +459,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "if release.run_hash != self._run_hash:",
+        "if release.run_hash != joined.run_hash:",
         NEVER,
         LIES + "test_a_release_of_something_else_is_refused",
     ),
@@ -653,8 +658,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # noise
     (
         PARTNER,
-        "            ring.add(vector, self._noise_share(query, ask, plain))\n",
-        "            pass\n",
+        "ring.add(vector, self._noise_share(query, ask, plain, secrets.noise_secret))",
+        "pass",
         NOISE + "test_a_total_is_the_true_one_and_noise_of_the_agreed_width",
     ),
     (
@@ -676,9 +681,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         NOISE + "test_another_answer_never_gets_the_noise_of_the_first",
     ),
     (
-        PARTNER,
-        '        self._kem_seed = b""\n        self._noise_secret = b""\n        self._kem',
-        '        self._kem_seed = b""\n        self._kem',
+        PARTNER_STATE,
+        "aborted_with=aborted_with, secrets=None)",
+        "aborted_with=aborted_with)",
         NOISE + "test_the_secret_of_the_noise_is_forgotten_at_the_end",
     ),
     (

@@ -140,10 +140,7 @@ class AnyOrder(RuleBasedStateMachine):
             node = self.run.nodes[partner]
             backup = copy.deepcopy(node.state.to_dict()), node.state.chain
             first = node.handle(self.request_for(partner))
-            values, node.state.chain = backup
-            node.state = type(node.state).from_dict(
-                values, self.fed.agreement, self.fed.keys[partner], node.state.chain
-            )
+            node.go_on_from(*backup)
             assert node.handle(self.request_for(partner)) == first
             self.seen(partner, first)
 

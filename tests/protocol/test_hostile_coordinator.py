@@ -19,7 +19,7 @@ from protocol.clustering.plan import step_hash
 from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError, RuleError
 from protocol.messages import Accept, Announce, Certificate, Hello, Masked, Payload, Ready
 from protocol.participants import Chain, Link
-from protocol.partner_round import ended_from_outside
+from protocol.partner_state import ended_from_outside
 from protocol.queries import ClusterSumsQuery
 from protocol.release.document import SignedRelease
 
@@ -564,7 +564,7 @@ def second_message_of(fed: Any, run: Any, partner: int) -> tuple[bytes, bytes]:
     words[0] += np.uint64(1 << 20)
     second = dataclasses.replace(first, vector=words.tobytes()).signed(fed.keys[partner])
     transcript = (*honest.transcript[:partner], second, *honest.transcript[partner + 1 :])
-    before = run.nodes[0].state._plan
+    before = run.nodes[0].state.plan
     total = sum(
         np.frombuffer(Masked.parse(m, length=length)[0].vector, dtype="<u8") for m in transcript
     ).view(np.int64)

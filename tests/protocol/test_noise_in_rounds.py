@@ -111,7 +111,7 @@ def test_a_node_put_back_from_a_backup_says_the_same_again(lab: ModuleType, fed:
     request = run.coordinator.request(2)
     first = run.nodes[2].handle(request)
     node = run.nodes[2]
-    node.state = type(node.state).from_dict(backup, fed.agreement, fed.keys[2], chain)
+    node.go_on_from(backup, chain)
     assert node.handle(request) == first
 
 
@@ -124,7 +124,7 @@ def test_another_answer_never_gets_the_noise_of_the_first(lab: ModuleType, fed: 
         backup, chain = node.state.to_dict(), node.state.chain
         request = run.coordinator.request(2)
         first = node.handle(request)
-        node.state = type(node.state).from_dict(backup, fed.agreement, fed.keys[2], chain)
+        node.go_on_from(backup, chain)
         node.vectors = node.vectors[:-1]
         second = node.handle(request)
         words = [lab.words_of(m, length=1).view(np.int64)[0] for m in (first, second)]

@@ -371,7 +371,7 @@ def rounds() -> list[dict[str, Any]]:
 def pair_keys(node: Any, announce: Any) -> dict[int, bytes]:
     """A node's pair keys once the announced set is active."""
     node.state.announce(announce)
-    keys: dict[int, bytes] = node.state._pair_keys
+    keys: dict[int, bytes] = node.state.state.held.pair_keys
     return keys
 
 
