@@ -7,33 +7,20 @@ noise and its cost of the ledger, the receiver of the signed agreement.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from partner_node.egress.manifest import Manifest, Question, context_of
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import query_of
 from protocol.errors import SignatureError
-from protocol.messages import Announce, Open, Propose, Publish, Request, Roster, Stop
+from protocol.messages import Request
 from protocol.partner_round import PartnerRound
-from protocol.partner_state import Phase
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
 from protocol.release.document import PAYLOAD_TYPE, Release, make_release
-from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, MASKED, READY, Reply
+from protocol.replies import APPROVAL, KINDS, MASKED, Reply, ReplyKind
 from protocol.signing import key_id, verify_document
 from protocol.sum_query import SumQuery
-
-#: Which replies a request may get, and in which states of the run they may leave.
-MAY_LEAVE: Final[Mapping[str, tuple[tuple[type[Request], ...], tuple[Phase, ...]]]] = {
-    HELLO: ((Open,), (Phase.GREETED, Phase.READY, Phase.RUNNING, Phase.DONE)),
-    READY: ((Roster,), (Phase.READY, Phase.RUNNING, Phase.DONE)),
-    ACCEPT: ((Propose,), (Phase.READY, Phase.RUNNING)),
-    MASKED: ((Announce,), (Phase.RUNNING, Phase.DONE)),
-    APPROVAL: ((Announce,), (Phase.RUNNING, Phase.DONE)),
-    ACK: ((Publish, Stop), (Phase.DONE, Phase.ABORTED)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +62,12 @@ def objection_to_sending(
         return f"its receiver is {manifest.receiver}, not the agreement's coordinator"
     if (manifest.sha256, manifest.n_bytes) != (hashlib.sha256(data).hexdigest(), len(data)):
         return "the bytes are others than those of the manifest"
-    if manifest.kind not in MAY_LEAVE or manifest.kind != reply.kind:
+    kind = KINDS.get(manifest.kind)
+    if kind is None or manifest.kind != reply.kind:
         return f"{manifest.kind} is no message that may leave"
-    requests, phases = MAY_LEAVE[manifest.kind]
-    if not isinstance(grounds.request, requests):
+    if type(grounds.request) not in kind.answers:
         return f"{manifest.kind} is no reply to this request"
-    if run.phase not in phases:
+    if run.phase not in kind.leaves:
         return f"{manifest.kind} may not leave a run that is {run.phase or 'not open'}"
     if manifest.run_id != run.run_id:
         return "it belongs to another run"
@@ -101,7 +88,7 @@ def objection_to_content(manifest: Manifest, reply: Reply, grounds: Grounds) -> 
         return "it replies to another announcement"
     if manifest.round != run.round:
         return f"it is of round {manifest.round}, the run is in round {run.round}"
-    if (manifest.belongs_to, manifest.head) != _expected_place(manifest.kind, grounds):
+    if (manifest.belongs_to, manifest.head) != _expected_place(KINDS[reply.kind], grounds):
         return "it says that it belongs to another run, set or round"
     if manifest.kind == MASKED:
         return _objection_to_answer(manifest, grounds)
@@ -112,16 +99,16 @@ def objection_to_content(manifest: Manifest, reply: Reply, grounds: Grounds) -> 
     return "it signs a release" if manifest.release else None
 
 
-def _expected_place(kind: str, grounds: Grounds) -> tuple[bytes, bytes]:
+def _expected_place(kind: ReplyKind, grounds: Grounds) -> tuple[bytes, bytes]:
+    """What a message of a kind has to belong to in this run, and which set it has to sign."""
     run = grounds.run
-    return {
-        HELLO: (run.run_id, b""),
-        READY: (run.run_hash, run.chain.head),
-        ACCEPT: (run.run_hash, run.chain.head),
-        MASKED: (context_of(grounds.request), b""),
-        APPROVAL: (run.run_hash, b""),
-        ACK: (b"", b""),
-    }[kind]
+    places = {
+        "run_id": run.run_id,
+        "run_hash": run.run_hash,
+        "context": context_of(grounds.request),
+        "": b"",
+    }
+    return places[kind.place], run.chain.head if kind.signs_set else b""
 
 
 def _objection_to_answer(manifest: Manifest, grounds: Grounds) -> str | None:

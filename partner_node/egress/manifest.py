@@ -10,33 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from protocol.agreement.document import Agreement
 from protocol.canonical import tagged_hash
-from protocol.messages import (
-    Accept,
-    Ack,
-    Announce,
-    Approval,
-    Hello,
-    Masked,
-    Publish,
-    Ready,
-    Request,
-)
+from protocol.messages import Announce, Request
 from protocol.participants import Members
 from protocol.privacy.accounting import rho_of_cost
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
 from protocol.release.document import Release
-from protocol.replies import ACK, Reply
+from protocol.replies import KINDS, Reply
 from protocol.signing import key_id
 from protocol.sum_query import SumQuery
-
-#: What the ACK of each request means.
-RELEASE_RECEIVED: Final = "release received"
-STOP_NOTED: Final = "stop noted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,13 +169,12 @@ class Manifest:
             request: What it replies to.
             requested_by: The public key that signed that.
         """
-        belongs_to, head = _place(reply)
         coordinator = agreement.coordinator
         return Manifest(
             kind=reply.kind,
             partner=reply.partner,
-            belongs_to=belongs_to,
-            head=head,
+            belongs_to=reply.belongs_to,
+            head=reply.head,
             vector_length=reply.length,
             n_bytes=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
@@ -236,7 +221,7 @@ def slot_of(reply: Reply, request: Request, run_id: bytes) -> bytes:
         reply.kind.encode("ascii"),
         run_id,
         context_of(request),
-        reply.message.head if isinstance(reply.message, Accept) else b"",
+        reply.head if KINDS[reply.kind].one_a_set else b"",
         acknowledged(reply, request).encode("ascii"),
     )
 
@@ -247,22 +232,6 @@ def context_of(request: Request) -> bytes:
 
 
 def acknowledged(reply: Reply, request: Request) -> str:
-    """What an ACK confirms, in words; empty for every other reply."""
-    if reply.kind != ACK:
-        return ""
-    return RELEASE_RECEIVED if isinstance(request, Publish) else STOP_NOTED
-
-
-def _place(reply: Reply) -> tuple[bytes, bytes]:
-    """What a reply says that it belongs to, and which participant set it signs."""
-    match reply.message:
-        case Hello(run_id=run_id):
-            return run_id, b""
-        case Ready(run_hash=run_hash, head=head) | Accept(run_hash=run_hash, head=head):
-            return run_hash, head
-        case Masked(context=context):
-            return context, b""
-        case Approval(run_hash=run_hash):
-            return run_hash, b""
-        case Ack():
-            return b"", b""
+    """What an ACK confirms, in words; empty for every reply that one request alone gets."""
+    answers = KINDS[reply.kind].answers
+    return answers.get(type(request), "") if len(answers) > 1 else ""

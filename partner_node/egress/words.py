@@ -21,15 +21,8 @@ from partner_node.egress.records import (
 )
 from partner_node.egress.sent import EXACT_ANSWER, NOISED_ANSWER
 from protocol.release.document import EXACT_STATEMENT
-from protocol.replies import ACCEPT, ACK, APPROVAL, HELLO, READY
+from protocol.replies import KINDS
 
-#: What a message is, in the record of what left.
-_WHAT: Final[Mapping[str, str]] = {
-    HELLO: "HELLO: fresh keys",
-    READY: "READY: participant set signed",
-    ACCEPT: "ACCEPT: participant set signed",
-    APPROVAL: "APPROVAL: release signed",
-}
 #: What a message is called that a person may have to approve, when it leaves once more.
 _AGAIN: Final = "the same reply again"
 STATE_WORDS: Final[Mapping[str, str]] = {
@@ -52,9 +45,10 @@ def message_words(manifest: Manifest, *, again: bool = False) -> str:
         return _AGAIN
     if manifest.question is not None:
         return NOISED_ANSWER if manifest.question.share_variance else EXACT_ANSWER
-    if manifest.kind == ACK:
-        return f"ACK: {manifest.acknowledges}"
-    return _WHAT.get(manifest.kind, manifest.kind)
+    kind = KINDS.get(manifest.kind)
+    if kind is None:
+        return manifest.kind
+    return f"{manifest.kind}: {manifest.acknowledges or ', '.join(kind.answers.values())}"
 
 
 def manifest_values(written: Written, now: str) -> dict[str, Any]:

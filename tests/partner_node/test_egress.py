@@ -19,9 +19,9 @@ from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules
 from partner_node.egress import gate as gate_module
 from partner_node.egress.check import (
-    MAY_LEAVE,
     Grounds,
     _objection_to_noise,
+    objection_to_content,
     objection_to_sending,
 )
 from partner_node.egress.gate import EgressGate
@@ -808,7 +808,33 @@ def test_a_message_replies_to_those_requests_alone_that_ask_for_it(
 
 
 def test_every_kind_of_message_is_walked_through() -> None:
-    assert set(LEAVES) == set(KINDS) == set(MAY_LEAVE)
+    assert set(LEAVES) == set(KINDS)
+    assert set(BELONGS_TO) == set(KINDS)
+
+
+#: By kind: in which of its fields a message says what it belongs to, and which set it signs.
+BELONGS_TO = {
+    HELLO: ("run_id",),
+    READY: ("run_hash", "head"),
+    ACCEPT: ("run_hash", "head"),
+    MASKED: ("context",),
+    APPROVAL: ("run_hash",),
+    ACK: (),
+}
+
+
+@pytest.mark.parametrize("kind", BELONGS_TO)
+def test_a_message_leaves_the_run_round_and_set_alone_that_it_belongs_to(
+    passed: dict[str, tuple[Any, ...]], kind: str
+) -> None:
+    manifest, _, reply, grounds = passed[kind]
+    said = [getattr(reply.message, name) for name in BELONGS_TO[kind]]
+    assert [fact for fact in (manifest.belongs_to, manifest.head) if fact] == said
+    assert objection_to_content(manifest, reply, grounds) is None
+    for fact in ("belongs_to", "head"):
+        for lie in (bytes(32), b"") if getattr(manifest, fact) else (bytes(32),):
+            objection = objection_to_content(replace(manifest, **{fact: lie}), reply, grounds)
+            assert objection == "it says that it belongs to another run, set or round"
 
 
 def test_an_exact_answer_does_not_leave_where_noise_was_agreed(lab: Lab) -> None:

@@ -83,7 +83,7 @@ def test_an_oversize_reply_is_refused_unread() -> None:
 
 @given(st.data())
 def test_mutated_replies_are_refused_with_our_own_errors_only(data: st.DataObject) -> None:
-    original = wire(data.draw(st.sampled_from(KINDS)))
+    original = wire(data.draw(st.sampled_from(sorted(KINDS))))
     at = data.draw(st.integers(0, len(original) - 1))
     changed = original[:at] + bytes([original[at] ^ data.draw(st.integers(1, 255))])
     changed += original[at + 1 :]
