@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
+from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -27,7 +28,6 @@ from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
 from partner_node.segments.retention import purge
 from partner_node.store.node_store import NodeStore
-from partner_node.store.records import RunRecord
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
@@ -246,6 +246,8 @@ class Node:
                     reply = self._published(current, request)
                 case Stop():
                     reply = self._stopped(current, request)
+                case _:
+                    assert_never(request)
         except ProtocolError as refusal:
             if current.phase != before:
                 logger.warning("run %s ended here: %s", current.run_id.hex(), refusal.code)
@@ -357,7 +359,7 @@ class Node:
 
     def _round_of(self, request: Request) -> PartnerRound:
         chain = self.store.chain(self.agreement)
-        record = self._record_of(request)
+        record = self.store.run_by_id(self._run_id_of(request))
         if record is None and not isinstance(request, Open):
             raise RemoteProtocolError("this node knows no such run", code="E-RUN-OTHER")
         if record is not None and record.agreement_hash != self.agreement.hash:
@@ -374,19 +376,11 @@ class Node:
 
     def _run_id_of(self, request: Request | None) -> bytes:
         """The run that a request is about; empty when that is not known."""
-        match request:
-            case Open() | Roster() | Stop():
-                return request.run_id
-            case Propose() | Announce() | Publish():
-                return self.store.run_id_of(request.run_hash)
-        return b""
-
-    def _record_of(self, request: Request) -> RunRecord | None:
-        match request:
-            case Open() | Roster() | Stop():
-                return self.store.run_by_id(request.run_id)
-            case Propose() | Announce() | Publish():
-                return self.store.run_by_hash(request.run_hash)
+        if request is None:
+            return b""
+        if isinstance(request, Open | Roster | Stop):
+            return request.run_id
+        return self.store.run_id_of(request.run_hash)
 
     def _save(self, current: PartnerRound) -> None:
         self.store.save_chain(current.chain)

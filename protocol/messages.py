@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -222,13 +222,9 @@ class Stop:
 
 
 Request = Open | Roster | Propose | Announce | Publish | Stop
+#: Each is read by its own class; its label is the name of the class in small letters.
 _REQUESTS: Final[dict[bytes, Callable[[bytes], Request]]] = {
-    label("open"): Open.parse,
-    label("roster"): Roster.parse,
-    label("propose"): Propose.parse,
-    label("announce"): Announce.parse,
-    label("publish"): Publish.parse,
-    label("stop"): Stop.parse,
+    label(kind.__name__.lower()): kind.parse for kind in get_args(Request)
 }
 
 

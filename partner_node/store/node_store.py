@@ -98,10 +98,6 @@ class NodeStore(Database):
         """The run with an id."""
         return self._run("run_id = ?", run_id)
 
-    def run_by_hash(self, run_hash: bytes) -> RunRecord | None:
-        """The run with a run hash."""
-        return self._run("run_hash = ?", run_hash)
-
     def run_id_of(self, run_hash: bytes) -> bytes:
         """The id of the run with a run hash; empty when there is none."""
         row = self.one("SELECT run_id FROM runs WHERE run_hash = ?", run_hash)
