@@ -22,7 +22,7 @@ from benchmarks.measure import Cell, Spread, Table, interleaved, ratios, seconds
 from partner_node.customers.answers import answer
 from protocol import masking, ring
 from protocol.agreement.document import Agreement
-from protocol.coordinator_round import ANSWERS, HELLOS, READYS, CoordinatorRound
+from protocol.coordinator_round import CoordinatorRound, Phase
 from protocol.messages import Announce, Masked, Open, Request, Roster, open_request
 from protocol.participants import Chain
 from protocol.partner_round import ENTROPY_BYTES, Ask, PartnerRound
@@ -108,17 +108,17 @@ class SecureSum:
 
     def set_up(self) -> None:
         """HELLO, ROSTER and READY."""
-        for phase in (HELLOS, READYS):
+        for phase in (Phase.HELLOS, Phase.READYS):
             self._exchange(phase)
 
     def round(self) -> None:
         """One round: announcement, masked answers, total."""
-        self._exchange(ANSWERS)
+        self._exchange(Phase.ANSWERS)
 
     def _exchange(self, phase: str) -> None:
         if self.coordinator.phase != phase:
             raise ValueError(f"the run is in phase {self.coordinator.phase}, not {phase}")
-        name = "round 0" if phase == ANSWERS and self.coordinator.round == 0 else phase
+        name = "round 0" if phase == Phase.ANSWERS and self.coordinator.round == 0 else phase
         replies = []
         central = 0.0
         for index in range(len(self.partners)):
@@ -201,7 +201,9 @@ def _setup_table(machines: list[Measured]) -> Table:
         # The first announcement brings the certificate: signatures and pair keys are made then.
         certify = m.clock.spread("partner round 0")
         partner = hello.median + ready.median + certify.median
-        central = sum(m.clock.spread(f"coordinator {p}").median for p in (HELLOS, READYS))
+        central = sum(
+            m.clock.spread(f"coordinator {p}").median for p in (Phase.HELLOS, Phase.READYS)
+        )
         rows.append(
             (
                 m.n_partners,
@@ -211,7 +213,7 @@ def _setup_table(machines: list[Measured]) -> Table:
                 partner / m.verification.median,
                 central * _MS,
                 central / m.verification.median,
-                m.bytes_up[HELLOS] + m.bytes_up[READYS],
+                m.bytes_up[Phase.HELLOS] + m.bytes_up[Phase.READYS],
             )
         )
     return Table(
@@ -235,9 +237,9 @@ def _setup_table(machines: list[Measured]) -> Table:
 def _round_table(machines: list[Measured]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for m in machines:
-        check = m.clock.spread(f"partner {ANSWERS}")
-        mask = m.clock.spread(f"partner mask {ANSWERS}")
-        central = m.clock.spread(f"coordinator {ANSWERS}")
+        check = m.clock.spread(f"partner {Phase.ANSWERS}")
+        mask = m.clock.spread(f"partner mask {Phase.ANSWERS}")
+        central = m.clock.spread(f"coordinator {Phase.ANSWERS}")
         plain = m.plain_sum.median
         rows.append(
             (
@@ -247,8 +249,8 @@ def _round_table(machines: list[Measured]) -> Table:
                 (check.median + mask.median) / plain,
                 central.scaled(_MS),
                 central.median / plain,
-                m.bytes_up[ANSWERS],
-                m.bytes_down[ANSWERS],
+                m.bytes_up[Phase.ANSWERS],
+                m.bytes_down[Phase.ANSWERS],
             )
         )
     return Table(

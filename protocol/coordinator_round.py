@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import assert_never
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -50,13 +51,17 @@ from protocol.release.document import PAYLOAD_TYPE, SignedRelease, make_release
 from protocol.ring import IntVector
 from protocol.signing import verify_document
 
-HELLOS: Final = "hellos"
-READYS: Final = "readys"
-ACCEPTS: Final = "accepts"
-ANSWERS: Final = "answers"
-APPROVALS: Final = "approvals"
-ACKS: Final = "acks"
-ENDED: Final = "ended"
+
+class Phase(StrEnum):
+    """Which replies a run waits for."""
+
+    HELLOS = "hellos"
+    READYS = "readys"
+    ACCEPTS = "accepts"
+    ANSWERS = "answers"
+    APPROVALS = "approvals"
+    ACKS = "acks"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,7 @@ class CoordinatorRound:
         self.agreement = agreement
         self.run_id = run_id
         self.chain = chain
-        self.phase = HELLOS
+        self.phase = Phase.HELLOS
         self.totals: list[RoundTotal] = []
         self.release: SignedRelease | None = None
         self.left_out: Members = frozenset()
@@ -137,27 +142,35 @@ class CoordinatorRound:
     @property
     def members(self) -> Members:
         """The current participant set; everyone before the roster is closed."""
-        if self.phase == HELLOS:
+        if self.phase == Phase.HELLOS:
             return frozenset(range(self.agreement.n_partners))
         return self.chain.last.members
 
     @property
     def waiting_for(self) -> Members:
         """Whose reply to the open request is still missing."""
-        if self.phase == ENDED:
+        if self.phase == Phase.ENDED:
             return frozenset()
-        return self.members - set(self._taken())
+        taken, _ = self._awaited()
+        return self.members - set(taken)
 
-    def _taken(self) -> dict[int, bytes]:
-        """The replies to the open request, by partner."""
-        return {
-            HELLOS: self._hellos,
-            READYS: self._readys,
-            ACCEPTS: self._accepts,
-            ANSWERS: self._answers,
-            APPROVALS: self._answers,
-            ACKS: self._acks,
-        }[self.phase]
+    def _awaited(self) -> tuple[dict[int, bytes], Callable[[bytes], int]]:
+        """The replies to the open request, by partner, and what tells whose one is."""
+        match self.phase:
+            case Phase.HELLOS:
+                return self._hellos, self._hello_of
+            case Phase.READYS:
+                return self._readys, self._ready_of
+            case Phase.ACCEPTS:
+                return self._accepts, self._accept_of
+            case Phase.ANSWERS:
+                return self._answers, self._answer_of
+            case Phase.APPROVALS:
+                return self._answers, self._approval_of
+            case Phase.ACKS:
+                return self._acks, self._ack_of
+            case Phase.ENDED:
+                raise RemoteProtocolError("the run has ended", code="E-Phase.ENDED")
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -167,7 +180,7 @@ class CoordinatorRound:
 
     def request(self, partner: int) -> bytes:
         """The open request for a partner; the same bytes every time."""
-        if self.phase == HELLOS:
+        if self.phase == Phase.HELLOS:
             return self.open_request()
         known = partner in self._certificate_known
         stage = (self.phase, self._round, len(self.chain.links), known)
@@ -178,21 +191,25 @@ class CoordinatorRound:
         return self._signed_requests[stage]
 
     def _request(self, *, known: bool) -> Request:
-        if self.phase == READYS:
-            return Roster(run_id=self.run_id, hellos=self._roster(), chain=self.chain.to_bytes())
-        if self.phase == ACCEPTS:
-            return Propose(run_hash=self._run_hash, chain=self.chain.to_bytes())
-        if self.phase in (ANSWERS, APPROVALS):
-            return Announce(
-                run_hash=self._run_hash,
-                head=self.chain.head,
-                round=self._round,
-                payload=self._payload(),
-                certificate=None if known else self._certificate(),
-            )
-        if self.phase == ACKS and self.release is not None:
-            return Publish(run_hash=self._run_hash, release=self.release.to_bytes())
-        raise LocalProtocolError(f"nothing is asked in phase {self.phase}")
+        match self.phase:
+            case Phase.READYS:
+                return Roster(
+                    run_id=self.run_id, hellos=self._roster(), chain=self.chain.to_bytes()
+                )
+            case Phase.ACCEPTS:
+                return Propose(run_hash=self._run_hash, chain=self.chain.to_bytes())
+            case Phase.ANSWERS | Phase.APPROVALS:
+                return Announce(
+                    run_hash=self._run_hash,
+                    head=self.chain.head,
+                    round=self._round,
+                    payload=self._payload(),
+                    certificate=None if known else self._certificate(),
+                )
+            case Phase.ACKS if self.release is not None:
+                return Publish(run_hash=self._run_hash, release=self.release.to_bytes())
+            case Phase.HELLOS | Phase.ACKS | Phase.ENDED:
+                raise LocalProtocolError(f"nothing is asked in phase {self.phase}")
 
     def stop_request(self, reason: str) -> bytes:
         """Tells a node that the run ended without a release; `reason` is a code."""
@@ -224,7 +241,7 @@ class CoordinatorRound:
             partner = self._hello_of(message)
         except RemoteProtocolError:
             return None
-        if self.phase == HELLOS:
+        if self.phase == Phase.HELLOS:
             return partner
         known = self._hellos_left_out if partner in self.left_out else self._hellos
         return partner if known.get(partner) == message else None
@@ -238,21 +255,8 @@ class CoordinatorRound:
         Raises:
             RemoteProtocolError: Not a valid reply to the open request.
         """
-        if self.phase == HELLOS:
-            return self._new(self._hellos, self._hello_of(message), message)
-        if self.phase == READYS:
-            return self._new(self._readys, self._ready_of(message), message)
-        if self.phase == ACCEPTS:
-            return self._new(self._accepts, self._accept_of(message), message)
-        if self.phase == ANSWERS:
-            return self._new(self._answers, self._answer_of(message), message)
-        if self.phase == APPROVALS:
-            return self._new(self._answers, self._approval_of(message), message)
-        if self.phase == ACKS:
-            return self._new(self._acks, self._member(Ack.from_bytes(message).partner), message)
-        raise RemoteProtocolError("the run has ended", code="E-ENDED")
-
-    def _new(self, taken: dict[int, bytes], partner: int, message: bytes) -> int | None:
+        taken, partner_of = self._awaited()
+        partner = partner_of(message)
         if partner not in taken:
             return partner
         if taken[partner] != message:
@@ -265,13 +269,14 @@ class CoordinatorRound:
         """Take a reply to the open request; like `check`, and the state goes on."""
         partner = self.check(message)
         if partner is not None:
-            self._taken()[partner] = message
+            taken, _ = self._awaited()
+            taken[partner] = message
             self._proceed()
         return partner
 
     def _hello_of(self, message: bytes) -> int:
         hello, _, _ = Hello.parse(message)
-        if self.phase == HELLOS or hello.partner not in self.left_out:
+        if self.phase == Phase.HELLOS or hello.partner not in self.left_out:
             self._member(hello.partner)
         party = self.agreement.parties[hello.partner]
         Hello.verified(message, public_key=party.public_key, who=party.id)
@@ -279,7 +284,7 @@ class CoordinatorRound:
             raise RemoteProtocolError(
                 f"the HELLO of {party.id} belongs to another run", code="E-HELLO-REPLAYED"
             )
-        if self.phase == HELLOS:
+        if self.phase == Phase.HELLOS:
             masking.check_public_keys(hello.x25519, hello.kem)
         return hello.partner
 
@@ -326,23 +331,31 @@ class CoordinatorRound:
         verify_document(party.public_key, PAYLOAD_TYPE, release, approval.signature, who=party.id)
         return partner
 
+    def _ack_of(self, message: bytes) -> int:
+        return self._member(Ack.from_bytes(message).partner)
+
     # --- steps ---------------------------------------------------------------------------------
 
     def _proceed(self) -> None:
         """Move on when the open request has been answered by everyone."""
         if self.waiting_for:
             return
-        if self.phase == HELLOS:
-            self.close_roster()
-        elif self.phase in (READYS, ACCEPTS):
-            self._certificate_known = set()
-            self._open_round()
-        elif self.phase == ANSWERS:
-            self._form_total()
-        elif self.phase == APPROVALS:
-            self._collect_signatures()
-        elif self.phase == ACKS:
-            self.phase = ENDED
+        match self.phase:
+            case Phase.HELLOS:
+                self.close_roster()
+            case Phase.READYS | Phase.ACCEPTS:
+                self._certificate_known = set()
+                self._open_round()
+            case Phase.ANSWERS:
+                self._form_total()
+            case Phase.APPROVALS:
+                self._collect_signatures()
+            case Phase.ACKS:
+                self.phase = Phase.ENDED
+            case Phase.ENDED:
+                pass
+            case _:
+                assert_never(self.phase)
 
     def close_roster(self) -> None:
         """Go on with the partners that said HELLO, or with as many of them as the rules allow.
@@ -353,7 +366,7 @@ class CoordinatorRound:
         Raises:
             RunFailedError: They may not form a set under the agreement's rules.
         """
-        if self.phase != HELLOS:
+        if self.phase != Phase.HELLOS:
             raise LocalProtocolError("the roster is closed already")
         here = self._hellos
         refusal: RunFailedError | None = None
@@ -368,7 +381,7 @@ class CoordinatorRound:
             self._hellos_left_out = {i: m for i, m in here.items() if i not in members}
             self.left_out = frozenset(self._hellos_left_out)
             self._plan = start_plan(self.agreement, seed=self._seed_of(self._run_hash))
-            self.phase = READYS
+            self.phase = Phase.READYS
             return
         self._hellos = here
         self._run_hash = b""
@@ -390,20 +403,20 @@ class CoordinatorRound:
             RunFailedError: The agreement's rules forbid that set: the run cannot go on without
                 them.
         """
-        if self.phase not in (READYS, ACCEPTS, ANSWERS, APPROVALS):
+        if self.phase not in (Phase.READYS, Phase.ACCEPTS, Phase.ANSWERS, Phase.APPROVALS):
             raise LocalProtocolError(f"no set change in phase {self.phase}")
         if not missing or not missing <= self.waiting_for:
             raise LocalProtocolError("only partners that have not answered can be dropped")
         self._extend(self.members - missing)
         self._accepts = {}
         self._answers = {}
-        self.phase = ACCEPTS
+        self.phase = Phase.ACCEPTS
 
     def finish(self) -> None:
         """End the run although some partners have not acknowledged the release."""
-        if self.phase != ACKS:
+        if self.phase != Phase.ACKS:
             raise LocalProtocolError(f"no release to hand out in phase {self.phase}")
-        self.phase = ENDED
+        self.phase = Phase.ENDED
 
     def _extend(self, members: Members) -> None:
         if not members:
@@ -437,7 +450,7 @@ class CoordinatorRound:
         if self._plan is None:
             raise LocalProtocolError("no plan before the roster")
         self._answers = {}
-        self.phase = APPROVALS if self._plan.result is not None else ANSWERS
+        self.phase = Phase.APPROVALS if self._plan.result is not None else Phase.ANSWERS
 
     def _form_total(self) -> None:
         length = self._length
@@ -502,7 +515,7 @@ class CoordinatorRound:
                 party.public_key, Approval.from_bytes(message).signature
             )
         self.release = SignedRelease(release=signed.release, envelope=envelope)
-        self.phase = ACKS
+        self.phase = Phase.ACKS
 
     @property
     def _length(self) -> int:

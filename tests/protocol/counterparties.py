@@ -18,12 +18,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.customers.answers import answer
-from protocol import coordinator_round as phases
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
+from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError, RemoteProtocolError
 from protocol.messages import (
     Ack,

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from partner_node.customers.answers import answer
-from protocol import coordinator_round as phases
 from protocol.canonical import label, unframe
 from protocol.clustering.plan import plan_seed, start_plan
+from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError
 from protocol.messages import Announce, Payload, open_request, sign_request
 

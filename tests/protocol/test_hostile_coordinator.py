@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol import coordinator_round as phases
 from protocol import limits, messages
 from protocol.clustering.plan import step_hash
+from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError, LocalProtocolError, RemoteProtocolError, RuleError
 from protocol.messages import Accept, Announce, Certificate, Hello, Masked, Payload, Ready
 from protocol.participants import Chain, Link

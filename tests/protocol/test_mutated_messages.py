@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from protocol import coordinator_round as phases
 from protocol import messages
 from protocol.agreement.document import Agreement
 from protocol.canonical import frame, unframe, unframe_list
 from protocol.coordinator_round import CoordinatorRound
+from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError, MalformedError
 from protocol.participants import Chain, Link, SetRules
 from protocol.release.document import SignedRelease

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from partner_node.customers.answers import answer
-from protocol import coordinator_round as phases
 from protocol.canonical import tagged_hash, u32
+from protocol.coordinator_round import Phase as phases
 from protocol.masking import Stream, expand
 from protocol.privacy.mechanisms import discrete_gaussian, total_variance
 from protocol.ring import UNIT

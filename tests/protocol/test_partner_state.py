@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from protocol import coordinator_round as phases
 from protocol.clustering.lloyd_exact import LloydExact
+from protocol.coordinator_round import Phase as phases
 from protocol.errors import LocalProtocolError
 from protocol.partner_round import PartnerRound
 from protocol.partner_state import (
