@@ -53,15 +53,27 @@ from protocol.signing import verify_document
 
 
 class Phase(StrEnum):
-    """Which replies a run waits for."""
+    """Which replies a run waits for.
 
-    HELLOS = "hellos"
-    READYS = "readys"
-    ACCEPTS = "accepts"
-    ANSWERS = "answers"
-    APPROVALS = "approvals"
-    ACKS = "acks"
-    ENDED = "ended"
+    Attributes:
+        doing: What is being done then, for people.
+    """
+
+    doing: str
+
+    def __new__(cls, value: str, doing: str) -> Phase:
+        phase = str.__new__(cls, value)
+        phase._value_ = value
+        phase.doing = doing
+        return phase
+
+    HELLOS = "hellos", "waiting for partners to join"
+    READYS = "readys", "setting up keys"
+    ACCEPTS = "accepts", "agreeing on a smaller participant set"
+    ANSWERS = "answers", "adding masked answers"
+    APPROVALS = "approvals", "collecting signatures on the release"
+    ACKS = "acks", "handing out the release"
+    ENDED = "ended", "finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,16 +44,6 @@ _COPIES_KEPT: Final = 7
 #: Seconds between looks whether the operator stopped the run.
 _LOOK_FOR_STOP_S: Final = 1.0
 
-PHASE_WORDS: Final = {
-    phases.HELLOS: "waiting for partners to join",
-    phases.READYS: "setting up keys",
-    phases.ACCEPTS: "agreeing on a smaller participant set",
-    phases.ANSWERS: "adding masked answers",
-    phases.APPROVALS: "collecting signatures on the release",
-    phases.ACKS: "handing out the release",
-    phases.ENDED: "finished",
-}
-
 
 @dataclass(slots=True)
 class _Asked:
@@ -373,7 +363,7 @@ class RunDriver:
         machine = self._machine
         progress: dict[str, Any] = {
             "phase": machine.phase,
-            "doing": PHASE_WORDS[machine.phase],
+            "doing": machine.phase.doing,
             "round": machine.round,
             "max_rounds": machine.agreement.plan.max_rounds,
             "participants": self._names(machine.members),
