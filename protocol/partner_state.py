@@ -7,7 +7,7 @@ the first versions wrote it: runs that ended long ago are read like new ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -35,9 +35,9 @@ class Phase(StrEnum):
         return self in (Phase.DONE, Phase.ABORTED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Secrets:
-    """What could open the run's messages; forgotten at its end.
+    """What could open the run's messages; forgotten at its end, and shown nowhere.
 
     Attributes:
         x_private, kem_seed: The private keys of the HELLO.
@@ -126,7 +126,7 @@ class PartnerState:
     phase: Phase
     run_id: bytes
     hello: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     secrets: Secrets | None
     joined: Joined | None = None
     plan: Plan | None = None

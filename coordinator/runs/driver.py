@@ -26,7 +26,6 @@ from coordinator.runs.links import Links
 from coordinator.runs.refusals import Refusals
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
-from protocol.agreement.stop import WITHDRAWN
 from protocol.coordinator_round import CoordinatorRound
 from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, StoreError

@@ -18,8 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.customers.answers import answer
-from protocol.agreement.document import SCHEMA, Agreement
-from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
 from protocol.clustering.plan import plan_seed

@@ -411,6 +411,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         NEVER,
         LIES + "test_an_answer_that_comes_after_its_round_is_not_masked",
     ),
+    (
+        PARTNER_STATE,
+        "kw_only=True, repr=False)",
+        "kw_only=True)",
+        "test_partner_state.py::test_nothing_that_prints_a_state_prints_its_secrets",
+    ),
+    (
+        PARTNER_STATE,
+        "secret: bytes = field(repr=False)",
+        "secret: bytes",
+        "test_partner_state.py::test_nothing_that_prints_a_state_prints_its_secrets",
+    ),
     *(
         (
             PARTNER_STATE,

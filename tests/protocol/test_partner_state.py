@@ -147,6 +147,17 @@ def test_an_ended_run_holds_no_secrets() -> None:
             _ = state.held
 
 
+def test_nothing_that_prints_a_state_prints_its_secrets() -> None:
+    state = PartnerState.from_dict(RUNNING)
+    held = state.held
+    for secret in (
+        state.secret, held.x_private, held.kem_seed, held.noise_secret,
+        *held.kem_secrets.values(), *held.pair_keys.values(),
+    ):  # fmt: skip
+        assert repr(secret)[2:-1] not in repr(state) + repr(held)
+    assert repr(state.hello)[2:-1] in repr(state)
+
+
 def test_a_run_that_began_before_there_was_noise_goes_on() -> None:
     stored = {name: value for name, value in RUNNING.items() if name != "noise_secret"}
     assert PartnerState.from_dict(stored).held.noise_secret == b""
