@@ -27,7 +27,10 @@ from partner_node.home import NodeHome
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
 from partner_node.segments.retention import purge
+from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
+from partner_node.store.records import RunRecord
+from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
@@ -284,7 +287,7 @@ class Node:
         """Refuse a run that the budget does not hold with its spare rounds."""
         terms = self.agreement.privacy
         if terms is not None:
-            check_affordable(terms, spent=self.store.spent(self.agreement), more=terms.reserve)
+            check_affordable(terms, spent=self._ledger.spent(self.agreement), more=terms.reserve)
 
     def _open(self, current: PartnerRound, request: Open) -> bytes:
         if current.phase:
@@ -309,7 +312,7 @@ class Node:
         if terms is None:
             return
         hashes, excused = self.store.run_hashes(agreement_hash), self.store.excused(agreement_hash)
-        known = {*hashes, *excused, *(charge.context for charge in self.store.charges())}
+        known = {*hashes, *excused, *(charge.context for charge in self._ledger.charges())}
         unknown = list(
             dict.fromkeys(
                 link.run_hash
@@ -322,7 +325,7 @@ class Node:
         for run_hash in unknown:
             logger.warning("run %s is not on record here: charged whole", run_hash.hex()[:16])
             charge = Charge.unrecorded(run_hash, terms)
-            self.store.record_charge(charge, self.agreement, now=self._now())
+            self._ledger.record(charge, self.agreement, now=self._now())
 
     def _charge(self, current: PartnerRound, ask: Ask) -> None:
         """Reserve what an answer costs; raises RuleError when the budget does not hold it."""
@@ -338,9 +341,9 @@ class Node:
             partners=len(ask.members),
             colluding=self.agreement.secure_sum.max_colluding,
         )
-        own = [c for c in self.store.charges(self.agreement.id) if c.run_id == current.run_id]
+        own = [c for c in self._ledger.charges(self.agreement.id) if c.run_id == current.run_id]
         check_within_run(terms, own, charge)
-        self.store.charge(charge, self.agreement, now=self._now())
+        self._ledger.charge(charge, self.agreement, now=self._now())
 
     def _published(self, current: PartnerRound, request: Publish) -> bytes:
         if current.phase != Phase.DONE:
@@ -357,6 +360,10 @@ class Node:
 
     # --- state ---------------------------------------------------------------------------------
 
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.store)
+
     def _round_of(self, request: Request) -> PartnerRound:
         chain = self.store.chain(self.agreement)
         record = self.store.run_by_id(self._run_id_of(request))
@@ -370,7 +377,7 @@ class Node:
     def _remember_refusal(self, request: Request | None, code: str) -> None:
         try:
             with self.store.transaction():
-                self.store.save_refusal(code, self._run_id_of(request), now=self._now())
+                Refusals(self.store).add(code, self._run_id_of(request), now=self._now())
         except FedsegError as error:
             logger.warning("the refusal was not stored: %s", error.code)
 

@@ -17,9 +17,11 @@ from partner_node.agreement_files import missing_signatures, naming, read_agreem
 from partner_node.budget import terms_of
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.home import NodeHome
+from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
 from partner_node.sources.kinds import open_source
 from partner_node.sources.source import numbers
+from partner_node.store.ledger import Ledger
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
 from protocol.agreement.software import Software
@@ -202,7 +204,7 @@ def _check_data(home: NodeHome, agreement: Agreement) -> str:
 def _check_retention(home: NodeHome, now: datetime) -> str:
     """Check for files of customers' segments past their retention; deletes nothing."""
     store = home.store(home.keystore())
-    records = store.exports()
+    records = ExportRecords(store).all()
     store.close()
     late = sorted({record.path for record in overdue(records, now)})
     text = f"{len({r.path for r in records})} files of customers' segments are on record"
@@ -215,7 +217,7 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
     """Check how many runs the privacy budget still covers."""
     terms = terms_of(agreement)
     store = home.store(home.keystore())
-    spent = store.spent(agreement)
+    spent = Ledger(store).spent(agreement)
     store.close()
     if not runs_left(terms, spent=spent):
         raise RuleError(

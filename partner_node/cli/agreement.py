@@ -21,6 +21,7 @@ from partner_node.agreement_files import (
 from partner_node.cli.agreement_words import agreement_words, change_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
+from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.changes import changes
@@ -100,11 +101,11 @@ def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
     """Lines on what this node has charged under versions of this agreement, and under others."""
     if agreement.privacy is None:
         return []
-    store = _store(home)
-    others = store.charged_under()
+    ledger = Ledger(_store(home))
+    others = ledger.charged_under()
     words = []
     if others.pop(agreement.id, 0):
-        left = fuel(agreement.privacy, spent=store.spent(agreement))
+        left = fuel(agreement.privacy, spent=ledger.spent(agreement))
         words.append(f"Charged at this node under its versions so far: {left}.")
     if others:
         words.append(

@@ -17,7 +17,7 @@ from partner_node.budget import (
 )
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
-from partner_node.store.node_store import NodeStore
+from partner_node.store.ledger import Ledger
 from protocol.agreement.document import Agreement
 from protocol.privacy.accounting import rho_of_cost
 
@@ -27,8 +27,8 @@ app = typer.Typer(help="What this node's customers have spent.", no_args_is_help
 @app.command("show")
 def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Runs left and epsilon spent, with every charge: what was asked, and what it cost."""
-    agreement, store = _ledger(directory)
-    charges, others = store.charges(agreement.id), store.charged_under()
+    agreement, ledger = _ledger(directory)
+    charges, others = ledger.charges(agreement.id), ledger.charged_under()
     others.pop(agreement.id, None)
     output.result(
         budget_values(agreement, charges, others), *budget_words(agreement, charges, others)
@@ -38,16 +38,16 @@ def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
 @app.command("forecast")
 def forecast(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many runs the budget still holds, and what epsilon would be after each."""
-    agreement, store = _ledger(directory)
-    charges = store.charges(agreement.id)
+    agreement, ledger = _ledger(directory)
+    charges = ledger.charges(agreement.id)
     output.result(forecast_values(agreement, charges), *forecast_words(agreement, charges))
 
 
 @app.command("recompute")
 def recompute_costs(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Compute every cost anew from what it follows from, and compare with the ledger."""
-    agreement, store = _ledger(directory)
-    charges = store.charges(agreement.id)
+    agreement, ledger = _ledger(directory)
+    charges = ledger.charges(agreement.id)
     total = recompute(charges)
     terms = terms_of(agreement)
     output.result(
@@ -58,8 +58,8 @@ def recompute_costs(directory: Directory = HERE, format: Format = FormatOption) 
     )
 
 
-def _ledger(directory: Path) -> tuple[Agreement, NodeStore]:
+def _ledger(directory: Path) -> tuple[Agreement, Ledger]:
     home = NodeHome.load(directory)
     agreement = home.signed_agreement().agreement
     terms_of(agreement)
-    return agreement, home.store(home.keystore())
+    return agreement, Ledger(home.store(home.keystore()))

@@ -15,6 +15,7 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.cli.segments import ReleaseOption, app
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
+from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
 
 
@@ -61,7 +62,7 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
     """Every file of customers' segments that was written here, and until when it may be kept."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    records = store.exports()
+    records = ExportRecords(store).all()
     table = Table(title="Files of own customers' segments, newest first")
     table.add_column("no.", justify="right", no_wrap=True)
     table.add_column("written", no_wrap=True)

@@ -13,6 +13,7 @@ from partner_node.cli.record_tables import refusal_values, refusal_words, run_va
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
+from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.release.document import SignedRelease
 
@@ -32,7 +33,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Runs that this node took part in, how they ended, what it refused, and what waits."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    runs, refusals = store.runs(), store.refusals()
+    runs, refusals = store.runs(), Refusals(store).all()
     now = stamp(datetime.now(UTC))
     waiting = [held for held in Manifests(store).held() if held.state(now) == WAITING]
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]

@@ -17,6 +17,7 @@ from partner_node.egress.manifest import Manifest, Question, slot_of
 from partner_node.egress.records import APPROVED, EXPIRED, FREE, REFUSED, Manifests, Written
 from partner_node.egress.settings import EgressSection
 from partner_node.egress.words import message_words
+from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.records import EgressRecord
 from partner_node.store.times import stamp
@@ -122,7 +123,7 @@ class EgressGate:
     def _grounds(self, run: PartnerRound, request: Request) -> Grounds:
         charge = None
         if isinstance(request, Announce):
-            charge = self._store.charge_of(request.context)
+            charge = Ledger(self._store).charge_of(request.context)
         return Grounds(
             agreement=self._agreement,
             partner=self._partner,

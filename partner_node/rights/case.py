@@ -17,10 +17,10 @@ from partner_node.register.requests import Kind, RightsRegister, Wish
 from partner_node.register.scores import question_id
 from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.segment_files import lists, without
+from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.known_releases import KnownRelease, known_releases
 from partner_node.segments.private_files import Leftovers, PrivateFiles
 from partner_node.store.node_store import NodeStore
-from partner_node.store.records import ExportRecord
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.features import Feature
@@ -163,7 +163,8 @@ class Desk:
         return _segment_files(found, files.left)
 
     def _one_a_path(self) -> Iterable[ExportRecord]:
-        return {record.path: record for record in reversed(self.store.exports())}.values()
+        records = ExportRecords(self.store).all()
+        return {record.path: record for record in reversed(records)}.values()
 
     def residue(self) -> list[dict[str, Any]]:
         """What stays of the customer in releases, as JSON values: sums, and their promise."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.home import NodeHome
 from partner_node.segments.assignments import AssignmentSummary, check_file, write_assignments
+from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
-from partner_node.store.records import ExportRecord
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
@@ -94,7 +94,7 @@ def export_segments(
 
     def record(summary: AssignmentSummary) -> None:
         with store.transaction():
-            store.save_export(
+            ExportRecords(store).add(
                 ExportRecord(
                     at=stamp(now),
                     release=known.release.hash,

@@ -24,6 +24,7 @@ from typing import Any, Final
 from machine.files import make_folder_of, replacing, sync_folder
 from machine.locks import held
 from machine.text import shown
+from partner_node.segments.export_records import ExportRecords
 from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 
@@ -241,7 +242,9 @@ def _settle(record: _Record, store: NodeStore) -> str | None:
         return error.strerror or type(error).__name__
     with store.transaction():
         if replaced and record.n_rows is not None and record.sha256 is not None:
-            store.rewrite_export(str(record.place), n_rows=record.n_rows, sha256=record.sha256)
+            ExportRecords(store).rewrite(
+                str(record.place), n_rows=record.n_rows, sha256=record.sha256
+            )
         store.ask("DELETE FROM drafts WHERE number = ?", record.number)
     return None
 

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from machine.files import sync_folder
+from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.private_files import PrivateFiles, digest
 from partner_node.store.node_store import NodeStore
-from partner_node.store.records import ExportRecord
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
+from protocol.partner_round import ABORTED, DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
     unreachable = list(left.unreachable)
     stuck = list(left.stuck)
     moment = stamp(now)
-    records = store.exports()
+    exports = ExportRecords(store)
+    records = exports.all()
     last: dict[str, str] = {}
     for record in records:  # for a file that was written again the last writing decides
         last[record.path] = max(record.delete_by, last.get(record.path, ""))
@@ -69,7 +71,7 @@ def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
                 stuck.append(f"{path} cannot be deleted ({error.strerror})")
                 continue
         with store.transaction():
-            store.forget_exports(record.path, before=moment)
+            exports.forget(record.path, before=moment)
     if stuck:
         raise RuleError(
             "files about customers were to be deleted by now: " + "; ".join(dict.fromkeys(stuck)),
@@ -77,15 +79,44 @@ def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
             remedy="delete them, or let this account do so",
         )
     before = stamp(now - timedelta(days=agreement.retention.records_days))
-    if store.oldest_record() < before:
+    if _oldest_record(store) < before:
         with store.transaction():
-            store.forget_records(before=before)
+            _forget_records(store, before=before)
     return Purged(deleted=tuple(deleted), unreachable=tuple(dict.fromkeys(unreachable)))
 
 
 def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord]:
     """Records of files past their retention."""
     return [record for record in records if record.delete_by < stamp(now)]
+
+
+def _oldest_record(store: NodeStore) -> str:
+    """When the oldest record that `_forget_records` may forget was made; late when none is."""
+    ((oldest,),) = store.ask(
+        "SELECT min(at) FROM (SELECT min(at) AS at FROM egress UNION ALL"
+        " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
+        " SELECT min(done_at) FROM requests WHERE done_at <> '' UNION ALL"
+        " SELECT min(at) FROM feedback)"
+    )
+    return oldest or "9999"
+
+
+def _forget_records(store: NodeStore, *, before: str) -> None:
+    """Forget what left, was refused and was answered to customers; inside a transaction.
+
+    What was spent is never forgotten.
+    """
+    store.ask("DELETE FROM egress WHERE at < ?", before)
+    store.ask(
+        "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
+        " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
+        before,
+        DONE,
+        ABORTED,
+    )
+    store.ask("DELETE FROM refusals WHERE at < ?", before)
+    store.ask("DELETE FROM feedback WHERE at < ?", before)
+    store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
 
 def _delete(path: Path, sha256: str) -> bool:

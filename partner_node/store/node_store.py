@@ -14,29 +14,18 @@ from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol
 
 from machine.database import Database
-from partner_node.store.records import EgressRecord, ExportRecord, Refusal, RunRecord
+from partner_node.store.records import EgressRecord, RunRecord
 from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import moment
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
-from protocol.errors import StoreError
 from protocol.participants import Chain
-from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
-from protocol.privacy.ledger import Charge, check_affordable, spent_of
+from protocol.partner_round import ABORTED, DONE, SUPERSEDED, ended_from_outside
 from protocol.signed_agreement import SignedAgreement
-
-#: Refusals kept, so that whoever sends nonsense cannot fill the disk.
-MAX_REFUSALS: Final = 100
 
 _SELECT_RUN: Final[LiteralString] = (
     "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed"
     " FROM runs WHERE "
-)
-
-
-_SELECT_CHARGES: Final[LiteralString] = (
-    "SELECT run_id, round, context, asked, sensitivity_squared, group_size, share_variance,"
-    " honest, cost, colluding FROM ledger WHERE "
 )
 _SELECT_UNFINISHED: Final[LiteralString] = "SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND "
 
@@ -55,6 +44,10 @@ class Sealer(Protocol):
 
 class NodeStore(Database):
     """The state database of one node; safe for several processes and threads.
+
+    Rows that others than a run need have a room each (`Ledger`, `Refusals`, `ExportRecords`,
+    `Manifests`, `RightsRegister`, `Scores`): it is made over this database, and what it writes
+    belongs to the transaction that was opened here.
 
     Args:
         path: Database file, or ``:memory:``.
@@ -240,86 +233,6 @@ class NodeStore(Database):
         )
         return None if row is None else SignedStop.from_bytes(row[0])
 
-    # --- ledger --------------------------------------------------------------------------------
-
-    def charges(self, agreement_id: str | None = None) -> list[Charge]:
-        """Every charge, oldest first; under all versions of one agreement when it is named."""
-        return self._charges("?1 IS NULL OR agreement_id = ?1 ORDER BY number", agreement_id)
-
-    def charge_of(self, context: bytes) -> Charge | None:
-        """What was charged for the answer that a context names; None when nothing was."""
-        return next(iter(self._charges("context = ?1", context)), None)
-
-    def _charges(self, where: LiteralString, value: object) -> list[Charge]:
-        rows = self.ask(_SELECT_CHARGES + where, value)
-        return [
-            Charge(
-                run_id=row[0],
-                round=row[1],
-                context=row[2],
-                asked=row[3],
-                sensitivity_squared=int(row[4]),
-                group=row[5],
-                share_variance=int(row[6]),
-                honest=row[7],
-                cost=int(row[8]),
-                colluding=row[9],
-            )
-            for row in rows
-        ]
-
-    def charge(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
-        """Take a charge when the budget holds it; inside a transaction.
-
-        The same context is charged once: it gets the same bytes again.
-
-        Raises:
-            RuleError: The budget does not hold it (E-BUDGET-SPENT); nothing is charged.
-        """
-        if agreement.privacy is None:
-            raise StoreError("an agreement on exact totals has no budget")
-        if self.one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
-            return
-        check_affordable(agreement.privacy, spent=self.spent(agreement), more=charge.cost)
-        self.record_charge(charge, agreement, now=now)
-
-    def charged_under(self) -> dict[str, int]:
-        """What was charged under each agreement, by its id, in units of 2^-60 of rho."""
-        found: dict[str, int] = {}
-        for identity, cost in self.ask("SELECT agreement_id, cost FROM ledger ORDER BY number"):
-            found[identity] = found.get(identity, 0) + int(cost)
-        return found
-
-    def spent(self, agreement: Agreement) -> int:
-        """What was charged under all versions of an agreement, for what is promised now."""
-        if agreement.privacy is None:
-            return 0
-        return spent_of(
-            self.charges(agreement.id),
-            agreement.privacy,
-            colluding=agreement.secure_sum.max_colluding,
-        )
-
-    def record_charge(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
-        """Write down what has been spent, whether the budget holds it or not; in a transaction."""
-        self.ask(
-            "INSERT INTO ledger (at, agreement_id, run_id, round, context, asked,"
-            " sensitivity_squared, group_size, share_variance, honest, cost, colluding)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            now,
-            agreement.id,
-            charge.run_id,
-            charge.round,
-            charge.context,
-            charge.asked,
-            str(charge.sensitivity_squared),
-            charge.group,
-            str(charge.share_variance),
-            charge.honest,
-            str(charge.cost),
-            charge.colluding,
-        )
-
     # --- releases and egress -------------------------------------------------------------------
 
     def save_release(
@@ -373,95 +286,4 @@ class NodeStore(Database):
                 manifest=manifest,
             )
             for at, run_id, what, number, n_bytes, sha256, customers, manifest in rows
-        ]
-
-    def save_export(self, record: ExportRecord) -> None:
-        """Log a file of customers' segments that is about to appear; inside a transaction."""
-        self.ask(
-            "INSERT INTO exports (at, release, use, path, n_rows, sha256, delete_by)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            record.at,
-            record.release,
-            record.use,
-            record.path,
-            record.n_rows,
-            record.sha256,
-            record.delete_by,
-        )
-
-    def exports(self) -> list[ExportRecord]:
-        """Every file of customers' segments that was written, newest first."""
-        rows = self.ask(
-            "SELECT at, release, use, path, n_rows, sha256, delete_by FROM exports"
-            " ORDER BY number DESC"
-        )
-        return [
-            ExportRecord(
-                at=at,
-                release=release,
-                use=use,
-                path=path,
-                n_rows=n_rows,
-                sha256=sha256,
-                delete_by=delete_by,
-            )
-            for at, release, use, path, n_rows, sha256, delete_by in rows
-        ]
-
-    def forget_exports(self, path: str, *, before: str) -> None:
-        """Forget files at `path` that were to be deleted before a time; inside a transaction."""
-        self.ask("DELETE FROM exports WHERE path = ? AND delete_by < ?", path, before)
-
-    def oldest_record(self) -> str:
-        """When the oldest record that `forget_records` may forget was made; late when none is."""
-        ((oldest,),) = self.ask(
-            "SELECT min(at) FROM (SELECT min(at) AS at FROM egress UNION ALL"
-            " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
-            " SELECT min(done_at) FROM requests WHERE done_at <> '' UNION ALL"
-            " SELECT min(at) FROM feedback)"
-        )
-        return oldest or "9999"
-
-    def forget_records(self, *, before: str) -> None:
-        """Forget what left, was refused and was answered to customers; inside a transaction.
-
-        What was spent is never forgotten.
-        """
-        self.ask("DELETE FROM egress WHERE at < ?", before)
-        self.ask(
-            "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
-            " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
-            before,
-            Phase.DONE,
-            Phase.ABORTED,
-        )
-        self.ask("DELETE FROM refusals WHERE at < ?", before)
-        self.ask("DELETE FROM feedback WHERE at < ?", before)
-        self.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
-
-    def rewrite_export(self, path: str, *, n_rows: int, sha256: str) -> None:
-        """Note that a file of customers' segments was written again; inside a transaction."""
-        self.ask("UPDATE exports SET n_rows = ?, sha256 = ? WHERE path = ?", n_rows, sha256, path)
-
-    def save_refusal(self, code: str, run_id: bytes, *, now: str) -> None:
-        """Remember that a request was refused; inside a transaction. The oldest are forgotten."""
-        self.ask(
-            "INSERT INTO refusals VALUES (?, ?, ?, 1) ON CONFLICT (run_id, code)"
-            " DO UPDATE SET at = excluded.at, times = times + 1",
-            run_id,
-            code,
-            now,
-        )
-        self.ask(
-            "DELETE FROM refusals WHERE rowid NOT IN"
-            " (SELECT rowid FROM refusals ORDER BY at DESC, rowid DESC LIMIT ?)",
-            MAX_REFUSALS,
-        )
-
-    def refusals(self) -> list[Refusal]:
-        """Requests that were refused, newest first."""
-        rows = self.ask("SELECT at, code, run_id, times FROM refusals ORDER BY at DESC, rowid DESC")
-        return [
-            Refusal(at=at, code=code, run_id=run_id, times=times)
-            for at, code, run_id, times in rows
         ]

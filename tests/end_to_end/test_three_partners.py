@@ -24,6 +24,8 @@ from partner_node.cli import agreement as partner_agreement
 from partner_node.cli import feedback as partner_feedback
 from partner_node.cli import setup as partner_setup
 from partner_node.home import NodeHome
+from partner_node.store.ledger import Ledger
+from partner_node.store.refusals import Refusals
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import RuleError
 from protocol.release.document import release_centres
@@ -382,12 +384,12 @@ def test_after_a_signed_stop_every_node_refuses_and_nothing_is_read_or_charged(
 
     def left(name: str) -> tuple[list[bytes], int, int]:
         with deployed.node_store(name) as store:
-            charges = [charge.context for charge in store.charges()]
+            charges = [charge.context for charge in Ledger(store).charges()]
             return charges, len(store.egress()), len(store.runs())
 
     def refusals(name: str) -> list[tuple[bytes, str]]:
         with deployed.node_store(name) as store:
-            return [(r.run_id, r.code) for r in store.refusals()]
+            return [(r.run_id, r.code) for r in Refusals(store).all()]
 
     agreement = deployed.agreement
     words = ("agreement", "stop", "--yes", "--reason", "a breach", "--out", stop)

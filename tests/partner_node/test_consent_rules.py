@@ -22,7 +22,9 @@ from partner_node.consent.local_rules import LocalRules
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.node import Node
 from partner_node.sources.source import Chunk, Description
+from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
+from partner_node.store.refusals import Refusals
 from protocol.agreement.document import Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
@@ -334,7 +336,7 @@ def test_a_node_in_order_answers_and_is_charged(lab: Lab) -> None:
     lab.fed.run()
     assert lab.codes == []
     assert lab.source.reads > 1
-    assert len(lab.store.charges()) == lab.source.reads
+    assert len(Ledger(lab.store).charges()) == lab.source.reads
 
 
 def test_legitimate_interest_in_order_refuses_nothing(lab: Lab) -> None:
@@ -364,7 +366,7 @@ def test_a_rule_that_is_broken_from_the_start_keeps_the_node_out_unread_and_unch
     lab.fed.run()  # goes on without it
     assert set(lab.codes) == {code}
     assert lab.source.reads == 0
-    assert lab.store.charges() == []
+    assert Ledger(lab.store).charges() == []
     assert lab.store.egress() == []
 
 
@@ -376,7 +378,7 @@ def test_a_rule_that_breaks_in_mid_run_refuses_the_next_round_unread_and_uncharg
     before: list[int] = []
 
     def break_it(number: int, message: bytes) -> bytes:
-        if number == 1 and len(lab.store.charges()) == 2 and not before:
+        if number == 1 and len(Ledger(lab.store).charges()) == 2 and not before:
             before.append(lab.source.reads)
             lab.node._rules = spoil(lab)
         return message
@@ -386,7 +388,7 @@ def test_a_rule_that_breaks_in_mid_run_refuses_the_next_round_unread_and_uncharg
     assert before == [2]
     assert set(lab.codes) == {code}
     assert lab.source.reads == 2
-    assert len(lab.store.charges()) == 2
+    assert len(Ledger(lab.store).charges()) == 2
 
 
 @pytest.mark.slow
@@ -416,7 +418,7 @@ def test_what_a_rule_refused_is_kept_for_the_person_at_this_machine(lab: Lab) ->
     asked = lab.signed(Open(agreement_hash=lab.fed.agreement.hash, run_id=bytes(16)))
     with pytest.raises(FedsegError, match="E-NOTICE"):
         lab.node.handle(asked)
-    assert [r.code for r in lab.store.refusals()] == ["E-NOTICE"]
+    assert [r.code for r in Refusals(lab.store).all()] == ["E-NOTICE"]
 
 
 def test_a_stop_and_a_release_are_taken_whatever_the_rules_say(lab: Lab) -> None:
@@ -571,13 +573,13 @@ def test_after_a_stop_a_node_reads_and_charges_nothing(lab: Lab, partner: int) -
     lab.fed.run()  # nobody knows yet who this node is: it goes on without it
     assert set(lab.codes) == {"E-WITHDRAWN"}
     assert lab.source.reads == 0
-    assert lab.store.charges() == []
+    assert Ledger(lab.store).charges() == []
     assert lab.store.egress() == []
 
 
 def test_a_stop_in_mid_run_ends_the_run_with_the_next_round(lab: Lab) -> None:
     def stop_it(number: int, message: bytes) -> bytes:
-        if number == 1 and len(lab.store.charges()) == 2:
+        if number == 1 and len(Ledger(lab.store).charges()) == 2:
             note(lab, stop_by(lab, 1))
         return message
 
@@ -588,7 +590,7 @@ def test_a_stop_in_mid_run_ends_the_run_with_the_next_round(lab: Lab) -> None:
     for word in ("breach", "2026-01-15"):
         assert word not in caught.value.message
     assert lab.source.reads == 2
-    assert len(lab.store.charges()) == 2
+    assert len(Ledger(lab.store).charges()) == 2
 
 
 def test_a_stop_of_another_version_stops_nothing(lab: Lab) -> None:

@@ -39,6 +39,9 @@ from partner_node.egress.records import (
 from partner_node.egress.settings import HOLDS, EgressSection
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.node import Node
+from partner_node.store.ledger import Ledger
+from partner_node.store.node_store import NodeStore
+from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError
 from protocol.messages import (
@@ -199,7 +202,7 @@ def test_an_answers_manifest_says_question_bounds_noise_cost_customers_and_recei
     manifest = lab.written[-1].manifest
     question = manifest.question
     assert question is not None
-    (charge,) = lab.store.charges()
+    (charge,) = Ledger(lab.store).charges()
     (run,) = lab.store.runs()
     agreement = lab.fed.agreement
     assert question.words == charge.asked
@@ -305,14 +308,14 @@ def lying(patch: pytest.MonkeyPatch, lie: Callable[[Manifest], Manifest]) -> Non
 def check_nothing_leaves(lab: Lab, asked: bytes, patch: pytest.MonkeyPatch) -> None:
     """A message is refused without a trace, and leaves once nothing is wrong any more."""
     before = lab.on_disk()
-    charged = len(lab.store.charges())
+    charged = len(Ledger(lab.store).charges())
     assert lab.refusal(asked).code == "E-EGRESS"
     left, written, runs = lab.on_disk()
     assert (left, written) == before[:2]
     assert [r.state["answers"] for r in runs] == [r.state["answers"] for r in before[2]]
     patch.undo()
     assert lab.node.handle(asked)
-    assert len(lab.store.charges()) <= charged + 1
+    assert len(Ledger(lab.store).charges()) <= charged + 1
 
 
 @pytest.mark.slow
@@ -381,14 +384,14 @@ def test_an_answer_that_the_ledger_was_not_charged_for_does_not_leave(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any] | None
 ) -> None:
     asked = lab.announcement()
-    charge_of = lab.store.charge_of
+    charge_of = Ledger.charge_of
 
-    def changed(context: bytes) -> Any:
-        charge = charge_of(context)
+    def changed(ledger: Ledger, context: bytes) -> Any:
+        charge = charge_of(ledger, context)
         assert charge is not None, "it is charged before it is answered"
         return None if change is None else replace(charge, **change)
 
-    monkeypatch.setattr(lab.store, "charge_of", changed)
+    monkeypatch.setattr(Ledger, "charge_of", changed)
     check_nothing_leaves(lab, asked, monkeypatch)
 
 
@@ -502,7 +505,7 @@ def test_the_coordinator_learns_the_code_alone(lab: Lab, monkeypatch: pytest.Mon
     lying(monkeypatch, lambda m: replace(m, customers=4))
     lab.fed.run()  # goes on without it
     assert len(lab.left) == 3, "HELLO, READY, and an ACK of the stop"
-    assert {r.code for r in lab.store.refusals()} == {"E-EGRESS"}
+    assert {r.code for r in Refusals(lab.store).all()} == {"E-EGRESS"}
 
 
 # --- hold for approval -----------------------------------------------------------------------
@@ -519,7 +522,7 @@ def held(tmp_path: Path, egress: EgressSection = ANSWERS) -> tuple[Lab, bytes, i
 
 def test_a_held_answer_is_computed_noised_and_charged_once_and_stays_here(tmp_path: Path) -> None:
     lab, asked, number = held(tmp_path)
-    egress, charges = lab.store.egress(), lab.store.charges()
+    egress, charges = lab.store.egress(), Ledger(lab.store).charges()
     assert len(charges) == 1
     assert [r.what[:5] for r in egress] == ["HELLO", "READY"]
     lab.customers.prepared = lab.customers.prepared[:9]
@@ -528,7 +531,7 @@ def test_a_held_answer_is_computed_noised_and_charged_once_and_stays_here(tmp_pa
             node.handle(asked)
         assert caught.value.code == "E-EGRESS-HELD"
         assert f"egress approve {number}" in caught.value.remedy
-    assert (lab.store.egress(), lab.store.charges()) == (egress, charges)
+    assert (lab.store.egress(), Ledger(lab.store).charges()) == (egress, charges)
     assert lab.customers.reads == 1
     (waiting,) = lab.manifests.held()
     assert (waiting.state(stamp(lab.now)), waiting.manifest.customers) == (WAITING, CUSTOMERS)
@@ -632,7 +635,7 @@ def test_killed_while_an_answer_is_held_at_most_one_ever_leaves(
     lab.decide(waiting.number, APPROVED)
     replies = {lab.node.handle(asked), lab.reopened().handle(asked)}
     assert [hashlib.sha256(r).hexdigest() for r in replies] == [waiting.manifest.sha256]
-    assert len(lab.store.charges()) == 1
+    assert len(Ledger(lab.store).charges()) == 1
 
 
 @pytest.mark.parametrize("crash", ["before", "after"])

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
+from partner_node.store.refusals import Refusals
 from protocol.errors import LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.noised_queries import CountQuery, VotesQuery
@@ -89,7 +91,7 @@ def test_no_budget_pays_for_exact_totals() -> None:
     store = NodeStore(":memory:", EphemeralSealer())
     exact = dataclasses.replace(AGREEMENT, privacy=None)
     with pytest.raises(StoreError, match="no budget"):
-        store.charge(charge(1), exact, now="now")
+        Ledger(store).charge(charge(1), exact, now="now")
 
 
 def test_the_budget_is_kept_to_the_last_unit() -> None:
@@ -109,29 +111,29 @@ def test_a_charge_survives_and_is_made_once(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", sealer)
     for _ in range(3):
         with store.transaction():
-            store.charge(charge(7), AGREEMENT, now="2026-01-01T00:00:00Z")
+            Ledger(store).charge(charge(7), AGREEMENT, now="2026-01-01T00:00:00Z")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
-    assert store.charges() == [charge(7)]
-    assert store.charges(AGREEMENT.id) == [charge(7)]
-    assert store.charges("another") == []
-    assert store.charges()[0].recomputed == charge(7).cost
+    assert Ledger(store).charges() == [charge(7)]
+    assert Ledger(store).charges(AGREEMENT.id) == [charge(7)]
+    assert Ledger(store).charges("another") == []
+    assert Ledger(store).charges()[0].recomputed == charge(7).cost
 
 
 def test_what_is_rolled_back_was_never_answered_and_what_is_refused_changes_nothing() -> None:
     store = NodeStore(":memory:", EphemeralSealer())
     with pytest.raises(SystemExit), store.transaction():
-        store.charge(charge(1), AGREEMENT, now="now")
+        Ledger(store).charge(charge(1), AGREEMENT, now="now")
         raise SystemExit("killed")
-    assert store.charges() == []
+    assert Ledger(store).charges() == []
     number = 0
     with pytest.raises(RuleError, match="E-BUDGET-SPENT"):
         for number in range(10_000):
             with store.transaction():
-                store.charge(charge(number, part=0.3), AGREEMENT, now="now")
+                Ledger(store).charge(charge(number, part=0.3), AGREEMENT, now="now")
     assert 9 <= number <= 40
-    spent = total_cost(store.charges())
-    assert len(store.charges()) == number
+    spent = total_cost(Ledger(store).charges())
+    assert len(Ledger(store).charges()) == number
     assert spent <= TERMS.budget < spent + charge(0, part=0.3).cost
 
 
@@ -139,19 +141,19 @@ def test_all_versions_of_an_agreement_share_one_budget() -> None:
     store = NodeStore(":memory:", EphemeralSealer())
     newer = dataclasses.replace(AGREEMENT, version=2)
     with store.transaction():
-        store.charge(charge(1), AGREEMENT, now="now")
-        store.charge(charge(2), newer, now="now")
-    assert len(store.charges(AGREEMENT.id)) == 2
+        Ledger(store).charge(charge(1), AGREEMENT, now="now")
+        Ledger(store).charge(charge(2), newer, now="now")
+    assert len(Ledger(store).charges(AGREEMENT.id)) == 2
 
 
 def test_a_changed_entry_is_found_when_costs_are_computed_anew(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", EphemeralSealer())
     with store.transaction():
-        store.charge(charge(1), AGREEMENT, now="now")
+        Ledger(store).charge(charge(1), AGREEMENT, now="now")
     with sqlite3.connect(tmp_path / "node.db") as connection:
         connection.execute("UPDATE ledger SET cost = '5'")
     connection.close()
-    (found,) = store.charges()
+    (found,) = Ledger(store).charges()
     assert found.cost != found.recomputed
 
 
@@ -168,25 +170,25 @@ def test_the_ledger_never_counts_too_little_in_any_random_life(tmp_path: Path) -
         for _ in range(rng.randint(1, 12)):
             number = rng.randint(0, 5)
             made = charge(number, part=rng.choice((0.01, 0.2, 0.9)))
-            known = {c.context: c for c in store.charges()}
+            known = {c.context: c for c in Ledger(store).charges()}
             before = total_cost(known.values())
             try:
                 with store.transaction():
-                    store.charge(made, AGREEMENT, now="now")
+                    Ledger(store).charge(made, AGREEMENT, now="now")
                     if rng.random() < 0.2:
                         raise SystemExit("killed before the commit")
                 # only now is the answer computed, and only now can it leave
-                charged = {c.context: c.cost for c in store.charges()}[made.context]
+                charged = {c.context: c.cost for c in Ledger(store).charges()}[made.context]
                 left_the_node[made.context] = charged
             except SystemExit:
-                assert total_cost(store.charges()) == before
+                assert total_cost(Ledger(store).charges()) == before
             except RuleError:
                 assert before + made.cost > TERMS.budget
                 assert made.context not in known
             if on_disk and rng.random() < 0.3:
                 store.close()
                 store = NodeStore(path, sealer)
-            spent = total_cost(store.charges())
+            spent = total_cost(Ledger(store).charges())
             assert spent >= max(before, sum(left_the_node.values()))
             assert spent <= TERMS.budget
         store.close()
@@ -272,12 +274,12 @@ def test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share() -> None:
         fed.run()
     for number in range(3):
         store = fed.nodes[number].store
-        charges = store.charges()
+        charges = Ledger(store).charges()
         assert [charge.round for charge in charges].count(2) == 2
         assert terms.run_cost // 2 < total_cost(charges) <= terms.reserve
         answered = [record for record in store.egress() if record.customers is not None]
         assert len(answered) == len(charges), "what was refused was answered"
-        assert [refusal.code for refusal in store.refusals()] == ["E-BUDGET-RUN"]
+        assert [refusal.code for refusal in Refusals(store).all()] == ["E-BUDGET-RUN"]
         assert runs_left(terms, spent=total_cost(charges)) == terms.runs - 1
 
 
@@ -294,21 +296,21 @@ def test_a_node_put_back_from_a_backup_charges_the_runs_that_it_forgot(tmp_path:
     backup = (tmp_path / "node.db").read_bytes()
     node.store = NodeStore(tmp_path / "node.db", sealer)
     fed.run()
-    spent = total_cost(node.store.charges())
+    spent = total_cost(Ledger(node.store).charges())
     node.store.close()
     (tmp_path / "node.db").write_bytes(backup)
     for more in ("-wal", "-shm"):
         (tmp_path / f"node.db{more}").unlink(missing_ok=True)
     node.store = NodeStore(tmp_path / "node.db", sealer)
-    assert total_cost(node.store.charges()) < spent
+    assert total_cost(Ledger(node.store).charges()) < spent
     fed.run()
-    charges = node.store.charges()
+    charges = Ledger(node.store).charges()
     (forgotten,) = [c for c in charges if "not on record" in c.asked]
     assert forgotten.cost == forgotten.recomputed == terms.reserve
-    others = fed.nodes[0].store.charges()
+    others = Ledger(fed.nodes[0].store).charges()
     assert total_cost(charges) >= total_cost(others)
     fed.run()
-    assert sum("not on record" in c.asked for c in node.store.charges()) == 1
+    assert sum("not on record" in c.asked for c in Ledger(node.store).charges()) == 1
 
 
 class Restorable:
@@ -343,7 +345,7 @@ class Restorable:
 
     @property
     def forgotten(self) -> list[Charge]:
-        return [c for c in self.node.store.charges() if "not on record" in c.asked]
+        return [c for c in Ledger(self.node.store).charges() if "not on record" in c.asked]
 
 
 @pytest.mark.slow
@@ -417,7 +419,7 @@ def test_a_run_whose_roster_never_came_is_no_forgotten_run() -> None:
     fed.run()  # goes on without partner 1
     fed.exchange.tamper_request = None
     fed.run()
-    assert not any("not on record" in c.asked for c in fed.nodes[1].store.charges())
+    assert not any("not on record" in c.asked for c in Ledger(fed.nodes[1].store).charges())
 
 
 def test_everybody_without_a_budget_ends_a_run_at_once() -> None:
@@ -435,7 +437,7 @@ def test_what_was_charged_under_each_agreement_is_known(tmp_path: Path) -> None:
     for identity, number in (("ours", 1), ("ours", 2), ("theirs", 3)):
         agreement = dataclasses.replace(fed.agreement, id=identity)
         with store.transaction():
-            store.charge(charge(number, part=0.1), agreement, now="2026-01-01")
-    under = store.charged_under()
+            Ledger(store).charge(charge(number, part=0.1), agreement, now="2026-01-01")
+    under = Ledger(store).charged_under()
     assert list(under) == ["ours", "theirs"]
     assert under["ours"] == pytest.approx(2 * under["theirs"], rel=1e-6)

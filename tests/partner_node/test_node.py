@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
+from partner_node.store.node_store import NodeStore
+from partner_node.store.refusals import Refusals
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.errors import FedsegError, RunFailedError, StoreError
@@ -367,7 +369,7 @@ def test_what_is_refused_is_remembered_with_its_run(lab: Lab) -> None:
     refusal(lab.node, asked)
     refusal(lab.node, lab.signed(Open(agreement_hash=bytes(32), run_id=RUN_ID)))
     refusal(lab.node, b"nonsense")
-    found = {(r.code, r.run_id) for r in lab.reopened().store.refusals()}
+    found = {(r.code, r.run_id) for r in Refusals(lab.reopened().store).all()}
     assert found == {("E-SOURCE", _run_of(lab)), ("E-AGR-OTHER", RUN_ID), ("E-MALFORMED", b"")}
 
 
@@ -377,7 +379,7 @@ def test_a_refusal_that_cannot_be_stored_is_a_refusal_all_the_same(
     def full(*_: object, **__: object) -> None:
         raise StoreError("full")
 
-    monkeypatch.setattr(lab.store, "save_refusal", full)
+    monkeypatch.setattr(Refusals, "add", full)
     request = Open(agreement_hash=bytes(32), run_id=RUN_ID)
     assert refusal(lab.node, lab.signed(request)).code == "E-AGR-OTHER"
 

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from partner_node.keystore import Keystore
-from partner_node.store.node_store import MAX_REFUSALS, NodeStore
-from partner_node.store.records import EgressRecord, ExportRecord, Refusal
+from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.store.ledger import Ledger
+from partner_node.store.node_store import NodeStore
+from partner_node.store.records import EgressRecord
+from partner_node.store.refusals import MAX_REFUSALS, Refusal, Refusals
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
 from simulations.federation import EphemeralSealer, Federation
@@ -275,10 +278,10 @@ def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
     for number in range(MAX_REFUSALS + 5):
         for code in ("E-AGR-OTHER", "E-CODE")[: 2 if number == MAX_REFUSALS + 4 else 1]:
             with store.transaction():
-                store.save_refusal(code, bytes([number]) * 16, now=f"2026-01-01T{number:04d}Z")
+                Refusals(store).add(code, bytes([number]) * 16, now=f"2026-01-01T{number:04d}Z")
     with store.transaction():
-        store.save_refusal("E-CODE", bytes([104]) * 16, now="2026-01-02")
-    found = store.refusals()
+        Refusals(store).add("E-CODE", bytes([104]) * 16, now="2026-01-02")
+    found = Refusals(store).all()
     assert len(found) == MAX_REFUSALS
     assert found[0] == Refusal(at="2026-01-02", code="E-CODE", run_id=bytes([104]) * 16, times=2)
     assert (found[1].code, found[1].times) == ("E-AGR-OTHER", 1)
@@ -310,9 +313,9 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     store.ask("PRAGMA user_version = 2")
     store.close()
     store = NodeStore(tmp_path / "node.db", sealer)
-    assert store.refusals() == []
-    assert store.charges() == []
-    assert store.exports() == []
+    assert Refusals(store).all() == []
+    assert Ledger(store).charges() == []
+    assert ExportRecords(store).all() == []
     assert store.ask("SELECT * FROM drafts") == []
     (left,) = store.egress()
     assert (left.customers, left.manifest) == (7, None)
@@ -331,8 +334,8 @@ def test_files_of_segments_are_on_record_newest_first(tmp_path: Path) -> None:
     ]  # fmt: skip
     with store.transaction():
         for record in records:
-            store.save_export(record)
-    assert store.exports() == records[::-1]
+            ExportRecords(store).add(record)
+    assert ExportRecords(store).all() == records[::-1]
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

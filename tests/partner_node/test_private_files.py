@@ -20,6 +20,7 @@ import pytest
 from partner_node import serving
 from partner_node.home import NodeHome
 from partner_node.segments import private_files
+from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
 from partner_node.segments.retention import purge
 from partner_node.store.node_store import NodeStore
@@ -154,7 +155,7 @@ def test_an_export_that_was_killed_is_gone_when_retention_ends(
         assert drafts(tmp_path) == []
         assert store.ask("SELECT * FROM drafts") == []
         purge(store, agreement, after_retention(ours))
-        assert store.exports() == []
+        assert ExportRecords(store).all() == []
     assert files_that_name("c7", tmp_path) == []
 
 
@@ -184,7 +185,7 @@ def test_files_of_a_removal_that_was_killed_are_gone_when_retention_ends(
         agreement = NodeHome.load(ours).signed_agreement().agreement
         found = purge(store, agreement, after_retention(ours))
         assert set(found.deleted) == {str(tmp_path / name) for name in ("all.csv", "all.parquet")}
-        assert store.exports() == []
+        assert ExportRecords(store).all() == []
     assert files_that_name("c7", tmp_path) == []
     assert files_that_name("c8", tmp_path) == []
     assert drafts(tmp_path) == []

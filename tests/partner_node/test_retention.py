@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from partner_node.segments import retention
+from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.retention import Purged, overdue, purge
 from partner_node.store.node_store import NodeStore
-from partner_node.store.records import EgressRecord, ExportRecord
+from partner_node.store.records import EgressRecord
+from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.errors import RuleError
 from protocol.messages import Open, sign_request
@@ -37,7 +39,7 @@ def written(store: NodeStore, path: Path, *, days: float, text: str = "a,S1\n") 
     """A file of segments that may be kept for so many days from now on."""
     path.write_text(text)
     with store.transaction():
-        store.save_export(
+        ExportRecords(store).add(
             ExportRecord(
                 at=stamp(NOW - timedelta(days=90)),
                 release=b"r" * 32,
@@ -56,11 +58,11 @@ def test_a_file_is_deleted_when_its_day_is_over_and_no_sooner(
 ) -> None:
     old = written(store, tmp_path / "old.csv", days=-0.001)
     young = written(store, tmp_path / "young.csv", days=0.001)
-    assert [r.path for r in overdue(store.exports(), NOW)] == [str(old)]
+    assert [r.path for r in overdue(ExportRecords(store).all(), NOW)] == [str(old)]
     assert purge(store, fed.agreement, NOW).deleted == (str(old),)
     assert not old.exists()
     assert young.exists()
-    assert [r.path for r in store.exports()] == [str(young)]
+    assert [r.path for r in ExportRecords(store).all()] == [str(young)]
     assert purge(store, fed.agreement, NOW) == NOTHING
 
 
@@ -73,7 +75,7 @@ def test_a_file_that_is_not_as_it_was_written_is_left_alone(
     gone.unlink()
     assert purge(store, fed.agreement, NOW) == NOTHING
     assert path.read_text() == "somebody's own notes"
-    assert store.exports() == []
+    assert ExportRecords(store).all() == []
 
 
 def test_a_file_whose_folder_is_not_there_is_named_until_it_can_be_looked_at(
@@ -97,7 +99,7 @@ def test_a_file_whose_folder_is_not_there_is_named_until_it_can_be_looked_at(
     assert purge(store, fed.agreement, NOW).unreachable == (str(gone),)
     stick.mkdir()  # empty: gone for good
     assert purge(store, fed.agreement, NOW) == NOTHING
-    assert store.exports() == []
+    assert ExportRecords(store).all() == []
 
 
 def test_a_file_that_was_written_again_is_kept_as_long_as_its_last_writing(
@@ -107,7 +109,7 @@ def test_a_file_that_was_written_again_is_kept_as_long_as_its_last_writing(
     written(store, path, days=30)
     assert purge(store, fed.agreement, NOW) == NOTHING
     assert path.exists()
-    (left,) = store.exports()
+    (left,) = ExportRecords(store).all()
     assert left.delete_by == stamp(NOW + timedelta(days=30))
     assert purge(store, fed.agreement, NOW + timedelta(days=31)).deleted == (str(path),)
 
@@ -128,7 +130,7 @@ def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federat
                     customers=None,
                 )
             )
-            store.save_refusal("E-CODE", bytes([int(age * 10) % 256]) * 16, now=at)
+            Refusals(store).add("E-CODE", bytes([int(age * 10) % 256]) * 16, now=at)
             store.ask(
                 "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
                 " VALUES ('object', 'aa', '2026-01-01', '2026-02-01', ?, '{}')", at,
@@ -139,7 +141,7 @@ def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federat
             " VALUES ('erase', 'bb', '2000-01-01', '2000-02-01', '', '{}')"
         )
     purge(store, fed.agreement, NOW)
-    assert len(store.egress()) == len(store.refusals()) == 1
+    assert len(store.egress()) == len(Refusals(store).all()) == 1
     assert store.ask("SELECT kind FROM requests ORDER BY kind") == [("erase",), ("object",)]
 
 
@@ -192,7 +194,7 @@ def test_what_cannot_be_deleted_keeps_the_node_out_of_runs(
         node.handle(message)
     assert caught.value.code == "E-RETENTION"
     assert "old.csv" in caught.value.message
-    assert [r.path for r in node.store.exports()] == [str(old)]
+    assert [r.path for r in ExportRecords(node.store).all()] == [str(old)]
     assert node.store.run_by_id(b"\x07" * 16) is None
     monkeypatch.undo()
     node._clock = lambda: NOW

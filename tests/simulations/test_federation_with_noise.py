@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from coordinator.patience import Patience
+from partner_node.store.ledger import Ledger
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import AgreementError, RuleError, RunFailedError, SourceError
 from protocol.messages import Open, Roster, sign_request
@@ -87,7 +88,7 @@ def test_a_profile_is_released_with_its_noise_when_it_is_agreed(plan: str, round
                 assert span[0] < value < span[1]
     assert told or plan == "lloyd-dp"
     for node in fed.nodes.values():
-        assert total_cost(node.store.charges()) <= fed.agreement.privacy.run_cost
+        assert total_cost(Ledger(node.store).charges()) <= fed.agreement.privacy.run_cost
     without = federation(plan=plan, max_rounds=rounds)
     assert typical_ranges(without.run().release.release, without.agreement) is None
 
@@ -147,7 +148,7 @@ def test_satisfaction_is_released_with_its_noise_when_it_is_agreed(plan: str, ro
         assert abs(found.score(SCALE) - own.mean()) <= 2.2 * found.margin(SCALE)
     assert told == len(release.segments) or plan == "lloyd-dp"
     for node in fed.nodes.values():
-        charges = node.store.charges()
+        charges = Ledger(node.store).charges()
         assert "how satisfied" in charges[-1].asked
         assert total_cost(charges) <= fed.agreement.privacy.run_cost
         answers = [r for r in node.store.egress() if r.customers is not None]
@@ -165,7 +166,7 @@ def test_every_node_charges_what_the_run_cost() -> None:
     fed = federation()
     fed.run()
     for node in fed.nodes.values():
-        charges = node.store.charges()
+        charges = Ledger(node.store).charges()
         assert [c.round for c in charges] == list(range(len(charges)))
         assert total_cost(charges) <= fed.agreement.privacy.run_cost
         assert total_cost(charges) > 0.9 * fed.agreement.privacy.run_cost
@@ -206,7 +207,8 @@ def test_an_empty_budget_refuses_before_any_customer_is_read() -> None:
     with pytest.raises(RunFailedError):
         fed.run()
     assert reads == []
-    assert runs_left(fed.agreement.privacy, spent=total_cost(fed.nodes[0].store.charges())) == 0
+    spent = total_cost(Ledger(fed.nodes[0].store).charges())
+    assert runs_left(fed.agreement.privacy, spent=spent) == 0
 
 
 class Spy:
@@ -226,25 +228,25 @@ def test_a_budget_that_ends_in_mid_run_refuses_that_round_unread() -> None:
     reads: list[int] = []
 
     def spend(number: int, message: bytes) -> bytes:
-        if number == 1 and len(node.store.charges()) == 3 and not reads:
+        if number == 1 and len(Ledger(node.store).charges()) == 3 and not reads:
             terms = fed.agreement.privacy
-            charge = node.store.charges()[0]
+            charge = Ledger(node.store).charges()[0]
             with node.store.transaction():
                 extra = type(charge)(
                     **{
                         **{f: getattr(charge, f) for f in charge.__slots__},
                         "context": bytes(32),
-                        "cost": terms.budget - total_cost(node.store.charges()) - 5,
+                        "cost": terms.budget - total_cost(Ledger(node.store).charges()) - 5,
                     }
                 )
-                node.store.charge(extra, fed.agreement, now="2026-01-15T00:00:00Z")
+                Ledger(node.store).charge(extra, fed.agreement, now="2026-01-15T00:00:00Z")
             node._customers = Spy(reads)
         return message
 
     fed.exchange.tamper_request = spend
     fed.run()  # three of four are a quorum
     assert reads == []
-    assert total_cost(node.store.charges()) <= fed.agreement.privacy.budget
+    assert total_cost(Ledger(node.store).charges()) <= fed.agreement.privacy.budget
     (run,) = node.store.runs()
     assert run.phase != "done"
 
@@ -265,7 +267,7 @@ def test_a_round_that_is_asked_again_is_charged_again_and_stated() -> None:
     assert release.privacy is not None
     assert release.privacy.asked_again == 1
     assert len(release.participants) == 5
-    charges = fed.nodes[0].store.charges()
+    charges = Ledger(fed.nodes[0].store).charges()
     assert [c.round for c in charges].count(3) == 2
     assert len({c.context for c in charges}) == len(charges) == run.rounds + 1
     spent = total_cost(charges)
