@@ -12,7 +12,7 @@ from rich.table import Table
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.store.coordinator_store import key_end
+from coordinator.store.admitted_nodes import AdmittedNodes, key_end
 from machine.console import Format, FormatOption, output
 from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
@@ -39,7 +39,8 @@ def admit(
     for card in read:
         node_key_bytes(card.node_key.encode("ascii"))
         _check_party(card, published)
-    replaced = store.admit({card.id: card.node_key for card in read}, replace=replace)
+    keys = {card.id: card.node_key for card in read}
+    replaced = AdmittedNodes(store).admit(keys, replace=replace)
     admitted = [card.id for card in read]
     output.result(
         {"admitted": admitted, "replaced": replaced},
@@ -70,14 +71,14 @@ def remove(
     format: Format = FormatOption,
 ) -> None:
     """Shut a partner's node out; `serve` notices within a second."""
-    CoordinatorConfig.load(directory).open_store().remove(partner)
+    AdmittedNodes(CoordinatorConfig.load(directory).open_store()).remove(partner)
     output.result({"removed": partner}, f"The node of {partner} may not connect any more.")
 
 
 @app.command("list")
 def list_partners(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Which partners' nodes may connect."""
-    admitted = CoordinatorConfig.load(directory).open_store().admitted()
+    admitted = AdmittedNodes(CoordinatorConfig.load(directory).open_store()).key_of_partner()
     table = Table("partner", "node key")
     for partner, key in admitted.items():
         table.add_row(partner, key_end(key))

@@ -5,7 +5,7 @@ waits for the grace time, and proposes a smaller participant set or ends the run
 stored before anything follows from it, so another process can go on where this one was killed.
 
 A node that was admitted for a party speaks for that party and for no other
-(`CoordinatorStore.node_of_partner`); HELLOs are no secret, so one alone proves nothing.
+(`AdmittedNodes.node_of_partner`); HELLOs are no secret, so one alone proves nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
-from coordinator.runs.farewells import LEFT_OUT, Farewells
-from coordinator.runs.links import Links
-from coordinator.runs.refusals import Refusals
+from coordinator.runs.farewells import LEFT_OUT, farewells
+from coordinator.runs.remedies import remedy_for_refusals
+from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
 from protocol.coordinator_round import CoordinatorRound
@@ -201,7 +201,7 @@ class RunDriver:
 
     def _look_up_admitted(self) -> None:
         """Which node was admitted for which partner; ids change when the carrier starts again."""
-        nodes = self._store.node_of_partner()
+        nodes = AdmittedNodes(self._store).node_of_partner()
         self._links.admitted = {
             nodes[party.id]: index
             for index, party in enumerate(self._machine.agreement.parties)

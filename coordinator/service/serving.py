@@ -19,6 +19,7 @@ from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
+from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.software import require_sole_owner
@@ -184,7 +185,7 @@ class _Admitted:
     """The node keys that may pass, synchronised with the store."""
 
     def __init__(self, store: CoordinatorStore) -> None:
-        self._store = store
+        self._nodes = AdmittedNodes(store)
         self._keys: frozenset[bytes] = frozenset()
         self._saved: dict[str, int] | None = None
 
@@ -197,7 +198,9 @@ class _Admitted:
         By the ids a run's driver knows which node was admitted for which partner; they change
         when the SuperLink restarts.
         """
-        wanted = {node_key_bytes(k.encode("ascii")): k for k in self._store.admitted().values()}
+        wanted = {
+            node_key_bytes(k.encode("ascii")): k for k in self._nodes.key_of_partner().values()
+        }
         for key in self._keys - wanted.keys():
             self._keys -= {key}
             superlink.revoke(key)
@@ -206,5 +209,5 @@ class _Admitted:
             self._keys |= {key}
         nodes = {wanted[key]: node for key, node in superlink.node_ids().items() if key in wanted}
         if nodes != self._saved:
-            self._store.save_nodes(nodes)
+            self._nodes.save_nodes(nodes)
             self._saved = nodes

@@ -1,4 +1,4 @@
-"""The coordinator's state on disk: agreements, admitted nodes, runs, releases. SQLite.
+"""The coordinator's state on disk: agreements, runs and releases. SQLite.
 
 A run is the list of inputs that its state machine took, each committed before anything follows
 from it: after a crash the run is replayed to where it was. Masked messages are deleted when the
@@ -8,8 +8,7 @@ run ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -23,6 +22,7 @@ from coordinator.store.records import (
     Traffic,
 )
 from coordinator.store.schema import MIGRATIONS
+from coordinator.store.times import stamp_now
 from machine.database import Database
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
@@ -39,6 +39,8 @@ _SELECT_RUNS: Final[LiteralString] = (
 class CoordinatorStore(Database):
     """The coordinator's database; safe for several processes and threads.
 
+    Admitted nodes have a room of their own over it, `AdmittedNodes`.
+
     Args:
         path: Database file, or ``:memory:``.
     """
@@ -52,7 +54,7 @@ class CoordinatorStore(Database):
             "from a backup",
         )
 
-    # --- agreements and nodes ------------------------------------------------------------------
+    # --- agreements ----------------------------------------------------------------------------
 
     def add_agreement(self, signed: SignedAgreement) -> None:
         """Remember a fully signed agreement; raises AgreementError when it is not."""
@@ -66,7 +68,7 @@ class CoordinatorStore(Database):
                 agreement.version,
                 signed.to_bytes(),
                 b"",
-                _now(),
+                stamp_now(),
             )
 
     def agreements(self) -> list[SignedAgreement]:
@@ -80,64 +82,6 @@ class CoordinatorStore(Database):
         if row is None:
             raise StoreError(f"no agreement {agreement_hash.hex()[:16]}… is stored")
         return SignedAgreement.from_bytes(row[0]).verify()
-
-    def admit(self, nodes: Mapping[str, str], *, replace: bool = False) -> dict[str, str]:
-        """Admit partners' nodes, all or none.
-
-        Args:
-            nodes: Public node keys (OpenSSH text) by partner.
-            replace: Whether a partner's key may take the place of another one.
-
-        Returns:
-            The keys that were replaced, by partner.
-
-        Raises:
-            UsageError: A key is another partner's, or the partner has another key (E-ADMITTED).
-        """
-        replaced: dict[str, str] = {}
-        with self.transaction():
-            for partner, node_key in nodes.items():
-                known = self.admitted()
-                earlier = known.get(partner, node_key)
-                if earlier != node_key:
-                    replaced[partner] = earlier
-                _check_admission(partner, node_key, known, replace=replace)
-                self.ask(
-                    "INSERT INTO admitted VALUES (?, ?, ?)"
-                    " ON CONFLICT (partner) DO UPDATE SET node_key = excluded.node_key,"
-                    " admitted_at = excluded.admitted_at",
-                    partner,
-                    node_key,
-                    _now(),
-                )
-        return replaced
-
-    def remove(self, partner: str) -> None:
-        """Admit a partner's node no longer; raises UsageError when it was not admitted."""
-        with self.transaction():
-            if partner not in self.admitted():
-                raise UsageError(
-                    f"no node is admitted for {partner!r}",
-                    remedy="see `fedseg-coordinator partner list`",
-                )
-            self.ask("DELETE FROM admitted WHERE partner = ?", partner)
-
-    def admitted(self) -> dict[str, str]:
-        """Public node keys by partner."""
-        rows = self.ask("SELECT partner, node_key FROM admitted ORDER BY partner")
-        return dict(rows)
-
-    def save_nodes(self, node_of_key: Mapping[str, int]) -> None:
-        """Remember the carrier's ids of admitted nodes, by public key (OpenSSH text)."""
-        with self.transaction():
-            self.ask("DELETE FROM carrier_nodes")
-            for key, node in node_of_key.items():
-                self.ask("INSERT INTO carrier_nodes VALUES (?, ?)", key, str(node))
-
-    def node_of_partner(self) -> dict[str, int]:
-        """The carrier's id of each admitted partner's node, where it is known."""
-        rows = self.ask("SELECT partner, node FROM admitted JOIN carrier_nodes USING (node_key)")
-        return {partner: int(node) for partner, node in rows}
 
     # --- runs ----------------------------------------------------------------------------------
 
@@ -164,7 +108,7 @@ class CoordinatorStore(Database):
                         code="E-RUN-ACTIVE",
                         remedy="wait for it: fedseg-coordinator run watch",
                     )
-            now = _now()
+            now = stamp_now()
             self.ask(
                 "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
                 " reason, attempts, created_at, updated_at, without)"
@@ -197,7 +141,7 @@ class CoordinatorStore(Database):
         agreement = self.agreement(stop.agreement_hash)
         stop.verify(agreement)
         refusal = stop.refusal(agreement)
-        now = _now()
+        now = stamp_now()
         with self.transaction():
             self.ask(
                 "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?)",
@@ -261,7 +205,7 @@ class CoordinatorStore(Database):
                 "UPDATE runs SET state = ?, attempts = attempts + 1, updated_at = ?"
                 " WHERE run_id = ?",
                 RUNNING,
-                _now(),
+                stamp_now(),
                 run_id,
             )
         return self.run(run_id).attempts
@@ -272,7 +216,7 @@ class CoordinatorStore(Database):
             self.ask(
                 "UPDATE runs SET progress = ?, updated_at = ? WHERE run_id = ?",
                 json.dumps(progress),
-                _now(),
+                stamp_now(),
                 run_id,
             )
 
@@ -361,7 +305,7 @@ class CoordinatorStore(Database):
         """End a run with its release; the messages it took are deleted."""
         with self.transaction():
             self.check_not_ended(run_id)
-            now = _now()
+            now = stamp_now()
             self.ask(
                 "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
                 run_id,
@@ -374,7 +318,7 @@ class CoordinatorStore(Database):
     def fail(self, run_id: bytes, code: str, reason: str, remedy: str = "") -> None:
         """End a run without a release; the messages it took are deleted."""
         with self.transaction():
-            self._end(run_id, FAILED, code, reason, remedy, _now())
+            self._end(run_id, FAILED, code, reason, remedy, stamp_now())
 
     def acknowledge(self, run_id: bytes, partner: str) -> None:
         """Note that a partner knows how a run ended: it has the release, or was told to stop."""
@@ -431,30 +375,3 @@ class CoordinatorStore(Database):
             "SELECT run_id, released_at, envelope FROM releases"
             " ORDER BY released_at DESC, rowid DESC"
         )
-
-
-def _check_admission(
-    partner: str, node_key: str, known: Mapping[str, str], *, replace: bool
-) -> None:
-    for other, key in known.items():
-        if key == node_key and other != partner:
-            raise UsageError(
-                f"the node key of {partner!r} is admitted for {other!r} already",
-                code="E-ADMITTED",
-                remedy="every partner makes a node of its own: fedseg-node init",
-            )
-    if not replace and known.get(partner, node_key) != node_key:
-        raise UsageError(
-            f"{partner!r} is admitted with another node key, ending in {key_end(known[partner])}",
-            code="E-ADMITTED",
-            remedy="ask the partner whether it made its node anew; if so, admit it with --replace",
-        )
-
-
-def key_end(node_key: str) -> str:
-    """The last characters of a public node key, to tell keys apart."""
-    return node_key.split()[1][-24:] if " " in node_key else node_key[-24:]
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, FINISHED, REQUESTED, RUNNING, RoundRow, Traffic
 from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
@@ -84,17 +85,18 @@ def test_an_agreement_altered_in_the_file_is_refused(
 
 
 def test_a_partners_new_key_replaces_the_old_but_no_two_share_one(store: CoordinatorStore) -> None:
-    assert store.admit({"north": "key-1"}) == {}
-    assert store.admit({"north": "key-1"}) == {}, "the same again"
-    refused(UsageError, "E-ADMITTED", lambda: store.admit({"south": "k", "north": "key-2"}))
-    assert store.admitted() == {"north": "key-1"}, "all or none"
-    assert store.admit({"north": "key-2"}, replace=True) == {"north": "key-1"}
-    store.admit({"south": "key-1"})
-    assert store.admitted() == {"north": "key-2", "south": "key-1"}
-    error = refused(UsageError, "E-ADMITTED", lambda: store.admit({"east": "key-2"}))
+    nodes = AdmittedNodes(store)
+    assert nodes.admit({"north": "key-1"}) == {}
+    assert nodes.admit({"north": "key-1"}) == {}, "the same again"
+    refused(UsageError, "E-ADMITTED", lambda: nodes.admit({"south": "k", "north": "key-2"}))
+    assert nodes.key_of_partner() == {"north": "key-1"}, "all or none"
+    assert nodes.admit({"north": "key-2"}, replace=True) == {"north": "key-1"}
+    nodes.admit({"south": "key-1"})
+    assert nodes.key_of_partner() == {"north": "key-2", "south": "key-1"}
+    error = refused(UsageError, "E-ADMITTED", lambda: nodes.admit({"east": "key-2"}))
     assert "north" in error.message
     assert error.remedy
-    assert store.admitted() == {"north": "key-2", "south": "key-1"}
+    assert nodes.key_of_partner() == {"north": "key-2", "south": "key-1"}
 
 
 def test_one_run_at_a_time_under_an_agreement(
@@ -311,7 +313,8 @@ def test_damaged_pages_are_an_error_of_ours(tmp_path: Path, store: CoordinatorSt
     content[4096:] = b"\xa5" * (len(content) - 4096)
     path.write_bytes(content)
     store = CoordinatorStore(path)
-    for question in (store.check, store.runs, store.agreements, store.admitted):
+    nodes = AdmittedNodes(store)
+    for question in (store.check, store.runs, store.agreements, nodes.key_of_partner):
         with pytest.raises(StoreError):
             question()
 

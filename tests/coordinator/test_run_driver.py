@@ -14,7 +14,7 @@ import pytest
 
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Reply
-from coordinator.runs.links import Links
+from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.records import FAILED, FINISHED
 from protocol.errors import RunFailedError
 from protocol.messages import Ack, Announce, Hello, Open, Propose, Roster, open_request
@@ -752,8 +752,8 @@ def test_a_partner_cannot_take_anothers_place_with_its_hello() -> None:
 def admit_all(federation: Federation) -> None:
     """Each node is admitted for its partner, and the carrier knows it by its number."""
     parties = federation.agreement.parties
-    federation.store.admit({party.id: f"key {i}" for i, party in enumerate(parties)})
-    federation.store.save_nodes({f"key {i}": i for i in federation.nodes})
+    AdmittedNodes(federation.store).admit({party.id: f"key {i}" for i, party in enumerate(parties)})
+    AdmittedNodes(federation.store).save_nodes({f"key {i}": i for i in federation.nodes})
 
 
 def test_after_a_new_driver_started_a_partners_hello_does_not_give_its_place_away() -> None:

@@ -16,6 +16,7 @@ from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.service import serving as module
 from coordinator.service.serving import CoordinatorService
 from coordinator.service.superlink import FlowerRun
+from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED
 from protocol.errors import TransportError, UsageError
@@ -89,6 +90,7 @@ class Lab:
         self.service = CoordinatorService(config=config)
         self.superlink = FakeSuperLink()
         self.store = CoordinatorStore(folder / "coordinator.db")
+        self.nodes = AdmittedNodes(self.store)
         self.admitted = module._Admitted(self.store)
         self.clock = Clock()
         patch.setattr(module, "time", self.clock)
@@ -271,16 +273,16 @@ def _node_key() -> str:
 
 def test_keys_admitted_while_serving_are_registered_and_replaced_ones_shut_out(lab: Lab) -> None:
     first, second = _node_key(), _node_key()
-    lab.store.admit({"north": first})
+    lab.nodes.admit({"north": first})
     lab.look(2)
     assert [word[0] for word in lab.superlink.keys] == ["+"]
     assert lab.admitted(module.node_key_bytes(first.encode()))
-    assert lab.store.node_of_partner() == {"north": 100}
-    lab.store.admit({"north": second}, replace=True)
-    assert lab.store.node_of_partner() == {}, "the old node does not speak for it any more"
+    assert lab.nodes.node_of_partner() == {"north": 100}
+    lab.nodes.admit({"north": second}, replace=True)
+    assert lab.nodes.node_of_partner() == {}, "the old node does not speak for it any more"
     lab.look(2)
     assert [word[0] for word in lab.superlink.keys] == ["+", "-", "+"]
-    assert lab.store.node_of_partner() == {"north": 100}
+    assert lab.nodes.node_of_partner() == {"north": 100}
     assert lab.admitted(module.node_key_bytes(second.encode()))
     assert not lab.admitted(module.node_key_bytes(first.encode()))
     assert not lab.admitted(b"")
@@ -288,24 +290,24 @@ def test_keys_admitted_while_serving_are_registered_and_replaced_ones_shut_out(l
 
 def test_a_removed_partner_is_shut_out_and_can_be_admitted_again(lab: Lab) -> None:
     key = _node_key()
-    lab.store.admit({"north": key})
+    lab.nodes.admit({"north": key})
     lab.look()
-    lab.store.remove("north")
+    lab.nodes.remove("north")
     lab.look()
     assert not lab.admitted(module.node_key_bytes(key.encode()))
-    assert lab.store.node_of_partner() == {}
-    lab.store.admit({"north": key})
+    assert lab.nodes.node_of_partner() == {}
+    lab.nodes.admit({"north": key})
     lab.look()
     assert lab.admitted(module.node_key_bytes(key.encode()))
 
 
 def test_nodes_that_get_new_ids_are_known_by_them(lab: Lab) -> None:
     """The SuperLink gives new ones after it was started again."""
-    lab.store.admit({"north": _node_key()})
+    lab.nodes.admit({"north": _node_key()})
     lab.look()
     lab.superlink.ids = dict.fromkeys(lab.superlink.ids, 7)
     lab.look()
-    assert lab.store.node_of_partner() == {"north": 7}
+    assert lab.nodes.node_of_partner() == {"north": 7}
 
 
 @pytest.mark.slow
