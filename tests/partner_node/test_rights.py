@@ -639,3 +639,70 @@ def test_known_releases_are_not_needed_for_an_objection(shell: Shell, ours: Path
     error = shell.refused("rights", "explain", "--subject", "c8", "--dir", ours, status=3)
     assert error["code"] == "E-NO-RELEASE"
     assert shell.json("rights", "access", "--subject", "c8", "--dir", ours)["segment"] is None
+
+
+# --- fields of answers -----------------------------------------------------------------------
+
+
+def outline(value: Any) -> str:
+    """The fields of JSON values in their order, in brackets those within one; of lists the first's.
+
+    >>> outline({"a": 1, "b": [{"c": 2}, {"c": 3}]})
+    'a b(c)'
+    """
+    if isinstance(value, list):
+        return outline(value[0]) if value else ""
+    if isinstance(value, dict):
+        within = {name: outline(inner) for name, inner in value.items()}
+        return " ".join(f"{name}({inner})" if inner else name for name, inner in within.items())
+    return ""
+
+
+FEATURES_HELD = "features(name unit value used needed_because)"
+CONSENTS_HELD = "consents(source rows(subject event time purpose notice until))"
+PLACE = (
+    "segment name distance runner_up runner_up_name runner_up_distance features(name unit value"
+    " centre low high runner_up share turns_at turns_to)"
+)
+TOLD = (
+    f"subject pseudonym in_data may_be_counted kept_out_by {FEATURES_HELD} {CONSENTS_HELD} wishes"
+    f" feedback(kind at segment_then score asked) segment({PLACE}) release"
+    " segment_files(listing gone) runs runs_mean purpose(term text) notice_version"
+    " legal_basis(basis reference) recipients used_for never_for"
+    " retention(assignments_days records_days) data_protection_officer"
+)
+DONE = "in_data not_counted_from runs_under_way taken_out_of files_gone"
+STAYING = "stays in_releases(release received_at privacy) next_release"
+
+
+def receipt_of(effects: str) -> str:
+    return (
+        "receipt(agreement agreement_version done_at due"
+        f" effects({effects}) kind number partner pseudonym received schema)"
+    )
+
+
+def test_answers_have_the_same_fields_in_the_same_order(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    at = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    (tmp_path / "said.csv").write_text(f"customer_id,kind,at\nc0,complaint,{at}\n")
+    shell.json("feedback", "import", "said.csv", "--dir", ours)
+    subject = ("--subject", "c0", "--dir", ours)
+    told = shell.json("rights", "access", *subject, "--out", "told.json")
+    assert outline(told) == f"{TOLD} {receipt_of('given')}"
+    assert told.pop("receipt")["effects"]["given"] == sorted(told)
+    assert json.dumps(json.loads((tmp_path / "told.json").read_text())) == json.dumps(told)
+    explained = shell.json("rights", "explain", *subject)
+    assert outline(explained) == f"{PLACE} {receipt_of('segment')}"
+    shell.json("rights", "export", *subject, "--out", "own.json")
+    own = json.loads((tmp_path / "own.json").read_text())
+    assert json.dumps(own) == json.dumps({name: told[name] for name in own})
+    assert outline(own) == f"subject {FEATURES_HELD} {CONSENTS_HELD} wishes segment({PLACE})"
+    done = shell.json("rights", "object", *subject)
+    assert outline(done) == f"{DONE} {receipt_of(' '.join(sorted(DONE.split())))}"
+    erased = shell.json("rights", "erase", *subject)
+    within = "in_data in_releases(privacy received_at release) next_release"
+    rest = "files_gone", "not_counted_from", "runs_under_way", "stays", "taken_out_of"
+    effects = " ".join([rest[0], within, *rest[1:]])
+    assert outline(erased) == f"{DONE} {STAYING} {receipt_of(effects)}"
