@@ -91,11 +91,7 @@ def import_(
         "come into the data."
         if strangers
         else "",
-        f"Taken out of: {', '.join(taken_out.listing)}." if taken_out.listing else "",
-        f"Not where they were written any more, so look there yourself: "
-        f"{', '.join(taken_out.gone)}."
-        if taken_out.gone
-        else "",
+        *taken_out.words_once_taken_out,
     )
 
 

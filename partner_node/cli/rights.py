@@ -20,10 +20,11 @@ from partner_node.register.requests import KINDS, Kind, Request, RightsRegister
 from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
 from partner_node.segments.spreadsheets import refuse_formulas
 from protocol.errors import UsageError
-from protocol.signing import Envelope
 
 if TYPE_CHECKING:
     from partner_node.rights.case import Case
+    from partner_node.rights.holdings import Holdings
+    from partner_node.rights.receipt import Receipt
 
 app = typer.Typer(
     help="Answer customers: access, explain, object, erase, export; receipts and deadlines.",
@@ -35,7 +36,7 @@ Received = Annotated[
     str | None,
     typer.Option(help="The day when the request came, like 2026-01-31; today when left out."),
 ]
-Receipt = Annotated[Path | None, typer.Option(help="File for the signed receipt.")]
+ReceiptFile = Annotated[Path | None, typer.Option(help="File for the signed receipt.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 Out = Annotated[
     Path | None, typer.Option(help="File to write instead of the terminal, .json; mode 0600.")
@@ -47,7 +48,7 @@ def access(
     subject: Subject,
     out: Out = None,
     received: Received = None,
-    receipt: Receipt = None,
+    receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -56,18 +57,18 @@ def access(
     _check_files(out, receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
-    found = case.access()
-    _write(case, out, _json(found), overwrite=overwrite)
-    signed = _settled(case, "access", {"given": sorted(found)}, day, receipt, overwrite=overwrite)
-    lines = [] if out else [Verbatim(_json(found).decode("utf-8").rstrip())]
-    output.result(found | _receipt_values(signed), *lines, _written(out), _receipt_words(signed))
+    told = case.access().to_dict()
+    _write(case, out, _json(told), overwrite=overwrite)
+    given = _settled(case, "access", {"given": sorted(told)}, day, receipt, overwrite=overwrite)
+    lines = [] if out else [Verbatim(_json(told).decode("utf-8").rstrip())]
+    output.result(told | _receipt_values(given), *lines, _written(out), given.words)
 
 
 @app.command("explain")
 def explain(
     subject: Subject,
     received: Received = None,
-    receipt: Receipt = None,
+    receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -77,17 +78,16 @@ def explain(
     day = _day(received)
     case = _case(directory, subject)
     found = case.explanation()
-    signed = _settled(
-        case, "explain", {"segment": found.segment}, day, receipt, overwrite=overwrite
-    )
-    output.result(found.to_dict() | _receipt_values(signed), *found.words, _receipt_words(signed))
+    effects = {"segment": found.segment}
+    given = _settled(case, "explain", effects, day, receipt, overwrite=overwrite)
+    output.result(found.to_dict() | _receipt_values(given), *found.words, given.words)
 
 
 @app.command("object")
 def object_(
     subject: Subject,
     received: Received = None,
-    receipt: Receipt = None,
+    receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -97,14 +97,13 @@ def object_(
     day = _day(received)
     case = _case(directory, subject)
     done = case.leave_out("objection")
-    signed = _settled(case, "object", done, day, receipt, overwrite=overwrite)
+    given = _settled(case, "object", done.to_dict(), day, receipt, overwrite=overwrite)
     output.result(
-        done | _receipt_values(signed),
+        done.to_dict() | _receipt_values(given),
         f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
         "and exports.",
-        _data_words(done),
-        *_file_words(done),
-        _receipt_words(signed),
+        *done.words,
+        given.words,
     )
 
 
@@ -112,7 +111,7 @@ def object_(
 def erase(
     subject: Subject,
     received: Received = None,
-    receipt: Receipt = None,
+    receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -121,24 +120,14 @@ def erase(
     _check_files(receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
-    done = case.leave_out("erasure") | {
-        "stays": "a sealed entry, so that the customer is not counted again while your own data "
-        "still have it: delete it there",
-        "in_releases": case.residue(),
-        "next_release": "the next run forms segments without this customer",
-    }
-    signed = _settled(case, "erase", done, day, receipt, overwrite=overwrite)
+    done = case.erase()
+    given = _settled(case, "erase", done.to_dict(), day, receipt, overwrite=overwrite)
     output.result(
-        done | _receipt_values(signed),
+        done.to_dict() | _receipt_values(given),
         f"Customer {shown(subject)} is in no file of segments that this node wrote, and is not "
         "counted any more.",
-        _data_words(done),
-        *_file_words(done),
-        "Releases hold sums over all partners' customers, which stay; for one customer they mean: "
-        + ("; ".join(f"{r['release']}: {r['privacy']}" for r in done["in_releases"]) or "nothing")
-        + ".",
-        f"What stays is {done['stays']}.",
-        _receipt_words(signed),
+        *done.words,
+        given.words,
     )
 
 
@@ -147,7 +136,7 @@ def export(
     subject: Subject,
     out: Annotated[Path, typer.Option(help="File to write, .json or .csv; mode 0600.")],
     received: Received = None,
-    receipt: Receipt = None,
+    receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -159,13 +148,10 @@ def export(
     day = _day(received)
     case = _case(directory, subject)
     found = case.access()
-    portable = {k: found[k] for k in ("subject", "features", "consents", "wishes", "segment")}
-    data = _json(portable) if out.suffix == ".json" else _csv(portable)
+    data = _json(found.portable()) if out.suffix == ".json" else _csv(found)
     _write(case, out, data, overwrite=overwrite)
-    signed = _settled(case, "export", {"file": out.name}, day, receipt, overwrite=overwrite)
-    output.result(
-        {"file": str(out)} | _receipt_values(signed), _written(out), _receipt_words(signed)
-    )
+    given = _settled(case, "export", {"file": out.name}, day, receipt, overwrite=overwrite)
+    output.result({"file": str(out)} | _receipt_values(given), _written(out), given.words)
 
 
 @app.command("receive")
@@ -246,11 +232,12 @@ def _settled(
     receipt: Path | None,
     *,
     overwrite: bool,
-) -> Envelope:
+) -> Receipt:
     """Put what was done into the register, and write the signed receipt where it is wanted."""
-    signed = case.close_request(kind, effects, received=received)
+    given = case.close_request(kind, effects, received=received)
+    signed = given.signed_by(case.keystore.identity)
     _write(case, receipt, signed.to_bytes(), overwrite=overwrite)
-    return signed
+    return given
 
 
 def _day(text: str | None) -> date | None:
@@ -291,14 +278,9 @@ def _json(values: object) -> bytes:
     return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
-def _csv(portable: dict[str, Any]) -> bytes:
+def _csv(found: Holdings) -> bytes:
     """A customer's own data as CSV; raises RuleError (E-CSV-FORMULA)."""
-    segment = portable["segment"]
-    rows = [
-        ["customer", portable["subject"], ""],
-        *([feature["name"], feature["value"], feature["unit"]] for feature in portable["features"]),
-        ["segment", "" if segment is None else segment["name"], ""],
-    ]
+    rows = found.portable_rows
     refuse_formulas(
         (cell for row in rows for cell in row if isinstance(cell, str)),
         what="the customer's id, a level or a name",
@@ -315,41 +297,5 @@ def _written(path: Path | None) -> str:
     return "" if path is None else f"Wrote {path}."
 
 
-def _receipt_values(signed: Envelope) -> dict[str, Any]:
-    return {"receipt": json.loads(signed.payload)}
-
-
-def _receipt_words(signed: Envelope) -> str:
-    receipt = json.loads(signed.payload)
-    return (
-        f"Request {receipt['number']}, received on {receipt['received']}, due by {receipt['due']}: "
-        "answered."
-    )
-
-
-def _data_words(done: dict[str, Any]) -> str:
-    """Whether the wish is about anybody; nothing where it is."""
-    if done["in_data"]:
-        return ""
-    if done["in_data"] is None:
-        return (
-            "The data cannot be read now, so whether they hold such a customer is not known; "
-            "`fedseg-node data check` says why. The wish is on record all the same."
-        )
-    return (
-        "The data hold no such customer now: look whether the id is right, letter by letter. "
-        "Should they hold one later, it is not counted."
-    )
-
-
-def _file_words(done: dict[str, Any]) -> list[str]:
-    words = []
-    if done["taken_out_of"]:
-        words.append("Taken out of: " + ", ".join(map(shown, done["taken_out_of"])) + ".")
-    if done["files_gone"]:
-        words.append(
-            "Not where they were written any more, so look there yourself: "
-            + ", ".join(map(shown, done["files_gone"]))
-            + "."
-        )
-    return words
+def _receipt_values(given: Receipt) -> dict[str, Any]:
+    return {"receipt": json.loads(given.payload)}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from partner_node.consent.gate import Entry
 from partner_node.consent.verdicts import Reason
@@ -16,23 +16,21 @@ from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.requests import Kind, RightsRegister, Wish
 from partner_node.register.scores import question_id
 from partner_node.rights.explanation import Explanation, explain_place
-from partner_node.rights.segment_files import lists, without
+from partner_node.rights.holdings import Cell, HeldFeature, HeldFeedback, Holdings
+from partner_node.rights.left_out import Erased, LeftOut, Remainder
+from partner_node.rights.receipt import Receipt
+from partner_node.rights.segment_files import SegmentFiles, lists, without
 from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.known_releases import KnownRelease, known_releases
 from partner_node.segments.private_files import Leftovers, PrivateFiles
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
-from protocol.agreement.features import Feature
 from protocol.agreement.parties import Party
-from protocol.canonical import canonical_json
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import FedsegError, RuleError, SourceError, UsageError
 from protocol.feature_values import as_counted, as_read, coordinate_values
 from protocol.scaling import FloatMatrix
-from protocol.signing import Envelope
-
-RECEIPT_TYPE: Final = "application/vnd.fedseg.rights-receipt+json"
-RECEIPT_SCHEMA: Final = "fedseg/rights-receipt/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +47,6 @@ class Standing:
     values: FloatMatrix | None
     reason: Reason | None
     entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentFiles:
-    """Where a customer stands in files that this node wrote.
-
-    Attributes:
-        listing: Files that hold the customer.
-        gone: Files that are not where they were written: what became of them is not known here.
-            Unfinished ones that a killed process left are among them while their folder is not
-            there.
-    """
-
-    listing: tuple[str, ...]
-    gone: tuple[str, ...]
 
 
 def _segment_files(found: Mapping[str, bool | None], left: Leftovers) -> SegmentFiles:
@@ -166,20 +149,18 @@ class Desk:
         records = ExportRecords(self.store).all()
         return {record.path: record for record in reversed(records)}.values()
 
-    def residue(self) -> list[dict[str, Any]]:
-        """What stays of the customer in releases, as JSON values: sums, and their promise."""
+    def remainders(self) -> tuple[Remainder, ...]:
+        """What stays of a customer in releases."""
         try:
             known = known_releases(self.home)
         except RuleError:
-            return []
-        return [
-            {
-                "release": one.short,
-                "received_at": one.received_at,
-                "privacy": one.release.privacy_words,
-            }
+            return ()
+        return tuple(
+            Remainder(
+                release=one.short, received_at=one.received_at, privacy=one.release.privacy_words
+            )
             for one in known
-        ]
+        )
 
 
 class Case(Desk):
@@ -245,95 +226,67 @@ class Case(Desk):
         counted, coordinates = coordinate_values(values[None, :], terms.features)
         return explain_place(coordinates[0], known) if counted[0] else None
 
-    def _agreed_values(self, standing: Standing) -> list[tuple[Feature, float | None]]:
-        values = standing.values
-        return [
-            (feature, None if values is None else float(values[i]))
-            for i, feature in enumerate(self.agreement.features)
-        ]
-
-    def access(self) -> dict[str, Any]:
-        """Everything that this node holds of the customer, and why (GDPR 15), as JSON values."""
-        agreement, standing = self.agreement, self.standing()
-        known = self.newest_release()
-        placed = None
+    def access(self) -> Holdings:
+        """Everything that this node holds of the customer, and why (GDPR 15)."""
+        standing, known = self.standing(), self.newest_release()
+        place = None
         if known is not None and standing.values is not None and standing.reason is None:
             place = self._place(known, standing.values)
-            placed = None if place is None else place.to_dict()
         files = self.files()
-        texts = {} if standing.values is None else self.home.levels_of(agreement, self.subject)
+        return Holdings(
+            subject=self.subject,
+            pseudonym=self.pseudonym,
+            in_data=standing.values is not None,
+            kept_out_by=None if standing.reason is None else standing.reason.words,
+            features=tuple(self._features(standing.values)),
+            consents=standing.entries,
+            wishes=self.register.wishes(self.pseudonym),
+            feedback=tuple(self._feedback()),
+            segment=place,
+            release=None if known is None else known.short,
+            segment_files=files,
+            runs=tuple(self.store.runs()),
+            agreement=self.agreement,
+            party=self.party,
+        )
 
-        def held(feature: Feature, value: float) -> float | str | None:
-            """What stands in the data: a level that is none of the agreed ones is held, too."""
+    def _features(self, values: FloatMatrix | None) -> Iterator[HeldFeature]:
+        """The agreed features as the data have them, and as they are counted."""
+        texts = None if values is None else self.home.levels_of(self.agreement, self.subject)
+        for i, feature in enumerate(self.agreement.features):
+            value: Cell = None
+            used: Cell = None
+            if values is not None:
+                read = float(values[i])
+                value, used = as_read(feature, read), as_counted(feature, read)
             if texts is not None and feature.name in texts:
-                return texts[feature.name]
-            return as_read(feature, value)
+                value = texts[feature.name]  # a level that is none of the agreed ones is held, too
+            yield HeldFeature(
+                name=feature.name,
+                unit=feature.unit,
+                value=value,
+                used=used,
+                needed_because=feature.necessity,
+            )
 
-        return {
-            "subject": self.subject,
-            "pseudonym": self.pseudonym,
-            "in_data": standing.values is not None,
-            "may_be_counted": standing.reason is None,
-            "kept_out_by": None if standing.reason is None else standing.reason.words,
-            "features": [
-                {
-                    "name": feature.name,
-                    "unit": feature.unit,
-                    "value": None if value is None else held(feature, value),
-                    "used": None if value is None else as_counted(feature, value),
-                    "needed_because": feature.necessity,
-                }
-                for feature, value in self._agreed_values(standing)
-            ],
-            "consents": [
-                {"source": entry.table, "rows": list(entry.rows)} for entry in standing.entries
-            ],
-            "wishes": self.register.wishes(self.pseudonym),
-            "feedback": [
-                {
-                    "kind": kind,
-                    "at": at,
-                    "segment_then": segment or None,
-                    "score": score,
-                    "asked": self._asked(question),
-                }
-                for kind, at, segment, score, question in self.store.ask(
-                    "SELECT kind, at, segment, score, question FROM feedback WHERE pseudonym = ?"
-                    " ORDER BY at",
-                    self.pseudonym,
-                )
-            ],
-            "segment": placed,
-            "release": None if known is None else known.short,
-            "segment_files": {"listing": list(files.listing), "gone": list(files.gone)},
-            "runs": [
-                {"run": run.run_id.hex(), "started_at": run.started_at, "ended": run.phase}
-                for run in self.store.runs()
-            ],
-            "runs_mean": "customers who might be counted at the time were part of sums over all of "
-            "them, hidden under masks"
-            + (" and with noise" if agreement.privacy is not None else "")
-            + "; which customers these were is not recorded",
-            "purpose": {"term": agreement.purpose.term, "text": agreement.purpose.text},
-            "notice_version": agreement.purpose.notice_version,
-            "legal_basis": {
-                "basis": self.party.legal_basis.basis,
-                "reference": self.party.legal_basis.reference,
-            },
-            "recipients": list(agreement.results_use.recipients),
-            "used_for": list(agreement.results_use.allowed),
-            "never_for": list(agreement.results_use.forbidden),
-            "retention": agreement.retention.to_dict(),
-            "data_protection_officer": self.party.dpo,
-        }
+    def _feedback(self) -> Iterator[HeldFeedback]:
+        """What the customer said, oldest first."""
+        for kind, at, segment, score, question in self.store.ask(
+            "SELECT kind, at, segment, score, question FROM feedback WHERE pseudonym = ?"
+            " ORDER BY at",
+            self.pseudonym,
+        ):
+            yield HeldFeedback(
+                kind=kind, at=at, segment_then=segment, score=score, asked=self._asked(question)
+            )
 
-    def _asked(self, question: str | None) -> dict[str, Any] | str | None:
+    def _asked(self, question: str | None) -> SatisfactionTerms | str | None:
         """What a score answers: the agreed question with its scale, or an earlier one."""
         terms = self.agreement.plan.satisfaction
         if question is None:
             return None
         if terms is not None and question == question_id(self.agreement.id, terms):
-            return terms.to_dict()
+            return terms
         return "a question of an earlier version of the agreement"
 
     def files(self) -> SegmentFiles:
@@ -348,14 +301,11 @@ class Case(Desk):
         except SourceError:
             return None
 
-    def leave_out(self, wish: Wish) -> dict[str, Any]:
+    def leave_out(self, wish: Wish) -> LeftOut:
         """Have the customer not be counted from the next question on, and out of files.
 
         The wish is stored first, so that a node that is killed in between counts nobody who
         objected; calling it again finishes what is left.
-
-        Returns:
-            What was done, as JSON values.
         """
         before = self.register.wishes(self.pseudonym)
         with self.store.transaction():
@@ -364,18 +314,21 @@ class Case(Desk):
                 self.store.ask("DELETE FROM feedback WHERE pseudonym = ?", self.pseudonym)
         files = self.take_out_of_files({self.subject})
         running = [run.run_id.hex() for run in self.store.runs() if run.phase == "running"]
-        return {
-            "in_data": self.in_data(),
-            "not_counted_from": before.get(wish, stamp(self.now)),
-            "runs_under_way": running,
-            "taken_out_of": list(files.listing),
-            "files_gone": list(files.gone),
-        }
+        return LeftOut(
+            in_data=self.in_data(),
+            not_counted_from=before.get(wish, stamp(self.now)),
+            runs_under_way=tuple(running),
+            files=files,
+        )
+
+    def erase(self) -> Erased:
+        """Have the customer not be counted any more, and say what stays of it."""
+        return Erased(left_out=self.leave_out("erasure"), in_releases=self.remainders())
 
     def close_request(
-        self, kind: Kind, effects: dict[str, Any], *, received: date | None
-    ) -> Envelope:
-        """Put what was done into the register, and sign the receipt for it."""
+        self, kind: Kind, effects: Mapping[str, Any], *, received: date | None
+    ) -> Receipt:
+        """Put what was done into the register; the receipt for it."""
         with self.store.transaction():
             waiting = self.register.open_request(kind, self.pseudonym)
             number = (
@@ -384,24 +337,20 @@ class Case(Desk):
                 else self.register.receive(kind, self.pseudonym, received or self.now.date())
             )
             (request,) = [r for r in self.register.requests() if r.number == number]
-            receipt = {
-                "schema": RECEIPT_SCHEMA,
-                "number": number,
-                "kind": kind,
-                "pseudonym": self.pseudonym,
-                "partner": self.party.id,
-                "agreement": self.agreement.id,
-                "agreement_version": self.agreement.version,
-                "received": request.received.isoformat(),
-                "due": request.due.isoformat(),
-                "done_at": stamp(self.now),
-                "effects": effects,
-            }
-            self.register.answer(number, receipt, self.now)
-        envelope = Envelope(
-            payload_type=RECEIPT_TYPE, payload=canonical_json(receipt), signatures={}
-        )
-        return envelope.signed_by(self.keystore.identity)
+            receipt = Receipt(
+                number=number,
+                kind=kind,
+                pseudonym=self.pseudonym,
+                partner=self.party.id,
+                agreement=self.agreement.id,
+                agreement_version=self.agreement.version,
+                received=request.received,
+                due=request.due,
+                done_at=stamp(self.now),
+                effects=effects,
+            )
+            self.register.answer(number, receipt.to_dict(), self.now)
+        return receipt
 
 
 def no_such_customer(subject: str) -> RuleError:

@@ -4,14 +4,50 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from machine.text import shown
 from partner_node.segments.private_files import HeldFiles, digest
 from protocol.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentFiles:
+    """Where a customer stands in files that this node wrote.
+
+    Attributes:
+        listing: Files that hold the customer.
+        gone: Files that are not where they were written: what became of them is not known here.
+            Unfinished ones that a killed process left are among them while their folder is not
+            there.
+    """
+
+    listing: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Both as JSON values."""
+        return {"listing": list(self.listing), "gone": list(self.gone)}
+
+    @property
+    def words_once_taken_out(self) -> list[str]:
+        """What became of the files once the customer was taken out of them, a line each."""
+        words = []
+        if self.listing:
+            words.append("Taken out of: " + ", ".join(map(shown, self.listing)) + ".")
+        if self.gone:
+            words.append(
+                "Not where they were written any more, so look there yourself: "
+                + ", ".join(map(shown, self.gone))
+                + "."
+            )
+        return words
 
 
 def lists(path: Path, subjects: Set[str]) -> bool | None:

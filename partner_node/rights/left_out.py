@@ -1,0 +1,101 @@
+"""What leaving a customer out came to: `rights object` and `rights erase`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from partner_node.rights.segment_files import SegmentFiles
+
+_STAYS: Final = (
+    "a sealed entry, so that the customer is not counted again while your own data still have it: "
+    "delete it there"
+)
+_NEXT_RELEASE: Final = "the next run forms segments without this customer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A customer who is not counted any more.
+
+    Attributes:
+        in_data: Whether the data hold the customer now; None when they cannot be read.
+        not_counted_from: Since when.
+        runs_under_way: Ids of runs that had asked before.
+        files: The files that it was taken out of, and those that are not there.
+    """
+
+    in_data: bool | None
+    not_counted_from: str
+    runs_under_way: tuple[str, ...]
+    files: SegmentFiles
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was done as JSON values."""
+        return {
+            "in_data": self.in_data,
+            "not_counted_from": self.not_counted_from,
+            "runs_under_way": list(self.runs_under_way),
+            "taken_out_of": list(self.files.listing),
+            "files_gone": list(self.files.gone),
+        }
+
+    @property
+    def words(self) -> list[str]:
+        """What there is to know of it, a line each."""
+        return [*self._data_words, *self.files.words_once_taken_out]
+
+    @property
+    def _data_words(self) -> list[str]:
+        """Whether the wish is about anybody; nothing where it is."""
+        if self.in_data:
+            return []
+        if self.in_data is None:
+            return [
+                "The data cannot be read now, so whether they hold such a customer is not known; "
+                "`fedseg-node data check` says why. The wish is on record all the same."
+            ]
+        return [
+            "The data hold no such customer now: look whether the id is right, letter by letter. "
+            "Should they hold one later, it is not counted."
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remainder:
+    """What stays of a customer in one release: sums, and what is promised of them."""
+
+    release: str
+    received_at: str
+    privacy: str
+
+    def to_dict(self) -> dict[str, str]:
+        """The release as JSON values."""
+        return {"release": self.release, "received_at": self.received_at, "privacy": self.privacy}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """A customer who is left out and erased, and what stays of it."""
+
+    left_out: LeftOut
+    in_releases: tuple[Remainder, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was done, and what stays, as JSON values."""
+        return self.left_out.to_dict() | {
+            "stays": _STAYS,
+            "in_releases": [one.to_dict() for one in self.in_releases],
+            "next_release": _NEXT_RELEASE,
+        }
+
+    @property
+    def words(self) -> list[str]:
+        """What there is to know of it, and what stays, a line each."""
+        promised = "; ".join(f"{one.release}: {one.privacy}" for one in self.in_releases)
+        return [
+            *self.left_out.words,
+            "Releases hold sums over all partners' customers, which stay; for one customer they "
+            f"mean: {promised or 'nothing'}.",
+            f"What stays is {_STAYS}.",
+        ]
