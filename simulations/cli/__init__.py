@@ -1,5 +1,39 @@
-"""fedseg-simulate: evaluate on one machine before anybody signs."""
+"""fedseg-simulate: evaluate on one machine before anybody signs, a file for each command."""
 
-from simulations.cli.cluster import app, main
+from __future__ import annotations
 
-__all__ = ["app", "main"]
+from typing import Final
+
+from machine import console
+from machine.commands import Place, program
+
+COMMANDS: Final = {
+    "cluster": Place(
+        module="simulations.cli.cluster",
+        name="cluster",
+        help="Cluster numeric files in a simulated federation, with the code of a real one.",
+    ),
+    "generate": Place(
+        module="simulations.cli.generate",
+        name="generate",
+        help="Generate a year of retail transactions for partners of unequal size.",
+    ),
+    "demo": Place(
+        module="simulations.cli.demo",
+        name="demo",
+        help="Run a federation for real: a coordinator and three nodes as processes, TLS on "
+        "loopback.",
+    ),
+}
+
+app = program(
+    "fedseg-simulate",
+    help="Try a federation on this machine before anybody signs: generate data, run the demo, "
+    "cluster your own files. Nothing leaves the machine.",
+    commands=COMMANDS,
+)
+
+
+def main() -> None:
+    """Entry point of ``fedseg-simulate``."""
+    console.run(app)

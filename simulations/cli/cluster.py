@@ -1,4 +1,4 @@
-"""fedseg-simulate: evaluate on one machine before anybody signs."""
+"""`cluster`: files in a simulated federation, with the code of a real one."""
 
 from __future__ import annotations
 
@@ -8,32 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from machine.commands import program
-from machine.console import Format, FormatOption, diagnostics, output, people, run
+from machine.console import Format, FormatOption, diagnostics, output
 from protocol import limits
 from protocol.errors import RuleError, UsageError
+from simulations.cli.cluster_words import shown
 
 if TYPE_CHECKING:
     from simulations.bounds import ColumnBounds
     from simulations.cluster import ClusterResult, ClusterTask
     from simulations.datasets import Matrix
 
-# Commands import what they need when they run: `--help` and errors stay quick.
+# What takes long to import is imported when it is needed: `--help` and errors stay quick.
 
-app = program(
-    "fedseg-simulate",
-    help="Try a federation on this machine before anybody signs: generate data, run the demo, "
-    "cluster your own files. Nothing leaves the machine.",
-    commands={},
-)
-
-_MOST_SHOWN_COLUMNS = 12
-#: Said of a run that ended at its last round.
-_STOPPED = {
-    "lloyd-exact": " (the most allowed: not converged)",
-    "lloyd-dp": " (as many as agreed)",
-    "hybrid-dp": "",
-}
 _FEWEST_PARTNERS = 3
 _FEWEST_WITH_NOISE = 2
 
@@ -57,14 +43,6 @@ class Sizes(StrEnum):
     UNEVEN = "uneven"
 
 
-class Kind(StrEnum):
-    """File formats of generated data."""
-
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-@app.command()
 def cluster(
     files: Annotated[
         list[Path],
@@ -237,7 +215,7 @@ def cluster(
         data |= results[0].to_dict()
     else:
         data["runs"] = [result.to_dict() for result in results]
-    output.result(data, *_shown(task.describe(), results))
+    output.result(data, *shown(task.describe(), results))
 
 
 def _check_options(
@@ -337,210 +315,3 @@ def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
 
             results.append(task.run(seed, on_progress=update))
         return results
-
-
-def _shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
-    from rich.table import Table
-
-    from coordinator.report.tables import centre_tables, feature_tables, range_cells
-    from protocol.clustering.choose_k import choice_words
-    from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
-
-    heading = (
-        f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
-        f"{common['n_features']} features: {common['privacy']}"
-    )
-    if "epsilon" in common:
-        heading += (
-            f", epsilon {common['epsilon']:g} at delta {common['delta']:.3g} for {common['unit']}"
-        )
-    if len(results) > 1:
-        table = Table("seed", "inertia", "rounds", "empty", "kB sent", "seconds")
-        for r in results:
-            table.add_row(
-                str(r.seed),
-                f"{r.inertia_mean:.6g}",
-                f"{r.rounds}{'' if r.converged else ' (stopped)'}",
-                str(r.counts.count(0)),
-                f"{sum(r.bytes_up) / len(r.bytes_up) / 1000:.1f}",
-                f"{r.seconds:.2f}",
-            )
-        return [heading, table, "Sent: by one partner. The centroids are in --format json."]
-    result = results[0]
-    columns = common["columns"][:_MOST_SHOWN_COLUMNS]
-    tables = centre_tables(
-        [],
-        ["cluster", "customers"],
-        [(name, "") for name in columns],
-        [[str(i + 1), _size(result, i)] for i in range(len(result.counts))],
-        [centre[:_MOST_SHOWN_COLUMNS] for centre in result.centroids.tolist()],
-        width=people.width,
-    )
-    typical = feature_tables(
-        ["Their typical ranges"],
-        ["cluster"],
-        [(name, "") for name in columns],
-        [[str(i + 1)] for i, ranges in enumerate(result.typical) if ranges is not None],
-        range_cells(
-            [ranges[:_MOST_SHOWN_COLUMNS] for ranges in result.typical if ranges is not None]
-        ),
-        width=people.width,
-    )
-    parts: list[object] = [heading, *tables]
-    if result.typical and not any(span for found in result.typical for span in found or ()):
-        parts.append(f"{HIDDEN_WORDS}.")
-    elif result.typical:
-        parts += [*typical, f"{TYPICAL_WORDS}."]
-    if result.k_scores:
-        parts.append(f"{choice_words(result.k_scores)} All marks: --format json.")
-    if len(columns) < common["n_features"]:
-        parts.append(
-            f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
-        )
-    parts.append(
-        f"Inertia {result.inertia_mean:.6g} after {result.rounds} rounds"
-        f"{'' if result.converged else _STOPPED[common['plan']]}, "
-        f"{sum(result.bytes_up) / len(result.bytes_up) / 1000:.1f} kB sent by a partner, "
-        f"{result.seconds:.2f} s."
-    )
-    return parts
-
-
-def _size(result: ClusterResult, number: int) -> str:
-    """A cluster's customers; that it is too small to tell under the noise, where it is."""
-    if result.sizes is None:
-        return f"{result.counts[number]:,}"
-    size = result.sizes[number]
-    if size is None:
-        return "merged" if any(result.sizes) else "too small"
-    return f"{size:,} ± {1.96 * result.size_sigma:,.0f}"
-
-
-@app.command()
-def generate(
-    out: Annotated[Path, typer.Option(help="Folder to write to; made when missing.")],
-    partners: Annotated[
-        int, typer.Option(min=1, max=limits.MAX_PARTNERS, help="How many partners.")
-    ] = 3,
-    customers: Annotated[int, typer.Option(min=1, help="Customers of all partners together.")] = (
-        3_000
-    ),
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
-    kind: Annotated[Kind, typer.Option(help="File format.")] = Kind.CSV,
-    format: Format = FormatOption,
-) -> None:
-    """Generate a year of retail transactions for partners of unequal size.
-
-    Writes one file of invoice lines a partner and, in ground-truth/, its customers' kinds. Also
-    writes features.sql, which turns transactions into features at a node; what it makes of each
-    partner's transactions, features-<partner>; and the features' agreed bounds, bounds.json. The
-    last two are what `cluster` takes. consents-<partner>.csv and objections-<partner>.csv are what
-    a node needs to know whom it may count; feedback-<partner>.csv is what customers said, for
-    `fedseg-node feedback import` where the agreement asks how satisfied they are, from 1 to 5.
-    """
-    from simulations.feature_files import ID_COLUMN, write_bounds, write_features
-    from simulations.retail import generate as transactions
-    from simulations.retail import partner_profiles, write
-    from simulations.retail_consents import write_consents
-    from simulations.retail_features import FEATURE_QUERY
-    from simulations.retail_feedback import write_feedback
-
-    made = transactions(n_customers=customers, seed=seed, profiles=partner_profiles(partners))
-    out.mkdir(parents=True, exist_ok=True)
-    query = out / "features.sql"
-    query.write_text(FEATURE_QUERY, encoding="utf-8")
-    bounds = out / "bounds.json"
-    write_bounds(bounds)
-    entries = []
-    for partner in made:
-        files = write(partner, out, file_format=kind.value)
-        features = out / f"features-{partner.profile.id}.{kind.value}"
-        write_features(files.transactions, features, file_format=kind.value)
-        ids = partner.truth.column(ID_COLUMN).to_pylist()
-        wishes = write_consents(ids, out, partner.profile.id, seed=seed)
-        said = write_feedback(partner.truth, out, partner.profile.id, seed=seed)
-        entries.append(
-            {
-                "id": partner.profile.id,
-                "name": partner.profile.name,
-                "customers": partner.truth.num_rows,
-                "lines": partner.transactions.num_rows,
-                "transactions": str(files.transactions),
-                "features": str(features),
-                "consents": str(wishes.consents),
-                "objections": str(wishes.objections),
-                "feedback": str(said),
-                "ground_truth": str(files.truth),
-            }
-        )
-    from rich.table import Table
-
-    table = Table("partner", "customers", "invoice lines")
-    table.add_column("file", overflow="fold")
-    for entry in entries:
-        table.add_row(
-            entry["name"],
-            f"{entry['customers']:,}",
-            f"{entry['lines']:,}",
-            entry["transactions"],
-        )
-    output.result(
-        {
-            "seed": seed,
-            "feature_query": str(query),
-            "bounds": str(bounds),
-            "id_column": ID_COLUMN,
-            "partners": entries,
-        },
-        table,
-        f"The kinds of the customers are in {out}/ground-truth; features for a node: {query}",
-        f"For a node: --consents {out}/consents-ID.csv --objections {out}/objections-ID.csv",
-        f"To be clustered: {out}/features-*.{kind.value} with --bounds {bounds} "
-        f"--id-column {ID_COLUMN}",
-    )
-
-
-@app.command()
-def demo(
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder for everything the demo makes; an earlier demo's is replaced."),
-    ] = Path("demo-out"),
-    customers: Annotated[
-        int, typer.Option(min=100, help="Customers of all partners together.")
-    ] = 3_000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
-    format: Format = FormatOption,
-) -> None:
-    """Run a federation for real: a coordinator and three nodes as processes, TLS on loopback.
-
-    Takes less than a minute, prints what each party saw and writes an HTML report.
-    """
-    from simulations.demo import run_demo
-
-    console = diagnostics if format is Format.JSON else people
-    result = run_demo(out, n_customers=customers, seed=seed, console=console)
-    output.result(
-        {
-            "report": str(result.report),
-            "seconds": result.seconds,
-            "rounds": result.rounds,
-            "partners": [
-                {
-                    "id": view.id,
-                    "name": view.name,
-                    "customers": view.customers,
-                    "messages": view.messages,
-                    "bytes_sent": view.bytes_sent,
-                    "by_segment": view.by_segment,
-                }
-                for view in result.partners
-            ],
-        },
-        f"Report: {result.report}  ({result.seconds:.0f} s in all)",
-    )
-
-
-def main() -> None:
-    """Entry point of ``fedseg-simulate``."""
-    run(app)

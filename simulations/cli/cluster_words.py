@@ -1,0 +1,100 @@
+"""What `cluster` found, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from machine.console import people
+
+if TYPE_CHECKING:
+    from simulations.cluster import ClusterResult
+
+_MOST_SHOWN_COLUMNS: Final = 12
+#: Said of a run that ended at its last round.
+_STOPPED: Final = {
+    "lloyd-exact": " (the most allowed: not converged)",
+    "lloyd-dp": " (as many as agreed)",
+    "hybrid-dp": "",
+}
+
+
+def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
+    """Tables and lines of one result, or a line a result when there are several.
+
+    Args:
+        common: What all of them have in common, as JSON values.
+    """
+    from rich.table import Table
+
+    from coordinator.report.tables import centre_tables, feature_tables, range_cells
+    from protocol.clustering.choose_k import choice_words
+    from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
+
+    heading = (
+        f"{common['n_samples']:,} customers of {common['n_partners']} partners, "
+        f"{common['n_features']} features: {common['privacy']}"
+    )
+    if "epsilon" in common:
+        heading += (
+            f", epsilon {common['epsilon']:g} at delta {common['delta']:.3g} for {common['unit']}"
+        )
+    if len(results) > 1:
+        table = Table("seed", "inertia", "rounds", "empty", "kB sent", "seconds")
+        for r in results:
+            table.add_row(
+                str(r.seed),
+                f"{r.inertia_mean:.6g}",
+                f"{r.rounds}{'' if r.converged else ' (stopped)'}",
+                str(r.counts.count(0)),
+                f"{sum(r.bytes_up) / len(r.bytes_up) / 1000:.1f}",
+                f"{r.seconds:.2f}",
+            )
+        return [heading, table, "Sent: by one partner. The centroids are in --format json."]
+    result = results[0]
+    columns = common["columns"][:_MOST_SHOWN_COLUMNS]
+    tables = centre_tables(
+        [],
+        ["cluster", "customers"],
+        [(name, "") for name in columns],
+        [[str(i + 1), _size(result, i)] for i in range(len(result.counts))],
+        [centre[:_MOST_SHOWN_COLUMNS] for centre in result.centroids.tolist()],
+        width=people.width,
+    )
+    typical = feature_tables(
+        ["Their typical ranges"],
+        ["cluster"],
+        [(name, "") for name in columns],
+        [[str(i + 1)] for i, ranges in enumerate(result.typical) if ranges is not None],
+        range_cells(
+            [ranges[:_MOST_SHOWN_COLUMNS] for ranges in result.typical if ranges is not None]
+        ),
+        width=people.width,
+    )
+    parts: list[object] = [heading, *tables]
+    if result.typical and not any(span for found in result.typical for span in found or ()):
+        parts.append(f"{HIDDEN_WORDS}.")
+    elif result.typical:
+        parts += [*typical, f"{TYPICAL_WORDS}."]
+    if result.k_scores:
+        parts.append(f"{choice_words(result.k_scores)} All marks: --format json.")
+    if len(columns) < common["n_features"]:
+        parts.append(
+            f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
+        )
+    parts.append(
+        f"Inertia {result.inertia_mean:.6g} after {result.rounds} rounds"
+        f"{'' if result.converged else _STOPPED[common['plan']]}, "
+        f"{sum(result.bytes_up) / len(result.bytes_up) / 1000:.1f} kB sent by a partner, "
+        f"{result.seconds:.2f} s."
+    )
+    return parts
+
+
+def _size(result: ClusterResult, number: int) -> str:
+    """A cluster's customers; that it is too small to tell under the noise, where it is."""
+    if result.sizes is None:
+        return f"{result.counts[number]:,}"
+    size = result.sizes[number]
+    if size is None:
+        return "merged" if any(result.sizes) else "too small"
+    return f"{size:,} ± {1.96 * result.size_sigma:,.0f}"
