@@ -242,7 +242,7 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
             remedy=f"with noise the plans are {noised}, without it {EXACT_PLAN}",
         )
     if a.plan.name in NOISED_PLANS:
-        least = NOISED_PLANS[a.plan.name].least_rounds + last_questions(a.plan)
+        least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + last_questions(a.plan)
         if a.plan.max_rounds < least:
             yield AgreementError(
                 f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least {least}, "

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from protocol.clustering.choose_k import KScore
+from protocol.clustering.noised import Noised
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
 from protocol.clustering.result import (
@@ -52,34 +53,6 @@ LARGEST_SHARE: Final = PROFILE_SHARE + SATISFACTION_SHARE
 #: the larger, as less noise then hides the bias that shortening causes.
 _LEAST_REACH, _MOST_REACH = 1.6, 3.0
 _REACH_PER_SIGNAL: Final = 0.6
-
-
-class Noised(Protocol):
-    """A `Plan` (`protocol.clustering.plan`) that forms clusters under noise, for `Finishing`."""
-
-    @property
-    def terms(self) -> Terms:
-        """The terms that the plan was started with."""
-        ...
-
-    @property
-    def query(self) -> SumQuery | None:
-        """The sum query to ask now; None once the clusters are formed."""
-        ...
-
-    @property
-    def result(self) -> Clustering | None:
-        """The clusters; None before they are formed."""
-        ...
-
-    @property
-    def deviation(self) -> float:
-        """Typical distance of customers to their centre, in the scaled cube."""
-        ...
-
-    def advance(self, total: IntVector, *, customers: int, variance: int) -> Self: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,6 +168,9 @@ class HybridDP:
     NAME: ClassVar[str] = "hybrid-dp"
     #: Count, mean, moments, votes, three times coarse sums, twice fine sums.
     MOST_ROUNDS: ClassVar[int] = 9
+    LEAST_ROUNDS: ClassVar[int] = MOST_ROUNDS
+    USUAL_ROUNDS: ClassVar[int] = 10
+    STOPPED_WORDS: ClassVar[str] = ""
 
     terms: Terms
     tuning: Tuning = TUNING
@@ -190,8 +193,12 @@ class HybridDP:
     result: Clustering | None = None
 
     @staticmethod
-    def start(terms: Terms, tuning: Tuning = TUNING) -> HybridDP:
-        """The first state: how many customers are there?"""
+    def start(terms: Terms, *, rounds: int = MOST_ROUNDS, tuning: Tuning = TUNING) -> HybridDP:
+        """The first state: how many customers are there?
+
+        Args:
+            rounds: The most questions that it may ask; it never asks more than `MOST_ROUNDS`.
+        """
         variance = terms.variance(tuning.count_share, UNIT * UNIT)
         return HybridDP(terms=terms, tuning=tuning, query=CountQuery(variance=variance))
 

@@ -42,6 +42,8 @@ class LloydDP:
     NAME: ClassVar[str] = "lloyd-dp"
     #: So that no question costs more than half of a run.
     LEAST_ROUNDS: ClassVar[int] = 2
+    USUAL_ROUNDS: ClassVar[int] = 6
+    STOPPED_WORDS: ClassVar[str] = "as many as agreed"
 
     terms: Terms
     rounds: int
@@ -106,3 +108,8 @@ class LloydDP:
         kinds = (LloydDP, Terms, LocalSumsQuery, Clustering, NoiseReport)
         restored: LloydDP = state_from_json(values["state"], kinds)
         return restored
+
+    @staticmethod
+    def longest_vector(n_clusters: int, n_features: int) -> int:
+        """Entries of its longest answer."""
+        return n_clusters * (n_features + 1)

@@ -45,6 +45,8 @@ class LloydExact:
     """
 
     NAME: ClassVar[str] = "lloyd-exact"
+    USUAL_ROUNDS: ClassVar[int] = 100
+    STOPPED_WORDS: ClassVar[str] = "the most allowed: not converged"
 
     limit: IntVector
     max_rounds: int

@@ -6,16 +6,16 @@ so the coordinator has no free input.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
 from protocol.canonical import tagged_hash, u32
-from protocol.clustering.finish import LARGEST_SHARE, Finishing, Noised
+from protocol.clustering.finish import LARGEST_SHARE, Finishing
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.lloyd_exact import LloydExact
+from protocol.clustering.noised import Noised
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import LocalProtocolError, MalformedError
@@ -62,37 +62,16 @@ class Plan(Protocol):
 P = TypeVar("P", bound=Plan)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoisedPlan:
-    """A plan that forms clusters under noise, before the last questions that all of them share.
-
-    Attributes:
-        start: Makes its first state, from its terms and the most questions that it may ask.
-        restore: Restores the state that `Plan.to_dict` returned.
-        least_rounds: The fewest questions that it needs.
-        longest_vector: Entries of its longest answer, from the numbers of clusters and coordinates.
-    """
-
-    start: Callable[[Terms, int], Noised]
-    restore: Callable[[dict[str, Any]], Noised]
-    least_rounds: int
-    longest_vector: Callable[[int, int], int]
-
-
-#: The plans with noise, by their names in an agreement (`PLAN_NAMES`).
-NOISED_PLANS: Final = {
-    HybridDP.NAME: NoisedPlan(
-        start=lambda terms, rounds: HybridDP.start(terms),
-        restore=HybridDP.from_dict,
-        least_rounds=HybridDP.MOST_ROUNDS,
-        longest_vector=HybridDP.longest_vector,
-    ),
-    LloydDP.NAME: NoisedPlan(
-        start=lambda terms, rounds: LloydDP.start(terms, rounds=rounds),
-        restore=LloydDP.from_dict,
-        least_rounds=LloydDP.LEAST_ROUNDS,
-        longest_vector=lambda n_clusters, d: n_clusters * (d + 1),
-    ),
+#: The plans with noise; the first is the one to take where nobody says.
+_WITH_NOISE: Final[tuple[type[Noised], ...]] = (
+    HybridDP,
+    LloydDP,
+)
+NOISED_PLANS: Final = {plan.NAME: plan for plan in _WITH_NOISE}
+#: All plans, by the name that an agreement has for each (`PLAN_NAMES`).
+PLANS: Final[Mapping[str, type[LloydExact] | type[Noised]]] = {
+    LloydExact.NAME: LloydExact,
+    **NOISED_PLANS,
 }
 
 
@@ -169,7 +148,7 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
     kind = NOISED_PLANS[plan.name]
     return Finishing.start(
         _terms(agreement, seed=seed),
-        lambda rest: kind.start(rest, plan.max_rounds - last_questions(plan)),
+        lambda rest: kind.start(rest, rounds=plan.max_rounds - last_questions(plan)),
         min_segment_size=agreement.min_segment_size,
         profile=plan.profile,
         satisfaction=plan.satisfaction is not None,
@@ -232,4 +211,4 @@ def _restore_noised(values: dict[str, Any]) -> Noised:
     kind = NOISED_PLANS.get(str(values.get("plan")))
     if kind is None:
         raise MalformedError(f"stored plan {values.get('plan')!r} is none with noise")
-    return kind.restore(values)
+    return kind.from_dict(values)

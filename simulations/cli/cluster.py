@@ -6,10 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
 
 from machine.console import Format, FormatOption, diagnostics, output
 from protocol import limits
+from protocol.agreement.document import CHOOSING_PLAN, EXACT_PLAN
+from protocol.clustering.plan import NOISED_PLANS, PLANS
 from protocol.errors import RuleError, UsageError
 from simulations.cli.cluster_words import shown
 
@@ -24,16 +27,8 @@ _FEWEST_PARTNERS = 3
 _FEWEST_WITH_NOISE = 2
 
 
-class Plan(StrEnum):
-    """Plans that can be simulated."""
-
-    LLOYD_EXACT = "lloyd-exact"
-    HYBRID_DP = "hybrid-dp"
-    LLOYD_DP = "lloyd-dp"
-
-
-#: The most rounds of a run when --max-rounds is left out.
-_ROUNDS = {Plan.LLOYD_EXACT: 100, Plan.HYBRID_DP: 10, Plan.LLOYD_DP: 6}
+#: The plan that runs with --epsilon where none is named, and the others that need one.
+_USUAL_PLAN, *_OTHER_PLANS = NOISED_PLANS
 
 
 class Sizes(StrEnum):
@@ -62,7 +57,8 @@ def cluster(
             "--k-min",
             min=1,
             max=limits.MAX_CLUSTERS,
-            help="hybrid-dp chooses from this number of clusters to --k, at no cost in privacy.",
+            help=f"{CHOOSING_PLAN} chooses from this number of clusters to --k, at no cost in "
+            "privacy.",
         ),
     ] = None,
     partners: Annotated[
@@ -91,10 +87,12 @@ def cluster(
         typer.Option(min=0, help="Same seed, same split, same start and same noise."),
     ] = 0,
     plan: Annotated[
-        Plan | None,
+        str | None,
         typer.Option(
-            help="How to cluster: lloyd-exact on exact totals (when --epsilon is left out), "
-            "hybrid-dp (with --epsilon) or lloyd-dp under differential privacy.",
+            click_type=click.Choice(list(PLANS)),
+            help=f"How to cluster: {EXACT_PLAN} on exact totals (when --epsilon is left out), "
+            f"{' or '.join([f'{_USUAL_PLAN} (with --epsilon)', *_OTHER_PLANS])} under "
+            "differential privacy.",
             show_default=False,
         ),
     ] = None,
@@ -126,8 +124,9 @@ def cluster(
         typer.Option(
             min=1,
             max=limits.MAX_ROUNDS,
-            help="The most rounds of a run: 100 with lloyd-exact and 6 with lloyd-dp when left "
-            "out; hybrid-dp takes up to 10.",
+            help="The most rounds of a run; when left out "
+            + ", ".join(f"{plan.USUAL_ROUNDS} with {name}" for name, plan in PLANS.items())
+            + ".",
             show_default=False,
         ),
     ] = None,
@@ -158,14 +157,14 @@ def cluster(
     chosen_plan = _plan(plan, epsilon, delta)
     if profile and epsilon is None:
         raise UsageError(
-            "--profile needs --epsilon", remedy="lloyd-exact has no profile; try --epsilon 1"
+            "--profile needs --epsilon", remedy=f"{EXACT_PLAN} has no profile; try --epsilon 1"
         )
     fewest = _FEWEST_PARTNERS if epsilon is None else _FEWEST_WITH_NOISE
     n_partners = _check_options(files, partners, bounds, bounds_from_data, fewest)
-    if k_min is not None and (chosen_plan is not Plan.HYBRID_DP or k_min > k):
+    if k_min is not None and (chosen_plan != CHOOSING_PLAN or k_min > k):
         raise UsageError(
-            f"--k-min {k_min} with --k {k} and plan {chosen_plan.value}",
-            remedy="only hybrid-dp chooses, from --k-min up to --k",
+            f"--k-min {k_min} with --k {k} and plan {chosen_plan}",
+            remedy=f"only {CHOOSING_PLAN} chooses, from --k-min up to --k",
         )
     from simulations.datasets import load_matrices
 
@@ -197,9 +196,9 @@ def cluster(
         n_clusters=k,
         n_partners=n_partners,
         sizes=sizes.value,
-        max_rounds=max_rounds or _ROUNDS[chosen_plan],
+        max_rounds=max_rounds or PLANS[chosen_plan].USUAL_ROUNDS,
         n_clusters_min=k_min,
-        plan=chosen_plan.value,
+        plan=chosen_plan,
         privacy=terms,
         profile=profile,
     )
@@ -260,22 +259,22 @@ def _check_options(
     return taking_part
 
 
-def _plan(plan: Plan | None, epsilon: float | None, delta: float | None) -> Plan:
+def _plan(plan: str | None, epsilon: float | None, delta: float | None) -> str:
     if epsilon is None:
-        if plan not in (None, Plan.LLOYD_EXACT):
+        if plan not in (None, EXACT_PLAN):
             raise UsageError(
-                f"--plan {plan.value} needs --epsilon",
+                f"--plan {plan} needs --epsilon",
                 remedy="--epsilon 1 is a usual choice; see docs/privacy.md",
             )
         if delta is not None:
             raise UsageError("--delta without --epsilon", remedy="give --epsilon too")
-        return Plan.LLOYD_EXACT
-    if plan is Plan.LLOYD_EXACT:
+        return EXACT_PLAN
+    if plan == EXACT_PLAN:
         raise UsageError(
-            "--plan lloyd-exact works on exact totals and takes no --epsilon",
-            remedy="--plan hybrid-dp, or leave --epsilon out",
+            f"--plan {EXACT_PLAN} works on exact totals and takes no --epsilon",
+            remedy=f"--plan {_USUAL_PLAN}, or leave --epsilon out",
         )
-    return plan or Plan.HYBRID_DP
+    return plan or _USUAL_PLAN
 
 
 def _bounds(matrices: list[Matrix], path: Path | None) -> tuple[ColumnBounds, ...]:

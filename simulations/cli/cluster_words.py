@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from machine.console import people
+from protocol.clustering.plan import PLANS
 
 if TYPE_CHECKING:
     from simulations.cluster import ClusterResult
 
 _MOST_SHOWN_COLUMNS: Final = 12
-#: Said of a run that ended at its last round.
-_STOPPED: Final = {
-    "lloyd-exact": " (the most allowed: not converged)",
-    "lloyd-dp": " (as many as agreed)",
-    "hybrid-dp": "",
-}
 
 
 def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
@@ -81,9 +76,10 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."
         )
+    stopped = "" if result.converged else PLANS[common["plan"]].STOPPED_WORDS
     parts.append(
         f"Inertia {result.inertia_mean:.6g} after {result.rounds} rounds"
-        f"{'' if result.converged else _STOPPED[common['plan']]}, "
+        f"{stopped and f' ({stopped})'}, "
         f"{sum(result.bytes_up) / len(result.bytes_up) / 1000:.1f} kB sent by a partner, "
         f"{result.seconds:.2f} s."
     )

@@ -773,8 +773,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
-        "least = NOISED_PLANS[a.plan.name].least_rounds + last_questions(a.plan)",
-        "least = NOISED_PLANS[a.plan.name].least_rounds + 1",
+        "least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + last_questions(a.plan)",
+        "least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + 1",
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
     (

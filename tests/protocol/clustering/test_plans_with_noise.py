@@ -14,9 +14,9 @@ from protocol.agreement.document import EXACT_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.finish import Finishing
 from protocol.clustering.hybrid_dp import HybridDP, Shares, Tuning, keep_largest
-from protocol.clustering.lloyd_dp import LloydDP, root
+from protocol.clustering.lloyd_dp import root
 from protocol.clustering.lloyd_exact import LloydExact
-from protocol.clustering.plan import NOISED_PLANS, Plan, restore_plan, step_hash
+from protocol.clustering.plan import NOISED_PLANS, PLANS, Plan, restore_plan, step_hash
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
 from protocol.errors import MalformedError, RemoteProtocolError
 from protocol.masking import Stream
@@ -50,21 +50,20 @@ def blobs(n: int, d: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(np.clip(points, -1, 1) * ONE), middles
 
 
-#: Both plans, without and with a profile, and with a question about satisfaction.
+#: Every plan, without and with a profile, and with a question about satisfaction.
 KINDS = [
-    "hybrid-dp", "lloyd-dp", "hybrid-dp+profile", "lloyd-dp+profile", "hybrid-dp+satisfaction",
-    "lloyd-dp+profile+satisfaction",
-]  # fmt: skip
+    name + asked
+    for name in NOISED_PLANS
+    for asked in ("", "+profile", "+satisfaction", "+profile+satisfaction")
+]
 SCALE = SatisfactionTerms(question="How satisfied are you with us?", lowest=1, highest=5)
 
 
 def start(name: str, own: Terms, *, smallest: int = 1) -> Finishing:
-    def begin(rest: Terms) -> HybridDP | LloydDP:
-        return HybridDP.start(rest) if "hybrid" in name else LloydDP.start(rest, rounds=4)
-
+    plan = NOISED_PLANS[name.partition("+")[0]]
     return Finishing.start(
         own,
-        begin,
+        lambda rest: plan.start(rest, rounds=plan.LEAST_ROUNDS + 2),
         min_segment_size=smallest,
         profile="profile" in name,
         satisfaction="satisfaction" in name,
@@ -157,8 +156,7 @@ def test_a_run_never_costs_more_than_its_budget(
     assert result.sizes.kept == states[-1].kept
     for query in queries:
         assert max(abs(bound).max() for bound in query.range(1)) <= own.largest_entry
-        longest = HybridDP.longest_vector(k, d)
-        assert query.length <= longest
+        assert query.length <= NOISED_PLANS[name.partition("+")[0]].longest_vector(k, d)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -208,7 +206,8 @@ def test_hardly_any_customers_are_no_trouble(rows: int, d: int) -> None:
 
 
 def test_a_total_that_cannot_be_true_is_refused() -> None:
-    for plan in (HybridDP.start(terms(4, 2, 0.1)), LloydDP.start(terms(4, 2, 0.1), rounds=2)):
+    for kind in NOISED_PLANS.values():
+        plan = kind.start(terms(4, 2, 0.1), rounds=kind.LEAST_ROUNDS)
         assert plan.query is not None
         variance = plan.query.variance
         total = np.full(plan.query.length, 1 << 61, dtype=np.int64)
@@ -393,8 +392,8 @@ def test_further_questions_change_neither_centres_nor_sizes_beyond_their_share()
 
 
 def test_more_noise_for_larger_groups() -> None:
-    for start_of in (HybridDP.start, lambda t: LloydDP.start(t, rounds=3)):
-        one, three = (start_of(terms(4, 2, 0.1, group=g)).query for g in (1, 3))
+    for plan in NOISED_PLANS.values():
+        one, three = (plan.start(terms(4, 2, 0.1, group=g), rounds=9).query for g in (1, 3))
         assert one is not None
         assert three is not None
         assert abs(three.variance / one.variance - 9) < 1e-6
@@ -459,4 +458,5 @@ def test_narrow_features_are_no_trouble(weights: tuple[float, ...]) -> None:
 
 
 def test_the_plans_that_can_be_agreed_are_those_that_can_be_run() -> None:
-    assert {EXACT_PLAN, *NOISED_PLANS} == set(PLAN_NAMES)
+    assert tuple(PLANS) == PLAN_NAMES
+    assert {EXACT_PLAN, *NOISED_PLANS} == set(PLANS)
