@@ -106,9 +106,25 @@ class Finishing:
             min_segment_size=min_segment_size,
             profile=profile,
             query=plan.query,
-        )
+        )._affordable()
 
     def advance(self, total: IntVector, *, customers: int, variance: int) -> Finishing:
+        return self._advanced(total, customers=customers, variance=variance)._affordable()
+
+    def _affordable(self) -> Finishing:
+        """This state; raises LocalProtocolError when a spare round could not ask its question."""
+        if self.query is None:
+            return self
+        terms = self.plan.terms
+        whole, cost = terms.cost + self.cost + self.scores_cost, terms.cost_of(self.query)
+        if cost > -(-whole // 2):
+            raise LocalProtocolError(
+                f"plan {self.plan.NAME} asks {self.query.words} for {cost / whole:.0%} of what "
+                "the run may cost; a spare round reserves half of it, so no question may cost more"
+            )
+        return self
+
+    def _advanced(self, total: IntVector, *, customers: int, variance: int) -> Finishing:
         if self.query is None:
             raise LocalProtocolError("the plan asks nothing now")
         if self.plan.result is not None:

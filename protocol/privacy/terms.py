@@ -77,7 +77,8 @@ class PrivacyTerms(Part):
     def reserve(self) -> int:
         """Cost that must be left for a run to begin: the run and its spare rounds.
 
-        No question of any plan gets more than half of a run's rho.
+        No question of any plan gets more than half of a run's rho: one that would is refused
+        (`protocol.clustering.finish`).
         """
         return self.run_cost + self.spare_rounds * -(-self.run_cost // 2)
 

@@ -828,6 +828,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FINISH,
+        "if cost > -(-whole // 2):",
+        NEVER,
+        PLANS + "test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked",
+    ),
+    (
+        FINISH,
+        "return self._advanced(total, customers=customers, variance=variance)._affordable()",
+        "return self._advanced(total, customers=customers, variance=variance)",
+        PLANS + "test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked",
+    ),
+    (
+        FINISH,
         "check_range(self.query, total, customers=customers, variance=variance)",
         "pass",
         PLANS + "test_a_profile_that_cannot_be_true_is_refused",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,11 +16,12 @@ from protocol.agreement.document import EXACT_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.finish import Finishing
 from protocol.clustering.hybrid_dp import HybridDP, Shares, Tuning, keep_largest
-from protocol.clustering.lloyd_dp import root
+from protocol.clustering.lloyd_dp import LloydDP, root
 from protocol.clustering.lloyd_exact import LloydExact
+from protocol.clustering.noised import Noised
 from protocol.clustering.plan import NOISED_PLANS, PLANS, Plan, restore_plan, step_hash
 from protocol.clustering.terms import SMALLEST_SHARE, Terms
-from protocol.errors import MalformedError, RemoteProtocolError
+from protocol.errors import LocalProtocolError, MalformedError, RemoteProtocolError
 from protocol.masking import Stream
 from protocol.noised_queries import ScoresQuery, SpreadsQuery
 from protocol.privacy.accounting import RHO_ONE
@@ -68,6 +71,10 @@ def start(name: str, own: Terms, *, smallest: int = 1) -> Finishing:
         profile="profile" in name,
         satisfaction="satisfaction" in name,
     )
+
+
+def finishing(own: Terms, begin: Callable[[Terms], Noised]) -> Finishing:
+    return Finishing.start(own, begin, min_segment_size=1, profile=False, satisfaction=False)
 
 
 P = TypeVar("P", bound=Plan)
@@ -460,3 +467,28 @@ def test_narrow_features_are_no_trouble(weights: tuple[float, ...]) -> None:
 def test_the_plans_that_can_be_agreed_are_those_that_can_be_run() -> None:
     assert tuple(PLANS) == PLAN_NAMES
     assert {EXACT_PLAN, *NOISED_PLANS} == set(PLANS)
+
+
+class Dear(LloydDP):
+    """Asks its second question with so little noise that it costs most of the run."""
+
+    def advance(self, total: Any, *, customers: int, variance: int) -> Any:
+        after = super().advance(total, customers=customers, variance=variance)
+        dear = replace(after.query, variance=self.terms.variance(0.6, UNIT * UNIT))
+        return replace(after, query=dear)
+
+
+def test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked() -> None:
+    own = terms(2, 3, 0.1)
+    grid, _ = blobs(500, 2, 3, seed=1)
+    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 97% of what"):
+        finishing(own, lambda rest: LloydDP.start(rest, rounds=1))
+    half = finishing(own, lambda rest: LloydDP.start(rest, rounds=2))
+    assert carried_out(half, grid)[-1].result is not None
+
+    def dear(rest: Terms) -> Dear:
+        cheap = LloydDP.start(rest, rounds=4)
+        return Dear(**{name: getattr(cheap, name) for name in LloydDP.__slots__})
+
+    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 58% of what"):
+        carried_out(finishing(own, dear), grid)
