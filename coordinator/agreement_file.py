@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -73,9 +76,7 @@ population:
 consent: {{max_age_hours: 48}}
 
 # What is computed on. necessity says why the purpose needs the feature, weight how much it counts.
-# type is numeric, with bounds in the feature's unit, beyond which values are clipped at the node;
-# boolean; ordinal, with levels: [bronze, silver, gold], the lowest first; or categorical, with
-# levels: [web, shop] in any order, and other: shop if values that are no level count as that one.
+{types}
 # A missing value is refused, unless missing: {{rule: leave-out}} leaves the customer out or
 # missing: {{rule: replace, value: "0"}} says what it counts as.
 features:
@@ -284,11 +285,19 @@ def agreement_template(**values: Any) -> str:
     return _TEMPLATE.format(
         schema=SCHEMA,
         parties=parties,
+        types=_types_words(),
         features=features,
         special=", ".join(SPECIAL_CATEGORIES),
         **software.to_dict(),
         **values,
     )
+
+
+def _types_words() -> str:
+    """The types of features as the template's comment names them, with what each needs."""
+    *first, last = (f"{name}, {kind.written}".rstrip(", ") for name, kind in TYPES.items())
+    sentence = f"type is {'; '.join(first)}; or {last}."
+    return textwrap.fill(sentence, 100, initial_indent="# ", subsequent_indent="# ")
 
 
 def _refuse_references(text: bytes) -> None:

@@ -28,6 +28,8 @@ class FeatureType:
             other types with levels the place of a level is the coordinate.
         truth: Whether values are read by the words for yes and no, whatever a table calls them;
             the coordinate is then 1 for yes.
+        written: What stands beside its name where people are told how to write one; empty where
+            it needs nothing more.
     """
 
     words: str = ""
@@ -37,11 +39,17 @@ class FeatureType:
     between: str = ", "
     each_level: bool = False
     truth: bool = False
+    written: str = ""
 
     @property
     def is_number(self) -> bool:
         """Whether values are numbers between agreed bounds."""
         return "min" in self.fields
+
+    @property
+    def has_transform(self) -> bool:
+        """Whether the agreement says how values are transformed."""
+        return "transform" in self.fields
 
     @property
     def names_levels(self) -> bool:
@@ -50,10 +58,22 @@ class FeatureType:
 
 
 TYPES: Final = {
-    "numeric": FeatureType(fields=("min", "max", "transform")),
+    "numeric": FeatureType(
+        fields=("min", "max", "transform"),
+        written="with bounds in the feature's unit, beyond which values are clipped at the node",
+    ),
     "boolean": FeatureType(words="yes or no", levels=(NO, YES), truth=True),
-    "ordinal": FeatureType(words="steps", fields=("levels",), between=" < "),
+    "ordinal": FeatureType(
+        words="steps",
+        fields=("levels",),
+        between=" < ",
+        written="with levels: [bronze, silver, gold], the lowest first",
+    ),
     "categorical": FeatureType(
-        words="one of them", fields=("levels", "other"), may=("other",), each_level=True
+        words="one of them",
+        fields=("levels",),
+        each_level=True,
+        written="with levels: [web, shop] in any order, and other: shop if values that are no "
+        "level count as that one",
     ),
 }

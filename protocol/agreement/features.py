@@ -153,7 +153,9 @@ class Feature(Part):
             unit=fields.text("unit", max_length=40),
             min=fields.decimal("min") if kind.is_number else Decimal(0),
             max=fields.decimal("max") if kind.is_number else Decimal(len(levels) - 1),
-            transform=fields.one_of("transform", ("none", "log1p")) if kind.is_number else "none",
+            transform=fields.one_of("transform", ("none", "log1p"))
+            if kind.has_transform
+            else "none",
             weight=fields.decimal("weight"),
             necessity=fields.text("necessity", max_length=400),
             category=fields.text("category", max_length=100, pattern=CATEGORY)
@@ -171,8 +173,9 @@ class Feature(Part):
         if self.kind.is_number:
             values["min"] = format(self.min, "f")
             values["max"] = format(self.max, "f")
+        if self.kind.has_transform:
             values["transform"] = self.transform
-        elif self.kind.names_levels:
+        if self.kind.names_levels:
             values["levels"] = list(self.levels)
         values["weight"] = format(self.weight, "f")
         values["necessity"] = self.necessity
