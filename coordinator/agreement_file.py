@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
-from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +21,7 @@ from machine.files import write_file
 from protocol import limits
 from protocol.agreement.document import SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
+from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop

@@ -29,7 +29,6 @@ from partner_node.register.scores import Scores
 from partner_node.segments.retention import purge
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
-from partner_node.store.records import RunRecord
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement

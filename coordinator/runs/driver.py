@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
-from coordinator.runs.farewells import LEFT_OUT, farewells
-from coordinator.runs.remedies import remedy_for_refusals
+from coordinator.runs.farewells import LEFT_OUT, Farewells
+from coordinator.runs.links import Links
+from coordinator.runs.refusals import Refusals
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic

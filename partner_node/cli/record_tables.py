@@ -10,7 +10,7 @@ from rich.table import Table
 from machine.text import minute, short
 from partner_node.store.records import RunRecord
 from partner_node.store.refusals import Refusal
-from protocol.partner_round import ABORTED, DONE, GREETED, READY, RUNNING
+from protocol.partner_state import Phase
 from protocol.release.document import Release
 
 #: What each state of a run means for this node.

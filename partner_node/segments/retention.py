@@ -14,7 +14,7 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
-from protocol.partner_round import ABORTED, DONE
+from protocol.partner_state import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +111,8 @@ def _forget_records(store: NodeStore, *, before: str) -> None:
         "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
         " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
         before,
-        DONE,
-        ABORTED,
+        Phase.DONE,
+        Phase.ABORTED,
     )
     store.ask("DELETE FROM refusals WHERE at < ?", before)
     store.ask("DELETE FROM feedback WHERE at < ?", before)

@@ -20,7 +20,7 @@ from partner_node.store.times import moment
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.participants import Chain
-from protocol.partner_round import ABORTED, DONE, SUPERSEDED, ended_from_outside
+from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
 from protocol.signed_agreement import SignedAgreement
 
 _SELECT_RUN: Final[LiteralString] = (

@@ -71,7 +71,8 @@ TYPES: Final = {
     ),
     "categorical": FeatureType(
         words="one of them",
-        fields=("levels",),
+        fields=("levels", "other"),
+        may=("other",),
         each_level=True,
         written="with levels: [web, shop] in any order, and other: shop if values that are no "
         "level count as that one",

@@ -14,6 +14,7 @@ import pytest
 
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Reply
+from coordinator.runs.links import Links
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.records import FAILED, FINISHED
 from protocol.errors import RunFailedError

@@ -40,7 +40,6 @@ from partner_node.egress.settings import HOLDS, EgressSection
 from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
 from partner_node.node import Node
 from partner_node.store.ledger import Ledger
-from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.errors import FedsegError, RuleError, RunFailedError, StoreError, UsageError

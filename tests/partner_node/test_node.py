@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
-from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
