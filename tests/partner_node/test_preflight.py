@@ -118,16 +118,16 @@ class Lab:
         keys = [self.keystore.identity_public, *map(public_bytes, OTHERS[:2])]
         values = agreed_values(
             id="ours",
-            effective=(NOW - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
             parties=[
                 agreed_party(name, key, max_customers=cap)
                 for name, key in zip(("north", "south", "west"), keys, strict=True)
             ],
             coordinator_key=public_bytes(OTHERS[2]),
             features=[agreed_feature("visits"), agreed_feature("spent")],
-            consent={"max_age_hours": 48},
             **{
+                "effective": (NOW - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
                 "expires": (NOW + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+                "consent": {"max_age_hours": 48},
                 "software": Software.installed(metadata.version, resources.files).to_dict(),
                 **changes,
             },
