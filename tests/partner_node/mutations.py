@@ -10,6 +10,7 @@ HOME = "partner_node/home.py"
 NODE = "partner_node/node.py"
 DATABASE = "machine/database.py"
 STORE = "partner_node/store/node_store.py"
+RETENTION = "partner_node/segments/retention.py"
 EGRESS = "partner_node/egress/check.py"
 REPLIES = "protocol/replies.py"
 LOCKS = "machine/locks.py"
@@ -76,9 +77,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",
     ),
     (
-        STORE,
-        ' (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",\n            before,',
-        ' (SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND 0)",\n            before,',
+        RETENTION,
+        " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
+        " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND 0)",
         KEPT + "test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is",
     ),
     # what may leave
