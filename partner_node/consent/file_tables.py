@@ -90,7 +90,7 @@ class FileTable(ConsentTable):
         header = self._header(files)
         paths = tuple(file.path for file in files)
         columns = self._wanted_columns() if self._form.sparse else header
-        scan = self._form.scan(paths, columns, self._file.delimiter)
+        scan = self._read(files, partial(self._scan, connection, paths, columns), header)
         types = dict.fromkeys(header, "varchar") or self._types_of(connection, files, scan)
         selected = self.selected(types)
         if self._form.sparse:
@@ -100,6 +100,17 @@ class FileTable(ConsentTable):
         select = f"SELECT {selected} FROM {scan}"
         rows = self._read(files, partial(rows_of, connection, select, kept, ids), header)
         return header, rows
+
+    def _scan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        paths: tuple[str, ...],
+        columns: tuple[str, ...],
+    ) -> str:
+        try:
+            return self._form.scan(connection, paths, columns, self._file.delimiter)
+        except SourceError as error:
+            raise self._problem(error.message, error.remedy) from error
 
     def _types_of(
         self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str

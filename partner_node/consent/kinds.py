@@ -43,7 +43,7 @@ _JSONL: Final = ConsentKind(
     name="jsonl",
     place=FilePlaces(comment="A file or a glob."),
     read_as=FileFormat(
-        scan=lambda paths, columns, delimiter: json_scan(paths, texts(columns)),
+        scan=lambda _, paths, columns, *__: json_scan(paths, texts(columns)),
         sparse=True,
         suffixes=(".jsonl", ".ndjson"),
         hint="one JSON object a line",

@@ -13,7 +13,9 @@ from partner_node.sources.dialect import Dialect
 from partner_node.sources.line_phrases import LinePhrases
 from partner_node.sources.places import P, PlaceReader, Said
 
-if TYPE_CHECKING:  # commands that read no customers must not import drivers
+if TYPE_CHECKING:  # what a command needs that reads no customers imports no driver
+    from duckdb import DuckDBPyConnection
+
     from partner_node.sources.source import Source
     from partner_node.sources.text_table import TextSource
 
@@ -78,15 +80,16 @@ class FileFormat:
     """A format in which DuckDB reads a table of consents from files.
 
     Attributes:
-        scan: Makes the SQL of the relation from the files' paths, the columns to read as text,
-            and the delimiter.
+        scan: SQL of the relation, by the connection that may read them, the files' paths, the
+            columns that are wanted as text, and the delimiter; raises SourceError where the files
+            do not go together.
         header: Whether the files' first lines name the columns.
         sparse: Whether rows may leave columns out, so that columns to read must be named.
         suffixes: Suffixes of such files; ``.gz`` may follow.
         hint: Comment beside its name in the template of ``node.toml``.
     """
 
-    scan: Callable[[tuple[str, ...], tuple[str, ...], str], str]
+    scan: Callable[[DuckDBPyConnection, tuple[str, ...], tuple[str, ...], str], str]
     suffixes: tuple[str, ...]
     header: bool = False
     sparse: bool = False

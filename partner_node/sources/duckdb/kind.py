@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from partner_node.sources.duckdb.dialect import DUCKDB as DIALECT
 from partner_node.sources.duckdb.dialect import LINES
-from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan, parquet_scan, texts
+from partner_node.sources.duckdb.parquet_files import parquet_scan
+from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan, texts
 from partner_node.sources.file_places import DATABASE_FILE, File, FilePlaces
 from partner_node.sources.kind import DUCKDB_MEANS, ColumnTypes, FileFormat, Means, Rows, SourceKind
 
@@ -55,7 +56,7 @@ CSV: Final = SourceKind(
     means=DUCKDB_MEANS,
     instead=_NO_TABLE,
     consents=FileFormat(
-        scan=lambda paths, columns, delimiter: csv_scan(paths, texts(columns), delimiter),
+        scan=lambda _, paths, columns, delimiter: csv_scan(paths, texts(columns), delimiter),
         suffixes=(".csv", ".txt"),
         header=True,
     ),
@@ -72,7 +73,7 @@ PARQUET: Final = SourceKind(
     means=DUCKDB_MEANS,
     instead=_NO_TABLE,
     consents=FileFormat(
-        scan=lambda paths, columns, delimiter: parquet_scan(paths), suffixes=(".parquet",)
+        scan=lambda connection, paths, *_: parquet_scan(connection, paths), suffixes=(".parquet",)
     ),
 )
 DUCKDB: Final = SourceKind(

@@ -20,20 +20,15 @@ FOLDERS: Final[Mapping[Kind, tuple[str, ...]]] = {
 def csv_scan(paths: tuple[str, ...], types: Mapping[str, str], delimiter: str) -> str:
     """SQL: CSV files with all their columns, each with the type that it is read as."""
     return (
-        f"read_csv({_listed(paths)}, auto_detect = false, header = true, "
+        f"read_csv({listed(paths)}, auto_detect = false, header = true, "
         f"columns = {_named(types)}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', "
         "nullstr = '', strict_mode = true, hive_partitioning = false, union_by_name = false)"
     )
 
 
-def parquet_scan(paths: tuple[str, ...]) -> str:
-    """SQL: Parquet files with the same columns."""
-    return f"read_parquet({_listed(paths)}, hive_partitioning = false, union_by_name = false)"
-
-
 def json_scan(paths: tuple[str, ...], types: Mapping[str, str]) -> str:
-    """SQL: JSON lines, of which the named columns are read."""
-    return f"read_json({_listed(paths)}, format = 'newline_delimited', columns = {_named(types)})"
+    """JSON lines, of which the named columns are read."""
+    return f"read_json({listed(paths)}, format = 'newline_delimited', columns = {_named(types)})"
 
 
 def texts(columns: tuple[str, ...]) -> dict[str, str]:
@@ -41,7 +36,8 @@ def texts(columns: tuple[str, ...]) -> dict[str, str]:
     return dict.fromkeys(columns, "VARCHAR")
 
 
-def _listed(paths: tuple[str, ...]) -> str:
+def listed(paths: tuple[str, ...]) -> str:
+    """Files' names as a list in SQL."""
     return "[" + ", ".join(map(literal, paths)) + "]"
 
 

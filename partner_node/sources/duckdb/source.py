@@ -22,6 +22,7 @@ from partner_node.sources.chunking import chunks_of_batches
 from partner_node.sources.dialect import INPUT, literal, quoted, table_relation
 from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain, reads_text_as_number
+from partner_node.sources.duckdb.parquet_files import parquet_scan
 from partner_node.sources.duckdb.queries import DUCKDB_QUERIES
 from partner_node.sources.duckdb.sandbox import (
     DEFAULT_MEMORY_BYTES,
@@ -31,7 +32,7 @@ from partner_node.sources.duckdb.sandbox import (
     close_sandbox,
     lock_settings,
 )
-from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan, parquet_scan
+from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan
 from partner_node.sources.feature_query import OVER_FILES, check_feature_query
 from partner_node.sources.files import (
     DataFile,
@@ -251,14 +252,13 @@ class DuckDBSource:
             query: False to see the files without the feature query.
         """
         text = self._query if query else None
-        scan = "" if self._kind == "duckdb" else self._scan(files, () if text else numbers)
         problem: Problem | None = None
         missing: SourceError | None = None
         with self._sandbox.temporary() as temporary:
             with ExitStack() as stack:
                 try:
                     connection = stack.enter_context(self._sandbox.connect(temporary))
-                    relation = self._show(connection, files, scan)
+                    relation = self._show(connection, files, () if text else numbers)
                     if text is not None:
                         connection.execute(f"CREATE TEMP VIEW {_FEATURES} AS {text}")
                         relation = _FEATURES
@@ -276,7 +276,10 @@ class DuckDBSource:
                 raise missing
 
     def _show(
-        self, connection: duckdb.DuckDBPyConnection, files: tuple[DataFile, ...], scan: str
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: tuple[DataFile, ...],
+        numbers: Sequence[str],
     ) -> str:
         """Attach the data and close the sandbox; returns the relation to read without a query."""
         if self._kind == "duckdb":
@@ -289,6 +292,7 @@ class DuckDBSource:
             if self._is_view(connection):
                 connection.execute("SET threads = 1")
         else:
+            scan = self._scan(connection, files, numbers)
             connection.execute(f"CREATE TEMP VIEW {INPUT} AS SELECT * FROM {scan}")
         lock_settings(connection)
         return table_relation(self._table) if self._table else INPUT
@@ -325,10 +329,15 @@ class DuckDBSource:
         refuse_duplicate_names(names, "the feature query" if self._query else self._path)
         return names, tuple(str(kind.id) for kind in found.types)
 
-    def _scan(self, files: tuple[DataFile, ...], numbers: Sequence[str]) -> str:
+    def _scan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: tuple[DataFile, ...],
+        numbers: Sequence[str],
+    ) -> str:
         paths = tuple(file.path for file in files)
         if self._kind == "parquet":
-            return parquet_scan(paths)
+            return parquet_scan(connection, paths)
         names = read_common_header(files, self._delimiter)
         types = {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}
         return csv_scan(paths, types, self._delimiter)
