@@ -28,9 +28,10 @@ from partner_node.config.transactions import TRANSACTION_KEYS
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import NEEDED, OPTIONAL, ConsentSource
 from partner_node.consent.verdicts import NO_FLAG
+from partner_node.sources.day_forms import DATE_SIGNS
 from partner_node.sources.kinds import KINDS, open_source
 from partner_node.sources.servers import Server
-from partner_node.sources.transactions import DATE_SIGNS, FEATURES
+from partner_node.sources.transactions import FEATURES
 from protocol.agreement import governance
 from protocol.errors import AgreementError
 from tests.commands import child_of

@@ -7,7 +7,8 @@ from datetime import date
 from typing import Final
 
 from partner_node.config_section import ConfigSection
-from partner_node.sources.transactions import DATE_SIGNS, Transactions
+from partner_node.sources.day_forms import DATE_SIGNS, DayForm
+from partner_node.sources.transactions import Transactions
 
 LATEST: Final = "latest"
 TRANSACTION_KEYS: Final = (
@@ -58,18 +59,19 @@ def _observed(section: ConfigSection) -> date | None:
     )
 
 
-def _date_format(section: ConfigSection) -> str | None:
+def _date_format(section: ConfigSection) -> DayForm | None:
     text = section.optional("date_format")
     if text is None:
         return None
-    signs = re.findall(r"%.?", text)
-    unknown = [sign for sign in signs if sign not in DATE_SIGNS]
-    if unknown or not {"%m", "%b"} & {*signs} or not {"%Y", "%y"} & {*signs} or "%d" not in signs:
+    if any(c in "\\\"'^[]" or not c.isprintable() for c in text):
+        raise section.problem(
+            "date_format", f"is {text!r}", "leave out quotes, backslashes, brackets and carets"
+        )
+    try:
+        return DayForm.of(text)
+    except ValueError as error:
         raise section.problem(
             "date_format",
-            f"is {text!r}",
+            f"is {text!r}: {error}",
             'write a day like "%d.%m.%Y" or "%m/%d/%Y %H:%M"; there are ' + " ".join(DATE_SIGNS),
-        )
-    if any(c in "\\\"'" for c in text):
-        raise section.problem("date_format", f"is {text!r}", "leave out quotes and backslashes")
-    return text
+        ) from None

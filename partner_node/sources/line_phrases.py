@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+from partner_node.sources.day_forms import DayForm
+
+#: How a number is written in a text, the same in every database.
+NUMBER: Final = "^ *[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,2})? *$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,24 +18,27 @@ class LinePhrases:
 
     Attributes:
         text: A value as text.
-        as_id: A text from `text`, as an id.
-        number: A value as a number; NULL or an error when it is not one.
-        day: An ISO date or time as its day; NULL or an error when it is not one.
-        day_as: A text as its day, by the format in ``{1}``.
+        as_id: A text, as `text` gives it, as an id.
+        number: A value as a number, NULL when it is none: see `NUMBER`.
+        day: An ISO date or time as its day in UTC, NULL when it is none: see `day_forms.ISO`.
+        day_as: A value as its day by a form, NULL when it is none.
         a_day: A day, written as a text.
         later: The day a number of days after another.
         days: Days from the first to the second.
         double: A number as a double.
-        written: Translates a format in the signs of ``date_format`` to the database's own.
     """
 
     text: str
     number: str
     day: str
-    day_as: str
+    day_as: Callable[[str, DayForm], str]
     a_day: str
     later: str
     days: str
     double: str
-    written: Callable[[str], str] = str
     as_id: str = "{0}"
+
+
+def phrase(sql: str) -> str:
+    """A phrase written with ``@`` for the expression, so that braces in it stand for themselves."""
+    return sql.replace("{", "{{").replace("}", "}}").replace("@", "{0}")

@@ -13,6 +13,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Final
 
+from partner_node.sources.day_forms import DayForm
 from partner_node.sources.dialect import literal, quoted
 from partner_node.sources.kinds import KINDS
 
@@ -29,8 +30,6 @@ FEATURES: Final = (
 )
 #: The value of `Transactions.cancelled` if negative rows are cancellations.
 NEGATIVE: Final = "negative"
-#: The signs of `Transactions.date_format`.
-DATE_SIGNS: Final = ("%Y", "%y", "%m", "%d", "%b", "%H", "%I", "%M", "%S", "%p")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +43,11 @@ class Transactions:
         amount: Money; None with quantity and price.
         quantity: Items; None with `amount`.
         price: Money for one item; None with `amount`.
-        cancelled: Prefix of a cancellation's invoice number, or `NEGATIVE`, or None.
-        no_customer: A text in place of a missing customer, or None.
-        observed: The reference day; None for the day after the latest.
-        window_days: Number of days before it that count; None for all.
-        date_format: How a day is written, in the signs of `DATE_SIGNS`; None for ISO 8601.
+        cancelled: What begins the number of a cancellation, or `NEGATIVE`, or None.
+        no_customer: A text that stands for no customer, or None.
+        observed: The day on which customers are looked at; None for the day after the latest.
+        window_days: How many days before that count; None for all.
+        date_format: How a day is written; None for ISO 8601.
     """
 
     customer: str
@@ -61,7 +60,7 @@ class Transactions:
     no_customer: str | None
     observed: datetime.date | None
     window_days: int | None
-    date_format: str | None
+    date_format: DayForm | None
 
 
 def transactions_query(transactions: Transactions, kind: str, relation: str) -> str:
@@ -79,7 +78,7 @@ def transactions_query(transactions: Transactions, kind: str, relation: str) -> 
     if t.date_format is None:
         day = say.day.format(quoted(t.date))
     else:
-        day = say.day_as.format(quoted(t.date), literal(say.written(t.date_format)))
+        day = say.day_as(quoted(t.date), t.date_format)
     if t.amount is not None:
         amount = measure = say.number.format(quoted(t.amount))
     else:
@@ -88,7 +87,7 @@ def transactions_query(transactions: Transactions, kind: str, relation: str) -> 
     if t.cancelled is None:
         cancelled = "1 = 0"
     elif t.cancelled == NEGATIVE:
-        cancelled = "measure < 0"
+        cancelled = "measure < 0 OR amount < 0"
     else:
         begins = literal(t.cancelled)
         cancelled = f"substr(number, 1, length({begins})) = {begins}"
@@ -135,7 +134,7 @@ WITH _fedseg_lines AS (
     FROM _fedseg_lines
 ), _fedseg_counted AS (
     SELECT {ID_COLUMN}, number, day, measure, amount, observed, cancelled,
-        NOT cancelled AND measure >= 0 AS is_order
+        NOT cancelled AND measure >= 0 AND amount >= 0 AS is_order
     FROM _fedseg_seen
     WHERE day IS NULL OR ({counts})
 )

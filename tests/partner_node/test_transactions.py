@@ -153,7 +153,20 @@ def data_lines(
     kind: str, folder: Path, lines: Sequence[Line], written: Written | None, servers: Servers
 ) -> str:
     """The lines in a source of a kind; its part of ``[data]``."""
-    table = table_of(lines, written)
+    return table_lines(kind, folder, table_of(lines, written), servers)
+
+
+def text_lines(
+    kind: str, folder: Path, lines: Sequence[Mapping[str, str]], servers: Servers
+) -> str:
+    """Lines of texts by column, whatever they say, in a source of a kind."""
+    columns = lines[0].keys()
+    table = pa.table({name: pa.array([x[name] for x in lines], pa.string()) for name in columns})
+    return table_lines(kind, folder, table, servers)
+
+
+def table_lines(kind: str, folder: Path, table: pa.Table, servers: Servers) -> str:
+    """A table in a source of a kind; its part of ``[data]``."""
     if kind == "csv":
         pa_csv.write_csv(table, folder / "lines.csv")
         return 'path = "lines.csv"'
@@ -167,11 +180,16 @@ def data_lines(
         return "path = 'lines.duckdb'\ntable = 'main.invoice lines'"
     if kind == "sqlite":
         with closing(sqlite3.connect(folder / "lines.db")) as connection:
-            connection.execute('CREATE TABLE lines (Kunde, Tag, "Beleg Nr.", n, p TEXT, a)')
-            values = zip(*(column.to_pylist() for column in table.columns), strict=True)
+            texts = ("Tag", "p")
+            columns = ", ".join(
+                f'"{c}" TEXT' if c in texts else f'"{c}"' for c in table.column_names
+            )
+            connection.execute(f"CREATE TABLE lines ({columns})")
+            days = [str(t) for t in table["Tag"].to_pylist()]
+            values = [days if c == "Tag" else table[c].to_pylist() for c in table.column_names]
+            marks = ", ".join("?" * table.num_columns)
             connection.executemany(
-                "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)",
-                [(c, str(t), o, n, p, a) for c, t, o, n, p, a in values],
+                f"INSERT INTO lines VALUES ({marks})", list(zip(*values, strict=True))
             )
             connection.commit()
         return 'path = "lines.db"\ntable = "lines"'

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from partner_node.sources.dialect import Dialect
-from partner_node.sources.line_phrases import LinePhrases
+from partner_node.sources.day_forms import ISO, DayForm
+from partner_node.sources.dialect import Dialect, literal
+from partner_node.sources.line_phrases import NUMBER, LinePhrases, phrase
 
 _DUCKDB_INTEGERS: Final = frozenset(
     f"{unsigned}{size}"
@@ -29,11 +30,33 @@ DUCKDB: Final = Dialect(
     number_cast="CAST({0} AS DOUBLE)",
 )
 
+
+def _day_as(value: str, form: DayForm) -> str:
+    """A value as its day by a form; NULL when it is in no calendar."""
+    text, pattern = f"CAST({value} AS VARCHAR)", literal(form.pattern)
+    year, month, day = form.parts(
+        lambda number: f"regexp_extract({text}, {pattern}, {number})",
+        "TRY_CAST({} AS INTEGER)".format,
+    )
+    return (
+        f"CASE WHEN regexp_full_match({text}, {pattern}) "
+        f"THEN TRY_CAST(concat_ws('-', {year}, {month}, {day}) AS DATE) END"
+    )
+
+
+_TEXT: Final = "CAST(@ AS VARCHAR)"
+#: DuckDB reads a text as a number with underscores in it, and takes one digit for a year.
 LINES: Final = LinePhrases(
-    text="CAST({0} AS VARCHAR)",
-    number="CAST({0} AS DOUBLE)",
-    day="CAST(CAST({0} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS DATE)",
-    day_as="CAST(strptime(CAST({0} AS VARCHAR), {1}) AS DATE)",
+    text=phrase(_TEXT),
+    number=phrase(
+        f"CASE WHEN typeof(@) = 'VARCHAR' AND NOT regexp_full_match({_TEXT}, {literal(NUMBER)}) "
+        "THEN NULL WHEN isfinite(TRY_CAST(@ AS DOUBLE)) THEN TRY_CAST(@ AS DOUBLE) END"
+    ),
+    day=phrase(
+        f"CASE WHEN regexp_full_match({_TEXT}, {literal(ISO)}) "
+        f"THEN CAST(TRY_CAST({_TEXT} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' AS DATE) END"
+    ),
+    day_as=_day_as,
     a_day="CAST({0} AS DATE)",
     later="({0} + CAST({1} AS INTEGER))",
     days="date_diff('day', {0}, {1})",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from partner_node.sources.dialect import Dialect
-from partner_node.sources.line_phrases import LinePhrases
+from partner_node.sources.day_forms import ISO, OFFSET, DayForm
+from partner_node.sources.dialect import Dialect, literal
+from partner_node.sources.line_phrases import NUMBER, LinePhrases, phrase
 
 #: Longest id in bytes: of longer ones the server would compare only the beginnings.
 MAX_ID_BYTES: Final = 1_000
@@ -36,43 +37,46 @@ MYSQL: Final = Dialect(
 )
 
 
-def _phrase(sql: str) -> str:
-    """A phrase from a text with ``@`` for the expression, in which braces are literal."""
-    return sql.replace("{", "{{").replace("}", "}}").replace("@", "{0}")
-
-
-_CLOCK: Final = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?"
-_OFFSET: Final = "[-+][0-9]{2}(:?[0-9]{2})?"
-_WRITTEN: Final = f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_CLOCK}( ?(Z|{_OFFSET}))?)?$"
-#: The offset from UTC at the end, as ``-0500``; the first ten characters are the day.
-_AWAY: Final = f"replace(regexp_substr(substring(CAST(@ AS CHAR), 12), '{_OFFSET}$'), ':', '')"
+#: The offset from UTC at the end, as ``-0500``; what stands before it is a day in ten letters.
+_AWAY: Final = f"replace(regexp_substr(substring(CAST(@ AS CHAR), 12), '{OFFSET}$'), ':', '')"
 _MINUTES: Final = (
     f"(CASE WHEN left({_AWAY}, 1) = '-' THEN -1 ELSE 1 END * "
     f"(60 * CAST(substring({_AWAY}, 2, 2) AS SIGNED) + "
     f"CAST(concat('0', substring({_AWAY}, 4, 2)) AS SIGNED)))"
 )
-#: The server would read a text by its leading digits, else as 0 or a day of zeros: so a text in any
-#: other format becomes NULL. Money is summed as decimals, the same in any order.
+
+
+def _day_as(value: str, form: DayForm) -> str:
+    """A value as its day by a form; NULL when it is in no calendar.
+
+    The server takes the 31st of February for a day, and a cast does not.
+    """
+    text, written = f"CAST({value} AS CHAR)", literal(form.text.replace("%M", "%i"))
+    return (
+        f"CASE WHEN regexp_instr({text}, {literal(form.pattern)}) = 1 "
+        f"THEN CAST(left(CAST(str_to_date({text}, {written}) AS CHAR), 10) AS DATE) END"
+    )
+
+
+#: Text that begins like a number is one to the server, and what is none is 0, or a day of zeros:
+#: what is not written as it should be is NULL. Money is summed as decimals, in any order the same.
 LINES: Final = LinePhrases(
     text="CAST(CAST({0} AS CHAR) AS BINARY)",
     as_id="CAST({0} AS CHAR)",
-    number=_phrase(
-        "CASE WHEN regexp_instr(trim(CAST(@ AS CHAR)), "
-        "'^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$') = 1 "
+    number=phrase(
+        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), {literal(NUMBER)}) = 1 "
         "THEN CAST(trim(CAST(@ AS CHAR)) AS DECIMAL(65, 30)) END"
     ),
-    day=_phrase(
-        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), '{_WRITTEN}') <> 1 THEN NULL "
+    day=phrase(
+        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), {literal(ISO)}) <> 1 THEN NULL "
         f"WHEN {_AWAY} <> '' THEN CAST(date_sub("
         "CAST(replace(left(CAST(@ AS CHAR), 16), 'T', ' ') AS DATETIME), "
         f"INTERVAL {_MINUTES} MINUTE) AS DATE) "
         "ELSE CAST(left(CAST(@ AS CHAR), 10) AS DATE) END"
     ),
-    # It accepts the 31st of February, and a cast does not.
-    day_as="CAST(left(CAST(str_to_date(CAST({0} AS CHAR), {1}) AS CHAR), 10) AS DATE)",
+    day_as=_day_as,
     a_day="CAST({0} AS DATE)",
     later="date_add({0}, INTERVAL ({1}) DAY)",
     days="datediff({1}, {0})",
     double="CAST({0} AS DOUBLE)",
-    written=lambda date_format: date_format.replace("%M", "%i"),
 )

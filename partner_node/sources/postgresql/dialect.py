@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Final
 
-from partner_node.sources.dialect import Dialect
-from partner_node.sources.line_phrases import LinePhrases
+from partner_node.sources.day_forms import ISO, DayForm
+from partner_node.sources.dialect import Dialect, literal
+from partner_node.sources.line_phrases import NUMBER, LinePhrases, phrase
 
 _POSTGRESQL_INTEGERS: Final = frozenset({"int2", "int4", "int8"})
 _POSTGRESQL_TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
@@ -29,39 +28,37 @@ POSTGRESQL: Final = Dialect(
 )
 
 
-#: PostgreSQL's equivalents of `transactions.DATE_SIGNS`.
-_SIGNS: Final[Mapping[str, str]] = {
-    "%Y": "YYYY",
-    "%y": "YY",
-    "%m": "MM",
-    "%d": "DD",
-    "%b": "Mon",
-    "%H": "HH24",
-    "%I": "HH12",
-    "%M": "MI",
-    "%S": "SS",
-    "%p": "AM",
-}
+def _in_calendar(year: str, month: str, day: str) -> str:
+    """The day, NULL when the month is not so long: a cast of such a day ends the query."""
+    found = f"(make_date({year}, {month}, 1) + ({day} - 1))"
+    return f"CASE WHEN extract(month FROM {found}) = {month} THEN {found} END"
 
 
-def _written(date_format: str) -> str:
-    """A format in PostgreSQL's signs; all other characters are quoted."""
-    return "".join(
-        _SIGNS.get(part) or (f'"{part}"' if any(map(str.isalpha, part)) else part)
-        for part in re.findall(r"%.|[^%]+", date_format)
+def _day_as(value: str, form: DayForm) -> str:
+    """A value as its day by a form; NULL when it is in no calendar."""
+    text, pattern = f"CAST({value} AS text)", literal(form.pattern)
+    parts = form.parts(
+        lambda number: f"(regexp_match({text}, {pattern}))[{number}]",
+        "CAST({} AS integer)".format,
     )
+    return f"CASE WHEN {text} ~ {pattern} THEN {_in_calendar(*parts)} END"
 
 
-#: Money is summed as PostgreSQL's numeric, the same in any order.
+_TEXT: Final = "CAST(@ AS text)"
+_ISO_PARTS: Final = [
+    f"CAST(substr({_TEXT}, {at}, {n}) AS integer)" for at, n in ((1, 4), (6, 2), (9, 2))
+]
+#: Money is summed as PostgreSQL's numeric, which comes out the same in any order.
 LINES: Final = LinePhrases(
-    text="CAST({0} AS text)",
-    number="CAST({0} AS numeric)",
-    day="CASE WHEN CAST({0} AS text) ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}' THEN "
-    "CAST(CAST(CAST({0} AS text) AS timestamptz) AT TIME ZONE 'UTC' AS date) END",
-    day_as="to_date(CAST({0} AS text), {1})",
+    text=phrase(_TEXT),
+    number=phrase(f"CASE WHEN {_TEXT} ~ {literal(NUMBER)} THEN CAST({_TEXT} AS numeric) END"),
+    day=phrase(
+        f"CASE WHEN {_TEXT} ~ {literal(ISO)} THEN CASE WHEN {_in_calendar(*_ISO_PARTS)} "
+        f"IS NOT NULL THEN CAST(CAST({_TEXT} AS timestamptz) AT TIME ZONE 'UTC' AS date) END END"
+    ),
+    day_as=_day_as,
     a_day="CAST({0} AS date)",
     later="({0} + CAST({1} AS integer))",
     days="({1} - {0})",
     double="CAST({0} AS double precision)",
-    written=_written,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from partner_node.sources.dialect import Dialect
+from partner_node.sources.dialect import Dialect, literal
 from partner_node.sources.line_phrases import LinePhrases
 
 #: Each value in SQLite has its own type, whatever its column declares; NaN is stored as NULL. A
@@ -27,15 +27,14 @@ SQLITE: Final = Dialect(
     number_cast="CAST({0} AS REAL)",
 )
 
-#: SQLite converts any text to a number, and some to the present time: other formats become NULL.
+#: SQLite takes any text for a number, and some for the moment: what is neither is NULL. It has no
+#: regular expressions; `source` gives it these functions.
 LINES: Final = LinePhrases(
     text="CAST({0} AS TEXT)",
     number="CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) "
-    "WHEN typeof({0}) = 'text' AND json_valid({0}) AND json_type({0}) IN ('integer', 'real') "
-    "THEN CAST({0} AS REAL) END",
-    day="CASE WHEN typeof({0}) = 'text' "
-    "AND date(julianday(substr({0}, 1, 10))) = substr({0}, 1, 10) THEN date({0}) END",
-    day_as="fedseg_day({0}, {1})",
+    "WHEN typeof({0}) = 'text' THEN fedseg_number({0}) END",
+    day="CASE WHEN typeof({0}) = 'text' THEN fedseg_day({0}, NULL) END",
+    day_as=lambda value, form: f"fedseg_day({value}, {literal(form.text)})",
     a_day="{0}",
     later="strftime('%Y-%m-%d', {0}, ({1}) || ' days')",
     days="(julianday({1}) - julianday({0}))",

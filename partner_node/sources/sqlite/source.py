@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.sqlite.dialect import SQLITE
 from partner_node.sources.sqlite.errors import READ_ERRORS, Problem, explain
+from partner_node.sources.sqlite.line_functions import written_day, written_number
 from partner_node.sources.sqlite.queries import SQLITE_CHANGES, SQLITE_QUERIES
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
 from protocol.errors import SourceError
@@ -260,7 +260,8 @@ class SQLiteSource:
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         for sql in ("PRAGMA trusted_schema = OFF", "PRAGMA mmap_size = 0", "BEGIN"):
             connection.execute(sql).close()
-        connection.create_function("fedseg_day", 2, _day, deterministic=True)
+        connection.create_function("fedseg_day", 2, written_day, deterministic=True)
+        connection.create_function("fedseg_number", 1, written_number, deterministic=True)
         missing = self._no_table(connection)
         if missing is not None:
             return missing
@@ -363,19 +364,6 @@ class SQLiteSource:
         return explain(
             problem, path=self._path, with_query=self._query is not None, binding=binding
         )
-
-
-def _day(text: object, written: str | bytes) -> str | None:
-    """Parse a text in a format to its ISO day; None when it does not match. SQLite lacks this.
-
-    The text is bytes or str, depending on the connection.
-    """
-    try:
-        form = written.decode() if isinstance(written, bytes) else written
-        told = text.decode() if isinstance(text, bytes) else str(text)
-        return datetime.strptime(told, form).date().isoformat()  # noqa: DTZ007 - a day has no zone
-    except ValueError:
-        return None
 
 
 def _no_text(columns: Sequence[str]) -> str:

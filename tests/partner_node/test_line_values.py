@@ -1,0 +1,183 @@
+"""Days and numbers in invoice lines mean the same in every kind of source, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from partner_node.sources.day_forms import DATE_SIGNS, DayForm
+from partner_node.sources.kinds import KINDS
+from protocol.errors import SourceError
+from tests.partner_node.source_suite import rows
+from tests.partner_node.test_transactions import (
+    FIXED,
+    Options,
+    Servers,
+    opened,
+    text_lines,
+)
+
+#: The servers' fixture, found here by its name.
+from tests.partner_node.test_transactions import servers as servers
+
+#: Days that are meant, by the form in which they are written.
+DAYS: Mapping[str | None, Mapping[str, str]] = {
+    None: {
+        "2025-02-07": "2025-02-07",
+        "2024-02-29": "2024-02-29",
+        "1900-01-01": "1900-01-01",
+        "2025-02-07 10:30": "2025-02-07",
+        "2025-02-07T10:30:59": "2025-02-07",
+        "2025-02-07 10:30:59.123456": "2025-02-07",
+        "2025-02-07T23:30:00Z": "2025-02-07",
+        "2025-02-07 23:30:00-05": "2025-02-08",
+        "2025-02-07 00:30:00+0130": "2025-02-06",
+        "2025-02-07T00:30:00.5+01:00": "2025-02-06",
+    },
+    "%d.%m.%Y": {"07.02.2025": "2025-02-07", "7.2.2025": "2025-02-07"},
+    "%d.%m.%y": {"07.02.25": "2025-02-07", "7.2.69": "2069-02-07", "7.2.70": "1970-02-07"},
+    "%Y%m%d": {"20250207": "2025-02-07"},
+    "%m/%d/%Y %H:%M": {"2/7/2025 8:26": "2025-02-07", "02/07/2025 08:05": "2025-02-07"},
+    "%d-%b-%Y": {"07-Feb-2025": "2025-02-07", "7-DEC-2025": "2025-12-07"},
+    "%I:%M:%S %p %d.%m.%Y": {"11:59:59 PM 7.2.2025": "2025-02-07"},
+    "%Y年%m月%d日": {"2025年2月7日": "2025-02-07"},
+}
+#: Texts that are no day in a form, whatever a database's own reader makes of them.
+NO_DAYS: Mapping[str | None, tuple[str, ...]] = {
+    None: (
+        "31-12-25", "25-12-31", "31/12/25", "12/31/2025", "2025/02/07", "2025-2-7", "20250207",
+        "2025-02-31", "2025-13-01", "0025-02-07", "12025-02-07", "9999-12-31", "1899-12-31",
+        "0001-01-01", "2025-02-07 ", " 2025-02-07", "2025-02-07 soon", "2025-02-07 24:00",
+        "2025-02-07T10", "2025-02-07 10:30 +01:00", "2025-02-07 (BC)", "now", "today", "infinity",
+        "45000", "1735689600", "2025-W06", "2025-02", "-", "",
+    ),
+    "%d.%m.%Y": (
+        "31.12.25", "07-02-2025", "07/02/2025", "07 02 2025", "31.02.2025", "00.02.2025",
+        "07.13.2025", "07.02.2025 10:00", "07.02.2025x", "x07.02.2025", "07.02.0025",
+        "07.02.9999", "2025-02-07", "07.02.", "0", "",
+    ),
+    "%d.%m.%y": ("07.02.2025", "7.2.5", "30.02.25"),
+    "%Y%m%d": ("2025-02-07", "2025027", "202502070", "20250230", "250207"),
+    "%m/%d/%Y %H:%M": ("2/7/2025", "2/7/2025 24:00", "2/7/25 8:26", "13/7/2025 8:26"),
+    "%d-%b-%Y": ("07-February-2025", "07-Okt-2025", "07-02-2025", "31-Feb-2025"),
+    "%Y年%m月%d日": ("2025-2-7", "2025年2月31日"),
+}  # fmt: skip
+NUMBERS = {
+    "12": 12.0, " 12.50 ": 12.5, "-3.5": -3.5, "+3": 3.0, ".5": 0.5, "5.": 5.0, "007": 7.0,
+    "1e2": 100.0, "1.5E-2": 0.015, "0": 0.0,
+}  # fmt: skip
+NO_NUMBERS = (
+    "12,50", "1.234,50", "1,234.50", "12.50 EUR", "€12", "1_000", "0x1F", "--1", "1e", ".", "-",
+    "abc", "nan", "inf", "Infinity", "1e999", "1 000", "true", "",
+)  # fmt: skip
+OBSERVED = "2100-01-01"
+
+
+def features(
+    kind: str, folder: Path, servers: Servers, lines: list[dict[str, Any]], options: Options
+) -> dict[str, list[float]]:
+    folder.mkdir(exist_ok=True)
+    data = text_lines(kind, folder, lines, servers)
+    source = opened(folder, kind, data, FIXED | {"observation_date": OBSERVED} | options)
+    return rows(source, ["recency_days", "net_spend"])
+
+
+def line(customer: str, *, day: str = "2025-06-05", price: str = "1") -> dict[str, Any]:
+    return {"Kunde": customer, "Tag": day, "Beleg Nr.": "1", "n": "1", "p": price}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", DAYS)
+def test_a_day_is_the_same_in_every_kind_of_source(
+    tmp_path: Path, servers: Servers, kind: str, form: str | None
+) -> None:
+    lines = [line(text, day=text) for text in DAYS[form]]
+    found = features(kind, tmp_path, servers, lines, {"date_format": form})
+    since = date.fromisoformat(OBSERVED)
+    assert {text: values[0] for text, values in found.items()} == {
+        text: (since - date.fromisoformat(day)).days for text, day in DAYS[form].items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", NO_DAYS)
+def test_what_is_no_day_is_refused_by_every_kind_of_source(
+    tmp_path: Path, servers: Servers, kind: str, form: str | None
+) -> None:
+    good = next(iter(DAYS[form]))
+    for number, text in enumerate(NO_DAYS[form]):
+        lines = [line("a", day=good), line("b", day=good), line("a", day=text)]
+        with pytest.raises(SourceError) as caught:
+            features(kind, tmp_path / str(number), servers, lines, {"date_format": form})
+        assert caught.value.code == "E-SOURCE-NULL", text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_number_is_the_same_in_every_kind_of_source(
+    tmp_path: Path, servers: Servers, kind: str
+) -> None:
+    lines = [line(text, price=text) for text in NUMBERS]
+    lines += [line(text, price="1") for text in NUMBERS]  # who has refunds alone is left out
+    found = features(kind, tmp_path, servers, lines, {})
+    assert {text: values[1] - 1 for text, values in found.items()} == pytest.approx(NUMBERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_number_is_refused_by_every_kind_of_source(
+    tmp_path: Path, servers: Servers, kind: str
+) -> None:
+    for number, text in enumerate(NO_NUMBERS):
+        lines = [line("a"), line("b"), line("a", price=text)]
+        with pytest.raises(SourceError) as caught:
+            features(kind, tmp_path / str(number), servers, lines, {})
+        assert caught.value.code == "E-SOURCE-NULL", text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("money", ["amount", "price"])
+def test_whatever_makes_a_line_s_money_negative_is_a_refund(
+    tmp_path: Path, servers: Servers, kind: str, money: str
+) -> None:
+    """As shops write refunds: a positive quantity at a negative price."""
+    lines = [
+        {"Kunde": c, "Tag": day, "Beleg Nr.": order, "n": n, "p": p, "a": str(int(n) * int(p))}
+        for c, day, order, n, p in (
+            ("A1", "2025-11-01", "1", "2", "10"),
+            ("A1", "2025-12-20", "R1", "1", "-20"),
+            ("A2", "2025-12-21", "R2", "1", "-20"),
+        )
+    ]
+    columns = {"amount": "a", "quantity": None, "price": None} if money == "amount" else {}
+    options = FIXED | {"observation_date": "2026-01-01", "cancelled": "negative"} | columns
+    wanted = ("recency_days", "orders", "net_spend", "cancelled_orders")
+    data = text_lines(kind, tmp_path, lines, servers)
+    assert rows(opened(tmp_path, kind, data, options), wanted) == {"A1": [61, 1, 0, 1]}
+    returns = rows(opened(tmp_path, kind, data, options | {"cancelled": None}), wanted)
+    assert returns == {"A1": [61, 1, 0, 0]}
+
+
+def test_signs_side_by_side_have_all_their_digits() -> None:
+    assert DayForm.of("%d%m%Y").pattern.count("0?") == 0
+    assert DayForm.of("%d.%m.%Y").pattern.count("0?") == 2
+    assert DayForm.of("1%d.%m.%Y").pattern.count("0?") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["%d.%m", "%d.%m.%Y %d", "%d.%m.%b.%Y", "%Y-%m-%q", "%y%Y%m%d", "%"]
+)
+def test_a_form_has_year_month_and_day_once_each(text: str) -> None:
+    with pytest.raises(ValueError, match=r"needs|none of its signs"):
+        DayForm.of(text)
+
+
+def test_all_signs_are_known() -> None:
+    assert DayForm.of("%d %b %Y " + " ".join(set(DATE_SIGNS) - {"%d", "%b", "%Y", "%m", "%y"}))
