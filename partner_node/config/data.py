@@ -10,8 +10,9 @@ from partner_node.config.transactions import TRANSACTION_KEYS, read_transactions
 from partner_node.config_section import ConfigSection
 from partner_node.sources.dialect import INPUT, table_relation
 from partner_node.sources.kinds import KINDS
+from partner_node.sources.line_rules import LineRules
 from partner_node.sources.settings import DEFAULT_CHUNK_ROWS, DEFAULT_MEMORY, DataSection
-from partner_node.sources.transactions import ID_COLUMN, transactions_query
+from partner_node.sources.transactions import ID_COLUMN, LineSQL, transactions_query
 
 _EVERY_KIND: Final = (
     "kind", "id_column", "query", "query_file", "chunk_rows", "columns", "units", "transactions",
@@ -43,6 +44,7 @@ def read_data(data: ConfigSection) -> DataSection:
     if query is None and data.sets("query_file"):
         query = data.text_of_file("query_file")
     observed = None
+    lines = None
     if data.sets("transactions"):
         for key in ("query", "query_file", "id_column"):
             if data.sets(key):
@@ -54,7 +56,9 @@ def read_data(data: ConfigSection) -> DataSection:
         relation = table_relation(table) if table else INPUT
         transactions = read_transactions(data.section("transactions", TRANSACTION_KEYS))
         observed = transactions.observed
-        query = transactions_query(transactions, kind.name, relation)
+        line = LineSQL(transactions, kind.lines)
+        query = transactions_query(line, relation)
+        lines = LineRules(line=line, relation=relation, id_types=kind.dialect.id_types)
         table = None
     return DataSection(
         kind=kind.name,
@@ -70,6 +74,7 @@ def read_data(data: ConfigSection) -> DataSection:
         columns=data.mapping("columns"),
         units=data.mapping("units"),
         observed=observed,
+        lines=lines,
     )
 
 

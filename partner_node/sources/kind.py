@@ -16,6 +16,7 @@ from partner_node.sources.places import P, PlaceReader, Said
 if TYPE_CHECKING:  # what a command needs that reads no customers imports no driver
     from duckdb import DuckDBPyConnection
 
+    from partner_node.sources.line_rules import LineRules
     from partner_node.sources.source import Source
     from partner_node.sources.text_table import TextSource
 
@@ -36,11 +37,14 @@ class Rows:
         table: A database's table, its schema first where it has one; None with a query, and where
             the place itself is one table.
         query: The feature query; or None.
+        lines: The rules for the invoice lines of which the query makes customers; None when the
+            query is somebody's own.
     """
 
     id_column: str
     table: tuple[str, ...] | None = None
     query: str | None = None
+    lines: LineRules | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
     """
-    rows = Rows(id_column=data.id_column, table=data.table, query=data.query)
+    rows = Rows(id_column=data.id_column, table=data.table, query=data.query, lines=data.lines)
     means = Means(
         memory_bytes=data.memory_bytes,
         threads=limits.threads,

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from partner_node.sources.line_rules import LineRules
 from partner_node.sources.places import Place
 
 DEFAULT_CHUNK_ROWS: Final = 65_536
@@ -23,7 +24,8 @@ class DataSection:
         place: Where it is, in the form that its kind reads.
         table: A database's table, its schema first where it has one; or None.
         id_column: Column with the customers' ids.
-        query: Text of the feature query, also if it is from ``query_file``; or None.
+        query: Text of the feature query, also when it came from ``query_file``; or None.
+        lines: The rules for the invoice lines of which the query makes customers; or None.
         chunk_rows: Rows held at once.
         memory_bytes: Limit of DuckDB's memory.
         temp_folder: Folder for data that do not fit into memory; None for the system's.
@@ -43,6 +45,7 @@ class DataSection:
     columns: Mapping[str, str]
     units: Mapping[str, str]
     observed: date | None = None
+    lines: LineRules | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Final
 
 from partner_node.sources.day_forms import DayForm
 from partner_node.sources.dialect import literal, quoted
-from partner_node.sources.kinds import KINDS
+from partner_node.sources.line_phrases import LinePhrases
 
 #: What the query gives: the id's column, then the features.
 ID_COLUMN: Final = "customer_id"
@@ -63,27 +63,79 @@ class Transactions:
     date_format: DayForm | None
 
 
-def transactions_query(transactions: Transactions, kind: str, relation: str) -> str:
-    """The feature query that computes `FEATURES` from invoice lines, one row per customer.
+@dataclass(frozen=True, slots=True)
+class LineSQL:
+    """What is asked of an invoice line, in a database's SQL."""
+
+    of: Transactions
+    say: LinePhrases
+
+    @property
+    def customer(self) -> str:
+        """The customer's id as text."""
+        return self.say.text.format(quoted(self.of.customer))
+
+    @property
+    def has_customer(self) -> str:
+        """Whether the line is anybody's; others are left out."""
+        there = f"{self.customer} <> ''"
+        if self.of.no_customer is not None:
+            there += f" AND {self.customer} <> {literal(self.of.no_customer)}"
+        return there
+
+    @property
+    def number(self) -> str:
+        """The order's number; NULL when it is missing or empty."""
+        return f"nullif({self.say.text.format(quoted(self.of.order))}, '')"
+
+    @property
+    def day(self) -> str:
+        """The day; NULL when it is none."""
+        column, form = quoted(self.of.date), self.of.date_format
+        return self.say.day.format(column) if form is None else self.say.day_as(column, form)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The columns with the amount, or with quantity and price."""
+        if self.of.amount is not None:
+            return (self.of.amount,)
+        return (self.of.quantity or "", self.of.price or "")
+
+    def figure(self, column: str) -> str:
+        """The number in a column; NULL when it is none."""
+        return self.say.number.format(quoted(column))
+
+    def observed(self, latest_day: str) -> str:
+        """The day on which customers are looked at.
+
+        Args:
+            latest_day: The latest day of any line, for an observation date that follows it.
+        """
+        if self.of.observed is None:
+            return self.say.later.format(latest_day, 1)
+        return self.a_day(self.of.observed)
+
+    def a_day(self, day: datetime.date) -> str:
+        """A day."""
+        return self.say.a_day.format(literal(day.isoformat()))
+
+    def counts(self, day: str, observed: str) -> str:
+        """Whether a day lies in the window."""
+        counts = f"{day} < {observed}"
+        if self.of.window_days is not None:
+            counts += f" AND {day} >= {self.say.later.format(observed, -self.of.window_days)}"
+        return counts
+
+
+def transactions_query(line: LineSQL, relation: str) -> str:
+    """The feature query that makes `FEATURES` of invoice lines, one row a customer.
 
     Args:
-        kind: Kind of source, by its name in the table of kinds.
-        relation: The table or view with the lines, as SQL.
+        relation: The table or view with them, as SQL writes it.
     """
-    t, say = transactions, KINDS[kind].lines
-    customer = say.text.format(quoted(t.customer))
-    there = f"{customer} <> ''"
-    if t.no_customer is not None:
-        there += f" AND {customer} <> {literal(t.no_customer)}"
-    if t.date_format is None:
-        day = say.day.format(quoted(t.date))
-    else:
-        day = say.day_as(quoted(t.date), t.date_format)
-    if t.amount is not None:
-        amount = measure = say.number.format(quoted(t.amount))
-    else:
-        measure = say.number.format(quoted(t.quantity or ""))
-        amount = f"({measure}) * ({say.number.format(quoted(t.price or ''))})"
+    t, say = line.of, line.say
+    measure, *price = map(line.figure, line.figures)
+    amount = f"({measure}) * ({price[0]})" if price else measure
     if t.cancelled is None:
         cancelled = "1 = 0"
     elif t.cancelled == NEGATIVE:
@@ -91,14 +143,8 @@ def transactions_query(transactions: Transactions, kind: str, relation: str) -> 
     else:
         begins = literal(t.cancelled)
         cancelled = f"substr(number, 1, length({begins})) = {begins}"
-    observed = (
-        say.later.format("(SELECT max(day) FROM _fedseg_lines)", 1)
-        if t.observed is None
-        else say.a_day.format(literal(t.observed.isoformat()))
-    )
-    counts = "day < observed"
-    if t.window_days is not None:
-        counts += f" AND day >= {say.later.format('observed', -t.window_days)}"
+    observed = line.observed("(SELECT max(day) FROM _fedseg_lines)")
+    counts = line.counts("day", "observed")
     first, last = (f"{f}(CASE WHEN is_order THEN day END)" for f in ("min", "max"))
     orders = "count(DISTINCT CASE WHEN is_order THEN number END)"
     basket = f"{say.double.format('sum(CASE WHEN is_order THEN measure END)')} / {orders}"
@@ -121,13 +167,13 @@ def transactions_query(transactions: Transactions, kind: str, relation: str) -> 
     return f"""\
 WITH _fedseg_lines AS (
     SELECT
-        {customer} AS {ID_COLUMN},
-        nullif({say.text.format(quoted(t.order))}, '') AS number,
-        {day} AS day,
+        {line.customer} AS {ID_COLUMN},
+        {line.number} AS number,
+        {line.day} AS day,
         {measure} AS measure,
         {amount} AS amount
     FROM {relation}
-    WHERE {there}
+    WHERE {line.has_customer}
 ), _fedseg_seen AS (
     SELECT {ID_COLUMN}, number, day, measure, amount, {observed} AS observed,
         {cancelled} AS cancelled

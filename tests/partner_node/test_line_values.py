@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from partner_node.sources.day_forms import DATE_SIGNS, DayForm
@@ -17,7 +18,9 @@ from tests.partner_node.test_transactions import (
     FIXED,
     Options,
     Servers,
+    lines_table,
     opened,
+    table_lines,
     text_lines,
 )
 
@@ -86,8 +89,10 @@ def features(
     return rows(source, ["recency_days", "net_spend"])
 
 
-def line(customer: str, *, day: str = "2025-06-05", price: str = "1") -> dict[str, Any]:
-    return {"Kunde": customer, "Tag": day, "Beleg Nr.": "1", "n": "1", "p": price}
+def line(
+    customer: str, *, day: str | None = "2025-06-05", order: str = "1", price: str | None = "1"
+) -> dict[str, Any]:
+    return {"Kunde": customer, "Tag": day, "Beleg Nr.": order, "n": "1", "p": price}
 
 
 @pytest.mark.slow
@@ -181,3 +186,79 @@ def test_a_form_has_year_month_and_day_once_each(text: str) -> None:
 
 def test_all_signs_are_known() -> None:
     assert DayForm.of("%d %b %Y " + " ".join(set(DATE_SIGNS) - {"%d", "%b", "%Y", "%m", "%y"}))
+
+
+# --- what is said of lines that cannot be read ---------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("changes", "said", "way_out"),
+    [
+        ({"day": "07.02.2025"}, "'Tag' of the invoice lines: 1 line of customers has no day like",
+         "date_format"),
+        ({"day": None}, "'Tag' of the invoice lines: 1 line of customers has nothing", "fill it"),
+        ({"order": ""}, "'Beleg Nr.' of the invoice lines: 1 line of customers has no number of an "
+         "order", "fill it"),
+        ({"price": "1,50"}, "'p' of the invoice lines: 1 line of customers has no number like",
+         "with a point"),
+        ({"price": None}, "'p' of the invoice lines: 1 line of customers has nothing", "fill it"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("observation_date", ["2025-06-15", "latest"])
+def test_a_line_that_cannot_be_read_is_named_by_its_column_and_number(
+    tmp_path: Path, servers: Servers, kind: str, changes: dict[str, Any], said: str, way_out: str,
+    observation_date: str,
+) -> None:  # fmt: skip
+    lines = [
+        line("a") | {"Tag": "2024-06-05", "p": "x"},  # before the window
+        line("", day="soon", price="x"),  # nobody's
+        line("b"),
+        line("b", **changes),
+    ]
+    options = {"window_days": 60, "observation_date": observation_date}
+    with pytest.raises(SourceError) as caught:
+        features(kind, tmp_path, servers, lines, options)
+    error = caught.value
+    assert error.code == "E-SOURCE-NULL"
+    assert said in error.message
+    assert "the first is row 4 of" in error.message
+    assert way_out in error.remedy
+    for words in (error.message, error.remedy):
+        assert "query" not in words
+        assert "TRY_CAST" not in words
+
+
+def test_the_form_that_was_agreed_is_named(tmp_path: Path, servers: Servers) -> None:
+    lines = [line("a", day="07.02.2025"), line("b", day="7/2/2025")]
+    with pytest.raises(SourceError, match=r"no day in the form %d\.%m\.%Y, the first is row 2 of"):
+        features("csv", tmp_path, servers, lines, {"date_format": "%d.%m.%Y"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_column_of_lines_that_is_not_there_is_named_by_its_key(
+    tmp_path: Path, servers: Servers, kind: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        features(kind, tmp_path, servers, [line("a")], {"order": "Beleg-Nr"})
+    assert caught.value.code == "E-SOURCE-COLUMN"
+    assert "no column 'Beleg-Nr'; did you mean 'Beleg Nr.'?" in caught.value.message
+    assert "correct order in [data.transactions]" in caught.value.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "csv"])
+def test_customers_whose_ids_were_floats_are_refused(
+    tmp_path: Path, servers: Servers, kind: str
+) -> None:
+    """13047.0 would match no consent and no objection, and long ids would fall together."""
+    lines = [line("a"), line("b")]
+    table = lines_table(lines).set_column(0, "Kunde", pa.array([13047.0, None]))
+    source = opened(tmp_path, kind, table_lines(kind, tmp_path, table, servers), FIXED)
+    with pytest.raises(SourceError) as caught:
+        rows(source, ["orders"])
+    assert caught.value.code == "E-SOURCE-TYPE"
+    assert "column 'Kunde', customer in [data.transactions], has" in caught.value.message
+    assert "whole numbers or as text" in caught.value.remedy

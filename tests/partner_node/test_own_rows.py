@@ -10,7 +10,7 @@ import pytest
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.kinds import KINDS
 from partner_node.sources.own_rows import check_own_rows
-from partner_node.sources.transactions import Transactions, transactions_query
+from partner_node.sources.transactions import LineSQL, Transactions, transactions_query
 from protocol.errors import SourceError
 from simulations.retail_features import FEATURE_QUERY, ONLINE_RETAIL_QUERY
 
@@ -92,8 +92,10 @@ def test_features_of_transactions_need_a_date_that_is_written_down(kind: str) ->
         cancelled="C", no_customer=None, observed=date(2026, 1, 1), window_days=365,
         date_format=None,
     )  # fmt: skip
-    check_own_rows(transactions_query(lines, kind, '"input"'), "customer_id")
-    latest = transactions_query(dataclasses.replace(lines, observed=None), kind, '"input"')
+    check_own_rows(transactions_query(LineSQL(lines, KINDS[kind].lines), '"input"'), "customer_id")
+    latest = transactions_query(
+        LineSQL(dataclasses.replace(lines, observed=None), KINDS[kind].lines), '"input"'
+    )
     with pytest.raises(SourceError, match="other customers") as caught:
         check_own_rows(latest, "customer_id")
     assert 'a date, not "latest"' in caught.value.remedy

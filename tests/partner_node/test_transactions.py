@@ -160,9 +160,13 @@ def text_lines(
     kind: str, folder: Path, lines: Sequence[Mapping[str, str]], servers: Servers
 ) -> str:
     """Lines of texts by column, whatever they say, in a source of a kind."""
+    return table_lines(kind, folder, lines_table(lines), servers)
+
+
+def lines_table(lines: Sequence[Mapping[str, str]]) -> pa.Table:
+    """Lines of texts by column as a table."""
     columns = lines[0].keys()
-    table = pa.table({name: pa.array([x[name] for x in lines], pa.string()) for name in columns})
-    return table_lines(kind, folder, table, servers)
+    return pa.table({name: pa.array([x[name] for x in lines], pa.string()) for name in columns})
 
 
 def table_lines(kind: str, folder: Path, table: pa.Table, servers: Servers) -> str:
@@ -185,7 +189,7 @@ def table_lines(kind: str, folder: Path, table: pa.Table, servers: Servers) -> s
                 f'"{c}" TEXT' if c in texts else f'"{c}"' for c in table.column_names
             )
             connection.execute(f"CREATE TABLE lines ({columns})")
-            days = [str(t) for t in table["Tag"].to_pylist()]
+            days = [None if t is None else str(t) for t in table["Tag"].to_pylist()]
             values = [days if c == "Tag" else table[c].to_pylist() for c in table.column_names]
             marks = ", ".join("?" * table.num_columns)
             connection.executemany(

@@ -39,6 +39,7 @@ def _open(kind: Kind, place: File, rows: Rows, means: Means) -> OwnSource:
         id_column=rows.id_column,
         table=rows.table,
         query=rows.query,
+        lines=rows.lines,
         delimiter=place.delimiter,
         memory_bytes=means.memory_bytes,
         threads=means.threads,

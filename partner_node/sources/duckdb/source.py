@@ -40,6 +40,7 @@ from partner_node.sources.files import (
     read_common_header,
     refuse_missing_header,
 )
+from partner_node.sources.line_rules import LineRules
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
@@ -72,8 +73,9 @@ class DuckDBSource:
         path: A file; of CSV and Parquet also a glob or a folder. All files must have the same
             columns.
         id_column: Column with the customers' ids: text, integer or UUID.
-        query: One SELECT that returns one row per customer, or None. It reads the view ``input``,
-            in a database the database's own tables.
+        query: One SELECT that gives one row a customer, or None. It reads the view ``input``, in
+            a database the database's own tables.
+        lines: The rules for the invoice lines of which the query makes customers; or None.
         table: The table of a database when there is no query, with its schema or without.
         delimiter: One character between the values of a CSV file.
         memory_bytes: DuckDB's memory limit.
@@ -92,6 +94,7 @@ class DuckDBSource:
         path: str | Path,
         id_column: str,
         query: str | None = None,
+        lines: LineRules | None = None,
         table: tuple[str, ...] | None = None,
         delimiter: str = ",",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -106,6 +109,7 @@ class DuckDBSource:
         self._kind = kind
         self._path = str(path)
         self._query = query
+        self._lines = lines
         self._table = table or ()
         self._delimiter = delimiter
         self._sandbox = Sandbox(
@@ -260,9 +264,11 @@ class DuckDBSource:
                     connection = stack.enter_context(self._sandbox.connect(temporary))
                     relation = self._show(connection, files, () if text else numbers)
                     if text is not None:
+                        if self._lines is not None:
+                            self._check_lines(connection, self._lines)
                         connection.execute(f"CREATE TEMP VIEW {_FEATURES} AS {text}")
                         relation = _FEATURES
-                    elif self._kind == "duckdb":
+                    elif self._table:
                         missing = self._no_table(connection)
                     if missing is None:
                         names, types = self._columns_of(connection, text or f"FROM {relation}")
@@ -295,7 +301,14 @@ class DuckDBSource:
             scan = self._scan(connection, files, numbers)
             connection.execute(f"CREATE TEMP VIEW {INPUT} AS SELECT * FROM {scan}")
         lock_settings(connection)
-        return table_relation(self._table) if self._table else INPUT
+        if self._table:
+            return table_relation(self._table)
+        return INPUT if self._lines is None else self._lines.relation
+
+    def _check_lines(self, connection: duckdb.DuckDBPyConnection, lines: LineRules) -> None:
+        found = connection.sql(f"FROM {lines.relation}")
+        types = (str(kind.id) for kind in found.types)
+        lines.check_columns(dict(zip(found.columns, types, strict=True)))
 
     def _is_view(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether a view is read, whose order of rows several threads would change."""
@@ -364,6 +377,8 @@ class DuckDBSource:
         )
 
     def _unusable(self, files: tuple[DataFile, ...], row: int, column: Column) -> SourceError:
+        if self._lines is not None and (error := self._line_refusal(files, self._lines)):
+            return error
         counts: tuple[Any, ...] = ()
         place, numeric = f"row {row}", _numeric((column,))
         with suppress(SourceError), self._open(files, numbers=numeric) as opened:
@@ -371,16 +386,36 @@ class DuckDBSource:
             place = self._first_place(files, self._rules.unusable(column), numbers=numeric)
         return self._rules.unusable_error(column, counts, place)
 
+    def _line_refusal(self, files: tuple[DataFile, ...], lines: LineRules) -> SourceError | None:
+        """What is wrong with the invoice lines; None when nothing is, or it cannot be asked."""
+        with suppress(SourceError), self._open(files, query=False) as opened:
+            return lines.refusal(
+                lambda sql: self._row(opened, sql),
+                lambda condition: self._first_place(files, condition, lines=lines),
+            )
+        return None
+
     def _first_place(
-        self, files: tuple[DataFile, ...], condition: str, *, numbers: Sequence[str] = ()
+        self,
+        files: tuple[DataFile, ...],
+        condition: str,
+        *,
+        numbers: Sequence[str] = (),
+        lines: LineRules | None = None,
     ) -> str:
-        """The place of the first row that meets a condition: file and row, counted from 1."""
-        whole = self._query is not None or self._kind == "duckdb"
+        """Where the first row that meets a condition is: file and row, counted from 1.
+
+        Args:
+            lines: Given for a condition on invoice lines, and not on what the query makes.
+        """
+        whole = self._kind == "duckdb" or (self._query is not None and lines is None)
+        where = self._rules.where if lines is None else f"{lines.relation} in {self._path}"
         for group in [files] if whole else [(file,) for file in files]:
-            with self._open(group, numbers=numbers) as opened:
-                (row,) = self._row(opened, self._rules.first_row(opened.relation, condition))
+            with self._open(group, numbers=numbers, query=lines is None) as opened:
+                relation = opened.relation if lines is None else lines.relation
+                (row,) = self._row(opened, self._rules.first_row(relation, condition))
             if row is not None:
-                return f"row {row} of {self._rules.where if whole else group[0].path}"
+                return f"row {row} of {where if whole else group[0].path}"
         return "unknown"
 
     def _row(self, opened: _Opened, sql: str) -> tuple[Any, ...]:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 def _open(place: Server, rows: Rows, means: Means) -> OwnSource:
     from partner_node.sources.mysql.source import MySQLSource  # imports its driver
 
-    return MySQLSource(server=place, id_column=rows.id_column, table=rows.table, query=rows.query)
+    return MySQLSource(
+        server=place,
+        id_column=rows.id_column,
+        table=rows.table,
+        query=rows.query,
+        lines=rows.lines,
+    )
 
 
 MYSQL: Final = SourceKind(

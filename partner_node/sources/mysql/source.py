@@ -21,6 +21,7 @@ import pyarrow as pa
 from partner_node.sources.chunking import chunk_of_rows, nothing, started
 from partner_node.sources.dialect import literal, quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query, without_end
+from partner_node.sources.line_rules import LineRules
 from partner_node.sources.mysql.connection import Row, Stage, Transaction, connected
 from partner_node.sources.mysql.dialect import MYSQL
 from partner_node.sources.mysql.errors import Problem, explain, garbled
@@ -55,7 +56,8 @@ class MySQLSource:
         server: The server and the account.
         id_column: Column with the customers' ids: text or integer.
         table: The table or view, with its schema or without; None when there is a query.
-        query: One SELECT over the database's tables that returns one row per customer, or None.
+        query: One SELECT over the database's tables that gives one row a customer, or None.
+        lines: The rules for the invoice lines of which the query makes customers; or None.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -68,12 +70,14 @@ class MySQLSource:
         id_column: str,
         table: tuple[str, ...] | None = None,
         query: str | None = None,
+        lines: LineRules | None = None,
     ) -> None:
         if (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
         schema_and_name = (table[0] if len(table) == 2 else "", table[-1]) if table else None
         self._named = Named(tables=frozenset({schema_and_name} if schema_and_name else ()))
         self._query: str | None = None
+        self._lines = lines
         if query is not None:
             self._query = plain_query(query)
             check_feature_query(self._query, MYSQL_QUERIES)
@@ -137,11 +141,25 @@ class MySQLSource:
         raise self._unreadable(code)  # outside: the error raised inside quotes the value
 
     def _unusable(self, row: int, column: Column) -> SourceError:
-        """The error for a column with an unusable value; counts them over a new connection."""
+        """The error for a column with a value that it may not hold; asked over a new connection."""
+        if self._lines is not None and (refused := self._line_refusal(self._lines)):
+            return refused
         counts: Sequence[Any] = ()
         with suppress(SourceError), self._open() as opened:
             counts = opened.transaction.row(self._rules.unusable_counts(opened.relation, column))
         return self._rules.unusable_error(column, counts, f"row {row} of {self._rules.where}")
+
+    def _line_refusal(self, lines: LineRules) -> SourceError | None:
+        """What is wrong with the invoice lines; None when nothing is, or it cannot be asked."""
+        with suppress(SourceError), self._open() as opened:
+            where = f"{lines.relation} in {self._server.name}"
+            return lines.refusal(
+                opened.transaction.row,
+                lambda condition: (
+                    f"row {self._rows_that(opened, condition, 1, lines.relation)[0]} of {where}"
+                ),
+            )
+        return None
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
@@ -202,6 +220,9 @@ class MySQLSource:
             if self._query is None:
                 relation = table_relation(self._table)
             else:
+                if self._lines is not None:
+                    lines = self._columns_of(transaction, self._lines.relation)
+                    self._lines.check_columns(dict(lines))
                 self._check_functions(transaction)
                 relation = f"(\n{without_end(self._query)}\n) AS features"
             columns = self._columns_of(transaction, relation)
@@ -279,12 +300,14 @@ class MySQLSource:
         (row,) = self._rows_that(opened, condition, 1)
         return f"row {row} of {self._rules.where}"
 
-    def _rows_that(self, opened: _Opened, condition: str, count: int) -> tuple[int, ...]:
+    def _rows_that(
+        self, opened: _Opened, condition: str, count: int, relation: str | None = None
+    ) -> tuple[int, ...]:
         """The numbers of the first rows that meet a condition, counted from 1.
 
         They are counted here, as MariaDB's ``row_number() OVER ()`` uses another order.
         """
-        sql = f"SELECT CASE WHEN {condition} THEN 1 END FROM {opened.relation}"
+        sql = f"SELECT CASE WHEN {condition} THEN 1 END FROM {relation or opened.relation}"
         with closing(opened.transaction.rows(sql, TEXT_ROWS)) as batches:
             met = (value is not None for rows in batches for (value,) in rows)
             found = tuple(islice((n for n, is_met in enumerate(met, start=1) if is_met), count))

@@ -18,7 +18,11 @@ def _open(place: Server, rows: Rows, means: Means) -> OwnSource:
     from partner_node.sources.postgresql.source import PostgreSQLSource  # imports its driver
 
     return PostgreSQLSource(
-        server=place, id_column=rows.id_column, table=rows.table, query=rows.query
+        server=place,
+        id_column=rows.id_column,
+        table=rows.table,
+        query=rows.query,
+        lines=rows.lines,
     )
 
 

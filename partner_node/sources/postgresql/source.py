@@ -19,6 +19,7 @@ import pyarrow as pa
 from partner_node.sources.chunking import chunks_of_batches, nothing, started
 from partner_node.sources.dialect import literal, quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query, functions_of, without_end
+from partner_node.sources.line_rules import LineRules
 from partner_node.sources.postgresql.connection import Transaction, connected
 from partner_node.sources.postgresql.dialect import POSTGRESQL
 from partner_node.sources.postgresql.errors import Problem, explain
@@ -51,7 +52,8 @@ class PostgreSQLSource:
         server: The server and the account.
         id_column: Column with the customers' ids: text, integer or UUID.
         table: The table or view, with its schema or without; None when there is a query.
-        query: One SELECT over the database's tables that returns one row per customer, or None.
+        query: One SELECT over the database's tables that gives one row a customer, or None.
+        lines: The rules for the invoice lines of which the query makes customers; or None.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -64,6 +66,7 @@ class PostgreSQLSource:
         id_column: str,
         table: tuple[str, ...] | None = None,
         query: str | None = None,
+        lines: LineRules | None = None,
     ) -> None:
         if (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
@@ -74,6 +77,7 @@ class PostgreSQLSource:
         self._server = server
         self._table = table or ()
         self._query = query
+        self._lines = lines
         self._rules = RowRules(
             dialect=POSTGRESQL,
             id_column=id_column,
@@ -104,6 +108,13 @@ class PostgreSQLSource:
 
     def _stream(self, wanted: tuple[Column, ...], max_rows: int) -> Generator[Chunk, None, None]:
         def problem(row: int, column: Column) -> SourceError:
+            if lines := self._lines:
+                refused = lines.refusal(
+                    opened.transaction.row,
+                    lambda condition: self._place_in(opened, lines.relation, condition),
+                )
+                if refused is not None:
+                    return refused
             counts = opened.transaction.row(self._rules.unusable_counts(opened.relation, column))
             place = f"row {row} of {self._rules.where}"
             return self._rules.unusable_error(column, counts, place)
@@ -159,6 +170,9 @@ class PostgreSQLSource:
                 self._check_table(transaction)
                 relation = table_relation(self._table)
             else:
+                if self._lines is not None:
+                    lines = transaction.columns(f"SELECT * FROM {self._lines.relation}")
+                    self._lines.check_columns(dict(lines))
                 self._check_functions(transaction)
                 relation = f"(\n{without_end(self._query)}\n) AS features"
             columns = transaction.columns(f"SELECT * FROM {relation}")
@@ -207,6 +221,10 @@ class PostgreSQLSource:
     def _place(self, opened: _Opened, condition: str) -> str:
         (row,) = opened.transaction.row(self._rules.first_row(opened.relation, condition))
         return f"row {row} of {self._rules.where}"
+
+    def _place_in(self, opened: _Opened, relation: str, condition: str) -> str:
+        (row,) = opened.transaction.row(self._rules.first_row(relation, condition))
+        return f"row {row} of {relation} in {self._server.name}"
 
     def _explain(
         self, problem: Problem, *, stage: Literal["own", "binding", "reading"]

@@ -18,7 +18,11 @@ def _open(place: File, rows: Rows, means: Means) -> OwnSource:
     from partner_node.sources.sqlite.source import SQLiteSource  # imports its driver
 
     return SQLiteSource(
-        path=place.path, id_column=rows.id_column, table=rows.table, query=rows.query
+        path=place.path,
+        id_column=rows.id_column,
+        table=rows.table,
+        query=rows.query,
+        lines=rows.lines,
     )
 
 

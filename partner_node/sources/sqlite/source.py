@@ -23,6 +23,7 @@ from partner_node.sources.chunking import chunk_of_rows, nothing, started
 from partner_node.sources.dialect import quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query
 from partner_node.sources.files import DataFile, find_files
+from partner_node.sources.line_rules import LineRules
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.sqlite.dialect import SQLITE
@@ -61,7 +62,8 @@ class SQLiteSource:
         path: The database's file.
         id_column: Column with the customers' ids.
         table: The table, with its schema or without; None when there is a query.
-        query: One SELECT over the database's tables that returns one row per customer, or None.
+        query: One SELECT over the database's tables that gives one row a customer, or None.
+        lines: The rules for the invoice lines of which the query makes customers; or None.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -74,6 +76,7 @@ class SQLiteSource:
         id_column: str,
         table: tuple[str, ...] | None = None,
         query: str | None = None,
+        lines: LineRules | None = None,
     ) -> None:
         if (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
@@ -82,6 +85,7 @@ class SQLiteSource:
         self._path = str(path)
         self._table = table or ()
         self._query = query
+        self._lines = lines
         self._rules = RowRules(
             dialect=SQLITE,
             id_column=id_column,
@@ -292,6 +296,10 @@ class SQLiteSource:
             if row == (b"table",):
                 relation += " NOT INDEXED"  # the same order of rows for every query
         else:
+            if self._lines is not None:
+                sql = f"SELECT * FROM {self._lines.relation} LIMIT 0"
+                with closing(connection.execute(sql)) as cursor:
+                    self._lines.check_columns(dict.fromkeys((c[0] for c in cursor.description), ""))
             connection.execute(f"CREATE TEMP VIEW {_FEATURES} AS {self._query}")
             relation = name = _FEATURES
         columns = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
@@ -310,6 +318,15 @@ class SQLiteSource:
         )
         if wrong:
             raise self._rules.no_id_type(f"{wrong} values of type REAL or BLOB")
+        if self._lines is not None:
+            customer = quoted(self._lines.line.of.customer)
+            (wrong,) = self._row(
+                opened,
+                f"SELECT count(*) FILTER (WHERE typeof({customer}) IN ('real', 'blob')) "
+                f"FROM {self._lines.relation}",
+            )
+            if wrong:
+                raise self._lines.no_ids(f"{wrong} values of type REAL or BLOB")
         self._rules.check_ids(
             lambda sql: self._row(opened, sql),
             opened.relation,
@@ -317,7 +334,14 @@ class SQLiteSource:
         )
 
     def _unusable(self, opened: _Opened, column: Column, row: int) -> SourceError:
-        """The error for a column with an unusable value."""
+        """The error for a column with a value that it may not hold."""
+        if lines := self._lines:
+            refused = lines.refusal(
+                lambda sql: self._row(opened, sql),
+                lambda condition: self._place_in(opened, lines.relation, condition),
+            )
+            if refused is not None:
+                return refused
         name = quoted(column.name)
         if column.levels:
             blob = SQLITE.no_text.format(name)
@@ -350,6 +374,10 @@ class SQLiteSource:
     def _place(self, opened: _Opened, condition: str) -> str:
         (row,) = self._row(opened, self._rules.first_row(opened.relation, condition))
         return f"row {row} of {self._rules.where}"
+
+    def _place_in(self, opened: _Opened, relation: str, condition: str) -> str:
+        (row,) = self._row(opened, self._rules.first_row(relation, condition))
+        return f"row {row} of {relation} in {self._path}"
 
     def _row(self, opened: _Opened, sql: str) -> tuple[Any, ...]:
         """The single row of an aggregate."""
