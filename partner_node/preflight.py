@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata, resources
@@ -16,6 +16,7 @@ from machine.software import require_sole_owner
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import terms_of
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
+from partner_node.consent.words import strangers
 from partner_node.home import NodeHome
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
@@ -39,11 +40,19 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """The result of one check."""
+    """One thing that was tried.
+
+    Attributes:
+        name: What was tried.
+        details: What was found.
+        problem: Why it does not work; None when it does.
+        warnings: What does not forbid a run and is hardly meant.
+    """
 
     name: str
     details: str
     problem: FedsegError | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -56,6 +65,7 @@ class Item:
             "check": self.name,
             "passed": self.passed,
             "details": self.details,
+            "warnings": list(self.warnings),
         }
         if self.problem is not None:
             values |= {"code": self.problem.code, "remedy": self.problem.remedy}
@@ -82,9 +92,9 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
     """
     items: list[Item] = []
 
-    def attempt(name: str, action: Callable[[], str]) -> bool:
+    def attempt(name: str, action: Callable[[], str], warnings: Sequence[str] = ()) -> bool:
         try:
-            items.append(Item(name=name, details=action()))
+            items.append(Item(name=name, details=action(), warnings=tuple(warnings)))
         except FedsegError as error:
             items.append(Item(name=name, details=error.message, problem=error))
         return items[-1].passed
@@ -114,7 +124,10 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
         party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
         sound = attempt("data", lambda: _check_data(home, agreement))
         if sound and opened and party is not None:
-            attempt("consent", lambda: _check_consent(home, agreement, party, now))
+            warnings: list[str] = []
+            attempt(
+                "consent", lambda: _check_consent(home, agreement, party, now, warnings), warnings
+            )
         if agreement.privacy is not None:
             attempt("budget", lambda: _check_budget(home, agreement))
     attempt("coordinator", lambda: _check_connection(home))
@@ -229,13 +242,16 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
     return fuel(terms, spent=spent)
 
 
-def _check_consent(home: NodeHome, agreement: Agreement, party: Party, now: datetime) -> str:
-    """Check purpose, notice, legal basis, and whether the agreed number of customers is counted."""
+def _check_consent(
+    home: NodeHome, agreement: Agreement, party: Party, now: datetime, warnings: list[str]
+) -> str:
+    """Purpose, notice, basis, and whether as many customers are counted now as agreed."""
     home.rules(agreement, party).check(now)
     gate = home.gate(agreement, party)
     count = count_now(home.customers(agreement, None), gate, agreement, now)
     refuse_nobody(count.standing)
     check_number(count.customers, agreement, party)
+    warnings += strangers(gate, count.standing)
     listed = "; ".join(
         f"{found:,} of {named:,} ids in {table.name} are in the data"
         for table, (named, found) in zip(gate.tables, count.standing.listed, strict=True)

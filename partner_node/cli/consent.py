@@ -13,7 +13,13 @@ from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
 from partner_node.consent.count import count_now, is_left_out
 from partner_node.consent.gate import REGISTER, Entry
-from partner_node.consent.words import explain_values, explain_words, status_values, status_words
+from partner_node.consent.words import (
+    explain_values,
+    explain_words,
+    status_values,
+    status_words,
+    strangers,
+)
 from partner_node.home import NodeHome
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.requests import RightsRegister
@@ -33,8 +39,10 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     home.rules(agreement, party).check(now)
     gate = home.gate(agreement, party)
     count = count_now(home.customers(agreement, None), gate, agreement, now)
+    warnings = strangers(gate, count.standing)
+    output.warn(warnings)
     output.result(
-        status_values(gate, party.legal_basis, count),
+        {**status_values(gate, party.legal_basis, count), "warnings": warnings},
         *status_words(gate, party.legal_basis, count, now),
     )
 

@@ -298,7 +298,9 @@ def check(
     report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
     table = Table("check", "result", "details", title="Preflight")
     for item in report.items:
-        table.add_row(item.name, "passed" if item.passed else "PROBLEM", item.details)
+        result = "PROBLEM" if not item.passed else "WARNING" if item.warnings else "passed"
+        table.add_row(item.name, result, item.details)
+    output.warn([warning for item in report.items for warning in item.warnings])
     output.result(
         {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
         table,

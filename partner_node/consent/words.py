@@ -8,14 +8,28 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from machine.text import shown
+from machine.text import how_many, shown
 from partner_node.consent.count import Count
-from partner_node.consent.gate import ConsentGate, Entry
+from partner_node.consent.gate import ConsentGate, Entry, Standing
 from partner_node.consent.verdicts import Reason
 from protocol.agreement.governance import LegalBasis
 
 #: The reason shown for a customer whom the agreement leaves out for a missing value.
 MISSING_VALUE: Final = "missing-value"
+
+
+def strangers(gate: ConsentGate, standing: Standing) -> list[str]:
+    """Warnings about tables of which no customer is in the data.
+
+    An objection under an id that the data write in another way keeps nobody out.
+    """
+    return [
+        f"{table.name}: none of its {how_many(named, 'id')} is in the data, so it "
+        + ("keeps nobody out" if table.holds == "objections" else "is about nobody")
+        + "; ids must be written alike, letter by letter"
+        for table, (named, found) in zip(gate.tables, standing.listed, strict=True)
+        if named and not found
+    ]
 
 
 def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[str, Any]:

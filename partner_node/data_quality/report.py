@@ -11,6 +11,7 @@ from typing import Any, Final
 from partner_node.columns.excluded import excluded_by_name, excluded_by_values, is_excluded
 from partner_node.columns.special import of_name
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
+from partner_node.consent.words import strangers
 from partner_node.data_quality.reading import Read, read_features
 from partner_node.data_quality.statistics import Summary
 from partner_node.home import NodeHome
@@ -155,7 +156,7 @@ def data_report(
         notes += _unread(agreement, home, names, features)
     if source is not None and customers is not None and party is not None:
         sound = all(feature.problem is None for feature in features)
-        eligible, refused = _how_many(home, agreement, party, now, sound=sound)
+        eligible, refused = _how_many(home, agreement, party, now, notes, sound=sound)
         known = {(problem.code, problem.message) for problem in problems}
         if refused is not None and (refused.code, refused.message) not in known:
             problems.append(refused)
@@ -285,12 +286,19 @@ def _unread(
 
 
 def _how_many(
-    home: NodeHome, agreement: Agreement, party: Party, now: datetime, *, sound: bool
+    home: NodeHome,
+    agreement: Agreement,
+    party: Party,
+    now: datetime,
+    notes: list[str],
+    *,
+    sound: bool,
 ) -> tuple[int | None, FedsegError | None]:
     """Number of customers counted now, and the error if it is unknown or not as agreed.
 
     Args:
-        sound: Whether all features can be read; else it is unknown whom the agreement leaves out.
+        notes: Gets a note for each table of which no customer is in the data.
+        sound: Whether all features can be read; else nobody knows whom the agreement leaves out.
     """
     counted: int | None = None
     try:
@@ -300,6 +308,7 @@ def _how_many(
             refuse_nobody(gate.standing(customers.ids(), now))
             return None, None
         count = count_now(customers, gate, agreement, now)
+        notes += strangers(gate, count.standing)
         counted = count.customers
         refuse_nobody(count.standing)
         check_number(counted, agreement, party)

@@ -1005,6 +1005,7 @@ def test_consent_status_says_who_may_be_counted_and_what_keeps_the_others_out(
     (source,) = data.pop("sources")
     assert data == {
         "basis": CONSENT, "customers": 3, "eligible": 2, "kept_out": {"withdrawn": 1},
+        "warnings": [],
     }  # fmt: skip
     assert source["path"] == str(tmp_path / "consents.csv")
     assert (source["name"], source["holds"], source["kind"]) == ("consents", "consents", "csv")
@@ -1028,6 +1029,27 @@ def test_consent_status_on_legitimate_interest_counts_the_unknown(
     text = shell("consent", "status", "--dir", interested).out
     assert "Legal basis: legitimate interest." in text
     assert "kept out: objection, GPC or limit flag" in text
+
+
+def test_a_list_of_objections_that_is_about_nobody_is_warned_of_everywhere(
+    shell: Shell, interested: Path, tmp_path: Path
+) -> None:
+    """Ids in another spelling: whoever objected would be counted, and nothing would say so."""
+    warned = "none of its 2 ids is in the data, so it keeps nobody out"
+    assert shell.json("consent", "status", "--dir", interested)["warnings"] == []
+    (tmp_path / "objections.csv").write_text("customer_id\nB\n00b\n")
+    (warning,) = shell.json("consent", "status", "--dir", interested)["warnings"]
+    assert warned in warning
+    assert warned in " ".join(shell("consent", "status", "--dir", interested).err.split())
+    notes = shell.json("data", "check", "--dir", interested)["notes"]
+    assert [note for note in notes if warned in note]
+    checked = shell("check", "--dir", interested, "--format", "json")
+    (consent,) = [i for i in json.loads(checked.out)["data"]["checks"] if i["check"] == "consent"]
+    assert consent["passed"]
+    assert warned in consent["warnings"][0]
+    told = shell("check", "--dir", interested)
+    assert "WARNING" in told.out
+    assert warned in " ".join(told.err.split())
 
 
 def test_consent_status_refuses_what_a_question_would_be_refused_for(
