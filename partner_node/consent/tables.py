@@ -36,6 +36,7 @@ from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain
 from partner_node.sources.files import DataFile
 from partner_node.sources.kind import ColumnTypes
+from partner_node.sources.row_rules import meant
 from protocol.errors import SourceError
 
 _T = TypeVar("_T")
@@ -237,7 +238,8 @@ class ConsentTable(ABC):
 
     def _no_column(self, column: str, part: str, types: Mapping[str, str]) -> SourceError:
         return self._problem(
-            f"{self._source.where} has no column {column!r} for {part}",
+            f"{self._source.where} has no column {column!r} for {part}"
+            + meant(column, tuple(types)),
             f"there are: {', '.join(list(types)[:20])}; name the right one under columns in "
             f"{SECTION}"
             + (", or say what holds for all rows under constants" if part in CONSTANT else ""),

@@ -28,6 +28,8 @@ MAX_HEADER_BYTES: Final = 1 << 20
 
 #: A number, a date or an e-mail address: not the name of a column.
 _VALUE: Final = re.compile(r"\s*[-+]?[\d.,:/ -]*\d[\d.,:/ TZ-]*\s*|[^@\s]+@[^@\s]+\.[^@\s]+")
+#: A first line that tells a spreadsheet which character stands between values.
+_EXCEL_LINE: Final = re.compile(r'"?sep=(.)"?(?=\r?\n|$)', re.IGNORECASE)
 _GLOB_CHARACTERS: Final = "*?["
 _FOREIGN_BOMS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -188,6 +190,13 @@ def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
         SourceError: E-SOURCE-ENCODING, E-SOURCE-CSV, E-SOURCE-COLUMN or E-SOURCE-FILE.
     """
     text = _decode(path, _first_bytes(path))
+    if excel := _EXCEL_LINE.match(text):
+        raise SourceError(
+            f"{path}: the first line is {excel[0]!r}, which a spreadsheet writes for itself, and "
+            "names no columns",
+            code="E-SOURCE-CSV",
+            remedy=f"remove the line, and set delimiter to {excel[1]!r}",
+        )
     if not text.strip():
         raise SourceError(f"{path} is blank", code="E-SOURCE-EMPTY", remedy="export the data again")
     try:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from machine.text import how_many
 from partner_node.sources.dialect import quoted
-from partner_node.sources.row_rules import nearest
+from partner_node.sources.row_rules import meant
 from partner_node.sources.transactions import LineSQL
 from protocol.errors import SourceError
 
@@ -74,10 +74,8 @@ class LineRules:
         named |= {key: column for key, column in optional.items() if column is not None}
         for key, column in named.items():
             if column not in types:
-                near = nearest(column, tuple(types))
                 raise SourceError(
-                    f"the invoice lines have no column {column!r}"
-                    + (f"; did you mean {near!r}?" if near else ""),
+                    f"the invoice lines have no column {column!r}" + meant(column, tuple(types)),
                     code="E-SOURCE-COLUMN",
                     remedy=f"correct {key} in [data.transactions]; there are: "
                     + ", ".join(list(types)[:20]),

@@ -9,6 +9,7 @@ everywhere. Messages state counts and a row's number, counted from 1, never an i
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -261,8 +262,7 @@ class RowRules:
             else f'; name the one to read in [data.columns]: FEATURE = "{near or names[-1]}"'
         )
         return SourceError(
-            f"{self.where} has no column {column!r}"
-            + (f"; did you mean {near!r}?" if near is not None else ""),
+            f"{self.where} has no column {column!r}" + meant(column, names),
             code="E-SOURCE-COLUMN",
             remedy=remedy,
         )
@@ -326,6 +326,27 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
     """The one of `names` most similar to `name`; None when none is similar."""
     close = difflib.get_close_matches(name.casefold(), [n.casefold() for n in names], n=1)
     return next((n for n in names if close and n.casefold() == close[0]), None)
+
+
+def meant(name: str, names: Sequence[str]) -> str:
+    """What may be meant by a name that is not there, as the end of a message; empty when nothing.
+
+    A letter with an accent may be one character, or the letter and the accent: files that were
+    written on one system and named on another have both, and look the same.
+    """
+    same = next((n for n in names if _composed(n) == _composed(name)), None)
+    if same is not None:
+        forms = (form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, same))
+        return (
+            f"; there is {same!r}, which looks the same and has letters in "
+            f"{next(forms, 'a mixed')} form of Unicode: copy its name from the data"
+        )
+    near = nearest(name, names)
+    return f"; did you mean {near!r}?" if near is not None else ""
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def refuse_duplicate_names(names: Sequence[str], where: str) -> None:

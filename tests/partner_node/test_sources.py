@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import traceback
+import unicodedata
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -198,6 +199,7 @@ def test_describe_names_files_size_and_columns(tmp_path: Path) -> None:
         (b"id,x\na,1\nb,abc\nc,2\n", "E-SOURCE-TYPE", "1 values are not numbers"),
         (b'id,x\na,1\nb,"1,5"\n', "E-SOURCE-TYPE", "row 2"),
         (b"id,x\na,1\nb,12 EUR\n", "E-SOURCE-TYPE", "row 2"),
+        (b"sep=;\nid;x\na;1\n", "E-SOURCE-CSV", "'sep=;', which a spreadsheet writes for itself"),
         (b"id,x\na,1\nb,2024-01-01\n", "E-SOURCE-TYPE", "row 2"),
         (b"id,x\na,1e309\n", "E-SOURCE-NULL", "1 infinite"),
         (b"id,x\n" + b"a" * 3_000_000 + b",1\n", "E-SOURCE-CSV", "longer than 2 MB"),
@@ -218,6 +220,17 @@ def test_a_header_with_another_delimiter_names_the_setting(tmp_path: Path) -> No
     path = write_csv(tmp_path / "c.csv", {"id": ["a"], "x": [1.5]}, delimiter=";")
     assert "delimiter" in refusal(csv_source(path), ["x"]).remedy
     assert rows(csv_source(path, delimiter=";"), ["x"]) == {"a": [1.5]}
+
+
+@pytest.mark.parametrize(("written", "named"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_in_another_form_of_unicode_is_told_from_one_that_is_not_there(
+    tmp_path: Path, written: Literal["NFC", "NFD"], named: Literal["NFC", "NFD"]
+) -> None:
+    """What one system writes and another types looks the same: "did you mean" says nothing."""
+    path = write_csv(tmp_path / "c.csv", {"id": ["a"], unicodedata.normalize(written, "é"): [1.5]})
+    error = refusal(csv_source(path), [unicodedata.normalize(named, "é")])
+    assert error.code == "E-SOURCE-COLUMN"
+    assert f"looks the same and has letters in {written} form of Unicode" in error.message
 
 
 def test_invalid_utf8_far_into_a_csv_file_is_refused(tmp_path: Path) -> None:
