@@ -262,6 +262,31 @@ def test_what_would_change_the_segment_does(known: Any, row: tuple[float, ...]) 
             assert {found.segment, feature.turns_to} <= placed(changed)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    row=st.tuples(st.floats(0, 365), st.floats(1, 100), st.floats(0, 20_000)),
+)
+def test_distances_are_those_of_the_scaled_cube_and_features_share_their_difference(
+    known: Any, row: tuple[float, ...]
+) -> None:
+    values = np.array(row)
+    found = explain_place(values, known)
+    unit = 1 << known.release.fraction_bits
+    point = FeatureScale.of(known.agreement.coordinates).to_grid(values[None, :])[0] / unit
+    centres = dict(zip(known.ids, known.release.centres / unit, strict=True))
+    apart = {name: ((centre - point) ** 2) for name, centre in centres.items()}
+    nearest = sorted(np.sqrt(squares.sum()) for squares in apart.values())
+    assert (found.distance, found.runner_up_distance) == pytest.approx(nearest[:2])
+    own, second = apart[found.segment], apart[found.runner_up]
+    assert own.sum() == pytest.approx(nearest[0] ** 2)
+    assert second.sum() == pytest.approx(nearest[1] ** 2)
+    if second.sum() - own.sum() > 1e-6:
+        shares = {f.name: f.share for f in found.features}
+        for j, feature in enumerate(known.agreement.features):
+            part = (second[j] - own[j]) / (second.sum() - own.sum())
+            assert shares[feature.name] == pytest.approx(part, abs=1e-6)
+
+
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A release of three segments, as a node knows it."""
