@@ -37,6 +37,11 @@ MYSQL: Final = Dialect(
 )
 
 
+def _whole(pattern: str) -> str:
+    """A pattern in SQL; in MySQL ``$`` also matches before a line feed that ends the text."""
+    return literal(pattern.removesuffix("$") + r"\z")
+
+
 #: The offset from UTC at the end, as ``-0500``; what stands before it is a day in ten letters.
 _AWAY: Final = f"replace(regexp_substr(substring(CAST(@ AS CHAR), 12), '{OFFSET}$'), ':', '')"
 _MINUTES: Final = (
@@ -53,7 +58,7 @@ def _day_as(value: str, form: DayForm) -> str:
     """
     text, written = f"CAST({value} AS CHAR)", literal(form.text.replace("%M", "%i"))
     return (
-        f"CASE WHEN regexp_instr({text}, {literal(form.pattern)}) = 1 "
+        f"CASE WHEN regexp_instr({text}, {_whole(form.pattern)}) = 1 "
         f"THEN CAST(left(CAST(str_to_date({text}, {written}) AS CHAR), 10) AS DATE) END"
     )
 
@@ -64,11 +69,11 @@ LINES: Final = LinePhrases(
     text="CAST(CAST({0} AS CHAR) AS BINARY)",
     as_id="CAST({0} AS CHAR)",
     number=phrase(
-        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), {literal(NUMBER)}) = 1 "
+        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), {_whole(NUMBER)}) = 1 "
         "THEN CAST(trim(CAST(@ AS CHAR)) AS DECIMAL(65, 30)) END"
     ),
     day=phrase(
-        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), {literal(ISO)}) <> 1 THEN NULL "
+        f"CASE WHEN regexp_instr(CAST(@ AS CHAR), {_whole(ISO)}) <> 1 THEN NULL "
         f"WHEN {_AWAY} <> '' THEN CAST(date_sub("
         "CAST(replace(left(CAST(@ AS CHAR), 16), 'T', ' ') AS DATETIME), "
         f"INTERVAL {_MINUTES} MINUTE) AS DATE) "
