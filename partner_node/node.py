@@ -160,6 +160,7 @@ class Node:
             raise
 
     def _handle(self, request: Request) -> Cleared:
+        self._check_agreement(request)
         now = self._clock()
         self.agreement.check_time(now)
         latest = self.store.latest_moment(self.agreement.hash)
@@ -182,6 +183,20 @@ class Node:
         if isinstance(found, Stopped):
             raise found.refusal
         return found
+
+    def _check_agreement(self, request: Request) -> None:
+        """Refuse a request under another agreement, before this one's dates and budget are asked.
+
+        Raises:
+            RemoteProtocolError: E-AGR-OTHER.
+        """
+        if isinstance(request, Open):
+            asked: bytes | None = request.agreement_hash
+        else:
+            record = self.store.run_by_id(self._run_id_of(request))
+            asked = None if record is None else record.agreement_hash
+        if asked not in (None, self.agreement.hash):
+            raise RemoteProtocolError("a request under another agreement", code="E-AGR-OTHER")
 
     def _check_not_stopped(self) -> None:
         """Refuse when a partner stopped the agreement (E-WITHDRAWN)."""

@@ -14,7 +14,7 @@ import pytest
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
-from protocol.errors import LocalProtocolError, RuleError, RunFailedError, StoreError
+from protocol.errors import FedsegError, LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.noised_queries import CountQuery, VotesQuery
 from protocol.participants import Link
@@ -382,6 +382,13 @@ def test_what_was_forgotten_is_written_down_also_beyond_the_budget(tmp_path: Pat
     assert total_cost(lab.forgotten) > lab.terms.budget - lab.terms.run_cost
     assert [run.phase for run in lab.node.store.runs() if run.run_id == request_id] == ["aborted"]
     assert not lab.node.store.runs()[0].state["noise_secret"]
+    for agreement_hash, code in (
+        (lab.fed.agreement.hash, "BUDGET-SPENT"),
+        (bytes(32), "AGR-OTHER"),
+    ):
+        asked = Open(agreement_hash=agreement_hash, run_id=bytes([78]) * 16)
+        with pytest.raises(FedsegError, match=f"E-{code}"):
+            lab.node.handle(sign_request(asked, lab.fed.coordinator_key))
 
 
 def next_roster(fed: Federation) -> tuple[bytes, bytes]:

@@ -154,6 +154,9 @@ def test_outside_the_agreement_nothing_is_read_or_remembered(
     assert refusal(node, asked).code == code
     assert lab.customers.reads == 0
     assert (lab.store.run_by_id(_run_of(lab)), lab.store.egress()) == before
+    # That another agreement is meant comes first: it says nothing of this one's dates.
+    other = lab.signed(Open(agreement_hash=bytes(32), run_id=RUN_ID))
+    assert refusal(node, other).code == "E-AGR-OTHER"
 
 
 def test_a_clock_may_be_set_back_by_five_minutes(lab: Lab) -> None:
