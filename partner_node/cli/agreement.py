@@ -168,13 +168,17 @@ def install(
     keystore = home.keystore()
     with naming(file):
         agreement.index_of_key(keystore.identity_public)
-    earlier = home.installed_agreement()
-    if earlier is not None and earlier.id == agreement.id and not downgrade:
-        _check_succession(agreement, earlier, file)
-    write_file(home.config.node.agreement, signed.to_bytes())
+    earlier, now = home.installed_agreement(), stamp(datetime.now(UTC))
     store = home.store(keystore)
+    if not downgrade:
+        _check_succession(agreement, _latest(store, earlier, agreement.id), file)
+    with store.transaction():  # first: once replaced, a file says nothing of what it was
+        if earlier is not None:
+            store.keep_agreement(home.signed_agreement(), now=now)
+    write_file(home.config.node.agreement, signed.to_bytes())
     with store.transaction():
-        ended = store.end_runs_of_other_agreements(agreement.hash, now=stamp(datetime.now(UTC)))
+        store.keep_agreement(signed, now=now)
+        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
     replaces = earlier if earlier is not None and earlier.hash != agreement.hash else None
     output.result(
         {
@@ -195,12 +199,35 @@ def install(
     )
 
 
-def _check_succession(agreement: Agreement, earlier: Agreement, file: Path) -> None:
-    """Refuse a version that does not follow the installed one (E-AGR-ROLLBACK)."""
+def _latest(store: NodeStore, installed: Agreement | None, agreement_id: str) -> Agreement | None:
+    """The version of an agreement that was in force here last, also when another one is now."""
+    if installed is not None and installed.id == agreement_id:
+        return installed
+    kept = store.latest_agreement(agreement_id)
+    return None if kept is None else kept.agreement
+
+
+def _check_succession(agreement: Agreement, earlier: Agreement | None, file: Path) -> None:
+    """Refuse a version that does not follow the one that was in force here last.
+
+    Raises:
+        AgreementError: E-AGR-ROLLBACK.
+    """
+    if earlier is None or earlier.hash == agreement.hash:
+        return
+    if earlier.version == agreement.version:
+        raise AgreementError(
+            f"{file} has other terms than version {agreement.version} of agreement "
+            f"{agreement.id} that is known here: hash {agreement.hash.hex()[:16]}… instead of "
+            f"{earlier.hash.hex()[:16]}…",
+            code="E-AGR-ROLLBACK",
+            remedy="ask for a new version that supersedes it; or, when all parties signed these "
+            "terms in its place, add --downgrade",
+        )
     if earlier.version > agreement.version:
         raise AgreementError(
             f"{file} is version {agreement.version} of agreement {agreement.id}; version "
-            f"{earlier.version} is installed",
+            f"{earlier.version} was in force here",
             code="E-AGR-ROLLBACK",
             remedy="install a version that is higher, or, when all parties go back to this one, "
             "add --downgrade",
@@ -208,7 +235,7 @@ def _check_succession(agreement: Agreement, earlier: Agreement, file: Path) -> N
     if earlier.version < agreement.version and agreement.supersedes != earlier.hash:
         replaced = "" if agreement.supersedes is None else agreement.supersedes.hex()
         raise AgreementError(
-            f"{file} supersedes the agreement {replaced[:16]}…; installed is version "
+            f"{file} supersedes the agreement {replaced[:16]}…; in force here was version "
             f"{earlier.version} with the hash {earlier.hash.hex()[:16]}…",
             code="E-AGR-ROLLBACK",
             remedy=f"install the versions between {earlier.version} and {agreement.version} one "

@@ -202,13 +202,19 @@ class NodeStore(Database):
     # --- agreements ----------------------------------------------------------------------------
 
     def keep_agreement(self, signed: SignedAgreement, *, now: str) -> None:
-        """Keep an agreement for as long as there are releases under it; inside a transaction."""
+        """Keep an agreement that is installed, or has a release; inside a transaction."""
         self.ask(
-            "INSERT OR IGNORE INTO agreements VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO agreements VALUES (?, ?, ?)",
             signed.agreement.hash,
             now,
             signed.to_bytes(),
         )
+
+    def latest_agreement(self, agreement_id: str) -> SignedAgreement | None:
+        """The agreement with an id that was kept last; raises AgreementError."""
+        rows = self.ask("SELECT envelope FROM agreements ORDER BY rowid DESC")
+        kept = (SignedAgreement.from_bytes(envelope) for (envelope,) in rows)
+        return next((signed for signed in kept if signed.agreement.id == agreement_id), None)
 
     def agreement(self, agreement_hash: bytes) -> SignedAgreement | None:
         """The agreement with a hash, when it was kept; raises AgreementError."""

@@ -444,7 +444,7 @@ def test_a_version_that_does_not_follow_the_installed_one_is_refused(
     words = ("agreement", "install", "fork.json", "--dir", installed)
     error = shell.refused(*words, status=3)
     assert error["code"] == "E-AGR-ROLLBACK"
-    assert f"supersedes the agreement {'ab' * 8}…; installed is version 1" in error["message"]
+    assert f"supersedes the agreement {'ab' * 8}…; in force here was version 1" in error["message"]
     assert "--downgrade" in error["remedy"]
     assert (installed / "agreement.json").read_bytes() == before
     assert shell.json(*words, "--downgrade")["version"] == 2
@@ -571,7 +571,7 @@ def test_a_lower_version_is_installed_only_when_that_is_said(
     assert "A node that serves now takes it up" in done.out
     error = shell.refused(*words, status=3)
     assert error["code"] == "E-AGR-ROLLBACK"
-    assert "v2.json is version 2 of agreement ours; version 3 is installed" in error["message"]
+    assert "v2.json is version 2 of agreement ours; version 3 was in force here" in error["message"]
     assert "--downgrade" in error["remedy"]
     assert NodeHome.load(installed).signed_agreement().agreement.version == 3
     data = shell.json(*words, "--downgrade")
@@ -584,8 +584,31 @@ def test_other_terms_under_the_same_version_are_pointed_out(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "other.json").write_bytes(complete(installed, min_segment_size=2))
-    done = shell("agreement", "install", "other.json", "--dir", installed)
-    assert "OTHER TERMS UNDER THE SAME VERSION" in done.out
+    words = ("agreement", "install", "other.json", "--dir", installed)
+    before = NodeHome.load(installed).signed_agreement().agreement
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-AGR-ROLLBACK"
+    assert "other.json has other terms than version 1 of agreement ours" in error["message"]
+    assert NodeHome.load(installed).signed_agreement().agreement == before
+    assert "OTHER TERMS UNDER THE SAME VERSION" in shell(*words, "--downgrade").out
+
+
+def test_an_older_version_does_not_come_back_by_way_of_another_agreement(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    """Another id in between: version 1 is as old as before."""
+    first = tmp_path / "v1.json"
+    first.write_bytes(NodeHome.load(installed).signed_agreement().to_bytes())
+    (tmp_path / "v2.json").write_bytes(successor(installed))
+    (tmp_path / "other.json").write_bytes(complete(installed, id="other"))
+    for file in ("v2.json", "other.json"):
+        shell.json("agreement", "install", file, "--dir", installed)
+    error = shell.refused("agreement", "install", "v1.json", "--dir", installed, status=3)
+    assert error["code"] == "E-AGR-ROLLBACK"
+    assert "version 2 was in force here" in error["message"]
+    assert NodeHome.load(installed).signed_agreement().agreement.id == "other"
+    back = shell.json("agreement", "install", "v2.json", "--dir", installed)
+    assert (back["id"], back["version"]) == ("ours", 2)
 
 
 def test_installing_another_agreement_ends_the_runs_of_the_one_before(
