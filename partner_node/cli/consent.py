@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
 
 import typer
 
 from machine.console import Format, FormatOption, output
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Subject
 from partner_node.consent.count import count_now, is_left_out
 from partner_node.consent.gate import REGISTER, Entry
 from partner_node.consent.words import (
@@ -49,7 +48,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
 
 @app.command("explain")
 def explain(
-    subject: Annotated[str, typer.Option(help="The customer's id, as the data have it.")],
+    subject: Subject,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
+from protocol.errors import UsageError
+
 Directory = Annotated[
     Path, typer.Option("--dir", envvar="FEDSEG_NODE_DIR", help="The node's folder.")
 ]
 HERE = Path("fedseg-node")
+
+
+def _an_id(subject: str) -> str:
+    if not subject.strip():
+        raise UsageError(
+            f"the customer's id is {subject!r}, which nobody has",
+            remedy="give it letter by letter as the data have it: --subject 4711",
+        )
+    return subject
+
+
+Subject = Annotated[
+    str, typer.Option(callback=_an_id, help="The customer's id, as the data have it.")
+]

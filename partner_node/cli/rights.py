@@ -14,7 +14,7 @@ from rich.table import Table
 
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.text import shown
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Subject
 from partner_node.home import NodeHome
 from partner_node.register.requests import KINDS, Kind, Request, RightsRegister
 from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
@@ -31,7 +31,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Subject = Annotated[str, typer.Option(help="The customer's id, as the data have it.")]
 Received = Annotated[
     str | None,
     typer.Option(help="The day when the request came, like 2026-01-31; today when left out."),
@@ -99,7 +98,7 @@ def object_(
     done = case.leave_out("objection")
     given = _settled(case, "object", done.to_dict(), day, receipt, overwrite=overwrite)
     output.result(
-        done.to_dict() | _receipt_values(given),
+        done.to_dict() | {"alike": list(done.alike)} | _receipt_values(given),
         f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
         "and exports.",
         *done.words,
@@ -123,7 +122,7 @@ def erase(
     done = case.erase()
     given = _settled(case, "erase", done.to_dict(), day, receipt, overwrite=overwrite)
     output.result(
-        done.to_dict() | _receipt_values(given),
+        done.to_dict() | {"alike": list(done.left_out.alike)} | _receipt_values(given),
         f"Customer {shown(subject)} is in no file of segments that this node wrote, and is not "
         "counted any more.",
         *done.words,

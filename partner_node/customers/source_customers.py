@@ -6,9 +6,11 @@ clipped to the agreed bounds before anything else is done with them.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -27,6 +29,9 @@ from protocol.scaling import FeatureScale, FloatMatrix
 #: doubles.
 _NO: Final = ("false", "f", "no", "n", "0", "0.0")
 _YES: Final = ("true", "t", "yes", "y", "1", "1.0")
+
+#: Ids that are named beside one that is not in the source.
+_MOST_ALIKE: Final = 5
 
 
 def column_of(feature: Feature, column: str) -> Column:
@@ -189,6 +194,17 @@ class SourceCustomers:
                 return values
         return None
 
+    def ids_alike(self, subject: str) -> tuple[str, ...]:
+        """Ids in the source that a person may take for one that is not in it, at most five.
+
+        They differ in blanks around them, capital letters, zeros before them, or in characters
+        that look the same.
+        """
+        alike = (
+            str(other) for ids in self.ids() for other in ids if _folded(other) == _folded(subject)
+        )
+        return tuple(islice(alike, _MOST_ALIKE))
+
     def _permitted(self) -> Iterator[Chunk]:
         permitted = None if self._gate is None else self._gate.snapshot(self._clock())
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
@@ -233,3 +249,7 @@ class SourceCustomers:
             )
             for i, coordinate in enumerate(self._coordinates)
         ]
+
+
+def _folded(subject: str) -> str:
+    return unicodedata.normalize("NFKC", subject).strip().casefold().lstrip("0")

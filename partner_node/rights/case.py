@@ -17,7 +17,7 @@ from partner_node.register.requests import Kind, RightsRegister, Wish
 from partner_node.register.scores import question_id
 from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.holdings import Cell, HeldFeature, HeldFeedback, Holdings
-from partner_node.rights.left_out import Erased, LeftOut, Remainder
+from partner_node.rights.left_out import Erased, LeftOut, Remainder, alike_words
 from partner_node.rights.receipt import Receipt
 from partner_node.rights.segment_files import SegmentFiles, lists, without
 from partner_node.segments.export_records import ExportRecord, ExportRecords
@@ -199,7 +199,7 @@ class Case(Desk):
             )
         standing = self.standing()
         if standing.values is None:
-            raise no_such_customer(self.subject)
+            raise self.no_such_customer()
         if standing.reason is not None:
             raise RuleError(
                 f"the customer has no segment, because it may not be counted: "
@@ -301,6 +301,15 @@ class Case(Desk):
         except SourceError:
             return None
 
+    def no_such_customer(self) -> RuleError:
+        """The refusal when the data hold no customer of that id."""
+        alike = alike_words(self._customers_alike())
+        return RuleError(
+            f"the data hold no customer {self.subject!r}{alike}",
+            code="E-NO-CUSTOMER",
+            remedy="ids are compared letter by letter, as the data have them",
+        )
+
     def leave_out(self, wish: Wish) -> LeftOut:
         """Have the customer not be counted from the next question on, and out of files.
 
@@ -314,12 +323,18 @@ class Case(Desk):
                 self.store.ask("DELETE FROM feedback WHERE pseudonym = ?", self.pseudonym)
         files = self.take_out_of_files({self.subject})
         running = [run.run_id.hex() for run in self.store.runs() if run.phase == "running"]
+        in_data = self.in_data()
+        alike = () if in_data is not False else self._customers_alike()
         return LeftOut(
-            in_data=self.in_data(),
+            in_data=in_data,
+            alike=alike,
             not_counted_from=before.get(wish, stamp(self.now)),
             runs_under_way=tuple(running),
             files=files,
         )
+
+    def _customers_alike(self) -> tuple[str, ...]:
+        return self.home.customers(self.agreement, None).ids_alike(self.subject)
 
     def erase(self) -> Erased:
         """Have the customer not be counted any more, and say what stays of it."""
@@ -351,12 +366,3 @@ class Case(Desk):
             )
             self.register.answer(number, receipt.to_dict(), self.now)
         return receipt
-
-
-def no_such_customer(subject: str) -> RuleError:
-    """The refusal when the data hold no customer of that id."""
-    return RuleError(
-        f"the data hold no customer {subject!r}",
-        code="E-NO-CUSTOMER",
-        remedy="ids are compared letter by letter, as the data have them",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,24 +15,32 @@ _STAYS: Final = (
 _NEXT_RELEASE: Final = "the next run forms segments without this customer"
 
 
+def alike_words(ids: Sequence[str]) -> str:
+    """Ids that may be meant by one that nobody has, to end a phrase; empty when there is none."""
+    return f", but {' and '.join(repr(known) for known in ids)}" if ids else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """A customer who is not counted any more.
 
     Attributes:
         in_data: Whether the data hold the customer now; None when they cannot be read.
+        alike: Ids in the data that may be meant where they hold no such customer. They are other
+            customers': for the person at this machine, and never in a receipt.
         not_counted_from: Since when.
         runs_under_way: Ids of runs that had asked before.
         files: The files that it was taken out of, and those that are not there.
     """
 
     in_data: bool | None
+    alike: tuple[str, ...]
     not_counted_from: str
     runs_under_way: tuple[str, ...]
     files: SegmentFiles
 
     def to_dict(self) -> dict[str, Any]:
-        """What was done as JSON values."""
+        """What was done as JSON values, as the receipt has them."""
         return {
             "in_data": self.in_data,
             "not_counted_from": self.not_counted_from,
@@ -56,8 +65,8 @@ class LeftOut:
                 "`fedseg-node data check` says why. The wish is on record all the same."
             ]
         return [
-            "The data hold no such customer now: look whether the id is right, letter by letter. "
-            "Should they hold one later, it is not counted."
+            f"The data hold no such customer now{alike_words(self.alike)}: look whether the id is "
+            "right, letter by letter. Should they hold one later, it is not counted."
         ]
 
 

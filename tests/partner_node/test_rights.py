@@ -146,6 +146,22 @@ def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds
     assert done["files_gone"] == [str(tmp_path / "all.parquet")]
 
 
+@pytest.mark.parametrize("verb", ["access", "explain", "object", "erase", "export"])
+@pytest.mark.parametrize("nobody", ["", "  "])
+def test_an_empty_id_is_refused_and_nothing_is_put_on_record(
+    shell: Shell, ours: Path, verb: str, nobody: str
+) -> None:
+    error = shell.refused("rights", verb, "--subject", nobody, "--dir", ours, status=2)
+    assert error["code"] == "E-USAGE"
+    assert shell.json("rights", "list", "--dir", ours)["requests"] == []
+
+
+def test_ids_that_may_be_meant_are_named_where_there_is_nobody(shell: Shell, ours: Path) -> None:
+    words = ("rights", "explain", "--dir", ours, "--subject")
+    assert "no customer '00C7', but 'c7'" in shell.refused(*words, "00C7", status=3)["message"]
+    assert "but" not in shell.refused(*words, "nobody", status=3)["message"]
+
+
 def test_somebody_who_is_not_in_the_data_yet_may_object(shell: Shell, ours: Path) -> None:
     shell.json("rights", "object", "--subject", "later", "--dir", ours)
     told = shell.json("rights", "access", "--subject", "later", "--dir", ours)
@@ -164,6 +180,9 @@ def test_an_id_that_the_data_do_not_hold_is_taken_and_that_is_said(
     found = {i: shell.json(*words, i) for i in ("C7", "c7")}
     assert {i: done["in_data"] for i, done in found.items()} == {"C7": False, "c7": True}
     assert found["C7"]["receipt"]["effects"]["in_data"] is False
+    assert {i: done["alike"] for i, done in found.items()} == {"C7": ["c7"], "c7": []}
+    assert "alike" not in found["C7"]["receipt"]["effects"], "another customer's id"
+    assert "no such customer now, but 'c7'" in " ".join(shell(*words, " C7 ").out.split())
     add_customer(tmp_path, "C7")
     with (tmp_path / "consents.csv").open("a") as file:
         file.write(f"C7,ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1\n")
@@ -725,9 +744,9 @@ def test_answers_have_the_same_fields_in_the_same_order(
     assert json.dumps(own) == json.dumps({name: told[name] for name in own})
     assert outline(own) == f"subject {FEATURES_HELD} {CONSENTS_HELD} wishes segment({PLACE})"
     done = shell.json("rights", "object", *subject)
-    assert outline(done) == f"{DONE} {receipt_of(' '.join(sorted(DONE.split())))}"
+    assert outline(done) == f"{DONE} alike {receipt_of(' '.join(sorted(DONE.split())))}"
     erased = shell.json("rights", "erase", *subject)
     within = "in_data in_releases(privacy received_at release) next_release"
     rest = "files_gone", "not_counted_from", "runs_under_way", "stays", "taken_out_of"
     effects = " ".join([rest[0], within, *rest[1:]])
-    assert outline(erased) == f"{DONE} {STAYING} {receipt_of(effects)}"
+    assert outline(erased) == f"{DONE} {STAYING} alike {receipt_of(effects)}"
