@@ -182,7 +182,7 @@ class CoordinatorRound:
             case Phase.ACKS:
                 return self._acks, self._ack_of
             case Phase.ENDED:
-                raise RemoteProtocolError("the run has ended", code="E-Phase.ENDED")
+                raise RemoteProtocolError("the run has ended", code="E-ENDED")
 
     # --- requests ------------------------------------------------------------------------------
 

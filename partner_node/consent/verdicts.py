@@ -23,7 +23,7 @@ import duckdb
 #: The only events that permit (W3C Data Privacy Vocabulary, with or without its prefix).
 GRANTS: Final = ("consentgiven", "renewedconsentgiven")
 #: Texts that mean an unset flag.
-NO_FLAG: Final = ("", "0", "false", "f", "no", "n")
+NO_FLAG: Final = ("", "0", "0.0", "false", "f", "no", "n")
 #: DuckDB itself would accept offsets of 99 hours.
 _WITH_ZONE: Final = (
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?"

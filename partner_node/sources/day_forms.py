@@ -38,7 +38,7 @@ _MONTH: Final = "(?:0[1-9]|1[0-2])"
 _DAY: Final = "(?:0[1-9]|[12][0-9]|3[01])"
 _CLOCK: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]+)?)?"
 #: An offset from UTC, beside ``Z``.
-OFFSET: Final = "[-+][0-9]{2}(?::?[0-9]{2})?"
+OFFSET: Final = "[-+](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?"
 #: A day, or a point in time, in ISO 8601's extended form, a blank allowed in place of the T.
 ISO: Final = f"^{_YEAR}-{_MONTH}-{_DAY}(?:[ T]{_CLOCK}(?:Z|{OFFSET})?)?$"
 
@@ -98,6 +98,8 @@ class DayForm:
         for name, forms in _PARTS.items():
             if sum(signs.count(sign) for sign in forms) != 1:
                 raise ValueError(f"it needs the {name} once, as {' or '.join(forms)}")
+        if "%p" in signs and "%H" in signs:
+            raise ValueError("%p belongs beside %I, hours from 1 to 12, and not beside %H")
         pattern, order = "", []
         for i, piece in enumerate(pieces):
             if not piece.startswith("%"):

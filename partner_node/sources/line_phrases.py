@@ -8,8 +8,11 @@ from typing import Final
 
 from partner_node.sources.day_forms import DayForm
 
-#: How a number is written in a text, the same in every database.
-NUMBER: Final = "^ *[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,2})? *$"
+#: How a number is written in a text: what every database holds as it is, up to 10^34.
+NUMBER: Final = (
+    "^ {0,9}[-+]?(?:[0-9]{1,15}(?:[.][0-9]{0,30})?|[.][0-9]{1,30})"
+    "(?:[eE](?:[+]?[01]?[0-9]|-[0-9]{1,2}))? {0,9}$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

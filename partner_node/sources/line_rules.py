@@ -68,11 +68,7 @@ class LineRules:
         Raises:
             SourceError: E-SOURCE-COLUMN or E-SOURCE-TYPE.
         """
-        t = self.line.of
-        named = {"customer": t.customer, "date": t.date, "order": t.order}
-        optional = {"amount": t.amount, "quantity": t.quantity, "price": t.price}
-        named |= {key: column for key, column in optional.items() if column is not None}
-        for key, column in named.items():
+        for key, column in self._named.items():
             if column not in types:
                 raise SourceError(
                     f"the invoice lines have no column {column!r}" + meant(column, tuple(types)),
@@ -80,7 +76,7 @@ class LineRules:
                     remedy=f"correct {key} in [data.transactions]; there are: "
                     + ", ".join(list(types)[:20]),
                 )
-        kind = types[t.customer]
+        kind = types[self.line.of.customer]
         if self.id_types and kind.casefold() not in self.id_types:
             raise self.no_ids(f"type {kind.upper()}")
 
@@ -88,12 +84,26 @@ class LineRules:
         """E-SOURCE-TYPE for customers whose ids cannot be ids."""
         return SourceError(
             f"column {self.line.of.customer!r}, customer in [data.transactions], has {what}; ids "
-            "must be text, integers or UUIDs: the number 13047.0 is not the id 13047 that consents "
-            "and objections name",
+            "must be text, integers or UUIDs, as consents and objections have them: 13047.0 is "
+            "not the id 13047",
             code="E-SOURCE-TYPE",
             remedy="write the column as whole numbers or as text; where ids are missing, tools "
             "make floats of the others",
         )
+
+    def missing_column(self, names: Collection[str]) -> str | None:
+        """The first column that [data.transactions] names and that is not there; or None."""
+        return next((column for column in self._named.values() if column not in names), None)
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """The columns by their keys in [data.transactions]."""
+        t = self.line.of
+        columns = {
+            "customer": t.customer, "date": t.date, "order": t.order, "amount": t.amount,
+            "quantity": t.quantity, "price": t.price,
+        }  # fmt: skip
+        return {key: column for key, column in columns.items() if column is not None}
 
     def refusal(self, ask: Ask, place: Place) -> SourceError | None:
         """E-SOURCE-NULL for the first rule that a line breaks; None when none does.

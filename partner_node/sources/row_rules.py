@@ -41,11 +41,13 @@ class RowRules:
         dialect: SQL of the source's database.
         id_column: Column with the customers' ids.
         where: The source in messages: a file, a table or the feature query's result.
+        needed: A column without whose value a row has no id; or empty.
     """
 
     dialect: Dialect
     id_column: str
     where: str
+    needed: str = ""
 
     def check_columns(self, types: Mapping[str, str], wanted: Sequence[Column]) -> None:
         """Refuse columns that are missing, and an id column that is a feature too.
@@ -92,17 +94,26 @@ class RowRules:
                 )
 
     def check_ids(
-        self, ask: Ask, relation: str, place: Place, first_two: FirstTwo | None = None
+        self,
+        ask: Ask,
+        relation: str,
+        place: Place,
+        first_two: FirstTwo | None = None,
+        *,
+        no_id: Callable[[], SourceError | None] = lambda: None,
     ) -> None:
         """Refuse rows without an id, and ids that occur twice.
 
         Args:
             first_two: For a database that numbers rows in another order than it returns them.
+            no_id: Says why rows have no id, where something better is known than the row.
 
         Raises:
             SourceError: E-SOURCE-EMPTY, E-SOURCE-ID or E-DUPLICATE.
         """
         text = self.dialect.id_text(self.id_column)
+        if self.needed:
+            text = f"CASE WHEN {quoted(self.needed)} IS NOT NULL THEN {text} END"
         found = ask(
             "SELECT coalesce(sum(n), 0), coalesce(sum(CASE WHEN bad THEN n END), 0), "
             "count(CASE WHEN NOT bad AND n > 1 THEN 1 END), "
@@ -117,6 +128,8 @@ class RowRules:
                 code="E-SOURCE-EMPTY",
                 remedy="check the data, or the conditions of the feature query",
             )
+        if n_bad and (error := no_id()):
+            raise error
         if n_bad:
             raise SourceError(
                 f"id column {self.id_column!r}: {n_bad} of {n_rows} rows have no usable id "

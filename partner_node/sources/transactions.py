@@ -28,6 +28,8 @@ FEATURES: Final = (
     "tenure_days",
     "cancelled_orders",
 )
+#: A feature that every customer has whose lines can all be read.
+READ: Final = "recency_days"
 #: The value of `Transactions.cancelled` if negative rows are cancellations.
 NEGATIVE: Final = "negative"
 

@@ -502,8 +502,8 @@ def _transactions(name: str, *says: str, status: int = 2, **changes: str) -> Cas
 
 
 TRANSACTIONS = [
-    _transactions("date in words", "query", status=3),
-    _transactions("no such column", '"tag"', "[data.transactions]", status=3, date='"tag"'),
+    _transactions("date in words", "'day'", "date_format", status=3),
+    _transactions("no such column", "'tag'", "date in [data.transact", status=3, date='"tag"'),
     _transactions("observed never", "observation_date", observation_date=""),
     _transactions("observed in words", "observation_date", observation_date='"1 May 2026"'),
     _transactions("observed on no day", "observation_date", observation_date='"2026-02-30"'),

@@ -12,8 +12,10 @@ import pytest
 
 from partner_node.sources.day_forms import DATE_SIGNS, DayForm
 from partner_node.sources.kinds import KINDS
+from partner_node.sources.source import Column
 from protocol.errors import SourceError
 from tests.partner_node.source_suite import rows
+from tests.partner_node.test_consent_gate import everything_said
 from tests.partner_node.test_transactions import (
     FIXED,
     Options,
@@ -40,6 +42,7 @@ DAYS: Mapping[str | None, Mapping[str, str]] = {
         "2025-02-07 23:30:00-05": "2025-02-08",
         "2025-02-07 00:30:00+0130": "2025-02-06",
         "2025-02-07T00:30:00.5+01:00": "2025-02-06",
+        "2025-02-07 00:30+1400": "2025-02-06",
     },
     "%d.%m.%Y": {"07.02.2025": "2025-02-07", "7.2.2025": "2025-02-07"},
     "%d.%m.%y": {"07.02.25": "2025-02-07", "7.2.69": "2069-02-07", "7.2.70": "1970-02-07"},
@@ -56,7 +59,9 @@ NO_DAYS: Mapping[str | None, tuple[str, ...]] = {
         "2025-02-31", "2025-13-01", "0025-02-07", "12025-02-07", "9999-12-31", "1899-12-31",
         "0001-01-01", "2025-02-07 ", " 2025-02-07", "2025-02-07\n", "x\n2025-02-07",
         "2025-02-07 soon", "2025-02-07 24:00",
-        "2025-02-07T10", "2025-02-07 10:30 +01:00", "2025-02-07 (BC)", "now", "today", "infinity",
+        "2025-02-07T10", "2025-02-07 10:30 +01:00", "2025-02-07 (BC)",
+        "2025-02-07t10:30", "2025-02-07T10:30z", "2025-02-07 10:30+99", "2025-02-07 10:30+16",
+        "2025-02-07 10:30+01:75", "now", "today", "infinity",
         "45000", "1735689600", "2025-W06", "2025-02", "-", "",
     ),
     "%d.%m.%Y": (
@@ -73,11 +78,13 @@ NO_DAYS: Mapping[str | None, tuple[str, ...]] = {
 }  # fmt: skip
 NUMBERS = {
     "12": 12.0, " 12.50 ": 12.5, "-3.5": -3.5, "+3": 3.0, ".5": 0.5, "5.": 5.0, "007": 7.0,
-    "1e2": 100.0, "1.5E-2": 0.015, "0": 0.0,
+    "1e2": 100.0, "1.5E-2": 0.015, "0": 0.0, "1e+05": 100000.0,
+    "123456789012345.25": 123456789012345.25,
 }  # fmt: skip
 NO_NUMBERS = (
     "12,50", "1.234,50", "1,234.50", "12.50 EUR", "€12", "1_000", "0x1F", "--1", "1e", ".", "-",
     "abc", "nan", "inf", "Infinity", "1e999", "1 000", "true", "12\n", "\n12", "",
+    "1e35", "1e-400", "1" * 16, "0." + "3" * 31,
 )  # fmt: skip
 OBSERVED = "2100-01-01"
 
@@ -179,15 +186,18 @@ def test_signs_side_by_side_have_all_their_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["%d.%m", "%d.%m.%Y %d", "%d.%m.%b.%Y", "%Y-%m-%q", "%y%Y%m%d", "%"]
+    "text",
+    ["%d.%m %H", "%d.%m.%Y %d", "%d.%m.%Y %H:%M %p", "%d.%m.%b.%Y", "%Y-%m-%q", "%y%Y%m%d", "%"],
 )
 def test_a_form_has_year_month_and_day_once_each(text: str) -> None:
-    with pytest.raises(ValueError, match=r"needs|none of its signs"):
+    with pytest.raises(ValueError, match=r"needs|none of its signs|belongs beside"):
         DayForm.of(text)
 
 
 def test_all_signs_are_known() -> None:
-    assert DayForm.of("%d %b %Y " + " ".join(set(DATE_SIGNS) - {"%d", "%b", "%Y", "%m", "%y"}))
+    others = set(DATE_SIGNS) - {"%d", "%b", "%Y", "%m", "%y", "%H"}
+    assert DayForm.of("%d %b %Y " + " ".join(others))
+    assert DayForm.of("%d %m %y %H")
 
 
 # --- what is said of lines that cannot be read ---------------------------------------------------
@@ -230,6 +240,43 @@ def test_a_line_that_cannot_be_read_is_named_by_its_column_and_number(
     for words in (error.message, error.remedy):
         assert "query" not in words
         assert "TRY_CAST" not in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "changes", [{"price": "12.50 EUR"}, {"day": "06/06/2025"}, {"order": None}]
+)
+def test_a_rule_for_missing_values_drops_no_line_that_cannot_be_read(
+    tmp_path: Path, servers: Servers, kind: str, changes: dict[str, Any]
+) -> None:
+    """Where it is agreed what counts for a missing value, a spoilt line is no such value."""
+    data = text_lines(kind, tmp_path, [line("a"), line("a", **changes), line("b")], servers)
+    source = opened(tmp_path, kind, data, FIXED)
+    wanted = [Column(name=name, optional=True) for name in ("recency_days", "net_spend")]
+    with pytest.raises(SourceError) as caught:
+        list(source.chunks(wanted, max_rows=10))
+    assert caught.value.code == "E-SOURCE-NULL"
+    assert "of the invoice lines: 1 line of customers" in caught.value.message
+    with pytest.raises(SourceError):
+        list(source.chunks((), max_rows=10))  # ids alone: nobody is judged on half a table
+
+
+def test_lines_without_a_header_tell_nobody_what_stands_in_them(tmp_path: Path) -> None:
+    secret = "Anna Meier-4711"
+    (tmp_path / "lines.csv").write_text(f"{secret},2025-06-05,A1,1,9.90\n" * 2)
+    source = opened(tmp_path, "csv", 'path = "lines.csv"', FIXED)
+    for ask in (source.columns, source.describe, lambda: list(source.chunks((), max_rows=9))):
+        with pytest.raises(SourceError, match="looks like values") as caught:
+            ask()
+        assert secret not in everything_said(caught.value)
+
+
+def test_lines_with_another_delimiter_name_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "lines.csv").write_text("Kunde;Tag;Beleg Nr.;n;p\na;2025-06-05;1;1;9.90\n")
+    with pytest.raises(SourceError) as caught:
+        opened(tmp_path, "csv", 'path = "lines.csv"', FIXED).columns()
+    assert "set [data] delimiter to it" in caught.value.remedy
 
 
 def test_the_form_that_was_agreed_is_named(tmp_path: Path, servers: Servers) -> None:

@@ -74,6 +74,7 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "columns": {},
         "units": {},
         "observed": None,
+        "lines": None,
     }
     assert found.file == tmp_path / "node.toml"
     assert found.node.partner == "north-shop"

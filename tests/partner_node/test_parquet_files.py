@@ -77,6 +77,33 @@ def test_whole_numbers_in_the_first_file_cut_nothing_off_the_second(tmp_path: Pa
     assert rows(place, "net") == {"A1": [10.0], "A2": [10.49], "A3": [0.5]}
 
 
+def test_long_numbers_beside_doubles_are_refused_and_others_are_not(tmp_path: Path) -> None:
+    """Numbers of orders, say: two beyond 2^53 would be one."""
+    last = 2**53
+    for largest in (last, last + 1, -last - 1):
+        place = write(
+            tmp_path / str(largest),
+            a={"id": ["A1"], "net": pa.array([largest], pa.int64())},
+            b={"id": ["A2"], "net": [0.5]},
+        )
+        if largest == last:
+            assert rows(place, "net") == {"A1": [float(last)], "A2": [0.5]}
+            continue
+        error = refusal(place, "net")
+        assert error.code == "E-SOURCE-TYPE"
+        assert f"BIGINT in {place / 'a.parquet'}" in error.message
+        assert "beyond 2^53" in error.message
+
+
+def test_a_file_that_changes_its_types_is_looked_at_anew(tmp_path: Path) -> None:
+    parts = {"a": {"id": ["A1"], "x": [1.5]}, "b": {"id": ["A2"], "x": [2.5]}}
+    source = DuckDBSource(kind="parquet", path=write(tmp_path / "in", **parts), id_column="id")
+    assert sum(c.n_rows for c in source.chunks(numbers("x"), max_rows=9)) == 2
+    write(tmp_path / "in", b={"id": ["A2"], "x": ["text"]})
+    with pytest.raises(SourceError, match="'x' has type DOUBLE in"):
+        list(source.chunks(numbers("x"), max_rows=9))
+
+
 def test_decimals_keep_all_their_places(tmp_path: Path) -> None:
     place = write(
         tmp_path / "in",

@@ -922,6 +922,15 @@ def test_the_coordinator_refuses_an_accept_of_a_dropped_partner(nine: Any) -> No
         run.coordinator.receive(dataclasses.replace(accept, partner=8).signed(nine.keys[8]))
 
 
+def test_the_coordinator_refuses_whatever_comes_after_the_end(fed: Any) -> None:
+    run = fed.run().until(phases.READYS)
+    ready = run.nodes[0].handle(run.coordinator.request(0))
+    run.until(phases.ENDED)
+    for ask in (run.coordinator.check, run.coordinator.receive):
+        with refusal("E-ENDED"):
+            ask(ready)
+
+
 def test_the_coordinator_refuses_an_answer_for_another_round(fed: Any) -> None:
     run = fed.run().until(phases.ANSWERS)
     old = run.nodes[0].handle(run.coordinator.request(0))

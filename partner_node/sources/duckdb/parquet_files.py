@@ -5,7 +5,7 @@ A Parquet file has its own schema, and DuckDB reads all files of a list by the s
 Here the schemas are compared before a row is read: a column's values stay what they are in every
 file, or the files are refused.
 """
-# Names and paths go into SQL only through `literal`:
+# Names and paths go into SQL only through `quoted` and `listed`:
 # ruff: noqa: S608
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
+from partner_node.sources.dialect import quoted
 from partner_node.sources.duckdb.scans import listed
 from partner_node.sources.row_rules import refuse_duplicate_names
 from protocol.errors import SourceError
@@ -26,6 +27,9 @@ _DIGITS: Final = {
     "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19,
     "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
 }  # fmt: skip
+#: Whole numbers that may be beyond what a double holds, and how far that is.
+_LONG: Final = {"BIGINT", "UBIGINT"}
+_EXACT: Final = 2**53
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _MAX_DIGITS: Final = 38
 #: Days, and points in time without a zone: a day is its midnight.
@@ -44,10 +48,32 @@ def parquet_scan(connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...]) 
             column has types of which none holds the values of all files.
         duckdb.Error: A file cannot be read.
     """
+    by_name = False
     if len(paths) > 1:
         paths = _with_rows(connection, paths)
-        _refuse_differences({path: _types(connection, path) for path in paths})
-    return f"read_parquet({listed(paths)}, hive_partitioning = false, union_by_name = true)"
+        by_name = not _are_alike(connection, paths)
+        if by_name:
+            _refuse_differences(connection, {path: _types(connection, path) for path in paths})
+    return (
+        f"read_parquet({listed(paths)}, hive_partitioning = false, "
+        f"union_by_name = {'true' if by_name else 'false'})"
+    )
+
+
+def _are_alike(connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...]) -> bool:
+    """Whether all files have the same columns with the same types, by one look at their footers."""
+    described = "name, type, type_length, repetition_type, num_children, converted_type, scale"
+    (found,) = connection.execute(
+        "SELECT count(DISTINCT columns) FROM (SELECT file_name, "
+        f"list_sort(list(struct_pack({_packed(described)}, p := precision, "
+        "l := CAST(logical_type AS VARCHAR)))) AS columns "
+        f"FROM parquet_schema({listed(paths)}) GROUP BY file_name)"
+    ).fetchone() or (0,)
+    return int(found) == 1
+
+
+def _packed(names: str) -> str:
+    return ", ".join(f"{name} := {name}" for name in names.split(", "))
 
 
 def _with_rows(connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,7 +93,9 @@ def _types(connection: duckdb.DuckDBPyConnection, path: str) -> dict[str, str]:
     return {str(name): str(kind) for name, kind, *_ in columns}
 
 
-def _refuse_differences(types: Mapping[str, Mapping[str, str]]) -> None:
+def _refuse_differences(
+    connection: duckdb.DuckDBPyConnection, types: Mapping[str, Mapping[str, str]]
+) -> None:
     first, *others = types
     for path in others:
         _refuse_other_columns(first, types[first], path, types[path])
@@ -75,6 +103,14 @@ def _refuse_differences(types: Mapping[str, Mapping[str, str]]) -> None:
         holders: dict[str, str] = {}  # a type of the column, and the first file that has it
         for path in types:
             holders.setdefault(types[path][name], path)
+        inexact = _inexact(connection, name, types) if _may_round(holders) else None
+        if inexact is not None:
+            raise SourceError(
+                f"column {name!r} has type {types[inexact][name]} in {inexact} and doubles in "
+                "other files: read as one, its numbers beyond 2^53 would change",
+                code="E-SOURCE-TYPE",
+                remedy="write the column with one type in all files",
+            )
         if not same_values(holders):
             known, *more = (kind for kind in holders if kind != _NOTHING)
             other = next((kind for kind in more if not same_values((known, kind))), more[-1])
@@ -100,11 +136,33 @@ def _refuse_other_columns(
         )
 
 
+def _may_round(types: Collection[str]) -> bool:
+    return "DOUBLE" in types and bool(_LONG & {*types})
+
+
+def _inexact(
+    connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, Mapping[str, str]]
+) -> str | None:
+    """The first file with whole numbers in a column that no double holds; None when there is none.
+
+    Ids and numbers of orders may be so long, and two of them would be one.
+    """
+    for path, columns in types.items():
+        if columns[name] in _LONG:
+            largest = f"max(abs(CAST({quoted(name)} AS HUGEINT)))"
+            (found,) = connection.execute(
+                f"SELECT {largest} FROM read_parquet({listed((path,))}, hive_partitioning = false)"
+            ).fetchone() or (None,)
+            if found is not None and found > _EXACT:
+                return path
+    return None
+
+
 def same_values(types: Collection[str]) -> bool:
     """Whether values of all these types stay what they are in the type that DuckDB finds for all.
 
-    Whole numbers of 64 bits and decimals beside doubles become doubles, which is what features
-    are read as anyway.
+    Whole numbers of 64 bits beside doubles become doubles, which are exact to 2^53: whether these
+    are is another question. Decimals become doubles too, as features are anyway.
     """
     kinds = {*types} - {_NOTHING}
     if len(kinds) <= 1 or kinds <= _MOMENTS or kinds == {"FLOAT", "DOUBLE"}:

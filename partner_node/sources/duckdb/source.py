@@ -44,6 +44,7 @@ from partner_node.sources.line_rules import LineRules
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
+from partner_node.sources.transactions import READ
 from protocol.errors import SourceError
 
 _FEATURES: Final = "_features"
@@ -126,8 +127,10 @@ class DuckDBSource:
             else str(path)
             if query is None
             else "the feature query's result",
+            needed=READ if lines is not None else "",
         )
         self._checked: tuple[tuple[DataFile, ...], tuple[Column, ...]] | None = None
+        self._parquet: dict[tuple[DataFile, ...], str] = {}
 
     def columns(self) -> tuple[str, ...]:
         with self._open(self._files()) as opened:
@@ -158,6 +161,7 @@ class DuckDBSource:
                         lambda sql: self._row(opened, sql),
                         opened.relation,
                         lambda condition: self._first_place(files, condition),
+                        no_id=lambda: self._line_refusal(files),
                     )
             self._checked = (files, wanted)
         return self._stream(files, wanted, max_rows)
@@ -307,8 +311,11 @@ class DuckDBSource:
 
     def _check_lines(self, connection: duckdb.DuckDBPyConnection, lines: LineRules) -> None:
         found = connection.sql(f"FROM {lines.relation}")
-        types = (str(kind.id) for kind in found.types)
-        lines.check_columns(dict(zip(found.columns, types, strict=True)))
+        types = {name: str(t.id) for name, t in zip(found.columns, found.types, strict=True)}
+        missing = lines.missing_column(types)
+        if self._kind == "csv" and missing is not None:
+            self._refuse_no_header(tuple(types), missing)
+        lines.check_columns(types)
 
     def _is_view(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether a view is read, whose order of rows several threads would change."""
@@ -350,7 +357,11 @@ class DuckDBSource:
     ) -> str:
         paths = tuple(file.path for file in files)
         if self._kind == "parquet":
-            return parquet_scan(connection, paths)
+            if files not in self._parquet:  # many files' types are not compared in every pass
+                if len(files) > 1:
+                    self._parquet.clear()
+                self._parquet[files] = parquet_scan(connection, paths)
+            return self._parquet[files]
         names = read_common_header(files, self._delimiter)
         types = {name: "DOUBLE" if name in numbers else "VARCHAR" for name in names}
         return csv_scan(paths, types, self._delimiter)
@@ -360,25 +371,30 @@ class DuckDBSource:
     def _check_columns(self, opened: _Opened, wanted: tuple[Column, ...]) -> None:
         types = dict(zip(opened.names, opened.types, strict=True))
         if self._kind == "csv" and self._rules.id_column not in types and self._query is None:
-            refuse_missing_header(self._path, opened.names, f"column {self._rules.id_column!r}")
-        if self._kind == "csv" and len(types) == 1 and self._rules.id_column not in types:
-            (only,) = types
-            other = next((c for c in ";\t|," if c in only and c != self._delimiter), None)
-            if other is not None:
-                raise SourceError(
-                    f"{self._path} has no column {self._rules.id_column!r}",
-                    code="E-SOURCE-COLUMN",
-                    remedy=f"the header looks separated by {other!r}: set [data] delimiter to it",
-                )
+            self._refuse_no_header(opened.names, self._rules.id_column)
         self._rules.check_columns(types, wanted)
         # Columns of a CSV file are text until read; `_stream` reports what is not a number.
         self._rules.check_types(
             types, () if self._kind == "csv" and self._query is None else wanted
         )
 
+    def _refuse_no_header(self, names: tuple[str, ...], missing: str) -> None:
+        """Refuse a first line that is no header, or is separated by something else.
+
+        Args:
+            missing: A column that it does not name.
+        """
+        refuse_missing_header(self._path, names, f"column {missing!r}")
+        if len(names) == 1:
+            other = next((c for c in ";\t|," if c in names[0] and c != self._delimiter), None)
+            if other is not None:
+                raise SourceError(
+                    f"{self._path} has no column {missing!r}",
+                    code="E-SOURCE-COLUMN",
+                    remedy=f"the header looks separated by {other!r}: set [data] delimiter to it",
+                )
+
     def _unusable(self, files: tuple[DataFile, ...], row: int, column: Column) -> SourceError:
-        if self._lines is not None and (error := self._line_refusal(files, self._lines)):
-            return error
         counts: tuple[Any, ...] = ()
         place, numeric = f"row {row}", _numeric((column,))
         with suppress(SourceError), self._open(files, numbers=numeric) as opened:
@@ -386,14 +402,16 @@ class DuckDBSource:
             place = self._first_place(files, self._rules.unusable(column), numbers=numeric)
         return self._rules.unusable_error(column, counts, place)
 
-    def _line_refusal(self, files: tuple[DataFile, ...], lines: LineRules) -> SourceError | None:
-        """What is wrong with the invoice lines; None when nothing is, or it cannot be asked."""
-        with suppress(SourceError), self._open(files, query=False) as opened:
+    def _line_refusal(self, files: tuple[DataFile, ...]) -> SourceError | None:
+        """What is wrong with the invoice lines; None when there are none."""
+        lines = self._lines
+        if lines is None:
+            return None
+        with self._open(files, query=False) as opened:
             return lines.refusal(
                 lambda sql: self._row(opened, sql),
                 lambda condition: self._first_place(files, condition, lines=lines),
             )
-        return None
 
     def _first_place(
         self,

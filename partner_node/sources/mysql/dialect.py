@@ -38,8 +38,11 @@ MYSQL: Final = Dialect(
 
 
 def _whole(pattern: str) -> str:
-    """A pattern in SQL; in MySQL ``$`` also matches before a line feed that ends the text."""
-    return literal(pattern.removesuffix("$") + r"\z")
+    """A pattern in SQL, whatever collation and settings say of letters and lines.
+
+    ``$`` also matches before a line feed that ends the text.
+    """
+    return literal(r"(?-ims)\A" + pattern.removeprefix("^").removesuffix("$") + r"\z")
 
 
 #: The offset from UTC at the end, as ``-0500``; what stands before it is a day in ten letters.

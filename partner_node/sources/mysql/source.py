@@ -36,6 +36,7 @@ from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_
 from partner_node.sources.servers import Server
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
+from partner_node.sources.transactions import READ
 from protocol.errors import SourceError
 
 #: Transactional engines, whose tables are seen in one state, in lower case.
@@ -90,6 +91,7 @@ class MySQLSource:
             where=f"table {'.'.join(table)} of {server.name}"
             if table
             else "the feature query's result",
+            needed=READ if lines is not None else "",
         )
 
     def columns(self) -> tuple[str, ...]:
@@ -121,6 +123,7 @@ class MySQLSource:
                 opened.relation,
                 lambda condition: self._place(opened, condition),
                 lambda condition: self._rows_that(opened, condition, 2),
+                no_id=lambda: self._line_refusal(opened),
             )
             yield nothing(len(wanted))
             sql = self._rules.select(opened.relation, wanted)
@@ -142,24 +145,23 @@ class MySQLSource:
 
     def _unusable(self, row: int, column: Column) -> SourceError:
         """The error for a column with a value that it may not hold; asked over a new connection."""
-        if self._lines is not None and (refused := self._line_refusal(self._lines)):
-            return refused
         counts: Sequence[Any] = ()
         with suppress(SourceError), self._open() as opened:
             counts = opened.transaction.row(self._rules.unusable_counts(opened.relation, column))
         return self._rules.unusable_error(column, counts, f"row {row} of {self._rules.where}")
 
-    def _line_refusal(self, lines: LineRules) -> SourceError | None:
-        """What is wrong with the invoice lines; None when nothing is, or it cannot be asked."""
-        with suppress(SourceError), self._open() as opened:
-            where = f"{lines.relation} in {self._server.name}"
-            return lines.refusal(
-                opened.transaction.row,
-                lambda condition: (
-                    f"row {self._rows_that(opened, condition, 1, lines.relation)[0]} of {where}"
-                ),
-            )
-        return None
+    def _line_refusal(self, opened: _Opened) -> SourceError | None:
+        """What is wrong with the invoice lines; None when there are none."""
+        lines = self._lines
+        if lines is None:
+            return None
+        where = f"{lines.relation} in {self._server.name}"
+        return lines.refusal(
+            opened.transaction.row,
+            lambda condition: (
+                f"row {self._rows_that(opened, condition, 1, lines.relation)[0]} of {where}"
+            ),
+        )
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:

@@ -28,6 +28,7 @@ from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_
 from partner_node.sources.servers import Server
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.text_table import TextTable, text_batches
+from partner_node.sources.transactions import READ
 from protocol.errors import SourceError
 
 #: Settings for the same order of a table's rows in every query.
@@ -84,6 +85,7 @@ class PostgreSQLSource:
             where=f"table {'.'.join(table)} of {server.name}"
             if table
             else "the feature query's result",
+            needed=READ if lines is not None else "",
         )
         self._checked: str | None = None
 
@@ -108,13 +110,6 @@ class PostgreSQLSource:
 
     def _stream(self, wanted: tuple[Column, ...], max_rows: int) -> Generator[Chunk, None, None]:
         def problem(row: int, column: Column) -> SourceError:
-            if lines := self._lines:
-                refused = lines.refusal(
-                    opened.transaction.row,
-                    lambda condition: self._place_in(opened, lines.relation, condition),
-                )
-                if refused is not None:
-                    return refused
             counts = opened.transaction.row(self._rules.unusable_counts(opened.relation, column))
             place = f"row {row} of {self._rules.where}"
             return self._rules.unusable_error(column, counts, place)
@@ -131,6 +126,7 @@ class PostgreSQLSource:
                     opened.transaction.row,
                     opened.relation,
                     lambda condition: self._place(opened, condition),
+                    no_id=lambda: self._line_refusal(opened),
                 )
                 self._checked = str(state)
             yield nothing(len(wanted))
@@ -221,6 +217,16 @@ class PostgreSQLSource:
     def _place(self, opened: _Opened, condition: str) -> str:
         (row,) = opened.transaction.row(self._rules.first_row(opened.relation, condition))
         return f"row {row} of {self._rules.where}"
+
+    def _line_refusal(self, opened: _Opened) -> SourceError | None:
+        """What is wrong with the invoice lines; None when there are none."""
+        lines = self._lines
+        if lines is None:
+            return None
+        return lines.refusal(
+            opened.transaction.row,
+            lambda condition: self._place_in(opened, lines.relation, condition),
+        )
 
     def _place_in(self, opened: _Opened, relation: str, condition: str) -> str:
         (row,) = opened.transaction.row(self._rules.first_row(relation, condition))

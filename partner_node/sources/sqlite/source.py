@@ -31,6 +31,7 @@ from partner_node.sources.sqlite.errors import READ_ERRORS, Problem, explain
 from partner_node.sources.sqlite.line_functions import written_day, written_number
 from partner_node.sources.sqlite.queries import SQLITE_CHANGES, SQLITE_QUERIES
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
+from partner_node.sources.transactions import READ
 from protocol.errors import SourceError
 
 _FEATURES: Final = "_features"
@@ -90,6 +91,7 @@ class SQLiteSource:
             dialect=SQLITE,
             id_column=id_column,
             where=f"table {'.'.join(table)} of {path}" if table else "the feature query's result",
+            needed=READ if lines is not None else "",
         )
         self._checked: tuple[DataFile, ...] | None = None
 
@@ -331,17 +333,21 @@ class SQLiteSource:
             lambda sql: self._row(opened, sql),
             opened.relation,
             lambda condition: self._place(opened, condition),
+            no_id=lambda: self._line_refusal(opened),
+        )
+
+    def _line_refusal(self, opened: _Opened) -> SourceError | None:
+        """What is wrong with the invoice lines; None when there are none."""
+        lines = self._lines
+        if lines is None:
+            return None
+        return lines.refusal(
+            lambda sql: self._row(opened, sql),
+            lambda condition: self._place_in(opened, lines.relation, condition),
         )
 
     def _unusable(self, opened: _Opened, column: Column, row: int) -> SourceError:
         """The error for a column with a value that it may not hold."""
-        if lines := self._lines:
-            refused = lines.refusal(
-                lambda sql: self._row(opened, sql),
-                lambda condition: self._place_in(opened, lines.relation, condition),
-            )
-            if refused is not None:
-                return refused
         name = quoted(column.name)
         if column.levels:
             blob = SQLITE.no_text.format(name)
