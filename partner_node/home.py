@@ -134,14 +134,23 @@ class NodeHome:
         )
 
     def customers(
-        self, agreement: Agreement, gate: ConsentGate | None, *, scores: Scores | None = None
+        self,
+        agreement: Agreement,
+        gate: ConsentGate | None,
+        *,
+        scores: Scores | None = None,
+        unique: bool = True,
     ) -> SourceCustomers:
         """The customers, with the agreed features; raises SourceError.
 
         Args:
             gate: Decides who is eligible; None for everybody, only to inspect the data.
             scores: Their answers to the agreed question; None where it is not asked.
+            unique: Whether ids that occur twice are refused: always where a gate lets customers
+                into a sum. One customer is looked up also where others are there twice.
         """
+        if gate is not None and not unique:
+            raise ValueError("who is counted is counted once")
         from partner_node.customers.source_customers import SourceCustomers
         from partner_node.sources.kinds import open_source
         from partner_node.sources.own_rows import check_own_rows
@@ -150,7 +159,7 @@ class NodeHome:
         if agreement.privacy is not None and data.query is not None:
             check_own_rows(data.query, data.id_column)
         return SourceCustomers(
-            open_source(self.config.data, self.config.limits),
+            open_source(self.config.data, self.config.limits, unique=unique),
             agreement.features,
             columns=self.config.data.columns,
             chunk_rows=self.config.data.chunk_rows,
@@ -176,7 +185,7 @@ class NodeHome:
         if not columns:
             return {}
         texts = texts_of(
-            open_source(data, self.config.limits),
+            open_source(data, self.config.limits, unique=False),
             subject,
             id_column=data.id_column,
             columns=list(columns.values()),

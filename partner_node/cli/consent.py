@@ -37,8 +37,16 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     now = datetime.now(UTC)
     home.rules(agreement, party).check(now)
     gate = home.gate(agreement, party)
-    count = count_now(home.customers(agreement, None), gate, agreement, now)
-    warnings = strangers(gate, count.standing)
+    warnings = []
+    try:
+        count = count_now(home.customers(agreement, None), gate, agreement, now)
+    except SourceError as error:
+        if error.code != "E-DUPLICATE":
+            raise
+        warnings.append(f"this node answers nothing now: {error.message}; rows are counted here")
+        everybody = home.customers(agreement, None, unique=False)
+        count = count_now(everybody, gate, agreement, now)
+    warnings += strangers(gate, count.standing)
     output.warn(warnings)
     output.result(
         {**status_values(gate, party.legal_basis, count), "warnings": warnings},
@@ -60,7 +68,7 @@ def explain(
     gate = home.gate(agreement, party)
     reason, entries = gate.explain(subject, now)
     entries = [_with_wishes(home, agreement, subject, entry) for entry in entries]
-    customers = home.customers(agreement, None)
+    customers = home.customers(agreement, None, unique=False)
     known = any((ids == subject).any() for ids in customers.ids())
     left_out = known and is_left_out(subject, customers, agreement)
     warnings = []

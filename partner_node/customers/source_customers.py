@@ -20,7 +20,7 @@ from partner_node.columns.agreed import check_listed
 from partner_node.sources.source import Chunk, Column, Source
 from protocol.agreement.features import Feature, coordinates_of
 from protocol.agreement.satisfaction import SatisfactionTerms
-from protocol.errors import LocalProtocolError
+from protocol.errors import LocalProtocolError, SourceError
 from protocol.feature_values import coordinate_values
 from protocol.queries import customer_vectors, with_scores
 from protocol.scaling import FeatureScale, FloatMatrix
@@ -186,13 +186,20 @@ class SourceCustomers:
         Returns:
             Shape ``(n_features,)``, with levels and missing values as for `coordinate_values`; None
             when the source has no such customer.
+
+        Raises:
+            SourceError: It is there twice (E-DUPLICATE), or the source cannot be read.
         """
+        values: list[FloatMatrix] = []
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
-            found = np.flatnonzero(chunk.ids == subject)
-            if found.size:
-                values: FloatMatrix = chunk.values[found[0]].copy()
-                return values
-        return None
+            values += [chunk.values[row].copy() for row in np.flatnonzero(chunk.ids == subject)]
+        if len(values) > 1:
+            raise SourceError(
+                f"the customer is in the data {len(values)} times",
+                code="E-DUPLICATE",
+                remedy="keep one row a customer, or combine them in a feature query with GROUP BY",
+            )
+        return values[0] if values else None
 
     def ids_alike(self, subject: str) -> tuple[str, ...]:
         """Ids in the source that a person may take for one that is not in it, at most five.

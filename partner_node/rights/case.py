@@ -10,6 +10,7 @@ from typing import Any
 
 from partner_node.consent.gate import Entry
 from partner_node.consent.verdicts import Reason
+from partner_node.customers.source_customers import SourceCustomers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.register.pseudonyms import Pseudonyms
@@ -179,7 +180,7 @@ class Case(Desk):
         """How the customer stands now; raises what reading data and tables raises."""
         gate = self.home.gate(self.agreement, self.party, self.store)
         reason, entries = gate.explain(self.subject, self.now)
-        values = self.home.customers(self.agreement, None).values_of(self.subject)
+        values = self._everybody(self.agreement).values_of(self.subject)
         return Standing(values=values, reason=reason, entries=tuple(entries))
 
     def explanation(self) -> Explanation:
@@ -221,7 +222,7 @@ class Case(Desk):
         """Why the customer is in its segment; None when a missing value leaves it out."""
         terms = known.agreement
         if terms.features != self.agreement.features:  # another version of the agreement
-            found = self.home.customers(terms, None).values_of(self.subject)
+            found = self._everybody(terms).values_of(self.subject)
             values = values if found is None else found
         counted, coordinates = coordinate_values(values[None, :], terms.features)
         return explain_place(coordinates[0], known) if counted[0] else None
@@ -293,10 +294,14 @@ class Case(Desk):
         """In which files of segments the customer is; every file that is on record is read."""
         return self.files_of({self.subject})
 
+    def _everybody(self, agreement: Agreement) -> SourceCustomers:
+        """Everybody in the data: a mistake about another customer keeps nobody from an answer."""
+        return self.home.customers(agreement, None, unique=False)
+
     def in_data(self) -> bool | None:
         """Whether the data hold the customer now; None when they cannot be read."""
         try:
-            chunks = self.home.customers(self.agreement, None).ids()
+            chunks = self._everybody(self.agreement).ids()
             return any((ids == self.subject).any() for ids in chunks)
         except SourceError:
             return None
@@ -334,7 +339,7 @@ class Case(Desk):
         )
 
     def _customers_alike(self) -> tuple[str, ...]:
-        return self.home.customers(self.agreement, None).ids_alike(self.subject)
+        return self._everybody(self.agreement).ids_alike(self.subject)
 
     def erase(self) -> Erased:
         """Have the customer not be counted any more, and say what stays of it."""

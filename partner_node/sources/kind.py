@@ -39,12 +39,15 @@ class Rows:
         query: The feature query; or None.
         lines: The rules for the invoice lines of which the query makes customers; None when the
             query is somebody's own.
+        unique: Whether ids that occur twice are refused. A sum is formed of such a source alone;
+            one customer may be looked up where others are there twice.
     """
 
     id_column: str
     table: tuple[str, ...] | None = None
     query: str | None = None
     lines: LineRules | None = None
+    unique: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

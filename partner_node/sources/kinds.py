@@ -27,13 +27,19 @@ KINDS: Final[Mapping[str, SourceKind[Any]]] = MappingProxyType(
 )
 
 
-def open_source(data: DataSection, limits: LimitsSection) -> OwnSource:
+def open_source(data: DataSection, limits: LimitsSection, *, unique: bool = True) -> OwnSource:
     """Make the source that a node's configuration names; connects to nothing yet.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
     """
-    rows = Rows(id_column=data.id_column, table=data.table, query=data.query, lines=data.lines)
+    rows = Rows(
+        id_column=data.id_column,
+        table=data.table,
+        query=data.query,
+        lines=data.lines,
+        unique=unique,
+    )
     means = Means(
         memory_bytes=data.memory_bytes,
         threads=limits.threads,

@@ -42,12 +42,14 @@ class RowRules:
         id_column: Column with the customers' ids.
         where: The source in messages: a file, a table or the feature query's result.
         needed: A column without whose value a row has no id; or empty.
+        unique: Whether ids that occur twice are refused.
     """
 
     dialect: Dialect
     id_column: str
     where: str
     needed: str = ""
+    unique: bool = True
 
     def check_columns(self, types: Mapping[str, str], wanted: Sequence[Column]) -> None:
         """Refuse columns that are missing, and an id column that is a feature too.
@@ -102,7 +104,7 @@ class RowRules:
         *,
         no_id: Callable[[], SourceError | None] = lambda: None,
     ) -> None:
-        """Refuse rows without an id, and ids that occur twice.
+        """Refuse rows without an id, and ids that occur twice where that is asked for.
 
         Args:
             first_two: For a database that numbers rows in another order than it returns them.
@@ -137,7 +139,7 @@ class RowRules:
                 code="E-SOURCE-ID",
                 remedy="give every customer an id, or leave these rows out",
             )
-        if n_twice:
+        if n_twice and self.unique:
             one = f"(SELECT {text} FROM {relation} GROUP BY {text} HAVING count(*) > 1 LIMIT 1)"
             first, second = (
                 first_two(f"{text} = {one}")

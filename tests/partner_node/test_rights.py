@@ -28,7 +28,7 @@ from partner_node.rights.explanation import explain_place
 from partner_node.segments.known_releases import known_releases
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SEGMENTATION
-from protocol.errors import KeystoreError
+from protocol.errors import KeystoreError, SourceError
 from protocol.release.document import Release
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
@@ -154,6 +154,25 @@ def test_an_empty_id_is_refused_and_nothing_is_put_on_record(
     error = shell.refused("rights", verb, "--subject", nobody, "--dir", ours, status=2)
     assert error["code"] == "E-USAGE"
     assert shell.json("rights", "list", "--dir", ours)["requests"] == []
+
+
+def test_a_customer_who_is_there_twice_keeps_nobody_else_from_an_answer(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    rows = (tmp_path / "customers.csv").read_text().splitlines()
+    twice = next(row for row in rows if row.startswith("c5,"))
+    (tmp_path / "customers.csv").write_text("\n".join([*rows, twice]) + "\n")
+    for verb in ("access", "explain"):
+        assert shell.json("rights", verb, "--subject", "c0", "--dir", ours)
+        error = shell.refused("rights", verb, "--subject", "c5", "--dir", ours, status=3)
+        assert error["code"] == "E-DUPLICATE"
+        assert "the customer is in the data 2 times" in error["message"]
+    assert shell.json("consent", "explain", "--subject", "c0", "--dir", ours)["in_data"]
+    assert shell.json("rights", "object", "--subject", "c1", "--dir", ours)["in_data"]
+    status = shell.json("consent", "status", "--dir", ours)
+    assert "this node answers nothing now: id column 'customer_id'" in status["warnings"][0]
+    with pytest.raises(SourceError, match="E-DUPLICATE"):
+        counted(ours)
 
 
 def test_ids_that_may_be_meant_are_named_where_there_is_nobody(shell: Shell, ours: Path) -> None:

@@ -40,6 +40,7 @@ def _open(kind: Kind, place: File, rows: Rows, means: Means) -> OwnSource:
         table=rows.table,
         query=rows.query,
         lines=rows.lines,
+        unique=rows.unique,
         delimiter=place.delimiter,
         memory_bytes=means.memory_bytes,
         threads=means.threads,

@@ -77,6 +77,7 @@ class DuckDBSource:
         query: One SELECT that gives one row a customer, or None. It reads the view ``input``, in
             a database the database's own tables.
         lines: The rules for the invoice lines of which the query makes customers; or None.
+        unique: Whether ids that occur twice are refused.
         table: The table of a database when there is no query, with its schema or without.
         delimiter: One character between the values of a CSV file.
         memory_bytes: DuckDB's memory limit.
@@ -96,6 +97,7 @@ class DuckDBSource:
         id_column: str,
         query: str | None = None,
         lines: LineRules | None = None,
+        unique: bool = True,
         table: tuple[str, ...] | None = None,
         delimiter: str = ",",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
@@ -128,6 +130,7 @@ class DuckDBSource:
             if query is None
             else "the feature query's result",
             needed=READ if lines is not None else "",
+            unique=unique,
         )
         self._checked: tuple[tuple[DataFile, ...], tuple[Column, ...]] | None = None
         self._parquet: dict[tuple[DataFile, ...], str] = {}

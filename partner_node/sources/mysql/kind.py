@@ -23,6 +23,7 @@ def _open(place: Server, rows: Rows, means: Means) -> OwnSource:
         table=rows.table,
         query=rows.query,
         lines=rows.lines,
+        unique=rows.unique,
     )
 
 

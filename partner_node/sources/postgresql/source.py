@@ -55,6 +55,7 @@ class PostgreSQLSource:
         table: The table or view, with its schema or without; None when there is a query.
         query: One SELECT over the database's tables that gives one row a customer, or None.
         lines: The rules for the invoice lines of which the query makes customers; or None.
+        unique: Whether ids that occur twice are refused.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -68,6 +69,7 @@ class PostgreSQLSource:
         table: tuple[str, ...] | None = None,
         query: str | None = None,
         lines: LineRules | None = None,
+        unique: bool = True,
     ) -> None:
         if (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
@@ -86,6 +88,7 @@ class PostgreSQLSource:
             if table
             else "the feature query's result",
             needed=READ if lines is not None else "",
+            unique=unique,
         )
         self._checked: str | None = None
 

@@ -23,6 +23,7 @@ def _open(place: File, rows: Rows, means: Means) -> OwnSource:
         table=rows.table,
         query=rows.query,
         lines=rows.lines,
+        unique=rows.unique,
     )
 
 

@@ -65,6 +65,7 @@ class SQLiteSource:
         table: The table, with its schema or without; None when there is a query.
         query: One SELECT over the database's tables that gives one row a customer, or None.
         lines: The rules for the invoice lines of which the query makes customers; or None.
+        unique: Whether ids that occur twice are refused.
 
     Raises:
         SourceError: E-SOURCE-SQL, the feature query is not one repeatable SELECT.
@@ -78,6 +79,7 @@ class SQLiteSource:
         table: tuple[str, ...] | None = None,
         query: str | None = None,
         lines: LineRules | None = None,
+        unique: bool = True,
     ) -> None:
         if (table is None) == (query is None):
             raise ValueError("a database needs a table or a query, not both")
@@ -92,6 +94,7 @@ class SQLiteSource:
             id_column=id_column,
             where=f"table {'.'.join(table)} of {path}" if table else "the feature query's result",
             needed=READ if lines is not None else "",
+            unique=unique,
         )
         self._checked: tuple[DataFile, ...] | None = None
 
