@@ -27,9 +27,9 @@ _DIGITS: Final = {
     "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19,
     "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
 }  # fmt: skip
-#: Whole numbers that may be beyond what a double holds, and how far that is.
+#: Whole numbers that may have more digits than a double, which holds any number of so many.
 _LONG: Final = {"BIGINT", "UBIGINT"}
-_EXACT: Final = 2**53
+_EXACT_DIGITS: Final = 15
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _MAX_DIGITS: Final = 38
 #: Days, and points in time without a zone: a day is its midnight.
@@ -103,11 +103,11 @@ def _refuse_differences(
         holders: dict[str, str] = {}  # a type of the column, and the first file that has it
         for path in types:
             holders.setdefault(types[path][name], path)
-        inexact = _inexact(connection, name, types) if _may_round(holders) else None
+        inexact = _inexact(connection, name, types) if "DOUBLE" in holders else None
         if inexact is not None:
             raise SourceError(
                 f"column {name!r} has type {types[inexact][name]} in {inexact} and doubles in "
-                "other files: read as one, its numbers beyond 2^53 would change",
+                "other files: read as one, its longest numbers would change",
                 code="E-SOURCE-TYPE",
                 remedy="write the column with one type in all files",
             )
@@ -136,24 +136,28 @@ def _refuse_other_columns(
         )
 
 
-def _may_round(types: Collection[str]) -> bool:
-    return "DOUBLE" in types and bool(_LONG & {*types})
+def _is_long(kind: str) -> bool:
+    """Whether numbers of a type may have more digits than a double."""
+    found = _DECIMAL.fullmatch(kind)
+    return kind in _LONG or (found is not None and int(found[1]) > _EXACT_DIGITS)
 
 
 def _inexact(
     connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, Mapping[str, str]]
 ) -> str | None:
-    """The first file with whole numbers in a column that no double holds; None when there is none.
+    """The first file with numbers in a column that no double holds; None when there is none.
 
     Ids and numbers of orders may be so long, and two of them would be one.
     """
+    column = quoted(name)
     for path, columns in types.items():
-        if columns[name] in _LONG:
-            largest = f"max(abs(CAST({quoted(name)} AS HUGEINT)))"
-            (found,) = connection.execute(
-                f"SELECT {largest} FROM read_parquet({listed((path,))}, hive_partitioning = false)"
-            ).fetchone() or (None,)
-            if found is not None and found > _EXACT:
+        if _is_long(columns[name]):
+            again = f"TRY_CAST(CAST({column} AS DOUBLE) AS {columns[name]})"
+            (changed,) = connection.execute(
+                f"SELECT count(*) FROM read_parquet({listed((path,))}, hive_partitioning = false) "
+                f"WHERE {again} IS DISTINCT FROM {column}"
+            ).fetchone() or (0,)
+            if changed:
                 return path
     return None
 
@@ -161,8 +165,8 @@ def _inexact(
 def same_values(types: Collection[str]) -> bool:
     """Whether values of all these types stay what they are in the type that DuckDB finds for all.
 
-    Whole numbers of 64 bits beside doubles become doubles, which are exact to 2^53: whether these
-    are is another question. Decimals become doubles too, as features are anyway.
+    Whole numbers and decimals beside doubles become doubles, as features are anyway. Whether each
+    of them has so few digits that a double holds it is another question.
     """
     kinds = {*types} - {_NOTHING}
     if len(kinds) <= 1 or kinds <= _MOMENTS or kinds == {"FLOAT", "DOUBLE"}:
