@@ -23,6 +23,8 @@ from typing import Final
 from protocol.errors import UsageError
 
 _DRAFT_END: Final = ".part"
+#: Errors that a full disk, a quota or a limit of file sizes gives.
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Most attempts to make a draft: another process may remove or lock one before we lock it.
 _MOST_DRAFTS: Final = 20
 
@@ -213,5 +215,7 @@ def _unwritable(path: Path, error: OSError) -> UsageError:
     return UsageError(
         f"{path} cannot be written: {error.strerror or error}",
         code="E-FILE",
-        remedy="name a file in a folder that this account may write to",
+        remedy="free room on its disk, or raise this account's limit"
+        if error.errno in _NO_ROOM
+        else "name a file in a folder that this account may write to",
     )

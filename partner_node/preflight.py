@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,7 +114,8 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
     if not attempt("configuration", load):
         return Report(items=tuple(items))
     home = loaded[0]
-    opened = attempt("keys and state", lambda: _check_keys(home))
+    loose = _open_to_others(home)
+    opened = attempt("keys and state", lambda: _check_keys(home), loose)
     if opened:
         attempt("agreement", lambda: _check_agreement(home, now, agreement_file))
         attempt("retention", lambda: _check_retention(home, now))
@@ -142,6 +144,23 @@ def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:
         return read_agreement(file).agreement
     except AgreementError:
         return None
+
+
+def _open_to_others(home: NodeHome) -> list[str]:
+    """What other accounts of this machine may read or change, with the way out."""
+    warnings = []
+    for path, forbidden in (
+        (home.directory, 0o077),
+        (home.config.node.state, 0o077),
+        (home.config.file, 0o022),
+    ):
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
+        if mode & forbidden:
+            warnings.append(
+                f"{path} is open to other accounts (mode {mode:04o}): "
+                f"chmod {mode & ~forbidden:04o} {path}"
+            )
+    return warnings
 
 
 def _check_keys(home: NodeHome) -> str:

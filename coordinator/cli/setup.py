@@ -67,6 +67,7 @@ def init(
     _check_options(text, directory)
     with _all_or_nothing(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
         passphrase = create_passphrase(directory / settings.PASSPHRASE_FILE)
         key = create_key(directory / settings.KEY_FILE, passphrase)
         files = make_server_certificate(
@@ -114,7 +115,7 @@ def _check_options(text: str, directory: Path) -> None:
 @contextmanager
 def _all_or_nothing(directory: Path) -> Iterator[None]:
     """Remove what the block created in `directory` if it raises; keep what was there before."""
-    existed = directory.exists()
+    existed, mode = directory.exists(), directory.stat().st_mode if directory.exists() else 0
     before = set(directory.rglob("*"))
     try:
         yield
@@ -124,6 +125,8 @@ def _all_or_nothing(directory: Path) -> Iterator[None]:
                 path.rmdir()
             else:
                 path.unlink()
-        if not existed and directory.exists():
+        if existed:
+            directory.chmod(mode & 0o7777)
+        elif directory.exists():
             directory.rmdir()
         raise

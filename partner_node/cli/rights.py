@@ -19,7 +19,7 @@ from partner_node.home import NodeHome
 from partner_node.register.requests import KINDS, Kind, Request, RightsRegister
 from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
 from partner_node.segments.spreadsheets import refuse_formulas
-from protocol.errors import UsageError
+from protocol.errors import FedsegError, UsageError
 
 if TYPE_CHECKING:
     from partner_node.rights.case import Case
@@ -58,7 +58,9 @@ def access(
     case = _case(directory, subject)
     told = case.access().to_dict()
     _write(case, out, _json(told), overwrite=overwrite)
-    given = _settled(case, "access", {"given": sorted(told)}, day, receipt, overwrite=overwrite)
+    given = _settled(
+        case, "access", {"given": sorted(told)}, day, receipt, overwrite=overwrite, answer=out
+    )
     lines = [] if out else [Verbatim(_json(told).decode("utf-8").rstrip())]
     output.result(told | _receipt_values(given), *lines, _written(out), given.words)
 
@@ -149,7 +151,9 @@ def export(
     found = case.access()
     data = _json(found.portable()) if out.suffix == ".json" else _csv(found)
     _write(case, out, data, overwrite=overwrite)
-    given = _settled(case, "export", {"file": out.name}, day, receipt, overwrite=overwrite)
+    given = _settled(
+        case, "export", {"file": out.name}, day, receipt, overwrite=overwrite, answer=out
+    )
     output.result({"file": str(out)} | _receipt_values(given), _written(out), given.words)
 
 
@@ -231,9 +235,19 @@ def _settled(
     receipt: Path | None,
     *,
     overwrite: bool,
+    answer: Path | None = None,
 ) -> Receipt:
-    """Put what was done into the register, and write the signed receipt where it is wanted."""
-    given = case.close_request(kind, effects, received=received)
+    """Put what was done into the register, and write the signed receipt where it is wanted.
+
+    Args:
+        answer: The file with the answer, which is removed where it cannot be put on record.
+    """
+    try:
+        given = case.close_request(kind, effects, received=received)
+    except FedsegError:
+        if answer is not None:
+            answer.unlink(missing_ok=True)
+        raise
     signed = given.signed_by(case.keystore.identity)
     _write(case, receipt, signed.to_bytes(), overwrite=overwrite)
     return given

@@ -151,7 +151,8 @@ def data_report(
         problems.append(error)
     else:
         features, customers, broken = _features(home, agreement, source)
-        problems += [f.problem for f in features if f.problem is not None] + broken
+        found = [f.problem for f in features if f.problem is not None] + broken
+        problems += {(problem.code, problem.message): problem for problem in found}.values()
         notes += [note for f in features for note in _notes(f)]
         notes += _unread(agreement, home, names, features)
     if source is not None and customers is not None and party is not None:

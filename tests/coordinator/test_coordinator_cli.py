@@ -172,6 +172,14 @@ def test_init_makes_private_keys_and_a_configuration_that_loads(home: Path) -> N
     config.open_store().close()
 
 
+def test_init_closes_a_folder_that_is_there_to_others(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    shell.json(*INIT, "--dir", folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_init_never_overwrites(shell: Shell, home: Path) -> None:
     before = {p: p.read_bytes() for p in home.rglob("*") if p.is_file()}
     assert "exists" in shell.refused(*INIT, "--dir", home, status=2)["message"]

@@ -192,6 +192,7 @@ def test_a_full_disk_leaves_the_old_file_and_is_named(
     with pytest.raises(UsageError, match="No space left") as caught:
         write_file(path, NEW)
     assert caught.value.code == "E-FILE"
+    assert "free room on its disk" in caught.value.remedy
     assert str(path) in caught.value.message
     monkeypatch.undo()
     assert path.read_bytes() == OLD

@@ -169,6 +169,16 @@ def test_a_column_that_the_first_file_lacks_is_named_too(tmp_path: Path) -> None
     assert f"{place / 'a.parquet'} lacks 'net'" in error.message
 
 
+def test_a_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    part = {"id": ["A1"], "x": [1.5]}
+    place = write(tmp_path / "in", a=part, b=part | {"id": ["A2"]})
+    whole = (place / "b.parquet").read_bytes()
+    (place / "b.parquet").write_bytes(whole[: len(whole) // 2])
+    error = refusal(place, "x")
+    assert error.code == "E-SOURCE-FILE"
+    assert f"{place / 'b.parquet'} cannot be read" in error.message
+
+
 def test_columns_may_stand_in_another_order(tmp_path: Path) -> None:
     place = write(
         tmp_path / "in",

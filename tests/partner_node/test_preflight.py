@@ -146,6 +146,20 @@ def lab(tmp_path: Path, server: TlsServer, files: ServerCertificate) -> Lab:
     return Lab(tmp_path, server, files.authority)
 
 
+def test_what_is_open_to_other_accounts_is_warned_of(lab: Lab) -> None:
+    assert not [w for item in lab.check().items for w in item.warnings]
+    lab.folder.chmod(0o777)
+    (lab.folder / "node.toml").chmod(0o666)
+    report = lab.check()
+    (keys,) = [item for item in report.items if item.name == "keys and state"]
+    assert keys.passed
+    assert [w.split(" is open")[0] for w in keys.warnings] == [
+        str(lab.folder), str(lab.folder / "node.toml"),
+    ]  # fmt: skip
+    assert f"chmod 0700 {lab.folder}" in keys.warnings[0]
+    assert f"chmod 0644 {lab.folder / 'node.toml'}" in keys.warnings[1]
+
+
 def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     report = lab.check()
     assert report.passed, [i.to_dict() for i in report.items if not i.passed]

@@ -28,7 +28,7 @@ from partner_node.rights.explanation import explain_place
 from partner_node.segments.known_releases import known_releases
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SEGMENTATION
-from protocol.errors import KeystoreError, SourceError
+from protocol.errors import KeystoreError, SourceError, StoreError
 from protocol.release.document import Release
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
@@ -173,6 +173,22 @@ def test_a_customer_who_is_there_twice_keeps_nobody_else_from_an_answer(
     assert "this node answers nothing now: id column 'customer_id'" in status["warnings"][0]
     with pytest.raises(SourceError, match="E-DUPLICATE"):
         counted(ours)
+
+
+@pytest.mark.parametrize("verb", ["access", "export"])
+def test_an_answer_that_cannot_be_put_on_record_is_not_left_behind(
+    shell: Shell, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("full")
+
+    words = ("rights", verb, "--subject", "c0", "--out", "told.json", "--dir", ours)
+    with monkeypatch.context() as patched:
+        patched.setattr(RightsRegister, "answer", full)
+        assert shell.refused(*words, status=1)["code"] == "E-STORE"
+    assert not (tmp_path / "told.json").exists()
+    assert shell.json(*words)
+    assert (tmp_path / "told.json").exists()
 
 
 def test_ids_that_may_be_meant_are_named_where_there_is_nobody(shell: Shell, ours: Path) -> None:

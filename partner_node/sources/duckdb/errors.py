@@ -21,6 +21,8 @@ from protocol.errors import SourceError
 
 _LINE: Final = re.compile(r"[A-Z][A-Za-z ]* Error: CSV Error on Line: (\d+)$", re.MULTILINE)
 _FILE: Final = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
+#: A file that is no whole Parquet file is named in the midst of a sentence.
+_NAMED: Final = re.compile(r"file ['\"]([^'\"\n]+)['\"]")
 _JSON: Final = re.compile(
     r'Invalid Input Error: (Malformed JSON|JSON transform error) in file "([^"\n]*)", '
     r"(?:at byte \d+ )?in line (\d+): (invalid UTF-8)?"
@@ -96,7 +98,7 @@ def explain(
         columns: The columns that the message may name.
     """
     text = problem.text
-    where = _known(_FILE, text, files) or path
+    where = _known(_FILE, text, files) or _known(_NAMED, text, files) or path
     line = _LINE.match(text)
     if line:
         where += f", line {line.group(1)}"
@@ -150,7 +152,7 @@ def explain(
             f"the feature query fails on a value{of_column} ({problem.kind.__name__})"
         )
     return SourceError(
-        f"{path} cannot be read ({problem.kind.__name__})",
+        f"{where} cannot be read ({problem.kind.__name__})",
         code="E-SOURCE-FILE",
         remedy="check that the file is complete and of the kind that node.toml names",
     )
