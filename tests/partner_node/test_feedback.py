@@ -147,7 +147,7 @@ def install(shell: Shell, node: Path, folder: Path, terms: SatisfactionTerms, **
     offered = draft(node, features=features, plan=plan, privacy=privacy, **more)
     (folder / "draft.json").write_bytes(offered.to_bytes())
     shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
-    shell.json("agreement", "install", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--downgrade", "--dir", node)
 
 
 def scores_of(folder: Path, terms: SatisfactionTerms = SCALE) -> dict[str, float]:

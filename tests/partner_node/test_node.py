@@ -178,7 +178,8 @@ def test_after_the_day_of_review_a_run_goes_on_but_none_begins(lab: Lab) -> None
     reviewed = Agreement.from_dict(values)
     assert reviewed.review_by < lab.now
     lab.node.agreement = replace(agreement, review_by=reviewed.review_by)
-    assert refusal(lab.node, lab.open_message()).code == "E-AGR-REVIEW"
+    begins = lab.signed(Open(agreement_hash=lab.node.agreement.hash, run_id=RUN_ID))
+    assert refusal(lab.node, begins).code == "E-AGR-REVIEW"
     assert lab.customers.reads == 0
     lab.node.agreement = agreement
     assert lab.node.handle(asked)

@@ -380,9 +380,9 @@ def test_ids_are_checked_once_for_each_change_of_the_data(
     checks: list[str] = []
     check = RowRules.check_ids
 
-    def counted(self: RowRules, ask: Any, relation: str, place: Any) -> None:
+    def counted(self: RowRules, ask: Any, relation: str, place: Any, **more: Any) -> None:
         checks.append(relation)
-        check(self, ask, relation, place)
+        check(self, ask, relation, place, **more)
 
     monkeypatch.setattr(RowRules, "check_ids", counted)
     table = postgresql.table(numbered(100))
