@@ -3,13 +3,22 @@
 The membership attack is the best there is: the attacker knows every other customer, sees every
 total of a run, and asks of each how much more likely it is with the victim than without (the
 likelihood ratio of Gaussians, which no other test beats: Neyman and Pearson 1933).
+
+The differencing attack knows nobody: it reads the totals that every partner and the coordinator
+see in a run of `lloyd-exact`, and computes rows. When one customer alone comes to a cluster or
+leaves it between two rounds, the difference of the cluster's sums is that customer's row; the sums
+of squared norms tell whether it was one alone. It is the algebra of TAR (Yang, Luo and Li,
+"Breaking Privacy in Federated Clustering", arXiv 2511.07073) in its smallest case. TAR itself is
+not rebuilt: it sees centroids alone, without norms, and searches for who moved with whom. Totals
+with norms and counts need no search to be confirmed, so it could only add to what is found here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp
 from typing import Final
 
@@ -18,13 +27,16 @@ import numpy.typing as npt
 from scipy.stats import beta
 
 from partner_node.customers.answers import answer
+from protocol.clustering import local_sums
 from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import Plan
+from protocol.clustering.plane import GRID
 from protocol.clustering.terms import Terms
 from protocol.masking import Stream
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
-from protocol.queries import customer_vectors
-from protocol.ring import IntVector
+from protocol.queries import IntMatrix, customer_vectors
+from protocol.ring import UNIT, IntVector
 from protocol.scaling import FloatMatrix
 from protocol.sum_query import SumQuery
 
@@ -150,6 +162,96 @@ def advantage(scores: Scores, *, epsilon: float, delta: float) -> Advantage:
         bound=advantage_bound(epsilon, delta),
         runs=runs,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """What the differencing attack made of one run.
+
+    Attributes:
+        claimed: Different rows that it takes for a customer's.
+        right: How many of them are a customer's row.
+    """
+
+    claimed: int
+    right: int
+
+
+def differencing_attack(customers: FloatMatrix, plan: LloydExact) -> Exposed:
+    """Compute customers' rows from the totals of a whole run of `lloyd-exact`.
+
+    Args:
+        customers: Grid coordinates of everybody, shape ``(n_samples, n_features)``.
+        plan: Its first state.
+    """
+    claims = rows_from_totals([total for _, total in _exact_totals(customers, plan)])
+    return Exposed(claimed=len(claims), right=len(claims & set(map(tuple, customers.tolist()))))
+
+
+def rows_from_totals(totals: Sequence[IntMatrix]) -> set[tuple[int, ...]]:
+    """The rows that follow from successive exact totals, and from nothing else.
+
+    Args:
+        totals: A round's sums, squared norms and counts each, shape
+            ``(n_clusters, n_features + 2)``.
+    """
+    found: set[tuple[int, ...]] = set()
+    for before, after in pairwise(totals):
+        gained = after - before
+        alone = gained[np.abs(gained[:, -1]) == 1]
+        rows = alone * alone[:, -1:]
+        # Whoever comes and goes together may leave a count of one, but not the norm of their sum.
+        confirmed = (rows == customer_vectors(rows[:, :-2].astype(np.float64))).all(axis=1)
+        found |= set(map(tuple, rows[confirmed, :-2].tolist()))
+    return found
+
+
+def noised_differencing_attack(
+    customers: FloatMatrix, plan: LloydExact, terms: Terms, *, noise: bool = True, seed: int = 0
+) -> Exposed:
+    """The same attack where the question that has noise is asked about the same centres.
+
+    The attacker is given more than a plan with noise shows: sums about centres that moved as in
+    the exact run, nobody's offset shortened, and a tenth of the run's rho for each round. There are
+    no squared norms; a row is claimed wherever a count changed by about one, and right within a
+    hundredth of the cube's half.
+
+    Args:
+        customers, plan: As for `differencing_attack`.
+        terms: What the run may cost.
+        noise: False switches all noise off.
+        seed: Decides the noise.
+    """
+    vectors, draws = customer_vectors(customers), _Noise(f"{seed}/differencing/")
+    seen: list[FloatMatrix] = []
+    for centres, _ in _exact_totals(customers, plan):
+        query = local_sums.local_query(
+            centres, radius=2.0 * terms.reach, tilt=1.0, variance=terms.variance(0.1, UNIT * UNIT)
+        )
+        total = _answer(query, vectors)
+        if noise:
+            total = total + draws.take(query.variance, query.length)
+        found = local_sums.decode(query, total, variance=query.variance, plane=None)
+        sums = found.offsets * GRID + found.counts[:, None] * centres
+        seen.append(np.column_stack([sums, found.counts]))
+    claims: list[npt.NDArray[np.float64]] = []
+    for before, after in pairwise(seen):
+        gained = after - before
+        sign = np.rint(gained[:, -1])
+        claims.extend((gained[:, :-1] * sign[:, None])[np.abs(sign) == 1])
+    near = [bool((np.abs(customers - row).max(axis=1) < GRID / 100).any()) for row in claims]
+    return Exposed(claimed=len(claims), right=sum(near))
+
+
+def _exact_totals(
+    customers: FloatMatrix, plan: LloydExact
+) -> Iterator[tuple[IntMatrix, IntMatrix]]:
+    """The centres that each round of a run asks about, and the total that everybody sees."""
+    vectors = customer_vectors(customers)
+    while (query := plan.query) is not None:
+        total = _answer(query, vectors)
+        yield query.centroids, total.reshape(query.n_clusters, -1)
+        plan = plan.advance(total, customers=len(customers))
 
 
 class _Noise:

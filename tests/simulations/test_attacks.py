@@ -12,6 +12,7 @@ from scipy.stats import chi2, norm
 
 from partner_node.customers.answers import answer
 from protocol.clustering import local_sums
+from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plane import GRID
 from protocol.clustering.result import Clustering, NoiseReport, Sizes
 from protocol.clustering.terms import Terms
@@ -22,13 +23,17 @@ from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.release.document import make_release
 from protocol.ring import UNIT
+from protocol.scaling import FloatMatrix
 from simulations import attacks
 from simulations.attacks import (
     Scores,
     advantage,
     advantage_bound,
+    differencing_attack,
     membership_attack,
     membership_scores,
+    noised_differencing_attack,
+    rows_from_totals,
 )
 from simulations.federation import FeatureTerms, Federation
 from tests import effort
@@ -168,6 +173,56 @@ def test_differencing_two_totals_shows_a_customer_only_without_noise(noise: bool
         assert min(distances) > size, "what is left of two totals is noise"
     else:
         assert max(distances) == 0.0, "the customer's vector, to the bit"
+
+
+def an_exact_run(number: int) -> tuple[FloatMatrix, LloydExact]:
+    """400 customers about five places, and a run as a new draft with exact totals has it."""
+    drawn = effort.generator(f"exact run {number}")
+    places = drawn.uniform(-0.8, 0.8, (5, 4))[drawn.integers(0, 5, 400)]
+    customers = np.rint(np.clip(places + drawn.normal(0.0, 0.3, (400, 4)), -1, 1) * GRID)
+    plan = LloydExact.start(
+        n_clusters=5, limit=np.full(4, GRID), max_rounds=50, seed=drawn.bytes(32)
+    )
+    return customers, plan
+
+
+def test_exact_totals_show_rows_of_single_customers_to_whoever_sees_them() -> None:
+    runs = effort.count(6, 200)
+    found = [differencing_attack(*an_exact_run(number)) for number in range(runs)]
+    assert all(run.right == run.claimed for run in found), "every claimed row is a customer's"
+    assert sum(run.right > 0 for run in found) > 0.6 * runs
+
+
+def test_with_noise_at_epsilon_10_differences_show_nobodys_row() -> None:
+    terms = Terms(
+        n_clusters=5, n_clusters_min=5, limit=np.full(4, GRID),
+        cost=cost_of_rho(rho_for(10.0, 1e-5)), group=1, seed=bytes(32),
+    )  # fmt: skip
+    runs = range(effort.count(6, 100))
+    without, within = (
+        [
+            noised_differencing_attack(
+                *an_exact_run(number), terms, noise=noise, seed=effort.SEED + number
+            )
+            for number in runs
+        ]
+        for noise in (False, True)
+    )
+    assert sum(run.right > 0 for run in without) > 0.6 * len(runs), "the attack itself works"
+    assert sum(run.claimed for run in within) > len(runs), "it goes on claiming rows"
+    assert sum(run.right for run in within) == 0
+
+
+def test_a_difference_counts_as_a_row_only_when_its_norm_says_that_it_is_one() -> None:
+    rows = customer_vectors(np.array([[0.5, 0.25], [-0.5, 0.75], [0.25, 0.125]]) * GRID)
+    one, two, three = rows.astype(np.int64)
+    empty = np.zeros_like(one)
+    base = np.array([one + two + three, three, empty])
+    alone = np.array([one + two, three, three])
+    assert rows_from_totals([base, alone]) == {tuple(three[:2])}
+    swapped = np.array([three, one + two, empty])
+    assert rows_from_totals([base, swapped]) == set(), "two came and one left: no row"
+    assert rows_from_totals([base, base]) == set()
 
 
 @pytest.mark.parametrize("noise", [False, True])
