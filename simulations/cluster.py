@@ -21,7 +21,7 @@ from protocol.clustering.result import Clustering
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
 from protocol.release.document import (
-    EXACT_STATEMENT,
+    EXACT_WORDS,
     NOISE_WORDS,
     NOISED_STATEMENT,
     Ranges,
@@ -199,7 +199,7 @@ class ClusterTask:
     def describe(self) -> dict[str, Any]:
         """What all runs have in common, as JSON values."""
         return {
-            "privacy": EXACT_STATEMENT if self._privacy is None else NOISED_STATEMENT,
+            "privacy": EXACT_WORDS if self._privacy is None else NOISED_STATEMENT,
             "plan": self._plan,
             **self._noise_terms(),
             "n_clusters": self._n_clusters,

@@ -183,6 +183,18 @@ def test_links_between_documents_lead_to_files(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+DOCUMENTS_ON_EXACT_TOTALS = [
+    "README.md", "docs/guarantees.md", "docs/privacy.md", "protocol/SPEC.md"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOCUMENTS_ON_EXACT_TOTALS)
+def test_documents_say_that_exact_totals_let_everybody_compute_single_customers(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8").lower()
+    said = "the coordinator and every partner can (then )?compute single customers' values"
+    assert re.search(said, text) is not None
+
+
 def test_the_readme_says_that_exact_totals_are_not_anonymous() -> None:
     assert "exact totals: not anonymous" in (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -72,7 +72,11 @@ def draft(
     ] = None,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Exact totals instead, without any noise: not anonymous."),
+        typer.Option(
+            "--exact",
+            help="Exact totals instead, without any noise: not anonymous, rows of single customers "
+            "can be computed.",
+        ),
     ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,

@@ -145,7 +145,8 @@ def _privacy_note(release: Release) -> str:
     if privacy is None:
         return (
             "Sizes and centres are exact sums over all partners' customers. No partner's own "
-            "numbers were opened, but totals without noise can reveal facts about customers."
+            "numbers were opened; but whoever saw the totals of the rounds can subtract one from "
+            "the next, and where one customer alone changed cluster that is the customer's row."
         )
     return (
         "Sizes and centres are sums over all partners' customers with noise that all of them "

@@ -14,7 +14,7 @@ from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
-from protocol.release.document import EXACT_STATEMENT
+from protocol.release.document import EXACT_WORDS
 
 
 def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
@@ -178,8 +178,11 @@ def _privacy_words(agreement: Agreement) -> list[str]:
     terms = agreement.privacy
     if terms is None:
         return [
-            f"Privacy: {EXACT_STATEMENT}. Every partner and the coordinator see the exact totals "
-            f"of every round ({agreement.plan.max_rounds} at most) and the segments."
+            f"Privacy: {EXACT_WORDS}. They see the exact totals of every round "
+            f"({agreement.plan.max_rounds} at most): where one customer alone changes cluster, the "
+            "difference of two rounds is that customer's row. Nobody can tell beforehand whose "
+            "customers that will be, and no budget bounds it. With noise, differences show "
+            "nobody's row."
         ]
     epsilon, delta = terms.epsilon_of(terms.run_cost), float(terms.delta)
     total = terms.epsilon_of(terms.budget)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from machine.text import short
 from partner_node.store.records import EgressRecord
-from protocol.release.document import EXACT_STATEMENT, NOISED_STATEMENT
+from protocol.release.document import EXACT_WORDS, NOISED_STATEMENT
 
 #: What an answer is called in the record of what left the node.
 EXACT_ANSWER: Final = "MASKED: answer hidden under masks"
@@ -50,7 +50,7 @@ def egress_words(records: Sequence[EgressRecord]) -> list[object]:
 def egress_privacy(records: Sequence[EgressRecord]) -> str:
     """What protected the customers that were counted: the least of all messages."""
     if any(r.customers is not None and r.what != NOISED_ANSWER for r in records):
-        return EXACT_STATEMENT
+        return EXACT_WORDS
     return NOISED_STATEMENT
 
 

@@ -20,7 +20,7 @@ from partner_node.egress.records import (
     Written,
 )
 from partner_node.egress.sent import EXACT_ANSWER, NOISED_ANSWER
-from protocol.release.document import EXACT_STATEMENT
+from protocol.release.document import EXACT_WORDS
 from protocol.replies import KINDS
 
 #: What a message is called that a person may have to approve, when it leaves once more.
@@ -134,7 +134,7 @@ def _question_lines(manifest: Manifest, question: Question) -> list[tuple[str, s
 def noise_words(question: Question) -> str:
     """What hides a single customer in the answer."""
     if not question.share_variance:
-        return f"none; {EXACT_STATEMENT}"
+        return f"none; {EXACT_WORDS}"
     own = isqrt(question.share_variance)
     most = isqrt(question.sensitivity_squared)
     return (

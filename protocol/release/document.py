@@ -34,8 +34,11 @@ from protocol.strict import Fields
 
 SCHEMA: Final = "fedseg/release/v1"
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.release.v1+json"
-#: Statement of protection in every output of exact mode.
+#: Statement of protection in a release on exact totals, and what every output says of them.
 EXACT_STATEMENT: Final = "exact totals: not anonymous"
+EXACT_WORDS: Final = (
+    f"{EXACT_STATEMENT}; the coordinator and every partner can compute single customers' values"
+)
 #: The same in every output with noise, followed by epsilon and delta.
 NOISED_STATEMENT: Final = "differentially private aggregate"
 NOISE_WORDS: Final = "discrete Gaussian shares of all participants"
@@ -227,7 +230,7 @@ class Release:
     def privacy_words(self) -> str:
         """What protects the customers in it: the line printed with every output."""
         if self.privacy is None:
-            return self.statement
+            return EXACT_WORDS
         return statement(self.privacy.epsilon, float(self.privacy.delta), self.privacy.unit)
 
     @property
@@ -459,7 +462,7 @@ def promised(agreement: Agreement) -> str:
     """What protects the customers in a release under an agreement, in words."""
     terms = agreement.privacy
     if terms is None:
-        return EXACT_STATEMENT
+        return EXACT_WORDS
     return statement(terms.epsilon_of(terms.run_cost), float(terms.delta), terms.unit)
 
 

@@ -24,6 +24,7 @@ from coordinator.runs.life import serve_lock
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RuleError
+from protocol.release.document import EXACT_WORDS
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from tests.commands import commands_of, leaves
@@ -669,7 +670,7 @@ def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
     row = federation.store.runs()[0]
     for words in (("run", "watch"), ("run", "list"), ("release", "list"), ("release", "show")):
         assert "exact totals: not anonymous" in shell(*words, "--dir", home).out, words
-    assert shell.json("run", "watch", "--dir", home)["privacy"] == "exact totals: not anonymous"
+    assert shell.json("run", "watch", "--dir", home)["privacy"] == EXACT_WORDS
     (release,) = shell.json("release", "list", "--dir", home)["releases"]
     assert release["run_id"] == row.run_id.hex()
     assert release["agreement"] == "simulation"

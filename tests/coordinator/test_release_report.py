@@ -25,7 +25,7 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.choose_k import KScore
 from protocol.errors import StoreError
-from protocol.release.document import Release, SignedRelease, Withheld
+from protocol.release.document import EXACT_WORDS, Release, SignedRelease, Withheld
 from protocol.release.lineage import NEW, Gone, Living, Step
 from protocol.release.satisfaction import SegmentSatisfaction
 from protocol.release.view import ReleaseView, release_view
@@ -78,7 +78,7 @@ def test_json_has_sizes_and_centres_in_the_features_units(example: Example) -> N
         assert first["centre"] == pytest.approx(visits, abs=1e-4)
         assert second["centre"] == pytest.approx(spent, rel=1e-4)
         assert second["unit"] == "EUR"
-    assert data["privacy"] == signed.release.statement
+    assert data["privacy"] == EXACT_WORDS
     assert "not anonymous" in data["privacy"]
     assert data["release"] == signed.release.hash.hex()
     assert data["participants"] == ["partner-0", "partner-1", "partner-2"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from partner_node.home import NodeHome
-from protocol.release.document import release_centres
+from protocol.release.document import EXACT_WORDS, release_centres
 from protocol.release.personas import release_names
 from protocol.scaling import FeatureScale
 from simulations.retail_features import ONLINE_RETAIL_FEATURES, ONLINE_RETAIL_QUERY
@@ -281,9 +281,9 @@ def test_the_operator_and_each_partner_see_the_same_segments(
         return found
 
     shown = check_release(data("coordinator", "release", "show", "--dir", deployed.operator_folder))
-    assert shown["privacy"] == "exact totals: not anonymous"
+    assert shown["privacy"] == EXACT_WORDS
     for name in PARTNERS:
         own = data("node", "segments", "list", "--dir", deployed.folder(name))
-        assert own["privacy"] == "exact totals: not anonymous"
+        assert own["privacy"] == EXACT_WORDS
         assert own["participants"] == list(PARTNERS)
         assert {k: v for k, v in own.items() if k != "received_at"} == shown, "one view of it"

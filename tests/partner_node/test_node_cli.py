@@ -33,7 +33,7 @@ from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError
 from protocol.messages import Open, sign_request
 from protocol.partner_state import Phase
-from protocol.release.document import Release
+from protocol.release.document import EXACT_WORDS, Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
 from tests.commands import commands_of, leaves
@@ -925,7 +925,7 @@ def test_what_left_fits_a_terminal_with_every_time_whole(
     assert "2026-01-01 (UTC)" in done.out
     assert "…" not in done.out
     assert max(map(len, done.out.splitlines())) <= 80
-    assert messages["privacy"] == "exact totals: not anonymous"
+    assert messages["privacy"] == EXACT_WORDS
     assert "exact totals: not anonymous" in done.out
 
 
@@ -933,7 +933,7 @@ def test_assignments_say_that_totals_were_exact(shell: Shell, installed: Path) -
     after_a_run(installed, [1.0, 2.0])
     words = ("segments", "assign", "--dir", installed)
     assert "exact totals: not anonymous" in shell(*words).out
-    assert shell.json(*words)["privacy"] == "exact totals: not anonymous"
+    assert shell.json(*words)["privacy"] == EXACT_WORDS
 
 
 def test_status_shows_the_newest_refusals(shell: Shell, installed: Path) -> None:

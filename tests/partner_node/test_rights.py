@@ -29,7 +29,7 @@ from partner_node.segments.known_releases import known_releases
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import KeystoreError, SourceError, StoreError
-from protocol.release.document import Release
+from protocol.release.document import EXACT_WORDS, Release
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
 from simulations.federation import EphemeralSealer
@@ -263,7 +263,7 @@ def test_a_wish_under_another_agreement_is_told_too(shell: Shell, ours: Path) ->
 def test_an_erasure_says_what_stays(shell: Shell, ours: Path, released: Release) -> None:
     done = shell.json("rights", "erase", "--subject", "c7", "--dir", ours)
     assert done["in_releases"][0]["release"] == released.hash.hex()[:16]
-    assert done["in_releases"][0]["privacy"] == "exact totals: not anonymous"
+    assert done["in_releases"][0]["privacy"] == EXACT_WORDS
     assert "sealed entry" in done["stays"]
 
 

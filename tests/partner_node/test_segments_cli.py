@@ -25,7 +25,7 @@ from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RuleError
-from protocol.release.document import Release
+from protocol.release.document import EXACT_WORDS, Release
 from protocol.release.satisfaction import SegmentSatisfaction
 from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.finished import Finished, command
@@ -43,7 +43,7 @@ FEATURES = [
 LOYAL, LAPSED, NEW = (5, 20, 8_000), (250, 1.1, 200), (30, 1.1, 300)
 SLIPPING = (110, 5, 900)
 CUSTOMERS = {LOYAL: 34, LAPSED: 27, NEW: 3}
-PRIVACY = "exact totals: not anonymous"
+PRIVACY = EXACT_WORDS
 
 
 def rows_of(customers: dict[tuple[float, ...], int]) -> np.ndarray:

@@ -19,6 +19,7 @@ from protocol.release.document import (
     Release,
     SignedRelease,
     make_release,
+    promised,
     release_centres,
 )
 
@@ -75,8 +76,13 @@ def test_all_clusters_can_be_withheld(lab: ModuleType) -> None:
     assert release_centres(release, agreement).shape == (0, 2)
 
 
-def test_the_release_says_that_exact_totals_are_not_anonymous(release: Release) -> None:
+def test_the_release_says_that_exact_totals_are_not_anonymous(
+    release: Release, agreement: Agreement
+) -> None:
     assert release.statement == EXACT_STATEMENT == "exact totals: not anonymous"
+    for words in (release.privacy_words, promised(agreement)):
+        assert words.startswith(EXACT_STATEMENT)
+        assert "the coordinator and every partner can compute single customers' values" in words
 
 
 def test_centres_are_shown_in_the_features_units(release: Release, agreement: Agreement) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protocol.release.document import EXACT_WORDS
 from simulations import cli
 from simulations import demo as demo_module
 from simulations.bounds import NOT_PRIVATE
@@ -105,7 +106,7 @@ def test_cluster_prints_one_envelope_with_all_fields(call: Any, table: Path) -> 
     data = cluster(call, table, "--k", 2, "--partners", 4, "--seed", 9, "--bounds-from-data")
     has_fields(data, RESULT_FIELDS | COMMON_FIELDS)
     assert set(data) == set(RESULT_FIELDS | COMMON_FIELDS)
-    assert data["privacy"] == "exact totals: not anonymous"
+    assert data["privacy"] == EXACT_WORDS
     assert data["columns"] == ["age", "spend"]
     assert (data["n_samples"], data["n_features"], data["n_partners"]) == (60, 2, 4)
     assert sum(data["counts"]) == 60

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import AgreementError
+from protocol.release.document import EXACT_WORDS
 from simulations.bounds import ColumnBounds, bounds_from_data
 from simulations.cluster import ClusterTask, mean_inertia, to_cube
 from simulations.federation import FeatureTerms, scale_of
@@ -138,7 +139,7 @@ def test_a_task_describes_itself() -> None:
     bounds = [ColumnBounds(min="0", max="9", transform="log1p", weight="0.5")]
     one = ClusterTask([np.ones((4, 1))], ["spend"], bounds, n_clusters=2, n_partners=3)
     assert one.describe() == {
-        "privacy": "exact totals: not anonymous",
+        "privacy": EXACT_WORDS,
         "plan": "lloyd-exact",
         "n_clusters": 2,
         "n_samples": 4,
