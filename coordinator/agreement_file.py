@@ -19,7 +19,7 @@ from ruamel.yaml.events import (
 
 from machine.files import write_file
 from protocol import limits
-from protocol.agreement.document import SCHEMA, Agreement
+from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
@@ -116,13 +116,20 @@ documents: []
 software: {{package: {package}, version: "{version}", sha256: "{sha256}"}}
 """
 
-_EXACT: Final = """\
-plan: {name: lloyd-exact, n_clusters: 5, max_rounds: 50}
-
-# Exact totals: not anonymous. Every output says so.
+_EXACT: Final = f"""\
+# Exact totals: not anonymous. The coordinator and every partner see the totals of every round and
+# can compute single customers' values: where one customer alone changes cluster, the difference of
+# two rounds is that customer's row. Whoever signs says so in exact_totals. Where accuracy is what
+# matters, draft with `--epsilon 10` instead: docs/measurements.md has what it costs, and the
+# differences then show nobody's row.
+plan:
+  name: {EXACT_PLAN}
+  n_clusters: 5
+  max_rounds: 50
+  exact_totals: {EXACT_TOTALS}
 privacy: none
 
-secure_sum: {min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}"""
+secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}}"""
 
 _NOISED: Final = """\
 # hybrid-dp chooses from n_clusters_min to n_clusters segments, as the customers show. With

@@ -15,19 +15,23 @@ from protocol.signing import key_id
 
 
 def read_agreement(
-    path: Path, *, remedy: str = "correct the path, or ask the operator for the file"
+    path: Path,
+    *,
+    remedy: str = "correct the path, or ask the operator for the file",
+    kept: bool = False,
 ) -> SignedAgreement:
     """Read an agreement's envelope.
 
     Args:
         remedy: The way out when there is no such file.
+        kept: It is the installed one; as for `problems_of`.
 
     Raises:
         AgreementError: The file is missing (E-AGR-MISSING) or invalid; the message names it.
     """
     data = read_start(path, 2 * limits.MAX_AGREEMENT_BYTES + 1, remedy=remedy)
     with naming(path):
-        return SignedAgreement.from_bytes(data)
+        return SignedAgreement.from_bytes(data, kept=kept)
 
 
 def read_start(

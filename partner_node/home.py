@@ -73,6 +73,7 @@ class NodeHome:
         return read_agreement(
             self.config.node.agreement,
             remedy="put the agreement with every signature there: fedseg-node agreement install",
+            kept=True,
         )
 
     def installed_agreement(self) -> Agreement | None:

@@ -9,7 +9,7 @@ from math import log1p
 from typing import Final
 
 from protocol import limits
-from protocol.agreement.document import EXACT_PLAN, Agreement
+from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, Agreement
 from protocol.agreement.duties import Duties, Population
 from protocol.agreement.features import Feature
 from protocol.clustering.plan import NOISED_PLANS, largest_total, last_questions, longest_vector
@@ -39,9 +39,14 @@ _LONGEST_RANGE: Final = 20
 _LEAST_OF_EPSILON: Final = 0.98
 
 
-def problems_of(agreement: Agreement) -> list[AgreementError]:
-    """All problems that keep an agreement from being signed, each with its way out."""
-    return list(_problems(agreement))
+def problems_of(agreement: Agreement, *, kept: bool = False) -> list[AgreementError]:
+    """All problems that keep an agreement from being signed, each with its way out.
+
+    Args:
+        kept: It is on record here, maybe since a version that asked for less: what was added since
+            is not asked of it. A run under it is refused for its software (E-CODE).
+    """
+    return [*_problems(agreement), *(() if kept else _unsaid_problems(agreement))]
 
 
 def _problems(a: Agreement) -> Iterator[AgreementError]:
@@ -257,9 +262,26 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
                 code="E-PLAN",
                 remedy=f"leave plan.{name} out, or agree on an epsilon under privacy",
             )
+    if a.plan.exact_totals and a.privacy is not None:
+        yield AgreementError(
+            f"plan.exact_totals says that {EXACT_TOTALS}, which noise prevents",
+            code="E-PLAN",
+            remedy="leave plan.exact_totals out, or agree on privacy: none",
+        )
     yield from _cluster_problems(a)
     if a.privacy is not None:
         yield from _privacy_problems(a, a.privacy)
+
+
+def _unsaid_problems(a: Agreement) -> Iterator[AgreementError]:
+    if a.plan.name == EXACT_PLAN and a.privacy is None and not a.plan.exact_totals:
+        yield AgreementError(
+            "plan.exact_totals is missing: whoever signs exact totals has to read that the "
+            "coordinator and every partner can compute single customers' values",
+            code="E-PLAN",
+            remedy="agree on an epsilon under privacy, 8 to 10 if accuracy is what matters; or "
+            f"write under plan, exact_totals: {EXACT_TOTALS}",
+        )
 
 
 def _cluster_problems(a: Agreement) -> Iterator[AgreementError]:

@@ -31,8 +31,12 @@ class SignedAgreement:
         return SignedAgreement(agreement=agreement, envelope=envelope)
 
     @staticmethod
-    def from_bytes(data: bytes) -> SignedAgreement:
-        """Read an envelope, signed or not; raises AgreementError."""
+    def from_bytes(data: bytes, *, kept: bool = False) -> SignedAgreement:
+        """Read an envelope, signed or not; raises AgreementError.
+
+        Args:
+            kept: As for `problems_of`.
+        """
         try:
             envelope = Envelope.from_bytes(
                 data, payload_type=PAYLOAD_TYPE, max_bytes=limits.MAX_AGREEMENT_BYTES
@@ -40,7 +44,7 @@ class SignedAgreement:
         except MalformedError as error:
             raise AgreementError(error.message) from error
         agreement = Agreement.from_bytes(envelope.payload)
-        for problem in problems_of(agreement):
+        for problem in problems_of(agreement, kept=kept):
             raise problem
         return SignedAgreement(agreement=agreement, envelope=envelope)
 

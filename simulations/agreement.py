@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.agreement.document import EXACT_PLAN, SCHEMA, Agreement
+from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import Duties
 from protocol.agreement.governance import CONSENT, SEGMENTATION
 from protocol.agreement.software import Software
@@ -69,7 +69,8 @@ def agreement_values(
         "features": list(features),
         "excluded": {"special": [], "children_under": 16, "proxies": []},
         "consent": {"max_age_hours": 24},
-        "plan": {"name": EXACT_PLAN, "n_clusters": 2, "max_rounds": 100},
+        "plan": {"name": EXACT_PLAN, "n_clusters": 2, "max_rounds": 100}
+        | ({"exact_totals": EXACT_TOTALS} if exact else {}),
         "privacy": "none",
         "secure_sum": {
             "min_partners": 3 if exact else 2,

@@ -33,7 +33,7 @@ from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
-from protocol.release.document import promised
+from protocol.release.document import EXACT_WORDS, promised
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 
@@ -42,6 +42,10 @@ app = typer.Typer(help="Write, check and publish the agreement.", no_args_is_hel
 
 #: Validity of a new agreement, after which it must be reviewed.
 _REVIEW_DAYS = 182
+_EXACT_WARNING = (
+    f"{EXACT_WORDS}, from the difference of two rounds; an epsilon of 8 to 10 under privacy costs "
+    "little accuracy (docs/measurements.md) and shows nobody's row"
+)
 
 
 @app.command("draft")
@@ -121,6 +125,8 @@ def draft(
         software=Software.installed(metadata.version, resources.files),
     )
     write_file(out, text)
+    if exact:
+        diagnostics.print(f"warning: {_EXACT_WARNING}", style="yellow")
     output.result(
         {"file": str(out)},
         f"Wrote {out}. Edit it, then `agreement lint {out}` and `agreement draft {out} --out …`.",
@@ -181,7 +187,11 @@ def _all_runs(agreement: Agreement) -> str:
 
 
 def _lint_warnings(agreement: Agreement) -> list[str]:
-    """Warnings about what may be signed, but will not run here."""
+    """Warnings about what may be signed, but should be read first or will not run here."""
+    return ([] if agreement.privacy else [_EXACT_WARNING]) + _software_warnings(agreement)
+
+
+def _software_warnings(agreement: Agreement) -> list[str]:
     installed, agreed = Software.installed(metadata.version, resources.files), agreement.software
     if installed == agreed:
         return []

@@ -74,14 +74,14 @@ class CoordinatorStore(Database):
     def agreements(self) -> list[SignedAgreement]:
         """All agreements, newest first."""
         rows = self.ask("SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC")
-        return [SignedAgreement.from_bytes(row[0]) for row in rows]
+        return [SignedAgreement.from_bytes(row[0], kept=True) for row in rows]
 
     def agreement(self, agreement_hash: bytes) -> Agreement:
         """The agreement with a hash; verified again."""
         row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         if row is None:
             raise StoreError(f"no agreement {agreement_hash.hex()[:16]}… is stored")
-        return SignedAgreement.from_bytes(row[0]).verify()
+        return SignedAgreement.from_bytes(row[0], kept=True).verify()
 
     # --- runs ----------------------------------------------------------------------------------
 

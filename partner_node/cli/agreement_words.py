@@ -59,6 +59,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         necessities.add_row(feature.name + category, shown(feature.necessity))
     terms = agreement.secure_sum
     return [
+        *_exact_words(agreement),
         f"Agreement {agreement.id}, version {agreement.version}, "
         f"{agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}; after "
         f"{agreement.review_by:%Y-%m-%d} no run begins until a new version is signed",
@@ -174,16 +175,23 @@ def _how_many(agreement: Agreement) -> str:
     return f"{plan.n_clusters_min} to {plan.n_clusters} segments, as the customers show"
 
 
+def _exact_words(agreement: Agreement) -> list[str]:
+    """What stands before everything else where there is no noise."""
+    if agreement.privacy is not None:
+        return []
+    return [
+        f"READ THIS FIRST. {EXACT_WORDS[0].upper()}{EXACT_WORDS[1:]}. They see the totals of every "
+        f"round ({agreement.plan.max_rounds} at most), without noise: where one customer alone "
+        "changes cluster, the difference of two rounds is that customer's row. Nobody can tell "
+        "beforehand whose customers that will be, and no budget bounds it. With noise, even at "
+        "epsilon 10, differences show nobody's row."
+    ]
+
+
 def _privacy_words(agreement: Agreement) -> list[str]:
     terms = agreement.privacy
     if terms is None:
-        return [
-            f"Privacy: {EXACT_WORDS}. They see the exact totals of every round "
-            f"({agreement.plan.max_rounds} at most): where one customer alone changes cluster, the "
-            "difference of two rounds is that customer's row. Nobody can tell beforehand whose "
-            "customers that will be, and no budget bounds it. With noise, differences show "
-            "nobody's row."
-        ]
+        return []
     epsilon, delta = terms.epsilon_of(terms.run_cost), float(terms.delta)
     total = terms.epsilon_of(terms.budget)
     return [

@@ -213,13 +213,13 @@ class NodeStore(Database):
     def latest_agreement(self, agreement_id: str) -> SignedAgreement | None:
         """The agreement with an id that was kept last; raises AgreementError."""
         rows = self.ask("SELECT envelope FROM agreements ORDER BY rowid DESC")
-        kept = (SignedAgreement.from_bytes(envelope) for (envelope,) in rows)
+        kept = (SignedAgreement.from_bytes(envelope, kept=True) for (envelope,) in rows)
         return next((signed for signed in kept if signed.agreement.id == agreement_id), None)
 
     def agreement(self, agreement_hash: bytes) -> SignedAgreement | None:
         """The agreement with a hash, when it was kept; raises AgreementError."""
         row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
-        return None if row is None else SignedAgreement.from_bytes(row[0])
+        return None if row is None else SignedAgreement.from_bytes(row[0], kept=True)
 
     def note_stop(self, stop: SignedStop, *, now: str) -> None:
         """Remember a partner's stop, which was verified; inside a transaction."""

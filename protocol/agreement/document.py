@@ -42,6 +42,8 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 EXACT_PLAN: Final = "lloyd-exact"
 CHOOSING_PLAN: Final = "hybrid-dp"
 PLAN_NAMES: Final = (EXACT_PLAN, CHOOSING_PLAN, "lloyd-dp")
+#: What an agreement on exact totals says of them, word for word.
+EXACT_TOTALS: Final = "rows of single customers can be computed"
 #: What a segment profile holds; a plan without one leaves the field out.
 PROFILE: Final = "spread"
 
@@ -60,6 +62,7 @@ class PlanTerms(Part):
         profile: Whether it is also asked how customers differ within each cluster.
         satisfaction: What customers are asked about how satisfied they are, of whose answers one
             question of a run is; None when none is.
+        exact_totals: Whether it says `EXACT_TOTALS`.
     """
 
     name: str
@@ -68,6 +71,7 @@ class PlanTerms(Part):
     max_rounds: int
     profile: bool = False
     satisfaction: SatisfactionTerms | None = None
+    exact_totals: bool = False
 
     @classmethod
     def names(cls, values: Mapping[str, Any]) -> Names:
@@ -94,6 +98,8 @@ class PlanTerms(Part):
             satisfaction=SatisfactionTerms.read(fields.object("satisfaction"))
             if fields.has("satisfaction")
             else None,
+            exact_totals=fields.has("exact_totals")
+            and bool(fields.one_of("exact_totals", (EXACT_TOTALS,))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,6 +114,8 @@ class PlanTerms(Part):
             values["profile"] = PROFILE
         if self.satisfaction is not None:
             values["satisfaction"] = self.satisfaction.to_dict()
+        if self.exact_totals:
+            values["exact_totals"] = EXACT_TOTALS
         return values
 
 

@@ -53,6 +53,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '"PRAGMA synchronous = OFF"',
         STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",
     ),
+    (
+        STORE,
+        "[SignedAgreement.from_bytes(row[0], kept=True) for row in rows]",
+        "[SignedAgreement.from_bytes(row[0]) for row in rows]",
+        STORED + "test_an_agreement_kept_by_an_earlier_version_stays_readable",
+    ),
+    (
+        STORE,
+        "SignedAgreement.from_bytes(row[0], kept=True).verify()",
+        "SignedAgreement.from_bytes(row[0]).verify()",
+        STORED + "test_an_agreement_kept_by_an_earlier_version_stays_readable",
+    ),
     # the public port
     (
         GATEWAY,

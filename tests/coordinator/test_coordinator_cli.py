@@ -389,6 +389,28 @@ def test_lint_warns_of_an_agreement_for_other_software(
     assert "warning: software.version" in shell("agreement", "lint", "b.yaml").err
 
 
+def test_a_draft_of_exact_totals_says_what_they_show_and_lint_warns(
+    shell: Shell, home: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    words = [w for path in cards for w in ("--card", path)]
+    done = shell("agreement", "draft", "--exact", "--dir", home, "--out", "x.yaml", *words)
+    said = "the coordinator and every partner can compute single customers' values"
+    assert said in " ".join(done.err.split())
+    text = (tmp_path / "x.yaml").read_text()
+    line = "  exact_totals: rows of single customers can be computed\n"
+    assert line in text
+    (warning,) = shell.json("agreement", "lint", "x.yaml")["warnings"]
+    assert said in warning
+    assert "an epsilon of 8 to 10" in warning
+    shell.json("agreement", "draft", "x.yaml", "--out", "x.json")
+    (tmp_path / "y.yaml").write_text(text.replace(line, ""))
+    for action in (("lint", "y.yaml"), ("draft", "y.yaml", "--out", "y.json")):
+        error = shell.refused("agreement", *action, status=3)
+        assert error["code"] == "E-PLAN"
+        assert "write under plan, exact_totals: rows of single" in error["remedy"]
+    assert not (tmp_path / "y.json").exists()
+
+
 def test_draft_does_not_overwrite_and_lint_names_every_problem(
     shell: Shell, draft: Path, tmp_path: Path
 ) -> None:

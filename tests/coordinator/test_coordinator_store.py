@@ -16,7 +16,7 @@ from coordinator.store.records import FAILED, FINISHED, REQUESTED, RUNNING, Roun
 from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
 from protocol.participants import Link
 from simulations.federation import Federation
-from tests.federations import small_federation
+from tests.federations import small_federation, unsaid
 
 RUN = b"\x01" * 16
 OTHER = b"\x02" * 16
@@ -60,6 +60,15 @@ def test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_syst
     """After a power failure the coordinator must still know which set it proposed: 2 is FULL."""
     assert store.ask("PRAGMA synchronous") == [(2,)]
     assert store.ask("PRAGMA journal_mode") == [("wal",)]
+
+
+def test_an_agreement_kept_by_an_earlier_version_stays_readable(
+    store: CoordinatorStore, federation: Federation
+) -> None:
+    earlier = unsaid(federation.signed, federation.partner_keys)
+    store.add_agreement(earlier)
+    assert earlier.agreement in [signed.agreement for signed in store.agreements()]
+    assert store.agreement(earlier.agreement.hash) == earlier.agreement
 
 
 def test_an_agreement_that_lacks_signatures_is_not_taken(

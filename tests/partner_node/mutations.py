@@ -22,6 +22,7 @@ GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
 LEDGER = "test_ledger.py::"
 STORED = "test_node_store.py::"
+COMMANDS = "test_node_cli.py::"
 KEPT = "test_retention.py::"
 LEAVING = "test_egress.py::"
 RIGHTS = "test_rights.py::"
@@ -42,6 +43,21 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "left_out=left_out,",
         'left_out=__import__("functools").cache(left_out),',
         GATES + "test_the_gate_of_a_node_asks_its_register_anew",
+    ),
+    # what an earlier version took in
+    *(
+        (
+            file,
+            text,
+            text.replace("kept=True", "kept=False"),
+            COMMANDS
+            + "test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_readable",
+        )
+        for file, text in (
+            (HOME, "            kept=True,\n"),
+            (STORE, "SignedAgreement.from_bytes(envelope, kept=True)"),
+            (STORE, "SignedAgreement.from_bytes(row[0], kept=True)"),
+        )
     ),
     # before anything is signed or answered
     (

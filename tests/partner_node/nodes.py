@@ -87,19 +87,20 @@ def draft(
         ),
     ]
     common = {"max_customers": 10} | ({"legal_basis": basis} if basis else {})
-    values = agreed_values(
-        id="ours",
-        supersedes="00" * 32 if changes.get("version", 1) > 1 else "none",
-        purpose={"text": "Segments for [bold]own[/bold] [/] marketing \ue000example."},
-        effective=(now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-        expires=(now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
-        parties=[party | common for party in parties],
-        coordinator_key=public_bytes(COORDINATOR),
-        features=[agreed_feature("visits")],
-        consent={"max_age_hours": 48},
-        software=Software.installed(metadata.version, resources.files).to_dict(),
-    )
-    return signed_with(Agreement.from_dict(changed(values, changes)), OTHERS)
+    terms = {
+        "id": "ours",
+        "supersedes": "00" * 32 if changes.get("version", 1) > 1 else "none",
+        "purpose": {"text": "Segments for [bold]own[/bold] [/] marketing \ue000example."},
+        "effective": (now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        "expires": (now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        "parties": [party | common for party in parties],
+        "coordinator_key": public_bytes(COORDINATOR),
+        "features": [agreed_feature("visits")],
+        "consent": {"max_age_hours": 48},
+        "software": Software.installed(metadata.version, resources.files).to_dict(),
+    }
+    values = agreed_values(**changed(terms, changes))
+    return signed_with(Agreement.from_dict(values), OTHERS)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from protocol.release.document import EXACT_WORDS, Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
 from tests.commands import commands_of, leaves
-from tests.federations import small_federation
+from tests.federations import small_federation, unsaid
 from tests.partner_node.nodes import (
     COORDINATOR,
     OTHERS,
@@ -49,6 +49,11 @@ from tests.partner_node.nodes import (
     withdraw,
 )
 from tests.shell import Shell
+
+PRIVACY = {
+    "epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
+    "max_partners_per_customer": 1,
+}  # fmt: skip
 
 __all__ = ["installed", "node", "shell"]
 
@@ -681,14 +686,45 @@ def test_an_agreement_cannot_dress_its_words(shell: Shell, node: Path, tmp_path:
         assert word in done.out
 
 
+def test_what_exact_totals_show_is_the_first_that_a_signer_reads(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
+    assert text.startswith("READ THIS FIRST. Exact totals: not anonymous; the coordinator and ")
+    assert "every partner can compute single customers' values" in text
+    noised = draft(node, privacy=PRIVACY, plan={"name": "lloyd-dp", "max_rounds": 3})
+    (tmp_path / "noised.json").write_bytes(noised.to_bytes())
+    text = " ".join(shell("agreement", "show", "noised.json", "--dir", node).out.split())
+    assert text.startswith("Agreement ours, version 1")
+    assert "single customers' values" not in text
+
+
+def test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_readable(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    whole = SignedAgreement.from_bytes((installed / "agreement.json").read_bytes())
+    earlier = unsaid(whole, [*OTHERS, NodeHome.load(installed).keystore().identity])
+    (tmp_path / "old.json").write_bytes(earlier.to_bytes())
+    for words in (("sign", "old.json", "--out", "out.json"), ("install", "old.json")):
+        error = shell.refused("agreement", *words, "--dir", installed, status=3)
+        assert error["code"] == "E-PLAN"
+        assert "exact_totals is missing" in error["message"]
+    (installed / "agreement.json").write_bytes(earlier.to_bytes())
+    shown = shell.json("agreement", "show", "--dir", installed)
+    assert shown["agreement"] == earlier.agreement.to_dict()
+    home = NodeHome.load(installed)
+    store = home.store(home.keystore())
+    with store.transaction():
+        store.keep_agreement(home.signed_agreement(), now="2026-01-01T00:00:00.000000Z")
+    assert store.latest_agreement("ours") == earlier
+    assert store.agreement(earlier.agreement.hash) == earlier
+
+
 def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Path) -> None:
-    privacy = {
-        "epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
-        "max_partners_per_customer": 1,
-    }  # fmt: skip
     plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 10}
     for profile, said in (({"profile": "spread"}, True), ({}, False)):
-        offered = draft(node, privacy=privacy, plan=plan | profile)
+        offered = draft(node, privacy=PRIVACY, plan=plan | profile)
         (tmp_path / "draft.json").write_bytes(offered.to_bytes())
         done = shell("agreement", "show", "draft.json", "--dir", node)
         assert ("how customers differ within each segment" in done.out) == said
@@ -697,14 +733,10 @@ def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Pa
 def test_the_question_about_satisfaction_is_said_in_plain_words(
     shell: Shell, node: Path, tmp_path: Path
 ) -> None:
-    privacy = {
-        "epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
-        "max_partners_per_customer": 1,
-    }  # fmt: skip
     plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 11}
     asked = {"satisfaction": {"question": "[b]Happy?[/b]", "lowest": 1, "highest": 5}}
     for question, said in ((asked, True), ({}, False)):
-        offered = draft(node, privacy=privacy, plan=plan | question)
+        offered = draft(node, privacy=PRIVACY, plan=plan | question)
         (tmp_path / "draft.json").write_bytes(offered.to_bytes())
         text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
         assert ("nobody's own score leaves your node" in text) == said

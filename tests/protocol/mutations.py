@@ -773,6 +773,32 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
+        "if a.plan.name == EXACT_PLAN and a.privacy is None and not a.plan.exact_totals:",
+        NEVER,
+        PRIVACY_AGREED + "test_exact_totals_are_signed_with_the_words_that_say_what_they_show",
+    ),
+    (
+        RULES,
+        "if a.plan.exact_totals and a.privacy is not None:",
+        NEVER,
+        PRIVACY_AGREED + "test_nobody_signs_beside_noise_that_rows_can_be_computed",
+    ),
+    (
+        RULES,
+        "() if kept else _unsaid_problems(agreement)",
+        "_unsaid_problems(agreement)",
+        PRIVACY_AGREED
+        + "test_an_agreement_on_record_that_says_less_is_read_but_not_taken_in_again",
+    ),
+    (
+        RULES,
+        "[*_problems(agreement), *(",
+        "[*(() if kept else _problems(agreement)), *(",
+        PRIVACY_AGREED
+        + "test_an_agreement_on_record_that_says_less_is_read_but_not_taken_in_again",
+    ),
+    (
+        RULES,
         "least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + last_questions(a.plan)",
         "least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + 1",
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",

@@ -58,6 +58,7 @@ def test_an_agreement_is_read_back_from_its_signed_bytes(lab: ModuleType) -> Non
 def test_every_missing_field_is_named(lab: ModuleType) -> None:
     original = lab.agreement_values(3)
     fields = [p for p in paths(original) if isinstance(p[-1], str)]
+    fields.remove(("plan", "exact_totals"))  # asked for by a rule, not by the schema
     assert len(fields) > 40
     for path in fields:
         values = copy.deepcopy(original)

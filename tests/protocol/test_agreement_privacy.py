@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import EXACT_TOTALS, Agreement
 from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, RuleError
+from protocol.signed_agreement import PAYLOAD_TYPE, SignedAgreement
+from protocol.signing import Envelope
+from simulations.agreement import changed
 
 PRIVACY = {
     "epsilon": "1",
@@ -139,6 +142,51 @@ def test_exact_totals_have_no_profile_and_no_satisfaction(
     values["plan"][field] = value or SATISFACTION
     (problem,) = problems_of(Agreement.from_dict(values))
     assert (problem.code, f"plan.{field} needs noise" in problem.message) == ("E-PLAN", True)
+
+
+def test_exact_totals_are_signed_with_the_words_that_say_what_they_show(lab: ModuleType) -> None:
+    values = lab.agreement_values(4)
+    assert values["plan"]["exact_totals"] == "rows of single customers can be computed"
+    said = Agreement.from_dict(values)
+    assert problems_of(said) == []
+    for words in ("yes", "rows of single customers", True, None):
+        with pytest.raises(RuleError, match="exact_totals"):
+            Agreement.from_dict(changed(values, {"plan": {"exact_totals": words}}))
+    del values["plan"]["exact_totals"]
+    unsaid = Agreement.from_dict(values)
+    assert unsaid.hash != said.hash
+    (problem,) = problems_of(unsaid)
+    assert problem.code == "E-PLAN"
+    assert "plan.exact_totals is missing" in problem.message
+    assert "can compute single customers' values" in problem.message
+    assert "agree on an epsilon" in problem.remedy
+    with pytest.raises(AgreementError, match="exact_totals is missing"):
+        SignedAgreement.draft(unsaid)
+
+
+def test_nobody_signs_beside_noise_that_rows_can_be_computed(lab: ModuleType) -> None:
+    for name in ("hybrid-dp", "lloyd-dp"):
+        plan = {"name": name, "exact_totals": EXACT_TOTALS}
+        (problem,) = problems_of(Agreement.from_dict(agreement_values(lab, plan=plan)))
+        assert problem.code == "E-PLAN"
+        assert "which noise prevents" in problem.message
+
+
+def test_an_agreement_on_record_that_says_less_is_read_but_not_taken_in_again(
+    lab: ModuleType,
+) -> None:
+    values = lab.agreement_values(4)
+    del values["plan"]["exact_totals"]
+    payload = Agreement.from_dict(values).to_bytes()
+    envelope = Envelope(payload_type=PAYLOAD_TYPE, payload=payload, signatures={}).to_bytes()
+    assert SignedAgreement.from_bytes(envelope, kept=True).agreement.to_bytes() == payload
+    with pytest.raises(AgreementError, match="exact_totals is missing"):
+        SignedAgreement.from_bytes(envelope)
+    values["secure_sum"]["min_partners"] = 2
+    payload = Agreement.from_dict(values).to_bytes()
+    envelope = Envelope(payload_type=PAYLOAD_TYPE, payload=payload, signatures={}).to_bytes()
+    with pytest.raises(AgreementError, match="exact totals need at least 3"):
+        SignedAgreement.from_bytes(envelope, kept=True)
 
 
 def test_the_question_about_satisfaction_is_part_of_what_is_signed(lab: ModuleType) -> None:

@@ -122,6 +122,13 @@ def bad_agreements() -> list[dict[str, Any]]:
         ("a key in capitals", ["coordinator", "public_key"], "AB" * 32, "E-AGR-SCHEMA"),
         ("a boolean for a number", ["version"], True, "E-AGR-SCHEMA"),
         ("noise that this version lacks", ["privacy"], "zcdp", "E-AGR-SCHEMA"),
+        ("exact totals in milder words", ["plan", "exact_totals"], "yes", "E-AGR-SCHEMA"),
+        (
+            "exact totals, and not said what they show",
+            ["plan"],
+            {"name": "lloyd-exact", "n_clusters": 3, "max_rounds": 8},
+            "E-PLAN",
+        ),
         ("two partners suffice", ["secure_sum", "min_partners"], 2, "E-PARTNERS"),
         ("atoms of two", ["secure_sum", "min_atom"], 2, "E-PARTNERS"),
         ("too many may collude", ["secure_sum", "max_colluding"], 2, "E-PARTNERS"),
