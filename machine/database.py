@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString
@@ -44,6 +44,10 @@ class Database:
         self._remedy = remedy
         self._lock = RLock()
         self._wipe = False
+        with suppress(OSError):  # SQLite says what is wrong
+            if self._path != ":memory:":
+                # SQLite would let everybody read it; its logs are made with the mode of the file.
+                Path(path).touch(mode=0o600)
         try:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, timeout=_LOCK_WAIT_S, check_same_thread=False

@@ -96,4 +96,10 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if False:",
         "test_software.py::test_an_environment_where_somebody_else_ships_our_package_is_refused",
     ),
+    (
+        DATABASE,
+        "                Path(path).touch(mode=0o600)\n",
+        "                pass\n",
+        STORED + "test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in",
+    ),
 ]

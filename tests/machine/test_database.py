@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ def test_what_is_committed_is_synced_and_what_is_deleted_overwritten(tmp_path: P
     database = opened(tmp_path / "x.db")
     for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1)):
         assert database.one(f"PRAGMA {pragma}") == (value,)  # type: ignore[arg-type]
+
+
+def test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o755)
+    database = opened(tmp_path / "x.db")
+    with database.transaction():
+        database.ask("INSERT INTO t VALUES (1)")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("x.db", "x.db-wal", "x.db-shm"), 0o600)
 
 
 def test_what_is_wiped_is_in_no_file_of_the_database(tmp_path: Path) -> None:
