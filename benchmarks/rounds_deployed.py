@@ -64,7 +64,7 @@ def run(*, quick: bool) -> list[Table]:
             title=f"Seconds a round deployed: {rows:,} customers a node, {_N_FEATURES} features, "
             f"k = {_N_CLUSTERS}, TLS through the gateway",
             baseline=f"Flower's SuperNode with {few} nodes (isolation by subprocess, an app that "
-            "only echoes as many bytes, straight to the SuperLink)",
+            "only echoes as many bytes)",
             columns=("deployment", "rounds", "seconds a round", "median / baseline"),
             rows=tuple(found),
             notes=(

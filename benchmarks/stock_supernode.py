@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import hashlib
 import json
 import os
 import socket
@@ -12,16 +14,25 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.superlink.routers.fleet.router import router as fleet_router
 
 from benchmarks.stock_app import PLAN_FILE, REPORT_FILE
+from coordinator.service import gateway
 from coordinator.service.bundle import bundle_from
+from coordinator.service.certificates import LOOPBACK_HOSTS, make_server_certificate
+from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _TIMEOUT_S = 180.0
+_CERTIFICATE = "port"
+_BUNDLE = bundle_from(
+    serverapp="benchmarks.stock_app:server", clientapp="benchmarks.stock_app:client"
+)
 
 
 def stock_round_seconds(
@@ -45,20 +56,23 @@ def stock_round_seconds(
             "timeout_s": _TIMEOUT_S,
         }
         (directory / PLAN_FILE).write_text(json.dumps(plan), encoding="ascii")
-        with _superlink(directory) as superlink, contextlib.ExitStack() as nodes:
+        with contextlib.ExitStack() as stack:
+            superlink = stack.enter_context(_superlink(directory))
+            address = stack.enter_context(_public_port(directory, superlink))
             for number in range(n_nodes):
-                nodes.enter_context(_supernode(directory, superlink, number))
-            bundle = bundle_from(
-                serverapp="benchmarks.stock_app:server", clientapp="benchmarks.stock_app:client"
-            )
-            flower_run = superlink.submit("", bundle=bundle)
+                stack.enter_context(_supernode(directory, superlink, address, number))
+            flower_run = superlink.submit("", bundle=_BUNDLE)
             return _await_report(directory, superlink, flower_run)
 
 
 @contextlib.contextmanager
 def _superlink(directory: Path) -> Iterator[SuperLink]:
     superlink = SuperLink(
-        SuperLinkConfig(directory=directory / "superlink", coordinator_directory=directory)
+        SuperLinkConfig(
+            directory=directory / "superlink",
+            coordinator_directory=directory,
+            bundles=frozenset({hashlib.sha256(_BUNDLE).hexdigest()}),
+        )
     )
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(_PROJECT)  # for the ServerApp
@@ -74,15 +88,38 @@ def _superlink(directory: Path) -> Iterator[SuperLink]:
 
 
 @contextlib.contextmanager
-def _supernode(directory: Path, superlink: SuperLink, number: int) -> Iterator[None]:
+def _public_port(directory: Path, superlink: SuperLink) -> Iterator[str]:
+    """A gateway that passes every fleet call: a SuperNode makes more than a node of ours."""
+    files = make_server_certificate(
+        directory,
+        name=_CERTIFICATE,
+        hosts=LOOPBACK_HOSTS,
+        now=datetime.datetime.now(datetime.UTC),
+        lifetime_days=1,
+    )
+    config = GatewayConfig(
+        certificate=files.certificate, key=files.key, upstream=superlink.socket, burst=1_000_000
+    )
+    port = Gateway(config, is_admitted=lambda key: key in superlink.node_ids())
+    paths = frozenset(route.path.encode("ascii") for route in fleet_router.routes)  # type: ignore[attr-defined]
+    with mock.patch.object(gateway, "ALLOWED_PATHS", paths):
+        port.start()
+        try:
+            yield port.address
+        finally:
+            port.stop()
+
+
+@contextlib.contextmanager
+def _supernode(directory: Path, superlink: SuperLink, address: str, number: int) -> Iterator[None]:
     key_file = directory / f"node-{number}.key"
     superlink.admit(_write_key(key_file))
     folder = Path(sys.executable).parent
     with (directory / f"node-{number}.log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *(str(folder / "flower-supernode"), "--superlink", superlink.address),
-                *("--root-certificates", str(superlink.root_certificates)),
+                *(str(folder / "flower-supernode"), "--superlink", address),
+                *("--root-certificates", str(directory / f"{_CERTIFICATE}-ca.crt")),
                 *("--auth-supernode-private-key", str(key_file)),
                 *("--port", str(_free_port())),
             ],

@@ -1,8 +1,8 @@
 """Creation of a certificate authority for one service.
 
-For the loopback connection between coordinator and SuperLink, for demos and evaluation. In
-production the gateway's certificate comes from the operator's own authority. The authority's
-private key is used once and never written down, so nobody can issue a second certificate.
+For demos and evaluation: in production the gateway's certificate comes from the operator's own
+authority. The authority's private key is used once and never written down, so nobody can issue a
+second certificate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The coordinator's only public port: TLS, an allow-list, limits.
 
-Flower's SuperLink answers run submission, node registration and its runtime on the same port as
+Flower's SuperLink answers run submission, node registration and its runtime on the same socket as
 the nodes. The gateway stands before it and passes on exactly the fleet calls that a node of ours
 makes, signed by admitted node keys only, within limits of size, rate, time and connections.
 Everything else ends here, with a status and nothing from the SuperLink.
@@ -74,6 +74,8 @@ _FORWARDED_HEADERS: Final = frozenset(
 _SIGNED_AT_MOST_BEFORE: Final = timedelta(seconds=300)
 _SIGNED_AT_MOST_AHEAD: Final = timedelta(seconds=5)
 _REMEMBERED_CLIENTS: Final = 4_096
+#: HTTP needs a name for the other end of a socket.
+_UPSTREAM_HOST: Final = b"superlink"
 #: Refusals after which a connection stays open: they are temporary.
 _PASSING: Final = frozenset({429, 503})
 
@@ -93,8 +95,7 @@ class GatewayConfig:
         port: Port to listen on; 0 selects a free one.
         certificate: Server certificate chain (PEM).
         key: Its private key (PEM).
-        upstream: ``host:port`` of the SuperLink.
-        upstream_authority: Authority (PEM) of the SuperLink's certificate.
+        upstream: Unix socket of the SuperLink.
         max_body_bytes: Largest request body.
         max_buffered_bytes: Bytes of request bodies held at once, over all connections.
         max_buffered_bytes_per_key: The same for one node key.
@@ -114,8 +115,7 @@ class GatewayConfig:
     port: int = 0
     certificate: Path
     key: Path
-    upstream: str
-    upstream_authority: Path
+    upstream: Path
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     max_buffered_bytes: int = 256 << 20
     max_buffered_bytes_per_key: int = 2 * DEFAULT_MAX_BODY_BYTES
@@ -171,11 +171,11 @@ class Gateway:
             ConfigError: A certificate or key cannot be read.
             TransportError: The port cannot be bound.
         """
-        contexts = self._server_context(), self._upstream_context()
+        context = self._server_context()
         self._ready.clear()
         self._failure = None
         self._thread = threading.Thread(
-            target=self._run, args=contexts, name="fedseg-gateway", daemon=True
+            target=self._run, args=(context,), name="fedseg-gateway", daemon=True
         )
         self._thread.start()
         self._ready.wait()
@@ -210,26 +210,18 @@ class Gateway:
             ) from error
         return context
 
-    def _upstream_context(self) -> ssl.SSLContext:
+    def _run(self, server: ssl.SSLContext) -> None:
         try:
-            return ssl.create_default_context(cafile=str(self._config.upstream_authority))
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"cannot read the SuperLink's authority {self._config.upstream_authority}"
-            ) from error
-
-    def _run(self, server: ssl.SSLContext, upstream: ssl.SSLContext) -> None:
-        try:
-            asyncio.run(self._main(server, upstream))
+            asyncio.run(self._main(server))
         except OSError as error:
             self._failure = error
         finally:
             self._ready.set()
 
-    async def _main(self, server: ssl.SSLContext, upstream: ssl.SSLContext) -> None:
+    async def _main(self, server: ssl.SSLContext) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with httpcore.AsyncConnectionPool(
-            ssl_context=upstream,
+            uds=str(self._config.upstream),
             max_connections=self._config.max_connections,
             max_keepalive_connections=32,
             keepalive_expiry=4.0,
@@ -330,7 +322,6 @@ class _Door:
         self._pool = pool
         self._is_admitted = is_admitted
         self._tls = tls
-        self._upstream = httpcore.URL(f"https://{config.upstream}")
         self._most = _connections_possible(config.max_connections)
         self._tasks: set[asyncio.Task[None]] = set()
         #: Those of them that have not shown an admitted key, oldest first.
@@ -521,14 +512,9 @@ class _Door:
         try:
             response = await self._pool.request(
                 b"POST",
-                httpcore.URL(
-                    scheme=self._upstream.scheme,
-                    host=self._upstream.host,
-                    port=self._upstream.port,
-                    target=target,
-                ),
+                httpcore.URL(scheme=b"http", host=_UPSTREAM_HOST, port=None, target=target),
                 headers=[
-                    (b"host", self._upstream.host),
+                    (b"host", _UPSTREAM_HOST),
                     (b"content-length", str(len(body)).encode("ascii")),
                     *headers,
                 ],

@@ -1,9 +1,8 @@
 """Runs one program and ends everything that it started along with it.
 
 ``python process_guard.py GRACE_SECONDS PROGRAM [ARGUMENT …]``, started by
-`coordinator.service.superlink`. Flower's SuperLink starts a SuperExec in a session of its own,
-which starts ServerApps, outside any common process group. The guard adopts orphans (Linux), and
-ends the whole tree when
+`coordinator.service.superlink`. The SuperLink starts drivers, and what these start may be in no
+common process group. The guard adopts orphans (Linux), and ends the whole tree when
 
 * its standard input closes: the coordinator ended, even by ``kill -9``;
 * the program ends, however it ends: its helpers are useless without it;

@@ -98,8 +98,7 @@ class CoordinatorService:
                     port=self.config.port,
                     certificate=self.config.certificate,
                     key=self.config.key,
-                    upstream=superlink.address,
-                    upstream_authority=superlink.root_certificates,
+                    upstream=superlink.socket,
                 ),
                 is_admitted=admitted,
             )

@@ -1,26 +1,26 @@
-"""Starts Flower's SuperLink on loopback, supervises it and submits runs to it.
+"""Starts Flower's SuperLink, supervises it and submits runs to it.
 
-The SuperLink's one port serves the nodes, run submission and node registration alike, so it is
-bound to 127.0.0.1 only; partners reach it through `coordinator.service.gateway`, which forwards
-only the fleet calls. Its state is in memory: whatever must be durable is in the coordinator's
-own store, and admitted node keys are registered again after each restart.
+The SuperLink serves nodes, run submission, node registration and drivers alike and asks nobody
+but nodes who they are. So it listens on a Unix socket only, in a folder that nobody but the
+coordinator's user can enter; partners reach it through `coordinator.service.gateway`, which
+forwards only the fleet calls. Its state is in memory: whatever must be durable is in the
+coordinator's own store, and admitted node keys are registered again after each restart.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import logging
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -41,23 +41,22 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
 
 from coordinator.service import process_guard
-from coordinator.service.bundle import DIRECTORY_VARIABLE, RUN_KEY, build_bundle
-from coordinator.service.certificates import (
-    LOOPBACK_HOSTS,
-    ServerCertificate,
-    make_server_certificate,
+from coordinator.service.bundle import (
+    DIRECTORY_VARIABLE,
+    RUN_KEY,
+    build_bundle,
+    bundle_sha256,
 )
 from protocol.errors import KeystoreError, TransportError
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK: Final = "127.0.0.1"
-
-_CERTIFICATE_DAYS: Final = 3_650
+_PROCESS: Final = "coordinator.service.superlink_process"
+_URL: Final = "http://superlink"
+#: Longest path of a Unix socket, in bytes, on every system that we know.
+_MOST_PATH_BYTES: Final = 103
 _LOOK_EVERY_S: Final = 0.05
 _CALL_TIMEOUT_S: Final = 10.0
-#: Interval at which Flower's SuperExec polls for a submitted run, in seconds.
-_TASK_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +64,16 @@ class SuperLinkConfig:
     """Settings of the SuperLink.
 
     Attributes:
-        directory: Folder of its own: certificate, Flower's home, log. Created if missing.
+        directory: Folder of its own: Flower's home, log. Created if missing.
         coordinator_directory: Folder of the coordinator, passed to the ServerApp.
-        port: Port on 127.0.0.1; 0 selects a free one and keeps it over restarts.
-        database: SQLite file for Flower's state; None keeps it in memory (much faster).
+        bundles: SHA-256 in hex of the bundles that are run; whatever else is submitted is not.
         start_timeout_s: Longest wait for its start, in seconds.
         stop_grace_s: Longest wait for it to end by itself, in seconds.
     """
 
     directory: Path
     coordinator_directory: Path
-    port: int = 0
-    database: Path | None = None
+    bundles: frozenset[str] = field(default_factory=lambda: frozenset({bundle_sha256()}))
     start_timeout_s: float = 60.0
     stop_grace_s: float = 3.0
 
@@ -121,32 +118,30 @@ def node_key_bytes(public_key: bytes) -> bytes:
 
 
 class SuperLink:
-    """One SuperLink process on loopback, with all processes that it starts."""
+    """One SuperLink process, with all processes that it starts."""
 
     def __init__(self, config: SuperLinkConfig) -> None:
         self._config = config
-        self._port = config.port
+        #: Of the socket; kept over restarts, because the gateway knows it.
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
-        self._certificate: ServerCertificate | None = None
         self._admitted: dict[bytes, int] = {}
         #: Including revoked keys: the process keeps a key's node until it ends.
         self._registered: dict[bytes, int] = {}
 
     @property
-    def address(self) -> str:
-        """``host:port`` on loopback; the port is known after `start`."""
-        return f"{LOOPBACK}:{self._port}"
+    def socket(self) -> Path:
+        """The Unix socket that it answers on; there from `start` to `stop`.
 
-    @property
-    def port(self) -> int:
-        """Its port; 0 before the first start if the port is to be selected."""
-        return self._port
-
-    @property
-    def root_certificates(self) -> Path:
-        """The authority (PEM) that its loopback certificate is signed by."""
-        return self._files().authority
+        Raises:
+            TransportError: It was not started.
+        """
+        if self._folder is None:
+            raise TransportError(
+                "the SuperLink was not started", remedy="Start it before connecting to it."
+            )
+        return Path(self._folder.name) / "superlink"
 
     @property
     def pid(self) -> int | None:
@@ -165,9 +160,11 @@ class SuperLink:
     def is_healthy(self) -> bool:
         """Whether it answers."""
         try:
+            with socket.socket(socket.AF_UNIX) as first:  # httpcore does not close what is refused
+                first.connect(str(self.socket))
             with self._http() as http:
-                return http.get(f"https://{self.address}/health").is_success
-        except httpx.HTTPError:
+                return http.get(f"{_URL}/health").is_success
+        except (OSError, httpx.HTTPError):
             return False
 
     def start(self) -> None:
@@ -178,24 +175,14 @@ class SuperLink:
         """
         if self.is_alive():
             return
-        if self._certificate is None:  # reused over restarts: the gateway trusts its authority
-            self._certificate = make_server_certificate(
-                self._config.directory,
-                name="superlink",
-                hosts=LOOPBACK_HOSTS,
-                now=datetime.datetime.now(datetime.UTC),
-                lifetime_days=_CERTIFICATE_DAYS,
-            )
-        if self._port == 0:
-            self._port = _free_port()
-        elif not _is_free(self._port):
-            raise self._not_started("cannot start: another program listens")
+        if self._folder is None:
+            self._folder = _private_folder()
         self._launch()
         self._await_health()
         self._registered = {}
         for public_key in self._admitted:
             self._admitted[public_key] = self._register(public_key)
-        logger.info("SuperLink answers on port %s", self._port)
+        logger.info("SuperLink answers on %s", self.socket)
 
     def ensure_alive(self) -> bool:
         """Restart it if it has ended.
@@ -216,6 +203,12 @@ class SuperLink:
 
     def stop(self) -> None:
         """End it and everything that it started; safe to call twice."""
+        self._end_processes()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _end_processes(self) -> None:
         if self._guard is None:
             return
         guard_process, self._guard = self._guard, None
@@ -333,39 +326,19 @@ class SuperLink:
             nodes = control.ListNodes(ListNodesRequest()).nodes_info
         return {int(node.node_id) for node in nodes if node.status == "online"}
 
-    def _files(self) -> ServerCertificate:
-        if self._certificate is None:
-            raise TransportError(
-                "the SuperLink was not started", remedy="Start it before connecting to it."
-            )
-        return self._certificate
-
     def _launch(self) -> None:
-        files = self._files()
-        bin_folder = Path(sys.executable).parent
-        program = bin_folder / "flower-superlink"
-        if not program.is_file():
-            raise TransportError(
-                f"{program} is missing",
-                remedy="Install fedseg with its dependencies into one environment.",
-            )
         command = [
             *(sys.executable, "-I", process_guard.__file__, str(self._config.stop_grace_s)),
-            *(str(program), "--host", LOOPBACK, "--port", str(self._port)),
-            *("--ssl-certfile", str(files.certificate.resolve())),
-            *("--ssl-keyfile", str(files.key.resolve())),
-            *("--ssl-ca-certfile", str(files.authority.resolve())),
-            *("--enable-supernode-auth", "--disable-runtime-dependency-installation"),
+            *(sys.executable, "-P", "-m", _PROCESS, str(self.socket), *self._config.bundles),
         ]
-        if self._config.database is not None:
-            command += ["--database", str(self._config.database.resolve())]
+        self._config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._guard = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=self._environment(bin_folder),
+                env=self._environment(),
                 start_new_session=True,
             )
         if self._guard.stdout is None:
@@ -373,19 +346,14 @@ class SuperLink:
         line = self._guard.stdout.readline().strip()
         self._pid = int(line) if line.isdigit() else None
 
-    def _environment(self, bin_folder: Path) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("FLWR_")}
         return inherited | {
-            "PATH": f"{bin_folder}{os.pathsep}{inherited.get('PATH', os.defpath)}",
             "FLWR_HOME": str((self._config.directory / "flower").resolve()),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "FLWR_LOG_LEVEL": "WARNING",
-            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": str(_TASK_POLL_S),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Loopback connections must not go through a proxy.
-            "NO_PROXY": LOOPBACK,
-            "no_proxy": LOOPBACK,
             DIRECTORY_VARIABLE: str(self._config.coordinator_directory.resolve()),
         }
 
@@ -398,14 +366,11 @@ class SuperLink:
                 return
             time.sleep(_LOOK_EVERY_S)
         ended = not self.is_alive()
-        self.stop()
-        raise self._not_started("ended while starting" if ended else "did not answer in time")
-
-    def _not_started(self, what: str) -> TransportError:
-        return TransportError(
-            f"the SuperLink {what} on port {self._port}",
+        self._end_processes()
+        raise TransportError(
+            f"the SuperLink {'ended while starting' if ended else 'did not answer in time'}",
             code="E-SUPERLINK",
-            remedy=f"Choose another port, or read {self.log_file}.",
+            remedy=f"Read {self.log_file}.",
         )
 
     def _forget_process(self) -> None:
@@ -434,13 +399,13 @@ class SuperLink:
         return next((int(node.node_id) for node in nodes if node.public_key == key), 0)
 
     def _http(self) -> httpx.Client:
-        context = ssl.create_default_context(cafile=str(self.root_certificates))
-        return httpx.Client(verify=context, timeout=_CALL_TIMEOUT_S, trust_env=False)
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        return httpx.Client(transport=transport, timeout=_CALL_TIMEOUT_S)
 
     @contextlib.contextmanager
     def _control(self) -> Iterator[ControlHttpClient]:
         """Yield a client of Flower's Control API, with its failures raised as our errors."""
-        client = ControlHttpClient(f"https://{self.address}")
+        client = ControlHttpClient(_URL)
         client.close()
         client._client = self._http()
         try:
@@ -454,7 +419,7 @@ class SuperLink:
             ) from error
         except httpx.HTTPError as error:
             raise TransportError(
-                f"the SuperLink on port {self._port} does not answer: {type(error).__name__}",
+                f"the SuperLink does not answer: {type(error).__name__}",
                 code="E-SUPERLINK",
                 remedy="Wait until it was started again, or read its log.",
             ) from error
@@ -467,20 +432,17 @@ def _flower_code(error: httpx.HTTPStatusError) -> int | None:
     return None if flower_error is None else int(flower_error.code)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-        return True
+def _private_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder that nobody but this user can enter, with a path short enough for a socket in it."""
+    folder = tempfile.TemporaryDirectory(prefix="fedseg-", ignore_cleanup_errors=True)
+    if len(os.fsencode(folder.name)) + len("/superlink") > _MOST_PATH_BYTES:
+        folder.cleanup()
+        raise TransportError(
+            f"the SuperLink's socket cannot be in {tempfile.gettempdir()}: the path is too long",
+            code="E-SUPERLINK",
+            remedy="Set TMPDIR to a folder with a shorter path.",
+        )
+    return folder
 
 
 def _not_a_node_key(why: str) -> KeystoreError:

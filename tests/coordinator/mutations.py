@@ -10,10 +10,12 @@ FAREWELLS = "coordinator/runs/farewells.py"
 DATABASE = "machine/database.py"
 STORE = "coordinator/store/coordinator_store.py"
 GATEWAY = "coordinator/service/gateway.py"
+SUPERLINK = "coordinator/service/superlink_process.py"
 
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
 PORT = "test_gateway.py::"
+STARTED = "test_superlink_process.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the chain outlives a failed run
@@ -108,5 +110,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if run.agreement_hash == agreement.hash and not run.ended:",
         "if False:",
         STORED + "test_one_run_at_a_time_under_an_agreement",
+    ),
+    # which code runs as the coordinator
+    (
+        SUPERLINK,
+        "acquired.token and acquired.task.fab_hash in bundles",
+        "acquired.token",
+        STARTED + "test_no_driver_is_started_for_another_bundle_and_its_run_is_over",
+    ),
+    (
+        SUPERLINK,
+        "supported_task_types=[TaskType.SERVER_APP]",
+        "supported_task_types=list(TaskType)",
+        STARTED + "test_nothing_but_a_serverapp_is_started",
+    ),
+    (
+        SUPERLINK,
+        '"coordinator.service.driver_process", socket],',
+        '"coordinator.service.driver_process", socket, token],',
+        STARTED + "test_a_driver_is_started_for_a_known_bundle_and_its_token_is_in_no_argument",
+    ),
+    (
+        SUPERLINK,
+        "        os._exit(1)  # the coordinator starts it all again\n",
+        "        return\n",
+        STARTED + "test_the_process_ends_when_no_driver_can_be_started_any_more",
     ),
 ]

@@ -11,7 +11,9 @@ import contextlib
 import datetime
 import http.server
 import socket
+import socketserver
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +46,7 @@ ADMITTED, OTHER = (
     for key in KEYS
 )
 PULL = "/v1/fleet/pull-messages"
+NOWHERE = Path("nowhere")
 SECRET = b"words from behind the gateway"
 
 
@@ -70,9 +73,9 @@ def head(length: int, **how: Any) -> bytes:
 
 @dataclass
 class Upstream:
-    """A TLS server that notes what reaches it."""
+    """A server on a Unix socket that notes what reaches it."""
 
-    port: int
+    path: Path
     seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     status: int = 200
 
@@ -132,8 +135,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
     )
 
 
+class _SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
 @pytest.fixture
-def upstream(certificate: ServerCertificate) -> Iterator[Upstream]:
+def folder() -> Iterator[Path]:
+    """A folder with a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="fedseg-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def upstream(folder: Path) -> Iterator[Upstream]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -151,12 +165,8 @@ def upstream(certificate: ServerCertificate) -> Iterator[Upstream]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    note = Upstream(server.server_address[1])
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate.certificate, certificate.key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    note = Upstream(folder / "superlink")
+    server = _SocketServer(str(note.path), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield note
@@ -195,19 +205,18 @@ def held(setting: Setting) -> Iterator[Callable[[], ssl.SSLSocket]]:
         yield hold
 
 
-def _config(certificate: ServerCertificate, upstream_port: int, **settings: Any) -> GatewayConfig:
+def _config(certificate: ServerCertificate, upstream: Path, **settings: Any) -> GatewayConfig:
     return GatewayConfig(
         certificate=certificate.certificate,
         key=certificate.key,
-        upstream=f"127.0.0.1:{upstream_port}",
-        upstream_authority=certificate.authority,
+        upstream=upstream,
         **({"linger_s": 0.1} | settings),
     )
 
 
 def door(certificate: ServerCertificate, **limits: Any) -> Any:
     """The inside of a gateway that listens on no port."""
-    config = _config(certificate, 9, max_connections=1, **limits)
+    config = _config(certificate, NOWHERE, max_connections=1, **limits)
     pool: Any = None
     return gateway_module._Door(config, pool, lambda key: True, ssl.create_default_context())
 
@@ -215,7 +224,7 @@ def door(certificate: ServerCertificate, **limits: Any) -> Any:
 @contextlib.contextmanager
 def running(certificate: ServerCertificate, upstream: Upstream, **limits: Any) -> Iterator[Setting]:
     gateway = Gateway(
-        _config(certificate, upstream.port, **limits), is_admitted=lambda key: key == ADMITTED
+        _config(certificate, upstream.path, **limits), is_admitted=lambda key: key == ADMITTED
     )
     gateway.start()
     try:
@@ -348,7 +357,7 @@ def test_one_key_fills_its_own_share_and_no_more(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
     gateway = Gateway(
-        _config(certificate, upstream.port, max_buffered_bytes_per_key=1_000),
+        _config(certificate, upstream.path, max_buffered_bytes_per_key=1_000),
         is_admitted=lambda key: key in (ADMITTED, OTHER),
     )
     gateway.start()
@@ -428,7 +437,7 @@ def test_a_client_that_asks_too_often_is_told_so_and_others_are_not(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
     gateway = Gateway(
-        _config(certificate, upstream.port, burst=5, requests_per_s=0.001),
+        _config(certificate, upstream.path, burst=5, requests_per_s=0.001),
         is_admitted=lambda key: key in (ADMITTED, OTHER),
     )
     gateway.start()
@@ -647,39 +656,11 @@ def test_no_word_from_behind_leaves_with_a_failure(
 
 
 def test_a_superlink_that_is_away_is_a_503_and_the_gateway_stays(
-    certificate: ServerCertificate, upstream: Upstream
+    certificate: ServerCertificate, folder: Path
 ) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        away = Upstream(nobody.getsockname()[1])
-        with running(certificate, away) as setting:
-            assert setting.post().status_code == 503
-            assert setting.post().status_code == 503
-
-
-def test_a_superlink_with_a_foreign_certificate_is_not_talked_to(
-    certificate: ServerCertificate, upstream: Upstream, tmp_path: Path
-) -> None:
-    foreign = make_server_certificate(
-        tmp_path,
-        name="foreign",
-        hosts=LOOPBACK_HOSTS,
-        now=datetime.datetime.now(datetime.UTC),
-        lifetime_days=1,
-    )
-    config = GatewayConfig(
-        certificate=certificate.certificate,
-        key=certificate.key,
-        upstream=f"127.0.0.1:{upstream.port}",
-        upstream_authority=foreign.authority,
-    )
-    gateway = Gateway(config, is_admitted=lambda key: True)
-    gateway.start()
-    try:
-        assert Setting(gateway, upstream, certificate).post().status_code == 503
-    finally:
-        gateway.stop()
-    assert upstream.seen == []
+    with running(certificate, Upstream(folder / "nobody")) as setting:
+        assert setting.post().status_code == 503
+        assert setting.post().status_code == 503
 
 
 def test_a_plain_http_client_gets_nothing(setting: Setting) -> None:
@@ -689,7 +670,7 @@ def test_a_plain_http_client_gets_nothing(setting: Setting) -> None:
 
 def test_a_port_that_is_taken_is_said_so(certificate: ServerCertificate, setting: Setting) -> None:
     second = Gateway(
-        _config(certificate, 1, port=setting.gateway.port), is_admitted=lambda key: True
+        _config(certificate, NOWHERE, port=setting.gateway.port), is_admitted=lambda key: True
     )
     with pytest.raises(TransportError) as caught:
         second.start()
@@ -703,14 +684,13 @@ def test_a_certificate_that_does_not_fit_its_key_is_said_so(
 ) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("")
-    config = _config(certificate, 1)
+    config = _config(certificate, NOWHERE)
     with pytest.raises(ConfigError, match=r"empty\.pem"):
         Gateway(
             GatewayConfig(
                 certificate=empty,
                 key=config.key,
                 upstream=config.upstream,
-                upstream_authority=config.upstream_authority,
             ),
             is_admitted=lambda key: True,
         ).start()

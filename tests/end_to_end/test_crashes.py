@@ -45,7 +45,10 @@ START_UP_S = 60
 LONGEST_PAUSE_S = 1.5
 #: Share of kills that do not wait until the run has gone on since the kill before.
 EARLY = 0.3
-PROGRAMS = {"driver": "flwr-serverapp", "superlink": "flower-superlink"}
+PROGRAMS = {
+    "driver": "coordinator.service.driver_process",
+    "superlink": "coordinator.service.superlink_process",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +119,7 @@ def test_a_coordinator_that_is_killed_whole_takes_its_processes_along_and_ends_i
         run_id, lambda row: bool(row.progress) and row.progress["round"] >= rounds
     )
     family = tree_of(deployed.coordinator.pid)
-    assert len(family) >= 5, "serve, guard, SuperLink, SuperExec and driver"
+    assert len(family) >= 4, "serve, guard, SuperLink and driver"
     deployed.coordinator.kill()
     wait_for(
         lambda: not any(process_exists(pid) for pid in family),
@@ -181,11 +184,7 @@ def _victims(deployed: Deployment, what: str) -> list[int]:
     if what == "node":
         return [node.pid for node in deployed.nodes.values()]
     program = PROGRAMS[what]
-    return [
-        pid
-        for pid in tree_of(deployed.coordinator.pid)
-        if any(word.endswith("/" + program) for word in _words(pid)[:2])
-    ]
+    return [pid for pid in tree_of(deployed.coordinator.pid) if _words(pid)[2:4] == ["-m", program]]
 
 
 def _words(pid: int) -> list[str]:

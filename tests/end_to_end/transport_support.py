@@ -1,4 +1,4 @@
-"""A small deployment for transport tests: SuperLink, gateway and nodes on loopback.
+"""A small deployment for transport tests: SuperLink, gateway and nodes.
 
 The nodes run `echo_app` instead of the real ClientApp, and the ServerApp is `echo_server`, which
 asks every node a number of rounds and writes down what it saw. Everything else is the product.
@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import io
 import json
 import os
 import random
@@ -18,7 +19,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +34,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from coordinator.runs.flower_exchange import FlowerExchange
-from coordinator.service.bundle import DIRECTORY_VARIABLE, bundle_from
+from coordinator.service.bundle import DIRECTORY_VARIABLE, bundle_from, pack_bundle
 from coordinator.service.certificates import (
     LOOPBACK_HOSTS,
     ServerCertificate,
@@ -109,6 +111,20 @@ def echo_bundle() -> bytes:
     return bundle_from(serverapp=f"{MODULE}:echo_server", clientapp=f"{MODULE}:echo_app")
 
 
+def bundle_hash(bundle: bytes) -> str:
+    """By which a bundle is known."""
+    return hashlib.sha256(bundle).hexdigest()
+
+
+def intruder_bundle(marker: Path, *, serverapp: str = "intruder.code:app") -> bytes:
+    """A bundle with code of its own, which writes down as whom it is run."""
+    named = bundle_from(serverapp=serverapp, clientapp="intruder.code:app")
+    with zipfile.ZipFile(io.BytesIO(named)) as archive:
+        files = {name: archive.read(name) for name in ("pyproject.toml", "README.md")}
+    code = f"import os\nopen({str(marker)!r}, 'w').write(str(os.geteuid()))\n"
+    return pack_bundle(files | {"intruder/__init__.py": b"", "intruder/code.py": code.encode()})
+
+
 def write_node_key(path: Path) -> bytes:
     """Write a fresh node key and return its public half in OpenSSH form."""
     key = ec.generate_private_key(ec.SECP384R1())
@@ -168,8 +184,7 @@ class Deployment:
                 port=port,
                 certificate=self.certificate.certificate,
                 key=self.certificate.key,
-                upstream=self.superlink.address,
-                upstream_authority=self.superlink.root_certificates,
+                upstream=self.superlink.socket,
             ),
             is_admitted=lambda key: key in self.superlink.node_ids(),
         )
@@ -188,7 +203,7 @@ class Deployment:
             root_certificates=self.certificate.authority,
             node_key=key_file,
             node_config={"name": name},
-            bundle_sha256=bundle_sha256 or hashlib.sha256(echo_bundle()).hexdigest(),
+            bundle_sha256=bundle_sha256 or bundle_hash(echo_bundle()),
             poll=PollSettings(**({"reconnect_max_s": 1.0} | poll)),
             state_file=self.directory / f"{name}.state",
         )
@@ -206,8 +221,12 @@ class Deployment:
 
 
 @contextmanager
-def deployment(directory: Path) -> Iterator[Deployment]:
-    """Start SuperLink and gateway; end them afterwards."""
+def deployment(directory: Path, *, bundles: Sequence[bytes] = ()) -> Iterator[Deployment]:
+    """Start SuperLink and gateway; end them afterwards.
+
+    Args:
+        bundles: Which are started beside `echo_bundle`.
+    """
     certificate = make_server_certificate(
         directory,
         name="gateway",
@@ -216,7 +235,11 @@ def deployment(directory: Path) -> Iterator[Deployment]:
         lifetime_days=1,
     )
     superlink = SuperLink(
-        SuperLinkConfig(directory=directory / "superlink", coordinator_directory=directory)
+        SuperLinkConfig(
+            directory=directory / "superlink",
+            coordinator_directory=directory,
+            bundles=frozenset(map(bundle_hash, (echo_bundle(), *bundles))),
+        )
     )
     with mock.patch.dict(os.environ, PYTHONPATH=str(PROJECT)):  # for the test's ServerApp
         superlink.start()
@@ -276,6 +299,26 @@ def tree_of(pid: int) -> list[int]:
     while level:
         level = {child for child, parent in parents.items() if parent in level}
         found.extend(level)
+    return found
+
+
+def listened_on(pids: Sequence[int]) -> list[tuple[str, int] | str]:
+    """What these processes accept connections on: addresses on loopback, paths of Unix sockets."""
+    held = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                held.add(str(descriptor.readlink()))
+    found: list[tuple[str, int] | str] = []
+    for table, host in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in held:
+                found.append((host, int(local.rpartition(":")[2], 16)))
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        _, _, _, flags, _, _, inode, *path = line.split()
+        if path and flags == "00010000" and f"socket:[{inode}]" in held:
+            found.append(path[0])
     return found
 
 

@@ -32,7 +32,6 @@ from flwr.supercore.error.catalog import API_ERROR_MAP
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
-from flwr.supercore.superexec import run_superexec
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
 from flwr.superlink.routers.fleet import node_auth
@@ -210,7 +209,3 @@ def test_flowers_error_codes_mean_what_the_coordinator_takes_them_for() -> None:
     assert API_ERROR_MAP[ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED].http_status_code == 403
     assert API_ERROR_MAP[ApiErrorCode.RUN_ID_NOT_FOUND].http_status_code == 404
     assert ApiErrorCode.RUN_ALREADY_FINISHED in API_ERROR_MAP
-
-
-def test_the_superexec_reads_the_interval_that_the_superlink_gives_it() -> None:
-    assert run_superexec._TASK_POLL_INTERVAL_ENV == "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"

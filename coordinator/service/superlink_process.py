@@ -1,0 +1,84 @@
+"""Flower's SuperLink on a Unix socket, and the start of drivers.
+
+``python -P -m coordinator.service.superlink_process SOCKET BUNDLE_HASH …``, started by
+`coordinator.service.superlink`. It is the application that Flower's own command serves, but that
+command listens on a port only, where every user of the machine may start code in the name of the
+coordinator (docs/adr/0019). A thread stands in place of Flower's SuperExec: it starts a driver for
+each run of a bundle with one of the given hashes, and for no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import uvicorn
+from flwr.common.constant import SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.server.superlink.linkstate import LinkStateFactory
+from flwr.supercore.constant import TaskType
+from flwr.supercore.http_logging import get_uvicorn_log_config
+from flwr.supercore.servicer.runtime.runtime_handlers import acquire_task
+from flwr.superlink.main import create_app
+
+from coordinator.service.driver_process import TOKEN_VARIABLE
+
+logger = logging.getLogger(__name__)
+
+#: Interval of looking for submitted runs, in seconds.
+_LOOK_EVERY_S: Final = 0.2
+
+
+def main(socket: str, bundles: Sequence[str]) -> None:
+    """Serve until a signal ends the process."""
+    os.umask(0o077)  # also for what drivers write
+    app = create_app()
+    app.state.enable_supernode_auth = True
+    threading.Thread(
+        target=_start_drivers,
+        args=(app.state.linkstate_factory, socket, frozenset(bundles)),
+        daemon=True,
+    ).start()
+    uvicorn.run(app, uds=socket, log_config=get_uvicorn_log_config(logging.WARNING))
+
+
+def _start_drivers(states: LinkStateFactory, socket: str, bundles: frozenset[str]) -> None:
+    """Start a driver for each submitted run; ends the process when that cannot go on."""
+    drivers: list[subprocess.Popen[bytes]] = []
+    request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
+    try:
+        while True:
+            acquired = acquire_task(request, states.state())
+            if acquired.token and acquired.task.fab_hash in bundles:
+                drivers.append(_driver(socket, acquired.token))
+            elif acquired.token:
+                logger.warning("refused to start the bundle %s", acquired.task.fab_hash)
+                states.state().finish_task(
+                    acquired.task.task_id, SubStatus.FAILED, "this bundle is not started here"
+                )
+            drivers = [driver for driver in drivers if driver.poll() is None]  # collects the rest
+            time.sleep(_LOOK_EVERY_S)
+    except Exception:
+        logger.exception("no driver can be started any more")
+        os._exit(1)  # the coordinator starts it all again
+
+
+def _driver(socket: str, token: str) -> subprocess.Popen[bytes]:
+    """Start a driver; its token is in its environment, because everybody can read arguments."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "coordinator.service.driver_process", socket],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {TOKEN_VARIABLE: token},
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,110 @@
+"""Which drivers the SuperLink's process starts, and how, without a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flwr.proto.task_pb2 import Task
+
+from coordinator.service import superlink_process
+from coordinator.service.driver_process import TOKEN_VARIABLE
+
+TOKEN = "the token of a task"
+
+
+class States:
+    """One pending task in place of Flower's state, which then fails."""
+
+    def __init__(self, task: Task) -> None:
+        self.pending = [task]
+        self.finished: list[tuple[object, ...]] = []
+
+    def state(self) -> States:
+        return self
+
+    def get_tasks(self, **_: object) -> list[Task]:
+        if not self.pending:
+            raise OSError("the state is gone")
+        return [self.pending.pop()]
+
+    def claim_task(self, _: int) -> str:
+        return TOKEN
+
+    def finish_task(self, *words: object) -> None:
+        self.finished.append(words)
+
+
+class EndedError(Exception):
+    """The process has ended."""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, Any]]]:
+    """What is started, with its options."""
+    found: list[tuple[list[str], dict[str, Any]]] = []
+
+    def popen(command: list[str], **options: Any) -> object:
+        found.append((command, options))
+        return SimpleNamespace(poll=lambda: 0)
+
+    def end(status: int) -> None:
+        raise EndedError(status)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(superlink_process, "_LOOK_EVERY_S", 0.0)
+    return found
+
+
+def _look(task: Task, *, known: str) -> States:
+    """Let the thread see a task, and then fail."""
+    states = States(task)
+    with pytest.raises(EndedError):
+        superlink_process._start_drivers(states, "socket", frozenset({known}))  # type: ignore[arg-type]
+    return states
+
+
+def test_a_driver_is_started_for_a_known_bundle_and_its_token_is_in_no_argument(
+    started: list[tuple[list[str], dict[str, Any]]],
+) -> None:
+    states = _look(Task(task_id=1, type="flwr-serverapp", fab_hash="ours"), known="ours")
+    ((command, options),) = started
+    assert command[2:] == ["-m", "coordinator.service.driver_process", "socket"]
+    assert options["env"][TOKEN_VARIABLE] == TOKEN
+    assert states.finished == []
+
+
+@pytest.mark.parametrize("fab_hash", ["theirs", "OURS", "our", ""])
+def test_no_driver_is_started_for_another_bundle_and_its_run_is_over(
+    started: list[tuple[list[str], dict[str, Any]]], fab_hash: str
+) -> None:
+    states = _look(Task(task_id=7, type="flwr-serverapp", fab_hash=fab_hash), known="ours")
+    assert started == []
+    assert states.finished == [(7, "failed", "this bundle is not started here")]
+
+
+@pytest.mark.parametrize(
+    "kind", ["flwr-agentapp", "flwr-connector", "flwr-model", "flwr-clientapp"]
+)
+def test_nothing_but_a_serverapp_is_started(
+    started: list[tuple[list[str], dict[str, Any]]], kind: str
+) -> None:
+    _look(Task(task_id=1, type=kind, fab_hash="ours"), known="ours")
+    assert started == []
+
+
+def test_the_process_ends_when_no_driver_can_be_started_any_more(
+    started: list[tuple[list[str], dict[str, Any]]],
+) -> None:
+    with pytest.raises(EndedError) as caught:
+        superlink_process._start_drivers(
+            States(Task(type="flwr-serverapp", fab_hash="ours")),  # type: ignore[arg-type]
+            "socket",
+            frozenset({"ours"}),
+        )
+    assert caught.value.args == (1,)
+    assert len(started) == 1
