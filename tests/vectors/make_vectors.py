@@ -1,4 +1,4 @@
-"""Makes the protocol's test vectors: `python tests/vectors/make_vectors.py`, from the project.
+"""Makes the protocol's test vectors: `python -m tests.vectors.make_vectors`, from the project.
 
 Everything follows from fixed names and seeds, so the files change only when bytes on the wire do.
 ML-KEM encapsulation cannot be repeated: its ciphertexts and secrets are kept in
