@@ -188,6 +188,7 @@ def test_columns_may_stand_in_another_order(tmp_path: Path) -> None:
     assert rows(place, "x", "y") == {"A1": [1.0, 2.0], "A2": [3.0, 4.0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", COLUMNS)
 def test_what_is_read_together_is_what_each_file_says_alone(tmp_path: Path, one: str) -> None:
     """Every type beside every other: as text for ids and levels, as a double for numbers."""
