@@ -34,6 +34,8 @@ from tests.protocol import counterparties
 from tests.release_schema import check_release
 from tests.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 FEATURES = [
     FeatureTerms(name="recency_days", min="0", max="365", transform="log1p"),
     FeatureTerms(name="orders", min="1", max="100", transform="log1p"),

@@ -142,6 +142,7 @@ def duckdb_source(path: Path | str, **options: Any) -> DuckDBSource:
     return DuckDBSource(**{"kind": "duckdb", "path": path, "id_column": "id", **options})
 
 
+@pytest.mark.slow
 class TestDuckDB(SourceSuite):
     def make(self, folder: Path, table: Table) -> Source:
         path = duckdb_file(folder / "customers.duckdb", table)

@@ -20,6 +20,8 @@ from simulations.bounds import NOT_PRIVATE
 from simulations.demo import DemoResult, PartnerView
 from simulations.retail_features import FEATURES
 
+pytestmark = pytest.mark.slow
+
 RESULT_FIELDS = {
     "seed": int,
     "centroids": list,
