@@ -27,6 +27,8 @@ from protocol.release.document import (
 )
 from simulations.federation import FeatureTerms, Federation
 
+pytestmark = pytest.mark.slow
+
 FEATURES = [FeatureTerms(name=f"f{i}", min="0", max="10") for i in range(4)]
 PATIENCE = Patience(grace_s=20, resend_s=1)
 
