@@ -190,12 +190,9 @@ class Node:
         Raises:
             RemoteProtocolError: E-AGR-OTHER.
         """
-        if isinstance(request, Open):
-            asked: bytes | None = request.agreement_hash
-        else:
-            record = self.store.run_by_id(self._run_id_of(request))
-            asked = None if record is None else record.agreement_hash
-        if asked not in (None, self.agreement.hash):
+        named = request.agreement_hash if isinstance(request, Open) else None
+        known = self.store.agreement_of_run(self._run_id_of(request))
+        if {named, known} - {None, self.agreement.hash}:
             raise RemoteProtocolError("a request under another agreement", code="E-AGR-OTHER")
 
     def _check_not_stopped(self) -> None:

@@ -207,9 +207,8 @@ class SourceCustomers:
         They differ in blanks around them, capital letters, zeros before them, or in characters
         that look the same.
         """
-        alike = (
-            str(other) for ids in self.ids() for other in ids if _folded(other) == _folded(subject)
-        )
+        wanted = _folded(subject)
+        alike = (str(other) for ids in self.ids() for other in ids if _folded(other) == wanted)
         return tuple(islice(alike, _MOST_ALIKE))
 
     def _permitted(self) -> Iterator[Chunk]:

@@ -91,6 +91,11 @@ class NodeStore(Database):
         """The run with an id."""
         return self._run("run_id = ?", run_id)
 
+    def agreement_of_run(self, run_id: bytes) -> bytes | None:
+        """The hash of the agreement that a run is under; None when there is no such run."""
+        row = self.one("SELECT agreement_hash FROM runs WHERE run_id = ?", run_id)
+        return None if row is None else bytes(row[0])
+
     def run_id_of(self, run_hash: bytes) -> bytes:
         """The id of the run with a run hash; empty when there is none."""
         row = self.one("SELECT run_id FROM runs WHERE run_hash = ?", run_hash)

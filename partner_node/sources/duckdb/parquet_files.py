@@ -62,18 +62,13 @@ def parquet_scan(connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...]) 
 
 def _are_alike(connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...]) -> bool:
     """Whether all files have the same columns with the same types, by one look at their footers."""
-    described = "name, type, type_length, repetition_type, num_children, converted_type, scale"
     (found,) = connection.execute(
-        "SELECT count(DISTINCT columns) FROM (SELECT file_name, "
-        f"list_sort(list(struct_pack({_packed(described)}, p := precision, "
-        "l := CAST(logical_type AS VARCHAR)))) AS columns "
+        "SELECT count(DISTINCT columns) FROM (SELECT list_sort(list(row(name, type, type_length, "
+        "repetition_type, num_children, converted_type, scale, precision, "
+        "CAST(logical_type AS VARCHAR)))) AS columns "
         f"FROM parquet_schema({listed(paths)}) GROUP BY file_name)"
     ).fetchone() or (0,)
     return int(found) == 1
-
-
-def _packed(names: str) -> str:
-    return ", ".join(f"{name} := {name}" for name in names.split(", "))
 
 
 def _with_rows(connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...]) -> tuple[str, ...]:
