@@ -19,7 +19,7 @@ from ruamel.yaml.events import (
 
 from machine.files import write_file
 from protocol import limits
-from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
+from protocol.agreement.document import ANEW, EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
@@ -116,17 +116,18 @@ documents: []
 software: {{package: {package}, version: "{version}", sha256: "{sha256}"}}
 """
 
-_EXACT: Final = f"""\
+_EXACT: Final = """\
 # Exact totals: not anonymous. The coordinator and every partner see the totals of every round and
 # can compute single customers' values: where one customer alone changes cluster, the difference of
 # two rounds is that customer's row. Whoever signs says so in exact_totals. Where accuracy is what
 # matters, draft with `--epsilon 10` instead: docs/measurements.md has what it costs, and the
 # differences then show nobody's row.
+{starts}
 plan:
-  name: {EXACT_PLAN}
+  name: {name}
   n_clusters: 5
   max_rounds: 50
-  exact_totals: {EXACT_TOTALS}
+  exact_totals: {exact_totals}{start}
 privacy: none
 
 secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}}"""
@@ -137,7 +138,8 @@ _NOISED: Final = """\
 # run's rho. To ask how satisfied the customers of each segment are, for 3 % more, add
 # satisfaction: {{question: "How satisfied are you with us?", lowest: 1, highest: 5}} and raise
 # max_rounds to 11; nodes then add up the scores that partners import.
-plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 10, profile: spread}}
+{starts}
+plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 10, profile: spread{start}}}
 
 # Customer-level differential privacy. epsilon and delta are what one run means for one customer
 # at one partner: an observer who sees everything that is released, and would have guessed with
@@ -156,6 +158,10 @@ privacy:
 # whose noised totals may then be inferred.
 secure_sum:
   {{min_partners: {least}, max_colluding: 1, min_atom: 1, max_set_changes: 100}}"""
+
+_STARTS: Final = """\
+# A run starts from the last signed release, so that unchanged customers keep their segments; with
+# start: anew every run forms new ones."""
 
 _FEATURE: Final = """\
   - name: {name}
@@ -245,19 +251,27 @@ def save_signed(path: Path, signed: SignedAgreement) -> None:
     write_file(path, signed.to_bytes())
 
 
-def privacy_template(epsilon: Decimal | None, *, customers: int, n_partners: int) -> str:
+def privacy_template(
+    epsilon: Decimal | None, *, customers: int, n_partners: int, anew: bool = False
+) -> str:
     """The part of a new agreement about plan, privacy and secure sum.
 
     Args:
         epsilon: What one run means for one customer; None for exact totals.
         customers: All parties' row caps together: delta is well below one in that many.
         n_partners: How many parties there are so far.
+        anew: Whether every run starts anew.
 
     Raises:
         UsageError: No agreement could be made with that epsilon.
     """
     if epsilon is None:
-        return _EXACT
+        return _EXACT.format(
+            name=EXACT_PLAN,
+            exact_totals=EXACT_TOTALS,
+            starts=_STARTS,
+            start=f"\n  start: {ANEW}" if anew else "",
+        )
     if not _LEAST_EPSILON <= epsilon <= _MOST_EPSILON:
         raise UsageError(
             f"--epsilon {epsilon}: from {_LEAST_EPSILON} to {_MOST_EPSILON} are allowed",
@@ -268,6 +282,8 @@ def privacy_template(epsilon: Decimal | None, *, customers: int, n_partners: int
     right = guessed_right(float(epsilon), float(delta))
     least = max(2, min(3, n_partners))
     return _NOISED.format(
+        starts=_STARTS,
+        start=f", start: {ANEW}" if anew else "",
         epsilon=f"{epsilon:f}",
         delta=f"{delta:f}",
         rho=f"{rho:f}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import ANEW, Agreement
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
@@ -46,6 +47,13 @@ _EXACT_WARNING = (
     f"{EXACT_WORDS}, from the difference of two rounds; an epsilon of 8 to 10 under privacy costs "
     "little accuracy (docs/measurements.md) and shows nobody's row"
 )
+
+
+class Start(StrEnum):
+    """What a run starts from."""
+
+    RELEASE = "release"
+    ANEW = ANEW
 
 
 @app.command("draft")
@@ -82,6 +90,13 @@ def draft(
             "can be computed.",
         ),
     ] = False,
+    start: Annotated[
+        Start,
+        typer.Option(
+            help="What a run starts from: the last signed release, so that unchanged customers "
+            "keep their segments; or anew every time."
+        ),
+    ] = Start.RELEASE,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -118,6 +133,7 @@ def draft(
             None if exact else _epsilon(epsilon or "1"),
             customers=max(1, sum(party["max_customers"] for party in parties)),
             n_partners=len(parties),
+            anew=start == Start.ANEW,
         ),
         legal_name=settings.quoted(config.legal_name),
         contact=settings.quoted(config.contact),

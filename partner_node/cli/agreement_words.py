@@ -88,6 +88,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         f"Result: {_how_many(agreement)}; segments with fewer than "
         f"{agreement.min_segment_size} customers are withheld"
         + (", and those too small to tell under the noise." if agreement.privacy else "."),
+        _start_words(agreement),
         "The numbers of one partner stay hidden although up to "
         f"{counted(terms.max_colluding, 'other partner')} may collude with "
         "the coordinator. The set of partners may change "
@@ -173,6 +174,15 @@ def _how_many(agreement: Agreement) -> str:
     if plan.n_clusters_min == plan.n_clusters:
         return f"{counted(plan.n_clusters, 'segment')} at most"
     return f"{plan.n_clusters_min} to {plan.n_clusters} segments, as the customers show"
+
+
+def _start_words(agreement: Agreement) -> str:
+    if agreement.plan.start:
+        return "Every run starts anew: customers who did not change may come to other segments."
+    return (
+        "A run starts from the last signed release under this agreement: customers who did not "
+        "change keep their segments."
+    )
 
 
 def _exact_words(agreement: Agreement) -> list[str]:

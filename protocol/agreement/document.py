@@ -46,6 +46,8 @@ PLAN_NAMES: Final = (EXACT_PLAN, CHOOSING_PLAN, "lloyd-dp")
 EXACT_TOTALS: Final = "rows of single customers can be computed"
 #: What a segment profile holds; a plan without one leaves the field out.
 PROFILE: Final = "spread"
+#: What a plan says whose runs follow no earlier release; one whose runs do leaves the field out.
+ANEW: Final = "anew"
 
 _ID: Final = r"[a-z][a-z0-9-]{0,39}"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -63,6 +65,7 @@ class PlanTerms(Part):
         satisfaction: What customers are asked about how satisfied they are, of whose answers one
             question of a run is; None when none is.
         exact_totals: Whether it says `EXACT_TOTALS`.
+        start: `ANEW` when every run starts anew; empty when it starts from the last signed release.
     """
 
     name: str
@@ -72,6 +75,7 @@ class PlanTerms(Part):
     profile: bool = False
     satisfaction: SatisfactionTerms | None = None
     exact_totals: bool = False
+    start: str = ""
 
     @classmethod
     def names(cls, values: Mapping[str, Any]) -> Names:
@@ -100,6 +104,7 @@ class PlanTerms(Part):
             else None,
             exact_totals=fields.has("exact_totals")
             and bool(fields.one_of("exact_totals", (EXACT_TOTALS,))),
+            start=fields.one_of("start", (ANEW,)) if fields.has("start") else "",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +121,8 @@ class PlanTerms(Part):
             values["satisfaction"] = self.satisfaction.to_dict()
         if self.exact_totals:
             values["exact_totals"] = EXACT_TOTALS
+        if self.start:
+            values["start"] = self.start
         return values
 
 

@@ -442,6 +442,11 @@ def test_a_draft_has_the_epsilon_that_was_asked_for_or_exact_totals(
     assert agreed.privacy.epsilon == Decimal("0.5")
     shell.json(*words, "exact.yaml", "--exact")
     assert load_yaml(tmp_path / "exact.yaml").privacy is None
+    for draft in ("half.yaml", "exact.yaml"):
+        assert load_yaml(tmp_path / draft).plan.start == ""
+    for own in (("--epsilon", "1"), ("--exact",)):
+        shell.json(*words, f"anew{own[0]}.yaml", *own, "--start", "anew")
+        assert load_yaml(tmp_path / f"anew{own[0]}.yaml").plan.start == "anew"
     for wrong in ("0", "-1", "many", "1e9", "nan"):
         error = shell.refused(*words, "x.yaml", "--epsilon", wrong, status=2)
         assert "--epsilon" in error["message"]

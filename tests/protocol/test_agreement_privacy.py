@@ -212,6 +212,21 @@ def test_a_profile_is_part_of_what_is_signed(lab: ModuleType) -> None:
     assert agreed.hash != without.hash
 
 
+@pytest.mark.parametrize("noised", [True, False])
+def test_that_runs_start_anew_is_part_of_what_is_signed(lab: ModuleType, noised: bool) -> None:
+    values = agreement_values(lab) if noised else lab.agreement_values(3)
+    without = Agreement.from_dict(values)
+    anew = Agreement.from_dict(changed(values, {"plan": {"start": "anew"}}))
+    assert "start" not in without.to_dict()["plan"]
+    assert without.plan.start == ""
+    assert anew.to_dict()["plan"]["start"] == "anew"
+    assert Agreement.from_bytes(anew.to_bytes()) == anew
+    assert problems_of(anew) == []
+    for wrong in ("", "last", 1):
+        with pytest.raises(AgreementError, match="start"):
+            Agreement.from_dict(changed(values, {"plan": {"start": wrong}}))
+
+
 def test_features_too_narrow_for_noised_sums_are_refused(lab: ModuleType) -> None:
     values = agreement_values(lab)
     values["features"][0]["weight"] = "0.009"
