@@ -383,7 +383,15 @@ class Node:
         if record is not None and record.agreement_hash != self.agreement.hash:
             raise RemoteProtocolError("a run under another agreement", code="E-AGR-OTHER")
         state = None if record is None else PartnerState.from_dict(record.state)
-        return PartnerRound(self.agreement, self._key, chain, state=state, seed_of=self._seed_of)
+        last = self.store.last_release(chain) if isinstance(request, Open) else None
+        return PartnerRound(
+            self.agreement,
+            self._key,
+            chain,
+            state=state,
+            last=None if last is None else SignedRelease.from_bytes(last).release,
+            seed_of=self._seed_of,
+        )
 
     def _remember_refusal(self, request: Request | None, code: str) -> None:
         try:

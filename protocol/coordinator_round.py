@@ -47,7 +47,8 @@ from protocol.messages import (
 )
 from protocol.participants import Chain, Link, Members, SetRules, atoms
 from protocol.queries import ClusterSumsQuery, cluster_inertia
-from protocol.release.document import PAYLOAD_TYPE, SignedRelease, make_release
+from protocol.release.document import PAYLOAD_TYPE, Release, SignedRelease, make_release
+from protocol.release.last import begins_at
 from protocol.ring import IntVector
 from protocol.signing import verify_document
 
@@ -100,6 +101,7 @@ class CoordinatorRound:
 
     Args:
         chain: The participant-set chain of all earlier runs under the agreement.
+        last: The last release under the agreement, with its signatures; empty when there is none.
         seed_of: The plan's seed for a run hash; simulations pass another one.
 
     Attributes:
@@ -114,6 +116,7 @@ class CoordinatorRound:
         *,
         run_id: bytes,
         chain: Chain,
+        last: bytes = b"",
         seed_of: Callable[[bytes], bytes] = plan_seed,
     ) -> None:
         self.agreement = agreement
@@ -123,6 +126,7 @@ class CoordinatorRound:
         self.totals: list[RoundTotal] = []
         self.release: SignedRelease | None = None
         self.left_out: Members = frozenset()
+        self._last = b"" if agreement.plan.start else last
         self._key = key
         self._seed_of = seed_of
         self._rules = SetRules.of(agreement)
@@ -188,7 +192,8 @@ class CoordinatorRound:
 
     def open_request(self) -> bytes:
         """Asks for a HELLO; also tells, later on, which carrier speaks for which partner."""
-        return sign_request(Open(agreement_hash=self.agreement.hash, run_id=self.run_id), self._key)
+        opening = Open(agreement_hash=self.agreement.hash, run_id=self.run_id, last=self._last)
+        return sign_request(opening, self._key)
 
     def request(self, partner: int) -> bytes:
         """The open request for a partner; the same bytes every time."""
@@ -381,10 +386,16 @@ class CoordinatorRound:
         if self.phase != Phase.HELLOS:
             raise LocalProtocolError("the roster is closed already")
         here = self._hellos
+        last = self._last_release()
         refusal: RunFailedError | None = None
         for members in self._sets_to_try(frozenset(here)):
             self._hellos = {i: here[i] for i in sorted(members)}
-            self._run_hash = run_hash(self.agreement.hash, self.run_id, self._roster())
+            self._run_hash = run_hash(
+                self.agreement.hash,
+                self.run_id,
+                self._roster(),
+                last=b"" if last is None else last.hash,
+            )
             try:
                 self._extend(members)
             except RunFailedError as error:
@@ -392,12 +403,19 @@ class CoordinatorRound:
                 continue
             self._hellos_left_out = {i: m for i, m in here.items() if i not in members}
             self.left_out = frozenset(self._hellos_left_out)
-            self._plan = start_plan(self.agreement, seed=self._seed_of(self._run_hash))
+            self._plan = start_plan(
+                self.agreement,
+                seed=self._seed_of(self._run_hash),
+                followed=begins_at(self.agreement, last),
+            )
             self.phase = Phase.READYS
             return
         self._hellos = here
         self._run_hash = b""
         raise refusal or RunFailedError("no partner is here", code="E-NO-PARTNERS")
+
+    def _last_release(self) -> Release | None:
+        return SignedRelease.from_bytes(self._last).verify(self.agreement) if self._last else None
 
     def _sets_to_try(self, here: Members) -> Iterator[Members]:
         """All that are `here`; then sets opened before that are here, the largest and newest first.

@@ -40,22 +40,29 @@ NONCE_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """Asks for a HELLO of a new run."""
+    """Asks for a HELLO of a new run.
+
+    Attributes:
+        last: The last release under the agreement, with its signatures; empty when there is none,
+            or runs are agreed to start anew.
+    """
 
     agreement_hash: bytes
     run_id: bytes
+    last: bytes = b""
 
     def body(self) -> bytes:
         """The bytes that are signed."""
-        return frame(label("open"), self.agreement_hash, self.run_id)
+        return frame(label("open"), self.agreement_hash, self.run_id, self.last)
 
     @staticmethod
     def parse(body: bytes) -> Open:
         """Read the body; raises MalformedError."""
-        agreement_hash, run_id = unframe_labelled(body, "open", 2)
+        agreement_hash, run_id, last = unframe_labelled(body, "open", 3)
         return Open(
             agreement_hash=exactly(agreement_hash, HASH_BYTES, "an agreement hash"),
             run_id=exactly(run_id, RUN_ID_BYTES, "a run id"),
+            last=last,
         )
 
 
@@ -471,9 +478,15 @@ def round_context(run_hash: bytes, head: bytes, number: int, payload: bytes) -> 
     return tagged_hash("ctx", run_hash, head, u32(number), hashlib.sha256(payload).digest())
 
 
-def run_hash(agreement_hash: bytes, run_id: bytes, hellos: tuple[bytes, ...]) -> bytes:
-    """``h_run``: binds the agreement, the run and every HELLO; 32 bytes."""
-    return tagged_hash("run", agreement_hash, run_id, frame(*hellos))
+def run_hash(
+    agreement_hash: bytes, run_id: bytes, hellos: tuple[bytes, ...], *, last: bytes = b""
+) -> bytes:
+    """``h_run``: binds the agreement, the run, every HELLO and the last release; 32 bytes.
+
+    Args:
+        last: The hash of the release that OPEN named; empty when it named none.
+    """
+    return tagged_hash("run", agreement_hash, run_id, frame(*hellos), last)
 
 
 def parse_code(data: bytes) -> str:

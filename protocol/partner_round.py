@@ -55,6 +55,7 @@ from protocol.participants import Chain, Members, SetRules
 from protocol.partner_state import Answer, Joined, LastRound, PartnerState, Phase, Secrets
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.release.document import PAYLOAD_TYPE, Release, SignedRelease, make_release
+from protocol.release.last import begins_at, taken_start
 from protocol.ring import IntVector, RingVector
 from protocol.signing import sign_document
 from protocol.sum_query import SumQuery
@@ -90,6 +91,8 @@ class PartnerRound:
         chain: The participant-set chain up to the last link that this partner signed, from all
             runs under the agreement. Read `chain` after every call and store it.
         state: What was stored of the run, `PartnerState.from_dict`; None when it is to be opened.
+        last: The release of the latest run under the agreement that this partner received; None
+            when it holds none. Needed to open a run alone.
         seed_of: The plan's seed for a run hash. Simulations pass another one, so that the start
             depends on their seed alone.
     """
@@ -101,11 +104,13 @@ class PartnerRound:
         chain: Chain,
         *,
         state: PartnerState | None = None,
+        last: Release | None = None,
         seed_of: Callable[[bytes], bytes] = plan_seed,
     ) -> None:
         self.agreement = agreement
         self.chain = chain
         self.state = state
+        self._last = last
         self._key = key
         self._me = agreement.index_of_key(key.public_key().public_bytes_raw())
         self._rules = SetRules.of(agreement)
@@ -162,6 +167,7 @@ class PartnerRound:
         if len(entropy) != ENTROPY_BYTES:
             raise LocalProtocolError(f"entropy of {len(entropy)} bytes, {ENTROPY_BYTES} needed")
         self._check_agreement(request.agreement_hash)
+        start = taken_start(request.last, self.agreement, chain=self.chain, last=self._last)
         nonce, secret = entropy[:16], entropy[112:144]
         secrets = Secrets(
             x_private=entropy[16:48],
@@ -184,6 +190,7 @@ class PartnerRound:
             hello=hello,
             secret=secret,
             secrets=secrets,
+            start=b"" if start is None else start.to_bytes(),
         )
         return hello
 
@@ -193,6 +200,11 @@ class PartnerRound:
         self._check_agreement(request.agreement_hash)
         if request.run_id != state.run_id:
             raise RemoteProtocolError("this run has another id", code="E-RUN-OTHER")
+        named = SignedRelease.from_bytes(request.last).release.to_bytes() if request.last else b""
+        if named != state.start:
+            raise RemoteProtocolError(
+                "this run was opened with another last release", code="E-RUN-START"
+            )
         return state.hello
 
     def roster(self, request: Roster) -> bytes:
@@ -207,7 +219,13 @@ class PartnerRound:
                 raise RemoteProtocolError("a second roster for this run", code="E-ROSTER-CHANGED")
             return state.joined.ready
         hellos = self._verified_roster(state, request.hellos)
-        hashed = run_hash(self.agreement.hash, state.run_id, request.hellos)
+        start = Release.from_bytes(state.start) if state.start else None
+        hashed = run_hash(
+            self.agreement.hash,
+            state.run_id,
+            request.hellos,
+            last=b"" if start is None else start.hash,
+        )
         chain = Chain.from_bytes(request.chain, self.agreement)
         self._rules.check(chain, signed=self.chain, run_hash=hashed)
         if chain.last.members != frozenset(hellos):
@@ -232,7 +250,11 @@ class PartnerRound:
             joined=Joined(
                 run_hash=hashed, hellos=request.hellos, ready=ready, first_head=chain.head
             ),
-            plan=start_plan(self.agreement, seed=self._seed_of(hashed)),
+            plan=start_plan(
+                self.agreement,
+                seed=self._seed_of(hashed),
+                followed=begins_at(self.agreement, start),
+            ),
         )
         return ready
 

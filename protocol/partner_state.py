@@ -121,6 +121,8 @@ class PartnerState:
             first.
         last: None before the first round.
         aborted_with: Why the run was aborted, a code; empty unless it was.
+        start: The signed bytes of the last release that OPEN named, which `begins_at` judges;
+            empty when it named none.
     """
 
     phase: Phase
@@ -133,6 +135,7 @@ class PartnerState:
     certified: bytes | None = None
     last: LastRound | None = None
     aborted_with: str = ""
+    start: bytes = b""
 
     @property
     def held(self) -> Secrets:
@@ -155,6 +158,7 @@ class PartnerState:
             "secret": self.secret.hex(),
             "plan": None if self.plan is None else self.plan.to_dict(),
             "certified": (self.certified or b"").hex(),
+            **({"start": self.start.hex()} if self.start else {}),
             **(_FORGOTTEN if self.secrets is None else fields_to_json(self.secrets)),
             **(_NOT_JOINED if self.joined is None else fields_to_json(self.joined)),
             **(_NO_ROUND if self.last is None else fields_to_json(self.last)),
@@ -171,6 +175,7 @@ class PartnerState:
             secret=bytes.fromhex(values["secret"]),
             plan=None if values["plan"] is None else restore_plan(values["plan"]),
             certified=bytes.fromhex(values["certified"]) or None,
+            start=bytes.fromhex(values.get("start", "")),
             secrets=fields_from_json(Secrets, values) if values["x_private"] else None,
             joined=fields_from_json(Joined, values) if values["ready"] else None,
             last=fields_from_json(LastRound, values) if values["round"] >= 0 else None,

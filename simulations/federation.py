@@ -237,6 +237,8 @@ class Federation:
             they are at hand already; made from `data` otherwise.
         n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
         plan, privacy, profile, satisfaction: What the agreement says; exact totals when left out.
+        start: What the agreement says of it: ``anew``, or nothing, and a run starts from the last
+            release.
         scores: What each partner's customers answered to the question about satisfaction, NaN for
             who gave no answer, each of shape ``(n_samples_i,)``; nobody did when left out.
         partner_keys: The partners' keys; made when left out.
@@ -260,6 +262,7 @@ class Federation:
         privacy: PrivacyTerms | None = None,
         profile: bool = False,
         satisfaction: SatisfactionTerms | None = None,
+        start: str = "",
         scores: Sequence[FloatVector] | None = None,
         partner_keys: Sequence[Ed25519PrivateKey] | None = None,
         min_customers: int = 0,
@@ -288,6 +291,7 @@ class Federation:
                 max_rounds=max_rounds,
                 profile=profile,
                 satisfaction=satisfaction,
+                start=start,
             ).to_dict(),
             privacy="none" if privacy is None else privacy.to_dict(),
             secure_sum={"max_set_changes": max_set_changes},

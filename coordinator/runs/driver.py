@@ -292,6 +292,10 @@ class RunDriver:
         stage = (machine.phase, machine.round, len(machine.chain.links))
         if stage != self._stage:
             self._save_totals()
+            if machine.release is not None:
+                self._store.save_release(
+                    machine.run_id, machine.release.to_bytes(), machine.agreement.hash
+                )
             self._stage = stage
             self._stage_began = self._clock()
             self._asked = {}

@@ -76,6 +76,7 @@ def execute(
             key,
             run_id=run_id,
             chain=store.chain_at_start(run_id, agreement),
+            last=store.last_release(run_id, agreement),
             seed_of=seed_of,
         )
         driver = RunDriver(

@@ -225,6 +225,19 @@ class CoordinatorStore(Database):
         row = self.one("SELECT links_at_start FROM runs WHERE run_id = ?", run_id)
         return Chain.from_bytes(b"" if row is None else row[0], agreement)
 
+    def last_release(self, run_id: bytes, agreement: Agreement) -> bytes:
+        """The envelope of the last release under an agreement before a run; empty when none is.
+
+        One run under an agreement goes on at a time, so whatever is not its own came before.
+        """
+        row = self.one(
+            "SELECT envelope FROM releases WHERE agreement_hash = ? AND run_id <> ?"
+            " ORDER BY rowid DESC LIMIT 1",
+            agreement.hash,
+            run_id,
+        )
+        return b"" if row is None else bytes(row[0])
+
     def append_input(self, run_id: bytes, kind: str, data: bytes, chain: Chain) -> None:
         """Remember an input and the chain that it leads to, before anything follows from it."""
         with self.transaction():
@@ -301,19 +314,30 @@ class CoordinatorStore(Database):
             for row in rows
         ]
 
+    def save_release(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
+        """Keep a run's release; before any partner gets it, as the next run has to start from it.
+
+        Raises:
+            RunFailedError: The run has ended.
+        """
+        with self.transaction():
+            self._keep_release(run_id, envelope, agreement_hash)
+
+    def _keep_release(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
+        self.check_not_ended(run_id)
+        self.ask(
+            "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
+            run_id,
+            agreement_hash,
+            envelope,
+            stamp_now(),
+        )
+
     def finish(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
         """End a run with its release; the messages it took are deleted."""
         with self.transaction():
-            self.check_not_ended(run_id)
-            now = stamp_now()
-            self.ask(
-                "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
-                run_id,
-                agreement_hash,
-                envelope,
-                now,
-            )
-            self._end(run_id, FINISHED, "", "", "", now)
+            self._keep_release(run_id, envelope, agreement_hash)
+            self._end(run_id, FINISHED, "", "", "", stamp_now())
 
     def fail(self, run_id: bytes, code: str, reason: str, remedy: str = "") -> None:
         """End a run without a release; the messages it took are deleted."""

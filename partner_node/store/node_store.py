@@ -264,6 +264,15 @@ class NodeStore(Database):
             "SELECT received_at, envelope FROM releases ORDER BY received_at DESC, rowid DESC"
         )
 
+    def last_release(self, chain: Chain) -> bytes | None:
+        """The envelope of the release of the latest run in a chain; None when there is none."""
+        places = {link.run_hash: place for place, link in enumerate(chain.links)}
+        rows = self.ask(
+            "SELECT run_hash, envelope FROM releases WHERE agreement_hash = ?", chain.agreement_hash
+        )
+        latest = max(rows, key=lambda row: places.get(row[0], -1), default=None)
+        return None if latest is None else latest[1]
+
     def save_egress(self, record: EgressRecord) -> None:
         """Log a message that is about to leave; inside a transaction."""
         self.ask(

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from protocol.clustering.followed import Beginning, Followed
 from protocol.clustering.relocation import Relocation, Search
 from protocol.clustering.result import Clustering
 from protocol.masking import Stream, expand
@@ -41,6 +42,7 @@ class LloydExact:
         centroids: Centroids that the current query asks about.
         search: The search for a better optimum; if it is over from the start, the plan is plain
             Lloyd.
+        beginning: The release whose centres were the start; None when the seed gave it.
         result: Set when the plan has ended.
     """
 
@@ -54,17 +56,32 @@ class LloydExact:
     round: int
     centroids: IntMatrix
     search: Search = field(default_factory=Search)
+    beginning: Beginning | None = None
     result: Clustering | None = None
 
     @staticmethod
-    def start(*, n_clusters: int, limit: IntVector, max_rounds: int, seed: bytes) -> LloydExact:
-        """The first state."""
+    def start(
+        *,
+        n_clusters: int,
+        limit: IntVector,
+        max_rounds: int,
+        seed: bytes,
+        followed: Followed | None = None,
+    ) -> LloydExact:
+        """The first state.
+
+        Args:
+            followed: The release to start from, whatever its number of segments.
+        """
         return LloydExact(
             limit=limit,
             max_rounds=max_rounds,
             seed=seed,
             round=0,
-            centroids=spread_start(n_clusters, limit, seed),
+            centroids=spread_start(n_clusters, limit, seed)
+            if followed is None
+            else followed.centres,
+            beginning=None if followed is None else Beginning(release=followed.release),
         )
 
     @property
@@ -84,7 +101,10 @@ class LloydExact:
         return replace(self, round=self.round + 1, centroids=moved, search=search)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"plan": self.NAME} | fields_to_json(self)
+        values = {"plan": self.NAME} | fields_to_json(self)
+        if self.beginning is None:
+            del values["beginning"]  # as the versions wrote it that followed no release
+        return values
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> LloydExact:
@@ -124,6 +144,7 @@ class LloydExact:
             spread=np.array(spread, dtype=np.int64),
             rounds=self.round + 1,
             converged=converged,
+            beginning=self.beginning,
         )
 
 

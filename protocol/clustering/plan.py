@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.finish import LARGEST_SHARE, Finishing
+from protocol.clustering.followed import Followed
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
 from protocol.clustering.lloyd_exact import LloydExact
@@ -93,6 +94,7 @@ def step_hash(plan: Plan) -> bytes:
     noise = () if result.noise is None else (result.noise.to_bytes(),)
     sizes = () if result.sizes is None else (result.sizes.to_bytes(),)
     profile = () if result.profile is None else (result.profile.to_bytes(),)
+    begun = () if result.beginning is None else (result.beginning.to_bytes(),)
     said = () if result.satisfaction is None else (result.satisfaction.to_bytes(),)
     return tagged_hash(
         "result",
@@ -105,6 +107,7 @@ def step_hash(plan: Plan) -> bytes:
         *sizes,
         *profile,
         *said,
+        *begun,
     )
 
 
@@ -131,11 +134,12 @@ def after_total(plan: P, agreement: Agreement, total: IntVector, *, members: Mem
     )
 
 
-def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
+def start_plan(agreement: Agreement, *, seed: bytes, followed: Followed | None = None) -> Plan:
     """The first state of the agreed plan.
 
     Args:
         seed: 32 bytes, `plan_seed` of the run.
+        followed: The release to start from; None to start anew.
     """
     plan = agreement.plan
     if agreement.privacy is None:
@@ -144,6 +148,7 @@ def start_plan(agreement: Agreement, *, seed: bytes) -> Plan:
             limit=FeatureScale.of(agreement.coordinates).limit,
             max_rounds=plan.max_rounds,
             seed=seed,
+            followed=followed,
         )
     kind = NOISED_PLANS[plan.name]
     return Finishing.start(

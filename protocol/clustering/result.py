@@ -9,6 +9,7 @@ import numpy as np
 
 from protocol.canonical import frame
 from protocol.clustering.choose_k import KScore
+from protocol.clustering.followed import Beginning
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
 
@@ -135,6 +136,7 @@ class Clustering:
         sizes: Answers to the question for sizes; None for exact totals, whose counts are exact.
         profile: Spreads of customers within each cluster; None unless agreed.
         satisfaction: Their stated satisfaction; None unless agreed.
+        beginning: The release that the run started from; None when it started anew.
     """
 
     centroids: IntMatrix
@@ -147,3 +149,4 @@ class Clustering:
     sizes: Sizes | None = None
     profile: Profile | None = None
     satisfaction: Satisfaction | None = None
+    beginning: Beginning | None = None

@@ -19,6 +19,7 @@ from protocol import limits
 from protocol.agreement.document import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.clustering.choose_k import PARTS, KScore
+from protocol.clustering.followed import Beginning
 from protocol.clustering.result import Clustering, NoiseReport, least_size
 from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
@@ -171,6 +172,7 @@ class Release:
         merged: Clusters that were merged into their nearest neighbours, whose sizes count their
             customers; None when there are none.
         choice: The scores of each number of clusters, when the plan chose among several.
+        start: The release that the run started from; None when it started anew.
     """
 
     agreement_id: str
@@ -187,6 +189,7 @@ class Release:
     merged: Withheld | None = None
     choice: tuple[KScore, ...] = ()
     privacy: ReleasePrivacy | None = None
+    start: Beginning | None = None
 
     def to_bytes(self) -> bytes:
         """The canonical bytes that are signed."""
@@ -210,6 +213,11 @@ class Release:
                 {field.name: getattr(score, field.name) for field in fields_of(score)}
                 for score in self.choice
             ]
+        if self.start is not None:
+            values["start"] = {
+                "release": self.start.release.hex(),
+                "changed": int(self.start.changed),
+            }
         for name, found in (("withheld", self.withheld), ("merged", self.merged)):
             if found is not None:
                 values[name] = {"clusters": found.clusters, "reason": found.reason}
@@ -276,6 +284,7 @@ class Release:
             choice=tuple(_score(f) for f in fields.objects("choice", at_most=limits.MAX_CLUSTERS))
             if fields.has("choice")
             else (),
+            start=_beginning(fields.object("start")) if fields.has("start") else None,
         )
         fields.finish()
         return release
@@ -416,6 +425,7 @@ def make_release(
             for number, i in enumerate(order, start=1)
         ),
         choice=clustering.scores,
+        start=clustering.beginning,
         **_left_out(agreement, n_clusters, n_left=len(places), n_released=len(order)),
     )
 
@@ -579,6 +589,15 @@ def _score(fields: Fields) -> KScore:
     )
     fields.finish()
     return score
+
+
+def _beginning(fields: Fields) -> Beginning:
+    beginning = Beginning(
+        release=fields.hex("release", size=32),
+        changed=bool(fields.integer("changed", at_least=0, at_most=1)),
+    )
+    fields.finish()
+    return beginning
 
 
 def _withheld(fields: Fields) -> Withheld:

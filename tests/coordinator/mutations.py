@@ -14,6 +14,7 @@ SUPERLINK = "coordinator/service/superlink_process.py"
 
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
+FOLLOWING = "test_following_runs.py::"
 PORT = "test_gateway.py::"
 STARTED = "test_superlink_process.py::"
 
@@ -28,6 +29,20 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            )\n",
         DRIVEN
         + "test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_came_back",
+    ),
+    # the release from which the next run starts
+    (
+        DRIVER,
+        "            if machine.release is not None:\n",
+        "            if False:\n",
+        FOLLOWING
+        + "test_a_run_that_is_ended_while_its_release_is_handed_out_is_followed_all_the_same",
+    ),
+    (
+        STORE,
+        ' AND run_id <> ?"\n            " ORDER BY rowid DESC LIMIT 1"',
+        ' AND ? <> 0"\n            " ORDER BY rowid DESC LIMIT 1"',
+        FOLLOWING + "test_a_run_that_is_killed_at_any_message_goes_on_from_the_same_release",
     ),
     # answers that count, and that do not
     (

@@ -21,6 +21,7 @@ MYSQL = "partner_node/sources/mysql/"
 GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
 LEDGER = "test_ledger.py::"
+ANSWERING = "test_node.py::"
 STORED = "test_node_store.py::"
 COMMANDS = "test_node_cli.py::"
 KEPT = "test_retention.py::"
@@ -84,6 +85,19 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        check_within_run(terms, own, charge)\n",
         "",
         LEDGER + "test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share",
+    ),
+    # where a run starts
+    (
+        NODE,
+        "self.store.last_release(chain) if isinstance(request, Open) else None",
+        "None",
+        ANSWERING + "test_a_node_starts_no_run_from_less_than_the_last_release_that_it_received",
+    ),
+    (
+        STORE,
+        "key=lambda row: places.get(row[0], -1)",
+        "key=rows.index",
+        STORED + "test_the_last_release_is_that_of_the_chains_latest_run_whenever_it_was_received",
     ),
     # what is on disk
     (

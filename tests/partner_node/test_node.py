@@ -104,6 +104,20 @@ def refusal(node: Node, message: bytes) -> FedsegError:
     return caught.value
 
 
+def test_a_node_starts_no_run_from_less_than_the_last_release_that_it_received(lab: Lab) -> None:
+    older, last = (lab.run().release for _ in range(2))
+    lab.reopened()
+    for number, named in enumerate((b"", older.to_bytes())):
+        request = Open(
+            agreement_hash=lab.federation.agreement.hash, run_id=bytes([number]) * 16, last=named
+        )
+        assert refusal(lab.node, lab.signed(request)).code == "E-RUN-START"
+        assert lab.store.run_by_id(request.run_id) is None
+    start = lab.run().release.release.start
+    assert start is not None
+    assert start.release == last.release.hash
+
+
 # --- what is checked first -------------------------------------------------------------------
 
 

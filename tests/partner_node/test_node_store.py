@@ -136,6 +136,27 @@ def test_runs_and_releases_come_newest_first() -> None:
     assert [envelope[0] for _, envelope in store.releases()] == [3, 2, 1, 0]
 
 
+def test_the_last_release_is_that_of_the_chains_latest_run_whenever_it_was_received(
+    federation: Federation,
+) -> None:
+    """A release that was missed comes with a later run, perhaps after that run's own."""
+    store = NodeStore(":memory:", EphemeralSealer())
+    chain = store.chain(federation.agreement)
+    assert store.last_release(chain) is None
+    first, second = (
+        Link(run_hash=bytes([number]) * 32, members=frozenset(range(3))) for number in (9, 4)
+    )
+    chain = chain.extended(first).extended(second)
+    for number, link in enumerate((second, first)):
+        with store.transaction():
+            store.save_release(
+                link.run_hash, chain.agreement_hash, link.run_hash, now=f"2026-01-0{number + 1}"
+            )
+    with store.transaction():
+        store.save_release(b"\x01" * 32, b"other" * 6, b"x", now="2026-01-09")
+    assert store.last_release(chain) == second.run_hash
+
+
 def test_a_release_is_never_replaced() -> None:
     store = NodeStore(":memory:", EphemeralSealer())
     for envelope in (b"first", b"second"):

@@ -42,6 +42,7 @@ from protocol.participants import Chain, Link
 from protocol.partner_round import ENTROPY_BYTES, PartnerRound
 from protocol.partner_state import PartnerState
 from protocol.queries import customer_vectors
+from protocol.release.document import Release
 from protocol.scaling import FeatureScale
 from protocol.signing import public_bytes
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
@@ -73,6 +74,7 @@ def agreement_values(
     min_segment_size: int = 1,
     privacy: dict[str, Any] | None = None,
     plan: str = "lloyd-exact",
+    start: str = "",
 ) -> dict[str, Any]:
     """The JSON of an agreement among the partners p0 … p(n-1), keys by `key_of`."""
     return agreed_values(
@@ -91,7 +93,8 @@ def agreement_values(
         coordinator_key=public_bytes(key_of("coordinator")),
         features=[agreed_feature(f"f{i}") for i in range(features)],
         plan={"name": plan, "n_clusters": clusters, "max_rounds": rounds}
-        | ({"n_clusters_min": clusters} if plan == "hybrid-dp" else {}),
+        | ({"n_clusters_min": clusters} if plan == "hybrid-dp" else {})
+        | ({"start": start} if start else {}),
         privacy=privacy or "none",
         secure_sum={
             "min_partners": 3,
@@ -146,13 +149,14 @@ class Node:
         name: str,
         chain: Chain,
         seed_of: Callable[[bytes], bytes] = plan_seed,
+        last: Release | None = None,
     ) -> None:
         self.federation = federation
         self.number = number
         self.entropy = entropy_of(f"{name}/{number}")
         self.seed_of = seed_of
         self.state = PartnerRound(
-            federation.agreement, federation.keys[number], chain, seed_of=seed_of
+            federation.agreement, federation.keys[number], chain, last=last, seed_of=seed_of
         )
         self.vectors = federation.vectors[number]
         self.sent: list[bytes] = []
@@ -217,12 +221,14 @@ class Run:
         chains: dict[int, Chain] | None = None,
         absent: frozenset[int] = frozenset(),
         seed_of: Callable[[bytes], bytes] = plan_seed,
+        last: bytes = b"",
+        held: dict[int, Release] | None = None,
     ) -> None:
         self.federation = federation
         chain = chain or federation.empty_chain
         self.run_id = hashlib.sha256(name.encode()).digest()[:16]
         self.nodes = [
-            Node(federation, i, name, (chains or {}).get(i, chain), seed_of)
+            Node(federation, i, name, (chains or {}).get(i, chain), seed_of, (held or {}).get(i))
             for i in range(federation.n)
         ]
         self.coordinator = CoordinatorRound(
@@ -230,6 +236,7 @@ class Run:
             federation.coordinator_key,
             run_id=self.run_id,
             chain=chain,
+            last=last,
             seed_of=seed_of,
         )
         self.absent = absent

@@ -21,6 +21,7 @@ LEDGER = "protocol/privacy/ledger.py"
 PRIVATE = "protocol/noised_queries.py"
 FINISH = "protocol/clustering/finish.py"
 RELEASE = "protocol/release/document.py"
+LAST = "protocol/release/last.py"
 SATISFACTION = "protocol/agreement/satisfaction.py"
 SCORED = "protocol/release/satisfaction.py"
 CANONICAL = "protocol/canonical.py"
@@ -30,6 +31,7 @@ LIES = "test_hostile_coordinator.py::"
 SET_RULES = "test_participants.py::"
 TOTALS = "test_queries.py::test_a_total_that_cannot_be_true_is_refused"
 RELEASES = "test_release.py::"
+STARTS = "test_last_release.py::"
 AGREED = "test_agreement.py::"
 FRAMES = "test_canonical.py::"
 NOISE = "test_noise_in_rounds.py::"
@@ -64,6 +66,55 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if agreement_hash != self.agreement.hash:",
         NEVER,
         LIES + "test_an_open_under_another_agreement_is_refused",
+    ),
+    # where a run starts
+    (
+        LAST,
+        "if last is not None and not agreement.plan.start:",
+        NEVER,
+        STARTS + "test_a_partner_that_holds_a_release_starts_no_run_anew",
+    ),
+    (
+        LAST,
+        "    if agreement.plan.start:\n",
+        "    if False:\n",
+        STARTS + "test_where_runs_are_agreed_to_start_anew_no_release_is_named_or_taken",
+    ),
+    (
+        LAST,
+        "SignedRelease.from_bytes(envelope).verify(agreement)",
+        "SignedRelease.from_bytes(envelope).release",
+        STARTS + "test_a_release_that_is_not_signed_by_all_of_its_participants_starts_no_run",
+    ),
+    (
+        LAST,
+        "place < places.get(last.run_hash, 0)",
+        "place < 0",
+        STARTS + "test_a_partner_that_holds_a_release_starts_from_no_older_one",
+    ),
+    (
+        LAST,
+        "places.get(release.run_hash, len(places))",
+        "places.get(release.run_hash, -1)",
+        STARTS + "test_a_partner_whose_chain_ends_earlier_takes_a_release_of_a_run_without_it",
+    ),
+    (
+        LAST,
+        "if release.start is not None and release.start.changed:",
+        NEVER,
+        STARTS + "test_a_release_that_says_that_customers_changed_is_not_followed",
+    ),
+    (
+        PARTNER,
+        "if named != state.start:",
+        NEVER,
+        STARTS + "test_a_run_is_not_opened_again_with_another_release",
+    ),
+    (
+        MESSAGES,
+        "run_id, frame(*hellos), last)",
+        "run_id, frame(*hellos))",
+        STARTS + "test_partners_that_are_told_of_different_releases_never_form_a_set",
     ),
     (
         PARTNER,

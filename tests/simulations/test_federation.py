@@ -31,8 +31,10 @@ def rows(n_partners: int, each: int = 20) -> list[np.ndarray]:
     return list(np.split(values + rng.normal(0, 0.1, values.shape), n_partners))
 
 
-def federation(n_partners: int, *, seed: int = 1, rounds: int = 30) -> Federation:
-    return Federation(rows(n_partners), FEATURES, n_clusters=3, max_rounds=rounds, seed=seed)
+def federation(n_partners: int, *, seed: int = 1, rounds: int = 30, start: str = "") -> Federation:
+    return Federation(
+        rows(n_partners), FEATURES, n_clusters=3, max_rounds=rounds, seed=seed, start=start
+    )
 
 
 def outcome(run: FederatedRun) -> tuple[list[list[int]], list[int]]:
@@ -71,7 +73,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another_start() -> No
 
 
 def test_without_a_seed_the_start_comes_from_the_run_hash() -> None:
-    fed = Federation(rows(3), FEATURES, n_clusters=3, max_rounds=1)
+    fed = Federation(rows(3), FEATURES, n_clusters=3, max_rounds=1, start="anew")
     assert outcome(fed.run())[0] != outcome(fed.run())[0]
 
 
@@ -128,7 +130,7 @@ def test_one_of_nine_leaves_and_the_run_ends_with_a_reason(after: int) -> None:
 
 
 def test_when_everyone_is_back_the_next_run_works() -> None:
-    fed = federation(9)
+    fed = federation(9, start="anew")
     first = outcome(fed.run())
     fed.exchange.down = {4}
     with pytest.raises(RunFailedError):
