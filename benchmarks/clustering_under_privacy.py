@@ -101,7 +101,7 @@ def measure(
     for epsilon in epsilons:
         terms = benchmark_terms(epsilon, None, n_samples=n)
         delta = 1.0 / (n * math.log(n))
-        for plan, rounds in ((HYBRID, 10), (LLOYD, 6)):
+        for plan, rounds in ((HYBRID, 11), (LLOYD, 6)):
             began = time.monotonic()
             task = ClusterTask(
                 [matrix.values], matrix.columns, bounds, n_clusters=k, n_partners=PARTNERS,

@@ -137,9 +137,9 @@ _NOISED: Final = """\
 # profile: spread it is also asked how customers differ within each segment, which takes 4 % of a
 # run's rho. To ask how satisfied the customers of each segment are, for 3 % more, add
 # satisfaction: {{question: "How satisfied are you with us?", lowest: 1, highest: 5}} and raise
-# max_rounds to 11; nodes then add up the scores that partners import.
+# max_rounds to 13; nodes then add up the scores that partners import.
 {starts}
-plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 10, profile: spread{start}}}
+plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 12, profile: spread{start}}}
 
 # Customer-level differential privacy. epsilon and delta are what one run means for one customer
 # at one partner: an observer who sees everything that is released, and would have guessed with

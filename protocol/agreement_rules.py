@@ -12,7 +12,13 @@ from protocol import limits
 from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, Agreement
 from protocol.agreement.duties import Duties, Population
 from protocol.agreement.features import Feature
-from protocol.clustering.plan import NOISED_PLANS, largest_total, last_questions, longest_vector
+from protocol.clustering.plan import (
+    NOISED_PLANS,
+    largest_total,
+    last_questions,
+    least_rounds,
+    longest_vector,
+)
 from protocol.errors import AgreementError
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import (
@@ -246,15 +252,6 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PLAN",
             remedy=f"with noise the plans are {noised}, without it {EXACT_PLAN}",
         )
-    if a.plan.name in NOISED_PLANS:
-        least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + last_questions(a.plan)
-        if a.plan.max_rounds < least:
-            yield AgreementError(
-                f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least {least}, "
-                f"the last {'question' if last_questions(a.plan) == 1 else 'questions'} included",
-                code="E-PLAN",
-                remedy=f"write max_rounds: {least}",
-            )
     for name, asked in (("profile", a.plan.profile), ("satisfaction", a.plan.satisfaction)):
         if a.plan.name == EXACT_PLAN and asked:
             yield AgreementError(
@@ -274,6 +271,14 @@ def _plan_problems(a: Agreement) -> Iterator[AgreementError]:
 
 
 def _unsaid_problems(a: Agreement) -> Iterator[AgreementError]:
+    if a.plan.name in NOISED_PLANS and a.plan.max_rounds < least_rounds(a.plan):
+        least = least_rounds(a.plan)
+        yield AgreementError(
+            f"plan.max_rounds is {a.plan.max_rounds}; {a.plan.name} needs at least {least}, the "
+            f"last {last_questions(a.plan)} questions included",
+            code="E-PLAN",
+            remedy=f"write max_rounds: {least}",
+        )
     if a.plan.name == EXACT_PLAN and a.privacy is None and not a.plan.exact_totals:
         yield AgreementError(
             "plan.exact_totals is missing: whoever signs exact totals has to read that the "

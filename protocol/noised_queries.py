@@ -260,6 +260,47 @@ class VotesQuery(_Noised):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistanceQuery(_Noised):
+    """How far customers lie from the nearest of some points, as one number.
+
+    A customer adds ``min(squared distance / radius^2, 1)`` in units of `UNIT`, truncated.
+
+    Attributes:
+        points: Grid coordinates, shape ``(n_points, n_features)``, int64.
+        radius: In grid units, at least 1; whoever lies farther counts as if at this distance.
+        variance: The least variance of the total's noise, in squared units.
+    """
+
+    points: IntMatrix
+    radius: int
+    variance: int
+
+    @property
+    def length(self) -> int:
+        return 1
+
+    @property
+    def sensitivity_squared(self) -> int:
+        return UNIT * UNIT
+
+    @property
+    def words(self) -> str:
+        return f"how far customers lie from the nearest of {self.points.shape[0]} points"
+
+    def range(self, customers: int) -> tuple[IntVector, IntVector]:
+        return np.zeros(1, dtype=np.int64), np.full(1, UNIT * customers, dtype=np.int64)
+
+    def to_bytes(self) -> bytes:
+        return frame(
+            label("distance"),
+            _big(self.points.shape[1]),
+            _words(self.points),
+            _big(self.radius),
+            _big(self.variance),
+        )
+
+
 class _AroundCentres(_Noised):
     """Base of queries for values at each centre."""
 

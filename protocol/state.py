@@ -43,6 +43,8 @@ def state_to_json(value: object) -> Any:
 def state_from_json(values: Any, kinds: Iterable[type[Any]]) -> Any:
     """Restore the state that `state_to_json` returned.
 
+    Fields that a kind had in an earlier version and has no more are left out.
+
     Args:
         kinds: The dataclasses that may occur.
 
@@ -63,10 +65,12 @@ def state_from_json(values: Any, kinds: Iterable[type[Any]]) -> Any:
             if kind is None:
                 raise MalformedError(f"stored plan holds an array of {found['array']!r}")
             return np.array(found["values"], dtype=kind).reshape(found["shape"])
-        name = found.get("kind")
-        if name not in known:
-            raise MalformedError(f"stored plan holds a {name!r}")
-        return known[name](**{key: read(value) for key, value in found["fields"].items()})
+        kind = known.get(str(found.get("kind")))
+        if kind is None:
+            raise MalformedError(f"stored plan holds a {found.get('kind')!r}")
+        names = {field.name for field in dataclasses.fields(kind)}
+        fields = found["fields"].items()
+        return kind(**{key: read(value) for key, value in fields if key in names})
 
     return read(values)
 

@@ -74,6 +74,10 @@ class Fields:
         """Whether the field is there and holds text; counts as having asked for it."""
         return self.has(name) and isinstance(self._values[name], str)
 
+    def is_list(self, name: str) -> bool:
+        """Whether the field is there and holds a list; counts as having asked for it."""
+        return self.has(name) and isinstance(self._values[name], list)
+
     def text(self, name: str, *, max_length: int, pattern: str | None = None) -> str:
         """A non-empty string that shows a reader all that it holds.
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from protocol.agreement.document import EXACT_PLAN
-from protocol.clustering.choose_k import KScore
+from protocol.clustering.choice import Choice
 from protocol.clustering.result import Clustering
 from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors
@@ -56,7 +56,7 @@ class ClusterResult:
             them; None for a cluster that is too small to tell, which is merged into its nearest
             neighbour. None for exact totals.
         size_sigma: Standard deviation of the noise in each of `sizes`.
-        k_scores: The marks of each number of clusters, when the plan chose among several.
+        choice: How the number of clusters was chosen; None where it was not.
         typical: For each cluster from where to where its customers typically lie, a range a
             feature, in input units; None where that is too narrow to tell under the noise, and
             for a cluster that is merged. Empty without a profile.
@@ -73,7 +73,7 @@ class ClusterResult:
     epsilon_spent: float | None = None
     sizes: tuple[int | None, ...] | None = None
     size_sigma: int = 0
-    k_scores: tuple[KScore, ...] = ()
+    choice: Choice | None = None
     typical: tuple[Ranges | None, ...] = ()
 
     def notices(self) -> list[str]:
@@ -98,7 +98,7 @@ class ClusterResult:
                 "epsilon_spent": self.epsilon_spent,
                 "sizes": list(self.sizes or ()),
                 "size_sigma": self.size_sigma,
-                "k_scores": [score.to_dict() for score in self.k_scores],
+                "choice": None if self.choice is None else self.choice.to_dict(),
             }
         )
         if self.typical:
@@ -269,7 +269,7 @@ class ClusterTask:
             sizes=None if sizes is None else _at_places(sizes.kept, sizes.counts.tolist(), k),
             size_sigma=0 if sizes is None else int(sizes.sigmas.max(initial=0)),
             typical=self._typical(run.clustering),
-            k_scores=run.clustering.scores,
+            choice=run.clustering.choice,
         )
 
     def _typical(self, found: Clustering) -> tuple[Ranges | None, ...]:

@@ -197,7 +197,7 @@ def _edit_agreement(path: Path) -> None:
     values["plan"] |= {
         "n_clusters": N_CLUSTERS,
         "n_clusters_min": N_CLUSTERS,
-        "max_rounds": 11,
+        "max_rounds": 12,
         "satisfaction": QUESTION.to_dict(),
     }
     with path.open("w", encoding="utf-8") as file:

@@ -90,8 +90,7 @@ def release_table(view: ReleaseView, *, width: int | None = None) -> list[object
         *_satisfaction_parts(view),
         f"Privacy: {release.privacy_words}.",
     ]
-    if view.choice:
-        shown.append(view.choice)
+    shown += [words for words in (view.distance_words, view.choice) if words]
     if release.merged is not None:
         shown.append(f"Merged: {release.merged.reason}.")
     if view.absent:

@@ -26,6 +26,7 @@ from protocol.noised_queries import (
     SPREAD_COUNT,
     SPREAD_NORM,
     CountQuery,
+    DistanceQuery,
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
@@ -114,6 +115,8 @@ def _worker(query: SumQuery) -> _Worker:
             return _Moments(query)
         case VotesQuery():
             return _Votes(query)
+        case DistanceQuery():
+            return _Distance(query)
         case LocalSumsQuery():
             return _LocalSums(query)
         case SpreadsQuery():
@@ -204,6 +207,21 @@ class _Votes:
         for block in self._nearest.blocks(vectors):
             votes += np.bincount(self._nearest.of(block), minlength=self._length)
         return votes * UNIT
+
+
+class _Distance:
+    def __init__(self, query: DistanceQuery) -> None:
+        self._points = query.points.astype(np.float64)
+        self._nearest = Nearest(query.points)
+        self._per_square = UNIT / float(query.radius * query.radius)
+
+    def sums(self, vectors: FloatMatrix) -> IntVector:
+        total, width = 0.0, self._points.shape[1]
+        for block in self._nearest.blocks(vectors):
+            offsets = block[:, :width] - self._points[self._nearest.of(block)]
+            squares = np.einsum("ij,ij->i", offsets, offsets)
+            total += float(np.trunc(np.minimum(squares * self._per_square, UNIT)).sum())
+        return np.array([int(total)], dtype=np.int64)
 
 
 class _AroundCentres(ABC):

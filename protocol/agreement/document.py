@@ -60,6 +60,7 @@ class PlanTerms(Part):
     Attributes:
         n_clusters: How many clusters; with a smaller `n_clusters_min` the most of a range.
         n_clusters_min: The fewest; `hybrid-dp` chooses, other plans have one number.
+        n_clusters_agreed: The number where customers show none in the range; None for the most.
         max_rounds: The most questions of a run.
         profile: Whether it is also asked how customers differ within each cluster.
         satisfaction: What customers are asked about how satisfied they are, of whose answers one
@@ -72,6 +73,7 @@ class PlanTerms(Part):
     n_clusters: int
     n_clusters_min: int
     max_rounds: int
+    n_clusters_agreed: int | None = None
     profile: bool = False
     satisfaction: SatisfactionTerms | None = None
     exact_totals: bool = False
@@ -84,7 +86,9 @@ class PlanTerms(Part):
         if name == CHOOSING_PLAN:
             return names
         known = name in PLAN_NAMES
-        return names.without("n_clusters_min") if known else names.optional("n_clusters_min")
+        if known:
+            return names.without("n_clusters_min", "n_clusters_agreed")
+        return names.optional("n_clusters_min")
 
     @classmethod
     def _read(cls, fields: Fields) -> Self:
@@ -98,6 +102,11 @@ class PlanTerms(Part):
             n_clusters=n_clusters,
             n_clusters_min=fewest,
             max_rounds=fields.integer("max_rounds", at_least=1, at_most=limits.MAX_ROUNDS),
+            n_clusters_agreed=fields.integer(
+                "n_clusters_agreed", at_least=fewest, at_most=n_clusters
+            )
+            if fields.has("n_clusters_agreed")
+            else None,
             profile=fields.has("profile") and bool(fields.one_of("profile", (PROFILE,))),
             satisfaction=SatisfactionTerms.read(fields.object("satisfaction"))
             if fields.has("satisfaction")
@@ -115,6 +124,8 @@ class PlanTerms(Part):
         }
         if self.name == CHOOSING_PLAN:
             values["n_clusters_min"] = self.n_clusters_min
+        if self.n_clusters_agreed is not None:
+            values["n_clusters_agreed"] = self.n_clusters_agreed
         if self.profile:
             values["profile"] = PROFILE
         if self.satisfaction is not None:

@@ -1,10 +1,12 @@
-"""The last questions of every plan with noise: how large its segments are, how satisfied they are.
+"""The last questions of every plan with noise: its segments' sizes, tightness, satisfaction.
 
 SPEC.md, 10.4. A plan ends in more centroids than may be worth releasing, and its counts belong to
 the centroids of the question before. So clusters that are too small to release are merged into
 their nearest neighbours first; then one question more counts the customers nearest to each centre
-that is left. With a profile it also asks how far they lie from it along each feature. Where the
-partners agreed on it, a question of its own asks for the scores that these customers gave.
+that is left. With a profile it also asks how far they lie from it along each feature. The next asks
+for one number, how far customers lie from the nearest of them: the inertia of what is released, and
+what a later run's customers are compared with. Where the partners agreed on it, a question of its
+own asks for the scores that these customers gave.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from protocol.clustering.choose_k import KScore
-from protocol.clustering.noised import Noised
+from protocol.clustering.choice import Choice, Gap
+from protocol.clustering.distances import DISTANCE_SHARE, distance_of, distance_query
+from protocol.clustering.noised import Noised, known
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
 from protocol.clustering.result import (
     Clustering,
+    Distance,
     NoiseReport,
     Profile,
     Satisfaction,
@@ -34,6 +38,7 @@ from protocol.errors import LocalProtocolError
 from protocol.noised_queries import (
     SPREAD_COUNT,
     SPREAD_NORM,
+    DistanceQuery,
     ScoresQuery,
     SpreadsQuery,
     VotesQuery,
@@ -48,7 +53,7 @@ from protocol.sum_query import SumQuery
 SIZES_SHARE: Final = 0.03
 PROFILE_SHARE: Final = 0.07
 #: What the last questions cost at most.
-LARGEST_SHARE: Final = PROFILE_SHARE + SATISFACTION_SHARE
+LARGEST_SHARE: Final = PROFILE_SHARE + DISTANCE_SHARE + SATISFACTION_SHARE
 #: Offsets are shortened to this multiple of the typical distance to the centre: the more customers,
 #: the larger, as less noise then hides the bias that shortening causes.
 _LEAST_REACH, _MOST_REACH = 1.6, 3.0
@@ -62,11 +67,12 @@ class Finishing:
     Attributes:
         plan: The plan that forms the clusters.
         cost: What the question for sizes may cost, in units of ``2^-60`` of rho.
+        distance_cost: What the question for distances may cost.
         scores_cost: What the question for scores may cost; 0 when none is asked.
         min_segment_size: The smallest segment that may be released.
         profile: Whether the question for sizes asks for spreads, too.
         kept: Which of the plan's clusters are left, once it has ended.
-        sized: The clusters with their sizes, while scores are asked for.
+        sized: The clusters with their sizes, while more is asked about them.
     """
 
     NAME: ClassVar[str] = "finishing"
@@ -76,6 +82,7 @@ class Finishing:
     scores_cost: int
     min_segment_size: int
     profile: bool
+    distance_cost: int = 0
     kept: tuple[int, ...] = ()
     sized: Clustering | None = None
     query: SumQuery | None = None
@@ -97,11 +104,13 @@ class Finishing:
             begin: Starts the plan, with the run's cost less that of the last questions.
         """
         cost = int((PROFILE_SHARE if profile else SIZES_SHARE) * float(terms.cost))
+        distance_cost = int(DISTANCE_SHARE * float(terms.cost))
         scores_cost = int(SATISFACTION_SHARE * float(terms.cost)) if satisfaction else 0
-        plan = begin(replace(terms, cost=terms.cost - cost - scores_cost))
+        plan = begin(replace(terms, cost=terms.cost - cost - distance_cost - scores_cost))
         return Finishing(
             plan=plan,
             cost=cost,
+            distance_cost=distance_cost,
             scores_cost=scores_cost,
             min_segment_size=min_segment_size,
             profile=profile,
@@ -116,7 +125,8 @@ class Finishing:
         if self.query is None:
             return self
         terms = self.plan.terms
-        whole, cost = terms.cost + self.cost + self.scores_cost, terms.cost_of(self.query)
+        whole = terms.cost + self.cost + self.distance_cost + self.scores_cost
+        cost = terms.cost_of(self.query)
         if cost > -(-whole // 2):
             raise LocalProtocolError(
                 f"plan {self.plan.NAME} asks {self.query.words} for {cost / whole:.0%} of what "
@@ -131,13 +141,15 @@ class Finishing:
             check_range(self.query, total, customers=customers, variance=variance)
             if isinstance(self.query, ScoresQuery):
                 return self._with_scores(self.query, total, variance)
+            if isinstance(self.query, DistanceQuery):
+                return self._with_distance(self.query, total, variance)
             return self._with_sizes(self.plan.result, self.query, total, variance)
         asked = self.query.variance
         plan = self.plan.advance(total, customers=customers, variance=variance)
-        known = replace(self, plan=plan, query=plan.query)
+        asking = replace(self, plan=plan, query=plan.query)
         if plan.result is None:
-            return known
-        return known._ask(plan.result, overhead=variance / asked)
+            return asking
+        return asking._ask(plan.result, overhead=variance / asked)
 
     def _ask(self, found: Clustering, *, overhead: float) -> Finishing:
         """Ask about the clusters that are large enough; when there are none the plan ends.
@@ -180,7 +192,7 @@ class Finishing:
     def _with_sizes(
         self, found: Clustering, query: SumQuery, total: IntVector, variance: int
     ) -> Finishing:
-        """The state once sizes are known: the question for scores if it is asked, or the end."""
+        """The state once sizes are known: how far do customers lie from the centres?"""
         n = len(self.kept)
         table = total.reshape(n, -1).astype(np.float64)
         sigma = sqrt(float(variance)) / self._count_unit
@@ -196,17 +208,29 @@ class Finishing:
             if isinstance(query, SpreadsQuery)
             else None,
         )
+        distance = distance_query(
+            self.plan.terms, found.centroids[list(self.kept)], self.plan.deviation,
+            cost=self.distance_cost,
+        )  # fmt: skip
+        return replace(self, query=distance, sized=sized)
+
+    def _with_distance(self, query: DistanceQuery, total: IntVector, variance: int) -> Finishing:
+        """The state once distances are known: the question for scores if it is asked, or the end"""
+        found = known(self.sized)
+        sizes = known(found.sizes)
+        n_sigma = sqrt(total_of(sizes.sigmas.astype(np.float64) ** 2))
+        n = max(float(int(sizes.counts.sum())), n_sigma, 1.0)
+        distance = distance_of(query, total, variance=variance, n=n, n_sigma=n_sigma)
+        result = replace(self._charged(found, query), distance=distance)
         if not self.scores_cost:
-            return replace(self, query=None, result=sized)
-        scores = ScoresQuery(centres=found.centroids[list(self.kept)], variance=1)
+            return replace(self, query=None, sized=None, result=result)
+        scores = ScoresQuery(centres=query.points, variance=1)
         variance = self.plan.terms.variance_at(self.scores_cost, scores.sensitivity_squared)
-        return replace(self, query=replace(scores, variance=variance), sized=sized)
+        return replace(self, query=replace(scores, variance=variance), sized=result)
 
     def _with_scores(self, query: ScoresQuery, total: IntVector, variance: int) -> Finishing:
-        if self.sized is None:
-            raise LocalProtocolError("the plan's steps are out of order")
         result = replace(
-            self._charged(self.sized, query),
+            self._charged(known(self.sized), query),
             satisfaction=satisfaction_of(query, total, variance=variance),
         )
         return replace(self, query=None, sized=None, result=result)
@@ -229,6 +253,7 @@ class Finishing:
     def to_dict(self) -> dict[str, Any]:
         own = {
             "cost": self.cost,
+            "distance_cost": self.distance_cost,
             "scores_cost": self.scores_cost,
             "min_segment_size": self.min_segment_size,
             "profile": self.profile,
@@ -251,8 +276,8 @@ class Finishing:
             plan: Restored from its ``inner`` values.
         """
         kinds = (
-            SpreadsQuery, VotesQuery, ScoresQuery, Clustering, NoiseReport, Profile, Sizes,
-            Satisfaction, KScore,
+            SpreadsQuery, VotesQuery, DistanceQuery, ScoresQuery, Clustering, NoiseReport, Profile,
+            Sizes, Distance, Satisfaction, Choice, Gap,
         )  # fmt: skip
         own = {name: state_from_json(value, kinds) for name, value in values["state"].items()}
         query = own.pop("query")

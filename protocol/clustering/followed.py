@@ -1,4 +1,4 @@
-"""What a run knows of the release that it starts from. SPEC.md, 10.5."""
+"""What a run knows of the release that it starts from. SPEC.md, 10.6."""
 
 from __future__ import annotations
 

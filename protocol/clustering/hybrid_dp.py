@@ -1,9 +1,10 @@
 """The plan ``hybrid-dp``: k-means under customer-level differential privacy. SPEC.md, 10.2.
 
-Nine questions at most: how many customers, their mean, how they vary about it, votes for candidate
+Ten questions at most: how many customers, their mean, how they vary about it, votes for candidate
 points in the plane where they vary, sums around more centres than wanted (which gives a private
-coreset in all dimensions), and sums at the wanted centres. The rest is post-processing, which
-costs nothing: shrinking, eigenvectors, weighted k-means, and the choice of k.
+coreset in all dimensions), where the number of clusters is to be chosen how far customers lie from
+the coreset, and sums at the wanted centres. The rest is post-processing, which costs nothing:
+shrinking, eigenvectors, weighted k-means, and the choice of k.
 
 Each question gets a share of the run's rho that depends only on public facts and on noised totals.
 """
@@ -12,12 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from protocol.clustering import local_sums
-from protocol.clustering.choose_k import Choice, KScore, choose
+from protocol.clustering.choice import Choice, Gap
+from protocol.clustering.choose_k import Atoms, apart, choose, keep_largest
+from protocol.clustering.distances import DISTANCE_SHARE, distance_of, distance_query
+from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID, Plane
 from protocol.clustering.portable import FloatVector, james_stein, total_of
 from protocol.clustering.result import Clustering, NoiseReport
@@ -29,6 +33,7 @@ from protocol.noised_queries import (
     MOMENT_DIAGONAL,
     MOMENT_OFF_DIAGONAL,
     CountQuery,
+    DistanceQuery,
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
@@ -46,6 +51,7 @@ MEAN: Final = "mean"
 MOMENTS: Final = "moments"
 VOTES: Final = "votes"
 COARSE: Final = "coarse sums"
+DISTANCE: Final = "distances"
 FINE: Final = "fine sums"
 #: Rounding each side of a grid of candidates up may give this many times the candidates wanted.
 _GRID_OVERSHOOT: Final = 4
@@ -119,7 +125,8 @@ class Shares:
         own = t.coarse_per_customer * signal * sqrt(0.85 * t.coarse / sum(parts) / t.coarse_rounds)
         if own < t.affordable * k:
             parts, rounds = (t.votes_alone, 0.0, t.fine_alone), (0, t.fine_rounds_alone)
-        unit = (1.0 - t.count_share - mean - moments) / sum(parts)
+        chosen = DISTANCE_SHARE if terms.chooses else 0.0
+        unit = (1.0 - t.count_share - mean - moments - chosen) / sum(parts)
         votes, coarse, fine = (part * unit for part in parts)
         per_coarse = coarse / rounds[0] if rounds[0] else 0.0
         vote_sigma = multiplier / sqrt(votes)
@@ -154,11 +161,15 @@ class Coreset:
         points: Grid coordinates, shape ``(n_points, n_features)``.
         weights: Customers that each stands for, from 0.
         sigma: Standard deviation of the noise in a weight.
+        counts: The weights as they were answered, with all their noise.
+        moved: Whether customers have moved the points.
     """
 
     points: IntMatrix
     weights: FloatVector
     sigma: float
+    counts: FloatVector | None = None
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +177,10 @@ class HybridDP:
     """One state of the plan: what is known, and what is asked next."""
 
     NAME: ClassVar[str] = "hybrid-dp"
-    #: Count, mean, moments, votes, three times coarse sums, twice fine sums.
-    MOST_ROUNDS: ClassVar[int] = 9
-    LEAST_ROUNDS: ClassVar[int] = MOST_ROUNDS
-    USUAL_ROUNDS: ClassVar[int] = 10
+    #: Count, mean, moments, votes, three times coarse sums, distances, twice fine sums.
+    MOST_ROUNDS: ClassVar[int] = 10
+    LEAST_ROUNDS: ClassVar[int] = MOST_ROUNDS - 1
+    USUAL_ROUNDS: ClassVar[int] = 12
     STOPPED_WORDS: ClassVar[str] = ""
 
     terms: Terms
@@ -183,9 +194,10 @@ class HybridDP:
     multiplier: float = 0.0
     plane: Plane | None = None
     extremes: IntMatrix | None = None
+    far: IntMatrix | None = None
     coreset: Coreset | None = None
     centres: IntMatrix | None = None
-    scores: tuple[KScore, ...] = ()
+    choice: Choice | None = None
     radius: float = 0.0
     counts: FloatVector | None = None
     count_variance: FloatVector | None = None
@@ -224,6 +236,8 @@ class HybridDP:
                 return asked._with_votes(self.query, total, variance)
             case LocalSumsQuery() if self.step == COARSE:
                 return asked._with_coarse(self.query, total, variance)
+            case DistanceQuery():
+                return asked._with_distance(self.query, total, variance)
             case LocalSumsQuery():
                 return asked._with_fine(self.query, total, variance)
         raise LocalProtocolError(f"the plan never asks a {type(self.query).__name__}")
@@ -243,12 +257,12 @@ class HybridDP:
         overhead = variance / query.variance
         multiplier = sqrt(overhead * RHO_ONE / (2.0 * self.terms.cost)) * self.terms.group
         least = float(2 * self.terms.n_clusters)
-        known = replace(self, n=max(int(total[0]) / UNIT, least), multiplier=multiplier)
+        counted = replace(self, n=max(int(total[0]) / UNIT, least), multiplier=multiplier)
         if self.terms.n_features < self.tuning.plane_features:
-            return known._ask_votes(Plane.whole(self.terms.limit))
+            return counted._ask_votes(Plane.whole(self.terms.limit))
         radius = round(self.tuning.mean_radius * self.terms.reach * GRID)
         mean = MeanQuery(n_features=self.terms.n_features, radius=radius, variance=1)
-        return replace(known, step=MEAN, query=self.terms.priced(mean, known.shares.mean))
+        return replace(counted, step=MEAN, query=self.terms.priced(mean, counted.shares.mean))
 
     def _with_mean(self, query: MeanQuery, total: IntVector, variance: int) -> HybridDP:
         sums = total.astype(np.float64)[None, :] / (UNIT * self.n)
@@ -291,51 +305,48 @@ class HybridDP:
         return replace(self, step=VOTES, plane=plane, extremes=extremes, query=query)
 
     def _with_votes(self, query: VotesQuery, total: IntVector, variance: int) -> HybridDP:
-        k, tuning = self.terms.n_clusters, self.tuning
+        k, tuning, shares = self.terms.n_clusters, self.tuning, self.shares
         votes = total / UNIT
         sigma = sqrt(float(variance)) / UNIT
         n_extremes = 0 if self.extremes is None else self.extremes.shape[0]
         inside = query.length - n_extremes
         ends, support = query.candidates[inside:], votes[inside:]
         order = np.argsort(-support, kind="stable")
-        taken = [i for i in order.tolist() if support[i] > tuning.extreme_noise * sigma][: k // 2]
-        far = ends[taken]
+        taken = [i for i in order.tolist() if support[i] > tuning.extreme_noise * sigma]
         points = query.candidates[:inside]
         weights = keep_largest(votes[:inside], self.n)
         weights = weights * (self.n / max(total_of(weights), 1e-9))
-        coreset = Coreset(points=points, weights=weights, sigma=sigma)
-        shares = self.shares
-        if shares.coarse_rounds:
-            near = weighted_kmeans(
-                points, weights, k - len(taken), restarts=tuning.restarts,
-                stream=self.terms.stream("first"),
-            )  # fmt: skip
-            choice = Choice(centres=near, scores=())
-        else:
-            choice = self._choice(coreset, "first", k - len(taken))
-        known = replace(
-            self,
-            coreset=coreset,
-            centres=np.vstack([choice.centres, far]),
-            scores=choice.scores,
-            radius=self._radius(coreset, choice.centres, tuning.fine_radius),
+        coreset = Coreset(
+            points=points, weights=weights, counts=votes[:inside], sigma=sigma, moved=False
         )
+        voted = replace(self, coreset=coreset, far=ends[taken])
         if not shares.coarse_rounds:
-            return known._ask_fine()
+            return voted._form_clusters()
+        first, far = voted._near_and_far(k)
+        voted = replace(voted, radius=self._radius(coreset, first, tuning.fine_radius))
         many = weighted_kmeans(
             points, weights, shares.n_coarse, restarts=1, stream=self.terms.stream("many")
         )
         radius = self._radius(coreset, many, tuning.coarse_radius)
-        return known._ask_coarse(np.vstack([many, far]), radius)
+        return voted._ask_coarse(np.vstack([many, far]), radius)
+
+    def _near_and_far(self, k: int) -> tuple[IntMatrix, IntMatrix]:
+        """Of `k` centres those that candidates' votes give, and those at the plane's ends."""
+        coreset, far = known(self.coreset), known(self.far)[: k // 2]
+        near = weighted_kmeans(
+            coreset.points, coreset.weights, k - far.shape[0], restarts=self.tuning.restarts,
+            stream=self.terms.stream("first"),
+        )  # fmt: skip
+        return near, far
 
     def _radius(self, coreset: Coreset, centres: IntMatrix, factor: float) -> float:
         """Typical distance of customers to their centre, times a factor."""
-        _, distance = nearest_of(coreset.points, centres)
-        weight = max(total_of(coreset.weights), 1e-9)
-        within = total_of(distance * coreset.weights) / weight / (GRID * float(GRID))
         rest = 0.0 if self.plane is None else self.plane.rest
-        reach = self.terms.reach
-        return min(max(factor * sqrt(within + rest), 0.02 * reach), 0.6 * reach)
+        return self._reaching(factor * sqrt(_within(coreset, centres) + rest))
+
+    def _reaching(self, radius: float) -> float:
+        """A radius in the scaled cube, neither too small nor too large for it."""
+        return min(max(radius, 0.02 * self.terms.reach), 0.6 * self.terms.reach)
 
     # --- sums around many centres: the coreset in all dimensions ---
 
@@ -347,34 +358,76 @@ class HybridDP:
         return replace(self, step=COARSE, query=query)
 
     def _with_coarse(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
-        found = local_sums.decode(query, total, variance=variance, plane=_known(self.plane))
+        found = local_sums.decode(query, total, variance=variance, plane=known(self.plane))
         counts = np.maximum(found.counts, max(1.0, found.count_sigma))
         moved = local_sums.moved(query, found.offsets, counts, self.terms.limit)
         if self.repeat + 1 < self.shares.coarse_rounds:
             again = replace(query, centres=moved)
             return replace(self, repeat=self.repeat + 1, query=again)
         weights = keep_largest(found.counts, self.n)
-        coreset = Coreset(points=moved, weights=weights, sigma=found.count_sigma)
-        choice = self._choice(coreset, "second", self.terms.n_clusters)
-        return replace(
-            self, repeat=0, coreset=coreset, centres=choice.centres, scores=choice.scores
-        )._ask_fine()
-
-    def _choice(self, coreset: Coreset, name: str, most: int) -> Choice:
-        """The centres and their scores, the number chosen within the agreed range."""
-        return choose(
-            coreset.points,
-            coreset.weights,
-            smallest=min(self.terms.n_clusters_min, most),
-            largest=most,
-            restarts=2 * self.tuning.restarts if name == "second" else self.tuning.restarts,
-            stream=self.terms.stream(name),
+        coreset = Coreset(
+            points=moved, weights=weights, counts=found.counts, sigma=found.count_sigma, moved=True
         )
+        return replace(self, repeat=0, coreset=coreset)._form_clusters()
+
+    # --- the clusters, as many as agreed or as are seen ---
+
+    def _form_clusters(self) -> HybridDP:
+        """Form the agreed number of clusters, or ask what the choice of their number needs."""
+        if not self.terms.chooses:
+            return self._with_clusters(self.terms.n_clusters)
+        coreset, query = known(self.coreset), self.query
+        if coreset.moved and isinstance(query, LocalSumsQuery):
+            deviation = query.radius / GRID / self.tuning.coarse_radius
+        else:
+            plane = known(self.plane)
+            cell = apart(coreset.points, coreset.weights) * plane.n_dimensions / 12.0
+            deviation = sqrt(cell + plane.rest)
+        asked = distance_query(
+            self.terms, coreset.points, self._reaching(deviation),
+            cost=int(DISTANCE_SHARE * float(self.terms.cost)),
+        )  # fmt: skip
+        return replace(self, step=DISTANCE, query=asked)
+
+    def _with_distance(self, query: DistanceQuery, total: IntVector, variance: int) -> HybridDP:
+        coreset = known(self.coreset)
+        n_sigma = self.multiplier / sqrt(self.tuning.count_share)
+        distance = distance_of(query, total, variance=variance, n=self.n, n_sigma=n_sigma)
+        atoms = Atoms(
+            points=coreset.points, counts=known(coreset.counts), sigma=coreset.sigma, n=self.n,
+            distance=distance, plane=0 if coreset.moved else known(self.plane).n_dimensions,
+        )  # fmt: skip
+        choice = choose(
+            atoms, smallest=self.terms.n_clusters_min, largest=self.terms.n_clusters,
+            agreed=self.terms.n_clusters_agreed or self.terms.n_clusters,
+            stream=self.terms.stream("choice"),
+        )  # fmt: skip
+        return replace(self, choice=choice)._with_clusters(choice.used, atoms)
+
+    def _with_clusters(self, k: int, atoms: Atoms | None = None) -> HybridDP:
+        """Form `k` clusters of the coreset.
+
+        Args:
+            atoms: What is known of it where the number was chosen.
+        """
+        coreset, factor = known(self.coreset), self.tuning.fine_radius
+        if coreset.moved:
+            near = centres = weighted_kmeans(
+                coreset.points, coreset.weights, k, restarts=2 * self.tuning.restarts,
+                stream=self.terms.stream("second"),
+            )  # fmt: skip
+            radius = self.radius
+        else:
+            near, far = self._near_and_far(k)
+            centres, radius = np.vstack([near, far]), self._radius(coreset, near, factor)
+        if atoms is not None:
+            radius = self._reaching(factor * sqrt(_within(coreset, near) + atoms.spread))
+        return replace(self, centres=centres, radius=radius)._ask_fine()
 
     # --- sums at the wanted centres ---
 
     def _ask_fine(self) -> HybridDP:
-        coreset, centres = _known(self.coreset), _known(self.centres)
+        coreset, centres = known(self.coreset), known(self.centres)
         k = centres.shape[0]
         index, _ = nearest_of(coreset.points, centres)
         counts = np.bincount(index, weights=coreset.weights, minlength=k)
@@ -399,40 +452,38 @@ class HybridDP:
         return replace(self, step=FINE, query=query)
 
     def _with_fine(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
-        found = local_sums.decode(query, total, variance=variance, plane=_known(self.plane))
+        found = local_sums.decode(query, total, variance=variance, plane=known(self.plane))
         noise = found.count_sigma**2
         drift = (self.tuning.drift * self.n / query.n_clusters) ** 2
         # A difference to the previous count beyond what both noises explain is a real change.
-        expected = _known(self.count_variance) + noise
-        surprise = np.maximum((found.counts - _known(self.counts)) ** 2 - expected, 0.0)
-        before = _known(self.count_variance) + drift + surprise
-        counts = (found.counts / noise + _known(self.counts) / before) / (
-            1.0 / noise + 1.0 / before
-        )
+        expected = known(self.count_variance) + noise
+        surprise = np.maximum((found.counts - known(self.counts)) ** 2 - expected, 0.0)
+        before = known(self.count_variance) + drift + surprise
+        counts = (found.counts / noise + known(self.counts) / before) / (1.0 / noise + 1.0 / before)
         after = 1.0 / (1.0 / before + 1.0 / noise)
         divisor = np.maximum(counts, np.maximum(1.0, np.sqrt(after)))
         moved = local_sums.moved(query, found.offsets, divisor, self.terms.limit)
-        known = replace(
+        settled = replace(
             self, counts=counts, count_variance=after, centres=moved, repeat=self.repeat + 1
         )
-        if known.repeat < self.shares.fine_rounds:
-            return known._ask_fine_at(moved)
+        if settled.repeat < self.shares.fine_rounds:
+            return settled._ask_fine_at(moved)
         result = Clustering(
             centroids=moved,
             counts=np.maximum(np.rint(counts), 0).astype(np.int64),
             spread=np.zeros(query.n_clusters, dtype=np.int64),
-            rounds=known.round,
+            rounds=settled.round,
             converged=True,
-            scores=known.scores,
+            choice=settled.choice,
             noise=NoiseReport(
                 # Of the last count alone: earlier ones may differ by more than noise.
                 count_sigmas=np.full(query.n_clusters, ceil(found.count_sigma)),
                 centre_sigmas=np.ceil(found.offset_sigma * GRID / divisor).astype(np.int64),
-                cost=known.spent,
-                dearest=known.dearest,
+                cost=settled.spent,
+                dearest=settled.dearest,
             ),
         )
-        return replace(known, query=None, result=result)
+        return replace(settled, query=None, result=result)
 
     def to_dict(self) -> dict[str, Any]:
         return {"plan": self.NAME, "state": state_to_json(self)}
@@ -440,8 +491,10 @@ class HybridDP:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> HybridDP:
         """Restore the state that `to_dict` returned."""
-        kinds = (HybridDP, Terms, Tuning, Plane, Coreset, Clustering, NoiseReport, KScore,
-                 CountQuery, MeanQuery, MomentsQuery, VotesQuery, LocalSumsQuery)  # fmt: skip
+        kinds = (
+            HybridDP, Terms, Tuning, Plane, Coreset, Clustering, NoiseReport, Choice, Gap,
+            CountQuery, MeanQuery, MomentsQuery, VotesQuery, DistanceQuery, LocalSumsQuery,
+        )  # fmt: skip
         restored: HybridDP = state_from_json(values["state"], kinds)
         return restored
 
@@ -457,19 +510,8 @@ class HybridDP:
         return max(votes + ends, coarse, moments)
 
 
-_T = TypeVar("_T")
-
-
-def _known(value: _T | None) -> _T:
-    """A value that an earlier step has set; raises LocalProtocolError when it is missing."""
-    if value is None:
-        raise LocalProtocolError("the plan's steps are out of order")
-    return value
-
-
-def keep_largest(counts: FloatVector, n: float) -> FloatVector:
-    """Keep the largest noised counts until they add up to `n`, set the others to 0."""
-    ordered = np.sort(counts)[::-1]
-    place = int(np.searchsorted(np.cumsum(ordered), n))
-    least = ordered[place] if place < ordered.shape[0] else 0.0
-    return np.where(counts >= least, np.maximum(counts, 0.0), 0.0)
+def _within(coreset: Coreset, centres: IntMatrix) -> float:
+    """Mean squared distance of the coreset to its nearest centre, in the scaled cube."""
+    _, distance = nearest_of(coreset.points, centres)
+    weight = max(total_of(coreset.weights), 1e-9)
+    return total_of(distance * coreset.weights) / weight / (GRID * float(GRID))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import Terms
+from protocol.errors import LocalProtocolError
 from protocol.ring import IntVector
 from protocol.sum_query import SumQuery
 
@@ -17,7 +18,8 @@ class Noised(Protocol):
 
     Attributes:
         NAME: As an agreement names it (`PLAN_NAMES`).
-        LEAST_ROUNDS: The fewest questions that it needs, the last ones not counted.
+        LEAST_ROUNDS: The fewest questions that it needs, the last ones not counted, nor the one by
+            which it chooses the number of clusters.
         USUAL_ROUNDS: The most questions of a simulated run where nobody says, the last ones
             included.
         STOPPED_WORDS: What is said of how many questions a run took; nothing where it is empty.
@@ -74,3 +76,13 @@ class Noised(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """The state as JSON values."""
         ...
+
+
+_T = TypeVar("_T")
+
+
+def known(value: _T | None) -> _T:
+    """A value that an earlier step has set; raises LocalProtocolError when it is missing."""
+    if value is None:
+        raise LocalProtocolError("the plan's steps are out of order")
+    return value

@@ -93,6 +93,7 @@ def step_hash(plan: Plan) -> bytes:
     result = plan.result
     noise = () if result.noise is None else (result.noise.to_bytes(),)
     sizes = () if result.sizes is None else (result.sizes.to_bytes(),)
+    distance = () if result.distance is None else (result.distance.to_bytes(),)
     profile = () if result.profile is None else (result.profile.to_bytes(),)
     begun = () if result.beginning is None else (result.beginning.to_bytes(),)
     said = () if result.satisfaction is None else (result.satisfaction.to_bytes(),)
@@ -105,6 +106,7 @@ def step_hash(plan: Plan) -> bytes:
         u32(int(result.converged)),
         *noise,
         *sizes,
+        *distance,
         *profile,
         *said,
         *begun,
@@ -160,9 +162,15 @@ def start_plan(agreement: Agreement, *, seed: bytes, followed: Followed | None =
     )
 
 
+def least_rounds(plan: PlanTerms) -> int:
+    """The fewest questions that a run of a plan with noise needs."""
+    chosen = int(plan.n_clusters_min < plan.n_clusters)
+    return NOISED_PLANS[plan.name].LEAST_ROUNDS + chosen + last_questions(plan)
+
+
 def last_questions(plan: PlanTerms) -> int:
     """The most questions that a plan with noise asks once its clusters are formed."""
-    return 1 if plan.satisfaction is None else 2
+    return 2 if plan.satisfaction is None else 3
 
 
 def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
@@ -172,6 +180,7 @@ def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
     return Terms(
         n_clusters=agreement.plan.n_clusters,
         n_clusters_min=agreement.plan.n_clusters_min,
+        n_clusters_agreed=agreement.plan.n_clusters_agreed,
         limit=FeatureScale.of(agreement.coordinates).limit,
         cost=privacy.run_cost,
         group=privacy.max_partners_per_customer,

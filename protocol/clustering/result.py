@@ -8,13 +8,16 @@ from typing import Final
 import numpy as np
 
 from protocol.canonical import frame
-from protocol.clustering.choose_k import KScore
+from protocol.clustering.choice import Choice
 from protocol.clustering.followed import Beginning
 from protocol.queries import IntMatrix
 from protocol.ring import IntVector
+from protocol.strict import Fields
 
 #: A segment is released when its noised size is this far above the smallest that is agreed.
 SIZE_MARGIN_SIGMAS: Final = 3
+#: No squared distance on the grid, and no standard deviation of one, is larger.
+_LARGEST: Final = 1 << 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,40 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Distance:
+    """How far customers lie from the nearest of the clusters that are left.
+
+    Attributes:
+        mean: Their mean squared distance, in units of 2^-fraction_bits, from 0.
+        sigma: Standard deviation of the noise in it, rounded up, same units.
+        radius: In grid units, at least 1; whoever lies farther counts as if at this distance.
+    """
+
+    mean: int
+    sigma: int
+    radius: int
+
+    def to_bytes(self) -> bytes:
+        """The distance as bytes that are hashed."""
+        return frame(*(value.to_bytes(16, "big") for value in (self.mean, self.sigma, self.radius)))
+
+    def signed(self) -> dict[str, int]:
+        """The values as in the signed JSON."""
+        return {"mean": self.mean, "sigma": self.sigma, "radius": self.radius}
+
+    @staticmethod
+    def read(fields: Fields) -> Distance:
+        """Read the values at `fields`."""
+        distance = Distance(
+            mean=fields.integer("mean", at_least=0, at_most=_LARGEST),
+            sigma=fields.integer("sigma", at_least=0, at_most=_LARGEST),
+            radius=fields.integer("radius", at_least=1, at_most=_LARGEST),
+        )
+        fields.finish()
+        return distance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Satisfaction:
     """Satisfaction that customers of the clusters that are left have stated.
 
@@ -132,8 +169,10 @@ class Clustering:
         rounds: Number of sum queries asked.
         converged: Whether the centroids stopped moving before the agreed number of rounds.
         noise: Noise in the result and its cost; None for exact totals.
-        scores: The scores of each number of clusters, when the plan chose among several.
+        choice: How the number of clusters was chosen; None where it was not.
         sizes: Answers to the question for sizes; None for exact totals, whose counts are exact.
+        distance: How far customers lie from the clusters that are left; None for exact totals, and
+            where none is left.
         profile: Spreads of customers within each cluster; None unless agreed.
         satisfaction: Their stated satisfaction; None unless agreed.
         beginning: The release that the run started from; None when it started anew.
@@ -145,8 +184,9 @@ class Clustering:
     rounds: int
     converged: bool
     noise: NoiseReport | None = None
-    scores: tuple[KScore, ...] = ()
+    choice: Choice | None = None
     sizes: Sizes | None = None
+    distance: Distance | None = None
     profile: Profile | None = None
     satisfaction: Satisfaction | None = None
     beginning: Beginning | None = None

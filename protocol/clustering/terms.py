@@ -36,6 +36,7 @@ class Terms:
     Attributes:
         n_clusters: Largest number of clusters.
         n_clusters_min: Smallest number; the plan chooses.
+        n_clusters_agreed: The number where none is seen in the range; None for the largest.
         limit: Largest magnitude of a grid coordinate, shape ``(n_features,)``.
         cost: What the run may cost, in units of ``2^-60`` of rho.
         group: The most partners that one person is a customer of.
@@ -48,6 +49,12 @@ class Terms:
     cost: int
     group: int
     seed: bytes
+    n_clusters_agreed: int | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the number of clusters is to be chosen."""
+        return self.n_clusters_min < self.n_clusters
 
     @property
     def n_features(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from decimal import Decimal
 from math import isqrt
 from typing import Any, Final
@@ -18,9 +17,9 @@ import numpy as np
 from protocol import limits
 from protocol.agreement.document import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
-from protocol.clustering.choose_k import PARTS, KScore
+from protocol.clustering.choice import Choice
 from protocol.clustering.followed import Beginning
-from protocol.clustering.result import Clustering, NoiseReport, least_size
+from protocol.clustering.result import Clustering, Distance, NoiseReport, least_size
 from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
 from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsilon_of
@@ -28,6 +27,7 @@ from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import statement
 from protocol.queries import IntMatrix
 from protocol.release.satisfaction import INTERVAL_PERCENT, SegmentSatisfaction
+from protocol.release.silhouettes import Silhouettes
 from protocol.ring import IntVector
 from protocol.scaling import FeatureScale, FloatMatrix
 from protocol.signing import Envelope, verify_document
@@ -171,7 +171,9 @@ class Release:
         withheld: Clusters whose customers no size counts; None when there are none.
         merged: Clusters that were merged into their nearest neighbours, whose sizes count their
             customers; None when there are none.
-        choice: The scores of each number of clusters, when the plan chose among several.
+        choice: How the number of clusters was chosen; None where it was not.
+        distance: How far customers lie from the nearest segment's centre, those of clusters that
+            were withheld since included; None for exact totals and without segments.
         start: The release that the run started from; None when it started anew.
     """
 
@@ -187,7 +189,8 @@ class Release:
     segments: tuple[Segment, ...]
     withheld: Withheld | None
     merged: Withheld | None = None
-    choice: tuple[KScore, ...] = ()
+    choice: Choice | Silhouettes | None = None
+    distance: Distance | None = None
     privacy: ReleasePrivacy | None = None
     start: Beginning | None = None
 
@@ -208,11 +211,10 @@ class Release:
         }
         if self.privacy is not None:
             values["privacy"] = self.privacy.to_dict()
-        if self.choice:
-            values["choice"] = [
-                {field.name: getattr(score, field.name) for field in fields_of(score)}
-                for score in self.choice
-            ]
+        if self.choice is not None:
+            values["choice"] = self.choice.signed()
+        if self.distance is not None:
+            values["distance"] = self.distance.signed()
         if self.start is not None:
             values["start"] = {
                 "release": self.start.release.hex(),
@@ -281,9 +283,8 @@ class Release:
             ),
             withheld=_withheld(fields.object("withheld")) if fields.has("withheld") else None,
             merged=_withheld(fields.object("merged")) if fields.has("merged") else None,
-            choice=tuple(_score(f) for f in fields.objects("choice", at_most=limits.MAX_CLUSTERS))
-            if fields.has("choice")
-            else (),
+            choice=_choice(fields) if fields.has("choice") else None,
+            distance=Distance.read(fields.object("distance")) if fields.has("distance") else None,
             start=_beginning(fields.object("start")) if fields.has("start") else None,
         )
         fields.finish()
@@ -424,7 +425,8 @@ def make_release(
             )
             for number, i in enumerate(order, start=1)
         ),
-        choice=clustering.scores,
+        choice=clustering.choice,
+        distance=clustering.distance if order else None,
         start=clustering.beginning,
         **_left_out(agreement, n_clusters, n_left=len(places), n_released=len(order)),
     )
@@ -545,6 +547,17 @@ def verify_signature(public_key: bytes, release: bytes, signature: bytes, *, who
     verify_document(public_key, PAYLOAD_TYPE, release, signature, who=who)
 
 
+def mean_distance(release: Release) -> tuple[float, float] | None:
+    """Mean squared distance to the nearest segment's centre, and half its 95 % interval.
+
+    In squared units of the scaled cube; None where it was not asked for.
+    """
+    found, unit = release.distance, float(1 << release.fraction_bits)
+    if found is None:
+        return None
+    return found.mean / unit, found.sigma * INTERVAL_PERCENT / 100 / unit
+
+
 def _participant(fields: Fields) -> str:
     partner = fields.text("id", max_length=40)
     fields.finish()
@@ -579,16 +592,10 @@ def _profile(fields: Fields) -> dict[str, Any]:
     }
 
 
-def _score(fields: Fields) -> KScore:
-    score = KScore(
-        n_clusters=fields.integer("n_clusters", at_least=1, at_most=limits.MAX_CLUSTERS),
-        silhouette=fields.integer("silhouette", at_least=-PARTS, at_most=PARTS),
-        davies_bouldin=fields.integer("davies_bouldin", at_least=0, at_most=_COUNT),
-        stability=fields.integer("stability", at_least=-PARTS, at_most=PARTS),
-        votes=fields.integer("votes", at_least=0, at_most=PARTS),
-    )
-    fields.finish()
-    return score
+def _choice(fields: Fields) -> Choice | Silhouettes:
+    if fields.is_list("choice"):
+        return Silhouettes.read(fields.objects("choice", at_most=limits.MAX_CLUSTERS))
+    return Choice.read(fields.object("choice"))
 
 
 def _beginning(fields: Fields) -> Beginning:

@@ -1,4 +1,4 @@
-"""The last release under an agreement, from which a run starts. SPEC.md, 10.5.
+"""The last release under an agreement, from which a run starts. SPEC.md, 10.6.
 
 Both sides must start from the same one: the coordinator sends it with OPEN, and its hash is part of
 the run's. A partner that holds a release accepts none of an earlier run; one that it never received

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from protocol.agreement.document import Agreement
-from protocol.clustering.choose_k import choice_words
 from protocol.release.document import (
     NOISE_WORDS,
     Release,
     Withheld,
     centre_intervals,
+    mean_distance,
     release_centres,
     typical_ranges,
 )
@@ -163,7 +163,27 @@ class ReleaseView:
     @property
     def choice(self) -> str:
         """Why there are this many segments, in words; empty where the number was agreed."""
-        return choice_words(self.release.choice) if self.release.choice else ""
+        return "" if self.release.choice is None else self.release.choice.words
+
+    @property
+    def distance(self) -> dict[str, Any] | None:
+        """How far customers lie from their segment's centre, as JSON values; None where unknown."""
+        found = mean_distance(self.release)
+        if found is None:
+            return None
+        return {"mean_squared": found[0], "margin": found[1], "words": self.distance_words}
+
+    @property
+    def distance_words(self) -> str:
+        """How far customers lie from their segment's centre, for people; empty where unknown."""
+        found = mean_distance(self.release)
+        if found is None:
+            return ""
+        return (
+            f"Inertia: customers lie {found[0]:.4f} ± {found[1]:.4f} from the nearest segment's "
+            "centre (mean squared distance in the scaled cube). It is lower with more segments, so "
+            "it compares releases with as many segments alone."
+        )
 
     def named(self) -> dict[str, Any]:
         """The release's identity, participants and protection, as JSON values."""
@@ -196,7 +216,8 @@ class ReleaseView:
             "satisfaction_question": question_of(self.agreement),
             "withheld": _left_out(release.withheld),
             "merged": _left_out(release.merged),
-            "k_scores": [score.to_dict() for score in release.choice],
+            "choice": None if release.choice is None else release.choice.to_dict(),
+            "distance": self.distance,
         }
 
     def _privacy_terms(self) -> dict[str, Any] | None:

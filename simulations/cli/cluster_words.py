@@ -22,7 +22,6 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
     from rich.table import Table
 
     from coordinator.report.tables import centre_tables, feature_tables, range_cells
-    from protocol.clustering.choose_k import choice_words
     from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 
     heading = (
@@ -70,8 +69,8 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
         parts.append(f"{HIDDEN_WORDS}.")
     elif result.typical:
         parts += [*typical, f"{TYPICAL_WORDS}."]
-    if result.k_scores:
-        parts.append(f"{choice_words(result.k_scores)} All marks: --format json.")
+    if result.choice is not None:
+        parts.append(f"{result.choice.words} All scores: --format json.")
     if len(columns) < common["n_features"]:
         parts.append(
             f"Shown: {len(columns)} of {common['n_features']} columns; all with --format json."

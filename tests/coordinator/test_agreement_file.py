@@ -116,12 +116,12 @@ def test_the_question_about_satisfaction_can_be_added_as_a_new_agreement_says(
     text = text_of(privacy=privacy_template(Decimal(1), customers=3_000, n_partners=3))
     said = " ".join(line.removeprefix("# ") for line in text.splitlines())
     (question,) = re.findall(r"satisfaction: (\{.*?\})", said)
-    assert "raise max_rounds to 11" in said
-    old = "max_rounds: 10, profile: spread}"
+    assert "raise max_rounds to 13" in said
+    old = "max_rounds: 12, profile: spread}"
     assert text.count(old) == 1
 
     def agreed(question: str) -> Agreement:
-        changed = f"max_rounds: 11, profile: spread, satisfaction: {question}}}"
+        changed = f"max_rounds: 13, profile: spread, satisfaction: {question}}}"
         (tmp_path / "a.yaml").write_text(text.replace(old, changed), encoding="utf-8")
         return load_yaml(tmp_path / "a.yaml")
 

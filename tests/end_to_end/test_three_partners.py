@@ -233,7 +233,7 @@ def deployed(
             file.write_text(text.replace(line, line + more), encoding="utf-8")
         unsigned = deploy.draft_agreement(
             directory, NAMES, features=[*deploy.plain_features(), *LEVELS], n_clusters=3,
-            epsilon="2", min_segment_size=50, max_rounds=11, satisfaction=QUESTION,
+            epsilon="2", min_segment_size=50, max_rounds=12, satisfaction=QUESTION,
         )  # fmt: skip
         complete = deploy.sign_agreement(directory, unsigned, NAMES)
         for name in NAMES:

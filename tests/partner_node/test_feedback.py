@@ -137,7 +137,7 @@ def install(shell: Shell, node: Path, folder: Path, terms: SatisfactionTerms, **
         feature.to_dict() | {"necessity": "It tells customers apart."} for feature in FEATURES
     ]
     plan = {
-        "name": "hybrid-dp", "n_clusters": 3, "n_clusters_min": 3, "max_rounds": 11,
+        "name": "hybrid-dp", "n_clusters": 3, "n_clusters_min": 3, "max_rounds": 12,
         "satisfaction": terms.to_dict(),
     }  # fmt: skip
     privacy = {

@@ -45,7 +45,7 @@ FEDERATION = Federation(
     [np.zeros((3, 4))] * 3,
     [FeatureTerms(name=f"f{i}", min="0", max="1") for i in range(4)],
     n_clusters=2,
-    max_rounds=10,
+    max_rounds=11,
     plan="hybrid-dp",
     privacy=TERMS,
     seed=1,
@@ -244,7 +244,7 @@ def noised_federation(*, runs: int = 5, spare_rounds: int = 1) -> Federation:
         [rng.uniform(0, 1, (60, 4)) for _ in range(4)],
         [FeatureTerms(name=f"f{i}", min="0", max="1") for i in range(4)],
         n_clusters=2,
-        max_rounds=10,
+        max_rounds=11,
         plan="hybrid-dp",
         privacy=dataclasses.replace(
             TERMS, max_partners_per_customer=1, runs=runs, spare_rounds=spare_rounds

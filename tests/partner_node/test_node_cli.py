@@ -722,7 +722,7 @@ def test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_rea
 
 
 def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Path) -> None:
-    plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 10}
+    plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 11}
     for profile, said in (({"profile": "spread"}, True), ({}, False)):
         offered = draft(node, privacy=PRIVACY, plan=plan | profile)
         (tmp_path / "draft.json").write_bytes(offered.to_bytes())
@@ -733,7 +733,7 @@ def test_a_profile_is_said_in_plain_words(shell: Shell, node: Path, tmp_path: Pa
 def test_the_question_about_satisfaction_is_said_in_plain_words(
     shell: Shell, node: Path, tmp_path: Path
 ) -> None:
-    plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 11}
+    plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 12}
     asked = {"satisfaction": {"question": "[b]Happy?[/b]", "lowest": 1, "highest": 5}}
     for question, said in ((asked, True), ({}, False)):
         offered = draft(node, privacy=PRIVACY, plan=plan | question)

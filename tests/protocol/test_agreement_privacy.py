@@ -25,7 +25,7 @@ PRIVACY = {
 
 
 def agreement_values(lab: ModuleType, **changes: Any) -> dict[str, Any]:
-    values = lab.agreement_values(4, plan="hybrid-dp", privacy=dict(PRIVACY), rounds=10)
+    values = lab.agreement_values(4, plan="hybrid-dp", privacy=dict(PRIVACY), rounds=12)
     values["privacy"] |= changes.pop("privacy", {})
     values["secure_sum"] |= changes.pop("secure_sum", {})
     values["plan"] |= changes.pop("plan", {})
@@ -52,7 +52,7 @@ SATISFACTION: dict[str, Any] = {"question": "Happy?", "lowest": 1, "highest": 5}
         ({"privacy": {"spare": 1}}, "E-AGR-SCHEMA"),
         ({"privacy": {"spare_rounds": -1}}, "E-AGR-SCHEMA"),
         ({"plan": {"name": "lloyd-exact"}}, "E-PLAN"),
-        ({"plan": {"max_rounds": 8}}, "E-PLAN"),
+        ({"plan": {"max_rounds": 11}}, "E-PLAN"),
         ({"plan": {"n_clusters": 201, "n_clusters_min": 201}}, "E-PLAN"),
         ({"plan": {"n_clusters": 200, "n_clusters_min": 200}}, ""),
         ({"plan": {"n_clusters": 51, "n_clusters_min": 50}}, "E-PLAN"),
@@ -68,7 +68,7 @@ SATISFACTION: dict[str, Any] = {"question": "Happy?", "lowest": 1, "highest": 5}
         ({"plan": {"profile": 1}}, "E-AGR-SCHEMA"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 2, "profile": "spread"}}, "E-PLAN"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 3, "profile": "spread"}}, ""),
-        ({"plan": {"max_rounds": 10, "satisfaction": SATISFACTION}}, "E-PLAN"),
+        ({"plan": {"max_rounds": 12, "satisfaction": SATISFACTION}}, "E-PLAN"),
         ({"plan": {"max_rounds": 11, "satisfaction": SATISFACTION}}, ""),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 3, "satisfaction": SATISFACTION}}, "E-PLAN"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 4, "satisfaction": SATISFACTION}}, ""),
@@ -204,7 +204,7 @@ def test_the_question_about_satisfaction_is_part_of_what_is_signed(lab: ModuleTy
 def test_a_profile_is_part_of_what_is_signed(lab: ModuleType) -> None:
     without = Agreement.from_dict(agreement_values(lab))
     agreed = Agreement.from_dict(
-        agreement_values(lab, plan={"profile": "spread", "max_rounds": 10})
+        agreement_values(lab, plan={"profile": "spread", "max_rounds": 12})
     )
     assert "profile" not in without.to_dict()["plan"]
     assert Agreement.from_bytes(agreed.to_bytes()) == agreed

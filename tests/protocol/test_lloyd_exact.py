@@ -219,7 +219,7 @@ def test_a_plan_is_read_as_earlier_versions_wrote_it() -> None:
     assert result is not None
     assert (result.centroids.tolist(), result.counts.tolist()) == ([[5], [-7]], [2, 3])
     assert (result.spread.tolist(), result.rounds, result.converged) == ([1, 0], 4, True)
-    assert (result.noise, result.sizes, result.scores) == (None, None, ())
+    assert (result.noise, result.sizes, result.choice) == (None, None, None)
     arrays = (plan.limit, plan.centroids, search.best.counts, result.centroids, result.spread)
     assert {array.dtype for array in arrays} == {np.dtype(np.int64)}
     again = json.loads(json.dumps(plan.to_dict()))

@@ -28,7 +28,7 @@ PRIVACY = {
 
 @pytest.fixture
 def fed(lab: ModuleType) -> Any:
-    return lab.Federation(5, features=4, rounds=10, privacy=PRIVACY, plan="hybrid-dp")
+    return lab.Federation(5, features=4, rounds=12, privacy=PRIVACY, plan="hybrid-dp")
 
 
 def true_total(fed: Any, run: Any, members: list[int]) -> np.ndarray:

@@ -15,6 +15,7 @@ from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RemoteProtocolError
 from protocol.noised_queries import (
     CountQuery,
+    DistanceQuery,
     LocalSumsQuery,
     MeanQuery,
     MomentsQuery,
@@ -39,6 +40,8 @@ QUERIES: list[SumQuery] = [
     MomentsQuery(centre=CENTRES[1], radius=ONE // 2, variance=100),
     MomentsQuery(centre=CENTRES[2], radius=4 * ONE, variance=100),
     VotesQuery(candidates=CENTRES, variance=100),
+    DistanceQuery(points=CENTRES, radius=ONE // 3, variance=100),
+    DistanceQuery(points=CENTRES, radius=4 * ONE, variance=100),
     LocalSumsQuery(centres=CENTRES, radius=ONE // 5, offset_norm=15_000, count_unit=6_000,
                    variance=100),
     LocalSumsQuery(centres=CENTRES, radius=4 * ONE, offset_norm=6_000, count_unit=15_000,
@@ -107,9 +110,20 @@ def test_some_customer_reaches_the_sensitivity() -> None:
     assert total_of(QUERIES[0], [far]).tolist() == [UNIT]
     reached = [
         sum(v * v for v in total_of(q, [far]).tolist()) / q.sensitivity_squared
-        for q in (QUERIES[1], QUERIES[3], QUERIES[6], QUERIES[-1])
+        for q in (QUERIES[1], QUERIES[3], QUERIES[6], QUERIES[8], QUERIES[-1])
     ]
     assert min(reached) > 0.98
+
+
+def test_distances_are_to_the_nearest_point_and_end_at_the_radius() -> None:
+    points = np.array([[0, 0, 0], [ONE, 0, 0]])
+    rows = [(ONE // 4, 0, 0), (ONE, ONE // 2, 0), (-ONE, ONE, ONE)]  # squares 1/16, 1/4, 3
+    near, far = (
+        int(total_of(DistanceQuery(points=points, radius=radius, variance=1), rows)[0])
+        for radius in (ONE, 2 * ONE)
+    )
+    assert near == UNIT // 16 + UNIT // 4 + UNIT
+    assert far == (UNIT // 16 + UNIT // 4 + 3 * UNIT) // 4
 
 
 @given(
@@ -214,9 +228,11 @@ CHANGES: list[tuple[SumQuery, list[dict[str, Any]]]] = [
     (QUERIES[3], [{"variance": 101}, {"radius": 5}, {"centre": CENTRES[0]}]),
     (QUERIES[5], [{"variance": 101}, {"candidates": CENTRES[::-1]},
                   {"candidates": CENTRES.reshape(1, 9)}]),
-    (QUERIES[6], [{"variance": 101}, {"radius": 5}, {"centres": CENTRES[::-1]},
-                  {"offset_norm": 5}, {"count_unit": 5}, {"centres": CENTRES.reshape(1, 9)}]),
+    (QUERIES[6], [{"variance": 101}, {"radius": 5}, {"points": CENTRES[::-1]},
+                  {"points": CENTRES.reshape(1, 9)}]),
     (QUERIES[8], [{"variance": 101}, {"radius": 5}, {"centres": CENTRES[::-1]},
+                  {"offset_norm": 5}, {"count_unit": 5}, {"centres": CENTRES.reshape(1, 9)}]),
+    (QUERIES[10], [{"variance": 101}, {"radius": 5}, {"centres": CENTRES[::-1]},
                   {"centres": CENTRES.reshape(1, 9)}]),
 ]  # fmt: skip
 

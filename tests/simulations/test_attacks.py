@@ -251,7 +251,7 @@ def test_a_tiny_segment_is_released_only_when_its_size_is_beyond_doubt() -> None
     )  # fmt: skip
     fed = Federation(
         [np.zeros((9, 1))] * 3, [FeatureTerms(name="f", min="0", max="1")], n_clusters=3,
-        max_rounds=10, plan="hybrid-dp", privacy=privacy, min_segment_size=50,
+        max_rounds=11, plan="hybrid-dp", privacy=privacy, min_segment_size=50,
     )  # fmt: skip
 
     def released(sigma: int) -> list[int]:

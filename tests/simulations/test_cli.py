@@ -469,7 +469,7 @@ def test_with_epsilon_a_run_says_what_it_cost(call: Any, table: Path, plan: str 
 def test_with_a_profile_it_is_said_where_customers_typically_lie(call: Any, table: Path) -> None:
     words = (table, "--k", 2, "--bounds-from-data", "--epsilon", 100, "--profile")
     data = cluster(call, *words)
-    assert data["max_rounds"] == 10
+    assert data["max_rounds"] == 12
     assert len(data["typical_ranges"]) == len(data["counts"])
     for centre, ranges in zip(data["centroids"], data["typical_ranges"], strict=True):
         assert len(ranges) == len(centre)

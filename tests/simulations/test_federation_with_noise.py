@@ -51,7 +51,7 @@ def rows(n: int, each: int = 400, seed: int = 1) -> list[np.ndarray]:
 
 
 def federation(n: int = 4, *, plan: str = "hybrid-dp", seed: int | None = 1, **terms: Any) -> Any:
-    given = {"privacy": privacy(), "patience": PATIENCE, "max_rounds": 10} | terms
+    given = {"privacy": privacy(), "patience": PATIENCE, "max_rounds": 11} | terms
     return Federation(rows(n), FEATURES, n_clusters=3, plan=plan, seed=seed, **given)
 
 
@@ -97,7 +97,7 @@ def test_a_profile_is_released_with_its_noise_when_it_is_agreed(plan: str, round
 
 def test_a_profile_tells_the_spread_of_the_customers() -> None:
     """Normal with a deviation of 0.4, next to a bound where some features are cut."""
-    fed = federation(profile=True, max_rounds=10, privacy=privacy(50.0))
+    fed = federation(profile=True, max_rounds=11, privacy=privacy(50.0))
     release = fed.run().release.release
     widths = [
         high - low
@@ -109,7 +109,7 @@ def test_a_profile_tells_the_spread_of_the_customers() -> None:
 
 
 def test_a_release_without_the_agreed_profile_is_refused() -> None:
-    fed = federation(profile=True, max_rounds=10)
+    fed = federation(profile=True, max_rounds=11)
     signed = fed.run().release
     keys = fed.partner_keys
     for change in ({"spreads": None, "spread_sigma": 0}, {"spreads": (1, 2)}):
@@ -158,7 +158,7 @@ def test_satisfaction_is_released_with_its_noise_when_it_is_agreed(plan: str, ro
 
 
 def test_without_scores_at_any_partner_a_release_tells_nothing_of_satisfaction() -> None:
-    fed = federation(max_rounds=11, satisfaction=SCALE, min_segment_size=20)
+    fed = federation(max_rounds=12, satisfaction=SCALE, min_segment_size=20)
     release = fed.run().release.verify(fed.agreement)
     assert release.segments
     assert [s.satisfaction for s in release.segments] == [None] * len(release.segments)
@@ -307,7 +307,7 @@ def test_the_plan_chooses_how_many_segments_there_are() -> None:
             n_clusters_min=2,
             plan="hybrid-dp",
             privacy=privacy(4.0),
-            max_rounds=10,
+            max_rounds=11,
             seed=seed,
         )
         run = fed.run()

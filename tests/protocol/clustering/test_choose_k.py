@@ -1,86 +1,125 @@
-"""The marks by which a number of clusters is chosen, against scikit-learn's."""
+"""The choice of the number of clusters: groups with gaps, none, or the noise does not tell."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score, davies_bouldin_score
 
-from protocol.clustering import choose_k
-from protocol.clustering.choose_k import choose
+from protocol.clustering.choice import Choice
+from protocol.clustering.choose_k import Atoms, apart, choose, keep_largest
 from protocol.clustering.plane import GRID
-from protocol.clustering.weighted_kmeans import weighted_kmeans
+from protocol.clustering.result import Distance
 from protocol.masking import Stream
+from protocol.strict import Fields
 
 
-def stream(number: int = 0) -> Stream:
-    return Stream(bytes([number]) * 32)
-
-
-def coreset(k: int, seed: int = 1, d: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def atoms_of(
+    middles: np.ndarray, width: float, *, n: int = 6_000, count: int = 24, sigma: float = 20.0,
+    seed: int = 1,
+) -> Atoms:  # fmt: skip
+    """Atoms as a run makes them: points amid the customers, noised counts, how far they lie."""
     rng = np.random.default_rng(seed)
-    middles = rng.uniform(-0.9, 0.9, (k, d))
-    points = middles[np.arange(20 * k) % k] + rng.normal(0, 0.03, (20 * k, d))
-    return np.rint(points * GRID).astype(np.int64), rng.uniform(1, 9, 20 * k)
+    d = middles.shape[1]
+    rows = middles[np.arange(n) % len(middles)] + rng.normal(0, width, (n, d))
+    points = rows[rng.choice(n, count, replace=False)]
+    squares = ((rows[:, None] - points[None]) ** 2).sum(axis=2)
+    counts = np.bincount(squares.argmin(axis=1), minlength=count) + rng.normal(0, sigma, count)
+    mean = float(squares.min(axis=1).mean())
+    distance = Distance(mean=round(mean * GRID), sigma=round(0.03 * mean * GRID), radius=GRID)
+    grid = np.rint(points * GRID).astype(np.int64)
+    return Atoms(points=grid, counts=counts, sigma=sigma, n=float(n), distance=distance, plane=0)
 
 
-@pytest.mark.parametrize("k", [2, 3, 5])
-def test_the_number_of_groups_is_found(k: int) -> None:
-    points, weights = coreset(k, seed=k)
-    choice = choose(points, weights, smallest=2, largest=7, restarts=10, stream=stream())
-    assert choice.centres.shape == (k, 3)
-    best = next(s for s in choice.scores if s.n_clusters == k)
-    assert best.stability > 9_500
-    assert best.votes > 5_000
+def chosen(atoms: Atoms, **changes: Any) -> Choice:
+    wanted: dict[str, Any] = {"smallest": 2, "largest": 8, "agreed": 5} | changes
+    return choose(atoms, stream=Stream(bytes(32)), **wanted)
 
 
-def test_marks_are_those_of_scikit_learn() -> None:
-    points, _ = coreset(4, seed=9)
-    weights = np.ones(len(points))
-    cloud = points / GRID
-    for k in (2, 3, 4, 6):
-        centres = weighted_kmeans(points, weights, k, restarts=5, stream=stream())
-        distance = choose_k._distances(cloud, centres / GRID)
-        labels = distance.argmin(axis=1)
-        _, index = choose_k._marks(distance, weights, centres / GRID)
-        assert index == pytest.approx(davies_bouldin_score(cloud, labels), rel=1e-4)
+def corners(k: int, d: int = 4) -> np.ndarray:
+    """Middles 0.85 apart, one in the direction of each axis."""
+    return np.eye(d)[:k] * 0.6
 
 
-def test_the_simplified_silhouette_worked_out_by_hand() -> None:
-    cloud = np.array([[0.0], [1.0], [9.0]])
-    centres = np.array([[0.0], [10.0]])
-    distance = choose_k._distances(cloud, centres)
-    silhouette, _ = choose_k._marks(distance, np.array([1.0, 1.0, 2.0]), centres)
-    assert silhouette == pytest.approx((1.0 + 8 / 9 + 2 * 8 / 9) / 4)
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_groups_with_gaps_are_seen_told_and_used(k: int) -> None:
+    choice = chosen(atoms_of(corners(k), 0.07, seed=k))
+    assert (choice.seen, choice.told, choice.used) == (k, True, k)
+    assert [gap.n_clusters for gap in choice.gaps] == [*range(2, 9)]
+    assert f"form {k} groups with gaps" in choice.words
 
 
-def test_agreement_of_labels_is_the_adjusted_rand_index_of_weighted_points() -> None:
-    rng = np.random.default_rng(3)
-    first, second = rng.integers(0, 4, 300), rng.integers(0, 3, 300)
-    second[:150] = first[:150] % 3
-    weights = rng.integers(1, 5, 300)
-    repeated = np.repeat(np.arange(300), weights)
-    ours = choose_k._adjusted_rand(first, second, weights.astype(float), 4)
-    theirs = adjusted_rand_score(first[repeated], second[repeated])
-    assert ours == pytest.approx(theirs, abs=0.01)  # pairs of one customer with itself apart
+@pytest.mark.parametrize("seed", range(10))
+def test_one_cloud_has_no_groups_however_it_is_cut(seed: int) -> None:
+    choice = chosen(atoms_of(np.zeros((1, 4)), 0.25, seed=seed))
+    assert (choice.seen, choice.used) == (1, 5)
+    assert all(gap.gap < 0 for gap in choice.gaps)
 
 
-def test_one_number_is_no_choice() -> None:
-    points, weights = coreset(3)
-    choice = choose(points, weights, smallest=4, largest=4, restarts=5, stream=stream())
-    assert choice.scores == ()
-    assert choice.centres.shape == (4, 3)
+def test_one_cloud_is_one_segment_where_that_was_agreed() -> None:
+    choice = chosen(atoms_of(np.zeros((1, 4)), 0.25, sigma=5.0), smallest=1)
+    assert (choice.seen, choice.told, choice.used) == (1, True, 1)
+    assert "no gaps between groups: segments divide them, they are not groups" in choice.words
+
+
+def test_without_the_width_of_the_atoms_one_cloud_would_look_like_groups() -> None:
+    """That the customers' distance to their atom is in the rule is what tells a cloud from groups.
+
+    Atoms alone look like as many tight groups.
+    """
+    cloud = atoms_of(np.zeros((1, 2)), 0.25, count=8, sigma=5.0)
+    points = replace(cloud, distance=replace(cloud.distance, mean=1))
+    assert chosen(cloud).seen == 1
+    assert chosen(points).seen > 1
+
+
+def test_what_the_noise_hides_is_not_told() -> None:
+    loud = chosen(atoms_of(corners(3), 0.07, sigma=1_500.0))
+    assert (loud.told, loud.used) == (False, 5)
+    assert "noise does not let us tell" in loud.words
+    assert "agreed number of 5" in loud.words
+
+
+def test_fewer_groups_than_wanted_are_said_and_the_agreed_number_is_used() -> None:
+    choice = chosen(atoms_of(corners(2), 0.07), smallest=3)
+    assert (choice.seen, choice.told, choice.used) == (2, True, 5)
+    assert "2 groups with gaps, fewer than the partners want" in choice.words
+
+
+def test_the_edge_of_the_range_is_said() -> None:
+    choice = chosen(atoms_of(corners(4), 0.07), largest=4, agreed=4)
+    assert choice.used == 4
+    assert "largest number agreed: there may be more" in choice.words
 
 
 def test_everything_in_one_place_is_no_trouble() -> None:
-    points = np.zeros((10, 2), dtype=np.int64)
-    choice = choose(points, np.ones(10), smallest=1, largest=3, restarts=2, stream=stream())
-    assert (choice.centres == 0).all()
+    atoms = replace(atoms_of(corners(2), 0.1), points=np.zeros((24, 4), dtype=np.int64))
+    assert chosen(atoms).seen == 1
 
 
-def test_nothing_above_the_noise_gives_the_fewest_clusters() -> None:
-    points, _ = coreset(3)
-    for weights in (np.zeros(60), np.full(60, -3.0)):
-        choice = choose(points, weights, smallest=2, largest=5, restarts=2, stream=stream())
-        assert choice.centres.shape == (2, 3)
-        assert choice.scores == ()
+@pytest.mark.parametrize("counts", [np.zeros(24), np.full(24, -3.0)])
+def test_nothing_above_the_noise_gives_the_agreed_number(counts: np.ndarray) -> None:
+    choice = chosen(replace(atoms_of(corners(3), 0.07), counts=counts))
+    assert (choice.used, choice.told) == (5, False)
+
+
+def test_a_choice_is_signed_and_read_back() -> None:
+    choice = chosen(atoms_of(corners(3), 0.07))
+    signed = json.loads(json.dumps(choice.signed()))
+    assert Choice.read(Fields(signed, "choice")) == choice
+
+
+def test_the_largest_counts_are_kept_until_they_are_everybody() -> None:
+    counts = np.array([5.0, -2.0, 9.0, 1.0, 4.0])
+    assert keep_largest(counts, 14.0).tolist() == [5.0, 0.0, 9.0, 0.0, 0.0]
+    assert keep_largest(counts, 1e9).tolist() == [5.0, 0.0, 9.0, 1.0, 4.0]
+
+
+def test_how_far_points_are_apart() -> None:
+    points = np.array([[0, 0], [GRID, 0], [0, GRID // 2]])
+    assert apart(points, np.ones(3)) == pytest.approx((0.25 + 1.0 + 0.25) / 3)
+    assert apart(points, np.array([0.0, 1.0, 0.0])) == pytest.approx(1.0)
+    assert apart(points[:1], np.ones(1)) == 0.0
