@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from protocol.agreement.document import Agreement
+from protocol.clustering.plan import most_cost
 from protocol.errors import RuleError, StoreError
 from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from protocol.privacy.ledger import Charge, runs_left, spent_of, total_cost
@@ -47,6 +48,7 @@ def budget_values(
         "unit": terms.unit,
         "delta": float(terms.delta),
         "runs_left": runs_left(terms, spent=spent),
+        "follow_ups_left": _follow_ups_left(agreement, spent),
         "epsilon_spent": terms.epsilon_of(spent),
         "epsilon_budget": terms.epsilon_of(terms.budget),
         "epsilon_run": float(terms.epsilon),
@@ -83,9 +85,29 @@ def budget_words(
         table.add_row(charge.run_id.hex()[:8], str(charge.round), charge.asked, f"{charge.rho:.3g}")
     return [
         f"Agreement {agreement.id}: {fuel(terms, spent=spent)}, for {terms.unit}.",
+        *_follow_up_words(agreement, spent),
         *([table] if charges else ["Nothing is charged yet."]),
         "Spent so far means: " + meaning(terms.epsilon_of(spent), float(terms.delta), terms.unit),
         *(_others_words(terms, spent, others)),
+    ]
+
+
+def _follow_ups_left(agreement: Agreement, spent: int) -> int | None:
+    """How many runs are left if all follow the last release; None where each starts anew."""
+    if agreement.plan.start:
+        return None
+    cost = most_cost(agreement, follows=True)
+    return runs_left(terms_of(agreement), spent=spent, cost=cost)
+
+
+def _follow_up_words(agreement: Agreement, spent: int) -> list[str]:
+    left = _follow_ups_left(agreement, spent)
+    if left is None:
+        return []
+    part = most_cost(agreement, follows=True) / most_cost(agreement, follows=False)
+    return [
+        f"A run that follows the last release costs {part:.0%} of one that starts anew: "
+        f"{counted(left, 'run')} left if all of them do."
     ]
 
 
@@ -109,6 +131,7 @@ def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str
     return {
         "agreement": agreement.id,
         "runs_left": left,
+        "follow_ups_left": _follow_ups_left(agreement, spent),
         "reserved_spare_rounds": terms.spare_rounds,
         "epsilon_after": [
             terms.epsilon_of(spent + number * terms.run_cost) for number in range(left + 1)
@@ -118,16 +141,20 @@ def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str
 
 
 def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
-    """Forecast of the budget, for people."""
+    """Forecast of the budget, for people: of runs that start anew."""
     values = forecast_values(agreement, charges)
     terms = terms_of(agreement)
-    table = Table("after so many more runs", "epsilon in all", title="Forecast")
+    table = Table(
+        "after so many more runs", "epsilon in all", title="Forecast, of runs that start anew"
+    )
     for number, epsilon in enumerate(values["epsilon_after"]):
         table.add_row(str(number), epsilon_text(epsilon))
     left, spare = values["runs_left"], terms.spare_rounds
+    spent = _spent(agreement, charges)
     return [
         f"{counted(left, 'run')} left. Each costs a rho of {terms.rho} when no question is asked "
         f"again; {counted(spare, 'spare question')} reserved for all of them together.",
+        *_follow_up_words(agreement, spent),
         table,
     ]
 

@@ -33,7 +33,7 @@ from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
-from protocol.clustering.plan import plan_seed
+from protocol.clustering.plan import most_cost, plan_seed
 from protocol.errors import (
     EncodingRangeError,
     FedsegError,
@@ -245,7 +245,7 @@ class Node:
                 case Open():
                     reply = self._open(current, request)
                 case Roster():
-                    self._check_reserve()
+                    self._check_reserve(current)
                     reply = current.roster(request)
                 case Propose():
                     reply = current.propose(request)
@@ -271,7 +271,7 @@ class Node:
             self._save(current)
             self._charge_unrecorded(current)
             try:
-                self._check_reserve()  # again: what was forgotten is charged now
+                self._check_reserve(current)  # again: what was forgotten is charged now
             except RuleError as refusal:
                 current.abort(refusal.code)
                 self._save(current)
@@ -294,17 +294,20 @@ class Node:
             now=self._clock(),
         )
 
-    def _check_reserve(self) -> None:
+    def _check_reserve(self, current: PartnerRound) -> None:
         """Refuse a run that the budget does not hold with its spare rounds."""
         terms = self.agreement.privacy
         if terms is not None:
-            check_affordable(terms, spent=self._ledger.spent(self.agreement), more=terms.reserve)
+            cost = most_cost(self.agreement, follows=current.follows)
+            spent = self._ledger.spent(self.agreement)
+            check_affordable(terms, spent=spent, more=terms.reserve_for(cost))
 
     def _open(self, current: PartnerRound, request: Open) -> bytes:
         if current.phase:
             return current.reopen(request)
-        self._check_reserve()
-        return current.open(request, entropy=self._entropy(ENTROPY_BYTES))
+        hello = current.open(request, entropy=self._entropy(ENTROPY_BYTES))
+        self._check_reserve(current)  # what a run costs hangs on the release that it follows
+        return hello
 
     def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[bytes, Answered | None]:
         if isinstance(asked, bytes):
@@ -353,7 +356,8 @@ class Node:
             colluding=self.agreement.secure_sum.max_colluding,
         )
         own = [c for c in self._ledger.charges(self.agreement.id) if c.run_id == current.run_id]
-        check_within_run(terms, own, charge)
+        cost = most_cost(self.agreement, follows=current.follows)
+        check_within_run(terms, own, charge, cost=cost)
         self._ledger.charge(charge, self.agreement, now=self._now())
 
     def _published(self, current: PartnerRound, request: Publish) -> bytes:

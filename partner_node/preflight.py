@@ -27,6 +27,7 @@ from partner_node.store.ledger import Ledger
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
 from protocol.agreement.software import Software
+from protocol.clustering.plan import most_cost
 from protocol.errors import (
     AgreementError,
     FedsegError,
@@ -35,6 +36,8 @@ from protocol.errors import (
 )
 from protocol.privacy.ledger import runs_left
 from protocol.privacy.words import fuel
+from protocol.release.document import SignedRelease
+from protocol.release.last import begins_at
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 
@@ -246,12 +249,15 @@ def _check_retention(home: NodeHome, now: datetime) -> str:
 
 
 def _check_budget(home: NodeHome, agreement: Agreement) -> str:
-    """Check how many runs the privacy budget still covers."""
+    """Check whether the privacy budget covers the next run, and how many still."""
     terms = terms_of(agreement)
     store = home.store(home.keystore())
     spent = Ledger(store).spent(agreement)
+    last = store.last_release(store.chain(agreement))
     store.close()
-    if not runs_left(terms, spent=spent):
+    release = None if last is None else SignedRelease.from_bytes(last).release
+    follows = begins_at(agreement, release) is not None
+    if not runs_left(terms, spent=spent, cost=most_cost(agreement, follows=follows)):
         raise RuleError(
             f"the privacy budget of agreement {agreement.id} holds no further run",
             code="E-BUDGET-SPENT",

@@ -21,6 +21,7 @@ from protocol import masking, ring
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
 from protocol.canonical import tagged_hash, u32
+from protocol.clustering.followed import Followed
 from protocol.clustering.plan import (
     Plan,
     after_total,
@@ -144,6 +145,14 @@ class PartnerRound:
         return b"" if joined is None else joined.run_hash
 
     @property
+    def follows(self) -> bool:
+        """Whether the run follows the last release; known once it is open."""
+        return self._followed(self._opened()) is not None
+
+    def _followed(self, state: PartnerState) -> Followed | None:
+        return begins_at(self.agreement, Release.from_bytes(state.start) if state.start else None)
+
+    @property
     def round(self) -> int:
         """Number of the round answered last; -1 before the first."""
         last = None if self.state is None else self.state.last
@@ -253,7 +262,7 @@ class PartnerRound:
             plan=start_plan(
                 self.agreement,
                 seed=self._seed_of(hashed),
-                followed=begins_at(self.agreement, start),
+                followed=self._followed(state),
             ),
         )
         return ready

@@ -20,6 +20,7 @@ import numpy as np
 
 from protocol.clustering.choice import Choice, Gap
 from protocol.clustering.distances import DISTANCE_SHARE, distance_of, distance_query
+from protocol.clustering.followed import Beginning
 from protocol.clustering.noised import Noised, known
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
@@ -103,9 +104,9 @@ class Finishing:
             terms: Of the whole run.
             begin: Starts the plan, with the run's cost less that of the last questions.
         """
-        cost = int((PROFILE_SHARE if profile else SIZES_SHARE) * float(terms.cost))
-        distance_cost = int(DISTANCE_SHARE * float(terms.cost))
-        scores_cost = int(SATISFACTION_SHARE * float(terms.cost)) if satisfaction else 0
+        cost, distance_cost, scores_cost = last_costs(
+            terms.cost, profile=profile, satisfaction=satisfaction
+        )
         plan = begin(replace(terms, cost=terms.cost - cost - distance_cost - scores_cost))
         return Finishing(
             plan=plan,
@@ -277,11 +278,20 @@ class Finishing:
         """
         kinds = (
             SpreadsQuery, VotesQuery, DistanceQuery, ScoresQuery, Clustering, NoiseReport, Profile,
-            Sizes, Distance, Satisfaction, Choice, Gap,
+            Sizes, Distance, Satisfaction, Choice, Gap, Beginning,
         )  # fmt: skip
         own = {name: state_from_json(value, kinds) for name, value in values["state"].items()}
         query = own.pop("query")
         return Finishing(plan=plan, query=query if plan.query is None else plan.query, **own)
+
+
+def last_costs(cost: int, *, profile: bool, satisfaction: bool) -> tuple[int, int, int]:
+    """What the questions for sizes, distances and scores may cost, in a run that costs `cost`."""
+    return (
+        int((PROFILE_SHARE if profile else SIZES_SHARE) * float(cost)),
+        int(DISTANCE_SHARE * float(cost)),
+        int(SATISFACTION_SHARE * float(cost)) if satisfaction else 0,
+    )
 
 
 def _profile(

@@ -18,12 +18,21 @@ class Followed:
         centres: Its segments' centres on the grid, shape ``(n_segments, n_features)``, int64.
         sizes: Their sizes, shape ``(n_segments,)``, int64.
         sigmas: Standard deviation of the noise in each size; 0 for exact totals.
+        centre_sigmas: The same for each coordinate of a centre, in grid units.
+        mean, sigma, radius: How far its customers lay from the nearest centre, as in `Distance`;
+            0 for exact totals, where nobody asked.
+        uncounted: The most customers that are in no size, since their clusters were withheld.
     """
 
     release: bytes
     centres: IntMatrix
     sizes: IntVector
     sigmas: IntVector
+    centre_sigmas: IntVector
+    mean: int = 0
+    sigma: int = 0
+    radius: int = 0
+    uncounted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

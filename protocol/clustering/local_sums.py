@@ -92,6 +92,28 @@ def decode(
     )
 
 
+def fused(
+    found: LocalTotals, before: FloatVector, variance: FloatVector, *, drift: float
+) -> tuple[FloatVector, FloatVector]:
+    """Counts that were found and those known before, fused by their precision.
+
+    A difference beyond what both noises explain is a real change: what was known before then counts
+    as less precise by that much.
+
+    Args:
+        before, variance: The counts known before and the variance of each.
+        drift: Standard deviation of what may have changed since.
+
+    Returns:
+        The counts, and the variance of each.
+    """
+    noise = found.count_sigma**2
+    surprise = np.maximum((found.counts - before) ** 2 - (variance + noise), 0.0)
+    loose = variance + drift**2 + surprise
+    counts = (found.counts / noise + before / loose) / (1.0 / noise + 1.0 / loose)
+    return counts, 1.0 / (1.0 / loose + 1.0 / noise)
+
+
 def moved(
     query: LocalSumsQuery, offsets: FloatMatrix, counts: FloatVector, limit: IntVector
 ) -> IntMatrix:

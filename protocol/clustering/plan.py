@@ -7,11 +7,13 @@ so the coordinator has no free input.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
 from protocol.canonical import tagged_hash, u32
-from protocol.clustering.finish import LARGEST_SHARE, Finishing
+from protocol.clustering.finish import LARGEST_SHARE, Finishing, last_costs
+from protocol.clustering.follow_up import FollowUp
 from protocol.clustering.followed import Followed
 from protocol.clustering.hybrid_dp import HybridDP
 from protocol.clustering.lloyd_dp import LloydDP
@@ -152,9 +154,9 @@ def start_plan(agreement: Agreement, *, seed: bytes, followed: Followed | None =
             seed=seed,
             followed=followed,
         )
-    kind = NOISED_PLANS[plan.name]
+    kind = NOISED_PLANS[plan.name] if followed is None else FollowUp
     return Finishing.start(
-        _terms(agreement, seed=seed),
+        replace(_terms(agreement, seed=seed), followed=followed),
         lambda rest: kind.start(rest, rounds=plan.max_rounds - last_questions(plan)),
         min_segment_size=agreement.min_segment_size,
         profile=plan.profile,
@@ -171,6 +173,21 @@ def least_rounds(plan: PlanTerms) -> int:
 def last_questions(plan: PlanTerms) -> int:
     """The most questions that a plan with noise asks once its clusters are formed."""
     return 2 if plan.satisfaction is None else 3
+
+
+def most_cost(agreement: Agreement, *, follows: bool) -> int:
+    """What a run costs at most when no question is asked again, in units of ``2^-60`` of rho.
+
+    Args:
+        follows: Whether it follows a release.
+    """
+    if agreement.privacy is None:
+        return 0
+    whole, plan = agreement.privacy.run_cost, agreement.plan
+    if not follows:
+        return whole
+    last = sum(last_costs(whole, profile=plan.profile, satisfaction=plan.satisfaction is not None))
+    return FollowUp.most_cost(whole - last) + last
 
 
 def _terms(agreement: Agreement, *, seed: bytes) -> Terms:
@@ -222,7 +239,8 @@ def restore_plan(values: dict[str, Any]) -> Plan:
 
 
 def _restore_noised(values: dict[str, Any]) -> Noised:
-    kind = NOISED_PLANS.get(str(values.get("plan")))
+    kinds: dict[str, type[Noised]] = {**NOISED_PLANS, FollowUp.NAME: FollowUp}
+    kind = kinds.get(str(values.get("plan")))
     if kind is None:
         raise MalformedError(f"stored plan {values.get('plan')!r} is none with noise")
     return kind.from_dict(values)

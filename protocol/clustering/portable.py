@@ -63,11 +63,11 @@ def shortened(rows: FloatMatrix, longest: float) -> FloatMatrix:
     return rows * np.minimum(1.0, longest / np.maximum(length, 1e-12))[:, None]
 
 
-def james_stein(rows: FloatMatrix, variance: float, dimensions: int) -> FloatMatrix:
+def james_stein(rows: FloatMatrix, variance: float | FloatVector, dimensions: int) -> FloatMatrix:
     """Rows shrunk to 0 by the positive-part James–Stein estimator.
 
     Args:
-        variance: Of the noise in each coordinate.
+        variance: Of the noise in each coordinate; one number, or one a row.
         dimensions: Number of dimensions that the rows span.
     """
     if dimensions <= 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Final, TypeVar
 
+from protocol.clustering.followed import Followed
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import total_of
 from protocol.masking import Stream, expand
@@ -41,6 +42,7 @@ class Terms:
         cost: What the run may cost, in units of ``2^-60`` of rho.
         group: The most partners that one person is a customer of.
         seed: 32 bytes.
+        followed: The release that the run starts from; None when it starts anew.
     """
 
     n_clusters: int
@@ -50,6 +52,7 @@ class Terms:
     group: int
     seed: bytes
     n_clusters_agreed: int | None = None
+    followed: Followed | None = None
 
     @property
     def chooses(self) -> bool:
@@ -65,6 +68,10 @@ class Terms:
     def reach(self) -> float:
         """Half the cube's diagonal: sqrt(n_features) when all weights are 1."""
         return sqrt(total_of((self.limit / GRID) ** 2))
+
+    def within_reach(self, radius: float) -> float:
+        """A radius in the scaled cube, neither too small nor too large for it."""
+        return min(max(radius, 0.02 * self.reach), 0.6 * self.reach)
 
     @property
     def largest_entry(self) -> int:

@@ -145,10 +145,13 @@ def spent_of(charges: Iterable[Charge], terms: PrivacyTerms, *, colluding: int) 
     return sum(charge.under(group=group, colluding=colluding) for charge in charges)
 
 
-def check_within_run(terms: PrivacyTerms, own: Iterable[Charge], more: Charge) -> None:
-    """Refuse a charge that takes its run beyond the agreed cost with its spare rounds.
+def check_within_run(
+    terms: PrivacyTerms, own: Iterable[Charge], more: Charge, *, cost: int
+) -> None:
+    """Refuse a charge that takes its run beyond its cost with the agreed spare rounds.
 
     Args:
+        cost: What the run costs at most when nothing is asked again.
         own: What the run was charged so far.
         more: Cost about to be charged; 0 when its context was charged already.
 
@@ -158,7 +161,7 @@ def check_within_run(terms: PrivacyTerms, own: Iterable[Charge], more: Charge) -
     before = list(own)
     if any(charge.context == more.context for charge in before):
         return
-    if total_cost(before) + more.cost > terms.reserve:
+    if total_cost(before) + more.cost > terms.reserve_for(cost):
         raise RuleError(
             f"this run has asked again more often than the agreed {terms.spare_rounds} times",
             code="E-BUDGET-RUN",
@@ -186,7 +189,12 @@ def check_affordable(terms: PrivacyTerms, *, spent: int, more: int) -> None:
         )
 
 
-def runs_left(terms: PrivacyTerms, *, spent: int) -> int:
-    """Number of runs that can still begin, if no more rounds are asked again."""
-    left = terms.budget - spent
-    return 0 if left < terms.reserve else 1 + (left - terms.reserve) // terms.run_cost
+def runs_left(terms: PrivacyTerms, *, spent: int, cost: int | None = None) -> int:
+    """Number of runs that can still begin, if no more rounds are asked again.
+
+    Args:
+        cost: What each of them costs; that of a run that starts anew when left out.
+    """
+    each = terms.run_cost if cost is None else cost
+    left, reserve = terms.budget - spent, terms.reserve_for(each)
+    return 0 if left < reserve else 1 + (left - reserve) // each

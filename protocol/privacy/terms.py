@@ -75,12 +75,16 @@ class PrivacyTerms(Part):
 
     @property
     def reserve(self) -> int:
-        """Cost that must be left for a run to begin: the run and its spare rounds.
+        """Cost that must be left for a run that starts anew to begin."""
+        return self.reserve_for(self.run_cost)
+
+    def reserve_for(self, cost: int) -> int:
+        """Cost that must be left for a run of `cost` to begin: the run and its spare rounds.
 
         No question of any plan gets more than half of a run's rho: one that would is refused
         (`protocol.clustering.finish`).
         """
-        return self.run_cost + self.spare_rounds * -(-self.run_cost // 2)
+        return cost + self.spare_rounds * -(-self.run_cost // 2)
 
     @property
     def budget(self) -> int:

@@ -7,10 +7,13 @@ counts when every participant signed it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from protocol.agreement.document import Agreement
 from protocol.clustering.followed import Followed
+from protocol.clustering.result import least_size
 from protocol.errors import RemoteProtocolError, RuleError
 from protocol.participants import Chain
 from protocol.release.document import Release, SignedRelease
@@ -26,12 +29,20 @@ def begins_at(agreement: Agreement, release: Release | None) -> Followed | None:
         return None
     if release.start is not None and release.start.changed:
         return None
-    return Followed(
+    sigmas = np.array([s.size_sigma for s in release.segments], dtype=np.int64)
+    left_out = 0 if release.withheld is None else release.withheld.clusters
+    followed = Followed(
         release=release.hash,
         centres=release.centres,
         sizes=np.array([s.size for s in release.segments], dtype=np.int64),
-        sigmas=np.array([s.size_sigma for s in release.segments], dtype=np.int64),
+        sigmas=sigmas,
+        centre_sigmas=np.array([s.centre_sigma for s in release.segments], dtype=np.int64),
+        uncounted=left_out * least_size(agreement.min_segment_size, int(sigmas.max())),
     )
+    found = release.distance
+    if agreement.privacy is None or found is None:
+        return followed if agreement.privacy is None else None
+    return replace(followed, mean=found.mean, sigma=found.sigma, radius=found.radius)
 
 
 def taken_start(

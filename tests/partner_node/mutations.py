@@ -82,7 +82,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         NODE,
-        "        check_within_run(terms, own, charge)\n",
+        "        check_within_run(terms, own, charge, cost=cost)\n",
         "",
         LEDGER + "test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
+from protocol.clustering.plan import most_cost
 from protocol.errors import FedsegError, LocalProtocolError, RuleError, RunFailedError, StoreError
 from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.noised_queries import CountQuery, VotesQuery
@@ -224,11 +226,11 @@ def test_more_colluders_count_for_what_was_charged_before() -> None:
 
 def test_no_run_costs_more_than_its_own_share_and_the_spare_rounds() -> None:
     half = charge(1, part=0.45)
-    check_within_run(TERMS, [half, charge(2, part=0.45)], charge(3, part=0.45))
+    check_within_run(TERMS, [half, charge(2, part=0.45)], charge(3, part=0.45), cost=TERMS.run_cost)
     own = [charge(i, part=0.45) for i in range(3)]
     with pytest.raises(RuleError, match="E-BUDGET-RUN"):
-        check_within_run(TERMS, own, charge(9, part=0.45))
-    check_within_run(TERMS, own, own[0])
+        check_within_run(TERMS, own, charge(9, part=0.45), cost=TERMS.run_cost)
+    check_within_run(TERMS, own, own[0], cost=TERMS.run_cost)
 
 
 def test_the_budget_is_that_of_the_runs_and_once_of_the_spare_rounds() -> None:
@@ -238,7 +240,7 @@ def test_the_budget_is_that_of_the_runs_and_once_of_the_spare_rounds() -> None:
     assert runs_left(TERMS, spent=TERMS.run_cost + 1) == TERMS.runs - 2, "a spare round was used"
 
 
-def noised_federation(*, runs: int = 5, spare_rounds: int = 1) -> Federation:
+def noised_federation(*, runs: int = 5, spare_rounds: int = 1, start: str = "anew") -> Federation:
     rng = np.random.default_rng(3)
     return Federation(
         [rng.uniform(0, 1, (60, 4)) for _ in range(4)],
@@ -250,7 +252,40 @@ def noised_federation(*, runs: int = 5, spare_rounds: int = 1) -> Federation:
             TERMS, max_partners_per_customer=1, runs=runs, spare_rounds=spare_rounds
         ),
         seed=5,
+        start=start,
     )
+
+
+def test_runs_that_follow_a_release_cost_less_and_so_there_are_more_of_them() -> None:
+    fed = noised_federation(runs=2, start="")
+    terms = fed.agreement.privacy
+    assert terms is not None
+    ledger = Ledger(fed.nodes[0].store)
+    spent = []
+    for _ in range(3):
+        fed.run()
+        spent.append(total_cost(ledger.charges()))
+    follow_up = most_cost(fed.agreement, follows=True)
+    assert terms.run_cost // 2 < spent[0] <= terms.run_cost
+    for before, after in pairwise(spent):
+        assert 0.99 * follow_up < after - before <= follow_up < 0.4 * terms.run_cost
+    assert runs_left(terms, spent=spent[-1]) == 0
+    assert runs_left(terms, spent=spent[-1], cost=follow_up) == 0
+    assert runs_left(terms, spent=spent[-2], cost=follow_up) == 1
+    with pytest.raises(RunFailedError):
+        fed.run()
+    assert total_cost(ledger.charges()) == spent[-1]
+
+
+def test_a_run_that_follows_a_release_is_charged_no_more_than_it_costs() -> None:
+    own = [charge(1, part=0.2)]
+    cost = int(0.3 * TERMS.run_cost)
+    spare = TERMS.reserve - TERMS.run_cost
+    check_within_run(TERMS, own, charge(2, part=0.1), cost=cost)
+    more = charge(2, part=(0.2 * TERMS.run_cost + spare) / TERMS.run_cost)
+    check_within_run(TERMS, own, more, cost=TERMS.run_cost)
+    with pytest.raises(RuleError, match="E-BUDGET-RUN"):
+        check_within_run(TERMS, own, more, cost=cost)
 
 
 def test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share() -> None:

@@ -20,6 +20,7 @@ ACCOUNTING = "protocol/privacy/accounting.py"
 LEDGER = "protocol/privacy/ledger.py"
 PRIVATE = "protocol/noised_queries.py"
 FINISH = "protocol/clustering/finish.py"
+FOLLOW_UP = "protocol/clustering/follow_up.py"
 RELEASE = "protocol/release/document.py"
 LAST = "protocol/release/last.py"
 SATISFACTION = "protocol/agreement/satisfaction.py"
@@ -32,6 +33,7 @@ SET_RULES = "test_participants.py::"
 TOTALS = "test_queries.py::test_a_total_that_cannot_be_true_is_refused"
 RELEASES = "test_release.py::"
 STARTS = "test_last_release.py::"
+FOLLOWING = "clustering/test_follow_up.py::"
 AGREED = "test_agreement.py::"
 FRAMES = "test_canonical.py::"
 NOISE = "test_noise_in_rounds.py::"
@@ -103,6 +105,42 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if release.start is not None and release.start.changed:",
         NEVER,
         STARTS + "test_a_release_that_says_that_customers_changed_is_not_followed",
+    ),
+    (
+        LAST,
+        "if agreement.privacy is None or found is None:",
+        "if agreement.privacy is None:",
+        FOLLOWING + "test_a_noised_release_that_does_not_say_how_far_customers_lie_is_not_followed",
+    ),
+    *(
+        (FOLLOW_UP, text, without, FOLLOWING + test)
+        for text, without, test in (
+            (
+                "        check_range(self.query, total, customers=customers, variance=variance)\n",
+                "",
+                "test_a_total_that_cannot_be_true_is_refused",
+            ),
+            (
+                "changed=self._changed(found.counts, found.count_sigma),",
+                "changed=False,",
+                "test_a_difference_within_noise_and_sampling_is_no_change_whichever_way_it_goes",
+            ),
+            (
+                "abs(now - before)",
+                "now - before",
+                "test_a_difference_within_noise_and_sampling_is_no_change_whichever_way_it_goes",
+            ),
+            (
+                " - followed.uncounted / n_before",
+                "",
+                "test_customers_of_withheld_clusters_who_count_again_are_no_change",
+            ),
+            (
+                "n = max(total_of(counts), n_sigma, 1.0)",
+                "n = n_before",
+                "test_more_customers_of_the_same_kind_are_no_change",
+            ),
+        )
     ),
     (
         PARTNER,
@@ -770,8 +808,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         LEDGER,
-        "if total_cost(before) + more.cost > terms.reserve:",
-        "if total_cost(before) + more.cost >= terms.reserve:",
+        "if total_cost(before) + more.cost > terms.reserve_for(cost):",
+        "if total_cost(before) + more.cost >= terms.reserve_for(cost):",
         "privacy/test_ledger.py::test_a_run_may_use_up_its_spare_rounds_to_the_last_unit",
     ),
     (

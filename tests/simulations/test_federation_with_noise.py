@@ -200,7 +200,7 @@ def test_two_partners_are_enough_with_noise_and_not_without() -> None:
 
 
 def test_an_empty_budget_refuses_before_any_customer_is_read() -> None:
-    fed = federation(privacy=privacy(runs=2))
+    fed = federation(privacy=privacy(runs=2), start="anew")
     fed.run()
     fed.run()
     reads = []

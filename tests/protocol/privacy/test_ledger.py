@@ -30,7 +30,7 @@ def charge(number: int, cost: int) -> Charge:
 
 def test_a_run_may_use_up_its_spare_rounds_to_the_last_unit() -> None:
     asked, again = charge(1, TERMS.run_cost), charge(2, TERMS.reserve - TERMS.run_cost)
-    check_within_run(TERMS, [asked], again)
+    check_within_run(TERMS, [asked], again, cost=TERMS.run_cost)
     with pytest.raises(RuleError, match="E-BUDGET-RUN"):
-        check_within_run(TERMS, [asked, again], charge(3, 1))
-    check_within_run(TERMS, [asked, again], again)
+        check_within_run(TERMS, [asked, again], charge(3, 1), cost=TERMS.run_cost)
+    check_within_run(TERMS, [asked, again], again, cost=TERMS.run_cost)
