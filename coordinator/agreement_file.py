@@ -133,9 +133,12 @@ privacy: none
 secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}}"""
 
 _NOISED: Final = """\
-# hybrid-dp chooses from n_clusters_min to n_clusters segments, as the customers show. With
-# profile: spread it is also asked how customers differ within each segment, which takes 4 % of a
-# run's rho. To ask how satisfied the customers of each segment are, for 3 % more, add
+# hybrid-dp chooses from n_clusters_min to n_clusters segments: as many as customers form groups
+# with gaps between them. Where they form none, or the noise does not let that be told, there are
+# n_clusters_agreed segments, or n_clusters where that is left out; smaller ones than the noise
+# allows are merged at the end. With profile: spread it is also asked how customers differ within
+# each segment, which takes 4 % of a run's rho. To ask how satisfied the customers of each segment
+# are, for 3 % more, add
 # satisfaction: {{question: "How satisfied are you with us?", lowest: 1, highest: 5}} and raise
 # max_rounds to 13; nodes then add up the scores that partners import.
 {starts}

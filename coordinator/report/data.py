@@ -172,6 +172,7 @@ class ReportData:
         withheld_clusters: Number of withheld clusters.
         merged: Which clusters were merged into others and why; empty if none.
         choice: Why there are this many clusters; empty when the number was agreed.
+        distance: How far customers lie from their segment's centre, in words; empty if unknown.
         question: The question about satisfaction that customers were asked; empty if none.
         allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
         gone: Segments that the release before had and this one has not, with their fate, in words.
@@ -203,6 +204,7 @@ class ReportData:
     withheld_clusters: int = 0
     merged: str = ""
     choice: str = ""
+    distance: str = ""
     question: str = ""
     allowed: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()

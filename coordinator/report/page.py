@@ -201,8 +201,8 @@ def _sizes(view: _View) -> str:
         if view.data.withheld
         else ""
     )
-    if view.data.choice:
-        withheld += f'<p class="note">{escape(view.data.choice)}</p>'
+    for words in (view.data.choice, view.data.distance):
+        withheld += f'<p class="note">{escape(words)}</p>' if words else ""
     if view.data.merged:
         withheld += f'<p class="note"><strong>Merged.</strong> {escape(view.data.merged)}.</p>'
     if view.data.gone:

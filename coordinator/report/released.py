@@ -178,6 +178,7 @@ def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> Report
         withheld_clusters=release.withheld.clusters if release.withheld else 0,
         merged=release.merged.reason if release.merged else "",
         choice=view.choice,
+        distance=view.distance_words,
         question=view.question,
         partners=tuple(
             ReportPartner(

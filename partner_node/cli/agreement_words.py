@@ -173,7 +173,11 @@ def _how_many(agreement: Agreement) -> str:
     plan = agreement.plan
     if plan.n_clusters_min == plan.n_clusters:
         return f"{counted(plan.n_clusters, 'segment')} at most"
-    return f"{plan.n_clusters_min} to {plan.n_clusters} segments, as the customers show"
+    agreed = plan.n_clusters_agreed or plan.n_clusters
+    return (
+        f"{plan.n_clusters_min} to {plan.n_clusters} segments, as many as there are groups with "
+        f"gaps between them; {agreed} where there are none or the noise does not tell"
+    )
 
 
 def _start_words(agreement: Agreement) -> str:

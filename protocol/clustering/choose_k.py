@@ -16,6 +16,7 @@ shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import frexp, sqrt
 from typing import Final
@@ -46,7 +47,7 @@ _CELL: Final = 0.5
 #: Narrowest and widest cloud, in the scaled cube.
 _NARROWEST, _WIDEST = 0.02, 0.5
 _RESTARTS: Final = 10
-#: See `_evidence`; fitted on simulated federations.
+#: See `evidence`; fitted on simulated federations.
 _WEIGHTS: Final = (0.0,) * 9
 #: From this weighted sum on, a number is told: it was right in at least 70 % of simulated runs.
 _TOLD: Final = 0.847
@@ -95,7 +96,7 @@ def choose(atoms: Atoms, *, smallest: int, largest: int, agreed: int, stream: St
         centres = weighted_kmeans(atoms.points, weights, k, restarts=_RESTARTS, stream=stream)
         gaps.append(cloud.gap(centres))
     seen = _number(gaps, LEAST_GAP)
-    facts = _evidence(atoms, gaps, largest)
+    facts = evidence(atoms, gaps, largest)
     told = total_of(np.array(facts) * np.array(_WEIGHTS)) >= _TOLD
     used = seen if told and seen >= smallest else agreed
     return Choice(used=used, seen=seen, told=told, largest=largest, gaps=tuple(gaps))
@@ -118,12 +119,12 @@ def keep_largest(counts: FloatVector, n: float) -> FloatVector:
     return np.where(counts >= least, np.maximum(counts, 0.0), 0.0)
 
 
-def _number(gaps: list[Gap], least: float) -> int:
+def _number(gaps: Sequence[Gap], least: float) -> int:
     """The largest number of clusters all of whose pairs have a gap score of `least`; else 1."""
     return max([1, *(g.n_clusters for g in gaps if g.parted_by(least))])
 
 
-def _evidence(atoms: Atoms, gaps: list[Gap], largest: int) -> list[float]:
+def evidence(atoms: Atoms, gaps: Sequence[Gap], largest: int) -> list[float]:
     """What tells whether the noise lets the number be told.
 
     1; how many more there would be with a more lenient and how many fewer with a stricter judge;

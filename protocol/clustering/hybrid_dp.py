@@ -375,7 +375,7 @@ class HybridDP:
     def _form_clusters(self) -> HybridDP:
         """Form the agreed number of clusters, or ask what the choice of their number needs."""
         if not self.terms.chooses:
-            return self._with_clusters(self.terms.n_clusters)
+            return self.with_clusters(self.terms.n_clusters)
         coreset, query = known(self.coreset), self.query
         if coreset.moved and isinstance(query, LocalSumsQuery):
             deviation = query.radius / GRID / self.tuning.coarse_radius
@@ -390,21 +390,30 @@ class HybridDP:
         return replace(self, step=DISTANCE, query=asked)
 
     def _with_distance(self, query: DistanceQuery, total: IntVector, variance: int) -> HybridDP:
-        coreset = known(self.coreset)
-        n_sigma = self.multiplier / sqrt(self.tuning.count_share)
-        distance = distance_of(query, total, variance=variance, n=self.n, n_sigma=n_sigma)
-        atoms = Atoms(
-            points=coreset.points, counts=known(coreset.counts), sigma=coreset.sigma, n=self.n,
-            distance=distance, plane=0 if coreset.moved else known(self.plane).n_dimensions,
-        )  # fmt: skip
+        atoms = self.atoms(query, total, variance)
         choice = choose(
-            atoms, smallest=self.terms.n_clusters_min, largest=self.terms.n_clusters,
+            atoms,
+            smallest=self.terms.n_clusters_min,
+            largest=self.terms.n_clusters,
             agreed=self.terms.n_clusters_agreed or self.terms.n_clusters,
             stream=self.terms.stream("choice"),
-        )  # fmt: skip
-        return replace(self, choice=choice)._with_clusters(choice.used, atoms)
+        )
+        return replace(self, choice=choice).with_clusters(choice.used, atoms)
 
-    def _with_clusters(self, k: int, atoms: Atoms | None = None) -> HybridDP:
+    def atoms(self, query: DistanceQuery, total: IntVector, variance: int) -> Atoms:
+        """What the number of clusters is chosen from, given the distances to the coreset."""
+        coreset = known(self.coreset)
+        n_sigma = self.multiplier / sqrt(self.tuning.count_share)
+        return Atoms(
+            points=coreset.points,
+            counts=known(coreset.counts),
+            sigma=coreset.sigma,
+            n=self.n,
+            distance=distance_of(query, total, variance=variance, n=self.n, n_sigma=n_sigma),
+            plane=0 if coreset.moved else known(self.plane).n_dimensions,
+        )
+
+    def with_clusters(self, k: int, atoms: Atoms | None = None) -> HybridDP:
         """Form `k` clusters of the coreset.
 
         Args:

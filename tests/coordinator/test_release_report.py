@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,13 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from protocol.agreement.document import Agreement
 from protocol.agreement.satisfaction import SatisfactionTerms
-from protocol.clustering.choose_k import KScore
+from protocol.clustering.choice import Choice, Gap
+from protocol.clustering.result import Distance
 from protocol.errors import StoreError
 from protocol.release.document import EXACT_WORDS, Release, SignedRelease, Withheld
 from protocol.release.lineage import NEW, Gone, Living, Step
 from protocol.release.satisfaction import SegmentSatisfaction
+from protocol.release.silhouettes import KScore, Silhouettes
 from protocol.release.view import ReleaseView, release_view
 from simulations.federation import FeatureTerms, Federation
 from tests.release_schema import check_release
@@ -172,25 +175,56 @@ def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -
     assert "not counted" not in whole.replace("is not counted", "")
 
 
-def test_the_choice_of_the_number_of_segments_is_released_with_its_uncertainty(
-    example: Example,
-) -> None:
-    signed, agreement, store, row = example
-    scores = tuple(
+CHOICES = [
+    (Choice(used=3, seen=3, told=True, largest=8, gaps=(Gap(n_clusters=3, gap=412, mass=980),)),
+     "customers form 3 groups with gaps, so 3 segments are formed"),
+    (Choice(used=8, seen=1, told=True, largest=8, gaps=()),
+     "customers show no gaps between groups, so the agreed number of 8 is used"),
+    (Choice(used=8, seen=4, told=False, largest=8, gaps=()),
+     "The noise does not let us tell how many groups of customers there are"),
+    (Silhouettes(tuple(
         KScore(n_clusters=k, silhouette=s, davies_bouldin=9_000, stability=8_000, votes=v)
         for k, s, v in ((2, 6_100, 7_500), (3, 4_000, 2_500), (4, 6_100, 0))
-    )
-    release = replace(signed.release, choice=scores)
+     )), "2 clusters of 2 to 4 had the best silhouette. That rule did not know the noise"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("choice", "words"), CHOICES)
+def test_how_the_number_of_segments_was_chosen_is_said_in_one_sentence(
+    example: Example, choice: Choice | Silhouettes, words: str
+) -> None:
+    signed, agreement, store, row = example
+    release = replace(signed.release, choice=choice)
     assert Release.from_bytes(release.to_bytes()) == release
-    assert check_release(viewed(release, agreement).to_dict())["k_scores"][0]["silhouette"] == 0.61
-    words = "Chosen: 2 clusters of 2 to 4, by silhouette 0.61; 75 % of resamples choose the same"
+    assert check_release(viewed(release, agreement).to_dict())["choice"]["words"].count(words) == 1
+    report = render_report(report_of(viewed(release, agreement), store, row))
+    for shown in (printed(release, agreement), report):
+        assert words in shown
+        assert words not in render_report(report_of(viewed(signed.release, agreement), store, row))
+        assert "resamples" not in shown
+
+
+def test_the_inertia_of_what_is_released_is_said_with_its_meaning(example: Example) -> None:
+    signed, agreement, store, row = example
+    unit = 1 << signed.release.fraction_bits
+    distance = Distance(mean=unit // 20, sigma=unit // 1_000, radius=unit)
+    release = replace(signed.release, distance=distance)
+    assert Release.from_bytes(release.to_bytes()) == release
+    found = check_release(viewed(release, agreement).to_dict())["distance"]
+    assert (found["mean_squared"], found["margin"]) == pytest.approx((0.05, 0.00196), rel=1e-3)
+    words = "Inertia: customers lie 0.0500 ± 0.0020 from the nearest segment's centre"
+    assert words in printed(release, agreement)
+    report = render_report(report_of(viewed(release, agreement), store, row))
+    assert escape(words) in report
+    assert "lower with more segments" in report
+    assert "Inertia" not in printed(signed.release, agreement)
+
+
+def printed(release: Release, agreement: Agreement) -> str:
     out = io.StringIO()
     for part in release_table(viewed(release, agreement), width=160):
-        Console(file=out, width=200).print(part)
-    assert words in out.getvalue()
-    report = render_report(report_of(viewed(release, agreement), store, row))
-    assert words in report
-    assert "Chosen" not in render_report(report_of(viewed(signed.release, agreement), store, row))
+        Console(file=out, width=400).print(part)
+    return out.getvalue()
 
 
 def test_merged_clusters_are_explained_and_leave_the_totals_whole(example: Example) -> None:

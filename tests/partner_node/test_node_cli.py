@@ -693,7 +693,7 @@ def test_what_exact_totals_show_is_the_first_that_a_signer_reads(
     text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
     assert text.startswith("READ THIS FIRST. Exact totals: not anonymous; the coordinator and ")
     assert "every partner can compute single customers' values" in text
-    noised = draft(node, privacy=PRIVACY, plan={"name": "lloyd-dp", "max_rounds": 3})
+    noised = draft(node, privacy=PRIVACY, plan={"name": "lloyd-dp", "max_rounds": 4})
     (tmp_path / "noised.json").write_bytes(noised.to_bytes())
     text = " ".join(shell("agreement", "show", "noised.json", "--dir", node).out.split())
     assert text.startswith("Agreement ours, version 1")
