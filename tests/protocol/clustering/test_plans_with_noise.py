@@ -486,3 +486,34 @@ def test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked() -> None:
 
     with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 58% of what"):
         carried_out(finishing(own, dear), grid)
+
+
+def test_a_plan_is_read_as_the_version_before_the_choice_by_gaps_wrote_it() -> None:
+    """Runs that ended long ago are on record: without what is new, with what is no more."""
+    grid, _ = blobs(600, 2, 3, seed=2)
+    states = carried_out(start("hybrid-dp", terms(2, 4, 0.5, k_min=2)), grid)
+    for state in states:
+        written = json.loads(json.dumps(state.to_dict()))
+        for kind, fields in _kinds(written):
+            for name in {"counts", "moved"} if kind == "Coreset" else {"n_clusters_agreed"}:
+                fields.pop(name, None)
+            if fields.pop("choice", "no") != "no":
+                score = {"n_clusters": 2, "silhouette": 1, "davies_bouldin": 2, "stability": 3}
+                fields["scores"] = [{"kind": "KScore", "fields": score | {"votes": 4}}]
+            fields.pop("distance", None)
+        del written["state"]["distance_cost"]
+        restored = restore_plan(written)
+        assert type(restored.query) is type(state.query)
+        assert (restored.result is None) == (state.result is None)
+    assert restored.result is not None
+    assert restored.result.choice is None
+
+
+def _kinds(values: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Every dataclass in a stored state, by its kind, with its fields."""
+    if isinstance(values, list):
+        return [found for entry in values for found in _kinds(entry)]
+    if not isinstance(values, dict):
+        return []
+    inner = [found for entry in values.values() for found in _kinds(entry)]
+    return [*inner, (values["kind"], values["fields"])] if "kind" in values else inner
