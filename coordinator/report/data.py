@@ -173,6 +173,7 @@ class ReportData:
         merged: Which clusters were merged into others and why; empty if none.
         choice: Why there are this many clusters; empty when the number was agreed.
         distance: How far customers lie from their segment's centre, in words; empty if unknown.
+        start: The release that the run started from, in words; empty when it started anew.
         question: The question about satisfaction that customers were asked; empty if none.
         allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
         gone: Segments that the release before had and this one has not, with their fate, in words.
@@ -205,6 +206,7 @@ class ReportData:
     merged: str = ""
     choice: str = ""
     distance: str = ""
+    start: str = ""
     question: str = ""
     allowed: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()

@@ -201,7 +201,7 @@ def _sizes(view: _View) -> str:
         if view.data.withheld
         else ""
     )
-    for words in (view.data.choice, view.data.distance):
+    for words in (view.data.choice, view.data.distance, view.data.start):
         withheld += f'<p class="note">{escape(words)}</p>' if words else ""
     if view.data.merged:
         withheld += f'<p class="note"><strong>Merged.</strong> {escape(view.data.merged)}.</p>'

@@ -90,7 +90,7 @@ def release_table(view: ReleaseView, *, width: int | None = None) -> list[object
         *_satisfaction_parts(view),
         f"Privacy: {release.privacy_words}.",
     ]
-    shown += [words for words in (view.distance_words, view.choice) if words]
+    shown += [words for words in (view.distance_words, view.choice, view.start_words) if words]
     if release.merged is not None:
         shown.append(f"Merged: {release.merged.reason}.")
     if view.absent:
@@ -179,6 +179,7 @@ def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> Report
         merged=release.merged.reason if release.merged else "",
         choice=view.choice,
         distance=view.distance_words,
+        start=view.start_words,
         question=view.question,
         partners=tuple(
             ReportPartner(

@@ -58,6 +58,7 @@ def list_segments(
         *(f"{gone.words}." for gone in view.gone),
         f"Privacy: {found.privacy_words}.",
         view.choice,
+        view.start_words,
         f"Merged: {found.merged.reason}." if found.merged else "",
         f"Withheld: {found.withheld.reason}." if found.withheld else "",
         f"Signed by {', '.join(found.participants)} under agreement {agreement.id}, version "

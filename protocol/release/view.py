@@ -185,6 +185,35 @@ class ReleaseView:
             "it compares releases with as many segments alone."
         )
 
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """The release that the run started from, as JSON values; None when it started anew."""
+        start = self.release.start
+        if start is None:
+            return None
+        return {
+            "release": start.release.hex(),
+            "changed": start.changed,
+            "words": self.start_words,
+        }
+
+    @property
+    def start_words(self) -> str:
+        """The release that the run started from, for people; empty when it started anew."""
+        start = self.release.start
+        if start is None:
+            return ""
+        began = f"This run started from release {start.release.hex()[:16]}"
+        if start.changed:
+            return (
+                f"{began}. Customers changed since, beyond the noise: there may be groups that no "
+                "segment stands for, and the next run starts anew."
+            )
+        return (
+            f"{began}: where customers did not change, segments keep their places. Their number "
+            "was not chosen anew."
+        )
+
     def named(self) -> dict[str, Any]:
         """The release's identity, participants and protection, as JSON values."""
         release = self.release
@@ -218,6 +247,7 @@ class ReleaseView:
             "merged": _left_out(release.merged),
             "choice": None if release.choice is None else release.choice.to_dict(),
             "distance": self.distance,
+            "start": self.start,
         }
 
     def _privacy_terms(self) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from coordinator.store.records import RunRow
 from protocol.agreement.document import Agreement
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.clustering.choice import Choice, Gap
+from protocol.clustering.followed import Beginning
 from protocol.clustering.result import Distance
 from protocol.errors import StoreError
 from protocol.release.document import EXACT_WORDS, Release, SignedRelease, Withheld
@@ -218,6 +219,34 @@ def test_the_inertia_of_what_is_released_is_said_with_its_meaning(example: Examp
     assert escape(words) in report
     assert "lower with more segments" in report
     assert "Inertia" not in printed(signed.release, agreement)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (False, "segments keep their places. Their number was not chosen anew."),
+        (True, "Customers changed since, beyond the noise: there may be groups that no segment"),
+    ],
+)
+def test_what_a_run_started_from_is_said_wherever_its_release_is_shown(
+    example: Example, changed: bool, words: str
+) -> None:
+    signed, agreement, store, row = example
+    start = Beginning(release=bytes(range(32)), changed=changed)
+    release = replace(signed.release, start=start)
+    assert Release.from_bytes(release.to_bytes()) == release
+    found = check_release(viewed(release, agreement).to_dict())["start"]
+    assert (found["release"], found["changed"]) == (bytes(range(32)).hex(), changed)
+    for shown in (
+        found["words"],
+        " ".join(printed(release, agreement).split()),
+        render_report(report_of(viewed(release, agreement), store, row)),
+    ):
+        assert "This run started from release 0001020304050607" in shown
+        assert words in shown
+        assert ("the next run starts anew" in shown) is changed
+    assert check_release(viewed(signed.release, agreement).to_dict())["start"] is None
+    assert "started from" not in printed(signed.release, agreement)
 
 
 def printed(release: Release, agreement: Agreement) -> str:
