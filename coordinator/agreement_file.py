@@ -17,6 +17,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
+from coordinator import new_draft
 from machine.files import write_file
 from protocol import limits
 from protocol.agreement.document import ANEW, EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
@@ -25,6 +26,8 @@ from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
+from protocol.clustering.hybrid_dp import HybridDP
+from protocol.clustering.lloyd_exact import LloydExact
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.words import guessed_right
@@ -32,7 +35,6 @@ from protocol.signed_agreement import SignedAgreement
 
 _MAX_DEPTH: Final = 10
 _LEAST_EPSILON, _MOST_EPSILON = Decimal("0.05"), Decimal(100)
-_LEAST_DELTA, _MOST_DELTA = Decimal("0.000000001"), Decimal("0.00001")
 
 _TEMPLATE: Final = """\
 # A fedseg agreement, to be read and signed by every partner. Decimals are written in quotes.
@@ -89,8 +91,8 @@ excluded:
 
 {privacy}
 # A node with fewer customers who may be counted answers nothing; smaller segments are withheld.
-min_customers_per_partner: 100
-min_segment_size: 50
+min_customers_per_partner: {min_customers}
+min_segment_size: {min_segment_size}
 
 # Assignments are written for an allowed use; cards warn of forbidden ones.
 results_use:
@@ -126,11 +128,11 @@ _EXACT: Final = """\
 plan:
   name: {name}
   n_clusters: 5
-  max_rounds: 50
+  max_rounds: {rounds}
   exact_totals: {exact_totals}{start}
 privacy: none
 
-secure_sum: {{min_partners: 3, max_colluding: 1, min_atom: 3, max_set_changes: 8}}"""
+secure_sum: {secure_sum}"""
 
 _NOISED: Final = """\
 # hybrid-dp chooses from n_clusters_min to n_clusters segments: as many as customers form groups
@@ -140,9 +142,10 @@ _NOISED: Final = """\
 # each segment, which takes 4 % of a run's rho. To ask how satisfied the customers of each segment
 # are, for 3 % more, add
 # satisfaction: {{question: "How satisfied are you with us?", lowest: 1, highest: 5}} and raise
-# max_rounds to 13; nodes then add up the scores that partners import.
+# max_rounds to {more_rounds}; nodes then add up the scores that partners import.
 {starts}
-plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: 12, profile: spread{start}}}
+plan: {{name: hybrid-dp, n_clusters: 8, n_clusters_min: 3, max_rounds: {rounds},
+       profile: spread{start}}}
 
 # Customer-level differential privacy. epsilon and delta are what one run means for one customer
 # at one partner: an observer who sees everything that is released, and would have guessed with
@@ -152,15 +155,15 @@ privacy:
   epsilon: "{epsilon}"
   delta: "{delta}"
   rho: "{rho}"
-  runs: 12            # how many such runs every node's budget is for
-  spare_rounds: 1     # questions that may be asked again in all of them, after drop-outs
-  max_partners_per_customer: 1
+  runs: {runs}            # how many such runs every node's budget is for
+  spare_rounds: {spare}     # questions that may be asked again in all of them, after drop-outs
+  max_partners_per_customer: {group}
 
 # A run begins and goes on with {smallest} of the {n_partners} partners at least: more than half of
 # them and max_colluding, and min_partners. With noise, min_atom 1 lets it go on without a partner
 # whose noised totals may then be inferred.
 secure_sum:
-  {{min_partners: {least}, max_colluding: 1, min_atom: 1, max_set_changes: 100}}"""
+  {secure_sum}"""
 
 _STARTS: Final = """\
 # A run starts from the last signed release, so that unchanged customers keep their segments; with
@@ -268,22 +271,25 @@ def privacy_template(
     Raises:
         UsageError: No agreement could be made with that epsilon.
     """
+    sets = new_draft.secure_sum_for(n_partners, exact=epsilon is None)
+    secure_sum = f"{{{', '.join(f'{name}: {n}' for name, n in sets.to_dict().items())}}}"
     if epsilon is None:
         return _EXACT.format(
             name=EXACT_PLAN,
+            rounds=LloydExact.USUAL_ROUNDS,
             exact_totals=EXACT_TOTALS,
             starts=_STARTS,
             start=f"\n  start: {ANEW}" if anew else "",
+            secure_sum=secure_sum,
         )
     if not _LEAST_EPSILON <= epsilon <= _MOST_EPSILON:
         raise UsageError(
             f"--epsilon {epsilon}: from {_LEAST_EPSILON} to {_MOST_EPSILON} are allowed",
             remedy="1 is usual, 0.1 strong, above 4 weak; --exact is without any noise",
         )
-    delta = max(_LEAST_DELTA, min(_MOST_DELTA, Decimal(1).scaleb(-len(str(10 * customers)))))
+    delta = new_draft.delta_for(customers)
     rho = rho_for(float(epsilon), float(delta))
     right = guessed_right(float(epsilon), float(delta))
-    least = max(2, min(3, n_partners))
     return _NOISED.format(
         starts=_STARTS,
         start=f", start: {ANEW}" if anew else "",
@@ -291,9 +297,14 @@ def privacy_template(
         delta=f"{delta:f}",
         rho=f"{rho:f}",
         right=right,
+        rounds=HybridDP.USUAL_ROUNDS,
+        more_rounds=HybridDP.USUAL_ROUNDS + 1,
+        runs=new_draft.RUNS,
+        spare=new_draft.SPARE_ROUNDS,
+        group=new_draft.MAX_PARTNERS_PER_CUSTOMER,
         n_partners=n_partners,
-        least=least,
-        smallest=max((n_partners + 1) // 2 + 1, least),
+        smallest=max((n_partners + sets.max_colluding) // 2 + 1, sets.min_partners),
+        secure_sum=secure_sum,
     )
 
 
@@ -313,6 +324,8 @@ def agreement_template(**values: Any) -> str:
         types=_types_words(),
         features=features,
         special=", ".join(SPECIAL_CATEGORIES),
+        min_customers=new_draft.MIN_CUSTOMERS_PER_PARTNER,
+        min_segment_size=new_draft.MIN_SEGMENT_SIZE,
         **software.to_dict(),
         **values,
     )

@@ -47,7 +47,7 @@ class LloydExact:
     """
 
     NAME: ClassVar[str] = "lloyd-exact"
-    USUAL_ROUNDS: ClassVar[int] = 100
+    USUAL_ROUNDS: ClassVar[int] = 50
     STOPPED_WORDS: ClassVar[str] = "the most allowed: not converged"
 
     limit: IntVector

@@ -20,8 +20,8 @@ class Noised(Protocol):
         NAME: As an agreement names it (`PLAN_NAMES`).
         LEAST_ROUNDS: The fewest questions that it needs, the last ones not counted, nor the one by
             which it chooses the number of clusters.
-        USUAL_ROUNDS: The most questions of a simulated run where nobody says, the last ones
-            included.
+        USUAL_ROUNDS: The most questions of a run where nobody says, in a new agreement and in
+            simulations, the last ones included.
         STOPPED_WORDS: What is said of how many questions a run took; nothing where it is empty.
     """
 
