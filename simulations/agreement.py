@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,7 @@ from protocol.agreement.duties import Duties
 from protocol.agreement.governance import CONSENT, SEGMENTATION
 from protocol.agreement.software import Software
 from protocol.signed_agreement import SignedAgreement
+from protocol.signing import public_bytes
 
 #: What simulated nodes say that they run.
 SOFTWARE: Final = Software(version="0.0.0+simulation", sha256=bytes(32))
@@ -115,6 +117,44 @@ def feature_values(name: str, **terms: Any) -> dict[str, Any]:
     if terms.get("type", "numeric") == "numeric":
         values |= {"min": "0", "max": "10", "transform": "none"}
     return changed(values | {"necessity": "simulation"}, terms)
+
+
+def numbered_agreement(
+    row_caps: Sequence[int], features: Sequence[Mapping[str, Any]], **terms: Any
+) -> Agreement:
+    """An agreement between simulated partners, whose ids are numbers from 0; its keys are nobody's.
+
+    Args:
+        row_caps: The most customers of each partner.
+        features, terms: As for `agreement_values`.
+    """
+    parties = [
+        party_values(
+            f"partner-{number}",
+            number.to_bytes(32, "big"),
+            legal_name=f"Simulated partner {number}",
+            max_customers=max(1, cap),
+        )
+        for number, cap in enumerate(row_caps)
+    ]
+    return Agreement.from_dict(
+        agreement_values(parties=parties, features=features, coordinator_key=b"\xff" * 32, **terms)
+    )
+
+
+def with_keys(
+    agreement: Agreement, parties: Sequence[Ed25519PrivateKey], coordinator: Ed25519PrivateKey
+) -> Agreement:
+    """The same agreement between holders of these keys, for the software of simulated nodes."""
+    return replace(
+        agreement,
+        parties=tuple(
+            replace(party, public_key=public_bytes(key))
+            for party, key in zip(agreement.parties, parties, strict=True)
+        ),
+        coordinator=replace(agreement.coordinator, public_key=public_bytes(coordinator)),
+        software=SOFTWARE,
+    )
 
 
 def changed(values: Mapping[str, Any], terms: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,14 +40,13 @@ from protocol.privacy.terms import PrivacyTerms
 from protocol.queries import customer_vectors, with_scores
 from protocol.release.document import SignedRelease
 from protocol.scaling import FeatureScale, FloatMatrix
-from protocol.signing import public_bytes
 from protocol.strict import Fields
 from simulations.agreement import (
     SOFTWARE,
-    agreement_values,
     feature_values,
-    party_values,
+    numbered_agreement,
     signed_with,
+    with_keys,
 )
 
 #: Simulated runs all take place at the same moment, so that a seed always gives the same run.
@@ -225,88 +224,46 @@ class FederatedRun:
     traffic: tuple[Traffic, ...]
 
 
-class Federation:
-    """Partners and coordinator in one process.
+class AgreedFederation:
+    """Partners and coordinator in one process, under an agreement.
 
     Args:
-        data: Each partner's customers, shape ``(n_samples_i, n_features)``, input units.
+        agreement: What holds, but for keys and software, which are simulated.
+        vectors: Each partner's customers as vectors (`protocol.queries.customer_vectors`).
         seed: When given, the plan's start depends on it alone, and keys and noise follow from it
             too: the same data give the same release.
-        min_segment_size: Smallest released segment; 1 releases every cluster with customers.
-        vectors: Each partner's customers as vectors (`protocol.queries.customer_vectors`), when
-            they are at hand already; made from `data` otherwise.
-        n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
-        plan, privacy, profile, satisfaction: What the agreement says; exact totals when left out.
-        start: What the agreement says of it: ``anew``, or nothing, and a run starts from the last
-            release.
         scores: What each partner's customers answered to the question about satisfaction, NaN for
             who gave no answer, each of shape ``(n_samples_i,)``; nobody did when left out.
         partner_keys: The partners' keys; made when left out.
-        min_customers: With fewer who may be counted a partner answers nothing.
+        now: When the runs take place; the agreement must hold then.
     """
 
     def __init__(
         self,
-        data: Sequence[FloatMatrix],
-        features: Sequence[FeatureTerms],
+        agreement: Agreement,
+        vectors: Sequence[FloatMatrix],
         *,
-        n_clusters: int,
-        max_rounds: int = 100,
         seed: int | None = None,
-        min_segment_size: int = 1,
-        max_set_changes: int = 8,
         patience: Patience | None = None,
-        vectors: Sequence[FloatMatrix] | None = None,
-        n_clusters_min: int | None = None,
-        plan: str = EXACT_PLAN,
-        privacy: PrivacyTerms | None = None,
-        profile: bool = False,
-        satisfaction: SatisfactionTerms | None = None,
-        start: str = "",
         scores: Sequence[FloatVector] | None = None,
         partner_keys: Sequence[Ed25519PrivateKey] | None = None,
-        min_customers: int = 0,
+        now: datetime = _NOW,
     ) -> None:
         self._randomness = _Randomness(seed)
         self.coordinator_key = self._randomness.key("coordinator")
         self.partner_keys = list(
-            partner_keys or (self._randomness.key(f"partner {i}") for i in range(len(data)))
+            partner_keys or (self._randomness.key(f"partner {i}") for i in range(len(vectors)))
         )
-        terms = agreement_values(
-            parties=[
-                party_values(
-                    f"partner-{i}",
-                    public_bytes(key),
-                    legal_name=f"Simulated partner {i}",
-                    max_customers=max(1, values.shape[0]),
-                )
-                for i, (key, values) in enumerate(zip(self.partner_keys, data, strict=True))
-            ],
-            features=[feature.to_dict() for feature in features],
-            coordinator_key=public_bytes(self.coordinator_key),
-            plan=PlanTerms(
-                name=plan,
-                n_clusters=n_clusters,
-                n_clusters_min=n_clusters if n_clusters_min is None else n_clusters_min,
-                max_rounds=max_rounds,
-                profile=profile,
-                satisfaction=satisfaction,
-                start=start,
-            ).to_dict(),
-            privacy="none" if privacy is None else privacy.to_dict(),
-            secure_sum={"max_set_changes": max_set_changes},
-            min_customers_per_partner=min_customers,
-            min_segment_size=min_segment_size,
+        self.signed = signed_with(
+            with_keys(agreement, self.partner_keys, self.coordinator_key), self.partner_keys
         )
-        self.signed = signed_with(Agreement.from_dict(terms), self.partner_keys)
         self.agreement = self.signed.agreement
         self.scale = FeatureScale.of(self.agreement.coordinates)
         self.clock = SimulatedClock()
+        self._now = now
         self._run_ids = self._randomness.source("run")
         self.patience = patience or Patience()
         self.seed_of = plan_seed if seed is None else lambda _: simulation_seed(seed)
-        if vectors is None:
-            vectors = [customer_vectors(self.scale.to_grid(values)) for values in data]
         self._scores = scores
         self.nodes = {i: self.node(i, own) for i, own in enumerate(vectors)}
         self.exchange = MemoryExchange(nodes_by_id=self.nodes)
@@ -324,7 +281,7 @@ class Federation:
             ),
             NoRules(),
             software=SOFTWARE,
-            clock=lambda: _NOW,
+            clock=lambda: self._now,
             entropy=self._randomness.source(f"entropy {index}"),
             seed_of=self.seed_of,
             threads=1 if vectors.shape[0] <= _FEW_CUSTOMERS else None,
@@ -375,6 +332,74 @@ class Federation:
     def _traffic(self, run_id: bytes) -> tuple[Traffic, ...]:
         by_name = {traffic.partner: traffic for traffic in self.store.traffic(run_id)}
         return tuple(by_name[p.id] for p in self.agreement.parties if p.id in by_name)
+
+
+class Federation(AgreedFederation):
+    """Partners and coordinator in one process, under an agreement of the terms that are given.
+
+    Args:
+        data: Each partner's customers, shape ``(n_samples_i, n_features)``, input units.
+        seed, patience, scores, partner_keys: As for `AgreedFederation`.
+        min_segment_size: Smallest released segment; 1 releases every cluster with customers.
+        vectors: Each partner's customers as vectors, when they are at hand already; made from
+            `data` otherwise.
+        n_clusters_min: The fewest clusters when the plan chooses; `n_clusters` when left out.
+        plan, privacy, profile, satisfaction: What the agreement says; exact totals when left out.
+        start: What the agreement says of it: ``anew``, or nothing, and a run starts from the last
+            release.
+        min_customers: With fewer who may be counted a partner answers nothing.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[FloatMatrix],
+        features: Sequence[FeatureTerms],
+        *,
+        n_clusters: int,
+        max_rounds: int = 100,
+        seed: int | None = None,
+        min_segment_size: int = 1,
+        max_set_changes: int = 8,
+        patience: Patience | None = None,
+        vectors: Sequence[FloatMatrix] | None = None,
+        n_clusters_min: int | None = None,
+        plan: str = EXACT_PLAN,
+        privacy: PrivacyTerms | None = None,
+        profile: bool = False,
+        satisfaction: SatisfactionTerms | None = None,
+        start: str = "",
+        scores: Sequence[FloatVector] | None = None,
+        partner_keys: Sequence[Ed25519PrivateKey] | None = None,
+        min_customers: int = 0,
+    ) -> None:
+        agreement = numbered_agreement(
+            [values.shape[0] for values in data],
+            [feature.to_dict() for feature in features],
+            plan=PlanTerms(
+                name=plan,
+                n_clusters=n_clusters,
+                n_clusters_min=n_clusters if n_clusters_min is None else n_clusters_min,
+                max_rounds=max_rounds,
+                profile=profile,
+                satisfaction=satisfaction,
+                start=start,
+            ).to_dict(),
+            privacy="none" if privacy is None else privacy.to_dict(),
+            secure_sum={"max_set_changes": max_set_changes},
+            min_customers_per_partner=min_customers,
+            min_segment_size=min_segment_size,
+        )
+        if vectors is None:
+            scale = FeatureScale.of(agreement.coordinates)
+            vectors = [customer_vectors(scale.to_grid(values)) for values in data]
+        super().__init__(
+            agreement,
+            vectors,
+            seed=seed,
+            patience=patience,
+            scores=scores,
+            partner_keys=partner_keys,
+        )
 
 
 class _Randomness:
