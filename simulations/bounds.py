@@ -18,6 +18,7 @@ from typing import Any, Final
 from protocol.errors import UsageError
 from protocol.scaling import FloatMatrix
 from protocol.strict import near
+from simulations.agreement import feature_values
 
 MAX_FILE_BYTES: Final = 1 << 20
 NOT_PRIVATE: Final = (
@@ -58,6 +59,10 @@ class ColumnBounds:
             "transform": self.transform,
             "weight": self.weight,
         }
+
+    def feature(self, name: str) -> dict[str, Any]:
+        """The feature as an agreement has it, under a name that agreements take."""
+        return feature_values(name, **self.to_dict())
 
 
 def bounds_from_data(values: FloatMatrix, columns: Sequence[str]) -> tuple[ColumnBounds, ...]:

@@ -10,27 +10,29 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from protocol.agreement.document import EXACT_PLAN
+from partner_node.consent.count import check_number
+from protocol.agreement.document import Agreement
 from protocol.clustering.choice import Choice
-from protocol.clustering.result import Clustering
-from protocol.privacy.terms import PrivacyTerms
+from protocol.clustering.portable import FloatVector
+from protocol.clustering.result import Clustering, least_size
+from protocol.errors import EncodingRangeError, RuleError, RunFailedError, SourceError
 from protocol.queries import customer_vectors
 from protocol.release.document import (
     EXACT_WORDS,
     NOISE_WORDS,
     NOISED_STATEMENT,
     Ranges,
+    Release,
     typical_range,
 )
 from protocol.scaling import FeatureScale, FloatMatrix
-from simulations.bounds import ColumnBounds, bounds_to_dict
-from simulations.federation import FeatureTerms, FederatedRun, Federation, scale_of
-from simulations.partitions import split
+from simulations.federation import AgreedFederation, FederatedRun
+from simulations.partitions import RowNumbers, split
 
 #: Above this share of clipped values a column gets a notice.
 MOST_CLIPPED = 0.05
@@ -46,9 +48,15 @@ class ClusterResult:
 
     Attributes:
         seed: What the plan's start was drawn from.
+        release: What a federation would release: which clusters are segments, which are merged or
+            withheld, and who took part.
+        least_size: The smallest size, noised where there is noise, with which a cluster is
+            released.
+        refused: Why partners answered nothing, in words; the run went on without them.
         centroids: In input units, shape ``(n_clusters, n_features)``, in the plan's order.
         counts: Customers of each cluster; 0 for an empty one.
-        inertia_mean: Mean squared distance of a customer to the nearest centroid, in the cube.
+        inertia_mean: Mean squared distance of a participant's customer to the nearest centroid, in
+            the cube.
         bytes_up: Bytes that each partner sent.
         seconds: Wall time of the federation's set-up and its run, in seconds.
         epsilon_spent: What the run cost a customer, at the agreed delta; None for exact totals.
@@ -63,6 +71,8 @@ class ClusterResult:
     """
 
     seed: int
+    release: Release
+    least_size: int
     centroids: FloatMatrix
     counts: tuple[int, ...]
     inertia_mean: float
@@ -75,19 +85,40 @@ class ClusterResult:
     size_sigma: int = 0
     choice: Choice | None = None
     typical: tuple[Ranges | None, ...] = ()
+    refused: tuple[str, ...] = ()
+
+    @property
+    def n_clusters(self) -> int:
+        """How many clusters were formed, be they released or not."""
+        return len(self.counts)
+
+    @property
+    def merged(self) -> int:
+        """How many clusters are merged into their neighbours."""
+        return 0 if self.release.merged is None else self.release.merged.clusters
+
+    @property
+    def withheld(self) -> int:
+        """How many clusters are in no segment."""
+        return 0 if self.release.withheld is None else self.release.withheld.clusters
 
     def notices(self) -> list[str]:
         """What in the result is not as asked for, in words."""
+        found = [f"{words}: the run went on without this partner" for words in self.refused]
+        empty = self.counts.count(0) if self.sizes is None else 0
         if self.sizes is not None and not any(size is not None for size in self.sizes):
-            return [
-                f"seed {self.seed}: every cluster is too small to tell under the noise, so a "
-                "federation would release none: take more customers, fewer clusters or a larger "
-                "epsilon"
-            ]
-        empty = self.counts.count(0)
-        if not empty:
-            return []
-        return [f"seed {self.seed}: {empty} of {len(self.counts)} clusters are empty"]
+            found.append(
+                "every cluster is too small to tell under the noise, so a federation would release "
+                "none: take more customers, fewer clusters or a larger epsilon"
+            )
+        else:
+            if empty:
+                found.append(f"{empty} of {self.n_clusters} clusters are empty")
+            if self.release.merged is not None:
+                found.append(self.release.merged.reason)
+            if self.release.withheld is not None and self.withheld > empty:
+                found.append(self.release.withheld.reason)
+        return [f"seed {self.seed}: {words}" for words in found]
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -105,9 +136,18 @@ class ClusterResult:
             noised["typical_ranges"] = [
                 None if ranges is None else list(ranges) for ranges in self.typical
             ]
+        merged, withheld = self.release.merged, self.release.withheld
         return {
             **noised,
             "seed": self.seed,
+            "released": [
+                {"segment": s.segment, "size": s.size, "size_margin": s.size_margin}
+                for s in self.release.segments
+            ],
+            "merged": None if merged is None else merged.to_dict(),
+            "withheld": None if withheld is None else withheld.to_dict(),
+            "least_size": self.least_size,
+            "participants": list(self.release.participants),
             "centroids": self.centroids.tolist(),
             "counts": list(self.counts),
             "inertia_mean": self.inertia_mean,
@@ -120,54 +160,38 @@ class ClusterResult:
 
 
 class ClusterTask:
-    """Tables to be clustered, prepared once for any number of runs.
+    """Tables to be clustered under an agreement, prepared once for any number of runs.
 
     Args:
-        tables: Input units, finite; one table a partner, or a single one that is split.
-        columns: Names of the columns.
-        bounds: Bounds of the columns.
-        n_partners: How many partners share a single table.
+        agreement: What holds; its keys and software are simulated.
+        tables: Customers' coordinates in input units, finite; one table a partner, in the
+            agreement's order, or a single one that is split.
+        columns: Names of the coordinates that people see; the agreement's when left out.
         sizes: How a single table is split: ``equal`` or ``uneven``.
-        max_rounds: The most rounds of a run.
-        n_clusters_min: The fewest clusters when the plan chooses.
-        plan: Name of the plan.
-        privacy: What a run may cost a customer; None for exact totals.
-        profile: Whether one question more is how customers differ within each cluster.
+        scores: What each table's customers answered to the question about satisfaction, NaN for
+            who gave no answer; nobody did when left out.
+        row_caps: Whether the agreement's row caps hold; else each partner's is what it has.
     """
 
     def __init__(
         self,
+        agreement: Agreement,
         tables: Sequence[FloatMatrix],
-        columns: Sequence[str],
-        bounds: Sequence[ColumnBounds],
         *,
-        n_clusters: int,
-        n_partners: int,
+        columns: Sequence[str] | None = None,
         sizes: Sizes = "equal",
-        max_rounds: int = 100,
-        n_clusters_min: int | None = None,
-        plan: str = EXACT_PLAN,
-        privacy: PrivacyTerms | None = None,
-        profile: bool = False,
+        scores: Sequence[FloatVector] | None = None,
+        row_caps: bool = False,
     ) -> None:
-        self._profile = profile
-        self._n_clusters_min = n_clusters_min
-        self._plan = plan
-        self._privacy = privacy
-        self._columns = tuple(columns)
-        self._bounds = tuple(bounds)
-        self._features = [
-            FeatureTerms(name=f"x{i}", min=b.min, max=b.max, transform=b.transform, weight=b.weight)
-            for i, b in enumerate(bounds, start=1)
-        ]
-        self._n_clusters = n_clusters
-        self._n_partners = n_partners
+        self._agreement = agreement
+        self._columns = tuple(columns or [c.name for c in agreement.coordinates])
         self._sizes = sizes
-        self._max_rounds = max_rounds
-        self._scale = scale_of(self._features)
+        self._row_caps = row_caps
+        self._scale = FeatureScale.of(agreement.coordinates)
         values = np.vstack(list(tables))
         edges = np.cumsum([0, *(table.shape[0] for table in tables)])
         self._given = [np.arange(a, b) for a, b in itertools.pairwise(edges)]
+        self._scores = None if scores is None else np.concatenate(list(scores))
         beyond = (values < self._scale.lower) | (values > self._scale.upper)
         self._clipped = beyond.mean(axis=0)
         self._vectors = customer_vectors(self._scale.to_grid(values))
@@ -176,10 +200,11 @@ class ClusterTask:
     def notices(self) -> list[str]:
         """What in the tables keeps the result from being what was asked for, in words."""
         found = []
-        distinct = _distinct_rows(self._vectors, most=self._n_clusters)
-        if distinct < self._n_clusters:
+        n_clusters = self._agreement.plan.n_clusters
+        distinct = _distinct_rows(self._vectors, most=n_clusters)
+        if distinct < n_clusters:
             found.append(
-                f"{self._n_clusters} clusters are asked for, but customers differ in {distinct} "
+                f"{n_clusters} clusters are asked for, but customers differ in {distinct} "
                 "ways only (values beyond the bounds count as the bounds): some clusters stay "
                 "empty, or are alike"
             )
@@ -194,25 +219,39 @@ class ClusterTask:
     @property
     def max_rounds(self) -> int:
         """The most rounds of a run."""
-        return self._max_rounds
+        return self._agreement.plan.max_rounds
 
     def describe(self) -> dict[str, Any]:
         """What all runs have in common, as JSON values."""
+        agreement = self._agreement
+        plan = agreement.plan
         return {
-            "privacy": EXACT_WORDS if self._privacy is None else NOISED_STATEMENT,
-            "plan": self._plan,
+            "privacy": EXACT_WORDS if agreement.privacy is None else NOISED_STATEMENT,
+            "plan": plan.name,
             **self._noise_terms(),
-            "n_clusters": self._n_clusters,
+            "n_clusters": plan.n_clusters,
+            "n_clusters_min": plan.n_clusters_min,
             "n_samples": self._cube.shape[0],
             "n_features": len(self._columns),
-            "n_partners": self._n_partners,
-            "max_rounds": self._max_rounds,
+            "n_partners": agreement.n_partners,
+            "max_rounds": plan.max_rounds,
+            "min_segment_size": agreement.min_segment_size,
+            "min_customers_per_partner": agreement.min_customers_per_partner,
+            "secure_sum": agreement.secure_sum.to_dict(),
             "columns": list(self._columns),
-            "bounds": bounds_to_dict(self._bounds, self._columns),
+            "bounds": {
+                name: {
+                    "min": format(c.min, "f"),
+                    "max": format(c.max, "f"),
+                    "transform": c.transform,
+                    "weight": format(c.weight, "f"),
+                }
+                for name, c in zip(self._columns, agreement.coordinates, strict=True)
+            },
         }
 
     def _noise_terms(self) -> dict[str, Any]:
-        terms = self._privacy
+        terms = self._agreement.privacy
         if terms is None:
             return {}
         return {
@@ -220,6 +259,9 @@ class ClusterTask:
             "delta": float(terms.delta),
             "rho": float(terms.rho),
             "unit": terms.unit,
+            "runs": terms.runs,
+            "spare_rounds": terms.spare_rounds,
+            "max_partners_per_customer": terms.max_partners_per_customer,
             "noise": NOISE_WORDS,
         }
 
@@ -230,46 +272,83 @@ class ClusterTask:
             seed: Decides the split and the plan's start; the start does not depend on the split.
 
         Raises:
+            RuleError: The run failed as partners have fewer or more customers than agreed
+                (E-TOO-FEW, E-ROW-CAP).
             FedsegError: A rule forbids the run, or it failed.
         """
         began = time.perf_counter()
         parts = self._given
         if len(parts) == 1:
-            parts = split(self._cube.shape[0], self._n_partners, seed, self._sizes)
-        vectors = [self._vectors[rows] for rows in parts]
-        federation = Federation(
-            vectors,
-            self._features,
-            n_clusters=self._n_clusters,
-            max_rounds=self._max_rounds,
+            parts = split(self._cube.shape[0], self._agreement.n_partners, seed, self._sizes)
+        agreement = self._between(parts)
+        refused = _refusals(agreement, [rows.size for rows in parts])
+        scores = self._scores
+        federation = AgreedFederation(
+            agreement,
+            [self._vectors[rows] for rows in parts],
             seed=seed,
-            vectors=vectors,
-            n_clusters_min=self._n_clusters_min,
-            plan=self._plan,
-            privacy=self._privacy,
-            profile=self._profile,
+            scores=None if scores is None else [scores[rows] for rows in parts],
+            now=agreement.effective,
         )
-        run = federation.run(on_progress=on_progress)
-        return self._judged(seed, run, time.perf_counter() - began)
+        try:
+            run = federation.run(on_progress=on_progress)
+        except RunFailedError as error:
+            if not refused:
+                raise
+            raise RuleError(
+                f"{error.message}. {'; '.join(map(str, refused))}",
+                code=refused[0].code,
+                remedy="give more customers or fewer partners, or try other rules: "
+                "--min-customers; in an agreement min_customers_per_partner and max_customers",
+            ) from error
+        seconds = time.perf_counter() - began
+        return self._judged(seed, run, parts=parts, refused=refused, seconds=seconds)
 
-    def _judged(self, seed: int, run: FederatedRun, seconds: float) -> ClusterResult:
-        centroids = self._scale.from_grid(run.clustering.centroids)
+    def _between(self, parts: Sequence[RowNumbers]) -> Agreement:
+        """The agreement, with the row caps of partners who have these rows."""
+        if self._row_caps:
+            return self._agreement
+        parties = zip(self._agreement.parties, parts, strict=True)
+        return replace(
+            self._agreement,
+            parties=tuple(replace(party, max_customers=max(1, r.size)) for party, r in parties),
+        )
+
+    def _judged(
+        self,
+        seed: int,
+        run: FederatedRun,
+        *,
+        parts: Sequence[RowNumbers],
+        refused: tuple[_Refusal, ...],
+        seconds: float,
+    ) -> ClusterResult:
+        found, release = run.clustering, run.release.release
+        centroids = self._scale.from_grid(found.centroids)
         k = centroids.shape[0]
-        privacy, sizes = run.release.release.privacy, run.clustering.sizes
+        privacy, sizes = release.privacy, found.sizes
+        sigma = 0 if sizes is None else int(sizes.sigmas.max(initial=0))
+        points = self._cube
+        if refused:
+            counted = {p.id: rows for p, rows in zip(self._agreement.parties, parts, strict=True)}
+            points = points[np.concatenate([counted[id] for id in release.participants])]
         return ClusterResult(
             seed=seed,
+            release=release,
+            least_size=least_size(self._agreement.min_segment_size, sigma),
             centroids=centroids,
-            counts=tuple(run.clustering.counts.tolist()),
-            inertia_mean=mean_inertia(self._cube, to_cube(centroids, self._scale)),
+            counts=tuple(found.counts.tolist()),
+            inertia_mean=mean_inertia(points, to_cube(centroids, self._scale)),
             rounds=run.rounds,
-            converged=run.clustering.converged,
+            converged=found.converged,
             bytes_up=tuple(traffic.bytes_up for traffic in run.traffic),
             seconds=seconds,
             epsilon_spent=None if privacy is None else privacy.epsilon,
             sizes=None if sizes is None else _at_places(sizes.kept, sizes.counts.tolist(), k),
-            size_sigma=0 if sizes is None else int(sizes.sigmas.max(initial=0)),
-            typical=self._typical(run.clustering),
-            choice=run.clustering.choice,
+            size_sigma=sigma,
+            typical=self._typical(found),
+            choice=found.choice,
+            refused=tuple(map(str, refused)),
         )
 
     def _typical(self, found: Clustering) -> tuple[Ranges | None, ...]:
@@ -283,6 +362,29 @@ class ClusterTask:
             )
         ]
         return _at_places(sizes.kept, ranges, len(found.counts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """Why a partner answers nothing."""
+
+    party: str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.party}: {self.message} ({self.code})"
+
+
+def _refusals(agreement: Agreement, customers: Sequence[int]) -> tuple[_Refusal, ...]:
+    """Why partners with so many customers answer nothing; empty when all answer."""
+    refused = []
+    for party, n in zip(agreement.parties, customers, strict=True):
+        try:
+            check_number(n, agreement, party)
+        except (SourceError, EncodingRangeError) as error:
+            refused.append(_Refusal(party=party.id, code=error.code, message=error.message))
+    return tuple(refused)
 
 
 _T = TypeVar("_T")

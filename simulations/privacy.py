@@ -13,11 +13,20 @@ _DECIMALS = Decimal("0.000000001")
 _LARGEST_EPSILON = 100.0
 
 
-def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> PrivacyTerms:
-    """Terms of one run.
+def benchmark_terms(
+    epsilon: float,
+    delta: float | None,
+    *,
+    n_samples: int,
+    runs: int = 1,
+    spare_rounds: int = 0,
+    max_partners_per_customer: int = 1,
+) -> PrivacyTerms:
+    """Terms of one run, or of more.
 
     Args:
         delta: ``1 / (n ln n)`` when None, as is usual in comparisons; an agreement states it.
+        runs, spare_rounds, max_partners_per_customer: As in `PrivacyTerms`.
 
     Raises:
         UsageError: Out of range.
@@ -31,7 +40,7 @@ def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> P
         most = float(LARGEST_DELTA)
         delta = min(1.0 / (n_samples * log(n_samples)), most) if n_samples > 2 else most
     stated = (
-        Decimal(delta).quantize(_DECIMALS, rounding=ROUND_FLOOR)
+        Decimal(repr(delta)).quantize(_DECIMALS, rounding=ROUND_FLOOR)
         if 0 < delta <= float(LARGEST_DELTA)
         else None
     )
@@ -51,7 +60,7 @@ def benchmark_terms(epsilon: float, delta: float | None, *, n_samples: int) -> P
         epsilon=Decimal(f"{epsilon:.9f}"),
         delta=stated,
         rho=rho,
-        runs=1,
-        spare_rounds=0,
-        max_partners_per_customer=1,
+        runs=runs,
+        spare_rounds=spare_rounds,
+        max_partners_per_customer=max_partners_per_customer,
     )

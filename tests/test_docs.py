@@ -98,7 +98,7 @@ def test_the_evaluators_commands_can_be_given_one_after_the_other(
             simulations.cli.main()
         said = capsys.readouterr()
         assert not ended.value.code, said.err
-        expected = ("note: delta is 1/(n ln n)", "note: a simulation: the noise")
+        expected = ("note: delta is 0.00001, as a", "note: a simulation: the noise")
         assert all(n.startswith(expected) for n in re.findall("note:.*", said.err))
         if line in clusters:
             assert "customers of 3 partners, 5 features" in said.out

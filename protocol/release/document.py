@@ -159,6 +159,10 @@ class Withheld:
     clusters: int
     reason: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """The values as JSON."""
+        return {"clusters": self.clusters, "reason": self.reason}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
@@ -222,7 +226,7 @@ class Release:
             }
         for name, found in (("withheld", self.withheld), ("merged", self.merged)):
             if found is not None:
-                values[name] = {"clusters": found.clusters, "reason": found.reason}
+                values[name] = found.to_dict()
         return canonical_json(values)
 
     def _segment(self, s: Segment) -> dict[str, Any]:

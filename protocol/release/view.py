@@ -338,4 +338,4 @@ def _overall(release: Release, agreement: Agreement) -> Sequence[float]:
 
 def _left_out(found: Withheld | None) -> dict[str, Any] | None:
     """Clusters that are not segments of their own, with the reason; None when there are none."""
-    return None if found is None else {"reason": found.reason, "clusters": found.clusters}
+    return None if found is None else found.to_dict()

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 import typer
 
+from coordinator import new_draft
 from machine.console import Format, FormatOption, diagnostics, output
 from protocol import limits
 from protocol.agreement.document import CHOOSING_PLAN, EXACT_PLAN
-from protocol.clustering.plan import NOISED_PLANS, PLANS
+from protocol.clustering.plan import PLANS
 from protocol.errors import RuleError, UsageError
+from protocol.privacy.terms import MAX_GROUP, MAX_SPARE_ROUNDS
 from simulations.cli.cluster_words import shown
+from simulations.cli.terms import OTHER_PLANS, USUAL_PLAN, Asked, asked_agreement
 
 if TYPE_CHECKING:
     from simulations.bounds import ColumnBounds
@@ -25,10 +28,6 @@ if TYPE_CHECKING:
 
 _FEWEST_PARTNERS = 3
 _FEWEST_WITH_NOISE = 2
-
-
-#: The plan that runs with --epsilon where none is named, and the others that need one.
-_USUAL_PLAN, *_OTHER_PLANS = NOISED_PLANS
 
 
 class Sizes(StrEnum):
@@ -48,9 +47,9 @@ def cluster(
         ),
     ],
     k: Annotated[
-        int,
+        int | None,
         typer.Option("--k", min=1, max=limits.MAX_CLUSTERS, help="How many clusters to look for."),
-    ],
+    ] = None,
     k_min: Annotated[
         int | None,
         typer.Option(
@@ -91,7 +90,7 @@ def cluster(
         typer.Option(
             click_type=click.Choice(list(PLANS)),
             help=f"How to cluster: {EXACT_PLAN} on exact totals (when --epsilon is left out), "
-            f"{' or '.join([f'{_USUAL_PLAN} (with --epsilon)', *_OTHER_PLANS])} under "
+            f"{' or '.join([f'{USUAL_PLAN} (with --epsilon)', *OTHER_PLANS])} under "
             "differential privacy.",
             show_default=False,
         ),
@@ -103,8 +102,8 @@ def cluster(
     delta: Annotated[
         float | None,
         typer.Option(
-            help="The chance that the promise of epsilon fails; 1/(n ln n) when left out, which "
-            "is for benchmarks only: agreements state it."
+            help="The chance that the promise of epsilon fails; when left out what a new agreement "
+            "between so many customers says."
         ),
     ] = None,
     profile: Annotated[
@@ -130,6 +129,50 @@ def cluster(
             show_default=False,
         ),
     ] = None,
+    min_segment_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Smaller clusters are merged or withheld, as in a deployed run; "
+            f"{new_draft.MIN_SEGMENT_SIZE} when left out, as in a new agreement.",
+        ),
+    ] = None,
+    min_customers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=limits.MAX_CUSTOMERS_PER_PARTNER,
+            help="A partner with fewer customers answers nothing; "
+            f"{new_draft.MIN_CUSTOMERS_PER_PARTNER} when left out.",
+        ),
+    ] = None,
+    spare_rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=MAX_SPARE_ROUNDS,
+            help="With --epsilon: questions that the budget lets be asked again; "
+            f"{new_draft.SPARE_ROUNDS} when left out.",
+        ),
+    ] = None,
+    partners_per_customer: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_GROUP,
+            help="With --epsilon: at how many partners one customer may be, and is protected; "
+            f"{new_draft.MAX_PARTNERS_PER_CUSTOMER} when left out.",
+        ),
+    ] = None,
+    colluding: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=limits.MAX_PARTNERS,
+            help="How many partners may collude with the coordinator: the others add the noise; "
+            f"{new_draft.MAX_COLLUDING} when left out.",
+        ),
+    ] = None,
     sizes: Annotated[
         Sizes, typer.Option(help="Sizes of the partners that share one file.")
     ] = Sizes.EQUAL,
@@ -150,58 +193,63 @@ def cluster(
 ) -> None:
     """Cluster numeric files in a simulated federation, with the code of a real one.
 
+    What no option says is as in a new agreement (`fedseg-coordinator agreement draft`): clusters
+    that a deployed run would merge or withhold are merged or withheld here.
+
     Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`.
     Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
     map to -1 and 1 (times the weight). Without --epsilon results are exact totals: not anonymous,
     rows of single customers can be computed.
     """
-    chosen_plan = _plan(plan, epsilon, delta)
-    if profile and epsilon is None:
-        raise UsageError(
-            "--profile needs --epsilon", remedy=f"{EXACT_PLAN} has no profile; try --epsilon 1"
-        )
+    asked = Asked(
+        k=k,
+        k_min=k_min,
+        plan=plan,
+        epsilon=epsilon,
+        delta=delta,
+        profile=profile,
+        max_rounds=max_rounds,
+        min_segment_size=min_segment_size,
+        min_customers=min_customers,
+        spare_rounds=spare_rounds,
+        partners_per_customer=partners_per_customer,
+        colluding=colluding,
+    )
+    chosen_plan = asked.plan_terms()
     fewest = _FEWEST_PARTNERS if epsilon is None else _FEWEST_WITH_NOISE
     n_partners = _check_options(files, partners, bounds, bounds_from_data, fewest)
-    if k_min is not None and (chosen_plan != CHOOSING_PLAN or k_min > k):
-        raise UsageError(
-            f"--k-min {k_min} with --k {k} and plan {chosen_plan}",
-            remedy=f"only {CHOOSING_PLAN} chooses, from --k-min up to --k",
-        )
+    from simulations.cluster import ClusterTask
     from simulations.datasets import load_matrices
 
     left_out = dict.fromkeys([*([id_column] if id_column is not None else []), *(drop or [])])
     matrices = load_matrices(files, drop=tuple(left_out))
-    chosen = _bounds(matrices, bounds)
     notices = []
     if bounds_from_data:
         from simulations.bounds import NOT_PRIVATE
 
         notices.append(NOT_PRIVATE)
-    from simulations.cluster import ClusterTask
-    from simulations.privacy import benchmark_terms
-
-    n_samples = sum(matrix.values.shape[0] for matrix in matrices)
-    terms = None
-    if epsilon is not None:
-        terms = benchmark_terms(epsilon, delta, n_samples=n_samples)
+    agreement = asked_agreement(
+        asked,
+        chosen_plan,
+        [found.feature(f"x{i}") for i, found in enumerate(_bounds(matrices, bounds), start=1)],
+        n_samples=sum(matrix.values.shape[0] for matrix in matrices),
+        n_partners=n_partners,
+    )
+    if agreement.privacy is not None:
         notices.append(
             "a simulation: the noise follows from --seed, and the inertia is exact, so what is "
             "printed here is not private; a deployed run's release is"
         )
         if delta is None:
-            notices.append(f"delta is 1/(n ln n) = {float(terms.delta):.3g}: for benchmarks only")
+            notices.append(
+                f"delta is {agreement.privacy.delta.normalize():f}, as a new agreement between so "
+                "many customers says"
+            )
     task = ClusterTask(
+        agreement,
         [matrix.values for matrix in matrices],
-        matrices[0].columns,
-        chosen,
-        n_clusters=k,
-        n_partners=n_partners,
+        columns=matrices[0].columns,
         sizes=sizes.value,
-        max_rounds=max_rounds or PLANS[chosen_plan].USUAL_ROUNDS,
-        n_clusters_min=k_min,
-        plan=chosen_plan,
-        privacy=terms,
-        profile=profile,
     )
     notices.extend(task.notices())
     for notice in notices:
@@ -258,24 +306,6 @@ def _check_options(
             remedy="join some files",
         )
     return taking_part
-
-
-def _plan(plan: str | None, epsilon: float | None, delta: float | None) -> str:
-    if epsilon is None:
-        if plan not in (None, EXACT_PLAN):
-            raise UsageError(
-                f"--plan {plan} needs --epsilon",
-                remedy="--epsilon 1 is a usual choice; see docs/privacy.md",
-            )
-        if delta is not None:
-            raise UsageError("--delta without --epsilon", remedy="give --epsilon too")
-        return EXACT_PLAN
-    if plan == EXACT_PLAN:
-        raise UsageError(
-            f"--plan {EXACT_PLAN} works on exact totals and takes no --epsilon",
-            remedy=f"--plan {_USUAL_PLAN}, or leave --epsilon out",
-        )
-    return plan or _USUAL_PLAN
 
 
 def _bounds(matrices: list[Matrix], path: Path | None) -> tuple[ColumnBounds, ...]:

@@ -88,7 +88,8 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
 def _size(result: ClusterResult, number: int) -> str:
     """A cluster's customers; that it is too small to tell under the noise, where it is."""
     if result.sizes is None:
-        return f"{result.counts[number]:,}"
+        count = result.counts[number]
+        return f"{count:,}" + " (withheld)" * (0 < count < result.least_size)
     size = result.sizes[number]
     if size is None:
         return "merged" if any(result.sizes) else "too small"

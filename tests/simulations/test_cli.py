@@ -7,23 +7,34 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from coordinator.agreement_file import agreement_template, load_yaml, privacy_template
+from protocol.agreement.document import Agreement
+from protocol.agreement.governance import SEGMENTATION
 from protocol.release.document import EXACT_WORDS
 from simulations import cli
 from simulations import demo as demo_module
+from simulations.agreement import SOFTWARE
 from simulations.bounds import NOT_PRIVATE
 from simulations.demo import DemoResult, PartnerView
 from simulations.retail_features import FEATURES
 
 pytestmark = pytest.mark.slow
 
+#: Rules that leave every cluster of a small file as it is.
+SMALL = ("--min-segment-size", 1, "--min-customers", 0)
+
 RESULT_FIELDS = {
     "seed": int,
+    "released": list,
+    "least_size": int,
+    "participants": list,
     "centroids": list,
     "counts": list,
     "inertia_mean": float,
@@ -37,10 +48,14 @@ COMMON_FIELDS = {
     "privacy": str,
     "plan": str,
     "n_clusters": int,
+    "n_clusters_min": int,
     "n_samples": int,
     "n_features": int,
     "n_partners": int,
     "max_rounds": int,
+    "min_segment_size": int,
+    "min_customers_per_partner": int,
+    "secure_sum": dict,
     "columns": list,
     "bounds": dict,
     "notices": list,
@@ -97,7 +112,7 @@ def has_fields(values: dict[str, Any], fields: dict[str, type]) -> None:
 
 
 def cluster(call: Any, *words: object) -> dict[str, Any]:
-    said = call("cluster", *words, "--format", "json")
+    said = call("cluster", *words, *SMALL, "--format", "json")
     assert said.status == 0, said.err
     assert said.envelope["status"] == "ok"
     data: dict[str, Any] = said.data
@@ -107,7 +122,7 @@ def cluster(call: Any, *words: object) -> dict[str, Any]:
 def test_cluster_prints_one_envelope_with_all_fields(call: Any, table: Path) -> None:
     data = cluster(call, table, "--k", 2, "--partners", 4, "--seed", 9, "--bounds-from-data")
     has_fields(data, RESULT_FIELDS | COMMON_FIELDS)
-    assert set(data) == set(RESULT_FIELDS | COMMON_FIELDS)
+    assert set(data) == {*RESULT_FIELDS, *COMMON_FIELDS, "merged", "withheld"}
     assert data["privacy"] == EXACT_WORDS
     assert data["columns"] == ["age", "spend"]
     assert (data["n_samples"], data["n_features"], data["n_partners"]) == (60, 2, 4)
@@ -129,10 +144,10 @@ def test_the_inertia_can_be_checked_from_what_is_printed(call: Any, table: Path)
 
 
 def test_bounds_from_data_are_said_not_to_be_private(call: Any, table: Path) -> None:
-    said = call("cluster", table, "--k", 2, "--bounds-from-data", "--format", "json")
+    said = call("cluster", table, *SMALL, "--k", 2, "--bounds-from-data", "--format", "json")
     assert "not private" in said.err
     assert said.data["notices"] == [NOT_PRIVATE]
-    assert "not private" in call("cluster", table, "--k", 2, "--bounds-from-data").err
+    assert "not private" in call("cluster", table, *SMALL, "--k", 2, "--bounds-from-data").err
 
 
 def test_bounds_come_from_a_file_with_transform_and_weight(
@@ -144,7 +159,7 @@ def test_bounds_come_from_a_file_with_transform_and_weight(
     }
     path = tmp_path / "bounds.json"
     path.write_text(json.dumps(bounds), encoding="utf-8")
-    said = call("cluster", table, "--k", 2, "--bounds", path, "--format", "json")
+    said = call("cluster", table, *SMALL, "--k", 2, "--bounds", path, "--format", "json")
     assert said.status == 0
     assert said.data["notices"] == []
     assert said.data["bounds"]["spend"] == {
@@ -211,17 +226,17 @@ def test_the_plan_and_the_most_rounds_can_be_chosen(call: Any, table: Path) -> N
 
 
 def test_people_get_a_table_that_says_what_protects_the_customers(call: Any, table: Path) -> None:
-    said = call("cluster", table, "--k", 2, "--bounds-from-data")
+    said = call("cluster", table, *SMALL, "--k", 2, "--bounds-from-data")
     assert said.status == 0
     for word in ("exact totals: not anonymous", "age", "spend", "Inertia", "60 customers"):
         assert word in said.out
-    several = call("cluster", table, "--k", 2, "--bounds-from-data", "--repeats", 2)
+    several = call("cluster", table, *SMALL, "--k", 2, "--bounds-from-data", "--repeats", 2)
     assert "seed" in several.out
     assert "exact totals: not anonymous" in several.out
 
 
 def test_without_bounds_both_ways_are_explained(call: Any, table: Path) -> None:
-    said = call("cluster", table, "--k", 2, "--format", "json")
+    said = call("cluster", table, *SMALL, "--k", 2, "--format", "json")
     assert said.status == 2
     assert said.envelope["status"] == "failed"
     for text in (said.data["remedy"], said.err):
@@ -272,6 +287,7 @@ def test_too_few_partners_are_refused_in_plain_words(
 
 
 def notices(call: Any, path: Path, *words: object) -> list[str]:
+    words = (*words, *SMALL)
     said = call("cluster", path, *words, "--format", "json")
     assert said.status == 0, said.err
     found: list[str] = said.data["notices"]
@@ -334,7 +350,7 @@ def test_columns_that_are_no_features_are_left_out(call: Any, tmp_path: Path, ta
 
 
 def test_an_unknown_option_is_named(call: Any, table: Path) -> None:
-    said = call("cluster", table, "--k", 2, "--bounds-form-data")
+    said = call("cluster", table, *SMALL, "--k", 2, "--bounds-form-data")
     assert said.status == 2
     assert "--bounds-form-data" in said.err
 
@@ -434,13 +450,139 @@ def test_the_command_keeps_stdout_to_the_envelope_in_a_process_of_its_own(table:
     done = subprocess.run(
         [
             sys.executable, "-c", "from simulations.cli import main; main()", "cluster", str(table),
-            "--k", "2", "--bounds-from-data", "--format", "json",
+            "--k", "2", "--bounds-from-data", "--format", "json", *map(str, SMALL),
         ],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["data"]["n_samples"] == 60
     assert "Traceback" not in done.stderr
+
+
+# --- the rules of a new agreement ------------------------------------------------------------
+
+
+def groups(path: Path, *sizes: int) -> Path:
+    """A file of groups that lie far apart."""
+    rng = np.random.default_rng(8)
+    rows = [
+        f"{20 * place + rng.normal():.3f},{20 * (place % 2) + rng.normal():.3f}"
+        for place, size in enumerate(sizes)
+        for _ in range(size)
+    ]
+    rng.shuffle(rows)
+    path.write_text("\n".join(["a,b", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("epsilon", [None, "1"])
+def test_what_no_option_says_is_as_in_a_new_agreement(
+    call: Any, tmp_path: Path, epsilon: str | None
+) -> None:
+    path = groups(tmp_path / "groups.csv", 300, 300)
+    words = () if epsilon is None else ("--epsilon", epsilon)
+    said = call(
+        "cluster", path, "--k", 2, "--bounds-from-data", *words, "--format", "json"
+    ).data  # fmt: skip
+    drafted = drafted_agreement(tmp_path / "agreement.yaml", epsilon, customers=600)
+    assert said["min_segment_size"] == drafted.min_segment_size == 50
+    assert said["min_customers_per_partner"] == drafted.min_customers_per_partner == 100
+    assert said["max_rounds"] == drafted.plan.max_rounds
+    assert said["plan"] == drafted.plan.name
+    assert said["secure_sum"] == drafted.secure_sum.to_dict()
+    if drafted.privacy is not None:
+        for name, value in drafted.privacy.to_dict().items():
+            assert float(said[name]) == float(value), name
+
+
+def drafted_agreement(path: Path, epsilon: str | None, *, customers: int) -> Agreement:
+    """What `agreement draft` writes, between three partners who have made their cards."""
+    path.write_text(
+        agreement_template(
+            id="a", purpose="p", purpose_term=SEGMENTATION, notice_version='"1"',
+            effective="2026-01-15T00:00:00Z", review_by="2026-07-15T00:00:00Z",
+            expires="2027-01-15T00:00:00Z", legal_name="o", contact="o", public_key="ff" * 32,
+            parties=[
+                {
+                    "id": f"shop-{i}", "legal_name": "s", "contact": "c", "dpo": "d",
+                    "public_key": f"{i:02x}" * 32, "jurisdictions": "DE", "max_customers": 200,
+                }
+                for i in range(3)
+            ],
+            privacy=privacy_template(
+                None if epsilon is None else Decimal(epsilon), customers=customers, n_partners=3
+            ),
+            software=SOFTWARE,
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+    return load_yaml(path)
+
+
+def test_a_file_too_small_for_a_new_agreement_is_refused_with_the_way_out(
+    call: Any, table: Path
+) -> None:
+    words = ("cluster", table, "--k", 2, "--bounds-from-data", "--format", "json")
+    said = call(*words)
+    assert (said.status, said.data["code"]) == (3, "E-TOO-FEW")
+    assert (
+        "partner-0: 20 customers are counted now, the agreement needs 100" in said.data["message"]
+    )
+    assert "--min-customers" in said.data["remedy"]
+    assert call(*words, "--min-customers", 20).status == 0
+
+
+def test_clusters_that_a_deployed_run_would_not_release_are_said_to_be(
+    call: Any, tmp_path: Path
+) -> None:
+    path = groups(tmp_path / "groups.csv", 400, 300, 40)
+    words = (path, "--k", 3, "--bounds-from-data")
+    data = call("cluster", *words, "--format", "json").data
+    assert [s["size"] for s in data["released"]] == [400, 300]
+    assert data["withheld"]["clusters"] == 1
+    assert data["notices"][-1] == f"seed 0: {data['withheld']['reason']}"
+    shown = call("cluster", *words).out
+    assert "40 (withheld)" in shown
+    kept = call("cluster", *words, "--min-segment-size", 40, "--format", "json").data
+    assert [s["size"] for s in kept["released"]] == [400, 300, 40]
+    assert kept["withheld"] is kept["merged"] is None
+    noised = call("cluster", *words, "--epsilon", 50, "--format", "json").data
+    assert noised["merged"]["clusters"] == 1
+    assert len(noised["released"]) == 2
+    assert noised["sizes"].count(None) == 1
+    assert noised["least_size"] == 50 + 3 * noised["size_sigma"]
+    assert noised["notices"][-1] == f"seed 0: {noised['merged']['reason']}"
+
+
+def test_under_noise_a_run_goes_on_without_partners_that_have_too_few_customers(
+    call: Any, tmp_path: Path
+) -> None:
+    files = [groups(tmp_path / f"{n}.csv", n, n) for n in (200, 210, 220, 230, 10)]
+    words = (*files, "--k", 2, "--bounds-from-data", "--epsilon", 20)
+    data = call("cluster", *words, "--format", "json").data
+    assert data["participants"] == ["partner-0", "partner-1", "partner-2", "partner-3"]
+    assert "partner-4: 20 customers are counted now" in data["notices"][-1]
+    assert sum(s["size"] for s in data["released"]) == pytest.approx(1_720, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "agreed"),
+    [
+        (("--spare-rounds", 4), "spare_rounds", 4),
+        (("--partners-per-customer", 2), "max_partners_per_customer", 2),
+        (("--colluding", 2), "secure_sum", 2),
+    ],
+)
+def test_each_rule_has_an_option(
+    call: Any, tmp_path: Path, words: tuple[object, ...], name: str, agreed: int
+) -> None:
+    path = groups(tmp_path / "groups.csv", 500, 500)
+    common = ("cluster", path, "--k", 2, "--bounds-from-data", "--epsilon", 4, "--partners", 4)
+    data = call(*common, *words, "--format", "json").data
+    found = data[name]
+    assert (found["max_colluding"] if name == "secure_sum" else found) == agreed
+    if name != "spare_rounds":  # each of these makes more noise
+        assert data["size_sigma"] > call(*common, "--format", "json").data["size_sigma"]
 
 
 # --- under differential privacy --------------------------------------------------------------
@@ -475,7 +617,7 @@ def test_with_a_profile_it_is_said_where_customers_typically_lie(call: Any, tabl
         assert len(ranges) == len(centre)
         assert all(r is None or r[0] <= c <= r[1] for r, c in zip(ranges, centre, strict=True))
     assert any(r for ranges in data["typical_ranges"] for r in ranges)
-    assert "one standard deviation to either side" in call("cluster", *words).out
+    assert "one standard deviation to either side" in call("cluster", *words, *SMALL).out
     without = cluster(call, *words[:-1])
     assert "typical_ranges" not in without
 
@@ -488,11 +630,11 @@ def test_the_same_seed_gives_the_same_noise(call: Any, table: Path) -> None:
     assert first[0]["counts"] != first[1]["counts"]
 
 
-def test_delta_left_out_is_for_benchmarks_and_says_so(call: Any, table: Path) -> None:
-    said = call("cluster", table, "--k", 2, "--bounds-from-data", "--epsilon", 1)
+def test_delta_left_out_is_that_of_a_new_agreement_and_says_so(call: Any, table: Path) -> None:
+    said = call("cluster", table, *SMALL, "--k", 2, "--bounds-from-data", "--epsilon", 1)
     assert said.status == 0
-    assert "for benchmarks only" in said.err
-    assert "epsilon 1 at delta" in said.out
+    assert "delta is 0.00001, as a new agreement" in " ".join(said.err.split())
+    assert "epsilon 1 at delta 1e-05" in said.out
     assert "too small" in said.out
 
 
@@ -501,7 +643,7 @@ def test_sizes_come_with_what_the_noise_may_have_moved_them_by(call: Any, table:
     data = cluster(call, *words)
     assert data["size_sigma"] > 0
     assert sum(data["sizes"]) == pytest.approx(60, abs=10 * data["size_sigma"])
-    assert "±" in call("cluster", *words).out
+    assert "±" in call("cluster", *words, *SMALL).out
 
 
 def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) -> None:
@@ -511,7 +653,7 @@ def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) 
     assert sum(score["votes"] for score in data["k_scores"]) == pytest.approx(1.0, abs=0.01)
     best = max(data["k_scores"], key=lambda score: score["silhouette"])
     assert len(data["counts"]) == best["n_clusters"]
-    assert "Chosen: " in call("cluster", table, *words).out
+    assert "Chosen: " in call("cluster", table, *words, *SMALL).out
 
 
 @pytest.mark.parametrize(
@@ -529,6 +671,8 @@ def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) 
         ("--epsilon", "1", "--plan", "lloyd-exact"),
         ("--k-min", "2"),
         ("--profile",),
+        ("--spare-rounds", "1"),
+        ("--partners-per-customer", "2"),
         ("--epsilon", "1", "--k-min", "4"),
         ("--epsilon", "1", "--plan", "lloyd-dp", "--k-min", "2"),
     ],
@@ -536,7 +680,7 @@ def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) 
 def test_options_that_do_not_go_together_are_wrong_usage(
     call: Any, table: Path, words: tuple[str, ...]
 ) -> None:
-    said = call("cluster", table, "--k", 3, "--bounds-from-data", *words)
+    said = call("cluster", table, *SMALL, "--k", 3, "--bounds-from-data", *words)
     assert said.status == 2, said.err
     assert said.out == ""
     assert "Way out" in said.err

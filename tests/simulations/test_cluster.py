@@ -7,17 +7,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.errors import AgreementError
+from protocol.errors import AgreementError, RuleError
 from protocol.release.document import EXACT_WORDS
+from simulations.agreement import numbered_agreement
 from simulations.bounds import ColumnBounds, bounds_from_data
 from simulations.cluster import ClusterTask, mean_inertia, to_cube
 from simulations.federation import FeatureTerms, scale_of
 
 
-def task(*tables: np.ndarray, k: int, partners: int = 3, **options: object) -> ClusterTask:
+def task(
+    *tables: np.ndarray,
+    k: int,
+    partners: int = 3,
+    sizes: str = "equal",
+    max_rounds: int = 100,
+    **terms: object,
+) -> ClusterTask:
     columns = [f"x{i}" for i in range(tables[0].shape[1])]
     bounds = bounds_from_data(np.vstack(tables), columns)
-    return ClusterTask(tables, columns, bounds, n_clusters=k, n_partners=partners, **options)
+    agreement = numbered_agreement(
+        [1] * (len(tables) if len(tables) > 1 else partners),
+        [found.feature(name) for name, found in zip(columns, bounds, strict=True)],
+        plan={"n_clusters": k, "max_rounds": max_rounds},
+        **terms,
+    )
+    return ClusterTask(agreement, tables, sizes=sizes)
 
 
 def blobs(n: int, d: int = 3, seed: int = 0) -> np.ndarray:
@@ -136,16 +150,49 @@ def test_mean_inertia_is_that_of_plain_differences(n: int, d: int, k: int, seed:
 
 
 def test_a_task_describes_itself() -> None:
-    bounds = [ColumnBounds(min="0", max="9", transform="log1p", weight="0.5")]
-    one = ClusterTask([np.ones((4, 1))], ["spend"], bounds, n_clusters=2, n_partners=3)
+    bounds = ColumnBounds(min="0", max="9", transform="log1p", weight="0.5")
+    agreement = numbered_agreement([9] * 3, [bounds.feature("x1")], min_segment_size=7)
+    one = ClusterTask(agreement, [np.ones((4, 1))], columns=["spend"])
     assert one.describe() == {
         "privacy": EXACT_WORDS,
         "plan": "lloyd-exact",
         "n_clusters": 2,
+        "n_clusters_min": 2,
         "n_samples": 4,
         "n_features": 1,
         "n_partners": 3,
         "max_rounds": 100,
+        "min_segment_size": 7,
+        "min_customers_per_partner": 0,
+        "secure_sum": {
+            "min_partners": 3, "max_colluding": 1, "min_atom": 3, "max_set_changes": 8,
+        },
         "columns": ["spend"],
         "bounds": {"spend": {"min": "0", "max": "9", "transform": "log1p", "weight": "0.5"}},
-    }
+    }  # fmt: skip
+
+
+def test_a_cluster_below_the_agreed_size_is_withheld_as_in_a_release() -> None:
+    rows = np.repeat([[0.0], [50.0], [100.0]], [60, 40, 7], axis=0)
+    result = task(rows, k=3, min_segment_size=8).run(0)
+    assert sorted(result.counts) == [7, 40, 60]
+    assert [s.size for s in result.release.segments] == [60, 40]
+    assert (result.merged, result.withheld, result.least_size) == (0, 1, 8)
+    assert result.notices() == [
+        "seed 0: 1 of 3 clusters has fewer than 8 customers; their customers belong to the nearest "
+        "released segment and are in no size"
+    ]
+    assert task(rows, k=3, min_segment_size=7).run(0).withheld == 0
+
+
+def test_partners_with_too_few_customers_answer_nothing_and_are_named() -> None:
+    rows = blobs(200)
+    parts = (rows[:9], *np.array_split(rows[9:], 4))
+    for least, code in ((10, "E-SET-ISOLATES"), (1_000, "E-NO-PARTNERS")):
+        with pytest.raises(RuleError) as caught:
+            task(*parts, k=2, min_customers_per_partner=least).run(0)
+        assert (caught.value.code, caught.value.exit_code) == ("E-TOO-FEW", 3)
+        assert caught.value.__cause__.code == code
+        assert "partner-0: 9 customers are counted now" in caught.value.message
+        assert f"the agreement needs {least:,}" in caught.value.message
+        assert "--min-customers" in caught.value.remedy

@@ -1,0 +1,141 @@
+"""The agreement that `cluster` simulates: made of options, with the rules of a new draft."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from coordinator import new_draft
+from protocol.agreement.document import CHOOSING_PLAN, EXACT_PLAN, PlanTerms
+from protocol.clustering.plan import NOISED_PLANS, PLANS
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from protocol.agreement.document import Agreement
+
+#: The plan that runs with --epsilon where none is named, and the others that need one.
+USUAL_PLAN, *OTHER_PLANS = NOISED_PLANS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options that say what an agreement would say; None where one was left out."""
+
+    k: int | None
+    k_min: int | None
+    plan: str | None
+    epsilon: float | None
+    delta: float | None
+    profile: bool
+    max_rounds: int | None
+    min_segment_size: int | None
+    min_customers: int | None
+    spare_rounds: int | None
+    partners_per_customer: int | None
+    colluding: int | None
+
+    def plan_terms(self) -> PlanTerms:
+        """The plan that is asked for; raises UsageError when options do not go together."""
+        if self.k is None:
+            raise UsageError(
+                "--k is missing: how many clusters to look for",
+                remedy="give --k 8, with --k-min 3 to choose among several",
+            )
+        name = self._plan_name()
+        if self.profile and self.epsilon is None:
+            raise UsageError(
+                "--profile needs --epsilon",
+                remedy=f"{EXACT_PLAN} has no profile; try --epsilon 1",
+            )
+        for option, value in (
+            ("--spare-rounds", self.spare_rounds),
+            ("--partners-per-customer", self.partners_per_customer),
+        ):
+            if value is not None and self.epsilon is None:
+                raise UsageError(
+                    f"{option} {value} needs --epsilon",
+                    remedy="it says what a budget is for; try --epsilon 1, or leave it out",
+                )
+        if self.k_min is not None and (name != CHOOSING_PLAN or self.k_min > self.k):
+            raise UsageError(
+                f"--k-min {self.k_min} with --k {self.k} and plan {name}",
+                remedy=f"only {CHOOSING_PLAN} chooses, from --k-min up to --k",
+            )
+        return PlanTerms(
+            name=name,
+            n_clusters=self.k,
+            n_clusters_min=self.k_min or self.k,
+            max_rounds=self.max_rounds or PLANS[name].USUAL_ROUNDS,
+            profile=self.profile,
+            exact_totals=name == EXACT_PLAN,
+        )
+
+    def _plan_name(self) -> str:
+        if self.epsilon is None:
+            if self.plan not in (None, EXACT_PLAN):
+                raise UsageError(
+                    f"--plan {self.plan} needs --epsilon",
+                    remedy="--epsilon 1 is a usual choice; see docs/privacy.md",
+                )
+            if self.delta is not None:
+                raise UsageError("--delta without --epsilon", remedy="give --epsilon too")
+            return EXACT_PLAN
+        if self.plan == EXACT_PLAN:
+            raise UsageError(
+                f"--plan {EXACT_PLAN} works on exact totals and takes no --epsilon",
+                remedy=f"--plan {USUAL_PLAN}, or leave --epsilon out",
+            )
+        return self.plan or USUAL_PLAN
+
+
+def asked_agreement(
+    asked: Asked,
+    plan: PlanTerms,
+    features: Sequence[dict[str, Any]],
+    *,
+    n_samples: int,
+    n_partners: int,
+) -> Agreement:
+    """The agreement of the options, in the rest a new draft.
+
+    Args:
+        plan: As `Asked.plan_terms` gives it.
+        features: As an agreement has them.
+        n_samples: Customers of all partners.
+
+    Raises:
+        UsageError: Epsilon or delta is out of range.
+    """
+    from simulations.agreement import numbered_agreement
+    from simulations.privacy import benchmark_terms
+
+    privacy: Any = "none"
+    if asked.epsilon is not None:
+        privacy = benchmark_terms(
+            asked.epsilon,
+            float(new_draft.delta_for(n_samples)) if asked.delta is None else asked.delta,
+            n_samples=n_samples,
+            runs=new_draft.RUNS,
+            spare_rounds=_or(asked.spare_rounds, new_draft.SPARE_ROUNDS),
+            max_partners_per_customer=_or(
+                asked.partners_per_customer, new_draft.MAX_PARTNERS_PER_CUSTOMER
+            ),
+        ).to_dict()
+    return numbered_agreement(
+        [n_samples // n_partners] * n_partners,
+        features,
+        plan=plan.to_dict(),
+        privacy=privacy,
+        secure_sum=new_draft.secure_sum_for(
+            n_partners,
+            exact=asked.epsilon is None,
+            max_colluding=_or(asked.colluding, new_draft.MAX_COLLUDING),
+        ).to_dict(),
+        min_customers_per_partner=_or(asked.min_customers, new_draft.MIN_CUSTOMERS_PER_PARTNER),
+        min_segment_size=_or(asked.min_segment_size, new_draft.MIN_SEGMENT_SIZE),
+    )
+
+
+def _or(given: int | None, usual: int) -> int:
+    return usual if given is None else given
