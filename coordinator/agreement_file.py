@@ -227,6 +227,16 @@ def load_signed(path: Path) -> SignedAgreement:
         return SignedAgreement.from_bytes(data)
 
 
+def load_agreement(path: Path) -> Agreement:
+    """Read an agreement of either form: an envelope when its name ends with ``.json``, else YAML.
+
+    Raises:
+        UsageError: The file cannot be read.
+        AgreementError: It is not an agreement.
+    """
+    return load_signed(path).agreement if path.suffix == ".json" else load_yaml(path)
+
+
 def load_stop(path: Path) -> SignedStop:
     """Read a partner's signed stop; AgreementError names the file."""
     data = _read(path)

@@ -28,8 +28,10 @@ from protocol.release.document import (
     NOISED_STATEMENT,
     Ranges,
     Release,
+    Segment,
     typical_range,
 )
+from protocol.release.satisfaction import satisfaction_values, satisfaction_words
 from protocol.scaling import FeatureScale, FloatMatrix
 from simulations.federation import AgreedFederation, FederatedRun
 from simulations.partitions import RowNumbers, split
@@ -48,6 +50,7 @@ class ClusterResult:
 
     Attributes:
         seed: What the plan's start was drawn from.
+        agreement: What it was simulated under.
         release: What a federation would release: which clusters are segments, which are merged or
             withheld, and who took part.
         least_size: The smallest size, noised where there is noise, with which a cluster is
@@ -71,6 +74,7 @@ class ClusterResult:
     """
 
     seed: int
+    agreement: Agreement
     release: Release
     least_size: int
     centroids: FloatMatrix
@@ -140,10 +144,7 @@ class ClusterResult:
         return {
             **noised,
             "seed": self.seed,
-            "released": [
-                {"segment": s.segment, "size": s.size, "size_margin": s.size_margin}
-                for s in self.release.segments
-            ],
+            "released": [self._segment(segment) for segment in self.release.segments],
             "merged": None if merged is None else merged.to_dict(),
             "withheld": None if withheld is None else withheld.to_dict(),
             "least_size": self.least_size,
@@ -157,6 +158,28 @@ class ClusterResult:
             "bytes_up_by_partner": list(self.bytes_up),
             "seconds": self.seconds,
         }
+
+    def _segment(self, segment: Segment) -> dict[str, Any]:
+        found = {
+            "segment": segment.segment,
+            "size": segment.size,
+            "size_margin": segment.size_margin,
+        }
+        if self.agreement.plan.satisfaction is None:
+            return found
+        said = satisfaction_values(segment.satisfaction, self.agreement)
+        return {**found, "satisfaction": said}
+
+    @property
+    def satisfaction(self) -> tuple[str, ...]:
+        """How satisfied each released segment's customers are, in words; empty when not asked."""
+        if self.agreement.plan.satisfaction is None:
+            return ()
+        return tuple(
+            f"Segment {s.segment}, {s.size_words} customers: "
+            f"{satisfaction_words(s.satisfaction, self.agreement)}"
+            for s in self.release.segments
+        )
 
 
 class ClusterTask:
@@ -183,7 +206,7 @@ class ClusterTask:
         scores: Sequence[FloatVector] | None = None,
         row_caps: bool = False,
     ) -> None:
-        self._agreement = agreement
+        self.agreement = agreement
         self._columns = tuple(columns or [c.name for c in agreement.coordinates])
         self._sizes = sizes
         self._row_caps = row_caps
@@ -200,7 +223,7 @@ class ClusterTask:
     def notices(self) -> list[str]:
         """What in the tables keeps the result from being what was asked for, in words."""
         found = []
-        n_clusters = self._agreement.plan.n_clusters
+        n_clusters = self.agreement.plan.n_clusters
         distinct = _distinct_rows(self._vectors, most=n_clusters)
         if distinct < n_clusters:
             found.append(
@@ -219,13 +242,14 @@ class ClusterTask:
     @property
     def max_rounds(self) -> int:
         """The most rounds of a run."""
-        return self._agreement.plan.max_rounds
+        return self.agreement.plan.max_rounds
 
     def describe(self) -> dict[str, Any]:
         """What all runs have in common, as JSON values."""
-        agreement = self._agreement
+        agreement = self.agreement
         plan = agreement.plan
         return {
+            "agreement": {"id": agreement.id, "version": agreement.version},
             "privacy": EXACT_WORDS if agreement.privacy is None else NOISED_STATEMENT,
             "plan": plan.name,
             **self._noise_terms(),
@@ -251,7 +275,7 @@ class ClusterTask:
         }
 
     def _noise_terms(self) -> dict[str, Any]:
-        terms = self._agreement.privacy
+        terms = self.agreement.privacy
         if terms is None:
             return {}
         return {
@@ -279,7 +303,7 @@ class ClusterTask:
         began = time.perf_counter()
         parts = self._given
         if len(parts) == 1:
-            parts = split(self._cube.shape[0], self._agreement.n_partners, seed, self._sizes)
+            parts = split(self._cube.shape[0], self.agreement.n_partners, seed, self._sizes)
         agreement = self._between(parts)
         refused = _refusals(agreement, [rows.size for rows in parts])
         scores = self._scores
@@ -307,10 +331,10 @@ class ClusterTask:
     def _between(self, parts: Sequence[RowNumbers]) -> Agreement:
         """The agreement, with the row caps of partners who have these rows."""
         if self._row_caps:
-            return self._agreement
-        parties = zip(self._agreement.parties, parts, strict=True)
+            return self.agreement
+        parties = zip(self.agreement.parties, parts, strict=True)
         return replace(
-            self._agreement,
+            self.agreement,
             parties=tuple(replace(party, max_customers=max(1, r.size)) for party, r in parties),
         )
 
@@ -330,12 +354,13 @@ class ClusterTask:
         sigma = 0 if sizes is None else int(sizes.sigmas.max(initial=0))
         points = self._cube
         if refused:
-            counted = {p.id: rows for p, rows in zip(self._agreement.parties, parts, strict=True)}
+            counted = {p.id: rows for p, rows in zip(self.agreement.parties, parts, strict=True)}
             points = points[np.concatenate([counted[id] for id in release.participants])]
         return ClusterResult(
             seed=seed,
+            agreement=self.agreement,
             release=release,
-            least_size=least_size(self._agreement.min_segment_size, sigma),
+            least_size=least_size(self.agreement.min_segment_size, sigma),
             centroids=centroids,
             counts=tuple(found.counts.tolist()),
             inertia_mean=mean_inertia(points, to_cube(centroids, self._scale)),

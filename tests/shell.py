@@ -1,4 +1,4 @@
-"""The command lines of node and coordinator, called in this process as they would be called."""
+"""The command lines, called in this process as they would be called."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ import pytest
 
 from coordinator import cli as coordinator_cli
 from partner_node import cli as node_cli
+from simulations import cli as simulate_cli
 
 #: By the name of the program.
-_PROGRAMS: Final = {"fedseg-node": node_cli, "fedseg-coordinator": coordinator_cli}
+_PROGRAMS: Final = {
+    "fedseg-node": node_cli,
+    "fedseg-coordinator": coordinator_cli,
+    "fedseg-simulate": simulate_cli,
+}
 
 
 @dataclasses.dataclass

@@ -15,6 +15,7 @@ from rich.table import Table
 from coordinator import config as settings
 from coordinator.agreement_file import (
     agreement_template,
+    load_agreement,
     load_signed,
     load_stop,
     load_yaml,
@@ -167,7 +168,7 @@ def lint(
     format: Format = FormatOption,
 ) -> None:
     """Check an agreement against every rule; nothing is written."""
-    agreement = load_signed(file).agreement if file.suffix == ".json" else load_yaml(file)
+    agreement = load_agreement(file)
     problems = problems_of(agreement)
     if problems:
         for problem in problems[1:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,13 @@ from protocol.clustering.plan import PLANS
 from protocol.errors import RuleError, UsageError
 from protocol.privacy.terms import MAX_GROUP, MAX_SPARE_ROUNDS
 from simulations.cli.cluster_words import shown
-from simulations.cli.terms import OTHER_PLANS, USUAL_PLAN, Asked, asked_agreement
+from simulations.cli.terms import (
+    OTHER_PLANS,
+    USUAL_PLAN,
+    Asked,
+    asked_agreement,
+    refuse_contradictions,
+)
 
 if TYPE_CHECKING:
     from simulations.bounds import ColumnBounds
@@ -46,6 +53,22 @@ def cluster(
             show_default=False,
         ),
     ],
+    agreement: Annotated[
+        Path | None,
+        typer.Option(
+            help="An agreement, in YAML or as the file that is signed: it is simulated whole, and "
+            "the files are read as a node reads them. --id-column is needed.",
+            show_default=False,
+        ),
+    ] = None,
+    feedback: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --agreement that asks how satisfied customers are: their answers, as "
+            "`fedseg-node feedback import` takes them; once for each file of customers.",
+            show_default=False,
+        ),
+    ] = None,
     k: Annotated[
         int | None,
         typer.Option("--k", min=1, max=limits.MAX_CLUSTERS, help="How many clusters to look for."),
@@ -193,8 +216,9 @@ def cluster(
 ) -> None:
     """Cluster numeric files in a simulated federation, with the code of a real one.
 
-    What no option says is as in a new agreement (`fedseg-coordinator agreement draft`): clusters
-    that a deployed run would merge or withhold are merged or withheld here.
+    What no option says is as in a new agreement (`fedseg-coordinator agreement draft`), or as in
+    the one that --agreement names: clusters that a deployed run would merge or withhold are merged
+    or withheld here.
 
     Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`.
     Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
@@ -202,6 +226,7 @@ def cluster(
     rows of single customers can be computed.
     """
     asked = Asked(
+        partners=partners,
         k=k,
         k_min=k_min,
         plan=plan,
@@ -215,42 +240,24 @@ def cluster(
         partners_per_customer=partners_per_customer,
         colluding=colluding,
     )
-    chosen_plan = asked.plan_terms()
-    fewest = _FEWEST_PARTNERS if epsilon is None else _FEWEST_WITH_NOISE
-    n_partners = _check_options(files, partners, bounds, bounds_from_data, fewest)
-    from simulations.cluster import ClusterTask
-    from simulations.datasets import load_matrices
-
-    left_out = dict.fromkeys([*([id_column] if id_column is not None else []), *(drop or [])])
-    matrices = load_matrices(files, drop=tuple(left_out))
-    notices = []
-    if bounds_from_data:
-        from simulations.bounds import NOT_PRIVATE
-
-        notices.append(NOT_PRIVATE)
-    agreement = asked_agreement(
-        asked,
-        chosen_plan,
-        [found.feature(f"x{i}") for i, found in enumerate(_bounds(matrices, bounds), start=1)],
-        n_samples=sum(matrix.values.shape[0] for matrix in matrices),
-        n_partners=n_partners,
+    taken = _Tables(
+        files=files,
+        id_column=id_column,
+        drop=tuple(drop or ()),
+        bounds=bounds,
+        bounds_from_data=bounds_from_data,
+        sizes=sizes,
+        feedback=tuple(feedback or ()),
     )
-    if agreement.privacy is not None:
+    if agreement is None:
+        task, notices = _asked_task(asked, taken)
+    else:
+        task, notices = _agreed_task(asked, taken, agreement)
+    if task.agreement.privacy is not None:
         notices.append(
             "a simulation: the noise follows from --seed, and the inertia is exact, so what is "
             "printed here is not private; a deployed run's release is"
         )
-        if delta is None:
-            notices.append(
-                f"delta is {agreement.privacy.delta.normalize():f}, as a new agreement between so "
-                "many customers says"
-            )
-    task = ClusterTask(
-        agreement,
-        [matrix.values for matrix in matrices],
-        columns=matrices[0].columns,
-        sizes=sizes.value,
-    )
     notices.extend(task.notices())
     for notice in notices:
         diagnostics.print(f"note: {notice}", soft_wrap=True)
@@ -263,17 +270,145 @@ def cluster(
         data |= results[0].to_dict()
     else:
         data["runs"] = [result.to_dict() for result in results]
-    output.result(data, *shown(task.describe(), results))
+    said = results[0].satisfaction if repeats is None else ()
+    output.result(data, *shown(task.describe(), results), *said)
 
 
-def _check_options(
-    files: list[Path], partners: int | None, bounds: Path | None, from_data: bool, fewest: int
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tables:
+    """The options that say what the tables are."""
+
+    files: list[Path]
+    id_column: str | None
+    drop: tuple[str, ...]
+    bounds: Path | None
+    bounds_from_data: bool
+    sizes: Sizes
+    feedback: tuple[Path, ...]
+
+
+def _asked_task(asked: Asked, taken: _Tables) -> tuple[ClusterTask, list[str]]:
+    """Files of numbers under an agreement made of options, and what is to be said of it."""
+    plan = asked.plan_terms()
+    fewest = _FEWEST_PARTNERS if asked.epsilon is None else _FEWEST_WITH_NOISE
+    n_partners = _check_options(taken, asked.partners, fewest)
+    from simulations.cluster import ClusterTask
+    from simulations.datasets import load_matrices
+
+    left_out = dict.fromkeys(name for name in (taken.id_column, *taken.drop) if name is not None)
+    matrices = load_matrices(taken.files, drop=tuple(left_out))
+    notices = []
+    if taken.bounds_from_data:
+        from simulations.bounds import NOT_PRIVATE
+
+        notices.append(NOT_PRIVATE)
+    agreement = asked_agreement(
+        asked,
+        plan,
+        [b.feature(f"x{i}") for i, b in enumerate(_bounds(matrices, taken.bounds), start=1)],
+        n_samples=sum(matrix.values.shape[0] for matrix in matrices),
+        n_partners=n_partners,
+    )
+    if agreement.privacy is not None and asked.delta is None:
+        notices.append(
+            f"delta is {agreement.privacy.delta.normalize():f}, as a new agreement between so "
+            "many customers says"
+        )
+    task = ClusterTask(
+        agreement,
+        [matrix.values for matrix in matrices],
+        columns=matrices[0].columns,
+        sizes=taken.sizes.value,
+    )
+    return task, notices
+
+
+def _agreed_task(asked: Asked, taken: _Tables, file: Path) -> tuple[ClusterTask, list[str]]:
+    """Files of customers under an agreement that is given, and what is to be said of them."""
+    from coordinator.agreement_file import load_agreement
+
+    agreement = load_agreement(file)
+    refuse_contradictions(asked, agreement, file)
+    for option, given in (
+        ("--bounds", taken.bounds is not None),
+        ("--bounds-from-data", taken.bounds_from_data),
+        ("--drop", bool(taken.drop)),
+    ):
+        if given:
+            raise UsageError(
+                f"{option}, but {file} says which columns are read, and their bounds: "
+                f"{', '.join(f.name for f in agreement.features)}",
+                remedy=f"leave {option} out; other columns are not read",
+            )
+    if taken.id_column is None:
+        raise UsageError(
+            f"--agreement {file} without --id-column",
+            remedy="a node reads customers by their ids: name their column",
+        )
+    if len(taken.files) not in (1, agreement.n_partners):
+        raise UsageError(
+            f"{len(taken.files)} files, but {file} is between {agreement.n_partners} parties: "
+            f"{', '.join(party.id for party in agreement.parties)}",
+            remedy="give one file for each, in this order, or one file that is split among them",
+        )
+    from simulations.agreed_files import read_agreed, read_scores
+    from simulations.cluster import ClusterTask
+
+    question = agreement.plan.satisfaction
+    if taken.feedback and (question is None or len(taken.feedback) != len(taken.files)):
+        raise UsageError(
+            f"--feedback is given {len(taken.feedback)} times for {len(taken.files)} files of "
+            f"customers, and {file} {'does not ask' if question is None else 'asks'} how satisfied "
+            "they are",
+            remedy="give it once for each file of customers, in the same order"
+            if question
+            else "leave it out, or agree on plan.satisfaction",
+        )
+    tables = read_agreed(taken.files, agreement, id_column=taken.id_column)
+    notices = []
+    if len(tables) > 1:
+        pairs = zip(agreement.parties, taken.files, strict=True)
+        notices.append(
+            "in the agreement's order: " + ", ".join(f"{p.id} has {f.name}" for p, f in pairs)
+        )
+    for path, table in zip(taken.files, tables, strict=True):
+        if table.left_out:
+            notices.append(
+                f"{path}: {table.left_out:,} customers are left out for a missing value, as agreed"
+            )
+    scores = None
+    if question is not None and taken.feedback:
+        scores = [
+            read_scores(path, question, table.ids)
+            for path, table in zip(taken.feedback, tables, strict=True)
+        ]
+    elif question is not None:
+        notices.append(
+            "the agreement asks how satisfied customers are, and nobody's answers are given: see "
+            "--feedback"
+        )
+    task = ClusterTask(
+        agreement,
+        [table.values for table in tables],
+        sizes=taken.sizes.value,
+        scores=scores,
+        row_caps=True,
+    )
+    return task, notices
+
+
+def _check_options(taken: _Tables, partners: int | None, fewest: int) -> int:
     """How many partners take part; raises UsageError, RuleError."""
-    if (bounds is None) != from_data:
+    files = taken.files
+    if taken.feedback:
+        raise UsageError(
+            "--feedback without --agreement",
+            remedy="an agreement has the question that customers answered: --agreement FILE",
+        )
+    if (taken.bounds is None) != taken.bounds_from_data:
         raise UsageError(
             "give either --bounds or --bounds-from-data"
-            if from_data
+            if taken.bounds_from_data
             else "no bounds: partners agree on the range of every column before they compute",
             remedy="--bounds FILE reads agreed bounds (JSON, see --help) and is how a federation "
             "works; --bounds-from-data takes the smallest and largest values, which is handy for "

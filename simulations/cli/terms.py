@@ -1,9 +1,14 @@
-"""The agreement that `cluster` simulates: made of options, with the rules of a new draft."""
+"""The agreement that `cluster` simulates: made of options with the rules of a new draft, or given.
+
+Beside one that is given, an option may say the same, and nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coordinator import new_draft
@@ -22,6 +27,7 @@ USUAL_PLAN, *OTHER_PLANS = NOISED_PLANS
 class Asked:
     """The options that say what an agreement would say; None where one was left out."""
 
+    partners: int | None
     k: int | None
     k_min: int | None
     plan: str | None
@@ -135,6 +141,58 @@ def asked_agreement(
         min_customers_per_partner=_or(asked.min_customers, new_draft.MIN_CUSTOMERS_PER_PARTNER),
         min_segment_size=_or(asked.min_segment_size, new_draft.MIN_SEGMENT_SIZE),
     )
+
+
+def refuse_contradictions(asked: Asked, agreement: Agreement, file: Path) -> None:
+    """Refuse an option that says otherwise than an agreement (E-USAGE), naming both.
+
+    Args:
+        file: The agreement's.
+    """
+    plan, privacy, sets = agreement.plan, agreement.privacy, agreement.secure_sum
+    for option, given, place, agreed in (
+        ("--partners", asked.partners, "the number of parties", agreement.n_partners),
+        ("--k", asked.k, "plan.n_clusters", plan.n_clusters),
+        ("--k-min", asked.k_min, "plan.n_clusters_min", plan.n_clusters_min),
+        ("--plan", asked.plan, "plan.name", plan.name),
+        ("--max-rounds", asked.max_rounds, "plan.max_rounds", plan.max_rounds),
+        ("--profile", asked.profile or None, "plan.profile", plan.profile),
+        ("--epsilon", asked.epsilon, "privacy.epsilon", privacy and privacy.epsilon),
+        ("--delta", asked.delta, "privacy.delta", privacy and privacy.delta),
+        (
+            "--spare-rounds",
+            asked.spare_rounds,
+            "privacy.spare_rounds",
+            privacy and privacy.spare_rounds,
+        ),
+        (
+            "--partners-per-customer",
+            asked.partners_per_customer,
+            "privacy.max_partners_per_customer",
+            privacy and privacy.max_partners_per_customer,
+        ),
+        ("--colluding", asked.colluding, "secure_sum.max_colluding", sets.max_colluding),
+        (
+            "--min-customers",
+            asked.min_customers,
+            "min_customers_per_partner",
+            agreement.min_customers_per_partner,
+        ),
+        (
+            "--min-segment-size",
+            asked.min_segment_size,
+            "min_segment_size",
+            agreement.min_segment_size,
+        ),
+    ):
+        same = float(agreed) == given if isinstance(agreed, Decimal) else agreed == given
+        if given is not None and not same:
+            said = option if given is True else f"{option} {given}"
+            words = "none" if agreed is None or agreed is False else agreed
+            raise UsageError(
+                f"{said}, but in {file} {place} is {words}",
+                remedy=f"leave {option} out, or change the agreement: it is simulated as it is",
+            )
 
 
 def _or(given: int | None, usual: int) -> int:

@@ -45,6 +45,7 @@ RESULT_FIELDS = {
     "seconds": float,
 }
 COMMON_FIELDS = {
+    "agreement": dict,
     "privacy": str,
     "plan": str,
     "n_clusters": int,
