@@ -39,6 +39,8 @@ from simulations.partitions import RowNumbers, split
 #: Above this share of clipped values a column gets a notice.
 MOST_CLIPPED = 0.05
 _BLOCK_ROWS = 65_536
+#: How many seeds are named beside what is true of them.
+_MOST_SEEDS = 6
 
 Progress = Callable[[dict[str, Any]], None]
 Sizes = Literal["equal", "uneven"]
@@ -122,7 +124,7 @@ class ClusterResult:
                 found.append(self.release.merged.reason)
             if self.release.withheld is not None and self.withheld > empty:
                 found.append(self.release.withheld.reason)
-        return [f"seed {self.seed}: {words}" for words in found]
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -144,6 +146,7 @@ class ClusterResult:
         return {
             **noised,
             "seed": self.seed,
+            "n_clusters_chosen": self.n_clusters,
             "released": [self._segment(segment) for segment in self.release.segments],
             "merged": None if merged is None else merged.to_dict(),
             "withheld": None if withheld is None else withheld.to_dict(),
@@ -180,6 +183,24 @@ class ClusterResult:
             f"{satisfaction_words(s.satisfaction, self.agreement)}"
             for s in self.release.segments
         )
+
+
+def notices_of(results: Sequence[ClusterResult]) -> list[str]:
+    """What in runs is not as asked for, in words: each sentence once, with the seeds it is true of.
+
+    >>> notices_of([])
+    []
+    """
+    seeds: dict[str, list[int]] = {}
+    for result in results:
+        for words in result.notices():
+            seeds.setdefault(words, []).append(result.seed)
+    found = []
+    for words, those in seeds.items():
+        more = f" and {len(those) - _MOST_SEEDS} more" if len(those) > _MOST_SEEDS else ""
+        named = ", ".join(map(str, those[:_MOST_SEEDS])) + more
+        found.append(f"seed{'s' * (len(those) > 1)} {named}: {words}")
+    return found
 
 
 class ClusterTask:

@@ -18,6 +18,7 @@ from protocol.clustering.plan import PLANS
 from protocol.errors import RuleError, UsageError
 from protocol.privacy.terms import MAX_GROUP, MAX_SPARE_ROUNDS
 from simulations.cli.cluster_words import shown
+from simulations.cli.runs_words import summary
 from simulations.cli.terms import (
     OTHER_PLANS,
     USUAL_PLAN,
@@ -139,7 +140,9 @@ def cluster(
     ] = False,
     repeats: Annotated[
         int | None,
-        typer.Option(min=1, help="Run this many seeds, from --seed on, and list one result each."),
+        typer.Option(
+            min=1, help="Run this many seeds, from --seed on: a line each, and a summary."
+        ),
     ] = None,
     max_rounds: Annotated[
         int | None,
@@ -220,7 +223,9 @@ def cluster(
     the one that --agreement names: clusters that a deployed run would merge or withhold are merged
     or withheld here.
 
-    Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`.
+    Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`, and
+    `data.summary` says how often which number of clusters came out, the mean and the spread of the
+    inertia, and how many clusters were merged or withheld.
     Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
     map to -1 and 1 (times the weight). Without --epsilon results are exact totals: not anonymous,
     rows of single customers can be computed.
@@ -262,13 +267,16 @@ def cluster(
     for notice in notices:
         diagnostics.print(f"note: {notice}", soft_wrap=True)
     results = _run_all(task, range(seed, seed + (repeats or 1)))
-    for notice in (notice for result in results for notice in result.notices()):
+    from simulations.cluster import notices_of
+
+    for notice in notices_of(results):
         notices.append(notice)
         diagnostics.print(f"note: {notice}", soft_wrap=True)
     data = {**task.describe(), "notices": notices}
     if repeats is None:
         data |= results[0].to_dict()
     else:
+        data["summary"] = summary(results)
         data["runs"] = [result.to_dict() for result in results]
     said = results[0].satisfaction if repeats is None else ()
     output.result(data, *shown(task.describe(), results), *said)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from machine.console import people
 from protocol.clustering.plan import PLANS
+from simulations.cli.runs_words import runs_shown
 
 if TYPE_CHECKING:
     from simulations.cluster import ClusterResult
@@ -19,8 +20,6 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
     Args:
         common: What all of them have in common, as JSON values.
     """
-    from rich.table import Table
-
     from coordinator.report.tables import centre_tables, feature_tables, range_cells
     from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 
@@ -33,17 +32,7 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
             f", epsilon {common['epsilon']:g} at delta {common['delta']:.3g} for {common['unit']}"
         )
     if len(results) > 1:
-        table = Table("seed", "inertia", "rounds", "empty", "kB sent", "seconds")
-        for r in results:
-            table.add_row(
-                str(r.seed),
-                f"{r.inertia_mean:.6g}",
-                f"{r.rounds}{'' if r.converged else ' (stopped)'}",
-                str(r.counts.count(0)),
-                f"{sum(r.bytes_up) / len(r.bytes_up) / 1000:.1f}",
-                f"{r.seconds:.2f}",
-            )
-        return [heading, table, "Sent: by one partner. The centroids are in --format json."]
+        return [heading, *runs_shown(results)]
     result = results[0]
     columns = common["columns"][:_MOST_SHOWN_COLUMNS]
     tables = centre_tables(

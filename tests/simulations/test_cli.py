@@ -32,6 +32,7 @@ SMALL = ("--min-segment-size", 1, "--min-customers", 0)
 
 RESULT_FIELDS = {
     "seed": int,
+    "n_clusters_chosen": int,
     "released": list,
     "least_size": int,
     "participants": list,
@@ -174,7 +175,7 @@ def test_bounds_come_from_a_file_with_transform_and_weight(
 def test_repeats_run_seed_after_seed(call: Any, table: Path) -> None:
     options = (table, "--k", 2, "--bounds-from-data", "--partners", 3)
     data = cluster(call, *options, "--seed", 4, "--repeats", 3)
-    assert set(data) == {*COMMON_FIELDS, "runs"}
+    assert set(data) == {*COMMON_FIELDS, "runs", "summary"}
     assert [one["seed"] for one in data["runs"]] == [4, 5, 6]
     for one in data["runs"]:
         has_fields(one, RESULT_FIELDS)
@@ -182,6 +183,34 @@ def test_repeats_run_seed_after_seed(call: Any, table: Path) -> None:
         for name in ("centroids", "counts", "inertia_mean", "rounds", "bytes_up_per_partner"):
             assert one[name] == alone[name]
     assert len(cluster(call, *options, "--repeats", 1)["runs"]) == 1
+
+
+def test_repeats_are_summed_up(call: Any, tmp_path: Path) -> None:
+    path = groups(tmp_path / "groups.csv", 400, 300, 45)
+    words = (path, "--k", 5, "--k-min", 2, "--bounds-from-data", "--epsilon", 8, "--repeats", 5)
+    data = call("cluster", *words, "--format", "json").data
+    runs, found = data["runs"], data["summary"]
+    assert found["runs"] == 5
+    chosen = [run["n_clusters_chosen"] for run in runs]
+    assert found["n_clusters"] == {str(k): chosen.count(k) for k in sorted(set(chosen))}
+    assert chosen == [len(run["counts"]) for run in runs]
+    inertia = np.array([run["inertia_mean"] for run in runs])
+    for name, value in {
+        "mean": inertia.mean(), "standard_deviation": inertia.std(),
+        "lowest": inertia.min(), "highest": inertia.max(),
+    }.items():  # fmt: skip
+        assert found["inertia_mean"][name] == pytest.approx(value, rel=1e-9)
+    for what in ("merged", "withheld"):
+        numbers = [run[what]["clusters"] if run[what] else 0 for run in runs]
+        assert found[what] == {"clusters": sum(numbers), "runs": sum(n > 0 for n in numbers)}
+    assert sum(found["merged"].values()) > 0, "45 customers are too few"
+    shown = " ".join(call("cluster", *words).out.split())
+    for k, n in found["n_clusters"].items():
+        assert f"{k} in {n} run" in shown
+    assert f"Inertia: {inertia.mean():.6g} on average" in shown
+    assert f"Merged: {found['merged']['clusters']} cluster" in shown
+    assert "Withheld: none." in shown
+    assert "±" in shown
 
 
 def test_the_same_seed_gives_the_same_centroids_for_any_partners_and_sizes(
@@ -308,7 +337,7 @@ def test_more_clusters_than_different_customers_and_empty_ones_are_noticed(
     bounds.write_text('[{"min": 0, "max": 9}, {"min": 0, "max": 9}]', encoding="utf-8")
     few, *empty = notices(call, path, "--k", 4, "--bounds", bounds, "--repeats", 2, "--seed", 5)
     assert "4 clusters are asked for, but customers differ in 2 ways" in few
-    assert empty == [f"seed {seed}: 2 of 4 clusters are empty" for seed in (5, 6)]
+    assert empty == ["seeds 5, 6: 2 of 4 clusters are empty"]
     assert notices(call, path, "--k", 2, "--bounds", bounds) == []
 
 

@@ -11,7 +11,7 @@ from protocol.errors import AgreementError, RuleError
 from protocol.release.document import EXACT_WORDS
 from simulations.agreement import numbered_agreement
 from simulations.bounds import ColumnBounds, bounds_from_data
-from simulations.cluster import ClusterTask, mean_inertia, to_cube
+from simulations.cluster import ClusterTask, mean_inertia, notices_of, to_cube
 from simulations.federation import FeatureTerms, scale_of
 
 
@@ -179,7 +179,7 @@ def test_a_cluster_below_the_agreed_size_is_withheld_as_in_a_release() -> None:
     assert sorted(result.counts) == [7, 40, 60]
     assert [s.size for s in result.release.segments] == [60, 40]
     assert (result.merged, result.withheld, result.least_size) == (0, 1, 8)
-    assert result.notices() == [
+    assert notices_of([result]) == [
         "seed 0: 1 of 3 clusters has fewer than 8 customers; their customers belong to the nearest "
         "released segment and are in no size"
     ]
