@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -35,6 +36,7 @@ from protocol.release.satisfaction import satisfaction_values, satisfaction_word
 from protocol.scaling import FeatureScale, FloatMatrix
 from simulations.federation import AgreedFederation, FederatedRun
 from simulations.partitions import RowNumbers, split
+from simulations.tried import Tried
 
 #: Above this share of clipped values a column gets a notice.
 MOST_CLIPPED = 0.05
@@ -58,6 +60,8 @@ class ClusterResult:
         least_size: The smallest size, noised where there is noise, with which a cluster is
             released.
         refused: Why partners answered nothing, in words; the run went on without them.
+        tried: All numbers of clusters that were tried, of which this is the one that was chosen;
+            empty when one was asked for, or the plan chose.
         centroids: In input units, shape ``(n_clusters, n_features)``, in the plan's order.
         counts: Customers of each cluster; 0 for an empty one.
         inertia_mean: Mean squared distance of a participant's customer to the nearest centroid, in
@@ -92,6 +96,7 @@ class ClusterResult:
     choice: Choice | None = None
     typical: tuple[Ranges | None, ...] = ()
     refused: tuple[str, ...] = ()
+    tried: tuple[Tried, ...] = ()
 
     @property
     def n_clusters(self) -> int:
@@ -128,7 +133,7 @@ class ClusterResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
-        noised = (
+        noised: dict[str, Any] = (
             {}
             if self.epsilon_spent is None
             else {
@@ -142,6 +147,8 @@ class ClusterResult:
             noised["typical_ranges"] = [
                 None if ranges is None else list(ranges) for ranges in self.typical
             ]
+        if self.tried:
+            noised["tried"] = [one.to_dict() for one in self.tried]
         merged, withheld = self.release.merged, self.release.withheld
         return {
             **noised,
@@ -259,6 +266,22 @@ class ClusterTask:
             if share > MOST_CLIPPED
         )
         return found
+
+    def over(self, n_clusters: int) -> ClusterTask:
+        """The same tables under the same agreement, but for the number of clusters."""
+        other = copy(self)
+        plan = replace(self.agreement.plan, n_clusters=n_clusters, n_clusters_min=n_clusters)
+        other.agreement = replace(self.agreement, plan=plan)
+        return other
+
+    @property
+    def cube(self) -> FloatMatrix:
+        """All customers in the scaled cube, shape ``(n_samples, n_coordinates)``."""
+        return self._cube
+
+    def in_cube(self, result: ClusterResult) -> FloatMatrix:
+        """The centres of a result's clusters with customers, in the scaled cube."""
+        return to_cube(result.centroids, self._scale)[np.array(result.counts) > 0]
 
     @property
     def max_rounds(self) -> int:

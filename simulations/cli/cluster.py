@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +28,7 @@ from simulations.cli.terms import (
     asked_agreement,
     refuse_contradictions,
 )
+from simulations.cli.tried_words import tried_shown
 
 if TYPE_CHECKING:
     from simulations.bounds import ColumnBounds
@@ -81,7 +84,7 @@ def cluster(
             min=1,
             max=limits.MAX_CLUSTERS,
             help=f"{CHOOSING_PLAN} chooses from this number of clusters to --k, at no cost in "
-            "privacy.",
+            f"privacy; {EXACT_PLAN} tries each, prints a table, and shows one by a stated rule.",
         ),
     ] = None,
     partners: Annotated[
@@ -266,20 +269,25 @@ def cluster(
     notices.extend(task.notices())
     for notice in notices:
         diagnostics.print(f"note: {notice}", soft_wrap=True)
-    results = _run_all(task, range(seed, seed + (repeats or 1)))
+    # An agreement on exact totals has one number of clusters, so none that is given has a range.
+    tasks = [task.over(n) for n in asked.tried] if agreement is None else []
+    results = _run_all(tasks or [task], range(seed, seed + (repeats or 1)))
     from simulations.cluster import notices_of
 
     for notice in notices_of(results):
         notices.append(notice)
         diagnostics.print(f"note: {notice}", soft_wrap=True)
-    data = {**task.describe(), "notices": notices}
+    common = task.describe()
+    if tasks:
+        common["n_clusters_min"] = tasks[0].agreement.plan.n_clusters
+    data = {**common, "notices": notices}
     if repeats is None:
         data |= results[0].to_dict()
     else:
         data["summary"] = summary(results)
         data["runs"] = [result.to_dict() for result in results]
-    said = results[0].satisfaction if repeats is None else ()
-    output.result(data, *shown(task.describe(), results), *said)
+    more = [] if repeats else [*results[0].satisfaction, *tried_shown(results[0])]
+    output.result(data, *shown(common, results), *more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -461,30 +469,37 @@ def _bounds(matrices: list[Matrix], path: Path | None) -> tuple[ColumnBounds, ..
     return bounds_from_data(np.vstack([m.values for m in matrices]), matrices[0].columns)
 
 
-def _run_all(task: ClusterTask, seeds: range) -> list[ClusterResult]:
-    if not diagnostics.is_terminal:
-        return [task.run(seed) for seed in seeds]
+def _run_all(tasks: Sequence[ClusterTask], seeds: range) -> list[ClusterResult]:
+    """A result a seed: of the only task, or the best of several; a bar shows where it stands."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from simulations.tried import best_of
+
+    n_runs, each = len(seeds) * len(tasks), max(task.max_rounds for task in tasks)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[doing]}"),
         TimeElapsedColumn(),
         console=diagnostics,
+        disable=not diagnostics.is_terminal,
         transient=True,
     ) as progress:
-        bar = progress.add_task("", total=len(seeds) * task.max_rounds, doing="")
-        results = []
-        for number, seed in enumerate(seeds):
+        bar = progress.add_task("", total=n_runs * each, doing="")
+        runs = itertools.count()
 
-            def update(values: dict[str, Any], number: int = number) -> None:
+        def run(task: ClusterTask, seed: int) -> ClusterResult:
+            number = next(runs)
+            words = f"run {number + 1} of {n_runs}"
+            progress.update(bar, description=words, completed=number * each, doing="preparing")
+
+            def update(values: dict[str, Any]) -> None:
                 progress.update(
                     bar,
-                    description=f"run {number + 1} of {len(seeds)}",
-                    completed=number * task.max_rounds + values["round"],
+                    completed=number * each + values["round"],
                     doing=f"round {values['round']}: {values['doing']}",
                 )
 
-            results.append(task.run(seed, on_progress=update))
-        return results
+            return task.run(seed, on_progress=update)
+
+        return [best_of(tasks, [run(task, seed) for task in tasks]) for seed in seeds]

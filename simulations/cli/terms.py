@@ -63,19 +63,27 @@ class Asked:
                     f"{option} {value} needs --epsilon",
                     remedy="it says what a budget is for; try --epsilon 1, or leave it out",
                 )
-        if self.k_min is not None and (name != CHOOSING_PLAN or self.k_min > self.k):
+        ranged = name in (CHOOSING_PLAN, EXACT_PLAN)
+        if self.k_min is not None and (not ranged or self.k_min > self.k):
             raise UsageError(
                 f"--k-min {self.k_min} with --k {self.k} and plan {name}",
-                remedy=f"only {CHOOSING_PLAN} chooses, from --k-min up to --k",
+                remedy=f"{CHOOSING_PLAN} chooses from --k-min up to --k, {EXACT_PLAN} tries each",
             )
         return PlanTerms(
             name=name,
             n_clusters=self.k,
-            n_clusters_min=self.k_min or self.k,
+            n_clusters_min=self.k_min or self.k if name == CHOOSING_PLAN else self.k,
             max_rounds=self.max_rounds or PLANS[name].USUAL_ROUNDS,
             profile=self.profile,
             exact_totals=name == EXACT_PLAN,
         )
+
+    @property
+    def tried(self) -> range:
+        """The numbers of clusters that are tried one by one; empty where a plan chooses."""
+        if self.epsilon is not None or self.k is None or self.k_min is None:
+            return range(0)
+        return range(self.k_min, self.k + 1)
 
     def _plan_name(self) -> str:
         if self.epsilon is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from coordinator.agreement_file import agreement_template, load_yaml, privacy_template
 from protocol.agreement.document import Agreement
@@ -211,6 +213,46 @@ def test_repeats_are_summed_up(call: Any, tmp_path: Path) -> None:
     assert f"Merged: {found['merged']['clusters']} cluster" in shown
     assert "Withheld: none." in shown
     assert "±" in shown
+
+
+def test_on_exact_totals_each_number_of_clusters_is_tried_and_one_shown_by_a_stated_rule(
+    call: Any, tmp_path: Path
+) -> None:
+    path = groups(tmp_path / "groups.csv", 200, 150, 120)
+    words = (path, "--k", 6, "--k-min", 1, "--bounds-from-data")
+    data = call("cluster", *words, "--format", "json").data
+    assert (data["n_clusters_min"], data["n_clusters"]) == (1, 6)
+    tried = {one["n_clusters"]: one for one in data["tried"]}
+    assert list(tried) == [1, 2, 3, 4, 5, 6]
+    assert data["n_clusters_chosen"] == len(data["counts"]) == 3
+    assert tried[1]["silhouette"] is None
+    assert max(tried.values(), key=lambda one: one["silhouette"] or 0)["n_clusters"] == 3
+    for k, one in tried.items():
+        alone = call("cluster", path, "--k", k, "--bounds-from-data", "--format", "json").data
+        assert one["inertia_mean"] == alone["inertia_mean"]
+        assert one["smallest"] == min(alone["counts"])
+        assert one["withheld"] == (alone["withheld"] or {"clusters": 0})["clusters"]
+    shown = " ".join(call("cluster", *words).out.split())
+    assert "Chosen: 3 clusters, by the best silhouette among the numbers" in shown
+    assert "does not say whether there are groups at all" in shown
+    assert "plan.n_clusters" in shown
+    repeated = call("cluster", *words, "--repeats", 2, "--format", "json").data
+    assert repeated["summary"]["n_clusters"] == {"3": 2}
+    assert repeated["runs"][0]["tried"] == data["tried"]
+    only = call("cluster", path, "--k", 3, "--k-min", 3, "--bounds-from-data", "--format", "json")
+    assert "tried" not in only.data
+
+
+def test_a_terminal_is_shown_which_run_is_going_on_and_nothing_else_is(
+    call: Any, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--k", 3, "--k-min", 2, "--repeats", 2, "--bounds-from-data", *SMALL)
+    said = call("cluster", table, *words)
+    assert "run 4 of 4" not in said.out + said.err
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr("simulations.cli.cluster.diagnostics", terminal)
+    assert "run 4 of 4" not in call("cluster", table, *words).out
+    assert "run 4 of 4" in terminal.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_same_seed_gives_the_same_centroids_for_any_partners_and_sizes(
@@ -699,7 +741,7 @@ def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) 
         ("--epsilon", "1", "--delta", "2"),
         ("--epsilon", "1", "--delta", "nan"),
         ("--epsilon", "1", "--plan", "lloyd-exact"),
-        ("--k-min", "2"),
+        ("--k-min", "4"),
         ("--profile",),
         ("--spare-rounds", "1"),
         ("--partners-per-customer", "2"),
