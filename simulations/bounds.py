@@ -4,6 +4,9 @@ An agreement writes bounds as decimals with at most 15 digits before and 9 after
 (SPEC.md, section 6), so bounds are kept as such decimals here too. Bounds taken from the data are
 for benchmarks: partners who agree on the range of their customers' values tell each other the
 values of their most unusual customers.
+
+Where a file of bounds has levels, or says what is done about missing values, its entries are what
+an agreement says of features.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperati
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.errors import UsageError
+from protocol.agreement.feature_types import TYPES
+from protocol.agreement.features import Feature
+from protocol.errors import MalformedError, UsageError
 from protocol.scaling import FloatMatrix
-from protocol.strict import near
+from protocol.strict import Fields, near
 from simulations.agreement import feature_values
 
 MAX_FILE_BYTES: Final = 1 << 20
@@ -32,6 +37,8 @@ _HALF: Final = Decimal("0.5")
 #: Steps of `_STEP` that the range of a column must have, so that rounding outward hardly counts.
 _FEWEST_STEPS: Final = 1_000
 _KEYS: Final = ("min", "max", "transform", "weight")
+#: What only an agreement's feature says.
+_FEATURE_KEYS: Final = ("type", "levels", "other", "missing", "unit")
 _TRANSFORMS: Final = ("none", "log1p")
 _EXACT: Final = Context(prec=400)
 
@@ -109,6 +116,26 @@ def read_bounds(path: Path, columns: Sequence[str]) -> tuple[ColumnBounds, ...]:
     else:
         raise _wrong(f"{path} must hold an object by column name, or a list")
     return tuple(_entry(f"{path}: column {name!r}", entries[name]) for name in columns)
+
+
+def read_features(path: Path) -> tuple[Feature, ...] | None:
+    """The features of a bounds file whose entries say more than bounds.
+
+    Such an entry has ``type``, ``levels``, ``other``, ``missing`` or ``unit`` as an agreement has
+    them.
+
+    Returns:
+        The features in the file's order; None when no entry says more than bounds.
+
+    Raises:
+        UsageError: The file cannot be read, or an entry is no feature (E-BOUNDS).
+    """
+    found = _parse(path)
+    if not isinstance(found, dict):
+        return None
+    if not any(isinstance(e, Mapping) and {*_FEATURE_KEYS} & {*e} for e in found.values()):
+        return None
+    return tuple(_feature(f"{path}: column {name!r}", name, e) for name, e in found.items())
 
 
 def bounds_to_dict(
@@ -199,6 +226,29 @@ def _entry(where: str, values: object) -> ColumnBounds:
     return ColumnBounds(
         min=_plain(low), max=_plain(high), transform=transform, weight=_plain(weight)
     )
+
+
+def _feature(where: str, name: str, entry: object) -> Feature:
+    values = _texts(entry)
+    if not isinstance(values, dict):
+        raise _wrong(f"{where} must have an object like an agreement's feature")
+    kind = TYPES.get(str(values.get("type", "numeric")))
+    if kind is not None and kind.is_number:
+        more = {key: values.pop(key) for key in _FEATURE_KEYS if key in values}
+        values = _entry(where, values).to_dict() | more
+    try:
+        return Feature.read(Fields(feature_values(name, **values), where))
+    except MalformedError as error:
+        raise _wrong(error.message) from error
+
+
+def _texts(value: object) -> Any:
+    """The same with numbers as texts, as agreements have them."""
+    if isinstance(value, Mapping):
+        return {key: _texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_texts(item) for item in value]
+    return _plain(value) if isinstance(value, Decimal) else value
 
 
 def _decimal(where: str, value: object) -> Decimal:

@@ -1,8 +1,8 @@
 """Loading numeric files for simulations: CSV (plain or gzip, with or without header) and Parquet.
 
 What a file is, is told from its content, not from its name. A header is a first row without any
-number. The delimiter is a tab, a semicolon or a comma; with a semicolon, numbers may have a
-decimal comma.
+number; a column that it does not name is called as at a node. The delimiter is a tab, a semicolon
+or a comma; with a semicolon, numbers may have a decimal comma.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from partner_node.sources.files import column_names
 from protocol.errors import SourceError
 from protocol.strict import near
 
@@ -35,9 +36,11 @@ _PARQUET_MAGIC: Final = b"PAR1"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DELIMITERS: Final = ("\t", ";", ",")
 _TEXT_REMEDY: Final = (
-    "leave customers' ids out with --id-column NAME and other columns with --drop NAME; what has "
-    "texts or dates, such as transactions, is made into features first: `fedseg-simulate generate` "
-    "writes a query that does it, features.sql, and what it makes, features-<partner>.csv"
+    "leave customers' ids out with --id-column NAME and other columns with --drop NAME; a column "
+    "of levels gets its type and levels in the file of --bounds, as an agreement has them; what "
+    "has texts or dates, such as transactions, is made into features first: `fedseg-simulate "
+    "generate` writes a query that does it, features.sql, and what it makes, "
+    "features-<partner>.csv"
 )
 _FILLED_LINE: Final = re.compile(rb"[^\r\n]*[^\s][^\r\n]*")
 
@@ -206,8 +209,7 @@ def _csv(data: bytes, path: Path, drop: Collection[str]) -> Matrix:
     numbers = [dialect.number(cell) for cell in first]
     with_header = all(number is None for number in numbers)
     if with_header:
-        columns = tuple(name.strip() for name in first)
-        _check_header(columns, path)
+        columns = column_names([name.strip() for name in first])
     else:
         columns = tuple(f"x{index}" for index in range(1, len(first) + 1))
     kept = _kept(path, columns, drop)
@@ -226,16 +228,6 @@ def _dialect(head: Sequence[str]) -> _Dialect:
     delimiter = next((mark for mark in _DELIMITERS if mark in head[0]), ",")
     body = head[-1]
     return _Dialect(delimiter=delimiter, decimal_comma=delimiter == ";" and "," in body)
-
-
-def _check_header(columns: Sequence[str], path: Path) -> None:
-    for index, name in enumerate(columns, start=1):
-        if not name:
-            raise SourceError(
-                f"{path}: column {index} has no name in the header",
-                code="E-SOURCE-COLUMNS",
-                remedy="name every column, or leave the header out",
-            )
 
 
 def _parse(

@@ -183,8 +183,7 @@ def _look_at(path: str, section: str) -> DataFile:
 def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
     """Column names in the first line of a CSV file, plain or gzip-compressed.
 
-    A column without a name (as some tools write for their row numbers) is called ``column1``,
-    ``column2``, … by its position. A UTF-8 byte order mark is skipped.
+    Columns are named as `column_names` does. A UTF-8 byte order mark is skipped.
 
     Raises:
         SourceError: E-SOURCE-ENCODING, E-SOURCE-CSV, E-SOURCE-COLUMN or E-SOURCE-FILE.
@@ -213,9 +212,18 @@ def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:
             code="E-SOURCE-CSV",
             remedy="remove the blank line or add a header line",
         )
-    names = tuple(name or f"column{i}" for i, name in enumerate(row, start=1))
+    names = column_names(row)
     refuse_duplicate_names(names, path)
     return names
+
+
+def column_names(header: Sequence[str]) -> tuple[str, ...]:
+    """Names of a header's columns.
+
+    One without a name (as some tools write for their row numbers) is called ``column1``,
+    ``column2``, … by its position.
+    """
+    return tuple(name or f"column{i}" for i, name in enumerate(header, start=1))
 
 
 def refuse_missing_header(path: str, names: Sequence[str], lacks: str) -> None:

@@ -31,9 +31,12 @@ from simulations.cli.terms import (
 from simulations.cli.tried_words import tried_shown
 
 if TYPE_CHECKING:
-    from simulations.bounds import ColumnBounds
+    from protocol.scaling import FloatMatrix
+    from simulations.agreed_files import AgreedTable
     from simulations.cluster import ClusterResult, ClusterTask
-    from simulations.datasets import Matrix
+
+    #: Features as an agreement has them, a table for each file, and the names that people see.
+    _Read = tuple[list[dict[str, Any]], list[FloatMatrix], Sequence[str]]
 
 # What takes long to import is imported when it is needed: `--help` and errors stay quick.
 
@@ -209,7 +212,8 @@ def cluster(
         Path | None,
         typer.Option(
             help='JSON file of bounds: {"column": {"min": 0, "max": 100, "transform": "none" or '
-            '"log1p", "weight": 1}, …}, or a list in the order of the columns.'
+            '"log1p", "weight": 1}, …}, or a list in the order of the columns. An entry with '
+            '"type", "levels", "other" or "missing" is a feature as an agreement has it.'
         ),
     ] = None,
     bounds_from_data: Annotated[
@@ -309,20 +313,19 @@ def _asked_task(asked: Asked, taken: _Tables) -> tuple[ClusterTask, list[str]]:
     fewest = _FEWEST_PARTNERS if asked.epsilon is None else _FEWEST_WITH_NOISE
     n_partners = _check_options(taken, asked.partners, fewest)
     from simulations.cluster import ClusterTask
-    from simulations.datasets import load_matrices
 
-    left_out = dict.fromkeys(name for name in (taken.id_column, *taken.drop) if name is not None)
-    matrices = load_matrices(taken.files, drop=tuple(left_out))
     notices = []
     if taken.bounds_from_data:
         from simulations.bounds import NOT_PRIVATE
 
         notices.append(NOT_PRIVATE)
+    found = _features(taken, notices)
+    features, tables, columns = _numbers(taken) if found is None else found
     agreement = asked_agreement(
         asked,
         plan,
-        [b.feature(f"x{i}") for i, b in enumerate(_bounds(matrices, taken.bounds), start=1)],
-        n_samples=sum(matrix.values.shape[0] for matrix in matrices),
+        features,
+        n_samples=sum(table.shape[0] for table in tables),
         n_partners=n_partners,
     )
     if agreement.privacy is not None and asked.delta is None:
@@ -330,13 +333,54 @@ def _asked_task(asked: Asked, taken: _Tables) -> tuple[ClusterTask, list[str]]:
             f"delta is {agreement.privacy.delta.normalize():f}, as a new agreement between so "
             "many customers says"
         )
-    task = ClusterTask(
-        agreement,
-        [matrix.values for matrix in matrices],
-        columns=matrices[0].columns,
-        sizes=taken.sizes.value,
-    )
+    task = ClusterTask(agreement, tables, columns=columns, sizes=taken.sizes.value)
     return task, notices
+
+
+def _numbers(taken: _Tables) -> _Read:
+    """Files of numbers, with the bounds of their columns."""
+    import numpy as np
+
+    from simulations.bounds import bounds_from_data, read_bounds
+    from simulations.datasets import load_matrices
+
+    left_out = dict.fromkeys(name for name in (taken.id_column, *taken.drop) if name is not None)
+    matrices = load_matrices(taken.files, drop=tuple(left_out))
+    tables, columns = [matrix.values for matrix in matrices], matrices[0].columns
+    bounds = (
+        bounds_from_data(np.vstack(tables), columns)
+        if taken.bounds is None
+        else read_bounds(taken.bounds, columns)
+    )
+    # A column may have any name, a feature not.
+    return [b.feature(f"x{i}") for i, b in enumerate(bounds, start=1)], tables, columns
+
+
+def _features(taken: _Tables, notices: list[str]) -> _Read | None:
+    """Files read as at a node, where the bounds have levels or rules for missing values."""
+    from simulations.agreed_files import read_tables
+    from simulations.bounds import read_features
+
+    features = None if taken.bounds is None else read_features(taken.bounds)
+    if features is None:
+        return None
+    if taken.id_column is None:
+        raise UsageError(
+            f"{taken.bounds} has levels, or says what is done about missing values, and there is "
+            "no --id-column",
+            remedy="such columns are read as at a node, which reads customers by their ids: name "
+            "their column",
+        )
+    for name in taken.drop:
+        if name in [feature.name for feature in features]:
+            raise UsageError(
+                f"--drop {name}, but {taken.bounds} has it as a feature",
+                remedy="leave it out of one of them",
+            )
+    tables = read_tables(taken.files, features, id_column=taken.id_column)
+    notices.extend(_left_out(taken.files, tables))
+    columns = [coordinate.name for feature in features for coordinate in feature.coordinates]
+    return [feature.to_dict() for feature in features], [table.values for table in tables], columns
 
 
 def _agreed_task(asked: Asked, taken: _Tables, file: Path) -> tuple[ClusterTask, list[str]]:
@@ -387,11 +431,7 @@ def _agreed_task(asked: Asked, taken: _Tables, file: Path) -> tuple[ClusterTask,
         notices.append(
             "in the agreement's order: " + ", ".join(f"{p.id} has {f.name}" for p, f in pairs)
         )
-    for path, table in zip(taken.files, tables, strict=True):
-        if table.left_out:
-            notices.append(
-                f"{path}: {table.left_out:,} customers are left out for a missing value, as agreed"
-            )
+    notices.extend(_left_out(taken.files, tables))
     scores = None
     if question is not None and taken.feedback:
         scores = [
@@ -411,6 +451,15 @@ def _agreed_task(asked: Asked, taken: _Tables, file: Path) -> tuple[ClusterTask,
         row_caps=True,
     )
     return task, notices
+
+
+def _left_out(files: Sequence[Path], tables: Sequence[AgreedTable]) -> list[str]:
+    """Whom the rules for missing values leave out, in words."""
+    return [
+        f"{path}: {table.left_out:,} customers are left out for a missing value, as agreed"
+        for path, table in zip(files, tables, strict=True)
+        if table.left_out
+    ]
 
 
 def _check_options(taken: _Tables, partners: int | None, fewest: int) -> int:
@@ -457,16 +506,6 @@ def _check_options(taken: _Tables, partners: int | None, fewest: int) -> int:
             remedy="join some files",
         )
     return taking_part
-
-
-def _bounds(matrices: list[Matrix], path: Path | None) -> tuple[ColumnBounds, ...]:
-    import numpy as np
-
-    from simulations.bounds import bounds_from_data, read_bounds
-
-    if path is not None:
-        return read_bounds(path, matrices[0].columns)
-    return bounds_from_data(np.vstack([m.values for m in matrices]), matrices[0].columns)
 
 
 def _run_all(tasks: Sequence[ClusterTask], seeds: range) -> list[ClusterResult]:

@@ -274,6 +274,83 @@ def test_what_customers_say_is_asked_where_it_is_agreed(tmp_path: Path, shell: S
     assert "--feedback is given 1 times for 3 files" in " ".join(wrong.err.split())
 
 
+# --- levels and rules for missing values without an agreement ----------------------------------
+
+#: What `agreed` says of its features, as a file of bounds says it.
+BOUNDS = {
+    "spend": {"min": 0, "max": 1000, "transform": "log1p", "weight": 0.5},
+    "channel": {
+        "type": "categorical", "levels": ["web", "shop", "else"], "other": "else",
+        "missing": {"rule": "replace", "value": "else"},
+    },
+    "member": {"type": "boolean", "missing": {"rule": "leave-out"}},
+    "size": {"type": "ordinal", "levels": ["S", "M", "L"]},
+}  # fmt: skip
+
+
+def bounds_file(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "bounds.json"
+    path.write_text(json.dumps(BOUNDS | changes), encoding="utf-8")
+    return path
+
+
+def test_bounds_with_levels_have_files_read_as_under_an_agreement(
+    tmp_path: Path, shell: Shell
+) -> None:
+    files = groups(tmp_path)
+    table(files[0], [*files[0].read_text(encoding="utf-8").splitlines()[1:], ROWS[3]])
+    words = ("cluster", *files, "--id-column", "customer_id", "--seed", 3)
+    exact = agreement_values(
+        parties=agreed()["parties"], features=FEATURES, coordinator_key=b"\x09" * 32,
+        plan={"n_clusters": 3, "max_rounds": 50}, min_segment_size=30,
+    )  # fmt: skip
+    under = shell.json(*words, "--agreement", written(tmp_path / "a.yaml", exact))
+    options = ("--k", 3, "--min-segment-size", 30, "--min-customers", 0, "--drop", "note")
+    asked = shell.json(*words, "--bounds", bounds_file(tmp_path), *options)
+    assert asked["n_samples"] == 3 * 356
+    for name in ("columns", "bounds", "n_samples", "released", "withheld", "counts", "centroids"):
+        assert asked[name] == under[name], name
+    left_out = f"{files[0]}: 1 customers are left out for a missing value, as agreed"
+    assert left_out in asked["notices"]
+    assert left_out in under["notices"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "says"),
+    [
+        ({}, (), "there is no --id-column"),
+        ({}, ("--id-column", "customer_id", "--drop", "size"), "--drop size, but"),
+        ({"size": {"type": "ordinl"}}, None, "'ordinl'"),
+        ({"size": {"type": "ordinal", "levels": ["S"]}}, None, "levels"),
+        ({"size": {"type": "ordinal"}}, None, "levels"),
+        ({"size": {"type": "boolean", "levls": []}}, None, "levls"),
+        ({"size": {"max": 3, "missing": {"rule": "leave-out"}}}, None, "'min' is missing"),
+        ({"size": {"min": 4, "max": 3, "unit": "m"}}, None, "min 4 is not below max 3"),
+        ({"size": {"min": 0, "max": 3, "missing": {"rule": "replace", "value": 4}}}, None, "4"),
+        ({"a size": {"type": "boolean"}}, None, "a size"),
+        ({"size": 4}, None, "size"),
+    ],
+)
+def test_bounds_that_are_no_features_are_refused(
+    tmp_path: Path, shell: Shell, changes: dict[str, Any], words: tuple[str, ...] | None, says: str
+) -> None:
+    words = ("--id-column", "customer_id") if words is None else words
+    said = shell(
+        "cluster", *groups(tmp_path), "--bounds", bounds_file(tmp_path, **changes), "--k", 2,
+        *words, "--format", "json",
+    )  # fmt: skip
+    assert said.code == 2
+    assert says in said.envelope["data"]["message"]
+    assert said.envelope["data"]["remedy"]
+
+
+def test_a_column_of_texts_is_refused_with_the_way_to_levels(tmp_path: Path, shell: Shell) -> None:
+    words = ("--bounds-from-data", "--k", 2, "--id-column", "customer_id", "--format", "json")
+    said = shell("cluster", *groups(tmp_path), *words)
+    assert (said.code, said.envelope["data"]["code"]) == (3, "E-SOURCE-TEXT")
+    assert "gets its type and levels in the file of --bounds" in said.envelope["data"]["remedy"]
+
+
 # --- options that say otherwise ----------------------------------------------------------------
 
 SAME = (

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partner_node.sources.files import read_csv_header
 from protocol.errors import SourceError
 from simulations.datasets import load_matrices, load_matrix
 
@@ -83,7 +84,7 @@ def test_gzip_is_told_from_the_content_not_from_the_name(tmp_path, data):
         (b"1,2\n-inf,1\n", "E-SOURCE-NOT-FINITE", "line 2, column 'x1': -inf"),
         (b"1e400,2\n", "E-SOURCE-NOT-FINITE", "line 1, column 'x1'"),
         (b"a,a\n1,2\n", "E-SOURCE-COLUMNS", "'a' stands twice"),
-        (b"a,\n1,2\n", "E-SOURCE-COLUMNS", "column 2 has no name"),
+        (b"column2,\n1,2\n", "E-SOURCE-COLUMNS", "'column2' stands twice"),
         (b"\xff\xfe1,2\n", "E-SOURCE-FILE", "UTF-8"),
         (gzip.compress(b"1,2\n3,4\n", mtime=0)[:-6], "E-SOURCE-FILE", "cannot be read"),
         (b"\x1f\x8b not gzip", "E-SOURCE-FILE", "cannot be read"),
@@ -99,6 +100,13 @@ def test_a_faulty_file_is_refused_with_line_and_column(tmp_path, data, code, wor
     assert words in caught.value.message
     assert str(path) in caught.value.message
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("header", ["a,b", ",a", "a,", ",", ",,", "a,,c", ",customer_id,spend"])
+def test_a_column_without_a_name_is_called_as_at_a_node(tmp_path, header):
+    row = ",".join(str(i) for i in range(header.count(",") + 1))
+    path = written(tmp_path, f"{header}\n{row}\n".encode())
+    assert load_matrix(path).columns == read_csv_header(str(path), ",")
 
 
 def test_a_fault_far_down_a_long_file_is_found(tmp_path):
