@@ -17,7 +17,8 @@ import numpy as np
 from protocol.scaling import FloatMatrix
 
 if TYPE_CHECKING:
-    from simulations.cluster import ClusterResult, ClusterTask
+    from simulations.cluster import ClusterTask
+    from simulations.results import ClusterResult
 
 RULE: Final = (
     "the best silhouette among the numbers at which every cluster would be released, or among all "

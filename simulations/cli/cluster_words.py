@@ -9,7 +9,7 @@ from protocol.clustering.plan import PLANS
 from simulations.cli.runs_words import runs_shown
 
 if TYPE_CHECKING:
-    from simulations.cluster import ClusterResult
+    from simulations.results import ClusterResult
 
 _MOST_SHOWN_COLUMNS: Final = 12
 

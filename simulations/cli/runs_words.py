@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulations.cluster import ClusterResult
+    from simulations.results import ClusterResult
 
 
 def runs_shown(results: Sequence[ClusterResult]) -> list[object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simulations.cluster import ClusterResult
+    from simulations.results import ClusterResult
 
 
 def tried_shown(result: ClusterResult) -> list[object]:

@@ -11,8 +11,9 @@ from protocol.errors import AgreementError, RuleError
 from protocol.release.document import EXACT_WORDS
 from simulations.agreement import numbered_agreement
 from simulations.bounds import ColumnBounds, bounds_from_data
-from simulations.cluster import ClusterTask, mean_inertia, notices_of, to_cube
+from simulations.cluster import ClusterTask, mean_inertia, to_cube
 from simulations.federation import FeatureTerms, scale_of
+from simulations.results import notices_of
 
 
 def task(
