@@ -310,7 +310,7 @@ def test_bounds_with_levels_have_files_read_as_under_an_agreement(
     assert asked["n_samples"] == 3 * 356
     for name in ("columns", "bounds", "n_samples", "released", "withheld", "counts", "centroids"):
         assert asked[name] == under[name], name
-    left_out = f"{files[0]}: 1 customers are left out for a missing value, as agreed"
+    left_out = f"{files[0]}: 1 customer left out for a missing value, as agreed"
     assert left_out in asked["notices"]
     assert left_out in under["notices"]
 
