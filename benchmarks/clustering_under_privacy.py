@@ -107,7 +107,7 @@ def measure(
                 [matrix.values], matrix.columns, bounds, n_clusters=k, n_partners=PARTNERS,
                 max_rounds=rounds, plan=plan, privacy=terms,
             )  # fmt: skip
-            values = [task.run(seed).inertia_mean for seed in range(seeds)]
+            values = [task.run(seed).inertia_formed for seed in range(seeds)]
             lines.append(Line.of(name, points, k, plan, epsilon, values))
             say(f"{name} epsilon {epsilon:g} {plan}: {lines[-1].mean:.4g} "
                 f"({time.monotonic() - began:.0f} s)")  # fmt: skip

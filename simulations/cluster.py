@@ -232,6 +232,8 @@ class ClusterTask:
         if refused:
             counted = {p.id: rows for p, rows in zip(self.agreement.parties, parts, strict=True)}
             points = points[np.concatenate([counted[id] for id in release.participants])]
+        formed = mean_inertia(points, to_cube(centroids, self._scale))
+        kept = self._scale.from_grid(release.centres) if release.segments else centroids
         return ClusterResult(
             seed=seed,
             agreement=self.agreement,
@@ -239,7 +241,8 @@ class ClusterTask:
             least_size=least_size(self.agreement.min_segment_size, sigma),
             centroids=centroids,
             counts=tuple(found.counts.tolist()),
-            inertia_mean=mean_inertia(points, to_cube(centroids, self._scale)),
+            inertia_mean=mean_inertia(points, to_cube(kept, self._scale)),
+            inertia_formed=formed,
             rounds=run.rounds,
             converged=found.converged,
             bytes_up=tuple(traffic.bytes_up for traffic in run.traffic),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protocol.agreement.document import Agreement
-from protocol.clustering.choose_k import KScore
+from protocol.clustering.choice import Choice
 from protocol.release.document import Ranges, Release, Segment
 from protocol.release.satisfaction import satisfaction_values, satisfaction_words
 from protocol.scaling import FloatMatrix
@@ -33,8 +33,9 @@ class ClusterResult:
             empty when one was asked for, or the plan chose.
         centroids: In input units, shape ``(n_clusters, n_features)``, in the plan's order.
         counts: Customers of each cluster; 0 for an empty one.
-        inertia_mean: Mean squared distance of a participant's customer to the nearest centroid, in
-            the cube.
+        inertia_mean: Mean squared distance of a participant's customer to the nearest released
+            segment's centre, in the cube; where nothing is released, `inertia_formed`.
+        inertia_formed: The same to the nearest centroid, be it released or not.
         bytes_up: Bytes that each partner sent.
         seconds: Wall time of the federation's set-up and its run, in seconds.
         epsilon_spent: What the run cost a customer, at the agreed delta; None for exact totals.
@@ -42,7 +43,7 @@ class ClusterResult:
             them; None for a cluster that is too small to tell, which is merged into its nearest
             neighbour. None for exact totals.
         size_sigma: Standard deviation of the noise in each of `sizes`.
-        k_scores: The marks of each number of clusters, when the plan chose among several.
+        choice: How the number of clusters was chosen; None where it was not.
         typical: For each cluster from where to where its customers typically lie, a range a
             feature, in input units; None where that is too narrow to tell under the noise, and
             for a cluster that is merged. Empty without a profile.
@@ -55,6 +56,7 @@ class ClusterResult:
     centroids: FloatMatrix
     counts: tuple[int, ...]
     inertia_mean: float
+    inertia_formed: float
     rounds: int
     converged: bool
     bytes_up: tuple[int, ...]
@@ -62,7 +64,7 @@ class ClusterResult:
     epsilon_spent: float | None = None
     sizes: tuple[int | None, ...] | None = None
     size_sigma: int = 0
-    k_scores: tuple[KScore, ...] = ()
+    choice: Choice | None = None
     typical: tuple[Ranges | None, ...] = ()
     refused: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
@@ -109,7 +111,7 @@ class ClusterResult:
                 "epsilon_spent": self.epsilon_spent,
                 "sizes": list(self.sizes or ()),
                 "size_sigma": self.size_sigma,
-                "k_scores": [score.to_dict() for score in self.k_scores],
+                "choice": None if self.choice is None else self.choice.to_dict(),
             }
         )
         if self.typical:
@@ -131,6 +133,7 @@ class ClusterResult:
             "centroids": self.centroids.tolist(),
             "counts": list(self.counts),
             "inertia_mean": self.inertia_mean,
+            "inertia_formed": self.inertia_formed,
             "rounds": self.rounds,
             "converged": self.converged,
             "bytes_up_per_partner": round(sum(self.bytes_up) / len(self.bytes_up)),

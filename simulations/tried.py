@@ -64,7 +64,7 @@ def best_of(tasks: Sequence[ClusterTask], results: Sequence[ClusterResult]) -> C
     tried = tuple(
         Tried(
             n_clusters=result.n_clusters,
-            inertia_mean=result.inertia_mean,
+            inertia_mean=result.inertia_formed,
             silhouette=silhouette(task.cube, task.in_cube(result)),
             smallest=min(result.counts),
             withheld=result.withheld,

@@ -66,12 +66,21 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
         )
     stopped = "" if result.converged else PLANS[common["plan"]].STOPPED_WORDS
     parts.append(
-        f"Inertia {result.inertia_mean:.6g} after {result.rounds} rounds"
+        f"Inertia {result.inertia_mean:.6g} of {_whose(result)}, lower with more of them; "
+        f"{result.rounds} rounds"
         f"{stopped and f' ({stopped})'}, "
         f"{sum(result.bytes_up) / len(result.bytes_up) / 1000:.1f} kB sent by a partner, "
         f"{result.seconds:.2f} s."
     )
     return parts
+
+
+def _whose(result: ClusterResult) -> str:
+    """What the inertia is measured to."""
+    segments = len(result.release.segments)
+    if not segments:
+        return f"the {result.n_clusters} clusters formed"
+    return "the segment released" if segments == 1 else f"the {segments} segments released"
 
 
 def _size(result: ClusterResult, number: int) -> str:

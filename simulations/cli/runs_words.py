@@ -36,7 +36,8 @@ def runs_shown(results: Sequence[ClusterResult]) -> list[object]:
         f"{_left_out('Withheld', found['withheld'])}",
         f"Inertia: {inertia['mean']:.6g} on average, standard deviation "
         f"{inertia['standard_deviation']:.3g}, from {inertia['lowest']:.6g} to "
-        f"{inertia['highest']:.6g}.",
+        f"{inertia['highest']:.6g}. It is lower with more segments, so it compares runs that "
+        "release as many.",
         f"Each run: {found['bytes_up_per_partner'] / 1000:.1f} kB sent by a partner, "
         f"{found['seconds']:.2f} s. The centroids are in --format json.",
     ]

@@ -672,7 +672,7 @@ def test_with_epsilon_a_run_says_what_it_cost(call: Any, table: Path, plan: str 
     assert data["noise"] == "discrete Gaussian shares of all participants"
     assert (data["epsilon"], data["delta"]) == (2.0, 0.0001)
     assert 1.9 < data["epsilon_spent"] <= 2.0
-    assert data["k_scores"] == []
+    assert data["choice"] is None
     assert len(data["sizes"]) == 2
     assert data["sizes"] == [None, None], "60 customers are too few to tell"
     assert any("too small to tell" in notice for notice in data["notices"])
@@ -721,11 +721,12 @@ def test_sizes_come_with_what_the_noise_may_have_moved_them_by(call: Any, table:
 def test_the_number_of_clusters_is_chosen_and_explained(call: Any, table: Path) -> None:
     words = ("--k", 5, "--k-min", 2, "--bounds-from-data", "--epsilon", 50)
     data = cluster(call, table, *words)
-    assert [score["n_clusters"] for score in data["k_scores"]] == [2, 3, 4, 5]
-    assert sum(score["votes"] for score in data["k_scores"]) == pytest.approx(1.0, abs=0.01)
-    best = max(data["k_scores"], key=lambda score: score["silhouette"])
-    assert len(data["counts"]) == best["n_clusters"]
-    assert "Chosen: " in call("cluster", table, *words, *SMALL).out
+    choice = data["choice"]
+    assert [gap["n_clusters"] for gap in choice["gaps"]] == [*range(2, 2 + len(choice["gaps"]))]
+    assert choice["used"] == (choice["seen"] if choice["told"] and choice["seen"] > 1 else 5)
+    assert len(data["counts"]) == choice["used"]
+    said = " ".join(call("cluster", table, *words, *SMALL).out.split())
+    assert choice["words"] in said
 
 
 @pytest.mark.parametrize(
