@@ -70,7 +70,7 @@ def agreed(**terms: Any) -> dict[str, Any]:
         coordinator_key=b"\x09" * 32,
         privacy=privacy,
         plan={
-            "name": "hybrid-dp", "n_clusters": 3, "n_clusters_min": 2, "max_rounds": 10,
+            "name": "hybrid-dp", "n_clusters": 3, "n_clusters_min": 2, "max_rounds": 12,
             "profile": "spread",
         },
         min_segment_size=30,
@@ -249,7 +249,7 @@ def test_what_customers_say_is_asked_where_it_is_agreed(tmp_path: Path, shell: S
     files = groups(tmp_path)
     question = {"question": "Happy?", "lowest": 1, "highest": 5}
     agreement = written(
-        tmp_path / "a.yaml", agreed(plan={"satisfaction": question, "max_rounds": 11})
+        tmp_path / "a.yaml", agreed(plan={"satisfaction": question, "max_rounds": 13})
     )
     said = []
     for name in NAMES:
@@ -358,7 +358,7 @@ SAME = (
     ("--k", "3", "5"),
     ("--k-min", "2", "1"),
     ("--plan", "hybrid-dp", "lloyd-dp"),
-    ("--max-rounds", "10", "9"),
+    ("--max-rounds", "12", "9"),
     ("--epsilon", "20", "1"),
     ("--delta", "0.00001", "0.0001"),
     ("--spare-rounds", "2", "0"),
