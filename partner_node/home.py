@@ -66,7 +66,7 @@ class NodeHome:
     def store(self, keystore: Keystore) -> NodeStore:
         """Open the node's state; creates its folder if missing."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return NodeStore(self.config.node.state / STATE_FILE, keystore)
+        return NodeStore(self.config.node.state / STATE_FILE, keystore, folder=self.directory)
 
     def signed_agreement(self) -> SignedAgreement:
         """The agreement named in the configuration, signed or not; raises AgreementError."""

@@ -169,8 +169,8 @@ class Node:
         if isinstance(request, Open):
             self.agreement.check_review(now)
             purged = purge(self.store, self.agreement, now)
-            for path in purged.deleted:
-                logger.info("deleted %s, which may not be kept any longer", path)
+            for line in purged.log_lines:
+                logger.info("%s", line)
             for words in purged.words:
                 logger.warning("%s", words)
         if not isinstance(request, Stop | Publish):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
 from partner_node.home import NodeHome
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
-from partner_node.segments.private_files import PrivateFiles
+from partner_node.segments.retention import apply_retention
+from protocol.errors import FedsegError
 
 logger = logging.getLogger(__name__)
+
+#: How often files past their retention are deleted while no run begins.
+_DAY_S: Final = 86_400.0
 
 
 def serve_node(directory: Path, stop: threading.Event) -> None:
@@ -27,8 +35,6 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     with home.serving():
         node = node_of(directory)  # the same one that the ClientApp uses
         node.store.check()
-        for words in PrivateFiles(node.store).sweep().words:
-            logger.warning("%s", words)
         logger.info(
             "partner %s serves agreement %s, version %s",
             home.config.node.partner,
@@ -36,19 +42,51 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
             node.agreement.version,
         )
         coordinator = home.config.coordinator
-        serve_link(
-            LinkConfig(
-                address=coordinator.address,
-                root_certificates=coordinator.root_certificates,
-                node_key=home.keystore().node_key,
-                node_config={NODE_DIRECTORY_KEY: str(directory.absolute())},
-                bundle_sha256=coordinator.bundle_sha256 or APPROVED_BUNDLE_SHA256,
-                state_file=home.config.node.state / "link",
-            ),
-            app,
-            stop=stop,
-            on_event=_log,
-        )
+        with keeping_retention(home):
+            serve_link(
+                LinkConfig(
+                    address=coordinator.address,
+                    root_certificates=coordinator.root_certificates,
+                    node_key=home.keystore().node_key,
+                    node_config={NODE_DIRECTORY_KEY: str(directory.absolute())},
+                    bundle_sha256=coordinator.bundle_sha256 or APPROVED_BUNDLE_SHA256,
+                    state_file=home.config.node.state / "link",
+                ),
+                app,
+                stop=stop,
+                on_event=_log,
+            )
+
+
+@contextmanager
+def keeping_retention(home: NodeHome, *, every_s: float = _DAY_S) -> Iterator[None]:
+    """Delete what is past its retention now, and again and again until the block ends."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(every_s):
+            _apply_retention(home)
+
+    _apply_retention(home)
+    keeper = threading.Thread(target=keep, name="retention")
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
+def _apply_retention(home: NodeHome) -> None:
+    try:
+        purged = apply_retention(home, datetime.now(UTC))
+    except FedsegError as error:
+        logger.warning("retention: %s: %s; %s", error.code, error.message, error.remedy)
+        return
+    for line in purged.log_lines:
+        logger.info("%s", line)
+    for words in purged.words:
+        logger.warning("%s", words)
 
 
 def _log(event: LinkEvent) -> None:

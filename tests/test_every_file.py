@@ -30,8 +30,8 @@ ALLOWED = {
     "machine/locks.py": "locks, which hold nothing",
     "coordinator/service/superlink.py": "a log that grows",
     "partner_node/cli/rights.py": "into a draft of `machine.files`",
-    "partner_node/rights/segment_files.py": "into a draft of `machine.files`",
     "partner_node/segments/assignments.py": "into a draft of `machine.files`",
+    "partner_node/segments/segment_tables.py": "into a draft of `machine.files`",
 }
 WRITES = re.compile(
     r"write_text|write_bytes|open\([^)]*\"[wxa]b?\"|os\.(replace|rename|link)\b|O_CREAT"

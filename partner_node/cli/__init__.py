@@ -50,6 +50,10 @@ COMMANDS: Final = {
         module="partner_node.cli.rights",
         help="Answer customers: access, explain, object, erase, export; receipts and deadlines.",
     ),
+    "retention": Place(
+        module="partner_node.cli.retention",
+        help="Delete files of segments after their agreed time, and show what was deleted when.",
+    ),
     "feedback": Place(
         module="partner_node.cli.feedback",
         help="What customers say; it stays here, opt-outs take effect, and scores leave as noised "

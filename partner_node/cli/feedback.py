@@ -73,6 +73,7 @@ def import_(
             "opted_out": len(opting_out),
             "taken_out_of": list(taken_out.listing),
             "files_gone": list(taken_out.gone),
+            "files_changed": list(taken_out.changed),
         },
         f"Read: {counted(len(said), 'line')}. New: {new:,}.",
         f"Opted out: {counted(len(opting_out), 'customer')}, not counted from the next question on."

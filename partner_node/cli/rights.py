@@ -125,8 +125,7 @@ def erase(
     given = _settled(case, "erase", done.to_dict(), day, receipt, overwrite=overwrite)
     output.result(
         done.to_dict() | {"alike": list(done.left_out.alike)} | _receipt_values(given),
-        f"Customer {shown(subject)} is in no file of segments that this node wrote, and is not "
-        "counted any more.",
+        done.headline(subject),
         *done.words,
         given.words,
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 from partner_node.consent.gate import Entry
@@ -20,8 +19,8 @@ from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.holdings import Cell, HeldFeature, HeldFeedback, Holdings
 from partner_node.rights.left_out import Erased, LeftOut, Remainder, alike_words
 from partner_node.rights.receipt import Receipt
-from partner_node.rights.segment_files import SegmentFiles, lists, without
-from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.rights.segment_files import InFile, SegmentFiles, standing_in, take_out
+from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.known_releases import KnownRelease, known_releases
 from partner_node.segments.private_files import Leftovers, PrivateFiles
 from partner_node.store.node_store import NodeStore
@@ -50,10 +49,14 @@ class Standing:
     entries: tuple[Entry, ...]
 
 
-def _segment_files(found: Mapping[str, bool | None], left: Leftovers) -> SegmentFiles:
+def _segment_files(found: Mapping[str, InFile], left: Leftovers) -> SegmentFiles:
+    def which(standing: InFile) -> tuple[str, ...]:
+        return tuple(path for path, one in found.items() if one is standing)
+
     return SegmentFiles(
-        listing=tuple(path for path, holds in found.items() if holds),
-        gone=(*(path for path, holds in found.items() if holds is None), *left.unreachable),
+        listing=which(InFile.LISTED),
+        gone=which(InFile.GONE) + left.paths,
+        changed=which(InFile.CHANGED),
     )
 
 
@@ -104,7 +107,8 @@ class Desk:
         """
         left = PrivateFiles(self.store).sweep()
         _refuse_stuck(left)
-        found = {record.path: lists(Path(record.path), subjects) for record in self._one_a_path()}
+        records = ExportRecords(self.store).newest_by_path()
+        found = {path: standing_in(record, subjects) for path, record in records.items()}
         return _segment_files(found, left)
 
     def take_out_of_files(self, subjects: Set[str]) -> SegmentFiles:
@@ -121,15 +125,14 @@ class Desk:
                 (E-SEGMENT-FILE); all of them are named.
             UsageError: A file cannot be written (E-FILE).
         """
-        found: dict[str, bool | None] = {}
+        found: dict[str, InFile] = {}
         faults: list[FedsegError] = []
         with PrivateFiles(self.store).held() as files:
-            for record in self._one_a_path():
-                path = Path(record.path)
+            for path, record in ExportRecords(self.store).newest_by_path().items():
                 try:
-                    holds = found[record.path] = lists(path, subjects)
-                    if holds:
-                        without(path, subjects, files=files)
+                    found[path] = standing_in(record, subjects)
+                    if found[path] is InFile.LISTED:
+                        take_out(record, subjects, files=files)
                 except (SourceError, UsageError) as fault:
                     faults.append(fault)
         try:
@@ -145,10 +148,6 @@ class Desk:
                 remedy="; ".join(dict.fromkeys(fault.remedy for fault in faults)),
             )
         return _segment_files(found, files.left)
-
-    def _one_a_path(self) -> Iterable[ExportRecord]:
-        records = ExportRecords(self.store).all()
-        return {record.path: record for record in reversed(records)}.values()
 
     def remainders(self) -> tuple[Remainder, ...]:
         """What stays of a customer in releases."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from machine.text import shown
 from partner_node.rights.segment_files import SegmentFiles
 
 _STAYS: Final = (
@@ -30,7 +31,7 @@ class LeftOut:
             customers': for the person at this machine, and never in a receipt.
         not_counted_from: Since when.
         runs_under_way: Ids of runs that had asked before.
-        files: The files that it was taken out of, and those that are not there.
+        files: The files that it was taken out of, and those that have to be looked at.
     """
 
     in_data: bool | None
@@ -47,6 +48,7 @@ class LeftOut:
             "runs_under_way": list(self.runs_under_way),
             "taken_out_of": list(self.files.listing),
             "files_gone": list(self.files.gone),
+            "files_changed": list(self.files.changed),
         }
 
     @property
@@ -97,6 +99,18 @@ class Erased:
             "in_releases": [one.to_dict() for one in self.in_releases],
             "next_release": _NEXT_RELEASE,
         }
+
+    def headline(self, subject: str) -> str:
+        """What was done; that no file holds the customer only where every file is known."""
+        if self.left_out.files.all_known:
+            return (
+                f"Customer {shown(subject)} is in no file of segments that this node wrote, and is "
+                "not counted any more."
+            )
+        return (
+            f"Customer {shown(subject)} is not counted any more, and in no file that is as this "
+            "node wrote it; others have to be looked at."
+        )
 
     @property
     def words(self) -> list[str]:

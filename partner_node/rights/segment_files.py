@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet
 
 from machine.text import shown
+from partner_node.segments.export_records import ExportRecord
 from partner_node.segments.private_files import HeldFiles, digest
+from partner_node.segments.segment_tables import SegmentTable
 from protocol.errors import SourceError
 
 
@@ -26,14 +27,26 @@ class SegmentFiles:
         gone: Files that are not where they were written: what became of them is not known here.
             Unfinished ones that a killed process left are among them while their folder is not
             there.
+        changed: Files that are not as they were written, in which the customer was not found: an
+            id may be another text there, so that they may hold it all the same.
     """
 
     listing: tuple[str, ...]
     gone: tuple[str, ...]
+    changed: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Both as JSON values."""
-        return {"listing": list(self.listing), "gone": list(self.gone)}
+        """All of them as JSON values."""
+        return {
+            "listing": list(self.listing),
+            "gone": list(self.gone),
+            "changed": list(self.changed),
+        }
+
+    @property
+    def all_known(self) -> bool:
+        """Whether no file is left in which the customer may be unseen."""
+        return not self.gone and not self.changed
 
     @property
     def words_once_taken_out(self) -> list[str]:
@@ -47,81 +60,73 @@ class SegmentFiles:
                 + ", ".join(map(shown, self.gone))
                 + "."
             )
+        if self.changed:
+            words.append(
+                "Changed since they were written, and the customer is not found there under this "
+                "id, so look there yourself: "
+                + ", ".join(map(shown, self.changed))
+                + ". Delete what is not needed; `fedseg-node retention strike FILE` takes a file "
+                "without customers off the register."
+            )
         return words
 
 
-def lists(path: Path, subjects: Set[str]) -> bool | None:
-    """Whether a file holds one of some customers; None when it is not there any more."""
+class InFile(Enum):
+    """How a customer stands in one file: `CHANGED` where that cannot be told for sure."""
+
+    LISTED = "listed"
+    NOT_LISTED = "not listed"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
+def standing_in(record: ExportRecord, subjects: Set[str]) -> InFile:
+    """How some customers stand in a file; a copied folder's node leaves foreign files alone.
+
+    Raises:
+        SourceError: The file cannot be read (E-SEGMENT-FILE).
+    """
+    path = Path(record.path)
+    if record.foreign:
+        return InFile.GONE
     try:
-        return any(not subjects.isdisjoint(ids) for ids in _ids(path))
+        as_written = digest(path) == record.sha256
+        table = SegmentTable.read(path)
+        if table is not None and table.lists(subjects):
+            return InFile.LISTED
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return InFile.GONE
     except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
+    return InFile.NOT_LISTED if as_written else InFile.CHANGED
 
 
-def without(path: Path, subjects: Set[str], *, files: HeldFiles) -> None:
+def take_out(record: ExportRecord, subjects: Set[str], *, files: HeldFiles) -> None:
     """Write a file again without some customers; it is replaced in one step, its record after it.
 
-    Args:
-        path: As it is on record.
+    A file that was changed stays one on record: another customer's id may be another text there.
 
     Raises:
         SourceError: The file cannot be read (E-SEGMENT-FILE).
         UsageError: It cannot be written (E-FILE).
     """
+    path = Path(record.path)
     try:
+        table = SegmentTable.read(path)
+        if table is None:
+            return
         with files.replacing(path) as draft:
-            if path.suffix == ".csv":
-                n_rows = _csv_without(path, draft.path, subjects)
-            else:
-                n_rows = _parquet_without(path, draft.path, subjects)
-            draft.will_hold(n_rows=n_rows, sha256=digest(draft.path))
+            n_rows = table.write_without(subjects, draft.path)
+            if digest(path) == record.sha256:
+                draft.will_hold(n_rows=n_rows, sha256=digest(draft.path))
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
-
-
-def _ids(path: Path) -> Iterator[set[str]]:
-    if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            yield {row[0] for row in csv.reader(file) if row}
-        return
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["customer_id"]):
-            yield set(batch.column(0).to_pylist())
-
-
-def _csv_without(path: Path, to: Path, subjects: Set[str]) -> int:
-    n_rows = -1  # the header
-    with (
-        path.open(newline="", encoding="utf-8") as source,
-        to.open("w", newline="", encoding="utf-8") as target,
-    ):
-        writer = csv.writer(target)
-        for row in csv.reader(source):
-            if row and row[0] not in subjects:
-                writer.writerow(row)
-                n_rows += 1
-    return n_rows
-
-
-def _parquet_without(path: Path, to: Path, subjects: Set[str]) -> int:
-    n_rows = 0
-    with (
-        pyarrow.parquet.ParquetFile(path) as source,
-        pyarrow.parquet.ParquetWriter(to, source.schema_arrow) as target,
-    ):
-        for batch in source.iter_batches():
-            listed = pc.is_in(batch.column("customer_id"), value_set=pa.array(sorted(subjects)))
-            kept = batch.filter(pc.invert(listed))
-            target.write_batch(kept)
-            n_rows += kept.num_rows
-    return n_rows
 
 
 def _unreadable(path: Path, error: Exception) -> SourceError:
     return SourceError(
         f"{path}, which this node wrote, cannot be read any more ({type(error).__name__})",
         code="E-SEGMENT-FILE",
-        remedy="bring the file back as it was written, or delete it: it is then taken as gone",
+        remedy="bring the file back as it was written, or delete it: it is then taken as gone; "
+        "`fedseg-node retention strike FILE` takes one without customers off the register",
     )

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal, LiteralString
 
+from partner_node.segments.recorded_paths import RecordedPath
 from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
+
+#: What became of a file that is not on the register any more.
+Ending = Literal["deleted", "missing", "written again", "struck off"]
+_SELECT: Final[LiteralString] = (
+    "SELECT at, release, use, path, home, n_rows, sha256, delete_by, ended_at, ended FROM exports"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +29,8 @@ class ExportRecord:
         n_rows: Customers in it.
         sha256: Of the file, in hexadecimal.
         delete_by: Until when it may be kept, as `stamp` writes times.
+        home: The folder that the node had then; empty where it is not known.
+        foreign: Whether that was another one, so that this one may be a copy.
     """
 
     at: str
@@ -27,6 +40,27 @@ class ExportRecord:
     n_rows: int
     sha256: str
     delete_by: str
+    home: str = ""
+    foreign: bool = False
+
+    @property
+    def release_short(self) -> str:
+        """The release as the file names it."""
+        return self.release.hex()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRecord:
+    """A file that was on the register.
+
+    Attributes:
+        at: When it was struck off.
+        ending: What had become of the file.
+    """
+
+    at: str
+    ending: str
+    record: ExportRecord
 
 
 class ExportRecords:
@@ -37,43 +71,100 @@ class ExportRecords:
 
     def add(self, record: ExportRecord) -> None:
         """Put a file on record that is about to appear; inside a transaction."""
+        recorded = RecordedPath.of(Path(record.path), self._store.folder)
         self._store.ask(
-            "INSERT INTO exports (at, release, use, path, n_rows, sha256, delete_by)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO exports (at, release, use, path, home, n_rows, sha256, delete_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             record.at,
             record.release,
             record.use,
-            record.path,
+            recorded.text,
+            recorded.home,
             record.n_rows,
             record.sha256,
             record.delete_by,
         )
 
     def all(self) -> list[ExportRecord]:
-        """Every file of customers' segments that was written, newest first."""
+        """Every file of customers' segments that is on the register, newest first."""
         rows = self._store.ask(
-            "SELECT at, release, use, path, n_rows, sha256, delete_by FROM exports"
-            " ORDER BY number DESC"
+            _SELECT + " WHERE ended_at IS NULL ORDER BY number DESC",
+        )
+        return [self._record(*row) for *row, _, _ in rows]
+
+    def newest_by_path(self) -> dict[str, ExportRecord]:
+        """The newest record of each file, by its path."""
+        return {record.path: record for record in reversed(self.all())}
+
+    def ended(self) -> list[EndedRecord]:
+        """What is not on the register any more, newest first."""
+        rows = self._store.ask(
+            _SELECT + " WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, number DESC"
         )
         return [
-            ExportRecord(
-                at=at,
-                release=release,
-                use=use,
-                path=path,
-                n_rows=n_rows,
-                sha256=sha256,
-                delete_by=delete_by,
-            )
-            for at, release, use, path, n_rows, sha256, delete_by in rows
+            EndedRecord(at=at, ending=ending, record=self._record(*row))
+            for *row, at, ending in rows
         ]
 
-    def forget(self, path: str, *, before: str) -> None:
-        """Forget files at `path` that were to be deleted before a time; inside a transaction."""
-        self._store.ask("DELETE FROM exports WHERE path = ? AND delete_by < ?", path, before)
+    def end(self, path: str, ending: Ending, now: datetime, *, before: str | None = None) -> None:
+        """Take a file off the register, and keep what became of it; inside a transaction.
+
+        Args:
+            before: Only records that end before that time; all when left out.
+        """
+        self._store.ask(
+            "UPDATE exports SET ended_at = ?, ended = ? WHERE ended_at IS NULL AND path IN (?, ?)"
+            " AND (? IS NULL OR delete_by < ?)",
+            stamp(now), ending, *self._texts(path), before, before,
+        )  # fmt: skip
 
     def rewrite(self, path: str, *, n_rows: int, sha256: str) -> None:
         """Note that a file of customers' segments was written again; inside a transaction."""
         self._store.ask(
-            "UPDATE exports SET n_rows = ?, sha256 = ? WHERE path = ?", n_rows, sha256, path
+            "UPDATE exports SET n_rows = ?, sha256 = ? WHERE ended_at IS NULL AND path IN (?, ?)",
+            n_rows, sha256, *self._texts(path),
+        )  # fmt: skip
+
+    def note_home(self) -> None:
+        """Have records of earlier versions inside this folder hold relative paths."""
+        for (path,) in self._store.ask("SELECT DISTINCT path FROM exports WHERE home = ''"):
+            recorded = RecordedPath.of(Path(path), self._store.folder)
+            if recorded.text != path:
+                with self._store.transaction():
+                    self._store.ask(
+                        "UPDATE exports SET path = ? WHERE path = ? AND home = ''",
+                        recorded.text, path,
+                    )  # fmt: skip
+
+    def moved_from(self, old: Path) -> int:
+        """Have the records of a folder that was moved here be this node's; inside a transaction.
+
+        Returns:
+            How many records there were.
+        """
+        rows = self._store.ask(
+            "UPDATE exports SET home = ? WHERE home = ? AND ended_at IS NULL RETURNING 1",
+            str(self._store.folder), str(old),
+        )  # fmt: skip
+        return len(rows)
+
+    def _texts(self, path: str) -> tuple[str, str]:
+        """A path as records have it: now, and in earlier versions."""
+        return RecordedPath.of(Path(path), self._store.folder).text, path
+
+    def _record(
+        self, at: str, release: bytes, use: str, path: str, home: str, n_rows: int, sha256: str,
+        delete_by: str,
+    ) -> ExportRecord:  # fmt: skip
+        recorded = RecordedPath(text=path, home=home)
+        return ExportRecord(
+            at=at,
+            release=release,
+            use=use,
+            path=str(recorded.under(self._store.folder)),
+            n_rows=n_rows,
+            sha256=sha256,
+            delete_by=delete_by,
+            home=home,
+            foreign=recorded.is_foreign_to(self._store.folder),
         )

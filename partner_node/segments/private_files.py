@@ -25,6 +25,7 @@ from machine.files import make_folder_of, replacing, sync_folder
 from machine.locks import held
 from machine.text import shown
 from partner_node.segments.export_records import ExportRecords
+from partner_node.segments.recorded_paths import RecordedPath
 from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 
@@ -43,10 +44,17 @@ class Leftovers:
     Attributes:
         unreachable: Those whose folder is missing.
         stuck: Those that this account cannot delete, with the reason.
+        foreign: Those outside a folder of which the node's may be a copy.
     """
 
     unreachable: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where those are that nobody tried to delete."""
+        return self.unreachable + self.foreign
 
     @property
     def words(self) -> list[str]:
@@ -63,6 +71,12 @@ class Leftovers:
                 "left; delete it, or let this account do so"
                 for path in self.stuck
             ),
+            *(
+                f"{shown(path)}: it is an unfinished file about customers that a killed process "
+                "left when this node had another folder, of which this one may be a copy; delete "
+                "it there"
+                for path in self.foreign
+            ),
         ]
 
 
@@ -75,6 +89,7 @@ class _Record:
         place: The path that it will be renamed to.
         n_rows, sha256: New values for the export record of the file at that path, to be stored
             once the draft has replaced it; None where there are none.
+        foreign: Whether the node had another folder when it was begun.
     """
 
     number: int
@@ -82,6 +97,7 @@ class _Record:
     place: Path
     n_rows: int | None
     sha256: str | None
+    foreign: bool = False
 
 
 class Draft:
@@ -192,14 +208,20 @@ class PrivateFiles:
             yield ours
 
     def _sweep(self) -> Leftovers:
-        unreachable, stuck = [], []
+        unreachable, stuck, foreign = [], [], []
         for record in _records(self._store):
+            if record.foreign:
+                if os.path.lexists(record.path):
+                    foreign.append(str(record.path))
+                else:
+                    _forget(record, self._store)
+                continue
             reason = _settle(record, self._store)
             if reason == "":
                 unreachable.append(str(record.path))
             elif reason is not None:
                 stuck.append(f"{record.path} cannot be deleted ({reason})")
-        return Leftovers(unreachable=tuple(unreachable), stuck=tuple(stuck))
+        return Leftovers(unreachable=tuple(unreachable), stuck=tuple(stuck), foreign=tuple(foreign))
 
 
 def located(path: Path) -> Path:
@@ -249,6 +271,11 @@ def _settle(record: _Record, store: NodeStore) -> str | None:
     return None
 
 
+def _forget(record: _Record, store: NodeStore) -> None:
+    with store.transaction():
+        store.ask("DELETE FROM drafts WHERE number = ?", record.number)
+
+
 def _holds(path: Path, sha256: str) -> bool:
     try:
         return digest(path) == sha256
@@ -258,9 +285,11 @@ def _holds(path: Path, sha256: str) -> bool:
 
 def _sealed(record: _Record, store: NodeStore) -> bytes:
     """A draft's record, encrypted: names of files may be customers' ids."""
+    path, place = (RecordedPath.of(one, store.folder) for one in (record.path, record.place))
     values = {
-        "path": str(record.path),
-        "place": str(record.place),
+        "path": path.text,
+        "place": place.text,
+        "home": path.home,
         "n_rows": record.n_rows,
         "sha256": record.sha256,
     }
@@ -271,13 +300,18 @@ def _records(store: NodeStore) -> list[_Record]:
     found = []
     for number, sealed in store.ask("SELECT number, sealed FROM drafts ORDER BY number"):
         values: dict[str, Any] = json.loads(store.sealer.unseal(sealed, _CONTEXT))
+        path, place = (
+            RecordedPath(text=values[name], home=values.get("home", ""))
+            for name in ("path", "place")
+        )
         found.append(
             _Record(
                 number=number,
-                path=Path(values["path"]),
-                place=Path(values["place"]),
+                path=path.under(store.folder),
+                place=place.under(store.folder),
                 n_rows=values["n_rows"],
                 sha256=values["sha256"],
+                foreign=path.is_foreign_to(store.folder),
             )
         )
     return found

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal, get_args
 
 from machine.files import sync_folder
-from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.home import NodeHome
+from partner_node.segments.export_records import Ending, ExportRecord, ExportRecords
 from partner_node.segments.private_files import PrivateFiles, digest
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 from protocol.partner_state import Phase
+
+#: Why a file past its retention stays where it is.
+Kept = Literal["unreachable", "changed", "foreign"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,65 +30,108 @@ class Purged:
     Attributes:
         deleted: Paths of the files that it deleted.
         unreachable: Paths of those whose folder is missing; they stay on record.
+        changed: Paths of those that are not recognised as what was written; they stay on record.
+        foreign: Paths outside a folder of which the node's may be a copy; they stay on record.
     """
 
-    deleted: tuple[str, ...]
-    unreachable: tuple[str, ...]
+    deleted: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+    @property
+    def log_lines(self) -> list[str]:
+        """What was deleted, a line each."""
+        return [f"deleted {path}, which may not be kept any longer" for path in self.deleted]
 
     @property
     def words(self) -> list[str]:
         """What the person has to do, a line each."""
         return [
-            f"{path}, a file about customers, may not be kept any longer, and its folder is not "
-            "there now: bring the folder back, or make an empty one in its place when it is gone "
-            "for good"
-            for path in self.unreachable
+            *(
+                f"{path}, a file about customers, may not be kept any longer, and its folder is "
+                "not there now: bring the folder back, or make an empty one in its place when it "
+                "is gone for good"
+                for path in self.unreachable
+            ),
+            *(
+                f"{path} may not be kept any longer, and is not what this node wrote there: does "
+                "it still hold customers? Delete it if so; `fedseg-node retention strike FILE` "
+                "takes it off the register if not"
+                for path in self.changed
+            ),
+            *(
+                f"{path} may not be kept any longer, and was written when this node had another "
+                "folder, of which this one may be a copy: `fedseg-node retention apply "
+                "--moved-from FOLDER` when the folder was moved; `retention strike FILE` when the "
+                "file is the other one's"
+                for path in self.foreign
+            ),
         ]
 
 
-def purge(store: NodeStore, agreement: Agreement, now: datetime) -> Purged:
+def apply_retention(home: NodeHome, now: datetime) -> Purged:
+    """`purge` for a node's folder, also when no agreement can be read; raises as `purge`."""
+    with closing(home.store(home.keystore())) as store:
+        return purge(store, home.installed_agreement(), now)
+
+
+def purge(store: NodeStore, agreement: Agreement | None, now: datetime) -> Purged:
     """Delete what is past its retention, and what killed processes left unfinished.
 
-    A file that was changed since it was written is left alone.
+    A file that another program saved again is deleted when it still is a table of that release's
+    segments. Any other file that was changed is left alone, and stays on record.
+
+    Args:
+        agreement: Says for how long records are kept; None keeps them all.
 
     Raises:
         RuleError: Files cannot be deleted (E-RETENTION); their records stay, for the next attempt.
     """
     left = PrivateFiles(store).sweep()
     deleted: list[str] = []
-    unreachable = list(left.unreachable)
+    kept: dict[Kept, list[str]] = {kind: [] for kind in get_args(Kept)}
     stuck = list(left.stuck)
     moment = stamp(now)
     exports = ExportRecords(store)
-    records = exports.all()
+    exports.note_home()
+    newest = exports.newest_by_path()
     last: dict[str, str] = {}
+    records = exports.all()
     for record in records:  # for a file that was written again the last writing decides
         last[record.path] = max(record.delete_by, last.get(record.path, ""))
-    for record in overdue(records, now):
-        path = Path(record.path)
-        if last[record.path] < moment:
+    for path in dict.fromkeys(record.path for record in overdue(records, now)):
+        ending: Ending = "written again"
+        if last[path] < moment:
             try:
-                if not path.parent.is_dir():
-                    unreachable.append(record.path)
-                    continue
-                if _delete(path, record.sha256):
-                    deleted.append(record.path)
+                found = _removed(newest[path])
             except OSError as error:
                 stuck.append(f"{path} cannot be deleted ({error.strerror})")
                 continue
+            if found != "deleted" and found != "missing":
+                kept[found].append(path)
+                continue
+            ending = found
+            deleted += [path] if ending == "deleted" else []
         with store.transaction():
-            exports.forget(record.path, before=moment)
+            exports.end(path, ending, now, before=moment)
     if stuck:
         raise RuleError(
             "files about customers were to be deleted by now: " + "; ".join(dict.fromkeys(stuck)),
             code="E-RETENTION",
             remedy="delete them, or let this account do so",
         )
-    before = stamp(now - timedelta(days=agreement.retention.records_days))
-    if _oldest_record(store) < before:
-        with store.transaction():
-            _forget_records(store, before=before)
-    return Purged(deleted=tuple(deleted), unreachable=tuple(dict.fromkeys(unreachable)))
+    if agreement is not None:
+        before = stamp(now - timedelta(days=agreement.retention.records_days))
+        if _oldest_record(store) < before:
+            with store.transaction():
+                _forget_records(store, before=before)
+    return Purged(
+        deleted=tuple(deleted),
+        unreachable=tuple(dict.fromkeys(left.unreachable + tuple(kept["unreachable"]))),
+        changed=tuple(kept["changed"]),
+        foreign=tuple(dict.fromkeys(left.foreign + tuple(kept["foreign"]))),
+    )
 
 
 def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord]:
@@ -94,6 +143,7 @@ def _oldest_record(store: NodeStore) -> str:
     """When the oldest record that `_forget_records` may forget was made; late when none is."""
     ((oldest,),) = store.ask(
         "SELECT min(at) FROM (SELECT min(at) AS at FROM egress UNION ALL"
+        " SELECT min(ended_at) FROM exports UNION ALL"
         " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
         " SELECT min(done_at) FROM requests WHERE done_at <> '' UNION ALL"
         " SELECT min(at) FROM feedback)"
@@ -106,6 +156,7 @@ def _forget_records(store: NodeStore, *, before: str) -> None:
 
     What was spent is never forgotten.
     """
+    store.ask("DELETE FROM exports WHERE ended_at < ?", before)
     store.ask("DELETE FROM egress WHERE at < ?", before)
     store.ask(
         "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
@@ -119,13 +170,20 @@ def _forget_records(store: NodeStore, *, before: str) -> None:
     store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
 
-def _delete(path: Path, sha256: str) -> bool:
-    """Delete a file if it is unchanged; returns whether it was. Raises OSError."""
+def _removed(record: ExportRecord) -> Kept | Literal["deleted", "missing"]:
+    """Delete a file if it is recognised; returns what became of it. Raises OSError."""
+    path = Path(record.path)
+    if record.foreign:
+        return "foreign"
+    if not path.parent.is_dir():
+        return "unreachable"
+    from partner_node.segments.segment_tables import is_table_of  # Arrow takes long to import
+
     try:
-        if digest(path) != sha256:
-            return False
+        if digest(path) != record.sha256 and not is_table_of(path, record.release_short):
+            return "changed"
         path.unlink()
         sync_folder(path.parent)
     except FileNotFoundError:
-        return False
-    return True
+        return "missing"
+    return "deleted"

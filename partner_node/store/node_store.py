@@ -52,10 +52,12 @@ class NodeStore(Database):
     Args:
         path: Database file, or ``:memory:``.
         sealer: Encrypts run states.
+        folder: The node's folder; paths inside it are recorded relative to it.
     """
 
-    def __init__(self, path: Path | str, sealer: Sealer) -> None:
+    def __init__(self, path: Path | str, sealer: Sealer, *, folder: Path | None = None) -> None:
         self._sealer = sealer
+        self.folder = None if folder is None else folder.resolve()
         super().__init__(
             path,
             name="node state",

@@ -159,4 +159,10 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE drafts (number INTEGER PRIMARY KEY AUTOINCREMENT, sealed BLOB NOT NULL) STRICT;
     PRAGMA user_version = 12;
     """,
+    """
+    ALTER TABLE exports ADD COLUMN home TEXT NOT NULL DEFAULT '';
+    ALTER TABLE exports ADD COLUMN ended_at TEXT;
+    ALTER TABLE exports ADD COLUMN ended TEXT;
+    PRAGMA user_version = 13;
+    """,
 )

@@ -53,7 +53,10 @@ def _move(old: Path, new: Path) -> None:
     """A node knows the paths of its data, and of the files that it has written."""
     for state in new.rglob("node.db"):
         with closing(sqlite3.connect(state)) as database, database:
-            database.execute("UPDATE exports SET path = replace(path, ?, ?)", (str(old), str(new)))
+            for column in ("path", "home"):
+                database.execute(
+                    f"UPDATE exports SET {column} = replace({column}, ?, ?)", (str(old), str(new))
+                )
     for config in new.rglob("node.toml"):
         config.write_text(config.read_text().replace(str(old), str(new)))
     for path in filter(Path.is_file, new.rglob("*")):

@@ -181,6 +181,31 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        pass\n",
         "test_private_files.py::test_a_lock_that_nobody_holds_any_more_is_free_at_once",
     ),
+    # files that are not as they were written, or not this folder's
+    (
+        RETENTION,
+        "if digest(path) != record.sha256 and not is_table_of(path, record.release_short):",
+        "if False:",
+        KEPT + "test_a_file_that_is_not_recognised_is_left_alone_and_named_until_somebody_decided",
+    ),
+    (
+        RETENTION,
+        '    if record.foreign:\n        return "foreign"\n',
+        "",
+        KEPT + "test_a_copied_folder_deletes_its_own_files_and_none_of_the_original",
+    ),
+    (
+        "partner_node/segments/segment_tables.py",
+        "return all(found <= {release} for found in self._columns(RELEASE))",
+        "return True",
+        KEPT + "test_a_table_of_something_else_in_the_place_of_a_file_is_not_deleted",
+    ),
+    (
+        "partner_node/rights/segment_files.py",
+        "return InFile.NOT_LISTED if as_written else InFile.CHANGED",
+        "return InFile.NOT_LISTED",
+        RIGHTS + "test_nobody_is_said_to_be_in_no_file_where_one_was_saved_again",
+    ),
     # to the last day
     (
         REGISTER,

@@ -117,6 +117,7 @@ def test_a_folder_that_is_no_node_is_named(
         "rights export": ["--subject", "b", "--out", "x.csv"],
         "receive": ["access", "--subject", "b"],
         "import": ["x.csv"],
+        "strike": ["x.csv"],
         "access": ["--subject", "b"],
         "object": ["--subject", "b"],
         "erase": ["--subject", "b"],

@@ -1,16 +1,27 @@
 """Nothing is kept longer than agreed, and nothing else is deleted."""
 
+# Fixtures of another file are imported, and named again by the tests that want them:
+# ruff: noqa: F811
+
 from __future__ import annotations
 
 import hashlib
+import shutil
+import threading
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from partner_node.segments import retention
+from partner_node import serving
+from partner_node.home import NodeHome
+from partner_node.segments import private_files, retention
 from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.segments.private_files import Leftovers, PrivateFiles
 from partner_node.segments.retention import Purged, overdue, purge
 from partner_node.store.node_store import NodeStore
 from partner_node.store.records import EgressRecord
@@ -20,9 +31,11 @@ from protocol.errors import RuleError
 from protocol.messages import Open, sign_request
 from simulations.federation import EphemeralSealer, Federation
 from tests.federations import small_federation
+from tests.partner_node.test_rights import ours, released, shell  # noqa: F401 - fixtures
+from tests.shell import Shell
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-NOTHING = Purged(deleted=(), unreachable=())
+NOTHING = Purged()
 
 
 @pytest.fixture
@@ -66,16 +79,165 @@ def test_a_file_is_deleted_when_its_day_is_over_and_no_sooner(
     assert purge(store, fed.agreement, NOW) == NOTHING
 
 
-def test_a_file_that_is_not_as_it_was_written_is_left_alone(
+def test_a_file_that_is_not_recognised_is_left_alone_and_named_until_somebody_decided(
     store: NodeStore, fed: Federation, tmp_path: Path
 ) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
     path.write_text("somebody's own notes")
     gone = written(store, tmp_path / "b.csv", days=-1)
     gone.unlink()
-    assert purge(store, fed.agreement, NOW) == NOTHING
+    for _ in range(2):
+        found = purge(store, fed.agreement, NOW)
+        assert found == Purged(changed=(str(path),))
+        assert str(path) in found.words[0]
+        assert "retention strike" in found.words[0]
     assert path.read_text() == "somebody's own notes"
+    assert [r.path for r in ExportRecords(store).all()] == [str(path)]
+    path.unlink()
+    assert purge(store, fed.agreement, NOW) == NOTHING
     assert ExportRecords(store).all() == []
+    assert {one.record.path: one.ending for one in ExportRecords(store).ended()} == {
+        str(gone): "missing",
+        str(path): "missing",
+    }
+
+
+HEADER = "customer_id,segment_id,segment_name,distance,release"
+SHORT = (b"r" * 32).hex()[:16]
+SAVED_AGAIN = {
+    "ends of lines": f"{HEADER}\na,S1,x,0.1,{SHORT}\n",
+    "delimiters": f"{HEADER}\r\na,S1,x,0.1,{SHORT}\r\n".replace(",", ";"),
+    "a mark": f"\ufeff{HEADER}\r\na,S1,x,0.1,{SHORT}\r\n",
+    "a column more": f"note,{HEADER}\r\nnew,a,S1,x,0.1,{SHORT}\r\n",
+    "columns less": f"release,segment_id,customer_id\r\n{SHORT},S1,a\r\n",
+}
+
+
+@pytest.mark.parametrize("change", SAVED_AGAIN)
+def test_a_file_that_was_saved_again_is_deleted_while_it_is_known_by_its_columns(
+    store: NodeStore, fed: Federation, tmp_path: Path, change: str
+) -> None:
+    path = written(store, tmp_path / "a.csv", days=-1)
+    path.write_text(SAVED_AGAIN[change], newline="")
+    assert purge(store, fed.agreement, NOW) == Purged(deleted=(str(path),))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "text", [f"{HEADER}\r\na,S1,x,0.1,{'0' * 16}\r\n", "id,release\r\na,1\r\n"]
+)
+def test_a_table_of_something_else_in_the_place_of_a_file_is_not_deleted(
+    store: NodeStore, fed: Federation, tmp_path: Path, text: str
+) -> None:
+    path = written(store, tmp_path / "a.csv", days=-1)
+    path.write_text(text, newline="")
+    assert purge(store, fed.agreement, NOW) == Purged(changed=(str(path),))
+    assert path.exists()
+
+
+@pytest.mark.parametrize("release", [SHORT, "0" * 16])
+def test_a_parquet_file_that_was_saved_again_is_known_by_its_columns(
+    store: NodeStore, fed: Federation, tmp_path: Path, release: str
+) -> None:
+    path = written(store, tmp_path / "a.parquet", days=-1)
+    columns = {"note": ["x"], "customer_id": ["a"], "segment_id": ["S1"], "release": [release]}
+    pq.write_table(pa.table(columns), path)
+    purge(store, fed.agreement, NOW)
+    assert path.exists() == (release != SHORT)
+
+
+def test_what_was_deleted_when_stays_on_record_as_long_as_other_records(
+    store: NodeStore, fed: Federation, tmp_path: Path
+) -> None:
+    path = written(store, tmp_path / "a.csv", days=-1)
+    purge(store, fed.agreement, NOW)
+    (ended,) = ExportRecords(store).ended()
+    assert (ended.at, ended.ending, ended.record.path) == (stamp(NOW), "deleted", str(path))
+    days = timedelta(days=fed.agreement.retention.records_days)
+    purge(store, fed.agreement, NOW + days)
+    assert ExportRecords(store).ended() == [ended]
+    purge(store, fed.agreement, NOW + days + timedelta(seconds=1))
+    assert ExportRecords(store).ended() == []
+
+
+def test_without_an_agreement_files_go_and_records_stay(store: NodeStore, tmp_path: Path) -> None:
+    path = written(store, tmp_path / "a.csv", days=-1)
+    assert purge(store, None, NOW).deleted == (str(path),)
+    purge(store, None, NOW + timedelta(days=100_000))
+    assert len(ExportRecords(store).ended()) == 1
+
+
+# --- a folder that was copied or moved -----------------------------------------------------------
+
+
+def in_folder(folder: Path) -> NodeStore:
+    folder.mkdir(exist_ok=True)
+    return NodeStore(folder / "node.db", EphemeralSealer(), folder=folder)
+
+
+def test_a_copied_folder_deletes_its_own_files_and_none_of_the_original(
+    fed: Federation, tmp_path: Path
+) -> None:
+    with closing(in_folder(tmp_path / "node")) as original:
+        inside = written(original, tmp_path / "node" / "in.csv", days=-1)
+        outside = written(original, tmp_path / "out.csv", days=-1)
+    shutil.copytree(tmp_path / "node", tmp_path / "copy")
+    copy = in_folder(tmp_path / "copy")
+    found = purge(copy, fed.agreement, NOW)
+    assert found == Purged(deleted=(str(tmp_path / "copy" / "in.csv"),), foreign=(str(outside),))
+    assert "may be a copy" in found.words[0]
+    assert inside.exists()
+    assert outside.exists()
+    with copy.transaction():
+        assert ExportRecords(copy).moved_from(tmp_path / "elsewhere") == 0
+        assert ExportRecords(copy).moved_from(tmp_path / "node") == 1
+    assert purge(copy, fed.agreement, NOW).deleted == (str(outside),)
+
+
+def test_paths_that_earlier_versions_recorded_are_found_and_become_relative(
+    fed: Federation, tmp_path: Path
+) -> None:
+    store = in_folder(tmp_path / "node")
+    paths = [tmp_path / "node" / "in.csv", tmp_path / "out.csv"]
+    for path in paths:
+        written(store, path, days=1)
+    for path in paths:
+        store.ask(
+            "UPDATE exports SET path = ?, home = '' WHERE path LIKE ?", str(path), f"%{path.name}"
+        )
+    assert {r.path for r in ExportRecords(store).all()} == {str(path) for path in paths}
+    with store.transaction():
+        ExportRecords(store).rewrite(str(paths[0]), n_rows=7, sha256="0")
+    assert {r.n_rows for r in ExportRecords(store).all()} == {1, 7}
+    purge(store, fed.agreement, NOW)
+    assert store.ask("SELECT path FROM exports ORDER BY number") == [("in.csv",), (str(paths[1]),)]
+    assert not any(record.foreign for record in ExportRecords(store).all())
+
+
+def test_what_a_killed_process_left_is_not_deleted_by_a_copy_of_its_folder(tmp_path: Path) -> None:
+    original = in_folder(tmp_path / "node")
+    with PrivateFiles(original).held() as files, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(private_files, "_settle", lambda *_: None)  # as if killed
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        for name in ("node/in.csv", "out.csv"):
+            with suppress(KeyboardInterrupt), files.replacing(tmp_path / name) as draft:
+                draft.path.write_text("a")
+                raise KeyboardInterrupt
+    left = sorted(tmp_path.rglob(".fedseg-*"))
+    assert len(left) == 2
+    sealer = original.sealer
+    original.close()
+    shutil.copytree(tmp_path / "node", tmp_path / "copy")
+    copy = NodeStore(tmp_path / "copy" / "node.db", sealer, folder=tmp_path / "copy")
+    found = PrivateFiles(copy).sweep()
+    (outside,) = [path for path in left if path.parent == tmp_path]
+    assert found == Leftovers(foreign=(str(outside),))
+    assert "may be a copy" in found.words[0]
+    assert all(path.exists() for path in left)
+    assert not list((tmp_path / "copy").glob(".fedseg-*"))
+    outside.unlink()
+    assert PrivateFiles(copy).sweep() == Leftovers()
+    assert copy.ask("SELECT * FROM drafts") == []
 
 
 def test_a_file_whose_folder_is_not_there_is_named_until_it_can_be_looked_at(
@@ -87,7 +249,7 @@ def test_a_file_whose_folder_is_not_there_is_named_until_it_can_be_looked_at(
     stick.rename(tmp_path / "pulled")
     for _ in range(2):
         found = purge(store, fed.agreement, NOW)
-        assert found == Purged(deleted=(), unreachable=(str(path),))
+        assert found == Purged(unreachable=(str(path),))
         assert str(path) in found.words[0]
         assert "bring the folder back" in found.words[0]
     (tmp_path / "pulled").rename(stick)
@@ -210,3 +372,58 @@ def test_the_shorter_time_of_two_versions_counts(fed: Federation) -> None:
     assert _kept_for(longer, agreed) == _kept_for(agreed, longer) == timedelta(days=1)
     assert _kept_for(longer, replace(agreed, id="another")) == timedelta(days=30)
     assert _kept_for(longer, None) == timedelta(days=30)
+
+
+# --- while no run begins -------------------------------------------------------------------------
+
+
+def overdue_files(folder: Path) -> list[Path]:
+    """Have every file on a node's register be past its retention."""
+    home = NodeHome.load(folder)
+    with closing(home.store(home.keystore())) as store, store.transaction():
+        store.ask("UPDATE exports SET delete_by = '2020-01-01T00:00:00+00:00'")
+        return [Path(record.path) for record in ExportRecords(store).all()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["a command", "serving"])
+def test_retention_acts_when_no_run_begins_and_what_it_did_can_be_shown(
+    shell: Shell, ours: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    files = overdue_files(ours)
+    assert len(files) == 2
+    files[0].write_text("somebody's own notes")
+    if how == "serving":
+        monkeypatch.setattr(serving, "serve_link", lambda *_, **__: None)
+        serving.serve_node(ours, threading.Event())
+    else:
+        done = shell.json("retention", "apply", "--dir", ours)
+        assert (done["deleted"], done["changed"]) == ([str(files[1])], [str(files[0])])
+    assert [path.exists() for path in files] == [True, False]
+    listed = shell.json("retention", "list", "--dir", ours)
+    assert [(one["how"], one["file"]) for one in listed["ended"]] == [("deleted", str(files[1]))]
+    assert [one["file"] for one in listed["files"]] == [str(files[0])]
+    told = shell("retention", "list", "--dir", ours).out
+    assert "deleted" in told
+    assert "retention strike" in shell("retention", "apply", "--dir", ours).err
+
+
+def test_a_node_that_waits_deletes_again_and_again_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[datetime] = []
+    often = threading.Event()
+
+    def apply(_: NodeHome, now: datetime) -> Purged:
+        calls.append(now)
+        if len(calls) == 2:
+            raise RuleError("a file is stuck", code="E-RETENTION", remedy="delete it")
+        if len(calls) == 3:
+            often.set()
+        return NOTHING
+
+    monkeypatch.setattr(serving, "apply_retention", apply)
+    home = NodeHome(directory=tmp_path, config=None)  # type: ignore[arg-type]
+    with serving.keeping_retention(home, every_s=0.0):
+        assert often.wait(60)
+    assert "retention" not in {thread.name for thread in threading.enumerate()}

@@ -130,6 +130,39 @@ def test_files_that_were_moved_are_named(shell: Shell, ours: Path, tmp_path: Pat
     assert "all.csv" in done.out
 
 
+SAVED_AGAIN = {
+    "found by its column": ("note;customer_id;segment_id;release\n", "x;c7;S1;r\n", True),
+    "another text": ("customer_id,segment_id,release\r\n", "C7,S1,r\r\n", False),
+    "no such column": ("customer,segment\n", "c7,S1\n", False),
+}
+
+
+@pytest.mark.parametrize("change", SAVED_AGAIN)
+@pytest.mark.slow
+def test_nobody_is_said_to_be_in_no_file_where_one_was_saved_again(
+    shell: Shell, ours: Path, tmp_path: Path, change: str
+) -> None:
+    header, row, found = SAVED_AGAIN[change]
+    path, other = tmp_path / "all.csv", row.replace("7", "8")
+
+    def told() -> str:
+        return " ".join(shell("rights", "erase", "--subject", "c7", "--dir", ours).out.split())
+
+    path.write_text(header + row + other, newline="")
+    assert ("is in no file of segments" in told()) == found
+    assert path.read_bytes().decode() == header + ("" if found else row) + other
+    done = shell.json("rights", "erase", "--subject", "c7", "--dir", ours)
+    assert done["files_changed"] == [str(path)]
+    again = told()
+    assert "is in no file of segments" not in again
+    assert "look there yourself" in again
+    shell.json("retention", "strike", path, "--dir", ours)
+    assert "is in no file of segments" in told()
+    listed = shell.json("retention", "list", "--dir", ours)
+    assert [one["how"] for one in listed["ended"]] == ["struck off"]
+    assert shell.refused("retention", "strike", path, "--dir", ours, status=2)["remedy"]
+
+
 def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds(
     shell: Shell,
     ours: Path,
@@ -746,11 +779,11 @@ PLACE = (
 TOLD = (
     f"subject pseudonym in_data may_be_counted kept_out_by {FEATURES_HELD} {CONSENTS_HELD} wishes"
     f" feedback(kind at segment_then score asked) segment({PLACE}) release"
-    " segment_files(listing gone) runs runs_mean purpose(term text) notice_version"
+    " segment_files(listing gone changed) runs runs_mean purpose(term text) notice_version"
     " legal_basis(basis reference) recipients used_for never_for"
     " retention(assignments_days records_days) data_protection_officer"
 )
-DONE = "in_data not_counted_from runs_under_way taken_out_of files_gone"
+DONE = "in_data not_counted_from runs_under_way taken_out_of files_gone files_changed"
 STAYING = "stays in_releases(release received_at privacy) next_release"
 
 
@@ -782,6 +815,13 @@ def test_answers_have_the_same_fields_in_the_same_order(
     assert outline(done) == f"{DONE} alike {receipt_of(' '.join(sorted(DONE.split())))}"
     erased = shell.json("rights", "erase", *subject)
     within = "in_data in_releases(privacy received_at release) next_release"
-    rest = "files_gone", "not_counted_from", "runs_under_way", "stays", "taken_out_of"
-    effects = " ".join([rest[0], within, *rest[1:]])
+    rest = (
+        "files_changed",
+        "files_gone",
+        "not_counted_from",
+        "runs_under_way",
+        "stays",
+        "taken_out_of",
+    )
+    effects = " ".join([*rest[:2], within, *rest[2:]])
     assert outline(erased) == f"{DONE} {STAYING} alike {receipt_of(effects)}"

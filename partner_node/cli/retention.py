@@ -1,0 +1,137 @@
+"""What may not be kept any longer: `retention apply|strike|list`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from machine.console import Format, FormatOption, output
+from machine.text import minute, shown
+from partner_node.cli.options import HERE, Directory
+from partner_node.home import NodeHome
+from partner_node.segments.export_records import ExportRecords
+from partner_node.segments.private_files import located
+from partner_node.segments.retention import apply_retention
+from protocol.errors import UsageError
+
+app = typer.Typer(
+    help="Delete files of segments after their agreed time, and show what was deleted when.",
+    no_args_is_help=True,
+)
+
+
+@app.command("apply")
+def apply(
+    moved_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where this node's folder was before it was moved, not copied, to its place now."
+        ),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Delete what may not be kept any longer now, as each run and a serving node do."""
+    home = NodeHome.load(directory)
+    if moved_from is not None:
+        store = home.store(home.keystore())
+        with store.transaction():
+            moved = ExportRecords(store).moved_from(moved_from.absolute())
+        store.close()
+        if not moved:
+            raise UsageError(
+                f"no file was put on record by a node in {shown(str(moved_from))}",
+                remedy="`fedseg-node retention list` names the folders",
+            )
+    done = apply_retention(home, datetime.now(UTC))
+    output.warn(done.words)
+    output.result(
+        {
+            "deleted": list(done.deleted),
+            "unreachable": list(done.unreachable),
+            "changed": list(done.changed),
+            "foreign": list(done.foreign),
+        },
+        *(f"Deleted {shown(path)}." for path in done.deleted),
+        "" if done.deleted else "Nothing was deleted.",
+    )
+
+
+@app.command("strike")
+def strike(
+    file: Annotated[Path, typer.Argument(help="A file on the register, as `list` names it.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Take a file off the register that holds no customers of this node any more."""
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    records, path = ExportRecords(store), str(located(file))
+    if path not in records.newest_by_path():
+        raise UsageError(
+            f"{shown(str(file))} is not on the register",
+            remedy="`fedseg-node retention list` names every file that is",
+        )
+    with store.transaction():
+        records.end(path, "struck off", datetime.now(UTC))
+    output.result(
+        {"struck_off": path},
+        f"{shown(path)} is off the register: nobody is taken out of it any more, and it is not "
+        "deleted. That it was struck off stays on record.",
+    )
+
+
+@app.command("list")
+def list_retention(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Files on the register with the day until which they may be kept, and what became of others.
+
+    What became of a file is kept as long as the agreement lets records be kept.
+    """
+    home = NodeHome.load(directory)
+    store = home.store(home.keystore())
+    records = ExportRecords(store)
+    files, ended = list(records.newest_by_path().values()), records.ended()
+    table = Table(title="Files that were on the register, newest first")
+    table.add_column("no.", justify="right", no_wrap=True)
+    table.add_column("ended", no_wrap=True)
+    table.add_column("how", no_wrap=True)
+    table.add_column("written", no_wrap=True)
+    table.add_column("customers", justify="right", no_wrap=True)
+    for number, one in enumerate(ended, start=1):
+        record = one.record
+        table.add_row(str(number), minute(one.at), one.ending, record.at[:10], f"{record.n_rows:,}")
+    output.result(
+        {
+            "files": [
+                {
+                    "file": one.path,
+                    "delete_by": one.delete_by[:10],
+                    "of_another_folder": one.foreign,
+                }
+                for one in files
+            ],
+            "ended": [
+                {
+                    "at": one.at,
+                    "how": one.ending,
+                    "file": one.record.path,
+                    "written": one.record.at,
+                    "use": one.record.use,
+                    "customers": one.record.n_rows,
+                }
+                for one in ended
+            ],
+        },
+        *(
+            f"{shown(one.path)}: may be kept until {one.delete_by[:10]}"
+            + (f"; written by this node in {shown(one.home)}." if one.foreign else ".")
+            for one in files
+        ),
+        "" if files else "No file of customers' segments is on the register.",
+        table if ended else "",
+        "\n".join(f"{number}: {one.record.path}" for number, one in enumerate(ended, start=1)),
+    )
