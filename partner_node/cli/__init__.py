@@ -48,7 +48,7 @@ COMMANDS: Final = {
     "consent": Place(module="partner_node.cli.consent", help="Which customers may be counted."),
     "rights": Place(
         module="partner_node.cli.rights",
-        help="Answer customers: access, explain, object, erase, export; receipts and deadlines.",
+        help="Answer customers: access, objections, erasure and more; receipts and deadlines.",
     ),
     "retention": Place(
         module="partner_node.cli.retention",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -18,6 +20,7 @@ from partner_node.consent.words import (
     status_values,
     status_words,
     strangers,
+    unmatched_words,
 )
 from partner_node.home import NodeHome
 from partner_node.register.pseudonyms import Pseudonyms
@@ -81,6 +84,44 @@ def explain(
     output.result(
         {**explain_values(subject, known, left_out, reason, entries), "warnings": warnings},
         *explain_words(subject, known, left_out, reason, entries),
+    )
+
+
+@app.command("unmatched")
+def unmatched(
+    feedback: Annotated[
+        Path | None,
+        typer.Option(help="A file for `feedback import`, to look up its ids too."),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Ids in consents, objections, births and this node's register that the data lack."""
+    home = NodeHome.load(directory)
+    agreement = home.signed_agreement().agreement
+    now = datetime.now(UTC)
+    customers = home.customers(agreement, None, unique=False)
+    gate = home.gate(agreement, home.party(agreement))
+    listed = gate.unmatched(customers.ids(), now)
+    if feedback is not None:
+        from partner_node.segments.feedback import not_in_data
+        from partner_node.segments.feedback_file import read_feedback
+
+        said = read_feedback(feedback, now=now, terms=agreement.plan.satisfaction)
+        missing = not_in_data((one.subject for one in said), customers)
+        listed[feedback.name] = tuple(sorted(missing))
+    nearest = customers.nearest_ids({i for ids in listed.values() for i in ids})
+    output.result(
+        {
+            "unmatched": [
+                {
+                    "name": name,
+                    "ids": [{"id": i, "in_data_instead": nearest.get(i)} for i in ids],
+                }
+                for name, ids in listed.items()
+            ]
+        },
+        *unmatched_words(listed, nearest),
     )
 
 

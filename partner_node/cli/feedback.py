@@ -46,7 +46,8 @@ def import_(
     desk = Desk(home, now=now)
     terms = desk.agreement.plan.satisfaction
     said = read_feedback(file, now=now, terms=terms)
-    opting_out = sorted({one.subject for one in said if one.kind == "opt-out"})
+    opted_out = sorted((one for one in said if one.kind == "opt-out"), key=lambda one: one.at)
+    opting_out = {one.subject for one in opted_out}
     left_out = desk.register.left_out()
     days = desk.agreement.retention.records_days
     recent = [one for one in said if one.at >= now - timedelta(days=days)]
@@ -58,11 +59,16 @@ def import_(
     known = desk.newest_release()
     segments = segments_of(subjects, home.customers(desk.agreement, gate), known)
     strangers = not_in_data({*subjects, *opting_out}, home.customers(desk.agreement, None))
+    first_said = {one.subject: one.at.date() for one in reversed(opted_out)}
     with desk.store.transaction():
-        for subject in opting_out:
-            desk.register.leave_out("opt-out", desk.pseudonyms.of(subject), subject, now)
+        for subject, day in first_said.items():
+            pseudonym = desk.pseudonyms.of(subject)
+            if "opt-out" not in desk.register.wishes(pseudonym):
+                desk.register.leave_out("opt-out", pseudonym, subject, now)
+                desk.register.receive("object", pseudonym, day)
     new = keeper.keep(kept, segments)
-    taken_out = desk.take_out_of_files(set(opting_out))
+    taken_out = desk.take_out_of_files(set(first_said))
+    answered = desk.answer_opt_outs(first_said, in_data=first_said.keys() - strangers)
     output.result(
         {
             "read": len(said),
@@ -74,10 +80,14 @@ def import_(
             "taken_out_of": list(taken_out.listing),
             "files_gone": list(taken_out.gone),
             "files_changed": list(taken_out.changed),
+            "requests": answered,
         },
         f"Read: {counted(len(said), 'line')}. New: {new:,}.",
         f"Opted out: {counted(len(opting_out), 'customer')}, not counted from the next question on."
         if opting_out
+        else "",
+        f"In the register of requests, answered: {counted(len(answered), 'opt-out')}."
+        if answered
         else "",
         f"Not kept: {counted(len(said) - len(recent), 'line')} from more than "
         f"{counted(days, 'day')} ago, as long as the agreement lets records be kept."

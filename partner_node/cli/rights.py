@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from partner_node.rights.receipt import Receipt
 
 app = typer.Typer(
-    help="Answer customers: access, explain, object, erase, export; receipts and deadlines.",
+    help="Answer customers: access, objections, erasure and more; receipts and deadlines.",
     no_args_is_help=True,
 )
 
@@ -131,6 +131,53 @@ def erase(
     )
 
 
+@app.command("take-back")
+def take_back(
+    subject: Subject,
+    received: Received = None,
+    receipt: ReceiptFile = None,
+    overwrite: Overwrite = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Have a customer who took an objection, opt-out or erasure back be counted again."""
+    _check_files(receipt, overwrite=overwrite)
+    day = _day(received)
+    case = _case(directory, subject)
+    done, given = case.take_back(day)
+    _write_receipt(case, receipt, given, overwrite=overwrite)
+    output.result(done.to_dict() | _receipt_values(given), *done.words, given.words)
+
+
+@app.command("correct")
+def correct(
+    subject: Subject,
+    mistyped: Annotated[
+        str, typer.Option(help="The id that was written down instead, which has the wish now.")
+    ],
+    received: Received = None,
+    receipt: ReceiptFile = None,
+    overwrite: Overwrite = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Have the objection or erasure of a mistyped id be that of the customer who is meant."""
+    if mistyped == subject:
+        raise UsageError(
+            f"--subject and --mistyped both name {subject!r}", remedy="give the two ids"
+        )
+    _check_files(receipt, overwrite=overwrite)
+    day = _day(received)
+    case = _case(directory, subject)
+    done, given = case.correct(mistyped, day)
+    _write_receipt(case, receipt, given, overwrite=overwrite)
+    output.result(
+        done.to_dict() | {"alike": list(done.left_out.alike)} | _receipt_values(given),
+        *done.words(subject, mistyped),
+        given.words,
+    )
+
+
 @app.command("export")
 def export(
     subject: Subject,
@@ -158,7 +205,7 @@ def export(
 
 @app.command("receive")
 def receive(
-    kind: Annotated[str, typer.Argument(help="access, explain, object, erase or export.")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.")],
     subject: Subject,
     received: Received = None,
     directory: Directory = HERE,
@@ -247,9 +294,13 @@ def _settled(
         if answer is not None:
             answer.unlink(missing_ok=True)
         raise
-    signed = given.signed_by(case.keystore.identity)
-    _write(case, receipt, signed.to_bytes(), overwrite=overwrite)
+    _write_receipt(case, receipt, given, overwrite=overwrite)
     return given
+
+
+def _write_receipt(case: Case, path: Path | None, given: Receipt, *, overwrite: bool) -> None:
+    signed = given.signed_by(case.keystore.identity)
+    _write(case, path, signed.to_bytes(), overwrite=overwrite)
 
 
 def _day(text: str | None) -> date | None:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from partner_node.consent.database_tables import DatabaseTable, make_table
-from partner_node.consent.id_set import Halves, IdHash, IdHasher, IdSet, halves
+from partner_node.consent.id_set import Halves, IdHash, IdHasher, IdSet, InClear, halves
 from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
 from partner_node.consent.verdicts import Reason, Wanted
@@ -75,11 +75,13 @@ class Standing:
         listed: For each table the number of different ids in it (of objections: who object),
             and how many of these are among the customers.
         updated: When each table was last updated.
+        register: Likewise of the ids that this node's own register leaves out.
     """
 
     counted: Counter[Reason | None]
     listed: tuple[tuple[int, int], ...]
     updated: tuple[datetime, ...]
+    register: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,30 +275,63 @@ class ConsentGate:
         self.check_complete()
         self._check_times(now)
         counted: Counter[Reason | None] = Counter()
-        found = np.zeros(len(self._tables), dtype=np.int64)
+        views = [*(view for view, _ in self._views()), _WISHES]
+        found = np.zeros(len(views), dtype=np.int64)
         hashing = IdHash.drawn()
         with self._judged(now, hashing) as (connection, updated):
             for chunk in ids:
-                reasons, among = _asked(partial(self._standing, connection, chunk, hashing))
+                reasons, among = _asked(partial(self._standing, connection, views, chunk, hashing))
                 for reason, count in reasons:
                     counted[_reason(reason)] += count
                 found += among
-            named = _asked(lambda: [_count(connection, view) for view, _ in self._views()])
-        return Standing(
-            counted=counted, listed=tuple(zip(named, found.tolist(), strict=True)), updated=updated
-        )
+            named = _asked(lambda: [_count(connection, view) for view in views])
+        *listed, register = zip(named, found.tolist(), strict=True)
+        return Standing(counted=counted, listed=tuple(listed), updated=updated, register=register)
 
     def _standing(
-        self, connection: duckdb.DuckDBPyConnection, ids: NDArray[np.object_], hashing: IdHash
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        views: Sequence[str],
+        ids: NDArray[np.object_],
+        hashing: IdHash,
     ) -> tuple[list[tuple[int | None, int]], list[int]]:
         _register(connection, "ids", ids, hashing)
         reasons = connection.execute(
             f"SELECT {self._reason_of('ids')} AS reason, count(*) FROM ids GROUP BY 1"
         ).fetchall()
-        among = [
-            _count(connection, f"{view} JOIN ids USING (subject)") for view, _ in self._views()
-        ]
-        return reasons, among
+        return reasons, [_count(connection, f"{view} JOIN ids USING (subject)") for view in views]
+
+    def unmatched(
+        self, ids: Iterator[NDArray[np.object_]], now: datetime
+    ) -> dict[str, tuple[str, ...]]:
+        """The ids in each list that the data lack, in order, by the list's name.
+
+        Args:
+            ids: Of all customers in the data, in chunks.
+
+        Raises:
+            RuleError, SourceError: As `snapshot` does.
+        """
+        in_clear = InClear()
+        named = [*((view, table.name) for view, table in self._views()), (_WISHES, REGISTER)]
+        with self._judged(now, in_clear) as (connection, _):
+            for view, _ in named:
+                sql = f"CREATE TEMP TABLE {view}_left AS SELECT DISTINCT subject FROM {view}"
+                _asked(partial(connection.execute, sql))
+            for chunk in ids:
+                _register(connection, "ids", chunk, in_clear)
+                for view, _ in named:
+                    sql = f"DELETE FROM {view}_left WHERE subject IN (SELECT subject FROM ids)"
+                    _asked(partial(connection.execute, sql))
+            return {
+                name: tuple(
+                    subject
+                    for (subject,) in connection.execute(
+                        f"SELECT subject FROM {view}_left ORDER BY subject"
+                    ).fetchall()
+                )
+                for view, name in named
+            }
 
     def explain(self, subject: str, now: datetime) -> tuple[Reason | None, list[Entry]]:
         """Why one customer is not eligible, if so, and its entry in every table.
@@ -414,7 +449,7 @@ def _register(
 ) -> None:
     """Make a table of ``subject`` from ids, hashed unless `hashing` is one customer's id."""
     if not len(ids):
-        kind = "VARCHAR" if isinstance(hashing, str) else "UHUGEINT"
+        kind = "VARCHAR" if isinstance(hashing, str) else hashing.sql_type
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (subject {kind})")
         return
     connection.register("told", pa.table({"subject": pa.array(ids, pa.string())}))

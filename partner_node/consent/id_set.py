@@ -43,6 +43,11 @@ class IdHash:
 
     secret: str
 
+    @property
+    def sql_type(self) -> str:
+        """DuckDB's type of a hash."""
+        return "UHUGEINT"
+
     @staticmethod
     def drawn() -> IdHash:
         """A hash with a new random secret."""
@@ -51,6 +56,22 @@ class IdHash:
     def of(self, text: str) -> str:
         """SQL: the hash of an id; NULL for NULL."""
         return f"md5_number('{self.secret}' || {text})"
+
+
+class InClear(IdHash):
+    """Ids as they are, where a person has to be told which they are."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    @property
+    def sql_type(self) -> str:
+        """DuckDB's type of an id."""
+        return "VARCHAR"
+
+    def of(self, text: str) -> str:
+        """SQL: the id itself."""
+        return text
 
 
 def halves(column: str) -> str:

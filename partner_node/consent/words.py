@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,12 +10,14 @@ from rich.table import Table
 
 from machine.text import how_many, shown
 from partner_node.consent.count import Count
-from partner_node.consent.gate import ConsentGate, Entry, Standing
+from partner_node.consent.gate import REGISTER, ConsentGate, Entry, Standing
 from partner_node.consent.verdicts import Reason
 from protocol.agreement.governance import LegalBasis
 
 #: The reason shown for a customer whom the agreement leaves out for a missing value.
 MISSING_VALUE: Final = "missing-value"
+#: Most ids of one list that people are shown.
+_MOST_SHOWN: Final = 100
 
 
 def strangers(gate: ConsentGate, standing: Standing) -> list[str]:
@@ -30,6 +32,27 @@ def strangers(gate: ConsentGate, standing: Standing) -> list[str]:
         for table, (named, found) in zip(gate.tables, standing.listed, strict=True)
         if named and not found
     ]
+
+
+def unmatched_words(
+    listed: Mapping[str, Sequence[str]], nearest: Mapping[str, str]
+) -> list[object]:
+    """Ids of lists that the data lack, beside those that may be meant, for people."""
+    words: list[object] = []
+    for name, ids in listed.items():
+        if not ids:
+            words.append(f"{shown(name)}: every id is in the data.")
+            continue
+        table = Table(title=f"{shown(name)}: {how_many(len(ids), 'id')} not in the data")
+        table.add_column("id", overflow="fold")
+        table.add_column("in the data instead", overflow="fold")
+        for subject in ids[:_MOST_SHOWN]:
+            meant = nearest.get(subject)
+            table.add_row(repr(subject), "" if meant is None else repr(meant))
+        words.append(table)
+        if len(ids) > _MOST_SHOWN:
+            words.append(f"{len(ids) - _MOST_SHOWN:,} more; --format json names them all.")
+    return words
 
 
 def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[str, Any]:
@@ -56,6 +79,17 @@ def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[st
             for table, (named, found), updated in zip(
                 gate.tables, standing.listed, standing.updated, strict=True
             )
+        ]
+        + [
+            {
+                "name": REGISTER,
+                "holds": "objections",
+                "kind": "register",
+                "path": None,
+                "updated_at": None,
+                "ids": standing.register[0],
+                "ids_in_data": standing.register[1],
+            }
         ],
     }
 
@@ -74,6 +108,8 @@ def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: dateti
             shown(table.name), table.source.holds, f"{hours:.1f} hours ago", f"{named:,}",
             f"{found:,}",
         )  # fmt: skip
+    named, found = standing.register
+    sources.add_row(REGISTER, "objections", "read each time", f"{named:,}", f"{found:,}")
     counted = standing.counted
     decided = Table("customers", "", title="Who is counted now")
     decided.add_row(f"{count.customers:,}", "are counted")

@@ -7,7 +7,7 @@ clipped to the agreed bounds before anything else is done with them.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -210,6 +210,19 @@ class SourceCustomers:
         wanted = _folded(subject)
         alike = (str(other) for ids in self.ids() for other in ids if _folded(other) == wanted)
         return tuple(islice(alike, _MOST_ALIKE))
+
+    def nearest_ids(self, subjects: Iterable[str]) -> dict[str, str]:
+        """For each of `subjects`, none of them in the source, an id as `ids_alike` finds it."""
+        wanted: dict[str, list[str]] = {}
+        for subject in subjects:
+            wanted.setdefault(_folded(subject), []).append(subject)
+        nearest: dict[str, str] = {}
+        if wanted:
+            for ids in self.ids():
+                for other in ids:
+                    for subject in wanted.get(_folded(other), ()):
+                        nearest.setdefault(subject, str(other))
+        return nearest
 
     def _permitted(self) -> Iterator[Chunk]:
         permitted = None if self._gate is None else self._gate.snapshot(self._clock())

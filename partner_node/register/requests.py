@@ -12,8 +12,9 @@ from typing import Any, Final, Literal, get_args
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 
-#: Kinds of request that customers can make (GDPR 15, 22, 21, 17 and 20).
-Kind = Literal["access", "explain", "object", "erase", "export"]
+#: Kinds of request that customers can make (GDPR 15, 22, 21, 17 and 20); taking a wish back, and
+#: having it apply to another id than the one that was written down (GDPR 16).
+Kind = Literal["access", "explain", "object", "erase", "export", "take-back", "correct"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 #: Reasons for which a customer is left out permanently.
 Wish = Literal["objection", "erasure", "opt-out"]
@@ -141,6 +142,21 @@ class RightsRegister:
             "INSERT OR IGNORE INTO wishes VALUES (?, ?, ?, ?)", pseudonym, wish, stamp(now), sealed
         )
 
+    def wishes_of(self, subject: str) -> dict[str, str]:
+        """A customer's wishes under whatever agreement, each with the time since when."""
+        return {wish: at for _, wish, at in self._rows_of(subject)}
+
+    def take_back(self, subject: str) -> None:
+        """Forget a customer's wishes under whatever agreement; inside a transaction."""
+        for pseudonym, _, _ in self._rows_of(subject):
+            self._store.ask("DELETE FROM wishes WHERE pseudonym = ?", pseudonym)
+        self._store.wipe_at_commit()
+
+    def _rows_of(self, subject: str) -> list[tuple[str, str, str]]:
+        """Pseudonym, wish and time of each wish of a customer, newest first."""
+        rows = self._store.ask("SELECT pseudonym, wish, at, sealed FROM wishes ORDER BY at DESC")
+        return [row[:3] for row in rows if self._unsealed(row[0], row[3]) == subject]
+
     def wishes(self, pseudonym: str) -> dict[str, str]:
         """A customer's wishes, each with the time since when."""
         rows = self._store.ask("SELECT wish, at FROM wishes WHERE pseudonym = ?", pseudonym)
@@ -149,7 +165,7 @@ class RightsRegister:
     def left_out(self) -> frozenset[str]:
         """Ids of all customers who are not to be counted."""
         rows = self._store.ask("SELECT DISTINCT pseudonym, sealed FROM wishes")
-        return frozenset(
-            self._sealer.unseal(sealed, _CONTEXT + pseudonym.encode("ascii")).decode("utf-8")
-            for pseudonym, sealed in rows
-        )
+        return frozenset(self._unsealed(pseudonym, sealed) for pseudonym, sealed in rows)
+
+    def _unsealed(self, pseudonym: str, sealed: bytes) -> str:
+        return self._sealer.unseal(sealed, _CONTEXT + pseudonym.encode("ascii")).decode("utf-8")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, get_args
 
 from partner_node.consent.gate import Entry
 from partner_node.consent.verdicts import Reason
@@ -17,7 +17,14 @@ from partner_node.register.requests import Kind, RightsRegister, Wish
 from partner_node.register.scores import question_id
 from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.holdings import Cell, HeldFeature, HeldFeedback, Holdings
-from partner_node.rights.left_out import Erased, LeftOut, Remainder, alike_words
+from partner_node.rights.left_out import (
+    Corrected,
+    Erased,
+    LeftOut,
+    Remainder,
+    TakenBack,
+    alike_words,
+)
 from partner_node.rights.receipt import Receipt
 from partner_node.rights.segment_files import InFile, SegmentFiles, standing_in, take_out
 from partner_node.segments.export_records import ExportRecords
@@ -148,6 +155,53 @@ class Desk:
                 remedy="; ".join(dict.fromkeys(fault.remedy for fault in faults)),
             )
         return _segment_files(found, files.left)
+
+    def answered(
+        self, kind: Kind, pseudonym: str, effects: Mapping[str, Any], *, received: date | None
+    ) -> Receipt:
+        """Put what was done for a customer into the register, inside a transaction.
+
+        It answers the oldest open request of its kind; without one, one that was received on the
+        day `received`, or today.
+        """
+        waiting = self.register.open_request(kind, pseudonym)
+        number = (
+            waiting.number
+            if waiting
+            else self.register.receive(kind, pseudonym, received or self.now.date())
+        )
+        (request,) = [r for r in self.register.requests() if r.number == number]
+        receipt = Receipt(
+            number=number,
+            kind=kind,
+            pseudonym=pseudonym,
+            partner=self.party.id,
+            agreement=self.agreement.id,
+            agreement_version=self.agreement.version,
+            received=request.received,
+            due=request.due,
+            done_at=stamp(self.now),
+            effects=effects,
+        )
+        self.register.answer(number, receipt.to_dict(), self.now)
+        return receipt
+
+    def answer_opt_outs(self, subjects: Iterable[str], *, in_data: Set[str]) -> list[int]:
+        """Answer the open requests of customers who opted out, once they are out of files.
+
+        Returns:
+            Their numbers in the register.
+        """
+        numbers = []
+        with self.store.transaction():
+            for subject in subjects:
+                pseudonym = self.pseudonyms.of(subject)
+                if self.register.open_request("object", pseudonym):
+                    since = self.register.wishes(pseudonym)["opt-out"]
+                    effects = {"in_data": subject in in_data, "not_counted_from": since}
+                    given = self.answered("object", pseudonym, effects, received=None)
+                    numbers.append(given.number)
+        return numbers
 
     def remainders(self) -> tuple[Remainder, ...]:
         """What stays of a customer in releases."""
@@ -337,6 +391,52 @@ class Case(Desk):
             files=files,
         )
 
+    def take_back(self, received: date | None) -> tuple[TakenBack, Receipt]:
+        """Have the customer be counted again as far as its own wishes go, with the receipt.
+
+        Raises:
+            RuleError: It has no wish on record (E-NO-WISH).
+        """
+        wishes = self._wishes_of(self.subject)
+        with self.store.transaction():
+            self.register.take_back(self.subject)
+            receipt = self.answered(
+                "take-back", self.pseudonym, {"taken_back": wishes}, received=received
+            )
+        gate = self.home.gate(self.agreement, self.party, self.store)
+        reason, _ = gate.explain(self.subject, self.now)
+        still = None if reason is None else reason.words
+        return TakenBack(wishes=wishes, still_kept_out_by=still), receipt
+
+    def correct(self, mistyped: str, received: date | None) -> tuple[Corrected, Receipt]:
+        """Have the wishes of an id that was mistyped be this customer's, with the receipt.
+
+        This customer is left out first: killed in between, both are left out, and calling it again
+        finishes what is left.
+
+        Raises:
+            RuleError: The other id has no wish on record (E-NO-WISH).
+        """
+        wishes = self._wishes_of(mistyped)
+        (*_, left_out) = [self.leave_out(wish) for wish in get_args(Wish) if wish in wishes]
+        done = Corrected(instead_of=self.pseudonyms.of(mistyped), wishes=wishes, left_out=left_out)
+        with self.store.transaction():
+            self.register.take_back(mistyped)
+            receipt = self.answered("correct", self.pseudonym, done.to_dict(), received=received)
+        return done, receipt
+
+    def _wishes_of(self, subject: str) -> dict[str, str]:
+        wishes = self.register.wishes_of(subject)
+        if not wishes:
+            raise RuleError(
+                f"customer {subject!r} has no objection, opt-out or erasure on record here",
+                code="E-NO-WISH",
+                remedy="ids are compared letter by letter; `fedseg-node consent explain` shows "
+                "what each table holds, and an objection in a table of your own is taken back "
+                "there",
+            )
+        return wishes
+
     def _customers_alike(self) -> tuple[str, ...]:
         return self._everybody(self.agreement).ids_alike(self.subject)
 
@@ -347,26 +447,6 @@ class Case(Desk):
     def close_request(
         self, kind: Kind, effects: Mapping[str, Any], *, received: date | None
     ) -> Receipt:
-        """Put what was done into the register; the receipt for it."""
+        """Put what was done for this customer into the register; the receipt for it."""
         with self.store.transaction():
-            waiting = self.register.open_request(kind, self.pseudonym)
-            number = (
-                waiting.number
-                if waiting
-                else self.register.receive(kind, self.pseudonym, received or self.now.date())
-            )
-            (request,) = [r for r in self.register.requests() if r.number == number]
-            receipt = Receipt(
-                number=number,
-                kind=kind,
-                pseudonym=self.pseudonym,
-                partner=self.party.id,
-                agreement=self.agreement.id,
-                agreement_version=self.agreement.version,
-                received=request.received,
-                due=request.due,
-                done_at=stamp(self.now),
-                effects=effects,
-            )
-            self.register.answer(number, receipt.to_dict(), self.now)
-        return receipt
+            return self.answered(kind, self.pseudonym, effects, received=received)

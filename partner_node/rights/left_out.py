@@ -122,3 +122,67 @@ class Erased:
             f"mean: {promised or 'nothing'}.",
             f"What stays is {_STAYS}.",
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """Wishes that a customer took back.
+
+    Attributes:
+        wishes: Each with the time since when it held.
+        still_kept_out_by: What keeps the customer out all the same, in words.
+    """
+
+    wishes: dict[str, str]
+    still_kept_out_by: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was done as JSON values."""
+        return {"taken_back": self.wishes, "still_kept_out_by": self.still_kept_out_by}
+
+    @property
+    def words(self) -> list[str]:
+        """What there is to know of it, a line each."""
+        held = ", ".join(f"{wish} of {at[:10]}" for wish, at in sorted(self.wishes.items()))
+        return [
+            f"Taken back: {held}.",
+            "The customer may be counted from the next question on."
+            if self.still_kept_out_by is None
+            else f"The customer is not counted all the same: {self.still_kept_out_by}.",
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """Wishes that are another customer's than was written down.
+
+    Attributes:
+        instead_of: The pseudonym of the id that was mistyped.
+        wishes: Each with the time since when it held of that id.
+        left_out: What leaving the right customer out came to.
+    """
+
+    instead_of: str
+    wishes: dict[str, str]
+    left_out: LeftOut
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was done as JSON values, as the receipt has them."""
+        return {
+            "instead_of": self.instead_of,
+            "wishes": self.wishes,
+        } | self.left_out.to_dict()
+
+    def words(self, subject: str, mistyped: str) -> list[str]:
+        """What there is to know of it, a line each."""
+        what = ", ".join(sorted(self.wishes))
+        return [
+            f"The {what} on record of {mistyped!r} is that of {subject!r} now, who is not counted "
+            "from the next question on.",
+            f"Customer {mistyped!r} may be counted again as far as this node's register goes; "
+            "files that it was taken out of have to be written anew.",
+            "What it had said as feedback was erased, and has to be imported again."
+            if "erasure" in self.wishes
+            else "",
+            *self.left_out.words,
+        ]

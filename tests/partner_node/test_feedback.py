@@ -54,10 +54,31 @@ def test_whoever_opts_out_is_out_of_questions_and_files(
     assert not {"c7", "c9"} & set(counted(ours))
     assert {"c0", "c1"} <= set(counted(ours))
     again = shell.json("feedback", "import", "said.csv", "--dir", ours)
-    assert (again["new"], again["taken_out_of"]) == (0, [])
+    assert (again["new"], again["taken_out_of"], again["requests"]) == (0, [], [])
+    requests = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert [(r["kind"], r["received"], r["overdue"]) for r in requests] == [
+        ("object", AT[:10], False)
+    ] * 2
+    assert done["requests"] == [r["number"] for r in requests]
+    assert all(r["done_at"] for r in requests)
     home = NodeHome.load(ours)
     store = home.store(home.keystore())
     assert [r for r in store.egress() if r.customers is not None] == []
+
+
+def test_an_opt_out_whose_files_could_not_be_written_stays_an_open_request(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{AT}\n")
+    (tmp_path / "all.parquet").write_bytes(b"not parquet")
+    words = ("feedback", "import", "said.csv", "--dir", ours)
+    assert shell.refused(*words, status=3)["code"] == "E-SEGMENT-FILE"
+    (request,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert request["done_at"] is None
+    (tmp_path / "all.parquet").unlink()
+    assert shell.json(*words)["requests"] == [request["number"]]
+    (request,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert request["done_at"]
 
 
 def test_what_was_said_is_counted_in_ranges_by_segment(

@@ -22,6 +22,7 @@ from partner_node.cli import app
 from partner_node.cli.record_tables import STATE_WORDS
 from partner_node.client_app import node_of
 from partner_node.config.node_config import NodeConfig
+from partner_node.consent.gate import REGISTER
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
@@ -118,6 +119,8 @@ def test_a_folder_that_is_no_node_is_named(
         "receive": ["access", "--subject", "b"],
         "import": ["x.csv"],
         "strike": ["x.csv"],
+        "take-back": ["--subject", "b"],
+        "correct": ["--subject", "b", "--mistyped", "c"],
         "access": ["--subject", "b"],
         "object": ["--subject", "b"],
         "erase": ["--subject", "b"],
@@ -1058,7 +1061,7 @@ def test_consent_status_says_who_may_be_counted_and_what_keeps_the_others_out(
 ) -> None:
     withdraw(tmp_path, "b")
     data = shell.json("consent", "status", "--dir", installed)
-    (source,) = data.pop("sources")
+    source, _ = data.pop("sources")
     assert data == {
         "basis": CONSENT, "customers": 3, "eligible": 2, "kept_out": {"withdrawn": 1},
         "warnings": [],
@@ -1081,7 +1084,8 @@ def test_consent_status_on_legitimate_interest_counts_the_unknown(
     assert data["basis"] == LEGITIMATE_INTEREST
     assert (data["customers"], data["eligible"]) == (3, 2)
     assert data["kept_out"] == {"objection": 1}
-    assert [(s["ids"], s["ids_in_data"]) for s in data["sources"]] == [(2, 1)]
+    assert [(s["ids"], s["ids_in_data"]) for s in data["sources"]] == [(2, 1), (0, 0)]
+    assert data["sources"][-1]["name"] == REGISTER
     text = shell("consent", "status", "--dir", interested).out
     assert "Legal basis: legitimate interest." in text
     assert "kept out: objection, GPC or limit flag" in text
@@ -1212,7 +1216,7 @@ def test_consents_in_a_database_are_told_of_like_those_in_files(
     path = consents_in_sqlite(tmp_path, installed, at.isoformat())
     data = shell.json("consent", "status", "--dir", installed)
     assert (data["customers"], data["eligible"], data["kept_out"]) == (3, 2, {"withdrawn": 1})
-    (source,) = data["sources"]
+    source, _ = data["sources"]
     assert source["kind"] == "sqlite"
     assert source["path"] == f"table wishes of {path}"
     assert source["updated_at"] == f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -260,6 +260,90 @@ def test_an_id_that_the_data_do_not_hold_is_taken_and_that_is_said(
     assert shell.json(*words, "c9")["in_data"] is None
 
 
+@pytest.mark.parametrize("verb", ["object", "erase"])
+def test_a_wish_that_is_taken_back_holds_no_longer_and_leaves_a_receipt(
+    shell: Shell, ours: Path, tmp_path: Path, verb: str
+) -> None:
+    words = ("rights", "take-back", "--dir", ours, "--subject")
+    error = shell.refused(*words, "c7", status=3)
+    assert error["code"] == "E-NO-WISH"
+    shell.json("rights", verb, "--subject", "c7", "--dir", ours)
+    assert "c7" not in counted(ours)
+    done = shell.json(*words, "c7", "--receipt", "receipt.json")
+    assert list(done["taken_back"]) == [{"object": "objection", "erase": "erasure"}[verb]]
+    assert done["still_kept_out_by"] is None
+    assert "c7" in counted(ours)
+    assert (tmp_path / "receipt.json").exists()
+    receipt = done["receipt"]
+    assert (receipt["kind"], receipt["effects"]["taken_back"]) == ("take-back", done["taken_back"])
+    kinds = [r["kind"] for r in shell.json("rights", "list", "--dir", ours)["requests"]]
+    assert kinds == [verb, "take-back"]
+    assert shell.refused(*words, "c7", status=3)["code"] == "E-NO-WISH"
+
+
+def test_who_took_an_objection_back_and_has_no_consent_is_told_so(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    shell.json("rights", "object", "--subject", "c7", "--dir", ours)
+    with (tmp_path / "consents.csv").open("a") as file:
+        file.write(f"c7,ConsentWithdrawn,2026-02-01T00:00:00Z,{SEGMENTATION},1\n")
+    done = shell.json("rights", "take-back", "--subject", "c7", "--dir", ours)
+    assert done["still_kept_out_by"] == "the latest event permits nothing"
+    assert "c7" not in counted(ours)
+
+
+def test_a_mistyped_wish_is_corrected_with_both_ids_named(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    words = ("rights", "correct", "--dir", ours, "--subject")
+    shell.refused(*words, "c8", "--mistyped", "c8", status=2)
+    assert shell.refused(*words, "c8", "--mistyped", "c7", status=3)["code"] == "E-NO-WISH"
+    wrong = shell.json("rights", "object", "--subject", "c7", "--dir", ours)
+    told = shell(*words, "c8", "--mistyped", "c7")
+    assert {"'c7'", "'c8'"} <= set(told.out.split())
+    assert "c7" in counted(ours)
+    assert "c8" not in counted(ours)
+    for name in ("all.csv", "all.parquet"):
+        assert not {"c7", "c8"} & set(ids_in(tmp_path / name))
+    shell.json("rights", "object", "--subject", "c7", "--dir", ours)
+    done = shell.json(*words, "c9", "--mistyped", "c7")
+    assert done["instead_of"] == wrong["receipt"]["pseudonym"]
+    assert done["receipt"]["effects"]["instead_of"] == done["instead_of"]
+    assert done["receipt"]["pseudonym"] != done["instead_of"]
+    assert '"c7"' not in json.dumps(done["receipt"])
+
+
+def test_this_nodes_register_is_a_source_beside_the_tables(shell: Shell, ours: Path) -> None:
+    for subject in ("c7", "nobody"):
+        shell.json("rights", "object", "--subject", subject, "--dir", ours)
+    found = shell.json("consent", "status", "--dir", ours)["sources"][-1]
+    assert found["name"] == "this node's register of rights"
+    assert (found["ids"], found["ids_in_data"]) == (2, 1)
+
+
+def test_ids_of_lists_that_the_data_lack_are_named_beside_those_that_may_be_meant(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    with (tmp_path / "consents.csv").open("a") as file:
+        for subject in ("00C1", "stranger"):
+            file.write(f"{subject},ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1\n")
+    shell.json("rights", "object", "--subject", " c2 ", "--dir", ours)
+    (tmp_path / "said.csv").write_text("customer_id,kind,at\nC3,complaint,2026-01-31T09:30:00Z\n")
+    words = ("consent", "unmatched", "--feedback", "said.csv", "--dir", ours)
+    found = {one["name"]: one["ids"] for one in shell.json(*words)["unmatched"]}
+    assert found == {
+        "consents": [
+            {"id": "00C1", "in_data_instead": "c1"},
+            {"id": "stranger", "in_data_instead": None},
+        ],
+        "this node's register of rights": [{"id": " c2 ", "in_data_instead": "c2"}],
+        "said.csv": [{"id": "C3", "in_data_instead": "c3"}],
+    }
+    told = shell(*words).out
+    assert "'00C1'" in told
+    assert "' c2 '" in told
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "wish"), [("object", "objection"), ("erase", "erasure"), ("import", "opt-out")]
