@@ -6,8 +6,9 @@ import csv
 import io
 import json
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -38,8 +39,25 @@ Received = Annotated[
 ReceiptFile = Annotated[Path | None, typer.Option(help="File for the signed receipt.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 Out = Annotated[
-    Path | None, typer.Option(help="File to write instead of the terminal, .json; mode 0600.")
+    Path | None,
+    typer.Option(help="File to write instead of the terminal, .txt, .html or .json; mode 0600."),
 ]
+
+
+class _Form(StrEnum):
+    """How an answer is written."""
+
+    TEXT = "text"
+    HTML = "html"
+    JSON = "json"
+
+
+_WRITTEN_AS: Final = {".txt": _Form.TEXT, ".html": _Form.HTML, ".json": _Form.JSON}
+
+
+def _set_form(form: _Form) -> _Form:
+    output.format = Format.JSON if form is _Form.JSON else Format.TEXT
+    return form
 
 
 @app.command("access")
@@ -50,18 +68,28 @@ def access(
     receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
-    format: Format = FormatOption,
+    format: Annotated[
+        _Form,
+        typer.Option(help="What to print: text, html or json.", callback=_set_form),
+    ] = _Form.TEXT,
 ) -> None:
-    """Everything that this node holds of a customer: values, segment and reason, runs, files."""
+    """Everything that this node holds of a customer, in words that the customer may read."""
+    if out is not None and out.suffix not in _WRITTEN_AS:
+        raise UsageError(
+            f"{out} ends in none of {', '.join(_WRITTEN_AS)}", remedy="name one of these"
+        )
     _check_files(out, receipt, overwrite=overwrite)
     day = _day(received)
     case = _case(directory, subject)
-    told = case.access().to_dict()
-    _write(case, out, _json(told), overwrite=overwrite)
+    found = case.access()
+    told = found.to_dict()
+    answer = _answer(found, format if out is None else _WRITTEN_AS[out.suffix])
+    _write(case, out, answer, overwrite=overwrite)
+    output.warn([f"not in this answer: {what}" for what in found.not_stated])
     given = _settled(
         case, "access", {"given": sorted(told)}, day, receipt, overwrite=overwrite, answer=out
     )
-    lines = [] if out else [Verbatim(_json(told).decode("utf-8").rstrip())]
+    lines = [] if out else [Verbatim(answer.decode("utf-8").rstrip())]
     output.result(told | _receipt_values(given), *lines, _written(out), given.words)
 
 
@@ -354,6 +382,14 @@ def _csv(found: Holdings) -> bytes:
     writer.writerow(["what", "value", "unit"])
     writer.writerows(rows)
     return text.getvalue().encode("utf-8")
+
+
+def _answer(found: Holdings, form: _Form) -> bytes:
+    from partner_node.rights.letter import as_html, as_text
+
+    if form is _Form.JSON:
+        return _json(found.to_dict())
+    return (as_html(found) if form is _Form.HTML else as_text(found)).encode("utf-8")
 
 
 def _written(path: Path | None) -> str:

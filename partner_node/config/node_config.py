@@ -18,6 +18,7 @@ from machine.files import open_regular
 from partner_node.config.consent import CONSENT_KEYS, read_consent
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
+from partner_node.config.rights import RIGHTS_KEYS, RightsSection, read_rights
 from partner_node.config.template import (
     DEFAULT_PASSPHRASE_VARIABLE,
     DEFAULT_TEMP_SPACE,
@@ -36,6 +37,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "data": DATA_KEYS,
     "consent": CONSENT_KEYS,
     "egress": EGRESS_KEYS,
+    "rights": RIGHTS_KEYS,
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
 }
@@ -106,6 +108,7 @@ class NodeConfig:
     data: DataSection
     consent: ConsentSection
     egress: EgressSection
+    rights: RightsSection
     keys: KeysSection
     limits: LimitsSection
 
@@ -119,7 +122,7 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, tuple(_KEYS), f"{file}: unknown section")
-        node, coordinator, data, consent, egress, keys, limits = (
+        node, coordinator, data, consent, egress, rights, keys, limits = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
         customers = read_data(data)
@@ -141,6 +144,7 @@ class NodeConfig:
             data=customers,
             consent=read_consent(consent, id_column=customers.id_column),
             egress=read_egress(egress),
+            rights=read_rights(rights),
             keys=_keys_section(keys),
             limits=LimitsSection(
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),

@@ -141,6 +141,12 @@ notices = {notices}
 # Hours after which a message that nobody approved is refused by itself.
 # hold_hours = {hold_hours}
 
+# What customers who ask are told; see docs/rights.md.
+[rights]
+# The supervisory authority for complaints, and where the data come from.
+# authority = "Data protection authority of the state, Castle Street 1, Examplefield"
+# data_from = "Your orders in our shop"
+
 [keys]
 # Private keys, encrypted; file mode 0600 in a folder of mode 0700.
 # store = "keys/keystore.json"

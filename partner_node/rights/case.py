@@ -302,6 +302,7 @@ class Case(Desk):
             runs=tuple(self.store.runs()),
             agreement=self.agreement,
             party=self.party,
+            stated=self.home.config.rights,
         )
 
     def _features(self, values: FloatMatrix | None) -> Iterator[HeldFeature]:

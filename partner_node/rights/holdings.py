@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from partner_node.config.rights import RightsSection
 from partner_node.consent.gate import Entry
 from partner_node.rights.explanation import Explanation
 from partner_node.rights.segment_files import SegmentFiles
@@ -14,6 +15,11 @@ from protocol.agreement.parties import Party
 from protocol.agreement.satisfaction import SatisfactionTerms
 
 Cell = float | str | None
+#: What a customer may ask for (GDPR 15(1)(e) and (f)).
+RIGHTS: Final = (
+    "access", "rectification", "erasure", "restriction", "portability", "objection",
+    "withdrawal of consent", "complaint to a supervisory authority",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,7 @@ class Holdings:
         runs: Every run of this node.
         agreement: What is agreed, for whom and for how long.
         party: What is agreed of this partner.
+        stated: What the node's settings say besides.
     """
 
     subject: str
@@ -94,6 +101,23 @@ class Holdings:
     runs: tuple[RunRecord, ...]
     agreement: Agreement
     party: Party
+    stated: RightsSection
+
+    @property
+    def not_stated(self) -> tuple[str, ...]:
+        """What GDPR 15 asks for and neither the agreement nor the node's settings say."""
+        unknown = {
+            "the supervisory authority for complaints ([rights] authority in node.toml)": (
+                self.stated.authority
+            ),
+            "where the data come from ([rights] data_from in node.toml)": self.stated.data_from,
+        }
+        return (
+            *(what for what, said in unknown.items() if said is None),
+            "how long the data themselves are kept where segments are not concerned",
+            "whether data or results go to another country, and with which safeguards",
+            "whether anything is decided about a customer by segments alone",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values, for the customer."""
@@ -128,6 +152,18 @@ class Holdings:
             "never_for": list(agreement.results_use.forbidden),
             "retention": agreement.retention.to_dict(),
             "data_protection_officer": self.party.dpo,
+            "controller": _told(self.party),
+            "other_controllers": [
+                _told(party) for party in agreement.parties if party.id != self.party.id
+            ],
+            "coordinator": {
+                "name": agreement.coordinator.legal_name,
+                "contact": agreement.coordinator.contact,
+            },
+            "data_from": self.stated.data_from,
+            "supervisory_authority": self.stated.authority,
+            "rights": list(RIGHTS),
+            "not_stated": list(self.not_stated),
         }
 
     def portable(self) -> dict[str, Any]:
@@ -146,3 +182,8 @@ class Holdings:
             *((feature.name, feature.value, feature.unit) for feature in self.features),
             ("segment", "" if self.segment is None else self.segment.name, ""),
         ]
+
+
+def _told(party: Party) -> dict[str, str]:
+    """A party as a customer is told of it."""
+    return {"name": party.legal_name, "contact": party.contact, "role": party.role}

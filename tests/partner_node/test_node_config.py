@@ -96,6 +96,7 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "sources": (),
     }
     assert dataclasses.asdict(found.egress) == {"hold": "none", "hold_hours": 24}
+    assert dataclasses.asdict(found.rights) == {"authority": None, "data_from": None}
     assert not found.data.columns
     assert not found.data.units
 
@@ -132,6 +133,8 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("egress", "hold", '"answers"', "egress.hold", "answers"),
     ("egress", "hold", '"signed"', "egress.hold", "signed"),
     ("egress", "hold_hours", "720", "egress.hold_hours", 720),
+    ("rights", "authority", '"The authority"', "rights.authority", "The authority"),
+    ("rights", "data_from", '"Your orders"', "rights.data_from", "Your orders"),
     ("keys", "store", '"/k/s.json"', "keys.store", Path("/k/s.json")),
     ("keys", "passphrase_env", '"OTHER_1"', "keys.passphrase_env", "OTHER_1"),
     ("limits", "threads", "64", "limits.threads", 64),
@@ -665,7 +668,8 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
     assert plain.data.kind == kind
     commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
     examples = {
-        "bundle_sha256", "query", "query_file", "monetary", "assessment", "columns", "constants",
+        "bundle_sha256", "query", "query_file", "monetary", "assessment", "authority", "data_from",
+        "columns", "constants",
         "events", "flags", "heartbeat", "youngest_customer",
     }  # fmt: skip
     examples |= {"temp_folder", "password_file", "password_env", "root_certificates"} & {
