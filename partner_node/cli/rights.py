@@ -17,7 +17,13 @@ from machine.console import Format, FormatOption, Verbatim, output
 from machine.text import shown
 from partner_node.cli.options import HERE, Directory, Subject
 from partner_node.home import NodeHome
-from partner_node.register.requests import KINDS, Kind, Request, RightsRegister
+from partner_node.register.requests import (
+    KINDS,
+    MOST_EXTENDED,
+    Kind,
+    Request,
+    RightsRegister,
+)
 from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
 from partner_node.segments.spreadsheets import refuse_formulas
 from protocol.errors import FedsegError, UsageError
@@ -58,6 +64,25 @@ _WRITTEN_AS: Final = {".txt": _Form.TEXT, ".html": _Form.HTML, ".json": _Form.JS
 def _set_form(form: _Form) -> _Form:
     output.format = Format.JSON if form is _Form.JSON else Format.TEXT
     return form
+
+
+class Delay(StrEnum):
+    """Why an answer is put off (GDPR 12(3))."""
+
+    COMPLEXITY = "complexity"
+    NUMBER = "number-of-requests"
+
+
+class Refusal(StrEnum):
+    """Why a request is refused (GDPR 12(2), 12(5), and the exceptions of each right)."""
+
+    UNFOUNDED = "manifestly-unfounded"
+    EXCESSIVE = "excessive"
+    NOT_IDENTIFIED = "customer-not-identified"
+    EXCEPTION = "exception-by-law"
+
+
+_KIND_HELP: Final = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}."
 
 
 @app.command("access")
@@ -159,6 +184,105 @@ def erase(
     )
 
 
+@app.command("restrict")
+def restrict(
+    subject: Subject,
+    received: Received = None,
+    receipt: ReceiptFile = None,
+    overwrite: Overwrite = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Have a customer's data be used for nothing until `take-back`: not counted, in no file."""
+    _check_files(receipt, overwrite=overwrite)
+    day = _day(received)
+    case = _case(directory, subject)
+    done = case.leave_out("restriction")
+    given = _settled(case, "restrict", done.to_dict(), day, receipt, overwrite=overwrite)
+    output.result(
+        done.to_dict() | {"alike": list(done.alike)} | _receipt_values(given),
+        f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
+        "and exports, until the restriction is taken back.",
+        *done.words,
+        given.words,
+    )
+
+
+@app.command("rectify")
+def rectify(
+    subject: Subject,
+    feature: Annotated[
+        list[str], typer.Option(help="An agreed feature whose value was wrong; may be repeated.")
+    ],
+    received: Received = None,
+    receipt: ReceiptFile = None,
+    overwrite: Overwrite = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Put on record that a customer's values were corrected in your own data, with a receipt."""
+    _check_files(receipt, overwrite=overwrite)
+    day = _day(received)
+    case = _case(directory, subject)
+    given = case.rectify(feature, day)
+    _write_receipt(case, receipt, given, overwrite=overwrite)
+    output.result(
+        {"rectified": given.effects["rectified"]} | _receipt_values(given),
+        f"On record: {', '.join(given.effects['rectified'])} of customer {shown(subject)} was "
+        "corrected in your own data; the next question reads it there.",
+        given.words,
+    )
+
+
+@app.command("extend")
+def extend(
+    kind: Annotated[str, typer.Argument(help=_KIND_HELP)],
+    subject: Subject,
+    reason: Annotated[
+        Delay, typer.Option(help="Why: the complexity of the request, or the number of requests.")
+    ],
+    months: Annotated[
+        int, typer.Option(min=1, max=MOST_EXTENDED, help="By how many months.")
+    ] = MOST_EXTENDED,
+    receipt: ReceiptFile = None,
+    overwrite: Overwrite = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Put the answer to an open request off, once, and tell the customer why by the receipt."""
+    wanted = _kind(kind)
+    _check_files(receipt, overwrite=overwrite)
+    case = _case(directory, subject)
+    given = case.extend(wanted, reason.value, months=months)
+    _write_receipt(case, receipt, given, overwrite=overwrite)
+    output.result({"due": given.due.isoformat()} | _receipt_values(given), given.words)
+
+
+@app.command("refuse")
+def refuse(
+    kind: Annotated[str, typer.Argument(help=_KIND_HELP)],
+    subject: Subject,
+    reason: Annotated[Refusal, typer.Option(help="Why it is not answered.")],
+    received: Received = None,
+    receipt: ReceiptFile = None,
+    overwrite: Overwrite = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Refuse a request, with a receipt that says why and where the customer may complain."""
+    wanted = _kind(kind)
+    _check_files(receipt, overwrite=overwrite)
+    day = _day(received)
+    case = _case(directory, subject)
+    given = case.refuse(wanted, reason.value, day)
+    _write_receipt(case, receipt, given, overwrite=overwrite)
+    output.result(
+        {"refused": reason.value} | _receipt_values(given),
+        given.words,
+        f"The customer may complain to {given.effects['may_complain_to']}, and go to court.",
+    )
+
+
 @app.command("take-back")
 def take_back(
     subject: Subject,
@@ -233,16 +357,14 @@ def export(
 
 @app.command("receive")
 def receive(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.")],
+    kind: Annotated[str, typer.Argument(help=_KIND_HELP)],
     subject: Subject,
     received: Received = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Put a request into the register that is answered later; its deadline starts."""
-    wanted: Kind | None = next((known for known in KINDS if known == kind), None)
-    if wanted is None:
-        raise UsageError(f"{kind!r} is no request", remedy=f"known: {', '.join(KINDS)}")
+    wanted = _kind(kind)
     given = _day(received)
     case = _case(directory, subject)
     day = given or case.now.date()
@@ -291,8 +413,17 @@ def list_requests(directory: Directory = HERE, format: Format = FormatOption) ->
 
 def _answered_words(request: Request, today: date) -> str:
     if request.is_open:
-        return "OVERDUE" if request.is_overdue(today) else "open"
-    return request.done_at[:10] + (", late" if request.was_late else "")
+        waiting = "open" if request.extended_on is None else "extended"
+        return "OVERDUE" if request.is_overdue(today) else waiting
+    refused = ", refused" if "refused" in request.receipt["effects"] else ""
+    return request.done_at[:10] + refused + (", late" if request.was_late else "")
+
+
+def _kind(text: str) -> Kind:
+    kind: Kind | None = next((known for known in KINDS if known == text), None)
+    if kind is None:
+        raise UsageError(f"{text!r} is no request", remedy=f"known: {', '.join(KINDS)}")
+    return kind
 
 
 def _case(directory: Path, subject: str) -> Case:

@@ -12,12 +12,16 @@ from typing import Any, Final, Literal, get_args
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 
-#: Kinds of request that customers can make (GDPR 15, 22, 21, 17 and 20); taking a wish back, and
-#: having it apply to another id than the one that was written down (GDPR 16).
-Kind = Literal["access", "explain", "object", "erase", "export", "take-back", "correct"]
+#: Kinds of request that customers can make (GDPR 15, 22, 21, 17, 20, 16 and 18); taking a wish
+#: back, and having it apply to another id than the one that was written down.
+Kind = Literal[
+    "access", "explain", "object", "erase", "export", "rectify", "restrict", "take-back", "correct"
+]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 #: Reasons for which a customer is left out permanently.
-Wish = Literal["objection", "erasure", "opt-out"]
+Wish = Literal["objection", "erasure", "opt-out", "restriction"]
+#: By how many months an answer may be put off (GDPR 12(3)).
+MOST_EXTENDED: Final = 2
 _CONTEXT: Final = b"wish"
 
 
@@ -28,7 +32,9 @@ class Request:
     Attributes:
         number: Its number in the register.
         received: The day of its receipt.
-        due: The last day for the answer: a month later (GDPR 12(3)).
+        due: The last day for the answer: a month later, or later still once it was extended
+            (GDPR 12(3)).
+        extended_on: The day on which it was extended; None when it was not.
         done_at: When it was answered; empty while it is open.
         receipt: What was done; empty while it is open.
     """
@@ -40,6 +46,7 @@ class Request:
     due: date
     done_at: str
     receipt: Mapping[str, Any]
+    extended_on: date | None = None
 
     @property
     def is_open(self) -> bool:
@@ -63,19 +70,23 @@ class Request:
             "pseudonym": self.pseudonym,
             "received": self.received.isoformat(),
             "due": self.due.isoformat(),
+            "extended_on": None if self.extended_on is None else self.extended_on.isoformat(),
             "done_at": self.done_at or None,
             "overdue": self.is_overdue(today),
             "answered_late": self.was_late,
         }
 
 
-def due_date(received: date) -> date:
-    """The day a month later, the last day of a shorter month (Regulation 1182/71).
+def due_date(received: date, *, months: int = 1) -> date:
+    """The day some months later, the last day of a shorter month (Regulation 1182/71).
 
     >>> due_date(date(2026, 1, 31)).isoformat(), due_date(date(2026, 12, 5)).isoformat()
     ('2026-02-28', '2027-01-05')
+    >>> due_date(date(2026, 11, 30), months=3).isoformat()
+    '2027-02-28'
     """
-    year, month = received.year + received.month // 12, received.month % 12 + 1
+    year, month = divmod(received.year * 12 + received.month - 1 + months, 12)
+    month += 1
     return date(year, month, min(received.day, calendar.monthrange(year, month)[1]))
 
 
@@ -112,10 +123,20 @@ class RightsRegister:
             number,
         )
 
+    def extend(self, number: int, due: date, receipt: Mapping[str, Any], now: datetime) -> None:
+        """Put the answer to an open request off, inside a transaction."""
+        self._store.ask(
+            "UPDATE requests SET due_on = ?, extended_on = ?, receipt = ? WHERE number = ?",
+            due.isoformat(),
+            now.date().isoformat(),
+            json.dumps(receipt),
+            number,
+        )
+
     def requests(self) -> list[Request]:
         """Every request, oldest first."""
         rows = self._store.ask(
-            "SELECT number, kind, pseudonym, received_on, due_on, done_at, receipt"
+            "SELECT number, kind, pseudonym, received_on, due_on, done_at, receipt, extended_on"
             " FROM requests ORDER BY number"
         )
         return [
@@ -127,8 +148,9 @@ class RightsRegister:
                 due=date.fromisoformat(due),
                 done_at=done_at,
                 receipt=json.loads(receipt),
+                extended_on=date.fromisoformat(extended_on) if extended_on else None,
             )
-            for number, kind, pseudonym, received, due, done_at, receipt in rows
+            for number, kind, pseudonym, received, due, done_at, receipt, extended_on in rows
         ]
 
     def leave_out(self, wish: Wish, pseudonym: str, subject: str, now: datetime) -> None:

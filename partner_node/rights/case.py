@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, get_args
 
@@ -13,7 +13,14 @@ from partner_node.customers.source_customers import SourceCustomers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.register.pseudonyms import Pseudonyms
-from partner_node.register.requests import Kind, RightsRegister, Wish
+from partner_node.register.requests import (
+    MOST_EXTENDED,
+    Kind,
+    Request,
+    RightsRegister,
+    Wish,
+    due_date,
+)
 from partner_node.register.scores import question_id
 from partner_node.rights.explanation import Explanation, explain_place
 from partner_node.rights.holdings import Cell, HeldFeature, HeldFeedback, Holdings
@@ -157,7 +164,13 @@ class Desk:
         return _segment_files(found, files.left)
 
     def answered(
-        self, kind: Kind, pseudonym: str, effects: Mapping[str, Any], *, received: date | None
+        self,
+        kind: Kind,
+        pseudonym: str,
+        effects: Mapping[str, Any],
+        *,
+        received: date | None,
+        outcome: str = "answered",
     ) -> Receipt:
         """Put what was done for a customer into the register, inside a transaction.
 
@@ -170,11 +183,19 @@ class Desk:
             if waiting
             else self.register.receive(kind, pseudonym, received or self.now.date())
         )
+        receipt = self._receipt(self._request(number), effects, outcome)
+        self.register.answer(number, receipt.to_dict(), self.now)
+        return receipt
+
+    def _request(self, number: int) -> Request:
         (request,) = [r for r in self.register.requests() if r.number == number]
-        receipt = Receipt(
-            number=number,
-            kind=kind,
-            pseudonym=pseudonym,
+        return request
+
+    def _receipt(self, request: Request, effects: Mapping[str, Any], outcome: str) -> Receipt:
+        return Receipt(
+            number=request.number,
+            kind=request.kind,
+            pseudonym=request.pseudonym,
             partner=self.party.id,
             agreement=self.agreement.id,
             agreement_version=self.agreement.version,
@@ -182,9 +203,8 @@ class Desk:
             due=request.due,
             done_at=stamp(self.now),
             effects=effects,
+            outcome=outcome,
         )
-        self.register.answer(number, receipt.to_dict(), self.now)
-        return receipt
 
     def answer_opt_outs(self, subjects: Iterable[str], *, in_data: Set[str]) -> list[int]:
         """Answer the open requests of customers who opted out, once they are out of files.
@@ -390,6 +410,63 @@ class Case(Desk):
             not_counted_from=before.get(wish, stamp(self.now)),
             runs_under_way=tuple(running),
             files=files,
+        )
+
+    def rectify(self, features: Sequence[str], received: date | None) -> Receipt:
+        """Put on record that values were corrected in the partner's own data; the receipt.
+
+        Raises:
+            UsageError: One is no agreed feature.
+        """
+        known = [feature.name for feature in self.agreement.features]
+        for name in features:
+            if name not in known:
+                raise UsageError(
+                    f"{name!r} is no agreed feature", remedy=f"they are {', '.join(known)}"
+                )
+        effects = {"rectified": sorted(set(features)), "in_data": self.in_data()}
+        return self.close_request("rectify", effects, received=received)
+
+    def refuse(self, kind: Kind, reason: str, received: date | None) -> Receipt:
+        """Refuse a request, and say where the customer may complain (GDPR 12(4))."""
+        authority = self.home.config.rights.authority
+        effects = {
+            "refused": reason,
+            "may_complain_to": authority or "a supervisory authority",
+            "may_go_to_court": True,
+        }
+        with self.store.transaction():
+            return self.answered(
+                kind, self.pseudonym, effects, received=received, outcome=f"refused, {reason}"
+            )
+
+    def extend(self, kind: Kind, reason: str, *, months: int) -> Receipt:
+        """Put the answer to the oldest open request of a kind off (GDPR 12(3)).
+
+        Raises:
+            RuleError: There is none, it was extended before, or its first month is over
+                (E-EXTENSION).
+        """
+        request = self.register.open_request(kind, self.pseudonym)
+        if request is None:
+            problem = f"the customer has no open request of kind {kind!r}"
+        elif request.extended_on is not None:
+            problem = f"request {request.number} was extended on {request.extended_on} already"
+        elif request.is_overdue(self.now.date()):
+            problem = f"request {request.number} was due by {request.due}"
+        else:
+            due = due_date(request.received, months=1 + months)
+            extended = replace(request, due=due)
+            effects = {"extended": reason, "until": due.isoformat()}
+            receipt = self._receipt(extended, effects, f"extended, {reason}")
+            with self.store.transaction():
+                self.register.extend(request.number, due, receipt.to_dict(), self.now)
+            return receipt
+        raise RuleError(
+            problem,
+            code="E-EXTENSION",
+            remedy="a request may be extended once, within a month of its receipt, by "
+            f"{MOST_EXTENDED} months at most; `fedseg-node rights list` shows all",
         )
 
     def take_back(self, received: date | None) -> tuple[TakenBack, Receipt]:

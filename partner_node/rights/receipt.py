@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from partner_node.register.requests import Kind
 from protocol.canonical import canonical_json
 from protocol.signing import Envelope
 
@@ -29,10 +28,11 @@ class Receipt:
         due: By when it had to be answered.
         done_at: When it was.
         effects: What was done, as JSON values.
+        outcome: What became of the request, for people.
     """
 
     number: int
-    kind: Kind
+    kind: str
     pseudonym: str
     partner: str
     agreement: str
@@ -41,6 +41,7 @@ class Receipt:
     due: date
     done_at: str
     effects: Mapping[str, Any]
+    outcome: str = "answered"
 
     def to_dict(self) -> dict[str, Any]:
         """The receipt as JSON values."""
@@ -71,4 +72,5 @@ class Receipt:
     @property
     def words(self) -> str:
         """The receipt in words."""
-        return f"Request {self.number}, received on {self.received}, due by {self.due}: answered."
+        when = f"received on {self.received}, due by {self.due}"
+        return f"Request {self.number}, {when}: {self.outcome}."

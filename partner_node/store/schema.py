@@ -165,4 +165,8 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE exports ADD COLUMN ended TEXT;
     PRAGMA user_version = 13;
     """,
+    """
+    ALTER TABLE requests ADD COLUMN extended_on TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 14;
+    """,
 )

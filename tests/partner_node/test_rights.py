@@ -776,6 +776,65 @@ def test_a_request_is_due_a_month_after_it_came_and_closed_by_its_answer(
     assert "access, explain, object" in error["remedy"]
 
 
+def test_an_answer_is_put_off_once_within_its_first_month_and_the_receipt_says_why(
+    shell: Shell, ours: Path
+) -> None:
+    who = ("--subject", "c1", "--dir", ours)
+    words = ("rights", "extend", "access", *who, "--reason", "complexity")
+    assert "no open request" in shell.refused(*words, status=3)["message"]
+    came = (datetime.now(UTC) - timedelta(days=3)).date()
+    shell.json("rights", "receive", "access", *who, "--received", came.isoformat())
+    shell.refused(*words, "--months", 3, status=2)
+    done = shell.json(*words)
+    assert done["due"] == due_date(came, months=3).isoformat()
+    assert done["receipt"]["effects"] == {"extended": "complexity", "until": done["due"]}
+    (request,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert (request["due"], request["done_at"]) == (done["due"], None)
+    assert "extended" in shell("rights", "list", "--dir", ours).out
+    error = shell.refused(*words, status=3)
+    assert (error["code"], "was extended on" in error["message"]) == ("E-EXTENSION", True)
+    answered = shell.json("rights", "access", *who)["receipt"]
+    assert (answered["number"], answered["due"]) == (request["number"], done["due"])
+    late = (datetime.now(UTC) - timedelta(days=40)).date().isoformat()
+    shell.json("rights", "receive", "access", *who, "--received", late)
+    assert "was due by" in shell.refused(*words, status=3)["message"]
+
+
+def test_a_refusal_closes_the_request_and_says_where_to_complain(shell: Shell, ours: Path) -> None:
+    who = ("--subject", "c1", "--dir", ours)
+    noted = shell.json("rights", "receive", "erase", *who)
+    done = shell.json("rights", "refuse", "erase", *who, "--reason", "exception-by-law")
+    assert done["receipt"]["number"] == noted["number"]
+    assert done["receipt"]["effects"] == {
+        "refused": "exception-by-law",
+        "may_complain_to": "a supervisory authority",
+        "may_go_to_court": True,
+    }
+    (request,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert request["done_at"]
+    assert "refused" in shell("rights", "list", "--dir", ours).out
+    assert "c1" in counted(ours)
+
+
+def test_a_restriction_holds_until_it_is_taken_back(shell: Shell, ours: Path) -> None:
+    who = ("--subject", "c1", "--dir", ours)
+    done = shell.json("rights", "restrict", *who)
+    assert len(done["taken_out_of"]) == 2
+    assert done["receipt"]["kind"] == "restrict"
+    assert "c1" not in counted(ours)
+    assert list(shell.json("rights", "take-back", *who)["taken_back"]) == ["restriction"]
+    assert "c1" in counted(ours)
+
+
+def test_a_rectification_is_on_record_by_the_names_of_the_features(
+    shell: Shell, ours: Path
+) -> None:
+    words = ("rights", "rectify", "--subject", "c1", "--dir", ours, "--feature")
+    assert "orders" in shell.refused(*words, "order", status=2)["remedy"]
+    done = shell.json(*words, "orders", "--feature", "net_spend")
+    assert done["receipt"]["effects"] == {"rectified": ["net_spend", "orders"], "in_data": True}
+
+
 def test_a_receipt_is_signed_and_names_nobody(shell: Shell, ours: Path, tmp_path: Path) -> None:
     words = ("--subject", "c1", "--receipt", "receipt.json", "--dir", ours)
     receipt = shell.json("rights", "object", *words)["receipt"]
