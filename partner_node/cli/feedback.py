@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,8 +14,12 @@ from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
+from protocol.errors import FedsegError
 from protocol.privacy.words import counted
 from protocol.release.satisfaction import question_of, question_words
+
+if TYPE_CHECKING:
+    from partner_node.rights.case import Desk
 
 app = typer.Typer(
     help="What customers say; it stays here, opt-outs take effect, and scores leave as noised sums "
@@ -109,39 +113,72 @@ def import_(
 @app.command("list")
 def list_feedback(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many customers said what, in ranges, by the segment that they had then."""
-    from partner_node.register.scores import SATISFACTION
+    from partner_node.register.scores import SATISFACTION, question_id
+    from partner_node.rights.case import Desk
     from partner_node.segments.feedback import NO_SEGMENT, said_by_segment, scored
+    from partner_node.segments.told_ranges import Told, ToldRanges
 
-    home = NodeHome.load(directory)
-    store = home.store(home.keystore())
-    agreement = home.signed_agreement().agreement
+    now = datetime.now(UTC)
+    desk = Desk(NodeHome.load(directory), now=now)
+    store, agreement = desk.store, desk.agreement
+    warnings = _place_early(desk)
     step, terms = agreed_step(agreement), agreement.plan.satisfaction
     said = said_by_segment(store)
     scores = {} if terms is None else scored(store, agreement.id, terms, step=step)
     counts = {**said, SATISFACTION: Counter({s: one.answered for s, one in scores.items()})}
     segments = sorted({s for found in counts.values() for s in found})
-    ranges = {
-        kind: dict(zip(segments, ranges_of([found[s] for s in segments], step=step), strict=True))
-        for kind, found in counts.items()
+    told: dict[str, dict[str, Told]] = {}
+    with store.transaction():
+        for kind, found in counts.items():
+            key = (
+                kind if kind != SATISFACTION or terms is None else question_id(agreement.id, terms)
+            )
+            remembered = ToldRanges(store, agreement.id, key)
+            ranges = ranges_of([found[s] for s in segments], step=step)
+            told[kind] = {
+                s: remembered.tell(s, one, now) for s, one in zip(segments, ranges, strict=True)
+            }
+    # Like a count, a mean over few customers is not shown, nor one from before.
+    means = {
+        s: scores[s].mean
+        for s, one in told[SATISFACTION].items()
+        if one.on is None and one.range.least
     }
-    # Like a count, a mean over few customers is not shown.
-    means = {s: one.mean for s, one in scores.items() if ranges[SATISFACTION][s].least}
     table = Table("segment", *said, title="What customers said, by how many of them")
     answers = Table("segment", "answered", "mean score", title="How satisfied they said they are")
     for segment in segments:
         called = "no segment" if segment == NO_SEGMENT else segment
-        table.add_row(called, *(ranges[kind][segment].words for kind in said))
+        table.add_row(called, *(told[kind][segment].words for kind in said))
+        answered = told[SATISFACTION][segment]
         mean = f"{means[segment]:g}" if segment in means else "–"
-        answers.add_row(called, ranges[SATISFACTION][segment].words, mean)
+        answers.add_row(called, answered.words, mean)
+    output.warn(warnings)
     output.result(
         {
             "feedback": {
-                kind: {segment: found.to_dict() for segment, found in by_segment.items()}
-                for kind, by_segment in ranges.items()
+                kind: {segment: one.to_dict() for segment, one in by_segment.items()}
+                for kind, by_segment in told.items()
             },
             "mean_scores": means,
+            "warnings": warnings,
             "satisfaction_question": question_of(agreement),
         },
         table if segments else "No customer has said anything yet.",
         *([answers, f"Asked was {question_words(agreement)}."] if segments and terms else []),
     )
+
+
+def _place_early(desk: Desk) -> list[str]:
+    """Place what was said before the first release; returns warnings where it cannot be."""
+    from partner_node.segments.feedback import place_early_answers
+
+    first = desk.first_release()
+    if first is None:
+        return []
+    gate = desk.home.gate(desk.agreement, desk.party, desk.store)
+    customers = desk.home.customers(first.agreement, gate)
+    try:
+        place_early_answers(desk.store, desk.pseudonyms, customers, first)
+    except FedsegError as error:
+        return [f"what was said before the first release has no segment yet: {error.message}"]
+    return []

@@ -102,13 +102,21 @@ class Desk:
 
     def newest_release(self) -> KnownRelease | None:
         """The newest release with segments; None before the first."""
+        return next(iter(self._releases()), None)
+
+    def first_release(self) -> KnownRelease | None:
+        """The first release with segments; None before it."""
+        return next(reversed(self._releases()), None)
+
+    def _releases(self) -> list[KnownRelease]:
+        """Every release with segments, newest first."""
         try:
             known = known_releases(self.home)
         except RuleError as error:
             if error.code == "E-NO-RELEASE":
-                return None
+                return []
             raise
-        return next((one for one in known if one.release.segments), None)
+        return [one for one in known if one.release.segments]
 
     def files_of(self, subjects: Set[str]) -> SegmentFiles:
         """In which files of segments some customers are; every file that is on record is read.

@@ -43,6 +43,44 @@ def segments_of(
     return found
 
 
+def place_early_answers(
+    store: NodeStore,
+    pseudonyms: Pseudonyms,
+    customers: SourceCustomers,
+    first: KnownRelease,
+) -> None:
+    """Give what was said before the first release the segments that it made of those customers.
+
+    It reads customers only where there is something without a segment from before.
+    """
+    early = {
+        pseudonym
+        for (pseudonym,) in store.ask(
+            "SELECT DISTINCT pseudonym FROM feedback WHERE segment = ? AND at < ?",
+            NO_SEGMENT,
+            first.received_at,
+        )
+    }
+    if not early:
+        return
+    segments: dict[str, str] = {}
+    for ids, vectors in customers.identified():
+        known = [pseudonyms.of(str(i)) for i in ids]
+        wanted = np.fromiter((p in early for p in known), dtype=np.bool_, count=len(known))
+        if wanted.any():
+            index, _ = placed(vectors[wanted], first.release, first.agreement)
+            chosen = [p for p in known if p in early]
+            segments |= {p: first.ids[k] for p, k in zip(chosen, index.tolist(), strict=True)}
+    for start in range(0, len(segments), _PART):
+        with store.transaction():
+            for pseudonym, segment in list(segments.items())[start : start + _PART]:
+                store.ask(
+                    "UPDATE feedback SET segment = ? WHERE pseudonym = ? AND segment = ?"
+                    " AND at < ?",
+                    segment, pseudonym, NO_SEGMENT, first.received_at,
+                )  # fmt: skip
+
+
 def not_in_data(subjects: Iterable[str], customers: SourceCustomers) -> set[str]:
     """Those of `subjects` who are not in the data; reads nothing when there are none."""
     missing = set(subjects)

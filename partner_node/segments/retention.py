@@ -146,7 +146,7 @@ def _oldest_record(store: NodeStore) -> str:
         " SELECT min(ended_at) FROM exports UNION ALL"
         " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
         " SELECT min(done_at) FROM requests WHERE done_at <> '' UNION ALL"
-        " SELECT min(at) FROM feedback)"
+        " SELECT min(at) FROM told UNION ALL SELECT min(at) FROM feedback)"
     )
     return oldest or "9999"
 
@@ -167,6 +167,7 @@ def _forget_records(store: NodeStore, *, before: str) -> None:
     )
     store.ask("DELETE FROM refusals WHERE at < ?", before)
     store.ask("DELETE FROM feedback WHERE at < ?", before)
+    store.ask("DELETE FROM told WHERE at < ?", before)
     store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
 

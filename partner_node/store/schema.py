@@ -169,4 +169,16 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE requests ADD COLUMN extended_on TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 14;
     """,
+    """
+    CREATE TABLE told (
+        agreement_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        segment TEXT NOT NULL,
+        at TEXT NOT NULL,
+        least INTEGER NOT NULL,
+        most INTEGER NOT NULL,
+        PRIMARY KEY (agreement_id, kind, segment)
+    ) STRICT;
+    PRAGMA user_version = 15;
+    """,
 )

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from partner_node.register.scores import Scores
 from partner_node.segments.feedback import Keeper, scored, segments_of
 from partner_node.segments.feedback_file import KINDS, Feedback, read_feedback
 from partner_node.segments.known_releases import known_releases
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import SourceError
 from protocol.release.document import Release
@@ -94,6 +97,57 @@ def test_what_was_said_is_counted_in_ranges_by_segment(
     assert told in ([{"least": 10, "most": 19}], [])  # or hidden, beside what is small
     assert all(r["least"] in (0, None) for r in found["complaint"].values())
     assert "12" not in shell("feedback", "list", "--dir", ours).out
+
+
+def keeping(folder: Path) -> tuple[Keeper, NodeStore]:
+    """What stores feedback as an import does, without a question."""
+    home = NodeHome.load(folder)
+    keystore = home.keystore()
+    store = home.store(keystore)
+    pseudonyms = Pseudonyms.under("ours", home.keys_folder, keystore)
+    return Keeper("ours", None, store=store, pseudonyms=pseudonyms), store
+
+
+def complaints(ids: Sequence[str], at: datetime) -> list[Feedback]:
+    return [Feedback(line=2, subject=i, kind="complaint", at=at) for i in ids]
+
+
+def test_a_small_import_hides_nothing_that_was_told_before(shell: Shell, ours: Path) -> None:
+    keeper, _ = keeping(ours)
+    many = [f"x{i}" for i in range(23)]
+    keeper.keep(complaints(many, NOW), dict.fromkeys(many, "S1"))
+    words = ("feedback", "list", "--dir", ours)
+    first = shell.json(*words)["feedback"]["complaint"]["S1"]
+    assert first == {"least": 20, "most": 29, "told_on": None}
+    keeper.keep(complaints(["y"], NOW), {"y": "S2"})
+    keeper.keep(complaints(many[:4], NOW + timedelta(days=1)), dict.fromkeys(many, "S3"))
+    for _ in range(2):
+        found = shell.json(*words)["feedback"]["complaint"]
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        assert found["S1"] == {"least": 20, "most": 29, "told_on": today}
+        assert found["S2"] == {"least": 0, "most": 9, "told_on": None}
+    assert "20 – 29 on" in " ".join(shell(*words).out.split())
+
+
+def test_what_was_said_before_the_first_release_gets_its_segments_and_nothing_later_does(
+    shell: Shell, ours: Path
+) -> None:
+    keeper, store = keeping(ours)
+    ((received,),) = store.ask("SELECT received_at FROM releases")
+    released_at = datetime.fromisoformat(received)
+    early, late = released_at - timedelta(days=1), released_at + timedelta(seconds=1)
+    keeper.keep(complaints(["c0", "c1", "nobody"], early), {})
+    keeper.keep(complaints(["c2"], late), {})
+    shell.json("feedback", "list", "--dir", ours)
+    with (ours.parent / "all.csv").open(newline="") as file:
+        segments = {row["customer_id"]: row["segment_id"] for row in csv.DictReader(file)}
+    for subject in ("c0", "c1", "c2"):
+        told = shell.json("rights", "access", "--subject", subject, "--dir", ours)
+        then = [said["segment_then"] for said in told["feedback"]]
+        assert then == [None if subject == "c2" else segments[subject]]
+    (ours.parent / "customers.csv").unlink()
+    (warning,) = shell.json("feedback", "list", "--dir", ours)["warnings"]
+    assert "has no segment yet" in warning
 
 
 def test_a_customer_is_told_and_forgotten(shell: Shell, ours: Path, tmp_path: Path) -> None:
@@ -333,7 +387,7 @@ def test_means_are_told_of_many_alone(shell: Shell, asking: Path, tmp_path: Path
     found = shell.json("feedback", "list", "--dir", asking)
     (segment,) = found["mean_scores"]
     assert found["mean_scores"][segment] == pytest.approx(2.5)
-    assert found["feedback"]["satisfaction"][segment] == {"least": 30, "most": 39}
+    assert found["feedback"]["satisfaction"][segment] == {"least": 30, "most": 39, "told_on": None}
     text = shell("feedback", "list", "--dir", asking).out
     assert "mean score" in text
     assert "2.5" in text
