@@ -18,6 +18,14 @@ from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
 
+EscapeOption = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas",
+        help="Write ids that a spreadsheet would work out with an apostrophe before them.",
+    ),
+]
+
 
 @app.command("assign")
 def assign(
@@ -28,6 +36,7 @@ def assign(
             "A file that is there is replaced."
         ),
     ] = None,
+    escape: EscapeOption = False,
     release: ReleaseOption = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -37,7 +46,7 @@ def assign(
     known = chosen(known_releases(home), release)
     path = out or home.config.node.output / f"assignments-{known.short}.parquet"
     use = known.agreement.results_use.allowed[0]
-    _write(home, known, path, use=use, overwrite=True)
+    _write(home, known, path, use=use, overwrite=True, escape=escape)
 
 
 @app.command("export")
@@ -47,6 +56,11 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
+    segment: Annotated[
+        str | None,
+        typer.Option(help="Only the customers of one segment, by its id, number or name."),
+    ] = None,
+    escape: EscapeOption = False,
     release: ReleaseOption = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -54,7 +68,8 @@ def export(
     """Write own customers with their segments for an agreed use, and put it on record."""
     home = NodeHome.load(directory)
     known = chosen(known_releases(home), release)
-    _write(home, known, out, use=use, overwrite=overwrite)
+    only = None if segment is None else known.place_of(segment)
+    _write(home, known, out, use=use, overwrite=overwrite, only=only, escape=escape)
 
 
 @app.command("exports")
@@ -72,14 +87,14 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
     values = []
     for number, record in enumerate(records, start=1):
         until = record.delete_by[:10]
-        table.add_row(str(number), minute(record.at), record.use, f"{record.n_rows:,}", until)
+        table.add_row(str(number), minute(record.at), record.use, record.rows_words, until)
         values.append(
             {
                 "at": record.at,
                 "release": record.release.hex(),
                 "use": record.use,
                 "file": record.path,
-                "customers": record.n_rows,
+                **record.rows_told,
                 "sha256": record.sha256,
                 "delete_by": until,
             }
@@ -91,16 +106,30 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
     )
 
 
-def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwrite: bool) -> None:
+def _write(
+    home: NodeHome,
+    known: KnownRelease,
+    path: Path,
+    *,
+    use: str,
+    overwrite: bool,
+    only: int | None = None,
+    escape: bool = False,
+) -> None:
     from partner_node.segments.exports import export_segments  # Arrow takes long to import
 
     summary, left = export_segments(
-        home, known, path, use=use, overwrite=overwrite, now=datetime.now(UTC)
-    )
+        home, known, path, use=use, overwrite=overwrite, only=only, escape=escape,
+        now=datetime.now(UTC),
+    )  # fmt: skip
     output.warn(left.words)
-    ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))
-    table = Table("id", "name", "own customers", title=how_many(summary.customers, "customer"))
-    for identity, called, found in zip(known.ids, known.calls, ranges, strict=True):
+    written = slice(only, None if only is None else only + 1)
+    ids, calls = known.ids[written], known.calls[written]
+    ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))[written]
+    # Of one segment there is a range alone, as everywhere.
+    title = how_many(summary.customers, "customer") if only is None else calls[0].name
+    table = Table("id", "name", "own customers", title=title)
+    for identity, called, found in zip(ids, calls, ranges, strict=True):
         table.add_row(identity, called.name, found.words)
     output.result(
         {
@@ -108,10 +137,11 @@ def _write(home: NodeHome, known: KnownRelease, path: Path, *, use: str, overwri
             "use": use,
             "release": known.release.hash.hex(),
             "privacy": known.release.privacy_words,
-            "customers": summary.customers,
+            "customers": summary.customers if only is None else None,
+            "segment": None if only is None else ids[0],
             "sha256": summary.sha256,
             "by_segment": {
-                identity: found.to_dict() for identity, found in zip(known.ids, ranges, strict=True)
+                identity: found.to_dict() for identity, found in zip(ids, ranges, strict=True)
             },
             "warnings": left.words,
         },

@@ -103,7 +103,7 @@ def list_retention(directory: Directory = HERE, format: Format = FormatOption) -
     table.add_column("customers", justify="right", no_wrap=True)
     for number, one in enumerate(ended, start=1):
         record = one.record
-        table.add_row(str(number), minute(one.at), one.ending, record.at[:10], f"{record.n_rows:,}")
+        table.add_row(str(number), minute(one.at), one.ending, record.at[:10], record.rows_words)
     output.result(
         {
             "files": [
@@ -121,7 +121,7 @@ def list_retention(directory: Directory = HERE, format: Format = FormatOption) -
                     "file": one.record.path,
                     "written": one.record.at,
                     "use": one.record.use,
-                    "customers": one.record.n_rows,
+                    **one.record.rows_told,
                 }
                 for one in ended
             ],

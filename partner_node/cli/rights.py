@@ -506,7 +506,7 @@ def _csv(found: Holdings) -> bytes:
     refuse_formulas(
         (cell for row in rows for cell in row if isinstance(cell, str)),
         what="the customer's id, a level or a name",
-        remedy="write .json: what is held is never changed here",
+        remedy="write .json: what a customer takes elsewhere is never changed here",
     )
     text = io.StringIO()
     writer = csv.writer(text)

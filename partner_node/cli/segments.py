@@ -17,8 +17,8 @@ from partner_node.home import NodeHome
 from partner_node.segments.cards import SegmentCard, segment_cards
 from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
+from partner_node.segments.shares import size_words, total_of
 from partner_node.segments.tables import segment_tables, value_words
-from protocol.errors import UsageError
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 from protocol.release.lineage import KEPT, MERGED, SPLIT
 from protocol.release.view import FeatureView, ReleaseView
@@ -104,7 +104,8 @@ def list_releases(directory: Directory = HERE, format: Format = FormatOption) ->
 @app.command("show")
 def show(
     segment: Annotated[
-        str | None, typer.Argument(help="A segment's id, such as S1; all when left out.")
+        str | None,
+        typer.Argument(help="A segment's id or name, such as S1 or 1; all when left out."),
     ] = None,
     release: ReleaseOption = None,
     no_customers: NoCustomers = False,
@@ -115,11 +116,7 @@ def show(
     home = NodeHome.load(directory)
     known = chosen(known_releases(home), release)
     known.need_segments()
-    if segment is not None and segment not in known.ids:
-        raise UsageError(
-            f"release {known.short} has no segment {segment!r}",
-            remedy=f"it has {', '.join(known.ids)}",
-        )
+    wanted = None if segment is None else known.ids[known.place_of(segment)]
     reach = None
     if not no_customers:
         from partner_node.segments.assignments import reach as own_reach
@@ -127,7 +124,7 @@ def show(
 
         counts = own_reach(own_customers(home, known, datetime.now(UTC)), known)
         reach = ranges_of(counts, step=agreed_step(known.agreement))
-    cards = [c for c in segment_cards(known, reach) if segment in (None, c.id)]
+    cards = [c for c in segment_cards(known, reach) if wanted in (None, c.id)]
     output.result(
         {
             **known.view.to_dict(),
@@ -136,6 +133,7 @@ def show(
             "recipients": list(known.agreement.results_use.recipients),
         },
         *_card_parts(cards),
+        f"Customers of all partners in all segments: {size_words(total_of(known.view))}.",
         f"Results go to: {'; '.join(known.agreement.results_use.recipients)}.",
         f"Privacy of what is shared: {known.release.privacy_words}. Own customers stay here; they "
         f"are told in ranges of {agreed_step(known.agreement)}, so that no few can be picked out."
@@ -159,10 +157,32 @@ def compare(
 ) -> None:
     """What became of each segment from one release to the next, and where own customers went."""
     from partner_node.segments.exports import own_customers  # Arrow takes long to import
-    from partner_node.segments.moves import check_comparable, check_same_features, fates, migration
+    from partner_node.segments.moves import (
+        WITHIN_NOISE,
+        check_comparable,
+        check_same_features,
+        fates,
+        migration,
+    )
 
     home = NodeHome.load(directory)
-    before, after = _two(known_releases(home), old, new)
+    known = known_releases(home)
+    before, after = _two(known, old, new)
+    if before is None:
+        output.result(
+            {
+                "agreement": after.agreement.id,
+                "old": None,
+                "new": after.release.hash.hex(),
+                "segments": [],
+                "privacy": after.release.privacy_words,
+                "own_customers": None,
+            },
+            f"Release {after.short}, of {after.received_at[:10]}, is the first with segments under "
+            f"agreement {after.agreement.id}: there is nothing to compare it with before the next "
+            "run has finished. `fedseg-node segments show` describes its segments.",
+        )
+        return
     check_comparable(before, after)
     became = fates(before, after)
     table = Table(title=f"From {before.short} to {after.short}")
@@ -171,11 +191,13 @@ def compare(
     table.add_column("became")
     table.add_column("customers of all partners before", justify="right")
     table.add_column("now", justify="right", no_wrap=True)
+    table.add_column("difference", justify="right")
     for fate in became:
         table.add_row(
             fate.id, fate.name, _fate_words(fate.status, fate.other),
-            "" if fate.size_before is None else f"{fate.size_before:,}",
-            "" if fate.size_after is None else f"{fate.size_after:,}",
+            "" if fate.before is None else fate.before.size_words,
+            "" if fate.after is None else fate.after.size_words,
+            fate.difference_words,
         )  # fmt: skip
     moved = None
     if not no_customers:
@@ -194,8 +216,9 @@ def compare(
                     "status": fate.status,
                     "into": fate.other if fate.status == MERGED else None,
                     "split_from": fate.other if fate.status == SPLIT else None,
-                    "size_before": fate.size_before,
-                    "size_after": fate.size_after,
+                    "size_before": None if fate.before is None else fate.before.size,
+                    "size_after": None if fate.after is None else fate.after.size,
+                    "within_noise": fate.within_noise,
                 }
                 for fate in became
             ],
@@ -207,6 +230,7 @@ def compare(
             },
         },
         table,
+        WITHIN_NOISE if any(fate.within_noise for fate in became) else "",
         *_moved_parts(before, after, moved),
         f"Privacy of what is shared: {after.release.privacy_words}.",
     )
@@ -214,21 +238,14 @@ def compare(
 
 def _two(
     known: Sequence[KnownRelease], old: str | None, new: str | None
-) -> tuple[KnownRelease, KnownRelease]:
-    """The two releases to compare; by default the newest and the one before it."""
+) -> tuple[KnownRelease | None, KnownRelease]:
+    """The two releases to compare, by default the newest and the one before it, if there is one."""
     after = chosen(known, new)
     if old is not None:
         return chosen(known, old), after
     same = [one for one in known if one.agreement.id == after.agreement.id]
     earlier = same[same.index(after) + 1 :]
-    before = next((one for one in earlier if one.release.segments), None)
-    if before is None:
-        raise UsageError(
-            f"there is no release with segments under agreement {after.agreement.id!r} before "
-            f"{after.short}",
-            remedy="compare after the next run; `segments releases` shows what is here",
-        )
-    return before, after
+    return next((one for one in earlier if one.release.segments), None), after
 
 
 def _moved_parts(before: KnownRelease, after: KnownRelease, moved: Any) -> list[object]:

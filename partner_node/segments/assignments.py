@@ -18,7 +18,7 @@ from partner_node.customers.answers import nearest
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import HeldFiles, digest, refuse_existing
-from partner_node.segments.spreadsheets import refuse_formulas
+from partner_node.segments.spreadsheets import escaped, refuse_formulas
 from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 from protocol.queries import ClusterSumsQuery
@@ -45,7 +45,7 @@ class AssignmentSummary:
     """Summary of a written file.
 
     Attributes:
-        customers: Number of customers with a segment.
+        customers: Number of customers in the file.
         by_segment: Own customers of each released segment, in the release's order.
         sha256: Of the file, in hexadecimal.
     """
@@ -98,6 +98,8 @@ def write_assignments(
     *,
     files: HeldFiles,
     overwrite: bool = True,
+    only: int | None = None,
+    escape: bool = False,
     record: Callable[[AssignmentSummary], None] = lambda _: None,
 ) -> AssignmentSummary:
     """Write ``customer_id, segment_id, segment_name, distance, release`` for every own customer.
@@ -109,6 +111,8 @@ def write_assignments(
         path: Ends in ``.csv`` or ``.parquet``.
         files: Writes it.
         overwrite: Whether an existing file is replaced.
+        only: The place of the only segment whose customers are written; all when left out.
+        escape: Whether ids that a spreadsheet would work out are escaped in CSV, not refused.
         record: Called before the file appears.
 
         Raises:
@@ -121,13 +125,16 @@ def write_assignments(
     counts = np.zeros(len(known.ids), dtype=np.int64)
     names = [called.name for called in known.calls]
     with files.replacing(path) as draft:
-        with _csv(draft.path) if path.suffix == ".csv" else _parquet(draft.path) as write:
+        with _csv(draft.path, escape) if path.suffix == ".csv" else _parquet(draft.path) as write:
             for ids, vectors in customers.identified():
                 index, distance = placed(vectors, known.release, known.agreement)
-                write(_table(ids.tolist(), index.tolist(), distance, known, names))
                 counts += np.bincount(index, minlength=len(counts))
+                if only is not None:
+                    chosen = index == only
+                    ids, index, distance = ids[chosen], index[chosen], distance[chosen]
+                write(_table(ids.tolist(), index.tolist(), distance, known, names))
         summary = AssignmentSummary(
-            customers=int(counts.sum()),
+            customers=int(counts.sum() if only is None else counts[only]),
             by_segment=tuple(counts.tolist()),
             sha256=digest(draft.path),
         )
@@ -162,7 +169,7 @@ def _parquet(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
 
 @contextmanager
-def _csv(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+def _csv(path: Path, escape: bool) -> Iterator[Callable[[pa.Table], None]]:
     """Yield a writer of CSV by RFC 4180: a header, CRLF, quotes where needed; UTF-8."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -170,11 +177,14 @@ def _csv(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
         def write(table: pa.Table) -> None:
             columns = [column.to_pylist() for column in table.columns]
+            if escape:
+                columns[0] = [escaped(identity) for identity in columns[0]]
             refuse_formulas(
                 columns[0],
                 what="a customer's id",
-                remedy="write .parquet: an id is never changed here, or it would no longer be "
-                "found where the file goes",
+                named=True,
+                remedy="write .parquet; or give --escape-formulas, which writes an apostrophe "
+                "before such ids, so that they are no longer found letter by letter",
             )
             writer.writerows(zip(*columns, strict=True))
 

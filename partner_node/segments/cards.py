@@ -10,6 +10,7 @@ from rich.table import Table
 
 from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
+from partner_node.segments.shares import Margined, own_shares, share_words, shares_of
 from partner_node.segments.tables import value_words
 from protocol.release.view import FeatureView, SegmentView
 
@@ -20,13 +21,17 @@ class SegmentCard:
 
     Attributes:
         question: The question about satisfaction that customers were asked; empty when none.
+        share: In the customers of all partners, with its margin.
         reach: Own eligible customers now; None when they were not counted.
+        own_share: From where to where it may lie in own customers; None where that is hidden.
         allowed, forbidden: Uses that the agreement allows and forbids.
     """
 
     segment: SegmentView
     question: str
+    share: Margined
     reach: CountRange | None
+    own_share: tuple[float, float] | None
     allowed: tuple[str, ...]
     forbidden: tuple[str, ...]
 
@@ -44,7 +49,10 @@ class SegmentCard:
         """The card as JSON values: the segment's, and this partner's own."""
         return {
             **self.segment.to_dict(),
+            "share": self.share[0],
+            "share_margin": self.share[1],
             "own_customers": None if self.reach is None else self.reach.to_dict(),
+            "own_share": None if self.own_share is None else list(self.own_share),
             "allowed_uses": list(self.allowed),
             "do_not_use_for": list(self.forbidden),
         }
@@ -71,12 +79,15 @@ class SegmentCard:
                 *([typical] if told else []),
                 value_words(trait.overall, trait.unit),
             )
+        own = ""
+        if self.own_share is not None:
+            own = f", between {self.own_share[0]:.0%} and {self.own_share[1]:.0%} of them"
         lines = [
-            f"Customers of all partners: {segment.size_words}.",
+            f"Customers of all partners: {segment.size_words}, {share_words(self.share)} of them.",
             f"Satisfaction: {segment.satisfaction_words}. Asked was {self.question}."
             if self.question
             else "",
-            "" if self.reach is None else f"Own customers, now: {self.reach.words}.",
+            "" if self.reach is None else f"Own customers, now: {self.reach.words}{own}.",
             f"Suggested use: {segment.suggested_use}",
             f"Allowed: {', '.join(self.allowed)}.",
             f"Do not use for: {', '.join(self.forbidden) or 'nothing is forbidden by name'}.",
@@ -94,11 +105,15 @@ def segment_cards(
     """
     view = known.view
     uses = known.agreement.results_use
+    shares = shares_of(view)
+    own = [None] * len(shares) if reach is None else own_shares(reach)
     return tuple(
         SegmentCard(
             segment=segment,
             question=view.question,
+            share=shares[row],
             reach=None if reach is None else reach[row],
+            own_share=own[row],
             allowed=uses.allowed,
             forbidden=uses.forbidden,
         )

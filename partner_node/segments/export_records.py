@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, LiteralString
+from typing import Any, Final, Literal, LiteralString
 
 from partner_node.segments.recorded_paths import RecordedPath
 from partner_node.store.node_store import NodeStore
@@ -14,7 +14,8 @@ from partner_node.store.times import stamp
 #: What became of a file that is not on the register any more.
 Ending = Literal["deleted", "missing", "written again", "struck off"]
 _SELECT: Final[LiteralString] = (
-    "SELECT at, release, use, path, home, n_rows, sha256, delete_by, ended_at, ended FROM exports"
+    "SELECT at, release, use, path, home, n_rows, sha256, delete_by, segment, ended_at, ended"
+    " FROM exports"
 )
 
 
@@ -29,6 +30,7 @@ class ExportRecord:
         n_rows: Customers in it.
         sha256: Of the file, in hexadecimal.
         delete_by: Until when it may be kept, as `stamp` writes times.
+        segment: Id of the only segment in it; empty where all are.
         home: The folder that the node had then; empty where it is not known.
         foreign: Whether that was another one, so that this one may be a copy.
     """
@@ -40,8 +42,22 @@ class ExportRecord:
     n_rows: int
     sha256: str
     delete_by: str
+    segment: str = ""
     home: str = ""
     foreign: bool = False
+
+    @property
+    def rows_words(self) -> str:
+        """The number of customers for people; of one segment it is in no table or log."""
+        return f"of {self.segment}" if self.segment else f"{self.n_rows:,}"
+
+    @property
+    def rows_told(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "customers": None if self.segment else self.n_rows,
+            "segment": self.segment or None,
+        }
 
     @property
     def release_short(self) -> str:
@@ -73,8 +89,8 @@ class ExportRecords:
         """Put a file on record that is about to appear; inside a transaction."""
         recorded = RecordedPath.of(Path(record.path), self._store.folder)
         self._store.ask(
-            "INSERT INTO exports (at, release, use, path, home, n_rows, sha256, delete_by)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO exports (at, release, use, path, home, n_rows, sha256, delete_by,"
+            " segment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             record.at,
             record.release,
             record.use,
@@ -83,6 +99,7 @@ class ExportRecords:
             record.n_rows,
             record.sha256,
             record.delete_by,
+            record.segment,
         )
 
     def all(self) -> list[ExportRecord]:
@@ -154,7 +171,7 @@ class ExportRecords:
 
     def _record(
         self, at: str, release: bytes, use: str, path: str, home: str, n_rows: int, sha256: str,
-        delete_by: str,
+        delete_by: str, segment: str,
     ) -> ExportRecord:  # fmt: skip
         recorded = RecordedPath(text=path, home=home)
         return ExportRecord(
@@ -165,6 +182,7 @@ class ExportRecords:
             n_rows=n_rows,
             sha256=sha256,
             delete_by=delete_by,
+            segment=segment,
             home=home,
             foreign=recorded.is_foreign_to(self._store.folder),
         )

@@ -69,6 +69,8 @@ def export_segments(
     *,
     use: str,
     overwrite: bool,
+    only: int | None = None,
+    escape: bool = False,
     now: datetime,
 ) -> tuple[AssignmentSummary, Leftovers]:
     """Write own eligible customers with their segments, and record the file.
@@ -76,6 +78,9 @@ def export_segments(
     The record is made before the file appears: a node that is killed in between has a record of a
     missing file, never a file without a record. Eligibility is read while the lock on files is held
     that removing a customer from files needs too, so that nobody is missed who objects meanwhile.
+
+    Args:
+        only, escape: As for `write_assignments`.
 
     Returns:
         What was written, and what earlier processes left.
@@ -102,12 +107,20 @@ def export_segments(
                     path=str(place),
                     n_rows=summary.customers,
                     sha256=summary.sha256,
+                    segment="" if only is None else known.ids[only],
                     delete_by=stamp(now + _kept_for(known.agreement, home.installed_agreement())),
                 )
             )
 
     with closing(store), PrivateFiles(store).held() as files:
         summary = write_assignments(
-            customers, known, path, files=files, overwrite=overwrite, record=record
+            customers,
+            known,
+            path,
+            files=files,
+            overwrite=overwrite,
+            only=only,
+            escape=escape,
+            record=record,
         )
         return summary, files.left

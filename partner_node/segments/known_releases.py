@@ -54,6 +54,28 @@ class KnownRelease:
         """The first digits of the hash, as shown in files and tables."""
         return self.release.hash.hex()[:16]
 
+    def place_of(self, segment: str) -> int:
+        """The place of a segment that is named by its id, the id's number, or its name.
+
+        Raises:
+            UsageError: There is no such segment, or the name is that of several.
+        """
+        wanted = segment.strip().casefold()
+        names = [called.name for called in self.calls]
+        found = [
+            place
+            for place, (identity, name) in enumerate(zip(self.ids, names, strict=True))
+            if wanted in (identity.casefold(), identity[1:], name.casefold())
+        ]
+        if len(found) != 1:
+            known = (f"{i}, {name!r}" for i, name in zip(self.ids, names, strict=True))
+            raise UsageError(
+                f"release {self.short} has {'several segments' if found else 'no segment'} "
+                f"{segment!r}",
+                remedy=f"it has {'; '.join(known)}",
+            )
+        return found[0]
+
     def need_segments(self) -> None:
         """Refuse a release without segments (E-NO-SEGMENTS)."""
         if not self.release.segments:

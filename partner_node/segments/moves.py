@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import hypot
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +13,13 @@ from partner_node.segments.assignments import placed
 from partner_node.segments.count_ranges import CountRange, agreed_step, ranges_of
 from partner_node.segments.known_releases import KnownRelease
 from protocol.errors import RuleError, UsageError
+from protocol.release.document import Segment
 from protocol.release.lineage import became, step_of
+
+WITHIN_NOISE: Final = (
+    "Within noise: unchanged customers may give such a difference, too. A larger one may also come "
+    "of another start of the run."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +29,37 @@ class Fate:
     Attributes:
         name: Its name in the later release, or in the earlier one if it ended.
         other: The id that it merged into or split off from; empty otherwise.
-        size_before, size_after: Customers of all partners; None where it is not in the release.
+        before, after: It in each release, with its customers of all partners; None where it is
+            not in the release.
     """
 
     id: str
     name: str
     status: str
     other: str
-    size_before: int | None
-    size_after: int | None
+    before: Segment | None
+    after: Segment | None
+
+    @property
+    def within_noise(self) -> bool | None:
+        """Whether the two sizes differ by no more than noise alone may explain.
+
+        The noise of the two is independent, so their 95 % margins add up by their squares. None
+        where there are no two sizes, or no noise.
+        """
+        if self.before is None or self.after is None:
+            return None
+        margin = hypot(self.before.size_margin, self.after.size_margin)
+        return abs(self.after.size - self.before.size) <= margin if margin else None
+
+    @property
+    def difference_words(self) -> str:
+        """The difference of the sizes for people; empty where there are no two."""
+        if self.before is None or self.after is None:
+            return ""
+        if self.within_noise:
+            return "within noise"
+        return f"{self.after.size - self.before.size:+,}"
 
 
 def check_comparable(old: KnownRelease, new: KnownRelease) -> None:
@@ -58,7 +88,7 @@ def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
     """The fate of every segment of either release."""
     before, after = (
         {
-            identity: (called.name, segment.size)
+            identity: (called.name, segment)
             for identity, called, segment in zip(
                 known.ids, known.calls, known.release.segments, strict=True
             )
@@ -72,8 +102,8 @@ def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
             name=(after.get(identity) or before[identity])[0],
             status=status,
             other=other,
-            size_before=before[identity][1] if identity in before else None,
-            size_after=after[identity][1] if identity in after else None,
+            before=before[identity][1] if identity in before else None,
+            after=after[identity][1] if identity in after else None,
         )
         for identity, status, other in became(new.history, *places)
     ]

@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from partner_node.segments.spreadsheets import escaped
+
 #: The columns by which a table is recognised.
 ID, SEGMENT, RELEASE = COLUMNS = ("customer_id", "segment_id", "release")
 _DELIMITERS: Final = (",", ";", "\t")
@@ -39,7 +41,8 @@ class SegmentTable(ABC):
         return _CsvTable.of(path) if path.suffix == ".csv" else _ParquetTable.of(path)
 
     def lists(self, subjects: Set[str]) -> bool:
-        """Whether it holds one of some customers."""
+        """Whether it holds one of some customers, also where its id was escaped."""
+        subjects = _as_written(subjects)
         return any(not subjects.isdisjoint(ids) for ids in self._columns(ID))
 
     def is_of(self, release: str) -> bool:
@@ -53,6 +56,11 @@ class SegmentTable(ABC):
     @abstractmethod
     def _columns(self, name: str) -> Iterator[set[str]]:
         """The values of a column, part by part."""
+
+
+def _as_written(subjects: Set[str]) -> Set[str]:
+    """Ids as a file may have them."""
+    return {*subjects, *map(escaped, subjects)}
 
 
 def is_table_of(path: Path, release: str) -> bool:
@@ -101,7 +109,7 @@ class _CsvTable(SegmentTable):
             yield set(row[index : index + 1]) or {""}
 
     def write_without(self, subjects: Set[str], to: Path) -> int:
-        index, n_rows = self.header.index(ID), 0
+        index, n_rows, subjects = self.header.index(ID), 0, _as_written(subjects)
         with to.open("w", newline="", encoding=self.encoding) as target:
             writer = csv.writer(target, delimiter=self.delimiter, lineterminator=self.line_end)
             writer.writerow(self.header)

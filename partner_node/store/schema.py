@@ -181,4 +181,8 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 15;
     """,
+    """
+    ALTER TABLE exports ADD COLUMN segment TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 16;
+    """,
 )

@@ -19,6 +19,7 @@ from partner_node.segments import private_files
 from partner_node.segments.assignments import reach, write_assignments
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import HeldFiles, Leftovers, PrivateFiles
+from partner_node.segments.segment_tables import SegmentTable
 from partner_node.sources.source import Chunk, Description
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
@@ -69,14 +70,19 @@ def released() -> tuple[Agreement, Release]:
 
 
 def write(
-    released: tuple[Agreement, Release], table: Table, path: Path, *, chunk_rows: int = 2
+    released: tuple[Agreement, Release],
+    table: Table,
+    path: Path,
+    *,
+    chunk_rows: int = 2,
+    escape: bool = False,
 ) -> tuple[int, ...]:
     known = known_release(*released)
     customers = SourceCustomers(
         table, known.agreement.features, columns={}, chunk_rows=chunk_rows, gate=None
     )
     with own_files() as files:
-        summary = write_assignments(customers, known, path, files=files)
+        summary = write_assignments(customers, known, path, files=files, escape=escape)
     assert summary.customers == sum(summary.by_segment)
     assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     return summary.by_segment
@@ -238,8 +244,16 @@ def test_an_id_that_a_spreadsheet_would_work_out_is_in_no_csv(
     with pytest.raises(RuleError) as caught:
         write(released, table, tmp_path / "a.csv")
     assert caught.value.code == "E-CSV-FORMULA"
-    assert customer not in caught.value.diagnostics()
+    assert repr(customer) in caught.value.message
+    assert "--escape-formulas" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
+    path = tmp_path / "escaped.csv"
+    write(released, table, path, escape=True)
+    assert [row["customer_id"] for row in read(path)] == ["a", "b", "c", f"'{customer}"]
+    segments = SegmentTable.read(path)
+    assert segments is not None
+    assert segments.lists({customer})
+    assert segments.write_without({customer}, tmp_path / "without.csv") == 3
     write(released, table, tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet")[3]["customer_id"] == customer
 

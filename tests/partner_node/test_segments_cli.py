@@ -9,6 +9,7 @@ import re
 import stat
 from collections import Counter
 from dataclasses import replace
+from math import hypot
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from partner_node.home import NodeHome
 from partner_node.segments import exports
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.exports import check_use
-from partner_node.segments.known_releases import known_releases
+from partner_node.segments.known_releases import KnownRelease, known_releases
+from partner_node.segments.moves import fates
+from partner_node.segments.shares import shares_of, total_of
 from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
@@ -250,7 +253,7 @@ def test_an_unknown_segment_or_release_is_wrong_usage_that_names_those_there_are
     shell: Shell, node: Path, released: Release
 ) -> None:
     error = shell.refused("segments", "show", "S9", "--dir", node, status=2)
-    assert "S1, S2, S3" in error["remedy"]
+    assert re.findall("S[0-9]", error["remedy"]) == ["S1", "S2", "S3"]
     for wrong in ("ffff", released.hash.hex()[:3], ""):
         error = shell.refused("segments", "show", "--release", wrong, "--dir", node, status=2)
         assert "segments releases" in error["remedy"]
@@ -263,7 +266,7 @@ def test_an_unknown_segment_or_release_is_wrong_usage_that_names_those_there_are
 HEADERS = """
     id name customers of all partners since the last release feature before became now S
     was in what sets it apart centre own received agreement version segments written for file
-    delete by
+    delete by difference
 """
 
 
@@ -314,6 +317,64 @@ def test_an_export_is_written_for_an_agreed_use_and_stands_on_record(
     assert (records[1]["customers"], records[1]["use"]) == (64, "evaluation")
     assert records[1]["release"] == released.hash.hex()
     assert records[1]["delete_by"] > records[1]["at"][:10]  # kept for a day
+
+
+@pytest.mark.parametrize("how", ["id", "number", "name"])
+def test_one_segments_customers_are_exported_and_their_number_is_in_no_output(
+    shell: Shell, node: Path, released: Release, tmp_path: Path, how: str
+) -> None:
+    shell.json("segments", "assign", "--out", "all.csv", "--dir", node)
+    cards = shell.json("segments", "show", "--dir", node)["segments"]
+    card = next(c for c in cards if c["name"] == "Lapsed one-time buyers")
+    called = {"id": card["id"], "number": card["id"][1:], "name": card["name"].upper()}[how]
+    words = ("segments", "export", "--for", "evaluation", "--segment", called, "--out", "one.csv")
+    done = shell.json(*words, "--dir", node)
+    with (tmp_path / "all.csv").open(newline="") as file:
+        everybody = [r for r in csv.DictReader(file) if r["segment_id"] == card["id"]]
+    with (tmp_path / "one.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == everybody
+    assert len(everybody) == 27
+    assert (done["customers"], done["segment"]) == (None, card["id"])
+    assert done["by_segment"] == {card["id"]: card["own_customers"]}, "hidden, as on cards"
+    assert card["own_customers"] == {"least": None, "most": None}
+    (listed, _) = shell.json("segments", "exports", "--dir", node)["exports"]
+    assert (listed["customers"], listed["segment"]) == (None, card["id"])
+    out = shell("segments", "exports", "--dir", node).out
+    assert not re.search(r"\b27\b", out.replace(str(tmp_path), ""))
+    assert f"of {card['id']}" in out
+    (shown,) = shell.json("segments", "show", called, "--dir", node)["segments"]
+    assert shown == card
+
+
+def test_a_segment_that_is_not_there_is_refused_with_those_there_are(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    for wrong in ("S9", "9", "Nobody", ""):
+        error = shell.refused("segments", "show", wrong, "--dir", node, status=2)
+        assert "S1, 'L" in error["remedy"]
+
+
+def test_shares_have_margins_and_own_ones_follow_from_printed_ranges_alone(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    cards = shell.json("segments", "show", "--dir", node)["segments"]
+    assert sum(card["share"] for card in cards) == pytest.approx(1)
+    assert {card["share_margin"] for card in cards} == {0}
+    assert {card["own_share"] for card in cards} == {None}, "one of the ranges is hidden"
+    out = shell("segments", "show", "--dir", node).out
+    assert "Customers of all partners in all segments:" in out
+    (known,) = known_releases(NodeHome.load(node))
+    segments = tuple(replace(s, size_sigma=3) for s in known.release.segments)
+    view = replace(known, release=replace(known.release, segments=segments)).view
+    for (share, margin), segment in zip(shares_of(view), view.segments, strict=True):
+        total, _ = total_of(view)
+        draws = np.random.default_rng(1).normal(
+            [s.size for s in view.segments], 3, (40_000, len(view.segments))
+        )
+        place = view.segments.index(segment)
+        spread = np.std(draws[:, place] / draws.sum(axis=1))
+        assert share == segment.size / total
+        assert margin == pytest.approx(spread * segment.size_margin / 3, rel=0.03)
 
 
 def test_another_use_is_refused_before_any_row_is_read(
@@ -445,6 +506,31 @@ def test_comparing_says_what_became_of_each_segment_and_where_own_customers_went
         assert words in out
 
 
+def test_a_difference_that_noise_may_have_made_is_said_to_be_within_it(
+    node: Path, second: Release
+) -> None:
+    after, before = known_releases(NodeHome.load(node))
+
+    def noised(known: KnownRelease, sigma: int) -> KnownRelease:
+        segments = tuple(replace(s, size_sigma=sigma) for s in known.release.segments)
+        return replace(known, release=replace(known.release, segments=segments))
+
+    sizes = {f.id: (f.before, f.after) for f in fates(before, after) if f.before and f.after}
+    assert sizes
+    for sigma in (0, 2, 50):
+        for fate in fates(noised(before, sigma), noised(after, sigma)):
+            if fate.before is None or fate.after is None:
+                assert fate.within_noise is None
+                assert fate.difference_words == ""
+                continue
+            difference = fate.after.size - fate.before.size
+            margin = hypot(fate.before.size_margin, fate.after.size_margin)
+            expected = None if sigma == 0 else abs(difference) <= margin
+            assert fate.within_noise == expected
+            said = "within noise" if expected else f"{difference:+,}"
+            assert fate.difference_words == said
+
+
 def test_segments_can_be_compared_without_reading_a_customer(
     shell: Shell, node: Path, second: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,8 +543,11 @@ def test_segments_can_be_compared_without_reading_a_customer(
 def test_releases_are_compared_forwards_and_there_must_be_two(
     shell: Shell, node: Path, released: Release
 ) -> None:
-    error = shell.refused("segments", "compare", "--dir", node, status=2)
-    assert "before" in error["message"]
+    alone = shell.json("segments", "compare", "--dir", node)
+    assert (alone["old"], alone["new"]) == (None, released.hash.hex())
+    assert alone["segments"] == []
+    told = " ".join(shell("segments", "compare", "--dir", node).out.split())
+    assert "nothing to compare it with before the next run has finished" in told
     later = release_into(node, {LOYAL: 20, LAPSED: 20}, at="2026-02-01T00:00:00.000000Z")
     words = (later.hash.hex()[:16], released.hash.hex()[:16])
     error = shell.refused("segments", "compare", *words, "--dir", node, status=2)
