@@ -17,6 +17,7 @@ from partner_node.agreement_files import (
 from partner_node.config.node_config import NodeConfig
 from partner_node.keystore import Keystore, read_passphrase
 from partner_node.register.requests import RightsRegister
+from partner_node.state_file import open_state
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
@@ -64,9 +65,13 @@ class NodeHome:
         return self._opened[0]
 
     def store(self, keystore: Keystore) -> NodeStore:
-        """Open the node's state; creates its folder if missing."""
-        self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return NodeStore(self.config.node.state / STATE_FILE, keystore, folder=self.directory)
+        """Open the node's state, made where there never was one; raises StoreError."""
+        return open_state(self.state_file, self.keys_folder, keystore, folder=self.directory)
+
+    @property
+    def state_file(self) -> Path:
+        """The database of the node's state."""
+        return self.config.node.state / STATE_FILE
 
     def signed_agreement(self) -> SignedAgreement:
         """The agreement named in the configuration, signed or not; raises AgreementError."""

@@ -51,6 +51,7 @@ COMMANDS = {
     "partner_node.cli.rights": set(),
     "partner_node.cli.feedback": set(),
     "partner_node.cli.retention": set(),
+    "partner_node.cli.state": set(),
     "partner_node.cli.consent": DATA,
     "partner_node.cli.data": DATA,
     "coordinator.cli.setup": set(),

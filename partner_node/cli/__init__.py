@@ -54,6 +54,10 @@ COMMANDS: Final = {
         module="partner_node.cli.retention",
         help="Delete files of segments after their agreed time, and show what was deleted when.",
     ),
+    "state": Place(
+        module="partner_node.cli.state",
+        help="The database of this node's state: whether it is sound, and starting anew.",
+    ),
     "feedback": Place(
         module="partner_node.cli.feedback",
         help="What customers say; it stays here, opt-outs take effect, and scores leave as noised "

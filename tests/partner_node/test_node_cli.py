@@ -31,7 +31,7 @@ from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTA
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
-from protocol.errors import FedsegError
+from protocol.errors import FedsegError, StoreError
 from protocol.messages import Open, sign_request
 from protocol.partner_state import Phase
 from protocol.release.document import EXACT_WORDS, Release
@@ -1005,6 +1005,45 @@ def test_a_damaged_state_is_an_error_in_words(shell: Shell, installed: Path) -> 
         path.write_bytes(b"not a database " * 100)
     for words in (("status",), ("egress", "list"), ("segments", "list"), ("segments", "assign")):
         assert shell.refused(*words, "--dir", installed, status=1)["code"] == "E-STORE"
+
+
+@pytest.mark.parametrize("lost", ["missing", "empty", "without tables"])
+def test_a_state_that_was_lost_is_not_made_anew_without_a_word(
+    shell: Shell, installed: Path, lost: str
+) -> None:
+    shell.json("status", "--dir", installed)
+    assert shell.json("state", "check", "--dir", installed)["sound"]
+    refused = shell.refused("state", "reset", "--yes", "--dir", installed, status=2)
+    assert "is there" in refused["message"], "nothing is forgotten that is not lost"
+    for path in (installed / "state").glob("node.db*"):
+        path.unlink()
+    path = installed / "state" / "node.db"
+    if lost == "empty":
+        path.touch()
+    elif lost == "without tables":
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("VACUUM")
+    for words in (("status",), ("segments", "exports"), ("rights", "list"), ("state", "check")):
+        error = shell.refused(*words, "--dir", installed, status=1)
+        assert (error["code"], "state reset --yes" in error["remedy"]) == ("E-STATE-LOST", True)
+    with pytest.raises(StoreError):
+        Node.open(installed)
+    error = shell.refused("state", "reset", "--dir", installed, status=2)
+    assert "objections" in error["message"]
+    assert "--yes" in error["remedy"]
+    done = shell.json("state", "reset", "--yes", "--dir", installed)
+    assert any("ledger" in what for what in done["forgotten"])
+    assert shell.json("status", "--dir", installed)["runs"] == []
+    path.unlink()
+    assert shell.refused("status", "--dir", installed, status=1)["code"] == "E-STATE-LOST"
+
+
+def test_a_folder_of_an_earlier_version_is_marked_when_it_is_opened(
+    shell: Shell, installed: Path
+) -> None:
+    (installed / "keys" / "state-made").unlink(missing_ok=True)
+    shell.json("status", "--dir", installed)
+    assert (installed / "keys" / "state-made").exists()
 
 
 def test_the_folder_may_come_from_the_environment(

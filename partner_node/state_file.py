@@ -1,0 +1,76 @@
+"""The database of a node's state, which must not vanish: objections and the ledger are in it alone.
+
+A mark beside the keys says that there was one. A database that is missing or empty where there is a
+mark was lost: a node that went on with a new one would forget who objected, and what was spent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from machine.private_files import write_private_file
+from machine.text import shown
+from partner_node.keystore import Keystore
+from partner_node.store.node_store import NodeStore
+from protocol.errors import FedsegError, StoreError
+
+MARK: Final = "state-made"
+#: What a new database knows nothing of, for the person who decides.
+FORGOTTEN: Final = (
+    "objections, opt-outs, restrictions and erasures that were made here: those customers are "
+    "counted again, unless your own tables say otherwise",
+    "customers' requests with their deadlines and receipts",
+    "the register of files of segments: none is deleted after its retention or written again "
+    "without a customer",
+    "feedback of customers",
+    "the ledger of what was spent: runs that the signed chain of participant sets names are "
+    "charged anew, as unrecorded",
+    "runs, releases and their segments, stops of partners, and the records of what left",
+)
+#: Where SQLite has ``user_version`` in a file's header.
+_VERSION: Final = slice(60, 64)
+
+
+def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Path) -> NodeStore:
+    """Open the state, or make it where there never was one.
+
+    Raises:
+        StoreError: It was lost (E-STATE-LOST), or it cannot be opened.
+    """
+    mark = keys_folder / MARK
+    marked = mark.exists()
+    if marked and is_lost(path):
+        raise StoreError(
+            f"{shown(str(path))}, the state of this node, is "
+            f"{'empty' if path.exists() else 'missing'}, and its keys were used before",
+            code="E-STATE-LOST",
+            remedy="restore it from a backup; or `fedseg-node state reset --yes`, which says what "
+            "is forgotten then",
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = NodeStore(path, keystore, folder=folder)
+    if not marked:
+        _make(mark)
+    return store
+
+
+def is_lost(path: Path) -> bool:
+    """Whether a database is missing, or has no tables of a node."""
+    try:
+        with path.open("rb") as file:
+            version = file.read(_VERSION.stop)[_VERSION]
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # opening it says what is wrong
+    log = path.with_name(path.name + "-wal")
+    logged = log.exists() and log.stat().st_size > 0  # what is not yet in the file itself
+    return not any(version) and not logged
+
+
+def _make(mark: Path) -> None:
+    try:
+        write_private_file(mark, b"A node's state was made with these keys.\n")
+    except FedsegError:
+        return  # nobody may write beside these keys: then a lost state is not noticed
