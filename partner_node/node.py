@@ -33,6 +33,7 @@ from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
+from protocol.agreement.stop import WITHDRAWN
 from protocol.clustering.plan import most_cost, plan_seed
 from protocol.errors import (
     EncodingRangeError,
@@ -370,6 +371,13 @@ class Node:
         return Ack(partner=self.partner).to_bytes()
 
     def _stopped(self, current: PartnerRound, request: Stop) -> bytes:
+        if request.reason == WITHDRAWN and self.store.stop_of(self.agreement.hash) is None:
+            raise RemoteProtocolError(
+                "the coordinator says that a partner stopped the agreement, and this node has no "
+                "stop that is signed by one: the run stays open",
+                code="E-STOP-UNSIGNED",
+                remedy="ask for the partner's file: fedseg-node agreement accept-stop",
+            )
         current.abort(request.reason)
         return Ack(partner=self.partner).to_bytes()
 

@@ -12,6 +12,8 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
+
 from machine.files import open_regular
 from machine.software import require_sole_owner
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
@@ -19,6 +21,7 @@ from partner_node.budget import terms_of
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.consent.words import strangers
 from partner_node.home import NodeHome
+from partner_node.link.certificates import authority_ends_soon, ends_soon
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
 from partner_node.sources.kinds import open_source
@@ -88,11 +91,14 @@ class Report:
         return all(item.passed for item in self.items)
 
 
-def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = None) -> Report:
+def preflight(
+    directory: Path, *, now: datetime, agreement_file: Path | None = None, connect: bool = True
+) -> Report:
     """Check configuration, keys, agreement, data and connection of a node's folder.
 
     Args:
         agreement_file: An agreement, signed or not, to check instead of the installed one.
+        connect: Whether to connect to the coordinator.
     """
     items: list[Item] = []
 
@@ -135,7 +141,9 @@ def preflight(directory: Path, *, now: datetime, agreement_file: Path | None = N
             )
         if agreement.privacy is not None:
             attempt("budget", lambda: _check_budget(home, agreement))
-    attempt("coordinator", lambda: _check_connection(home))
+    if connect:
+        ends: list[str] = authority_ends_soon(home.config.coordinator.root_certificates, now)
+        attempt("coordinator", lambda: _check_connection(home, now, ends), ends)
     return Report(items=tuple(items))
 
 
@@ -292,7 +300,8 @@ def _check_consent(
     )
 
 
-def _check_connection(home: NodeHome) -> str:
+def _check_connection(home: NodeHome, now: datetime, warnings: list[str]) -> str:
+    """Connect to the coordinator; adds a warning if its certificate ends soon."""
     address = home.config.coordinator.address
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
@@ -313,6 +322,10 @@ def _check_connection(home: NodeHome) -> str:
             socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=host) as secured,
         ):
+            shown = secured.getpeercert(binary_form=True)
+            if shown is not None:
+                end = x509.load_der_x509_certificate(shown).not_valid_after_utc
+                warnings += ends_soon(f"the certificate of {address}", end, now)
             return f"{address} answers with {secured.version()} and the right certificate"
     except (OSError, ssl.SSLError) as error:
         raise TransportError(

@@ -14,13 +14,14 @@ from typing import Final
 from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
 from partner_node.home import NodeHome
+from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
 from partner_node.segments.retention import apply_retention
 from protocol.errors import FedsegError
 
 logger = logging.getLogger(__name__)
 
-#: How often files past their retention are deleted while no run begins.
+#: How often files past their retention are deleted, and certificates looked at.
 _DAY_S: Final = 86_400.0
 
 
@@ -42,7 +43,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
             node.agreement.version,
         )
         coordinator = home.config.coordinator
-        with keeping_retention(home):
+        with keeping_house(home):
             serve_link(
                 LinkConfig(
                     address=coordinator.address,
@@ -59,16 +60,19 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
 
 
 @contextmanager
-def keeping_retention(home: NodeHome, *, every_s: float = _DAY_S) -> Iterator[None]:
-    """Delete what is past its retention now, and again and again until the block ends."""
+def keeping_house(home: NodeHome, *, every_s: float = _DAY_S) -> Iterator[None]:
+    """Delete what is past its retention, now and daily until the block ends.
+
+    Certificates that end soon are mentioned as often.
+    """
     ended = threading.Event()
 
     def keep() -> None:
         while not ended.wait(every_s):
-            _apply_retention(home)
+            _daily(home)
 
-    _apply_retention(home)
-    keeper = threading.Thread(target=keep, name="retention")
+    _daily(home)
+    keeper = threading.Thread(target=keep, name="housekeeping")
     keeper.start()
     try:
         yield
@@ -77,9 +81,12 @@ def keeping_retention(home: NodeHome, *, every_s: float = _DAY_S) -> Iterator[No
         keeper.join()
 
 
-def _apply_retention(home: NodeHome) -> None:
+def _daily(home: NodeHome) -> None:
+    now = datetime.now(UTC)
+    for words in authority_ends_soon(home.config.coordinator.root_certificates, now):
+        logger.warning("%s", words)
     try:
-        purged = apply_retention(home, datetime.now(UTC))
+        purged = apply_retention(home, now)
     except FedsegError as error:
         logger.warning("retention: %s: %s; %s", error.code, error.message, error.remedy)
         return

@@ -142,10 +142,25 @@ def sign(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )
     write_file(out, copy.to_bytes())
+    warnings = _problems(directory, file)
+    output.warn(warnings)
     output.result(
-        {"agreement": agreement.hash.hex(), "file": str(out)},
+        {"agreement": agreement.hash.hex(), "file": str(out), "warnings": warnings},
         f"Signed agreement {agreement.id}, version {agreement.version}; wrote {out}.",
     )
+
+
+def _problems(directory: Path, file: Path) -> list[str]:
+    """What would keep this node from a run under an agreement, as `check` finds it."""
+    from partner_node.preflight import preflight
+
+    found = preflight(directory, now=datetime.now(UTC), agreement_file=file, connect=False)
+    return [
+        f"this node would not answer under it as it is now: {item.name}: {item.problem}; "
+        f"{item.problem.remedy}"
+        for item in found.items
+        if item.problem is not None
+    ]
 
 
 @app.command("install")

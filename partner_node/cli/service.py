@@ -13,6 +13,7 @@ from partner_node.cli.record_tables import refusal_values, refusal_words, run_va
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
+from partner_node.link.certificates import authority_ends_soon
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.release.document import SignedRelease
@@ -37,6 +38,8 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     now = stamp(datetime.now(UTC))
     waiting = [held for held in Manifests(store).held() if held.state(now) == WAITING]
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
+    soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
+    output.warn(soon)
     output.result(
         {
             "partner": home.config.node.partner,
@@ -44,6 +47,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
             "waiting_for_approval": [held.number for held in waiting],
+            "warnings": soon,
         },
         *run_words(runs, releases),
         *refusal_words(refusals),

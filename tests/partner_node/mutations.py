@@ -181,6 +181,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        pass\n",
         "test_private_files.py::test_a_lock_that_nobody_holds_any_more_is_free_at_once",
     ),
+    # a stop without its partner's signature
+    (
+        "partner_node/node.py",
+        "if request.reason == WITHDRAWN and self.store.stop_of(self.agreement.hash) is None:",
+        "if False:",
+        RULES + "test_a_stop_that_nobody_signed_is_not_believed",
+    ),
     # files that are not as they were written, or not this folder's
     (
         RETENTION,

@@ -30,7 +30,7 @@ from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.governance import LEGITIMATE_INTEREST, SEGMENTATION, LegalBasis
 from protocol.agreement.parties import Party
 from protocol.agreement.stop import SignedStop
-from protocol.errors import FedsegError, RunFailedError
+from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError
 from protocol.messages import Open, Stop, sign_request
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.terms import PrivacyTerms
@@ -593,6 +593,26 @@ def test_a_stop_in_mid_run_ends_the_run_with_the_next_round(lab: Lab) -> None:
     assert len(Ledger(lab.store).charges()) == 2
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_stop_that_nobody_signed_is_not_believed(lab: Lab, signed: bool) -> None:
+    fed = lab.fed
+    request = Open(agreement_hash=fed.agreement.hash, run_id=b"\x07" * 16)
+    lab.node.handle(sign_request(request, fed.coordinator_key))
+    if signed:
+        note(lab, stop_by(lab, 2))
+    ended = sign_request(Stop(run_id=request.run_id, reason="E-WITHDRAWN"), fed.coordinator_key)
+    if signed:
+        lab.node.handle(ended)
+    else:
+        with pytest.raises(RemoteProtocolError) as caught:
+            lab.node.handle(ended)
+        assert caught.value.code == "E-STOP-UNSIGNED"
+        assert [r.code for r in Refusals(lab.store).all()] == ["E-STOP-UNSIGNED"]
+    run = lab.store.run_by_id(request.run_id)
+    assert run is not None
+    assert run.phase == ("aborted" if signed else "greeted")
+
+
 def test_a_stop_of_another_version_stops_nothing(lab: Lab) -> None:
     later = replace(lab.fed.agreement, version=2, supersedes=lab.fed.agreement.hash)
     note(lab, SignedStop.sign(later, lab.fed.partner_keys[2], at="2026-01-15T00:00:00Z"))
@@ -607,7 +627,9 @@ def test_no_smaller_set_is_signed_once_a_rule_is_broken(lab: Lab) -> None:
 
 
 def test_no_smaller_set_is_signed_after_a_stop(lab: Lab) -> None:
-    assert refused_at_propose(lab, lambda: note(lab, stop_by(lab, 2))) == {"E-WITHDRAWN"}
+    """The other nodes have no signed stop, and so do not believe that there is one."""
+    codes = refused_at_propose(lab, lambda: note(lab, stop_by(lab, 2)))
+    assert codes == {"E-WITHDRAWN", "E-STOP-UNSIGNED"}
 
 
 def refused_at_propose(lab: Lab, spoil: Callable[[], object]) -> set[str]:

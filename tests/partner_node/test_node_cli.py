@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from partner_node.cli import app
+from partner_node.cli import app, service
 from partner_node.cli.record_tables import STATE_WORDS
 from partner_node.client_app import node_of
 from partner_node.config.node_config import NodeConfig
@@ -513,6 +513,28 @@ def test_a_unit_is_given_as_feature_and_unit(shell: Shell, tmp_path: Path) -> No
         assert not (tmp_path / "other").exists()
 
 
+def test_who_signs_is_warned_of_what_would_keep_the_node_from_answering(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "v2.json").write_bytes(successor(installed))
+    words = ("agreement", "sign", "v2.json", "--out", "signed.json", "--dir", installed)
+    assert shell.json(*words)["warnings"] == []
+    (tmp_path / "customers.csv").unlink()
+    (warning,) = shell.json(*words)["warnings"]
+    assert "would not answer under it as it is now: data: E-SOURCE" in warning
+    assert "Warning: this node would not answer" in " ".join(shell(*words).err.split())
+    assert (tmp_path / "signed.json").exists(), "it is signed all the same"
+
+
+def test_status_mentions_an_authority_that_ends_soon(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell.json("status", "--dir", installed)["warnings"] == []
+    monkeypatch.setattr(service, "authority_ends_soon", lambda *_: ["it ends"])
+    assert shell.json("status", "--dir", installed)["warnings"] == ["it ends"]
+    assert "it ends" in shell("status", "--dir", installed).err
+
+
 def test_a_stop_needs_to_be_meant_and_ends_everything_here(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
@@ -868,6 +890,7 @@ def test_check_tries_an_agreement_before_it_is_signed_or_installed(
 def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     status = shell.json("status", "--dir", installed)
     nothing: dict[str, Any] = {"runs": [], "refusals": [], "waiting_for_approval": []}
+    nothing |= {"warnings": []}
     assert status == {"partner": "north", "releases": 0, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out
     assert shell.json("egress", "list", "--dir", installed)["messages"] == []

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.service.certificates import ServerCertificate, make_server_certificate
 from machine.private_files import write_private_file
 from partner_node.config.node_config import NodeConfig
 from partner_node.keystore import Keystore
+from partner_node.link.certificates import SOON, authority_ends_soon
 from partner_node.preflight import Report, preflight
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
@@ -68,7 +70,7 @@ class TlsServer:
 def files(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
     return make_server_certificate(
         tmp_path_factory.mktemp("tls"), name="coordinator", hosts=["127.0.0.1"], now=NOW,
-        lifetime_days=30,
+        lifetime_days=90,
     )  # fmt: skip
 
 
@@ -175,6 +177,34 @@ def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     assert "3 of 3 customers are counted now, on the basis of consent" in details["consent"]
     assert "3 of 3 ids in consents are in the data" in details["consent"]
     assert "TLS" in details["coordinator"]
+
+
+def test_certificates_that_end_within_a_month_are_mentioned(
+    lab: Lab, files: ServerCertificate
+) -> None:
+    def warned(days: int) -> list[str]:
+        report = preflight(lab.folder, now=NOW + timedelta(days=days))
+        (found,) = [item for item in report.items if item.name == "coordinator"]
+        assert found.passed
+        return [w.partition(" ends on ")[0] for w in found.warnings]
+
+    authority = f"the authority of the coordinator's certificate, {files.authority},"
+    assert warned(30) == []
+    assert warned(61) in (
+        [f"the certificate of 127.0.0.1:{lab.server.port}"],
+        [authority, f"the certificate of 127.0.0.1:{lab.server.port}"],
+    )
+    (end,) = [
+        c.not_valid_after_utc for c in x509.load_pem_x509_certificates(files.authority.read_bytes())
+    ]
+    assert authority_ends_soon(files.authority, end - SOON - timedelta(seconds=1)) == []
+    (soon,) = authority_ends_soon(files.authority, end - SOON)
+    assert f"{authority} ends on {end:%Y-%m-%d}" in soon
+    (ended,) = authority_ends_soon(files.authority, end)
+    assert f"{authority} ended on" in ended
+    (lab.folder / "text.pem").write_text("hello")
+    for unreadable in (lab.folder / "text.pem", lab.folder / "missing.pem", lab.folder):
+        assert authority_ends_soon(unreadable, NOW) == []
 
 
 def test_nothing_is_said_to_the_coordinator(lab: Lab) -> None:

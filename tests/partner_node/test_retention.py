@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -423,7 +424,11 @@ def test_a_node_that_waits_deletes_again_and_again_whatever_fails(
         return NOTHING
 
     monkeypatch.setattr(serving, "apply_retention", apply)
-    home = NodeHome(directory=tmp_path, config=None)  # type: ignore[arg-type]
-    with serving.keeping_retention(home, every_s=0.0):
+    monkeypatch.setattr(serving, "authority_ends_soon", lambda *_: [])
+    home = NodeHome(
+        directory=tmp_path,
+        config=SimpleNamespace(coordinator=SimpleNamespace(root_certificates=tmp_path)),
+    )  # type: ignore[arg-type]
+    with serving.keeping_house(home, every_s=0.0):
         assert often.wait(60)
-    assert "retention" not in {thread.name for thread in threading.enumerate()}
+    assert "housekeeping" not in {thread.name for thread in threading.enumerate()}
