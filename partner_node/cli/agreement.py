@@ -18,7 +18,7 @@ from partner_node.agreement_files import (
     read_start,
     verified,
 )
-from partner_node.cli.agreement_words import agreement_words, change_words
+from partner_node.cli.agreement_words import Signed, agreement_words, change_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.store.ledger import Ledger
@@ -54,6 +54,15 @@ def show(
         if (directory / FILE_NAME).exists():
             home = NodeHome.load(directory)
     missing = [party.id for party in missing_signatures(signed, path)]
+    own = None if home is None else _signed_here(home, signed.agreement)
+    parties = [
+        Signed(
+            party=party.id,
+            signed=party.id not in missing,
+            at=None if own is None or own.party != party.id else own.at,
+        )
+        for party in signed.agreement.parties
+    ]
     stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
     before = None if home is None else _version_before(signed.agreement, home)
     differing = None if before is None else changes(before, signed.agreement)
@@ -62,6 +71,7 @@ def show(
             "agreement": signed.agreement.to_dict(),
             "hash": signed.agreement.hash.hex(),
             "missing_signatures": missing,
+            "signatures": [one.to_dict() for one in parties],
             "stopped": None if stop is None else _stop_values(stop),
             "changes": None
             if before is None or differing is None
@@ -72,10 +82,18 @@ def show(
             },
         },
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
-        *agreement_words(signed.agreement, missing),
+        *agreement_words(signed.agreement, parties),
         *([] if home is None else _charged_before(signed.agreement, home)),
         *([] if before is None or differing is None else change_words(before, differing)),
     )
+
+
+def _signed_here(home: NodeHome, agreement: Agreement) -> Signed | None:
+    """Under which name this node signed an agreement, and when; None where that is not known."""
+    at = _store(home).signed_at(agreement.hash)
+    key = home.keystore().identity_public
+    own = next((party.id for party in agreement.parties if party.public_key == key), None)
+    return None if at is None or own is None else Signed(party=own, signed=True, at=at)
 
 
 def _store(home: NodeHome) -> NodeStore:
@@ -142,6 +160,10 @@ def sign(
         agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
     )
     write_file(out, copy.to_bytes())
+    store = home.store(keystore)
+    with store.transaction():
+        store.note_signed(agreement.hash, now=stamp(datetime.now(UTC)))
+    store.close()
     warnings = _problems(directory, file)
     output.warn(warnings)
     output.result(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from rich.table import Table
-
-from machine.text import shown
+from machine.tables import folding_table
+from machine.text import minute, shown
 from protocol.agreement.changes import Change
 from protocol.agreement.document import Agreement
 from protocol.agreement.duties import Exclusions
@@ -17,16 +18,39 @@ from protocol.privacy.words import counted, meaning, statement
 from protocol.release.document import EXACT_WORDS
 
 
-def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """Whether a party signed the agreement.
+
+    Attributes:
+        at: When, where it was signed at this node; None elsewhere, as signatures bear no date.
+    """
+
+    party: str
+    signed: bool
+    at: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {"party": self.party, "signed": self.signed, "signed_at": self.at}
+
+    @property
+    def words(self) -> str:
+        """The party and what is known of its signature."""
+        return self.party if self.at is None else f"{self.party} (at this node, {minute(self.at)})"
+
+
+def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> list[object]:
     """Paragraphs and tables that say what the agreement means.
 
     Invisible characters, such as those that change the direction of writing, are escaped: whoever
     drafted the agreement cannot hide words from its reader.
     """
-    parties = Table("partner", "legal name", "contact", "counts at most", title="Who")
-    officers = Table("partner", "role", "data protection officer", "law", title="Who answers")
-    bases = Table("partner", "basis", title="On what legal basis")
-    bases.add_column("laid down in", overflow="fold")
+    parties = folding_table("partner", "legal name", "contact", "counts at most", title="Who")
+    officers = folding_table(
+        "partner", "role", "data protection officer", "law", title="Who answers"
+    )
+    bases = folding_table("partner", "basis", "laid down in", title="On what legal basis")
     for party in agreement.parties:
         parties.add_row(
             party.id,
@@ -41,7 +65,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
             ", ".join(party.jurisdictions),
         )
         bases.add_row(party.id, party.legal_basis.words, _reference(party.legal_basis))
-    features = Table(
+    features = folding_table(
         "feature", "unit", "values", "scale", "missing", "weight", title="What is computed on"
     )
     for feature in agreement.features:
@@ -53,7 +77,7 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
             "refused" if feature.missing is None else shown(feature.missing.words),
             str(feature.weight),
         )
-    necessities = Table("feature", "why it is needed", title="Why")
+    necessities = folding_table("feature", "why it is needed", title="Why")
     for feature in agreement.features:
         category = f" ({feature.category})" if feature.category else ""
         necessities.add_row(feature.name + category, shown(feature.necessity))
@@ -98,8 +122,18 @@ def agreement_words(agreement: Agreement, missing: Sequence[str]) -> list[object
         *_afterwards(agreement),
         f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
         f"Agreement hash {agreement.hash.hex()}",
-        f"Not signed yet by: {', '.join(missing)}." if missing else "Signed by everyone.",
+        *_signed_words(parties_signed),
     ]
+
+
+def _signed_words(parties: Sequence[Signed]) -> list[str]:
+    signed = [one.words for one in parties if one.signed]
+    missing = [one.party for one in parties if not one.signed]
+    words = [f"Not signed yet by: {', '.join(missing)}."] if missing else []
+    if signed:
+        who = "Signed by everyone: " if not missing else "Signed by: "
+        words.append(f"{who}{', '.join(signed)}. Signatures bear no date of their own.")
+    return words
 
 
 def change_words(before: Agreement, changes: Sequence[Change]) -> list[object]:
@@ -107,10 +141,7 @@ def change_words(before: Agreement, changes: Sequence[Change]) -> list[object]:
     since = f"version {before.version} (hash {before.hash.hex()[:16]}…)"
     if not changes:
         return [f"Nothing but its number changed since {since}."]
-    table = Table(title=f"What changed since {since}")
-    table.add_column("field", overflow="fold")
-    table.add_column("before", overflow="fold")
-    table.add_column("now", overflow="fold")
+    table = folding_table("field", "before", "now", title=f"What changed since {since}")
     for change in changes:
         table.add_row(change.place, _stood(change.before), _stood(change.after))
     return [table]
@@ -151,8 +182,7 @@ def _afterwards(agreement: Agreement) -> list[object]:
         *(f"{name.capitalize()}: {shown(getattr(duties, name))}" for name in duties.__slots__),
     ]
     if agreement.documents:
-        documents = Table("document", title="Documents that belong to it")
-        documents.add_column("SHA-256", overflow="fold")
+        documents = folding_table("document", "SHA-256", title="Documents that belong to it")
         for document in agreement.documents:
             documents.add_row(shown(document.title), document.sha256.hex())
         words.append(documents)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from machine.console import Format, FormatOption, diagnostics, output
+from machine.console import Format, FormatOption, diagnostics, output, people
 from partner_node.agreement_files import read_agreement
 from partner_node.cli.options import HERE, Directory
 from partner_node.data_quality.report import DataReport, data_report, problem_values
@@ -59,7 +59,7 @@ def check(
         write_report(report, out, overwrite=overwrite)
     output.result(
         report.to_dict() | {"file": None if out is None else str(out)},
-        *report_words(report),
+        *report_words(report, width=people.width),
         "" if out is None else f"Wrote {out}.",
         refused=bool(report.problems),
     )
@@ -96,7 +96,7 @@ def preview(
     output.result(
         values,
         *(part for quality in report.features for part in preview_words(quality)),
-        rows_words(names, shown) if rows and not report.problems else "",
+        *(rows_words(names, shown, width=people.width) if rows and not report.problems else []),
         refused=bool(report.problems),
     )
     _end(report)

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from machine.console import Format, FormatOption, output
+from machine.tables import folding_table
 from machine.text import how_many, minute
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.segments import ReleaseOption, app
@@ -128,7 +129,7 @@ def _write(
     ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))[written]
     # Of one segment there is a range alone, as everywhere.
     title = how_many(summary.customers, "customer") if only is None else calls[0].name
-    table = Table("id", "name", "own customers", title=title)
+    table = folding_table("id", "name", "own customers", title=title)
     for identity, called, found in zip(ids, calls, ranges, strict=True):
         table.add_row(identity, called.name, found.words)
     output.result(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from machine.console import Format, FormatOption, output
+from machine.tables import folding_table
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
@@ -144,8 +144,10 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
         for s, one in told[SATISFACTION].items()
         if one.on is None and one.range.least
     }
-    table = Table("segment", *said, title="What customers said, by how many of them")
-    answers = Table("segment", "answered", "mean score", title="How satisfied they said they are")
+    table = folding_table("segment", *said, title="What customers said, by how many of them")
+    answers = folding_table(
+        "segment", "answered", "mean score", title="How satisfied they said they are"
+    )
     for segment in segments:
         called = "no segment" if segment == NO_SEGMENT else segment
         table.add_row(called, *(told[kind][segment].words for kind in said))

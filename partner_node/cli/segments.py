@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from machine.console import Format, FormatOption, output, people
+from machine.tables import folding_table
 from machine.text import minute
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import hash_lines
@@ -42,11 +43,10 @@ def list_segments(
     known = chosen(known_releases(NodeHome.load(directory)), release)
     view = known.view
     found, agreement = known.release, known.agreement
-    table = Table(title=f"Segments of {agreement.id}")
-    table.add_column("id", no_wrap=True)
-    table.add_column("name")
-    table.add_column("customers of all partners", justify="right")
-    table.add_column("since the last release")
+    table = folding_table(
+        "id", "name", "customers of all partners", "since the last release",
+        title=f"Segments of {agreement.id}",
+    )  # fmt: skip
     for segment in view.segments:
         table.add_row(segment.id, segment.name, segment.size_words, segment.since)
     output.result(
@@ -310,7 +310,7 @@ def _satisfaction_parts(view: ReleaseView) -> list[object]:
     """Stated satisfaction as a table; empty when customers were not asked."""
     if not view.question:
         return []
-    table = Table("id", "score", title="How satisfied they said they are")
+    table = folding_table("id", "score", title="How satisfied they said they are")
     for segment in view.segments:
         table.add_row(segment.id, segment.satisfaction_words)
     return [table, f"Asked was {view.question}."]

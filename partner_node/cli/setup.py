@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
 from machine.private_files import write_private_file
+from machine.tables import folding_table
 from partner_node.cli.options import HERE, Directory
 from partner_node.config.node_config import NodeConfig
 from partner_node.config.source_options import source_options
@@ -296,7 +296,7 @@ def check(
     from partner_node.preflight import preflight  # reads customers
 
     report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
-    table = Table("check", "result", "details", title="Preflight")
+    table = folding_table("check", "result", "details", title="Preflight")
     for item in report.items:
         result = "PROBLEM" if not item.passed else "WARNING" if item.warnings else "passed"
         table.add_row(item.name, result, item.details)

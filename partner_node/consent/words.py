@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from machine.tables import folding_table
 from machine.text import how_many, shown
 from partner_node.consent.count import Count
 from partner_node.consent.gate import REGISTER, ConsentGate, Entry, Standing
@@ -97,7 +98,7 @@ def status_values(gate: ConsentGate, basis: LegalBasis, count: Count) -> dict[st
 def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: datetime) -> list[object]:
     """The same for people."""
     standing = count.standing
-    sources = Table(
+    sources = folding_table(
         "source", "holds", "brought up to date", "ids", "in the data", title="Consent sources"
     )
     for table, (named, found), updated in zip(
@@ -111,7 +112,7 @@ def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: dateti
     named, found = standing.register
     sources.add_row(REGISTER, "objections", "read each time", f"{named:,}", f"{found:,}")
     counted = standing.counted
-    decided = Table("customers", "", title="Who is counted now")
+    decided = folding_table("customers", "", title="Who is counted now")
     decided.add_row(f"{count.customers:,}", "are counted")
     for reason in Reason:
         if counted[reason]:

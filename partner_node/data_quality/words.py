@@ -10,38 +10,32 @@ from rich.table import Table
 from machine.text import shown
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
+from partner_node.segments.tables import segment_tables
 from protocol.agreement.features import Feature
 from protocol.feature_values import NO_LEVEL
 from protocol.scaling import FloatMatrix
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 BAR_WIDTH: Final = 40
+_COLUMNS: Final = ("lowest", "5 %", "median", "95 %", "highest", "mean", "clipped", "missing")
 
 
-def report_words(report: DataReport) -> list[object]:
-    """The report as tables and sentences, without its problems."""
-    table = Table(title=f"Data beside agreement {report.agreement.id}")
-    table.add_column("feature", overflow="fold")
-    for name in (
-        "agreed",
-        "lowest",
-        "5 %",
-        "median",
-        "95 %",
-        "highest",
-        "mean",
-        "clipped",
-        "missing",
-    ):
-        table.add_column(name, justify="right")
-    for quality in report.features:
-        table.add_row(quality.feature.name, _agreed(quality), *_cells(quality.summary))
+def report_words(report: DataReport, *, width: int) -> list[object]:
+    """The report as tables within a width and sentences, without its problems."""
+    tables = segment_tables(
+        f"Data beside agreement {report.agreement.id}",
+        _COLUMNS,
+        [f"{quality.feature.name}: {_agreed(quality)}" for quality in report.features],
+        [_cells(quality.summary) for quality in report.features],
+        label="feature: as agreed",
+        width=width,
+    )
     customers = "not known" if report.customers is None else f"{report.customers:,}"
     eligible = "not known" if report.eligible is None else f"{report.eligible:,}"
     told = f"({report.age.told_by})"
     age = f"{report.age.on} {told}" if report.age.on else f"not known {told}"
     return [
-        table,
+        *tables,
         f"Customers: {customers}; counted now: {eligible}.",
         f"Data of: {age}.",
         *(f"Note: {shown(note)}." for note in report.notes),
@@ -100,14 +94,16 @@ def histogram_rows(feature: Feature, summary: Summary) -> list[tuple[str, int, s
     return rows
 
 
-def rows_words(names: Sequence[str], rows: FloatMatrix) -> Table:
+def rows_words(names: Sequence[str], rows: FloatMatrix, *, width: int) -> list[Table]:
     """Some customers as they enter the sums: clipped and scaled, without ids."""
-    table = Table(title="Customers as they are counted: clipped, scaled, rounded; no ids")
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    for row in rows:
-        table.add_row(*(f"{value:+.2f}" for value in row))
-    return table
+    return segment_tables(
+        "Customers as they are counted: clipped, scaled, rounded; no ids",
+        names,
+        [str(number) for number in range(1, len(rows) + 1)],
+        [[f"{value:+.2f}" for value in row] for row in rows],
+        label="row",
+        width=width,
+    )
 
 
 def bar(share: float, width: int = BAR_WIDTH) -> str:

@@ -1,4 +1,4 @@
-"""Tables with a column for each segment: ids are short, so headers never wrap."""
+"""Tables with many columns, over as many tables as fit the terminal: headers never wrap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def segment_tables(
     label: str,
     width: int,
 ) -> list[Table]:
-    """Tables with a row per label and a column per segment, split to fit the width.
+    """Tables with a row per label and a column per segment, or other short header, split to fit.
 
     Args:
         cells: One text a label and segment, shape ``(n_labels, n_ids)``.

@@ -228,6 +228,15 @@ class NodeStore(Database):
         row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         return None if row is None else SignedAgreement.from_bytes(row[0], kept=True)
 
+    def note_signed(self, agreement_hash: bytes, *, now: str) -> None:
+        """Remember when an agreement was first signed here; inside a transaction."""
+        self.ask("INSERT OR IGNORE INTO signed VALUES (?, ?)", agreement_hash, now)
+
+    def signed_at(self, agreement_hash: bytes) -> str | None:
+        """When an agreement was first signed here; None when it was not, or is not known."""
+        row = self.one("SELECT at FROM signed WHERE agreement_hash = ?", agreement_hash)
+        return None if row is None else str(row[0])
+
     def note_stop(self, stop: SignedStop, *, now: str) -> None:
         """Remember a partner's stop, which was verified; inside a transaction."""
         self.ask(

@@ -185,4 +185,8 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE exports ADD COLUMN segment TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 16;
     """,
+    """
+    CREATE TABLE signed (agreement_hash BLOB PRIMARY KEY, at TEXT NOT NULL) STRICT;
+    PRAGMA user_version = 17;
+    """,
 )

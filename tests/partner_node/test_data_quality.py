@@ -19,7 +19,7 @@ import pytest
 
 from partner_node.data_quality.quantiles import Quantiles
 from partner_node.data_quality.statistics import Statistics, Summary
-from partner_node.data_quality.words import BAR_WIDTH
+from partner_node.data_quality.words import _COLUMNS, BAR_WIDTH
 from partner_node.home import NodeHome
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
@@ -203,6 +203,26 @@ def test_sound_data_pass_and_every_feature_is_described(lab: Lab) -> None:
 
 
 @pytest.mark.slow
+def test_the_tables_fit_80_columns_and_no_header_breaks_in_a_word(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "spending_of_the_last_twelve_months_in_every_shop"
+    lab.columns[name] = lab.columns.pop("spend")
+    lab.features = [terms("visits"), terms(name, "0", "1000", transform="log1p")]
+    lab.install()
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (("check",), ("preview", "--rows", 2)):
+        lines = lab.shell("data", *words, "--dir", lab.node).out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert "…" not in "".join(lines)
+        heads = [cell.strip() for line in lines if "┃" in line for cell in line.split("┃")[1:-1]]
+        shown = (
+            ["feature: as agreed", *_COLUMNS] if words == ("check",) else ["row", "visits", name]
+        )
+        assert set(heads) == set(shown)
+        assert heads.count("median") == (words == ("check",))
+
+
 def test_nothing_of_a_check_leaves_or_is_kept_but_the_report(lab: Lab) -> None:
     lab.install()
     home = NodeHome.load(lab.node)

@@ -37,6 +37,7 @@ from protocol.partner_state import Phase
 from protocol.release.document import EXACT_WORDS, Release
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
+from tests.agreed_terms import agreed_feature
 from tests.commands import commands_of, leaves
 from tests.federations import small_federation, unsaid
 from tests.partner_node.nodes import (
@@ -417,6 +418,51 @@ def test_an_agreement_is_signed_and_installed(shell: Shell, node: Path, tmp_path
     assert shell.json("agreement", "show", "--dir", node)["missing_signatures"] == []
 
 
+def test_the_agreement_says_who_signed_and_when_where_that_is_known(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    words = ("agreement", "show", "draft.json", "--dir", node)
+    offered = {one["party"]: one for one in shell.json(*words)["signatures"]}
+    assert offered.pop("north") == {"party": "north", "signed": False, "signed_at": None}
+    assert {(one["signed"], one["signed_at"]) for one in offered.values()} == {(True, None)}
+    out = " ".join(shell(*words).out.split())
+    assert "Not signed yet by: north. Signed by: other-0, other-1" in out
+    assert "Signatures bear no date" in out
+    before = datetime.now(UTC)
+    shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
+    shell.json("agreement", "install", "signed.json", "--dir", node)
+    (own, *others) = shell.json("agreement", "show", "--dir", node)["signatures"]
+    assert before <= datetime.fromisoformat(own["signed_at"]) <= datetime.now(UTC)
+    assert [one["signed_at"] for one in others] == [None] * len(others)
+    out = " ".join(shell("agreement", "show", "--dir", node).out.split())
+    assert f"Signed by everyone: north (at this node, {own['signed_at'][:10]}" in out
+
+
+def test_nothing_of_the_agreement_is_cut_at_80_columns_and_no_header_breaks_in_a_word(
+    shell: Shell, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "unbroken" * 7
+    parties = [
+        party | {"contact": f"{long}@example", "legal_name": f"Name{long}", "dpo": f"dpo{long}"}
+        for party in draft(node).agreement.to_dict()["parties"]
+    ]
+    feature = agreed_feature("visits_within_the_last_twelve_months_of_any_kind", unit=long[:40])
+    (tmp_path / "draft.json").write_bytes(
+        draft(node, parties=parties, features=[feature]).to_bytes()
+    )
+    lines = shell("agreement", "show", "draft.json", "--dir", node).out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    heads = re.findall(r"\w+", " ".join(line for line in lines if "┃" in line))
+    known = (
+        "partner legal name contact counts at most role data protection officer law feature unit "
+        "values scale missing weight why it is needed basis laid down in document SHA 256"
+    )
+    assert set(heads) <= set(known.split())
+
+
 def complete(directory: Path, **changes: Any) -> bytes:
     """An agreement of the node in `directory`, signed by everyone."""
     home = NodeHome.load(directory)
@@ -778,12 +824,13 @@ def test_purpose_lines_cannot_pass_for_paragraphs_of_ours(
 ) -> None:
     offered = draft(
         node,
-        purpose={"term": SEGMENTATION, "text": "Fine.\nSigned by everyone.", "notice_version": "1"},
+        purpose={"term": SEGMENTATION, "text": "Fine.\nSigned by: north.", "notice_version": "1"},
     )
     (tmp_path / "draft.json").write_bytes(offered.to_bytes())
     lines = shell("agreement", "show", "draft.json", "--dir", node).out.splitlines()
-    assert "Signed by everyone." not in lines
-    assert "    Signed by everyone." in [line.rstrip() for line in lines]
+    assert "    Signed by: north." in [line.rstrip() for line in lines]
+    (ours,) = [line for line in lines if line.startswith("Signed by")]
+    assert "north" not in ours
 
 
 def test_only_the_party_of_that_name_and_version_signs(
