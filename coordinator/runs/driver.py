@@ -226,7 +226,9 @@ class RunDriver:
             counter = self._counters.setdefault(partner, _Counter())
             counter.messages += 1
             counter.bytes_down += len(message)
-        return self._exchange.push(node, message, ttl_s=self._patience.grace_s)
+        # No longer than an answer would count: the carrier keeps both until then.
+        looked_for_s = (_COPIES_KEPT + 2) * self._patience.resend_s
+        return self._exchange.push(node, message, ttl_s=min(self._patience.grace_s, looked_for_s))
 
     def _collect(self) -> bool:
         asked = (*self._asked.values(), *self._greeted.values())

@@ -2,8 +2,9 @@
 
 Flower's SuperLink answers run submission, node registration and its runtime on the same socket as
 the nodes. The gateway stands before it and passes on exactly the fleet calls that a node of ours
-makes, signed by admitted node keys only, within limits of size, rate, time and connections.
-Everything else ends here, with a status and nothing from the SuperLink.
+makes, signed by admitted node keys only, within limits of size, rate, time and connections. Of
+messages it passes on replies to what a node was asked, and no other. Everything else ends here,
+with a status and nothing from the SuperLink.
 
 A connection is counted from the moment that it is accepted, before any TLS, so silent callers
 cannot use up the process's file descriptors. When all places are taken, the oldest connection
@@ -41,6 +42,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from coordinator.service.asked_messages import AskedMessages
 from protocol.errors import ConfigError, TransportError
 from protocol.limits import MAX_REPLY_BYTES
 
@@ -61,6 +63,9 @@ ALLOWED_PATHS: Final = frozenset(
 
 #: A node's largest reply, including Flower's framing.
 DEFAULT_MAX_BODY_BYTES: Final = MAX_REPLY_BYTES + (1 << 20)
+
+_PULL: Final = b"/v1/fleet/pull-messages"
+_PUSH: Final = b"/v1/fleet/push-messages"
 
 _MAX_HEAD_BYTES: Final = 8 << 10
 _READ_BYTES: Final = 64 << 10
@@ -99,6 +104,8 @@ class GatewayConfig:
         max_body_bytes: Largest request body.
         max_buffered_bytes: Bytes of request bodies held at once, over all connections.
         max_buffered_bytes_per_key: The same for one node key.
+        max_reply_bytes_per_run: Bytes of one node's replies to a run's newest messages; the
+            SuperLink may hold them in memory at once.
         max_connections: Concurrent connections over all addresses, including handshakes; fewer if
             the process may not open that many files.
         max_connections_per_address: Concurrent connections from one address (IPv6: one /64).
@@ -119,6 +126,7 @@ class GatewayConfig:
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     max_buffered_bytes: int = 256 << 20
     max_buffered_bytes_per_key: int = 2 * DEFAULT_MAX_BODY_BYTES
+    max_reply_bytes_per_run: int = 4 * DEFAULT_MAX_BODY_BYTES
     max_connections: int = 256
     max_connections_per_address: int = 64
     requests_per_s: float = 100.0
@@ -330,6 +338,7 @@ class _Door:
         self._buffered = 0
         self._buffered_by_key: Counter[bytes] = Counter()
         self._buckets: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
+        self._asked = AskedMessages(max_bytes=config.max_reply_bytes_per_run)
 
     async def close(self) -> None:
         """End all connections."""
@@ -448,7 +457,12 @@ class _Door:
         try:
             async with asyncio.timeout(self._config.body_timeout_s):
                 body = await _body(http, reader, held.add)
-            return await self._forward(request.target, headers, body)
+            if request.target == _PUSH and (status := self._asked.status_of(key, body)) != 200:
+                raise _RefusedError(status)
+            answer = await self._forward(request.target, headers, body)
+            if request.target == _PULL and answer[0] == 200:
+                self._asked.note(key, answer[2])
+            return answer
         except TimeoutError:
             raise _RefusedError(408) from None
         finally:

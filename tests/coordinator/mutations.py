@@ -10,12 +10,14 @@ FAREWELLS = "coordinator/runs/farewells.py"
 DATABASE = "machine/database.py"
 STORE = "coordinator/store/coordinator_store.py"
 GATEWAY = "coordinator/service/gateway.py"
+ASKED = "coordinator/service/asked_messages.py"
 SUPERLINK = "coordinator/service/superlink_process.py"
 
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
 FOLLOWING = "test_following_runs.py::"
 PORT = "test_gateway.py::"
+REPLIES = "test_asked_messages.py::"
 STARTED = "test_superlink_process.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
@@ -118,6 +120,42 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if request.target not in ALLOWED_PATHS:",
         "if False:",
         PORT + "test_a_path_that_only_looks_like_an_allowed_one_is_refused",
+    ),
+    (
+        GATEWAY,
+        "if request.target == _PUSH and (status",
+        "if False and (status",
+        PORT + "test_of_messages_only_a_reply_to_what_the_node_was_handed_passes",
+    ),
+    (
+        ASKED,
+        "if asked is None or not asked.node == about.src_node_id == request.node.node_id:",
+        "if asked is None:",
+        REPLIES + "test_what_nobody_asked_for_is_refused",
+    ),
+    (
+        ASKED,
+        "if tree.object_id != about.message_id or tree.children:",
+        "if tree.object_id != about.message_id:",
+        REPLIES + "test_what_is_no_single_reply_without_objects_is_refused",
+    ),
+    (
+        ASKED,
+        '        if asked.reply not in (b"", digest):\n            return 409\n',
+        "",
+        REPLIES + "test_a_second_answer_to_one_message_is_refused",
+    ),
+    (
+        ASKED,
+        "            while len(messages) > MESSAGES_KEPT:\n",
+        "            while len(messages) > MESSAGES_KEPT + 1:\n",
+        REPLIES + "test_only_the_newest_messages_of_a_run_can_be_answered",
+    ),
+    (
+        DRIVER,
+        "ttl_s=min(self._patience.grace_s, looked_for_s)",
+        "ttl_s=self._patience.grace_s",
+        DRIVEN + "test_no_message_lives_longer_than_its_answer_is_looked_for",
     ),
     # state
     (

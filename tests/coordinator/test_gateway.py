@@ -37,6 +37,7 @@ from coordinator.service.certificates import (
 from coordinator.service.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
 from partner_node.link.flower_link import FLEET_PATHS
 from protocol.errors import ConfigError, TransportError
+from tests.coordinator.test_asked_messages import handed_out, reply
 
 KEYS = [ec.generate_private_key(ec.SECP384R1()) for _ in range(2)]
 ADMITTED, OTHER = (
@@ -46,6 +47,7 @@ ADMITTED, OTHER = (
     for key in KEYS
 )
 PULL = "/v1/fleet/pull-messages"
+PUSH = "/v1/fleet/push-messages"
 NOWHERE = Path("nowhere")
 SECRET = b"words from behind the gateway"
 
@@ -78,6 +80,7 @@ class Upstream:
     path: Path
     seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     status: int = 200
+    answer: bytes = b"answer"
 
 
 @dataclass
@@ -154,7 +157,7 @@ def upstream(folder: Path) -> Iterator[Upstream]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             note.seen.append((self.path, dict(self.headers.items()), body))
-            answer = b"answer" if note.status == 200 else SECRET
+            answer = note.answer if note.status == 200 else SECRET
             self.send_response(note.status)
             self.send_header("content-type", "application/protobuf")
             self.send_header("x-secret", "of the inside")
@@ -244,6 +247,15 @@ def test_a_nodes_call_passes_with_its_body_and_its_answer(setting: Setting) -> N
     assert (response.status_code, response.content) == (200, b"answer")
     path, _, body = setting.upstream.seen[0]
     assert (path, body) == (PULL, b"question")
+
+
+def test_of_messages_only_a_reply_to_what_the_node_was_handed_passes(setting: Setting) -> None:
+    setting.upstream.answer = handed_out("asked")
+    assert setting.post(PUSH, content=reply()).status_code == 409
+    assert setting.post(PULL).status_code == 200
+    assert setting.post(PUSH, content=reply()).status_code == 200
+    assert setting.post(PUSH, content=reply("another")).status_code == 409
+    assert [path for path, _, _ in setting.upstream.seen] == [PULL, PUSH]
 
 
 def test_only_the_headers_that_flower_needs_pass_in_either_direction(setting: Setting) -> None:

@@ -168,6 +168,25 @@ def test_an_answer_that_took_longer_than_the_time_to_resend_counts(late_s: float
     assert federation.clock.now_s < (late_s + 0.5) * stages + PATIENCE.farewell_s + 1
 
 
+class LifetimeExchange(MemoryExchange):
+    """Notes for how long each message is kept for a node."""
+
+    lives: set[float]
+
+    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+        self.lives.add(ttl_s)
+        return super().push(node, message, ttl_s=ttl_s)
+
+
+def test_no_message_lives_longer_than_its_answer_is_looked_for() -> None:
+    """The carrier keeps a message and its answer in memory for as long, whoever waits for it."""
+    federation = make(patience=replace(PATIENCE, grace_s=3_600, resend_s=4))
+    federation.exchange = exchange = LifetimeExchange(nodes_by_id=federation.nodes)
+    exchange.lives = set()
+    federation.run()
+    assert exchange.lives == {36}
+
+
 # --- going on without ------------------------------------------------------------------------
 
 
