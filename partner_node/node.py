@@ -308,6 +308,7 @@ class Node:
             return current.reopen(request)
         hello = current.open(request, entropy=self._entropy(ENTROPY_BYTES))
         self._check_reserve(current)  # what a run costs hangs on the release that it follows
+        self.store.forget_greetings()
         return hello
 
     def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[bytes, Answered | None]:

@@ -23,6 +23,11 @@ from protocol.participants import Chain
 from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
 from protocol.signed_agreement import SignedAgreement
 
+#: Greetings kept that no roster followed, so that whoever only opens runs cannot fill the disk.
+MAX_GREETINGS: Final = 64
+#: Of one message, how many of its latest repetitions stay on record beside the first sending.
+MAX_REPETITIONS: Final = 16
+
 _SELECT_RUN: Final[LiteralString] = (
     "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed"
     " FROM runs WHERE "
@@ -150,6 +155,22 @@ class NodeStore(Database):
             sealed,
         )
         if Phase(state["phase"]).over:
+            self.wipe_at_commit()
+
+    def forget_greetings(self) -> None:
+        """Forget the oldest runs that never got a roster, beyond `MAX_GREETINGS`; in a transaction.
+
+        With them goes what is on record of their HELLO; no customer was counted in any.
+        """
+        runs = self.ask(
+            "SELECT run_id FROM runs WHERE run_hash = x'' ORDER BY rowid DESC LIMIT -1 OFFSET ?",
+            MAX_GREETINGS,
+        )
+        for (run_id,) in runs:
+            self.ask("DELETE FROM egress WHERE run_id = ?", run_id)
+            self.ask("DELETE FROM manifests WHERE run_id = ?", run_id)
+            self.ask("DELETE FROM runs WHERE run_id = ?", run_id)
+        if runs:
             self.wipe_at_commit()
 
     def end_older_runs(self, run_id: bytes, *, now: str) -> list[bytes]:
@@ -285,7 +306,10 @@ class NodeStore(Database):
         return None if latest is None else latest[1]
 
     def save_egress(self, record: EgressRecord) -> None:
-        """Log a message that is about to leave; inside a transaction."""
+        """Log a message that is about to leave; inside a transaction.
+
+        Of many repetitions of one message only the latest stay, beside the first sending.
+        """
         self.ask(
             "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers, manifest)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -297,6 +321,13 @@ class NodeStore(Database):
             record.sha256,
             record.customers,
             record.manifest,
+        )
+        self.ask(
+            "DELETE FROM egress WHERE manifest = ?1 AND number NOT IN (SELECT number FROM egress"
+            " WHERE manifest = ?1 ORDER BY number DESC LIMIT ?2)"
+            " AND number > (SELECT min(number) FROM egress WHERE manifest = ?1)",
+            record.manifest,
+            MAX_REPETITIONS,
         )
 
     def egress(self) -> list[EgressRecord]:

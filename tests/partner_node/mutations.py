@@ -22,6 +22,7 @@ GATES = "test_consent_gate.py::"
 RULES = "test_consent_rules.py::"
 LEDGER = "test_ledger.py::"
 ANSWERING = "test_node.py::"
+ON_REQUEST = "test_node.py::"
 STORED = "test_node_store.py::"
 COMMANDS = "test_node_cli.py::"
 KEPT = "test_retention.py::"
@@ -44,6 +45,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "left_out=left_out,",
         'left_out=__import__("functools").cache(left_out),',
         GATES + "test_the_gate_of_a_node_asks_its_register_anew",
+    ),
+    # what whoever asks without end leaves on the disk
+    (
+        NODE,
+        "        self.store.forget_greetings()\n",
+        "",
+        ON_REQUEST + "test_whoever_opens_runs_without_end_fills_no_disk",
+    ),
+    (
+        STORE,
+        "\"SELECT run_id FROM runs WHERE run_hash = x'' ORDER BY rowid DESC LIMIT -1 OFFSET ?\"",
+        '"SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET ?"',
+        ON_REQUEST + "test_a_run_that_was_begun_is_not_forgotten_however_many_are_opened",
+    ),
+    (
+        STORE,
+        "            MAX_REPETITIONS,\n",
+        "            1 << 30,\n",
+        ON_REQUEST + "test_whoever_asks_for_one_message_without_end_fills_no_disk",
     ),
     # what an earlier version took in
     *(

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
+from partner_node.store.node_store import MAX_GREETINGS, MAX_REPETITIONS
 from partner_node.store.refusals import Refusals
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
@@ -587,6 +588,55 @@ def test_a_run_opened_later_lives_on_when_an_earlier_one_gets_its_roster(lab: La
     lab.run()
     assert [r.phase for r in lab.store.runs()] == ["greeted", "done"]
     assert lab.node.handle(lab.open_message()) == opened[0]
+
+
+def test_whoever_opens_runs_without_end_fills_no_disk(lab: Lab) -> None:
+    """Four hundred made 6 MB; runs that a roster follows are bounded by the chain."""
+    opened = []
+    sizes = []
+    for number in range(3 * MAX_GREETINGS):
+        run_id = number.to_bytes(16, "big")
+        opened.append(
+            lab.node.handle(
+                lab.signed(Open(agreement_hash=lab.federation.agreement.hash, run_id=run_id))
+            )
+        )
+        sizes.append(_size(lab))
+    assert len(set(opened)) == len(opened)
+    assert len(lab.store.runs()) == MAX_GREETINGS + 1
+    assert len(lab.store.egress()) == MAX_GREETINGS + 1
+    assert lab.store.ask("SELECT count(*) FROM manifests") == [(MAX_GREETINGS + 1,)]
+    assert max(sizes[MAX_GREETINGS:]) < 1.5 * sizes[MAX_GREETINGS]
+    lab.run()  # and the node takes part all the same
+    assert lab.store.runs()[0].phase == "done"
+
+
+def test_a_run_that_was_begun_is_not_forgotten_however_many_are_opened(lab: Lab) -> None:
+    lab.run()
+    known = lab.store.run_hashes(lab.federation.agreement.hash)
+    for number in range(MAX_GREETINGS + 5):
+        run_id = number.to_bytes(16, "big")
+        lab.node.handle(
+            lab.signed(Open(agreement_hash=lab.federation.agreement.hash, run_id=run_id))
+        )
+    assert set(known) <= set(lab.store.run_hashes(lab.federation.agreement.hash))
+
+
+def test_whoever_asks_for_one_message_without_end_fills_no_disk(lab: Lab) -> None:
+    """The first sending stays on record, and the latest repetitions."""
+    answers = {lab.node.handle(lab.open_message()) for _ in range(3 * MAX_REPETITIONS)}
+    assert len(answers) == 1
+    sendings = lab.store.egress()
+    assert len(sendings) == MAX_REPETITIONS + 1
+    assert [record.customers for record in sendings] == [None] * len(sendings)
+    numbers = [number for (number,) in lab.store.ask("SELECT number FROM egress ORDER BY number")]
+    latest = range(2 * MAX_REPETITIONS + 1, 3 * MAX_REPETITIONS + 1)
+    assert numbers == [1, *latest]
+
+
+def _size(lab: Lab) -> int:
+    """Bytes that a node's state takes on the disk."""
+    return sum(path.stat().st_size for path in lab.path.parent.glob(f"{lab.path.name}*"))
 
 
 def test_older_runs_end_in_the_transaction_that_signs_the_newer_set(lab: Lab) -> None:
