@@ -22,6 +22,7 @@ from coordinator.service.bundle import (
     RUN_KEY,
     SIMULATION_DIRECTORY_KEY,
 )
+from machine import logs
 from protocol.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Drive the fedseg run that the run configuration names, to its end."""
     directory, run_id = run_target(context)
-    _log_to(directory / DRIVER_LOG_FILE)
+    logs.to_file(directory / DRIVER_LOG_FILE)  # Flower discards the output of this process
     drive(directory, run_id, FlowerExchange(grid))
 
 
@@ -63,13 +64,3 @@ def run_target(context: Context) -> tuple[Path, str]:
             remedy=f"Give {COORDINATOR_DIRECTORY_KEY} in the run configuration.",
         )
     return Path(str(named)), run_id
-
-
-def _log_to(path: Path) -> None:
-    """Log to a file: Flower discards this process's output."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)

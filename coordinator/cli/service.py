@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from pathlib import Path
 
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from machine import logs
 from machine.console import diagnostics
 from machine.files import write_file
 from machine.signals import set_when_asked_to_end
@@ -19,8 +19,7 @@ def serve(directory: Directory = HERE) -> None:
     """Open the public port and drive runs until stopped (Ctrl-C or SIGTERM)."""
     from coordinator.service.serving import CoordinatorService  # Flower takes long to import
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.to_console()
     stop = threading.Event()
     set_when_asked_to_end(stop)
     config = CoordinatorConfig.load(directory)

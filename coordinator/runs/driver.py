@@ -241,7 +241,7 @@ class RunDriver:
             if handle in self._farewells.open:
                 self._farewells.take(handle, reply)
             elif reply.error is not None:
-                logger.warning("node %s refuses: %s", reply.node, reply.error)
+                logger.warning("%s refuses: %s", self._named(reply.node), reply.error)
                 self._refusals.note(reply.node, reply.error)
             elif reply.message is not None:
                 took = self._take(reply, reply.message) or took
@@ -254,7 +254,11 @@ class RunDriver:
             if greeted is not None and self._links.node_of.get(greeted) != reply.node:
                 self._look_up_admitted()
                 if not self._links.join(reply.node, greeted, self._exchange.nodes()):
-                    logger.warning("node %s speaks for a partner that has a node", reply.node)
+                    logger.warning(
+                        "%s speaks for %s, which has a node",
+                        self._named(reply.node),
+                        machine.agreement.parties[greeted].id,
+                    )
                     return False
                 self._asked.pop(greeted, None)
                 self._farewells.tell_of_earlier_runs(reply.node, greeted)
@@ -264,12 +268,12 @@ class RunDriver:
             if partner is None:
                 return False
             if self._links.node_of.get(partner) != reply.node:
-                logger.warning("node %s answers in the name of another partner", reply.node)
+                logger.warning("%s answers in another partner's name", self._named(reply.node))
                 return False
             releasing = machine.phase == phases.ACKS
             machine.receive(message)
         except RemoteProtocolError as error:
-            logger.warning("node %s: %s", reply.node, error)
+            logger.warning("%s: %s", self._named(reply.node), error)
             return False
         # The last HELLO extends the chain: it is stored with that, before anybody hears of it.
         self._store.append_input(machine.run_id, RECEIVED, message, machine.chain)
@@ -409,6 +413,11 @@ class RunDriver:
             save()
         except StoreError as error:
             logger.warning("not noted: %s", error)
+
+    def _named(self, node: int) -> str:
+        """The partner that a node speaks for; its number where that is not known."""
+        partner = self._links.partner(node)
+        return f"node {node}" if partner is None else self._machine.agreement.parties[partner].id
 
     def _names(self, partners: Iterable[int]) -> list[str]:
         return [self._machine.agreement.parties[i].id for i in sorted(partners)]

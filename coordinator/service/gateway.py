@@ -43,6 +43,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from coordinator.service.asked_messages import AskedMessages
+from coordinator.store.admitted_nodes import key_end
+from machine.logs import alike
 from protocol.errors import ConfigError, TransportError
 from protocol.limits import MAX_REPLY_BYTES
 
@@ -141,16 +143,25 @@ class GatewayConfig:
 class Gateway:
     """The public port; runs in a thread of its own between `start` and `stop`."""
 
-    def __init__(self, config: GatewayConfig, *, is_admitted: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        is_admitted: Callable[[bytes], bool],
+        name_of: Callable[[bytes], str | None] = lambda _: None,
+    ) -> None:
         """Prepare the gateway.
 
         Args:
             config: Addresses and limits.
             is_admitted: Returns whether a node's public key (PEM bytes) may pass; called from the
                 gateway's thread for every request, so it must be fast.
+            name_of: Returns the partner that a node's key is, or once was, admitted for; for the
+                log.
         """
         self._config = config
         self._is_admitted = is_admitted
+        self._name_of = name_of
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -234,7 +245,7 @@ class Gateway:
             max_keepalive_connections=32,
             keepalive_expiry=4.0,
         ) as pool:
-            door = _Door(self._config, pool, self._is_admitted, server)
+            door = _Door(self._config, pool, self._is_admitted, server, name_of=self._name_of)
             listeners = _listen(self._config.host, self._config.port)
             self._port = listeners[0].getsockname()[1]
             tasks = [asyncio.create_task(door.accept(listener)) for listener in listeners]
@@ -302,6 +313,13 @@ class _RefusedError(Exception):
         self.status = status
 
 
+class _NoAnswerError(_RefusedError):
+    """The SuperLink is restarting; nodes retry by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(503)
+
+
 @dataclass(slots=True, eq=False)
 class _Connection:
     """A connection from the moment that it is accepted.
@@ -309,11 +327,15 @@ class _Connection:
     Attributes:
         address: The address that it counts for.
         held: Whether a transport owns the socket and will close it.
+        key: The node key that its last request named; empty when none did.
+        admitted: Whether that key is admitted.
     """
 
     sock: socket.socket
     address: str
     held: bool = False
+    key: bytes = b""
+    admitted: bool = False
 
 
 class _Door:
@@ -325,10 +347,13 @@ class _Door:
         pool: httpcore.AsyncConnectionPool,
         is_admitted: Callable[[bytes], bool],
         tls: ssl.SSLContext,
+        *,
+        name_of: Callable[[bytes], str | None] = lambda _: None,
     ) -> None:
         self._config = config
         self._pool = pool
         self._is_admitted = is_admitted
+        self._name_of = name_of
         self._tls = tls
         self._most = _connections_possible(config.max_connections)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -407,7 +432,7 @@ class _Door:
                 ssl_handshake_timeout=self._config.head_timeout_s,
             )
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-            await self._converse(reader, writer, connection.address)
+            await self._converse(reader, writer, connection)
         except (OSError, TimeoutError, ssl.SSLError):
             logger.debug("connection ended early")
         finally:
@@ -415,7 +440,7 @@ class _Door:
                 transport.abort()
 
     async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
     ) -> None:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
         patience = self._config.head_timeout_s
@@ -425,11 +450,11 @@ class _Door:
                     event = await _next_event(http, reader)
                 if not isinstance(event, h11.Request):
                     return
-                status, media_type, body = await self._respond(http, reader, event, address)
+                status, media_type, body = await self._respond(http, reader, event, connection)
             except h11.RemoteProtocolError as error:
                 status, media_type, body = error.error_status_hint, b"", b""
             except _RefusedError as refused:
-                logger.info("refused a request with status %s", refused.status)
+                self._log(refused, connection)
                 status, media_type, body = refused.status, b"", b""
             # A caller without an admitted key does not keep a place.
             final = status >= 400 and status not in _PASSING
@@ -443,14 +468,28 @@ class _Door:
             http.start_next_cycle()
             patience = self._config.idle_timeout_s
 
+    def _log(self, refused: _RefusedError, connection: _Connection) -> None:
+        """Say that a request was refused, and whose it was, once a minute for each caller."""
+        if isinstance(refused, _NoAnswerError):
+            logger.warning("the SuperLink does not answer: nodes are told to ask again")
+            return
+        who = _who(connection, self._name_of(connection.key))
+        # A caller that invents keys is one caller.
+        caller = who if connection.admitted else connection.address
+        logger.info(
+            "%s, at %s: a call was refused with status %s",
+            *(who, connection.address, refused.status),
+            extra=alike(caller, refused.status),
+        )
+
     async def _respond(
         self,
         http: h11.Connection,
         reader: asyncio.StreamReader,
         request: h11.Request,
-        address: str,
+        connection: _Connection,
     ) -> tuple[int, bytes, bytes]:
-        key, headers = self._check_head(request, address)
+        key, headers = self._check_head(request, connection)
         if _content_length(request) > self._config.max_body_bytes:
             raise _RefusedError(413)
         held = _Held(self, key)
@@ -483,9 +522,10 @@ class _Door:
         )
 
     def _check_head(
-        self, request: h11.Request, address: str
+        self, request: h11.Request, connection: _Connection
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """Check a request's head; returns the hash of the node's key and the headers to pass on."""
+        connection.key, connection.admitted = b"", False
         if request.target not in ALLOWED_PATHS:
             raise _RefusedError(404)
         if request.method != b"POST":
@@ -493,9 +533,10 @@ class _Door:
         headers = [(k, v) for k, v in request.headers if k in _FORWARDED_HEADERS]
         key = _decoded(_only(headers, _PUBLIC_KEY_HEADER))
         admitted = bool(key) and self._is_admitted(key)
+        connection.key, connection.admitted = key, admitted
         # Unknown keys share one bucket per address: inventing more gains nothing.
         digest = hashlib.sha256(key).digest() if admitted else b""
-        if not self._within_rate((address, digest)):
+        if not self._within_rate((connection.address, digest)):
             raise _RefusedError(429)
         if not admitted:
             raise _RefusedError(403)
@@ -542,12 +583,25 @@ class _Door:
             httpcore.ProtocolError,
             httpcore.TimeoutException,
         ):
-            # The SuperLink is restarting; nodes retry by themselves.
-            raise _RefusedError(503) from None
+            raise _NoAnswerError from None
         if response.status != 200:
             return response.status if 400 <= response.status < 500 else 502, b"", b""
         media_type = next((v for k, v in response.headers if k.lower() == b"content-type"), b"")
         return 200, media_type, response.content
+
+
+def _who(connection: _Connection, partner: str | None) -> str:
+    """Whose call it is, in words: a partner's, or that of a key as `partner list` shows it."""
+    if not connection.key:
+        return "a caller that shows no node key"
+    if connection.admitted:
+        return partner or "a node"
+    found = _public_key(connection.key)
+    if found is None:
+        return f"a key that is none, SHA-256 {hashlib.sha256(connection.key).hexdigest()[:16]}"
+    text = found.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    earlier = f", which was that of {partner}" if partner else ""
+    return f"a node key that is not admitted, ending in {key_end(text.decode('ascii'))}{earlier}"
 
 
 async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Event:

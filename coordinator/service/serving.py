@@ -101,6 +101,7 @@ class CoordinatorService:
                     upstream=superlink.socket,
                 ),
                 is_admitted=admitted,
+                name_of=admitted.name_of,
             )
             gateway.start()
             try:
@@ -186,10 +187,16 @@ class _Admitted:
     def __init__(self, store: CoordinatorStore) -> None:
         self._nodes = AdmittedNodes(store)
         self._keys: frozenset[bytes] = frozenset()
+        #: Of every key that was admitted since the start.
+        self._names: dict[bytes, str] = {}
         self._saved: dict[str, int] | None = None
 
     def __call__(self, key: bytes) -> bool:
         return key in self._keys
+
+    def name_of(self, key: bytes) -> str | None:
+        """The partner that a node key is admitted for, or was."""
+        return self._names.get(key)
 
     def refresh(self, superlink: SuperLink) -> None:
         """Revoke removed and replaced keys, register newly admitted nodes, store the nodes' ids.
@@ -197,9 +204,9 @@ class _Admitted:
         By the ids a run's driver knows which node was admitted for which partner; they change
         when the SuperLink restarts.
         """
-        wanted = {
-            node_key_bytes(k.encode("ascii")): k for k in self._nodes.key_of_partner().values()
-        }
+        known = self._nodes.key_of_partner()
+        wanted = {node_key_bytes(k.encode("ascii")): k for k in known.values()}
+        self._names |= {node_key_bytes(k.encode("ascii")): name for name, k in known.items()}
         for key in self._keys - wanted.keys():
             self._keys -= {key}
             superlink.revoke(key)

@@ -329,7 +329,8 @@ class SuperLink:
     def _launch(self) -> None:
         command = [
             *(sys.executable, "-I", process_guard.__file__, str(self._config.stop_grace_s)),
-            *(sys.executable, "-P", "-m", _PROCESS, str(self.socket), *self._config.bundles),
+            *(sys.executable, "-P", "-m", _PROCESS, str(self.socket), str(self.log_file.resolve())),
+            *self._config.bundles,
         ]
         self._config.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:

@@ -1,6 +1,6 @@
 """Flower's SuperLink on a Unix socket, and the start of drivers.
 
-``python -P -m coordinator.service.superlink_process SOCKET BUNDLE_HASH …``, started by
+``python -P -m coordinator.service.superlink_process SOCKET LOG BUNDLE_HASH …``, started by
 `coordinator.service.superlink`. It is the application that Flower's own command serves, but that
 command listens on a port only, where every user of the machine may start code in the name of the
 coordinator (docs/adr/0019). A thread stands in place of Flower's SuperExec: it starts a driver for
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -23,11 +24,11 @@ from flwr.common.constant import SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.constant import TaskType
-from flwr.supercore.http_logging import get_uvicorn_log_config
 from flwr.supercore.servicer.runtime.runtime_handlers import acquire_task
 from flwr.superlink.main import create_app
 
 from coordinator.service.driver_process import TOKEN_VARIABLE
+from machine import logs
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,12 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 0.2
 
 
-def main(socket: str, bundles: Sequence[str]) -> None:
+def main(socket: str, log_file: str, bundles: Sequence[str]) -> None:
     """Serve until a signal ends the process."""
     os.umask(0o077)  # also for what drivers write
+    logs.to_file(Path(log_file), level=logging.WARNING)
+    logging.getLogger("flwr").handlers.clear()  # it would write to standard error without end
+    logging.getLogger("flwr").propagate = True
     app = create_app()
     app.state.enable_supernode_auth = True
     threading.Thread(
@@ -45,7 +49,7 @@ def main(socket: str, bundles: Sequence[str]) -> None:
         args=(app.state.linkstate_factory, socket, frozenset(bundles)),
         daemon=True,
     ).start()
-    uvicorn.run(app, uds=socket, log_config=get_uvicorn_log_config(logging.WARNING))
+    uvicorn.run(app, uds=socket, log_config=None, access_log=False)
 
 
 def _start_drivers(states: LinkStateFactory, socket: str, bundles: frozenset[str]) -> None:
@@ -81,4 +85,4 @@ def _driver(socket: str, token: str) -> subprocess.Popen[bytes]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import UTC, datetime
 
+from machine import logs
 from machine.console import Format, FormatOption, output
 from machine.signals import set_when_asked_to_end
 from partner_node.cli.options import HERE, Directory
@@ -23,8 +23,7 @@ def serve(directory: Directory = HERE) -> None:
     """Connect to the coordinator and answer until stopped (Ctrl-C or SIGTERM)."""
     from partner_node.serving import serve_node  # Flower takes long to import
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.to_console()
     stop = threading.Event()
     set_when_asked_to_end(stop)
     serve_node(directory, stop)

@@ -157,6 +157,19 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "ttl_s=self._patience.grace_s",
         DRIVEN + "test_no_message_lives_longer_than_its_answer_is_looked_for",
     ),
+    # what is said of refusals
+    (
+        GATEWAY,
+        "caller = who if connection.admitted else connection.address",
+        "caller = who",
+        PORT + "test_a_caller_that_invents_keys_is_one_line_in_the_log",
+    ),
+    (
+        GATEWAY,
+        "            raise _NoAnswerError from None\n",
+        "            raise _RefusedError(503) from None\n",
+        PORT + "test_calls_while_the_superlink_is_started_again_are_one_line_in_the_log",
+    ),
     # state
     (
         STORE,

@@ -35,6 +35,8 @@ from coordinator.service.certificates import (
     make_server_certificate,
 )
 from coordinator.service.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
+from coordinator.store.admitted_nodes import key_end
+from machine.logs import Repetitions
 from partner_node.link.flower_link import FLEET_PATHS
 from protocol.errors import ConfigError, TransportError
 from tests.coordinator.test_asked_messages import handed_out, reply
@@ -321,6 +323,77 @@ def test_a_key_that_is_not_admitted_does_not_reach_the_superlink(
 ) -> None:
     assert setting.post(key=key).status_code == 403
     assert setting.upstream.seen == []
+
+
+def test_the_log_of_a_refusal_names_the_partner_or_the_key_as_partner_list_does(
+    certificate: ServerCertificate, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    names = {ADMITTED: "north", OTHER: "east"}
+    gateway = Gateway(
+        _config(certificate, upstream.path),
+        is_admitted=lambda key: key == ADMITTED,
+        name_of=lambda key: names.get(key),
+    )
+    stranger = ec.generate_private_key(ec.SECP384R1()).public_key()
+    pem, text = (
+        stranger.public_bytes(encoding, form)
+        for encoding, form in (
+            (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
+            (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
+        )
+    )
+    gateway.start()
+    try:
+        setting = Setting(gateway, upstream, certificate)
+        setting.post(PUSH)
+        setting.post(key=OTHER)
+        setting.post(key=pem)
+        setting.post(key=b"none")
+        setting.post(key=None)
+    finally:
+        gateway.stop()
+    end = key_end(text.decode())
+    told = [r.getMessage() for r in caplog.records if "refused with status" in r.getMessage()]
+    assert told[0] == "north, at 127.0.0.1: a call was refused with status 400"
+    assert told[1].endswith(
+        ", which was that of east, at 127.0.0.1: a call was refused with status 403"
+    )
+    assert told[2].startswith(f"a node key that is not admitted, ending in {end}, at 127.0.0.1: ")
+    assert told[3].startswith("a key that is none, SHA-256 ")
+    assert told[4].startswith("a caller that shows no node key, at 127.0.0.1: ")
+
+
+def test_a_caller_that_invents_keys_is_one_line_in_the_log(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for number in range(5):
+        setting.post(key=b"invented %d" % number)
+    told = [r for r in caplog.records if "status 403" in r.getMessage()]
+    repetitions = Repetitions()
+    assert (len(told), sum(map(repetitions.filter, told))) == (5, 1)
+
+
+def test_calls_while_the_superlink_is_started_again_are_one_line_in_the_log(
+    certificate: ServerCertificate, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    gateway = Gateway(
+        _config(certificate, folder / "nobody"), is_admitted=lambda key: key in (ADMITTED, OTHER)
+    )
+    gateway.start()
+    try:
+        setting = Setting(gateway, Upstream(folder / "nobody"), certificate)
+        statuses = [setting.post(key=key).status_code for key in 3 * [ADMITTED, OTHER]]
+    finally:
+        gateway.stop()
+    assert statuses == [503] * 6
+    told = [r for r in caplog.records if r.name == gateway_module.__name__]
+    repetitions = Repetitions()
+    assert [r.getMessage() for r in told if repetitions.filter(r)] == [
+        "the SuperLink does not answer: nodes are told to ask again"
+    ]
 
 
 def test_a_key_that_is_not_base64_is_refused(setting: Setting) -> None:

@@ -286,6 +286,8 @@ def test_keys_admitted_while_serving_are_registered_and_replaced_ones_shut_out(l
     assert lab.admitted(module.node_key_bytes(second.encode()))
     assert not lab.admitted(module.node_key_bytes(first.encode()))
     assert not lab.admitted(b"")
+    assert lab.admitted.name_of(module.node_key_bytes(first.encode())) == "north"
+    assert lab.admitted.name_of(b"") is None
 
 
 def test_a_removed_partner_is_shut_out_and_can_be_admitted_again(lab: Lab) -> None:

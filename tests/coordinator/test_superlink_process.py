@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -108,3 +110,28 @@ def test_the_process_ends_when_no_driver_can_be_started_any_more(
         )
     assert caught.value.args == (1,)
     assert len(started) == 1
+
+
+def test_what_flower_says_goes_to_the_bounded_log_and_nowhere_else(tmp_path: Path) -> None:
+    """In a process of its own, as it changes that process's logging for good."""
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import logging, sys, uvicorn\n"
+            "from coordinator.service import superlink_process as ours\n"
+            "from types import SimpleNamespace as Names\n"
+            "app = Names(state=Names(linkstate_factory=None))\n"
+            "ours.create_app = lambda: app\n"
+            "ours._start_drivers = lambda *_: None\n"
+            "uvicorn.run = lambda *_, **__: logging.getLogger('flwr').error('Invalid %s', 'run')\n"
+            "ours.main('socket', sys.argv[1], [])\n",
+            str(tmp_path / "superlink.log"),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert "ERROR flwr: Invalid run" in (tmp_path / "superlink.log").read_text()
+    assert "Invalid run" not in said.stderr

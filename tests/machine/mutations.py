@@ -9,11 +9,26 @@ FILES = "machine/files.py"
 LOCKS = "machine/locks.py"
 DATABASE = "machine/database.py"
 SOFTWARE = "machine/software.py"
+LOGS = "machine/logs.py"
 
 WRITTEN = "test_files.py::"
 STORED = "test_database.py::"
+LOGGED = "test_logs.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # logs
+    (
+        LOGS,
+        "if 0 <= record.created - at < _ONCE_IN_S:",
+        "if record.created - at < _ONCE_IN_S:",
+        LOGGED + "test_a_clock_that_was_set_back_keeps_no_line_out",
+    ),
+    (
+        LOGS,
+        "if self.stream is not None and not self._is_named(self.stream):",
+        "if False:",
+        LOGGED + "test_who_did_not_rename_the_full_file_writes_into_the_new_one_too",
+    ),
     # files
     (
         FILES,

@@ -1,0 +1,104 @@
+"""Logs of our processes: of bounded size, and no line again and again.
+
+Whoever calls a port, or lets a node be asked, decides how often something is worth a line. So one
+line is written once a minute, with the number of times that it was left out, and a file of lines
+is renamed when it is full, and the oldest deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Hashable
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+FULL_BYTES: Final = 4 << 20
+#: Full files kept beside the one that is written.
+FULL_FILES: Final = 3
+_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+_FILE_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_ONCE_IN_S: Final = 60.0
+_REMEMBERED: Final = 1_024
+_SAME: Final = "same"
+
+
+def to_console() -> None:
+    """Log to standard error, from INFO on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.addFilter(Repetitions())
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def to_file(path: Path, *, level: int = logging.INFO) -> None:
+    """Log to a file that others of our processes may write too.
+
+    Args:
+        path: Full files have ``.1``, ``.2`` … behind its name.
+        level: The lowest that is written.
+    """
+    handler = _LogFile(path)
+    handler.setFormatter(logging.Formatter(_FILE_FORMAT))
+    handler.addFilter(Repetitions())
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(level)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def alike(*what: Hashable) -> dict[str, Hashable]:
+    """For ``extra=`` of a log call: lines with the same `what` count as the same line."""
+    return {_SAME: what}
+
+
+class Repetitions(logging.Filter):
+    """Leaves a line out that was written within the last minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: When each line was written, and how often it was left out since; oldest first.
+        self._lines: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is written; it then says how many like it were not."""
+        message = record.getMessage()
+        line = (record.name, getattr(record, _SAME, message))
+        at, left_out = self._lines.get(line, (float("-inf"), 0))
+        if 0 <= record.created - at < _ONCE_IN_S:
+            self._lines[line] = (at, left_out + 1)
+            return False
+        self._lines[line] = (record.created, 0)
+        self._lines.move_to_end(line)
+        if len(self._lines) > _REMEMBERED:
+            self._lines.popitem(last=False)
+        if left_out:
+            record.msg, record.args = f"{message} (and {left_out} times more since the last)", None
+        return True
+
+
+class _LogFile(RotatingFileHandler):
+    """A file of lines that is renamed when it is full; nobody but this user reads it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=FULL_BYTES, backupCount=FULL_FILES, encoding="utf-8")
+
+    def _open(self) -> TextIOWrapper:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line into the file of that name; another process may have renamed ours."""
+        if self.stream is not None and not self._is_named(self.stream):
+            self.stream.close()
+            self.stream = self._open()
+        super().emit(record)
+
+    def _is_named(self, stream: TextIOWrapper) -> bool:
+        try:
+            return os.path.samestat(Path(self.baseFilename).stat(), os.fstat(stream.fileno()))
+        except FileNotFoundError:
+            return False
