@@ -41,6 +41,8 @@ DROPPED: Final = "dropped"
 
 #: An answer to one of so many earlier copies of a request still counts.
 _COPIES_KEPT: Final = 7
+#: Longest turn of a driver that runs; what a turn takes beyond it is a pause.
+_LONGEST_TURN_S: Final = 2.0
 #: Seconds between looks whether the operator stopped the run.
 _LOOK_FOR_STOP_S: Final = 1.0
 
@@ -102,7 +104,9 @@ class RunDriver:
         )
         self._counters: dict[int, _Counter] = {}
         self._stage: tuple[Any, ...] = ()
+        #: When the run began to wait for whom it waits now, without pauses of this process.
         self._stage_began = clock()
+        self._turn_began = clock()
         self._reported: dict[str, Any] = {}
         self._started = clock()
         self._looked_for_stop = clock()
@@ -119,6 +123,7 @@ class RunDriver:
         """
         try:
             while self._machine.phase != phases.ENDED:
+                self._leave_out_pause()
                 self._note_stage()
                 if self._step():
                     continue
@@ -292,6 +297,18 @@ class RunDriver:
             self._store.check_not_ended(self._machine.run_id)
 
     # --- patience ------------------------------------------------------------------------------
+
+    def _leave_out_pause(self) -> None:
+        """Hold time in which this process did not run against nobody.
+
+        It was stopped, or its machine slept: answers could not be taken, nor nodes connect.
+        """
+        now = self._clock()
+        pause_s = now - self._turn_began - _LONGEST_TURN_S
+        self._turn_began = now
+        if pause_s > 0:
+            self._stage_began += pause_s
+            logger.warning("this process did not run for %.0f s, which count for nobody", pause_s)
 
     def _note_stage(self) -> None:
         machine = self._machine

@@ -65,6 +65,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "_COPIES_KEPT: Final = 6",
         DRIVEN + "test_an_answer_that_took_longer_than_the_time_to_resend_counts",
     ),
+    (
+        DRIVER,
+        "            self._stage_began += pause_s\n",
+        "",
+        DRIVEN + "test_a_pause_of_the_coordinator_is_held_against_no_partner",
+    ),
+    (
+        DRIVER,
+        "pause_s = now - self._turn_began - _LONGEST_TURN_S",
+        "pause_s = now - self._turn_began if now - self._turn_began > 2 else 0",
+        DRIVEN + "test_pauses_between_turns_give_a_partner_that_is_away_no_endless_time",
+    ),
     # what is on disk
     (
         DATABASE,

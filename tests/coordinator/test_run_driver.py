@@ -187,6 +187,67 @@ def test_no_message_lives_longer_than_its_answer_is_looked_for() -> None:
     assert exchange.lives == {36}
 
 
+class LaterExchange(MemoryExchange):
+    """Node 1 answers each message so many turns later: it was away while the coordinator was."""
+
+    turns: int = 3
+    held: dict[str, Reply]
+
+    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+        handle = super().push(node, message, ttl_s=ttl_s)
+        if node == 1 and handle in self.waiting:
+            self.held[handle] = self.waiting.pop(handle)
+            self.turns = LaterExchange.turns
+        return handle
+
+    def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
+        self.turns -= 1
+        if self.turns <= 0:
+            self.waiting |= self.held
+            self.held.clear()
+        return super().pull(handles)
+
+
+@pytest.mark.parametrize("kind", ["Open", "Roster", "Announce", "Publish"])
+def test_a_pause_of_the_coordinator_is_held_against_no_partner(kind: str) -> None:
+    """Stopped, or asleep, for longer than the grace time, with a request on its way."""
+    federation = make(9)
+    federation.exchange = exchange = LaterExchange(nodes_by_id=federation.nodes)
+    exchange.held = {}
+    watch = Watch(federation)
+    slept: list[float] = []
+    sleep = federation.clock.sleep
+
+    def sleep_long(seconds: float) -> None:
+        if watch.count(1, kind) and not slept:
+            slept.append(10 * PATIENCE.grace_s)
+            sleep(slept[0])
+        sleep(seconds)
+
+    federation.clock.sleep = sleep_long  # type: ignore[method-assign]
+    assert participants(federation, federation.run()) == list(range(9))
+    assert slept
+    if kind == "Publish":  # nobody is dropped for that, but its last word is waited for
+        assert (
+            federation.store.unacknowledged(federation.agreement.hash, "partner-1", at_most=1) == []
+        )
+
+
+def test_pauses_between_turns_give_a_partner_that_is_away_no_endless_time() -> None:
+    """Of each slow turn the longest that counts as one is counted."""
+    federation = make(9)
+    federation.exchange.down.update(GONE)
+    sleep = federation.clock.sleep
+
+    def sleep_slowly(_: float) -> None:
+        sleep(30)
+        assert federation.clock.now_s < 10_000
+
+    federation.clock.sleep = sleep_slowly  # type: ignore[method-assign]
+    assert participants(federation, federation.run()) == STAYED
+    assert federation.clock.now_s <= 30 * (PATIENCE.grace_s / 2 + 2)
+
+
 # --- going on without ------------------------------------------------------------------------
 
 
