@@ -458,8 +458,6 @@ class CoordinatorRound:
             raise RunFailedError(
                 f"{self._without(members)}: {error.message}{self._singled_out(error, chain)}",
                 code=error.code,
-                remedy="bring the missing partners back and start a new run, or agree on a new "
-                "list of parties",
             ) from error
         self.chain = chain
 

@@ -279,6 +279,7 @@ class RunDriver:
             machine.receive(message)
         except RemoteProtocolError as error:
             logger.warning("%s: %s", self._named(reply.node), error)
+            self._refusals.note_not_taken(reply.node, error.code)
             return False
         # The last HELLO extends the chain: it is stored with that, before anybody hears of it.
         self._store.append_input(machine.run_id, RECEIVED, message, machine.chain)
@@ -371,9 +372,8 @@ class RunDriver:
             f"partners: fewer than {min_atom} that miss it could never take part under this "
             "agreement",
             code="E-FIRST-RUN",
-            remedy=f"bring {', '.join(names)} back and start a new run; to go on without them "
-            "under this agreement for good: run start "
-            + " ".join(f"--without {name}" for name in names),
+            remedy=f"{self._refusals.way_out(missing)}; to go on without them under this "
+            "agreement for good: run start " + " ".join(f"--without {name}" for name in names),
         )
 
     def _attempt(self, kind: str, data: bytes, missing: Members) -> None:

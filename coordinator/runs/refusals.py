@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from coordinator.runs.links import Links
-from coordinator.runs.remedies import remedy_for_refusals
+from coordinator.runs.remedies import NO_ANSWER, NOT_TAKEN, OF_ITSELF, explained, ways_out
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import WITHDRAWN
 from protocol.errors import RunFailedError
@@ -17,25 +17,10 @@ from protocol.privacy.words import counted
 #: Codes of a node that may go away by themselves; the node is asked again.
 PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD")
 
-#: What a refusal means to whoever reads why a run failed.
-_WORDS: Final = {
-    "E-AGR-OTHER": "another agreement is installed there",
-    "E-AGR-EXPIRED": "the agreement is not valid now by that machine's clock",
-    "E-CODE": "another version of fedseg is installed there",
-    "E-BUNDLE": "another version of fedseg is installed there",
-    "E-ROW-CAP": "more customers than agreed",
-    "E-SOURCE": "its customers' data cannot be read",
-    "E-EGRESS-HELD": "nobody there has approved its answer yet: a higher grace_s leaves more time",
-    "E-EGRESS-REFUSED": "somebody there refused to let its answer out",
-    "E-EGRESS-EXPIRED": "nobody there approved its answer in time",
-    "E-BUDGET-SPENT": "its privacy budget holds no further run: agree on a version with more runs",
-}
 #: The refusal that nothing but another agreement changes, so that waiting helps nobody.
 _SPENT: Final = "E-BUDGET-SPENT"
 #: The failure of a run in which nobody takes part.
 _NOBODY: Final = "E-NO-PARTNERS"
-#: The carrier's word for a node that is away; nobody refused anything.
-_NO_ANSWER: Final = "E-TRANSPORT"
 
 
 class Refusals:
@@ -47,6 +32,7 @@ class Refusals:
     Attributes:
         by_partner: The codes.
         unnamed: Those of nodes that have not said yet whose they are, by node.
+        not_taken: Why what a partner sent was not taken.
     """
 
     def __init__(self, agreement: Agreement, links: Links, *, grace_s: float) -> None:
@@ -55,6 +41,13 @@ class Refusals:
         self._grace_s = grace_s
         self.by_partner: dict[int, str] = {}
         self.unnamed: dict[int, str] = {}
+        self.not_taken: dict[int, str] = {}
+
+    def note_not_taken(self, node: int, code: str) -> None:
+        """Keep that what `node` sent was no message that could be taken."""
+        partner = self._links.partner(node)
+        if partner is not None:
+            self.not_taken[partner] = code
 
     def note(self, node: int, code: str) -> None:
         """Keep that `node` refused.
@@ -78,6 +71,7 @@ class Refusals:
     def forget(self, node: int, partner: int) -> None:
         """`node` has answered for `partner`."""
         self.by_partner.pop(partner, None)
+        self.not_taken.pop(partner, None)
         self.unnamed.pop(node, None)
 
     def for_good(self, partner: int) -> bool:
@@ -98,16 +92,39 @@ class Refusals:
         """Why partners are missing after the grace time."""
         said = []
         for partner in sorted(missing):
-            name = self._parties[partner].id
-            code = self.by_partner.get(partner, _NO_ANSWER)
-            if code == _NO_ANSWER:
+            name, code = self._parties[partner].id, self._cause(partner)
+            if partner in self.not_taken and code == NOT_TAKEN:
+                said.append(f"{name} sent what cannot be taken ({self.not_taken[partner]})")
+            elif code == NO_ANSWER:
                 said.append(f"{name} did not answer")
             else:
-                said.append(f"{name} refused with {_explained(code)}")
+                said.append(f"{name} refused with {explained(code)}")
         unnamed = Counter(self.unnamed.values())
         for code, count in sorted(unnamed.items()):
-            said.append(f"{counted(count, 'node')} refused to join with {_explained(code)}")
+            said.append(f"{counted(count, 'node')} refused to join with {explained(code)}")
         return f"within {self._grace_s:g} s " + ", ".join(said)
+
+    def way_out(self, missing: Members) -> str:
+        """What to do about partners that are missing."""
+        who: dict[str, list[str]] = {}
+        away = []
+        for partner in sorted(missing):
+            code, name = self._cause(partner), self._parties[partner].id
+            if code == NO_ANSWER:
+                away.append(name)
+            else:
+                who.setdefault(code, []).append(name)
+        for code, count in sorted(Counter(self.unnamed.values()).items()):
+            who.setdefault(code, []).append(f"the partner of {counted(count, 'node')}")
+        # A node that was never admitted may speak for any partner that has no node.
+        if len(away) > len(self.unnamed):
+            who[NO_ANSWER] = away
+        return ways_out(who)
+
+    def _cause(self, partner: int) -> str:
+        """The code of why a partner is missing."""
+        code = self.by_partner.get(partner, NO_ANSWER)
+        return NOT_TAKEN if code == NO_ANSWER and partner in self.not_taken else code
 
     def behind(self, failure: RunFailedError, missing: Members) -> RunFailedError:
         """The failure of a run that cannot go on without `missing`, with why they are missing."""
@@ -115,8 +132,8 @@ class Refusals:
         message, remedy = failure.message, failure.remedy
         if codes and failure.code == _NOBODY:
             message = f"no partner takes part: all refused, with {', '.join(codes)}"
-        if codes and not remedy:
-            remedy = remedy_for_refusals(codes)
+        if not remedy and failure.code not in OF_ITSELF:
+            remedy = self.way_out(missing)
         return RunFailedError(f"{self.why(missing)}; {message}", code=failure.code, remedy=remedy)
 
     def _codes(self, missing: Members) -> list[str]:
@@ -124,12 +141,6 @@ class Refusals:
 
         A node that was never admitted may speak for any partner that has no node.
         """
-        given = (self.by_partner.get(partner, _NO_ANSWER) for partner in missing)
-        found = [code for code in (*given, *self.unnamed.values()) if code != _NO_ANSWER]
+        given = (self._cause(partner) for partner in missing)
+        found = [code for code in (*given, *self.unnamed.values()) if code != NO_ANSWER]
         return sorted({*found}) if len(found) >= len(missing) else []
-
-
-def _explained(code: str) -> str:
-    """A refusal's code, with what it means where that is known."""
-    words = _WORDS.get(code, "")
-    return f"{code} ({words})" if words else code

@@ -391,8 +391,72 @@ def test_when_all_partners_refuse_the_failure_says_so_and_with_which_codes(admit
     error = failure(federation)
     assert error.code == "E-NO-PARTNERS"
     assert "no partner takes part: all refused, with E-AGR-OTHER, E-CODE" in error.message
-    assert "the partners are there and refused: look up E-AGR-OTHER, E-CODE" in error.remedy
-    assert "bring" not in error.remedy
+    who = ("partner-0, partner-2", "partner-1")
+    others, older = who if admitted else ("the partner of 2 nodes", "the partner of 1 node")
+    assert error.remedy == (
+        f"have {others} install the published agreement (fedseg-node agreement install); have "
+        f"{older} install the version that the agreement names; then start a new run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        (
+            "E-BUDGET-SPENT",
+            "have every party sign a version with more runs (fedseg-node budget forecast at "
+            "partner-0, partner-1)",
+        ),
+        (
+            "E-AGR-OTHER",
+            "have partner-0, partner-1 install the published agreement (fedseg-node agreement "
+            "install); then start a new run",
+        ),
+        (
+            "E-RETENTION",
+            "look up E-RETENTION in docs/errors.md and have partner-0, partner-1 put that right "
+            "(its node's log and fedseg-node check say more); then start a new run",
+        ),
+    ],
+)
+def test_a_run_below_its_quorum_names_the_way_out_of_what_kept_partners_away(
+    code: str, way_out: str
+) -> None:
+    federation = make(4)
+
+    class RefusesSome(MemoryExchange):
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            if node in (0, 1):
+                return Reply(node=node, message=None, error=code)
+            return super()._ask(node, request)
+
+    federation.exchange = RefusesSome(nodes_by_id=federation.nodes)
+    admit_all(federation)
+    error = failure(federation)
+    assert (error.code, error.remedy.partition("; to go on")[0]) == ("E-SET-QUORUM", way_out)
+
+
+def test_who_is_away_is_to_be_brought_back_and_who_refused_is_not() -> None:
+    federation = make(3)
+    exchange = RefusesAll(nodes_by_id=federation.nodes)
+    exchange.codes = ("E-CODE", None, "E-BUNDLE")
+    federation.exchange = exchange
+    admit_all(federation)
+    assert failure(federation).remedy == (
+        "have partner-2 install the version that the agreement names; have partner-0 install the "
+        "version that the agreement names; bring partner-1 back (fedseg-node status, check); then "
+        "start a new run"
+    )
+
+
+def test_bytes_that_are_no_message_are_not_called_silence() -> None:
+    federation = make(4)
+    admit_all(federation)
+    federation.exchange.tamper_reply = lambda node, message: b"\xff" * 100 if node == 3 else message
+    error = failure(federation)
+    assert "partner-3 sent what cannot be taken (E-MALFORMED)" in error.message
+    assert "did not answer" not in error.message
+    assert "find out what answers in place of partner-3" in error.remedy
 
 
 def test_when_one_partner_is_away_and_the_others_refuse_not_all_are_said_to_refuse() -> None:
