@@ -152,6 +152,8 @@ def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
             try:
                 _drive_once(config, run, exchange, first_try=first_try)
                 return
+            except RunFailedError:
+                return  # stored and logged with its reason: nothing is wrong with this process
             except StoreError as error:  # a full disk, a locked file: the run need not end
                 pause_s = next(pauses_s, None)
                 if pause_s is None:

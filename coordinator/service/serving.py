@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,6 +25,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.software import require_sole_owner
 from protocol.errors import FedsegError, TransportError, UsageError
+from protocol.privacy.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ _LOOK_EVERY_S: Final = 0.2
 #: one the wait doubles, up to the most.
 _START_PATIENCE_S: Final = 20.0
 _MOST_START_PATIENCE_S: Final = 80.0
+#: Letters of what Flower says of a driver's end that are told.
+_MOST_DETAILS: Final = 200
 
 
 @dataclass(slots=True)
@@ -41,12 +45,16 @@ class _Submission:
     Attributes:
         count: Number of drivers started so far.
         begun: Whether it has been seen to hold the run's lock.
+        end: How it ended, in words; empty before.
+        ends: How those before it ended.
     """
 
     flower_run: int
     at: float
     count: int = 1
     begun: bool = False
+    end: str = ""
+    ends: Counter[str] = field(default_factory=Counter)
 
     @property
     def start_patience_s(self) -> float:
@@ -138,19 +146,21 @@ class CoordinatorService:
         if self._is_driven(run, submission, superlink) or store.run(run.run_id).ended:
             return
         count = submission.count if submission is not None else 0
+        ends = submission.ends + Counter([submission.end]) if submission is not None else Counter()
         if max(count, run.attempts) >= MAX_ATTEMPTS:
-            logger.error("run %s is ended: its driver died too often", run.run_id.hex())
+            logger.error("run %s is ended: its driver was lost too often", run.run_id.hex())
             store.fail(
                 run.run_id,
                 "E-ATTEMPTS",
-                f"the process that drives the run died {MAX_ATTEMPTS} times; see "
-                f"{DRIVER_LOG_FILE} and superlink/superlink.log in {self.config.directory}",
-                "mend what the two files say, then start a new run",
+                f"the process that drives the run was lost {MAX_ATTEMPTS} times: "
+                f"{_words_of(ends, before=MAX_ATTEMPTS - ends.total())}",
+                f"mend that ({DRIVER_LOG_FILE} and superlink/superlink.log in "
+                f"{self.config.directory} say more), then start a new run",
             )
             return
         flower_run = superlink.submit(run.run_id.hex())
         self.submissions[run.run_id] = _Submission(
-            flower_run=flower_run, at=time.monotonic(), count=count + 1
+            flower_run=flower_run, at=time.monotonic(), count=count + 1, ends=ends
         )
         logger.info("run %s: driver %d submitted", run.run_id.hex(), count + 1)
 
@@ -161,17 +171,37 @@ class CoordinatorService:
                 if submission is not None:
                     submission.begun = True
                 return True
-        if submission is None or submission.flower_run < 0:
+        if submission is None:
             return False
-        state = superlink.flower_run(submission.flower_run).state
-        if state in ("finished", "unknown"):
-            return False
+        submission.end = self._end_of(submission, superlink)
+        return not submission.end
+
+    @staticmethod
+    def _end_of(submission: _Submission, superlink: SuperLink) -> str:
+        """How a driver without the run's lock ended; empty while it may still begin."""
+        if submission.flower_run < 0:
+            return "the SuperLink had ended"
+        run = superlink.flower_run(submission.flower_run)
+        if run.state in ("finished", "unknown"):
+            details = " ".join(run.details.split())[:_MOST_DETAILS]
+            return f"it failed ({details})" if details else "it ended by itself"
         waited_s = time.monotonic() - submission.at
-        if submission.begun or waited_s > submission.start_patience_s:
-            # Killed: its lock is released at once, while Flower notices after a minute.
-            superlink.stop_run(submission.flower_run)
-            return False
-        return True
+        if not submission.begun and waited_s <= submission.start_patience_s:
+            return ""
+        # Killed: its lock is released at once, while Flower notices after a minute.
+        superlink.stop_run(submission.flower_run)
+        if submission.begun:
+            return "it was killed"
+        return f"it did not begin within {submission.start_patience_s:g} s"
+
+
+def _words_of(ends: Counter[str], *, before: int) -> str:
+    """How often drivers ended in which way; `before`, under a process that knew of it."""
+    said = [f"{counted(times, 'time')} {end}" for end, times in ends.items()]
+    earlier = (
+        [f"{counted(before, 'time')} before this coordinator was started"] if before > 0 else []
+    )
+    return "; ".join(earlier + said)
 
 
 def _log_end(run: RunRow) -> None:

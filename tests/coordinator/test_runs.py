@@ -364,6 +364,19 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
         life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
 
 
+def test_a_run_that_failed_is_no_failure_of_the_process_that_drove_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower wrote a traceback and "unhandled exception" of a run without partners."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RunFailedError("no partner is here", code="E-NO-PARTNERS")
+
+    monkeypatch.setattr(life, "_drive_once", fail)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: None)
+    life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+
+
 def test_every_failed_run_has_a_way_out() -> None:
     assert "bring the missing partners back" in remedy_for("E-NO-PARTNERS")
     assert "server_app.log" in remedy_for("E-SOMETHING-NEW")

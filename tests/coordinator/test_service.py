@@ -36,6 +36,7 @@ class FakeSuperLink:
         self.keys: list[str] = []
         self.ids: dict[bytes, int] = {}
         self.broken = False
+        self.details = ""
 
     def ensure_alive(self) -> bool:
         found, self.restarted = self.restarted, False
@@ -51,7 +52,7 @@ class FakeSuperLink:
         return len(self.submitted)
 
     def flower_run(self, number: int) -> FlowerRun:
-        return FlowerRun(state=self.states.get(number, "unknown"), outcome="", details="")
+        return FlowerRun(state=self.states.get(number, "unknown"), outcome="", details=self.details)
 
     def stop_run(self, number: int) -> None:
         self.stopped.append(number)
@@ -199,7 +200,10 @@ def test_a_run_whose_drivers_keep_dying_ends_with_a_reason(lab: Lab) -> None:
     assert len(lab.superlink.submitted) == MAX_ATTEMPTS
     row = lab.store.run(RUN)
     assert (row.state, row.code) == (FAILED, "E-ATTEMPTS")
-    assert str(MAX_ATTEMPTS) in row.reason
+    assert row.reason == (
+        f"the process that drives the run was lost {MAX_ATTEMPTS} times: {MAX_ATTEMPTS} times it "
+        "ended by itself"
+    )
     other = b"\x02" * 16
     lab.request(other)
     lab.look()
@@ -212,7 +216,35 @@ def test_attempts_are_counted_over_restarts_of_the_service(lab: Lab) -> None:
         lab.store.begin_attempt(RUN)
     lab.look()
     assert lab.superlink.submitted == []
-    assert lab.store.run(RUN).code == "E-ATTEMPTS"
+    row = lab.store.run(RUN)
+    assert row.code == "E-ATTEMPTS"
+    assert row.reason.endswith(f"{MAX_ATTEMPTS} times before this coordinator was started")
+
+
+def test_a_run_that_is_given_up_says_how_each_of_its_drivers_was_lost(lab: Lab) -> None:
+    """Before, they had died, also where the SuperLink had, or where none had begun."""
+    lab.request()
+    lab.look()
+    with run_lock(lab.folder, RUN):
+        lab.look()  # it begins, and is then killed
+    lab.look()
+    lab.superlink.restarted = True
+    lab.look(2)
+    lab.superlink.broken = True
+    lab.superlink.states = dict.fromkeys(lab.superlink.states, "finished")
+    lab.superlink.details = "ServerApp failed with exception:\n" + "E-STORE " * 100
+    lab.look(5)
+    lab.superlink.broken = False
+    lab.look()
+    lab.superlink.details = ""
+    lab.clock.now += 3_600
+    lab.look()
+    lab.superlink.states = dict.fromkeys(lab.superlink.states, "finished")
+    lab.look(3)
+    reason = lab.store.run(RUN).reason
+    assert "1 time it was killed; 1 time the SuperLink had ended; 1 time it failed (" in reason
+    assert "did not begin within" in reason
+    assert len(reason) < 600
 
 
 def test_a_run_that_is_driven_is_not_ended_however_often_it_was_begun(lab: Lab) -> None:
