@@ -22,6 +22,7 @@ from partner_node.consent.count import check_number, count_now, leaves_out, refu
 from partner_node.consent.words import strangers
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon, ends_soon
+from partner_node.link.trouble import of_failure
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
 from partner_node.sources.kinds import open_source
@@ -327,10 +328,12 @@ def _check_connection(home: NodeHome, now: datetime, warnings: list[str]) -> str
                 end = x509.load_der_x509_certificate(shown).not_valid_after_utc
                 warnings += ends_soon(f"the certificate of {address}", end, now)
             return f"{address} answers with {secured.version()} and the right certificate"
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:  # also what is wrong with TLS
+        trouble = of_failure(error)
+        tls = trouble.code == "E-LINK-TLS"
         raise TransportError(
-            f"{address} cannot be reached: {error}",
-            code="E-TLS" if isinstance(error, ssl.SSLError) else "E-TRANSPORT",
-            remedy="ask the operator whether the coordinator serves, and check the address, the "
-            "firewall and root_certificates",
+            f"{address} cannot be reached: {trouble.words}"
+            + ("" if isinstance(error, ssl.SSLError) else f" ({error})"),
+            code="E-TLS" if tls else "E-TRANSPORT",
+            remedy=trouble.way_out,
         ) from error

@@ -60,6 +60,7 @@ from partner_node.link.settings import (
     PollSettings,
     load_node_key,
 )
+from partner_node.link.trouble import SAID, Trouble, of_failure
 from protocol.errors import ConfigError, MalformedError, UsageError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
@@ -148,13 +149,15 @@ def serve_link(
                 session.run()
                 continue
             except _LinkLostError as lost:
-                code = lost.code
+                code, trouble = lost.code, lost.trouble
             except Exception as error:  # outermost loop: no answer from outside ends the process
-                code = "E-LINK-INTERNAL"
+                code, trouble = "E-LINK-INTERNAL", None
                 logger.error("the link met something unexpected: %s", place_of(error))
             failures = 1 if session.connected else failures + 1
             on_event(LinkEvent(kind="lost", code=code))
             logger.warning("link lost (%s), attempt %s", code, failures)
+            if trouble is not None:
+                logger.warning("%s: %s; %s", config.address, trouble.words, trouble.way_out)
             pause = min(config.poll.reconnect_max_s, 0.2 * 2.0 ** min(failures - 1, 10))
             stop.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311 (spreads load, no secret)
     on_event(LinkEvent(kind="stopped"))
@@ -163,9 +166,10 @@ def serve_link(
 class _LinkLostError(Exception):
     """The connection is lost: reconnect."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, trouble: Trouble | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.trouble = trouble or SAID.get(code)
 
 
 class _RefusedCallError(Exception):
@@ -177,8 +181,11 @@ class _RefusedCallError(Exception):
 
     def as_lost(self) -> _LinkLostError:
         """As a lost connection, if that is useless without the call."""
-        known = self.status == httpx.codes.FORBIDDEN
-        return _LinkLostError("E-LINK-NOT-ADMITTED" if known else "E-LINK-REFUSED")
+        known: dict[int, str] = {
+            httpx.codes.FORBIDDEN: "E-LINK-NOT-ADMITTED",
+            httpx.codes.PRECONDITION_FAILED: "E-LINK-SECOND",
+        }
+        return _LinkLostError(known.get(self.status, "E-LINK-REFUSED"))
 
 
 class _Fleet:
@@ -254,11 +261,9 @@ class _Fleet:
                     content += chunk
                     if len(content) > max_bytes:
                         raise _LinkLostError("E-LINK-OVERSIZE")
-        except httpx.ConnectError as error:
-            tls = "certificate" in str(error).lower() or "ssl" in str(error).lower()
-            raise _LinkLostError("E-LINK-TLS" if tls else "E-LINK-AWAY") from error
         except httpx.TransportError as error:
-            raise _LinkLostError("E-LINK-AWAY") from error
+            trouble = of_failure(error)
+            raise _LinkLostError(trouble.code, trouble) from error
         result = answer()
         try:
             result.ParseFromString(bytes(content))
@@ -363,11 +368,18 @@ class _Session:
             logger.info("the coordinator was not told that this node leaves")
 
     def _remembered(self) -> int | None:
+        """The node id under which this folder was connected last.
+
+        Of a folder that was copied none: the node that it is a copy of may be connected.
+        """
         path = self._config.state_file
         try:
-            text = "" if path is None else path.read_text(encoding="ascii").strip()
+            words = [] if path is None else path.read_text(encoding="ascii").split()
         except (OSError, UnicodeDecodeError):
             return None
+        if path is None or not words or words[1:] not in ([], [_place_of_folder(path)]):
+            return None
+        text = words[0]
         return int(text) if text.isdecimal() and int(text[:21]) < 1 << 64 else None
 
     def _remember(self, node_id: int | None) -> None:
@@ -379,7 +391,7 @@ class _Session:
             if node_id is None:
                 path.unlink(missing_ok=True)
                 return
-            write_file(path, str(node_id))
+            write_file(path, f"{node_id} {_place_of_folder(path)}")
         except UsageError as error:
             logger.warning("%s", error.message)
         except OSError as error:
@@ -488,6 +500,15 @@ class _Session:
             while len(self._approved_runs) > _RUNS_REMEMBERED:
                 self._approved_runs.popitem(last=False)
         return self._approved_runs[run_id]
+
+
+def _place_of_folder(path: Path) -> str:
+    """The folder of a file as its disk knows it: a copy of the folder has another one."""
+    try:
+        found = path.parent.stat()
+    except OSError:
+        return "gone"
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def payload_of(message: Message) -> bytes:

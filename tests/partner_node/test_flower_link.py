@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import http.server
+import shutil
+import socket
 import ssl
 import threading
 import time
@@ -513,10 +515,29 @@ def test_a_killed_node_takes_its_place_again_at_once(
     _wait(lambda: "connected" in link.kinds())
     assert left == [1]
     assert link.codes() == []
-    assert state.read_text() == "42"
+    assert state.read_text().split()[0] == "42"
     link.stop.set()
     link.thread.join(20)
     assert not state.exists()
+
+
+def test_a_second_copy_of_a_node_is_told_so_and_takes_nobodys_place(
+    coordinator: Coordinator,
+    link_to: Callable[..., Link],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The copy remembered the id too, and took the other one's place: both then answered."""
+    ours, copied = tmp_path / "ours", tmp_path / "copied"
+    ours.mkdir()
+    first = link_to(coordinator, state_file=ours / "link")
+    _wait(lambda: "connected" in first.kinds())
+    shutil.copytree(ours, copied)
+    coordinator.fail = lambda path, _: 412 if path.endswith("/activate-node") else None
+    second = link_to(coordinator, state_file=copied / "link")
+    _wait(lambda: second.codes()[:2] == ["E-LINK-SECOND"] * 2)
+    assert not any(path.endswith("/deactivate-node") for path in coordinator.paths)
+    assert "another process is connected with this node's key; stop the other one" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["", "not a number", "\udcff", "9" * 20, "9" * 30])
@@ -679,6 +700,24 @@ def test_a_server_with_another_authority_learns_nothing(
     link = link_to(coordinator, root_certificates=other.authority)
     _wait(lambda: "E-LINK-TLS" in link.codes())
     assert coordinator.paths == []
+
+
+def test_a_handshake_that_is_cut_says_nothing_of_certificates(
+    coordinator: Coordinator, link_to: Callable[..., Link], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as cutter:
+
+        def cut() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    cutter.accept()[0].close()
+
+        threading.Thread(target=cut, daemon=True).start()
+        link = link_to(coordinator, address=f"127.0.0.1:{cutter.getsockname()[1]}")
+        _wait(lambda: link.codes().count("E-LINK-AWAY") >= 2)
+        cutter.shutdown(socket.SHUT_RDWR)
+    assert "E-LINK-TLS" not in link.codes()
+    assert "the connection was cut before it was secured" in caplog.text
 
 
 def test_a_coordinator_that_is_away_is_waited_for(

@@ -1,0 +1,115 @@
+"""What keeps a node from its coordinator: a code, words and the way out, in one place."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+#: OpenSSL's numbers of what is wrong with a certificate (``X509_V_ERR_…``).
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the coordinator is not reached.
+
+    Attributes:
+        code: ``E-LINK-…``, as a node's log has it.
+        words: What is wrong, without the address.
+        way_out: What to do.
+    """
+
+    code: str
+    words: str
+    way_out: str
+
+
+_AWAY: Final = Trouble(
+    "E-LINK-AWAY",
+    "no answer",
+    "ask the operator whether the coordinator serves, and check the address in node.toml and the "
+    "firewall",
+)
+_CUT: Final = Trouble(
+    "E-LINK-AWAY",
+    "the connection was cut before it was secured",
+    "ask the operator whether the coordinator serves, and look for a firewall or proxy on the way",
+)
+_NO_TLS: Final = Trouble(
+    "E-LINK-TLS",
+    "what answers there does not speak TLS as the coordinator does",
+    "check the port in node.toml: it is the coordinator's public port",
+)
+_EXPIRED_WORDS: Final = Trouble(
+    "E-LINK-TLS",
+    "its certificate has expired",
+    "ask the operator for a new one (fedseg-coordinator certificate renew), and for its authority "
+    "where that changes; or set this machine's clock, when it is ahead",
+)
+_EARLY: Final = Trouble(
+    "E-LINK-TLS", "its certificate is not valid yet", "set this machine's clock, which is behind"
+)
+_NAME: Final = Trouble(
+    "E-LINK-TLS",
+    "its certificate is for another name",
+    "write the name that the operator gave into address of node.toml, or have the operator add "
+    "this one (fedseg-coordinator certificate renew --name NAME)",
+)
+_AUTHORITY: Final = Trouble(
+    "E-LINK-TLS",
+    "its certificate is not of the authority in root_certificates",
+    "ask the operator for the authority's certificate, over a way that you trust",
+)
+
+#: What the coordinator said, or what was found out about it, by code.
+SAID: Final = {
+    trouble.code: trouble
+    for trouble in (
+        Trouble(
+            "E-LINK-NOT-ADMITTED",
+            "this node's key is not admitted there",
+            "send the operator partner-card.json, for fedseg-coordinator partner admit",
+        ),
+        Trouble(
+            "E-LINK-SECOND",
+            "another process is connected with this node's key",
+            "stop the other one: a node is one folder at one place, and a copy of it answers the "
+            "same questions from another memory; one that was killed is forgotten within a minute",
+        ),
+        Trouble("E-LINK-CLOCK", "its clock and this machine's differ", "set this machine's clock"),
+        Trouble(
+            "E-LINK-UNKNOWN", "it was started again", "nothing: this node connects again by itself"
+        ),
+        _AWAY,
+    )
+}
+
+
+def of_failure(error: BaseException) -> Trouble:
+    """What a failed attempt to connect means.
+
+    Args:
+        error: As an HTTP client or a socket raised it; what lies behind it is looked at.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return _of_certificate(found.verify_code)
+        if isinstance(found, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return _CUT
+        if isinstance(found, ssl.SSLError):
+            return _CUT if found.reason == "UNEXPECTED_EOF_WHILE_READING" else _NO_TLS
+        if isinstance(found, ConnectionResetError | BrokenPipeError):
+            return _CUT
+        found = found.__cause__ or found.__context__
+    return _AWAY
+
+
+def _of_certificate(verify_code: int) -> Trouble:
+    return {
+        _EXPIRED: _EXPIRED_WORDS,
+        _NOT_YET_VALID: _EARLY,
+        _OTHER_NAME: _NAME,
+        _OTHER_ADDRESS: _NAME,
+    }.get(verify_code, _AUTHORITY)
