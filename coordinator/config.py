@@ -31,8 +31,8 @@ legal_name = {legal_name}
 contact = {contact}
 
 [public]
-# The only port that partners reach. Put the names that they use into `names` before you make
-# certificates, or give certificates of your own.
+# The only port that partners reach. The certificate names what they call it by:
+# fedseg-coordinator certificate show, renew --name. Or give one of your own.
 host = {host}
 port = {port}
 certificate = {certificate}

@@ -55,6 +55,7 @@ COMMANDS = {
     "partner_node.cli.consent": DATA,
     "partner_node.cli.data": DATA,
     "coordinator.cli.setup": set(),
+    "coordinator.cli.certificate": set(),
     "coordinator.cli.service": set(),
     "coordinator.cli.agreement": set(),
     "coordinator.cli.partner": set(),

@@ -25,6 +25,9 @@ COMMANDS: Final = {
     "partner": Place(
         module="coordinator.cli.partner", help="Admit partners' nodes to the public port."
     ),
+    "certificate": Place(
+        module="coordinator.cli.certificate", help="Show and renew the public port's certificate."
+    ),
     "run": Place(module="coordinator.cli.run", help="Start and watch runs."),
     "release": Place(module="coordinator.cli.release", help="Show and export released segments."),
 }

@@ -60,7 +60,10 @@ def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
             f"the card of {card.id!r} has another public key than the party {card.id!r} of a "
             "published agreement",
             code="E-AGR-PARTY",
-            remedy=f"ask {card.id} for its card again, over a way that you trust",
+            remedy=f"ask {card.id}, over a way that you trust, whether it made its node anew: "
+            "then its signing key is new too, and a new version of the agreement has to be drafted "
+            "with this card, signed by every party and published before it is admitted; or it puts "
+            "its folder back from a backup",
         )
 
 

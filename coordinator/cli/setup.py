@@ -23,6 +23,7 @@ from protocol.errors import ConfigError, UsageError
 from protocol.signing import public_bytes
 
 SERVER_NAME = "coordinator"
+LIFETIME_DAYS = 825
 _INIT_OPTIONS = {
     "operator.legal_name": "--legal-name",
     "operator.contact": "--contact",
@@ -53,7 +54,7 @@ def init(
         )
     hosts = name or [host]
     for option, value in [("--host", host), *(("--name", n) for n in name or ())]:
-        _check_host(option, value)
+        check_host_option(option, value)
     tls = certificate_files(directory / "tls", name=SERVER_NAME)
     text = settings.template(
         legal_name=legal_name,
@@ -75,7 +76,7 @@ def init(
             name=SERVER_NAME,
             hosts=hosts,
             now=datetime.now(UTC),
-            lifetime_days=825,
+            lifetime_days=LIFETIME_DAYS,
         )
         write_file(directory / settings.FILE_NAME, text)
         CoordinatorConfig.load(directory).open_store().close()
@@ -92,7 +93,8 @@ def init(
     )
 
 
-def _check_host(option: str, value: str) -> None:
+def check_host_option(option: str, value: str) -> None:
+    """Refuse what no certificate can be for; raises UsageError, which names the option."""
     try:
         check_host(value)
     except ValueError as error:

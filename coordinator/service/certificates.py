@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from machine.files import write_file
+from protocol.errors import ConfigError
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -49,6 +50,38 @@ class ServerCertificate:
     def exists(self) -> bool:
         """Whether all three files are there."""
         return all(path.is_file() for path in (self.authority, self.certificate, self.key))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFacts:
+    """What a server certificate says.
+
+    Attributes:
+        names: DNS names and IP addresses that it is for.
+        expires: When it ends.
+    """
+
+    names: tuple[str, ...]
+    expires: datetime.datetime
+
+
+def read_certificate(path: Path) -> CertificateFacts:
+    """What the first certificate in a file (PEM) says; raises ConfigError."""
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigError(
+            f"{path} is no certificate that names whom it is for",
+            remedy="give a PEM file, as certificate under [public] in coordinator.toml",
+        ) from error
+    return CertificateFacts(
+        names=(
+            *names.get_values_for_type(x509.DNSName),
+            *map(str, names.get_values_for_type(x509.IPAddress)),
+        ),
+        expires=found.not_valid_after_utc,
+    )
 
 
 def certificate_files(directory: Path, *, name: str) -> ServerCertificate:

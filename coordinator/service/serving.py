@@ -13,11 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
+from coordinator.service.certificates import read_certificate
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
 from coordinator.store.admitted_nodes import AdmittedNodes
@@ -34,6 +37,8 @@ _LOOK_EVERY_S: Final = 0.2
 #: one the wait doubles, up to the most.
 _START_PATIENCE_S: Final = 20.0
 _MOST_START_PATIENCE_S: Final = 80.0
+#: So long before its certificate ends a coordinator says so when it is started.
+_EXPIRES_SOON: Final = timedelta(days=30)
 #: Letters of what Flower says of a driver's end that are told.
 _MOST_DETAILS: Final = 200
 
@@ -97,6 +102,7 @@ class CoordinatorService:
             )
         )
         admitted = _Admitted(store)
+        _warn_of_expiry(self.config.certificate)
         try:
             superlink.start()
             admitted.refresh(superlink)
@@ -202,6 +208,16 @@ def _words_of(ends: Counter[str], *, before: int) -> str:
         [f"{counted(before, 'time')} before this coordinator was started"] if before > 0 else []
     )
     return "; ".join(earlier + said)
+
+
+def _warn_of_expiry(certificate: Path) -> None:
+    """Say that the public port's certificate is about to expire, or has."""
+    expires = read_certificate(certificate).expires
+    if expires - datetime.now(UTC) < _EXPIRES_SOON:
+        logger.warning(
+            "%s ends at %s: nodes then refuse it; see `fedseg-coordinator certificate renew`",
+            *(certificate, f"{expires:%Y-%m-%d %H:%M} UTC"),
+        )
 
 
 def _log_end(run: RunRow) -> None:

@@ -539,6 +539,7 @@ def test_a_strangers_card_does_not_take_a_working_partners_place(
         error = shell.refused(*words, status=3)
         assert error["code"] == "E-AGR-PARTY"
         assert "'shop-0'" in error["message"]
+        assert "a new version of the agreement has to be drafted" in error["remedy"]
     assert shell.json("partner", "list", "--dir", published)["admitted"] == before
 
 
@@ -557,6 +558,33 @@ def test_another_node_key_of_the_same_partner_is_taken_on_demand_and_named(
     assert old in done.out
     data = shell.json("partner", "admit", renewed, "--replace", "--dir", published)
     assert data == {"admitted": ["shop-0"], "replaced": {}}
+
+
+def test_the_certificate_is_renewed_with_further_names(shell: Shell, home: Path) -> None:
+    before = shell.json("certificate", "show", "--dir", home)
+    authority = home / "tls" / "coordinator-ca.crt"
+    earlier = authority.read_bytes()
+    done = shell.json("certificate", "renew", "--name", "fed.example", "--dir", home)
+    assert done == {
+        "names": [*before["names"], "fed.example"],
+        "root_certificates": str(authority),
+    }
+    assert set(shell.json("certificate", "show", "--dir", home)["names"]) == set(done["names"])
+    assert authority.read_bytes() != earlier
+    error = shell.refused("certificate", "renew", "--name", "no name", "--dir", home, status=2)
+    assert error["message"].startswith("--name:")
+
+
+def test_a_certificate_of_ones_own_is_not_replaced(shell: Shell, home: Path) -> None:
+    settings = home / "coordinator.toml"
+    own = home / "own.crt"
+    own.write_bytes((home / "tls" / "coordinator.crt").read_bytes())
+    settings.write_text(settings.read_text().replace("tls/coordinator.crt", "own.crt"))
+    error = shell.refused("certificate", "renew", "--dir", home, status=2)
+    assert "own.crt was not made here" in error["message"]
+    own.write_text("no certificate")
+    error = shell.refused("certificate", "show", "--dir", home, status=2)
+    assert "own.crt is no certificate" in error["message"]
 
 
 def test_a_removed_partner_may_not_connect_any_more(
