@@ -363,8 +363,9 @@ class Node:
         self._ledger.charge(charge, self.agreement, now=self._now())
 
     def _published(self, current: PartnerRound, request: Publish) -> bytes:
-        if current.phase != Phase.DONE:
-            signed: SignedRelease = current.publish(request)
+        is_new = current.phase != Phase.DONE
+        signed: SignedRelease = current.publish(request)  # told again, it is checked again
+        if is_new:
             self.store.keep_agreement(self._signed, now=self._now())
             self.store.save_release(
                 current.run_hash, self.agreement.hash, signed.to_bytes(), now=self._now()

@@ -35,6 +35,8 @@ _PLACEHOLDER: Final = re.compile(
     r"(?i)(to ?do|t\.?b\.?[acd]\.?|to be (done|decided|defined|added|filled in)|fix ?me|x{3,}"
     r"|lorem ipsum.*|<.*>|\[.*\]|[\s.?…_*-]+)[.!:]?"
 )
+#: What names somebody or something; longer texts may have paragraphs.
+_ON_ONE_LINE: Final = ("legal_name", "contact", "dpo", "unit", "recipients", "title")
 #: Narrower features would be finer than the noised sums resolve.
 _SMALLEST_WEIGHT: Final = Decimal("0.01")
 #: Every node tries every number of clusters of a range, more than once.
@@ -279,6 +281,14 @@ def _unsaid_problems(a: Agreement) -> Iterator[AgreementError]:
             code="E-PLAN",
             remedy=f"write max_rounds: {least}",
         )
+    for place, text in _wordings(a):
+        if place.rpartition(".")[2] in _ON_ONE_LINE and "\n" in text:
+            yield AgreementError(
+                f"agreement: {place} goes over several lines: {text!r}",
+                code="E-AGR-SCHEMA",
+                remedy="write it on one line: a name must not look like other lines of the "
+                "agreement",
+            )
     if a.plan.name == EXACT_PLAN and a.privacy is None and not a.plan.exact_totals:
         yield AgreementError(
             "plan.exact_totals is missing: whoever signs exact totals has to read that the "

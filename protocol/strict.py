@@ -101,6 +101,16 @@ class Fields:
             raise MalformedError(f"{self.path(name)} is {value!r}, expected the form {pattern}")
         return value
 
+    def line(self, name: str, *, max_length: int) -> str:
+        """As `text`, on one line."""
+        value = self.text(name, max_length=max_length)
+        if "\n" in value:
+            raise MalformedError(
+                f"{self.path(name)} goes over several lines: {value!r}",
+                remedy="write it on one line",
+            )
+        return value
+
     def text_or_nothing(self, name: str, *, max_length: int) -> str:
         """As `text`, but it may be empty."""
         return (

@@ -70,9 +70,9 @@ class PartnerCard(Part):
     def _read(cls, fields: Fields) -> Self:
         return cls(
             id=fields.text("id", max_length=40, pattern=r"[a-z][a-z0-9-]{0,39}"),
-            legal_name=fields.text("legal_name", max_length=200),
-            contact=fields.text("contact", max_length=200),
-            dpo=fields.text("dpo", max_length=200),
+            legal_name=fields.line("legal_name", max_length=200),
+            contact=fields.line("contact", max_length=200),
+            dpo=fields.line("dpo", max_length=200),
             jurisdictions=read_jurisdictions(fields),
             public_key=fields.hex("public_key", size=PUBLIC_KEY_BYTES),
             node_key=fields.text("node_key", max_length=2_000, pattern=_NODE_KEY),

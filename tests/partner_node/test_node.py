@@ -458,6 +458,28 @@ def test_the_first_reason_for_a_runs_end_stays(lab: Lab) -> None:
     assert lab.store.runs()[0].reason == "E-GRACE"
 
 
+def test_a_release_that_is_told_again_is_acknowledged_and_an_altered_one_is_not(lab: Lab) -> None:
+    told: list[Publish] = []
+    key = lab.federation.agreement.coordinator.public_key
+
+    def note(node: int, message: bytes) -> bytes:
+        request = open_request(message, coordinator_key=key)
+        if node == 0 and isinstance(request, Publish):
+            told.append(request)
+        return message
+
+    lab.federation.exchange.tamper_request = note
+    lab.run()
+    lab.federation.exchange.tamper_request = None
+    again = lab.node.handle(lab.signed(told[0]))
+    for altered in (told[0].release.replace(b'"signatures"', b'"signature"'), b"x"):
+        request = Publish(run_hash=told[0].run_hash, release=altered)
+        refusal(lab.node, lab.signed(request))
+    assert lab.node.handle(lab.signed(told[0])) == again
+    assert [run.phase for run in lab.store.runs()] == ["done"]
+    assert [envelope for _, envelope in lab.store.releases()] == [told[0].release]
+
+
 def test_a_stop_does_not_undo_a_release(lab: Lab) -> None:
     lab.run()
     (run,) = lab.store.runs()

@@ -207,6 +207,10 @@ PROBLEMS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("parties", 0, "dpo"), "tbd", "E-LINT"),
     (("purpose", "text"), "XXX", "E-LINT"),
     (("duties", "audit"), "Todos los años.", ""),
+    (("duties", "audit"), "One line.\nAnother line.", ""),
+    (("parties", 0, "legal_name"), "North\n  public key  00ff", "E-AGR-SCHEMA"),
+    (("coordinator", "contact"), "a\nb", "E-AGR-SCHEMA"),
+    (("features", 0, "unit"), "a\nb", "E-AGR-SCHEMA"),
     (("results_use", "forbidden"), ["assortment"], "E-USE"),
     (("excluded", "proxies"), ["f1"], "E-SPECIAL"),
     (("features", 0, "min"), "10", "E-FEATURE-BOUNDS"),
@@ -230,6 +234,14 @@ def test_lint_names_each_problem(
 ) -> None:
     found = lint(lab, path, value)
     assert (set(found) == {code}) if code else (found == [])
+
+
+def test_a_name_over_two_lines_on_record_stays_readable(lab: ModuleType) -> None:
+    values = lab.agreement_values(3)
+    values["parties"][0]["legal_name"] = "North\nGmbH"
+    agreement = Agreement.from_dict(values)
+    assert [p.code for p in problems_of(agreement)] == ["E-AGR-SCHEMA"]
+    assert problems_of(agreement, kept=True) == []
 
 
 def test_one_key_for_two_parties_is_refused(lab: ModuleType) -> None:
