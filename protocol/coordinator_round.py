@@ -495,7 +495,9 @@ class CoordinatorRound:
             plan = after_total(self._plan, self.agreement, decoded, members=members)
         except RemoteProtocolError as error:
             raise RunFailedError(
-                f"round {self._round} is void: {error.message}", code=error.code
+                f"round {self._round}, answered by {self._names(self.members)}, is void: "
+                f"{error.message}",
+                code=error.code,
             ) from error
         self.totals.append(
             RoundTotal(

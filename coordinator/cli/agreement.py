@@ -25,6 +25,7 @@ from coordinator.agreement_file import (
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.report.released import views_in
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
 from protocol.agreement.document import ANEW, Agreement
@@ -36,6 +37,7 @@ from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
 from protocol.release.document import EXACT_WORDS, promised
+from protocol.release.row_caps import counted_customers, wide_row_caps
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 
@@ -165,16 +167,20 @@ def _epsilon(text: str) -> Decimal:
 @app.command("lint")
 def lint(
     file: Annotated[Path, typer.Argument(help="Agreement in YAML, or an envelope.")],
+    directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Check an agreement against every rule; nothing is written."""
+    """Check an agreement against every rule; nothing is written.
+
+    Row caps are compared with the last release under the same id that the coordinator's folder has.
+    """
     agreement = load_agreement(file)
     problems = problems_of(agreement)
     if problems:
         for problem in problems[1:]:
             diagnostics.print(problem.diagnostics())
         raise problems[0]
-    warnings = _lint_warnings(agreement)
+    warnings = [*_lint_warnings(agreement), *_row_cap_warnings(agreement, directory)]
     for warning in warnings:
         diagnostics.print(f"warning: {warning}", style="yellow")
     output.result(
@@ -206,6 +212,16 @@ def _all_runs(agreement: Agreement) -> str:
 def _lint_warnings(agreement: Agreement) -> list[str]:
     """Warnings about what may be signed, but should be read first or will not run here."""
     return ([] if agreement.privacy else [_EXACT_WARNING]) + _software_warnings(agreement)
+
+
+def _row_cap_warnings(agreement: Agreement, directory: Path) -> list[str]:
+    if not (directory / settings.FILE_NAME).exists():
+        return []
+    store = CoordinatorConfig.load(directory).open_store()
+    for _, _, view in views_in(store):
+        if view.release.agreement_id == agreement.id:
+            return wide_row_caps(agreement, counted_customers(view.release))
+    return []
 
 
 def _software_warnings(agreement: Agreement) -> list[str]:

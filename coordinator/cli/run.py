@@ -14,6 +14,7 @@ from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
 from coordinator.config import CoordinatorConfig
+from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
@@ -21,6 +22,7 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.errors import RunFailedError, UsageError
 from protocol.release.document import SignedRelease, promised
+from protocol.release.row_caps import row_cap_words
 
 app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
 
@@ -54,6 +56,9 @@ def start(
             remedy=f"its parties are {', '.join(party.id for party in chosen.parties)}",
         )
     run_id = os.urandom(16)
+    earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]
+    for words in late_refusal_words(earlier):
+        diagnostics.print(f"note: {words}", style="yellow")
     store.request_run(run_id, chosen, without=without or ())
     if watch:
         report_end(store, follow(store, run_id, directory))
@@ -109,8 +114,13 @@ def report_end(store: CoordinatorStore, row: RunRow) -> None:
     """Print how a run ended; raises RunFailedError when it failed."""
     if row.state == FAILED:
         raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
-    privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.privacy_words
-    output.result(row.to_dict() | {"privacy": privacy}, f"{_run_words(row)} Privacy: {privacy}.")
+    release = SignedRelease.from_bytes(store.release(row.run_id)).release
+    privacy = release.privacy_words
+    output.result(
+        row.to_dict() | {"privacy": privacy},
+        f"{_run_words(row)} Privacy: {privacy}.",
+        f"{row_cap_words(release, store.agreement(row.agreement_hash))}.",
+    )
 
 
 def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:

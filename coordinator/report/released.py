@@ -29,6 +29,7 @@ from protocol.agreement.document import Agreement
 from protocol.privacy.words import meaning
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS, Release, SignedRelease
 from protocol.release.lineage import lineage
+from protocol.release.row_caps import row_cap_words
 from protocol.release.view import ReleaseView, release_view
 
 #: Command at a node that shows the hashes of agreement, run and release, and verifies signatures.
@@ -89,6 +90,7 @@ def release_table(view: ReleaseView, *, width: int | None = None) -> list[object
         *_typical_parts(view, width),
         *_satisfaction_parts(view),
         f"Privacy: {release.privacy_words}.",
+        f"{row_cap_words(release, agreement)}.",
     ]
     shown += [words for words in (view.distance_words, view.choice, view.start_words) if words]
     if release.merged is not None:

@@ -129,6 +129,7 @@ class RunDriver:
                     continue
                 self._look_for_stop()
                 if self._out_of_patience():
+                    self._report()  # also who has just refused
                     self._go_on_without()
                     continue
                 self._sleep(self._patience.poll_s)

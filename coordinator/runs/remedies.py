@@ -99,7 +99,9 @@ REMEDIES: Final[Mapping[str, str]] = {
     "E-SET-ISOLATES": _BRING_BACK,
     "E-SET-CHANGES": "sign a new agreement: this one allows no more set changes",
     "E-CHAIN-FULL": "sign a new agreement: this one's chain of participant sets is full",
-    "E-TOTAL-RANGE": "compare the nodes' logs: some node's answer was wrong; then start a new run",
+    "E-TOTAL-RANGE": "some node's answer was wrong, and nobody can see whose (docs/adr/0020): have "
+    "partners compare their logs and fedseg-node egress show, then start a new run; one --without "
+    "a group of at least min_atom narrows it down",
 }
 #: Failures that partners who come back do not mend.
 OF_ITSELF: Final = frozenset({"E-SET-CHANGES", "E-CHAIN-FULL", "E-TOTAL-RANGE"})

@@ -7,6 +7,7 @@ import json
 import stat
 import threading
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -726,12 +727,44 @@ def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
     for words in (("run", "watch"), ("run", "list"), ("release", "list"), ("release", "show")):
         assert "exact totals: not anonymous" in shell(*words, "--dir", home).out, words
     assert shell.json("run", "watch", "--dir", home)["privacy"] == EXACT_WORDS
+    for words in (("run", "watch"), ("release", "show")):
+        assert "6 customers are in released segments: they leave no room" in " ".join(
+            shell(*words, "--dir", home).out.split()
+        )
     (release,) = shell.json("release", "list", "--dir", home)["releases"]
     assert release["run_id"] == row.run_id.hex()
     assert release["agreement"] == "simulation"
     assert release["participants"] == ["partner-0", "partner-1", "partner-2"]
     assert release["segments"] == ["S1", "S2"]
     federation.store.close()
+
+
+def test_lint_warns_of_a_row_cap_far_above_what_the_last_release_counts(
+    shell: Shell, home: Path, tmp_path: Path
+) -> None:
+    federation = small_federation(1.0, 9.0, n_clusters=2)
+    parties = [replace(party, max_customers=1_000) for party in federation.agreement.parties]
+    wide = replace(
+        federation.agreement,
+        version=2,
+        supersedes=federation.agreement.hash,
+        parties=tuple(parties),
+    )
+    file = tmp_path / "agreement.json"
+    file.write_bytes(SignedAgreement.draft(wide).to_bytes())
+    assert not any("max_customers" in w for w in _lint(shell, file, home))
+    federation.store = CoordinatorConfig.load(home).open_store()
+    federation.store.add_agreement(federation.signed)
+    federation.run()
+    federation.store.close()
+    told = [w for w in _lint(shell, file, home) if w.startswith("max_customers of partner-")]
+    assert len(told) == 3
+    assert not any("max_customers" in w for w in _lint(shell, file, tmp_path / "nowhere"))
+
+
+def _lint(shell: Shell, file: Path, home: Path) -> list[str]:
+    warnings: list[str] = shell.json("agreement", "lint", file, "--dir", home)["warnings"]
+    return warnings
 
 
 def test_a_failed_run_that_is_watched_prints_one_envelope(shell: Shell, published: Path) -> None:

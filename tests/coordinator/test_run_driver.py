@@ -14,6 +14,7 @@ import pytest
 
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Reply
+from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.runs.links import Links
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.records import FAILED, FINISHED
@@ -787,6 +788,32 @@ def test_a_refused_hello_is_named_with_its_code_when_the_node_was_admitted() -> 
     assert seen[-1]["refusals"] == {"partner-2": "E-AGR-OTHER"}
 
 
+def test_a_partner_that_refuses_at_the_end_again_and_again_is_named_before_the_next_run() -> None:
+    federation = make(3)
+    admit_all(federation)
+    approvals = {"asked": 0}
+
+    class RefusesTheEnd(MemoryExchange):
+        def _ask(self, node: int, request: bytes) -> Reply | None:
+            reply = super()._ask(node, request)
+            if node == 1 and reply is not None and reply.message and b"approv" in reply.message:
+                approvals["asked"] += 1
+                return Reply(node=node, message=None, error="E-EGRESS-REFUSED")
+            return reply
+
+    federation.exchange = RefusesTheEnd(nodes_by_id=federation.nodes)
+    first = failure(federation)
+    assert "partner-1 refused with E-EGRESS-REFUSED" in first.message
+    assert late_refusal_words(federation.store.runs()) == []
+    with pytest.raises(RunFailedError):
+        federation.run()
+    assert approvals["asked"] >= 2
+    assert late_refusal_words(federation.store.runs()) == [
+        "partner-1 refused at the end of 2 runs under this agreement (E-EGRESS-REFUSED), when "
+        "every partner's budget had been charged for them: ask why before the next"
+    ]
+
+
 # --- partners that lie -----------------------------------------------------------------------
 
 
@@ -848,7 +875,7 @@ def test_a_partner_that_masks_wrongly_voids_the_round_and_never_makes_a_release(
     # The keys are replaced once they are there: from the second round on.
     error = failure(federation)
     assert error.code == "E-TOTAL-RANGE"
-    assert "round" in error.message
+    assert ", answered by partner-0, partner-1, partner-2, partner-3, is void" in error.message
     assert all(n.store.releases() == [] for n in federation.nodes.values())
 
 
