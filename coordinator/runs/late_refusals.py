@@ -1,4 +1,4 @@
-"""Partners whose refusal ended runs when everything had been asked and charged. docs/adr/0021."""
+"""Partners whose refusal ended runs when everything had been asked and charged. docs/adr/0022."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "E-SET-ISOLATES": _BRING_BACK,
     "E-SET-CHANGES": "sign a new agreement: this one allows no more set changes",
     "E-CHAIN-FULL": "sign a new agreement: this one's chain of participant sets is full",
-    "E-TOTAL-RANGE": "some node's answer was wrong, and nobody can see whose (docs/adr/0021): have "
+    "E-TOTAL-RANGE": "some node's answer was wrong, and nobody can see whose (docs/adr/0022): have "
     "partners compare their logs and fedseg-node egress show, then start a new run; one --without "
     "a group of at least min_atom narrows it down",
 }

@@ -1,7 +1,7 @@
 """How much room the agreed row caps leave beside the customers that a release counts.
 
 A partner's sums are bounded by its row cap and by nothing else that others see: within the room it
-can answer for customers that it does not have, and weigh more than it is. docs/adr/0021.
+can answer for customers that it does not have, and weigh more than it is. docs/adr/0022.
 """
 
 from __future__ import annotations
