@@ -57,7 +57,12 @@ def cluster(
     ] = None,
     k: Annotated[
         int | None,
-        typer.Option("--k", min=1, max=limits.MAX_CLUSTERS, help="How many clusters to look for."),
+        typer.Option(
+            "--k",
+            min=1,
+            max=limits.MAX_CLUSTERS,
+            help="How many clusters to look for; needed without --agreement.",
+        ),
     ] = None,
     k_min: Annotated[
         int | None,

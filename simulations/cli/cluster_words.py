@@ -84,11 +84,10 @@ def _whose(result: ClusterResult) -> str:
 
 
 def _size(result: ClusterResult, number: int) -> str:
-    """A cluster's customers; that it is too small to tell under the noise, where it is."""
-    if result.sizes is None:
-        count = result.counts[number]
-        return f"{count:,}" + " (withheld)" * (0 < count < result.least_size)
-    size = result.sizes[number]
+    """A cluster's customers; that it is too small to be released, where it is."""
+    size = result.counts[number] if result.sizes is None else result.sizes[number]
     if size is None:
-        return "merged" if any(result.sizes) else "too small"
-    return f"{size:,} ± {1.96 * result.size_sigma:,.0f}"
+        return "merged" if any(result.sizes or ()) else "too small"
+    margin = f" ± {1.96 * result.size_sigma:,.0f}" if result.size_sigma else ""
+    empty = not size and result.sizes is None
+    return f"{size:,}{margin}" + " (withheld)" * (size < result.least_size and not empty)

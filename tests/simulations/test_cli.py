@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from simulations import cli
 from simulations import demo as demo_module
 from simulations.agreement import SOFTWARE
 from simulations.bounds import NOT_PRIVATE
+from simulations.cli.cluster_words import _size
 from simulations.demo import DemoResult, PartnerView
 from simulations.retail_features import FEATURES
 
@@ -624,6 +626,17 @@ def test_clusters_that_a_deployed_run_would_not_release_are_said_to_be(
     assert noised["sizes"].count(None) == 1
     assert noised["least_size"] == 50 + 3 * noised["size_sigma"]
     assert noised["notices"][-1] == f"seed 0: {noised['merged']['reason']}"
+
+
+def test_a_size_that_comes_out_too_small_under_noise_is_said_to_be_withheld() -> None:
+    found = SimpleNamespace(sizes=(90, 71, None, 70, 0), size_sigma=7, least_size=71, counts=(1,))
+    assert [_size(found, place) for place in range(5)] == [  # type: ignore[arg-type]
+        "90 ± 14", "71 ± 14", "merged", "70 ± 14 (withheld)", "0 ± 14 (withheld)",
+    ]  # fmt: skip
+    exact = SimpleNamespace(sizes=None, size_sigma=0, least_size=50, counts=(1_050, 49, 0))
+    assert [_size(exact, place) for place in range(3)] == [  # type: ignore[arg-type]
+        "1,050", "49 (withheld)", "0",
+    ]  # fmt: skip
 
 
 def test_under_noise_a_run_goes_on_without_partners_that_have_too_few_customers(
