@@ -66,7 +66,11 @@ def read_tables(
     paths: Sequence[Path], features: Sequence[Feature], *, id_column: str
 ) -> list[AgreedTable]:
     """Read files, one row a customer, with these features as columns; as `read_agreed`."""
-    tables = [_read(path, features, id_column) for path in paths]
+    try:
+        tables = [_read(path, features, id_column) for path in paths]
+    except SourceError as error:  # a node is told by its configuration what is an option here
+        error.remedy = error.remedy.replace("[data] id_column", "--id-column")
+        raise
     if not any(table.values.shape[0] for table in tables):
         raise SourceError(
             f"{', '.join(map(str, paths))}: nobody is counted",

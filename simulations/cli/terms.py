@@ -195,12 +195,17 @@ def refuse_contradictions(asked: Asked, agreement: Agreement, file: Path) -> Non
     ):
         same = float(agreed) == given if isinstance(agreed, Decimal) else agreed == given
         if given is not None and not same:
-            said = option if given is True else f"{option} {given}"
+            said = option if given is True else f"{option} {_plain(given)}"
             words = "none" if agreed is None or agreed is False else agreed
             raise UsageError(
                 f"{said}, but in {file} {place} is {words}",
                 remedy=f"leave {option} out, or change the agreement: it is simulated as it is",
             )
+
+
+def _plain(given: object) -> object:
+    """A number without exponent and without zeros at the end; all else as it is."""
+    return f"{Decimal(repr(given)).normalize():f}" if isinstance(given, float) else given
 
 
 def _or(given: int | None, usual: int) -> int:

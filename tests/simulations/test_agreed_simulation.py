@@ -169,6 +169,7 @@ def test_a_row_that_a_node_refuses_is_refused_in_the_same_words(
     assert said.code == refused.value.exit_code
     data = said.envelope["data"]
     assert (data["code"], data["message"]) == (refused.value.code, refused.value.message)
+    assert "[data]" not in data["remedy"]
 
 
 def test_a_feature_that_is_excluded_by_its_name_is_refused(tmp_path: Path, shell: Shell) -> None:
@@ -427,9 +428,7 @@ def test_an_epsilon_beside_an_agreement_on_exact_totals_is_refused(
     )
     path = written(tmp_path / "a.yaml", json.loads(json.dumps(values)))
     said = shell("cluster", "n.csv", "--agreement", path, "--epsilon", "1", "--format", "json")
-    assert (
-        said.envelope["data"]["message"] == f"--epsilon 1.0, but in {path} privacy.epsilon is none"
-    )
+    assert said.envelope["data"]["message"] == f"--epsilon 1, but in {path} privacy.epsilon is none"
 
 
 def test_feedback_without_an_agreement_is_wrong_usage(tmp_path: Path, shell: Shell) -> None:
