@@ -11,7 +11,7 @@ from protocol.strict import Fields
 #: Gap scores and masses are whole numbers, in units of one part in this many.
 PARTS: Final = 100
 #: The least gap score of every pair, and the least mass of a cluster, in standard deviations.
-LEAST_GAP, LEAST_MASS = 1.0, 3.0
+_LEAST_GAP, _LEAST_MASS = 1.0, 3.0
 #: No score is larger.
 _MOST: Final = PARTS * 1_000_000
 
@@ -31,12 +31,8 @@ class Gap:
 
     @property
     def parted(self) -> bool:
-        """Whether all its clusters lie apart beyond the noise."""
-        return self.parted_by(LEAST_GAP)
-
-    def parted_by(self, least: float) -> bool:
-        """Whether all pairs have a gap score of `least`, and all clusters enough mass."""
-        return self.gap >= least * PARTS and self.mass >= LEAST_MASS * PARTS
+        """Whether all its clusters lie apart beyond the noise, and have enough mass."""
+        return self.gap >= _LEAST_GAP * PARTS and self.mass >= _LEAST_MASS * PARTS
 
     @staticmethod
     def read(fields: Fields) -> Gap:

@@ -8,23 +8,23 @@ it is beyond the noise of the counts, which is known.
 
 For each number of clusters, each pair of its clusters is looked at along the line between their
 centres: how many customers are there around the ends, and how many in the middle? The largest
-number all of whose pairs have a gap is seen; one when there is none. Whether the noise lets that be
-told is judged by a rule fitted on simulated federations (docs/measurements.md); where it does not,
-the agreed number is used. On other data the rule is surer than it should be, so its figure is not
-shown.
+number all of whose pairs have a gap is seen; one when there is none. The noise lets that be told
+when clusters would stand out from it, what is seen is clear, and more than that is clearly not
+there; where it does not, the agreed number is used. These limits were chosen on simulated
+federations (docs/measurements.md): on other data nobody has shown how often they are right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import frexp, sqrt
+from math import sqrt
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from protocol.clustering.choice import LEAST_GAP, PARTS, Choice, Gap
+from protocol.clustering.choice import PARTS, Choice, Gap
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, row_squares, total_of
 from protocol.clustering.result import Distance
@@ -38,8 +38,13 @@ from protocol.scaling import FloatMatrix
 _LEAST_SIGMAS, _LEAST_LEFT = 2.0, 0.3
 #: The middle between two clusters must be emptier than this part of the emptier end.
 _EMPTIER: Final = 0.8
-#: Gap scores that a more lenient and a stricter judge would ask for.
-_LENIENT, _STRICT = 0.0, 2.5
+#: A number is told when the largest agreed number of equal clusters would each have at least this
+#: mass, in standard deviations of its noise,
+_VISIBLE: Final = 4.0
+#: when groups that are seen have at least this gap score, and no larger number has more than this,
+_CLEAR, _NO_MORE = 2.5, 0.0
+#: or, where none are seen, when no number has more than this.
+_NO_GAPS: Final = -4.0
 #: Around which part of the line between two centres customers are counted.
 _ENDS, _MIDDLE = ((-0.25, 0.25), (0.75, 1.25)), (0.375, 0.625)
 #: Candidates for votes lie apart: each stands for a cloud at least this part as wide as they do.
@@ -47,10 +52,6 @@ _CELL: Final = 0.5
 #: Narrowest and widest cloud, in the scaled cube.
 _NARROWEST, _WIDEST = 0.02, 0.5
 _RESTARTS: Final = 10
-#: See `evidence`; fitted on simulated federations.
-_WEIGHTS: Final = (0.0,) * 9
-#: From this weighted sum on, a number is told: it was right in at least 70 % of simulated runs.
-_TOLD: Final = 0.847
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +96,8 @@ def choose(atoms: Atoms, *, smallest: int, largest: int, agreed: int, stream: St
             break
         centres = weighted_kmeans(atoms.points, weights, k, restarts=_RESTARTS, stream=stream)
         gaps.append(cloud.gap(centres))
-    seen = _number(gaps, LEAST_GAP)
-    facts = evidence(atoms, gaps, largest)
-    told = total_of(np.array(facts) * np.array(_WEIGHTS)) >= _TOLD
+    seen = max([1, *(gap.n_clusters for gap in gaps if gap.parted)])
+    told = _may_be_told(atoms, gaps, seen=seen, largest=largest)
     used = seen if told and seen >= smallest else agreed
     return Choice(used=used, seen=seen, told=told, largest=largest, gaps=tuple(gaps))
 
@@ -119,39 +119,16 @@ def keep_largest(counts: FloatVector, n: float) -> FloatVector:
     return np.where(counts >= least, np.maximum(counts, 0.0), 0.0)
 
 
-def _number(gaps: Sequence[Gap], least: float) -> int:
-    """The largest number of clusters all of whose pairs have a gap score of `least`; else 1."""
-    return max([1, *(g.n_clusters for g in gaps if g.parted_by(least))])
-
-
-def evidence(atoms: Atoms, gaps: Sequence[Gap], largest: int) -> list[float]:
-    """What tells whether the noise lets the number be told.
-
-    1; how many more there would be with a more lenient and how many fewer with a stricter judge;
-    how visible `largest` equal clusters would be; how well distances are known; whether groups are
-    seen, and how visible they would be; whether customers have moved the atoms; how many of them
-    there are a cluster.
-    """
-    seen = _number(gaps, LEAST_GAP)
-    more, fewer = _number(gaps, _LENIENT) - seen, seen - _number(gaps, _STRICT)
+def _may_be_told(atoms: Atoms, gaps: Sequence[Gap], *, seen: int, largest: int) -> bool:
+    """Whether the noise lets it be told that there are `seen` groups, no fewer and no more."""
     each = max(atoms.counts.shape[0] / largest, 1.0)
-    visible = min(_octaves(atoms.n / largest / (atoms.sigma * sqrt(each))), 5.0)
-    unknown = min(atoms.distance.sigma / max(atoms.distance.mean, 1), 2.0)
-    some, moved = float(seen > 1), float(atoms.plane == 0)
-    return [
-        1.0, float(min(more, 2)), float(min(fewer, 2)), visible, unknown, some, some * visible,
-        moved, _octaves(each),
-    ]  # fmt: skip
-
-
-def _octaves(value: float) -> float:
-    """The binary logarithm of a value from 1/16 on, between powers of two a straight line.
-
-    >>> _octaves(8.0), _octaves(3.0), _octaves(0.0)
-    (3.0, 1.5, -4.0)
-    """
-    mantissa, exponent = frexp(max(value, 1 / 16))
-    return exponent - 2 + 2.0 * mantissa
+    if atoms.n / largest < _VISIBLE * atoms.sigma * sqrt(each):
+        return False
+    own = [gap.gap / PARTS for gap in gaps if gap.n_clusters == seen]
+    more = [gap.gap / PARTS for gap in gaps if gap.n_clusters > seen]
+    if seen == 1:
+        return max(more, default=_NO_GAPS) <= _NO_GAPS
+    return min(own) >= _CLEAR and max(more, default=_NO_MORE) <= _NO_MORE
 
 
 @dataclass(frozen=True, slots=True)

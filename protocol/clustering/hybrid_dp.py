@@ -376,13 +376,12 @@ class HybridDP:
         """Form the agreed number of clusters, or ask what the choice of their number needs."""
         if not self.terms.chooses:
             return self.with_clusters(self.terms.n_clusters)
-        coreset, query = known(self.coreset), self.query
+        coreset, plane, query = known(self.coreset), known(self.plane), self.query
+        # About as far as in a grid of cells whose middles lie as far apart as the points.
+        cell = apart(coreset.points, coreset.weights) * plane.n_dimensions / 12.0
+        deviation = sqrt(cell + plane.rest)
         if coreset.moved and isinstance(query, LocalSumsQuery):
-            deviation = query.radius / GRID / self.tuning.coarse_radius
-        else:
-            plane = known(self.plane)
-            cell = apart(coreset.points, coreset.weights) * plane.n_dimensions / 12.0
-            deviation = sqrt(cell + plane.rest)
+            deviation = max(query.radius / GRID / self.tuning.coarse_radius, sqrt(cell))
         asked = distance_query(
             self.terms, coreset.points, self._reaching(deviation),
             cost=int(DISTANCE_SHARE * float(self.terms.cost)),

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.clustering.choice import Choice
+from protocol.clustering import choose_k
+from protocol.clustering.choice import Choice, Gap
 from protocol.clustering.choose_k import Atoms, apart, choose, keep_largest
 from protocol.clustering.plane import GRID
 from protocol.clustering.result import Distance
@@ -81,6 +82,30 @@ def test_what_the_noise_hides_is_not_told() -> None:
     assert (loud.told, loud.used) == (False, 5)
     assert "noise does not let us tell" in loud.words
     assert "agreed number of 5" in loud.words
+
+
+@pytest.mark.parametrize(
+    ("seen", "scores", "told"),
+    [
+        (3, {2: 5.0, 3: 2.5, 4: 0.0, 5: -3.0}, True),
+        (3, {2: 5.0, 3: 2.4, 4: 0.0, 5: -3.0}, False),  # what is seen is not clear
+        (3, {2: 5.0, 3: 2.5, 4: 0.1, 5: -3.0}, False),  # there may be more
+        (3, {2: 0.1, 3: 2.5, 4: 0.0, 5: -3.0}, True),  # two of three groups are far apart alone
+        (1, {2: -4.0, 3: -6.0}, True),
+        (1, {2: -3.9, 3: -6.0}, False),  # there may be two
+        (8, {2: 1.0, 8: 9.0}, True),
+    ],
+)
+def test_a_number_is_told_when_it_is_clear_and_more_is_clearly_not_there(
+    seen: int, scores: dict[int, float], told: bool
+) -> None:
+    gaps = [Gap(n_clusters=k, gap=round(100 * score), mass=900) for k, score in scores.items()]
+    atoms = atoms_of(corners(3), 0.07)
+    assert choose_k._may_be_told(atoms, gaps, seen=seen, largest=8) is told
+    # Of 24 atoms each of eight clusters has three: 6,000 / 8 = 750 = 4 · 108.25 · sqrt(3).
+    for sigma, visible in ((108.2, True), (108.3, False)):
+        noised = replace(atoms, sigma=sigma)
+        assert choose_k._may_be_told(noised, gaps, seen=seen, largest=8) is (told and visible)
 
 
 def test_fewer_groups_than_wanted_are_said_and_the_agreed_number_is_used() -> None:
