@@ -19,6 +19,7 @@ MECHANISMS = "protocol/privacy/mechanisms.py"
 ACCOUNTING = "protocol/privacy/accounting.py"
 LEDGER = "protocol/privacy/ledger.py"
 PRIVATE = "protocol/noised_queries.py"
+CHOICE = "protocol/clustering/choose_k.py"
 FINISH = "protocol/clustering/finish.py"
 FOLLOW_UP = "protocol/clustering/follow_up.py"
 RELEASE = "protocol/release/document.py"
@@ -40,10 +41,34 @@ NOISE = "test_noise_in_rounds.py::"
 PRIVACY_AGREED = "test_agreement_privacy.py::"
 STRICT = "test_strict.py::"
 PLANS = "clustering/test_plans_with_noise.py::"
+CHOSEN = "clustering/test_choose_k.py::"
+CLEAR = CHOSEN + "test_a_number_is_told_when_it_is_clear_and_more_is_clearly_not_there"
 
 NEVER = "if False:"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # how many segments
+    (
+        CHOICE,
+        "if atoms.n / largest < _VISIBLE * atoms.sigma * sqrt(each):",
+        NEVER,
+        CHOSEN + "test_what_the_noise_hides_is_not_told",
+    ),
+    (CHOICE, "max(more, default=_NO_GAPS) <= _NO_GAPS", "True", CLEAR),
+    (CHOICE, "min(own) >= _CLEAR and ", "", CLEAR),
+    (CHOICE, " and max(more, default=_NO_MORE) <= _NO_MORE", "", CLEAR),
+    (
+        CHOICE,
+        "variance = atoms.spread / places.shape[1]",
+        "variance = 0.0",
+        CHOSEN + "test_without_the_width_of_the_atoms_one_cloud_would_look_like_groups",
+    ),
+    (
+        CHOICE,
+        "variance = self.atoms.sigma**2 + np.maximum(counts, 0.0)",
+        "variance = np.maximum(counts, 1.0)",
+        CHOSEN + "test_a_gap_score_is_in_standard_deviations_of_the_noise_and_of_sampling",
+    ),
     # requests
     (
         MESSAGES,

@@ -108,6 +108,22 @@ def test_a_number_is_told_when_it_is_clear_and_more_is_clearly_not_there(
         assert choose_k._may_be_told(noised, gaps, seen=seen, largest=8) is (told and visible)
 
 
+def test_a_gap_score_is_in_standard_deviations_of_the_noise_and_of_sampling() -> None:
+    atoms = atoms_of(corners(2), 0.07, n=20_000, count=12, sigma=1.0)
+    centres = np.rint(corners(2) * GRID).astype(np.int64)
+    rng = np.random.default_rng(5)
+    for sigma in (400.0, 1.0):
+        drawn = [
+            np.maximum(rng.poisson(np.maximum(atoms.counts, 0)), 0) + rng.normal(0, sigma, 12)
+            for _ in range(300)
+        ]
+        scores = [
+            choose_k._Cloud.of(found, np.ones(12)).gap(centres).gap / 100
+            for found in (replace(atoms, counts=counts, sigma=sigma) for counts in drawn)
+        ]
+        assert 0.3 < np.std(scores) < 1.1  # below 1: the emptier of two ends is taken
+
+
 def test_fewer_groups_than_wanted_are_said_and_the_agreed_number_is_used() -> None:
     choice = chosen(atoms_of(corners(2), 0.07), smallest=3)
     assert (choice.seen, choice.told, choice.used) == (2, True, 5)
