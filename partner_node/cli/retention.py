@@ -71,7 +71,7 @@ def strike(
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     records, path = ExportRecords(store), str(located(file))
-    if path not in records.newest_by_path():
+    if path not in records.by_path():
         raise UsageError(
             f"{shown(str(file))} is not on the register",
             remedy="`fedseg-node retention list` names every file that is",
@@ -94,7 +94,7 @@ def list_retention(directory: Directory = HERE, format: Format = FormatOption) -
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     records = ExportRecords(store)
-    files, ended = list(records.newest_by_path().values()), records.ended()
+    files, ended = [versions[0] for versions in records.by_path().values()], records.ended()
     table = Table(title="Files that were on the register, newest first")
     table.add_column("no.", justify="right", no_wrap=True)
     table.add_column("ended", no_wrap=True)

@@ -129,8 +129,8 @@ class Desk:
         """
         left = PrivateFiles(self.store).sweep()
         _refuse_stuck(left)
-        records = ExportRecords(self.store).newest_by_path()
-        found = {path: standing_in(record, subjects) for path, record in records.items()}
+        records = ExportRecords(self.store).by_path()
+        found = {path: standing_in(versions, subjects) for path, versions in records.items()}
         return _segment_files(found, left)
 
     def take_out_of_files(self, subjects: Set[str]) -> SegmentFiles:
@@ -150,11 +150,11 @@ class Desk:
         found: dict[str, InFile] = {}
         faults: list[FedsegError] = []
         with PrivateFiles(self.store).held() as files:
-            for path, record in ExportRecords(self.store).newest_by_path().items():
+            for path, versions in ExportRecords(self.store).by_path().items():
                 try:
-                    found[path] = standing_in(record, subjects)
+                    found[path] = standing_in(versions, subjects)
                     if found[path] is InFile.LISTED:
-                        take_out(record, subjects, files=files)
+                        take_out(versions, subjects, files=files)
                 except (SourceError, UsageError) as fault:
                     faults.append(fault)
         try:

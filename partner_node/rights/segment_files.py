@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -80,17 +80,20 @@ class InFile(Enum):
     GONE = "gone"
 
 
-def standing_in(record: ExportRecord, subjects: Set[str]) -> InFile:
+def standing_in(versions: Sequence[ExportRecord], subjects: Set[str]) -> InFile:
     """How some customers stand in a file; a copied folder's node leaves foreign files alone.
+
+    Args:
+        versions: The file's records, newest first.
 
     Raises:
         SourceError: The file cannot be read (E-SEGMENT-FILE).
     """
-    path = Path(record.path)
-    if record.foreign:
+    path = Path(versions[0].path)
+    if versions[0].foreign:
         return InFile.GONE
     try:
-        as_written = digest(path) == record.sha256
+        as_written = _is_as_written(path, versions)
         table = SegmentTable.read(path)
         if table is not None and table.lists(subjects):
             return InFile.LISTED
@@ -101,7 +104,7 @@ def standing_in(record: ExportRecord, subjects: Set[str]) -> InFile:
     return InFile.NOT_LISTED if as_written else InFile.CHANGED
 
 
-def take_out(record: ExportRecord, subjects: Set[str], *, files: HeldFiles) -> None:
+def take_out(versions: Sequence[ExportRecord], subjects: Set[str], *, files: HeldFiles) -> None:
     """Write a file again without some customers; it is replaced in one step, its record after it.
 
     A file that was changed stays one on record: another customer's id may be another text there.
@@ -110,17 +113,21 @@ def take_out(record: ExportRecord, subjects: Set[str], *, files: HeldFiles) -> N
         SourceError: The file cannot be read (E-SEGMENT-FILE).
         UsageError: It cannot be written (E-FILE).
     """
-    path = Path(record.path)
+    path = Path(versions[0].path)
     try:
         table = SegmentTable.read(path)
         if table is None:
             return
         with files.replacing(path) as draft:
             n_rows = table.write_without(subjects, draft.path)
-            if digest(path) == record.sha256:
+            if _is_as_written(path, versions):
                 draft.will_hold(n_rows=n_rows, sha256=digest(draft.path))
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
+
+
+def _is_as_written(path: Path, versions: Sequence[ExportRecord]) -> bool:
+    return digest(path) in {record.sha256 for record in versions}
 
 
 def _unreadable(path: Path, error: Exception) -> SourceError:

@@ -109,9 +109,16 @@ class ExportRecords:
         )
         return [self._record(*row) for *row, _, _ in rows]
 
-    def newest_by_path(self) -> dict[str, ExportRecord]:
-        """The newest record of each file, by its path."""
-        return {record.path: record for record in reversed(self.all())}
+    def by_path(self) -> dict[str, list[ExportRecord]]:
+        """The records of each file, newest first, by its path.
+
+        A file is put on record before it appears: where a process was killed in between, the file
+        is as an earlier record has it.
+        """
+        found: dict[str, list[ExportRecord]] = {}
+        for record in self.all():
+            found.setdefault(record.path, []).append(record)
+        return found
 
     def ended(self) -> list[EndedRecord]:
         """What is not on the register any more, newest first."""

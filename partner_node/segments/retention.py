@@ -95,16 +95,13 @@ def purge(store: NodeStore, agreement: Agreement | None, now: datetime) -> Purge
     moment = stamp(now)
     exports = ExportRecords(store)
     exports.note_home()
-    newest = exports.newest_by_path()
-    last: dict[str, str] = {}
-    records = exports.all()
-    for record in records:  # for a file that was written again the last writing decides
-        last[record.path] = max(record.delete_by, last.get(record.path, ""))
-    for path in dict.fromkeys(record.path for record in overdue(records, now)):
+    for path, versions in exports.by_path().items():
+        if not overdue(versions, now):
+            continue
         ending: Ending = "written again"
-        if last[path] < moment:
+        if max(record.delete_by for record in versions) < moment:  # the last writing decides
             try:
-                found = _removed(newest[path])
+                found = _removed(versions)
             except OSError as error:
                 stuck.append(f"{path} cannot be deleted ({error.strerror})")
                 continue
@@ -171,17 +168,23 @@ def _forget_records(store: NodeStore, *, before: str) -> None:
     store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
 
 
-def _removed(record: ExportRecord) -> Kept | Literal["deleted", "missing"]:
-    """Delete a file if it is recognised; returns what became of it. Raises OSError."""
-    path = Path(record.path)
-    if record.foreign:
+def _removed(versions: Sequence[ExportRecord]) -> Kept | Literal["deleted", "missing"]:
+    """Delete a file if it is recognised; returns what became of it. Raises OSError.
+
+    Args:
+        versions: The file's records, newest first.
+    """
+    path = Path(versions[0].path)
+    if versions[0].foreign:
         return "foreign"
     if not path.parent.is_dir():
         return "unreachable"
     from partner_node.segments.segment_tables import is_table_of  # Arrow takes long to import
 
     try:
-        if digest(path) != record.sha256 and not is_table_of(path, record.release_short):
+        if digest(path) not in {record.sha256 for record in versions} and not any(
+            is_table_of(path, record.release_short) for record in versions
+        ):
             return "changed"
         path.unlink()
         sync_folder(path.parent)

@@ -277,6 +277,16 @@ def test_a_file_that_was_written_again_is_kept_as_long_as_its_last_writing(
     assert purge(store, fed.agreement, NOW + timedelta(days=31)).deleted == (str(path),)
 
 
+def test_a_file_whose_rewriting_was_killed_is_known_by_its_earlier_record(
+    store: NodeStore, fed: Federation, tmp_path: Path
+) -> None:
+    path = written(store, tmp_path / "a.csv", days=-2, text="of the release before")
+    written(store, path, days=-1, text="of the newest release")
+    path.write_text("of the release before")  # the second one was on record, and never appeared
+    assert purge(store, fed.agreement, NOW) == Purged(deleted=(str(path),))
+    assert ExportRecords(store).all() == []
+
+
 def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federation) -> None:
     days = fed.agreement.retention.records_days
     for age in (days + 0.1, days - 0.1):
