@@ -323,6 +323,8 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "manifests",
         "feedback",
         "drafts",
+        "told",
+        "signed",
     ):
         store.ask(f"DROP TABLE {table}")
     store.ask("DROP INDEX egress_by_manifest")
