@@ -45,6 +45,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from coordinator.service.asked_messages import AskedMessages
 from coordinator.store.admitted_nodes import key_end
 from machine.logs import alike
+from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
 from protocol.errors import ConfigError, TransportError
 from protocol.limits import MAX_REPLY_BYTES
 
@@ -496,6 +497,8 @@ class _Door:
         try:
             async with asyncio.timeout(self._config.body_timeout_s):
                 body = await _body(http, reader, held.add)
+            if not _is_bound(connection.key, request, body):
+                raise _RefusedError(401)
             if request.target == _PUSH and (status := self._asked.status_of(key, body)) != 200:
                 raise _RefusedError(status)
             answer = await self._forward(request.target, headers, body)
@@ -679,6 +682,22 @@ def _is_signed(key: bytes, timestamp: bytes, signature: bytes, now: datetime) ->
         return False
     try:
         public_key.verify(signature, timestamp, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _is_bound(key: bytes, request: h11.Request, body: bytes) -> bool:
+    """Whether the holder of `key` signed this body for this call, at the time that it names."""
+    headers = list(request.headers)
+    public_key = _public_key(key)
+    if public_key is None:
+        return False
+    signature = _decoded(_only(headers, CALL_SIGNATURE_HEADER.encode("ascii")))
+    timestamp = _only(headers, _TIMESTAMP_HEADER).decode("ascii")
+    signed = call_bytes(request.target.decode("ascii"), timestamp, body)
+    try:
+        public_key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         return False
     return True

@@ -61,6 +61,7 @@ from partner_node.link.settings import (
     load_node_key,
 )
 from partner_node.link.trouble import SAID, Trouble, of_failure
+from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
 from protocol.errors import ConfigError, MalformedError, UsageError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
@@ -250,9 +251,10 @@ class _Fleet:
     def _call_once(
         self, name: str, body: bytes, answer: type[ResponseT], *, max_bytes: int
     ) -> ResponseT:
+        path = f"/v1/fleet/{name}"
         try:
             with self._http.stream(
-                "POST", f"/v1/fleet/{name}", content=body, headers=self._signed()
+                "POST", path, content=body, headers=self._signed(path, body)
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise self._failure(response)
@@ -271,13 +273,18 @@ class _Fleet:
             raise _LinkLostError("E-LINK-PROTOCOL") from error
         return result
 
-    def _signed(self) -> dict[str, str]:
+    def _signed(self, path: str, body: bytes) -> dict[str, str]:
+        """Headers of a call: Flower's signature, of the time alone, and ours of all of it."""
         timestamp = datetime.datetime.now(datetime.UTC).isoformat()
-        signature = self._key.sign(timestamp.encode("ascii"), ec.ECDSA(hashes.SHA256()))
+        signature, ours = (
+            self._key.sign(data, ec.ECDSA(hashes.SHA256()))
+            for data in (timestamp.encode("ascii"), call_bytes(path, timestamp, body))
+        )
         return {
             _PUBLIC_KEY_HEADER: base64.b64encode(self.public_key).decode("ascii"),
             _TIMESTAMP_HEADER: timestamp,
             _SIGNATURE_HEADER: base64.b64encode(signature).decode("ascii"),
+            CALL_SIGNATURE_HEADER: base64.b64encode(ours).decode("ascii"),
         }
 
     @staticmethod

@@ -169,6 +169,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "ttl_s=self._patience.grace_s",
         DRIVEN + "test_no_message_lives_longer_than_its_answer_is_looked_for",
     ),
+    (
+        GATEWAY,
+        "            if not _is_bound(connection.key, request, body):\n",
+        "            if False:\n",
+        PORT + "test_the_head_of_one_call_is_good_for_no_other",
+    ),
     # what is said of refusals
     (
         GATEWAY,

@@ -38,6 +38,7 @@ from coordinator.service.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
 from coordinator.store.admitted_nodes import key_end
 from machine.logs import Repetitions
 from partner_node.link.flower_link import FLEET_PATHS
+from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
 from protocol.errors import ConfigError, TransportError
 from tests.coordinator.test_asked_messages import handed_out, reply
 
@@ -55,16 +56,24 @@ SECRET = b"words from behind the gateway"
 
 
 def signed(
-    *, by: int = 0, key: bytes | None = None, at_s: float = 0.0, timestamp: str = ""
+    *,
+    by: int = 0,
+    key: bytes | None = None,
+    at_s: float = 0.0,
+    timestamp: str = "",
+    path: str = PULL,
+    body: bytes = b"",
 ) -> dict[str, str]:
     """Headers that the node with key number `by` sends for an instant `at_s` from now."""
     now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=at_s)
     text = timestamp or now.isoformat()
     signature = KEYS[by].sign(text.encode("ascii"), ec.ECDSA(hashes.SHA256()))
+    bound = KEYS[by].sign(call_bytes(path, text, body), ec.ECDSA(hashes.SHA256()))
     return {
         "flwr-public-key": base64.b64encode(key or (ADMITTED, OTHER)[by]).decode("ascii"),
         "flwr-timestamp": text,
         "flwr-signature": base64.b64encode(signature).decode("ascii"),
+        CALL_SIGNATURE_HEADER: base64.b64encode(bound).decode("ascii"),
     }
 
 
@@ -104,7 +113,9 @@ class Setting:
         self, path: str = PULL, *, key: bytes | None = ADMITTED, **more: Any
     ) -> httpx.Response:
         headers = {"content-type": "application/protobuf"}
-        headers |= signed(by=1 if key == OTHER else 0)
+        content = more.get("content", b"question")
+        body = content if isinstance(content, bytes) else b""
+        headers |= signed(by=1 if key == OTHER else 0, path=path, body=body)
         headers["flwr-public-key"] = base64.b64encode(key or b"").decode()
         if key is None:
             del headers["flwr-public-key"]
@@ -486,8 +497,18 @@ def test_a_request_that_the_key_did_not_sign_now_is_refused_before_its_body_is_r
     assert setting.upstream.seen == []
 
 
+def test_the_head_of_one_call_is_good_for_no_other(setting: Setting) -> None:
+    """Whoever read it, in a proxy's log say, could send anything for five minutes."""
+    heads = signed(path=PULL, body=b"question")
+    for path, body in ((PULL, b"another"), ("/v1/fleet/deactivate-node", b"question")):
+        with setting.client() as client:
+            assert client.post(path, headers=heads, content=body).status_code == 401
+    assert setting.upstream.seen == []
+    assert setting.post(headers=heads).status_code == 200
+
+
 def test_a_request_without_signature_is_refused(setting: Setting) -> None:
-    for missing in ("flwr-timestamp", "flwr-signature"):
+    for missing in ("flwr-timestamp", "flwr-signature", CALL_SIGNATURE_HEADER):
         headers = signed()
         del headers[missing]
         with setting.client() as client:

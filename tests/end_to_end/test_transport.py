@@ -184,7 +184,7 @@ def test_flowers_control_calls_get_a_404_even_from_an_admitted_node(
         client = ControlHttpClient(f"https://{deployed.gateway.address}")
         client.close()
         client._client = fleet._http
-        fleet._http.headers.update(fleet._signed())
+        fleet._http.headers.update(fleet._signed("/v1/control/start-run", b""))
         for call, request in (
             (client.StartRun, StartRunRequest()),
             (client.RegisterNode, RegisterNodeRequest(public_key=b"x")),
@@ -203,7 +203,7 @@ def test_the_public_port_passes_nothing_but_the_fleet_calls(
         for path in ("/", "/health", "/docs", "/openapi.json", "/v1/fleet/get-fab",
                      "/v1/fleet/register-node", "/v1/runtime/acquire-task"):  # fmt: skip
             assert path not in FLEET_PATHS
-            response = fleet._http.post(path, headers=fleet._signed())
+            response = fleet._http.post(path, headers=fleet._signed(path, b""))
             assert (response.status_code, response.content) == (404, b"")
 
 
@@ -213,7 +213,7 @@ def test_a_body_over_the_limit_does_not_reach_the_superlink(
     with _Fleet(links[0].config, links[0]._stop) as fleet:
         response = fleet._http.post(
             "/v1/fleet/push-messages",
-            headers=fleet._signed(),
+            headers=fleet._signed("/v1/fleet/push-messages", b""),
             content=bytes(DEFAULT_MAX_BODY_BYTES + 1),
         )
         assert response.status_code == 413
@@ -233,7 +233,7 @@ def test_somebody_who_knows_an_admitted_public_key_but_not_the_private_one_is_re
     deployed: Deployment, links: list[LinkThread], tmp_path: Path
 ) -> None:
     with _Fleet(links[0].config, links[0]._stop) as fleet:
-        headers = fleet._signed() | {"flwr-signature": "AAAA"}
+        headers = fleet._signed("/v1/fleet/pull-messages", b"") | {"flwr-signature": "AAAA"}
         response = fleet._http.post("/v1/fleet/pull-messages", headers=headers)
         assert response.status_code == 401
 

@@ -108,7 +108,7 @@ def _request(headers: dict[str, str], message: object) -> SimpleNamespace:
 
 def test_flower_accepts_the_links_signature_and_refuses_a_changed_one() -> None:
     fleet = _fleet(ec.generate_private_key(ec.SECP384R1()))
-    headers = fleet._signed()
+    headers = fleet._signed("/v1/fleet/activate-node", b"")
     activate = fleet_pb2.ActivateNodeRequest(public_key=fleet.public_key)
     node_auth.authenticate_node(_request(headers, activate))
     headers["flwr-timestamp"] = datetime.datetime.now(datetime.UTC).isoformat()
@@ -120,12 +120,17 @@ def test_flower_refuses_the_key_of_another_node() -> None:
     fleet = _fleet(ec.generate_private_key(ec.SECP384R1()))
     activate = fleet_pb2.ActivateNodeRequest(public_key=b"another")
     with pytest.raises(HTTPException):
-        node_auth.authenticate_node(_request(fleet._signed(), activate))
+        node_auth.authenticate_node(
+            _request(fleet._signed("/v1/fleet/activate-node", b""), activate)
+        )
 
 
 def test_the_key_in_the_header_is_what_the_gateway_compares() -> None:
     fleet = _fleet(ec.generate_private_key(ec.SECP384R1()))
-    assert base64.b64decode(fleet._signed()["flwr-public-key"]) == fleet.public_key
+    assert (
+        base64.b64decode(fleet._signed("/v1/fleet/activate-node", b"")["flwr-public-key"])
+        == fleet.public_key
+    )
     assert fleet.public_key.startswith(b"-----BEGIN PUBLIC KEY-----\n")
 
 
