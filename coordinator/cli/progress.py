@@ -18,6 +18,8 @@ NOT_SERVED: Final = "no process serves this coordinator"
 _WATCH_EVERY_S: Final = 0.1
 #: Least seconds between lines where no bar is shown.
 _LINE_EVERY_S: Final = 1.0
+#: A wait for the same partners that lasts so long is worth a line.
+_LASTS_S: Final = 3.0
 
 
 def is_served(directory: Path) -> bool:
@@ -70,19 +72,29 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
 
 
 class _Lines:
-    """Progress in a log: a line for each change of phase, at most one a second."""
+    """Progress in a log: a line for each change, or for a wait that lasts; at most one a second."""
 
     def __init__(self) -> None:
         self._shown: object = None
         self._at = -_LINE_EVERY_S
+        #: Who was missing in the last line, who is now, and since when.
+        self._told: list[str] = []
+        self._missing: list[str] = []
+        self._since = 0.0
 
     def show(self, progress: dict[str, Any]) -> None:
-        """Print a line when the phase, the partners or their refusals have changed."""
+        """Print a line when the phase, the partners or their refusals have changed.
+
+        Also when others are missing than the last line said, for a few seconds already.
+        """
         now = time.monotonic()
+        if progress["waiting_for"] != self._missing:
+            self._missing, self._since = progress["waiting_for"], now
+        lasts = self._missing != self._told and now - self._since >= _LASTS_S
         what = [progress.get(k) for k in ("phase", "participants", "left_out", "refusals")]
-        if what == self._shown or now - self._at < _LINE_EVERY_S:
+        if (what == self._shown and not lasts) or now - self._at < _LINE_EVERY_S:
             return
-        self._shown, self._at = what, now
+        self._shown, self._at, self._told = what, now, self._missing
         diagnostics.print(
             f"{progress['doing']}, round {progress['round']} of at most "
             f"{progress['max_rounds']}, {_partner_words(progress)}"

@@ -716,6 +716,32 @@ def test_where_nobody_sees_a_bar_each_phase_is_a_line_that_names_who_is_missing(
     assert lines[1].startswith("adding masked answers, round ")
 
 
+def test_a_wait_that_lasts_names_who_is_missing_now_and_not_who_was_at_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one line of a phase came when all were missing, and stayed when all but one had come."""
+    clock = {"now": 0.0}
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock["now"])
+    lines = progress._Lines()
+    everybody = ["north", "east", "south"]
+    for tenth in range(200):
+        clock["now"] = tenth / 10
+        lines.show(
+            {
+                "phase": "hellos",
+                "doing": "waiting for partners to join",
+                "round": 0,
+                "max_rounds": 5,
+                "participants": everybody,
+                "left_out": [],
+                "waiting_for": everybody if tenth < 5 else ["south"],
+            }
+        )
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("waiting for partners to join") == 2
+    assert told.endswith("2 of 3 partners have answered, waiting for south")
+
+
 def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
     shell: Shell, home: Path
 ) -> None:
