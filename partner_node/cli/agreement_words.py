@@ -13,6 +13,7 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
+from protocol.clustering.plan import most_cost
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
 from protocol.release.document import EXACT_WORDS
@@ -213,9 +214,16 @@ def _how_many(agreement: Agreement) -> str:
 def _start_words(agreement: Agreement) -> str:
     if agreement.plan.start:
         return "Every run starts anew: customers who did not change may come to other segments."
-    return (
+    words = (
         "A run starts from the last signed release under this agreement: customers who did not "
         "change keep their segments."
+    )
+    if agreement.privacy is None:
+        return words
+    part = most_cost(agreement, follows=True) / most_cost(agreement, follows=False)
+    return (
+        f"{words} Such a run costs {part:.0%} of the budget for one; when customers changed beyond "
+        "the noise the next run starts anew and costs the whole."
     )
 
 

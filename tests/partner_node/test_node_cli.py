@@ -776,6 +776,27 @@ def test_what_exact_totals_show_is_the_first_that_a_signer_reads(
     assert "single customers' values" not in text
 
 
+@pytest.mark.parametrize(
+    ("privacy", "plan", "words"),
+    [
+        (False, {}, "A run starts from the last signed release under this agreement"),
+        (True, {"max_rounds": 4}, "Such a run costs 35% of the budget for one; when customers"),
+        (False, {"start": "anew"}, "Every run starts anew"),
+        (True, {"max_rounds": 4, "start": "anew"}, "Every run starts anew"),
+    ],
+)
+def test_a_signer_reads_what_a_run_starts_from(
+    shell: Shell, node: Path, tmp_path: Path, privacy: bool, plan: dict[str, Any], words: str
+) -> None:
+    terms = (
+        {"privacy": PRIVACY, "plan": {"name": "lloyd-dp", **plan}} if privacy else {"plan": plan}
+    )
+    (tmp_path / "draft.json").write_bytes(draft(node, **terms).to_bytes())
+    text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
+    assert words in text
+    assert ("starts from the last" in text) is ("start" not in plan)
+
+
 def test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_readable(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
