@@ -342,11 +342,7 @@ class HybridDP:
     def _radius(self, coreset: Coreset, centres: IntMatrix, factor: float) -> float:
         """Typical distance of customers to their centre, times a factor."""
         rest = 0.0 if self.plane is None else self.plane.rest
-        return self._reaching(factor * sqrt(_within(coreset, centres) + rest))
-
-    def _reaching(self, radius: float) -> float:
-        """A radius in the scaled cube, neither too small nor too large for it."""
-        return min(max(radius, 0.02 * self.terms.reach), 0.6 * self.terms.reach)
+        return self.terms.within_reach(factor * sqrt(_within(coreset, centres) + rest))
 
     # --- sums around many centres: the coreset in all dimensions ---
 
@@ -383,7 +379,7 @@ class HybridDP:
         if coreset.moved and isinstance(query, LocalSumsQuery):
             deviation = max(query.radius / GRID / self.tuning.coarse_radius, sqrt(cell))
         asked = distance_query(
-            self.terms, coreset.points, self._reaching(deviation),
+            self.terms, coreset.points, self.terms.within_reach(deviation),
             cost=int(DISTANCE_SHARE * float(self.terms.cost)),
         )  # fmt: skip
         return replace(self, step=DISTANCE, query=asked)
@@ -429,7 +425,7 @@ class HybridDP:
             near, far = self._near_and_far(k)
             centres, radius = np.vstack([near, far]), self._radius(coreset, near, factor)
         if atoms is not None:
-            radius = self._reaching(factor * sqrt(_within(coreset, near) + atoms.spread))
+            radius = self.terms.within_reach(factor * sqrt(_within(coreset, near) + atoms.spread))
         return replace(self, centres=centres, radius=radius)._ask_fine()
 
     # --- sums at the wanted centres ---
@@ -461,14 +457,12 @@ class HybridDP:
 
     def _with_fine(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
         found = local_sums.decode(query, total, variance=variance, plane=known(self.plane))
-        noise = found.count_sigma**2
-        drift = (self.tuning.drift * self.n / query.n_clusters) ** 2
-        # A difference to the previous count beyond what both noises explain is a real change.
-        expected = known(self.count_variance) + noise
-        surprise = np.maximum((found.counts - known(self.counts)) ** 2 - expected, 0.0)
-        before = known(self.count_variance) + drift + surprise
-        counts = (found.counts / noise + known(self.counts) / before) / (1.0 / noise + 1.0 / before)
-        after = 1.0 / (1.0 / before + 1.0 / noise)
+        counts, after = local_sums.fused(
+            found,
+            known(self.counts),
+            known(self.count_variance),
+            drift=self.tuning.drift * self.n / query.n_clusters,
+        )
         divisor = np.maximum(counts, np.maximum(1.0, np.sqrt(after)))
         moved = local_sums.moved(query, found.offsets, divisor, self.terms.limit)
         settled = replace(
