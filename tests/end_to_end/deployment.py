@@ -45,6 +45,7 @@ from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import plan_seed
 from protocol.queries import customer_vectors
 from protocol.release.document import Release, SignedRelease, make_release
+from protocol.release.last import begins_at
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
@@ -472,10 +473,14 @@ def draft_agreement(
     id: str = "test-segments",
     epsilon: str = "",
     satisfaction: Mapping[str, Any] | None = None,
+    fewest: int | None = None,
+    start: str = "release",
 ) -> Path:
     """The file that partners sign; exact totals unless there is an `epsilon`.
 
     Args:
+        fewest: The fewest clusters where their number is to be chosen.
+        start: What a run starts from: the last release, or ``anew``.
         satisfaction: What customers are asked about how satisfied they are.
     """
     draft = directory / f"{id}.yaml"
@@ -485,6 +490,7 @@ def draft_agreement(
         id=id,
         epsilon=epsilon or None,
         exact=not epsilon,
+        start=operator_agreement.Start(start),
         directory=directory / "coordinator",
     )
     yaml = YAML()
@@ -493,7 +499,7 @@ def draft_agreement(
     values["plan"]["n_clusters"] = n_clusters
     values["plan"]["max_rounds"] = max_rounds
     if epsilon:
-        values["plan"]["n_clusters_min"] = n_clusters
+        values["plan"]["n_clusters_min"] = fewest or n_clusters
     if satisfaction is not None:
         values["plan"]["satisfaction"] = dict(satisfaction)
     values["min_segment_size"] = min_segment_size
@@ -583,10 +589,13 @@ def running(deployment: Deployment) -> Iterator[Deployment]:
         deployment.stop()
 
 
-def pooled_release(agreement: Agreement, run_hash: bytes, values: np.ndarray) -> Release:
+def pooled_release(
+    agreement: Agreement, run_hash: bytes, values: np.ndarray, *, last: Release | None = None
+) -> Release:
     """What one holder of all rows would release: Lloyd in plain integers, from the run's start.
 
     Args:
+        last: The release that the run started from; None for an agreement's first run.
         values: All partners' customers in input units, shape ``(n_samples, n_features)``.
     """
     grid = customer_vectors(FeatureScale.of(agreement.coordinates).to_grid(values)).astype(np.int64)
@@ -597,11 +606,12 @@ def pooled_release(agreement: Agreement, run_hash: bytes, values: np.ndarray) ->
         limit=FeatureScale.of(agreement.coordinates).limit,
         max_rounds=agreement.plan.max_rounds,
         seed=plan_seed(run_hash),
+        followed=begins_at(agreement, last),
     )
     while plan.result is None:
         distances = ((rows[:, None, :] - plan.centroids[None, :, :]) ** 2).sum(axis=2)
         nearest = distances.argmin(axis=1)
-        table = np.zeros((agreement.plan.n_clusters, agreement.n_coordinates + 2), dtype=np.int64)
+        table = np.zeros((len(plan.centroids), agreement.n_coordinates + 2), dtype=np.int64)
         np.add.at(table[:, :-2], nearest, rows)
         np.add.at(table[:, -2], nearest, squares.astype(np.int64))
         np.add.at(table[:, -1], nearest, 1)

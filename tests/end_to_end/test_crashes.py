@@ -65,7 +65,7 @@ def deployed(
     directory = tmp_path_factory.mktemp("crashes")
     data = {n: deploy.write_customers(directory / f"{n}.csv", values[n]) for n in NAMES}
     made = deploy.make_deployment(
-        directory, data, grace_s=GRACE_S, n_clusters=8, max_rounds=MAX_ROUNDS
+        directory, data, grace_s=GRACE_S, n_clusters=8, max_rounds=MAX_ROUNDS, start="anew"
     )
     with deploy.running(made):
         yield made

@@ -161,7 +161,10 @@ def test_a_second_run_under_the_same_agreement_works(
 ) -> None:
     assert second.release.run_hash != first.release.run_hash
     expected = deploy.pooled_release(
-        deployed.agreement, second.release.run_hash, np.vstack(list(values.values()))
+        deployed.agreement,
+        second.release.run_hash,
+        np.vstack(list(values.values())),
+        last=first.release,
     )
     assert second.release.to_bytes() == expected.to_bytes()
 

@@ -25,6 +25,7 @@ from protocol.clustering.plan import plan_seed, start_plan
 from protocol.masking import Stream, expand
 from protocol.privacy.mechanisms import discrete_gaussian, share_variance, total_variance
 from protocol.release.document import make_release
+from protocol.release.last import begins_at
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S, command
 from tests.end_to_end.deployment import Deployment
@@ -125,7 +126,7 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(
 
 
 def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
-    deployed: Deployment, second: SimpleNamespace
+    deployed: Deployment, first: SimpleNamespace, second: SimpleNamespace
 ) -> None:
     """Computed again in memory, from the same noise: the same release, bit for bit."""
     homes = [NodeHome.load(deployed.folder(name)) for name in NAMES]
@@ -135,7 +136,8 @@ def test_the_release_follows_from_the_customers_and_the_secrets_of_the_noise(
         list(home.customers(agreement, gate).vectors())
         for home, gate in zip(homes, gates, strict=True)
     ]
-    plan = start_plan(agreement, seed=plan_seed(run_hash))
+    followed = begins_at(agreement, first.release)
+    plan = start_plan(agreement, seed=plan_seed(run_hash), followed=followed)
     for number in itertools.count():
         query = plan.query
         if query is None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from partner_node.budget import budget_values, budget_words, forecast_values, forecast_words
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
@@ -275,6 +276,22 @@ def test_runs_that_follow_a_release_cost_less_and_so_there_are_more_of_them() ->
     with pytest.raises(RunFailedError):
         fed.run()
     assert total_cost(ledger.charges()) == spent[-1]
+
+
+def test_the_budget_says_how_many_runs_are_left_if_all_follow_the_last_release() -> None:
+    agreement = noised_federation(runs=3, start="").agreement
+    terms = agreement.privacy
+    assert terms is not None
+    cost = most_cost(agreement, follows=True)
+    left = budget_values(agreement, [], {})["follow_ups_left"]
+    assert left == runs_left(terms, spent=0, cost=cost) > 2 * terms.runs
+    assert forecast_values(agreement, [])["follow_ups_left"] == left
+    for said in (budget_words(agreement, [], {}), forecast_words(agreement, [])):
+        words = f"costs 35% of one that starts anew: {left} runs left if all of them do"
+        assert sum(words in str(part) for part in said) == 1
+    anew = noised_federation(runs=3).agreement
+    assert budget_values(anew, [], {})["follow_ups_left"] is None
+    assert not any("starts anew" in str(part) for part in budget_words(anew, [], {}))
 
 
 def test_a_run_that_follows_a_release_is_charged_no_more_than_it_costs() -> None:
