@@ -45,7 +45,6 @@ from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.plan import plan_seed
 from protocol.queries import customer_vectors
 from protocol.release.document import Release, SignedRelease, make_release
-from protocol.release.last import begins_at
 from protocol.ring import EXACT_FRACTION_BITS
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
@@ -589,13 +588,10 @@ def running(deployment: Deployment) -> Iterator[Deployment]:
         deployment.stop()
 
 
-def pooled_release(
-    agreement: Agreement, run_hash: bytes, values: np.ndarray, *, last: Release | None = None
-) -> Release:
+def pooled_release(agreement: Agreement, run_hash: bytes, values: np.ndarray) -> Release:
     """What one holder of all rows would release: Lloyd in plain integers, from the run's start.
 
     Args:
-        last: The release that the run started from; None for an agreement's first run.
         values: All partners' customers in input units, shape ``(n_samples, n_features)``.
     """
     grid = customer_vectors(FeatureScale.of(agreement.coordinates).to_grid(values)).astype(np.int64)
@@ -606,12 +602,11 @@ def pooled_release(
         limit=FeatureScale.of(agreement.coordinates).limit,
         max_rounds=agreement.plan.max_rounds,
         seed=plan_seed(run_hash),
-        followed=begins_at(agreement, last),
     )
     while plan.result is None:
         distances = ((rows[:, None, :] - plan.centroids[None, :, :]) ** 2).sum(axis=2)
         nearest = distances.argmin(axis=1)
-        table = np.zeros((len(plan.centroids), agreement.n_coordinates + 2), dtype=np.int64)
+        table = np.zeros((agreement.plan.n_clusters, agreement.n_coordinates + 2), dtype=np.int64)
         np.add.at(table[:, :-2], nearest, rows)
         np.add.at(table[:, -2], nearest, squares.astype(np.int64))
         np.add.at(table[:, -1], nearest, 1)

@@ -44,7 +44,7 @@ def deployed(
 ) -> Iterator[Deployment]:
     directory = tmp_path_factory.mktemp("deployed")
     data = {n: deploy.write_customers(directory / f"{n}.csv", values[n]) for n in NAMES}
-    made = deploy.make_deployment(directory, data, grace_s=GRACE_S, max_rounds=12)
+    made = deploy.make_deployment(directory, data, grace_s=GRACE_S, max_rounds=12, start="anew")
     with deploy.running(made):
         yield made
 
@@ -161,10 +161,7 @@ def test_a_second_run_under_the_same_agreement_works(
 ) -> None:
     assert second.release.run_hash != first.release.run_hash
     expected = deploy.pooled_release(
-        deployed.agreement,
-        second.release.run_hash,
-        np.vstack(list(values.values())),
-        last=first.release,
+        deployed.agreement, second.release.run_hash, np.vstack(list(values.values()))
     )
     assert second.release.to_bytes() == expected.to_bytes()
 
