@@ -39,8 +39,9 @@ _LEAST_SIGMAS, _LEAST_LEFT = 2.0, 0.3
 #: The middle between two clusters must be emptier than this part of the emptier end.
 _EMPTIER: Final = 0.8
 #: A number is told when the largest agreed number of equal clusters would each have at least this
-#: mass, in standard deviations of its noise,
-_VISIBLE: Final = 4.0
+#: mass, in standard deviations of its noise: more to tell that there are no groups than that there
+#: are some;
+_VISIBLE, _VISIBLE_IF_NONE = 4.0, 6.0
 #: when groups that are seen have at least this gap score, and no larger number has more than this,
 _CLEAR, _NO_MORE = 2.5, 0.0
 #: or, where none are seen, when no number has more than this.
@@ -122,13 +123,13 @@ def keep_largest(counts: FloatVector, n: float) -> FloatVector:
 def _may_be_told(atoms: Atoms, gaps: Sequence[Gap], *, seen: int, largest: int) -> bool:
     """Whether the noise lets it be told that there are `seen` groups, no fewer and no more."""
     each = max(atoms.counts.shape[0] / largest, 1.0)
-    if atoms.n / largest < _VISIBLE * atoms.sigma * sqrt(each):
-        return False
+    visible = atoms.n / largest / (atoms.sigma * sqrt(each))
     own = [gap.gap / PARTS for gap in gaps if gap.n_clusters == seen]
     more = [gap.gap / PARTS for gap in gaps if gap.n_clusters > seen]
     if seen == 1:
-        return max(more, default=_NO_GAPS) <= _NO_GAPS
-    return min(own) >= _CLEAR and max(more, default=_NO_MORE) <= _NO_MORE
+        return visible >= _VISIBLE_IF_NONE and max(more, default=_NO_GAPS) <= _NO_GAPS
+    clear = min(own) >= _CLEAR and max(more, default=_NO_MORE) <= _NO_MORE
+    return visible >= _VISIBLE and clear
 
 
 @dataclass(frozen=True, slots=True)

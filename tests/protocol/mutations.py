@@ -50,11 +50,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # how many segments
     (
         CHOICE,
-        "if atoms.n / largest < _VISIBLE * atoms.sigma * sqrt(each):",
-        NEVER,
+        "visible >= _VISIBLE_IF_NONE and ",
+        "",
         CHOSEN + "test_what_the_noise_hides_is_not_told",
     ),
-    (CHOICE, "max(more, default=_NO_GAPS) <= _NO_GAPS", "True", CLEAR),
+    (CHOICE, "return visible >= _VISIBLE and clear", "return clear", CLEAR),
+    (CHOICE, " and max(more, default=_NO_GAPS) <= _NO_GAPS", "", CLEAR),
     (CHOICE, "min(own) >= _CLEAR and ", "", CLEAR),
     (CHOICE, " and max(more, default=_NO_MORE) <= _NO_MORE", "", CLEAR),
     (

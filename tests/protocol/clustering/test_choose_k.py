@@ -102,8 +102,10 @@ def test_a_number_is_told_when_it_is_clear_and_more_is_clearly_not_there(
     gaps = [Gap(n_clusters=k, gap=round(100 * score), mass=900) for k, score in scores.items()]
     atoms = atoms_of(corners(3), 0.07)
     assert choose_k._may_be_told(atoms, gaps, seen=seen, largest=8) is told
-    # Of 24 atoms each of eight clusters has three: 6,000 / 8 = 750 = 4 · 108.25 · sqrt(3).
-    for sigma, visible in ((108.2, True), (108.3, False)):
+    # Of 24 atoms each of eight clusters has three: 6,000 / 8 = 750 = 4 · 108.25 · sqrt(3), and
+    # = 6 · 72.17 · sqrt(3): to tell that there are no groups takes more.
+    limit = 72.17 if seen == 1 else 108.25
+    for sigma, visible in ((limit - 0.05, True), (limit + 0.05, False)):
         noised = replace(atoms, sigma=sigma)
         assert choose_k._may_be_told(noised, gaps, seen=seen, largest=8) is (told and visible)
 
