@@ -117,7 +117,7 @@ def test_the_question_about_satisfaction_can_be_added_as_a_new_agreement_says(
     said = " ".join(line.removeprefix("# ") for line in text.splitlines())
     (question,) = re.findall(r"satisfaction: (\{.*?\})", said)
     assert "raise max_rounds to 13" in said
-    old = "max_rounds: 12, profile: spread}"
+    old = "max_rounds: 12,\n       profile: spread}"
     assert text.count(old) == 1
 
     def agreed(question: str) -> Agreement:

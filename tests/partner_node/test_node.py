@@ -635,12 +635,12 @@ def test_whoever_opens_runs_without_end_fills_no_disk(lab: Lab) -> None:
 
 def test_a_run_that_was_begun_is_not_forgotten_however_many_are_opened(lab: Lab) -> None:
     lab.run()
-    known = lab.store.run_hashes(lab.federation.agreement.hash)
+    agreed = lab.federation.agreement.hash
+    known = lab.store.run_hashes(agreed)
+    ((_, last),) = lab.store.releases()
     for number in range(MAX_GREETINGS + 5):
-        run_id = number.to_bytes(16, "big")
-        lab.node.handle(
-            lab.signed(Open(agreement_hash=lab.federation.agreement.hash, run_id=run_id))
-        )
+        opening = Open(agreement_hash=agreed, run_id=number.to_bytes(16, "big"), last=last)
+        lab.node.handle(lab.signed(opening))
     assert set(known) <= set(lab.store.run_hashes(lab.federation.agreement.hash))
 
 

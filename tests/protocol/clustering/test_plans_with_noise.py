@@ -484,7 +484,7 @@ def test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked() -> None:
         cheap = LloydDP.start(rest, rounds=4)
         return Dear(**{name: getattr(cheap, name) for name in LloydDP.__slots__})
 
-    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 58% of what"):
+    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 57% of what"):
         carried_out(finishing(own, dear), grid)
 
 
