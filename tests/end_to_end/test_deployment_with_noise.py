@@ -45,7 +45,14 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         for seed, name in enumerate(NAMES)
     }
     made = deploy.make_deployment(
-        directory, data, grace_s=60, n_clusters=3, max_rounds=11, epsilon="2", min_segment_size=50
+        directory,
+        data,
+        grace_s=60,
+        n_clusters=3,
+        max_rounds=11,
+        epsilon="2",
+        min_segment_size=50,
+        start="anew",
     )
     with deploy.running(made):
         yield made

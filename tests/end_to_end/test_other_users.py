@@ -296,7 +296,8 @@ def test_another_user_reads_no_token_in_the_arguments_and_nothing_else_of_a_proc
     assert all(read == [] for read in seen["processes"].values())
     (socket,) = (a for a in machine.told["addresses"] if isinstance(a, str))
     python, bundle = sys.executable, bundle_sha256()
-    superlink = ["-P", "-m", "coordinator.service.superlink_process", socket, bundle]
+    log = str(machine.deployed.operator_folder / "superlink" / "superlink.log")
+    superlink = ["-P", "-m", "coordinator.service.superlink_process", socket, log, bundle]
     assert sorted(seen["arguments"], key=len) == [
         [python, str(Path(python).parent / "fedseg-coordinator"),
          "serve", "--dir", str(machine.deployed.operator_folder)],

@@ -77,7 +77,7 @@ def test_a_simulation_and_a_deployed_run_of_one_agreement_release_by_the_same_ru
         for seed, name in enumerate(NAMES)
     }
     deployed = deploy.make_deployment(
-        tmp_path, data, grace_s=60, n_clusters=4, max_rounds=10 if epsilon else 50,
+        tmp_path, data, grace_s=60, n_clusters=4, max_rounds=12 if epsilon else 50,
         epsilon=epsilon, min_segment_size=50,
     )  # fmt: skip
     with deploy.running(deployed):
