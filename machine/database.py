@@ -10,16 +10,33 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final, LiteralString
+from urllib.parse import quote
 
 from protocol.errors import StoreError
 
 #: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
 _LOCK_WAIT_S: Final = 60.0
 _LOCK_PAUSE_S: Final = 0.05
+
+
+def schema_of(path: Path) -> int | None:
+    """The schema of a database file, 0 for an empty one; None when SQLite cannot tell.
+
+    SQLite is asked, for it must not be anybody else: when a process closes a file that it opened by
+    itself, it loses all locks that its SQLite holds on that file (POSIX), and other processes may
+    write where it reads. https://www.sqlite.org/howtocorrupt.html, 2.2.
+    """
+    place = f"file:{quote(str(path.absolute()))}?mode=rw"
+    try:
+        with closing(sqlite3.connect(place, uri=True, timeout=_LOCK_WAIT_S)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error:
+        return None
+    return int(version)
 
 
 class Database:

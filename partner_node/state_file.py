@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from machine.database import schema_of
 from machine.private_files import write_private_file
 from machine.text import shown
 from partner_node.keystore import Keystore
@@ -28,8 +29,6 @@ FORGOTTEN: Final = (
     "charged anew, as unrecorded",
     "runs, releases and their segments, stops of partners, and the records of what left",
 )
-#: Where SQLite has ``user_version`` in a file's header.
-_VERSION: Final = slice(60, 64)
 
 
 def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Path) -> NodeStore:
@@ -57,16 +56,7 @@ def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Pat
 
 def is_lost(path: Path) -> bool:
     """Whether a database is missing, or has no tables of a node."""
-    try:
-        with path.open("rb") as file:
-            version = file.read(_VERSION.stop)[_VERSION]
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False  # opening it says what is wrong
-    log = path.with_name(path.name + "-wal")
-    logged = log.exists() and log.stat().st_size > 0  # what is not yet in the file itself
-    return not any(version) and not logged
+    return not path.exists() or schema_of(path) == 0
 
 
 def _make(mark: Path) -> None:

@@ -16,6 +16,13 @@ STORED = "test_database.py::"
 LOGGED = "test_logs.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    (
+        DATABASE,
+        '    place = f"file:{quote(str(path.absolute()))}?mode=rw"\n',
+        '    place = f"file:{quote(str(path.absolute()))}?mode=rw"\n'
+        "    path.exists() and path.read_bytes()\n",
+        STORED + "test_looking_at_the_schema_takes_no_lock_away",
+    ),
     # logs
     (
         LOGS,

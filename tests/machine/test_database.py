@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from machine.database import Database
+from machine.database import Database, schema_of
 from protocol.errors import StoreError
 
 FIRST = "CREATE TABLE t (x INTEGER) STRICT; PRAGMA user_version = 1;"
@@ -90,3 +93,25 @@ def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path: Path) ->
         opened(path)
     assert str(path) in caught.value.message
     assert caught.value.remedy == "mend it"
+
+
+def test_looking_at_the_schema_takes_no_lock_away(tmp_path: Path) -> None:
+    """Else another process would take its own connection for the last one, and remove the log."""
+    path = tmp_path / "x.db"
+    assert schema_of(path) is None
+    assert not path.exists()
+    with closing(opened(path)) as database:
+        assert schema_of(path) == 1
+        add = (
+            "import contextlib, sqlite3, sys\n"
+            "with contextlib.closing(sqlite3.connect(sys.argv[1])) as connection, connection:\n"
+            "    connection.execute('INSERT INTO t VALUES (1)')\n"
+        )
+        for rows in (1, 2):
+            subprocess.run([sys.executable, "-c", add, str(path)], check=True, timeout=60)
+            assert path.with_name("x.db-wal").exists()
+            assert database.one("SELECT count(*) FROM t") == (rows,)
+    (tmp_path / "empty.db").touch()
+    assert schema_of(tmp_path / "empty.db") == 0
+    (tmp_path / "text.db").write_text("no database " * 99)
+    assert schema_of(tmp_path / "text.db") is None
