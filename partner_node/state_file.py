@@ -56,7 +56,9 @@ def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Pat
 
 def is_lost(path: Path) -> bool:
     """Whether a database is missing, or has no tables of a node."""
-    return not path.exists() or schema_of(path) == 0
+    if not path.exists() or path.stat().st_size == 0:
+        return True  # whatever the log beside it holds: SQLite deletes it
+    return schema_of(path) == 0
 
 
 def _make(mark: Path) -> None:
