@@ -206,11 +206,11 @@ def test_every_code_with_a_way_out_is_in_the_operators_table() -> None:
 
 
 @pytest.mark.parametrize("reader", ["operator", "evaluator"])
-def test_quick_starts_say_that_runs_may_differ_and_numbers_belong_to_a_release(
+def test_quick_starts_say_which_runs_may_differ_and_numbers_belong_to_a_release(
     reader: str,
 ) -> None:
     part = (ROOT / "docs" / f"quickstart-{reader}.md").read_text(encoding="utf-8")
-    for words in ("local optim", "draws its start anew", "release"):
+    for words in ("local optim", "draws its start", "from the last release"):
         assert words in part
 
 
