@@ -9,7 +9,7 @@ from typing import Any
 from machine.tables import folding_table
 from machine.text import minute, shown
 from protocol.agreement.changes import Change
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import Agreement, SecureSumTerms
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
@@ -82,7 +82,6 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
     for feature in agreement.features:
         category = f" ({feature.category})" if feature.category else ""
         necessities.add_row(feature.name + category, shown(feature.necessity))
-    terms = agreement.secure_sum
     return [
         *_exact_words(agreement),
         f"Agreement {agreement.id}, version {agreement.version}, "
@@ -114,11 +113,7 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
         f"{agreement.min_segment_size} customers are withheld"
         + (", and those too small to tell under the noise." if agreement.privacy else "."),
         _start_words(agreement),
-        "The numbers of one partner stay hidden although up to "
-        f"{counted(terms.max_colluding, 'other partner')} may collude with "
-        "the coordinator. The set of partners may change "
-        f"{terms.max_set_changes} times, and never so that fewer than {terms.min_atom} partners "
-        "could be told apart.",
+        _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement),
         f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
@@ -224,6 +219,20 @@ def _start_words(agreement: Agreement) -> str:
     return (
         f"{words} Such a run costs {part:.0%} of the budget for one; when customers changed beyond "
         "the noise the next run starts anew and costs the whole."
+    )
+
+
+def _set_words(terms: SecureSumTerms) -> str:
+    """What stays hidden of one partner, and what a change of the set may tell of it."""
+    told_apart = (
+        "also by one partner alone, whose noised totals may then be inferred from the difference"
+        if terms.min_atom == 1
+        else f"and never so that fewer than {terms.min_atom} partners could be told apart"
+    )
+    return (
+        "The numbers of one partner stay hidden although up to "
+        f"{counted(terms.max_colluding, 'other partner')} may collude with the coordinator. "
+        f"The set of partners may change {counted(terms.max_set_changes, 'time')}, {told_apart}."
     )
 
 

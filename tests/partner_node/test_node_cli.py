@@ -797,6 +797,29 @@ def test_a_signer_reads_what_a_run_starts_from(
     assert ("starts from the last" in text) is ("start" not in plan)
 
 
+@pytest.mark.parametrize(
+    ("min_atom", "words"),
+    [
+        (1, "also by one partner alone, whose noised totals may then be inferred"),
+        (3, "and never so that fewer than 3 partners could be told apart"),
+    ],
+)
+def test_a_signer_reads_what_a_partner_that_drops_out_gives_away(
+    shell: Shell, node: Path, tmp_path: Path, min_atom: int, words: str
+) -> None:
+    noised = draft(
+        node,
+        privacy=PRIVACY,
+        plan={"name": "lloyd-dp", "max_rounds": 4},
+        secure_sum={"min_partners": 3, "max_colluding": 1, "min_atom": min_atom,
+                    "max_set_changes": 8},
+    )  # fmt: skip
+    (tmp_path / "draft.json").write_bytes(noised.to_bytes())
+    text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
+    assert words in text
+    assert text.count("could be told apart") == (min_atom > 1)
+
+
 def test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_readable(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
