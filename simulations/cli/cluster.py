@@ -252,7 +252,7 @@ def cluster(
     if task.agreement.privacy is not None:
         notices.append(
             "a simulation: the noise follows from --seed, and the inertia is exact, so what is "
-            "printed here is not private; a deployed run's release is"
+            "printed here is not private, as a deployed run's release is"
         )
     notices.extend(task.notices())
     for notice in notices:
