@@ -35,6 +35,12 @@ _UPDATE: Final = Cause(
     "another version of fedseg is installed there",
     "have {who} install the version that the agreement names",
 )
+#: {who} is not named: every node that was there refuses, and none can mend it.
+_PUT_BACK: Final = Cause(
+    "this coordinator lacks what was signed there in an earlier run",
+    "restore the coordinator's folder from its newest backup, which has to have the last run; or "
+    "have every party sign a new version",
+)
 
 CAUSES: Final[Mapping[str, Cause]] = {
     NO_ANSWER: Cause("", "bring {who} back (fedseg-node status, check)"),
@@ -55,6 +61,8 @@ CAUSES: Final[Mapping[str, Cause]] = {
         "review the agreement and have every party sign a new version",
         for_good=True,
     ),
+    "E-RUN-START": _PUT_BACK,
+    "E-CHAIN-FORK": _PUT_BACK,
     "E-CODE": _UPDATE,
     "E-BUNDLE": _UPDATE,
     "E-ROW-CAP": Cause(

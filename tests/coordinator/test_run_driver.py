@@ -413,6 +413,14 @@ def test_when_all_partners_refuse_the_failure_says_so_and_with_which_codes(admit
             "have partner-0, partner-1 install the published agreement (fedseg-node agreement "
             "install); then start a new run",
         ),
+        *(
+            (
+                code,
+                "restore the coordinator's folder from its newest backup, which has to have the "
+                "last run; or have every party sign a new version; then start a new run",
+            )
+            for code in ("E-RUN-START", "E-CHAIN-FORK")
+        ),
         (
             "E-RETENTION",
             "look up E-RETENTION in docs/errors.md and have partner-0, partner-1 put that right "
