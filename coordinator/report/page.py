@@ -530,13 +530,19 @@ def _parties(data: ReportData) -> str:
         f'<thead><tr><th scope="col">Party</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
         "</table>"
     )
+    counts = (
+        " Own customers are counted here because this is a demo, which plays every partner: the "
+        "report of a deployed coordinator never has a partner's count."
+        if any(partner.customers is not None for partner in data.partners)
+        else ""
+    )
     return _section(
         "parties",
         "What each party saw",
         "No customer's row left a partner. A partner sends sums over its own customers, masked so "
         "that only the total over all partners can be opened. Up is towards the coordinator. "
         "Messages down are its requests, each answered by one message up; the greeting before the "
-        "first is not counted.",
+        "first is not counted." + counts,
         table + (_masked(seen) if seen is not None else ""),
     )
 

@@ -239,6 +239,13 @@ def test_the_page_says_what_each_party_saw():
         assert words in text
 
 
+def test_partners_exact_counts_are_said_to_be_shown_in_a_demo_alone():
+    demo = "Own customers are counted here because this is a demo"
+    assert demo in Page(render_report(example())).text
+    deployed = tuple(replace(partner, customers=None) for partner in example().partners)
+    assert demo not in Page(render_report(replace(example(), partners=deployed))).text
+
+
 def test_privacy_is_said_only_as_given():
     text = Page(render_report(example())).text
     assert text.count("exact totals: not anonymous") == 2
