@@ -42,7 +42,7 @@ def import_(
 ) -> None:
     """Take in what customers said; whoever opts out is not counted from the next question on."""
     from partner_node.rights.case import Desk
-    from partner_node.segments.feedback import Keeper, not_in_data, segments_of
+    from partner_node.segments.feedback import NO_SEGMENT, Keeper, not_in_data, segments_of
     from partner_node.segments.feedback_file import read_feedback
 
     now = datetime.now(UTC)
@@ -61,8 +61,11 @@ def import_(
     gate = home.gate(desk.agreement, desk.party, desk.store)
     subjects = {one.subject for one in kept}
     known = desk.newest_release()
-    segments = segments_of(subjects, home.customers(desk.agreement, gate), known)
-    strangers = not_in_data({*subjects, *opting_out}, home.customers(desk.agreement, None))
+    # Nobody is counted here: a customer who is there twice keeps nobody else's wish from effect.
+    customers = home.customers(desk.agreement, None, unique=False)
+    segments = segments_of(subjects, customers, known, gate=gate, now=now)
+    strangers = not_in_data({*subjects, *opting_out}, customers)
+    twice = sum(segment == NO_SEGMENT for segment in segments.values())
     first_said = {one.subject: one.at.date() for one in reversed(opted_out)}
     with desk.store.transaction():
         for subject, day in first_said.items():
@@ -80,6 +83,7 @@ def import_(
             "too_old": len(said) - len(recent),
             "of_customers_left_out": len(recent) - len(kept),
             "customers_not_in_data": len(strangers),
+            "customers_in_data_twice": twice,
             "opted_out": len(opting_out),
             "taken_out_of": list(taken_out.listing),
             "files_gone": list(taken_out.gone),
@@ -105,6 +109,10 @@ def import_(
         "letter. What they said is counted, and who of them opted out is left out, should they "
         "come into the data."
         if strangers
+        else "",
+        f"In the data more than once: {counted(twice, 'customer')}. What they said is kept without "
+        "a segment, and this node answers no question before each of them is there once."
+        if twice
         else "",
         *taken_out.words_once_taken_out,
     )
@@ -178,9 +186,9 @@ def _place_early(desk: Desk) -> list[str]:
     if first is None:
         return []
     gate = desk.home.gate(desk.agreement, desk.party, desk.store)
-    customers = desk.home.customers(first.agreement, gate)
+    customers = desk.home.customers(first.agreement, None, unique=False)
     try:
-        place_early_answers(desk.store, desk.pseudonyms, customers, first)
+        place_early_answers(desk.store, desk.pseudonyms, customers, first, gate=gate, now=desk.now)
     except FedsegError as error:
         return [f"what was said before the first release has no segment yet: {error.message}"]
     return []

@@ -158,13 +158,19 @@ class SourceCustomers:
         for _, vectors in self.identified():
             yield vectors
 
-    def identified(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
+    def identified(
+        self, permitted: Permitted | None = None
+    ) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
         """Customers' ids and vectors, chunk by chunk; for assignments, which stay at the node.
 
         Customers who are not eligible now are left out before anything else is done, then those
         whom the agreement leaves out for a missing value.
+
+        Args:
+            permitted: Who is eligible where there is no gate, as where rows that are there twice
+                may be read, but not counted.
         """
-        for ids, values in self._counted():
+        for ids, values in self._counted(permitted):
             yield ids, customer_vectors(self._scale.to_grid(values))
 
     def scored(self, terms: SatisfactionTerms) -> Iterator[FloatMatrix]:
@@ -224,8 +230,9 @@ class SourceCustomers:
                         nearest.setdefault(subject, str(other))
         return nearest
 
-    def _permitted(self) -> Iterator[Chunk]:
-        permitted = None if self._gate is None else self._gate.snapshot(self._clock())
+    def _permitted(self, permitted: Permitted | None) -> Iterator[Chunk]:
+        if self._gate is not None:
+            permitted = self._gate.snapshot(self._clock())
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
             if permitted is None:
                 yield chunk
@@ -233,8 +240,10 @@ class SourceCustomers:
             allowed = permitted.allowed(chunk.ids)
             yield Chunk(ids=chunk.ids[allowed], values=chunk.values[allowed])
 
-    def _counted(self) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
-        for chunk in self._permitted():
+    def _counted(
+        self, permitted: Permitted | None = None
+    ) -> Iterator[tuple[NDArray[np.object_], FloatMatrix]]:
+        for chunk in self._permitted(permitted):
             counted, values = coordinate_values(chunk.values, self._features)
             yield chunk.ids[counted], values
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import datetime
 from math import floor, log10
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from partner_node.customers.source_customers import SourceCustomers
+from partner_node.customers.source_customers import Gate, SourceCustomers
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import SATISFACTION, question_id
 from partner_node.segments.assignments import placed
@@ -28,18 +30,30 @@ NO_SEGMENT: Final = ""
 
 
 def segments_of(
-    subjects: set[str], customers: SourceCustomers, known: KnownRelease | None
+    wanted: Set[str],
+    customers: SourceCustomers,
+    known: KnownRelease | None,
+    *,
+    gate: Gate,
+    now: datetime,
+    key: Callable[[str], str] = str,
 ) -> dict[str, str]:
-    """The segment's id of each of `subjects` who is eligible now."""
+    """The segment's id of each of `wanted` who is eligible now; none of who is there twice.
+
+    Args:
+        gate: Decides who is eligible `now`.
+        key: What of a customer's id is among `wanted`.
+    """
     found: dict[str, str] = {}
     if known is None:
         return found
-    for ids, vectors in customers.identified():
-        wanted = np.fromiter((i in subjects for i in ids), dtype=np.bool_, count=len(ids))
-        if wanted.any():
-            index, _ = placed(vectors[wanted], known.release, known.agreement)
-            chosen = ids[wanted].tolist()
-            found |= {i: known.ids[k] for i, k in zip(chosen, index.tolist(), strict=True)}
+    for ids, vectors in customers.identified(gate.snapshot(now)):
+        keys = [key(i) for i in ids.tolist()]
+        chosen = np.fromiter((k in wanted for k in keys), dtype=np.bool_, count=len(keys))
+        if chosen.any():
+            index, _ = placed(vectors[chosen], known.release, known.agreement)
+            for k, place in zip(itertools.compress(keys, chosen), index.tolist(), strict=True):
+                found[k] = NO_SEGMENT if k in found else known.ids[place]
     return found
 
 
@@ -48,6 +62,9 @@ def place_early_answers(
     pseudonyms: Pseudonyms,
     customers: SourceCustomers,
     first: KnownRelease,
+    *,
+    gate: Gate,
+    now: datetime,
 ) -> None:
     """Give what was said before the first release the segments that it made of those customers.
 
@@ -63,14 +80,7 @@ def place_early_answers(
     }
     if not early:
         return
-    segments: dict[str, str] = {}
-    for ids, vectors in customers.identified():
-        known = [pseudonyms.of(str(i)) for i in ids]
-        wanted = np.fromiter((p in early for p in known), dtype=np.bool_, count=len(known))
-        if wanted.any():
-            index, _ = placed(vectors[wanted], first.release, first.agreement)
-            chosen = [p for p in known if p in early]
-            segments |= {p: first.ids[k] for p, k in zip(chosen, index.tolist(), strict=True)}
+    segments = segments_of(early, customers, first, gate=gate, now=now, key=pseudonyms.of)
     for start in range(0, len(segments), _PART):
         with store.transaction():
             for pseudonym, segment in list(segments.items())[start : start + _PART]:

@@ -84,6 +84,27 @@ def test_an_opt_out_whose_files_could_not_be_written_stays_an_open_request(
     assert request["done_at"]
 
 
+def test_a_customer_who_is_there_twice_keeps_no_other_s_wish_from_effect(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    rows = (tmp_path / "customers.csv").read_text().splitlines()
+    twice = next(row for row in rows if row.startswith("c5,"))
+    (tmp_path / "customers.csv").write_text("\n".join([*rows, twice]) + "\n")
+    said = f"c5,complaint,{AT}\nc7,opt-out,{AT}\n"
+    said += "".join(f"c{i},preference,{AT}\n" for i in range(10, 40))
+    (tmp_path / "said.csv").write_text(HEADER + said)
+    done = shell.json("feedback", "import", "said.csv", "--dir", ours)
+    assert (done["new"], done["opted_out"], done["customers_in_data_twice"]) == (32, 1, 1)
+    assert all("c7" not in ids_in(Path(path)) for path in done["taken_out_of"])
+    home = NodeHome.load(ours)
+    rows = home.store(home.keystore()).ask(
+        "SELECT kind, segment <> '' FROM feedback GROUP BY 1, 2 ORDER BY 1"
+    )
+    assert rows == [("complaint", 0), ("opt-out", 1), ("preference", 1)]
+    with pytest.raises(SourceError, match="E-DUPLICATE"):
+        counted(ours)
+
+
 def test_what_was_said_is_counted_in_ranges_by_segment(
     shell: Shell, ours: Path, tmp_path: Path
 ) -> None:
@@ -404,7 +425,9 @@ def placed_alike(folder: Path) -> list[str]:
     home = NodeHome.load(folder)
     known = known_releases(home)[0]
     customers = home.customers(known.agreement, None)
-    found = segments_of({f"c{i}" for i in range(64)}, customers, known)
+    gate = home.gate(known.agreement, home.party(known.agreement))
+    everybody = {f"c{i}" for i in range(64)}
+    found = segments_of(everybody, customers, known, gate=gate, now=datetime.now(UTC))
     ((largest, count),) = Counter(found.values()).most_common(1)
     assert count == 34
     return [i for i, segment in found.items() if segment == largest]
