@@ -12,20 +12,12 @@ from rich.table import Table
 from machine.console import Format, FormatOption, output
 from machine.tables import folding_table
 from machine.text import how_many, minute
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, EscapeOption
 from partner_node.cli.segments import ReleaseOption, app
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
-
-EscapeOption = Annotated[
-    bool,
-    typer.Option(
-        "--escape-formulas",
-        help="Write ids that a spreadsheet would work out with an apostrophe before them.",
-    ),
-]
 
 
 @app.command("assign")

@@ -27,3 +27,12 @@ def _an_id(subject: str) -> str:
 Subject = Annotated[
     str, typer.Option(callback=_an_id, help="The customer's id, as the data have it.")
 ]
+
+EscapeOption = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas",
+        help="Write ids and other texts that a spreadsheet would work out with an apostrophe before"
+        " them, in CSV.",
+    ),
+]

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.text import shown
-from partner_node.cli.options import HERE, Directory, Subject
+from partner_node.cli.options import HERE, Directory, EscapeOption, Subject
 from partner_node.home import NodeHome
 from partner_node.register.requests import (
     KINDS,
@@ -25,12 +25,12 @@ from partner_node.register.requests import (
     RightsRegister,
 )
 from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
-from partner_node.segments.spreadsheets import refuse_formulas
+from partner_node.segments.spreadsheets import escaped, refuse_formulas
 from protocol.errors import FedsegError, UsageError
 
 if TYPE_CHECKING:
     from partner_node.rights.case import Case
-    from partner_node.rights.holdings import Holdings
+    from partner_node.rights.holdings import Cell, Holdings
     from partner_node.rights.receipt import Receipt
 
 app = typer.Typer(
@@ -336,6 +336,7 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write, .json or .csv; mode 0600.")],
     received: Received = None,
     receipt: ReceiptFile = None,
+    escape: EscapeOption = False,
     overwrite: Overwrite = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -347,7 +348,7 @@ def export(
     day = _day(received)
     case = _case(directory, subject)
     found = case.access()
-    data = _json(found.portable()) if out.suffix == ".json" else _csv(found)
+    data = _json(found.portable()) if out.suffix == ".json" else _csv(found, escape=escape)
     _write(case, out, data, overwrite=overwrite)
     given = _settled(
         case, "export", {"file": out.name}, day, receipt, overwrite=overwrite, answer=out
@@ -500,14 +501,20 @@ def _json(values: object) -> bytes:
     return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
-def _csv(found: Holdings) -> bytes:
+def _csv(found: Holdings, *, escape: bool) -> bytes:
     """A customer's own data as CSV; raises RuleError (E-CSV-FORMULA)."""
-    rows = found.portable_rows
-    refuse_formulas(
-        (cell for row in rows for cell in row if isinstance(cell, str)),
-        what="the customer's id, a level or a name",
-        remedy="write .json: what a customer takes elsewhere is never changed here",
-    )
+    rows: list[list[Cell]] = [list(row) for row in found.portable_rows]
+    if escape:
+        rows = [[escaped(cell) if isinstance(cell, str) else cell for cell in r] for r in rows]
+    for what, *cells in rows:
+        is_id = what == "customer"
+        refuse_formulas(
+            (cell for cell in (what, *cells) if isinstance(cell, str)),
+            what="the customer's id" if is_id else f"the value, name or unit of {what!r}",
+            named=is_id,
+            remedy="write .json, in which nothing is changed; or give --escape-formulas, which "
+            "writes an apostrophe before such texts",
+        )
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["what", "value", "unit"])

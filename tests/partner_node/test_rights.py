@@ -624,6 +624,8 @@ def test_access_tells_what_is_held_also_where_it_is_no_agreed_level(
     if held.startswith("="):
         error = shell.refused("rights", "export", "--out", "x.csv", *words, status=3)
         assert error["code"] == "E-CSV-FORMULA"
+        assert "of 'channel'" in error["message"]
+        assert held not in error["message"] + error["remedy"]
     else:
         shell.json("rights", "export", "--out", "x.csv", *words)
         assert f"channel,{held},told" in (tmp_path / "x.csv").read_text().splitlines()
@@ -666,11 +668,15 @@ def test_a_value_that_a_spreadsheet_would_work_out_is_in_no_csv(
     words = ("rights", "export", f"--subject={subject}", "--dir", ours, "--out")
     error = shell.refused(*words, "x.csv", status=3)
     assert error["code"] == "E-CSV-FORMULA"
-    assert subject not in error["message"] + error["remedy"]
+    assert f"the customer's id, {subject!r}, begins like a formula" in error["message"]
     assert not (tmp_path / "x.csv").exists()
     assert shell.json("rights", "list", "--dir", ours)["requests"] == []
     shell.json(*words, "x.json")
     assert json.loads((tmp_path / "x.json").read_text())["subject"] == subject
+    shell.json(*words, "x.csv", "--escape-formulas")
+    with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as file:
+        written = list(csv.reader(file))
+    assert written[1] == ["customer", f"'{subject}", ""]
 
 
 def test_a_negative_number_is_no_formula(shell: Shell, ours: Path, tmp_path: Path) -> None:
