@@ -195,6 +195,18 @@ def test_documents_say_that_exact_totals_let_everybody_compute_single_customers(
     assert re.search(said, text) is not None
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/guarantees.md", "docs/privacy.md"])
+def test_whoever_says_that_all_is_noised_says_that_thresholds_are_exact(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    (said,) = re.findall(
+        r"(?:Everything|What|All) (?:that )?[^.]*is differentially private.*", text
+    )
+    after = text[text.index(said) :]
+    promise = after[: after.index("\n\n")] if name == "docs/privacy.md" else said
+    assert "whether a node answers at all" in promise or "whether it answers at all" in promise
+    assert "#what-is-not-promised" in promise
+
+
 def test_the_readme_says_that_exact_totals_are_not_anonymous() -> None:
     assert "exact totals: not anonymous" in (ROOT / "README.md").read_text(encoding="utf-8")
 
