@@ -10,6 +10,7 @@ from rich.table import Table
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import most_cost
 from protocol.errors import RuleError, StoreError
+from protocol.messages import round_number
 from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from protocol.privacy.ledger import Charge, runs_left, spent_of, total_cost
 from protocol.privacy.terms import PrivacyTerms
@@ -63,7 +64,7 @@ def charge_values(charge: Charge) -> dict[str, Any]:
     """One charge as JSON values; whole numbers beyond 2^53 as text."""
     return {
         "run_id": charge.run_id.hex(),
-        "round": charge.round,
+        "round": round_number(charge.round),
         "asked": charge.asked,
         "sensitivity_squared": str(charge.sensitivity_squared),
         "max_partners_per_customer": charge.group,
@@ -82,7 +83,12 @@ def budget_words(
     spent = _spent(agreement, charges)
     table = Table("run", "round", "asked", "rho", title="Charges, oldest first")
     for charge in charges:
-        table.add_row(charge.run_id.hex()[:8], str(charge.round), charge.asked, f"{charge.rho:.3g}")
+        table.add_row(
+            charge.run_id.hex()[:8],
+            str(round_number(charge.round)),
+            charge.asked,
+            f"{charge.rho:.3g}",
+        )
     return [
         f"Agreement {agreement.id}: {fuel(terms, spent=spent)}, for {terms.unit}.",
         *_follow_up_words(agreement, spent),
@@ -168,8 +174,9 @@ def recompute(charges: Sequence[Charge]) -> int:
     for number, charge in enumerate(charges, start=1):
         if charge.cost != charge.recomputed:
             raise StoreError(
-                f"charge {number} (run {charge.run_id.hex()[:8]}, round {charge.round}) says rho "
-                f"{charge.rho:.6g}, computed anew it is {rho_of_cost(charge.recomputed):.6g}",
+                f"charge {number} (run {charge.run_id.hex()[:8]}, round "
+                f"{round_number(charge.round)}) says rho {charge.rho:.6g}, computed anew it "
+                f"is {rho_of_cost(charge.recomputed):.6g}",
                 code="E-LEDGER",
                 remedy="somebody changed node.db by hand: restore a backup and find out who",
             )

@@ -42,6 +42,7 @@ from protocol.messages import (
     Request,
     Roster,
     Stop,
+    round_number,
     run_hash,
     sign_request,
 )
@@ -138,6 +139,7 @@ class CoordinatorRound:
         self._acks: dict[int, bytes] = {}
         self._plan: Plan | None = None
         self._round = 0
+        self._begun = 0
         self._transcript: tuple[bytes, ...] = ()
         self._answers: dict[int, bytes] = {}
         self._certificate_known: set[int] = set()
@@ -152,8 +154,13 @@ class CoordinatorRound:
 
     @property
     def round(self) -> int:
-        """Number of the round that is open."""
+        """Index of the round that is open."""
         return self._round
+
+    @property
+    def rounds_begun(self) -> int:
+        """Number of rounds that were asked so far; the signing of the release is none."""
+        return self._begun
 
     @property
     def members(self) -> Members:
@@ -478,7 +485,10 @@ class CoordinatorRound:
         if self._plan is None:
             raise LocalProtocolError("no plan before the roster")
         self._answers = {}
-        self.phase = Phase.APPROVALS if self._plan.result is not None else Phase.ANSWERS
+        if self._plan.result is not None:
+            self.phase = Phase.APPROVALS
+        else:
+            self.phase, self._begun = Phase.ANSWERS, round_number(self._round)
 
     def _form_total(self) -> None:
         length = self._length
@@ -495,8 +505,8 @@ class CoordinatorRound:
             plan = after_total(self._plan, self.agreement, decoded, members=members)
         except RemoteProtocolError as error:
             raise RunFailedError(
-                f"round {self._round}, answered by {self._names(self.members)}, is void: "
-                f"{error.message}",
+                f"round {round_number(self._round)}, answered by "
+                f"{self._names(self.members)}, is void: {error.message}",
                 code=error.code,
             ) from error
         self.totals.append(

@@ -473,6 +473,15 @@ class Ack:
         return Ack(partner=parse_u32(partner))
 
 
+def round_number(index: int) -> int:
+    """The number of a round as people and JSON are told it: from 1, and 0 before the first.
+
+    Args:
+        index: As in messages, from 0; -1 before the first.
+    """
+    return index + 1
+
+
 def round_context(run_hash: bytes, head: bytes, number: int, payload: bytes) -> bytes:
     """``ctx = H("ctx", h_run, head, r, SHA-256(payload))``, 32 bytes."""
     return tagged_hash("ctx", run_hash, head, u32(number), hashlib.sha256(payload).digest())

@@ -50,6 +50,7 @@ from protocol.messages import (
     Publish,
     Ready,
     Roster,
+    round_number,
     run_hash,
 )
 from protocol.participants import Chain, Members, SetRules
@@ -416,11 +417,14 @@ class PartnerRound:
         if state.last is not None and request.round == state.last.round:
             if digest != state.last.payload_hash:
                 raise RemoteProtocolError(
-                    f"a second payload for round {request.round}", code="E-SECOND-PAYLOAD"
+                    f"a second payload for round {round_number(request.round)}",
+                    code="E-SECOND-PAYLOAD",
                 )
         elif request.round != self.round + 1:
             raise RemoteProtocolError(
-                f"round {request.round} announced, {self.round + 1} is next", code="E-ROUND-ORDER"
+                f"round {round_number(request.round)} announced, "
+                f"{round_number(self.round + 1)} is next",
+                code="E-ROUND-ORDER",
             )
         elif state.plan is not None and state.plan.result is not None:
             raise RemoteProtocolError("the plan has ended", code="E-ROUND-ORDER")
@@ -439,7 +443,8 @@ class PartnerRound:
             )
         if payload.step_hash != step_hash(plan):
             raise RemoteProtocolError(
-                f"what round {request.round} asks does not follow from the transcript",
+                f"what round {round_number(request.round)} asks does not follow from the "
+                "transcript",
                 code="E-QUERY",
             )
         return Ask(announce=request, members=members, plan=plan, query=plan.query, release=release)
@@ -458,7 +463,9 @@ class PartnerRound:
         again = last is not None and (number, digest) == (last.round, last.payload_hash)
         in_order = again or number == self.round + 1
         if state.phase != Phase.RUNNING or ask.announce.head != self.chain.head or not in_order:
-            raise LocalProtocolError(f"the run went on while round {number} was answered")
+            raise LocalProtocolError(
+                f"the run went on while round {round_number(number)} was answered"
+            )
 
     def _plan_at(self, state: PartnerState, number: int, payload: Payload) -> Plan:
         """The plan's state in round `number`, derived from the transcript of the round before."""
@@ -466,7 +473,7 @@ class PartnerRound:
             raise LocalProtocolError("no plan before the roster")
         if state.last is None:
             if payload.transcript:
-                raise RemoteProtocolError("round 0 has no transcript", code="E-TRANSCRIPT")
+                raise RemoteProtocolError("the first round has no transcript", code="E-TRANSCRIPT")
             return state.plan
         if number == state.last.round:
             return state.plan
@@ -570,8 +577,8 @@ class PartnerRound:
         answer_hash, number, last = tagged_hash("answer", plain), ask.announce.round, state.last
         if last is not None and number == last.round and answer_hash != last.answer_hash:
             raise RuleError(
-                f"the customers changed while round {last.round} was asked again under a "
-                "smaller set: the difference of the two totals would show the change",
+                f"the customers changed while round {round_number(last.round)} was asked again "
+                "under a smaller set: the difference of the two totals would show the change",
                 code="E-DATA-CHANGED",
                 remedy="start a new run; change the data between runs",
             )

@@ -38,14 +38,14 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
     with Progress(
         TextColumn("{task.fields[doing]}"),
         BarColumn(),
-        TextColumn("round {task.completed:.0f} of at most {task.total:.0f}"),
+        TextColumn("{task.fields[round]}"),
         TextColumn("{task.fields[partners]}"),
         TimeElapsedColumn(),
         console=diagnostics,
         disable=not diagnostics.is_terminal,
         transient=True,
     ) as bar:
-        task = bar.add_task("run", total=1, doing="requested", partners="")
+        task = bar.add_task("run", total=1, doing="requested", round="", partners="")
         while True:
             row = store.run(run_id)
             progress = row.progress
@@ -55,6 +55,7 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
                     total=progress["max_rounds"],
                     completed=progress["round"],
                     doing=progress["doing"],
+                    round=_round_words(progress),
                     partners=_partner_words(progress),
                 )
                 if not diagnostics.is_terminal:
@@ -96,9 +97,16 @@ class _Lines:
             return
         self._shown, self._at, self._told = what, now, self._missing
         diagnostics.print(
-            f"{progress['doing']}, round {progress['round']} of at most "
-            f"{progress['max_rounds']}, {_partner_words(progress)}"
+            f"{progress['doing']}, {_round_words(progress)}, {_partner_words(progress)}"
         )
+
+
+def _round_words(progress: dict[str, Any]) -> str:
+    """The round that is open, or the last one, and how many there may be."""
+    of_all = f"of at most {progress['max_rounds']}"
+    return (
+        f"round {progress['round']} {of_all}" if progress["round"] else f"before the 1st {of_all}"
+    )
 
 
 def _partner_words(progress: dict[str, Any]) -> str:

@@ -392,7 +392,7 @@ class RunDriver:
         progress: dict[str, Any] = {
             "phase": machine.phase,
             "doing": machine.phase.doing,
-            "round": machine.round,
+            "round": machine.rounds_begun,
             "max_rounds": machine.agreement.plan.max_rounds,
             "participants": self._names(machine.members),
             "waiting_for": self._names(machine.waiting_for),

@@ -13,7 +13,7 @@ from partner_node.egress.manifest import Manifest, Question, context_of
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import query_of
 from protocol.errors import SignatureError
-from protocol.messages import Request
+from protocol.messages import Request, round_number
 from protocol.partner_round import PartnerRound
 from protocol.privacy.ledger import Charge
 from protocol.privacy.mechanisms import share_variance
@@ -87,7 +87,10 @@ def objection_to_content(manifest: Manifest, reply: Reply, grounds: Grounds) -> 
     if manifest.context != context_of(grounds.request):
         return "it replies to another announcement"
     if manifest.round != run.round:
-        return f"it is of round {manifest.round}, the run is in round {run.round}"
+        return (
+            f"it is of round {round_number(manifest.round)}, the run is in round "
+            f"{round_number(run.round)}"
+        )
     if (manifest.belongs_to, manifest.head) != _expected_place(KINDS[reply.kind], grounds):
         return "it says that it belongs to another run, set or round"
     if manifest.kind == MASKED:

@@ -23,7 +23,7 @@ from partner_node.store.records import EgressRecord
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import MalformedError, RuleError
-from protocol.messages import Announce, Request
+from protocol.messages import Announce, Request, round_number
 from protocol.partner_round import Ask, PartnerRound
 from protocol.replies import Reply, read_reply
 
@@ -181,7 +181,7 @@ class EgressGate:
     def _log(self, known: Written, now: str) -> None:
         manifest, again = known.manifest, known.times > 0
         what = message_words(manifest, again=again)
-        number = f", round {manifest.round}" if manifest.round >= 0 else ""
+        number = f", round {round_number(manifest.round)}" if manifest.round >= 0 else ""
         logger.info("run %s%s: answered with %s", manifest.run_id.hex()[:8], number, what)
         self._store.save_egress(
             EgressRecord(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from machine.text import short
 from partner_node.store.records import EgressRecord
+from protocol.messages import round_number
 from protocol.release.document import EXACT_WORDS, NOISED_STATEMENT
 
 #: What an answer is called in the record of what left the node.
@@ -24,7 +25,7 @@ def egress_values(records: Sequence[EgressRecord]) -> list[dict[str, Any]]:
             "number": record.manifest,
             "at": record.at,
             "run_id": record.run_id.hex(),
-            "round": record.round,
+            "round": round_number(record.round),
             "what": record.what,
             "bytes": record.n_bytes,
             "sha256": record.sha256,
@@ -68,7 +69,7 @@ def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:
             "" if record.manifest is None else str(record.manifest),
             record.at[11:19],
             short(record.run_id),
-            str(record.round) if record.round >= 0 else "",
+            str(round_number(record.round)) if record.round >= 0 else "",
             record.what,
             f"{record.n_bytes:,}",
             "" if record.customers is None else f"{record.customers:,}",

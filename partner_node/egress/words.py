@@ -20,6 +20,7 @@ from partner_node.egress.records import (
     Written,
 )
 from partner_node.egress.sent import EXACT_ANSWER, NOISED_ANSWER
+from protocol.messages import round_number
 from protocol.release.document import EXACT_WORDS
 from protocol.replies import KINDS
 
@@ -64,7 +65,8 @@ def manifest_values(written: Written, now: str) -> dict[str, Any]:
         "waits_until": written.expires_at,
         "decided_at": written.decided_at,
         "times_left": written.times,
-        **{k: v for k, v in values.items() if k not in ("question", "n_bytes")},
+        **{k: v for k, v in values.items() if k not in ("question", "n_bytes", "round")},
+        "round": round_number(manifest.round),
         "bytes": manifest.n_bytes,
         "question": None
         if question is None
@@ -99,7 +101,7 @@ def _lines(written: Written, now: str) -> list[tuple[str, str]]:
     lines = [
         ("what", message_words(manifest)),
         ("run", manifest.run_id.hex()),
-        ("round", str(manifest.round) if manifest.round >= 0 else "before the first"),
+        ("round", str(round_number(manifest.round)) if manifest.round >= 0 else "before the first"),
         ("made", minute(written.at)),
         ("state", _state_words(written, now)),
         ("has left", f"{written.times:,} times" if written.times != 1 else "once"),
@@ -166,7 +168,7 @@ def held_words(held: Sequence[Written], now: str) -> list[object]:
         table.add_row(
             str(written.number),
             short(manifest.run_id),
-            str(manifest.round) if manifest.round >= 0 else "",
+            str(round_number(manifest.round)) if manifest.round >= 0 else "",
             message_words(manifest),
             "" if manifest.customers is None else f"{manifest.customers:,}",
             _state_words(written, now),

@@ -306,7 +306,7 @@ def _run_all(tasks: Sequence[ClusterTask], seeds: range) -> list[ClusterResult]:
                 progress.update(
                     bar,
                     completed=number * each + values["round"],
-                    doing=f"round {values['round']}: {values['doing']}",
+                    doing=f"round {max(1, values['round'])}: {values['doing']}",
                 )
 
             return task.run(seed, on_progress=update)

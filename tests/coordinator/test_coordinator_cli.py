@@ -710,7 +710,7 @@ def test_where_nobody_sees_a_bar_each_phase_is_a_line_that_names_who_is_missing(
     lines = [line for line in done.err.splitlines() if " of at most " in line]
     assert len(lines) == 2, lines
     assert lines[0] == (
-        "waiting for partners to join, round 0 of at most 5, 1 of 3 partners have answered, "
+        "waiting for partners to join, before the 1st of at most 5, 1 of 3 partners have answered, "
         "waiting for shop-1, shop-2 (E-AGR-OTHER)"
     )
     assert lines[1].startswith("adding masked answers, round ")

@@ -884,6 +884,7 @@ def test_a_partner_that_masks_wrongly_voids_the_round_and_never_makes_a_release(
     error = failure(federation)
     assert error.code == "E-TOTAL-RANGE"
     assert ", answered by partner-0, partner-1, partner-2, partner-3, is void" in error.message
+    assert "round 2, " in error.message
     assert all(n.store.releases() == [] for n in federation.nodes.values())
 
 
@@ -1170,6 +1171,9 @@ def test_progress_says_the_phase_the_round_and_who_is_missing() -> None:
     assert seen[0]["waiting_for"] == [f"partner-{i}" for i in range(9)]
     gone = [f"partner-{i}" for i in GONE]
     assert any(p["waiting_for"] == gone and p["phase"] == "answers" for p in seen)
+    assert {p["round"] for p in seen if p["phase"] in ("hellos", "readys")} == {0}
+    assert next(p["round"] for p in seen if p["phase"] == "answers") == 1
+    assert seen[-1]["round"] == max(p["round"] for p in seen if p["phase"] == "answers")
     assert seen[-1]["doing"] == "finished"
     assert seen[-1]["participants"] == [f"partner-{i}" for i in STAYED]
     assert all(a != b for a, b in itertools.pairwise(seen))

@@ -329,7 +329,7 @@ class Deployment:
                 their next answer.
         """
         run_id = self.request()
-        self.await_progress(run_id, lambda row: bool(row.progress) and row.progress["round"] >= 1)
+        self.await_progress(run_id, lambda row: bool(row.progress) and row.progress["round"] >= 2)
         pids = [self.nodes[name].pid for name in said]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)

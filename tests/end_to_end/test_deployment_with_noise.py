@@ -112,7 +112,7 @@ def test_a_run_is_released_charged_and_stated_alike_by_everyone(
     rhos = set()
     for name in NAMES:
         budget = said(deployed, name, "budget", "show")
-        assert [c["round"] for c in budget["charges"]] == list(range(release.rounds))
+        assert [c["round"] for c in budget["charges"]] == list(range(1, release.rounds + 1))
         assert budget["epsilon_spent"] <= 2.0
         listed = said(deployed, name, "segments", "list")["segments"]
         assert any(f["typical"] for segment in listed for f in segment["features"])
@@ -238,7 +238,7 @@ def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_releas
     (first,) = [
         h for h in said(deployed, "north", "egress", "list")["held"] if h["state"] == "waiting"
     ]
-    assert (first["round"], first["customers"], first["times_left"]) == (0, EACH, 0)
+    assert (first["round"], first["customers"], first["times_left"]) == (1, EACH, 0)
     with deployed.node_store("north") as store:
         left = [r.what for r in store.egress() if r.run_id == run_id]
     assert not any(what.startswith("MASKED") for what in left)

@@ -60,7 +60,9 @@ def test_list_shows_what_left_and_what_waits_with_their_numbers(
 ) -> None:
     data = shell.json("egress", "list", "--dir", waiting)
     assert [m["number"] for m in data["messages"]] == [1, 2, 4]
+    assert [m["round"] for m in data["messages"]] == [0, 0, 1]
     (held,) = data["held"]
+    assert held["round"] == 1  # from 1, as everybody counts; 0 is before the first
     assert (held["number"], held["state"], held["customers"]) == (3, "waiting", 2)
     assert held["question"]["words"].startswith("exact sums and counts")
     monkeypatch.setenv("COLUMNS", "80")
@@ -76,6 +78,7 @@ def test_show_says_every_fact_in_words(
 ) -> None:
     values = shell.json("egress", "show", "3", "--dir", waiting)
     assert (values["kind"], values["customers"], values["vector_length"]) == ("MASKED", 2, 3)
+    assert values["round"] == 1
     monkeypatch.setenv("COLUMNS", "80")
     done = shell("egress", "show", "3", "--dir", waiting)
     out = " ".join(done.out.split())
@@ -83,7 +86,7 @@ def test_show_says_every_fact_in_words(
         "exact sums and counts", "own customers counted", "each sum from -", "before noise",
         "exact totals: not anonymous", "there is no budget", "Simulated coordinator",
         "simulation, version 1", "partner-0, partner-1, partner-2", "3 numbers",
-        "egress approve 3", f"{values['bytes']:,}",
+        "egress approve 3", "round │ 1", f"{values['bytes']:,}",
     ):  # fmt: skip
         assert words in out, words
     assert max(map(len, done.out.splitlines())) <= 80
