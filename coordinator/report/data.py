@@ -40,6 +40,7 @@ class ReportSegment:
         id: Its id in every release, such as "S3"; empty where there is only one release.
         since: Its change since the release before, in words; empty if unknown.
         use: Suggestion for marketers; empty if unknown.
+        named_by: The columns of the features that gave the name.
         satisfaction: Its customers' stated satisfaction, in words; empty if not asked.
         intervals: 95 % intervals of the centre under the noise, one per feature; empty for exact
             totals.
@@ -54,6 +55,7 @@ class ReportSegment:
     id: str = ""
     since: str = ""
     use: str = ""
+    named_by: tuple[int, ...] = ()
     satisfaction: str = ""
     intervals: tuple[tuple[float, float], ...] = ()
 

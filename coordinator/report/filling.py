@@ -35,6 +35,11 @@ def report_segments(view: ReleaseView) -> tuple[ReportSegment, ...]:
             id=segment.id,
             since=segment.since,
             use=segment.suggested_use,
+            named_by=tuple(
+                column
+                for column, feature in enumerate(segment.features)
+                if feature.feature in segment.named_by
+            ),
             satisfaction=segment.satisfaction_words,
             intervals=tuple((f.low, f.high) for f in segment.features) if noised else (),
         )

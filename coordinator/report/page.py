@@ -34,6 +34,8 @@ _DISTANCE: Final = "Mean squared distance to the nearest centroid"
 _ROUNDS_SHOWN: Final = 12
 #: Number of features, those that differ most, that are tried for the map.
 _LIKELY: Final = 8
+#: Number of features on a card, where no more gave the segment its name.
+_ON_A_CARD: Final = 3
 
 
 def render_report(data: ReportData) -> str:
@@ -248,7 +250,11 @@ def _cards(view: _View) -> str:
     cards = []
     for index, segment in enumerate(view.data.segments):
         deviation = view.deviation[index]
-        order = sorted(range(len(deviation)), key=lambda f: (-abs(deviation[f]), f))[:3]
+        # What gave the name is on the card, whatever else is farther from the average.
+        order = sorted(
+            range(len(deviation)),
+            key=lambda f: (f not in segment.named_by, -abs(deviation[f]), f),
+        )[: max(_ON_A_CARD, len(segment.named_by))]
         lines = "".join(_card_line(view, index, feature) for feature in order)
         cards.append(
             f'<article class="card" style="border-top-color:{segment_colour(segment.colour)}">'

@@ -82,7 +82,9 @@ class SegmentCard:
         own = ""
         if self.own_share is not None:
             own = f", between {self.own_share[0]:.0%} and {self.own_share[1]:.0%} of them"
+        named_by = ", ".join(name.replace("_", " ") for name in segment.named_by)
         lines = [
+            f"Its name follows from: {named_by}." if named_by else "",
             f"Customers of all partners: {segment.size_words}, {share_words(self.share)} of them.",
             f"Satisfaction: {segment.satisfaction_words}. Asked was {self.question}."
             if self.question

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -35,6 +35,18 @@ _MOST_WORDS: Final = 3
 _MOST_WORDS_ALIKE: Final = 5
 #: Below this range segments count as equal in a feature.
 _SAME: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentName:
+    """A segment's name, and what made it.
+
+    Attributes:
+        features: The columns of the features that gave it, in any order; none of "Average".
+    """
+
+    text: str
+    features: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +167,9 @@ def _level_words(name: str) -> FeatureWords:
     )
 
 
-def words_of_release(agreement: Agreement, release: Release) -> list[str]:
+def words_of_release(agreement: Agreement, release: Release) -> list[SegmentName]:
     """Plain names of the release's segments, in its order; the same everywhere."""
-    return segment_names(
+    return named_segments(
         _scaled(agreement, release),
         [segment.size for segment in release.segments],
         [coordinate.name for coordinate in agreement.coordinates],
@@ -202,7 +214,9 @@ def standing(deviation: float) -> str:
     return f"far {side}" if abs(deviation) >= _FAR else side
 
 
-def told_apart(names: Sequence[str], deviation: FloatMatrix, features: Sequence[str]) -> list[str]:
+def told_apart(
+    names: Sequence[SegmentName], deviation: FloatMatrix, features: Sequence[str]
+) -> list[SegmentName]:
     """Make names distinct: equal ones get a comparison where they differ, else a number.
 
     Args:
@@ -218,6 +232,23 @@ def segment_names(
     *,
     complete: bool = True,
 ) -> list[str]:
+    """The texts of `named_segments`.
+
+    >>> import numpy as np
+    >>> centres = np.array([[-0.6, 0.5], [0.4, -0.5], [0.0, -0.02]])
+    >>> segment_names(centres, [100, 100, 100], ["recency_days", "net_spend"])
+    ['Recent, high spend', 'Lapsed, low spend', 'Average']
+    """
+    return [name.text for name in named_segments(centres, sizes, features, complete=complete)]
+
+
+def named_segments(
+    centres: FloatMatrix,
+    sizes: Sequence[int] | npt.NDArray[np.int64],
+    features: Sequence[str],
+    *,
+    complete: bool = True,
+) -> list[SegmentName]:
     """Distinct plain names for the segments of a release.
 
     Args:
@@ -232,11 +263,6 @@ def segment_names(
 
     Raises:
         ValueError: The shapes do not fit.
-
-    >>> import numpy as np
-    >>> centres = np.array([[-0.6, 0.5], [0.4, -0.5], [0.0, -0.02]])
-    >>> segment_names(centres, [100, 100, 100], ["recency_days", "net_spend"])
-    ['Recent, high spend', 'Lapsed, low spend', 'Average']
     """
     weights = np.asarray(sizes, dtype=np.float64)
     if centres.ndim != 2 or weights.shape != centres.shape[:1] or len(features) != centres.shape[1]:
@@ -246,7 +272,7 @@ def segment_names(
     if len(centres) == 0:
         return []
     if len(centres) == 1:
-        return ["All customers" if complete else "The released segment"]
+        return [SegmentName(text="All customers" if complete else "The released segment")]
     deviation = _from_mean(centres, sizes)
     words = _distinct_words(features)
     average = "average" if complete else "average of the released"
@@ -254,7 +280,7 @@ def segment_names(
     longer = [_describe(row, words, average, most=_MOST_WORDS_ALIKE) for row in deviation]
     names = _where_it_tells_apart(names, longer)
     names = _compared(names, deviation, words)
-    return _numbered([name[:1].upper() + name[1:] for name in names])
+    return _numbered([replace(n, text=n.text[:1].upper() + n.text[1:]) for n in names])
 
 
 def _distinct_words(features: Sequence[str]) -> list[FeatureWords]:
@@ -272,35 +298,37 @@ def _distinct_words(features: Sequence[str]) -> list[FeatureWords]:
 
 def _describe(
     deviation: FloatMatrix, words: Sequence[FeatureWords], average: str, *, most: int
-) -> str:
+) -> SegmentName:
     strength = np.abs(deviation)
     # With all features allowed, weaker ones are named too: they distinguish similar segments.
     share = _OF_STRONGEST if most <= _MOST_WORDS else 0.0
     apart = np.flatnonzero(strength >= max(_APART, share * float(strength.max(initial=0.0))))
     strongest = sorted(apart.tolist(), key=lambda f: (-strength[f], f))[:most]
     chosen = [words[f].high if deviation[f] > 0 else words[f].low for f in sorted(strongest)]
-    return ", ".join(chosen) or average
+    return SegmentName(text=", ".join(chosen) or average, features=frozenset(strongest))
 
 
-def _where_it_tells_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+def _where_it_tells_apart(
+    names: Sequence[SegmentName], longer: Sequence[SegmentName]
+) -> list[SegmentName]:
     """Replace shared names by their longer ones where these are unique.
 
     Otherwise the short name is better, as a comparison is added to it later.
     """
-    count, longer_count = Counter(names), Counter(longer)
+    count, longer_count = _counted(names), _counted(longer)
     return [
-        long if count[name] > 1 and longer_count[long] == 1 else name
+        long if count[name.text] > 1 and longer_count[long.text] == 1 else name
         for name, long in zip(names, longer, strict=True)
     ]
 
 
 def _compared(
-    names: Sequence[str], deviation: FloatMatrix, words: Sequence[FeatureWords]
-) -> list[str]:
+    names: Sequence[SegmentName], deviation: FloatMatrix, words: Sequence[FeatureWords]
+) -> list[SegmentName]:
     """Add a comparison to equal names, in the feature that differs most between them."""
     result = list(names)
-    for name, count in Counter(names).items():
-        group = [index for index, other in enumerate(names) if other == name]
+    for name, count in _counted(names).items():
+        group = [index for index, other in enumerate(names) if other.text == name]
         if count < 2 or not words:
             continue
         spread = np.ptp(deviation[group], axis=0)
@@ -314,20 +342,26 @@ def _compared(
                 comparison = words[feature].comparison(more=rank == 1)
             else:
                 comparison = f"{words[feature].noun} rank {rank} of {count}"
-            result[index] = f"{name} ({comparison})"
+            result[index] = SegmentName(
+                text=f"{name} ({comparison})", features=names[index].features | {feature}
+            )
     return result
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
+def _counted(names: Sequence[SegmentName]) -> Counter[str]:
+    return Counter(name.text for name in names)
+
+
+def _numbered(names: Sequence[SegmentName]) -> list[SegmentName]:
     """Add numbers to names that are still equal."""
-    count = Counter(names)
-    taken = set(names)
+    count = _counted(names)
+    taken = set(count)
     result = []
     for name in names:
         unique = name
-        if count[name] > 1:
-            numbered = (f"{name} · {number}" for number in itertools.count(1))
-            unique = next(candidate for candidate in numbered if candidate not in taken)
-            taken.add(unique)
+        if count[name.text] > 1:
+            numbered = (f"{name.text} · {number}" for number in itertools.count(1))
+            unique = replace(name, text=next(one for one in numbered if one not in taken))
+            taken.add(unique.text)
         result.append(unique)
     return result

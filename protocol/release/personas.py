@@ -15,7 +15,13 @@ from typing import Final
 
 from protocol.agreement.document import Agreement
 from protocol.release.document import Release, release_centres
-from protocol.release.names import deviations, feature_words, told_apart, words_of_release
+from protocol.release.names import (
+    SegmentName,
+    deviations,
+    feature_words,
+    told_apart,
+    words_of_release,
+)
 
 RECENCY: Final = "absence"
 FREQUENCY: Final = "frequency"
@@ -46,6 +52,11 @@ class Persona:
     least: Mapping[str, float] = field(default_factory=dict)
     most: Mapping[str, float] = field(default_factory=dict)
     once: bool = False
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of features that it asks for."""
+        return frozenset({*self.least, *self.most, *([FREQUENCY] if self.once else [])})
 
     def fits(self, apart: Mapping[str, float], orders: float | None) -> bool:
         """Whether the rule fits a segment; it does not if it needs a kind that was not agreed.
@@ -147,17 +158,22 @@ PERSONAS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """The name of a segment, and the use that it suggests."""
+    """The name of a segment, and the use that it suggests.
+
+    Attributes:
+        named_by: The columns of the features that gave the name, in the agreement's order.
+    """
 
     name: str
     use: str
+    named_by: tuple[int, ...] = ()
 
 
 def release_calls(agreement: Agreement, release: Release) -> list[Called]:
     """Names and suggested uses of the release's segments, in its order; the same everywhere."""
     plain = words_of_release(agreement, release)
     if len(release.segments) < 2:
-        return [Called(name=name, use=NO_USE) for name in plain]
+        return [Called(name=name.text, use=NO_USE) for name in plain]
     kinds = _kinds(agreement)
     apart = deviations(agreement, release)
     centres = release_centres(release, agreement)
@@ -173,12 +189,17 @@ def release_calls(agreement: Agreement, release: Release) -> list[Called]:
         fits = RECENCY in kinds and (FREQUENCY in kinds or SPEND in kinds)
         found.append(next((p for p in PERSONAS if fits and p.fits(told, orders)), None))
     names = told_apart(
-        [name if persona is None else persona.name
+        [name if persona is None else SegmentName(
+            text=persona.name, features=frozenset(kinds[kind] for kind in persona.kinds))
          for name, persona in zip(plain, found, strict=True)],
         apart, [coordinate.name for coordinate in agreement.coordinates],
     )  # fmt: skip
     return [
-        Called(name=name, use=NO_USE if persona is None else persona.use)
+        Called(
+            name=name.text,
+            use=NO_USE if persona is None else persona.use,
+            named_by=tuple(sorted(name.features)),
+        )
         for name, persona in zip(names, found, strict=True)
     ]
 

@@ -85,6 +85,7 @@ class SegmentView:
     Attributes:
         id: The id that it keeps from release to release.
         number: Its number among the clusters of its run.
+        named_by: The features that gave the name.
         status: What it is compared with the release before; `since` in words.
         split_from: Id of the segment that it was split from; empty for others.
         absorbed: Ids of segments that were merged into it.
@@ -97,6 +98,7 @@ class SegmentView:
     id: str
     number: int
     name: str
+    named_by: tuple[str, ...]
     suggested_use: str
     status: str
     since: str
@@ -115,6 +117,7 @@ class SegmentView:
             "id": self.id,
             "number": self.number,
             "name": self.name,
+            "named_by": list(self.named_by),
             "suggested_use": self.suggested_use,
             "status": self.status,
             "split_from": self.split_from or None,
@@ -311,6 +314,7 @@ def _segments(release: Release, agreement: Agreement, step: Step) -> tuple[Segme
                 id=living.id,
                 number=segment.segment,
                 name=called.name,
+                named_by=tuple(agreement.coordinates[column].name for column in called.named_by),
                 suggested_use=called.use,
                 status=living.status,
                 since=living.words,

@@ -239,6 +239,26 @@ def test_the_page_says_what_each_party_saw():
         assert words in text
 
 
+def test_what_gave_a_segment_its_name_is_on_its_card_however_near_the_average():
+    features = tuple(
+        ReportFeature(label=f"Kind {i}", unit="", minimum=-1, maximum=1, logarithmic=False)
+        for i in range(6)
+    )
+    centres = ((0.9, 0.8, 0.7, 0.6, 0.5, 0.1), (-0.9, -0.8, -0.7, -0.6, -0.5, -0.1))
+    segments = tuple(
+        replace(segment, centre=centre, named_by=named_by)
+        for segment, centre, named_by in zip(
+            example(2).segments, centres, ((5,), (2, 3, 4, 5)), strict=True
+        )
+    )
+    page = render_report(replace(example(), features=features, segments=segments))
+    cards = re.findall(r'<article class="card".*?</article>', page)
+    assert [re.findall(r"Kind \d", card) for card in cards] == [
+        ["Kind 5", "Kind 0", "Kind 1"],
+        ["Kind 2", "Kind 3", "Kind 4", "Kind 5"],
+    ]
+
+
 def test_partners_exact_counts_are_said_to_be_shown_in_a_demo_alone():
     demo = "Own customers are counted here because this is a demo"
     assert demo in Page(render_report(example())).text

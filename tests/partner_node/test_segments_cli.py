@@ -146,6 +146,7 @@ def test_a_card_says_what_sets_a_segment_apart_how_large_it_is_and_what_it_is_fo
     loyal = cards["Loyal big spenders"]
     assert (loyal["size"], loyal["size_margin"]) == (3 * 34, 0)
     assert loyal["suggested_use"].startswith("Reward")
+    assert set(loyal["named_by"]) == {"orders", "net_spend"}
     assert loyal["allowed_uses"] == ["evaluation"]
     assert loyal["do_not_use_for"] == []
     assert loyal["own_customers"] == {"least": 30, "most": 39}
@@ -221,6 +222,7 @@ def test_with_noise_a_card_has_intervals_and_where_most_customers_are(
             Console(file=out, width=80).print(part)
         assert "95 % interval" in out.getvalue()
         assert "most customers" in out.getvalue()
+        assert "Its name follows from: " in out.getvalue()
         assert f"{card.segment.size:,} ± 20" in out.getvalue()
         assert max(map(len, out.getvalue().splitlines())) <= 80
         assert "…" not in out.getvalue()

@@ -102,6 +102,30 @@ def test_every_name_has_its_use_and_two_of_one_name_are_told_apart() -> None:
     assert found[2].use.startswith("Win back")
 
 
+def test_a_name_says_which_features_gave_it() -> None:
+    agreement = agreed()
+    rows = [LOYAL, REGULAR, SLIPPING, NEW, ONE_NEW, ONE_LAPSED]
+    columns = {feature.name: column for column, feature in enumerate(agreement.coordinates)}
+    named_by = [
+        {name for name, column in columns.items() if column in called.named_by}
+        for called in release_calls(agreement, release(agreement, rows))
+    ]
+    recency, orders, spend, _, tenure = columns
+    assert named_by == [
+        {orders, spend}, {orders, spend}, {recency}, {recency, tenure},
+        {recency, orders, tenure}, {recency, orders},
+    ]  # fmt: skip
+    richer = (6, 20, 9_000, 20, 338)  # two of one name are told apart by orders
+    alike = release_calls(agreement, release(agreement, [LOYAL, richer, ONE_LAPSED, ONE_NEW]))
+    assert all(columns[orders] in called.named_by for called in alike[:2])
+    plain = (("fresh", "EUR", "0", "100", "none", "1"), ("milk", "EUR", "0", "100", "none", "1"))
+    other = agreed(plain)
+    found = release_calls(other, release(other, [(90, 50), (10, 50), (50, 50)]))
+    assert [(one.name, one.named_by) for one in found] == [
+        ("High fresh", (0,)), ("Low fresh", (0,)), ("Average", ()),
+    ]  # fmt: skip
+
+
 def test_features_of_other_trades_keep_the_plain_words() -> None:
     features = (
         ("fresh", "EUR", "0", "100", "none", "1"),
