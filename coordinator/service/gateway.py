@@ -2,9 +2,9 @@
 
 Flower's SuperLink answers run submission, node registration and its runtime on the same socket as
 the nodes. The gateway stands before it and passes on exactly the fleet calls that a node of ours
-makes, signed by admitted node keys only, within limits of size, rate, time and connections. Of
-messages it passes on replies to what a node was asked, and no other. Everything else ends here,
-with a status and nothing from the SuperLink.
+makes, signed by admitted node keys only and heard once, within limits of size, rate, time and
+connections. Of messages it passes on replies to what a node was asked, and no other. Everything
+else ends here, with a status and nothing from the SuperLink.
 
 A connection is counted from the moment that it is accepted, before any TLS, so silent callers
 cannot use up the process's file descriptors. When all places are taken, the oldest connection
@@ -33,6 +33,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from coordinator.service.asked_messages import AskedMessages
+from coordinator.service.heard_calls import HeardCalls
 from coordinator.store.admitted_nodes import key_end
 from machine.logs import alike
 from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
@@ -82,6 +84,8 @@ _FORWARDED_HEADERS: Final = frozenset(
 _SIGNED_AT_MOST_BEFORE: Final = timedelta(seconds=300)
 _SIGNED_AT_MOST_AHEAD: Final = timedelta(seconds=5)
 _REMEMBERED_CLIENTS: Final = 4_096
+#: How long a call could be sent again as it is.
+_HEARD_FOR_S: Final = (_SIGNED_AT_MOST_BEFORE + _SIGNED_AT_MOST_AHEAD).total_seconds() + 1.0
 #: HTTP needs a name for the other end of a socket.
 _UPSTREAM_HOST: Final = b"superlink"
 #: Refusals after which a connection stays open: they are temporary.
@@ -365,6 +369,10 @@ class _Door:
         self._buffered_by_key: Counter[bytes] = Counter()
         self._buckets: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
         self._asked = AskedMessages(max_bytes=config.max_reply_bytes_per_run)
+        self._heard = HeardCalls(
+            for_s=_HEARD_FOR_S,
+            most=config.burst + ceil(config.requests_per_s * _HEARD_FOR_S),
+        )
 
     async def close(self) -> None:
         """End all connections."""
@@ -497,7 +505,11 @@ class _Door:
         try:
             async with asyncio.timeout(self._config.body_timeout_s):
                 body = await _body(http, reader, held.add)
-            if not _is_bound(connection.key, request, body):
+            call = _bound_call(connection.key, request, body)
+            now_s = asyncio.get_running_loop().time()
+            if self._heard.is_full(key, now_s=now_s):  # by one key at many addresses
+                raise _RefusedError(429)
+            if call is None or not self._heard.is_new(key, call, now_s=now_s):
                 raise _RefusedError(401)
             if request.target == _PUSH and (status := self._asked.status_of(key, body)) != 200:
                 raise _RefusedError(status)
@@ -687,20 +699,20 @@ def _is_signed(key: bytes, timestamp: bytes, signature: bytes, now: datetime) ->
     return True
 
 
-def _is_bound(key: bytes, request: h11.Request, body: bytes) -> bool:
-    """Whether the holder of `key` signed this body for this call, at the time that it names."""
+def _bound_call(key: bytes, request: h11.Request, body: bytes) -> bytes | None:
+    """What the holder of `key` signed of this body for this call at its time, or None."""
     headers = list(request.headers)
     public_key = _public_key(key)
     if public_key is None:
-        return False
+        return None
     signature = _decoded(_only(headers, CALL_SIGNATURE_HEADER.encode("ascii")))
     timestamp = _only(headers, _TIMESTAMP_HEADER).decode("ascii")
     signed = call_bytes(request.target.decode("ascii"), timestamp, body)
     try:
         public_key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
-        return False
-    return True
+        return None
+    return signed
 
 
 @lru_cache(maxsize=1_024)

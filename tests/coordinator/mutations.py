@@ -171,9 +171,21 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         GATEWAY,
-        "            if not _is_bound(connection.key, request, body):\n",
-        "            if False:\n",
+        "    except InvalidSignature:\n        return None\n    return signed\n",
+        "    except InvalidSignature:\n        pass\n    return signed\n",
         PORT + "test_the_head_of_one_call_is_good_for_no_other",
+    ),
+    (
+        GATEWAY,
+        " or not self._heard.is_new(key, call, now_s=now_s):\n",
+        ":\n",
+        PORT + "test_a_call_that_is_sent_again_as_it_is_is_heard_once",
+    ),
+    (
+        GATEWAY,
+        "            if self._heard.is_full(key, now_s=now_s):",
+        "            if False:",
+        PORT + "test_of_one_key_no_more_calls_are_heard_than_are_remembered",
     ),
     # what is said of refusals
     (

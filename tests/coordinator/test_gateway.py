@@ -35,6 +35,7 @@ from coordinator.service.certificates import (
     make_server_certificate,
 )
 from coordinator.service.gateway import ALLOWED_PATHS, Gateway, GatewayConfig
+from coordinator.service.heard_calls import HeardCalls
 from coordinator.store.admitted_nodes import key_end
 from machine.logs import Repetitions
 from partner_node.link.flower_link import FLEET_PATHS
@@ -505,6 +506,38 @@ def test_the_head_of_one_call_is_good_for_no_other(setting: Setting) -> None:
             assert client.post(path, headers=heads, content=body).status_code == 401
     assert setting.upstream.seen == []
     assert setting.post(headers=heads).status_code == 200
+
+
+def test_a_call_that_is_sent_again_as_it_is_is_heard_once(setting: Setting) -> None:
+    """Whoever read a whole call where TLS ended before the port could send it for five minutes."""
+    call = signed(path=PULL, body=b"question")
+    assert setting.post(headers=call).status_code == 200
+    resigned = KEYS[0].sign(
+        call_bytes(PULL, call["flwr-timestamp"], b"question"), ec.ECDSA(hashes.SHA256())
+    )  # as anybody can make another of one ECDSA signature
+    other = {CALL_SIGNATURE_HEADER: base64.b64encode(resigned).decode("ascii")}
+    for again in (call, call | other):
+        assert setting.post(headers=again).status_code == 401
+    assert len(setting.upstream.seen) == 1
+    assert setting.post(headers=signed(path=PULL, body=b"question")).status_code == 200
+
+
+def test_of_one_key_no_more_calls_are_heard_than_are_remembered(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key at many addresses has the rate of each; what is remembered of it stays bounded."""
+    monkeypatch.setattr(HeardCalls, "is_full", lambda *_, **__: True)
+    assert setting.post().status_code == 429
+    assert setting.upstream.seen == []
+    heard = HeardCalls(for_s=10.0, most=3)
+    monkeypatch.undo()
+    for number in range(3):
+        assert not heard.is_full(b"key", now_s=1.0)
+        assert heard.is_new(b"key", bytes([number]), now_s=1.0)
+    assert heard.is_full(b"key", now_s=11.0)
+    assert not heard.is_full(b"another", now_s=11.0)
+    assert not heard.is_full(b"key", now_s=11.1)
+    assert heard._calls == {}, "what cannot be sent again is forgotten"
 
 
 def test_a_request_without_signature_is_refused(setting: Setting) -> None:
