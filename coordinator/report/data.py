@@ -176,6 +176,7 @@ class ReportData:
         choice: Why there are this many clusters; empty when the number was agreed.
         distance: How far customers lie from their segment's centre, in words; empty if unknown.
         start: The release that the run started from, in words; empty when it started anew.
+        row_caps: How much room the agreed row caps leave, in words; empty if unknown.
         question: The question about satisfaction that customers were asked; empty if none.
         allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
         gone: Segments that the release before had and this one has not, with their fate, in words.
@@ -209,6 +210,7 @@ class ReportData:
     choice: str = ""
     distance: str = ""
     start: str = ""
+    row_caps: str = ""
     question: str = ""
     allowed: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()

@@ -549,7 +549,9 @@ def _parties(data: ReportData) -> str:
         "that only the total over all partners can be opened. Up is towards the coordinator. "
         "Messages down are its requests, each answered by one message up; the greeting before the "
         "first is not counted." + counts,
-        table + (_masked(seen) if seen is not None else ""),
+        table
+        + (f'<p class="note">{escape(data.row_caps)}</p>' if data.row_caps else "")
+        + (_masked(seen) if seen is not None else ""),
     )
 
 

@@ -182,6 +182,7 @@ def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> Report
         choice=view.choice,
         distance=view.distance_words,
         start=view.start_words,
+        row_caps=f"{row_cap_words(release, agreement)}.",
         question=view.question,
         partners=tuple(
             ReportPartner(

@@ -30,6 +30,7 @@ from protocol.clustering.result import Distance
 from protocol.errors import StoreError
 from protocol.release.document import EXACT_WORDS, Release, SignedRelease, Withheld
 from protocol.release.lineage import NEW, Gone, Living, Step
+from protocol.release.row_caps import row_cap_words
 from protocol.release.satisfaction import SegmentSatisfaction
 from protocol.release.silhouettes import KScore, Silhouettes
 from protocol.release.view import ReleaseView, release_view
@@ -126,6 +127,7 @@ def test_a_profile_is_told_in_json_and_table_and_report(example: Example) -> Non
     assert "where most of a segment's" in out.getvalue()
     assert "7.75 – 10" in out.getvalue()
     report = render_report(report_of(viewed(release, agreement), store, row))
+    assert escape(row_cap_words(release, agreement)) in report
     assert "7.75 – 10" in report
     assert "one standard deviation to either side" in report
     plain = render_report(report_of(viewed(signed.release, exact), store, row))
