@@ -1,4 +1,4 @@
-"""The shared segments: `segments list|releases|show|compare`."""
+"""The shared segments: `segments list|releases|show|compare|trend`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import hash_lines
 from partner_node.home import NodeHome
 from partner_node.segments.cards import SegmentCard, segment_cards
-from partner_node.segments.count_ranges import agreed_step, ranges_of
+from partner_node.segments.count_ranges import CountRange, agreed_step, ranges_of
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
-from partner_node.segments.shares import size_words, total_of
+from partner_node.segments.shares import share_words, size_words, total_of
 from partner_node.segments.tables import segment_tables, value_words
+from partner_node.segments.trend import Stage, Trend, trends
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 from protocol.release.lineage import KEPT, MERGED, SPLIT
 from protocol.release.view import FeatureView, ReleaseView
@@ -119,11 +120,7 @@ def show(
     wanted = None if segment is None else known.ids[known.place_of(segment)]
     reach = None
     if not no_customers:
-        from partner_node.segments.assignments import reach as own_reach
-        from partner_node.segments.exports import own_customers  # Arrow takes long to import
-
-        counts = own_reach(own_customers(home, known, datetime.now(UTC)), known)
-        reach = ranges_of(counts, step=agreed_step(known.agreement))
+        reach = _own_ranges(home, known)
     cards = [c for c in segment_cards(known, reach) if wanted in (None, c.id)]
     output.result(
         {
@@ -234,6 +231,78 @@ def compare(
         *_moved_parts(before, after, moved),
         f"Privacy of what is shared: {after.release.privacy_words}.",
     )
+
+
+@app.command("trend")
+def trend(
+    no_customers: NoCustomers = False, directory: Directory = HERE, format: Format = FormatOption
+) -> None:
+    """Size and share of each segment over all releases, and own customers as they are now."""
+    home = NodeHome.load(directory)
+    known = known_releases(home)
+    agreement = known[0].agreement.id
+    releases = [one for one in reversed(known) if one.agreement.id == agreement]
+    reached: list[list[CountRange] | None] = [None] * len(releases)
+    if not no_customers:
+        reached = [_own_ranges(home, one) if one.release.segments else [] for one in releases]
+    found = trends(releases, reached)
+    output.result(
+        {
+            "agreement": agreement,
+            "releases": [{**one.view.named(), "received_at": one.received_at} for one in releases],
+            "segments": [one.to_dict() for one in found],
+        },
+        *_trend_parts("Customers of all partners", releases, found, lambda s: size_words(s.size)),
+        *_trend_parts("Their share", releases, found, lambda s: share_words(s.share)),
+        *(
+            []
+            if no_customers
+            else [
+                *_trend_parts("Own customers", releases, found, _own_words),
+                "Own customers are those who may be counted now, by the values that they have "
+                "now, in ranges; a share lies between the two that are named.",
+            ]
+        ),
+        *(f"{one.id}: {one.name}" for one in found),
+        "± is what the noise may have moved a number by, 95 % of the time: two numbers that differ "
+        "by less may be of unchanged customers."
+        if any(one.release.privacy for one in releases)
+        else "",
+        *dict.fromkeys(f"Privacy: {one.release.privacy_words}." for one in releases),
+    )
+
+
+def _own_ranges(home: NodeHome, known: KnownRelease) -> list[CountRange]:
+    """Own customers of each segment of a release, now, as printable ranges."""
+    from partner_node.segments.assignments import reach  # Arrow takes long to import
+    from partner_node.segments.exports import own_customers
+
+    counts = reach(own_customers(home, known, datetime.now(UTC)), known)
+    return ranges_of(counts, step=agreed_step(known.agreement))
+
+
+def _own_words(stage: Stage) -> str:
+    own = "–" if stage.own is None else stage.own.words
+    if stage.own_share is None:
+        return own
+    least, most = stage.own_share
+    return f"{own} ({least:.0%} – {most:.0%})"
+
+
+def _trend_parts(
+    title: str,
+    releases: Sequence[KnownRelease],
+    found: Sequence[Trend],
+    cell: Callable[[Stage], str],
+) -> list[Table]:
+    """A row a release, oldest first, and a column a segment."""
+    labels = [f"{one.received_at[:10]} {one.short[:8]}" for one in releases]
+    cells = [
+        ["–" if stage is None else cell(stage) for stage in stages]
+        for stages in zip(*(one.stages for one in found), strict=True)
+    ] or [[] for _ in labels]
+    ids = [one.id for one in found]
+    return segment_tables(title, ids, labels, cells, label="release", width=people.width)
 
 
 def _two(

@@ -508,6 +508,45 @@ def test_comparing_says_what_became_of_each_segment_and_where_own_customers_went
         assert words in out
 
 
+def test_a_trend_follows_each_lasting_segment_over_all_releases(
+    shell: Shell, node: Path, second: Release, released: Release
+) -> None:
+    data = shell.json("segments", "trend", "--dir", node)
+    assert [r["release"] for r in data["releases"]] == [released.hash.hex(), second.hash.hex()]
+    found = {segment["id"]: segment for segment in data["segments"]}
+    assert list(found) == ["S1", "S2", "S3", "S4"]
+    assert found["S4"]["stages"][0] is None, "it came with the second release"
+    assert sum(segment["stages"][1] is None for segment in found.values()) == 1, "one retired"
+    for stage, total in ((0, 3 * 73), (1, 3 * 75)):
+        living = [s["stages"][stage] for s in found.values() if s["stages"][stage]]
+        assert sum(one["size"] for one in living) == total
+        assert sum(one["share"] for one in living) == pytest.approx(1.0)
+    for release, stage in ((released, 0), (second, 1)):
+        shown = shell.json("segments", "show", "--release", release.hash.hex(), "--dir", node)
+        for card in shown["segments"]:
+            told = found[card["id"]]["stages"][stage]
+            assert told == {name: card[name] for name in told}
+    assert {s["id"]: s["name"] for s in shown["segments"]}.items() <= {
+        i: segment["name"] for i, segment in found.items()
+    }.items()
+    out = shell("segments", "trend", "--dir", node).out
+    assert f"S4: {found['S4']['name']}" in out
+    assert out.index("2026-01-01") < out.index("2026-02-01")
+    for words in ("Customers of all partners", "Their share", "Own customers", "fewer than 10"):
+        assert words in out, words
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_trend_can_be_told_without_reading_a_customer(
+    shell: Shell, node: Path, second: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partner_node.segments.exports.own_customers", no_reading)
+    data = shell.json("segments", "trend", "--no-customers", "--dir", node)
+    stages = [s for segment in data["segments"] for s in segment["stages"] if s]
+    assert {(s["own_customers"], s["own_share"]) for s in stages} == {(None, None)}
+    assert "Own customers" not in shell("segments", "trend", "--no-customers", "--dir", node).out
+
+
 def test_a_difference_that_noise_may_have_made_is_said_to_be_within_it(
     node: Path, second: Release
 ) -> None:
