@@ -76,6 +76,8 @@ class Node:
         key: The partner's Ed25519 key of the agreement.
         customers: Where customers' vectors come from; read anew for every query.
         rules: What this partner checks before each answer.
+        data_stamp: Gives a text that is another when the data's files have changed; empty where
+            that cannot be told.
         egress: What waits for a person's approval before it leaves; nothing when left out.
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
@@ -92,6 +94,7 @@ class Node:
         rules: Rules,
         *,
         software: Software,
+        data_stamp: Callable[[], str] = str,
         egress: EgressSection | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         entropy: Callable[[int], bytes] = os.urandom,
@@ -106,6 +109,7 @@ class Node:
         self._customers = customers
         self._rules = rules
         self._software = software
+        self._data_stamp = data_stamp
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
@@ -132,13 +136,15 @@ class Node:
             scores = Scores(
                 agreement.id, store, Pseudonyms.under(agreement.id, home.keys_folder, keystore)
             )
+        customers = home.customers(agreement, home.gate(agreement, party, store), scores=scores)
         return Node(
             signed,
             keystore.identity,
             store,
-            home.customers(agreement, home.gate(agreement, party, store), scores=scores),
+            customers,
             home.rules(agreement, party, store),
             software=Software.installed(metadata.version, resources.files),
+            data_stamp=customers.data_stamp,
             egress=home.config.egress,
         )
 
@@ -207,7 +213,9 @@ class Node:
         if ask.query is None:
             raise LocalProtocolError("there is nothing to compute")
         try:
+            self._note_data(request)
             sums, customers = self._sums(ask.query)
+            self._note_data(request)
         except (SourceError, EncodingRangeError) as error:
             if not ask.query.variance:
                 raise
@@ -218,6 +226,21 @@ class Node:
             current = self._round_of(request)
             reply = current.masked(ask, sums)
             return self._leave(current, request, reply, Answered(ask=ask, customers=customers))
+
+    def _note_data(self, request: Request) -> None:
+        """Say in log and record when the data's files change within a run."""
+        stamp = self._data_stamp()
+        if not stamp:
+            return
+        run_id = self._run_id_of(request)
+        with self.store.transaction():
+            changed = self.store.note_data(run_id, stamp, now=self._now())
+        if changed:
+            logger.warning(
+                "run %s: size or time of the data changed within it; its rounds may have counted "
+                "other customers or values",
+                run_id.hex()[:8],
+            )
 
     def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
         sums, customers = answer(query, self._vectors(query), threads=self._threads)

@@ -36,6 +36,7 @@ def run_values(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[d
             "started_at": run.started_at,
             "updated_at": run.updated_at,
             "reason": run.reason,
+            "data_changed_at": run.data_changed_at or None,
             "agreement_hash": run.agreement_hash.hex(),
             "run_hash": run.run_hash.hex(),
             "release": by_run.get(run.run_hash),
@@ -71,7 +72,8 @@ def run_words(runs: Sequence[RunRecord], releases: Sequence[Release]) -> list[ob
         for run in runs
         if run.run_hash in released
     ]
-    return [table, "\n".join(words), *hashes]
+    changed = [run.data_words for run in runs if run.data_changed_at]
+    return [table, "\n".join(words), *changed, *hashes]
 
 
 def refusal_values(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:

@@ -62,6 +62,7 @@ def list_segments(
         view.start_words,
         f"Merged: {found.merged.reason}." if found.merged else "",
         f"Withheld: {found.withheld.reason}." if found.withheld else "",
+        known.data_words,
         f"Signed by {', '.join(found.participants)} under agreement {agreement.id}, version "
         f"{agreement.version}. Compare with the other partners and the report:\n"
         + hash_lines(found),

@@ -6,11 +6,13 @@ clipped to the agreed bounds before anything else is done with them.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -185,6 +187,18 @@ class SourceCustomers:
         """Ids of all customers in the source, eligible or not."""
         for chunk in self._source.chunks((), max_rows=self._chunk_rows):
             yield chunk.ids
+
+    def data_stamp(self) -> str:
+        """A text that follows from the sizes and times of the source's files.
+
+        Empty where it has none, as in a server, or where they cannot be looked at.
+        """
+        try:
+            files = [(path, Path(path).stat()) for path in self._source.describe().files]
+        except (SourceError, OSError):
+            return ""
+        about = repr([(path, found.st_size, found.st_mtime_ns) for path, found in files])
+        return hashlib.sha256(about.encode("utf-8", "surrogateescape")).hexdigest() if files else ""
 
     def values_of(self, subject: str) -> FloatMatrix | None:
         """One customer's agreed features in their units, eligible or not.

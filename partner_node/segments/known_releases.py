@@ -26,6 +26,7 @@ class KnownRelease:
         agreement: The version that it was made under, which may be an earlier one.
         step: The ids of its segments, and the fate of those before it.
         history: Steps of all releases under versions of that agreement, oldest first.
+        data_words: That this node's data changed within its run; empty when they did not.
     """
 
     received_at: str
@@ -33,6 +34,7 @@ class KnownRelease:
     agreement: Agreement
     step: Step
     history: tuple[Step, ...]
+    data_words: str = ""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ def known_releases(home: NodeHome) -> list[KnownRelease]:
         kept = store.agreement(signed.release.agreement_hash) or home.signed_agreement()
         agreement = kept.verify()
         found.append((received_at, signed.verify(agreement), agreement))
+    changed = {run.run_hash: run.data_words for run in store.runs() if run.data_words}
     store.close()
     if not found:
         raise RuleError(
@@ -118,6 +121,7 @@ def known_releases(home: NodeHome) -> list[KnownRelease]:
             agreement=agreement,
             step=steps[release.hash],
             history=histories[agreement.id],
+            data_words=changed.get(release.run_hash, ""),
         )
         for received_at, release, agreement in found
     ]

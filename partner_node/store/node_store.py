@@ -29,8 +29,8 @@ MAX_GREETINGS: Final = 64
 MAX_REPETITIONS: Final = 16
 
 _SELECT_RUN: Final[LiteralString] = (
-    "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed"
-    " FROM runs WHERE "
+    "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed,"
+    " data_changed_at FROM runs WHERE "
 )
 _SELECT_UNFINISHED: Final[LiteralString] = "SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND "
 
@@ -140,7 +140,8 @@ class NodeStore(Database):
         run_id = bytes.fromhex(state["run_id"])
         sealed = self._sealer.seal(json.dumps(state).encode("ascii"), b"run" + run_id)
         self.ask(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO runs (run_id, run_hash, agreement_hash, phase, round, reason, started_at,"
+            " updated_at, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (run_id) DO UPDATE SET run_hash = excluded.run_hash,"
             " phase = excluded.phase, round = excluded.round, reason = excluded.reason,"
             " updated_at = excluded.updated_at, sealed = excluded.sealed",
@@ -156,6 +157,24 @@ class NodeStore(Database):
         )
         if Phase(state["phase"]).over:
             self.wipe_at_commit()
+
+    def note_data(self, run_id: bytes, stamp: str, *, now: str) -> bool:
+        """Note what the data's files look like during a run; inside a transaction.
+
+        Args:
+            stamp: Follows from their sizes and times.
+
+        Returns:
+            Whether they have changed since it was last noted in this run.
+        """
+        row = self.one("SELECT data_stamp FROM runs WHERE run_id = ?", run_id)
+        before = "" if row is None else row[0]
+        if before == stamp:
+            return False
+        self.ask("UPDATE runs SET data_stamp = ? WHERE run_id = ?", stamp, run_id)
+        if before:
+            self.ask("UPDATE runs SET data_changed_at = ? WHERE run_id = ?", now, run_id)
+        return bool(before)
 
     def forget_greetings(self) -> None:
         """Forget the oldest runs that never got a roster, beyond `MAX_GREETINGS`; in a transaction.
@@ -225,6 +244,7 @@ class NodeStore(Database):
             started_at=row[6],
             updated_at=row[7],
             state=json.loads(self._sealer.unseal(row[8], b"run" + row[0])),
+            data_changed_at=row[9],
         )
 
     # --- agreements ----------------------------------------------------------------------------

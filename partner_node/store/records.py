@@ -10,7 +10,13 @@ from protocol.clustering.plan import restore_plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run as the store knows it; `state` is what `PartnerRound.to_dict` gave."""
+    """One run as the store knows it.
+
+    Attributes:
+        state: What `PartnerRound.to_dict` gave.
+        data_changed_at: When the data's files were last seen to have changed within it; empty when
+            they were not.
+    """
 
     run_id: bytes
     run_hash: bytes
@@ -21,6 +27,18 @@ class RunRecord:
     started_at: str
     updated_at: str
     state: dict[str, Any]
+    data_changed_at: str = ""
+
+    @property
+    def data_words(self) -> str:
+        """That the data's files changed within the run, for people; empty when they did not."""
+        if not self.data_changed_at:
+            return ""
+        return (
+            f"Run {self.run_id.hex()[:8]}: size or time of this node's data changed within it, "
+            f"seen on {self.data_changed_at[:16].replace('T', ' ')} UTC. Its rounds may have "
+            "counted other customers or values; change data between runs."
+        )
 
     @property
     def rounds_answered(self) -> int:

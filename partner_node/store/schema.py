@@ -189,4 +189,9 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE signed (agreement_hash BLOB PRIMARY KEY, at TEXT NOT NULL) STRICT;
     PRAGMA user_version = 17;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN data_stamp TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN data_changed_at TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 18;
+    """,
 )

@@ -423,7 +423,7 @@ def test_the_log_says_which_run_and_round_was_answered(
     lab.node.handle(_announcement(lab))
     run = _run_of(lab).hex()[:8]
     assert f"run {run}: answered with READY" in caplog.text
-    assert f"run {run}, round 0: answered with MASKED" in caplog.text
+    assert f"run {run}, round 1: answered with MASKED" in caplog.text
 
 
 def test_a_run_that_was_aborted_stays_aborted_after_a_restart(lab: Lab) -> None:

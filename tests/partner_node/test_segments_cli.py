@@ -547,6 +547,29 @@ def test_a_trend_can_be_told_without_reading_a_customer(
     assert "Own customers" not in shell("segments", "trend", "--no-customers", "--dir", node).out
 
 
+def test_a_release_of_a_run_in_which_the_data_changed_says_so(
+    shell: Shell, node: Path, second: Release, released: Release
+) -> None:
+    home = NodeHome.load(node)
+    store, run_id = home.store(home.keystore()), b"r" * 16
+    state = {
+        "run_id": run_id.hex(), "run_hash": released.run_hash.hex(), "phase": "done",
+        "round": 3, "aborted_with": "",
+    }  # fmt: skip
+    with store.transaction():
+        store.save_run(state, agreement_hash=released.agreement_hash, now="2026-01-01T00:00:00Z")
+        told = [
+            store.note_data(run_id, stamp, now="2026-01-01T00:30:00Z")
+            for stamp in ("one", "one", "two")
+        ]
+    store.close()
+    assert told == [False, False, True]
+    words = "size or time of this node's data changed within it, seen on 2026-01-01 00:30 UTC"
+    chosen = ("--release", released.hash.hex(), "--dir", node)
+    assert words in " ".join(shell("segments", "list", *chosen).out.split())
+    assert words not in " ".join(shell("segments", "list", "--dir", node).out.split())
+
+
 def test_a_difference_that_noise_may_have_made_is_said_to_be_within_it(
     node: Path, second: Release
 ) -> None:
