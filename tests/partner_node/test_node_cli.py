@@ -10,6 +10,8 @@ import os
 import re
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +29,7 @@ from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.node import Node
 from partner_node.sources.servers import Server
+from partner_node.state_file import is_lost
 from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
@@ -1121,7 +1124,30 @@ def test_a_damaged_state_is_an_error_in_words(shell: Shell, installed: Path) -> 
         assert shell.refused(*words, "--dir", installed, status=1)["code"] == "E-STORE"
 
 
-@pytest.mark.parametrize("lost", ["missing", "empty", "without tables"])
+def test_a_process_that_opens_its_state_again_keeps_what_it_commits_afterwards(
+    installed: Path,
+) -> None:
+    """Another process that closes the file last would take the log that this one writes to."""
+    home = NodeHome.load(installed)
+    script = (
+        "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); "
+        "print(database.execute('SELECT name FROM sqlite_master').fetchall()); database.close()"
+    )
+
+    def seen_elsewhere() -> str:
+        command = [sys.executable, "-c", script, str(home.state_file)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with closing(home.store(home.keystore())) as serving:
+        home.store(home.keystore()).close()  # as the daily look after retention does
+        assert not is_lost(home.state_file)
+        seen_elsewhere()
+        with serving.transaction():
+            serving.ask("CREATE TABLE later (x INTEGER) STRICT")
+        assert "later" in seen_elsewhere()
+
+
+@pytest.mark.parametrize("lost", ["missing", "empty", "empty beside its log", "without tables"])
 def test_a_state_that_was_lost_is_not_made_anew_without_a_word(
     shell: Shell, installed: Path, lost: str
 ) -> None:
@@ -1129,11 +1155,16 @@ def test_a_state_that_was_lost_is_not_made_anew_without_a_word(
     assert shell.json("state", "check", "--dir", installed)["sound"]
     refused = shell.refused("state", "reset", "--yes", "--dir", installed, status=2)
     assert "is there" in refused["message"], "nothing is forgotten that is not lost"
-    for path in (installed / "state").glob("node.db*"):
-        path.unlink()
     path = installed / "state" / "node.db"
-    if lost == "empty":
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 1")
+        log = path.with_name("node.db-wal").read_bytes()
+    for file in (installed / "state").glob("node.db*"):
+        file.unlink()
+    if lost.startswith("empty"):
         path.touch()
+        if lost != "empty":
+            path.with_name("node.db-wal").write_bytes(log)
     elif lost == "without tables":
         with closing(sqlite3.connect(path)) as database:
             database.execute("VACUUM")
