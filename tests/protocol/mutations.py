@@ -283,8 +283,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         MESSAGES,
-        'return tagged_hash("run", agreement_hash, run_id, frame(*hellos))',
-        'return tagged_hash("run", agreement_hash, run_id)',
+        'return tagged_hash("run", agreement_hash, run_id, frame(*hellos), last)',
+        'return tagged_hash("run", agreement_hash, run_id, last)',
         LIES + "test_two_partners_with_different_rosters_never_form_a_set",
     ),
     # participant sets
@@ -870,7 +870,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RULES,
-        "if a.plan.max_rounds < least:",
+        "if a.plan.name in NOISED_PLANS and a.plan.max_rounds < least_rounds(a.plan):",
         NEVER,
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
@@ -913,9 +913,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         + "test_an_agreement_on_record_that_says_less_is_read_but_not_taken_in_again",
     ),
     (
-        RULES,
-        "least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + last_questions(a.plan)",
-        "least = NOISED_PLANS[a.plan.name].LEAST_ROUNDS + 1",
+        "protocol/clustering/plan.py",
+        "return NOISED_PLANS[plan.name].LEAST_ROUNDS + chosen + last_questions(plan)",
+        "return NOISED_PLANS[plan.name].LEAST_ROUNDS + last_questions(plan)",
         PRIVACY_AGREED + "test_an_agreement_about_privacy_must_hold_together",
     ),
     (
@@ -932,8 +932,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FINISH,
-        "cost=terms.cost - cost - scores_cost",
-        "cost=terms.cost - cost",
+        "cost=terms.cost - cost - distance_cost - scores_cost",
+        "cost=terms.cost - cost - distance_cost",
         PLANS + "test_a_run_never_costs_more_than_its_budget",
     ),
     (
@@ -963,8 +963,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FINISH,
+        "cost=terms.cost - cost - distance_cost - scores_cost",
+        "cost=terms.cost - distance_cost - scores_cost",
+        PLANS + "test_a_run_never_costs_more_than_its_budget",
+    ),
+    (
+        FINISH,
+        "cost=terms.cost - cost - distance_cost - scores_cost",
         "cost=terms.cost - cost - scores_cost",
-        "cost=terms.cost - scores_cost",
         PLANS + "test_a_run_never_costs_more_than_its_budget",
     ),
     (

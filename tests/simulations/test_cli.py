@@ -43,6 +43,7 @@ RESULT_FIELDS = {
     "centroids": list,
     "counts": list,
     "inertia_mean": float,
+    "inertia_formed": float,
     "rounds": int,
     "converged": bool,
     "bytes_up_per_partner": int,

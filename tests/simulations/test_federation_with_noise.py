@@ -72,7 +72,7 @@ def test_a_run_ends_in_a_release_that_says_what_it_cost(plan: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 10), ("lloyd-dp", 6)])
+@pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 11), ("lloyd-dp", 6)])
 def test_a_profile_is_released_with_its_noise_when_it_is_agreed(plan: str, rounds: int) -> None:
     fed = federation(plan=plan, profile=True, max_rounds=rounds, privacy=privacy(4.0))
     run = fed.run()
@@ -125,7 +125,7 @@ def test_a_release_without_the_agreed_profile_is_refused() -> None:
 SCALE = SatisfactionTerms(question="How satisfied are you with us?", lowest=0, highest=10)
 
 
-@pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 11), ("lloyd-dp", 8)])
+@pytest.mark.parametrize(("plan", "rounds"), [("hybrid-dp", 12), ("lloyd-dp", 8)])
 def test_satisfaction_is_released_with_its_noise_when_it_is_agreed(plan: str, rounds: int) -> None:
     """Half of the customers answer, at one partner nobody; the third group is the least content."""
     data, rng = rows(4), np.random.default_rng(3)
