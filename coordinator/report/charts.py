@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from coordinator.report.numbers import Scale, number_text
+from machine.drawing.numbers import Scale, number_text
 
 _INK: Final = "#1c2733"
 _FAINT: Final = "#d8d5cc"

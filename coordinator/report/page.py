@@ -16,8 +16,10 @@ import numpy as np
 
 from coordinator.report import charts
 from coordinator.report.data import ReportCoordinator, ReportData, ReportRound, ReportSegment
-from coordinator.report.map import Axis, Bubble, bubble_map
-from coordinator.report.numbers import (
+from coordinator.report.style import STYLE
+from machine.drawing.bubbles import Axis, Bubble, bubble_map
+from machine.drawing.colours import segment_colour
+from machine.drawing.numbers import (
     Scale,
     bytes_text,
     count_text,
@@ -25,7 +27,6 @@ from coordinator.report.numbers import (
     range_text,
     with_unit,
 )
-from coordinator.report.style import STYLE, segment_colour
 from protocol.release.names import standing
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"

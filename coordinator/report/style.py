@@ -1,28 +1,8 @@
-"""The report's colours and style sheet, for screens, phones and paper."""
+"""The report's style sheet, for screens, phones and paper."""
 
 from __future__ import annotations
 
 from typing import Final
-
-#: White text is legible on each of them (contrast of at least 4.5 to 1).
-SEGMENT_COLOURS: Final = (
-    "#0f6b74",
-    "#a8481a",
-    "#4453a0",
-    "#8a3b72",
-    "#4f6b17",
-    "#a3262f",
-    "#6a5496",
-    "#7d6112",
-    "#27704d",
-    "#40566b",
-)
-
-
-def segment_colour(number: int) -> str:
-    """The colour of segment `number`; colours repeat, numbers do not."""
-    return SEGMENT_COLOURS[(number - 1) % len(SEGMENT_COLOURS)]
-
 
 STYLE: Final = """
 :root{--ink:#1c2733;--muted:#5a6570;--paper:#fbfaf7;--card:#fff;--line:#e2dfd6;--accent:#0f5c63}

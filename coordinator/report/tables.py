@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.table import Table
 
-from coordinator.report.numbers import number_text, range_text
+from machine.drawing.numbers import number_text, range_text
 
 #: Significant digits in tables on a terminal.
 DIGITS: Final = 4

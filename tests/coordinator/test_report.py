@@ -23,9 +23,10 @@ from coordinator.report.data import (
     ReportRound,
     ReportSegment,
 )
-from coordinator.report.numbers import Scale, number_text
 from coordinator.report.page import render_report
-from coordinator.report.style import SEGMENT_COLOURS, STYLE
+from coordinator.report.style import STYLE
+from machine.drawing.colours import SEGMENT_COLOURS
+from machine.drawing.numbers import Scale, number_text
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 

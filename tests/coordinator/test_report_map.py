@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from coordinator.report.map import Axis, Bubble, bubble_map
-from coordinator.report.numbers import Scale
+from machine.drawing.bubbles import Axis, Bubble, bubble_map
+from machine.drawing.numbers import Scale
 
 AXIS = Axis(title="Spend", scale=Scale(lower=0, upper=99, logarithmic=True), mean=0.25)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from coordinator.report.numbers import number_text
 from coordinator.report.tables import centre_tables, folded
+from machine.drawing.numbers import number_text
 
 
 def shown(columns: list[tuple[str, str]], values: list[list[float]], width: int = 80) -> str:

@@ -1,4 +1,4 @@
-"""Formatting of numbers, and axes, for a report."""
+"""Formatting of numbers, and axes, for drawings and reports."""
 
 from __future__ import annotations
 

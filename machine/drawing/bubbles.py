@@ -1,4 +1,4 @@
-"""The report's map of the segments: circles along two features, with names."""
+"""A map of segments: circles along two features, with names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from coordinator.report.numbers import Scale, number_text
+from machine.drawing.numbers import Scale, number_text
 
 _INK: Final = "#1c2733"
 _FAINT: Final = "#e4e1d8"
