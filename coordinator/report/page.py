@@ -7,7 +7,6 @@ coordinator from its store, a simulation from its measurements. Every text is es
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -17,7 +16,6 @@ import numpy as np
 from coordinator.report import charts
 from coordinator.report.data import ReportCoordinator, ReportData, ReportRound, ReportSegment
 from coordinator.report.style import STYLE
-from machine.drawing.bubbles import Axis, Bubble, bubble_map
 from machine.drawing.colours import segment_colour
 from machine.drawing.numbers import (
     Scale,
@@ -27,14 +25,13 @@ from machine.drawing.numbers import (
     range_text,
     with_unit,
 )
+from machine.drawing.widest_pair import Direction, Point, map_of, mean_place, places_of
 from protocol.release.names import standing
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _DISTANCE: Final = "Mean squared distance to the nearest centroid"
 #: With more rounds than this their table is collapsed.
 _ROUNDS_SHOWN: Final = 12
-#: Number of features, those that differ most, that are tried for the map.
-_LIKELY: Final = 8
 #: Number of features on a card, where no more gave the segment its name.
 _ON_A_CARD: Final = 3
 
@@ -93,20 +90,27 @@ class _View:
             Scale(lower=f.minimum, upper=f.maximum, logarithmic=f.logarithmic)
             for f in data.features
         )
-        places = np.array(
-            [
-                [scale.place(value) for scale, value in zip(self.scales, s.centre, strict=True)]
-                for s in data.segments
-            ]
-        ).reshape(len(data.segments), len(data.features))
+        self.directions = tuple(
+            Direction(label=f.label, unit=f.unit, scale=scale)
+            for f, scale in zip(data.features, self.scales, strict=True)
+        )
+        self.points = tuple(
+            Point(
+                values=s.centre,
+                size=s.size,
+                label=s.label,
+                name=s.name,
+                colour=segment_colour(s.colour),
+                words=f"{_size_text(s)} customers",
+            )
+            for s in data.segments
+        )
+        places = places_of(self.points, self.directions)
         #: Whether clusters are withheld, so that totals and means are not those of all customers.
         self.partial = bool(data.withheld or data.withheld_clusters)
         #: The customers in totals and means, in words.
         self.whom = "the released segments" if self.partial else "all customers"
-        weights = np.array([segment.size for segment in data.segments], dtype=np.float64)
-        if weights.sum() <= 0:
-            weights = np.ones_like(weights)
-        mean = weights @ places / weights.sum() if len(weights) else np.zeros(len(data.features))
+        mean = mean_place(places, [segment.size for segment in data.segments])
         #: Position of every centre and of the mean on its feature's axis, 0 … 1.
         self.places = places
         self.mean_places = mean
@@ -293,68 +297,17 @@ def _use(data: ReportData, segment: ReportSegment) -> str:
 
 def _map(view: _View) -> str:
     """The map: segments along two features."""
-    features, segments = view.data.features, view.data.segments
-    if len(segments) < 2 or len(features) < 2:
+    drawn = map_of(view.points, view.directions)
+    if not drawn:
         return ""
-    x, y = _widest_pair(view)
-    across, up = _axis(view, x), _axis(view, y)
-    bubbles = [
-        Bubble(
-            x=across.scale.place(segment.centre[x]),
-            y=up.scale.place(segment.centre[y]),
-            size=segment.size,
-            label=segment.label,
-            name=segment.name,
-            colour=segment_colour(segment.colour),
-            words=f"{with_unit(segment.centre[x], features[x].unit)}, "
-            f"{with_unit(segment.centre[y], features[y].unit)}, {_size_text(segment)} customers",
-        )
-        for segment in segments
-    ]
     return _section(
         "map",
         "The segments at a glance",
         f"Each circle is a segment, at its typical customer: the larger, the more customers. "
         f"The two features are those that keep segments farthest apart; dashed lines are the "
         f"average of {view.whom}. Axes show where segments lie, not the whole agreed range.",
-        f'<figure class="map">{bubble_map(bubbles, across, up)}</figure>',
+        f'<figure class="map">{drawn}</figure>',
     )
-
-
-def _axis(view: _View, feature: int) -> Axis:
-    """The part of a feature's agreed scale in which its segments lie, with a margin."""
-    about, whole, places = (
-        view.data.features[feature],
-        view.scales[feature],
-        view.places[:, feature],
-    )
-    room = 0.05 + 0.06 * float(np.ptp(places))
-    scale = Scale(
-        lower=whole.value(max(0.0, float(places.min()) - room)),
-        upper=whole.value(min(1.0, float(places.max()) + room)),
-        logarithmic=whole.logarithmic,
-    )
-    unit = "" if about.unit.lower() == about.label.lower() else about.unit
-    return Axis(
-        title=f"{about.label}, {unit}".rstrip(", ")
-        + (" (logarithmic)" if whole.logarithmic else ""),
-        scale=scale,
-        mean=scale.place(view.mean[feature]),
-    )
-
-
-def _widest_pair(view: _View) -> tuple[int, int]:
-    """The two of the most different features whose closest two segments are farthest apart."""
-    spread = (view.deviation**2).sum(axis=0)
-    likely = sorted(np.argsort(-spread, kind="stable")[:_LIKELY].tolist())
-    rows = list(itertools.combinations(range(len(view.data.segments)), 2))
-    one, other = (view.places[list(side)] for side in zip(*rows, strict=True))
-    squared = (one - other) ** 2
-
-    def room(pair: tuple[int, int]) -> tuple[float, float]:
-        return float(squared[:, list(pair)].sum(axis=1).min()), float(spread[list(pair)].sum())
-
-    return max(itertools.combinations(likely, 2), key=room)
 
 
 def _card_line(view: _View, index: int, feature: int) -> str:
