@@ -40,3 +40,17 @@ def how_many(count: int, noun: str) -> str:
     ('1 customer', '1,250 customers')
     """
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def feature_label(name: str, unit: str) -> str:
+    """A feature's name for people, without a unit that is shown beside it anyway.
+
+    >>> feature_label("recency_days", "days"), feature_label("net_spend", "EUR")
+    ('Recency', 'Net spend')
+    >>> feature_label("days", "days")
+    'Days'
+    """
+    plain = name.replace("_", " ").strip()
+    shorter = plain.removesuffix(unit).strip() if unit else plain
+    label = shorter or plain or name
+    return label[:1].upper() + label[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coordinator.report.data import ReportFeature, ReportSegment
+from machine.text import feature_label
 from protocol.agreement.document import Agreement
 from protocol.release.view import ReleaseView
 
@@ -45,17 +46,3 @@ def report_segments(view: ReleaseView) -> tuple[ReportSegment, ...]:
         )
         for segment in view.segments
     )
-
-
-def feature_label(name: str, unit: str) -> str:
-    """A feature's name for people, without a unit that is shown beside it anyway.
-
-    >>> feature_label("recency_days", "days"), feature_label("net_spend", "EUR")
-    ('Recency', 'Net spend')
-    >>> feature_label("days", "days")
-    'Days'
-    """
-    plain = name.replace("_", " ").strip()
-    shorter = plain.removesuffix(unit).strip() if unit else plain
-    label = shorter or plain or name
-    return label[:1].upper() + label[1:]

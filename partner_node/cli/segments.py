@@ -1,15 +1,17 @@
-"""The shared segments: `segments list|releases|show|compare|trend`."""
+"""The shared segments: `segments list|releases|show|compare|trend|picture`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from machine.console import Format, FormatOption, output, people
+from machine.files import write_file
 from machine.tables import folding_table
 from machine.text import minute
 from partner_node.cli.options import HERE, Directory
@@ -21,6 +23,7 @@ from partner_node.segments.known_releases import KnownRelease, chosen, known_rel
 from partner_node.segments.shares import share_words, size_words, total_of
 from partner_node.segments.tables import segment_tables, value_words
 from partner_node.segments.trend import Stage, Trend, trends
+from protocol.errors import UsageError
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 from protocol.release.lineage import KEPT, MERGED, SPLIT
 from protocol.release.view import FeatureView, ReleaseView
@@ -270,6 +273,33 @@ def trend(
         if any(one.release.privacy for one in releases)
         else "",
         *dict.fromkeys(f"Privacy: {one.release.privacy_words}." for one in releases),
+    )
+
+
+@app.command("picture")
+def picture(
+    out: Annotated[Path, typer.Option(help="File to write, .html.")],
+    release: ReleaseOption = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """A map of a release's segments as one HTML file, of what is shared alone."""
+    from partner_node.segments.picture import picture as drawn
+    from partner_node.segments.private_files import refuse_existing
+
+    if out.suffix != ".html":
+        raise UsageError(f"{out} does not end in .html", remedy="name it like segments.html")
+    refuse_existing(out, overwrite=overwrite)
+    known = chosen(known_releases(NodeHome.load(directory)), release)
+    known.need_segments()
+    write_file(out, drawn(known.view))
+    output.result(
+        {"file": str(out), "release": known.release.hash.hex()},
+        f"Wrote {out}. It has no number of own customers.",
+        f"Privacy: {known.release.privacy_words}.",
     )
 
 

@@ -9,6 +9,7 @@ import re
 import stat
 from collections import Counter
 from dataclasses import replace
+from html import escape
 from math import hypot
 from pathlib import Path
 
@@ -535,6 +536,32 @@ def test_a_trend_follows_each_lasting_segment_over_all_releases(
     for words in ("Customers of all partners", "Their share", "Own customers", "fewer than 10"):
         assert words in out, words
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_picture_shows_every_segment_where_its_typical_customer_is(
+    shell: Shell, node: Path, released: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partner_node.segments.exports.own_customers", no_reading)
+    words = ("segments", "picture", "--dir", node, "--out")
+    assert shell.json(*words, "map.html")["release"] == released.hash.hex()
+    page = (tmp_path / "map.html").read_text(encoding="utf-8")
+    assert page.count("<circle") == 3
+    for segment in shell.json("segments", "list", "--dir", node)["segments"]:
+        assert f"<li>{segment['id']} {segment['name']}: {segment['size']:,} customers" in page
+        assert f">{segment['name']}</text>" in page
+    assert escape(PRIVACY) in page
+    assert "default-src 'none'" in page
+    assert not any(word in page for word in ("<script", "src=", "href=", "url("))
+    assert shell.refused(*words, "map.html", status=2)["code"] == "E-FILE"
+    assert ".html" in shell.refused(*words, "map.png", status=2)["message"]
+    shell.json(*words, "map.html", "--overwrite")
+
+
+def test_of_a_single_segment_there_is_no_picture(shell: Shell, node: Path, tmp_path: Path) -> None:
+    release_into(node, {LOYAL: 30}, at="2026-01-01T00:00:00.000000Z")
+    error = shell.refused("segments", "picture", "--out", "a.html", "--dir", node, status=2)
+    assert "1 segment of 3 features" in error["message"]
+    assert not (tmp_path / "a.html").exists()
 
 
 def test_a_trend_can_be_told_without_reading_a_customer(
