@@ -20,12 +20,12 @@ from partner_node.home import NodeHome
 from partner_node.segments.cards import SegmentCard, segment_cards
 from partner_node.segments.count_ranges import CountRange, agreed_step, ranges_of
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
-from partner_node.segments.shares import share_words, size_words, total_of
 from partner_node.segments.tables import segment_tables, value_words
 from partner_node.segments.trend import Stage, Trend, trends
 from protocol.errors import UsageError
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 from protocol.release.lineage import KEPT, MERGED, SPLIT
+from protocol.release.shares import share_words, size_words, total_of
 from protocol.release.view import FeatureView, ReleaseView
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
@@ -134,7 +134,7 @@ def show(
             "recipients": list(known.agreement.results_use.recipients),
         },
         *_card_parts(cards),
-        f"Customers of all partners in all segments: {size_words(total_of(known.view))}.",
+        f"Customers of all partners in all segments: {size_words(total_of(known.view.sizes))}.",
         f"Results go to: {'; '.join(known.agreement.results_use.recipients)}.",
         f"Privacy of what is shared: {known.release.privacy_words}. Own customers stay here; they "
         f"are told in ranges of {agreed_step(known.agreement)}, so that no few can be picked out."

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
-from partner_node.segments.shares import Margined, own_shares, share_words, shares_of
+from partner_node.segments.own_shares import own_shares
 from partner_node.segments.tables import value_words
+from protocol.release.shares import Margined, share_words, shares_of
 from protocol.release.view import FeatureView, SegmentView
 
 
@@ -107,7 +108,7 @@ def segment_cards(
     """
     view = known.view
     uses = known.agreement.results_use
-    shares = shares_of(view)
+    shares = shares_of(view.sizes)
     own = [None] * len(shares) if reach is None else own_shares(reach)
     return tuple(
         SegmentCard(

@@ -12,8 +12,8 @@ from machine.drawing.colours import segment_colour
 from machine.drawing.numbers import Scale
 from machine.drawing.widest_pair import Direction, Point, map_of
 from machine.text import feature_label, how_many
-from partner_node.segments.shares import share_words, shares_of
 from protocol.errors import UsageError
+from protocol.release.shares import share_words, shares_of
 from protocol.release.view import ReleaseView
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -70,7 +70,7 @@ def picture(view: ReleaseView) -> str:
     rows = "".join(
         f"<li>{escape(segment.id)} {escape(segment.name)}: {escape(segment.size_words)} customers "
         f"of all partners, {escape(share_words(share))}</li>"
-        for segment, share in zip(view.segments, shares_of(view), strict=True)
+        for segment, share in zip(view.segments, shares_of(view.sizes), strict=True)
     )
     agreement = f"{view.agreement.id}, version {view.agreement.version}"
     return (

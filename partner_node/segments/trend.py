@@ -8,7 +8,8 @@ from typing import Any
 
 from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
-from partner_node.segments.shares import Margined, own_shares, shares_of
+from partner_node.segments.own_shares import own_shares
+from protocol.release.shares import Margined, shares_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def trends(
                     own_share=shares[row],
                 )
                 for row, (segment, share) in enumerate(
-                    zip(view.segments, shares_of(view), strict=True)
+                    zip(view.segments, shares_of(view.sizes), strict=True)
                 )
             }
         )

@@ -31,6 +31,7 @@ from protocol.release.satisfaction import (
     satisfaction_values,
     satisfaction_words,
 )
+from protocol.release.shares import Margined
 from protocol.scaling import FeatureScale
 
 Span = tuple[float, float]
@@ -151,6 +152,11 @@ class ReleaseView:
     def ids(self) -> tuple[str, ...]:
         """The segments' ids."""
         return tuple(segment.id for segment in self.segments)
+
+    @property
+    def sizes(self) -> list[Margined]:
+        """Customers of each segment, with the noise's margin, in the release's order."""
+        return [(segment.size, segment.size_margin) for segment in self.segments]
 
     @property
     def absent(self) -> tuple[str, ...]:

@@ -24,13 +24,13 @@ from partner_node.segments.cards import segment_cards
 from partner_node.segments.exports import check_use
 from partner_node.segments.known_releases import KnownRelease, known_releases
 from partner_node.segments.moves import fates
-from partner_node.segments.shares import shares_of, total_of
 from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RuleError
 from protocol.release.document import EXACT_WORDS, Release
 from protocol.release.satisfaction import SegmentSatisfaction
+from protocol.release.shares import shares_of, total_of
 from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.finished import Finished, command
 from tests.partner_node.nodes import OTHERS, init_words, withdraw
@@ -369,8 +369,8 @@ def test_shares_have_margins_and_own_ones_follow_from_printed_ranges_alone(
     (known,) = known_releases(NodeHome.load(node))
     segments = tuple(replace(s, size_sigma=3) for s in known.release.segments)
     view = replace(known, release=replace(known.release, segments=segments)).view
-    for (share, margin), segment in zip(shares_of(view), view.segments, strict=True):
-        total, _ = total_of(view)
+    for (share, margin), segment in zip(shares_of(view.sizes), view.segments, strict=True):
+        total, _ = total_of(view.sizes)
         draws = np.random.default_rng(1).normal(
             [s.size for s in view.segments], 3, (40_000, len(view.segments))
         )
