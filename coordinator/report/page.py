@@ -27,6 +27,7 @@ from machine.drawing.numbers import (
 )
 from machine.drawing.widest_pair import Direction, Point, map_of, mean_place, places_of
 from protocol.release.names import standing
+from protocol.release.shares import share_words, shares_of, size_words, total_of
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _DISTANCE: Final = "Mean squared distance to the nearest centroid"
@@ -85,7 +86,9 @@ class _View:
 
     def __init__(self, data: ReportData) -> None:
         self.data = data
-        self.total = sum(segment.size for segment in data.segments)
+        sizes = [(segment.size, float(segment.margin)) for segment in data.segments]
+        self.total = total_of(sizes)
+        self.shares = shares_of(sizes)
         self.scales = tuple(
             Scale(lower=f.minimum, upper=f.maximum, logarithmic=f.logarithmic)
             for f in data.features
@@ -121,13 +124,10 @@ class _View:
         #: Distance from the mean in the cube [-1, 1], shape (n_segments, n_features).
         self.deviation = 2 * (places - mean)
 
-    def share(self, segment: ReportSegment) -> float:
-        """Share of the customers of all segments on the page, 0 … 1."""
-        return segment.size / self.total if self.total else 0.0
-
     def share_text(self, segment: ReportSegment) -> str:
-        """The share for people, with its reference where that is not everybody."""
-        return f"{self.share(segment):.1%}" + (" of the released" if self.partial else "")
+        """Its share of the customers on the page; says of whom where that is not everybody."""
+        share = self.shares[self.data.segments.index(segment)]
+        return share_words(share).replace(" %", "%") + (" of the released" if self.partial else "")
 
 
 # --- sections ------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def _header(view: _View) -> str:
     hidden = f" ({count_text(data.withheld_clusters)} withheld)" if data.withheld_clusters else ""
     facts = [
         ("Segments released" if view.partial else "Segments", released + hidden),
-        ("Customers in them" if view.partial else "Customers counted", count_text(view.total)),
+        ("Customers in them" if view.partial else "Customers counted", size_words(view.total)),
         ("Partners counted", _partners_text(data)),
         ("Rounds", count_text(len(data.rounds))),
     ]

@@ -45,9 +45,9 @@ svg{display:block;overflow:visible;print-color-adjust:exact;-webkit-print-color-
 svg text{font-size:12px;fill:#4a5560;font-family:inherit}
 svg text.on{fill:#fff;font-weight:600;font-size:11px}
 .sizes{list-style:none;margin:0;padding:0}
-.sizes li{display:grid;grid-template-columns:2.4rem minmax(12rem,20rem) 1fr 9rem;gap:.9rem;
+.sizes li{display:grid;grid-template-columns:2.4rem minmax(12rem,20rem) 1fr 13rem;gap:.9rem;
  align-items:center;padding:.45rem 0}
-.sizes.partial li{grid-template-columns:2.4rem minmax(12rem,20rem) 1fr 14rem}
+.sizes.partial li{grid-template-columns:2.4rem minmax(12rem,20rem) 1fr 20rem}
 .sizes .name{font-weight:600}
 .figure{text-align:right;white-space:nowrap}
 .figure small{display:inline-block;min-width:3.6rem}
@@ -134,6 +134,7 @@ footer{padding-bottom:3rem;color:var(--muted);font-size:.9rem;border-top:1px sol
  .facts{grid-template-columns:1fr 1fr}
  .sizes li,.sizes.partial li{grid-template-columns:2.4rem 1fr auto;gap:.25rem .7rem;padding:.6rem 0}
  .sizes .bar{grid-column:2/-1;grid-row:2}
+ .sizes .figure{white-space:normal;max-width:9rem}
  .strip,.pair,.masked,.hashes div{grid-template-columns:1fr;gap:.5rem}
  .pair{gap:1.75rem}
  .hashes div{gap:.1rem}

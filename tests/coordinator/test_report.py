@@ -145,6 +145,19 @@ def test_totals_and_averages_are_of_the_released_segments_when_clusters_are_with
     assert "all partners together." not in text.split("What sets each segment apart")[1]
 
 
+def test_totals_and_shares_have_the_margin_that_the_noise_gives_them():
+    sizes = ((1_000, 30), (3_000, 40))
+    segments = tuple(
+        replace(segment, size=size, margin=margin)
+        for segment, (size, margin) in zip(example(2).segments, sizes, strict=True)
+    )
+    text = Page(render_report(replace(example(2), segments=segments))).text
+    assert "Customers in them 4,000 ± 50" in text  # the root of 30² + 40²
+    # a / (a + b) moves by the root of (3,000 · 30)² + (1,000 · 40)², over 4,000²
+    assert "1,000 ± 30 25.0% ± 0.7 of the released" in text
+    assert "± " not in Page(render_report(example())).text
+
+
 def test_without_withheld_clusters_they_are_of_all_customers():
     text = Page(render_report(replace(example(), withheld="", withheld_clusters=0))).text
     for words in ("Customers counted 6,000", "33.3%", "All customers", "all: "):
