@@ -195,7 +195,7 @@ _PARTY: Final = """\
     public_key: "{public_key}"
     jurisdictions: [{jurisdictions}]
     max_customers: {max_customers}
-    legal_basis: {{basis: "{consent}", reference: "as the partner's notice says"}}
+    legal_basis: {{basis: "{consent}", reference: "the partner's notice"}}
 """
 
 

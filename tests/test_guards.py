@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guards import Guard, Removal
+from tests.guards import Guard, Removal, listed
 
 ENVELOPE = "machine/envelope.py"
 FIELDS = "tests/machine/test_envelope.py::test_success_and_failure_have_the_same_three_fields"
@@ -16,7 +16,17 @@ STATUS = "tests/machine/test_envelope.py::test_a_rule_refuses_and_everything_els
 IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
 A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 3", "SCHEMA_VERSION: Final = 4", FIELDS)
 
-pytestmark = pytest.mark.slow
+FOLDERS = ("protocol", "machine", "partner_node", "coordinator")
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_text_of_every_guard_is_in_its_file_once(folder: str) -> None:
+    """Said here at once, not after the minutes that it takes to take all guards out."""
+    guards = [case.values[0] for case in listed(folder)]
+    assert guards
+    texts = {guard.file: (ROOT / guard.file).read_text(encoding="utf-8") for guard in guards}
+    assert [guard for guard in guards if texts[guard.file].count(guard.text) != 1] == []
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +37,7 @@ def removal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removal]:
     server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guard", [IN_A_FUNCTION, A_CONSTANT])
 def test_a_changed_function_and_a_changed_constant_are_noticed(
     guard: Guard, removal: Removal
@@ -34,6 +45,7 @@ def test_a_changed_function_and_a_changed_constant_are_noticed(
     assert removal.unnoticed(guard) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("guard", "words"),
     [

@@ -53,4 +53,8 @@ def wide_row_caps(agreement: Agreement, counted: int) -> list[str]:
 
 
 def _share(cap: int, counted: int) -> str:
-    return f"{100 * cap / counted:.0f} % of those counted" if counted else "nobody is counted"
+    if not counted:
+        return "nobody is counted"
+    if cap > _FAR * counted:
+        return f"{cap / counted:,.0f} times those counted"
+    return f"{100 * cap / counted:.0f} % of those counted"

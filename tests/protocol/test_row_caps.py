@@ -19,7 +19,7 @@ def test_each_cap_stands_beside_all_customers_counted() -> None:
     ]
     wide = replace(agreement, parties=tuple(parties))
     words = row_cap_words(release, wide)
-    assert words.startswith(f"Row caps: partner-2 {caps[2]:,} (400 % of those counted), partner-1 ")
+    assert words.startswith(f"Row caps: partner-2 {caps[2]:,} (4 times those counted), partner-1 ")
     assert f"partner-0 {caps[0]:,} (50 % of those counted); together {sum(caps):,}" in words
     assert f"the room of {sum(caps) - counted:,} with customers" in words
     (warning,) = wide_row_caps(wide, counted)
