@@ -118,6 +118,7 @@ def test_a_folder_that_is_no_node_is_named(
         "stop": ["--out", "x.json"],
         "accept-stop": ["x.json"],
         "explain": ["--subject", "b"],
+        "picture": ["--out", "x.html"],
         "segments export": ["--for", "own-marketing", "--out", "x.csv"],
         "rights export": ["--subject", "b", "--out", "x.csv"],
         "receive": ["access", "--subject", "b"],

@@ -307,16 +307,17 @@ def test_the_plan_chooses_how_many_segments_there_are() -> None:
             n_clusters_min=2,
             plan="hybrid-dp",
             privacy=privacy(4.0),
-            max_rounds=11,
+            max_rounds=12,
             seed=seed,
         )
         run = fed.run()
         chosen.append(len(run.clustering.counts))
-        scores = run.clustering.scores
-        assert [s.n_clusters for s in scores] == [2, 3, 4, 5, 6]
-        assert sum(s.votes for s in scores) == 10_000
-        assert all(-10_000 <= s.silhouette <= 10_000 for s in scores)
-        assert all(s.stability <= 10_000 and s.davies_bouldin >= 0 for s in scores)
+        choice, release = run.clustering.choice, run.release.release
+        assert choice is not None
+        assert release.choice == choice
+        assert [gap.n_clusters for gap in choice.gaps] == [2, 3, 4, 5, 6]
+        assert choice.used == (choice.seen if choice.told else 6) == chosen[-1]
+        assert run.rounds == release.rounds <= 12
     assert chosen.count(3) >= 3, chosen
 
 
