@@ -255,9 +255,10 @@ def _print_result(
         privacy = release.privacy
         console.print(meaning(privacy.epsilon, float(privacy.delta), privacy.unit))
     console.print(
-        "Another run on the same data may end in other segments: its start is drawn anew from all "
-        "partners' randomness, and k-means stops at a local optimum. A segment's number counts "
-        "within its release alone.",
+        "Another demo may end in other segments: a first run's start is drawn from all partners' "
+        "randomness, and k-means stops at a local optimum. Further runs under an agreement start "
+        "from its last release, so that customers who do not change keep their segments, whose ids "
+        "last.",
     )
 
 

@@ -326,6 +326,7 @@ def test_one_partner_that_falls_silent_ends_the_run_when_leaving_it_out_would_si
     assert all(n.store.releases() == [] for n in federation.nodes.values())
 
 
+@pytest.mark.slow
 def test_more_partners_lost_later_shrink_the_set_again() -> None:
     federation = make(12)
     watch = Watch(federation)

@@ -112,6 +112,7 @@ def test_the_process_ends_when_no_driver_can_be_started_any_more(
     assert len(started) == 1
 
 
+@pytest.mark.slow
 def test_what_flower_says_goes_to_the_bounded_log_and_nowhere_else(tmp_path: Path) -> None:
     """In a process of its own, as it changes that process's logging for good."""
     said = subprocess.run(

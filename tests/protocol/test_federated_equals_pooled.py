@@ -93,6 +93,7 @@ def test_totals_and_centroids_are_those_of_the_pooled_rows(
 
 
 @settings(max_examples=RUN_CONFIGURATIONS)
+@pytest.mark.slow
 @given(
     parts=parts(3, 7, 12),
     k=st.integers(1, 5),

@@ -246,6 +246,7 @@ def test_row_caps_and_least_customers_of_the_agreement_hold(tmp_path: Path, shel
         assert "north: 356 customers are counted now" in said.envelope["data"]["message"]
 
 
+@pytest.mark.slow
 def test_what_customers_say_is_asked_where_it_is_agreed(tmp_path: Path, shell: Shell) -> None:
     files = groups(tmp_path)
     question = {"question": "Happy?", "lowest": 1, "highest": 5}

@@ -45,8 +45,8 @@ def test_the_result_fits_a_terminal_and_counts_messages_as_the_report_does(tmp_p
     text = " ".join(out.getvalue().replace("│", " ").split())
     assert "…" not in text
     assert max(map(len, out.getvalue().splitlines())) <= 80
-    assert "Another run on the same data may end in other segments" in text
-    assert "counts within its release alone" in text
+    assert "Another demo may end in other segments" in text
+    assert "Further runs under an agreement start from its last release" in text
     demo._write_report(tmp_path / "report.html", store, row, views)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for t in traffic:
