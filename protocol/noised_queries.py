@@ -102,15 +102,8 @@ class _Noised(ABC):
         """The query's canonical bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountQuery(_Noised):
-    """The number of customers.
-
-    Attributes:
-        variance: The least variance of the total's noise, in squared units.
-    """
-
-    variance: int
+class _OneNumber(_Noised):
+    """Base of queries for one number, to which each customer adds from 0 to `UNIT`."""
 
     @property
     def length(self) -> int:
@@ -120,12 +113,23 @@ class CountQuery(_Noised):
     def sensitivity_squared(self) -> int:
         return UNIT * UNIT
 
+    def range(self, customers: int) -> tuple[IntVector, IntVector]:
+        return np.zeros(1, dtype=np.int64), np.full(1, UNIT * customers, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountQuery(_OneNumber):
+    """The number of customers.
+
+    Attributes:
+        variance: The least variance of the total's noise, in squared units.
+    """
+
+    variance: int
+
     @property
     def words(self) -> str:
         return "how many customers there are"
-
-    def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        return np.zeros(1, dtype=np.int64), np.full(1, UNIT * customers, dtype=np.int64)
 
     def to_bytes(self) -> bytes:
         return frame(label("count"), _big(self.variance))
@@ -261,7 +265,7 @@ class VotesQuery(_Noised):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistanceQuery(_Noised):
+class DistanceQuery(_OneNumber):
     """How far customers lie from the nearest of some points, as one number.
 
     A customer adds ``min(squared distance / radius^2, 1)`` in units of `UNIT`, truncated.
@@ -277,19 +281,8 @@ class DistanceQuery(_Noised):
     variance: int
 
     @property
-    def length(self) -> int:
-        return 1
-
-    @property
-    def sensitivity_squared(self) -> int:
-        return UNIT * UNIT
-
-    @property
     def words(self) -> str:
         return f"how far customers lie from the nearest of {self.points.shape[0]} points"
-
-    def range(self, customers: int) -> tuple[IntVector, IntVector]:
-        return np.zeros(1, dtype=np.int64), np.full(1, UNIT * customers, dtype=np.int64)
 
     def to_bytes(self) -> bytes:
         return frame(

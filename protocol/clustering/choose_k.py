@@ -92,9 +92,7 @@ def choose(atoms: Atoms, *, smallest: int, largest: int, agreed: int, stream: St
     weights = _weights(atoms)
     cloud = _Cloud.of(atoms, weights)
     gaps = []
-    for k in range(2, largest + 1):
-        if int((weights > 0).sum()) < k:
-            break
+    for k in range(2, min(largest, int((weights > 0).sum())) + 1):
         centres = weighted_kmeans(atoms.points, weights, k, restarts=_RESTARTS, stream=stream)
         gaps.append(cloud.gap(centres))
     seen = max([1, *(gap.n_clusters for gap in gaps if gap.parted)])
