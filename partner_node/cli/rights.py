@@ -23,6 +23,7 @@ from partner_node.register.requests import (
     Kind,
     Request,
     RightsRegister,
+    Wish,
 )
 from partner_node.segments.private_files import PrivateFiles, located, refuse_existing
 from partner_node.segments.spreadsheets import escaped, refuse_formulas
@@ -147,18 +148,7 @@ def object_(
     format: Format = FormatOption,
 ) -> None:
     """Have a customer not be counted from the next question on, and take it out of files."""
-    _check_files(receipt, overwrite=overwrite)
-    day = _day(received)
-    case = _case(directory, subject)
-    done = case.leave_out("objection")
-    given = _settled(case, "object", done.to_dict(), day, receipt, overwrite=overwrite)
-    output.result(
-        done.to_dict() | {"alike": list(done.alike)} | _receipt_values(given),
-        f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
-        "and exports.",
-        *done.words,
-        given.words,
-    )
+    _leave_out("objection", "object", subject, received, receipt, directory, overwrite=overwrite)
 
 
 @app.command("erase")
@@ -194,18 +184,10 @@ def restrict(
     format: Format = FormatOption,
 ) -> None:
     """Have a customer's data be used for nothing until `take-back`: not counted, in no file."""
-    _check_files(receipt, overwrite=overwrite)
-    day = _day(received)
-    case = _case(directory, subject)
-    done = case.leave_out("restriction")
-    given = _settled(case, "restrict", done.to_dict(), day, receipt, overwrite=overwrite)
-    output.result(
-        done.to_dict() | {"alike": list(done.alike)} | _receipt_values(given),
-        f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
-        "and exports, until the restriction is taken back.",
-        *done.words,
-        given.words,
-    )
+    _leave_out(
+        "restriction", "restrict", subject, received, receipt, directory, overwrite=overwrite,
+        until=", until the restriction is taken back",
+    )  # fmt: skip
 
 
 @app.command("rectify")
@@ -431,6 +413,36 @@ def _case(directory: Path, subject: str) -> Case:
     from partner_node.rights.case import Case  # Arrow takes long to import
 
     return Case(NodeHome.load(directory), subject, now=datetime.now(UTC))
+
+
+def _leave_out(
+    wish: Wish,
+    kind: Kind,
+    subject: str,
+    received: str | None,
+    receipt: Path | None,
+    directory: Path,
+    *,
+    overwrite: bool,
+    until: str = "",
+) -> None:
+    """Have a customer not be counted by its wish, settle that as a request, and say so.
+
+    Args:
+        until: Until when, in words.
+    """
+    _check_files(receipt, overwrite=overwrite)
+    day = _day(received)
+    case = _case(directory, subject)
+    done = case.leave_out(wish)
+    given = _settled(case, kind, done.to_dict(), day, receipt, overwrite=overwrite)
+    output.result(
+        done.to_dict() | {"alike": list(done.alike)} | _receipt_values(given),
+        f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
+        f"and exports{until}.",
+        *done.words,
+        given.words,
+    )
 
 
 def _settled(
