@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import silhouette_rule
 from benchmarks.measure import Table
-from partner_node.customers.answers import answer
+from benchmarks.noised_totals import noised_total
 from protocol.clustering import choose_k
 from protocol.clustering.choice import Choice
 from protocol.clustering.choose_k import Atoms
@@ -33,11 +33,9 @@ from protocol.clustering.terms import Terms
 from protocol.masking import Stream
 from protocol.noised_queries import DistanceQuery
 from protocol.privacy.accounting import cost_of_rho, rho_for
-from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.queries import customer_vectors
-from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
-from protocol.sum_query import SumQuery
+from simulations.baselines import nicv
 
 KINDS: Final = ("none", "heavy tails", "separated", "overlapping")
 EPSILONS: Final = (0.1, 0.3, 1.0, 3.0)
@@ -46,7 +44,6 @@ SMALL: Final = ((5_000, 2), (5_000, 5), (5_000, 10), (1_000, 5))
 LARGE: Final = ((50_000, 5),)
 FEWEST, MOST = 2, 8
 _GRID: Final = 1 << 20
-_PARTNERS, _COLLUDING = 5, 1
 #: Runs on the same customers, each with its own noise.
 _RUNS: Final = 4
 
@@ -164,7 +161,7 @@ def _asked(federation: Federation, vectors: FloatMatrix) -> tuple[HybridDP, Atom
     )
     inner, noise = plan.plan, _noise(federation, "before")
     while inner.query is not None:
-        total, variance = _total(inner.query, vectors, noise)
+        total, variance = noised_total(inner.query, [vectors], noise)
         if isinstance(inner, HybridDP) and isinstance(inner.query, DistanceQuery):
             return inner, inner.atoms(inner.query, total, variance)
         inner = inner.advance(total, customers=federation.n, variance=variance)
@@ -178,26 +175,15 @@ def _nicv(
     """Carry a plan on with `k` clusters; the mean squared distance of customers to them."""
     plan, noise = asked.with_clusters(k, atoms), _noise(federation, "after")
     while plan.query is not None:
-        total, variance = _total(plan.query, vectors, noise)
+        total, variance = noised_total(plan.query, [vectors], noise)
         plan = plan.advance(total, customers=federation.n, variance=variance)
     if plan.result is None:
         raise RuntimeError("the plan has no result")
-    centres = plan.result.centroids / _GRID
-    squares = ((grid[:, None] / _GRID - centres[None]) ** 2).sum(axis=2)
-    return float(squares.min(axis=1).mean())
+    return nicv(grid / _GRID, plan.result.centroids / _GRID)
 
 
 def _noise(federation: Federation, name: str) -> Stream:
     return Stream(hashlib.sha256(f"{federation} {name}".encode()).digest())
-
-
-def _total(query: SumQuery, vectors: FloatMatrix, noise: Stream) -> tuple[IntVector, int]:
-    """A query's total with all partners' noise, and the noise's variance."""
-    exact, _ = answer(query, [vectors], threads=1)
-    share = share_variance(query.variance, partners=_PARTNERS, colluding=_COLLUDING)
-    variance = share * _PARTNERS
-    drawn = discrete_gaussian(noise, variance=variance, count=query.length)
-    return exact + drawn, variance
 
 
 def federations(

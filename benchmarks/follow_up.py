@@ -9,7 +9,6 @@ own; nobody chooses the number of segments.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,17 +18,17 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.measure import Table
-from partner_node.customers.answers import answer
+from benchmarks.noised_totals import PARTNERS, noised_total
 from protocol.agreement.document import Agreement
 from protocol.clustering.followed import Followed
 from protocol.clustering.plan import after_total, start_plan
 from protocol.masking import Stream
-from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.queries import customer_vectors
 from protocol.release.document import Release, make_release
 from protocol.release.last import begins_at
 from protocol.scaling import FloatMatrix
 from simulations.agreement import agreement_values, feature_values, party_values
+from simulations.baselines import nicv
 from simulations.privacy import benchmark_terms
 
 KINDS: Final = ("one cloud", "overlapping", "separated")
@@ -42,7 +41,6 @@ UNCHANGED, OTHERS, MOVED, NEW_5, NEW_15 = (
 CHANGES: Final = (UNCHANGED, OTHERS, MOVED, NEW_5, NEW_15)
 _N, _D, _K = 5_000, 5, 5
 _GRID: Final = 1 << 20
-_PARTNERS, _COLLUDING = 5, 1
 _DELTA: Final = 0.00001
 
 
@@ -84,7 +82,7 @@ class Case:
             agreement_values(
                 parties=[
                     party_values(f"p{i}", bytes([i]) * 32, max_customers=_N)
-                    for i in range(_PARTNERS)
+                    for i in range(PARTNERS)
                 ],
                 features=[feature_values(f"f{i}") for i in range(_D)],
                 coordinator_key=bytes([255]) * 32,
@@ -150,14 +148,10 @@ def released(
     vectors = [customer_vectors(grid)]
     run_hash = hashlib.sha256(name.encode()).digest()
     stream = Stream(hashlib.sha256(run_hash).digest())
-    members = frozenset(range(_PARTNERS))
+    members = frozenset(range(PARTNERS))
     plan = start_plan(agreement, seed=run_hash, followed=followed)
     while plan.query is not None:
-        total, _ = answer(plan.query, vectors, threads=1)
-        share = share_variance(plan.query.variance, partners=_PARTNERS, colluding=_COLLUDING)
-        total = total + discrete_gaussian(
-            stream, variance=share * _PARTNERS, count=plan.query.length
-        )
+        total, _ = noised_total(plan.query, vectors, stream)
         plan = after_total(plan, agreement, total, members=members)
     if plan.result is None:
         raise RuntimeError("the plan has no result")
@@ -233,5 +227,4 @@ def _nearest(grid: FloatMatrix, release: Release) -> np.ndarray:
 
 
 def _nicv(grid: FloatMatrix, release: Release) -> float:
-    squared = ((grid[:, None, :] - release.centres[None]) ** 2).sum(axis=2)
-    return float(squared.min(axis=1).mean()) / math.pow(_GRID, 2)
+    return nicv(grid / _GRID, release.centres / _GRID)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -46,16 +46,6 @@ class KScore:
     davies_bouldin: int
     stability: int
     votes: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The scores as JSON values, as fractions."""
-        return {
-            "n_clusters": self.n_clusters,
-            "silhouette": self.silhouette / PARTS,
-            "davies_bouldin": self.davies_bouldin / PARTS,
-            "stability": self.stability / PARTS,
-            "votes": self.votes / PARTS,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
