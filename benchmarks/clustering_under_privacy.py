@@ -21,7 +21,9 @@ from typing import Final
 
 import numpy as np
 
+from protocol.agreement.document import PlanTerms
 from protocol.scaling import FloatMatrix
+from simulations.agreement import numbered_agreement
 from simulations.baselines import diffprivlib_kmeans, kmeans, nicv, one_cluster
 from simulations.bounds import bounds_from_data
 from simulations.cluster import ClusterTask
@@ -94,6 +96,7 @@ def measure(
     points = np.clip(2.0 * (matrix.values - low) / width - 1.0, -1.0, 1.0)
     points[:, high <= low] = 0.0
     bounds = bounds_from_data(matrix.values, matrix.columns)
+    features = [b.feature(f"x{i}") for i, b in enumerate(bounds, start=1)]
     lines = [
         Line.of(name, points, k, K_MEANS, None, [nicv(points, kmeans(points, k, 0))]),
         Line.of(name, points, k, ONE_CLUSTER, None, [nicv(points, one_cluster(points))]),
@@ -103,10 +106,15 @@ def measure(
         delta = 1.0 / (n * math.log(n))
         for plan, rounds in ((HYBRID, 11), (LLOYD, 6)):
             began = time.monotonic()
-            task = ClusterTask(
-                [matrix.values], matrix.columns, bounds, n_clusters=k, n_partners=PARTNERS,
-                max_rounds=rounds, plan=plan, privacy=terms,
-            )  # fmt: skip
+            agreement = numbered_agreement(
+                [n // PARTNERS] * PARTNERS,
+                features,
+                plan=PlanTerms(
+                    name=plan, n_clusters=k, n_clusters_min=k, max_rounds=rounds
+                ).to_dict(),
+                privacy=terms.to_dict(),
+            )
+            task = ClusterTask(agreement, [matrix.values])
             values = [task.run(seed).inertia_formed for seed in range(seeds)]
             lines.append(Line.of(name, points, k, plan, epsilon, values))
             say(f"{name} epsilon {epsilon:g} {plan}: {lines[-1].mean:.4g} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from benchmarks.measure import Spread, Table, interleaved, ratios, seconds_of
-from partner_node.consent.gate import ConsentGate
+from partner_node.consent.gate import ConsentGate, Snapshot
 from partner_node.consent.settings import ConsentSource
 from partner_node.sources.file_places import File
 from protocol.agreement.governance import CONSENT, SEGMENTATION
@@ -40,9 +41,7 @@ def run(*, quick: bool) -> list[Table]:
                 {
                     "duckdb": partial(seconds_of, partial(_read, files, kind)),
                     "snapshot": partial(seconds_of, partial(gate.snapshot, now)),
-                    "look-up": partial(
-                        seconds_of, lambda s=snapshot, c=chunks: [s.allowed(some) for some in c]
-                    ),
+                    "look-up": partial(seconds_of, partial(_look_up, snapshot, chunks)),
                 },
                 turns=turns,
             )
@@ -122,6 +121,11 @@ def _gate(ids: np.ndarray, folder: Path, kind: str) -> tuple[ConsentGate, tuple[
         left_out=frozenset,
     )
     return gate, files
+
+
+def _look_up(snapshot: Snapshot, chunks: Sequence[np.ndarray]) -> None:
+    for ids in chunks:
+        snapshot.allowed(ids)
 
 
 def _read(files: tuple[Path, Path], kind: str) -> None:

@@ -223,7 +223,8 @@ def _on_grid(points: FloatMatrix) -> FloatMatrix:
 
 def _nearest(grid: FloatMatrix, release: Release) -> np.ndarray:
     squared = ((grid[:, None, :] - release.centres[None]) ** 2).sum(axis=2)
-    return squared.argmin(axis=1)
+    nearest: np.ndarray = squared.argmin(axis=1)
+    return nearest
 
 
 def _nicv(grid: FloatMatrix, release: Release) -> float:
