@@ -30,7 +30,7 @@ ALLOWED = {
     "machine/locks.py": "locks, which hold nothing",
     "machine/logs.py": "logs that grow until they are full",
     "coordinator/service/superlink.py": "a log that grows",
-    "partner_node/cli/rights.py": "into a draft of `machine.files`",
+    "partner_node/cli/rights/settling.py": "into a draft of `machine.files`",
     "partner_node/segments/assignments.py": "into a draft of `machine.files`",
     "partner_node/segments/segment_tables.py": "into a draft of `machine.files`",
 }

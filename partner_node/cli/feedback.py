@@ -19,7 +19,7 @@ from protocol.privacy.words import counted
 from protocol.release.satisfaction import question_of, question_words
 
 if TYPE_CHECKING:
-    from partner_node.rights.case import Desk
+    from partner_node.rights.desk import Desk
 
 app = typer.Typer(
     help="What customers say; it stays here, opt-outs take effect, and scores leave as noised sums "
@@ -41,7 +41,7 @@ def import_(
     format: Format = FormatOption,
 ) -> None:
     """Take in what customers said; whoever opts out is not counted from the next question on."""
-    from partner_node.rights.case import Desk
+    from partner_node.rights.desk import Desk
     from partner_node.segments.feedback import NO_SEGMENT, Keeper, not_in_data, segments_of
     from partner_node.segments.feedback_file import read_feedback
 
@@ -122,7 +122,7 @@ def import_(
 def list_feedback(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many customers said what, in ranges, by the segment that they had then."""
     from partner_node.register.scores import SATISFACTION, question_id
-    from partner_node.rights.case import Desk
+    from partner_node.rights.desk import Desk
     from partner_node.segments.feedback import NO_SEGMENT, said_by_segment, scored
     from partner_node.segments.told_ranges import Told, ToldRanges
 

@@ -26,8 +26,10 @@ from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.register.pseudonyms import Pseudonyms, key_file
 from partner_node.register.requests import RightsRegister, due_date
+from partner_node.rights import answers
 from partner_node.rights.case import Case
 from partner_node.rights.explanation import explain_place
+from partner_node.rights.holdings import Holdings
 from partner_node.segments.known_releases import known_releases
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SEGMENTATION
@@ -723,13 +725,13 @@ def test_a_file_that_is_there_is_kept_unless_that_is_said_and_nothing_is_done(
 def test_a_file_that_appears_meanwhile_is_kept_and_the_request_stays_open(
     shell: Shell, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    access = Case.access
+    holdings_of = answers.holdings_of
 
-    def slow(self: Case) -> dict[str, Any]:
+    def slow(case: Case) -> Holdings:
         (tmp_path / "a.json").write_text("theirs")
-        return access(self)
+        return holdings_of(case)
 
-    monkeypatch.setattr(Case, "access", slow)
+    monkeypatch.setattr(answers, "holdings_of", slow)
     done = shell("rights", "access", "--subject", "c0", "--out", "a.json", "--dir", ours)
     assert (done.code, "E-FILE" in done.err) == (2, True)
     assert (tmp_path / "a.json").read_text() == "theirs"
