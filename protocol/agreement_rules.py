@@ -138,6 +138,8 @@ def _wordings(a: Agreement) -> Iterator[tuple[str, str]]:
         yield f"duties.{name}", getattr(a.duties, name)
     for document in a.documents:
         yield "documents.title", document.title
+    if a.plan.satisfaction is not None:
+        yield "plan.satisfaction.question", a.plan.satisfaction.question
 
 
 def _feature_problems(a: Agreement) -> Iterator[AgreementError]:

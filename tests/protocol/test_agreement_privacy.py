@@ -77,6 +77,10 @@ SATISFACTION: dict[str, Any] = {"question": "Happy?", "lowest": 1, "highest": 5}
         ({"plan": {"name": "lloyd-dp", "max_rounds": 4, "profile": "spread"}}, ""),
         ({"plan": {"max_rounds": 11, "satisfaction": SATISFACTION}}, "E-PLAN"),
         ({"plan": {"max_rounds": 12, "satisfaction": SATISFACTION}}, ""),
+        (
+            {"plan": {"max_rounds": 12, "satisfaction": SATISFACTION | {"question": "TODO"}}},
+            "E-LINT",
+        ),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 4, "satisfaction": SATISFACTION}}, "E-PLAN"),
         ({"plan": {"name": "lloyd-dp", "max_rounds": 5, "satisfaction": SATISFACTION}}, ""),
         ({"plan": {"max_rounds": 11, "satisfaction": {}}}, "E-AGR-SCHEMA"),
