@@ -274,7 +274,8 @@ class RowRules:
         remedy += (
             "; name the right one as [data] id_column"
             if column == self.id_column
-            else f'; name the one to read in [data.columns]: FEATURE = "{near or names[-1]}"'
+            else "; name the one to read in [data.columns]"
+            + (f': FEATURE = "{near}"' if near is not None else "")
         )
         return SourceError(
             f"{self.where} has no column {column!r}" + meant(column, names),

@@ -146,6 +146,16 @@ class SourceSuite(ABC):
         assert error.code == "E-SOURCE-COLUMN"
         assert "'vists'" in error.message
         assert "did you mean 'visits'" in error.message
+        assert error.remedy.endswith('[data.columns]: FEATURE = "visits"')
+
+    def test_of_a_missing_column_unlike_all_others_they_are_listed_and_none_is_suggested(
+        self, tmp_path: Path
+    ) -> None:
+        error = refusal(self.make(tmp_path, numbered(3)), ["qqqq"])
+        assert error.code == "E-SOURCE-COLUMN"
+        assert "did you mean" not in error.message
+        assert error.remedy.startswith("there are: id, ")
+        assert error.remedy.endswith("; name the one to read in [data.columns]")
 
     def test_the_id_column_cannot_be_a_feature(self, tmp_path: Path) -> None:
         error = refusal(self.make(tmp_path, numbered(3)), ["id"])
