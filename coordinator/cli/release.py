@@ -14,6 +14,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.report.released import release_table, view_of, views_in, write_report
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
+from machine.text import minute, short
 from protocol.errors import UsageError
 from protocol.privacy.accounting import epsilon_text
 from protocol.release.document import SignedRelease
@@ -25,7 +26,13 @@ app = typer.Typer(help="Show and export released segments.", no_args_is_help=Tru
 def list_releases(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All releases, newest first."""
     store = CoordinatorConfig.load(directory).open_store()
-    table = Table("run", "agreement", "segments", "partners", "released", "privacy")
+    table = Table(title="Releases, newest first")
+    table.add_column("run", no_wrap=True)
+    table.add_column("agreement", overflow="fold")
+    table.add_column("segments", justify="right")
+    table.add_column("partners", justify="right")
+    table.add_column("released", no_wrap=True)
+    table.add_column("privacy", overflow="fold")
     releases = []
     for run_id, released_at, view in views_in(store):
         release = view.release
@@ -38,16 +45,21 @@ def list_releases(directory: Directory = HERE, format: Format = FormatOption) ->
             }
         )
         table.add_row(
-            run_id.hex()[:8],
+            short(run_id),
             release.agreement_id,
             str(len(release.segments)),
             str(len(release.participants)),
-            released_at[:16].replace("T", " "),
+            minute(released_at),
             release.statement
             + (f", epsilon {epsilon_text(release.privacy.epsilon)}" if release.privacy else ""),
         )
     output.result(
-        {"releases": releases}, table, "Times are UTC. What protects each: `release show RUN`."
+        {"releases": releases},
+        *(
+            [table, "What protects each: `release show RUN`."]
+            if releases
+            else ["No run has ended with a release yet."]
+        ),
     )
 
 

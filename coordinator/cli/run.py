@@ -18,6 +18,7 @@ from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
+from machine.text import minute, short
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.errors import RunFailedError, UsageError
@@ -83,18 +84,23 @@ def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> Non
     store = CoordinatorConfig.load(directory).open_store()
     rows = store.runs()
     privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
-    table = Table("run", "state", "rounds", "started", "reason")
+    table = Table(title="Runs, newest first")
+    table.add_column("run", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("rounds", justify="right")
+    table.add_column("started", no_wrap=True)
+    table.add_column("reason", overflow="fold")
     for row in rows:
         table.add_row(
-            row.run_id.hex()[:8],
+            short(row.run_id),
             row.state,
             str(row.progress.get("round", "")),
-            row.created_at[:19],
+            minute(row.created_at),
             f"{row.code} {row.reason}".strip(),
         )
     output.result(
         {"runs": [row.to_dict() | {"privacy": privacy[row.agreement_hash]} for row in rows]},
-        table,
+        table if rows else "No run has been asked for yet.",
         *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
     )
 
@@ -105,9 +111,9 @@ def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run)
     if row.ended:
-        raise UsageError(f"run {row.run_id.hex()[:8]} has ended already: {row.state}")
+        raise UsageError(f"run {short(row.run_id)} has ended already: {row.state}")
     store.fail(row.run_id, "E-STOPPED", "stopped by the operator", "start a new run")
-    output.result({"run_id": row.run_id.hex()}, f"Run {row.run_id.hex()[:8]} is stopped.")
+    output.result({"run_id": row.run_id.hex()}, f"Run {short(row.run_id)} is stopped.")
 
 
 def report_end(store: CoordinatorStore, row: RunRow) -> None:
@@ -136,4 +142,4 @@ def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
 def _run_words(row: RunRow) -> str:
     rounds = row.progress.get("round", 0)
     seconds = row.progress.get("elapsed_s", 0)
-    return f"Run {row.run_id.hex()[:8]} {row.state} after {rounds} rounds, {seconds} s."
+    return f"Run {short(row.run_id)} {row.state} after {rounds} rounds, {seconds} s."

@@ -22,6 +22,7 @@ from coordinator.agreement_file import load_signed, load_yaml
 from coordinator.cli import app, progress
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.life import serve_lock
+from machine.text import minute
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RuleError
@@ -632,8 +633,19 @@ def test_a_run_is_requested_listed_and_stopped(shell: Shell, published: Path) ->
     assert shell.json("run", "stop", run[:6], "--dir", published)["run_id"] == run
     (row,) = shell.json("run", "list", "--dir", published)["runs"]
     assert (row["state"], row["code"]) == ("failed", "E-STOPPED")
-    assert "E-STOPPED" in shell("run", "list", "--dir", published).out
+    shell.patch.setenv("COLUMNS", "80")
+    listed = shell("run", "list", "--dir", published).out
+    assert "Runs, newest first" in listed
+    assert f"{minute(row['created_at'])} " in listed, "as a node says times"
+    assert f" {row['run_id'][:8]} " in listed
+    assert "E-STOPPED" in listed
     assert "ended already" in shell.refused("run", "stop", "--dir", published, status=2)["message"]
+
+
+def test_where_nothing_is_on_record_yet_lists_say_so(shell: Shell, published: Path) -> None:
+    assert shell("run", "list", "--dir", published).out == "No run has been asked for yet.\n"
+    done = shell("release", "list", "--dir", published)
+    assert done.out == "No run has ended with a release yet.\n"
 
 
 def test_a_run_can_be_told_to_go_without_partners_of_the_agreement(
