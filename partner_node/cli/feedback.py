@@ -14,6 +14,7 @@ from machine.tables import folding_table
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
+from partner_node.store.times import stamp
 from protocol.errors import FedsegError
 from protocol.privacy.words import counted
 from protocol.release.satisfaction import question_of, question_words
@@ -50,7 +51,11 @@ def import_(
     desk = Desk(home, now=now)
     terms = desk.agreement.plan.satisfaction
     said = read_feedback(file, now=now, terms=terms)
-    opted_out = sorted((one for one in said if one.kind == "opt-out"), key=lambda one: one.at)
+    opt_outs = sorted((one for one in said if one.kind == "opt-out"), key=lambda one: one.at)
+    given_up = desk.register.given_up()
+    opted_out = [
+        one for one in opt_outs if stamp(one.at) > given_up.get(desk.pseudonyms.of(one.subject), "")
+    ]
     opting_out = {one.subject for one in opted_out}
     left_out = desk.register.left_out()
     days = desk.agreement.retention.records_days
@@ -85,6 +90,7 @@ def import_(
             "customers_not_in_data": len(strangers),
             "customers_in_data_twice": twice,
             "opted_out": len(opting_out),
+            "taken_back_since": len(opt_outs) - len(opted_out),
             "taken_out_of": list(taken_out.listing),
             "files_gone": list(taken_out.gone),
             "files_changed": list(taken_out.changed),
@@ -96,6 +102,10 @@ def import_(
         else "",
         f"In the register of requests, answered: {counted(len(answered), 'opt-out')}."
         if answered
+        else "",
+        "Without effect, as they were taken back or corrected since: "
+        f"{counted(len(opt_outs) - len(opted_out), 'opt-out')}."
+        if len(opted_out) < len(opt_outs)
         else "",
         f"Not kept: {counted(len(said) - len(recent), 'line')} from more than "
         f"{counted(days, 'day')} ago, as long as the agreement lets records be kept."

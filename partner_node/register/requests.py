@@ -18,6 +18,8 @@ Kind = Literal[
     "access", "explain", "object", "erase", "export", "rectify", "restrict", "take-back", "correct"
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+#: After which what was wished before holds no longer, of the customer or of the mistyped id.
+_GIVING_UP: Final = ("take-back", "correct")
 #: Reasons for which a customer is left out permanently.
 Wish = Literal["objection", "erasure", "opt-out", "restriction"]
 #: By how many months an answer may be put off (GDPR 12(3)).
@@ -152,6 +154,22 @@ class RightsRegister:
             )
             for number, kind, pseudonym, received, due, done_at, receipt, extended_on in rows
         ]
+
+    def given_up(self) -> dict[str, str]:
+        """Until when what customers said was taken back, or corrected to another id; by pseudonym.
+
+        A day of receipt that is before the day of the answer counts whole: what was said after it
+        was not meant.
+        """
+        found: dict[str, str] = {}
+        for request in self.requests():
+            effects = request.receipt.get("effects", {})
+            if request.is_open or "refused" in effects or request.kind not in _GIVING_UP:
+                continue
+            whose = effects.get("instead_of", request.pseudonym)
+            until = min(request.done_at, f"{request.received}T23:59:59.999999Z")
+            found[whose] = max(found.get(whose, ""), until)
+        return found
 
     def leave_out(self, wish: Wish, pseudonym: str, subject: str, now: datetime) -> None:
         """Exclude a customer from counting from now on; inside a transaction.

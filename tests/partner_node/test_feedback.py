@@ -84,6 +84,39 @@ def test_an_opt_out_whose_files_could_not_be_written_stays_an_open_request(
     assert request["done_at"]
 
 
+def test_an_opt_out_that_was_taken_back_or_corrected_does_not_come_back_by_an_older_line(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{AT}\nc9,opt-out,{AT}\n")
+    words = ("feedback", "import", "said.csv", "--dir", ours)
+    shell.json(*words)
+    shell.json("rights", "take-back", "--subject", "c7", "--dir", ours)
+    shell.json("rights", "correct", "--subject", "c8", "--mistyped", "c9", "--dir", ours)
+    again = shell.json(*words)
+    assert (again["opted_out"], again["taken_back_since"], again["requests"]) == (0, 2, [])
+    assert {"c7", "c9"} <= set(counted(ours))
+    assert "c8" not in counted(ours)
+    assert "Without effect" in shell(*words).out
+    later = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{AT}\nc7,opt-out,{later}\n")
+    assert (done := shell.json(*words))["opted_out"] == 1
+    assert done["taken_back_since"] == 1
+    assert "c7" not in counted(ours)
+
+
+def test_an_opt_out_after_the_day_on_which_an_earlier_one_was_taken_back_holds(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    day = datetime.now(UTC) - timedelta(days=3)
+    (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{day + timedelta(days=1):%FT%TZ}\n")
+    words = ("feedback", "import", "said.csv", "--dir", ours)
+    shell.json(*words)
+    back = ("rights", "take-back", "--subject", "c7", "--dir", ours)
+    shell.json(*back, "--received", f"{day:%F}")
+    assert shell.json(*words)["opted_out"] == 1
+    assert "c7" not in counted(ours)
+
+
 def test_a_customer_who_is_there_twice_keeps_no_other_s_wish_from_effect(
     shell: Shell, ours: Path, tmp_path: Path
 ) -> None:
