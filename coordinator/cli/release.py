@@ -16,7 +16,6 @@ from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.text import minute, short
 from protocol.errors import UsageError
-from protocol.privacy.accounting import epsilon_text
 from protocol.release.document import SignedRelease
 
 app = typer.Typer(help="Show and export released segments.", no_args_is_help=True)
@@ -32,10 +31,11 @@ def list_releases(directory: Directory = HERE, format: Format = FormatOption) ->
     table.add_column("segments", justify="right")
     table.add_column("partners", justify="right")
     table.add_column("released", no_wrap=True)
-    table.add_column("privacy", overflow="fold")
     releases = []
+    privacy = set()
     for run_id, released_at, view in views_in(store):
         release = view.release
+        privacy.add(release.privacy_words)
         releases.append(
             {
                 **view.named(),
@@ -50,13 +50,11 @@ def list_releases(directory: Directory = HERE, format: Format = FormatOption) ->
             str(len(release.segments)),
             str(len(release.participants)),
             minute(released_at),
-            release.statement
-            + (f", epsilon {epsilon_text(release.privacy.epsilon)}" if release.privacy else ""),
         )
     output.result(
         {"releases": releases},
         *(
-            [table, "What protects each: `release show RUN`."]
+            [table, *(f"Privacy: {words}." for words in sorted(privacy))]
             if releases
             else ["No run has ended with a release yet."]
         ),

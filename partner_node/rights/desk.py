@@ -81,16 +81,21 @@ class Desk:
     def files_of(self, subjects: Set[str]) -> SegmentFiles:
         """In which files of segments some customers are; every file that is on record is read.
 
-        What a killed process left unfinished is deleted first.
+        What a killed process left unfinished is deleted first. Of a file that cannot be read it is
+        not known whether it holds them: it is one that was changed.
 
         Raises:
-            SourceError: A file cannot be read, or what is unfinished cannot be deleted
-                (E-SEGMENT-FILE).
+            SourceError: What is unfinished cannot be deleted (E-SEGMENT-FILE).
         """
         left = PrivateFiles(self.store).sweep()
         _refuse_stuck(left)
         records = ExportRecords(self.store).by_path()
-        found = {path: standing_in(versions, subjects) for path, versions in records.items()}
+        found = {}
+        for path, versions in records.items():
+            try:
+                found[path] = standing_in(versions, subjects)
+            except SourceError:
+                found[path] = InFile.CHANGED
         return _segment_files(found, left)
 
     def take_out_of_files(self, subjects: Set[str]) -> SegmentFiles:

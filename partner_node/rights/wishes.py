@@ -82,7 +82,8 @@ def _wishes_of(case: Case, subject: str) -> dict[str, str]:
     wishes = case.register.wishes_of(subject)
     if not wishes:
         raise RuleError(
-            f"customer {subject!r} has no objection, opt-out or erasure on record here",
+            f"customer {subject!r} has no objection, opt-out, restriction or erasure on record "
+            "here",
             code="E-NO-WISH",
             remedy="ids are compared letter by letter; `fedseg-node consent explain` shows "
             "what each table holds, and an objection in a table of your own is taken back "

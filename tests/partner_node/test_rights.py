@@ -179,6 +179,11 @@ def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds
     assert "all.parquet" in error["message"]
     assert "c7" not in counted(ours)
     assert "c7" not in ids_in(tmp_path / "all.csv"), "one file keeps nobody in another"
+    told = shell.json("rights", "access", "--subject", "c8", "--dir", ours)["segment_files"]
+    assert (told["listing"], told["changed"]) == (
+        [str(tmp_path / "all.csv")],
+        [str(tmp_path / "all.parquet")],
+    )
     (tmp_path / "all.parquet").unlink()
     done = shell.json("rights", "object", "--subject", "c7", "--dir", ours)
     assert done["files_gone"] == [str(tmp_path / "all.parquet")]

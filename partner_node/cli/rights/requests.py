@@ -149,8 +149,9 @@ def list_requests(directory: Directory = HERE, format: Format = FormatOption) ->
     requests = register.requests()
     late = [request for request in requests if request.is_overdue(today)]
     table = Table(title="Requests of customers")
-    for column in ("no.", "kind", "customer", "received", "due", "answered"):
+    for column in ("no.", "kind", "customer", "received", "due"):
         table.add_column(column, no_wrap=True)
+    table.add_column("answered", overflow="fold")
     for request in requests:
         table.add_row(
             str(request.number),

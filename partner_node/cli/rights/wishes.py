@@ -75,7 +75,7 @@ def take_back(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Have a customer who took an objection, opt-out or erasure back be counted again."""
+    """Have who took an objection, opt-out, restriction or erasure back be counted again."""
     from partner_node.rights import wishes  # Arrow takes long to import
 
     check_files(receipt, overwrite=overwrite)
@@ -97,7 +97,7 @@ def correct(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Have the objection or erasure of a mistyped id be that of the customer who is meant."""
+    """Have the wish of a mistyped id, such as an objection, be that of the customer meant."""
     from partner_node.rights import wishes  # Arrow takes long to import
 
     if mistyped == subject:
