@@ -15,6 +15,10 @@ EGRESS = "partner_node/egress/check.py"
 REPLIES = "protocol/replies.py"
 LOCKS = "machine/locks.py"
 REGISTER = "partner_node/register/requests.py"
+WISHES = "partner_node/rights/wishes.py"
+FEEDBACK = "partner_node/cli/feedback.py"
+COUNTS = "partner_node/segments/count_ranges.py"
+TOLD = "partner_node/segments/told_ranges.py"
 SQLITE = "partner_node/sources/sqlite/source.py"
 MYSQL = "partner_node/sources/mysql/"
 
@@ -28,6 +32,8 @@ COMMANDS = "test_node_cli.py::"
 KEPT = "test_retention.py::"
 LEAVING = "test_egress.py::"
 RIGHTS = "test_rights.py::"
+RANGES = "test_local_counts.py::"
+SAID = "test_feedback.py::"
 IN_SQLITE = "test_sqlite_source.py::"
 IN_MYSQL = "test_mysql_source.py::"
 
@@ -245,6 +251,124 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "return self.done_at[:10] > self.due.isoformat()",
         "return self.done_at[:10] >= self.due.isoformat()",
         RIGHTS + "test_the_last_day_is_in_time_and_the_next_one_is_late",
+    ),
+    # a wish that is taken back, or another customer's than was written down
+    *(
+        (file, text, replacement, RIGHTS + test)
+        for file, text, replacement, test in (
+            (
+                WISHES,
+                "    if not wishes:\n",
+                "    if False:\n",
+                "test_a_wish_that_is_taken_back_holds_no_longer_and_leaves_a_receipt",
+            ),
+            (
+                REGISTER,
+                "if self._unsealed(row[0], row[3]) == subject]",
+                "]",
+                "test_nobody_but_who_took_a_wish_back_is_counted_again",
+            ),
+            (
+                REGISTER,
+                'self._store.ask("DELETE FROM wishes WHERE pseudonym = ?", pseudonym)',
+                "self._store.ask(\"DELETE FROM wishes WHERE ? > ''\", pseudonym)",
+                "test_nobody_but_who_took_a_wish_back_is_counted_again",
+            ),
+            (
+                WISHES,
+                "    still = None if reason is None else reason.words\n",
+                "    still = None\n",
+                "test_who_took_an_objection_back_and_has_no_consent_is_told_so",
+            ),
+            (
+                WISHES,
+                "instead_of=case.pseudonyms.of(mistyped)",
+                "instead_of=case.pseudonym",
+                "test_a_mistyped_wish_is_corrected_with_both_ids_named",
+            ),
+            (
+                WISHES,
+                "        case.register.take_back(mistyped)\n",
+                "",
+                "test_a_mistyped_wish_is_corrected_with_both_ids_named",
+            ),
+            (
+                WISHES,
+                "for wish in get_args(Wish) if wish in wishes]",
+                "for wish in get_args(Wish)[:1]]",
+                "test_a_correction_moves_each_wish_and_nobody_else_is_counted_again",
+            ),
+            (
+                WISHES,
+                "    wishes = _wishes_of(case, mistyped)\n",
+                "    wishes = _wishes_of(case, mistyped)\n"
+                "    with case.store.transaction():\n"
+                "        case.register.take_back(mistyped)\n",
+                "test_a_correction_that_is_cut_short_leaves_both_out",
+            ),
+        )
+    ),
+    (
+        FEEDBACK,
+        'if stamp(one.at) > given_up.get(desk.pseudonyms.of(one.subject), "")',
+        "if True",
+        SAID
+        + "test_an_opt_out_that_was_taken_back_or_corrected_does_not_come_back_by_an_older_line",
+    ),
+    (
+        REGISTER,
+        'until = min(request.done_at, f"{request.received}T23:59:59.999999Z")',
+        "until = request.done_at",
+        SAID + "test_an_opt_out_after_the_day_on_which_an_earlier_one_was_taken_back_holds",
+    ),
+    # counts of own customers are told as ranges, from which no small one follows
+    (
+        COUNTS,
+        "return max(agreement.min_segment_size, LEAST_STEP)",
+        "return LEAST_STEP",
+        RANGES + "test_ranges_are_as_wide_as_the_smallest_agreed_segment_and_ten_at_least",
+    ),
+    (
+        COUNTS,
+        "return max(agreement.min_segment_size, LEAST_STEP)",
+        "return agreement.min_segment_size",
+        RANGES + "test_ranges_are_as_wide_as_the_smallest_agreed_segment_and_ten_at_least",
+    ),
+    (
+        COUNTS,
+        "CountRange(least=value - value % step,",
+        "CountRange(least=value,",
+        RANGES + "test_nobody_and_a_few_look_the_same",
+    ),
+    (
+        COUNTS,
+        "min(values) >= step:",
+        "min(values) >= 0:",
+        RANGES + "test_a_second_count_is_hidden_beside_a_small_one",
+    ),
+    (
+        COUNTS,
+        "if left_open >= 2 * step - 1:",
+        "if True:",
+        RANGES + "test_all_are_hidden_where_one_more_would_not_be_enough",
+    ),
+    (
+        TOLD,
+        "if found.least is not None:",
+        "if True:",
+        RANGES + "test_a_hidden_count_is_told_as_before_and_of_its_own_kind_and_segment_alone",
+    ),
+    (
+        TOLD,
+        "AND segment = ?",
+        "AND ? > ''",
+        RANGES + "test_a_hidden_count_is_told_as_before_and_of_its_own_kind_and_segment_alone",
+    ),
+    (
+        TOLD,
+        "WHERE agreement_id = ? AND kind = ?",
+        "WHERE agreement_id = ? AND ? > ''",
+        RANGES + "test_a_hidden_count_is_told_as_before_and_of_its_own_kind_and_segment_alone",
     ),
     # what a database's own schema may do
     (

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partner_node.segments.count_ranges import HIDDEN, LEAST_STEP, agreed_step, ranges_of
+from partner_node.segments.count_ranges import (
+    HIDDEN,
+    LEAST_STEP,
+    CountRange,
+    agreed_step,
+    ranges_of,
+)
+from partner_node.segments.told_ranges import Told, ToldRanges
+from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
+from simulations.federation import EphemeralSealer
 from tests.protocol import counterparties
 
 
@@ -40,6 +51,19 @@ def test_all_are_hidden_where_one_more_would_not_be_enough() -> None:
     """Else 50 customers in all, one count hidden as it is 50 or more: the other would be none."""
     assert ranges_of([50, 0], step=50) == [HIDDEN] * 2
     assert ranges_of([3, 4], step=50) == [HIDDEN] * 2
+
+
+def test_a_hidden_count_is_told_as_before_and_of_its_own_kind_and_segment_alone() -> None:
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    many, more = CountRange(least=50, most=99), CountRange(least=100, most=149)
+    store = NodeStore(":memory:", EphemeralSealer())
+    complaints = ToldRanges(store, "ours", "complaint")
+    with closing(store), store.transaction():
+        assert complaints.tell("S1", many, now) == Told(range=many)
+        assert complaints.tell("S1", HIDDEN, now) == Told(range=many, on="2026-11-24")
+        assert complaints.tell("S2", HIDDEN, now) == Told(range=HIDDEN)
+        assert complaints.tell("S1", more, now) == Told(range=more)
+        assert ToldRanges(store, "ours", "opt-out").tell("S1", HIDDEN, now) == Told(range=HIDDEN)
 
 
 STEP = 4

@@ -323,6 +323,41 @@ def test_a_mistyped_wish_is_corrected_with_both_ids_named(
     assert '"c7"' not in json.dumps(done["receipt"])
 
 
+def test_nobody_but_who_took_a_wish_back_is_counted_again(shell: Shell, ours: Path) -> None:
+    for subject in ("c7", "c8"):
+        shell.json("rights", "object", "--subject", subject, "--dir", ours)
+    words = ("rights", "take-back", "--dir", ours, "--subject")
+    assert shell.refused(*words, "c9", status=3)["code"] == "E-NO-WISH"
+    shell.json(*words, "c7")
+    assert {"c7", "c8", "c9"} & set(counted(ours)) == {"c7", "c9"}
+    restricted = shell.refused(*words, "c7", status=3)["message"]
+    assert "no objection, opt-out, restriction or erasure" in restricted
+
+
+def test_a_correction_moves_each_wish_and_nobody_else_is_counted_again(
+    shell: Shell, ours: Path
+) -> None:
+    for verb, subject in (("restrict", "c7"), ("erase", "c7"), ("object", "c6")):
+        shell.json("rights", verb, "--subject", subject, "--dir", ours)
+    shell.json("rights", "correct", "--subject", "c8", "--mistyped", "c7", "--dir", ours)
+    assert {"c6", "c7", "c8"} & set(counted(ours)) == {"c7"}
+    told = shell.json("rights", "access", "--subject", "c8", "--dir", ours)
+    assert set(told["wishes"]) == {"restriction", "erasure"}
+
+
+def test_a_correction_that_is_cut_short_leaves_both_out(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    shell.json("rights", "object", "--subject", "c7", "--dir", ours)
+    (tmp_path / "all.parquet").write_bytes(b"not parquet")
+    words = ("rights", "correct", "--subject", "c8", "--mistyped", "c7", "--dir", ours)
+    assert shell.refused(*words, status=3)["code"] == "E-SEGMENT-FILE"
+    assert not {"c7", "c8"} & set(counted(ours))
+    (tmp_path / "all.parquet").unlink()
+    shell.json(*words)
+    assert {"c7", "c8"} & set(counted(ours)) == {"c7"}
+
+
 def test_this_nodes_register_is_a_source_beside_the_tables(shell: Shell, ours: Path) -> None:
     for subject in ("c7", "nobody"):
         shell.json("rights", "object", "--subject", subject, "--dir", ours)
