@@ -858,13 +858,13 @@ def test_the_question_about_satisfaction_is_said_in_plain_words(
     shell: Shell, node: Path, tmp_path: Path
 ) -> None:
     plan = {"name": "hybrid-dp", "n_clusters": 2, "n_clusters_min": 2, "max_rounds": 12}
-    asked = {"satisfaction": {"question": "[b]Happy?[/b]", "lowest": 1, "highest": 5}}
+    asked = {"satisfaction": {"question": "How [b]happy?[/b]", "lowest": 1, "highest": 5}}
     for question, said in ((asked, True), ({}, False)):
         offered = draft(node, privacy=PRIVACY, plan=plan | question)
         (tmp_path / "draft.json").write_bytes(offered.to_bytes())
         text = " ".join(shell("agreement", "show", "draft.json", "--dir", node).out.split())
         assert ("nobody's own score leaves your node" in text) == said
-        assert ("“[b]Happy?[/b]”, from 1 to 5, the highest for who is most" in text) == said
+        assert ("“How [b]happy?[/b]”, from 1 to 5, the highest for who is most" in text) == said
 
 
 def test_purpose_lines_cannot_pass_for_paragraphs_of_ours(

@@ -834,8 +834,10 @@ def test_duckdbs_own_words_are_shown_of_a_query_that_is_only_bound(
 
 def test_of_a_missing_column_the_way_out_is_the_setting_to_change(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "c.csv", {"id": ["a"], "visits": [1.0]})
-    error = refusal(csv_source(path), ["frequency"])
+    error = refusal(csv_source(path), ["visit"])
     assert 'in [data.columns]: FEATURE = "visits"' in error.remedy
+    error = refusal(csv_source(path), ["frequency"])
+    assert error.remedy == "there are: id, visits; name the one to read in [data.columns]"
     error = refusal(DuckDBSource(kind="csv", path=path, id_column="customer"), ["visits"])
     assert "[data] id_column" in error.remedy
 
