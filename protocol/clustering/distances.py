@@ -20,19 +20,24 @@ DISTANCE_SHARE: Final = 0.02
 _REACH: Final = 2.0
 
 
-def distance_query(
-    terms: Terms, points: IntMatrix, deviation: float, *, cost: int
-) -> DistanceQuery:
+def distance_radius(deviation: float) -> int:
+    """The radius of the question, in grid units, where customers lie about so far from the points.
+
+    Args:
+        deviation: In the scaled cube.
+    """
+    return max(1, round(_REACH * deviation * GRID))
+
+
+def distance_query(terms: Terms, points: IntMatrix, radius: int, *, cost: int) -> DistanceQuery:
     """The query for distances to `points`.
 
     Args:
-        deviation: About how far customers lie from them, in the scaled cube.
+        radius: The distance beyond which nobody counts more, in grid units.
         cost: What it may cost, in units of ``2^-60`` of rho.
     """
     return DistanceQuery(
-        points=points,
-        radius=max(1, round(_REACH * deviation * GRID)),
-        variance=terms.variance_at(cost, UNIT * UNIT),
+        points=points, radius=radius, variance=terms.variance_at(cost, UNIT * UNIT)
     )
 
 

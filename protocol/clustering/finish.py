@@ -19,7 +19,12 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from protocol.clustering.choice import Choice, Gap
-from protocol.clustering.distances import DISTANCE_SHARE, distance_of, distance_query
+from protocol.clustering.distances import (
+    DISTANCE_SHARE,
+    distance_of,
+    distance_query,
+    distance_radius,
+)
 from protocol.clustering.followed import Beginning
 from protocol.clustering.noised import Noised, known
 from protocol.clustering.plane import GRID
@@ -210,8 +215,8 @@ class Finishing:
             else None,
         )
         distance = distance_query(
-            self.plan.terms, found.centroids[list(self.kept)], self.plan.deviation,
-            cost=self.distance_cost,
+            self.plan.terms, found.centroids[list(self.kept)],
+            distance_radius(self.plan.deviation), cost=self.distance_cost,
         )  # fmt: skip
         return replace(self, query=distance, sized=sized)
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from protocol.clustering import local_sums
-from protocol.clustering.distances import DISTANCE_SHARE
+from protocol.clustering.distances import DISTANCE_SHARE, distance_query
 from protocol.clustering.followed import Beginning, Followed
 from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID
@@ -71,11 +71,10 @@ class FollowUp:
     def start(terms: Terms, *, rounds: int = LEAST_ROUNDS) -> FollowUp:
         """The first state: how far do customers lie from the last release's centres?"""
         followed = known(terms.followed)
-        query = DistanceQuery(
-            points=followed.centres,
-            radius=followed.radius,
-            variance=terms.variance(DISTANCE_SHARE, UNIT * UNIT),
-        )
+        query = distance_query(
+            terms, followed.centres, followed.radius,
+            cost=int(DISTANCE_SHARE * float(terms.cost)),
+        )  # fmt: skip
         return FollowUp(terms=terms, query=query)
 
     @staticmethod

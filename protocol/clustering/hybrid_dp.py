@@ -20,7 +20,12 @@ import numpy as np
 from protocol.clustering import local_sums
 from protocol.clustering.choice import Choice, Gap
 from protocol.clustering.choose_k import Atoms, apart, choose, keep_largest
-from protocol.clustering.distances import DISTANCE_SHARE, distance_of, distance_query
+from protocol.clustering.distances import (
+    DISTANCE_SHARE,
+    distance_of,
+    distance_query,
+    distance_radius,
+)
 from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID, Plane
 from protocol.clustering.portable import FloatVector, james_stein, total_of
@@ -379,7 +384,7 @@ class HybridDP:
         if coreset.moved and isinstance(query, LocalSumsQuery):
             deviation = max(query.radius / GRID / self.tuning.coarse_radius, sqrt(cell))
         asked = distance_query(
-            self.terms, coreset.points, self.terms.within_reach(deviation),
+            self.terms, coreset.points, distance_radius(self.terms.within_reach(deviation)),
             cost=int(DISTANCE_SHARE * float(self.terms.cost)),
         )  # fmt: skip
         return replace(self, step=DISTANCE, query=asked)
