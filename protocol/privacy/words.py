@@ -13,19 +13,17 @@ def meaning(epsilon: float, delta: float, unit: str) -> str:
     """The most that an observer can learn about one customer, in words.
 
     >>> print(meaning(1.0, 1e-6, "one customer at one partner"))
-    Whatever somebody knows already: asked whether one customer at one partner is among the data, \
-somebody who sees everything that is released and would have guessed right in 50 of 100 cases \
-guesses right in 74 of 100 at most. Only with a chance of 1e-06 does that promise fail.
+    Somebody who knows everything except whether one customer at one partner is among the data, \
+and would guess that right in 50 of 100 cases, guesses it right in 74 of 100 cases at most after \
+seeing everything that is released. Only with a chance of 1e-06 does that promise fail.
     """
     if epsilon == 0.0:
-        return (
-            f"Nothing has been told yet: asked whether {unit} is among the data, one can but guess."
-        )
+        return f"Nothing has been told yet: one can only guess whether {unit} is among the data."
     shown = guessed_right(epsilon, delta)
     return (
-        f"Whatever somebody knows already: asked whether {unit} is among the data, somebody who "
-        "sees everything that is released and would have guessed right in 50 of 100 cases guesses "
-        f"right in {shown} of 100 at most. Only with a chance of {delta:.0e} does that promise "
+        f"Somebody who knows everything except whether {unit} is among the data, and would guess "
+        f"that right in 50 of 100 cases, guesses it right in {shown} of 100 cases at most after "
+        f"seeing everything that is released. Only with a chance of {delta:.0e} does that promise "
         "fail."
     )
 
