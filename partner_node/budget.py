@@ -72,7 +72,20 @@ def charge_values(charge: Charge) -> dict[str, Any]:
         "honest_shares": charge.honest,
         "colluding": charge.colluding,
         "rho": charge.rho,
+        "upper_bound": charge.is_bound,
     }
+
+
+def bound_words(charges: Sequence[Charge]) -> list[str]:
+    """That runs which are not on record here were charged with the most that they may have cost."""
+    bounds = [charge for charge in charges if charge.is_bound]
+    if not bounds:
+        return []
+    return [
+        f"Of what is spent, a rho of {rho_of_cost(total_cost(bounds)):.3g} is an upper bound, for "
+        f"{counted(len(bounds), 'run')} not on record here, since the node was put back from a "
+        "backup: what was asked then is not known, and the most that it may have cost is charged."
+    ]
 
 
 def budget_words(
@@ -91,6 +104,7 @@ def budget_words(
         )
     return [
         f"Agreement {agreement.id}: {fuel(terms, spent=spent)}, for {terms.unit}.",
+        *bound_words(charges),
         *_follow_up_words(agreement, spent),
         *([table] if charges else ["Nothing is charged yet."]),
         "Spent so far means: " + meaning(terms.epsilon_of(spent), float(terms.delta), terms.unit),
@@ -161,6 +175,7 @@ def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[obje
         f"{counted(left, 'run')} left. Each costs a rho of {terms.rho} when no question is asked "
         f"again; {counted(spare, 'spare question')} reserved for all of them together.",
         *_follow_up_words(agreement, spent),
+        *bound_words(charges),
         table,
     ]
 

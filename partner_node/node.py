@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib import metadata, resources
 from pathlib import Path
 from typing import assert_never
@@ -59,7 +60,7 @@ from protocol.noised_queries import ScoresQuery
 from protocol.partner_round import ENTROPY_BYTES, Ask, PartnerRound
 from protocol.partner_state import PartnerState, Phase
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
-from protocol.release.document import SignedRelease
+from protocol.release.document import Release, SignedRelease
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
@@ -345,7 +346,9 @@ class Node:
         Every link with this node in it came after a HELLO of its own, which is on record even when
         the roster never arrived. So one such run is excused for a HELLO that led to nothing, and
         one at a time; whatever else is unknown was signed before a backup was put back. That has
-        been spent, whether the budget holds it or not.
+        been spent, whether the budget holds it or not. What such a run asked is not known, unless
+        it is the one whose release OPEN names and this node signed that: so each is charged with
+        the most that it may have cost.
         """
         terms, agreement_hash = self.agreement.privacy, self.agreement.hash
         if terms is None:
@@ -362,9 +365,17 @@ class Node:
         if unknown and hashes.count(b"") > len(excused):
             self.store.excuse(unknown.pop(), agreement_hash, now=self._now())
         for run_hash in unknown:
-            logger.warning("run %s is not on record here: charged whole", run_hash.hex()[:16])
-            charge = Charge.unrecorded(run_hash, terms)
+            stated = self._stated_rho(current.last_release, run_hash)
+            charge = Charge.unrecorded(run_hash, terms, stated=stated)
+            logger.warning("run %s is charged with %s", run_hash.hex()[:16], charge.asked)
             self._ledger.record(charge, self.agreement, now=self._now())
+
+    def _stated_rho(self, release: Release | None, run_hash: bytes) -> Decimal | None:
+        """The rho of a run in a release of it that this node signed; None if this is none."""
+        if release is None or release.privacy is None or release.run_hash != run_hash:
+            return None
+        own = self.agreement.parties[self.partner].id
+        return release.privacy.rho if own in release.participants else None
 
     def _charge(self, current: PartnerRound, ask: Ask) -> None:
         """Reserve what an answer costs; raises RuleError when the budget does not hold it."""

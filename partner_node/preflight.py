@@ -17,7 +17,7 @@ from cryptography import x509
 from machine.files import open_regular
 from machine.software import require_sole_owner
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
-from partner_node.budget import terms_of
+from partner_node.budget import bound_words, terms_of
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.consent.words import strangers
 from partner_node.home import NodeHome
@@ -261,7 +261,8 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
     """Check whether the privacy budget covers the next run, and how many still."""
     terms = terms_of(agreement)
     store = home.store(home.keystore())
-    spent = Ledger(store).spent(agreement)
+    ledger = Ledger(store)
+    spent, charges = ledger.spent(agreement), ledger.charges(agreement.id)
     last = store.last_release(store.chain(agreement))
     store.close()
     release = None if last is None else SignedRelease.from_bytes(last).release
@@ -273,7 +274,7 @@ def _check_budget(home: NodeHome, agreement: Agreement) -> str:
             remedy="`fedseg-node budget show` lists every charge; more runs need a new version of "
             "the agreement",
         )
-    return fuel(terms, spent=spent)
+    return ". ".join([fuel(terms, spent=spent), *(w[:-1] for w in bound_words(charges))])
 
 
 def _check_consent(

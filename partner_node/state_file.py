@@ -26,7 +26,7 @@ FORGOTTEN: Final = (
     "without a customer",
     "feedback of customers",
     "the ledger of what was spent: runs that the signed chain of participant sets names are "
-    "charged anew, as unrecorded",
+    "charged anew, each with the most that it may have cost",
     "runs, releases and their segments, stops of partners, and the records of what left",
 )
 

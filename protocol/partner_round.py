@@ -150,8 +150,17 @@ class PartnerRound:
         """Whether the run follows the last release; known once it is open."""
         return self._followed(self._opened()) is not None
 
+    @property
+    def last_release(self) -> Release | None:
+        """The last release, as OPEN named it; None when it named none."""
+        return self._named(self._opened())
+
+    @staticmethod
+    def _named(state: PartnerState) -> Release | None:
+        return Release.from_bytes(state.start) if state.start else None
+
     def _followed(self, state: PartnerState) -> Followed | None:
-        return begins_at(self.agreement, Release.from_bytes(state.start) if state.start else None)
+        return begins_at(self.agreement, self._named(state))
 
     @property
     def round(self) -> int:

@@ -18,6 +18,7 @@ from partner_node.agreement_files import (
     read_start,
     verified,
 )
+from partner_node.budget import bound_words
 from partner_node.cli.agreement_words import Signed, agreement_words, change_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
@@ -125,6 +126,7 @@ def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
     if others.pop(agreement.id, 0):
         left = fuel(agreement.privacy, spent=ledger.spent(agreement))
         words.append(f"Charged at this node under its versions so far: {left}.")
+        words += bound_words(ledger.charges(agreement.id))
     if others:
         words.append(
             f"This node also has charges under {', '.join(others)}; see `fedseg-node budget show`."

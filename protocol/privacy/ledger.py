@@ -8,12 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
 
 from protocol.errors import LocalProtocolError, RuleError
-from protocol.privacy.accounting import epsilon_text, query_cost, rho_of_cost
+from protocol.privacy.accounting import cost_of_rho, epsilon_text, query_cost, rho_of_cost
 from protocol.privacy.mechanisms import share_variance
 from protocol.privacy.terms import PrivacyTerms
 from protocol.sum_query import SumQuery
+
+#: What is said in place of a question for a run that is not on record.
+_UNKNOWN: Final = (
+    "an upper bound: this run is not on record here, since the node was put back from a backup, so "
+    "the node cannot know what it asked; as much as a run that starts anew and all spare rounds"
+)
+_STATED: Final = (
+    "an upper bound: this run is not on record here, since the node was put back from a backup; as "
+    "much as the run's release, which this node signed, says that it cost at most"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +39,7 @@ class Charge:
         sensitivity_squared: Of one customer at one partner.
         group: The most partners that a person is a customer of.
         share_variance: Variance of this partner's share of the noise.
-        honest: Number of such shares that are relied on; 0 for a run that is charged whole.
+        honest: Number of such shares that are relied on; 0 for a run that is not on record.
         colluding: Number of partners' shares that are not; 0 where that is not on record.
         cost: In units of 2^-60 of rho.
     """
@@ -81,26 +93,37 @@ class Charge:
         )
 
     @staticmethod
-    def unrecorded(run_hash: bytes, terms: PrivacyTerms) -> Charge:
-        """The charge for a whole run, with spare rounds, that the node has no record of.
+    def unrecorded(run_hash: bytes, terms: PrivacyTerms, *, stated: Decimal | None) -> Charge:
+        """The most that a run may have cost of which the node has no record.
 
         The signed chain names the node in it: its state was restored from a backup.
+
+        Args:
+            stated: The rho that the run's release states, if the node signed that release; else
+                it cannot know what the run asked, and all that it may have asked is charged: a run
+                that starts anew, with all spare rounds.
         """
+        most = terms.reserve
         return Charge(
             run_id=run_hash[:16],
             round=0,
             context=run_hash,
-            asked="a whole run that is not on record here: the node was put back from a backup",
+            asked=_UNKNOWN if stated is None else _STATED,
             sensitivity_squared=0,
             group=terms.max_partners_per_customer,
             share_variance=0,
             honest=0,
-            cost=terms.reserve,
+            cost=most if stated is None else min(most, cost_of_rho(stated)),
         )
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it is the most that a run may have cost which is not on record."""
+        return self.honest == 0
+
+    @property
     def recomputed(self) -> int:
-        """The cost, recomputed from the other fields; of a whole run, as agreed."""
+        """The cost, recomputed from the other fields; of a run not on record, as charged."""
         return self._computed(self.group, self.honest)
 
     def under(self, *, group: int, colluding: int) -> int:
@@ -116,7 +139,7 @@ class Charge:
         return max(self.cost, self._computed(max(group, self.group), honest))
 
     def _computed(self, group: int, honest: int) -> int:
-        if self.honest == 0:
+        if self.is_bound:
             return -(-self.cost * group * group // (self.group * self.group))
         return query_cost(
             sensitivity_squared=self.sensitivity_squared * group * group,

@@ -22,7 +22,7 @@ from protocol.messages import Open, Roster, open_request, run_hash, sign_request
 from protocol.noised_queries import CountQuery, VotesQuery
 from protocol.participants import Link
 from protocol.partner_round import ENTROPY_BYTES, PartnerRound
-from protocol.privacy.accounting import rho_for
+from protocol.privacy.accounting import cost_of_rho, rho_for, rho_of_cost
 from protocol.privacy.ledger import (
     Charge,
     check_affordable,
@@ -32,6 +32,7 @@ from protocol.privacy.ledger import (
     total_cost,
 )
 from protocol.privacy.terms import PrivacyTerms
+from protocol.release.document import Release
 from protocol.ring import UNIT
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 from tests import effort
@@ -208,7 +209,7 @@ def test_a_new_unit_counts_for_what_was_charged_before() -> None:
     assert spent_of([made], one, colluding=1) == made.cost
     assert abs(spent_of([made], three, colluding=1) - 9 * made.cost) < 10
     assert spent_of([dataclasses.replace(made, group=3)], one, colluding=1) == made.cost
-    forgotten = Charge.unrecorded(bytes(32), one)
+    forgotten = Charge.unrecorded(bytes(32), one, stated=None)
     assert spent_of([forgotten], three, colluding=1) == 9 * forgotten.cost
 
 
@@ -357,19 +358,19 @@ def test_a_node_put_back_from_a_backup_charges_the_runs_that_it_forgot(tmp_path:
     assert total_cost(Ledger(node.store).charges()) < spent
     fed.run()
     charges = Ledger(node.store).charges()
-    (forgotten,) = [c for c in charges if "not on record" in c.asked]
+    (forgotten,) = [c for c in charges if c.is_bound]
     assert forgotten.cost == forgotten.recomputed == terms.reserve
     others = Ledger(fed.nodes[0].store).charges()
     assert total_cost(charges) >= total_cost(others)
     fed.run()
-    assert sum("not on record" in c.asked for c in Ledger(node.store).charges()) == 1
+    assert sum(c.is_bound for c in Ledger(node.store).charges()) == 1
 
 
 class Restorable:
     """A federation with partner 1's state on disk, which can be put back."""
 
-    def __init__(self, folder: Path, *, runs: int = 5) -> None:
-        self.fed = noised_federation(runs=runs)
+    def __init__(self, folder: Path, *, runs: int = 5, start: str = "anew") -> None:
+        self.fed = noised_federation(runs=runs, start=start)
         self.terms = self.fed.agreement.privacy
         assert self.terms is not None
         self.node = self.fed.nodes[1]
@@ -397,7 +398,80 @@ class Restorable:
 
     @property
     def forgotten(self) -> list[Charge]:
-        return [c for c in Ledger(self.node.store).charges() if "not on record" in c.asked]
+        return [c for c in Ledger(self.node.store).charges() if c.is_bound]
+
+
+@pytest.mark.slow
+def test_of_forgotten_runs_the_one_whose_release_this_node_signed_costs_what_that_says(
+    tmp_path: Path,
+) -> None:
+    """The other two may have been anything: each is charged as a run that starts anew."""
+    lab = Restorable(tmp_path, start="")
+    assert lab.terms is not None
+    lab.fed.run()
+    lab.back_up()
+    for _ in range(2):
+        lab.fed.run()
+    last = lab.fed.run().release.release
+    assert last.start is not None
+    assert last.privacy is not None
+    lab.put_back()
+    lab.fed.run()
+    agreement = lab.fed.agreement
+    *unknown, stated = lab.forgotten
+    assert [c.cost for c in unknown] == [lab.terms.reserve] * 2
+    assert stated.context == last.run_hash
+    assert stated.cost == stated.recomputed == cost_of_rho(last.privacy.rho)
+    real = [c for c in Ledger(lab.fed.nodes[0].store).charges() if c.run_id == last_id(lab, last)]
+    assert total_cost(real) <= stated.cost < 0.4 * lab.terms.run_cost
+    said = "an upper bound: this run is not on record here"
+    assert all(c.asked.startswith(said) for c in lab.forgotten)
+    assert all("cannot know what it asked" in c.asked for c in unknown)
+    assert "which this node signed" in stated.asked
+    charges = Ledger(lab.node.store).charges()
+    assert [v["upper_bound"] for v in budget_values(agreement, charges, {})["charges"]].count(
+        True
+    ) == 3
+    rho = f"{rho_of_cost(total_cost(lab.forgotten)):.3g}"
+    words = f"a rho of {rho} is an upper bound, for 3 runs not on record here"
+    for lines in (budget_words(agreement, charges, {}), forecast_words(agreement, charges)):
+        assert sum(words in str(line) for line in lines) == 1
+    honest = Ledger(lab.fed.nodes[0].store).charges()
+    assert not any("upper bound" in str(line) for line in budget_words(agreement, honest, {}))
+
+
+def last_id(lab: Restorable, release: Release) -> bytes:
+    """The id of a release's run, as partner 0 has it on record."""
+    runs = lab.fed.nodes[0].store.runs()
+    (found,) = [run.run_id for run in runs if run.state["run_hash"] == release.run_hash.hex()]
+    return found
+
+
+@pytest.mark.slow
+def test_of_a_forgotten_run_that_ended_without_this_node_the_most_is_charged(
+    tmp_path: Path,
+) -> None:
+    """What others signed says nothing of what this node was asked, and they might lie."""
+    lab = Restorable(tmp_path, start="")
+    assert lab.terms is not None
+    lab.fed.run()
+    lab.back_up()
+    asked: list[bytes] = []
+
+    def fall_silent(number: int, message: bytes) -> bytes | None:
+        if number != 1 or b"fedseg/v1/announce" not in message:
+            return message
+        asked.append(message)
+        return message if len(asked) <= 1 else None
+
+    lab.fed.exchange.tamper_request = fall_silent
+    release = lab.fed.run().release.release
+    assert len(release.participants) == 3
+    lab.fed.exchange.tamper_request = None
+    lab.put_back()
+    lab.fed.run()
+    (unknown,) = lab.forgotten
+    assert (unknown.context, unknown.cost) == (release.run_hash, lab.terms.reserve)
 
 
 @pytest.mark.slow
