@@ -79,6 +79,7 @@ class Finishing:
         profile: Whether the question for sizes asks for spreads, too.
         kept: Which of the plan's clusters are left, once it has ended.
         sized: The clusters with their sizes, while more is asked about them.
+        sizes_of: The most customers that can be in the sizes, by which a set is known that shrank.
     """
 
     NAME: ClassVar[str] = "finishing"
@@ -91,6 +92,7 @@ class Finishing:
     distance_cost: int = 0
     kept: tuple[int, ...] = ()
     sized: Clustering | None = None
+    sizes_of: int = 0
     query: SumQuery | None = None
     result: Clustering | None = None
 
@@ -148,8 +150,10 @@ class Finishing:
             if isinstance(self.query, ScoresQuery):
                 return self._with_scores(self.query, total, variance)
             if isinstance(self.query, DistanceQuery):
-                return self._with_distance(self.query, total, variance)
-            return self._with_sizes(self.plan.result, self.query, total, variance)
+                comparable = customers == self.sizes_of
+                return self._with_distance(self.query, total, variance, comparable=comparable)
+            sized = self._with_sizes(self.plan.result, self.query, total, variance)
+            return replace(sized, sizes_of=customers)
         asked = self.query.variance
         plan = self.plan.advance(total, customers=customers, variance=variance)
         asking = replace(self, plan=plan, query=plan.query)
@@ -220,14 +224,21 @@ class Finishing:
         )  # fmt: skip
         return replace(self, query=distance, sized=sized)
 
-    def _with_distance(self, query: DistanceQuery, total: IntVector, variance: int) -> Finishing:
-        """The state once distances are known: the question for scores if it is asked, or the end"""
+    def _with_distance(
+        self, query: DistanceQuery, total: IntVector, variance: int, *, comparable: bool
+    ) -> Finishing:
+        """The state once distances are known: the question for scores if it is asked, or the end.
+
+        Args:
+            comparable: Whether the distances are those of the customers whom the sizes count. A
+                mean of others' distances is none, and is not stated.
+        """
         found = known(self.sized)
         sizes = known(found.sizes)
         n_sigma = sqrt(total_of(sizes.sigmas.astype(np.float64) ** 2))
         n = max(float(int(sizes.counts.sum())), n_sigma, 1.0)
         distance = distance_of(query, total, variance=variance, n=n, n_sigma=n_sigma)
-        result = replace(self._charged(found, query), distance=distance)
+        result = replace(self._charged(found, query), distance=distance if comparable else None)
         if not self.scores_cost:
             return replace(self, query=None, sized=None, result=result)
         scores = ScoresQuery(centres=query.points, variance=1)
@@ -265,6 +276,7 @@ class Finishing:
             "profile": self.profile,
             "kept": self.kept,
             "sized": self.sized,
+            "sizes_of": self.sizes_of,
             "query": None if self.plan.result is None else self.query,
             "result": self.result,
         }

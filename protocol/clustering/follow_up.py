@@ -7,7 +7,9 @@ did not change keep their segments.
 
 Sums about old centres never find a new group: whoever is in it is added to a segment nearby. So the
 first answer is compared with the same figure of the last release. A difference beyond both noises
-means that customers changed; the release then says so, and the next run starts anew.
+means that customers changed; the release then says so, and the next run starts anew. Nothing is
+compared when a partner dropped out between the two questions: the distances are then those of more
+customers than the sums count.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class FollowUp:
         distances: Sum of customers' squared distances, in squared radii of the question for them;
             None before it was answered.
         distances_variance: Variance of the noise in it.
+        distances_of: The most customers that can be in it, by which a set is known that shrank.
     """
 
     NAME: ClassVar[str] = "follow-up"
@@ -62,6 +65,7 @@ class FollowUp:
     terms: Terms
     distances: float | None = None
     distances_variance: float = 0.0
+    distances_of: int = 0
     spent: int = 0
     dearest: int = 0
     query: SumQuery | None = None
@@ -98,11 +102,13 @@ class FollowUp:
         cost = self.terms.cost_of(self.query)
         asked = replace(self, spent=self.spent + cost, dearest=max(self.dearest, cost))
         if isinstance(self.query, LocalSumsQuery):
-            return asked._with_sums(self.query, total, variance)
+            comparable = customers == self.distances_of
+            return asked._with_sums(self.query, total, variance, comparable=comparable)
         return replace(
             asked,
             distances=int(total[0]) / UNIT,
             distances_variance=float(variance) / (UNIT * UNIT),
+            distances_of=customers,
             query=local_sums.local_query(
                 self.followed.centres,
                 radius=self.terms.within_reach(_RADIUS * self.deviation),
@@ -111,7 +117,14 @@ class FollowUp:
             ),
         )
 
-    def _with_sums(self, query: LocalSumsQuery, total: IntVector, variance: int) -> FollowUp:
+    def _with_sums(
+        self, query: LocalSumsQuery, total: IntVector, variance: int, *, comparable: bool
+    ) -> FollowUp:
+        """The state once sums are known, the last one.
+
+        Args:
+            comparable: Whether the sums are over the customers whose distances are known.
+        """
         found = local_sums.decode(query, total, variance=variance, plane=None)
         counts, after = local_sums.fused(
             found,
@@ -138,7 +151,7 @@ class FollowUp:
             ),
             beginning=Beginning(
                 release=self.followed.release,
-                changed=self._changed(found.counts, found.count_sigma),
+                changed=comparable and self._changed(found.counts, found.count_sigma),
             ),
         )
         return replace(self, query=None, result=result)

@@ -185,9 +185,15 @@ class ReleaseView:
     @property
     def distance_words(self) -> str:
         """How far customers lie from their segment's centre, for people; empty where unknown."""
-        found = mean_distance(self.release)
+        found, privacy = mean_distance(self.release), self.release.privacy
         if found is None:
-            return ""
+            if privacy is None or not privacy.asked_again or not self.release.segments:
+                return ""
+            return (
+                "Inertia is not stated: a partner dropped out between the questions for sizes and "
+                "for distances, so no mean over the same customers is known. The next run starts "
+                "anew."
+            )
         return (
             f"Inertia: customers lie {found[0]:.4f} ± {found[1]:.4f} from the nearest segment's "
             "centre (mean squared distance in the scaled cube). It is lower with more segments, so "

@@ -13,9 +13,10 @@ import re
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -34,11 +35,12 @@ from partner_node.cli import agreement as partner_agreement
 from partner_node.cli import setup as partner_setup
 from partner_node.config.node_config import NodeConfig
 from partner_node.egress.manifest import Manifest
-from partner_node.egress.records import Manifests
+from partner_node.egress.records import WAITING, Manifests
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.sources.kinds import open_source
 from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
 from protocol.clustering.lloyd_exact import LloydExact
@@ -306,6 +308,50 @@ class Deployment:
         """One whole run."""
         return self.await_end(self.request())
 
+    def hold_back(self, name: str, hold: str) -> None:
+        """Start a node again, with another setting of what waits there for a person.
+
+        Args:
+            hold: As in ``node.toml``.
+        """
+        node = self.nodes[name]
+        connected = node.said().count("link: connected")
+        node.kill()
+        file = self.folder(name) / "node.toml"
+        text = file.read_text(encoding="utf-8")
+        changed, times = re.subn(r'(?m)^(# )?hold = "\w+"$', f'hold = "{hold}"', text)
+        if times != 1:
+            raise LookupError("hold is written in another way")
+        file.write_text(changed, encoding="utf-8")
+        node.start()
+        self.await_connected(name, times=connected + 1)
+
+    def decide(self, run_id: bytes, name: str, decisions: Iterable[str]) -> list[str]:
+        """Decide what waits at a node until the run has ended, or no decision is left.
+
+        Returns:
+            SHA-256 of each message decided on.
+        """
+        decided: list[str] = []
+        coming = iter(decisions)
+        with self.node_store(name) as store:
+
+            def all_decided() -> bool:
+                now = stamp(datetime.now(UTC))
+                for held in Manifests(store).held():
+                    if held.state(now) != WAITING:
+                        continue
+                    decision = next(coming, None)
+                    if decision is None:
+                        return True
+                    with store.transaction():
+                        Manifests(store).decide(held.number, decision, now=now)
+                    decided.append(held.manifest.sha256)
+                return self.row(run_id).ended
+
+            wait_for(all_decided, timeout_s=2 * PATIENCE_S, what="the end of the run")
+        return decided
+
     @contextmanager
     def grace_time(self, grace_s: int) -> Iterator[None]:
         """Runs that are begun meanwhile wait so long for whoever is missing."""
@@ -474,15 +520,19 @@ def draft_agreement(
     satisfaction: Mapping[str, Any] | None = None,
     fewest: int | None = None,
     start: str = "release",
+    supersedes: Agreement | None = None,
 ) -> Path:
     """The file that partners sign; exact totals unless there is an `epsilon`.
 
     Args:
+        supersedes: The version before, if this is a later one.
         fewest: The fewest clusters where their number is to be chosen.
         start: What a run starts from: the last release, or ``anew``.
         satisfaction: What customers are asked about how satisfied they are.
     """
-    draft = directory / f"{id}.yaml"
+    version = 1 if supersedes is None else supersedes.version + 1
+    stem = id if supersedes is None else f"{id}-{version}"
+    draft = directory / f"{stem}.yaml"
     operator_agreement.draft(
         out=draft,
         card=[directory / name / "partner-card.json" for name in names],
@@ -501,13 +551,15 @@ def draft_agreement(
         values["plan"]["n_clusters_min"] = fewest or n_clusters
     if satisfaction is not None:
         values["plan"]["satisfaction"] = dict(satisfaction)
+    if supersedes is not None:
+        values["version"], values["supersedes"] = version, supersedes.hash.hex()
     values["min_segment_size"] = min_segment_size
     values["min_customers_per_partner"] = 1
     with draft.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
     for name in names:
         say_units(directory / name, features)
-    unsigned = directory / f"{id}-unsigned.json"
+    unsigned = directory / f"{stem}-unsigned.json"
     operator_agreement.draft(out=unsigned, source=draft)
     return unsigned
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from partner_node.customers.answers import answer
-from partner_node.egress.records import APPROVED, REFUSED, WAITING, Manifests
+from partner_node.egress.records import APPROVED, REFUSED
 from partner_node.home import NodeHome
-from partner_node.store.times import stamp
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.plan import plan_seed, start_plan
 from protocol.masking import Stream, expand
@@ -193,42 +191,10 @@ def test_own_customers_are_assigned_and_stay_here(
 # --- a person lets answers out, or does not -------------------------------------------------------
 
 
-def restart_with(deployed: Deployment, hold: str) -> None:
-    """Serve north's folder again, with another setting of what is held."""
-    node = deployed.nodes["north"]
-    connected = node.said().count("link: connected")
-    node.kill()
-    file = deployed.folder("north") / "node.toml"
-    text = file.read_text()
-    changed = text.replace('# hold = "none"', f"hold = {json.dumps(hold)}")
-    assert changed != text
-    file.write_text(changed)
-    node.start()
-    deployed.await_connected("north", times=connected + 1)
-
-
-def decide_all(deployed: Deployment, run_id: bytes, decision: str) -> list[str]:
-    """Decide what waits at north until the run has ended; SHA-256 of each message decided on."""
-    decided: list[str] = []
-    with deployed.node_store("north") as store:
-
-        def decide() -> bool:
-            now = stamp(datetime.now(UTC))
-            for held in Manifests(store).held():
-                if held.state(now) == WAITING:
-                    with store.transaction():
-                        Manifests(store).decide(held.number, decision, now=now)
-                    decided.append(held.manifest.sha256)
-            return deployed.row(run_id).ended
-
-        wait_for(decide, timeout_s=2 * PATIENCE_S, what="the end of the run")
-    return decided
-
-
 def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_release(
     deployed: Deployment,
 ) -> None:
-    restart_with(deployed, "answers")
+    deployed.hold_back("north", "answers")
     run_id = deployed.request()
     row = deployed.await_progress(
         run_id,
@@ -248,7 +214,7 @@ def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_releas
     node.start()
     approved = said(deployed, "north", "egress", "approve", first["number"])
     assert (approved["state"], approved["sha256"]) == ("approved", first["sha256"])
-    later = decide_all(deployed, run_id, APPROVED)
+    later = deployed.decide(run_id, "north", itertools.repeat(APPROVED))
     row = deployed.row(run_id)
     assert row.state == "finished", row
     release = deployed.release(run_id)
@@ -263,7 +229,7 @@ def test_a_held_answer_leaves_when_it_is_approved_and_the_run_ends_with_a_releas
 
 def test_a_refused_answer_never_leaves_and_the_operator_is_told_so(deployed: Deployment) -> None:
     run_id = deployed.request()
-    assert decide_all(deployed, run_id, REFUSED)
+    assert deployed.decide(run_id, "north", itertools.repeat(REFUSED))
     row = deployed.row(run_id)
     if row.state == "finished":
         assert "north" not in deployed.release(run_id).participants

@@ -147,7 +147,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
                 "test_a_total_that_cannot_be_true_is_refused",
             ),
             (
-                "changed=self._changed(found.counts, found.count_sigma),",
+                "comparable = customers == self.distances_of",
+                "comparable = True",
+                "test_a_partner_that_drops_out_between_distances_and_sums_is_no_change",
+            ),
+            (
+                "changed=comparable and self._changed(found.counts, found.count_sigma),",
                 "changed=False,",
                 "test_a_difference_within_noise_and_sampling_is_no_change_whichever_way_it_goes",
             ),
@@ -167,6 +172,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
                 "test_more_customers_of_the_same_kind_are_no_change",
             ),
         )
+    ),
+    (
+        FINISH,
+        "comparable = customers == self.sizes_of",
+        "comparable = True",
+        FOLLOWING
+        + "test_no_mean_distance_is_stated_when_a_partner_drops_out_between_sizes_and_distances",
     ),
     (
         PARTNER,

@@ -22,8 +22,10 @@ from protocol.clustering.plan import (
 )
 from protocol.errors import RemoteProtocolError
 from protocol.noised_queries import DistanceQuery, LocalSumsQuery, SpreadsQuery, VotesQuery
-from protocol.release.document import Release, Withheld
+from protocol.release.document import Release, Withheld, make_release
 from protocol.release.last import begins_at
+from protocol.release.lineage import lineage
+from protocol.release.view import release_view
 from protocol.ring import UNIT
 from simulations.federation import FeatureTerms, Federation
 from simulations.privacy import benchmark_terms
@@ -133,8 +135,12 @@ def test_a_total_that_cannot_be_true_is_refused(first: tuple[Any, Release]) -> N
 # --- what a change is ------------------------------------------------------------------------
 
 
-def changed(followed: Followed, *, part: float, n: int) -> bool:
-    """Whether a run says so in which `n` customers lie at `part` of the squared radius."""
+def changed(followed: Followed, *, part: float, n: int, left: int | None = None) -> bool:
+    """Whether a run says so in which `n` customers lie at `part` of the squared radius.
+
+    Args:
+        left: How many are left for the sums, after a partner dropped out.
+    """
     agreement = federation().agreement
     plan = start_plan(agreement, seed=bytes(32), followed=followed)
     assert isinstance(plan, Finishing)
@@ -144,6 +150,7 @@ def changed(followed: Followed, *, part: float, n: int) -> bool:
     sums = query_of(plan)
     assert isinstance(sums, LocalSumsQuery)
     each = np.zeros((sums.n_clusters, sums.n_features + 1), dtype=np.int64)
+    n = n if left is None else left
     each[:, -1] = sums.count_unit * n // sums.n_clusters
     plan = plan.advance(each.ravel(), customers=2 * n, variance=sums.variance)
     assert isinstance(plan.plan, FollowUp)
@@ -178,6 +185,45 @@ def test_a_difference_within_noise_and_sampling_is_no_change_whichever_way_it_go
 def test_more_customers_of_the_same_kind_are_no_change() -> None:
     for n in (2_500, 10_000):
         assert not changed(followed_of(), part=0.25, n=n)
+
+
+def test_a_partner_that_drops_out_between_distances_and_sums_is_no_change() -> None:
+    """Distances of 5,000 over a count of 3,750 would be .33 instead of .25."""
+    assert not changed(followed_of(), part=0.25, n=5_000, left=3_750)
+    assert changed(followed_of(), part=0.33, n=5_000)
+
+
+def test_no_mean_distance_is_stated_when_a_partner_drops_out_between_sizes_and_distances(
+    first: tuple[Any, Release],
+) -> None:
+    """Distances of 2,100 over the sizes of 2,800 would be too small by a quarter."""
+    agreement, release = first
+    for left in (2_100, 2_800):
+        plan = start_plan(agreement, seed=bytes(32), followed=begins_at(agreement, release))
+        assert isinstance(plan, Finishing)
+        customers = 2_800
+        while plan.query is not None:
+            query = plan.query
+            if isinstance(query, DistanceQuery) and plan.sized is not None:
+                customers = left
+                restored = restore_plan(json.loads(json.dumps(plan.to_dict())))
+                assert isinstance(restored, Finishing)
+                plan = restored
+            each = 100 * UNIT if isinstance(query, VotesQuery) else 0
+            total = np.full(query.length, each, dtype=np.int64)
+            if isinstance(query, LocalSumsQuery):
+                total = query.range(100)[1] * (np.arange(query.length) % 6 == 5)
+            plan = plan.advance(total, customers=customers, variance=query.variance)
+        assert plan.result is not None
+        assert (plan.result.distance is None) == (left < 2_800)
+        made = make_release(
+            agreement, plan.result, run_hash=bytes(32), members=frozenset(range(3)),
+            asked_again=int(left < 2_800),
+        )  # fmt: skip
+        assert Release.from_bytes(made.to_bytes()) == made
+        (step,) = lineage([(made, agreement)])
+        words = release_view(made, agreement, step).distance_words
+        assert words.startswith("Inertia is not stated") == (left < 2_800)
 
 
 def test_customers_of_withheld_clusters_who_count_again_are_no_change() -> None:
