@@ -112,6 +112,20 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         LEDGER + "test_a_node_refuses_what_a_run_would_cost_beyond_its_own_share",
     ),
+    # what a forgotten run is charged
+    (
+        NODE,
+        "        return release.privacy.rho if own in release.participants else None\n",
+        "        return release.privacy.rho\n",
+        LEDGER + "test_of_a_forgotten_run_that_ended_without_this_node_the_most_is_charged",
+    ),
+    (
+        NODE,
+        "or release.run_hash != run_hash:",
+        "or False:",
+        LEDGER
+        + "test_of_forgotten_runs_the_one_whose_release_this_node_signed_costs_what_that_says",
+    ),
     # where a run starts
     (
         NODE,
