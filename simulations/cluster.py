@@ -31,6 +31,7 @@ from protocol.release.document import (
 )
 from protocol.scaling import FeatureScale, FloatMatrix
 from simulations.federation import AgreedFederation, FederatedRun
+from simulations.follow_ups import follow_ups
 from simulations.partitions import RowNumbers, split
 from simulations.results import ClusterResult
 
@@ -165,15 +166,19 @@ class ClusterTask:
             "noise": NOISE_WORDS,
         }
 
-    def run(self, seed: int, *, on_progress: Progress = lambda _: None) -> ClusterResult:
-        """Split the rows, set up a federation and run it once.
+    def run(
+        self, seed: int, *, n_follow_ups: int = 0, on_progress: Progress = lambda _: None
+    ) -> ClusterResult:
+        """Split the rows, set up a federation and run it once, and as often as asked after that.
 
         Args:
             seed: Decides the split and the plan's start; the start does not depend on the split.
+            n_follow_ups: How many runs on the same customers follow the first.
+            on_progress: Called with a run's progress; `run` of it is 0 in the first run.
 
         Raises:
             RuleError: The run failed as partners have fewer or more customers than agreed
-                (E-TOO-FEW, E-ROW-CAP).
+                (E-TOO-FEW, E-ROW-CAP), or the budget holds fewer runs (E-BUDGET-SPENT).
             FedsegError: A rule forbids the run, or it failed.
         """
         began = time.perf_counter()
@@ -191,7 +196,7 @@ class ClusterTask:
             now=agreement.effective,
         )
         try:
-            run = federation.run(on_progress=on_progress)
+            run = federation.run(on_progress=lambda values: on_progress({**values, "run": 0}))
         except RunFailedError as error:
             if not refused:
                 raise
@@ -202,7 +207,19 @@ class ClusterTask:
                 "--min-customers; in an agreement min_customers_per_partner and max_customers",
             ) from error
         seconds = time.perf_counter() - began
-        return self._judged(seed, run, parts=parts, refused=refused, seconds=seconds)
+        result = self._judged(seed, run, parts=parts, refused=refused, seconds=seconds)
+        if not n_follow_ups:
+            return result
+        participants = set(run.release.release.participants)
+        counted = [r for p, r in zip(agreement.parties, parts, strict=True) if p.id in participants]
+        later = follow_ups(
+            federation,
+            run.release.release,
+            self._vectors[np.concatenate(counted)],
+            n_follow_ups,
+            on_progress=lambda number, values: on_progress({**values, "run": number}),
+        )
+        return replace(result, follow_ups=later)
 
     def _between(self, parts: Sequence[RowNumbers]) -> Agreement:
         """The agreement, with the row caps of partners who have these rows."""

@@ -11,6 +11,7 @@ from protocol.clustering.choice import Choice
 from protocol.release.document import Ranges, Release, Segment
 from protocol.release.satisfaction import satisfaction_values, satisfaction_words
 from protocol.scaling import FloatMatrix
+from simulations.follow_ups import LaterRun
 from simulations.tried import Tried
 
 #: How many seeds are named beside what is true of them.
@@ -31,6 +32,7 @@ class ClusterResult:
         refused: Why partners answered nothing, in words; the run went on without them.
         tried: All numbers of clusters that were tried, of which this is the one that was chosen;
             empty when one was asked for, or the plan chose.
+        follow_ups: The runs on the same customers after this one; empty when none were asked for.
         centroids: In input units, shape ``(n_clusters, n_features)``, in the plan's order.
         counts: Customers of each cluster; 0 for an empty one.
         inertia_mean: Mean squared distance of a participant's customer to the nearest released
@@ -68,6 +70,7 @@ class ClusterResult:
     typical: tuple[Ranges | None, ...] = ()
     refused: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
+    follow_ups: tuple[LaterRun, ...] = ()
 
     @property
     def n_clusters(self) -> int:
@@ -120,6 +123,8 @@ class ClusterResult:
             ]
         if self.tried:
             noised["tried"] = [one.to_dict() for one in self.tried]
+        if self.follow_ups:
+            noised["follow_ups"] = [one.to_dict() for one in self.follow_ups]
         merged, withheld = self.release.merged, self.release.withheld
         return {
             **noised,

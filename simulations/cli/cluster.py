@@ -15,8 +15,10 @@ from machine.console import Format, FormatOption, diagnostics, output
 from protocol import limits
 from protocol.agreement.document import CHOOSING_PLAN, EXACT_PLAN
 from protocol.clustering.plan import PLANS
-from protocol.privacy.terms import MAX_GROUP, MAX_SPARE_ROUNDS
+from protocol.errors import UsageError
+from protocol.privacy.terms import MAX_GROUP, MAX_RUNS, MAX_SPARE_ROUNDS
 from simulations.cli.cluster_words import shown
+from simulations.cli.follow_ups_words import follow_ups_shown
 from simulations.cli.runs_words import summary
 from simulations.cli.tasks import Sizes, Tables, agreed_task, asked_task
 from simulations.cli.terms import OTHER_PLANS, USUAL_PLAN, Asked
@@ -134,6 +136,16 @@ def cluster(
             min=1, help="Run this many seeds, from --seed on: a line each, and a summary."
         ),
     ] = None,
+    n_follow_ups: Annotated[
+        int,
+        typer.Option(
+            "--follow-ups",
+            min=0,
+            max=MAX_RUNS,
+            help="So many runs more on the same customers, each from the last release and with "
+            "noise of its own: how many customers keep their segment, and what that costs.",
+        ),
+    ] = 0,
     max_rounds: Annotated[
         int | None,
         typer.Option(
@@ -216,7 +228,8 @@ def cluster(
 
     Without --repeats the result stands in `data`; with it, one result a seed in `data.runs`, and
     `data.summary` says how often which number of clusters came out, the mean and the spread of the
-    inertia, and how many clusters were merged or withheld.
+    inertia, and how many clusters were merged or withheld. With --follow-ups each result has
+    `follow_ups`, one object a run.
     Centroids are in the units of the input. Inertia is measured in the scaled cube, where bounds
     map to -1 and 1 (times the weight). Without --epsilon results are exact totals: not anonymous,
     rows of single customers can be computed.
@@ -259,7 +272,9 @@ def cluster(
         diagnostics.print(f"note: {notice}", soft_wrap=True)
     # An agreement on exact totals has one number of clusters, so none that is given has a range.
     tasks = [task.over(n) for n in asked.tried] if agreement is None else []
-    results = _run_all(tasks or [task], range(seed, seed + (repeats or 1)))
+    if n_follow_ups:
+        _check_follow_ups(n_follow_ups, asked, task, agreement)
+    results = _run_all(tasks or [task], range(seed, seed + (repeats or 1)), n_follow_ups)
     from simulations.results import notices_of
 
     for notice in notices_of(results):
@@ -275,16 +290,34 @@ def cluster(
         data["summary"] = summary(results)
         data["runs"] = [result.to_dict() for result in results]
     more = [] if repeats else [*results[0].satisfaction, *tried_shown(results[0])]
-    output.result(data, *shown(common, results), *more)
+    output.result(data, *shown(common, results), *more, *follow_ups_shown(results))
 
 
-def _run_all(tasks: Sequence[ClusterTask], seeds: range) -> list[ClusterResult]:
+def _check_follow_ups(n: int, asked: Asked, task: ClusterTask, agreement: Path | None) -> None:
+    """Refuse runs that follow where none can."""
+    if asked.tried:
+        raise UsageError(
+            f"--follow-ups {n} with --k-min {asked.k_min}: each number of clusters is tried in a "
+            "run of its own, and none of them is the last release",
+            remedy=f"choose a number first, then --k alone; or --epsilon, where {CHOOSING_PLAN} "
+            "chooses in one run",
+        )
+    if task.agreement.plan.start:
+        raise UsageError(
+            f"--follow-ups {n}, but {agreement} says start: {task.agreement.plan.start}, so no run "
+            "follows a release",
+            remedy="leave --follow-ups out, or start out of the agreement's plan",
+        )
+
+
+def _run_all(tasks: Sequence[ClusterTask], seeds: range, n_follow_ups: int) -> list[ClusterResult]:
     """A result a seed: of the only task, or the best of several; a bar shows where it stands."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from simulations.tried import best_of
 
     n_runs, each = len(seeds) * len(tasks), max(task.max_rounds for task in tasks)
+    whole = each * (1 + n_follow_ups)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -294,21 +327,22 @@ def _run_all(tasks: Sequence[ClusterTask], seeds: range) -> list[ClusterResult]:
         disable=not diagnostics.is_terminal,
         transient=True,
     ) as progress:
-        bar = progress.add_task("", total=n_runs * each, doing="")
+        bar = progress.add_task("", total=n_runs * whole, doing="")
         runs = itertools.count()
 
         def run(task: ClusterTask, seed: int) -> ClusterResult:
             number = next(runs)
             words = f"run {number + 1} of {n_runs}"
-            progress.update(bar, description=words, completed=number * each, doing="preparing")
+            progress.update(bar, description=words, completed=number * whole, doing="preparing")
 
             def update(values: dict[str, Any]) -> None:
                 progress.update(
                     bar,
-                    completed=number * each + values["round"],
-                    doing=f"round {max(1, values['round'])}: {values['doing']}",
+                    completed=number * whole + values["run"] * each + values["round"],
+                    doing=("" if not values["run"] else f"follow-up {values['run']}, ")
+                    + f"round {max(1, values['round'])}: {values['doing']}",
                 )
 
-            return task.run(seed, on_progress=update)
+            return task.run(seed, n_follow_ups=n_follow_ups, on_progress=update)
 
         return [best_of(tasks, [run(task, seed) for task in tasks]) for seed in seeds]

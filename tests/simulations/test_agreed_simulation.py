@@ -386,6 +386,18 @@ def test_an_option_that_contradicts_the_agreement_is_refused_naming_both(
     assert f"leave {option} out" in said.envelope["data"]["remedy"]
 
 
+def test_where_runs_are_agreed_to_start_anew_none_follows(tmp_path: Path, shell: Shell) -> None:
+    anew = {**agreed(), "plan": {**agreed()["plan"], "start": "anew"}}
+    path = written(tmp_path / "a.yaml", anew)
+    words = ("--agreement", path, "--id-column", "customer_id", "--follow-ups", 2)
+    said = shell("cluster", *groups(tmp_path), *words, "--format", "json")
+    assert (said.code, said.envelope["data"]["code"]) == (2, "E-USAGE")
+    assert f"{path} says start: anew" in said.envelope["data"]["message"]
+    follows = ("--agreement", written(tmp_path / "b.yaml", agreed()), *words[2:])
+    data = shell.json("cluster", *groups(tmp_path), *follows)
+    assert [one["starts_anew"] for one in data["follow_ups"]] == [False, False]
+
+
 def test_options_that_say_the_same_are_taken(tmp_path: Path, shell: Shell) -> None:
     path = written(tmp_path / "a.yaml", agreed())
     same = [word for option, value, _ in SAME for word in (option, value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rich.console import Console
 from coordinator.agreement_file import agreement_template, load_yaml, privacy_template
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
+from protocol.privacy.accounting import cost_of_rho, epsilon_of
 from protocol.release.document import EXACT_WORDS
 from simulations import cli
 from simulations import demo as demo_module
@@ -218,6 +220,62 @@ def test_repeats_are_summed_up(call: Any, tmp_path: Path) -> None:
     assert "±" in shown
 
 
+def test_runs_that_follow_keep_customers_in_their_segments_and_are_charged_as_deployed_ones(
+    call: Any, tmp_path: Path
+) -> None:
+    path = groups(tmp_path / "groups.csv", 600, 500, 400)
+    words = (path, "--k", 3, "--bounds-from-data", "--epsilon", 2, "--seed", 3)
+    alone = call("cluster", *words, "--format", "json").data
+    assert "follow_ups" not in alone
+    data = call("cluster", *words, "--follow-ups", 3, "--format", "json").data
+    assert data["released"] == alone["released"], "the first run is the same"
+    assert len(data["follow_ups"]) == 3
+    rho, delta = data["rho"], data["delta"]
+    for number, one in enumerate(data["follow_ups"], start=1):
+        assert (one["segments"], one["rounds"]) == (3, 4)
+        assert (one["starts_anew"], one["changed"]) == (False, False)
+        assert 0.95 < one["kept"] <= 1.0
+        assert 0.95 < one["kept_since_first"] <= 1.0
+        # A run that follows costs 35 % of one that starts anew; rho adds up.
+        units = cost_of_rho(Decimal(str(rho)))
+        assert one["epsilon_spent"] == pytest.approx(
+            epsilon_of(int(0.347 * units), delta), rel=0.02
+        )
+        in_all = epsilon_of(int((1 + 0.347 * number) * units), delta)
+        assert one["epsilon_in_all"] == pytest.approx(in_all, rel=0.02)
+    said = call("cluster", *words, "--follow-ups", 3)
+    shown = " ".join(said.out.split())
+    assert "Runs that follow, on the same customers" in shown
+    assert f"{data['follow_ups'][1]['kept']:.1%}" in shown
+    repeated = call("cluster", *words, "--follow-ups", 1, "--repeats", 2, "--format", "json").data
+    assert [len(run["follow_ups"]) for run in repeated["runs"]] == [1, 1]
+    assert repeated["runs"][0]["follow_ups"] == data["follow_ups"][:1]
+
+
+def test_runs_that_follow_on_exact_totals_begin_at_the_last_centres(
+    call: Any, tmp_path: Path
+) -> None:
+    path = groups(tmp_path / "groups.csv", 200, 150, 120)
+    words = (path, "--k", 3, "--bounds-from-data", "--follow-ups", 2)
+    data = call("cluster", *words, "--format", "json").data
+    assert [one["kept_since_first"] for one in data["follow_ups"]] == [1.0, 1.0]
+    assert all(one["rounds"] < data["rounds"] for one in data["follow_ups"])
+    assert [one["epsilon_in_all"] for one in data["follow_ups"]] == [None, None]
+
+
+def test_more_runs_that_follow_than_the_budget_holds_are_refused_with_how_many_it_holds(
+    call: Any, tmp_path: Path
+) -> None:
+    path = groups(tmp_path / "groups.csv", 200, 150, 120)
+    words = (path, "--k", 3, "--bounds-from-data", "--epsilon", 2, "--plan", "lloyd-dp")
+    said = call("cluster", *words, "--follow-ups", 40, "--format", "json")
+    assert said.status != 0
+    assert "E-BUDGET-SPENT" in said.err
+    (held,) = map(int, re.findall(r"--follow-ups (\d+),", said.err))
+    assert 20 < held < 40
+    assert len(call("cluster", *words, "--follow-ups", held, "--format", "json").data["follow_ups"])
+
+
 def test_on_exact_totals_each_number_of_clusters_is_tried_and_one_shown_by_a_stated_rule(
     call: Any, tmp_path: Path
 ) -> None:
@@ -333,6 +391,7 @@ def test_without_bounds_both_ways_are_explained(call: Any, table: Path) -> None:
         (["--k", 2, "--partners", 51, "--bounds-from-data"], 2, "E-USAGE"),
         (["--k", 2, "--seed", -1, "--bounds-from-data"], 2, "E-USAGE"),
         (["--k", 2, "--repeats", 0, "--bounds-from-data"], 2, "E-USAGE"),
+        (["--k", 3, "--k-min", 2, "--follow-ups", 1, "--bounds-from-data"], 2, "E-USAGE"),
         (["--k", 2, "--max-rounds", 0, "--bounds-from-data"], 2, "E-USAGE"),
         (["--k", 2, "--plan", "magic", "--bounds-from-data"], 2, "E-USAGE"),
         (["--k", 2, "--sizes", "odd", "--bounds-from-data"], 2, "E-USAGE"),
