@@ -147,8 +147,7 @@ def _look_at(path: str, section: str) -> DataFile:
                 code="E-SOURCE-FILE",
                 remedy="write the data to a file first; it is read more than once",
             )
-        with Path(path).open("rb"):
-            pass
+        _check_readable(path)
     except FileNotFoundError as error:
         raise SourceError(
             f"{path}: no such file (a broken link?)",
@@ -178,6 +177,16 @@ def _look_at(path: str, section: str) -> DataFile:
     return DataFile(
         path=path, size=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
     )
+
+
+def _check_readable(path: str) -> None:
+    """Raise PermissionError when this account may not read a file, without opening it.
+
+    When a process closes a file that it opened by itself, it loses all locks that its SQLite and
+    its DuckDB hold on that file (POSIX): https://www.sqlite.org/howtocorrupt.html, 2.2.
+    """
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def read_csv_header(path: str, delimiter: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ FEEDBACK = "partner_node/cli/feedback.py"
 COUNTS = "partner_node/segments/count_ranges.py"
 TOLD = "partner_node/segments/told_ranges.py"
 SQLITE = "partner_node/sources/sqlite/source.py"
+SQLITE_HEADER = "partner_node/sources/sqlite/header.py"
 MYSQL = "partner_node/sources/mysql/"
 
 GATES = "test_consent_gate.py::"
@@ -390,6 +391,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '"PRAGMA trusted_schema = OFF", ',
         "",
         IN_SQLITE + "test_a_view_in_the_file_calls_no_function_of_ours",
+    ),
+    # what opens a database's file past SQLite
+    (
+        SQLITE_HEADER,
+        "        if key not in _OPEN:\n",
+        "        if True:\n",
+        IN_SQLITE + "test_a_pass_keeps_its_lock_whatever_else_looks_at_the_file",
+    ),
+    (
+        SQLITE_HEADER,
+        "            if not opened.times:\n",
+        "            if True:\n",
+        IN_SQLITE + "test_a_pass_keeps_its_lock_whatever_else_looks_at_the_file",
+    ),
+    (
+        "partner_node/sources/files.py",
+        "    if not os.access(path,",
+        "    Path(path).open().close()\n    if not os.access(path,",
+        IN_SQLITE + "test_a_pass_keeps_its_lock_whatever_else_looks_at_the_file",
     ),
     # what a server of MySQL may ask for, and what its parser may read otherwise
     (

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from partner_node.sources.feature_query import check_feature_query
+from partner_node.sources.files import find_files
 from partner_node.sources.source import Column, Source, numbers
 from partner_node.sources.sqlite.queries import SQLITE_QUERIES
 from partner_node.sources.sqlite.source import SQLiteSource
@@ -363,6 +364,59 @@ def test_one_pass_sees_one_state_whoever_writes_meanwhile(tmp_path: Path, mode: 
         writer.execute("DELETE FROM customers WHERE visits > 50")
         writer.commit()
         assert len(rows(reading, ["visits"])) < 1_000
+
+
+#: Another program writes, waits for no lock, and says what it could do.
+WRITES = (
+    "import sqlite3, sys\n"
+    "connection = sqlite3.connect(sys.argv[1], timeout=0)\n"
+    "try:\n"
+    "    connection.execute('UPDATE customers SET visits = -1')\n"
+    "    connection.commit()\n"
+    "except sqlite3.OperationalError as error:\n"
+    "    print(error)\n"
+    "connection.close()\n"
+)
+
+
+def written_by_another_program(path: Path) -> str:
+    command = [sys.executable, "-c", WRITES, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_pass_keeps_its_lock_whatever_else_looks_at_the_file(tmp_path: Path, mode: str) -> None:
+    """A process that closes a file loses the locks that its SQLite holds on it: it reads torn."""
+    path = database(tmp_path / "c.db", numbered(20_000), mode=mode)
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        "c.execute('SELECT count(*) FROM customers').fetchall(); print(flush=True); input()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()  # a log now has its file
+        expected = rows(source(path), ["visits"])
+        stream = source(path).chunks(numbers("visits"), max_rows=100)
+        found = [next(stream), next(stream)]
+        find_files(str(path))
+        source(path).describe()
+        assert source(path).columns()[0] == "id"
+        other = source(path).chunks(numbers("visits"), max_rows=100)
+        assert sum(chunk.n_rows for chunk in other) == len(expected)
+        owner.communicate("\n", timeout=60)
+        assert written_by_another_program(path) == {"delete": "database is locked", "wal": ""}[mode]
+        if mode == "wal":
+            assert Path(f"{path}-wal").stat().st_size, "who closes last takes the log; we read it"
+        found += stream
+    values = [x for chunk in found for x in chunk.values[:, 0].tolist()]
+    assert values == [value for (value,) in expected.values()]
+    assert written_by_another_program(path) == ""
+    assert set(map(tuple, rows(source(path), ["visits"]).values())) == {(-1.0,)}
 
 
 def test_a_duplicate_that_comes_between_check_and_reading_is_not_in_the_pass(

@@ -28,6 +28,7 @@ from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_
 from partner_node.sources.source import Chunk, Column, Description
 from partner_node.sources.sqlite.dialect import SQLITE
 from partner_node.sources.sqlite.errors import READ_ERRORS, Problem, explain
+from partner_node.sources.sqlite.header import logged
 from partner_node.sources.sqlite.line_functions import written_day, written_number
 from partner_node.sources.sqlite.queries import SQLITE_CHANGES, SQLITE_QUERIES
 from partner_node.sources.text_table import TEXT_ROWS, TextTable, text_batches
@@ -51,6 +52,7 @@ class _Opened:
     connection: sqlite3.Connection
     names: tuple[str, ...]
     relation: str
+    unlocked: bool
 
 
 class SQLiteSource:
@@ -136,7 +138,7 @@ class SQLiteSource:
             with closing(rows):  # before its connection
                 chunks = (chunk_of_rows(found, len(wanted)) for found in rows)
                 yield from self._rules.usable(self._decoded(chunks), wanted, problem)
-            self._refuse_changed(before)
+            self._refuse_changed(opened, before)
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
@@ -151,7 +153,7 @@ class SQLiteSource:
                     yield from text_batches(columns, self._texts(columns, rows))
 
             yield TextTable(types=dict.fromkeys(opened.names, ""), read=read)
-            self._refuse_changed(before)
+            self._refuse_changed(opened, before)
 
     def _texts(
         self, columns: Sequence[str], rows: Iterator[Sequence[Sequence[Any]]]
@@ -174,9 +176,9 @@ class SQLiteSource:
                 raise self._explained(Problem(name="UTF8", text=""))
             yield pa.RecordBatch.from_arrays(texts, names=list(columns))
 
-    def _refuse_changed(self, before: tuple[DataFile, ...]) -> None:
+    def _refuse_changed(self, opened: _Opened, before: tuple[DataFile, ...]) -> None:
         """Refuse a database, opened without a lock, that changed while it was read."""
-        if _unlocked(before[0].path) and self._files() != before:
+        if opened.unlocked and self._files()[0] != before[0]:
             raise SourceError(
                 f"{self._path} changed while it was read",
                 code="E-SOURCE-FILE",
@@ -237,7 +239,16 @@ class SQLiteSource:
         """Yield a read-only connection in a transaction, with the feature query as a view."""
         path = self._files()[0].path
         _refuse_unfinished(path)
-        address = f"file:{quote(path)}?mode=ro" + ("&immutable=1" if _unlocked(path) else "")
+        with logged(Path(path)) as with_log:
+            # With a log that nobody has open now, opening as usual would create files beside it,
+            # owned by this account, which may lock out its own program later.
+            unlocked = with_log and not Path(path + "-wal").exists()
+            with self._connected(path, unlocked=unlocked) as opened:
+                yield opened
+
+    @contextmanager
+    def _connected(self, path: str, *, unlocked: bool) -> Iterator[_Opened]:
+        address = f"file:{quote(path)}?mode=ro" + ("&immutable=1" if unlocked else "")
         problem: Problem | None = None
         prepared: _Opened | SourceError | None = None
         connection: sqlite3.Connection | None = None
@@ -251,7 +262,7 @@ class SQLiteSource:
                     check_same_thread=False,
                     cached_statements=0,
                 )
-                prepared = self._prepare(connection)
+                prepared = self._prepare(connection, unlocked)
             except READ_ERRORS as error:
                 problem = Problem.of(error)
             if problem is not None:
@@ -263,7 +274,7 @@ class SQLiteSource:
             if connection is not None:
                 connection.close()
 
-    def _prepare(self, connection: sqlite3.Connection) -> _Opened | SourceError:
+    def _prepare(self, connection: sqlite3.Connection, unlocked: bool) -> _Opened | SourceError:
         """Begin the transaction, find the columns, and allow only reading from then on."""
         connection.text_factory = bytes
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -274,7 +285,7 @@ class SQLiteSource:
         missing = self._no_table(connection)
         if missing is not None:
             return missing
-        opened = self._view(connection)
+        opened = self._view(connection, unlocked)
         connection.execute("PRAGMA query_only = ON").close()
         connection.set_authorizer(_authorize)
         return opened
@@ -292,7 +303,7 @@ class SQLiteSource:
             return None
         return no_table(self._table, self._path, tables)
 
-    def _view(self, connection: sqlite3.Connection) -> _Opened:
+    def _view(self, connection: sqlite3.Connection, unlocked: bool) -> _Opened:
         if self._query is None:
             relation, name = table_relation(self._table), self._table[-1]
             row = connection.execute(
@@ -310,7 +321,7 @@ class SQLiteSource:
         columns = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
         names = tuple(row[1].decode("utf-8", "replace") for row in columns if row[6] != 1)
         refuse_duplicate_names(names, self._rules.where)
-        return _Opened(connection, names, relation)
+        return _Opened(connection, names, relation, unlocked)
 
     # --- checks ------------------------------------------------------------------------------
 
@@ -418,20 +429,6 @@ def _authorize(
     else:
         allowed = action in _ALLOWED
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-
-def _unlocked(path: str) -> bool:
-    """Whether a database uses a write-ahead log, and nobody has it open now.
-
-    Opening it as usual would create files beside it, owned by this account, which may lock out its
-    own program later. It is opened as immutable instead, and compared afterwards.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            header = file.read(20)
-    except OSError:
-        return False
-    return header[18:20] == b"\x02\x02" and not Path(path + "-wal").exists()
 
 
 def _refuse_unfinished(path: str) -> None:
