@@ -7,12 +7,13 @@ before a transaction or the state after it.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any, Final, LiteralString
 from urllib.parse import quote
 
@@ -21,22 +22,14 @@ from protocol.errors import StoreError
 #: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
 _LOCK_WAIT_S: Final = 60.0
 _LOCK_PAUSE_S: Final = 0.05
+#: Held while a new file is made, before SQLite opens it.
+_MAKING: Final = Lock()
 
 
-def schema_of(path: Path) -> int | None:
-    """The schema of a database file, 0 for an empty one; None when SQLite cannot tell.
+class LostDatabaseError(StoreError):
+    """A database that must be there is missing, or has no schema."""
 
-    SQLite is asked, for it must not be anybody else: when a process closes a file that it opened by
-    itself, it loses all locks that its SQLite holds on that file (POSIX), and other processes may
-    write where it reads. https://www.sqlite.org/howtocorrupt.html, 2.2.
-    """
-    place = f"file:{quote(str(path.absolute()))}?mode=rw"
-    try:
-        with closing(sqlite3.connect(place, uri=True, timeout=_LOCK_WAIT_S)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error:
-        return None
-    return int(version)
+    default_code = "E-STATE-LOST"
 
 
 class Database:
@@ -48,30 +41,44 @@ class Database:
         migrations: Scripts that make the schema, oldest first; each ends with setting
             ``user_version`` to its number. A script that was ever released is never changed.
         remedy: The way out that errors about the file state.
+        made_before: Whether the file must be there with a schema; it is never made then.
 
     Raises:
+        LostDatabaseError: It was made before, and is missing or empty.
         StoreError: It cannot be opened, or was written by a newer version.
     """
 
     def __init__(
-        self, path: Path | str, *, name: str, migrations: Sequence[LiteralString], remedy: str
+        self,
+        path: Path | str,
+        *,
+        name: str,
+        migrations: Sequence[LiteralString],
+        remedy: str,
+        made_before: bool = False,
     ) -> None:
         self._path = str(path)
         self._name = name
         self._remedy = remedy
         self._lock = RLock()
         self._wipe = False
-        with suppress(OSError):  # SQLite says what is wrong
-            if self._path != ":memory:":
-                # SQLite would let everybody read it; its logs are made with the mode of the file.
-                Path(path).touch(mode=0o600)
+        if made_before:
+            self._refuse_missing(Path(path))
+        elif self._path != ":memory:":
+            _make(Path(path))
         try:
             self._connection = sqlite3.connect(
-                path, isolation_level=None, timeout=_LOCK_WAIT_S, check_same_thread=False
+                f"file:{quote(str(Path(path).absolute()))}?mode=rw" if made_before else path,
+                uri=made_before,
+                isolation_level=None,
+                timeout=_LOCK_WAIT_S,
+                check_same_thread=False,
             )
         except sqlite3.Error as error:
             raise self._error(error) from error
         try:
+            if made_before and self._version() == 0:
+                raise self._lost("empty")
             self._write_ahead()
             self.ask("PRAGMA synchronous = FULL")
             self.ask("PRAGMA foreign_keys = ON")
@@ -133,6 +140,16 @@ class Database:
         if row is None or row[0] != "ok":
             raise StoreError(f"{self._name} is damaged: {row and row[0]}")
 
+    def _refuse_missing(self, path: Path) -> None:
+        with suppress(OSError):  # SQLite says what is wrong
+            if not path.exists():
+                raise self._lost("missing")
+            if path.stat().st_size == 0:
+                raise self._lost("empty")  # whatever the log beside it holds: SQLite deletes it
+
+    def _lost(self, how: str) -> LostDatabaseError:
+        return LostDatabaseError(f"{self._name} {self._path!r} is {how}", remedy=self._remedy)
+
     def _write_ahead(self) -> None:
         """Switch to the write-ahead log.
 
@@ -170,3 +187,15 @@ class Database:
 
     def _error(self, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{self._name} {self._path!r}: {error}", remedy=self._remedy)
+
+
+def _make(path: Path) -> None:
+    """Make an empty file that is closed to others; SQLite would let everybody read it.
+
+    Its logs are made with the mode of the file. A file that is there is not opened: a process that
+    closes a file which it opened by itself loses all locks that its SQLite holds on that file
+    (POSIX), and others may write where it reads. https://www.sqlite.org/howtocorrupt.html, 2.2.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with _MAKING, suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(os.path.realpath(path), flags, 0o600))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from machine.database import schema_of
+from machine.database import LostDatabaseError
 from machine.private_files import write_private_file
 from machine.text import shown
 from partner_node.keystore import Keystore
@@ -39,26 +39,31 @@ def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Pat
     """
     mark = keys_folder / MARK
     marked = mark.exists()
-    if marked and is_lost(path):
-        raise StoreError(
+    if not marked:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        store = NodeStore(path, keystore, folder=folder, made_before=marked)
+    except LostDatabaseError as error:
+        raise LostDatabaseError(
             f"{shown(str(path))}, the state of this node, is "
             f"{'empty' if path.exists() else 'missing'}, and its keys were used before",
-            code="E-STATE-LOST",
             remedy="restore it from a backup; or `fedseg-node state reset --yes`, which says what "
             "is forgotten then",
-        )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = NodeStore(path, keystore, folder=folder)
+        ) from error
     if not marked:
         _make(mark)
     return store
 
 
-def is_lost(path: Path) -> bool:
+def is_lost(path: Path, keystore: Keystore) -> bool:
     """Whether a database is missing, or has no tables of a node."""
-    if not path.exists() or path.stat().st_size == 0:
-        return True  # whatever the log beside it holds: SQLite deletes it
-    return schema_of(path) == 0
+    try:
+        NodeStore(path, keystore, made_before=True).close()
+    except LostDatabaseError:
+        return True
+    except StoreError:
+        return False  # damaged, or of a newer version: it is there
+    return False
 
 
 def _make(mark: Path) -> None:

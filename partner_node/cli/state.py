@@ -42,7 +42,7 @@ def reset(
     home = NodeHome.load(directory)
     path, mark = home.state_file, home.keys_folder / MARK
     keystore = home.keystore()
-    if not is_lost(path):
+    if not is_lost(path, keystore):
         raise UsageError(
             f"{shown(str(path))} is there",
             remedy="`fedseg-node state check` says whether it is sound; a damaged one is restored "

@@ -58,9 +58,17 @@ class NodeStore(Database):
         path: Database file, or ``:memory:``.
         sealer: Encrypts run states.
         folder: The node's folder; paths inside it are recorded relative to it.
+        made_before: Whether the file must be there already, with a schema.
     """
 
-    def __init__(self, path: Path | str, sealer: Sealer, *, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        sealer: Sealer,
+        *,
+        folder: Path | None = None,
+        made_before: bool = False,
+    ) -> None:
         self._sealer = sealer
         self.folder = None if folder is None else folder.resolve()
         super().__init__(
@@ -69,6 +77,7 @@ class NodeStore(Database):
             migrations=MIGRATIONS,
             remedy="see that the disk has room and the folder is ours; when the file is damaged, "
             "restore it from a backup: a new one means new runs only",
+            made_before=made_before,
         )
 
     @property

@@ -16,12 +16,24 @@ STORED = "test_database.py::"
 LOGGED = "test_logs.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # what opens a database
     (
         DATABASE,
-        '    place = f"file:{quote(str(path.absolute()))}?mode=rw"\n',
-        '    place = f"file:{quote(str(path.absolute()))}?mode=rw"\n'
-        "    path.exists() and path.read_bytes()\n",
-        STORED + "test_looking_at_the_schema_takes_no_lock_away",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC",
+        "os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC",
+        STORED + "test_opening_a_database_takes_no_lock_of_another_connection_away",
+    ),
+    (
+        DATABASE,
+        "            if path.stat().st_size == 0:\n",
+        "            if not path.read_bytes():\n",
+        STORED + "test_opening_a_database_takes_no_lock_of_another_connection_away",
+    ),
+    (
+        DATABASE,
+        "            if made_before and self._version() == 0:\n",
+        "            if False:\n",
+        STORED + "test_a_database_that_was_made_before_is_not_made_again",
     ),
     # logs
     (
@@ -120,8 +132,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         DATABASE,
-        "                Path(path).touch(mode=0o600)\n",
-        "                pass\n",
+        "os.path.realpath(path), flags, 0o600",
+        "os.path.realpath(path), flags, 0o666",
         STORED + "test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in",
     ),
 ]

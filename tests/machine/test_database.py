@@ -9,15 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from machine.database import Database, schema_of
+from machine.database import Database, LostDatabaseError
 from protocol.errors import StoreError
 
 FIRST = "CREATE TABLE t (x INTEGER) STRICT; PRAGMA user_version = 1;"
 SECOND = "ALTER TABLE t ADD COLUMN y TEXT; PRAGMA user_version = 2;"
 
 
-def opened(path: Path | str, *migrations: str) -> Database:
-    return Database(path, name="a state", migrations=migrations or (FIRST,), remedy="mend it")  # type: ignore[arg-type]
+def opened(path: Path | str, *migrations: str, made_before: bool = False) -> Database:
+    return Database(
+        path,
+        name="a state",
+        migrations=migrations or (FIRST,),  # type: ignore[arg-type]
+        remedy="mend it",
+        made_before=made_before,
+    )
 
 
 def test_what_is_committed_is_synced_and_what_is_deleted_overwritten(tmp_path: Path) -> None:
@@ -95,23 +101,49 @@ def test_a_file_that_is_no_database_is_named_with_the_way_out(tmp_path: Path) ->
     assert caught.value.remedy == "mend it"
 
 
-def test_looking_at_the_schema_takes_no_lock_away(tmp_path: Path) -> None:
+def test_opening_a_database_takes_no_lock_of_another_connection_away(tmp_path: Path) -> None:
     """Else another process would take its own connection for the last one, and remove the log."""
     path = tmp_path / "x.db"
-    assert schema_of(path) is None
-    assert not path.exists()
+    add = (
+        "import contextlib, sqlite3, sys\n"
+        "with contextlib.closing(sqlite3.connect(sys.argv[1])) as connection, connection:\n"
+        "    connection.execute('INSERT INTO t VALUES (1)')\n"
+    )
     with closing(opened(path)) as database:
-        assert schema_of(path) == 1
-        add = (
-            "import contextlib, sqlite3, sys\n"
-            "with contextlib.closing(sqlite3.connect(sys.argv[1])) as connection, connection:\n"
-            "    connection.execute('INSERT INTO t VALUES (1)')\n"
-        )
-        for rows in (1, 2):
-            subprocess.run([sys.executable, "-c", add, str(path)], check=True, timeout=60)
-            assert path.with_name("x.db-wal").exists()
+        for rows, made_before in ((1, False), (2, True), (3, False)):
+            with closing(opened(path, made_before=made_before)):
+                subprocess.run([sys.executable, "-c", add, str(path)], check=True, timeout=60)
+                assert path.with_name("x.db-wal").exists()
             assert database.one("SELECT count(*) FROM t") == (rows,)
-    (tmp_path / "empty.db").touch()
-    assert schema_of(tmp_path / "empty.db") == 0
-    (tmp_path / "text.db").write_text("no database " * 99)
-    assert schema_of(tmp_path / "text.db") is None
+
+
+@pytest.mark.parametrize(
+    ("left", "how"), [("nothing", "missing"), ("no bytes", "empty"), ("no schema", "empty")]
+)
+def test_a_database_that_was_made_before_is_not_made_again(
+    tmp_path: Path, left: str, how: str
+) -> None:
+    path = tmp_path / "x%20#.db"
+    opened(path).close()
+    opened(path, made_before=True).close()
+    if left == "no schema":
+        with closing(sqlite3.connect(path)) as raw:
+            raw.executescript("DROP TABLE t; PRAGMA user_version = 0; PRAGMA journal_mode = DELETE")
+    else:
+        path.unlink()
+    if left == "no bytes":
+        path.touch()
+        path.with_name(path.name + "-wal").write_bytes(b"a log")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(LostDatabaseError, match=f"a state .* is {how}") as caught:
+        opened(path, made_before=True)
+    assert (caught.value.code, caught.value.remedy) == ("E-STATE-LOST", "mend it")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_is_no_database_was_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_text("no database " * 99)
+    with pytest.raises(StoreError, match="not a database") as caught:
+        opened(path, made_before=True)
+    assert caught.value.code == "E-STORE"

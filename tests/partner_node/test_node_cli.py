@@ -1141,7 +1141,7 @@ def test_a_process_that_opens_its_state_again_keeps_what_it_commits_afterwards(
 
     with closing(home.store(home.keystore())) as serving:
         home.store(home.keystore()).close()  # as the daily look after retention does
-        assert not is_lost(home.state_file)
+        assert not is_lost(home.state_file, home.keystore())
         seen_elsewhere()
         with serving.transaction():
             serving.ask("CREATE TABLE later (x INTEGER) STRICT")
