@@ -17,6 +17,8 @@ from typing import Final
 from flwr.proto.fleet_pb2 import PullMessagesResponse, PushMessagesRequest
 from google.protobuf.message import DecodeError
 
+from coordinator.service.message_fields import has_at_most
+
 #: The newest messages of a run that a node may still answer: a driver looks for answers to no more
 #: copies of a request (`coordinator.runs.driver`), and a node answers one before it takes another.
 MESSAGES_KEPT: Final = 8
@@ -24,6 +26,9 @@ MESSAGES_KEPT: Final = 8
 _RUNS_KEPT: Final = 8
 #: How often one reply may be sent, for lost answers; the SuperLink opens a session for each.
 _MOST_TRIES: Final = 8
+#: Fields of a reply with all within it: a node's has about 30, however long its one text of bytes.
+#: The SuperLink and this process would make an object of each.
+_MOST_FIELDS: Final = 256
 
 
 @dataclass(slots=True)
@@ -80,9 +85,12 @@ class AskedMessages:
     def status_of(self, key: bytes, body: bytes) -> int:
         """With which status a ``push-messages`` of the node is refused; 200 when it may pass.
 
-        400 when it is no reply, 409 when nobody asked for it or another was given, 413 when the
-        node's replies have more bytes than allowed, 429 when it was sent too often.
+        400 when it is no reply or has too many fields, 409 when nobody asked for it or another was
+        given, 413 when the node's replies have more bytes than allowed, 429 when it was sent too
+        often.
         """
+        if not has_at_most(_MOST_FIELDS, body, PushMessagesRequest.DESCRIPTOR):
+            return 400
         request = PushMessagesRequest()
         try:
             request.ParseFromString(body)

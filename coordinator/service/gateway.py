@@ -72,6 +72,8 @@ DEFAULT_MAX_BODY_BYTES: Final = MAX_REPLY_BYTES + (1 << 20)
 _PULL: Final = b"/v1/fleet/pull-messages"
 _PUSH: Final = b"/v1/fleet/push-messages"
 
+#: The largest body of calls other than replies: a node's have some hundred bytes.
+_MOST_ASKING_BYTES: Final = 4 << 10
 _MAX_HEAD_BYTES: Final = 8 << 10
 _READ_BYTES: Final = 64 << 10
 _PUBLIC_KEY_HEADER: Final = b"flwr-public-key"
@@ -108,7 +110,7 @@ class GatewayConfig:
         certificate: Server certificate chain (PEM).
         key: Its private key (PEM).
         upstream: Unix socket of the SuperLink.
-        max_body_bytes: Largest request body.
+        max_body_bytes: Largest request body, a reply; all other calls are small.
         max_buffered_bytes: Bytes of request bodies held at once, over all connections.
         max_buffered_bytes_per_key: The same for one node key.
         max_reply_bytes_per_run: Bytes of one node's replies to a run's newest messages; the
@@ -499,7 +501,7 @@ class _Door:
         connection: _Connection,
     ) -> tuple[int, bytes, bytes]:
         key, headers = self._check_head(request, connection)
-        if _content_length(request) > self._config.max_body_bytes:
+        if _content_length(request) > self._most_bytes(request):
             raise _RefusedError(413)
         held = _Held(self, key)
         try:
@@ -521,6 +523,15 @@ class _Door:
             raise _RefusedError(408) from None
         finally:
             held.release()
+
+    def _most_bytes(self, request: h11.Request) -> int:
+        """The largest body of a call; what asks is small, what answers may be large.
+
+        The SuperLink makes an object of each thing that is asked for: calls of eight megabytes
+        with millions of empty names take it seconds and gigabytes.
+        """
+        most = self._config.max_body_bytes
+        return most if request.target == _PUSH else min(most, _MOST_ASKING_BYTES)
 
     def buffer(self, key: bytes, n_bytes: int) -> None:
         """Count bytes of bodies received, or (negative) released."""

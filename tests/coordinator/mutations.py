@@ -140,6 +140,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         PORT + "test_of_messages_only_a_reply_to_what_the_node_was_handed_passes",
     ),
     (
+        "coordinator/service/gateway.py",
+        "return most if request.target == _PUSH else min(most, _MOST_ASKING_BYTES)",
+        "return most",
+        PORT + "test_only_replies_may_be_large",
+    ),
+    (
+        "coordinator/service/asked_messages.py",
+        "        if not has_at_most(_MOST_FIELDS, body, PushMessagesRequest.DESCRIPTOR):\n",
+        "        if False:\n",
+        REPLIES + "test_what_makes_objects_without_number_is_refused_before_they_are_made",
+    ),
+    (
+        "coordinator/service/message_fields.py",
+        "                        waiting.append((at, at + size, field.message_type))\n",
+        "                        pass\n",
+        REPLIES + "test_what_makes_objects_without_number_is_refused_before_they_are_made",
+    ),
+    (
         ASKED,
         "if asked is None or not asked.node == about.src_node_id == request.node.node_id:",
         "if asked is None:",

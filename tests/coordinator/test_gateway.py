@@ -431,6 +431,16 @@ def test_a_body_over_the_limit_is_refused_unread(
     assert len(upstream.seen) == 1
 
 
+def test_only_replies_may_be_large(setting: Setting) -> None:
+    """Questions for millions of empty names took the SuperLink seconds and gigabytes."""
+    for path in map(bytes.decode, sorted(ALLOWED_PATHS)):
+        answer = setting.post(path, content=b"x" * 5_000)
+        assert answer.status_code == (400 if path == PUSH else 413), path
+        if path != PUSH:
+            assert setting.post(path, content=b"x" * 1_000).status_code == 200, path
+    assert len(setting.upstream.seen) == len(ALLOWED_PATHS) - 1
+
+
 def test_bodies_of_all_connections_together_are_limited(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
