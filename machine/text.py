@@ -42,6 +42,15 @@ def how_many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def are(count: int) -> str:
+    """The verb after `how_many`.
+
+    >>> are(1), are(0)
+    ('is', 'are')
+    """
+    return "is" if count == 1 else "are"
+
+
 def feature_label(name: str, unit: str) -> str:
     """A feature's name for people, without a unit that is shown beside it anyway.
 

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from machine.files import open_regular
 from machine.software import require_sole_owner
+from machine.text import are, how_many
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import bound_words, terms_of
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
@@ -230,8 +231,8 @@ def _check_data_alone(home: NodeHome) -> str:
         chunk.n_rows for chunk in source.chunks(numbers(*columns), max_rows=data.chunk_rows)
     )
     return (
-        f"{customers:,} customers; columns: {', '.join(source.columns())}; whether they are the "
-        "agreed features is checked with an agreement: check --agreement FILE"
+        f"{how_many(customers, 'customer')}; columns: {', '.join(source.columns())}; whether they "
+        "are the agreed features is checked with an agreement: check --agreement FILE"
     )
 
 
@@ -242,7 +243,9 @@ def _check_data(home: NodeHome, agreement: Agreement) -> str:
         f"{r.feature} {r.clipped_share:.1%}" for r in reports if r.clipped_share > 0
     )
     whole = " with all values that the agreement needs" if leaves_out(agreement) else ""
-    return f"{customers:,} customers{whole}; beyond the agreed bounds: {clipped or 'none'}"
+    return (
+        f"{how_many(customers, 'customer')}{whole}; beyond the agreed bounds: {clipped or 'none'}"
+    )
 
 
 def _check_retention(home: NodeHome, now: datetime) -> str:
@@ -251,7 +254,8 @@ def _check_retention(home: NodeHome, now: datetime) -> str:
     records = ExportRecords(store).all()
     store.close()
     late = sorted({record.path for record in overdue(records, now)})
-    text = f"{len({r.path for r in records})} files of customers' segments are on record"
+    n_files = len({record.path for record in records})
+    text = f"{how_many(n_files, 'file')} of customers' segments {are(n_files)} on record"
     if late:
         text += "; the next run deletes, because they may not be kept longer: " + ", ".join(late)
     return text
@@ -292,13 +296,14 @@ def _check_consent(
         for table, (named, found) in zip(gate.tables, count.standing.listed, strict=True)
     )
     left_out = (
-        f"; {count.left_out:,} are left out as agreed, for lack of a value"
+        f"; {count.left_out:,} {are(count.left_out)} left out as agreed, for lack of a value"
         if count.left_out
         else ""
     )
+    everybody = count.standing.counted.total()
     return (
-        f"{count.customers:,} of {count.standing.counted.total():,} customers are counted now, on "
-        f"the basis of {party.legal_basis.words}{left_out}; {listed}"
+        f"{count.customers:,} of {how_many(everybody, 'customer')} {are(everybody)} counted now, "
+        f"on the basis of {party.legal_basis.words}{left_out}; {listed}"
     )
 
 
