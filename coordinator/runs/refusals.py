@@ -52,20 +52,13 @@ class Refusals:
     def note(self, node: int, code: str) -> None:
         """Keep that `node` refused.
 
-        Raises:
-            RunFailedError: For good, and for everybody: the agreement was stopped (E-WITHDRAWN).
+        That a partner stopped the agreement is its own refusal like any other: what ends the runs
+        of all is the stop that it signed, wherever that comes from.
         """
         partner = self._links.partner(node)
         if partner is None:
             self.unnamed[node] = code
             return
-        if code == WITHDRAWN:
-            raise RunFailedError(
-                f"{self._parties[partner].id} answers nothing more: the agreement was stopped",
-                code=WITHDRAWN,
-                remedy="ask for the signed stop and take it: fedseg-coordinator agreement stop "
-                "FILE; to go on, have the parties that stay sign a new version",
-            )
         self.by_partner[partner] = code
 
     def forget(self, node: int, partner: int) -> None:
@@ -130,11 +123,14 @@ class Refusals:
         """The failure of a run that cannot go on without `missing`, with why they are missing."""
         codes = self._codes(missing)
         message, remedy = failure.message, failure.remedy
-        if codes and failure.code == _NOBODY:
+        failed = failure.code
+        if codes == [WITHDRAWN] and failed == _NOBODY:
+            failed, message = WITHDRAWN, "no partner takes part: the agreement was stopped"
+        elif codes and failed == _NOBODY:
             message = f"no partner takes part: all refused, with {', '.join(codes)}"
         if not remedy and failure.code not in OF_ITSELF:
             remedy = self.way_out(missing)
-        return RunFailedError(f"{self.why(missing)}; {message}", code=failure.code, remedy=remedy)
+        return RunFailedError(f"{self.why(missing)}; {message}", code=failed, remedy=remedy)
 
     def _codes(self, missing: Members) -> list[str]:
         """With which codes all that are missing refused; empty when some did not answer.

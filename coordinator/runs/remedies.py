@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from protocol.agreement.stop import WITHDRAWN
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -65,6 +67,12 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "E-CHAIN-FORK": _PUT_BACK,
     "E-CODE": _UPDATE,
     "E-BUNDLE": _UPDATE,
+    WITHDRAWN: Cause(
+        "the agreement was stopped there",
+        "ask {who} for the signed stop and take it: fedseg-coordinator agreement stop FILE, which "
+        "ends every run; to go on, have the parties that stay sign a new version",
+        for_good=True,
+    ),
     "E-ROW-CAP": Cause(
         "more customers than agreed",
         "have every party sign a new version with a higher max_customers of {who}",

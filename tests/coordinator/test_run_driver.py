@@ -648,8 +648,11 @@ def test_a_refusal_that_may_pass_is_asked_again(code: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
-    ["E-ROW-CAP", "E-AGR-EXPIRED", "E-CODE", "E-RUN-ABORTED", "E-EGRESS", "E-EGRESS-REFUSED"],
-)
+    [
+        "E-ROW-CAP", "E-AGR-EXPIRED", "E-CODE", "E-RUN-ABORTED", "E-EGRESS", "E-EGRESS-REFUSED",
+        "E-WITHDRAWN",
+    ],
+)  # fmt: skip
 def test_refusals_for_good_end_the_waiting_at_once(code: str) -> None:
     left = dict.fromkeys(GONE, 99)
     federation = refusing(9, code, left)
@@ -663,6 +666,29 @@ def test_a_refusal_of_one_partner_ends_a_run_that_cannot_go_on_without_it() -> N
     error = failure(federation)
     assert "partner-1 refused with E-ROW-CAP" in error.message
     assert federation.clock.now_s < 2
+
+
+def test_a_stop_that_no_coordinator_has_seen_is_the_refusal_of_whoever_says_so() -> None:
+    """A bare code of one partner's node ends nobody else's run; its signed stop does."""
+    federation = refusing(9, "E-WITHDRAWN", dict.fromkeys(GONE, 99))
+    assert participants(federation, federation.run()) == STAYED
+    assert not federation.store.ask("SELECT 1 FROM stops")
+    for number in STAYED:
+        (run,) = federation.nodes[number].store.runs()
+        assert run.phase == "done"
+
+
+def test_when_all_say_that_it_was_stopped_the_failure_says_so_and_asks_for_the_stop() -> None:
+    federation = make(3)
+    exchange = RefusesAll(nodes_by_id=federation.nodes)
+    exchange.codes = ("E-WITHDRAWN",) * 3
+    federation.exchange = exchange
+    admit_all(federation)
+    error = failure(federation)
+    assert error.code == "E-WITHDRAWN"
+    assert "the agreement was stopped there" in error.message
+    assert "ask partner-0, partner-1, partner-2 for the signed stop" in error.remedy
+    assert "start a new run" not in error.remedy
 
 
 def test_the_rest_is_told_that_the_run_ended() -> None:

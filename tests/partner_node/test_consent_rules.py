@@ -577,18 +577,17 @@ def test_after_a_stop_a_node_reads_and_charges_nothing(lab: Lab, partner: int) -
     assert lab.store.egress() == []
 
 
-def test_a_stop_in_mid_run_ends_the_run_with_the_next_round(lab: Lab) -> None:
+def test_a_stop_in_mid_run_ends_this_nodes_part_with_the_next_round(lab: Lab) -> None:
+    """The coordinator has no stop that somebody signed: it believes none, and others may go on."""
+
     def stop_it(number: int, message: bytes) -> bytes:
         if number == 1 and len(Ledger(lab.store).charges()) == 2:
             note(lab, stop_by(lab, 1))
         return message
 
     lab.fed.exchange.tamper_request = stop_it
-    with pytest.raises(RunFailedError) as caught:  # three of four would be a quorum
-        lab.fed.run()
-    assert caught.value.code == "E-WITHDRAWN"
-    for word in ("breach", "2026-01-15"):
-        assert word not in caught.value.message
+    lab.fed.run()  # three of four are a quorum
+    assert set(lab.codes) == {"E-WITHDRAWN"}
     assert lab.source.reads == 2
     assert len(Ledger(lab.store).charges()) == 2
 
@@ -627,9 +626,9 @@ def test_no_smaller_set_is_signed_once_a_rule_is_broken(lab: Lab) -> None:
 
 
 def test_no_smaller_set_is_signed_after_a_stop(lab: Lab) -> None:
-    """The other nodes have no signed stop, and so do not believe that there is one."""
+    """Nobody but the node that has the stop says so; the others are not told of one."""
     codes = refused_at_propose(lab, lambda: note(lab, stop_by(lab, 2)))
-    assert codes == {"E-WITHDRAWN", "E-STOP-UNSIGNED"}
+    assert codes == {"E-WITHDRAWN"}
 
 
 def refused_at_propose(lab: Lab, spoil: Callable[[], object]) -> set[str]:
