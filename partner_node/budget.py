@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
@@ -29,18 +30,69 @@ def terms_of(agreement: Agreement) -> PrivacyTerms:
     return agreement.privacy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldExactly:
+    """What this node told under one agreement on exact totals, which no budget limits.
+
+    Attributes:
+        agreement: Its id; an earlier version may have had that of one with noise.
+        runs: How many runs this node answered, each a question or more.
+    """
+
+    agreement: str
+    version: int
+    runs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {"agreement": self.agreement, "version": self.version, "runs": self.runs}
+
+    @property
+    def words(self) -> str:
+        """It for people, as part of a sentence."""
+        runs = counted(self.runs, "run")
+        return f"{runs} under agreement {self.agreement}, version {self.version}"
+
+
+def told_exactly(answered: Iterable[tuple[Agreement, int]]) -> list[ToldExactly]:
+    """What was told under agreements on exact totals.
+
+    Args:
+        answered: Agreements with how many runs under them were answered.
+    """
+    return [
+        ToldExactly(agreement=agreement.id, version=agreement.version, runs=runs)
+        for agreement, runs in answered
+        if agreement.privacy is None
+    ]
+
+
+def exact_words(exact: Sequence[ToldExactly]) -> list[str]:
+    """That exact totals were told, too, which no epsilon counts."""
+    if not exact:
+        return []
+    return [
+        f"Exact totals were told in {', '.join(told.words for told in exact)}. No epsilon counts "
+        "them: the coordinator and every partner can compute single customers' values from them."
+    ]
+
+
 def _spent(agreement: Agreement, charges: Sequence[Charge]) -> int:
     colluding = agreement.secure_sum.max_colluding
     return spent_of(charges, terms_of(agreement), colluding=colluding)
 
 
 def budget_values(
-    agreement: Agreement, charges: Sequence[Charge], others: Mapping[str, int]
+    agreement: Agreement,
+    charges: Sequence[Charge],
+    others: Mapping[str, int],
+    exact: Sequence[ToldExactly] = (),
 ) -> dict[str, Any]:
     """The budget as JSON values.
 
     Args:
         others: Charges under other agreements, by the agreements' ids.
+        exact: What was told without noise.
     """
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
@@ -57,6 +109,7 @@ def budget_values(
         "rho_budget": rho_of_cost(terms.budget),
         "charges": [charge_values(charge) for charge in charges],
         "other_agreements": {name: rho_of_cost(cost) for name, cost in others.items()},
+        "told_exactly": [told.to_dict() for told in exact],
     }
 
 
@@ -89,7 +142,10 @@ def bound_words(charges: Sequence[Charge]) -> list[str]:
 
 
 def budget_words(
-    agreement: Agreement, charges: Sequence[Charge], others: Mapping[str, int]
+    agreement: Agreement,
+    charges: Sequence[Charge],
+    others: Mapping[str, int],
+    exact: Sequence[ToldExactly] = (),
 ) -> list[object]:
     """The budget for people: what is left, what it means, and every charge."""
     terms = terms_of(agreement)
@@ -107,9 +163,19 @@ def budget_words(
         *bound_words(charges),
         *_follow_up_words(agreement, spent),
         *([table] if charges else ["Nothing is charged yet."]),
-        "Spent so far means: " + meaning(terms.epsilon_of(spent), float(terms.delta), terms.unit),
+        _meaning_words(terms, spent, exact),
+        *exact_words(exact),
         *(_others_words(terms, spent, others)),
     ]
+
+
+def _meaning_words(terms: PrivacyTerms, spent: int, exact: Sequence[ToldExactly]) -> str:
+    if exact and not spent:
+        return "Nothing has been told with noise yet."
+    words = meaning(terms.epsilon_of(spent), float(terms.delta), terms.unit)
+    if exact:
+        return f"Spent so far means, of what was told with noise alone: {words}"
+    return f"Spent so far means: {words}"
 
 
 def _follow_ups_left(agreement: Agreement, spent: int) -> int | None:
@@ -143,7 +209,9 @@ def _others_words(terms: PrivacyTerms, spent: int, others: Mapping[str, int]) ->
     ]
 
 
-def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str, Any]:
+def forecast_values(
+    agreement: Agreement, charges: Sequence[Charge], exact: Sequence[ToldExactly] = ()
+) -> dict[str, Any]:
     """Forecast of the budget, run by run, as JSON values."""
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
@@ -157,10 +225,13 @@ def forecast_values(agreement: Agreement, charges: Sequence[Charge]) -> dict[str
             terms.epsilon_of(spent + number * terms.run_cost) for number in range(left + 1)
         ],
         "delta": float(terms.delta),
+        "told_exactly": [told.to_dict() for told in exact],
     }
 
 
-def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[object]:
+def forecast_words(
+    agreement: Agreement, charges: Sequence[Charge], exact: Sequence[ToldExactly] = ()
+) -> list[object]:
     """Forecast of the budget, for people: of runs that start anew."""
     values = forecast_values(agreement, charges)
     terms = terms_of(agreement)
@@ -176,6 +247,7 @@ def forecast_words(agreement: Agreement, charges: Sequence[Charge]) -> list[obje
         f"again; {counted(spare, 'spare question')} reserved for all of them together.",
         *_follow_up_words(agreement, spent),
         *bound_words(charges),
+        *exact_words(exact),
         table,
     ]
 

@@ -278,6 +278,15 @@ class NodeStore(Database):
         row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         return None if row is None else SignedAgreement.from_bytes(row[0], kept=True)
 
+    def runs_answered(self) -> list[tuple[Agreement, int]]:
+        """Each agreement with how many runs under it were answered here, oldest first."""
+        rows = self.ask(
+            "SELECT agreement_hash, count(*) FROM runs WHERE round >= 0"
+            " GROUP BY agreement_hash ORDER BY min(started_at)"
+        )
+        kept = [(self.agreement(agreement_hash), runs) for agreement_hash, runs in rows]
+        return [(signed.agreement, runs) for signed, runs in kept if signed is not None]
+
     def note_signed(self, agreement_hash: bytes, *, now: str) -> None:
         """Remember when an agreement was first signed here; inside a transaction."""
         self.ask("INSERT OR IGNORE INTO signed VALUES (?, ?)", agreement_hash, now)

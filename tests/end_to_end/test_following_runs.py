@@ -214,6 +214,9 @@ def test_an_exact_release_is_followed_and_a_version_with_noise_starts_anew(tmp_p
             partner_agreement.install(file=complete, directory=made.folder(name))
         noised = made.agreement
         assert (noised.version, noised.supersedes) == (2, exact.hash)
+        unspent = said(made, names[0], "budget", "show")
+        assert unspent["epsilon_spent"] == 0
+        assert unspent["told_exactly"] == [{"agreement": exact.id, "version": 1, "runs": 2}]
         third = finished(made)
         assert third.start is None
         assert third.privacy is not None

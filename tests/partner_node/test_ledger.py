@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from partner_node.budget import budget_values, budget_words, forecast_values, forecast_words
+from partner_node.budget import (
+    ToldExactly,
+    budget_values,
+    budget_words,
+    forecast_values,
+    forecast_words,
+    told_exactly,
+)
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
@@ -293,6 +300,36 @@ def test_the_budget_says_how_many_runs_are_left_if_all_follow_the_last_release()
     anew = noised_federation(runs=3).agreement
     assert budget_values(anew, [], {})["follow_ups_left"] is None
     assert not any("starts anew" in str(part) for part in budget_words(anew, [], {}))
+
+
+def test_what_an_exact_version_told_before_is_said_beside_a_budget_that_is_not_spent() -> None:
+    exact = Federation(
+        [np.random.default_rng(i).uniform(0, 1, (30, 4)) for i in range(3)],
+        [FeatureTerms(name=f"f{i}", min="0", max="1") for i in range(4)],
+        n_clusters=2,
+        max_rounds=4,
+        seed=1,
+    )
+    store = exact.nodes[0].store
+    with store.transaction():
+        store.keep_agreement(exact.signed, now="2026-01-01T00:00:00Z")
+    assert told_exactly(store.runs_answered()) == []
+    exact.run()
+    exact.run()
+    told = ToldExactly(agreement=exact.agreement.id, version=1, runs=2)
+    assert told_exactly(store.runs_answered()) == [told]
+    assert budget_values(AGREEMENT, [], {}, [told])["told_exactly"] == [told.to_dict()]
+    words = f"Exact totals were told in 2 runs under agreement {exact.agreement.id}, version 1."
+    for said in (budget_words(AGREEMENT, [], {}, [told]), forecast_words(AGREEMENT, [], [told])):
+        assert sum(words in str(part) for part in said) == 1
+        assert not any("Nothing has been told yet" in str(part) for part in said)
+    assert "Nothing has been told with noise yet." in budget_words(AGREEMENT, [], {}, [told])
+    spent = "\n".join(map(str, budget_words(AGREEMENT, [charge(1)], {}, [told])))
+    assert "Spent so far means, of what was told with noise alone: Somebody who" in spent
+    assert words in spent
+    without = "\n".join(map(str, budget_words(AGREEMENT, [], {})))
+    assert "Nothing has been told yet" in without
+    assert "Exact totals" not in without
 
 
 def test_a_run_that_follows_a_release_is_charged_no_more_than_it_costs() -> None:
