@@ -542,7 +542,7 @@ class CoordinatorRound:
                 self._plan.result,
                 run_hash=self._run_hash,
                 members=self.members,
-                asked_again=self.chain.changes_in(self._run_hash),
+                sets=self.chain.sets_in(self._run_hash),
             )
         )
 

@@ -50,9 +50,9 @@ class Chain:
         """The newest link."""
         return self.links[-1]
 
-    def changes_in(self, run_hash: bytes) -> int:
-        """Number of changes of the participant set within a run."""
-        return max(0, sum(link.run_hash == run_hash for link in self.links) - 1)
+    def sets_in(self, run_hash: bytes) -> tuple[Members, ...]:
+        """The participant sets of a run, in order: each is a part of the one before."""
+        return tuple(link.members for link in self.links if link.run_hash == run_hash)
 
     def extended(self, link: Link) -> Chain:
         """A copy with one more link."""

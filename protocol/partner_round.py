@@ -448,7 +448,7 @@ class PartnerRound:
                 plan.result,
                 run_hash=joined.run_hash,
                 members=members,
-                asked_again=self.chain.changes_in(joined.run_hash),
+                sets=self.chain.sets_in(joined.run_hash),
             )
         if payload.step_hash != step_hash(plan):
             raise RemoteProtocolError(

@@ -37,7 +37,7 @@ from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning
 from protocol.release.document import EXACT_WORDS, promised
-from protocol.release.row_caps import counted_customers, wide_row_caps
+from protocol.release.row_caps import wide_row_caps
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 
@@ -220,7 +220,7 @@ def _row_cap_warnings(agreement: Agreement, directory: Path) -> list[str]:
     store = CoordinatorConfig.load(directory).open_store()
     for _, _, view in views_in(store):
         if view.release.agreement_id == agreement.id:
-            return wide_row_caps(agreement, counted_customers(view.release))
+            return wide_row_caps(agreement, view.release)
     return []
 
 

@@ -176,6 +176,9 @@ class ReportData:
         choice: Why there are this many clusters; empty when the number was agreed.
         distance: How far customers lie from their segment's centre, in words; empty if unknown.
         start: The release that the run started from, in words; empty when it started anew.
+        left: In what customers of partners are that dropped out at the end, in words; empty where
+            in nothing.
+        asked_again: That a question may have been asked again, in words; empty where none was.
         row_caps: How much room the agreed row caps leave, in words; empty if unknown.
         question: The question about satisfaction that customers were asked; empty if none.
         allowed, forbidden: Uses that the agreement allows and forbids; empty if unknown.
@@ -210,6 +213,8 @@ class ReportData:
     choice: str = ""
     distance: str = ""
     start: str = ""
+    left: str = ""
+    asked_again: str = ""
     row_caps: str = ""
     question: str = ""
     allowed: tuple[str, ...] = ()

@@ -208,7 +208,8 @@ def _sizes(view: _View) -> str:
         if view.data.withheld
         else ""
     )
-    for words in (view.data.choice, view.data.distance, view.data.start):
+    said = view.data
+    for words in (said.choice, said.distance, said.start, said.left, said.asked_again):
         withheld += f'<p class="note">{escape(words)}</p>' if words else ""
     if view.data.merged:
         withheld += f'<p class="note"><strong>Merged.</strong> {escape(view.data.merged)}.</p>'
@@ -576,12 +577,18 @@ def _rounds(data: ReportData) -> str:
 
 
 def _why_it_may_rise(data: ReportData) -> str:
-    if data.plan != "lloyd-exact":
-        return ""
-    return (
-        " In the first half of the agreed rounds exact Lloyd tries other places for centroids, "
-        "so the curve may go up; what is not better is taken back."
-    )
+    words = ""
+    if data.plan == "lloyd-exact":
+        words = (
+            " In the first half of the agreed rounds exact Lloyd tries other places for centroids, "
+            "so the curve may go up; what is not better is taken back."
+        )
+    if len({r.partners for r in data.rounds}) > 1:
+        words += (
+            " A partner dropped out: from one number of partners to the next the mean is over "
+            "other customers and may go either way."
+        )
+    return words
 
 
 def _rounds_table(rounds: Sequence[ReportRound]) -> str:

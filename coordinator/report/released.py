@@ -92,12 +92,15 @@ def release_table(view: ReleaseView, *, width: int | None = None) -> list[object
         f"Privacy: {release.privacy_words}.",
         f"{row_cap_words(release, agreement)}.",
     ]
-    shown += [words for words in (view.distance_words, view.choice, view.start_words) if words]
+    said = (
+        view.distance_words, view.choice, view.start_words, view.left_words, view.asked_again_words,
+    )  # fmt: skip
+    shown += [words for words in said if words]
     if release.merged is not None:
         shown.append(f"Merged: {release.merged.reason}.")
     if view.absent:
         shown.append(
-            f"Counted: customers of {len(release.participants)} of {agreement.n_partners} "
+            f"Counted: customers of {len(release.counted)} of {agreement.n_partners} "
             f"partners, without {', '.join(view.absent)}."
         )
     if release.withheld is not None:
@@ -182,6 +185,8 @@ def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> Report
         choice=view.choice,
         distance=view.distance_words,
         start=view.start_words,
+        left=view.left_words,
+        asked_again=view.asked_again_words,
         row_caps=f"{row_cap_words(release, agreement)}.",
         question=view.question,
         partners=tuple(
@@ -191,7 +196,7 @@ def report_of(view: ReleaseView, store: CoordinatorStore, row: RunRow) -> Report
                 messages_down=traffic[party.id].messages,
                 bytes_up=traffic[party.id].bytes_up,
                 bytes_down=traffic[party.id].bytes_down,
-                counted=party.id in release.participants,
+                counted=party.id in release.counted,
             )
             for party in agreement.parties
             if party.id in traffic

@@ -63,6 +63,8 @@ def list_segments(
         f"Privacy: {found.privacy_words}.",
         view.choice,
         view.start_words,
+        view.left_words,
+        view.asked_again_words,
         f"Merged: {found.merged.reason}." if found.merged else "",
         f"Withheld: {found.withheld.reason}." if found.withheld else "",
         known.data_words,
@@ -164,6 +166,7 @@ def compare(
         check_same_features,
         fates,
         migration,
+        partners_words,
     )
 
     home = NodeHome.load(directory)
@@ -232,6 +235,7 @@ def compare(
         },
         table,
         WITHIN_NOISE if any(fate.within_noise for fate in became) else "",
+        partners_words([before, after]),
         *_moved_parts(before, after, moved),
         f"Privacy of what is shared: {after.release.privacy_words}.",
     )
@@ -249,6 +253,8 @@ def trend(
     reached: list[list[CountRange] | None] = [None] * len(releases)
     if not no_customers:
         reached = [_own_ranges(home, one) if one.release.segments else [] for one in releases]
+    from partner_node.segments.moves import partners_words  # Arrow takes long to import
+
     found = trends(releases, reached)
     output.result(
         {
@@ -268,6 +274,7 @@ def trend(
             ]
         ),
         *(f"{one.id}: {one.name}" for one in found),
+        partners_words(releases),
         "± is what the noise may have moved a number by, 95 % of the time: two numbers that differ "
         "by less may be of unchanged customers."
         if any(one.release.privacy for one in releases)

@@ -192,5 +192,5 @@ def _release(grounds: Grounds) -> Release | None:
         run.plan.result,
         run_hash=run.run_hash,
         members=run.chain.last.members,
-        asked_again=run.chain.changes_in(run.run_hash),
+        sets=run.chain.sets_in(run.run_hash),
     )

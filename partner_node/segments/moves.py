@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 from typing import Final
@@ -32,6 +33,7 @@ class Fate:
         other: The id that it merged into or split off from; empty otherwise.
         before, after: It in each release, with its customers of all partners; None where it is
             not in the release.
+        same_partners: Whether both releases count customers of the same partners.
     """
 
     id: str
@@ -40,15 +42,16 @@ class Fate:
     other: str
     before: Segment | None
     after: Segment | None
+    same_partners: bool = True
 
     @property
     def within_noise(self) -> bool | None:
         """Whether the two sizes differ by no more than noise alone may explain.
 
         The noise of the two is independent, so their 95 % margins add up by their squares. None
-        where there are no two sizes, or no noise.
+        where there are no two sizes of the same partners, or no noise.
         """
-        if self.before is None or self.after is None:
+        if self.before is None or self.after is None or not self.same_partners:
             return None
         margin = hypot(self.before.size_margin, self.after.size_margin)
         return abs(self.after.size - self.before.size) <= margin if margin else None
@@ -105,9 +108,22 @@ def fates(old: KnownRelease, new: KnownRelease) -> list[Fate]:
             other=other,
             before=before[identity][1] if identity in before else None,
             after=after[identity][1] if identity in after else None,
+            same_partners=set(old.release.counted) == set(new.release.counted),
         )
         for identity, status, other in became(new.history, *places)
     ]
+
+
+def partners_words(releases: Sequence[KnownRelease]) -> str:
+    """That releases count customers of different partners; empty where all count the same."""
+    counted = {one.short: ", ".join(sorted(one.release.counted)) for one in releases}
+    if len(set(counted.values())) < 2:
+        return ""
+    listed = "; ".join(f"{short}: {names}" for short, names in counted.items())
+    return (
+        "The releases count customers of different partners, so other sizes need not mean that "
+        f"customers changed. Counted in {listed}."
+    )
 
 
 def check_same_features(old: KnownRelease, new: KnownRelease) -> None:

@@ -65,6 +65,8 @@ class Choice:
         told: Whether the noise lets that be told.
         largest: The largest number that was agreed.
         gaps: What was seen for each number of clusters from 2.
+        dropped: Whether it cannot be told because a partner dropped out between the two questions
+            that it would follow from.
     """
 
     used: int
@@ -72,10 +74,16 @@ class Choice:
     told: bool
     largest: int
     gaps: tuple[Gap, ...]
+    dropped: bool = False
+
+    @staticmethod
+    def not_told(used: int, *, largest: int) -> Choice:
+        """The choice where a partner dropped out before the number of groups could be told."""
+        return Choice(used=used, seen=1, told=False, largest=largest, gaps=(), dropped=True)
 
     def signed(self) -> dict[str, Any]:
         """The values as in the signed JSON."""
-        return {
+        values = {
             "used": self.used,
             "seen": self.seen,
             "told": int(self.told),
@@ -85,6 +93,7 @@ class Choice:
                 for gap in self.gaps
             ],
         }
+        return values | {"dropped": 1} if self.dropped else values
 
     @staticmethod
     def read(fields: Fields) -> Choice:
@@ -98,6 +107,8 @@ class Choice:
             gaps=tuple(
                 Gap.read(f) for f in fields.objects("gaps", at_least=0, at_most=limits.MAX_CLUSTERS)
             ),
+            dropped=fields.has("dropped")
+            and bool(fields.integer("dropped", at_least=1, at_most=1)),
         )
         fields.finish()
         return choice
@@ -115,6 +126,12 @@ class Choice:
     @property
     def words(self) -> str:
         """How the number was chosen, in one plain sentence or two."""
+        if self.dropped:
+            return (
+                "How many groups of customers there are cannot be told: a partner dropped out "
+                "between the two questions that this follows from; the agreed number of "
+                f"{self.used} is used: the segments divide the customers, they need not be groups."
+            )
         if not self.told:
             return (
                 "The noise does not let us tell how many groups of customers there are; the agreed "

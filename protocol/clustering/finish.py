@@ -30,6 +30,10 @@ from protocol.clustering.noised import Noised, known
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, total_of
 from protocol.clustering.result import (
+    DISTANCE,
+    SCORES,
+    SIZES,
+    Answered,
     Clustering,
     Distance,
     NoiseReport,
@@ -79,7 +83,6 @@ class Finishing:
         profile: Whether the question for sizes asks for spreads, too.
         kept: Which of the plan's clusters are left, once it has ended.
         sized: The clusters with their sizes, while more is asked about them.
-        sizes_of: The most customers that can be in the sizes, by which a set is known that shrank.
     """
 
     NAME: ClassVar[str] = "finishing"
@@ -92,7 +95,6 @@ class Finishing:
     distance_cost: int = 0
     kept: tuple[int, ...] = ()
     sized: Clustering | None = None
-    sizes_of: int = 0
     query: SumQuery | None = None
     result: Clustering | None = None
 
@@ -148,12 +150,15 @@ class Finishing:
         if self.plan.result is not None:
             check_range(self.query, total, customers=customers, variance=variance)
             if isinstance(self.query, ScoresQuery):
-                return self._with_scores(self.query, total, variance)
+                found = known(self.sized).stating(SCORES, customers)
+                return self._with_scores(found, self.query, total, variance)
             if isinstance(self.query, DistanceQuery):
-                comparable = customers == self.sizes_of
-                return self._with_distance(self.query, total, variance, comparable=comparable)
-            sized = self._with_sizes(self.plan.result, self.query, total, variance)
-            return replace(sized, sizes_of=customers)
+                found = known(self.sized)
+                if customers == found.answered[-1].customers:
+                    found = found.stating(DISTANCE, customers)
+                return self._with_distance(found, self.query, total, variance)
+            found = self.plan.result.stating(SIZES, customers)
+            return self._with_sizes(found, self.query, total, variance)
         asked = self.query.variance
         plan = self.plan.advance(total, customers=customers, variance=variance)
         asking = replace(self, plan=plan, query=plan.query)
@@ -225,29 +230,31 @@ class Finishing:
         return replace(self, query=distance, sized=sized)
 
     def _with_distance(
-        self, query: DistanceQuery, total: IntVector, variance: int, *, comparable: bool
+        self, found: Clustering, query: DistanceQuery, total: IntVector, variance: int
     ) -> Finishing:
         """The state once distances are known: the question for scores if it is asked, or the end.
 
         Args:
-            comparable: Whether the distances are those of the customers whom the sizes count. A
-                mean of others' distances is none, and is not stated.
+            found: States the distance where it is of the customers whom the sizes count. A mean of
+                others' distances is none.
         """
-        found = known(self.sized)
         sizes = known(found.sizes)
         n_sigma = sqrt(total_of(sizes.sigmas.astype(np.float64) ** 2))
         n = max(float(int(sizes.counts.sum())), n_sigma, 1.0)
         distance = distance_of(query, total, variance=variance, n=n, n_sigma=n_sigma)
-        result = replace(self._charged(found, query), distance=distance if comparable else None)
+        states = found.answered[-1].what == DISTANCE
+        result = replace(self._charged(found, query), distance=distance if states else None)
         if not self.scores_cost:
             return replace(self, query=None, sized=None, result=result)
         scores = ScoresQuery(centres=query.points, variance=1)
         variance = self.plan.terms.variance_at(self.scores_cost, scores.sensitivity_squared)
         return replace(self, query=replace(scores, variance=variance), sized=result)
 
-    def _with_scores(self, query: ScoresQuery, total: IntVector, variance: int) -> Finishing:
+    def _with_scores(
+        self, found: Clustering, query: ScoresQuery, total: IntVector, variance: int
+    ) -> Finishing:
         result = replace(
-            self._charged(known(self.sized), query),
+            self._charged(found, query),
             satisfaction=satisfaction_of(query, total, variance=variance),
         )
         return replace(self, query=None, sized=None, result=result)
@@ -276,7 +283,6 @@ class Finishing:
             "profile": self.profile,
             "kept": self.kept,
             "sized": self.sized,
-            "sizes_of": self.sizes_of,
             "query": None if self.plan.result is None else self.query,
             "result": self.result,
         }
@@ -295,7 +301,7 @@ class Finishing:
         """
         kinds = (
             SpreadsQuery, VotesQuery, DistanceQuery, ScoresQuery, Clustering, NoiseReport, Profile,
-            Sizes, Distance, Satisfaction, Choice, Gap, Beginning,
+            Sizes, Distance, Satisfaction, Choice, Gap, Beginning, Answered,
         )  # fmt: skip
         own = {name: state_from_json(value, kinds) for name, value in values["state"].items()}
         query = own.pop("query")

@@ -26,7 +26,7 @@ from protocol.clustering.followed import Beginning, Followed
 from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import FloatVector, james_stein, total_of
-from protocol.clustering.result import Clustering, NoiseReport
+from protocol.clustering.result import CHANGE, Answered, Clustering, NoiseReport
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
 from protocol.noised_queries import DistanceQuery, LocalSumsQuery, check_range
@@ -103,7 +103,11 @@ class FollowUp:
         asked = replace(self, spent=self.spent + cost, dearest=max(self.dearest, cost))
         if isinstance(self.query, LocalSumsQuery):
             comparable = customers == self.distances_of
-            return asked._with_sums(self.query, total, variance, comparable=comparable)
+            summed = asked._with_sums(self.query, total, variance, comparable=comparable)
+            found = known(summed.result)
+            if found.beginning is None or not found.beginning.changed:
+                return summed
+            return replace(summed, result=found.stating(CHANGE, customers))
         return replace(
             asked,
             distances=int(total[0]) / UNIT,
@@ -181,7 +185,7 @@ class FollowUp:
     def from_dict(values: dict[str, Any]) -> FollowUp:
         """Restore the state that `to_dict` returned."""
         kinds = (FollowUp, Terms, Followed, Beginning, DistanceQuery, LocalSumsQuery, Clustering,
-                 NoiseReport)  # fmt: skip
+                 NoiseReport, Answered)  # fmt: skip
         restored: FollowUp = state_from_json(values["state"], kinds)
         return restored
 

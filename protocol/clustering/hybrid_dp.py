@@ -29,7 +29,7 @@ from protocol.clustering.distances import (
 from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID, Plane
 from protocol.clustering.portable import FloatVector, james_stein, total_of
-from protocol.clustering.result import Clustering, NoiseReport
+from protocol.clustering.result import CHOICE, Answered, Clustering, NoiseReport
 from protocol.clustering.terms import MOMENTS_RADIUS, Terms
 from protocol.clustering.weighted_kmeans import nearest_of, weighted_kmeans
 from protocol.errors import LocalProtocolError
@@ -179,7 +179,15 @@ class Coreset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HybridDP:
-    """One state of the plan: what is known, and what is asked next."""
+    """One state of the plan: what is known, and what is asked next.
+
+    Attributes:
+        counted: Customers in all by the first question, noised: shares of rho follow from it.
+        n: Customers in all of the partners who answered the last question that counts them, noised.
+        n_sigma: Standard deviation of the noise in `n`.
+        n_of: The most customers that can be in `n`, by which a set is known that shrank.
+        choice_of: The most customers that the number of clusters can be chosen by.
+    """
 
     NAME: ClassVar[str] = "hybrid-dp"
     #: Count, mean, moments, votes, three times coarse sums, distances, twice fine sums.
@@ -195,7 +203,11 @@ class HybridDP:
     round: int = 0
     spent: int = 0
     dearest: int = 0
+    counted: float = 0.0
     n: float = 0.0
+    n_sigma: float = 0.0
+    n_of: int = 0
+    choice_of: int = 0
     multiplier: float = 0.0
     plane: Plane | None = None
     extremes: IntMatrix | None = None
@@ -232,19 +244,21 @@ class HybridDP:
         )
         match self.query:
             case CountQuery():
-                return asked._counted(self.query, total, variance)
+                return asked._counted(self.query, total, variance, customers)
             case MeanQuery():
                 return asked._with_mean(self.query, total, variance)
             case MomentsQuery():
                 return asked._with_moments(self.query, total, variance)
             case VotesQuery():
-                return asked._with_votes(self.query, total, variance)
+                return asked._with_votes(self.query, total, variance, customers)
             case LocalSumsQuery() if self.step == COARSE:
-                return asked._with_coarse(self.query, total, variance)
+                return asked._with_coarse(self.query, total, variance, customers)
             case DistanceQuery():
+                if customers != self.n_of:
+                    return asked._without_distance()
                 return asked._with_distance(self.query, total, variance)
             case LocalSumsQuery():
-                return asked._with_fine(self.query, total, variance)
+                return asked._with_fine(self.query, total, variance, customers)
         raise LocalProtocolError(f"the plan never asks a {type(self.query).__name__}")
 
     @property
@@ -254,15 +268,47 @@ class HybridDP:
     @property
     def shares(self) -> Shares:
         """Division of the run's rho."""
-        return Shares.of(self.terms, self.n, self.multiplier, self.tuning)
+        return Shares.of(self.terms, self.counted, self.multiplier, self.tuning)
+
+    def _recounted(self, counts: FloatVector, sigma: float, customers: int) -> HybridDP:
+        """The state with the customers in all of those who answer now.
+
+        Where a partner dropped out since they were counted, these counts of all of them count anew.
+
+        Args:
+            sigma: Standard deviation of the noise in each count.
+            customers: The most customers that can be in them.
+        """
+        if customers == self.n_of:
+            return self
+        return replace(
+            self,
+            n=max(total_of(counts), self._fewest),
+            n_sigma=sigma * sqrt(float(counts.shape[0])),
+            n_of=customers,
+        )
+
+    @property
+    def _fewest(self) -> float:
+        """Fewer customers are never taken for all, whatever the noise says."""
+        return float(2 * self.terms.n_clusters)
 
     # --- count, mean, moments ---
 
-    def _counted(self, query: CountQuery, total: IntVector, variance: int) -> HybridDP:
+    def _counted(
+        self, query: CountQuery, total: IntVector, variance: int, customers: int
+    ) -> HybridDP:
         overhead = variance / query.variance
         multiplier = sqrt(overhead * RHO_ONE / (2.0 * self.terms.cost)) * self.terms.group
-        least = float(2 * self.terms.n_clusters)
-        counted = replace(self, n=max(int(total[0]) / UNIT, least), multiplier=multiplier)
+        n = max(int(total[0]) / UNIT, self._fewest)
+        counted = replace(
+            self,
+            counted=n,
+            n=n,
+            n_sigma=multiplier / sqrt(self.tuning.count_share),
+            n_of=customers,
+            multiplier=multiplier,
+        )
         if self.terms.n_features < self.tuning.plane_features:
             return counted._ask_votes(Plane.whole(self.terms.limit))
         radius = round(self.tuning.mean_radius * self.terms.reach * GRID)
@@ -309,10 +355,15 @@ class HybridDP:
         )
         return replace(self, step=VOTES, plane=plane, extremes=extremes, query=query)
 
-    def _with_votes(self, query: VotesQuery, total: IntVector, variance: int) -> HybridDP:
-        k, tuning, shares = self.terms.n_clusters, self.tuning, self.shares
+    def _with_votes(
+        self, query: VotesQuery, total: IntVector, variance: int, customers: int
+    ) -> HybridDP:
         votes = total / UNIT
         sigma = sqrt(float(variance)) / UNIT
+        return self._recounted(votes, sigma, customers)._with_weights(query, votes, sigma)
+
+    def _with_weights(self, query: VotesQuery, votes: FloatVector, sigma: float) -> HybridDP:
+        k, tuning, shares = self.terms.n_clusters, self.tuning, self.shares
         n_extremes = 0 if self.extremes is None else self.extremes.shape[0]
         inside = query.length - n_extremes
         ends, support = query.candidates[inside:], votes[inside:]
@@ -358,18 +409,21 @@ class HybridDP:
         )
         return replace(self, step=COARSE, query=query)
 
-    def _with_coarse(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
+    def _with_coarse(
+        self, query: LocalSumsQuery, total: IntVector, variance: int, customers: int
+    ) -> HybridDP:
         found = local_sums.decode(query, total, variance=variance, plane=known(self.plane))
         counts = np.maximum(found.counts, max(1.0, found.count_sigma))
         moved = local_sums.moved(query, found.offsets, counts, self.terms.limit)
         if self.repeat + 1 < self.shares.coarse_rounds:
             again = replace(query, centres=moved)
             return replace(self, repeat=self.repeat + 1, query=again)
-        weights = keep_largest(found.counts, self.n)
+        counted = self._recounted(found.counts, found.count_sigma, customers)
+        weights = keep_largest(found.counts, counted.n)
         coreset = Coreset(
             points=moved, weights=weights, counts=found.counts, sigma=found.count_sigma, moved=True
         )
-        return replace(self, repeat=0, coreset=coreset)._form_clusters()
+        return replace(counted, repeat=0, coreset=coreset)._form_clusters()
 
     # --- the clusters, as many as agreed or as are seen ---
 
@@ -395,21 +449,26 @@ class HybridDP:
             atoms,
             smallest=self.terms.n_clusters_min,
             largest=self.terms.n_clusters,
-            agreed=self.terms.n_clusters_agreed or self.terms.n_clusters,
+            agreed=self.terms.agreed,
             stream=self.terms.stream("choice"),
         )
-        return replace(self, choice=choice).with_clusters(choice.used, atoms)
+        chosen = replace(self, choice=choice, choice_of=self.n_of if choice.told else 0)
+        return chosen.with_clusters(choice.used, atoms)
+
+    def _without_distance(self) -> HybridDP:
+        """The agreed number of clusters: the distances are of fewer partners than the counts."""
+        choice = Choice.not_told(self.terms.agreed, largest=self.terms.n_clusters)
+        return replace(self, choice=choice).with_clusters(choice.used)
 
     def atoms(self, query: DistanceQuery, total: IntVector, variance: int) -> Atoms:
         """What the number of clusters is chosen from, given the distances to the coreset."""
         coreset = known(self.coreset)
-        n_sigma = self.multiplier / sqrt(self.tuning.count_share)
         return Atoms(
             points=coreset.points,
             counts=known(coreset.counts),
             sigma=coreset.sigma,
             n=self.n,
-            distance=distance_of(query, total, variance=variance, n=self.n, n_sigma=n_sigma),
+            distance=distance_of(query, total, variance=variance, n=self.n, n_sigma=self.n_sigma),
             plane=0 if coreset.moved else known(self.plane).n_dimensions,
         )
 
@@ -460,18 +519,25 @@ class HybridDP:
         )
         return replace(self, step=FINE, query=query)
 
-    def _with_fine(self, query: LocalSumsQuery, total: IntVector, variance: int) -> HybridDP:
+    def _with_fine(
+        self, query: LocalSumsQuery, total: IntVector, variance: int, customers: int
+    ) -> HybridDP:
         found = local_sums.decode(query, total, variance=variance, plane=known(self.plane))
         counts, after = local_sums.fused(
             found,
             known(self.counts),
             known(self.count_variance),
             drift=self.tuning.drift * self.n / query.n_clusters,
+            comparable=customers == self.n_of,
         )
         divisor = np.maximum(counts, np.maximum(1.0, np.sqrt(after)))
         moved = local_sums.moved(query, found.offsets, divisor, self.terms.limit)
         settled = replace(
-            self, counts=counts, count_variance=after, centres=moved, repeat=self.repeat + 1
+            self._recounted(found.counts, found.count_sigma, customers),
+            counts=counts,
+            count_variance=after,
+            centres=moved,
+            repeat=self.repeat + 1,
         )
         if settled.repeat < self.shares.fine_rounds:
             return settled._ask_fine_at(moved)
@@ -490,6 +556,8 @@ class HybridDP:
                 dearest=settled.dearest,
             ),
         )
+        if self.choice_of:
+            result = result.stating(CHOICE, self.choice_of)
         return replace(settled, query=None, result=result)
 
     def to_dict(self) -> dict[str, Any]:
@@ -501,6 +569,7 @@ class HybridDP:
         kinds = (
             HybridDP, Terms, Tuning, Plane, Coreset, Clustering, NoiseReport, Choice, Gap,
             CountQuery, MeanQuery, MomentsQuery, VotesQuery, DistanceQuery, LocalSumsQuery,
+            Answered,
         )  # fmt: skip
         restored: HybridDP = state_from_json(values["state"], kinds)
         return restored

@@ -21,7 +21,7 @@ import numpy as np
 
 from protocol.clustering.followed import Beginning, Followed
 from protocol.clustering.relocation import Relocation, Search
-from protocol.clustering.result import Clustering
+from protocol.clustering.result import SIZES, Clustering
 from protocol.masking import Stream, expand
 from protocol.queries import ClusterSumsQuery, ClusterTotals, IntMatrix, cluster_inertia
 from protocol.ring import EXACT_FRACTION_BITS, IntVector
@@ -43,6 +43,8 @@ class LloydExact:
         search: The search for a better optimum; if it is over from the start, the plan is plain
             Lloyd.
         beginning: The release whose centres were the start; None when the seed gave it.
+        customers: The most customers that can be in the last total, by which a set is known that
+            shrank; 0 before the first.
         result: Set when the plan has ended.
     """
 
@@ -57,6 +59,7 @@ class LloydExact:
     centroids: IntMatrix
     search: Search = field(default_factory=Search)
     beginning: Beginning | None = None
+    customers: int = 0
     result: Clustering | None = None
 
     @staticmethod
@@ -94,16 +97,23 @@ class LloydExact:
     def advance(self, total: IntVector, *, customers: int, variance: int = 0) -> LloydExact:
         query = ClusterSumsQuery(centroids=self.centroids, limit=self.limit)
         totals = query.decode(total, customers=customers)
-        moved, search = self._next_centroids(totals)
+        # Inertia of fewer partners' customers is no better than that of more.
+        same = self.customers in (0, customers)
+        moved, search = self._next_centroids(totals, comparable=same)
         converged = bool((moved == self.centroids).all())
         if converged or self.round + 1 == self.max_rounds:
-            return replace(self, result=self._result(totals, converged))
-        return replace(self, round=self.round + 1, centroids=moved, search=search)
+            result = self._result(totals, converged).stating(SIZES, customers)
+            return replace(self, result=result)
+        return replace(
+            self, round=self.round + 1, centroids=moved, search=search, customers=customers
+        )
 
     def to_dict(self) -> dict[str, Any]:
         values = {"plan": self.NAME} | fields_to_json(self)
         if self.beginning is None:
             del values["beginning"]  # as the versions wrote it that followed no release
+        if not self.customers:
+            del values["customers"]
         return values
 
     @staticmethod
@@ -111,24 +121,37 @@ class LloydExact:
         """The state that `to_dict` gave."""
         return fields_from_json(LloydExact, values)
 
-    def _next_centroids(self, totals: ClusterTotals) -> tuple[IntMatrix, Search]:
+    def _next_centroids(
+        self, totals: ClusterTotals, *, comparable: bool
+    ) -> tuple[IntMatrix, Search]:
+        """The centroids to ask about next, and the search for a better optimum.
+
+        Args:
+            comparable: Whether the totals are over the customers of the round before.
+        """
         counts = np.maximum(totals.counts, 1)[:, None]
         whole, rest = np.divmod(totals.sums, counts)
         means = whole + (2 * rest >= counts)
         moved = np.where(totals.counts[:, None] > 0, means, self.centroids)
         relocation = Relocation(limit=self.limit, seed=self.seed, round=self.round)
-        if self.round >= self.max_rounds // 2:
-            if self.search.over:
-                return moved, self.search
-            search, moved = self.search.closed(moved, sum(cluster_inertia(self.centroids, totals)))
+        closing = self.round >= self.max_rounds // 2
+        search = self.search
+        if not comparable and not search.over:
+            best, search = search.best, Search()
+            if best is not None and (best.centroids != self.centroids).any():
+                return best.centroids, Search(over=closing)
+        if closing:
+            if search.over:
+                return moved, search
+            search, moved = search.closed(moved, sum(cluster_inertia(self.centroids, totals)))
             return moved, search
         empty = np.flatnonzero(totals.counts == 0)
         if empty.size:
             _split_largest(moved, empty, totals, relocation)
-            return moved, replace(self.search, before=None)
-        if self.search.over:
-            return moved, self.search
-        search, moved = self.search.advanced(self.centroids, moved, totals, relocation)
+            return moved, replace(search, before=None)
+        if search.over:
+            return moved, search
+        search, moved = search.advanced(self.centroids, moved, totals, relocation)
         return moved, search
 
     def _result(self, totals: ClusterTotals, converged: bool) -> Clustering:

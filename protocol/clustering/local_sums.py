@@ -93,7 +93,12 @@ def decode(
 
 
 def fused(
-    found: LocalTotals, before: FloatVector, variance: FloatVector, *, drift: float
+    found: LocalTotals,
+    before: FloatVector,
+    variance: FloatVector,
+    *,
+    drift: float,
+    comparable: bool = True,
 ) -> tuple[FloatVector, FloatVector]:
     """Counts that were found and those known before, fused by their precision.
 
@@ -103,11 +108,15 @@ def fused(
     Args:
         before, variance: The counts known before and the variance of each.
         drift: Standard deviation of what may have changed since.
+        comparable: Whether both count the same partners' customers; else those known before tell
+            nothing of these.
 
     Returns:
         The counts, and the variance of each.
     """
     noise = found.count_sigma**2
+    if not comparable:
+        return found.counts, np.full(found.counts.shape[0], noise)
     surprise = np.maximum((found.counts - before) ** 2 - (variance + noise), 0.0)
     loose = variance + drift**2 + surprise
     counts = (found.counts / noise + before / loose) / (1.0 / noise + 1.0 / loose)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,15 @@ from protocol.strict import Fields
 
 #: A segment is released when its noised size is this far above the smallest that is agreed.
 SIZE_MARGIN_SIGMAS: Final = 3
+#: What a result states of customers, each from the answers to one question, in their order: how
+#: many groups there are or that customers changed, sizes and spreads, inertia, satisfaction.
+CHOICE, CHANGE, SIZES, DISTANCE, SCORES = STATED = (
+    "choice",
+    "change",
+    "sizes",
+    "distance",
+    "scores",
+)
 #: No squared distance on the grid, and no standard deviation of one, is larger.
 _LARGEST: Final = 1 << 50
 
@@ -158,6 +167,20 @@ class Satisfaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """By whom something that a result states was answered.
+
+    Attributes:
+        what: One of `STATED`.
+        customers: The most customers that can be in it. Sets of a run only shrink, so this says
+            which of them it was.
+    """
+
+    what: str
+    customers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clustering:
     """A plan's result, on the agreed grid.
 
@@ -176,6 +199,7 @@ class Clustering:
         profile: Spreads of customers within each cluster; None unless agreed.
         satisfaction: Their stated satisfaction; None unless agreed.
         beginning: The release that the run started from; None when it started anew.
+        answered: By whom what is stated was answered, in the order of the questions.
     """
 
     centroids: IntMatrix
@@ -190,3 +214,9 @@ class Clustering:
     profile: Profile | None = None
     satisfaction: Satisfaction | None = None
     beginning: Beginning | None = None
+    answered: tuple[Answered, ...] = ()
+
+    def stating(self, what: str, customers: int) -> Clustering:
+        """A copy that states one thing more, answered by as many customers at most."""
+        answered = (*self.answered, Answered(what=what, customers=customers))
+        return replace(self, answered=answered)

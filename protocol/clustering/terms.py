@@ -60,6 +60,11 @@ class Terms:
         return self.n_clusters_min < self.n_clusters
 
     @property
+    def agreed(self) -> int:
+        """The number of clusters where none is seen in the range."""
+        return self.n_clusters_agreed or self.n_clusters
+
+    @property
     def n_features(self) -> int:
         """Number of coordinates of a customer."""
         return int(self.limit.shape[0])

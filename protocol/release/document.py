@@ -19,7 +19,14 @@ from protocol.agreement.document import Agreement
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.clustering.choice import Choice
 from protocol.clustering.followed import Beginning
-from protocol.clustering.result import Clustering, Distance, NoiseReport, least_size
+from protocol.clustering.result import (
+    SIZES,
+    STATED,
+    Clustering,
+    Distance,
+    NoiseReport,
+    least_size,
+)
 from protocol.errors import LocalProtocolError, RuleError, SignatureError
 from protocol.participants import Members
 from protocol.privacy.accounting import RHO_DECIMALS, RHO_ONE, cost_of_rho, epsilon_of
@@ -165,11 +172,33 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A partner that dropped out after something that is stated had been answered.
+
+    Attributes:
+        after: The last of `STATED` that its customers are in.
+    """
+
+    id: str
+    after: str
+
+    def to_dict(self) -> dict[str, str]:
+        """The values as JSON."""
+        return {"id": self.id, "after": self.after}
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its customers are in the sizes."""
+        return STATED.index(self.after) >= STATED.index(SIZES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """The result of a run.
 
     Attributes:
         participants: Ids of the partners whose customers were counted and who sign.
+        left: Partners whose customers are in some of what is stated, and who do not sign.
         fraction_bits: Bits after the binary point of the grid.
         statement: What protects the customers in it, in words.
         withheld: Clusters whose customers no size counts; None when there are none.
@@ -197,6 +226,12 @@ class Release:
     distance: Distance | None = None
     privacy: ReleasePrivacy | None = None
     start: Beginning | None = None
+    left: tuple[Left, ...] = ()
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Ids of the partners whose customers the sizes count."""
+        return (*self.participants, *(left.id for left in self.left if left.is_counted))
 
     def to_bytes(self) -> bytes:
         """The canonical bytes that are signed."""
@@ -224,6 +259,8 @@ class Release:
                 "release": self.start.release.hex(),
                 "changed": int(self.start.changed),
             }
+        if self.left:
+            values["left"] = [left.to_dict() for left in self.left]
         for name, found in (("withheld", self.withheld), ("merged", self.merged)):
             if found is not None:
                 values[name] = found.to_dict()
@@ -290,6 +327,7 @@ class Release:
             choice=_choice(fields) if fields.has("choice") else None,
             distance=Distance.read(fields.object("distance")) if fields.has("distance") else None,
             start=_beginning(fields.object("start")) if fields.has("start") else None,
+            left=_left(fields) if fields.has("left") else (),
         )
         fields.finish()
         return release
@@ -361,6 +399,13 @@ class SignedRelease:
                 f"{agreement.smallest_set} parties of the agreement are needed",
                 code="E-RELEASE",
             )
+        left = {one.id for one in release.left}
+        others = set(keys) - set(release.participants)
+        if len(left) < len(release.left) or not left <= others:
+            raise RuleError(
+                "those who left are not parties of the agreement besides the participants",
+                code="E-RELEASE",
+            )
         try:
             signed = self.envelope.signers([keys[p] for p in release.participants])
         except SignatureError as error:
@@ -377,7 +422,7 @@ def make_release(
     *,
     run_hash: bytes,
     members: Members,
-    asked_again: int = 0,
+    sets: Sequence[Members] = (),
 ) -> Release:
     """Derive the release from a plan's result.
 
@@ -387,7 +432,8 @@ def make_release(
     were too small before the last question are merged into their neighbours, which count them.
 
     Args:
-        asked_again: Number of changes of the participant set in the run.
+        sets: All participant sets of the run, of which `members` is the last: who dropped out after
+            something that is stated is named.
     """
     noise, terms, profile = clustering.noise, agreement.privacy, clustering.profile
     sizes = clustering.sizes
@@ -412,7 +458,7 @@ def make_release(
         statement=EXACT_STATEMENT if noise is None else NOISED_STATEMENT,
         privacy=None
         if noise is None or terms is None
-        else ReleasePrivacy.of(terms, noise, asked_again=asked_again),
+        else ReleasePrivacy.of(terms, noise, asked_again=max(0, len(sets) - 1)),
         segments=tuple(
             Segment(
                 segment=number,
@@ -432,8 +478,21 @@ def make_release(
         choice=clustering.choice,
         distance=clustering.distance if order else None,
         start=clustering.beginning,
+        left=_who_left(agreement, clustering, sets, members),
         **_left_out(agreement, n_clusters, n_left=len(places), n_released=len(order)),
     )
+
+
+def _who_left(
+    agreement: Agreement, clustering: Clustering, sets: Sequence[Members], members: Members
+) -> tuple[Left, ...]:
+    """The partners that are none of the members, but answered a question whose answer is stated."""
+    last: dict[int, str] = {}
+    for answered in clustering.answered:
+        for those in sets:
+            if agreement.most_customers(those) == answered.customers:
+                last |= dict.fromkeys(those - members, answered.what)
+    return tuple(Left(id=agreement.parties[i].id, after=last[i]) for i in sorted(last))
 
 
 def _left_out(
@@ -609,6 +668,14 @@ def _beginning(fields: Fields) -> Beginning:
     )
     fields.finish()
     return beginning
+
+
+def _left(fields: Fields) -> tuple[Left, ...]:
+    found = []
+    for one in fields.objects("left", at_most=limits.MAX_PARTNERS):
+        found.append(Left(id=one.text("id", max_length=40), after=one.one_of("after", STATED)))
+        one.finish()
+    return tuple(found)
 
 
 def _withheld(fields: Fields) -> Withheld:

@@ -21,9 +21,9 @@ def counted_customers(release: Release) -> int:
 
 
 def row_cap_words(release: Release, agreement: Agreement) -> str:
-    """What each participant's row cap is beside all customers counted, largest first."""
+    """What the row cap of each partner counted is beside all customers counted, largest first."""
     counted = counted_customers(release)
-    parties = [party for party in agreement.parties if party.id in release.participants]
+    parties = [party for party in agreement.parties if party.id in release.counted]
     caps = ", ".join(
         f"{party.id} {party.max_customers:,} ({_share(party.max_customers, counted)})"
         for party in sorted(parties, key=lambda party: -party.max_customers)
@@ -41,14 +41,20 @@ def row_cap_words(release: Release, agreement: Agreement) -> str:
     )
 
 
-def wide_row_caps(agreement: Agreement, counted: int) -> list[str]:
-    """Warnings about parties whose row cap is far above all customers that a release counted."""
+def wide_row_caps(agreement: Agreement, release: Release) -> list[str]:
+    """Warnings about parties whose row cap is far above all customers that a release counted.
+
+    A party whose customers it does not count may have as many as it likes.
+    """
+    counted = counted_customers(release)
+    absent = [party.id for party in agreement.parties if party.id not in release.counted]
+    whose = f"of all partners but {', '.join(absent)}" if absent else "of all partners"
     return [
         f"max_customers of {party.id} is {party.max_customers:,}, the last release counts "
-        f"{counted:,} customers of all partners: within its cap a partner can answer for customers "
+        f"{counted:,} customers {whose}: within its cap a partner can answer for customers "
         "that it does not have, and nobody sees it; agree on what it has, with some room"
         for party in agreement.parties
-        if counted and party.max_customers > _FAR * counted
+        if counted and party.id in release.counted and party.max_customers > _FAR * counted
     ]
 
 

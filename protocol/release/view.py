@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from protocol.agreement.document import Agreement
+from protocol.clustering.result import DISTANCE, SCORES, SIZES
 from protocol.release.document import (
     NOISE_WORDS,
     Release,
@@ -32,6 +33,7 @@ from protocol.release.satisfaction import (
     satisfaction_words,
 )
 from protocol.release.shares import Margined
+from protocol.release.silhouettes import Silhouettes
 from protocol.scaling import FeatureScale
 
 Span = tuple[float, float]
@@ -162,7 +164,7 @@ class ReleaseView:
     def absent(self) -> tuple[str, ...]:
         """Partners whose customers the release does not count."""
         parties = self.agreement.parties
-        return tuple(p.id for p in parties if p.id not in self.release.participants)
+        return tuple(p.id for p in parties if p.id not in self.release.counted)
 
     @property
     def question(self) -> str:
@@ -172,7 +174,56 @@ class ReleaseView:
     @property
     def choice(self) -> str:
         """Why there are this many segments, in words; empty where the number was agreed."""
-        return "" if self.release.choice is None else self.release.choice.words
+        choice = self.release.choice
+        if choice is None:
+            return ""
+        told = not isinstance(choice, Silhouettes) and choice.told
+        return choice.words + (self._counted_then if told else "")
+
+    @property
+    def _counted_then(self) -> str:
+        """That what was just said is of more partners than sign, as a further sentence."""
+        left = [one.id for one in self.release.left]
+        if not left:
+            return ""
+        return (
+            f" Customers of {_listed(left)} were counted for that before {_it(left)} dropped out."
+        )
+
+    @property
+    def left_words(self) -> str:
+        """In what customers of partners are that dropped out at the end; empty where in nothing."""
+        sentences = []
+        for after in (SIZES, DISTANCE, SCORES):
+            left = [one.id for one in self.release.left if one.after == after]
+            if not left:
+                continue
+            stated = ["sizes"]
+            stated += ["typical ranges"] if self.ranges_told else []
+            stated += ["inertia"] if self.release.distance and after != SIZES else []
+            stated += ["satisfaction"] if after == SCORES else []
+            without = ", satisfaction does not" if self.question and after != SCORES else ""
+            sentences.append(
+                f"Dropped out at the end: {_listed(left)}, without whose signature this is "
+                f"released; {_listed(stated)} count {_its(left)} customers{without}."
+            )
+        return " ".join(sentences)
+
+    @property
+    def asked_again_words(self) -> str:
+        """That a question may have been asked again, for people; empty where none was."""
+        times = 0 if self.release.privacy is None else self.release.privacy.asked_again
+        if not times:
+            return ""
+        if times == 1:
+            return (
+                "Asked again: partners dropped out once in this run, so a question may have been "
+                "asked twice; the epsilon that is stated counts it twice."
+            )
+        return (
+            f"Asked again: partners dropped out {times} times in this run, so as many questions "
+            "may have been asked again; the epsilon that is stated counts them again."
+        )
 
     @property
     def distance(self) -> dict[str, Any] | None:
@@ -187,7 +238,8 @@ class ReleaseView:
         """How far customers lie from their segment's centre, for people; empty where unknown."""
         found, privacy = mean_distance(self.release), self.release.privacy
         if found is None:
-            if privacy is None or not privacy.asked_again or not self.release.segments:
+            left = any(one.after == SIZES for one in self.release.left)
+            if privacy is None or not left or not self.release.segments:
                 return ""
             return (
                 "Inertia is not stated: a partner dropped out between the questions for sizes and "
@@ -221,8 +273,9 @@ class ReleaseView:
         began = f"This run started from release {start.release.hex()[:16]}"
         if start.changed:
             return (
-                f"{began}. Customers changed since, beyond the noise: there may be groups that no "
-                "segment stands for, and the next run starts anew."
+                f"{began}. The customers counted now differ from those of then, beyond the noise: "
+                "there may be groups that no segment stands for, and the next run starts anew."
+                f"{self._counted_then}"
             )
         return (
             f"{began}: where customers did not change, segments keep their places. Their number "
@@ -240,6 +293,7 @@ class ReleaseView:
             "release": release.hash.hex(),
             "participants": list(release.participants),
             "absent": list(self.absent),
+            "left": [left.to_dict() for left in self.release.left],
             "privacy": release.privacy_words,
         }
 
@@ -260,7 +314,9 @@ class ReleaseView:
             "satisfaction_question": question_of(self.agreement),
             "withheld": _left_out(release.withheld),
             "merged": _left_out(release.merged),
-            "choice": None if release.choice is None else release.choice.to_dict(),
+            "choice": None
+            if release.choice is None
+            else release.choice.to_dict() | {"words": self.choice},
             "distance": self.distance,
             "start": self.start,
         }
@@ -350,6 +406,23 @@ def _overall(release: Release, agreement: Agreement) -> Sequence[float]:
     mean = np.rint(centres[0] - offset).astype(np.int64)
     found: list[float] = FeatureScale.of(agreement.coordinates).from_grid(mean[None, :])[0].tolist()
     return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> _listed(["a"]), _listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _it(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "they"
+
+
+def _its(names: Sequence[str]) -> str:
+    return "its" if len(names) == 1 else "their"
 
 
 def _left_out(found: Withheld | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from decimal import Decimal
 from html import escape
 from pathlib import Path
 
@@ -28,7 +29,14 @@ from protocol.clustering.choice import Choice, Gap
 from protocol.clustering.followed import Beginning
 from protocol.clustering.result import Distance
 from protocol.errors import StoreError
-from protocol.release.document import EXACT_WORDS, Release, SignedRelease, Withheld
+from protocol.release.document import (
+    EXACT_WORDS,
+    Left,
+    Release,
+    ReleasePrivacy,
+    SignedRelease,
+    Withheld,
+)
 from protocol.release.lineage import NEW, Gone, Living, Step
 from protocol.release.row_caps import row_cap_words
 from protocol.release.satisfaction import SegmentSatisfaction
@@ -178,6 +186,43 @@ def test_a_release_without_a_partner_says_whom_it_leaves_out(example: Example) -
     assert "not counted" not in whole.replace("is not counted", "")
 
 
+def test_that_a_question_was_asked_again_is_said_wherever_the_release_is_shown(
+    example: Example,
+) -> None:
+    signed, agreement, store, row = example
+    privacy = ReleasePrivacy(
+        rho=Decimal("0.1"), delta=Decimal("0.00001"), unit="one customer", asked_again=0
+    )
+    for times, words in (
+        (0, ""),
+        (1, "Asked again: partners dropped out once in this run"),
+        (2, "Asked again: partners dropped out 2 times in this run"),
+    ):
+        release = replace(signed.release, privacy=replace(privacy, asked_again=times))
+        report = render_report(report_of(viewed(release, agreement), store, row))
+        for shown in (printed(release, agreement), report):
+            assert ("Asked again" in shown) == bool(times)
+            assert words in shown
+
+
+def test_a_partner_that_dropped_out_at_the_end_is_counted_and_named(example: Example) -> None:
+    signed, agreement, store, row = example
+    release = replace(
+        signed.release,
+        participants=("partner-0", "partner-2"),
+        left=(Left(id="partner-1", after="sizes"),),
+    )
+    found = check_release(viewed(release, agreement).to_dict())
+    assert (found["absent"], found["left"]) == ([], [{"id": "partner-1", "after": "sizes"}])
+    words = "Dropped out at the end: partner-1, without whose signature this is released;"
+    report = render_report(report_of(viewed(release, agreement), store, row))
+    for shown in (" ".join(printed(release, agreement).split()), report):
+        assert f"{words} sizes count its customers." in shown
+        assert "without partner-1" not in shown
+        assert "partner-1 " in row_cap_words(release, agreement)
+    assert "who are not counted" not in report
+
+
 CHOICES = [
     (Choice(used=3, seen=3, told=True, largest=8, gaps=(Gap(n_clusters=3, gap=412, mass=980),)),
      "customers form 3 groups with gaps, so 3 segments are formed"),
@@ -227,7 +272,7 @@ def test_the_inertia_of_what_is_released_is_said_with_its_meaning(example: Examp
     ("changed", "words"),
     [
         (False, "segments keep their places. Their number was not chosen anew."),
-        (True, "Customers changed since, beyond the noise: there may be groups that no segment"),
+        (True, "The customers counted now differ from those of then, beyond the noise:"),
     ],
 )
 def test_what_a_run_started_from_is_said_wherever_its_release_is_shown(

@@ -23,12 +23,12 @@ from partner_node.segments import exports
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.exports import check_use
 from partner_node.segments.known_releases import KnownRelease, known_releases
-from partner_node.segments.moves import fates
+from partner_node.segments.moves import fates, partners_words
 from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RuleError
-from protocol.release.document import EXACT_WORDS, Release
+from protocol.release.document import EXACT_WORDS, Left, Release
 from protocol.release.satisfaction import SegmentSatisfaction
 from protocol.release.shares import shares_of, total_of
 from simulations.federation import FeatureTerms, Federation
@@ -620,6 +620,28 @@ def test_a_difference_that_noise_may_have_made_is_said_to_be_within_it(
             assert fate.within_noise == expected
             said = "within noise" if expected else f"{difference:+,}"
             assert fate.difference_words == said
+
+
+def test_sizes_of_different_partners_are_never_said_to_be_within_noise(
+    shell: Shell, node: Path, second: Release
+) -> None:
+    after, before = known_releases(NodeHome.load(node))
+    assert partners_words([before, after]) == ""
+    fewer = replace(after.release, participants=after.release.participants[:2])
+    noised = replace(after, release=replace(
+        fewer, segments=tuple(replace(s, size_sigma=50) for s in fewer.segments)
+    ))  # fmt: skip
+    for fate in fates(before, noised):
+        assert fate.within_noise is None
+        if fate.before is not None and fate.after is not None:
+            assert fate.difference_words == f"{fate.after.size - fate.before.size:+,}"
+    words = partners_words([before, noised])
+    assert "other sizes need not mean that customers changed" in words
+    assert f"{noised.short}: {', '.join(sorted(fewer.participants))}" in words
+    left = Left(id=after.release.participants[2], after="sizes")
+    assert partners_words([before, replace(after, release=replace(fewer, left=(left,)))]) == ""
+    for word in ("compare", "trend"):
+        assert "different partners" not in shell("segments", word, "--dir", node).out
 
 
 def test_segments_can_be_compared_without_reading_a_customer(

@@ -22,6 +22,9 @@ PRIVATE = "protocol/noised_queries.py"
 CHOICE = "protocol/clustering/choose_k.py"
 FINISH = "protocol/clustering/finish.py"
 FOLLOW_UP = "protocol/clustering/follow_up.py"
+HYBRID = "protocol/clustering/hybrid_dp.py"
+EXACT = "protocol/clustering/lloyd_exact.py"
+LOCAL_SUMS = "protocol/clustering/local_sums.py"
 RELEASE = "protocol/release/document.py"
 LAST = "protocol/release/last.py"
 SATISFACTION = "protocol/agreement/satisfaction.py"
@@ -35,6 +38,7 @@ TOTALS = "test_queries.py::test_a_total_that_cannot_be_true_is_refused"
 RELEASES = "test_release.py::"
 STARTS = "test_last_release.py::"
 FOLLOWING = "clustering/test_follow_up.py::"
+DROPS = "clustering/test_drop_outs.py::"
 AGREED = "test_agreement.py::"
 FRAMES = "test_canonical.py::"
 NOISE = "test_noise_in_rounds.py::"
@@ -175,10 +179,64 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FINISH,
-        "comparable = customers == self.sizes_of",
-        "comparable = True",
+        "if customers == found.answered[-1].customers:",
+        "if True:",
         FOLLOWING
         + "test_no_mean_distance_is_stated_when_a_partner_drops_out_between_sizes_and_distances",
+    ),
+    # a partner that drops out between two questions
+    *(
+        (file, text, without, DROPS + test)
+        for file, text, without, test in (
+            (
+                HYBRID,
+                "if customers != self.n_of:",
+                NEVER,
+                "test_no_number_of_groups_is_told_from_distances_of_fewer_partners_than_the_counts",
+            ),
+            (
+                HYBRID,
+                "if customers == self.n_of:",
+                "if True:",
+                "test_all_customers_are_counted_anew_once_a_partner_dropped_out",
+            ),
+            (
+                HYBRID,
+                "Shares.of(self.terms, self.counted,",
+                "Shares.of(self.terms, self.n,",
+                "test_all_customers_are_counted_anew_once_a_partner_dropped_out",
+            ),
+            (
+                HYBRID,
+                "comparable=customers == self.n_of,",
+                "comparable=True,",
+                "test_counts_of_more_partners_are_not_fused_with_those_of_fewer",
+            ),
+            (
+                LOCAL_SUMS,
+                "if not comparable:",
+                NEVER,
+                "test_counts_of_more_partners_are_not_fused_with_those_of_fewer",
+            ),
+            (
+                EXACT,
+                "same = self.customers in (0, customers)",
+                "same = True",
+                "test_inertia_of_fewer_partners_customers_is_not_taken_for_a_better_one",
+            ),
+            (
+                RELEASE,
+                "last |= dict.fromkeys(those - members, answered.what)",
+                "pass",
+                "test_who_left_is_said_with_what_counts_its_customers",
+            ),
+        )
+    ),
+    (
+        RELEASE,
+        "if len(left) < len(release.left) or not left <= others:",
+        NEVER,
+        RELEASES + "test_only_parties_that_do_not_sign_can_have_left",
     ),
     (
         PARTNER,

@@ -16,6 +16,7 @@ from protocol.clustering.result import Clustering
 from protocol.errors import MalformedError, RuleError
 from protocol.release.document import (
     EXACT_STATEMENT,
+    Left,
     Release,
     SignedRelease,
     make_release,
@@ -58,6 +59,29 @@ def test_small_clusters_are_withheld_entirely(release: Release) -> None:
     assert "1 of 4 clusters has fewer than 10 customers" in release.withheld.reason
     assert str(ONE // 2) not in release.to_bytes().decode()
     assert 9 not in [s.size for s in release.segments]
+
+
+def test_only_parties_that_do_not_sign_can_have_left(
+    agreement: Agreement, release: Release, lab: ModuleType
+) -> None:
+    def verified(*left: Left) -> Release:
+        made = dataclasses.replace(release, left=left)
+        assert Release.from_bytes(made.to_bytes()) == made
+        return signed_by(lab, made, *made.participants).verify(agreement)
+
+    ids = [party.id for party in agreement.parties]
+    assert verified(Left(id=ids[2], after="sizes")).counted == (*release.participants, ids[2])
+    assert verified(Left(id=ids[2], after="choice")).counted == release.participants
+    for left in (
+        [Left(id="nobody", after="sizes")],
+        [Left(id=ids[0], after="sizes")],
+        [Left(id=ids[2], after="sizes"), Left(id=ids[2], after="choice")],
+    ):
+        with pytest.raises(RuleError, match="E-RELEASE"):
+            verified(*left)
+    later = dataclasses.replace(release, left=(Left(id=ids[2], after="approval"),))
+    with pytest.raises(MalformedError, match="after"):
+        Release.from_bytes(later.to_bytes())
 
 
 def test_nothing_is_withheld_when_all_are_large(lab: ModuleType) -> None:

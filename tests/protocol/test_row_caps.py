@@ -22,11 +22,16 @@ def test_each_cap_stands_beside_all_customers_counted() -> None:
     assert words.startswith(f"Row caps: partner-2 {caps[2]:,} (4 times those counted), partner-1 ")
     assert f"partner-0 {caps[0]:,} (50 % of those counted); together {sum(caps):,}" in words
     assert f"the room of {sum(caps) - counted:,} with customers" in words
-    (warning,) = wide_row_caps(wide, counted)
+    (warning,) = wide_row_caps(wide, release)
     assert (
         f"max_customers of partner-2 is {caps[2]:,}, the last release counts {counted:,}" in warning
     )
-    assert wide_row_caps(wide, 0) == []
+    assert wide_row_caps(wide, replace(release, segments=())) == []
+    without = replace(release, participants=release.participants[:2])
+    assert wide_row_caps(wide, without) == []
+    others = replace(release, participants=release.participants[1:])
+    (warning,) = wide_row_caps(wide, others)
+    assert f"counts {counted:,} customers of all partners but partner-0:" in warning
 
 
 def test_a_partner_that_took_no_part_has_no_room() -> None:

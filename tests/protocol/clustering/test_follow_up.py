@@ -218,7 +218,7 @@ def test_no_mean_distance_is_stated_when_a_partner_drops_out_between_sizes_and_d
         assert (plan.result.distance is None) == (left < 2_800)
         made = make_release(
             agreement, plan.result, run_hash=bytes(32), members=frozenset(range(3)),
-            asked_again=int(left < 2_800),
+            sets=[frozenset(range(4)), frozenset(range(3))][: 1 + (left < 2_800)],
         )  # fmt: skip
         assert Release.from_bytes(made.to_bytes()) == made
         (step,) = lineage([(made, agreement)])
