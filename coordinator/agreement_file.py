@@ -20,14 +20,13 @@ from ruamel.yaml.events import (
 from coordinator import new_draft
 from machine.files import write_file
 from protocol import limits
-from protocol.agreement.document import ANEW, EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
+from protocol.agreement.document import ANEW, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
+from protocol.agreement.plan_names import CHOOSING_PLAN, EXACT_PLAN, USUAL_ROUNDS
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
-from protocol.clustering.hybrid_dp import HybridDP
-from protocol.clustering.lloyd_exact import LloydExact
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import rho_for
 from protocol.privacy.words import guessed_right
@@ -286,7 +285,7 @@ def privacy_template(
     if epsilon is None:
         return _EXACT.format(
             name=EXACT_PLAN,
-            rounds=LloydExact.USUAL_ROUNDS,
+            rounds=USUAL_ROUNDS[EXACT_PLAN],
             exact_totals=EXACT_TOTALS,
             starts=_STARTS,
             start=f"\n  start: {ANEW}" if anew else "",
@@ -307,8 +306,8 @@ def privacy_template(
         delta=f"{delta:f}",
         rho=f"{rho:f}",
         right=right,
-        rounds=HybridDP.USUAL_ROUNDS,
-        more_rounds=HybridDP.USUAL_ROUNDS + 1,
+        rounds=USUAL_ROUNDS[CHOOSING_PLAN],
+        more_rounds=USUAL_ROUNDS[CHOOSING_PLAN] + 1,
         runs=new_draft.RUNS,
         spare=new_draft.SPARE_ROUNDS,
         group=new_draft.MAX_PARTNERS_PER_CUSTOMER,

@@ -1,16 +1,18 @@
 """The rules of a new agreement that nobody chose yet: `agreement draft` writes them.
 
 Simulations keep the same rules where no option says otherwise, so that what they show is what a
-deployed run under a new agreement would release. How many rounds there are is said by each plan
-(`USUAL_ROUNDS`).
+deployed run under a new agreement would release. How many rounds there are is said beside the
+plans' names (`protocol.agreement.plan_names`). Nothing that takes long is imported: help texts
+name these rules.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from protocol.agreement.document import SecureSumTerms
+if TYPE_CHECKING:
+    from protocol.agreement.document import SecureSumTerms
 
 MIN_CUSTOMERS_PER_PARTNER: Final = 100
 MIN_SEGMENT_SIZE: Final = 50
@@ -40,6 +42,8 @@ def secure_sum_for(
         n_partners: How many parties there are so far.
         exact: Whether totals are exact.
     """
+    from protocol.agreement.document import SecureSumTerms
+
     if exact:
         fewest = max(3, max_colluding + 2)
         return SecureSumTerms(

@@ -9,9 +9,10 @@ from math import log1p
 from typing import Final
 
 from protocol import limits
-from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, Agreement
+from protocol.agreement.document import EXACT_TOTALS, Agreement
 from protocol.agreement.duties import Duties, Population
 from protocol.agreement.features import Feature
+from protocol.agreement.plan_names import EXACT_PLAN
 from protocol.clustering.plan import (
     NOISED_PLANS,
     largest_total,

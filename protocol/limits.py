@@ -14,6 +14,10 @@ MAX_FEATURES: Final = 256
 MAX_LEVELS: Final = 50
 MAX_CLUSTERS: Final = 1_000
 MAX_ROUNDS: Final = 1_000
+#: Most runs that a budget can cover.
+MAX_RUNS: Final = 1_000
+MAX_SPARE_ROUNDS: Final = 20
+MAX_PARTNERS_PER_CUSTOMER: Final = 50
 MAX_CUSTOMERS_PER_PARTNER: Final = 1 << 30
 
 MAX_AGREEMENT_BYTES: Final = 1 << 20

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.agreement.document import EXACT_PLAN, EXACT_TOTALS, SCHEMA, Agreement
+from protocol.agreement.document import EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import Duties
 from protocol.agreement.governance import CONSENT, SEGMENTATION
+from protocol.agreement.plan_names import EXACT_PLAN
 from protocol.agreement.software import Software
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes

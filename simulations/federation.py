@@ -28,8 +28,9 @@ from coordinator.store.records import Traffic
 from partner_node.consent.local_rules import NoRules
 from partner_node.node import Node
 from partner_node.store.node_store import NodeStore
-from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
+from protocol.agreement.document import Agreement, PlanTerms
 from protocol.agreement.features import Feature, coordinates_of
+from protocol.agreement.plan_names import EXACT_PLAN
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.canonical import tagged_hash
 from protocol.clustering.plan import plan_seed, restore_plan

@@ -100,6 +100,16 @@ def test_help_and_version_import_no_command(program: str, option: str) -> None:
     assert ours <= {f"{p}.cli" for p in PACKAGES.values()}
 
 
+@pytest.mark.parametrize("command", TABLES["fedseg-simulate"])
+def test_the_help_of_a_simulation_imports_no_numbers(command: str) -> None:
+    found = imported_by(
+        f"sys.argv = ['x', {command!r}, '--help']; from simulations.cli import main; main()"
+    )
+    assert f"simulations.cli.{command}" in found
+    assert not tops(found) & (DATA | FLOWER | {"numpy", "cryptography"})
+    assert len(found) < MOST_MODULES
+
+
 @pytest.mark.parametrize("module", COMMANDS)
 def test_a_command_imports_only_what_it_uses(module: str) -> None:
     found = tops(imported_by(f"import {module}"))

@@ -26,6 +26,7 @@ from protocol.agreement.duties import (
 from protocol.agreement.features import Coordinate, Feature, coordinates_of
 from protocol.agreement.governance import ConsentTerms, Purpose
 from protocol.agreement.parties import Operator, Party
+from protocol.agreement.plan_names import CHOOSING_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.agreement.software import Software
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
@@ -38,10 +39,6 @@ from protocol.strict import Fields
 SCHEMA: Final = "fedseg/agreement/v1"
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
-#: The plan for exact totals, the one that chooses among numbers of clusters, and all plans.
-EXACT_PLAN: Final = "lloyd-exact"
-CHOOSING_PLAN: Final = "hybrid-dp"
-PLAN_NAMES: Final = (EXACT_PLAN, CHOOSING_PLAN, "lloyd-dp")
 #: What an agreement on exact totals says of them, word for word.
 EXACT_TOTALS: Final = "rows of single customers can be computed"
 #: What a segment profile holds; a plan without one leaves the field out.

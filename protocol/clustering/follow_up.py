@@ -59,7 +59,6 @@ class FollowUp:
 
     NAME: ClassVar[str] = "follow-up"
     LEAST_ROUNDS: ClassVar[int] = 2
-    USUAL_ROUNDS: ClassVar[int] = 5
     STOPPED_WORDS: ClassVar[str] = ""
 
     terms: Terms

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from protocol.agreement.plan_names import CHOOSING_PLAN
 from protocol.clustering import local_sums
 from protocol.clustering.choice import Choice, Gap
 from protocol.clustering.choose_k import Atoms, apart, choose, keep_largest
@@ -189,11 +190,10 @@ class HybridDP:
         choice_of: The most customers that the number of clusters can be chosen by.
     """
 
-    NAME: ClassVar[str] = "hybrid-dp"
+    NAME: ClassVar[str] = CHOOSING_PLAN
     #: Count, mean, moments, votes, three times coarse sums, distances, twice fine sums.
     MOST_ROUNDS: ClassVar[int] = 10
     LEAST_ROUNDS: ClassVar[int] = MOST_ROUNDS - 1
-    USUAL_ROUNDS: ClassVar[int] = 12
     STOPPED_WORDS: ClassVar[str] = ""
 
     terms: Terms

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from protocol.agreement.plan_names import LLOYD_DP
 from protocol.clustering import local_sums
 from protocol.clustering.lloyd_exact import spread_start
 from protocol.clustering.plane import GRID
@@ -39,10 +40,9 @@ class LloydDP:
         round: Number of the current query, from 0.
     """
 
-    NAME: ClassVar[str] = "lloyd-dp"
+    NAME: ClassVar[str] = LLOYD_DP
     #: So that no question costs more than half of a run.
     LEAST_ROUNDS: ClassVar[int] = 2
-    USUAL_ROUNDS: ClassVar[int] = 6
     STOPPED_WORDS: ClassVar[str] = "as many as agreed"
 
     terms: Terms

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from protocol.agreement.plan_names import EXACT_PLAN
 from protocol.clustering.followed import Beginning, Followed
 from protocol.clustering.relocation import Relocation, Search
 from protocol.clustering.result import SIZES, Clustering
@@ -48,8 +49,7 @@ class LloydExact:
         result: Set when the plan has ended.
     """
 
-    NAME: ClassVar[str] = "lloyd-exact"
-    USUAL_ROUNDS: ClassVar[int] = 50
+    NAME: ClassVar[str] = EXACT_PLAN
     STOPPED_WORDS: ClassVar[str] = "the most allowed: not converged"
 
     limit: IntVector

@@ -20,14 +20,11 @@ class Noised(Protocol):
         NAME: As an agreement names it (`PLAN_NAMES`).
         LEAST_ROUNDS: The fewest questions that it needs, the last ones not counted, nor the one by
             which it chooses the number of clusters.
-        USUAL_ROUNDS: The most questions of a run where nobody says, in a new agreement and in
-            simulations, the last ones included.
         STOPPED_WORDS: What is said of how many questions a run took; nothing where it is empty.
     """
 
     NAME: ClassVar[str]
     LEAST_ROUNDS: ClassVar[int]
-    USUAL_ROUNDS: ClassVar[int]
     STOPPED_WORDS: ClassVar[str]
 
     @staticmethod

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from protocol.agreement.document import EXACT_PLAN, Agreement, PlanTerms
+from protocol.agreement.document import Agreement, PlanTerms
+from protocol.agreement.plan_names import EXACT_PLAN
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.finish import LARGEST_SHARE, Finishing, last_costs
 from protocol.clustering.follow_up import FollowUp

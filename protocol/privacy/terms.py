@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Self
 
+from protocol import limits
 from protocol.privacy.accounting import cost_of_rho, epsilon_of
 from protocol.schema import Part
 from protocol.strict import Fields
 
-#: Most runs that a budget can cover.
-MAX_RUNS: Final = 1_000
-MAX_GROUP: Final = 50
-MAX_SPARE_ROUNDS: Final = 20
 #: The smallest positive decimal with nine places.
 SMALLEST_DELTA: Final = Decimal("0.000000001")
 LARGEST_DELTA: Final = Decimal("0.001")
@@ -51,10 +48,12 @@ class PrivacyTerms(Part):
             epsilon=fields.decimal("epsilon"),
             delta=fields.decimal("delta"),
             rho=fields.decimal("rho"),
-            runs=fields.integer("runs", at_least=1, at_most=MAX_RUNS),
-            spare_rounds=fields.integer("spare_rounds", at_least=0, at_most=MAX_SPARE_ROUNDS),
+            runs=fields.integer("runs", at_least=1, at_most=limits.MAX_RUNS),
+            spare_rounds=fields.integer(
+                "spare_rounds", at_least=0, at_most=limits.MAX_SPARE_ROUNDS
+            ),
             max_partners_per_customer=fields.integer(
-                "max_partners_per_customer", at_least=1, at_most=MAX_GROUP
+                "max_partners_per_customer", at_least=1, at_most=limits.MAX_PARTNERS_PER_CUSTOMER
             ),
         )
 

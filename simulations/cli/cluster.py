@@ -13,10 +13,13 @@ import typer
 from coordinator import new_draft
 from machine.console import Format, FormatOption, diagnostics, output
 from protocol import limits
-from protocol.agreement.document import CHOOSING_PLAN, EXACT_PLAN
-from protocol.clustering.plan import PLANS
+from protocol.agreement.plan_names import (
+    CHOOSING_PLAN,
+    EXACT_PLAN,
+    PLAN_NAMES,
+    USUAL_ROUNDS,
+)
 from protocol.errors import UsageError
-from protocol.privacy.terms import MAX_GROUP, MAX_RUNS, MAX_SPARE_ROUNDS
 from simulations.cli.cluster_words import shown
 from simulations.cli.follow_ups_words import follow_ups_shown
 from simulations.cli.runs_words import summary
@@ -104,7 +107,7 @@ def cluster(
     plan: Annotated[
         str | None,
         typer.Option(
-            click_type=click.Choice(list(PLANS)),
+            click_type=click.Choice(PLAN_NAMES),
             help=f"How to cluster: {EXACT_PLAN} on exact totals (when --epsilon is left out), "
             f"{' or '.join([f'{USUAL_PLAN} (with --epsilon)', *OTHER_PLANS])} under "
             "differential privacy.",
@@ -141,7 +144,7 @@ def cluster(
         typer.Option(
             "--follow-ups",
             min=0,
-            max=MAX_RUNS,
+            max=limits.MAX_RUNS,
             help="So many runs more on the same customers, each from the last release and with "
             "noise of its own: how many customers keep their segment, and what that costs.",
         ),
@@ -152,7 +155,7 @@ def cluster(
             min=1,
             max=limits.MAX_ROUNDS,
             help="The most rounds of a run; when left out "
-            + ", ".join(f"{plan.USUAL_ROUNDS} with {name}" for name, plan in PLANS.items())
+            + ", ".join(f"{rounds} with {name}" for name, rounds in USUAL_ROUNDS.items())
             + ".",
             show_default=False,
         ),
@@ -178,7 +181,7 @@ def cluster(
         int | None,
         typer.Option(
             min=0,
-            max=MAX_SPARE_ROUNDS,
+            max=limits.MAX_SPARE_ROUNDS,
             help="With --epsilon: questions that the budget lets be asked again; "
             f"{new_draft.SPARE_ROUNDS} when left out.",
         ),
@@ -187,7 +190,7 @@ def cluster(
         int | None,
         typer.Option(
             min=1,
-            max=MAX_GROUP,
+            max=limits.MAX_PARTNERS_PER_CUSTOMER,
             help="With --epsilon: at how many partners one customer may be, and is protected; "
             f"{new_draft.MAX_PARTNERS_PER_CUSTOMER} when left out.",
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from machine.console import people
-from protocol.clustering.plan import PLANS
 from simulations.cli.runs_words import runs_shown
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ def shown(common: dict[str, Any], results: list[ClusterResult]) -> list[object]:
         common: What all of them have in common, as JSON values.
     """
     from coordinator.report.tables import centre_tables, feature_tables, range_cells
+    from protocol.clustering.plan import PLANS
     from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 
     heading = (

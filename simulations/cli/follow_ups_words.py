@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from protocol.privacy.accounting import epsilon_text
-
 if TYPE_CHECKING:
     from simulations.follow_ups import LaterRun
     from simulations.results import ClusterResult
@@ -17,6 +15,8 @@ def follow_ups_shown(results: Sequence[ClusterResult]) -> list[object]:
     if not any(result.follow_ups for result in results):
         return []
     from rich.table import Table
+
+    from protocol.privacy.accounting import epsilon_text
 
     noised = results[0].epsilon_spent is not None
     told = any(_said(one) for result in results for one in result.follow_ups)

@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from machine.text import how_many
 from protocol import limits
 from protocol.errors import RuleError, UsageError
-from protocol.privacy.words import counted
 from simulations.cli.terms import Asked, asked_agreement, refuse_contradictions
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def agreed_task(asked: Asked, taken: Tables, file: Path) -> tuple[ClusterTask, l
 def _left_out(files: Sequence[Path], tables: Sequence[AgreedTable]) -> list[str]:
     """Whom the rules for missing values leave out, in words."""
     return [
-        f"{path}: {counted(table.left_out, 'customer')} left out for a missing value, as agreed"
+        f"{path}: {how_many(table.left_out, 'customer')} left out for a missing value, as agreed"
         for path, table in zip(files, tables, strict=True)
         if table.left_out
     ]

@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coordinator import new_draft
-from protocol.agreement.document import CHOOSING_PLAN, EXACT_PLAN, PlanTerms
-from protocol.clustering.plan import NOISED_PLANS, PLANS
+from protocol.agreement.plan_names import (
+    CHOOSING_PLAN,
+    EXACT_PLAN,
+    NOISED_PLAN_NAMES,
+    USUAL_ROUNDS,
+)
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from protocol.agreement.document import Agreement
+    from protocol.agreement.document import Agreement, PlanTerms
 
 #: The plan that runs with --epsilon where none is named, and the others that need one.
-USUAL_PLAN, *OTHER_PLANS = NOISED_PLANS
+USUAL_PLAN, *OTHER_PLANS = NOISED_PLAN_NAMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +73,13 @@ class Asked:
                 f"--k-min {self.k_min} with --k {self.k} and plan {name}",
                 remedy=f"{CHOOSING_PLAN} chooses from --k-min up to --k, {EXACT_PLAN} tries each",
             )
+        from protocol.agreement.document import PlanTerms
+
         return PlanTerms(
             name=name,
             n_clusters=self.k,
             n_clusters_min=self.k_min or self.k if name == CHOOSING_PLAN else self.k,
-            max_rounds=self.max_rounds or PLANS[name].USUAL_ROUNDS,
+            max_rounds=self.max_rounds or USUAL_ROUNDS[name],
             profile=self.profile,
             exact_totals=name == EXACT_PLAN,
         )
