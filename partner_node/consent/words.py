@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from machine.tables import folding_table
-from machine.text import how_many, shown
+from machine.text import how_many, minute, shown
 from partner_node.consent.count import Count
 from partner_node.consent.gate import REGISTER, ConsentGate, Entry, Standing
 from partner_node.consent.verdicts import Reason
@@ -174,7 +174,9 @@ def explain_words(
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in entry.rows:
-            table.add_row(*(_text(row[name]) for name in columns))
+            # The register's times are this node's own; a table's are shown as they stand there.
+            told = row | {"since": minute(row["since"])} if entry.table == REGISTER else row
+            table.add_row(*(_text(told[name]) for name in columns))
         words += [table, f"{called}: {entry.reason.words}." if entry.reason else ""]
     return words
 

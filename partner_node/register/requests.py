@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, Literal, get_args
@@ -22,6 +22,10 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _GIVING_UP: Final = ("take-back", "correct")
 #: Reasons for which a customer is left out permanently.
 Wish = Literal["objection", "erasure", "opt-out", "restriction"]
+#: The kind of request by which a customer asks for each.
+ASKED_BY: Final[Mapping[Wish, Kind]] = {
+    "objection": "object", "opt-out": "object", "erasure": "erase", "restriction": "restrict",
+}  # fmt: skip
 #: By how many months an answer may be put off (GDPR 12(3)).
 MOST_EXTENDED: Final = 2
 _CONTEXT: Final = b"wish"
@@ -116,6 +120,15 @@ class RightsRegister:
         found = [r for r in self.requests() if r.is_open]
         return next((r for r in found if (r.kind, r.pseudonym) == (kind, pseudonym)), None)
 
+    def open_for(self, wishes: Collection[Wish], whose: Set[str], until: date) -> list[Request]:
+        """Open requests for some wishes that some pseudonyms' customer made by a day."""
+        kinds = {ASKED_BY[wish] for wish in wishes}
+        return [
+            r
+            for r in self.requests()
+            if r.is_open and r.kind in kinds and r.pseudonym in whose and r.received <= until
+        ]
+
     def answer(self, number: int, receipt: Mapping[str, Any], now: datetime) -> None:
         """Record what was done; inside a transaction."""
         self._store.ask(
@@ -182,9 +195,13 @@ class RightsRegister:
             "INSERT OR IGNORE INTO wishes VALUES (?, ?, ?, ?)", pseudonym, wish, stamp(now), sealed
         )
 
-    def wishes_of(self, subject: str) -> dict[str, str]:
+    def wishes_of(self, subject: str) -> dict[Wish, str]:
         """A customer's wishes under whatever agreement, each with the time since when."""
         return {wish: at for _, wish, at in self._rows_of(subject)}
+
+    def pseudonyms_of(self, subject: str) -> frozenset[str]:
+        """The pseudonyms under which a customer's wishes are on record."""
+        return frozenset(pseudonym for pseudonym, _, _ in self._rows_of(subject))
 
     def take_back(self, subject: str) -> None:
         """Forget a customer's wishes under whatever agreement; inside a transaction."""
@@ -192,7 +209,7 @@ class RightsRegister:
             self._store.ask("DELETE FROM wishes WHERE pseudonym = ?", pseudonym)
         self._store.wipe_at_commit()
 
-    def _rows_of(self, subject: str) -> list[tuple[str, str, str]]:
+    def _rows_of(self, subject: str) -> list[tuple[str, Wish, str]]:
         """Pseudonym, wish and time of each wish of a customer, newest first."""
         rows = self._store.ask("SELECT pseudonym, wish, at, sealed FROM wishes ORDER BY at DESC")
         return [row[:3] for row in rows if self._unsealed(row[0], row[3]) == subject]

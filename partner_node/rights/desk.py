@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime
 from typing import Any
 
@@ -43,6 +43,20 @@ def _refuse_stuck(left: Leftovers) -> None:
             remedy="these are unfinished files about customers that a killed process left: delete "
             "them, or let this account do so",
         )
+
+
+def _wish_holds(faults: Sequence[SourceError | UsageError]) -> FedsegError:
+    """What is wrong with files as one error, which says that a wish is in effect all the same."""
+    message = "; ".join(fault.message for fault in faults)
+    ways_out = "; ".join(dict.fromkeys(fault.remedy for fault in faults if fault.remedy))
+    kind, code = (
+        (type(faults[0]), faults[0].code) if len(faults) == 1 else (SourceError, "E-SEGMENT-FILE")
+    )
+    return kind(
+        f"{message}. The wish is on record and holds all the same, from the next question on",
+        code=code,
+        remedy=f"{ways_out}; then call the command again, which finishes what is left",
+    )
 
 
 class Desk:
@@ -101,8 +115,9 @@ class Desk:
     def take_out_of_files(self, subjects: Set[str]) -> SegmentFiles:
         """Write every file again that lists one of some customers, without them.
 
-        What a killed process left unfinished is deleted first. A file that cannot be read or
-        written does not keep customers in the others.
+        Their wishes are on record before, so errors say that these hold. What a killed process left
+        unfinished is deleted first. A file that cannot be read or written does not keep customers
+        in the others.
 
         Returns:
             Where they were listed, and files that are not where they were written.
@@ -113,7 +128,7 @@ class Desk:
             UsageError: A file cannot be written (E-FILE).
         """
         found: dict[str, InFile] = {}
-        faults: list[FedsegError] = []
+        faults: list[SourceError | UsageError] = []
         with PrivateFiles(self.store).held() as files:
             for path, versions in ExportRecords(self.store).by_path().items():
                 try:
@@ -126,14 +141,8 @@ class Desk:
             _refuse_stuck(files.left)
         except SourceError as fault:
             faults.append(fault)
-        if len(faults) == 1:
-            raise faults[0]
         if faults:
-            raise SourceError(
-                "; ".join(fault.message for fault in faults),
-                code="E-SEGMENT-FILE",
-                remedy="; ".join(dict.fromkeys(fault.remedy for fault in faults)),
-            )
+            raise _wish_holds(faults) from faults[0]
         return _segment_files(found, files.left)
 
     def answered(
@@ -159,6 +168,13 @@ class Desk:
         receipt = self.receipt(self._request(number), effects, outcome)
         self.register.answer(number, receipt.to_dict(), self.now)
         return receipt
+
+    def settle(self, requests: Iterable[Request], *, by: Receipt) -> None:
+        """Close open requests that another one settled, inside a transaction."""
+        effects = {"settled_by": {"kind": by.kind, "number": by.number}}
+        for request in requests:
+            receipt = self.receipt(request, effects, f"settled by request {by.number}")
+            self.register.answer(request.number, receipt.to_dict(), self.now)
 
     def _request(self, number: int) -> Request:
         (request,) = [r for r in self.register.requests() if r.number == number]

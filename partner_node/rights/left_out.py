@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from machine.text import shown
+from partner_node.register.requests import Wish
 from partner_node.rights.segment_files import SegmentFiles
 
 _STAYS: Final = (
@@ -19,6 +20,11 @@ _NEXT_RELEASE: Final = "the next run forms segments without this customer"
 def alike_words(ids: Sequence[str]) -> str:
     """Ids that may be meant by one that nobody has, to end a phrase; empty when there is none."""
     return f", but {' and '.join(repr(known) for known in ids)}" if ids else ""
+
+
+def _settled_words(numbers: Sequence[int]) -> list[str]:
+    """Requests that were open and are settled, a line each."""
+    return [f"Request {number}, which was open still, is settled by this." for number in numbers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,23 +135,30 @@ class TakenBack:
     """Wishes that a customer took back.
 
     Attributes:
-        wishes: Each with the time since when it held.
+        wishes: Each with the time since when it held; empty where it had only asked for one.
+        settles: Numbers of the requests for them that were open still.
         still_kept_out_by: What keeps the customer out all the same, in words.
     """
 
-    wishes: dict[str, str]
+    wishes: Mapping[Wish, str]
+    settles: tuple[int, ...]
     still_kept_out_by: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """What was done as JSON values."""
-        return {"taken_back": self.wishes, "still_kept_out_by": self.still_kept_out_by}
+        return {
+            "taken_back": dict(self.wishes),
+            "settles": list(self.settles),
+            "still_kept_out_by": self.still_kept_out_by,
+        }
 
     @property
     def words(self) -> list[str]:
         """What there is to know of it, a line each."""
         held = ", ".join(f"{wish} of {at[:10]}" for wish, at in sorted(self.wishes.items()))
         return [
-            f"Taken back: {held}.",
+            f"Taken back: {held}." if held else "Nothing was in effect yet.",
+            *_settled_words(self.settles),
             "The customer may be counted from the next question on."
             if self.still_kept_out_by is None
             else f"The customer is not counted all the same: {self.still_kept_out_by}.",
@@ -159,18 +172,21 @@ class Corrected:
     Attributes:
         instead_of: The pseudonym of the id that was mistyped.
         wishes: Each with the time since when it held of that id.
+        settles: Numbers of the requests for them, of either id, that were open still.
         left_out: What leaving the right customer out came to.
     """
 
     instead_of: str
-    wishes: dict[str, str]
+    wishes: Mapping[Wish, str]
+    settles: tuple[int, ...]
     left_out: LeftOut
 
     def to_dict(self) -> dict[str, Any]:
         """What was done as JSON values, as the receipt has them."""
         return {
             "instead_of": self.instead_of,
-            "wishes": self.wishes,
+            "wishes": dict(self.wishes),
+            "settles": list(self.settles),
         } | self.left_out.to_dict()
 
     def words(self, subject: str, mistyped: str) -> list[str]:
@@ -184,5 +200,6 @@ class Corrected:
             "What it had said as feedback was erased, and has to be imported again."
             if "erasure" in self.wishes
             else "",
+            *_settled_words(self.settles),
             *self.left_out.words,
         ]

@@ -131,8 +131,14 @@ def _is_as_written(path: Path, versions: Sequence[ExportRecord]) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> SourceError:
+    if isinstance(error, OSError):
+        wrong = f"cannot be read: {error.strerror}"
+    elif isinstance(error, UnicodeDecodeError):
+        wrong = "is no text in UTF-8 any more"
+    else:
+        wrong = f"is no {'CSV' if isinstance(error, csv.Error) else 'Parquet'} any more"
     return SourceError(
-        f"{path}, which this node wrote, cannot be read any more ({type(error).__name__})",
+        f"{path}, which this node wrote, {wrong}",
         code="E-SEGMENT-FILE",
         remedy="bring the file back as it was written, or delete it: it is then taken as gone; "
         "`fedseg-node retention strike FILE` takes one without customers off the register",

@@ -774,6 +774,15 @@ def test_what_a_finished_run_says_ends_with_what_protects_its_customers(
     assert release["agreement"] == "simulation"
     assert release["participants"] == ["partner-0", "partner-1", "partner-2"]
     assert release["segments"] == ["S1", "S2"]
+    shell.patch.setenv("COLUMNS", "80")
+    listed = shell("release", "list", "--dir", home).out
+    assert max(map(len, listed.splitlines())) <= 80
+    header = next(line for line in listed.splitlines() if "run" in line)
+    assert header.replace("┃", " ").split() == [
+        "run", "agreement", "segments", "partners", "released"
+    ]  # fmt: skip
+    assert f"{minute(release['released_at'])} " in listed, "as a node says times"
+    assert " ".join(f"Privacy: {EXACT_WORDS}.".split()) in " ".join(listed.split())
     federation.store.close()
 
 

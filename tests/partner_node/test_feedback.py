@@ -28,7 +28,7 @@ from protocol.errors import SourceError
 from protocol.release.document import Release
 from protocol.ring import UNIT
 from tests.partner_node.nodes import draft
-from tests.partner_node.test_rights import counted, ids_in, node, ours, released, shell
+from tests.partner_node.test_rights import HOLDS, counted, ids_in, node, ours, released, shell
 from tests.partner_node.test_segments_cli import FEATURES
 from tests.shell import Shell
 
@@ -75,7 +75,8 @@ def test_an_opt_out_whose_files_could_not_be_written_stays_an_open_request(
     (tmp_path / "said.csv").write_text(HEADER + f"c7,opt-out,{AT}\n")
     (tmp_path / "all.parquet").write_bytes(b"not parquet")
     words = ("feedback", "import", "said.csv", "--dir", ours)
-    assert shell.refused(*words, status=3)["code"] == "E-SEGMENT-FILE"
+    error = shell.refused(*words, status=3)
+    assert (error["code"], HOLDS in error["message"]) == ("E-SEGMENT-FILE", True)
     (request,) = shell.json("rights", "list", "--dir", ours)["requests"]
     assert request["done_at"] is None
     (tmp_path / "all.parquet").unlink()

@@ -26,14 +26,14 @@ from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.register.pseudonyms import Pseudonyms, key_file
 from partner_node.register.requests import RightsRegister, due_date
-from partner_node.rights import answers
+from partner_node.rights import answers, desk
 from partner_node.rights.case import Case
 from partner_node.rights.explanation import explain_place
 from partner_node.rights.holdings import Holdings
 from partner_node.segments.known_releases import known_releases
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SEGMENTATION
-from protocol.errors import KeystoreError, SourceError, StoreError
+from protocol.errors import KeystoreError, SourceError, StoreError, UsageError
 from protocol.release.document import EXACT_WORDS, Release
 from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
@@ -48,6 +48,10 @@ from tests.partner_node.test_segments_cli import (  # noqa: F401 - fixtures
     shell,
 )
 from tests.shell import Shell
+
+#: What an error says of files once a wish is on record.
+HOLDS = "The wish is on record and holds all the same, from the next question on"
+TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def make_ours(directory: Path) -> Release:
@@ -176,7 +180,9 @@ def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds
     (tmp_path / "all.parquet").write_bytes(b"not parquet")
     error = shell.refused("rights", "object", "--subject", "c7", "--dir", ours, status=3)
     assert error["code"] == "E-SEGMENT-FILE"
-    assert "all.parquet" in error["message"]
+    assert "all.parquet, which this node wrote, is no Parquet any more." in error["message"]
+    assert HOLDS in error["message"]
+    assert "then call the command again" in error["remedy"]
     assert "c7" not in counted(ours)
     assert "c7" not in ids_in(tmp_path / "all.csv"), "one file keeps nobody in another"
     told = shell.json("rights", "access", "--subject", "c8", "--dir", ours)["segment_files"]
@@ -187,6 +193,43 @@ def test_a_file_that_was_changed_into_something_else_is_named_and_the_wish_holds
     (tmp_path / "all.parquet").unlink()
     done = shell.json("rights", "object", "--subject", "c7", "--dir", ours)
     assert done["files_gone"] == [str(tmp_path / "all.parquet")]
+
+
+@pytest.mark.parametrize("verb", ["object", "erase", "restrict"])
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (b'customer_id,segment_id,release\n"' + b"x" * 200_000, "is no CSV any more."),
+        (b"PK\x03\x04\xff\xfe", "is no text in UTF-8 any more."),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_and_that_the_wish_holds(
+    shell: Shell, ours: Path, tmp_path: Path, verb: str, data: bytes, wrong: str
+) -> None:
+    (tmp_path / "all.csv").write_bytes(data)
+    error = shell.refused("rights", verb, "--subject", "c7", "--dir", ours, status=3)
+    assert error["code"] == "E-SEGMENT-FILE"
+    assert f"all.csv, which this node wrote, {wrong}" in error["message"]
+    assert HOLDS in error["message"]
+    assert "retention strike" in error["remedy"]
+    assert "c7" not in counted(ours)
+
+
+def test_that_the_wish_holds_is_said_too_where_a_file_cannot_be_written(
+    shell: Shell, ours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise UsageError("full", code="E-FILE", remedy="make room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk, "take_out", full)
+        words = ("rights", "object", "--subject", "c7", "--dir", ours)
+        error = shell.refused(*words, status=3)
+        assert (error["code"], HOLDS in error["message"]) == ("E-SEGMENT-FILE", True)
+        (ours.parent / "all.csv").unlink()
+        error = shell.refused(*words, status=2)
+    assert (error["code"], HOLDS in error["message"]) == ("E-FILE", True)
+    assert error["remedy"] == "make room; then call the command again, which finishes what is left"
 
 
 @pytest.mark.parametrize("verb", ["access", "explain", "object", "erase", "export"])
@@ -358,6 +401,110 @@ def test_a_correction_that_is_cut_short_leaves_both_out(
     assert {"c7", "c8"} & set(counted(ours)) == {"c7"}
 
 
+def register_of(shell: Shell, ours: Path) -> dict[int, str]:
+    """What the register's table says of each request, by its number, however long the line."""
+    lines = shell("rights", "list", "--dir", ours).out.splitlines()
+    found: dict[int, str] = {}
+    for line in lines:
+        if "│" in line:
+            number, *_, answered = [cell.strip() for cell in line.split("│")[1:-1]]
+            current = int(number) if number else max(found)
+            found[current] = f"{found.get(current, '')} {answered}".strip()
+    return found
+
+
+@pytest.mark.parametrize("verb", ["object", "restrict", "erase"])
+def test_a_request_that_is_open_still_is_settled_when_its_wish_is_taken_back(
+    shell: Shell, ours: Path, tmp_path: Path, verb: str
+) -> None:
+    who = ("--subject", "c7", "--dir", ours)
+    noted = shell.json("rights", "receive", verb, *who)["number"]
+    others = [
+        shell.json("rights", "receive", "access", *who)["number"],
+        shell.json("rights", "receive", verb, "--subject", "c8", "--dir", ours)["number"],
+    ]
+    (tmp_path / "all.parquet").write_bytes(b"not parquet")
+    shell.refused("rights", verb, *who, status=3)
+    done = shell.json("rights", "take-back", *who)
+    assert (done["settles"], done["receipt"]["effects"]["settles"]) == ([noted], [noted])
+    assert register_of(shell, ours) == {
+        noted: f"{TODAY}, taken back",
+        **dict.fromkeys(others, "open"),
+        done["receipt"]["number"]: TODAY,
+    }
+    found = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert {r["number"] for r in found if r["done_at"] is None} == set(others)
+
+
+def test_a_request_that_came_after_the_day_of_the_taking_back_stays_open(
+    shell: Shell, ours: Path
+) -> None:
+    who = ("--subject", "c7", "--dir", ours)
+    shell.json("rights", "object", *who)
+    noted = shell.json("rights", "receive", "object", *who)["number"]
+    before = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    assert shell.json("rights", "take-back", *who, "--received", before)["settles"] == []
+    assert register_of(shell, ours)[noted] == "open"
+
+
+def test_a_request_that_nothing_was_done_for_yet_can_be_taken_back(
+    shell: Shell, ours: Path
+) -> None:
+    who = ("--subject", "c7", "--dir", ours)
+    noted = shell.json("rights", "receive", "object", *who)["number"]
+    shell.refused("rights", "take-back", "--subject", "c8", "--dir", ours, status=3)
+    told = " ".join(shell("rights", "take-back", *who).out.split())
+    assert f"Request {noted}, which was open still, is settled by this." in told
+    assert "Nothing was in effect yet" in told
+    assert register_of(shell, ours)[noted] == f"{TODAY}, taken back"
+    assert shell.refused("rights", "take-back", *who, status=3)["code"] == "E-NO-WISH"
+
+
+def test_requests_of_either_id_that_are_open_still_are_settled_by_a_correction(
+    shell: Shell, ours: Path, tmp_path: Path
+) -> None:
+    late = (datetime.now(UTC) - timedelta(days=60)).date().isoformat()
+    noted = [
+        shell.json("rights", "receive", "object", "--subject", who, "--dir", ours, *day)["number"]
+        for who, day in (("c8", ("--received", late)), ("c7", ()), ("c9", ()))
+    ]
+    parquet = (tmp_path / "all.parquet").read_bytes()
+    (tmp_path / "all.parquet").write_bytes(b"not parquet")
+    shell.refused("rights", "object", "--subject", "c7", "--dir", ours, status=3)
+    (tmp_path / "all.parquet").write_bytes(parquet)
+    words = ("rights", "correct", "--subject", "c8", "--mistyped", "c7", "--dir", ours)
+    done = shell.json(*words)
+    assert done["settles"] == noted[:2]
+    assert register_of(shell, ours) == {
+        noted[0]: f"{TODAY}, corrected, late",
+        noted[1]: f"{TODAY}, corrected",
+        noted[2]: "open",
+        done["receipt"]["number"]: TODAY,
+    }
+
+
+def test_the_register_fits_80_columns_and_cuts_no_day(
+    shell: Shell, ours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    late = (datetime.now(UTC) - timedelta(days=60)).date()
+    who = ("--subject", "c7", "--dir", ours)
+    for kind in ("access", "take-back", "object"):
+        shell.json("rights", "receive", kind, *who, "--received", late.isoformat())
+    shell.json("rights", "refuse", "access", *who, "--reason", "excessive")
+    shell.json("rights", "take-back", *who)
+    out = shell("rights", "list", "--dir", ours).out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    assert [out.count(day) for day in (late.isoformat(), due_date(late).isoformat())] == [3, 3]
+    answered = register_of(shell, ours)
+    assert [answered[n] for n in (1, 2, 3)] == [
+        f"{TODAY}, refused, late",
+        f"{TODAY}, late",
+        f"{TODAY}, taken back, late",
+    ]
+
+
 def test_this_nodes_register_is_a_source_beside_the_tables(shell: Shell, ours: Path) -> None:
     for subject in ("c7", "nobody"):
         shell.json("rights", "object", "--subject", subject, "--dir", ours)
@@ -406,6 +553,8 @@ def test_the_gate_says_what_the_register_holds(
     assert (row["wish"], row["since"][:10]) == (wish, f"{datetime.now(UTC):%Y-%m-%d}")
     text = shell("consent", "explain", "--subject", "c7", "--dir", ours).out
     assert wish in text
+    assert re.search(rf"{TODAY} \d\d:\d\d UTC", text)
+    assert row["since"] not in text
     assert "register of rights: objection" in text
     assert "nothing about this customer" not in text
     assert "wish" not in shell("consent", "explain", "--subject", "c8", "--dir", ours).out

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -23,7 +24,10 @@ from partner_node.cli.rights.options import (
 )
 from partner_node.cli.rights.settling import case_of, receipt_values, write_receipt
 from partner_node.home import NodeHome
-from partner_node.register.requests import MOST_EXTENDED, Request, RightsRegister
+from partner_node.register.requests import MOST_EXTENDED, Kind, Request, RightsRegister
+
+#: What became of a request that another one settled, by the kind of that one.
+_SETTLED_WORDS: Final[Mapping[Kind, str]] = {"take-back": "taken back", "correct": "corrected"}
 
 
 class Delay(StrEnum):
@@ -179,5 +183,8 @@ def _answered_words(request: Request, today: date) -> str:
     if request.is_open:
         waiting = "open" if request.extended_on is None else "extended"
         return "OVERDUE" if request.is_overdue(today) else waiting
-    refused = ", refused" if "refused" in request.receipt["effects"] else ""
-    return request.done_at[:10] + refused + (", late" if request.was_late else "")
+    effects = request.receipt["effects"]
+    settled = effects.get("settled_by", {}).get("kind")
+    became = "refused" if "refused" in effects else _SETTLED_WORDS.get(settled, "")
+    late = "late" if request.was_late else ""
+    return ", ".join(filter(None, (request.done_at[:10], became, late)))

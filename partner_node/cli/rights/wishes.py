@@ -12,7 +12,7 @@ from machine.text import shown
 from partner_node.cli.options import HERE, Directory, Subject
 from partner_node.cli.rights.options import Overwrite, ReceiptFile, Received, check_files, day_of
 from partner_node.cli.rights.settling import case_of, receipt_values, settled, write_receipt
-from partner_node.register.requests import Kind, Wish
+from partner_node.register.requests import ASKED_BY, Wish
 from protocol.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def object_(
     format: Format = FormatOption,
 ) -> None:
     """Have a customer not be counted from the next question on, and take it out of files."""
-    _leave_out("objection", "object", subject, received, receipt, directory, overwrite=overwrite)
+    _leave_out("objection", subject, received, receipt, directory, overwrite=overwrite)
 
 
 def erase(
@@ -62,7 +62,7 @@ def restrict(
 ) -> None:
     """Have a customer's data be used for nothing until `take-back`: not counted, in no file."""
     _leave_out(
-        "restriction", "restrict", subject, received, receipt, directory, overwrite=overwrite,
+        "restriction", subject, received, receipt, directory, overwrite=overwrite,
         until=", until the restriction is taken back",
     )  # fmt: skip
 
@@ -118,7 +118,6 @@ def correct(
 
 def _leave_out(
     wish: Wish,
-    kind: Kind,
     subject: str,
     received: str | None,
     receipt: Path | None,
@@ -138,7 +137,7 @@ def _leave_out(
     day = day_of(received)
     case = case_of(directory, subject)
     done = wishes.leave_out(case, wish)
-    given = settled(case, kind, done.to_dict(), day, receipt, overwrite=overwrite)
+    given = settled(case, ASKED_BY[wish], done.to_dict(), day, receipt, overwrite=overwrite)
     output.result(
         done.to_dict() | {"alike": list(done.alike)} | receipt_values(given),
         f"Customer {shown(subject)} is not counted from the next question on, nor in assignments "
