@@ -18,8 +18,9 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import hash_lines
 from partner_node.home import NodeHome
 from partner_node.segments.cards import SegmentCard, segment_cards
-from partner_node.segments.count_ranges import CountRange, agreed_step, ranges_of
+from partner_node.segments.count_ranges import agreed_step
 from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
+from partner_node.segments.own_shares import OwnReach
 from partner_node.segments.tables import segment_tables, value_words
 from partner_node.segments.trend import Stage, Trend, trends
 from protocol.errors import UsageError
@@ -126,7 +127,7 @@ def show(
     wanted = None if segment is None else known.ids[known.place_of(segment)]
     reach = None
     if not no_customers:
-        reach = _own_ranges(home, known)
+        reach = _own_reach(home, known)
     cards = [c for c in segment_cards(known, reach) if wanted in (None, c.id)]
     output.result(
         {
@@ -250,9 +251,9 @@ def trend(
     known = known_releases(home)
     agreement = known[0].agreement.id
     releases = [one for one in reversed(known) if one.agreement.id == agreement]
-    reached: list[list[CountRange] | None] = [None] * len(releases)
+    reached: list[OwnReach | None] = [None] * len(releases)
     if not no_customers:
-        reached = [_own_ranges(home, one) if one.release.segments else [] for one in releases]
+        reached = [_own_reach(home, one) for one in releases]
     from partner_node.segments.moves import partners_words  # Arrow takes long to import
 
     found = trends(releases, reached)
@@ -310,13 +311,14 @@ def picture(
     )
 
 
-def _own_ranges(home: NodeHome, known: KnownRelease) -> list[CountRange]:
-    """Own customers of each segment of a release, now, as printable ranges."""
+def _own_reach(home: NodeHome, known: KnownRelease) -> OwnReach:
+    """Own customers of each segment of a release, now; nobody where it has none."""
     from partner_node.segments.assignments import reach  # Arrow takes long to import
     from partner_node.segments.exports import own_customers
 
-    counts = reach(own_customers(home, known, datetime.now(UTC)), known)
-    return ranges_of(counts, step=agreed_step(known.agreement))
+    segments = known.release.segments
+    counts = reach(own_customers(home, known, datetime.now(UTC)), known) if segments else []
+    return OwnReach.of(counts, step=agreed_step(known.agreement))
 
 
 def _own_words(stage: Stage) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
-from partner_node.segments.own_shares import own_shares
+from partner_node.segments.own_shares import OwnReach
 from partner_node.segments.tables import value_words
 from protocol.release.shares import Margined, share_words, shares_of
 from protocol.release.view import FeatureView, SegmentView
@@ -98,24 +97,22 @@ class SegmentCard:
         return [table, "\n".join(line for line in lines if line) + "\n"]
 
 
-def segment_cards(
-    known: KnownRelease, reach: Sequence[CountRange] | None
-) -> tuple[SegmentCard, ...]:
+def segment_cards(known: KnownRelease, reach: OwnReach | None) -> tuple[SegmentCard, ...]:
     """A card for each segment of a release, in its order.
 
     Args:
-        reach: Own customers of each segment, as printable ranges; None when not counted.
+        reach: Own customers of each segment; None when not counted.
     """
     view = known.view
     uses = known.agreement.results_use
     shares = shares_of(view.sizes)
-    own = [None] * len(shares) if reach is None else own_shares(reach)
+    own = [None] * len(shares) if reach is None else reach.shares
     return tuple(
         SegmentCard(
             segment=segment,
             question=view.question,
             share=shares[row],
-            reach=None if reach is None else reach[row],
+            reach=None if reach is None else reach.ranges[row],
             own_share=own[row],
             allowed=uses.allowed,
             forbidden=uses.forbidden,

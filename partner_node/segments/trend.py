@@ -8,7 +8,7 @@ from typing import Any
 
 from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
-from partner_node.segments.own_shares import own_shares
+from partner_node.segments.own_shares import OwnReach
 from protocol.release.shares import Margined, shares_of
 
 
@@ -58,27 +58,25 @@ class Trend:
         return {"id": self.id, "name": self.name, "stages": stages}
 
 
-def trends(
-    releases: Sequence[KnownRelease], reached: Sequence[Sequence[CountRange] | None]
-) -> list[Trend]:
+def trends(releases: Sequence[KnownRelease], reached: Sequence[OwnReach | None]) -> list[Trend]:
     """The trend of every id that the releases have, in the order in which ids came.
 
     Args:
         releases: Under one agreement, oldest first.
-        reached: For each, own customers of its segments as printable ranges; None when not counted.
+        reached: For each, own customers of its segments; None when not counted.
     """
     names: dict[str, str] = {}
     stages: list[dict[str, Stage]] = []
-    for known, ranges in zip(releases, reached, strict=True):
+    for known, own in zip(releases, reached, strict=True):
         view = known.view
-        shares = own_shares(ranges) if ranges is not None else [None] * len(view.segments)
+        shares = [None] * len(view.segments) if own is None else own.shares
         names |= {segment.id: segment.name for segment in view.segments}
         stages.append(
             {
                 segment.id: Stage(
                     size=(segment.size, segment.size_margin),
                     share=share,
-                    own=None if ranges is None else ranges[row],
+                    own=None if own is None else own.ranges[row],
                     own_share=shares[row],
                 )
                 for row, (segment, share) in enumerate(
