@@ -631,10 +631,10 @@ def test_sizes_of_different_partners_are_never_said_to_be_within_noise(
 ) -> None:
     after, before = known_releases(NodeHome.load(node))
     assert partners_words([before, after]) == ""
-    fewer = replace(after.release, participants=after.release.participants[:2])
-    noised = replace(after, release=replace(
-        fewer, segments=tuple(replace(s, size_sigma=50) for s in fewer.segments)
-    ))  # fmt: skip
+    segments = tuple(replace(s, size_sigma=50) for s in after.release.segments)
+    fewer = replace(after.release, participants=after.release.participants[:2], segments=segments)
+    steps = (*after.history[:-1], replace(after.history[-1], release=fewer.hash))
+    noised = replace(after, release=fewer, step=steps[-1], history=steps)
     for fate in fates(before, noised):
         assert fate.within_noise is None
         if fate.before is not None and fate.after is not None:
