@@ -315,11 +315,42 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
             ),
             (
                 WISHES,
-                "    wishes = _wishes_of(case, mistyped)\n",
-                "    wishes = _wishes_of(case, mistyped)\n"
+                "    wishes = _need_wishes(case, mistyped)\n",
+                "    wishes = _need_wishes(case, mistyped)\n"
                 "    with case.store.transaction():\n"
                 "        case.register.take_back(mistyped)\n",
                 "test_a_correction_that_is_cut_short_leaves_both_out",
+            ),
+            # requests that are open still go with it, of nobody else and none that came later
+            (
+                "partner_node/rights/desk.py",
+                "            self.register.answer(request.number, receipt.to_dict(), self.now)\n",
+                "            pass\n",
+                "test_a_request_that_nothing_was_done_for_yet_can_be_taken_back",
+            ),
+            (
+                REGISTER,
+                " and r.received <= until",
+                "",
+                "test_a_request_that_came_after_the_day_of_the_taking_back_stays_open",
+            ),
+            (
+                REGISTER,
+                "r.is_open and r.kind in kinds and r.pseudonym in whose",
+                "r.is_open and r.kind in kinds",
+                "test_requests_of_either_id_that_are_open_still_are_settled_by_a_correction",
+            ),
+            (
+                WISHES,
+                "{case.subject, mistyped}, received)",
+                "{mistyped}, received)",
+                "test_requests_of_either_id_that_are_open_still_are_settled_by_a_correction",
+            ),
+            (
+                "partner_node/rights/desk.py",
+                ". The wish is on record and holds all the same, from the next question on",
+                "",
+                "test_that_the_wish_holds_is_said_too_where_a_file_cannot_be_written",
             ),
         )
     ),
