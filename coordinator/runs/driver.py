@@ -24,6 +24,7 @@ from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.farewells import LEFT_OUT, Farewells
 from coordinator.runs.links import Links
 from coordinator.runs.refusals import Refusals
+from coordinator.runs.running_time import RunningTime
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
@@ -41,8 +42,6 @@ DROPPED: Final = "dropped"
 
 #: An answer to one of so many earlier copies of a request still counts.
 _COPIES_KEPT: Final = 7
-#: Longest turn of a driver that runs; what a turn takes beyond it is a pause.
-_LONGEST_TURN_S: Final = 2.0
 #: Seconds between looks whether the operator stopped the run.
 _LOOK_FOR_STOP_S: Final = 1.0
 
@@ -70,7 +69,7 @@ class RunDriver:
         key: The coordinator's key of the agreement.
         without: Partners that the operator told it to go without.
         on_progress: Called with the run's progress whenever it changes.
-        clock, sleep: Seconds; simulations pass their own.
+        clock, sleep: Seconds; simulations pass their own. Partners are waited for by `RunningTime`.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class RunDriver:
         self._without = without
         self._patience = patience
         self._on_progress = on_progress
-        self._clock = clock
+        self._clock = RunningTime(clock)
         self._sleep = sleep
         self._links = Links()
         self._asked: dict[int, _Asked] = {}
@@ -104,12 +103,12 @@ class RunDriver:
         )
         self._counters: dict[int, _Counter] = {}
         self._stage: tuple[Any, ...] = ()
-        #: When the run began to wait for whom it waits now, without pauses of this process.
-        self._stage_began = clock()
-        self._turn_began = clock()
+        #: When the run began to wait for whom it waits now.
+        self._stage_began = self._clock()
         self._reported: dict[str, Any] = {}
+        self._wall_clock = clock
         self._started = clock()
-        self._looked_for_stop = clock()
+        self._looked_for_stop = self._clock()
 
     def drive(self) -> SignedRelease:
         """Run to the end.
@@ -123,7 +122,6 @@ class RunDriver:
         """
         try:
             while self._machine.phase != phases.ENDED:
-                self._leave_out_pause()
                 self._note_stage()
                 if self._step():
                     continue
@@ -300,18 +298,6 @@ class RunDriver:
 
     # --- patience ------------------------------------------------------------------------------
 
-    def _leave_out_pause(self) -> None:
-        """Hold time in which this process did not run against nobody.
-
-        It was stopped, or its machine slept: answers could not be taken, nor nodes connect.
-        """
-        now = self._clock()
-        pause_s = now - self._turn_began - _LONGEST_TURN_S
-        self._turn_began = now
-        if pause_s > 0:
-            self._stage_began += pause_s
-            logger.warning("this process did not run for %.0f s, which count for nobody", pause_s)
-
     def _note_stage(self) -> None:
         machine = self._machine
         stage = (machine.phase, machine.round, len(machine.chain.links))
@@ -404,7 +390,7 @@ class RunDriver:
         }
         if progress != self._reported:
             self._reported = progress
-            elapsed = round(self._clock() - self._started, 3)
+            elapsed = round(self._wall_clock() - self._started, 3)
             self._on_progress({**progress, "elapsed_s": elapsed})
 
     def _save_totals(self) -> None:

@@ -6,6 +6,7 @@ A mutation is `(file, text, replacement, test)`: the text occurs once in the fil
 from __future__ import annotations
 
 DRIVER = "coordinator/runs/driver.py"
+RUNNING_TIME = "coordinator/runs/running_time.py"
 FAREWELLS = "coordinator/runs/farewells.py"
 DATABASE = "machine/database.py"
 STORE = "coordinator/store/coordinator_store.py"
@@ -67,14 +68,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         DRIVER,
-        "            self._stage_began += pause_s\n",
-        "",
+        "self._clock = RunningTime(clock)",
+        "self._clock = clock",
         DRIVEN + "test_a_pause_of_the_coordinator_is_held_against_no_partner",
     ),
     (
-        DRIVER,
-        "pause_s = now - self._turn_began - _LONGEST_TURN_S",
-        "pause_s = now - self._turn_began if now - self._turn_began > 2 else 0",
+        RUNNING_TIME,
+        "self._ran_s += min(step_s, LONGEST_STEP_S)",
+        "self._ran_s += step_s if step_s <= LONGEST_STEP_S else 0",
         DRIVEN + "test_pauses_between_turns_give_a_partner_that_is_away_no_endless_time",
     ),
     # what is on disk

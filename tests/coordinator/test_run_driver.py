@@ -209,23 +209,41 @@ class LaterExchange(MemoryExchange):
         return super().pull(handles)
 
 
+class SleepyExchange(LaterExchange):
+    """In which the process can be stopped while it asks for answers and there are none."""
+
+    meanwhile: Callable[[], None]
+
+    def pull(self, handles: Collection[str]) -> Mapping[str, Reply]:
+        replies = super().pull(handles)
+        if not replies:
+            self.meanwhile()
+        return replies
+
+
+@pytest.mark.parametrize("where", ["between two turns", "within a turn"])
 @pytest.mark.parametrize("kind", ["Open", "Roster", "Announce", "Publish"])
-def test_a_pause_of_the_coordinator_is_held_against_no_partner(kind: str) -> None:
+def test_a_pause_of_the_coordinator_is_held_against_no_partner(kind: str, where: str) -> None:
     """Stopped, or asleep, for longer than the grace time, with a request on its way."""
     federation = make(9)
-    federation.exchange = exchange = LaterExchange(nodes_by_id=federation.nodes)
+    federation.exchange = exchange = SleepyExchange(nodes_by_id=federation.nodes)
     exchange.held = {}
     watch = Watch(federation)
     slept: list[float] = []
     sleep = federation.clock.sleep
 
-    def sleep_long(seconds: float) -> None:
+    def stop_once() -> None:
         if watch.count(1, kind) and not slept:
             slept.append(10 * PATIENCE.grace_s)
             sleep(slept[0])
+
+    def sleep_long(seconds: float) -> None:
+        if where == "between two turns":
+            stop_once()
         sleep(seconds)
 
     federation.clock.sleep = sleep_long  # type: ignore[method-assign]
+    exchange.meanwhile = stop_once if where == "within a turn" else lambda: None
     assert participants(federation, federation.run()) == list(range(9))
     assert slept
     if kind == "Publish":  # nobody is dropped for that, but its last word is waited for
