@@ -207,6 +207,12 @@ def test_whoever_says_that_all_is_noised_says_that_thresholds_are_exact(name: st
     assert "#what-is-not-promised" in promise
 
 
+def test_what_hides_a_change_at_a_node_put_back_within_a_round_is_said() -> None:
+    """That it is so: tests/protocol/test_noise_in_rounds.py."""
+    text = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert "the difference of this node's own two shares of noise alone" in text
+
+
 def test_the_readme_says_that_exact_totals_are_not_anonymous() -> None:
     assert "exact totals: not anonymous" in (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -135,6 +135,26 @@ def test_another_answer_never_gets_the_noise_of_the_first(lab: ModuleType, fed: 
     assert len(set(differences)) == len(differences)
 
 
+def test_what_hides_a_change_within_a_round_is_the_nodes_own_two_shares_alone(
+    lab: ModuleType, fed: Any
+) -> None:
+    """Bit for bit, as docs/privacy.md says: no share of others is in the difference."""
+    run = fed.run().until(phases.ANSWERS, number=4)
+    node, query = run.nodes[2], run.coordinator._plan.query
+    backup, chain = node.state.to_dict(), node.state.chain
+    request = run.coordinator.request(2)
+    said, known, shares = [], [], []
+    for customers in (fed.vectors[2], fed.vectors[2][:-1]):
+        node.go_on_from(backup, chain)
+        node.vectors = customers
+        said.append(lab.words_of(node.handle(request), length=query.length).view(np.int64))
+        shares.append(share_by_hand(run, 2, members=5))
+        known.append(answer(query, [customers])[0] + shares[-1])
+    assert (shares[0] != shares[1]).any()
+    assert (said[0] - said[1]).tolist() == (known[0] - known[1]).tolist()
+    node.vectors = fed.vectors[2]
+
+
 def test_a_round_asked_again_has_noise_of_its_own(lab: ModuleType, fed: Any) -> None:
     run = fed.run().until(phases.ANSWERS)
     first = lab.words_of(run.nodes[0].handle(run.coordinator.request(0)), length=1)
