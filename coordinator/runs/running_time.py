@@ -16,7 +16,8 @@ class RunningTime:
     """A clock that stands still while the process that reads it does not run.
 
     Whoever compares two of its readings cannot mistake a pause for waiting, wherever between them
-    the process was stopped. It has to be read more often than every `LONGEST_STEP_S`.
+    the process was stopped. It has to be read more often than every `LONGEST_STEP_S`, for no more
+    than that is counted between two readings.
 
     Args:
         clock: Seconds that go on during pauses.
@@ -33,7 +34,7 @@ class RunningTime:
         step_s, self._read_at = now - self._read_at, now
         if step_s > LONGEST_STEP_S:
             logger.warning(
-                "this process did not run for %.0f s, which count for nobody",
+                "this process did not run, or got no further, for %.0f s: they count for nobody",
                 step_s - LONGEST_STEP_S,
             )
         self._ran_s += min(step_s, LONGEST_STEP_S)

@@ -20,6 +20,7 @@ from typing import Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
+from coordinator.runs.running_time import RunningTime
 from coordinator.service.certificates import read_certificate
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
@@ -52,14 +53,15 @@ class _Submission:
         begun: Whether it has been seen to hold the run's lock.
         end: How it ended, in words; empty before.
         ends: How those before it ended.
+        waited_s: Reads for how long this process has waited for it.
     """
 
     flower_run: int
-    at: float
     count: int = 1
     begun: bool = False
     end: str = ""
     ends: Counter[str] = field(default_factory=Counter)
+    waited_s: RunningTime = field(default_factory=lambda: RunningTime(time.monotonic))
 
     @property
     def start_patience_s(self) -> float:
@@ -166,7 +168,7 @@ class CoordinatorService:
             return
         flower_run = superlink.submit(run.run_id.hex())
         self.submissions[run.run_id] = _Submission(
-            flower_run=flower_run, at=time.monotonic(), count=count + 1, ends=ends
+            flower_run=flower_run, count=count + 1, ends=ends
         )
         logger.info("run %s: driver %d submitted", run.run_id.hex(), count + 1)
 
@@ -191,8 +193,7 @@ class CoordinatorService:
         if run.state in ("finished", "unknown"):
             details = " ".join(run.details.split())[:_MOST_DETAILS]
             return f"it failed ({details})" if details else "it ended by itself"
-        waited_s = time.monotonic() - submission.at
-        if not submission.begun and waited_s <= submission.start_patience_s:
+        if not submission.begun and submission.waited_s() <= submission.start_patience_s:
             return ""
         # Killed: its lock is released at once, while Flower notices after a minute.
         superlink.stop_run(submission.flower_run)

@@ -6,6 +6,7 @@ A mutation is `(file, text, replacement, test)`: the text occurs once in the fil
 from __future__ import annotations
 
 DRIVER = "coordinator/runs/driver.py"
+SERVING = "coordinator/service/serving.py"
 RUNNING_TIME = "coordinator/runs/running_time.py"
 FAREWELLS = "coordinator/runs/farewells.py"
 DATABASE = "machine/database.py"
@@ -14,6 +15,7 @@ GATEWAY = "coordinator/service/gateway.py"
 ASKED = "coordinator/service/asked_messages.py"
 SUPERLINK = "coordinator/service/superlink_process.py"
 
+SERVED = "test_service.py::"
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
 FOLLOWING = "test_following_runs.py::"
@@ -77,6 +79,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "self._ran_s += min(step_s, LONGEST_STEP_S)",
         "self._ran_s += step_s if step_s <= LONGEST_STEP_S else 0",
         DRIVEN + "test_pauses_between_turns_give_a_partner_that_is_away_no_endless_time",
+    ),
+    (
+        SERVING,
+        "lambda: RunningTime(time.monotonic)",
+        "lambda: (lambda began: lambda: time.monotonic() - began)(time.monotonic())",
+        SERVED + "test_a_pause_of_the_coordinator_is_not_held_against_a_driver_that_starts",
     ),
     # what is on disk
     (

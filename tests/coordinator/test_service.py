@@ -105,6 +105,11 @@ class Lab:
         for _ in range(times):
             self.service._look(self.superlink, self.store, self.admitted)  # type: ignore[arg-type]
 
+    def look_for(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.now += 1
+            self.look()
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
@@ -175,12 +180,23 @@ def test_a_driver_that_lost_its_lock_is_replaced_at_once(lab: Lab) -> None:
 def test_a_driver_that_never_starts_is_given_up_after_a_while(lab: Lab) -> None:
     lab.request()
     lab.look(5)
-    lab.clock.now += 3_600
-    lab.look()
+    lab.look_for(19)
+    assert lab.superlink.stopped == []
+    lab.look_for(3)
     assert lab.superlink.stopped == [1]
     assert len(lab.superlink.submitted) <= 2
     lab.look(5)
     assert len(lab.superlink.submitted) == 2
+
+
+def test_a_pause_of_the_coordinator_is_not_held_against_a_driver_that_starts(lab: Lab) -> None:
+    """It slept as well; given up thrice it would end the run."""
+    lab.request()
+    lab.look(5)
+    lab.clock.now += 3_600
+    lab.look(5)
+    assert lab.superlink.stopped == []
+    assert len(lab.superlink.submitted) == 1
 
 
 def test_after_a_restart_of_the_superlink_runs_are_submitted_again(lab: Lab) -> None:
@@ -237,8 +253,7 @@ def test_a_run_that_is_given_up_says_how_each_of_its_drivers_was_lost(lab: Lab) 
     lab.superlink.broken = False
     lab.look()
     lab.superlink.details = ""
-    lab.clock.now += 3_600
-    lab.look()
+    lab.look_for(100)
     lab.superlink.states = dict.fromkeys(lab.superlink.states, "finished")
     lab.look(3)
     reason = lab.store.run(RUN).reason
