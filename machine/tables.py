@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
+
+from machine.text import shown
 
 
 def folding_table(*headers: str, title: str) -> Table:
@@ -12,3 +16,22 @@ def folding_table(*headers: str, title: str) -> Table:
         longest = max(map(len, header.split()), default=1)
         table.add_column(header, overflow="fold", min_width=longest)
     return table
+
+
+def changes_view(rows: Sequence[tuple[str, str | None, str | None]], *, title: str) -> Table | str:
+    """A table of fields with what stood there before and what stands there now.
+
+    Args:
+        rows: Field, text before and text now; None where the field is not there.
+        title: What is seen; all that is shown where there are no rows.
+    """
+    if not rows:
+        return title
+    table = folding_table("field", "before", "now", title=title)
+    for field, before, now in rows:
+        table.add_row(field, _stood(before), _stood(now))
+    return table
+
+
+def _stood(text: str | None) -> str:
+    return "(not there)" if text is None else shown(text) or "(nothing)"

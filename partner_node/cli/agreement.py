@@ -11,6 +11,7 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
+from machine.tables import changes_view
 from partner_node.agreement_files import (
     missing_signatures,
     naming,
@@ -19,13 +20,13 @@ from partner_node.agreement_files import (
     verified,
 )
 from partner_node.budget import bound_words
-from partner_node.cli.agreement_words import Signed, agreement_words, change_words
+from partner_node.cli.agreement_words import Signed, agreement_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
-from protocol.agreement.changes import changes
+from protocol.agreement.changes import Differences
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
@@ -66,7 +67,7 @@ def show(
     ]
     stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
     before = None if home is None else _version_before(signed.agreement, home)
-    differing = None if before is None else changes(before, signed.agreement)
+    differing = None if before is None else Differences.between(before, signed.agreement)
     output.result(
         {
             "agreement": signed.agreement.to_dict(),
@@ -74,18 +75,12 @@ def show(
             "missing_signatures": missing,
             "signatures": [one.to_dict() for one in parties],
             "stopped": None if stop is None else _stop_values(stop),
-            "changes": None
-            if before is None or differing is None
-            else {
-                "since_version": before.version,
-                "since_hash": before.hash.hex(),
-                "fields": [change.to_dict() for change in differing],
-            },
+            "changes": None if differing is None else differing.to_dict(),
         },
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
         *agreement_words(signed.agreement, parties),
         *([] if home is None else _charged_before(signed.agreement, home)),
-        *([] if before is None or differing is None else change_words(before, differing)),
+        *([] if differing is None else [changes_view(differing.rows, title=differing.title)]),
     )
 
 

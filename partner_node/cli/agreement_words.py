@@ -8,7 +8,6 @@ from typing import Any
 
 from machine.tables import folding_table
 from machine.text import minute, shown
-from protocol.agreement.changes import Change
 from protocol.agreement.document import Agreement, SecureSumTerms
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
@@ -130,21 +129,6 @@ def _signed_words(parties: Sequence[Signed]) -> list[str]:
         who = "Signed by everyone: " if not missing else "Signed by: "
         words.append(f"{who}{', '.join(signed)}. Signatures bear no date of their own.")
     return words
-
-
-def change_words(before: Agreement, changes: Sequence[Change]) -> list[object]:
-    """Changes from the previous version, as a table."""
-    since = f"version {before.version} (hash {before.hash.hex()[:16]}…)"
-    if not changes:
-        return [f"Nothing but its number changed since {since}."]
-    table = folding_table("field", "before", "now", title=f"What changed since {since}")
-    for change in changes:
-        table.add_row(change.place, _stood(change.before), _stood(change.after))
-    return [table]
-
-
-def _stood(text: str | None) -> str:
-    return "(not there)" if text is None else shown(text) or "(nothing)"
 
 
 def _never(excluded: Exclusions) -> str:

@@ -32,6 +32,45 @@ class Change:
         return {"field": self.place, "before": self.before, "after": self.after}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """In what a version differs from one before.
+
+    Attributes:
+        before: The version before.
+        fields: Every field that differs; none where nothing but the number does.
+    """
+
+    before: Agreement
+    fields: tuple[Change, ...]
+
+    @staticmethod
+    def between(before: Agreement, after: Agreement) -> Differences:
+        """In what `after` differs from `before`."""
+        return Differences(before=before, fields=tuple(changes(before, after)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The differences as JSON values."""
+        return {
+            "since_version": self.before.version,
+            "since_hash": self.before.hash.hex(),
+            "fields": [change.to_dict() for change in self.fields],
+        }
+
+    @property
+    def title(self) -> str:
+        """What is shown below, for people; that there is nothing to show where that is so."""
+        since = f"version {self.before.version} (hash {self.before.hash.hex()[:16]}…)"
+        if self.fields:
+            return f"What changed since {since}"
+        return f"Nothing but its number changed since {since}."
+
+    @property
+    def rows(self) -> list[tuple[str, str | None, str | None]]:
+        """Each field with what stood there and what stands there now."""
+        return [(change.place, change.before, change.after) for change in self.fields]
+
+
 def changes(before: Agreement, after: Agreement) -> list[Change]:
     """Every field in which two agreements differ, in the order in which the later one has them."""
     old, new = dict(_flat(before.to_dict(), "")), dict(_flat(after.to_dict(), ""))

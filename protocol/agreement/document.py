@@ -282,9 +282,9 @@ class Agreement(Part):
             "version": self.version,
             "supersedes": "none" if self.supersedes is None else self.supersedes.hex(),
             "purpose": self.purpose.to_dict(),
-            "effective": self.effective.strftime(_TIME_FORMAT),
-            "review_by": self.review_by.strftime(_TIME_FORMAT),
-            "expires": self.expires.strftime(_TIME_FORMAT),
+            "effective": time_text(self.effective),
+            "review_by": time_text(self.review_by),
+            "expires": time_text(self.expires),
             "parties": [party.to_dict() for party in self.parties],
             "coordinator": self.coordinator.to_dict(),
             "population": self.population.to_dict(),
@@ -420,13 +420,18 @@ def _privacy(fields: Fields) -> PrivacyTerms | None:
     return PrivacyTerms.read(fields.object("privacy"))
 
 
+def time_text(time: datetime) -> str:
+    """A time in UTC as an agreement writes it."""
+    return time.strftime(_TIME_FORMAT)
+
+
 def _time(fields: Fields, name: str) -> datetime:
     text = fields.text(name, max_length=20)
     try:
         found = datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         found = None
-    if found is None or found.strftime(_TIME_FORMAT) != text:
+    if found is None or time_text(found) != text:
         raise MalformedError(
             f"{fields.path(name)} is {text!r}, expected a time in UTC like 2026-01-31T00:00:00Z"
         )

@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from coordinator.cli import app, progress
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.life import serve_lock
 from machine.text import minute
+from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.stop import SignedStop
+from protocol.agreement_rules import problems_of
 from protocol.errors import RuleError
 from protocol.release.document import EXACT_WORDS
 from protocol.signed_agreement import SignedAgreement
@@ -453,6 +456,163 @@ def test_a_draft_has_the_epsilon_that_was_asked_for_or_exact_totals(
         error = shell.refused(*words, "x.yaml", "--epsilon", wrong, status=2)
         assert "--epsilon" in error["message"]
     assert not (tmp_path / "x.yaml").exists()
+
+
+# --- the next version ------------------------------------------------------------------------
+
+
+def next_version(shell: Shell, home: Path, *words: object) -> dict[str, Any]:
+    values: dict[str, Any] = shell.json(
+        "agreement", "draft", "--next", "--dir", home, "--out", "next.yaml", *words
+    )
+    return values
+
+
+def test_the_next_version_is_the_one_before_but_for_what_has_to_differ(
+    shell: Shell, published: Path, tmp_path: Path
+) -> None:
+    before = load_signed(tmp_path / "agreement.json").agreement
+    values = next_version(shell, published)
+    assert (values["version"], values["changes"]["since_version"]) == (2, 1)
+    written = load_yaml(tmp_path / "next.yaml")
+    assert (written.version, written.supersedes) == (2, before.hash)
+    days = {name: getattr(before, name) for name in ("effective", "review_by", "expires")}
+    kept = dataclasses.replace(written, version=1, supersedes=None, **days)
+    assert kept.to_bytes() == before.to_bytes()
+    assert problems_of(written) == []
+
+
+def test_what_changed_is_shown_when_the_next_version_is_checked_and_made(
+    shell: Shell, published: Path, tmp_path: Path
+) -> None:
+    before = load_signed(tmp_path / "agreement.json").agreement
+    next_version(shell, published)
+    text = (tmp_path / "next.yaml").read_text(encoding="utf-8")
+    assert "min_segment_size: 50" in text
+    (tmp_path / "next.yaml").write_text(
+        text.replace("min_segment_size: 50", "min_segment_size: 80"), encoding="utf-8"
+    )
+    changed = {
+        "since_version": 1,
+        "since_hash": before.hash.hex(),
+        "fields": [{"field": "min_segment_size", "before": "50", "after": "80"}],
+    }
+    words = ("agreement", "lint", "next.yaml", "--dir", published)
+    assert shell.json(*words)["changes"] == changed
+    shown = shell(*words).out
+    assert "What changed since version 1" in shown
+    assert "min_segment_size" in shown
+    made = shell.json("agreement", "draft", "next.yaml", "--out", "next.json", "--dir", published)
+    assert made["changes"] == changed
+    assert load_signed(tmp_path / "next.json").agreement.supersedes == before.hash
+    elsewhere = ("agreement", "lint", "next.yaml", "--dir", tmp_path / "nowhere")
+    assert shell.json(*elsewhere)["changes"] is None
+
+
+def test_a_next_version_is_reviewed_and_ends_after_as_long_and_has_this_software(
+    shell: Shell, home: Path, draft: Path, tmp_path: Path
+) -> None:
+    old = load_signed(draft).agreement
+    old = dataclasses.replace(
+        old,
+        effective=old.effective - timedelta(days=100),
+        review_by=old.effective - timedelta(days=40),
+        expires=old.effective - timedelta(days=10),
+        software=dataclasses.replace(old.software, version="0.0.1"),
+    )
+    publish(shell, home, old)
+    next_version(shell, home)
+    written = load_yaml(tmp_path / "next.yaml")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert today - written.effective <= timedelta(days=1)  # midnight may just have passed
+    assert written.review_by - written.effective == timedelta(days=60)
+    assert written.expires - written.effective == timedelta(days=90)
+    assert written.software == load_signed(draft).agreement.software
+
+
+def publish(shell: Shell, home: Path, agreement: Agreement) -> None:
+    signed = SignedAgreement.draft(agreement)
+    envelope = signed.envelope
+    for key in KEYS[: agreement.n_partners]:
+        envelope = envelope.signed_by(key)
+    file = home.parent / f"{agreement.id}-{agreement.version}.json"
+    file.write_bytes(SignedAgreement(agreement=agreement, envelope=envelope).to_bytes())
+    out = file.with_suffix(".complete.json")
+    shell.json("agreement", "publish", file, "--out", out, "--dir", home)
+
+
+def test_partners_join_leave_and_change_with_the_next_version(
+    shell: Shell, published: Path, cards: list[Path], tmp_path: Path
+) -> None:
+    card = PartnerCard.from_bytes(cards[0].read_bytes())
+    joins = dataclasses.replace(card, id="shop-9", public_key=b"\x09" * 32, legal_name="Ninth")
+    moved = dataclasses.replace(card, contact="new@shop.example", max_customers=250)
+    for name, one in (("joins", joins), ("moved", moved)):
+        (tmp_path / f"{name}.json").write_bytes(one.to_bytes())
+    next_version(
+        shell, published, "--card", "joins.json", "--card", "moved.json", "--without", "shop-1"
+    )  # fmt: skip
+    before = load_signed(tmp_path / "agreement.json").agreement
+    written = load_yaml(tmp_path / "next.yaml")
+    assert [party.id for party in written.parties] == ["shop-0", "shop-2", "shop-9"]
+    assert written.parties[0] == dataclasses.replace(
+        before.parties[0], contact="new@shop.example", max_customers=250
+    )
+    assert written.parties[1] == before.parties[2]
+    assert written.parties[2].legal_name == "Ninth"
+    assert written.parties[2].legal_basis == before.parties[0].legal_basis
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "way_out"),
+    [
+        (("--without", "shop-7"), "shop-7 is no party of version 1", "shop-0, shop-1, shop-2"),
+        (("--without", "shop-0", "--card", "card-0.json"), "has a card and leaves", ""),
+        (("--epsilon", "2"), "--epsilon cannot be given beside --next", "change the file"),
+        (("--exact",), "--exact cannot be given beside --next", ""),
+        (("--start", "release"), "--start cannot be given beside --next", ""),
+        (("--id", "others"), "no agreement others was published here", "our-segments"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_next_version_that_cannot_be_is_refused_and_nothing_is_written(
+    shell: Shell, published: Path, tmp_path: Path,
+    words: tuple[str, ...], said: str, way_out: str,
+) -> None:  # fmt: skip
+    error = shell.refused(
+        "agreement", "draft", "--next", "--out", "x.yaml", "--dir", published, *words, status=2
+    )
+    assert said in error["message"]
+    assert way_out in error["remedy"]
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_options_that_would_be_without_effect_are_refused(
+    shell: Shell, home: Path, cards: list[Path], draft: Path
+) -> None:
+    words = ("agreement", "draft", "--dir", home, "--out", "x")
+    for more in (("a.yaml", "--next"), ("a.yaml", "--epsilon", "2"), ("--without", "shop-0")):
+        error = shell.refused(*words, *more, status=2)
+        assert "cannot be given beside" in error["message"]
+
+
+def test_the_next_version_follows_the_last_one_and_several_agreements_are_told_apart(
+    shell: Shell, home: Path, draft: Path, tmp_path: Path
+) -> None:
+    words = ("agreement", "draft", "--next", "--dir", home, "--out", "next.yaml")
+    error = shell.refused(*words, status=2)
+    assert "no agreement was published here yet" in error["message"]
+    first = load_signed(draft).agreement
+    second = dataclasses.replace(first, version=2, supersedes=first.hash)
+    for agreement in (first, second, dataclasses.replace(first, id="others")):
+        publish(shell, home, agreement)
+    error = shell.refused(*words, status=2)
+    assert "others, our-segments" in error["message"]
+    assert "--id" in error["remedy"]
+    assert not (tmp_path / "next.yaml").exists()
+    next_version(shell, home, "--id", "our-segments")
+    written = load_yaml(tmp_path / "next.yaml")
+    assert (written.version, written.supersedes) == (3, second.hash)
 
 
 @pytest.mark.parametrize(

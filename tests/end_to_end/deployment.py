@@ -26,6 +26,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from coordinator.cli import agreement as operator_agreement
+from coordinator.cli import drafting
 from coordinator.cli import partner as operator_partner
 from coordinator.cli import setup as operator_setup
 from coordinator.config import CoordinatorConfig
@@ -533,13 +534,13 @@ def draft_agreement(
     version = 1 if supersedes is None else supersedes.version + 1
     stem = id if supersedes is None else f"{id}-{version}"
     draft = directory / f"{stem}.yaml"
-    operator_agreement.draft(
+    drafting.draft(
         out=draft,
         card=[directory / name / "partner-card.json" for name in names],
         id=id,
         epsilon=epsilon or None,
         exact=not epsilon,
-        start=operator_agreement.Start(start),
+        start=drafting.Start(start),
         directory=directory / "coordinator",
     )
     yaml = YAML()
@@ -560,7 +561,7 @@ def draft_agreement(
     for name in names:
         say_units(directory / name, features)
     unsigned = directory / f"{stem}-unsigned.json"
-    operator_agreement.draft(out=unsigned, source=draft)
+    drafting.draft(out=unsigned, source=draft)
     return unsigned
 
 

@@ -1,0 +1,293 @@
+"""``agreement draft``: a new agreement, the next version of one, and the file to be signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coordinator import config as settings
+from coordinator.agreement_file import (
+    agreement_template,
+    load_yaml,
+    privacy_template,
+    save_signed,
+)
+from coordinator.cli.cards import load_cards
+from coordinator.cli.options import HERE, Directory
+from coordinator.config import CoordinatorConfig
+from coordinator.next_version import as_yaml, next_version
+from machine.console import Format, FormatOption, diagnostics, output
+from machine.files import write_file
+from machine.tables import changes_view
+from protocol.agreement.changes import Differences
+from protocol.agreement.document import ANEW, Agreement, time_text
+from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.partner_card import PartnerCard
+from protocol.agreement.software import Software
+from protocol.errors import UsageError, naming_file
+from protocol.release.document import EXACT_WORDS
+from protocol.signed_agreement import SignedAgreement
+from protocol.signing import public_bytes
+
+EXACT_WARNING = (
+    f"{EXACT_WORDS}, from the difference of two rounds; an epsilon of 8 to 10 under privacy costs "
+    "little accuracy (docs/measurements.md) and shows nobody's row"
+)
+#: Validity of a new agreement, after which it must be reviewed.
+_REVIEW_DAYS = 182
+_PURPOSE = "Common customer segments for the partners' own marketing."
+
+
+class Start(StrEnum):
+    """What a run starts from."""
+
+    RELEASE = "release"
+    ANEW = ANEW
+
+
+def draft(
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="Agreement in YAML; when left out, a YAML to be edited is written."),
+    ] = None,
+    card: Annotated[
+        list[Path] | None, typer.Option(help="A partner's card (from `fedseg-node init`).")
+    ] = None,
+    next: Annotated[
+        bool,
+        typer.Option(
+            "--next",
+            help="Write the next version of the agreement that was published last: all as it is, "
+            "but version, supersedes, days and software; --card joins a partner or states its "
+            "facts anew, --without takes one out.",
+        ),
+    ] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(help="With --next: a party that leaves, by its id.")
+    ] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(
+            help="Short name of a new agreement, our-segments when left out; with --next of the "
+            "one that goes on, where there are several."
+        ),
+    ] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="What the segments are for.", show_default=_PURPOSE)
+    ] = None,
+    purpose_term: Annotated[
+        str | None,
+        typer.Option(
+            help="The purpose as consents and notices name it.", show_default=SEGMENTATION
+        ),
+    ] = None,
+    notice_version: Annotated[
+        str | None,
+        typer.Option(
+            help="Version of the notice that tells customers of the purpose.", show_default="1"
+        ),
+    ] = None,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            help="Differential privacy: what one run means for one customer; 1 when left out."
+        ),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Exact totals instead, without any noise: not anonymous, rows of single customers "
+            "can be computed.",
+        ),
+    ] = False,
+    start: Annotated[
+        Start | None,
+        typer.Option(
+            help="What a run starts from: the last signed release, so that unchanged customers "
+            "keep their segments; or anew every time.",
+            show_default=Start.RELEASE.value,
+        ),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write a new agreement in YAML from partners' cards; or, from YAML, the file to be signed."""
+    if out.exists():
+        raise UsageError(f"{out} exists already", remedy="choose another --out")
+    of_a_new_one: dict[str, object] = {
+        "--purpose": purpose, "--purpose-term": purpose_term, "--notice-version": notice_version,
+        "--epsilon": epsilon, "--exact": exact or None, "--start": start,
+    }  # fmt: skip
+    if source is not None:
+        given: dict[str, object] = {
+            "--next": next or None,
+            "--without": without,
+            "--card": card,
+            "--id": id,
+        }
+        _refuse(of_a_new_one | given, beside=f"{source}, which is written already")
+        _draft_signed(source, out, directory)
+        return
+    if next:
+        _refuse(of_a_new_one, beside="--next, which takes that from the version before")
+        _draft_next(out, directory, id, cards=card or [], without=without or [])
+        return
+    _refuse({"--without": without}, beside="a new agreement, whose parties are those of --card")
+    if exact and epsilon is not None:
+        raise UsageError("--exact and --epsilon exclude each other", remedy="leave one of them out")
+    config = CoordinatorConfig.load(directory)
+    parties = [_party_values(read) for read in load_cards(card or [])]
+    now = _today()
+    text = agreement_template(
+        id=settings.quoted(id or "our-segments"),
+        purpose=settings.quoted(purpose or _PURPOSE),
+        purpose_term=settings.quoted(purpose_term or SEGMENTATION),
+        notice_version=settings.quoted(notice_version or "1"),
+        effective=time_text(now),
+        review_by=time_text(now + timedelta(days=_REVIEW_DAYS)),
+        expires=time_text(now + timedelta(days=365)),
+        parties=parties,
+        privacy=privacy_template(
+            None if exact else _epsilon(epsilon or "1"),
+            customers=max(1, sum(party["max_customers"] for party in parties)),
+            n_partners=len(parties),
+            anew=start is Start.ANEW,
+        ),
+        legal_name=settings.quoted(config.legal_name),
+        contact=settings.quoted(config.contact),
+        public_key=public_bytes(config.signing_key()).hex(),
+        software=Software.installed(metadata.version, resources.files),
+    )
+    write_file(out, text)
+    if exact:
+        diagnostics.print(f"warning: {EXACT_WARNING}", style="yellow")
+    output.result(
+        {"file": str(out)},
+        f"Wrote {out}. Edit it, then `agreement lint {out}` and `agreement draft {out} --out …`.",
+    )
+
+
+def _refuse(options: Mapping[str, object], *, beside: str) -> None:
+    """Refuse options that do not go with what else was given; raises UsageError."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} cannot be given beside {beside}",
+            remedy="leave it out, and change the file",
+        )
+
+
+def _today() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _draft_signed(source: Path, out: Path, directory: Path) -> None:
+    """Write the file to be signed from YAML."""
+    written = load_yaml(source)
+    with naming_file(source):
+        signed = SignedAgreement.draft(written)
+    save_signed(out, signed)
+    differing = since_version_before(written, directory)
+    output.result(
+        {
+            "agreement": signed.agreement.hash.hex(),
+            "file": str(out),
+            "changes": None if differing is None else differing.to_dict(),
+        },
+        *changed_words(differing),
+        f"Wrote {out}, agreement {signed.agreement.hash.hex()[:16]}…. "
+        "Send it to every partner: `fedseg-node agreement sign`.",
+    )
+
+
+def _draft_next(
+    out: Path, directory: Path, id: str | None, *, cards: list[Path], without: list[str]
+) -> None:
+    """Write the YAML of the version after the one that was published last."""
+    before = _newest(CoordinatorConfig.load(directory).open_store().agreements(), id)
+    written = next_version(
+        before,
+        cards=load_cards(cards),
+        without=without,
+        software=Software.installed(metadata.version, resources.files),
+        now=_today(),
+    )
+    write_file(out, as_yaml(written))
+    differing = Differences.between(before, written)
+    output.result(
+        {"file": str(out), "version": written.version, "changes": differing.to_dict()},
+        *changed_words(differing),
+        f"Wrote {out}, version {written.version} of {written.id}. Edit it, then "
+        f"`agreement lint {out}` and `agreement draft {out} --out …`.",
+    )
+
+
+def _newest(published: Sequence[SignedAgreement], id: str | None) -> Agreement:
+    """The version that was published last; raises UsageError."""
+    ids = sorted({signed.agreement.id for signed in published})
+    if not ids:
+        raise UsageError(
+            "no agreement was published here yet",
+            remedy="write a first one without --next, from partners' cards",
+        )
+    if id is None and len(ids) > 1:
+        raise UsageError(
+            f"several agreements were published here: {', '.join(ids)}",
+            remedy="name one of them with --id",
+        )
+    found = [signed.agreement for signed in published if id in (None, signed.agreement.id)]
+    if not found:
+        raise UsageError(
+            f"no agreement {id} was published here", remedy=f"there is {', '.join(ids)}"
+        )
+    return max(found, key=lambda agreement: agreement.version)
+
+
+def _epsilon(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise UsageError(f"--epsilon {text!r} is no number", remedy="for instance 1")
+    if number != round(number, 3):
+        raise UsageError(f"--epsilon {text!r}: at most three decimals", remedy="for instance 0.125")
+    return number
+
+
+def since_version_before(agreement: Agreement, directory: Path) -> Differences | None:
+    """What differs from the version that it supersedes; None where that is not known here."""
+    if agreement.supersedes is None or not (directory / settings.FILE_NAME).exists():
+        return None
+    for signed in CoordinatorConfig.load(directory).open_store().agreements():
+        if signed.agreement.hash == agreement.supersedes:
+            return Differences.between(signed.agreement, agreement)
+    return None
+
+
+def changed_words(differing: Differences | None) -> list[object]:
+    """What differs, for people; nothing where it is not known."""
+    if differing is None:
+        return []
+    return [changes_view(differing.rows, title=differing.title)]
+
+
+def _party_values(card: PartnerCard) -> dict[str, Any]:
+    return {
+        "id": card.id,
+        "legal_name": settings.quoted(card.legal_name),
+        "contact": settings.quoted(card.contact),
+        "dpo": settings.quoted(card.dpo),
+        "public_key": card.public_key.hex(),
+        "jurisdictions": ", ".join(settings.quoted(name) for name in card.jurisdictions),
+        "max_customers": card.max_customers,
+    }
