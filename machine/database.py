@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Final, LiteralString
@@ -139,6 +139,23 @@ class Database:
         row = self.one("PRAGMA integrity_check")
         if row is None or row[0] != "ok":
             raise StoreError(f"{self._name} is damaged: {row and row[0]}")
+
+    def snapshot(self) -> bytes:
+        """The database as a file's bytes, as this moment sees it, whoever else uses it.
+
+        Raises:
+            StoreError: It is damaged, or cannot be read.
+        """
+        with self._lock, closing(sqlite3.connect(":memory:")) as copy:
+            try:
+                self._connection.backup(copy)
+                (found,) = copy.execute("PRAGMA integrity_check").fetchone()
+                data = copy.serialize()
+            except sqlite3.Error as error:
+                raise self._error(error) from error
+        if found != "ok":
+            raise StoreError(f"{self._name} is damaged: {found}", remedy=self._remedy)
+        return data
 
     def _refuse_missing(self, path: Path) -> None:
         with suppress(OSError):  # SQLite says what is wrong

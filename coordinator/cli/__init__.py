@@ -29,6 +29,10 @@ COMMANDS: Final = {
         module="coordinator.cli.certificate", help="Show and renew the public port's certificate."
     ),
     "run": Place(module="coordinator.cli.run", help="Start and watch runs."),
+    "state": Place(
+        module="coordinator.cli.state",
+        help="The coordinator's state: whether it is sound, and backups.",
+    ),
     "release": Place(module="coordinator.cli.release", help="Show and export released segments."),
 }
 

@@ -56,7 +56,7 @@ COMMANDS: Final = {
     ),
     "state": Place(
         module="partner_node.cli.state",
-        help="The database of this node's state: whether it is sound, and starting anew.",
+        help="This node's state: whether it is sound, backups, and starting anew.",
     ),
     "feedback": Place(
         module="partner_node.cli.feedback",

@@ -1,20 +1,23 @@
-"""The database of the node's state: `state check|reset`."""
+"""The node's state: `state check|backup|restore|reset`."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from machine.console import Format, FormatOption, output
-from machine.text import shown
+from machine.text import minute, shown
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.state_file import FORGOTTEN, MARK, is_lost
 from protocol.errors import UsageError
 
 app = typer.Typer(
-    help="The database of this node's state: whether it is sound, and starting anew.",
+    help="This node's state: whether it is sound, backups, and starting anew.",
     no_args_is_help=True,
 )
 
@@ -59,4 +62,53 @@ def reset(
     output.result(
         {"state": str(path), "forgotten": list(FORGOTTEN)},
         f"Made {shown(str(path))}. Forgotten are: {forgotten}.",
+    )
+
+
+@app.command("backup")
+def back_up(
+    out: Annotated[Path, typer.Argument(help="File to write; mode 0600, never replaced.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Write settings, keys (encrypted), state and agreement into one file, also while serving."""
+    from partner_node import backup
+
+    made = backup.back_up(
+        NodeHome.load(directory), out, now=datetime.now(UTC), version=metadata.version("fedseg")
+    )
+    output.result(
+        {"file": str(out), **made.to_dict(), "left_out": list(backup.LEFT_OUT)},
+        f"Wrote {shown(str(out))} and read it back: the node {made.whose} as of "
+        f"{minute(made.made_at)}, {', '.join(part.path for part in made.parts)}.",
+        *(f"Not in it: {what}." for what in backup.LEFT_OUT),
+    )
+
+
+@app.command("restore")
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup that `state backup` wrote.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Make a node's folder from a backup; nothing that is there is replaced.
+
+    The node that the backup is of must not run any more: two copies of one node are refused.
+    """
+    from partner_node import backup
+
+    made, home = backup.restore(file, directory)
+    missing = home.config.keys.passphrase_file
+    asks = missing is not None and not missing.exists()
+    output.result(
+        {
+            "folder": str(directory),
+            **made.to_dict(),
+            "not_known": list(backup.NOT_KNOWN),
+            "passphrase_missing": str(missing) if asks else None,
+        },
+        f"Made {shown(str(directory))}: the node {made.whose} as of {minute(made.made_at)}.",
+        *(f"It does not know {what}." for what in backup.NOT_KNOWN),
+        f"Put the passphrase into {shown(str(missing))}, mode 0600." if asks else "",
+        "Then: fedseg-node check.",
     )

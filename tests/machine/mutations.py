@@ -10,10 +10,12 @@ LOCKS = "machine/locks.py"
 DATABASE = "machine/database.py"
 SOFTWARE = "machine/software.py"
 LOGS = "machine/logs.py"
+BACKUPS = "machine/backups.py"
 
 WRITTEN = "test_files.py::"
 STORED = "test_database.py::"
 LOGGED = "test_logs.py::"
+BACKED_UP = "test_backups.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # what opens a database
@@ -34,6 +36,49 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            if made_before and self._version() == 0:\n",
         "            if False:\n",
         STORED + "test_a_database_that_was_made_before_is_not_made_again",
+    ),
+    # backups
+    (
+        BACKUPS,
+        "        if hashlib.sha256(contents[part.role]).hexdigest() != part.sha256:\n",
+        "        if False:\n",
+        BACKED_UP + "test_a_backup_that_was_cut_anywhere_or_has_a_wrong_byte_is_refused",
+    ),
+    (
+        BACKUPS,
+        "    if os.path.lexists(out):\n",
+        "    if out.exists():\n",
+        BACKED_UP + "test_a_backup_is_never_written_over_a_file_or_a_link",
+    ),
+    (
+        BACKUPS,
+        "if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):",
+        "if False:",
+        BACKED_UP + "test_nothing_is_restored_over_what_is_there",
+    ),
+    (
+        BACKUPS,
+        "        if path.read_bytes() != data:\n",
+        "        if False:\n",
+        BACKED_UP + "test_a_part_that_stood_outside_is_put_back_there_and_over_nothing_else",
+    ),
+    (
+        BACKUPS,
+        "        check(copy)\n",
+        "",
+        BACKED_UP + "test_a_state_that_cannot_be_used_leaves_no_folder",
+    ),
+    (
+        BACKUPS,
+        "with replacing(out, mode=0o600) as draft:",
+        "with replacing(out) as draft:",
+        BACKED_UP + "test_what_is_put_back_is_what_was_backed_up_and_private",
+    ),
+    (
+        BACKUPS,
+        "            shutil.rmtree(draft)\n        draft.mkdir",
+        "            pass\n        draft.mkdir",
+        BACKED_UP + "test_restoring_that_is_killed_leaves_no_half_folder_and_the_next_one_works",
     ),
     # logs
     (

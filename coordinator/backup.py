@@ -1,0 +1,79 @@
+"""The coordinator's backup: settings, signing key, certificate and database; no passphrase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from coordinator.config import FILE_NAME, KEY_FILE, STORE_FILE, CoordinatorConfig
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.times import stamp
+from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
+
+KIND: Final = "coordinator"
+#: The authority's certificate, which a coordinator with a certificate of the operator's own lacks.
+_AUTHORITY: Final = "authority"
+#: What is in no backup, for people.
+LEFT_OUT: Final = (
+    "the passphrase of the signing key, without which a backup signs nothing: keep it where your "
+    "secrets are",
+    "logs, and Flower's own folder, which is made anew",
+)
+#: What a coordinator that was put back does not know, for people.
+NOT_KNOWN: Final = (
+    "runs and releases since then: nodes that hold a later release, or signed a participant set "
+    "since, refuse (E-RUN-START, E-CHAIN-FORK) until a newer backup is restored or every party "
+    "signs a new version",
+    "agreements that were published, partners that were admitted or removed, and stops that were "
+    "taken since then: do that again",
+)
+
+
+def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str) -> Manifest:
+    """Write a backup of a coordinator, which may be serving.
+
+    Raises:
+        FedsegError: A part cannot be read, or the backup cannot be written.
+    """
+    config.signing_key()  # refuses a backup whose key nobody could open
+
+    def state() -> bytes:
+        with closing(config.open_store()) as store:
+            return store.snapshot()
+
+    contents = gathered(
+        config.directory, _places(config), read={STATE: state}, may_lack=(_AUTHORITY,)
+    )
+    return write_backup(
+        out, contents, kind=KIND, whose=config.legal_name, made_at=stamp(now), version=version
+    )
+
+
+def restore(file: Path, folder: Path) -> tuple[Manifest, CoordinatorConfig]:
+    """Make a coordinator's folder from a backup; raises FedsegError as `put_back` does."""
+    manifest = put_back(
+        file, folder, kind=KIND, settings=FILE_NAME, check=_check,
+        places=lambda draft: _places(CoordinatorConfig.load(draft)),
+    )  # fmt: skip
+    return manifest, CoordinatorConfig.load(folder)
+
+
+def _places(config: CoordinatorConfig) -> Mapping[str, Path]:
+    """Where each part stands, by role."""
+    return {
+        SETTINGS: config.directory / FILE_NAME,
+        "signing-key": config.directory / KEY_FILE,
+        "certificate": config.certificate,
+        "certificate-key": config.key,
+        _AUTHORITY: config.certificate.with_name(f"{config.certificate.stem}-ca.crt"),
+        STATE: config.directory / STORE_FILE,
+    }
+
+
+def _check(state: Path) -> None:
+    """Raise StoreError when a state is not sound, or of a newer version."""
+    with closing(CoordinatorStore(state)) as store:
+        store.check()

@@ -1,0 +1,98 @@
+"""A node's backup: settings, keys, state and agreement; never a customer's row or a passphrase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
+from machine.private_files import read_private_file
+from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
+from partner_node.state_file import MARK
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
+
+KIND: Final = "node"
+_KEYS, _MARK = "keys", "state-made"
+#: Parts that a node may lack.
+_MAY_LACK: Final = (_MARK, "agreement", "root-certificates", "partner-card")
+#: What is in no backup, for people.
+LEFT_OUT: Final = (
+    "the passphrase of the keys, without which a backup opens nothing: keep it where your secrets "
+    "are",
+    "customers' data and your tables of consents",
+    "files of customers' segments, which may not be kept longer than agreed",
+)
+#: What a node that was put back does not know, for people.
+NOT_KNOWN: Final = (
+    "objections, opt-outs, restrictions and erasures since then: make them again, from your "
+    "receipts",
+    "requests of customers, feedback and files of segments since then: they are on no register",
+    "runs since then: those that the signed chain of participant sets names are charged when the "
+    "next run begins, each with the most that it may have cost",
+)
+
+
+def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manifest:
+    """Write a backup of a node, which may be serving.
+
+    Raises:
+        FedsegError: A part cannot be read, or the backup cannot be written.
+    """
+    keystore = home.keystore()  # refuses a backup whose keys nobody could open
+
+    def state() -> bytes:
+        with closing(home.store(keystore)) as store:
+            return store.snapshot()
+
+    contents = gathered(
+        home.directory,
+        _places(home),
+        read={STATE: state, _KEYS: lambda: read_private_file(home.config.keys.store)},
+        may_lack=_MAY_LACK,
+    )
+    return write_backup(
+        out, contents, kind=KIND, whose=home.config.node.partner, made_at=stamp(now),
+        version=version,
+    )  # fmt: skip
+
+
+def restore(file: Path, folder: Path) -> tuple[Manifest, NodeHome]:
+    """Make a node's folder from a backup; raises FedsegError as `put_back` does."""
+    manifest = put_back(
+        file, folder, kind=KIND, settings=FILE_NAME, check=_check,
+        places=lambda draft: _places(NodeHome.load(draft)),
+    )  # fmt: skip
+    return manifest, NodeHome.load(folder)
+
+
+def _places(home: NodeHome) -> Mapping[str, Path]:
+    """Where each part stands, by role; the mark after the state, which makes it."""
+    return {
+        SETTINGS: home.directory / FILE_NAME,
+        _KEYS: home.config.keys.store,
+        STATE: home.state_file,
+        _MARK: home.keys_folder / MARK,
+        "agreement": home.config.node.agreement,
+        "root-certificates": home.config.coordinator.root_certificates,
+        "partner-card": home.directory / CARD_FILE,
+    }
+
+
+class _Closed:
+    """Stands for keys whose passphrase need not be here."""
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        raise NotImplementedError
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        raise NotImplementedError
+
+
+def _check(state: Path) -> None:
+    """Raise StoreError when a state is not sound, or of a newer version."""
+    with closing(NodeStore(state, _Closed(), made_before=True)) as store:
+        store.check()
