@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -48,10 +49,10 @@ class Later(click.Command):
         if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             single.command(self.name)(found)
-            return typer.main.get_command(single)
+            return _flowing(typer.main.get_command(single))
         group = typer.main.get_group(found)
         group.name = self.name
-        return group
+        return _flowing(group)
 
     def make_context(
         self,
@@ -62,6 +63,16 @@ class Later(click.Command):
     ) -> click.Context:
         """The context of the command itself; imports it."""
         return self.loaded().make_context(info_name, args, parent, **extra)
+
+
+def _flowing(command: click.Command) -> click.Command:
+    """A command whose help is folded where the terminal ends, and not where its source does."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _flowing(inner)
+    return command
 
 
 class _Program(TyperGroup):

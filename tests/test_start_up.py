@@ -15,6 +15,7 @@ import coordinator.cli
 import partner_node.cli
 import simulations.cli
 from machine.commands import Later
+from tests.commands import commands_of
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,7 @@ COMMANDS = {
     "coordinator.cli.partner": set(),
     "coordinator.cli.run": set(),
     "coordinator.cli.release": set(),
+    "coordinator.cli.state": set(),
     "simulations.cli.cluster": set(),
     "simulations.cli.generate": set(),
     "simulations.cli.demo": set(),
@@ -145,3 +147,12 @@ def test_the_version_is_that_of_the_distribution(
     group = typer.main.get_command(APPS[program])
     assert group.main(["--version"], standalone_mode=False) == 0
     assert capsys.readouterr().out == f"{program} {metadata.version('fedseg')}\n"
+
+
+@pytest.mark.parametrize("program", APPS)
+def test_help_is_folded_where_the_terminal_ends(program: str) -> None:
+    """And not where a line of its source does, which leaves ragged lines at 80 columns."""
+    commands = commands_of(APPS[program])
+    found = [(path, command.help or "") for path, command in commands if path]
+    assert len(found) > 2
+    assert [path for path, text in found if "\n" in text.replace("\n\n", "")] == []
