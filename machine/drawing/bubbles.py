@@ -21,7 +21,8 @@ _INSET, _INSET_PX = 5.0, 34
 _LEAST_PX, _MORE_PX = 12.0, 22.0
 #: The width for which names are placed; on a phone they are hidden and only badges are shown.
 _WIDTH_PX: Final = 1_010
-_LETTER_PX, _LINE_PX = 7.3, 16
+#: A letter's width is that of a wide font: a reader's machine may have no narrower one.
+_LETTER_PX, _LINE_PX = 8.5, 16
 #: Least distance of values on an axis, as a part of it.
 _TICK_ROOM: Final = 0.08
 

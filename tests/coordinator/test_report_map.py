@@ -46,6 +46,30 @@ def test_two_names_at_one_place_do_not_cover_each_other() -> None:
     assert {anchor for _, _, anchor in places} >= {"start", "end", "middle"}
 
 
+@pytest.mark.parametrize("apart", [0.30, 0.34, 0.38, 0.42, 0.46, 0.5, 0.54])
+def test_names_do_not_cover_each_other_in_a_wide_font_either(apart: float) -> None:
+    """DejaVu Sans Bold of 13 pixels, which many machines have alone, takes up to 8.4 a letter."""
+    two = [
+        bubble(1, 0.1, 400, "S5", "Lapsed one-time buyers"),
+        bubble(1 - apart, 0.1, 195, "S6", "New one-time buyers"),
+    ]
+    svg = bubble_map(two, AXIS, AXIS)
+    found = re.findall(
+        r'<text class="name" x="([\d.]+)%" y="([\d.]+)" dx="([-\d.]+)" text-anchor="(\w+)">'
+        r"([^<]+)",
+        svg,
+    )
+    assert len(found) == 2
+    spans = []
+    for x, y, dx, anchor, name in found:
+        width, at = 8.4 * len(name), float(x) / 100 * 1_010 + float(dx)
+        start = at - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
+        assert start + width <= 1_010
+        spans.append((start, start + width, float(y)))
+    (one, other) = spans
+    assert abs(one[2] - other[2]) >= 16 or one[1] <= other[0] or other[1] <= one[0]
+
+
 def test_a_name_at_the_right_edge_stands_inside() -> None:
     svg = bubble_map([bubble(1, 0.5, 50, name="Valuable customers slipping away")], AXIS, AXIS)
     assert 'text-anchor="end">Valuable customers slipping away' in svg
