@@ -19,6 +19,7 @@ from machine.software import require_sole_owner
 from machine.text import are, how_many
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import bound_words, terms_of
+from partner_node.columns.agreed import check_features
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.consent.words import strangers
 from partner_node.home import NodeHome
@@ -237,6 +238,8 @@ def _check_data_alone(home: NodeHome) -> str:
 
 
 def _check_data(home: NodeHome, agreement: Agreement) -> str:
+    data = home.config.data
+    check_features(agreement, columns=data.columns, units=data.units)
     reports = home.customers(agreement, None).report()
     customers = reports[0].customers
     clipped = ", ".join(

@@ -37,13 +37,15 @@ def check_features(
 def check_listed(features: Sequence[Feature], names: Iterable[str], *, where: str) -> None:
     """Refuse names in the section `where` that are not agreed features (E-FEATURE-UNLISTED)."""
     agreed = [feature.name for feature in features]
-    for name in names:
-        if name not in agreed:
-            raise RuleError(
-                f"{where} names {name!r}, which is no feature of the agreement",
-                code="E-FEATURE-UNLISTED",
-                remedy="features are " + ", ".join(agreed),
-            )
+    others = [repr(name) for name in names if name not in agreed]
+    if others:
+        what = "which is no feature" if len(others) == 1 else "which are no features"
+        raise RuleError(
+            f"{where} names {', '.join(others)}, {what} of the agreement",
+            code="E-FEATURE-UNLISTED",
+            remedy=f"leave {'it' if len(others) == 1 else 'them'} out of {where} in node.toml, or "
+            f"name agreed features: {', '.join(agreed)}",
+        )
 
 
 def _check_units(features: Sequence[Feature], units: Mapping[str, str]) -> None:

@@ -300,6 +300,11 @@ def _no_unit(lab: Lab) -> None:
     lab.write_config(authority=lab.authority, units={"visits": "units"})
 
 
+def _units_of_nothing(lab: Lab) -> None:
+    units = {"visits": "units", "spent": "units", "age": "years", "tenure": "days"}
+    lab.write_config(authority=lab.authority, units=units)
+
+
 def _consents_gone(lab: Lab) -> None:
     (lab.folder / "consents.csv").unlink()
 
@@ -368,7 +373,8 @@ def _damaged_state(lab: Lab) -> None:
         (_other_notice, "consent", "E-NOTICE", "[consent] notices"),
         (_no_consents, "consent", "E-BASIS", "[[consent.sources]]"),
         (_no_age, "consent", "E-CHILD", "youngest_customer = 16"),
-        (_no_unit, "consent", "E-FEATURE-UNIT", 'spent = "units"'),
+        (_units_of_nothing, "data", "E-FEATURE-UNLISTED", "leave them out of [data.units]"),
+        (_no_unit, "data", "E-FEATURE-UNIT", 'spent = "units"'),
         (_consents_gone, "consent", "E-CONSENT-SOURCE", "consents.csv: no such file"),
         (_consents_stale, "consent", "E-CONSENT-STALE", "heartbeat"),
         (_consents_broken, "consent", "E-CONSENT-SOURCE", "no column 'time' for time"),
