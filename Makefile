@@ -23,7 +23,7 @@ define beside_types
 	[ $$tests -eq 0 ] && [ $$types -eq 0 ]
 endef
 
-.PHONY: help env demo picture test test-long check mutants bench bench-privacy clean
+.PHONY: help env protos demo picture test test-long check mutants bench bench-privacy clean
 
 help:
 	@echo "make demo   form shared segments between four processes over TLS on this machine"
@@ -37,6 +37,7 @@ help:
 	@echo "make bench  measure; prints ratios against named baselines"
 	@echo "make bench-privacy  compare clustering under privacy with peers, on the sets in ../shared/data"
 	@echo "make picture  draw the README's picture anew from a demo's report (needs chromium, or BROWSER=...)"
+	@echo "make protos  make the control plane's stubs anew from its .proto"
 	@echo "make env    only make the environment in $(VENV)"
 
 env: $(STAMP) $(SERVERS)
@@ -51,6 +52,10 @@ $(STAMP): pyproject.toml constraints.txt
 $(SERVERS): $(STAMP)
 	$(BIN)/python -m tests.partner_node.mariadb_package
 	@touch $@
+
+# The same bytes with the pinned grpcio-tools: tests/control/test_stubs.py compares them.
+protos: $(STAMP)
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protocol/control/v1/control.proto
 
 demo: $(STAMP)
 	$(BIN)/fedseg-simulate demo --out demo-out

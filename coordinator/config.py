@@ -37,7 +37,7 @@ host = {host}
 port = {port}
 certificate = {certificate}
 key = {key}
-
+{control}
 [keys]
 # The passphrase of keys/coordinator.pem: a file of mode 0600, or passphrase_env = "VARIABLE".
 passphrase_file = {passphrase_file}
@@ -53,6 +53,28 @@ farewell_s = {farewell_s}
 """
 
 
+_CONTROL: Final = """\
+# The second port, on which partners join by invitation and are told what goes on. Without it files
+# are carried by hand.
+control_port = {port}
+# The authority (PEM) of the certificate above: what nodes that join are to trust.
+authority = {authority}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSettings:
+    """Settings of the control port.
+
+    Attributes:
+        port: Its number, at the public port's address; 0 selects a free one.
+        authority: The authority (PEM) of the public ports' certificate, for nodes that join.
+    """
+
+    port: int
+    authority: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorConfig:
     """Settings of one coordinator.
@@ -61,6 +83,7 @@ class CoordinatorConfig:
         directory: Its folder.
         host, port: Public address; port 0 selects a free one.
         certificate, key: The public port's TLS certificate and private key, PEM.
+        control: The control port; None where files are carried by hand.
         passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
     """
 
@@ -71,6 +94,7 @@ class CoordinatorConfig:
     port: int
     certificate: Path
     key: Path
+    control: ControlSettings | None
     passphrase_file: Path | None
     passphrase_env: str | None
     patience: Patience
@@ -104,10 +128,13 @@ class CoordinatorConfig:
         except MalformedError as error:
             raise ConfigError(error.message, remedy=f"mend it in {path}") from error
 
+    def passphrase(self) -> bytes:
+        """The passphrase of the coordinator's keys; raises KeystoreError."""
+        return read_passphrase(file=self.passphrase_file, variable=self.passphrase_env)
+
     def signing_key(self) -> Ed25519PrivateKey:
         """Load the coordinator's signing key; raises KeystoreError."""
-        passphrase = read_passphrase(file=self.passphrase_file, variable=self.passphrase_env)
-        return load_key(self.directory / KEY_FILE, passphrase)
+        return load_key(self.directory / KEY_FILE, self.passphrase())
 
     def open_store(self) -> CoordinatorStore:
         """Open the coordinator's database."""
@@ -123,8 +150,15 @@ def template(
     certificate: str,
     key: str,
     patience: Patience,
+    control_port: int | None = None,
+    authority: str = "",
 ) -> str:
-    """The text of a new ``coordinator.toml``."""
+    """The text of a new ``coordinator.toml``; without a control port where that is None."""
+    control = (
+        ""
+        if control_port is None
+        else _CONTROL.format(port=control_port, authority=quoted(authority))
+    )
     return _TEMPLATE.format(
         legal_name=quoted(legal_name),
         contact=quoted(contact),
@@ -132,6 +166,7 @@ def template(
         port=port,
         certificate=quoted(certificate),
         key=quoted(key),
+        control=control,
         passphrase_file=quoted(PASSPHRASE_FILE),
         grace_s=int(patience.grace_s),
         resend_s=int(patience.resend_s),
@@ -155,6 +190,9 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
         raise MalformedError(
             f"{FILE_NAME}.keys needs exactly one of passphrase_file and passphrase_env"
         )
+    has_control = public.has("control_port")
+    if has_control != public.has("authority"):
+        raise MalformedError(f"{FILE_NAME}.public needs both control_port and authority, or none")
     defaults = Patience()
     config = CoordinatorConfig(
         directory=directory,
@@ -164,6 +202,14 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
         port=public.integer("port", at_least=0, at_most=65_535),
         certificate=directory / public.text("certificate", max_length=1_000),
         key=directory / public.text("key", max_length=1_000),
+        control=(
+            ControlSettings(
+                port=public.integer("control_port", at_least=0, at_most=65_535),
+                authority=directory / public.text("authority", max_length=1_000),
+            )
+            if has_control
+            else None
+        ),
         passphrase_file=(
             directory / keys.text("passphrase_file", max_length=1_000) if by_file else None
         ),
@@ -181,4 +227,6 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
     )
     for section in (operator, public, keys, runs, fields):
         section.finish()
+    if config.control is not None and config.port == config.control.port != 0:
+        raise MalformedError(f"{FILE_NAME}.public.control_port is the number of the port itself")
     return config

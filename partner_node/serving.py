@@ -13,6 +13,7 @@ from typing import Final
 
 from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
+from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
@@ -43,7 +44,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
             node.agreement.version,
         )
         coordinator = home.config.coordinator
-        with keeping_house(home):
+        with keeping_house(home), present(home):
             serve_link(
                 LinkConfig(
                     address=coordinator.address,

@@ -105,6 +105,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
     _command(
         "coordinator", "init", "--dir", coordinator, "--legal-name", "Demo operator",
         "--contact", "operator@coordinator.example", "--port", port, "--grace-s", "20",
+        "--by-hand",
     )  # fmt: skip
     authority = coordinator / "tls" / "coordinator-ca.crt"
     for partner in partners:

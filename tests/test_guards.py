@@ -16,7 +16,7 @@ STATUS = "tests/machine/test_envelope.py::test_a_rule_refuses_and_everything_els
 IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
 A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 3", "SCHEMA_VERSION: Final = 4", FIELDS)
 
-FOLDERS = ("protocol", "machine", "partner_node", "coordinator")
+FOLDERS = ("protocol", "machine", "partner_node", "coordinator", "control")
 ROOT = Path(__file__).parents[1]
 
 

@@ -43,6 +43,7 @@ MOST_MODULES = 400
 #: Modules of commands, and which of `DATA` and `FLOWER` they may import before they have work.
 COMMANDS = {
     "partner_node.cli.setup": set(),
+    "partner_node.cli.joining": set(),
     "partner_node.cli.service": set(),
     "partner_node.cli.agreement": set(),
     "partner_node.cli.segments": set(),

@@ -23,7 +23,7 @@ COMMANDS: Final = {
         module="coordinator.cli.agreement", help="Write, check and publish the agreement."
     ),
     "partner": Place(
-        module="coordinator.cli.partner", help="Admit partners' nodes to the public port."
+        module="coordinator.cli.partner", help="Invite, admit and remove partners' nodes."
     ),
     "certificate": Place(
         module="coordinator.cli.certificate", help="Show and renew the public port's certificate."

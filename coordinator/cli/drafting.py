@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -22,6 +23,7 @@ from coordinator.agreement_file import (
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.joined import joined_cards
 from coordinator.next_version import as_yaml, next_version
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
@@ -61,6 +63,10 @@ def draft(
     card: Annotated[
         list[Path] | None, typer.Option(help="A partner's card (from `fedseg-node init`).")
     ] = None,
+    joined: Annotated[
+        bool,
+        typer.Option("--joined", help="Every admitted partner that joined by invitation too."),
+    ] = False,
     next: Annotated[
         bool,
         typer.Option(
@@ -139,13 +145,18 @@ def draft(
         return
     if next:
         _refuse(of_a_new_one, beside="--next, which takes that from the version before")
-        _draft_next(out, directory, id, cards=card or [], without=without or [])
+        _draft_next(
+            out, directory, id, cards=card or [], joined=joined, without=without or []
+        )
         return
     _refuse({"--without": without}, beside="a new agreement, whose parties are those of --card")
     if exact and epsilon is not None:
         raise UsageError("--exact and --epsilon exclude each other", remedy="leave one of them out")
     config = CoordinatorConfig.load(directory)
-    parties = [_party_values(read) for read in load_cards(card or [])]
+    cards = load_cards(card or [])
+    if joined:
+        cards += _joined(config, besides={one.id for one in cards})
+    parties = [_party_values(read) for read in cards]
     now = _today()
     text = agreement_template(
         id=settings.quoted(id or "our-segments"),
@@ -210,13 +221,24 @@ def _draft_signed(source: Path, out: Path, directory: Path) -> None:
 
 
 def _draft_next(
-    out: Path, directory: Path, id: str | None, *, cards: list[Path], without: list[str]
+    out: Path,
+    directory: Path,
+    id: str | None,
+    *,
+    cards: list[Path],
+    joined: bool,
+    without: list[str],
 ) -> None:
     """Write the YAML of the version after the one that was published last."""
-    before = _newest(CoordinatorConfig.load(directory).open_store().agreements(), id)
+    config = CoordinatorConfig.load(directory)
+    before = _newest(config.open_store().agreements(), id)
+    stated = load_cards(cards)
+    if joined:
+        known = {party.id for party in before.parties} | {card.id for card in stated}
+        stated += _joined(config, besides=known | set(without))
     written = next_version(
         before,
-        cards=load_cards(cards),
+        cards=stated,
         without=without,
         software=Software.installed(metadata.version, resources.files),
         now=_today(),
@@ -229,6 +251,12 @@ def _draft_next(
         f"Wrote {out}, version {written.version} of {written.id}. Edit it, then "
         f"`agreement lint {out}` and `agreement draft {out} --out …`.",
     )
+
+
+def _joined(config: CoordinatorConfig, *, besides: Collection[str]) -> list[PartnerCard]:
+    """The cards of admitted partners that joined by invitation, but of those named."""
+    with closing(config.open_store()) as store:
+        return [card for card in joined_cards(store) if card.id not in besides]
 
 
 def _newest(published: Sequence[SignedAgreement], id: str | None) -> Agreement:

@@ -1,10 +1,13 @@
-"""``partner``: commands that admit and remove partners' nodes at the public port."""
+"""``partner``: commands that invite, admit and remove partners' nodes."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -12,18 +15,96 @@ from rich.table import Table
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.inviting import invite as make_invitation
+from coordinator.control.joined import card_with_code
+from coordinator.control.standing import PartnerStanding, shut_out, standings
+from coordinator.service.certificates import read_certificate
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
-from machine.console import Format, FormatOption, output
+from machine.console import Format, FormatOption, Verbatim, output
+from machine.files import write_file
+from machine.text import minute
 from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
-from protocol.errors import AgreementError
+from protocol.control.invitation import SECRET_BYTES
+from protocol.errors import AgreementError, UsageError
+from protocol.signing import public_bytes
 
-app = typer.Typer(help="Admit partners' nodes to the public port.", no_args_is_help=True)
+app = typer.Typer(help="Invite, admit and remove partners' nodes.", no_args_is_help=True)
+
+_MAX_DAYS: Final = 90
+
+
+@app.command("invite")
+def invite(
+    partner: Annotated[
+        str, typer.Argument(help="The partner's id in agreements, like north-shop.")
+    ],
+    days: Annotated[
+        int, typer.Option(help="Days for which the invitation is good.", min=1, max=_MAX_DAYS)
+    ] = 7,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or address by which the partner reaches the coordinator; the first one of "
+            "the certificate when left out."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the invitation to this file, closed to others.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Make a one-time invitation, by which a partner's node joins: a text to be handed over."""
+    config = CoordinatorConfig.load(directory)
+    names = read_certificate(config.certificate).names
+    if name is not None and name not in names:
+        raise UsageError(
+            f"--name {name!r} is not in the certificate, which is for {', '.join(names)}",
+            remedy="fedseg-coordinator certificate renew --name",
+        )
+    now = datetime.now(UTC)
+    with closing(config.open_store()) as store:
+        made = make_invitation(
+            config,
+            store,
+            partner,
+            name=name or next((one for one in names if "*" not in one), names[0]),
+            secret=secrets.token_bytes(SECRET_BYTES),
+            now=now,
+            end=now + timedelta(days=days),
+        )
+    text = made.invitation.to_text()
+    if out is not None:
+        write_file(out, text + "\n", mode=0o600)
+    output.result(
+        {
+            "partner": partner,
+            "invitation": text if out is None else None,
+            "file": None if out is None else str(out),
+            "address": made.invitation.address,
+            "expires": made.invitation.end.isoformat(),
+            "replaced": made.replaced,
+        },
+        f"Invitation for {partner}, once, until {made.invitation.end:%Y-%m-%d %H:%M} UTC. Whoever "
+        "has it can join in its place: hand it over by a way that you trust.",
+        Verbatim(text) if out is None else f"Wrote {out}.",
+        "The invitation before is worth nothing any more." if made.replaced else "",
+    )
 
 
 @app.command("admit")
 def admit(
-    cards: Annotated[list[Path], typer.Argument(help="Partners' cards.")],
+    cards: Annotated[
+        list[Path] | None, typer.Argument(help="Partners' cards, where they came as files.")
+    ] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The short code that a partner whose node joined tells you over the telephone; "
+            "repeat it for several."
+        ),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let a card's node key take an earlier one's place.")
     ] = False,
@@ -33,8 +114,17 @@ def admit(
     """Let partners' nodes through the public port; `serve` notices within a second."""
     from coordinator.service.superlink import node_key_bytes  # Flower takes long to import
 
-    store = CoordinatorConfig.load(directory).open_store()
-    read = load_cards(cards)
+    if not cards and not code:
+        raise UsageError(
+            "whom to admit is missing",
+            remedy="give --code with the short code of a node that joined, or name cards",
+        )
+    config = CoordinatorConfig.load(directory)
+    store = config.open_store()
+    read = load_cards(cards or [])
+    if code:
+        key = public_bytes(config.signing_key())
+        read += [card_with_code(store, one, coordinator_key=key) for one in code]
     published = [signed.agreement for signed in store.agreements()]
     for card in read:
         node_key_bytes(card.node_key.encode("ascii"))
@@ -73,16 +163,38 @@ def remove(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Shut a partner's node out; `serve` notices within a second."""
-    AdmittedNodes(CoordinatorConfig.load(directory).open_store()).remove(partner)
-    output.result({"removed": partner}, f"The node of {partner} may not connect any more.")
+    """Shut a partner's node out, and withdraw its invitation; `serve` notices within a second."""
+    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+        was = shut_out(store, partner)
+    output.result(
+        {"removed": partner, **was.to_dict()},
+        f"The node of {partner} may not connect any more." if was.admitted or was.joined else "",
+        f"The invitation of {partner} is worth nothing any more." if was.invited else "",
+    )
 
 
 @app.command("list")
 def list_partners(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Which partners' nodes may connect."""
-    admitted = AdmittedNodes(CoordinatorConfig.load(directory).open_store()).key_of_partner()
-    table = Table("partner", "node key")
-    for partner, key in admitted.items():
-        table.add_row(partner, key_end(key))
-    output.result({"admitted": admitted}, table)
+    """Who is invited, joined and admitted, with short codes, and when each was seen last."""
+    config = CoordinatorConfig.load(directory)
+    with closing(config.open_store()) as store:
+        admitted = AdmittedNodes(store).key_of_partner()
+        found = standings(
+            store, coordinator_key=public_bytes(config.signing_key()), now=datetime.now(UTC)
+        )
+    table = Table("partner", "stands", "code", "node key", "seen last", "version")
+    for one in found:
+        table.add_row(*_row(one))
+    output.result({"admitted": admitted, "partners": [one.to_dict() for one in found]}, table)
+
+
+def _row(one: PartnerStanding) -> tuple[str, ...]:
+    until = f", until {minute(one.expires_at)}" if one.expires_at else ""
+    return (
+        one.partner,
+        one.state + until,
+        one.code,
+        key_end(one.node_key) if one.node_key else "",
+        minute(one.seen_at) if one.seen_at else "",
+        one.version,
+    )

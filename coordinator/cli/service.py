@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.inviting import ADDRESS_FILE as CONTROL_ADDRESS_FILE
 from machine import logs
 from machine.console import diagnostics
 from machine.files import write_file
@@ -24,14 +25,18 @@ def serve(directory: Directory = HERE) -> None:
     set_when_asked_to_end(stop)
     config = CoordinatorConfig.load(directory)
 
-    def announce(address: str) -> None:
+    def announce(address: str, control: str) -> None:
+        if control:
+            write_file(directory / CONTROL_ADDRESS_FILE, control + "\n")
+            diagnostics.print(f"partners join at {control}")
         write_address(directory, address)
         diagnostics.print(f"serving partners at {address}")
 
     try:
         CoordinatorService(config=config, announce=announce).serve(stop)
     finally:
-        (directory / ADDRESS_FILE).unlink(missing_ok=True)
+        for name in (ADDRESS_FILE, CONTROL_ADDRESS_FILE):
+            (directory / name).unlink(missing_ok=True)
 
 
 def write_address(directory: Path, address: str) -> None:

@@ -29,6 +29,7 @@ _INIT_OPTIONS = {
     "operator.contact": "--contact",
     "public.host": "--host",
     "public.port": "--port",
+    "public.control_port": "--control-port",
     "runs.grace_s": "--grace-s",
 }
 
@@ -43,6 +44,16 @@ def init(
         list[str] | None,
         typer.Option(help="Name or address that partners use; repeat it for several."),
     ] = None,
+    control_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port on which partners join by invitation; the one after --port when left out."
+        ),
+    ] = None,
+    by_hand: Annotated[
+        bool,
+        typer.Option("--by-hand", help="Without that port: files are carried by hand alone."),
+    ] = False,
     grace_s: Annotated[int, typer.Option(help="Seconds a missing partner is waited for.")] = 60,
     format: Format = FormatOption,
 ) -> None:
@@ -55,6 +66,12 @@ def init(
     hosts = name or [host]
     for option, value in [("--host", host), *(("--name", n) for n in name or ())]:
         check_host_option(option, value)
+    if by_hand and control_port is not None:
+        raise UsageError(
+            "--by-hand and --control-port exclude each other", remedy="leave one of them out"
+        )
+    if control_port is None and not by_hand:
+        control_port = port + 1 if port else 0
     tls = certificate_files(directory / "tls", name=SERVER_NAME)
     text = settings.template(
         legal_name=legal_name,
@@ -64,6 +81,8 @@ def init(
         certificate=str(tls.certificate.relative_to(directory)),
         key=str(tls.key.relative_to(directory)),
         patience=Patience(grace_s=grace_s),
+        control_port=control_port,
+        authority=str(tls.authority.relative_to(directory)),
     )
     _check_options(text, directory)
     with _all_or_nothing(directory):
@@ -84,11 +103,17 @@ def init(
         "directory": str(directory),
         "public_key": public_bytes(key).hex(),
         "root_certificates": str(files.authority),
+        "control_port": control_port,
         "bundle_sha256": bundle_sha256(),
     }
     output.result(
         data,
-        f"Coordinator made in {directory}. Give partners {files.authority}",
+        f"Coordinator made in {directory}. "
+        + (
+            f"Give partners {files.authority}"
+            if control_port is None
+            else "Invite partners: fedseg-coordinator partner invite ID"
+        ),
         f"Public key {data['public_key']}",
     )
 

@@ -18,8 +18,14 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from machine.certificates import (
+    CLOCK_ALLOWANCE,
+    authority_certificate,
+    common_name,
+    key_usage,
+)
 from machine.files import write_file
 from protocol.errors import ConfigError
 
@@ -28,9 +34,6 @@ LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 #: Letters, digits and hyphens, in labels; the first may be an asterisk.
 _DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
-
-#: A certificate is backdated by this, as partners' clocks differ.
-_CLOCK_ALLOWANCE: Final = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,20 +125,20 @@ def make_server_certificate(
         check_host(host)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
-    authority_name = _common_name(f"fedseg {name} authority")
-    start, end = now - _CLOCK_ALLOWANCE, now + datetime.timedelta(days=lifetime_days)
-    authority = _authority(authority_name, authority_key, start=start, end=end)
+    authority_name = f"fedseg {name} authority"
+    start, end = now - CLOCK_ALLOWANCE, now + datetime.timedelta(days=lifetime_days)
+    authority = authority_certificate(authority_name, authority_key, start=start, end=end)
     server = (
         x509.CertificateBuilder()
-        .subject_name(_common_name(hosts[0][:64]))
-        .issuer_name(authority_name)
+        .subject_name(common_name(hosts[0][:64]))
+        .issuer_name(common_name(authority_name))
         .public_key(server_key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(end)
         .add_extension(x509.SubjectAlternativeName([_host(h) for h in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
@@ -156,32 +159,6 @@ def make_server_certificate(
         mode=0o600,
     )
     return files
-
-
-def _authority(
-    name: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    *,
-    start: datetime.datetime,
-    end: datetime.datetime,
-) -> x509.Certificate:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _common_name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def check_host(host: str) -> None:
@@ -212,17 +189,3 @@ def _host(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
+from coordinator.control.port import ControlPort
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.runs.running_time import RunningTime
 from coordinator.service.certificates import read_certificate
@@ -75,11 +77,12 @@ class CoordinatorService:
 
     Attributes:
         config: The coordinator's settings.
-        announce: Called once with the public address when partners can connect.
+        announce: Called once with the public address when partners can connect, and with that of
+            the control port, if there is one.
     """
 
     config: CoordinatorConfig
-    announce: Callable[[str], None] = lambda _: None
+    announce: Callable[[str, str], None] = lambda _, __: None
     submissions: dict[bytes, _Submission] = field(default_factory=dict)
     open_runs: set[bytes] = field(default_factory=set)
 
@@ -121,16 +124,34 @@ class CoordinatorService:
             )
             gateway.start()
             try:
-                self.announce(gateway.address)
-                while not stop.wait(_LOOK_EVERY_S):
-                    self._look(superlink, store, admitted)
-                    if not gateway.is_alive():
-                        raise TransportError("the public port has died", code="E-GATEWAY")
+                with self._control(gateway) as control:
+                    self.announce(gateway.address, "" if control is None else control.address)
+                    while not stop.wait(_LOOK_EVERY_S):
+                        self._look(superlink, store, admitted)
+                        if not gateway.is_alive():
+                            raise TransportError("the public port has died", code="E-GATEWAY")
+                        if control is not None and not control.is_alive():
+                            raise TransportError("the control port has died", code="E-CONTROL-PORT")
             finally:
                 gateway.stop()
         finally:
             superlink.stop()
             store.close()
+
+    @contextmanager
+    def _control(self, gateway: Gateway) -> Iterator[ControlPort | None]:
+        """The control port while the block runs; None where the configuration has none."""
+        if self.config.control is None:
+            yield None
+            return
+        control = ControlPort(
+            config=self.config, public_port=int(gateway.address.rpartition(":")[2])
+        )
+        control.start()
+        try:
+            yield control
+        finally:
+            control.stop()
 
     def _look(self, superlink: SuperLink, store: CoordinatorStore, admitted: _Admitted) -> None:
         try:

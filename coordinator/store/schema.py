@@ -105,4 +105,23 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 4;
     """,
+    """
+    CREATE TABLE invitations (
+        id TEXT PRIMARY KEY,
+        partner TEXT NOT NULL,
+        authority TEXT NOT NULL,
+        made_at TEXT NOT NULL,
+        expires_at TEXT NOT NULL,
+        node_key TEXT
+    ) STRICT;
+    CREATE TABLE enrolled (
+        node_key TEXT PRIMARY KEY,
+        partner TEXT NOT NULL,
+        card BLOB NOT NULL,
+        enrolled_at TEXT NOT NULL,
+        seen_at TEXT NOT NULL,
+        version TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 5;
+    """,
 )

@@ -13,6 +13,11 @@ COMMANDS: Final = {
         name="init",
         help="Make the node's folder: keys, configuration, and the card for the coordinator.",
     ),
+    "join": Place(
+        module="partner_node.cli.joining",
+        name="join",
+        help="Make a node by an invitation: all of `init`, and the coordinator has its card.",
+    ),
     "check": Place(
         module="partner_node.cli.setup",
         name="check",

@@ -33,7 +33,7 @@ from protocol.errors import ConfigError
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "node": ("partner", "agreement", "state", "output"),
-    "coordinator": ("address", "root_certificates", "bundle_sha256"),
+    "coordinator": ("address", "root_certificates", "control", "bundle_sha256"),
     "data": DATA_KEYS,
     "consent": CONSENT_KEYS,
     "egress": EGRESS_KEYS,
@@ -70,12 +70,14 @@ class CoordinatorSection:
     Attributes:
         address: ``host:port`` of the gateway.
         root_certificates: PEM file with the authority of the gateway's certificate.
+        control: ``host:port`` of the control port; None where files are carried by hand.
         bundle_sha256: The only app bundle that is answered, in hex; None for the one that this
             version of fedseg makes.
     """
 
     address: str
     root_certificates: Path
+    control: str | None
     bundle_sha256: str | None
 
 
@@ -137,6 +139,7 @@ class NodeConfig:
             coordinator=CoordinatorSection(
                 address=coordinator.address("address"),
                 root_certificates=coordinator.path("root_certificates"),
+                control=coordinator.address("control") if coordinator.optional("control") else None,
                 bundle_sha256=coordinator.optional(
                     "bundle_sha256", pattern=_SHA256, form="64 hex digits in lower case"
                 ),

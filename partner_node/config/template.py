@@ -31,6 +31,7 @@ def node_template(
     columns: Mapping[str, str] = MappingProxyType({}),
     agreement: str = "agreement.json",
     root_certificates: str = "coordinator-ca.pem",
+    control: str | None = None,
     bundle_sha256: str | None = None,
     query_file: str | None = None,
     passphrase_file: str | None = None,
@@ -47,6 +48,7 @@ def node_template(
     Args:
         kind: Kind of source, by its name in the table of kinds.
         columns: Column of each feature whose column has another name.
+        control: ``host:port`` of the coordinator's control port; None for an example.
         passphrase_file: None for the environment variable `DEFAULT_PASSPHRASE_VARIABLE`.
         consents, objections, births: Files of them, .csv, .parquet or .jsonl.
         youngest_customer: No customer is younger, in years; None with a table of births.
@@ -63,6 +65,7 @@ def node_template(
             agreement=toml_text(agreement),
             address=toml_text(address),
             root_certificates=toml_text(root_certificates),
+            control=toml_line("control", toml_text(control or "coordinator.example:9444"), control),
             bundle=toml_line("bundle_sha256", toml_text(bundle or "0" * 64), bundle_sha256),
         )
         + _kind_lines(kind)
@@ -108,6 +111,8 @@ agreement = {agreement}
 address = {address}
 # Authority of the coordinator's certificate (PEM).
 root_certificates = {root_certificates}
+# host:port of its control port, where this node joined by invitation (fedseg-node join).
+{control}
 # The only app bundle that is answered; by default the one that this version of fedseg makes.
 {bundle}
 

@@ -155,6 +155,7 @@ def test_a_folder_that_is_no_coordinator_is_named(
 ) -> None:
     more = {
         "admit": ["card.json"],
+        "invite": ["shop-0"],
         "remove": ["shop-0"],
         "export": ["--out", "x.json"],
     }.get(path[-1], [])
@@ -753,7 +754,9 @@ def test_a_removed_partner_may_not_connect_any_more(
     shell: Shell, home: Path, cards: list[Path]
 ) -> None:
     shell.json("partner", "admit", *cards, "--dir", home)
-    assert shell.json("partner", "remove", "shop-1", "--dir", home) == {"removed": "shop-1"}
+    assert shell.json("partner", "remove", "shop-1", "--dir", home) == {
+        "removed": "shop-1", "was_admitted": True, "had_joined": False, "was_invited": False,
+    }  # fmt: skip
     assert list(shell.json("partner", "list", "--dir", home)["admitted"]) == ["shop-0", "shop-2"]
     assert (
         "partner list"

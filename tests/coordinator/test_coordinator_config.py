@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -87,6 +89,38 @@ def test_any_name_survives_the_template(name: str, contact: str) -> None:
 def test_quoted_text_is_one_line_that_shows_every_character(text: str) -> None:
     assert quoted(text).isprintable()
     assert tomllib.loads(f"a = {quoted(text)}") == {"a": text}
+
+
+def test_without_a_control_port_there_is_none_and_nothing_else_changes() -> None:
+    plain = parse(text_of())
+    assert plain.control is None
+    assert "control" not in text_of()
+    found = parse(text_of(control_port=9_444, authority="tls/ca.crt"))
+    assert found.control is not None
+    assert (found.control.port, found.control.authority.name) == (9_444, "ca.crt")
+    assert replace(found, control=None) == plain
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"control_port": 65_536, "authority": "a"}, "public.control_port is 65536"),
+        ({"control_port": -1, "authority": "a"}, "public.control_port is -1"),
+        ({"control_port": 9_444, "authority": ""}, "public.authority"),
+        ({"control_port": 9_443, "authority": "a", "port": 9_443}, "the port itself"),
+    ],
+    ids=str,
+)
+def test_a_control_port_that_cannot_be_is_refused(words: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse(text_of(**words))
+
+
+@pytest.mark.parametrize("line", ["control_port", "authority"])
+def test_half_a_control_port_is_refused(line: str) -> None:
+    text = text_of(control_port=9_444, authority="tls/ca.crt")
+    with pytest.raises(ConfigError, match="both control_port and authority"):
+        parse(re.sub(rf"(?m)^{line} = .*$", "", text))
 
 
 @pytest.mark.parametrize(

@@ -434,14 +434,22 @@ class Deployment:
         return found
 
 
-def make_coordinator(directory: Path, *, grace_s: int = 30, resend_s: int = 1) -> Path:
-    """A coordinator's folder, on a free port that it keeps over restarts."""
+def make_coordinator(
+    directory: Path, *, grace_s: int = 30, resend_s: int = 1, control: bool = False
+) -> Path:
+    """A coordinator's folder, on a free port that it keeps over restarts.
+
+    Args:
+        control: Whether partners can join by invitation.
+    """
     folder = directory / "coordinator"
     operator_setup.init(
         legal_name="Test operator",
         contact="operator@coordinator.example",
         directory=folder,
         port=free_port(),
+        control_port=free_port() if control else None,
+        by_hand=not control,
         grace_s=grace_s,
     )
     config = folder / "coordinator.toml"

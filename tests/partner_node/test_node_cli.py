@@ -105,7 +105,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
     assert shell("nonsense").code == 2
 
 
-NEED_FOLDER = [p for p in LEAVES if p not in (("init",), ("serve",), ("check",))]
+NEED_FOLDER = [p for p in LEAVES if p not in (("init",), ("join",), ("serve",), ("check",))]
 
 
 @pytest.mark.parametrize("path", NEED_FOLDER, ids=" ".join)

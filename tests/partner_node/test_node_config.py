@@ -111,6 +111,7 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("coordinator", "address", '"[::1]:65535"', "coordinator.address", "[::1]:65535"),
     ("coordinator", "root_certificates", '"/c"', "coordinator.root_certificates", Path("/c")),
     ("coordinator", "bundle_sha256", f'"{"0f" * 32}"', "coordinator.bundle_sha256", "0f" * 32),
+    ("coordinator", "control", '"c.example:9444"', "coordinator.control", "c.example:9444"),
     ("data", "kind", '"parquet"', "data.kind", "parquet"),
     ("data", "path", '"/data/**/*.parquet"', "data.place.path", "/data/**/*.parquet"),
     ("data", "id_column", '"Kunden-Nr."', "data.id_column", "Kunden-Nr."),
@@ -343,6 +344,8 @@ def test_a_passphrase_file_stands_in_for_the_variable(tmp_path: Path) -> None:
         ("coordinator", "root_certificates", "2024-01-01", "found a date"),
         ("coordinator", "bundle_sha256", f'"{"0F" * 32}"', "0F0F"),
         ("coordinator", "bundle_sha256", '"abc"', "'abc'"),
+        ("coordinator", "control", '"https://c.example:1"', "https://c.example:1"),
+        ("coordinator", "control", '"c.example"', "c.example"),
         ("data", "kind", '"parkuet"', "did you mean 'parquet'"),
         ("data", "kind", '"excel"', "'excel'"),
         ("data", "path", "1.5", "found a number"),
@@ -668,8 +671,8 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
     assert plain.data.kind == kind
     commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
     examples = {
-        "bundle_sha256", "query", "query_file", "monetary", "assessment", "authority", "data_from",
-        "columns", "constants",
+        "bundle_sha256", "control", "query", "query_file", "monetary", "assessment", "authority",
+        "data_from", "columns", "constants",
         "events", "flags", "heartbeat", "youngest_customer",
     }  # fmt: skip
     examples |= {"temp_folder", "password_file", "password_env", "root_certificates"} & {

@@ -1,0 +1,109 @@
+"""What stands before every call: who calls, whether it may, and what of errors leaves.
+
+Nothing of a request is parsed before its caller is known and allowed. Whoever is refused learns a
+code alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from cryptography import x509
+from google.protobuf.message import DecodeError, Message
+
+from coordinator.control.callers import ACCESS, Caller, caller_of
+from coordinator.store.coordinator_store import CoordinatorStore
+from machine.quiet_grpc import grpc
+from protocol.errors import FedsegError, MalformedError, RuleError
+
+logger = logging.getLogger(__name__)
+
+_Request = TypeVar("_Request", bound=Message)
+Handler = Callable[[Caller, bytes], Message]
+
+_STATUS: Final = {
+    "E-CALLER": grpc.StatusCode.PERMISSION_DENIED,
+    "E-MALFORMED": grpc.StatusCode.INVALID_ARGUMENT,
+}
+
+
+class RefusedError(RuleError):
+    """A caller may not make this call."""
+
+    default_code = "E-CALLER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Lets callers through to handlers.
+
+    Attributes:
+        store: Used in `executor` alone.
+        executor: Where handlers run: one thread, as they share a database connection.
+        clock: The time, UTC.
+    """
+
+    store: CoordinatorStore
+    authority: x509.Certificate
+    executor: Executor
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def around(self, call: str, handler: Handler) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        """A handler as gRPC calls it: bytes in, bytes out."""
+
+        async def guarded(request: bytes, context: Any) -> bytes:
+            loop = asyncio.get_running_loop()
+            identity = context.auth_context()
+            try:
+                return await loop.run_in_executor(
+                    self.executor, self._answer, call, handler, identity, request
+                )
+            except FedsegError as error:
+                logger.info("control: %s is refused: %s", call, error.code)
+                code = error.code
+            except Exception as error:  # outermost: its message may quote a value
+                logger.error("control: %s failed: %s", call, type(error).__name__)
+                code = "E-INTERNAL"
+            await context.abort(status_of(code), code)
+            raise AssertionError("abort raises")
+
+        return guarded
+
+    def _answer(
+        self, call: str, handler: Handler, identity: Mapping[str, list[bytes]], request: bytes
+    ) -> bytes:
+        caller = self._caller(identity)
+        if caller is None or caller.who not in ACCESS[call]:
+            raise RefusedError(f"{call} is not for whoever {caller.who if caller else 'that is'}")
+        return bytes(handler(caller, request).SerializeToString())
+
+    def _caller(self, identity: Mapping[str, list[bytes]]) -> Caller | None:
+        found = identity.get("x509_pem_cert", [])
+        if len(found) != 1:
+            return None
+        try:
+            certificate = x509.load_pem_x509_certificate(found[0])
+            return caller_of(certificate, self.store, authority=self.authority, now=self.clock())
+        except ValueError:
+            return None
+
+
+def parsed(kind: type[_Request], request: bytes) -> _Request:
+    """Read a request; raises MalformedError."""
+    try:
+        return kind.FromString(request)
+    except DecodeError as error:
+        raise MalformedError("the request is none of this call") from error
+
+
+def status_of(code: str) -> Any:
+    """The gRPC status under which a code is told; it says no more than the code."""
+    if code == "E-INTERNAL":
+        return grpc.StatusCode.INTERNAL
+    return _STATUS.get(code, grpc.StatusCode.FAILED_PRECONDITION)

@@ -1,0 +1,49 @@
+"""What nodes that joined ask: where they stand, and for a new certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from coordinator.control.authority import NodesAuthority
+from coordinator.control.callers import Caller, Who
+from coordinator.control.enrolment import certificate_for
+from coordinator.control.guard import parsed
+from coordinator.control.nodes import EnrolledNodes
+from coordinator.store.coordinator_store import CoordinatorStore
+from protocol.control.v1.control_pb2 import (
+    RenewReply,
+    RenewRequest,
+    StandingReply,
+    StandingRequest,
+)
+
+#: Letters of a version that are kept.
+_MAX_VERSION: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Answers nodes that joined."""
+
+    store: CoordinatorStore
+    authority: NodesAuthority
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def standing(self, caller: Caller, request: bytes) -> StandingReply:
+        """Whether the node is admitted; notes that it was here."""
+        asked = parsed(StandingRequest, request)
+        version = "".join(c for c in asked.version if c.isascii() and c.isprintable())
+        EnrolledNodes(self.store).note_seen(
+            caller.node_key, version=version[:_MAX_VERSION], now=self.clock()
+        )
+        return StandingReply(
+            standing=StandingReply.ADMITTED if caller.who is Who.ADMITTED else StandingReply.WAITING
+        )
+
+    def renew(self, caller: Caller, request: bytes) -> RenewReply:
+        """Certify an admitted node's key anew; the certificate before stays good until its end."""
+        parsed(RenewRequest, request)
+        return RenewReply(certificate=certificate_for(caller, self.authority, now=self.clock()))

@@ -1,0 +1,244 @@
+"""The control port: gRPC over mutual TLS, in a thread of the serving process.
+
+Whom a handshake lets in changes with each invitation, so what is trusted is asked at every
+handshake; who may call what is decided at every call (`guard`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from coordinator.config import CoordinatorConfig
+from coordinator.control.authority import NodesAuthority
+from coordinator.control.enrolment import Enrolment, Operator
+from coordinator.control.guard import Guard, Handler
+from coordinator.control.invitations import Invitations
+from coordinator.control.membership import Membership
+from coordinator.store.coordinator_store import CoordinatorStore
+from machine.certificates import pem
+from machine.quiet_grpc import aio, grpc
+from protocol.control.calls import ENROL, GREET, MAX_MESSAGE_BYTES, RENEW, SERVICE, STANDING
+from protocol.errors import ConfigError, FedsegError, TransportError
+from protocol.signing import public_bytes
+
+logger = logging.getLogger(__name__)
+
+_START_S: Final = 20.0
+_STOP_S: Final = 2.0
+#: Connections at once: fifty nodes, with room for those that come and go, and for strangers.
+_MOST_CONNECTIONS: Final = 256
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 8_192),
+    ("grpc.absolute_max_metadata_size", 8_192),
+    ("grpc.max_concurrent_streams", 8),
+    ("grpc.max_allowed_incoming_connections", _MOST_CONNECTIONS),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 120_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+)
+
+
+@dataclass(kw_only=True)
+class ControlPort:
+    """Serves the control plane until it is stopped.
+
+    Attributes:
+        config: With `control` set.
+        public_port: The number of the port for runs, which nodes are told.
+        address: ``host:port`` once it serves.
+        prepared: What was read when it was started.
+    """
+
+    config: CoordinatorConfig
+    public_port: int
+    address: str = ""
+    prepared: Prepared = field(init=False)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _begun: threading.Event = field(default_factory=threading.Event)
+    _failure: FedsegError | None = None
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Serve.
+
+        Raises:
+            TransportError: The port is taken, or cannot be listened on (E-CONTROL-PORT).
+            ConfigError, KeystoreError: Keys or certificates cannot be read.
+        """
+        self.prepared = _prepared(self.config, self.public_port)
+        self._thread = threading.Thread(
+            target=self._run, args=(self.prepared,), name="control port"
+        )
+        self._thread.start()
+        if not self._begun.wait(_START_S):
+            self._failure = TransportError("the control port does not begin", code="E-CONTROL-PORT")
+        if self._failure is not None:
+            self.stop()
+            raise self._failure
+
+    def stop(self) -> None:
+        """End it, and wait for the end."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Whether it serves."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self, prepared: Prepared) -> None:
+        try:
+            asyncio.run(self._serve(prepared))
+        except FedsegError as error:
+            self._failure = error
+        finally:
+            self._begun.set()
+
+    async def _serve(self, prepared: Prepared) -> None:
+        with (
+            closing(self.config.open_store()) as store,
+            closing(self.config.open_store()) as trusted,
+            ThreadPoolExecutor(1, thread_name_prefix="control") as executor,
+        ):
+            trust = _Trust(prepared, Invitations(trusted))
+            server = aio.server(options=_OPTIONS)
+            guard = Guard(store=store, authority=prepared.authority.certificate, executor=executor)
+            server.add_generic_rpc_handlers((_handlers(guard, prepared, store),))
+            port = _listen(server, self.config, trust)
+            await server.start()
+            host = self.config.host
+            self.address = f"{f'[{host}]' if ':' in host else host}:{port}"
+            self._begun.set()
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._stop.wait)
+            finally:
+                await server.stop(_STOP_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What is read before anything is served."""
+
+    authority: NodesAuthority
+    operator: Operator
+    certificate: bytes
+    key: bytes
+
+
+def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
+    if config.control is None:
+        raise ValueError("there is no control port")
+    read = {}
+    for path in (config.certificate, config.key, config.control.authority):
+        try:
+            read[path] = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be read: {error.strerror}",
+                remedy="correct certificate, key and authority under [public] in coordinator.toml",
+            ) from error
+    return Prepared(
+        authority=NodesAuthority.of(config.directory, config.passphrase(), now=datetime.now(UTC)),
+        operator=Operator(
+            legal_name=config.legal_name,
+            contact=config.contact,
+            key=public_bytes(config.signing_key()),
+            port=public_port,
+            root_certificates=read[config.control.authority],
+        ),
+        certificate=read[config.certificate],
+        key=read[config.key],
+    )
+
+
+class _Trust:
+    """Whose certificates the next handshake takes: the nodes' authority and open invitations."""
+
+    def __init__(self, prepared: Prepared, invitations: Invitations) -> None:
+        self._prepared = prepared
+        self._invitations = invitations
+        self._lock = threading.Lock()
+        self._told = b""
+
+    def now(self) -> Any:
+        """For the first handshake."""
+        self._told = self._roots()
+        return self._configuration(self._told)
+
+    def changed(self) -> Any | None:
+        """Before a handshake; None where nothing changed. gRPC calls it in threads of its own."""
+        with self._lock:
+            try:
+                roots = self._roots()
+            except FedsegError as error:
+                logger.warning("control: %s", error)
+                return None  # what was trusted before; every call is looked at again
+            if roots == self._told:
+                return None
+            self._told = roots
+            return self._configuration(roots)
+
+    def _roots(self) -> bytes:
+        valid = self._invitations.valid(datetime.now(UTC))
+        return b"".join(
+            [
+                pem(self._prepared.authority.certificate),
+                *(row.authority.encode("ascii") for row in valid),
+            ]
+        )
+
+    def _configuration(self, roots: bytes) -> Any:
+        return grpc.ssl_server_certificate_configuration(
+            [(self._prepared.key, self._prepared.certificate)], root_certificates=roots
+        )
+
+
+def _listen(server: Any, config: CoordinatorConfig, trust: _Trust) -> int:
+    control = config.control
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    wanted = 0 if control is None else control.port
+    credentials = grpc.dynamic_ssl_server_credentials(
+        trust.now(), trust.changed, require_client_authentication=True
+    )
+    try:
+        port = server.add_secure_port(f"{host}:{wanted}", credentials)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise TransportError(
+            f"the control port {host}:{wanted} cannot be listened on",
+            code="E-CONTROL-PORT",
+            remedy="see that nobody else has it, and that host is an address of this machine; or "
+            "set another control_port in coordinator.toml",
+        )
+    return int(port)
+
+
+def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore) -> Any:
+    enrolment = Enrolment(store=store, authority=prepared.authority, operator=prepared.operator)
+    membership = Membership(store=store, authority=prepared.authority)
+    calls: dict[str, Handler] = {
+        GREET: enrolment.greet,
+        ENROL: enrolment.enrol,
+        STANDING: membership.standing,
+        RENEW: membership.renew,
+    }
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            call: grpc.unary_unary_rpc_method_handler(guard.around(call, handler))
+            for call, handler in calls.items()
+        },
+    )

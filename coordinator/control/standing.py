@@ -1,0 +1,129 @@
+"""How each partner stands with the coordinator, and shutting one out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from coordinator.control.invitations import Invitations
+from coordinator.control.nodes import EnrolledNodes, bare_key
+from coordinator.store.admitted_nodes import AdmittedNodes
+from coordinator.store.coordinator_store import CoordinatorStore
+from protocol.control.enrolment import short_code
+from protocol.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerStanding:
+    """One line of `partner list`.
+
+    Attributes:
+        state: ``invited``, ``waits for its code`` or ``admitted``.
+        code: The short code of a node that joined; empty where a card came as a file.
+        seen_at: When its node called the control port last; empty for never.
+        expires_at: The end of an invitation; empty otherwise.
+    """
+
+    partner: str
+    state: str
+    code: str = ""
+    node_key: str = ""
+    seen_at: str = ""
+    version: str = ""
+    expires_at: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line as JSON values."""
+        return {
+            "partner": self.partner,
+            "state": self.state,
+            "code": self.code,
+            "node_key": self.node_key,
+            "seen_at": self.seen_at,
+            "version": self.version,
+            "expires_at": self.expires_at,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Was:
+    """What a partner was before it was shut out."""
+
+    admitted: bool
+    joined: bool
+    invited: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "was_admitted": self.admitted,
+            "had_joined": self.joined,
+            "was_invited": self.invited,
+        }
+
+
+def standings(
+    store: CoordinatorStore, *, coordinator_key: bytes, now: datetime
+) -> list[PartnerStanding]:
+    """How every partner stands, by partner; one that joins anew has a line for each node."""
+    nodes = EnrolledNodes(store)
+    joined = {row.node_key: row for row in nodes.all()}
+    found = []
+    for partner, key in AdmittedNodes(store).key_of_partner().items():
+        row = joined.pop(bare_key(key), None)
+        found.append(
+            PartnerStanding(
+                partner=partner,
+                state="admitted",
+                node_key=key,
+                code="" if row is None else short_code(row.card, coordinator_key),
+                seen_at="" if row is None else row.seen_at,
+                version="" if row is None else row.version,
+            )
+        )
+    found += [
+        PartnerStanding(
+            partner=row.partner,
+            state="waits for its code",
+            node_key=row.node_key,
+            code=short_code(row.card, coordinator_key),
+            seen_at=row.seen_at,
+            version=row.version,
+        )
+        for row in joined.values()
+    ]
+    found += [
+        PartnerStanding(partner=row.partner, state="invited", expires_at=row.expires_at)
+        for row in Invitations(store).valid(now)
+        if row.node_key is None
+    ]
+    return sorted(found, key=lambda one: (one.partner, one.state))
+
+
+def shut_out(store: CoordinatorStore, partner: str) -> Was:
+    """Withdraw a partner's invitation, forget its node and admit it no longer.
+
+    Raises:
+        UsageError: It is neither invited nor joined nor admitted.
+    """
+    with store.transaction():
+        admitted = partner in AdmittedNodes(store).key_of_partner()
+        found = store.one(
+            "SELECT 1 FROM invitations WHERE partner = ? UNION SELECT 1 FROM enrolled"
+            " WHERE partner = ?",
+            partner,
+            partner,
+        )
+        if not admitted and found is None:
+            raise UsageError(
+                f"no node is admitted for {partner!r}, none joined, and it is not invited",
+                remedy="see `fedseg-coordinator partner list`",
+            )
+    if admitted:
+        AdmittedNodes(store).remove(partner)
+    return Was(
+        admitted=admitted,
+        joined=EnrolledNodes(store).forget(partner),
+        invited=Invitations(store).withdraw(partner),
+    )

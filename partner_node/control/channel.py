@@ -1,0 +1,136 @@
+"""Calls to the coordinator's control port: deadlines, retries, and what an error means here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from machine.quiet_grpc import grpc
+from partner_node.control.refusals import refusal
+from protocol.control.calls import MAX_MESSAGE_BYTES, path
+from protocol.errors import FedsegError, TransportError
+
+_Reply = TypeVar("_Reply", bound=Message)
+
+DEADLINE_S: Final = 20.0
+#: gRPC waits between attempts for times that grow and are drawn, so nodes do not come all at once.
+_RETRIES: Final = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.3s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2.0,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """With what a node shows who it is.
+
+    Attributes:
+        key: Its private key, PEM.
+        certificate: The certificate of that key, PEM.
+    """
+
+    key: bytes
+    certificate: bytes
+
+    def __repr__(self) -> str:
+        return "Identity(…)"
+
+
+class Channel:
+    """A connection to the control port; use it in a ``with`` block.
+
+    Args:
+        address: ``host:port``.
+        roots: What the port's certificate must be signed by, PEM; or that certificate itself.
+        retries: Whether a call is made again while the port is away.
+    """
+
+    def __init__(
+        self, address: str, *, roots: bytes, identity: Identity, retries: bool = True
+    ) -> None:
+        self._address = address
+        config = {"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]} if retries else {}
+        self._channel = grpc.secure_channel(
+            address,
+            grpc.ssl_channel_credentials(roots, identity.key, identity.certificate),
+            options=(
+                ("grpc.enable_retries", int(retries)),
+                ("grpc.service_config", json.dumps(config)),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                # Environment variables of proxies are consulted nowhere else either.
+                ("grpc.enable_http_proxy", 0),
+            ),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; calls that wait end too."""
+        self._channel.close()
+
+    def call(self, name: str, request: Message, reply: type[_Reply]) -> _Reply:
+        """Make one call.
+
+        Raises:
+            TransportError: The coordinator is not reached (E-CONTROL-AWAY), or answers nonsense.
+            FedsegError: It refuses; the code is its own, the words are ours.
+        """
+        with self._errors(name):
+            said: bytes = self._channel.unary_unary(path(name))(
+                request.SerializeToString(), timeout=DEADLINE_S
+            )
+        return self._read(name, said, reply)
+
+    def _read(self, name: str, said: bytes, reply: type[_Reply]) -> _Reply:
+        try:
+            return reply.FromString(said)
+        except DecodeError as error:
+            raise TransportError(
+                f"{self._address} answers {name} with something else",
+                code="E-CONTROL-REPLY",
+                remedy="ask the operator which version the coordinator has",
+            ) from error
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            failure: FedsegError = self._failure(name, error)
+        except ValueError:  # the channel was closed meanwhile
+            failure = TransportError(f"{name}: the connection was ended", code="E-CONTROL-AWAY")
+        else:
+            return
+        raise failure
+
+    def _failure(self, name: str, error: Any) -> FedsegError:
+        status, told = error.code(), str(error.details() or "")
+        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return TransportError(
+                f"the control port {self._address} does not answer this node",
+                code="E-CONTROL-AWAY",
+                remedy="ask the operator whether the coordinator serves, and whether this node is "
+                "still a member (fedseg-coordinator partner list); look for a firewall on the way",
+            )
+        return refusal(name, told, fallback=status.name)

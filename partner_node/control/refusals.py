@@ -1,0 +1,61 @@
+"""What the coordinator's codes mean at a node: it says a code alone, the words are ours."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from protocol.errors import FedsegError, RuleError, TransportError
+
+_CODE: Final = re.compile(r"E-[A-Z][A-Z-]{0,40}")
+#: Words and way out by code.
+_MEANINGS: Final = {
+    "E-CALLER": (
+        "the coordinator does not let this node do that",
+        "ask the operator whether it is admitted: fedseg-coordinator partner list",
+    ),
+    "E-INVITATION-USED": (
+        "another node joined with this invitation, or it was withdrawn",
+        "tell the operator, who can remove that node and invite this one anew",
+    ),
+    "E-CARD": (
+        "the card is not of the partner or the node that was invited",
+        "make the node with `fedseg-node join` and this invitation, in a folder of its own",
+    ),
+    "E-ADMITTED": (
+        "this node's key joined for another partner already",
+        "make a node of its own for each partner",
+    ),
+    "E-MALFORMED": (
+        "the coordinator cannot read what this node sent",
+        "ask the operator which version the coordinator has",
+    ),
+    "E-SIGNATURE": (
+        "the coordinator finds that the card's own key did not sign it",
+        "make the node anew with `fedseg-node join`",
+    ),
+}
+
+
+def refusal(name: str, told: str, *, fallback: str) -> FedsegError:
+    """The error that a code from the coordinator stands for.
+
+    Args:
+        name: The call.
+        told: What it said; a code, or anything else if it is no coordinator of ours.
+        fallback: gRPC's own status, for messages.
+    """
+    if not _CODE.fullmatch(told):
+        return TransportError(
+            f"{name}: the other side answers {fallback}",
+            code="E-CONTROL-REPLY",
+            remedy="check the address; ask the operator which version the coordinator has",
+        )
+    if told not in _MEANINGS:
+        return RuleError(
+            f"the coordinator refuses {name}",
+            code=told,
+            remedy="ask the operator, whose log says more",
+        )
+    words, remedy = _MEANINGS[told]
+    return RuleError(words, code=told, remedy=remedy)

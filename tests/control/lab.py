@@ -1,0 +1,153 @@
+"""A coordinator's control port in this process, and nodes that join it.
+
+Test files get the fixtures by importing them. One port serves a whole file: what it has on record
+is told apart by partners' names.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.cli import setup as operator_setup
+from coordinator.config import CoordinatorConfig
+from coordinator.control.inviting import ADDRESS_FILE, invite
+from coordinator.control.port import ControlPort
+from coordinator.store.admitted_nodes import AdmittedNodes
+from coordinator.store.coordinator_store import CoordinatorStore
+from machine.certificates import openssh_key, private_pem
+from machine.files import write_file
+from partner_node.control.channel import Channel, Identity
+from partner_node.control.joining import Greeting, enrol, greet
+from partner_node.keystore import STATE_KEY_BYTES, Keystore
+from protocol.agreement.partner_card import PartnerCard
+from protocol.control.invitation import SECRET_BYTES, Invitation
+
+#: The port for runs, which nobody opens here.
+RUNS_PORT = 9_443
+
+
+@dataclass
+class Lab:
+    """A serving control port."""
+
+    config: CoordinatorConfig
+    port: ControlPort
+    store: CoordinatorStore
+    roots: bytes = field(repr=False)
+
+    def invite(
+        self,
+        partner: str,
+        *,
+        now: datetime | None = None,
+        lasts: timedelta = timedelta(days=1),
+    ) -> Invitation:
+        """Invite a partner."""
+        now = now or datetime.now(UTC)
+        return invite(
+            self.config,
+            self.store,
+            partner,
+            name="127.0.0.1",
+            secret=secrets.token_bytes(SECRET_BYTES),
+            now=now,
+            end=now + lasts,
+        ).invitation
+
+    def admit(self, node: JoinedNode) -> None:
+        """Let a node through, as the operator does."""
+        AdmittedNodes(self.store).admit({node.card.id: node.card.node_key}, replace=True)
+
+    def channel(self, identity: Identity) -> Channel:
+        """A connection to the port."""
+        return Channel(self.port.address, roots=self.roots, identity=identity, retries=False)
+
+    def join(self, partner: str) -> JoinedNode:
+        """A node that joined by an invitation of its own."""
+        invitation = self.invite(partner)
+        greeting = greeted(invitation)
+        keystore, card = new_node(partner)
+        certificate = enrolled(invitation, greeting, keystore, card)
+        return JoinedNode(keystore=keystore, card=card, certificate=certificate)
+
+
+@dataclass
+class JoinedNode:
+    """A node's keys, card and certificate."""
+
+    keystore: Keystore
+    card: PartnerCard
+    certificate: bytes
+
+    @property
+    def identity(self) -> Identity:
+        """With what it shows who it is."""
+        return Identity(key=private_pem(self.keystore.node_key), certificate=self.certificate)
+
+
+def new_node(partner: str) -> tuple[Keystore, PartnerCard]:
+    """Keys that lie in no file, and their card."""
+    keystore = Keystore(
+        identity=Ed25519PrivateKey.generate(),
+        node_key=ec.generate_private_key(ec.SECP384R1()),
+        state_key=bytes(STATE_KEY_BYTES),
+    )
+    card = PartnerCard(
+        id=partner,
+        legal_name=f"Shop {partner}",
+        contact=f"office@{partner}.example",
+        dpo=f"dpo@{partner}.example",
+        jurisdictions=("DE",),
+        public_key=keystore.identity_public,
+        node_key=openssh_key(keystore.node_key.public_key()),
+        max_customers=100,
+    )
+    return keystore, card
+
+
+def greeted(invitation: Invitation) -> Greeting:
+    """What the coordinator says to an invitation."""
+    return greet(invitation, now=datetime.now(UTC), retries=False)
+
+
+def enrolled(
+    invitation: Invitation, greeting: Greeting, keystore: Keystore, card: PartnerCard
+) -> bytes:
+    """The certificate that a node gets."""
+    return enrol(
+        invitation, greeting, keystore, card.to_bytes(), now=datetime.now(UTC), retries=False
+    )
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[Lab]:
+    """Make a coordinator and serve its control port on loopback."""
+    folder = directory / "coordinator"
+    operator_setup.init(
+        legal_name="Segment Trust", contact="ops@trust.example", directory=folder, port=0
+    )
+    config = CoordinatorConfig.load(folder)
+    assert config.control is not None
+    port = ControlPort(config=config, public_port=RUNS_PORT)
+    port.start()
+    write_file(folder / ADDRESS_FILE, port.address + "\n")
+    try:
+        with closing(config.open_store()) as store:
+            yield Lab(config, port, store, roots=config.control.authority.read_bytes())
+    finally:
+        port.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with serving(tmp_path_factory.mktemp("control")) as found:
+        yield found

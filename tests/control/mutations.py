@@ -1,0 +1,181 @@
+"""Guards of the control plane, taken out one at a time; see `tests.guards`."""
+
+from __future__ import annotations
+
+CALLERS = "coordinator/control/callers.py"
+GUARD = "coordinator/control/guard.py"
+ENROLMENT = "coordinator/control/enrolment.py"
+INVITATIONS = "coordinator/control/invitations.py"
+NODES = "coordinator/control/nodes.py"
+AUTHORITY = "coordinator/control/authority.py"
+JOINED = "coordinator/control/joined.py"
+PINNED = "partner_node/control/pinned.py"
+JOINING = "partner_node/control/joining.py"
+JOIN = "partner_node/cli/joining.py"
+PRESENCE = "partner_node/control/presence.py"
+TEXT = "protocol/control/invitation.py"
+
+ACCESS = "test_access.py::"
+ENROLS = "test_enrolment.py::"
+JOINS = "test_joining.py::"
+CERTIFIES = "test_authority.py::"
+WRITTEN = "test_invitation.py::"
+
+MUTATIONS: list[tuple[str, str, str, str]] = [
+    # who may call what
+    (
+        GUARD,
+        "if caller is None or caller.who not in ACCESS[call]:",
+        "if caller is None:",
+        ACCESS + "test_nothing_of_a_request_is_read_before_its_caller_is_known_to_be_allowed",
+    ),
+    (
+        CALLERS,
+        "if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:",
+        "if False:",
+        ACCESS + "test_a_certificate_that_has_ended_or_not_begun_is_nobodys",
+    ),
+    (
+        CALLERS,
+        "    if is_issued_by(certificate, authority):",
+        "    if certificate.issuer == authority.subject:",
+        ACCESS + "test_an_authority_of_the_same_name_and_another_key_certifies_nobody",
+    ),
+    (
+        CALLERS,
+        "who=Who.ADMITTED if bare_key(admitted) == node_key else Who.WAITING",
+        "who=Who.ADMITTED",
+        ENROLS + "test_a_node_that_joined_waits_and_is_admitted_by_its_code_alone",
+    ),
+    (
+        CALLERS,
+        "        if is_issued_by(certificate, row.certificate()):",
+        "        if True:",
+        ACCESS + "test_names_in_a_certificate_make_nobody",
+    ),
+    # an invitation is for one partner and one node, until its end
+    (
+        ENROLMENT,
+        "        if card.id != caller.partner:",
+        "        if False:",
+        ENROLS + "test_a_card_of_another_partner_is_refused",
+    ),
+    (
+        ENROLMENT,
+        "        if bare_key(card.node_key) != caller.node_key:",
+        "        if False:",
+        ENROLS + "test_a_card_with_another_nodes_key_is_refused",
+    ),
+    (
+        ENROLMENT,
+        "        verify_card(card, asked.card, caller.invitation, asked.signature)\n",
+        "",
+        ENROLS + "test_a_card_that_its_own_key_did_not_sign_for_this_invitation_is_refused",
+    ),
+    (
+        INVITATIONS,
+        "if row is None or row.node_key not in (None, node_key):",
+        "if row is None:",
+        ENROLS + "test_an_invitation_is_good_for_one_node_which_may_ask_again",
+    ),
+    (
+        INVITATIONS,
+        "if row is None or row.node_key not in (None, node_key):",
+        "if row is not None and row.node_key not in (None, node_key):",
+        ENROLS + "test_a_node_cannot_be_kept_for_an_invitation_that_ended_meanwhile",
+    ),
+    (
+        INVITATIONS,
+        '"WHERE expires_at > ? ORDER BY partner"',
+        "\"WHERE expires_at > ? OR expires_at > '' ORDER BY partner\"",
+        ENROLS + "test_a_node_cannot_be_kept_for_an_invitation_that_ended_meanwhile",
+    ),
+    (
+        NODES,
+        "            if known is not None and known.partner != card.id:",
+        "            if False:",
+        ENROLS + "test_one_node_is_not_two_partners",
+    ),
+    (
+        NODES,
+        "                bare_key(admitted),\n            )\n",
+        '                "",\n            )\n',
+        ENROLS + "test_whoever_joins_anew_does_not_shut_out_the_node_that_is_admitted",
+    ),
+    # codes and cards
+    (
+        JOINED,
+        "    for row in EnrolledNodes(store).waiting():",
+        "    for row in EnrolledNodes(store).all():",
+        ENROLS + "test_a_node_that_joined_waits_and_is_admitted_by_its_code_alone",
+    ),
+    (
+        JOINED,
+        "if row.node_key not in waiting",
+        "if row.node_key",
+        JOINS + "test_a_draft_takes_the_cards_of_admitted_partners_that_joined",
+    ),
+    # keys and files
+    (
+        AUTHORITY,
+        "if (directory / KEY_FILE).exists() or (directory / CERTIFICATE_FILE).exists():",
+        "if (directory / KEY_FILE).exists() and (directory / CERTIFICATE_FILE).exists():",
+        CERTIFIES + "test_an_authority_of_which_half_is_lost_is_not_made_anew",
+    ),
+    (
+        AUTHORITY,
+        "            or certificate.public_key() != key.public_key()\n",
+        "",
+        CERTIFIES + "test_another_passphrase_or_another_certificate_is_refused",
+    ),
+    # at the node
+    (
+        PINNED,
+        "if not hmac.compare_digest(key_fingerprint(certificate.public_key()), fingerprint):",
+        "if False:",
+        ENROLS + "test_a_port_with_another_key_than_the_invitation_says_is_not_greeted",
+    ),
+    (
+        JOINING,
+        "    if invitation.end <= now:",
+        "    if False:",
+        ENROLS + "test_an_invitation_that_was_replaced_withdrawn_or_has_ended_is_refused",
+    ),
+    (
+        JOINING,
+        "        ours = certificate.public_key() == keystore.node_key.public_key()",
+        "        ours = True",
+        ENROLS + "test_a_certificate_of_another_key_is_not_taken",
+    ),
+    (
+        JOINING,
+        "    if own.id != greeting.partner:",
+        "    if False:",
+        JOINS + "test_an_invitation_for_another_partner_is_not_used_in_a_folder",
+    ),
+    (
+        JOIN,
+        "    if home.config.coordinator.control != invited.address:",
+        "    if False:",
+        JOINS + "test_a_node_of_another_coordinator_is_never_joined_over",
+    ),
+    (
+        PRESENCE,
+        "                self._channel.close()\n",
+        "                pass\n",
+        JOINS + "test_the_end_of_serving_waits_for_no_answer",
+    ),
+    # texts
+    (
+        TEXT,
+        "if len(body) <= _HEAD_BYTES or check != _check(body):",
+        "if len(body) <= _HEAD_BYTES:",
+        WRITTEN + "test_an_invitation_in_which_a_letter_changed_is_refused",
+    ),
+    (
+        TEXT,
+        "        check_address(self.address)\n",
+        "",
+        WRITTEN + "test_an_address_that_nobody_can_call_makes_no_invitation",
+    ),
+]
