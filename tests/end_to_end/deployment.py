@@ -600,6 +600,7 @@ def make_deployment(
     resend_s: int = 1,
     environment: Mapping[str, str] | None = None,
     node_address: str = "",
+    control: bool = False,
     **agreement: Any,
 ) -> Deployment:
     """Everything that comes before the first `serve`: folders, keys, a signed agreement.
@@ -608,10 +609,11 @@ def make_deployment(
         data: Each partner's customers, by the partner's name.
         environment: Added to the environment of all processes.
         node_address: Where nodes connect to, when not straight to the public port.
+        control: Whether the coordinator has a control port.
         agreement: For `draft_agreement`.
     """
     names = tuple(data)
-    make_coordinator(directory, grace_s=grace_s, resend_s=resend_s)
+    make_coordinator(directory, grace_s=grace_s, resend_s=resend_s, control=control)
     for name, own in data.items():
         make_node(directory, name, own, address=node_address)
     agreement.setdefault("features", plain_features())

@@ -1,4 +1,4 @@
-"""What another user of the coordinator's machine reaches: nothing but the public port.
+"""What another user of the coordinator's machine reaches: nothing but the two public ports.
 
 The other user is told everything that may not be a secret: every address that a process of the
 coordinator listens on, every process, every folder, and complete requests of Flower's own clients.
@@ -40,6 +40,7 @@ from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 
+from coordinator.config import CoordinatorConfig
 from coordinator.runs.life import run_lock
 from coordinator.service import process_guard
 from coordinator.service.bundle import bundle_sha256
@@ -61,7 +62,15 @@ pytestmark = [
 
 ANOTHER: Final = 65_534
 #: What the coordinator tells everybody who asks, and settings, in which no secret stands.
-PUBLIC: Final = {"address", "coordinator.toml", "coordinator.crt", "coordinator-ca.crt"}
+PUBLIC: Final = {
+    "address", "control-address", "coordinator.toml", "coordinator.crt", "coordinator-ca.crt",
+    "nodes-ca.crt",
+}  # fmt: skip
+#: How a port ends a connection of somebody that it does not let in.
+CUT_OFF: Final = {
+    "RemoteDisconnected", "SSLError", "SSLEOFError", "ConnectionResetError", "BrokenPipeError",
+    "BadStatusLine",
+}  # fmt: skip
 
 #: Run as somebody: asks every address everything, and reads whatever can be read.
 VISITOR: Final = """
@@ -219,7 +228,7 @@ def machine() -> Iterator[Machine]:
         directory.chmod(0o755)  # else nobody comes as far as the folders in it
         values = deploy.customers(1, 20)
         data = {n: deploy.write_customers(directory / f"{n}.csv", values) for n in deploy.NAMES}
-        deployed = deploy.make_deployment(directory, data, grace_s=600)
+        deployed = deploy.make_deployment(directory, data, grace_s=600, control=True)
         marker = directory / "marks" / "ran"
         marker.parent.mkdir()
         marker.parent.chmod(0o777)
@@ -251,10 +260,17 @@ def _told(deployed: Deployment, marker: Path) -> dict[str, Any]:
     }
 
 
-def test_nothing_listens_but_the_public_port_and_one_socket(machine: Machine) -> None:
+def control_address(machine: Machine) -> tuple[str, int]:
+    """Where partners join."""
+    config = CoordinatorConfig.load(machine.deployed.operator_folder)
+    assert config.control is not None
+    return config.host, config.control.port
+
+
+def test_nothing_listens_but_the_public_ports_and_one_socket(machine: Machine) -> None:
     host, _, port = machine.deployed.address.rpartition(":")
     ports = [a for a in machine.told["addresses"] if not isinstance(a, str)]
-    assert ports == [(host, int(port))]
+    assert sorted(ports) == sorted([(host, int(port)), control_address(machine)])
     (path,) = (a for a in machine.told["addresses"] if isinstance(a, str))
     folder = Path(path).parent.stat()
     assert (stat.S_IMODE(folder.st_mode), folder.st_uid) == (0o700, os.geteuid())
@@ -270,6 +286,9 @@ def test_another_user_can_neither_start_nor_list_nor_stop_a_run_nor_register_a_n
     for address, call, said, body in seen["answers"]:
         if isinstance(address, str):
             assert (call, said, body) == (call, "PermissionError", "")
+        elif tuple(address) == control_address(machine):  # asks for a certificate first
+            assert said in CUT_OFF, (call, said)
+            assert body == ""
         else:  # the public port: closed for plain HTTP, and of these calls it knows none
             assert (call, said, body) in {(call, "RemoteDisconnected", ""), (call, 404, "")}
     assert machine.state() == before

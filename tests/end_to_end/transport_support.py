@@ -52,6 +52,8 @@ from partner_node.link.flower_link import (
 
 PROJECT = Path(__file__).resolve().parents[2]
 _MOST_WORKERS: Final = 16
+#: 127.0.0.1 as a socket for both versions of the protocol has it, in /proc/net/tcp6.
+_MAPPED_LOOPBACK: Final = "0000000000000000FFFF00000100007F"
 MODULE = "tests.end_to_end.transport_support"
 
 echo_app = ClientApp()
@@ -310,11 +312,13 @@ def listened_on(pids: Sequence[int]) -> list[tuple[str, int] | str]:
             with contextlib.suppress(OSError):
                 held.add(str(descriptor.readlink()))
     found: list[tuple[str, int] | str] = []
-    for table, host in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
+    for table, plain in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *_, inode = line.split()[:10]
             if state == "0A" and f"socket:[{inode}]" in held:
-                found.append((host, int(local.rpartition(":")[2], 16)))
+                address, _, port = local.rpartition(":")
+                host = "127.0.0.1" if address == _MAPPED_LOOPBACK else plain
+                found.append((host, int(port, 16)))
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
         _, _, _, flags, _, _, inode, *path = line.split()
         if path and flags == "00010000" and f"socket:[{inode}]" in held:

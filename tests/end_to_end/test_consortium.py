@@ -1,0 +1,107 @@
+"""A consortium from empty folders: partners join by invitation, and form segments.
+
+All that is carried by hand is a text to each partner, and a code back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from partner_node.cli import agreement as partner_agreement
+from tests.end_to_end import deployment as deploy
+from tests.end_to_end.command_line import command
+from tests.end_to_end.deployment import NAMES, Deployment
+from tests.shell import Done
+
+pytestmark = pytest.mark.slow
+
+EACH = 60
+
+
+def said(side: str, *words: object) -> dict[str, Any]:
+    """The data of a command that succeeds."""
+    done = command(side, *words, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = Done(done.returncode, done.stdout, done.stderr).envelope["data"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A serving coordinator, and folders of partners in which their customers are and nothing."""
+    directory = tmp_path_factory.mktemp("consortium")
+    folder = deploy.make_coordinator(directory, control=True)
+    for number, name in enumerate(NAMES):
+        deploy.write_customers(directory / f"{name}.csv", deploy.customers(number, EACH))
+    deployment = Deployment(
+        directory=directory,
+        names=NAMES,
+        coordinator=deploy.serving("coordinator", folder),
+        nodes={name: deploy.serving("node", directory / name) for name in NAMES},
+    )
+    try:
+        deployment.start_coordinator()
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+def join(consortium: Deployment, name: str) -> None:
+    """Invite a partner, have it join, compare codes, admit it."""
+    at = ("--dir", consortium.operator_folder)
+    text = said("coordinator", "partner", "invite", name, *at)["invitation"]
+    assert len(text) <= 200
+    consents = consortium.directory / f"{name}-consents.csv"
+    with deploy.cheap_key_stores():
+        joined = said(
+            "node", "join", text, "--dir", consortium.folder(name),
+            "--legal-name", f"Shop {name}", "--contact", f"office@{name}.example",
+            "--jurisdiction", "DE", "--data", consortium.directory / f"{name}.csv",
+            "--id-column", "customer_id", "--consents", consents, "--youngest-customer", 18,
+        )  # fmt: skip
+    deploy.grant(consortium.folder(name), consents)
+    listed = said("coordinator", "partner", "list", *at)["partners"]
+    (line,) = [one for one in listed if one["partner"] == name]
+    assert line["code"] == joined["code"]
+    said("coordinator", "partner", "admit", "--code", joined["code"], *at)
+
+
+def test_partners_that_joined_by_invitation_form_segments(consortium: Deployment) -> None:
+    for name in NAMES:
+        join(consortium, name)
+    unsigned = deploy.draft_agreement(
+        consortium.directory, NAMES, features=deploy.plain_features(), max_rounds=3
+    )
+    complete = deploy.sign_agreement(consortium.directory, unsigned, NAMES)
+    for name in NAMES:
+        partner_agreement.install(file=complete, directory=consortium.folder(name))
+        consortium.nodes[name].start()
+    for name in NAMES:
+        consortium.await_connected(name)
+    run = consortium.run()
+    assert run.state == "finished", run
+    listed = said("coordinator", "partner", "list", "--dir", consortium.operator_folder)
+    assert [(one["partner"], one["state"]) for one in listed["partners"]] == [
+        (name, "admitted") for name in sorted(NAMES)
+    ]
+    assert all(one["version"] for one in listed["partners"])
+
+
+def test_an_invitation_that_was_used_lets_nobody_in(consortium: Deployment, tmp_path: Path) -> None:
+    text = said("coordinator", "partner", "invite", "late", "--dir", consortium.operator_folder)[
+        "invitation"
+    ]
+    words = [
+        "--legal-name", "x", "--contact", "x", "--jurisdiction", "DE", "--id-column", "id",
+        "--data", "none.csv", "--youngest-customer", "18",
+    ]  # fmt: skip
+    with deploy.cheap_key_stores():
+        said("node", "join", text, "--dir", tmp_path / "first", *words)
+        second = command("node", "join", text, "--dir", tmp_path / "second", *words)
+    assert second.returncode == 3
+    assert "E-INVITATION-USED" in second.stderr
+    said("coordinator", "partner", "remove", "late", "--dir", consortium.operator_folder)
