@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: How often files past their retention are deleted, and certificates looked at.
 _DAY_S: Final = 86_400.0
+_LOOK_EVERY_S: Final = 0.1
 
 
 def serve_node(directory: Path, stop: threading.Event) -> None:
@@ -34,7 +35,9 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     """
     require_sole_owner(metadata.packages_distributions())
     home = NodeHome.load(directory)
-    with home.serving():
+    with home.serving(), present(home):
+        if not _agreement_is_there(home, stop):
+            return
         node = node_of(directory)  # the same one that the ClientApp uses
         node.store.check()
         logger.info(
@@ -44,7 +47,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
             node.agreement.version,
         )
         coordinator = home.config.coordinator
-        with keeping_house(home), present(home):
+        with keeping_house(home):
             serve_link(
                 LinkConfig(
                     address=coordinator.address,
@@ -58,6 +61,22 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                 stop=stop,
                 on_event=_log,
             )
+
+
+def _agreement_is_there(home: NodeHome, stop: threading.Event) -> bool:
+    """Wait for the first agreement, which arrives online; whether it did before `stop`.
+
+    A node that is in no control plane does not wait: a person has to install the file.
+    """
+    file = home.config.node.agreement
+    if home.config.coordinator.control is None or file.exists():
+        return True
+    logger.info("waits for an agreement that every party signed; see `fedseg-node agreement "
+                "proposals`")  # fmt: skip
+    while not file.exists():
+        if stop.wait(_LOOK_EVERY_S):
+            return False
+    return True
 
 
 @contextmanager

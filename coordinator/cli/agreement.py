@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +16,10 @@ from coordinator.agreement_file import load_agreement, load_signed, load_stop, s
 from coordinator.cli import drafting
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.proposals import Proposal, Proposals
 from coordinator.report.released import views_in
 from machine.console import Format, FormatOption, diagnostics, output
+from machine.text import minute, shown
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement_rules import problems_of
@@ -113,12 +117,65 @@ def _software_warnings(agreement: Agreement) -> list[str]:
     return [f"{what}: runs need what was agreed at the coordinator and at every partner"]
 
 
-@app.command("status")
-def status(
-    files: Annotated[list[Path], typer.Argument(help="Envelopes of the same agreement.")],
+@app.command("propose")
+def propose(
+    file: Annotated[Path, typer.Argument(help="Agreement in YAML, or an envelope.")],
+    directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Who signed, over all copies that came back."""
+    """Propose an agreement online to its parties, who joined by invitation."""
+    with naming_file(file):
+        draft = SignedAgreement.draft(load_agreement(file))
+    config = CoordinatorConfig.load(directory)
+    _check_own_key(draft.agreement, config)
+    with closing(config.open_store()) as store:
+        replaced = Proposals(store).propose(draft, now=datetime.now(UTC))
+    warnings = [*_lint_warnings(draft.agreement), *_row_cap_warnings(draft.agreement, directory)]
+    for warning in warnings:
+        diagnostics.print(f"warning: {warning}", style="yellow")
+    agreement = draft.agreement
+    differing = drafting.since_version_before(agreement, directory)
+    output.result(
+        {
+            "agreement": agreement.hash.hex(),
+            "id": agreement.id,
+            "version": agreement.version,
+            "replaced": [one.hash.hex() for one in replaced],
+            "warnings": warnings,
+            "changes": None if differing is None else differing.to_dict(),
+        },
+        *drafting.changed_words(differing),
+        f"Proposed agreement {agreement.id}, version {agreement.version}, "
+        f"{agreement.hash.hex()[:16]}…, to {', '.join(p.id for p in agreement.parties)}. They read "
+        "it with `fedseg-node agreement show --proposed`.",
+        f"Proposals that it takes the place of: {len(replaced)}." if replaced else "",
+    )
+
+
+@app.command("status")
+def status(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Envelopes of the same agreement that came back; without any: what was proposed "
+            "online."
+        ),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Who signed, over all copies that came back, or online."""
+    if not files:
+        with closing(CoordinatorConfig.load(directory).open_store()) as store:
+            proposals = Proposals(store)
+            found = proposals.all()
+            for one in found:
+                proposals.publish(one.hash)
+        output.result(
+            {"proposals": [one.to_dict() for one in found]},
+            *(map(_proposal_table, found) if found else ["No agreement was proposed online."]),
+        )
+        return
     joined = join_copies(files)
     missing = {party.id for party in joined.missing()}
     table = Table("partner", "signed", title=f"Agreement {joined.agreement.id}")
@@ -142,12 +199,7 @@ def publish(
     """Join all signatures, keep the agreement for runs, and write the complete file."""
     joined = join_copies(files)
     config = CoordinatorConfig.load(directory)
-    if joined.agreement.coordinator.public_key != public_bytes(config.signing_key()):
-        raise AgreementError(
-            "the agreement names another coordinator's key",
-            code="E-AGR-PARTY",
-            remedy="draft it again with this coordinator's public key",
-        )
+    _check_own_key(joined.agreement, config)
     store = config.open_store()
     store.add_agreement(joined)
     save_signed(out, joined)
@@ -180,6 +232,32 @@ def stop(
         f"begins under it any more. Runs that it ended: {len(ended)}. Pass {file} on to the other "
         "partners: fedseg-node agreement accept-stop.",
     )
+
+
+def _check_own_key(agreement: Agreement, config: CoordinatorConfig) -> None:
+    if agreement.coordinator.public_key != public_bytes(config.signing_key()):
+        raise AgreementError(
+            "the agreement names another coordinator's key",
+            code="E-AGR-PARTY",
+            remedy="draft it again with this coordinator's public key",
+        )
+
+
+def _proposal_table(proposal: Proposal) -> Table:
+    agreement = proposal.draft.agreement
+    state = "signed by everyone" if proposal.complete else "open"
+    table = Table(
+        "partner", "answer", "since", "comment",
+        title=f"{agreement.id}, version {agreement.version}, {proposal.hash.hex()[:16]}…: {state}",
+    )  # fmt: skip
+    for answer in proposal.answers:
+        table.add_row(
+            answer.partner,
+            answer.kind,
+            minute(answer.at or proposal.proposed_at),
+            shown(answer.comment),
+        )
+    return table
 
 
 def join_copies(files: list[Path]) -> SignedAgreement:

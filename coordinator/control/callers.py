@@ -15,7 +15,16 @@ from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import is_issued_by, openssh_key
-from protocol.control.calls import ENROL, GREET, RENEW, STANDING
+from protocol.control.calls import (
+    DECLINE,
+    ENROL,
+    GREET,
+    PROPOSAL,
+    PROPOSALS,
+    RENEW,
+    SIGN,
+    STANDING,
+)
 
 
 class Who(Enum):
@@ -32,6 +41,10 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     ENROL: frozenset({Who.INVITED}),
     STANDING: frozenset({Who.WAITING, Who.ADMITTED}),
     RENEW: frozenset({Who.ADMITTED}),
+    PROPOSALS: frozenset({Who.ADMITTED}),
+    PROPOSAL: frozenset({Who.ADMITTED}),
+    SIGN: frozenset({Who.ADMITTED}),
+    DECLINE: frozenset({Who.ADMITTED}),
 }
 
 

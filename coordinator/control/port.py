@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from coordinator.config import CoordinatorConfig
+from coordinator.control.agreements import Agreements
 from coordinator.control.authority import NodesAuthority
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
@@ -24,7 +25,19 @@ from coordinator.control.membership import Membership
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from machine.quiet_grpc import aio, grpc
-from protocol.control.calls import ENROL, GREET, MAX_MESSAGE_BYTES, RENEW, SERVICE, STANDING
+from protocol.control.calls import (
+    DECLINE,
+    ENROL,
+    GREET,
+    MAX_REPLY_BYTES,
+    MAX_REQUEST_BYTES,
+    PROPOSAL,
+    PROPOSALS,
+    RENEW,
+    SERVICE,
+    SIGN,
+    STANDING,
+)
 from protocol.errors import ConfigError, FedsegError, TransportError
 from protocol.signing import public_bytes
 
@@ -36,8 +49,8 @@ _STOP_S: Final = 2.0
 _MOST_CONNECTIONS: Final = 256
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_REPLY_BYTES),
     ("grpc.max_metadata_size", 8_192),
     ("grpc.absolute_max_metadata_size", 8_192),
     ("grpc.max_concurrent_streams", 8),
@@ -229,11 +242,16 @@ def _listen(server: Any, config: CoordinatorConfig, trust: _Trust) -> int:
 def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore) -> Any:
     enrolment = Enrolment(store=store, authority=prepared.authority, operator=prepared.operator)
     membership = Membership(store=store, authority=prepared.authority)
+    agreements = Agreements(store=store)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
         STANDING: membership.standing,
         RENEW: membership.renew,
+        PROPOSALS: agreements.proposals,
+        PROPOSAL: agreements.proposal,
+        SIGN: agreements.sign,
+        DECLINE: agreements.decline,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

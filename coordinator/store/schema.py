@@ -124,4 +124,22 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 5;
     """,
+    """
+    CREATE TABLE proposals (
+        agreement_hash BLOB PRIMARY KEY,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        envelope BLOB NOT NULL,
+        proposed_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE proposal_answers (
+        agreement_hash BLOB NOT NULL REFERENCES proposals ON DELETE CASCADE,
+        partner TEXT NOT NULL,
+        signature BLOB,
+        comment TEXT NOT NULL,
+        answered_at TEXT NOT NULL,
+        PRIMARY KEY (agreement_hash, partner)
+    ) STRICT;
+    PRAGMA user_version = 6;
+    """,
 )

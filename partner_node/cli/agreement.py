@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +10,10 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
-from machine.tables import changes_view
+from machine.tables import changes_view, folding_table
+from partner_node.agreeing import install_agreement, note_signature, sign_agreement
 from partner_node.agreement_files import (
     missing_signatures,
-    naming,
     read_agreement,
     read_start,
     verified,
@@ -28,14 +27,20 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.changes import Differences
 from protocol.agreement.document import Agreement
-from protocol.agreement.software import Software
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
 from protocol.agreement.stop import WITHDRAWN, SignedStop
-from protocol.errors import AgreementError, UsageError, naming_file
+from protocol.errors import UsageError, naming_file
 from protocol.privacy.words import fuel
-from protocol.signed_agreement import SignedAgreement
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
+
+Proposed = Annotated[
+    str | None,
+    typer.Option(
+        help="Instead of a file: the hash, or its first digits, of one that the operator proposed "
+        "online; see `agreement proposals`."
+    ),
+]
 
 
 @app.command("show")
@@ -43,12 +48,18 @@ def show(
     file: Annotated[
         Path | None, typer.Argument(help="An envelope; the installed one when left out.")
     ] = None,
+    proposed: Proposed = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """The agreement in plain words, for whoever decides whether to sign."""
     home: NodeHome | None = None
-    if file is None:
+    if proposed is not None:
+        from partner_node.control.proposals import fetched  # gRPC takes long to import
+
+        home = NodeHome.load(directory)
+        signed, path = fetched(home, proposed)
+    elif file is None:
         home = NodeHome.load(directory)
         path, signed = home.config.node.agreement, home.signed_agreement()
     else:
@@ -129,43 +140,84 @@ def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
     return words
 
 
+@app.command("proposals")
+def proposals(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """The agreements that the operator proposed online, and who answered what."""
+    from partner_node.control.proposals import proposed  # gRPC takes long to import
+
+    home = NodeHome.load(directory)
+    found = proposed(home)
+    table = folding_table("agreement", "version", "hash", "who answered", title="Proposed")
+    for one in found:
+        table.add_row(one.id, str(one.version), one.hash.hex()[:16], one.words)
+    output.result(
+        {"proposals": [one.to_dict() for one in found]},
+        table if found else "No agreement is proposed to this node.",
+    )
+
+
 @app.command("sign")
 def sign(
-    file: Annotated[Path, typer.Argument(help="The agreement's envelope.")],
-    out: Annotated[Path, typer.Option(help="Where the signed copy goes.")],
+    file: Annotated[Path | None, typer.Argument(help="The agreement's envelope.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the signed copy of a file goes.")] = None,
+    proposed: Proposed = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Sign an agreement with this node's key; run `agreement show FILE` first."""
+    """Sign an agreement with this node's key; run `agreement show` first."""
+    if proposed is not None and (file is not None or out is not None):
+        raise UsageError("--proposed signs online, without files", remedy="leave the files out")
+    if proposed is None and (file is None or out is None):
+        raise UsageError(
+            "what to sign is missing: a file with --out, or --proposed",
+            remedy="see `fedseg-node agreement proposals`",
+        )
     home = NodeHome.load(directory)
-    keystore = home.keystore()
-    signed = read_agreement(file)
-    agreement = signed.agreement
-    missing_signatures(signed, file)  # nobody signs beside an invalid signature
-    with naming(file):
-        index = agreement.index_of_key(keystore.identity_public)
-        if agreement.parties[index].id != home.config.node.partner:
-            raise AgreementError(
-                f"the agreement calls this node {agreement.parties[index].id!r}, "
-                f"its configuration {home.config.node.partner!r}",
-                code="E-AGR-PARTY",
-                remedy=f'write partner = "{agreement.parties[index].id}" in '
-                f"{home.config.file.name}, or ask the operator for an agreement with your name",
-            )
-        agreement.check_software(Software.installed(metadata.version, resources.files))
-    copy = SignedAgreement(
-        agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
-    )
-    write_file(out, copy.to_bytes())
-    store = home.store(keystore)
-    with store.transaction():
-        store.note_signed(agreement.hash, now=stamp(datetime.now(UTC)))
-    store.close()
-    warnings = _problems(directory, file)
+    if proposed is not None:
+        from partner_node.control.proposals import fetched, send_signature
+
+        signed, where = fetched(home, proposed)
+    elif file is not None:
+        signed, where = read_agreement(file), file
+    copy = sign_agreement(home, signed, where)
+    agreement = copy.agreement
+    if out is not None:
+        write_file(out, copy.to_bytes())
+        complete = None
+    else:
+        complete = send_signature(home, copy)
+    note_signature(home, agreement)
+    warnings = _problems(directory, where)
     output.warn(warnings)
     output.result(
-        {"agreement": agreement.hash.hex(), "file": str(out), "warnings": warnings},
-        f"Signed agreement {agreement.id}, version {agreement.version}; wrote {out}.",
+        {
+            "agreement": agreement.hash.hex(),
+            "file": None if out is None else str(out),
+            "complete": complete,
+            "warnings": warnings,
+        },
+        f"Signed agreement {agreement.id}, version {agreement.version}"
+        + (f"; wrote {out}." if out is not None else "; the operator has the signature."),
+        "Every party has signed: a serving node takes it up by itself." if complete else "",
+    )
+
+
+@app.command("decline")
+def decline(
+    proposed: Annotated[
+        str, typer.Argument(help="The proposal's hash, or its first digits; see `proposals`.")
+    ],
+    comment: Annotated[str, typer.Option(help="Why, for the operator and the other parties.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Say that a proposed agreement is not signed as it is, and why."""
+    from partner_node.control.proposals import send_comment  # gRPC takes long to import
+
+    found = send_comment(NodeHome.load(directory), proposed, comment)
+    output.result(
+        {"agreement": found.hash.hex(), "comment": comment},
+        f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
     )
 
 
@@ -197,23 +249,8 @@ def install(
 ) -> None:
     """Put the fully signed agreement into force at this node, also at one that serves now."""
     home = NodeHome.load(directory)
-    signed = read_agreement(file)
-    agreement = verified(signed, file)
-    keystore = home.keystore()
-    with naming(file):
-        agreement.index_of_key(keystore.identity_public)
-    earlier, now = home.installed_agreement(), stamp(datetime.now(UTC))
-    store = home.store(keystore)
-    if not downgrade:
-        _check_succession(agreement, _latest(store, earlier, agreement.id), file)
-    with store.transaction():  # first: once replaced, a file says nothing of what it was
-        if earlier is not None:
-            store.keep_agreement(home.signed_agreement(), now=now)
-    write_file(home.config.node.agreement, signed.to_bytes())
-    with store.transaction():
-        store.keep_agreement(signed, now=now)
-        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
-    replaces = earlier if earlier is not None and earlier.hash != agreement.hash else None
+    done = install_agreement(home, read_agreement(file), file, downgrade=downgrade)
+    agreement, replaces, ended = done.agreement, done.replaces, done.runs_ended
     output.result(
         {
             "agreement": agreement.hash.hex(),
@@ -231,50 +268,6 @@ def install(
         f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
         "A node that serves now takes it up with the next message that it gets.",
     )
-
-
-def _latest(store: NodeStore, installed: Agreement | None, agreement_id: str) -> Agreement | None:
-    """The version of an agreement that was in force here last, also when another one is now."""
-    if installed is not None and installed.id == agreement_id:
-        return installed
-    kept = store.latest_agreement(agreement_id)
-    return None if kept is None else kept.agreement
-
-
-def _check_succession(agreement: Agreement, earlier: Agreement | None, file: Path) -> None:
-    """Refuse a version that does not follow the one that was in force here last.
-
-    Raises:
-        AgreementError: E-AGR-ROLLBACK.
-    """
-    if earlier is None or earlier.hash == agreement.hash:
-        return
-    if earlier.version == agreement.version:
-        raise AgreementError(
-            f"{file} has other terms than version {agreement.version} of agreement "
-            f"{agreement.id} that is known here: hash {agreement.hash.hex()[:16]}… instead of "
-            f"{earlier.hash.hex()[:16]}…",
-            code="E-AGR-ROLLBACK",
-            remedy="ask for a new version that supersedes it; or, when all parties signed these "
-            "terms in its place, add --downgrade",
-        )
-    if earlier.version > agreement.version:
-        raise AgreementError(
-            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
-            f"{earlier.version} was in force here",
-            code="E-AGR-ROLLBACK",
-            remedy="install a version that is higher, or, when all parties go back to this one, "
-            "add --downgrade",
-        )
-    if earlier.version < agreement.version and agreement.supersedes != earlier.hash:
-        replaced = "" if agreement.supersedes is None else agreement.supersedes.hex()
-        raise AgreementError(
-            f"{file} supersedes the agreement {replaced[:16]}…; in force here was version "
-            f"{earlier.version} with the hash {earlier.hash.hex()[:16]}…",
-            code="E-AGR-ROLLBACK",
-            remedy=f"install the versions between {earlier.version} and {agreement.version} one "
-            "after another; or, when all parties mean to leave one out, add --downgrade",
-        )
 
 
 def _replaced(agreement: Agreement, earlier: Agreement) -> str:

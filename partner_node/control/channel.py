@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from machine.quiet_grpc import grpc
 from partner_node.control.refusals import refusal
-from protocol.control.calls import MAX_MESSAGE_BYTES, path
+from protocol.control.calls import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, path
 from protocol.errors import FedsegError, TransportError
 
 _Reply = TypeVar("_Reply", bound=Message)
@@ -65,8 +65,8 @@ class Channel:
             options=(
                 ("grpc.enable_retries", int(retries)),
                 ("grpc.service_config", json.dumps(config)),
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+                ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
                 # Environment variables of proxies are consulted nowhere else either.

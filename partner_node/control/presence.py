@@ -1,4 +1,4 @@
-"""A serving node at the control port: it shows itself, and keeps its certificate fresh."""
+"""A serving node at the control port: shows itself, renews its certificate, takes agreements up."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Final
 
 from cryptography import x509
 
-from machine.certificates import private_pem
 from machine.files import write_file
-from partner_node.control.channel import Channel, Identity
+from partner_node.control.belonging import open_channel
+from partner_node.control.channel import Channel
 from partner_node.control.joining import checked_certificate
+from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
 from partner_node.membership import CERTIFICATE_FILE
 from protocol.control.calls import RENEW, STANDING
@@ -25,45 +26,16 @@ from protocol.control.v1.control_pb2 import (
     StandingReply,
     StandingRequest,
 )
-from protocol.errors import ConfigError, FedsegError
+from protocol.errors import FedsegError
 
 logger = logging.getLogger(__name__)
 
-_EVERY_S: Final = 60.0
+_EVERY_S: Final = 30.0
+#: So long as no agreement is there, people wait for it.
+_WAITING_S: Final = 1.0
 #: A certificate that ends sooner is renewed: two months in which the coordinator may be away.
 _RENEW_BEFORE: Final = timedelta(days=60)
 _DISTRIBUTION: Final = "fedseg"
-
-
-def open_channel(home: NodeHome, *, retries: bool = True) -> Channel:
-    """A connection to the control port as this node, which joined.
-
-    Raises:
-        ConfigError: It did not join, or a file of it is missing (E-NO-CONTROL).
-    """
-    address = home.config.coordinator.control
-    path = home.keys_folder / CERTIFICATE_FILE
-    if address is None or not path.exists():
-        raise ConfigError(
-            f"the node in {home.directory} did not join by invitation",
-            code="E-NO-CONTROL",
-            remedy="exchange files with the operator by hand, or ask for an invitation and make a "
-            "node with `fedseg-node join`",
-        )
-    roots = home.config.coordinator.root_certificates
-    try:
-        trusted, certificate = roots.read_bytes(), path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename} cannot be read: {error.strerror}",
-            remedy="put it back from a backup, or correct root_certificates in node.toml",
-        ) from error
-    return Channel(
-        address,
-        roots=trusted,
-        identity=Identity(key=private_pem(home.keystore().node_key), certificate=certificate),
-        retries=retries,
-    )
 
 
 def show_up(channel: Channel) -> bool:
@@ -89,7 +61,9 @@ def renew_in_time(home: NodeHome, channel: Channel, *, now: datetime) -> bool:
 
 @contextmanager
 def present(home: NodeHome, *, every_s: float = _EVERY_S) -> Iterator[None]:
-    """Show up at the control port, now and every minute, until the block ends.
+    """Show up at the control port, now and again and again, until the block ends.
+
+    An agreement that every party signed is taken up.
 
     A node that did not join by invitation is in no control plane; nothing is done then. One whose
     coordinator is away goes on, and tries again.
@@ -135,7 +109,8 @@ class _Presence:
             if words != said and not self._ended.is_set():
                 logger.info("control: %s", words)
                 said = words
-            self._ended.wait(self._every_s)
+            idle = self._home.config.node.agreement.exists()
+            self._ended.wait(self._every_s if idle else min(_WAITING_S, self._every_s))
 
     def _once(self) -> str:
         with open_channel(self._home, retries=False) as channel:
@@ -146,6 +121,7 @@ class _Presence:
                     return "waits until the operator admits it"
                 if renew_in_time(self._home, channel, now=datetime.now(UTC)):
                     logger.info("control: the node's certificate was renewed")
+                take_up(self._home, channel)
                 return "admitted"
             finally:
                 with self._lock:

@@ -31,8 +31,16 @@ _MEANINGS: Final = {
         "ask the operator which version the coordinator has",
     ),
     "E-SIGNATURE": (
-        "the coordinator finds that the card's own key did not sign it",
-        "make the node anew with `fedseg-node join`",
+        "the coordinator finds that the key of this partner did not sign that",
+        "this folder's keys are not those of its card: put both back from one backup",
+    ),
+    "E-PROPOSAL": (
+        "the operator proposes no such agreement to this partner any more",
+        "see `fedseg-node agreement proposals`",
+    ),
+    "E-AGR-SIGNED": (
+        "this partner has signed that agreement",
+        "a signed agreement is ended by `fedseg-node agreement stop`",
     ),
 }
 

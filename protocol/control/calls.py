@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
+from protocol.limits import MAX_AGREEMENT_BYTES
+
 SERVICE: Final = "fedseg.control.v1.Control"
 GREET: Final = "Greet"
 ENROL: Final = "Enrol"
 STANDING: Final = "Standing"
 RENEW: Final = "Renew"
+PROPOSALS: Final = "Proposals"
+PROPOSAL: Final = "Proposal"
+SIGN: Final = "Sign"
+DECLINE: Final = "Decline"
 
-#: Largest request and reply.
-MAX_MESSAGE_BYTES: Final = 1 << 16
+#: Largest request.
+MAX_REQUEST_BYTES: Final = 1 << 16
+#: Largest reply: an agreement in its envelope.
+MAX_REPLY_BYTES: Final = 2 * MAX_AGREEMENT_BYTES + MAX_REQUEST_BYTES
+#: Most proposals that are kept and told.
+MAX_PROPOSALS: Final = 20
+#: Most letters of a comment.
+MAX_COMMENT: Final = 500
 
 
 def path(call: str) -> str:

@@ -7,11 +7,13 @@ is told apart by partners' names.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,8 +30,14 @@ from machine.files import write_file
 from partner_node.control.channel import Channel, Identity
 from partner_node.control.joining import Greeting, enrol, greet
 from partner_node.keystore import STATE_KEY_BYTES, Keystore
+from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
+from protocol.agreement.software import Software
 from protocol.control.invitation import SECRET_BYTES, Invitation
+from protocol.signed_agreement import SignedAgreement
+from protocol.signing import key_id, public_bytes
+from simulations.agreement import changed
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 
 #: The port for runs, which nobody opens here.
 RUNS_PORT = 9_443
@@ -151,3 +159,25 @@ def serving(directory: Path) -> Iterator[Lab]:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with serving(tmp_path_factory.mktemp("control")) as found:
         yield found
+
+
+def drafted(lab: Lab, cards: Sequence[PartnerCard], **terms: Any) -> SignedAgreement:
+    """An agreement of partners with the lab's coordinator, without signatures."""
+    now = datetime.now(UTC)
+    values = {
+        "id": "ours",
+        "effective": (now - timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        "expires": (now + timedelta(days=2)).strftime("%Y-%m-%dT00:00:00Z"),
+        "parties": [agreed_party(c.id, c.public_key, max_customers=10) for c in cards],
+        "coordinator_key": public_bytes(lab.config.signing_key()),
+        "features": [agreed_feature("visits")],
+        "consent": {"max_age_hours": 48},
+        "software": Software.installed(metadata.version, resources.files).to_dict(),
+    }
+    return SignedAgreement.draft(Agreement.from_dict(agreed_values(**changed(values, terms))))
+
+
+def signature(node: JoinedNode, draft: SignedAgreement) -> bytes:
+    """A node's signature over an agreement."""
+    key = node.keystore.identity
+    return draft.envelope.signed_by(key).signatures[key_id(public_bytes(key))]

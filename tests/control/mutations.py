@@ -15,7 +15,14 @@ JOIN = "partner_node/cli/joining.py"
 PRESENCE = "partner_node/control/presence.py"
 TEXT = "protocol/control/invitation.py"
 
+AGREEMENTS = "coordinator/control/agreements.py"
+PROPOSALS = "coordinator/control/proposals.py"
+FETCHED = "partner_node/control/proposals.py"
+TAKEN_UP = "partner_node/control/taking_up.py"
+AGREEING = "partner_node/agreeing.py"
+
 ACCESS = "test_access.py::"
+AGREES = "test_agreements.py::"
 ENROLS = "test_enrolment.py::"
 JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
@@ -164,6 +171,73 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "                self._channel.close()\n",
         "                pass\n",
         JOINS + "test_the_end_of_serving_waits_for_no_answer",
+    ),
+    # agreements online
+    (
+        AGREEMENTS,
+        "if found is None or not _is_party(caller, found):",
+        "if found is None:",
+        AGREES + "test_an_agreement_is_shown_to_its_parties_alone",
+    ),
+    (
+        AGREEMENTS,
+        "for one in Proposals(self.store).all() if _is_party(caller, one)",
+        "for one in Proposals(self.store).all()",
+        AGREES + "test_an_agreement_is_shown_to_its_parties_alone",
+    ),
+    (
+        PROPOSALS,
+        "        proposal.draft.envelope.with_signature(key, signature)\n",
+        "        assert key\n",
+        AGREES + "test_nobody_signs_in_another_partners_name",
+    ),
+    (
+        PROPOSALS,
+        "if any(a.partner == partner and a.kind == SIGNED for a in proposal.answers):",
+        "if False:",
+        AGREES + "test_a_partner_declines_with_a_comment_that_all_read_and_may_sign_later",
+    ),
+    (
+        PROPOSALS,
+        "    if other:\n",
+        "    if False:\n",
+        AGREES + "test_only_admitted_partners_that_joined_with_these_keys_are_proposed_to",
+    ),
+    (
+        PROPOSALS,
+        "and not one.complete\n",
+        "\n",
+        AGREES + "test_a_new_proposal_takes_the_place_of_an_open_one_and_of_no_signed_one",
+    ),
+    (
+        FETCHED,
+        "        if signed.agreement.hash != found.hash:",
+        "        if False:",
+        AGREES + "test_another_agreement_than_the_one_that_was_named_is_not_signed",
+    ),
+    (
+        FETCHED,
+        "            or signed.agreement.coordinator.public_key != membership.coordinator_key\n",
+        "",
+        AGREES + "test_an_agreement_of_another_coordinator_is_not_signed",
+    ),
+    (
+        AGREEING,
+        "    agreement = verified(signed, where)\n",
+        "    agreement = signed.agreement\n",
+        AGREES + "test_the_coordinators_word_that_all_signed_is_not_believed",
+    ),
+    (
+        AGREEING,
+        "    if not downgrade:\n",
+        "    if False:\n",
+        AGREES + "test_a_later_version_follows_and_another_agreement_does_not",
+    ),
+    (
+        TAKEN_UP,
+        "    return id == installed.id and version > installed.version\n",
+        "    return version != installed.version or id != installed.id\n",
+        AGREES + "test_a_later_version_follows_and_another_agreement_does_not",
     ),
     # texts
     (

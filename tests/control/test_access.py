@@ -18,7 +18,18 @@ from coordinator.control.standing import shut_out
 from machine.certificates import client_certificate, pem, private_pem
 from machine.quiet_grpc import grpc
 from partner_node.control.channel import Channel, Identity
-from protocol.control.calls import ENROL, GREET, MAX_MESSAGE_BYTES, RENEW, STANDING, path
+from protocol.control.calls import (
+    DECLINE,
+    ENROL,
+    GREET,
+    MAX_REQUEST_BYTES,
+    PROPOSAL,
+    PROPOSALS,
+    RENEW,
+    SIGN,
+    STANDING,
+    path,
+)
 from protocol.control.invitation import Invitation, authority_name
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
@@ -32,7 +43,17 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     ENROL: (v1.EnrolRequest(card=b"{}"), v1.EnrolReply),
     STANDING: (v1.StandingRequest(version="1"), v1.StandingReply),
     RENEW: (v1.RenewRequest(), v1.RenewReply),
+    PROPOSALS: (v1.ProposalsRequest(), v1.ProposalsReply),
+    PROPOSAL: (v1.ProposalRequest(hash=bytes(32)), v1.ProposalReply),
+    SIGN: (v1.SignRequest(hash=bytes(32), signature=bytes(64)), v1.SignReply),
+    DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
 }
+
+
+#: How calls are answered that may be made, about what is not there.
+ABOUT_NOTHING = {
+    ENROL: "E-MALFORMED", PROPOSAL: "E-PROPOSAL", SIGN: "E-PROPOSAL", DECLINE: "E-PROPOSAL",
+}  # fmt: skip
 
 
 def certified(
@@ -121,7 +142,7 @@ def test_everybody_may_call_what_the_table_says_and_nothing_else(lab: Lab, name:
         for call in ACCESS:
             code = refusal(channel, call)
             if who is not None and who in ACCESS[call]:
-                assert code == ("E-MALFORMED" if call == ENROL else ""), call
+                assert code == ABOUT_NOTHING.get(call, ""), call
             else:
                 assert code in ("E-CALLER", "E-CONTROL-AWAY"), call
 
@@ -131,6 +152,7 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
+    assert all(ACCESS[c] == {Who.ADMITTED} for c in (PROPOSALS, PROPOSAL, SIGN, DECLINE))
 
 
 @pytest.mark.parametrize("certificate", [None, "no certificate"], ids=str)
@@ -186,7 +208,7 @@ def test_nothing_of_a_request_is_read_before_its_caller_is_known_to_be_allowed(l
 
 
 def test_a_request_beyond_the_limit_is_refused_unread(lab: Lab) -> None:
-    status, _ = raw(lab, admitted(lab), STANDING, bytes(MAX_MESSAGE_BYTES + 1))
+    status, _ = raw(lab, admitted(lab), STANDING, bytes(MAX_REQUEST_BYTES + 1))
     assert status == "RESOURCE_EXHAUSTED"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,48 +23,14 @@ from partner_node.membership import CERTIFICATE_FILE, Membership
 from protocol.control.calls import ENROL
 from protocol.control.invitation import Invitation
 from protocol.errors import ConfigError, TransportError
+from tests.control.commands import invited, join_words, line_of, member, operator, shell
 from tests.control.lab import RUNS_PORT, Lab, lab
-from tests.end_to_end.deployment import cheap_key_stores
 from tests.end_to_end.transport_support import wait_for
 from tests.shell import Shell
 
-__all__ = ["lab"]
+__all__ = ["lab", "member", "shell"]
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def shell(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Shell]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "customers.csv").write_text("customer_id,visits\na,1\n")
-    with cheap_key_stores():
-        yield Shell(capsys, monkeypatch)
-
-
-def operator(shell: Shell) -> Shell:
-    return Shell(shell.capsys, shell.patch, program="fedseg-coordinator")
-
-
-def join_words(invitation: object, folder: Path, *more: object) -> list[object]:
-    return [
-        "join", invitation, "--dir", folder, "--legal-name", "North GmbH", "--contact",
-        "office@north.example", "--jurisdiction", "DE", "--data", "customers.csv", "--id-column",
-        "customer_id", "--youngest-customer", "18", *more,
-    ]  # fmt: skip
-
-
-def invited(shell: Shell, lab: Lab, partner: str) -> str:
-    data = operator(shell).json("partner", "invite", partner, "--dir", lab.config.directory)
-    return str(data["invitation"])
-
-
-def line_of(shell: Shell, lab: Lab, partner: str) -> dict[str, str]:
-    data = operator(shell).json("partner", "list", "--dir", lab.config.directory)
-    (line,) = [one for one in data["partners"] if one["partner"] == partner]
-    return dict(line)
 
 
 def test_a_partner_joins_by_one_text_and_one_code(shell: Shell, lab: Lab, tmp_path: Path) -> None:
@@ -260,16 +225,6 @@ def test_a_draft_takes_the_cards_of_admitted_partners_that_joined(
 
 
 # --- serving ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def member(shell: Shell, lab: Lab, tmp_path: Path) -> NodeHome:
-    """An admitted node that joined."""
-    data = shell.json(*join_words(invited(shell, lab, "member"), tmp_path / "member"))
-    operator(shell).json(
-        "partner", "admit", "--code", data["code"], "--replace", "--dir", lab.config.directory
-    )
-    return NodeHome.load(tmp_path / "member")
 
 
 def short_lived(home: NodeHome, lab: Lab, *, days: int) -> bytes:

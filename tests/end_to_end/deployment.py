@@ -530,6 +530,7 @@ def draft_agreement(
     fewest: int | None = None,
     start: str = "release",
     supersedes: Agreement | None = None,
+    joined: bool = False,
 ) -> Path:
     """The file that partners sign; exact totals unless there is an `epsilon`.
 
@@ -538,13 +539,15 @@ def draft_agreement(
         fewest: The fewest clusters where their number is to be chosen.
         start: What a run starts from: the last release, or ``anew``.
         satisfaction: What customers are asked about how satisfied they are.
+        joined: Whether the coordinator has the cards, as the partners joined by invitation.
     """
     version = 1 if supersedes is None else supersedes.version + 1
     stem = id if supersedes is None else f"{id}-{version}"
     draft = directory / f"{stem}.yaml"
     drafting.draft(
         out=draft,
-        card=[directory / name / "partner-card.json" for name in names],
+        card=None if joined else [directory / name / "partner-card.json" for name in names],
+        joined=joined,
         id=id,
         epsilon=epsilon or None,
         exact=not epsilon,

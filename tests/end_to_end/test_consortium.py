@@ -1,4 +1,4 @@
-"""A consortium from empty folders: partners join by invitation, and form segments.
+"""A consortium from empty folders: partners join by invitation, sign online, form segments.
 
 All that is carried by hand is a text to each partner, and a code back.
 """
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from partner_node.cli import agreement as partner_agreement
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import command
 from tests.end_to_end.deployment import NAMES, Deployment
@@ -70,25 +69,38 @@ def join(consortium: Deployment, name: str) -> None:
     said("coordinator", "partner", "admit", "--code", joined["code"], *at)
 
 
-def test_partners_that_joined_by_invitation_form_segments(consortium: Deployment) -> None:
+def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
+    consortium: Deployment,
+) -> None:
+    at = ("--dir", consortium.operator_folder)
     for name in NAMES:
         join(consortium, name)
-    unsigned = deploy.draft_agreement(
-        consortium.directory, NAMES, features=deploy.plain_features(), max_rounds=3
+        consortium.nodes[name].start()  # it waits for an agreement
+    draft = deploy.draft_agreement(
+        consortium.directory, NAMES, features=deploy.plain_features(), max_rounds=3, joined=True
     )
-    complete = deploy.sign_agreement(consortium.directory, unsigned, NAMES)
-    for name in NAMES:
-        partner_agreement.install(file=complete, directory=consortium.folder(name))
-        consortium.nodes[name].start()
+    hash = said("coordinator", "agreement", "propose", draft, *at)["agreement"]
+    for number, name in enumerate(NAMES):
+        to = ("--dir", consortium.folder(name))
+        (proposed,) = said("node", "agreement", "proposals", *to)["proposals"]
+        assert proposed["agreement"] == hash
+        shown = said("node", "agreement", "show", "--proposed", hash[:16], *to)
+        assert len(shown["missing_signatures"]) == len(NAMES) - number
+        done = said("node", "agreement", "sign", "--proposed", hash[:16], *to)
+        assert done["complete"] is (number == len(NAMES) - 1)
+        assert done["warnings"] == []
+    (proposal,) = said("coordinator", "agreement", "status", *at)["proposals"]
+    assert proposal["complete"]
     for name in NAMES:
         consortium.await_connected(name)
+        assert "is in force here" in consortium.nodes[name].said()
     run = consortium.run()
     assert run.state == "finished", run
-    listed = said("coordinator", "partner", "list", "--dir", consortium.operator_folder)
-    assert [(one["partner"], one["state"]) for one in listed["partners"]] == [
+    listed = said("coordinator", "partner", "list", *at)["partners"]
+    assert [(one["partner"], one["state"]) for one in listed] == [
         (name, "admitted") for name in sorted(NAMES)
     ]
-    assert all(one["version"] for one in listed["partners"])
+    assert all(one["version"] for one in listed)
 
 
 def test_an_invitation_that_was_used_lets_nobody_in(consortium: Deployment, tmp_path: Path) -> None:

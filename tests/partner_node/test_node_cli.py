@@ -115,6 +115,7 @@ def test_a_folder_that_is_no_node_is_named(
     needed = {
         "sign": ["x.json", "--out", "y.json"],
         "install": ["x.json"],
+        "decline": ["12345678", "--comment", "no"],
         "stop": ["--out", "x.json"],
         "accept-stop": ["x.json"],
         "explain": ["--subject", "b"],

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protocol/control/v1/control.proto\x12\x11\x66\x65\x64seg.control.v1\"\x0e\n\x0cGreetRequest\"|\n\nGreetReply\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x12\n\nlegal_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontact\x18\x03 \x01(\t\x12\x17\n\x0f\x63oordinator_key\x18\x04 \x01(\x0c\x12\x0c\n\x04port\x18\x05 \x01(\r\x12\x11\n\tauthority\x18\x06 \x01(\x0c\"/\n\x0c\x45nrolRequest\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"!\n\nEnrolReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\"\n\x0fStandingRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"\x84\x01\n\rStandingReply\x12;\n\x08standing\x18\x01 \x01(\x0e\x32).fedseg.control.v1.StandingReply.Standing\"6\n\x08Standing\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\x0c\n\x08\x41\x44MITTED\x10\x02\"\x0e\n\x0cRenewRequest\"!\n\nRenewReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x32\xb6\x02\n\x07\x43ontrol\x12G\n\x05Greet\x12\x1f.fedseg.control.v1.GreetRequest\x1a\x1d.fedseg.control.v1.GreetReply\x12G\n\x05\x45nrol\x12\x1f.fedseg.control.v1.EnrolRequest\x1a\x1d.fedseg.control.v1.EnrolReply\x12P\n\x08Standing\x12\".fedseg.control.v1.StandingRequest\x1a .fedseg.control.v1.StandingReply\x12G\n\x05Renew\x12\x1f.fedseg.control.v1.RenewRequest\x1a\x1d.fedseg.control.v1.RenewReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protocol/control/v1/control.proto\x12\x11\x66\x65\x64seg.control.v1\"\x0e\n\x0cGreetRequest\"|\n\nGreetReply\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x12\n\nlegal_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontact\x18\x03 \x01(\t\x12\x17\n\x0f\x63oordinator_key\x18\x04 \x01(\x0c\x12\x0c\n\x04port\x18\x05 \x01(\r\x12\x11\n\tauthority\x18\x06 \x01(\x0c\"/\n\x0c\x45nrolRequest\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"!\n\nEnrolReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\"\n\x0fStandingRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"\x84\x01\n\rStandingReply\x12;\n\x08standing\x18\x01 \x01(\x0e\x32).fedseg.control.v1.StandingReply.Standing\"6\n\x08Standing\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0b\n\x07WAITING\x10\x01\x12\x0c\n\x08\x41\x44MITTED\x10\x02\"\x0e\n\x0cRenewRequest\"!\n\nRenewReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\x12\n\x10ProposalsRequest\"\x82\x03\n\x0eProposalsReply\x12\x38\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\'.fedseg.control.v1.ProposalsReply.Entry\x1a\xb0\x01\n\x06\x41nswer\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12;\n\x04kind\x18\x02 \x01(\x0e\x32-.fedseg.control.v1.ProposalsReply.Answer.Kind\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\n\n\x02\x61t\x18\x04 \x01(\t\";\n\x04Kind\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x08\n\x04OPEN\x10\x01\x12\n\n\x06SIGNED\x10\x02\x12\x0c\n\x08\x44\x45\x43LINED\x10\x03\x1a\x82\x01\n\x05\x45ntry\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x13\n\x0bproposed_at\x18\x04 \x01(\t\x12\x39\n\x07\x61nswers\x18\x05 \x03(\x0b\x32(.fedseg.control.v1.ProposalsReply.Answer\"\x1f\n\x0fProposalRequest\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\"!\n\rProposalReply\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\".\n\x0bSignRequest\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1d\n\tSignReply\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\"/\n\x0e\x44\x65\x63lineRequest\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\"\x0e\n\x0c\x44\x65\x63lineReply2\xf2\x04\n\x07\x43ontrol\x12G\n\x05Greet\x12\x1f.fedseg.control.v1.GreetRequest\x1a\x1d.fedseg.control.v1.GreetReply\x12G\n\x05\x45nrol\x12\x1f.fedseg.control.v1.EnrolRequest\x1a\x1d.fedseg.control.v1.EnrolReply\x12P\n\x08Standing\x12\".fedseg.control.v1.StandingRequest\x1a .fedseg.control.v1.StandingReply\x12G\n\x05Renew\x12\x1f.fedseg.control.v1.RenewRequest\x1a\x1d.fedseg.control.v1.RenewReply\x12S\n\tProposals\x12#.fedseg.control.v1.ProposalsRequest\x1a!.fedseg.control.v1.ProposalsReply\x12P\n\x08Proposal\x12\".fedseg.control.v1.ProposalRequest\x1a .fedseg.control.v1.ProposalReply\x12\x44\n\x04Sign\x12\x1e.fedseg.control.v1.SignRequest\x1a\x1c.fedseg.control.v1.SignReply\x12M\n\x07\x44\x65\x63line\x12!.fedseg.control.v1.DeclineRequest\x1a\x1f.fedseg.control.v1.DeclineReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENEWREQUEST']._serialized_end=467
   _globals['_RENEWREPLY']._serialized_start=469
   _globals['_RENEWREPLY']._serialized_end=502
-  _globals['_CONTROL']._serialized_start=505
-  _globals['_CONTROL']._serialized_end=815
+  _globals['_PROPOSALSREQUEST']._serialized_start=504
+  _globals['_PROPOSALSREQUEST']._serialized_end=522
+  _globals['_PROPOSALSREPLY']._serialized_start=525
+  _globals['_PROPOSALSREPLY']._serialized_end=911
+  _globals['_PROPOSALSREPLY_ANSWER']._serialized_start=602
+  _globals['_PROPOSALSREPLY_ANSWER']._serialized_end=778
+  _globals['_PROPOSALSREPLY_ANSWER_KIND']._serialized_start=719
+  _globals['_PROPOSALSREPLY_ANSWER_KIND']._serialized_end=778
+  _globals['_PROPOSALSREPLY_ENTRY']._serialized_start=781
+  _globals['_PROPOSALSREPLY_ENTRY']._serialized_end=911
+  _globals['_PROPOSALREQUEST']._serialized_start=913
+  _globals['_PROPOSALREQUEST']._serialized_end=944
+  _globals['_PROPOSALREPLY']._serialized_start=946
+  _globals['_PROPOSALREPLY']._serialized_end=979
+  _globals['_SIGNREQUEST']._serialized_start=981
+  _globals['_SIGNREQUEST']._serialized_end=1027
+  _globals['_SIGNREPLY']._serialized_start=1029
+  _globals['_SIGNREPLY']._serialized_end=1058
+  _globals['_DECLINEREQUEST']._serialized_start=1060
+  _globals['_DECLINEREQUEST']._serialized_end=1107
+  _globals['_DECLINEREPLY']._serialized_start=1109
+  _globals['_DECLINEREPLY']._serialized_end=1123
+  _globals['_CONTROL']._serialized_start=1126
+  _globals['_CONTROL']._serialized_end=1752
 # @@protoc_insertion_point(module_scope)

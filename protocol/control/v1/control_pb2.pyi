@@ -1,6 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -68,3 +70,85 @@ class RenewReply(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     certificate: bytes
     def __init__(self, certificate: _Optional[bytes] = ...) -> None: ...
+
+class ProposalsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ProposalsReply(_message.Message):
+    __slots__ = ("entries",)
+    class Answer(_message.Message):
+        __slots__ = ("partner", "kind", "comment", "at")
+        class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            UNSPECIFIED: _ClassVar[ProposalsReply.Answer.Kind]
+            OPEN: _ClassVar[ProposalsReply.Answer.Kind]
+            SIGNED: _ClassVar[ProposalsReply.Answer.Kind]
+            DECLINED: _ClassVar[ProposalsReply.Answer.Kind]
+        UNSPECIFIED: ProposalsReply.Answer.Kind
+        OPEN: ProposalsReply.Answer.Kind
+        SIGNED: ProposalsReply.Answer.Kind
+        DECLINED: ProposalsReply.Answer.Kind
+        PARTNER_FIELD_NUMBER: _ClassVar[int]
+        KIND_FIELD_NUMBER: _ClassVar[int]
+        COMMENT_FIELD_NUMBER: _ClassVar[int]
+        AT_FIELD_NUMBER: _ClassVar[int]
+        partner: str
+        kind: ProposalsReply.Answer.Kind
+        comment: str
+        at: str
+        def __init__(self, partner: _Optional[str] = ..., kind: _Optional[_Union[ProposalsReply.Answer.Kind, str]] = ..., comment: _Optional[str] = ..., at: _Optional[str] = ...) -> None: ...
+    class Entry(_message.Message):
+        __slots__ = ("hash", "id", "version", "proposed_at", "answers")
+        HASH_FIELD_NUMBER: _ClassVar[int]
+        ID_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        PROPOSED_AT_FIELD_NUMBER: _ClassVar[int]
+        ANSWERS_FIELD_NUMBER: _ClassVar[int]
+        hash: bytes
+        id: str
+        version: int
+        proposed_at: str
+        answers: _containers.RepeatedCompositeFieldContainer[ProposalsReply.Answer]
+        def __init__(self, hash: _Optional[bytes] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., proposed_at: _Optional[str] = ..., answers: _Optional[_Iterable[_Union[ProposalsReply.Answer, _Mapping]]] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[ProposalsReply.Entry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[ProposalsReply.Entry, _Mapping]]] = ...) -> None: ...
+
+class ProposalRequest(_message.Message):
+    __slots__ = ("hash",)
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    def __init__(self, hash: _Optional[bytes] = ...) -> None: ...
+
+class ProposalReply(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: bytes
+    def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
+
+class SignRequest(_message.Message):
+    __slots__ = ("hash", "signature")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    signature: bytes
+    def __init__(self, hash: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class SignReply(_message.Message):
+    __slots__ = ("complete",)
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    complete: bool
+    def __init__(self, complete: bool = ...) -> None: ...
+
+class DeclineRequest(_message.Message):
+    __slots__ = ("hash", "comment")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    comment: str
+    def __init__(self, hash: _Optional[bytes] = ..., comment: _Optional[str] = ...) -> None: ...
+
+class DeclineReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

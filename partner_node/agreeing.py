@@ -1,0 +1,149 @@
+"""Signing and installing an agreement at a node, wherever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata, resources
+from pathlib import Path
+
+from machine.files import write_file
+from partner_node.agreement_files import missing_signatures, naming, verified
+from partner_node.home import NodeHome
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
+from protocol.agreement.document import Agreement
+from protocol.agreement.software import Software
+from protocol.errors import AgreementError
+from protocol.signed_agreement import SignedAgreement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """An agreement that was put into force.
+
+    Attributes:
+        replaces: What was in force before; None for nothing, or the same.
+        runs_ended: Ids of unfinished runs of other agreements.
+    """
+
+    agreement: Agreement
+    replaces: Agreement | None
+    runs_ended: list[bytes]
+
+
+def sign_agreement(home: NodeHome, signed: SignedAgreement, where: Path) -> SignedAgreement:
+    """Add this node's signature; whoever keeps or sends it calls `note_signature` afterwards.
+
+    Args:
+        where: The file, for messages.
+
+    Raises:
+        AgreementError: This node is no party of it, a signature in it is wrong, or other code is
+            installed here.
+    """
+    keystore = home.keystore()
+    agreement = signed.agreement
+    missing_signatures(signed, where)  # nobody signs beside an invalid signature
+    with naming(where):
+        index = agreement.index_of_key(keystore.identity_public)
+        if agreement.parties[index].id != home.config.node.partner:
+            raise AgreementError(
+                f"the agreement calls this node {agreement.parties[index].id!r}, "
+                f"its configuration {home.config.node.partner!r}",
+                code="E-AGR-PARTY",
+                remedy=f'write partner = "{agreement.parties[index].id}" in '
+                f"{home.config.file.name}, or ask the operator for an agreement with your name",
+            )
+        agreement.check_software(Software.installed(metadata.version, resources.files))
+    return SignedAgreement(
+        agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
+    )
+
+
+def note_signature(home: NodeHome, agreement: Agreement) -> None:
+    """Remember that and when this node signed."""
+    store = home.store(home.keystore())
+    with store.transaction():
+        store.note_signed(agreement.hash, now=stamp(datetime.now(UTC)))
+    store.close()
+
+
+def install_agreement(
+    home: NodeHome, signed: SignedAgreement, where: Path, *, downgrade: bool = False
+) -> Installed:
+    """Put a fully signed agreement into force, also at a node that serves now.
+
+    Args:
+        where: The file, for messages.
+        downgrade: Whether it may replace a version that it does not supersede.
+
+    Raises:
+        AgreementError: A signature is missing or wrong, this node is no party of it, or it does not
+            follow the version in force (E-AGR-ROLLBACK).
+    """
+    agreement = verified(signed, where)
+    keystore = home.keystore()
+    with naming(where):
+        agreement.index_of_key(keystore.identity_public)
+    earlier, now = home.installed_agreement(), stamp(datetime.now(UTC))
+    store = home.store(keystore)
+    if not downgrade:
+        _check_succession(agreement, _latest(store, earlier, agreement.id), where)
+    with store.transaction():  # first: once replaced, a file says nothing of what it was
+        if earlier is not None:
+            store.keep_agreement(home.signed_agreement(), now=now)
+    write_file(home.config.node.agreement, signed.to_bytes())
+    with store.transaction():
+        store.keep_agreement(signed, now=now)
+        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
+    store.close()
+    return Installed(
+        agreement=agreement,
+        replaces=earlier if earlier is not None and earlier.hash != agreement.hash else None,
+        runs_ended=ended,
+    )
+
+
+def _latest(store: NodeStore, installed: Agreement | None, agreement_id: str) -> Agreement | None:
+    """The version of an agreement that was in force here last, also when another one is now."""
+    if installed is not None and installed.id == agreement_id:
+        return installed
+    kept = store.latest_agreement(agreement_id)
+    return None if kept is None else kept.agreement
+
+
+def _check_succession(agreement: Agreement, earlier: Agreement | None, file: Path) -> None:
+    """Refuse a version that does not follow the one that was in force here last.
+
+    Raises:
+        AgreementError: E-AGR-ROLLBACK.
+    """
+    if earlier is None or earlier.hash == agreement.hash:
+        return
+    if earlier.version == agreement.version:
+        raise AgreementError(
+            f"{file} has other terms than version {agreement.version} of agreement "
+            f"{agreement.id} that is known here: hash {agreement.hash.hex()[:16]}… instead of "
+            f"{earlier.hash.hex()[:16]}…",
+            code="E-AGR-ROLLBACK",
+            remedy="ask for a new version that supersedes it; or, when all parties signed these "
+            "terms in its place, add --downgrade",
+        )
+    if earlier.version > agreement.version:
+        raise AgreementError(
+            f"{file} is version {agreement.version} of agreement {agreement.id}; version "
+            f"{earlier.version} was in force here",
+            code="E-AGR-ROLLBACK",
+            remedy="install a version that is higher, or, when all parties go back to this one, "
+            "add --downgrade",
+        )
+    if earlier.version < agreement.version and agreement.supersedes != earlier.hash:
+        replaced = "" if agreement.supersedes is None else agreement.supersedes.hex()
+        raise AgreementError(
+            f"{file} supersedes the agreement {replaced[:16]}…; in force here was version "
+            f"{earlier.version} with the hash {earlier.hash.hex()[:16]}…",
+            code="E-AGR-ROLLBACK",
+            remedy=f"install the versions between {earlier.version} and {agreement.version} one "
+            "after another; or, when all parties mean to leave one out, add --downgrade",
+        )

@@ -1,0 +1,40 @@
+"""A node's connection to the coordinator that it joined."""
+
+from __future__ import annotations
+
+from machine.certificates import private_pem
+from partner_node.control.channel import Channel, Identity
+from partner_node.home import NodeHome
+from partner_node.membership import CERTIFICATE_FILE
+from protocol.errors import ConfigError
+
+
+def open_channel(home: NodeHome, *, retries: bool = True) -> Channel:
+    """A connection to the control port as this node, which joined.
+
+    Raises:
+        ConfigError: It did not join, or a file of it is missing (E-NO-CONTROL).
+    """
+    address = home.config.coordinator.control
+    path = home.keys_folder / CERTIFICATE_FILE
+    if address is None or not path.exists():
+        raise ConfigError(
+            f"the node in {home.directory} did not join by invitation",
+            code="E-NO-CONTROL",
+            remedy="exchange files with the operator by hand, or ask for an invitation and make a "
+            "node with `fedseg-node join`",
+        )
+    roots = home.config.coordinator.root_certificates
+    try:
+        trusted, certificate = roots.read_bytes(), path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename} cannot be read: {error.strerror}",
+            remedy="put it back from a backup, or correct root_certificates in node.toml",
+        ) from error
+    return Channel(
+        address,
+        roots=trusted,
+        identity=Identity(key=private_pem(home.keystore().node_key), certificate=certificate),
+        retries=retries,
+    )

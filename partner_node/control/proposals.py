@@ -1,0 +1,209 @@
+"""Agreements that the coordinator's operator proposed online, as a node sees them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from machine.files import write_file
+from partner_node.agreement_files import naming
+from partner_node.control.belonging import open_channel
+from partner_node.control.channel import Channel
+from partner_node.home import NodeHome
+from partner_node.membership import Membership
+from protocol.control.calls import DECLINE, PROPOSAL, PROPOSALS, SIGN
+from protocol.control.v1.control_pb2 import (
+    DeclineReply,
+    DeclineRequest,
+    ProposalReply,
+    ProposalRequest,
+    ProposalsReply,
+    ProposalsRequest,
+    SignReply,
+    SignRequest,
+)
+from protocol.errors import AgreementError, MalformedError, TransportError, UsageError
+from protocol.signed_agreement import SignedAgreement
+from protocol.signing import key_id
+from protocol.strict import Fields
+
+_MIN_DIGITS: Final = 8
+_KINDS: Final = {
+    ProposalsReply.Answer.OPEN: "open",
+    ProposalsReply.Answer.SIGNED: "signed",
+    ProposalsReply.Answer.DECLINED: "declined",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What one party said to a proposal, as the coordinator tells it."""
+
+    partner: str
+    kind: str
+    comment: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {"partner": self.partner, "answer": self.kind, "comment": self.comment}
+
+    @property
+    def words(self) -> str:
+        """The party and its answer."""
+        return f"{self.partner}: {self.kind}" + (f" ({self.comment})" if self.comment else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """A proposal, as the coordinator tells it; only the envelope's signatures prove anything."""
+
+    hash: bytes
+    id: str
+    version: int
+    answers: tuple[Answered, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every party signed, as the coordinator says."""
+        return all(answer.kind == "signed" for answer in self.answers)
+
+    @property
+    def words(self) -> str:
+        """Who answered what."""
+        return "; ".join(answer.words for answer in self.answers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {
+            "agreement": self.hash.hex(),
+            "id": self.id,
+            "version": self.version,
+            "complete": self.complete,
+            "answers": [answer.to_dict() for answer in self.answers],
+        }
+
+
+def proposed(home: NodeHome) -> list[Proposed]:
+    """What is proposed to this node, newest first.
+
+    Raises:
+        FedsegError: The node did not join, or the coordinator is not reached or refuses.
+    """
+    with open_channel(home) as channel:
+        return listed(channel)
+
+
+def fetched(home: NodeHome, digits: str) -> tuple[SignedAgreement, Path]:
+    """A proposal with the signatures so far, and the file in which it is kept.
+
+    Args:
+        digits: Its hash, or the first digits.
+
+    Raises:
+        UsageError: None, or more than one, begins with these digits.
+        AgreementError: It is not the agreement that was named, or another coordinator's.
+    """
+    with open_channel(home) as channel:
+        found = _chosen(listed(channel), digits)
+        return fetch(home, channel, found), file_of(home, found.hash)
+
+
+def fetch(home: NodeHome, channel: Channel, found: Proposed) -> SignedAgreement:
+    """Fetch a proposal and keep it; AgreementError when it is not what it is said to be."""
+    reply = channel.call(PROPOSAL, ProposalRequest(hash=found.hash), ProposalReply)
+    path = file_of(home, found.hash)
+    with naming(path):
+        signed = SignedAgreement.from_bytes(reply.envelope)
+        if signed.agreement.hash != found.hash:
+            raise AgreementError(
+                f"the coordinator sent the agreement {signed.agreement.hash.hex()[:16]}… instead",
+                code="E-AGR-OTHER",
+                remedy="do not sign it; tell the other partners",
+            )
+        membership = Membership.load(home.directory)
+        if (
+            membership is None
+            or signed.agreement.coordinator.public_key != membership.coordinator_key
+        ):
+            raise AgreementError(
+                "it names another coordinator's key than the one that this node joined",
+                code="E-AGR-PARTY",
+                remedy="do not sign it; ask the operator, and the other partners",
+            )
+    write_file(path, signed.to_bytes(), mode=0o600)
+    return signed
+
+
+def send_signature(home: NodeHome, signed: SignedAgreement) -> bool:
+    """Send this node's signature to the coordinator; whether every party has signed now."""
+    signature = signed.envelope.signatures[key_id(home.keystore().identity_public)]
+    with open_channel(home) as channel:
+        reply = channel.call(
+            SIGN, SignRequest(hash=signed.agreement.hash, signature=signature), SignReply
+        )
+    return bool(reply.complete)
+
+
+def send_comment(home: NodeHome, digits: str, comment: str) -> Proposed:
+    """Decline a proposal; raises UsageError, or what the coordinator refuses."""
+    with open_channel(home) as channel:
+        found = _chosen(listed(channel), digits)
+        channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
+    return found
+
+
+def file_of(home: NodeHome, agreement_hash: bytes) -> Path:
+    """Where a proposal is kept as it was fetched last, for `check --agreement` too."""
+    return home.config.node.state / "proposals" / f"{agreement_hash.hex()[:16]}.json"
+
+
+def listed(channel: Channel) -> list[Proposed]:
+    """What is proposed to this node, newest first, over a connection that there is."""
+    reply = channel.call(PROPOSALS, ProposalsRequest(), ProposalsReply)
+    try:
+        return [_read(entry) for entry in reply.entries]
+    except (MalformedError, KeyError) as error:
+        raise TransportError(
+            "the coordinator tells of proposals in another form",
+            code="E-CONTROL-REPLY",
+            remedy="ask the operator which version the coordinator has",
+        ) from error
+
+
+def _read(entry: ProposalsReply.Entry) -> Proposed:
+    fields = Fields({"hash": entry.hash.hex(), "id": entry.id}, "proposal")
+    answers = []
+    for answer in entry.answers:
+        said = Fields({"partner": answer.partner, "comment": answer.comment}, "answer")
+        answers.append(
+            Answered(
+                partner=said.line("partner", max_length=40),
+                kind=_KINDS[answer.kind],
+                comment=said.text_or_nothing("comment", max_length=1_000),
+            )
+        )
+    return Proposed(
+        hash=fields.hex("hash", size=32),
+        id=fields.line("id", max_length=200),
+        version=entry.version,
+        answers=tuple(answers),
+    )
+
+
+def _chosen(found: list[Proposed], digits: str) -> Proposed:
+    if not re.fullmatch(rf"[0-9a-f]{{{_MIN_DIGITS},64}}", digits):
+        raise UsageError(
+            f"--proposed {digits!r} is no hash",
+            remedy=f"give at least {_MIN_DIGITS} digits of it, as `fedseg-node agreement "
+            "proposals` prints it",
+        )
+    chosen = [one for one in found if one.hash.hex().startswith(digits)]
+    if len(chosen) != 1:
+        raise UsageError(
+            f"{len(chosen) or 'no'} proposals begin with {digits}",
+            remedy="see `fedseg-node agreement proposals`; the operator may have proposed another "
+            "one in its place",
+        )
+    return chosen[0]

@@ -1,0 +1,453 @@
+"""Agreements online: proposed to parties alone, signed by their own keys, in force when all are."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.control.joined import joined_cards
+from coordinator.control.proposals import Proposals
+from partner_node import serving
+from partner_node.control.belonging import open_channel
+from partner_node.control.channel import Channel
+from partner_node.control.presence import present
+from partner_node.control.taking_up import take_up
+from partner_node.home import NodeHome
+from protocol.agreement.partner_card import PartnerCard
+from protocol.control.calls import DECLINE, PROPOSAL, PROPOSALS, SIGN
+from protocol.control.v1 import control_pb2 as v1
+from protocol.errors import FedsegError
+from protocol.signed_agreement import SignedAgreement
+from protocol.signing import public_bytes
+from tests.control.commands import invited, join_words, member, operator, shell
+from tests.control.lab import JoinedNode, Lab, drafted, lab, signature
+from tests.end_to_end.transport_support import wait_for
+from tests.shell import Shell
+
+__all__ = ["lab", "member", "shell"]
+
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Parties:
+    """Three admitted partners, and an agreement that is proposed to them."""
+
+    lab: Lab
+    nodes: list[JoinedNode]
+    draft: SignedAgreement
+
+    def propose(self) -> None:
+        Proposals(self.lab.store).propose(self.draft, now=datetime.now(UTC))
+
+    def answer(self, node: JoinedNode, data: bytes) -> str:
+        """Sign in a node's name; the code of the refusal, or whether it is complete."""
+        asked = v1.SignRequest(hash=self.draft.agreement.hash, signature=data)
+        return outcome(self.lab, node, SIGN, asked, v1.SignReply)
+
+    def sign(self, node: JoinedNode) -> str:
+        return self.answer(node, signature(node, self.draft))
+
+    def decline(self, node: JoinedNode, comment: str) -> str:
+        asked = v1.DeclineRequest(hash=self.draft.agreement.hash, comment=comment)
+        return outcome(self.lab, node, DECLINE, asked, v1.DeclineReply)
+
+    def told(self, node: JoinedNode) -> list[dict[str, Any]]:
+        """What a node is told of this agreement's id: who answered what."""
+        with self.lab.channel(node.identity) as channel:
+            reply = channel.call(PROPOSALS, v1.ProposalsRequest(), v1.ProposalsReply)
+        return [
+            {a.partner: (v1.ProposalsReply.Answer.Kind.Name(a.kind), a.comment) for a in e.answers}
+            for e in reply.entries
+            if e.id == self.draft.agreement.id
+        ]
+
+
+def outcome(lab: Lab, node: JoinedNode, call: str, request: Any, reply: Any) -> str:
+    with lab.channel(node.identity) as channel:
+        try:
+            return str(channel.call(call, request, reply)).strip()
+        except FedsegError as error:
+            return error.code
+
+
+@pytest.fixture
+def parties(lab: Lab, request: pytest.FixtureRequest) -> Parties:
+    """Partners with names of their own in each test."""
+    stem = f"p{abs(hash(request.node.name)) % 10**8}"
+    nodes = [lab.join(f"{stem}-{letter}") for letter in "abc"]
+    for node in nodes:
+        lab.admit(node)
+    found = Parties(lab, nodes, drafted(lab, [node.card for node in nodes], id=stem))
+    found.propose()
+    return found
+
+
+def code_of(action: Any) -> str:
+    with pytest.raises(FedsegError) as caught:
+        action()
+    assert caught.value.remedy
+    return caught.value.code
+
+
+# --- at the port -----------------------------------------------------------------------------
+
+
+def test_with_the_last_signature_an_agreement_is_published(parties: Parties) -> None:
+    published = [s.agreement.hash for s in parties.lab.store.agreements()]
+    assert parties.draft.agreement.hash not in published
+    said = [parties.sign(node) for node in parties.nodes]
+    assert said == ["", "", "complete: true"]
+    (found,) = [
+        s for s in parties.lab.store.agreements() if s.agreement.id == parties.draft.agreement.id
+    ]
+    assert found.verify() == parties.draft.agreement
+    assert parties.sign(parties.nodes[0]) == "complete: true", "signing twice changes nothing"
+
+
+def test_an_agreement_is_shown_to_its_parties_alone(parties: Parties) -> None:
+    other = parties.lab.join(f"{parties.draft.agreement.id}-other")
+    parties.lab.admit(other)
+    assert parties.told(other) == []
+    assert len(parties.told(parties.nodes[0])) == 1
+    hash = parties.draft.agreement.hash
+    asked = v1.ProposalRequest(hash=hash)
+    assert outcome(parties.lab, other, PROPOSAL, asked, v1.ProposalReply) == "E-PROPOSAL"
+    assert parties.answer(other, signature(other, parties.draft)) == "E-PROPOSAL"
+    assert parties.decline(other, "no") == "E-PROPOSAL"
+
+
+def test_nobody_signs_in_another_partners_name(parties: Parties) -> None:
+    first, second, _ = parties.nodes
+    assert parties.answer(first, signature(second, parties.draft)) == "E-SIGNATURE"
+    changed = drafted(parties.lab, [n.card for n in parties.nodes], id="something-else")
+    assert parties.answer(first, signature(first, changed)) == "E-SIGNATURE"
+    for wrong in (bytes(64), b"", bytes(65)):
+        assert parties.answer(first, wrong) in ("E-SIGNATURE", "E-MALFORMED")
+    assert {kind for kind, _ in parties.told(first)[0].values()} == {"OPEN"}
+
+
+def test_a_partner_declines_with_a_comment_that_all_read_and_may_sign_later(
+    parties: Parties,
+) -> None:
+    first, second, _ = parties.nodes
+    assert parties.decline(first, "Our notice is version 2.") == ""
+    assert parties.told(second)[0][first.card.id] == ("DECLINED", "Our notice is version 2.")
+    assert parties.sign(first) == ""
+    assert parties.told(second)[0][first.card.id] == ("SIGNED", "")
+    assert parties.decline(first, "too late") == "E-AGR-SIGNED"
+    assert parties.told(second)[0][first.card.id] == ("SIGNED", "")
+
+
+@pytest.mark.parametrize("comment", ["", "x" * 501, "a\x1b[31m", "a\u202eb"], ids=len)
+def test_a_comment_shows_all_that_it_holds(parties: Parties, comment: str) -> None:
+    assert parties.decline(parties.nodes[0], comment) == "E-MALFORMED"
+
+
+def test_a_new_proposal_takes_the_place_of_an_open_one_and_of_no_signed_one(
+    parties: Parties,
+) -> None:
+    cards = [node.card for node in parties.nodes]
+    first = parties.draft
+    second = drafted(parties.lab, cards, id=first.agreement.id, min_segment_size=2)
+    parties.sign(parties.nodes[0])
+    now = datetime.now(UTC)
+    (replaced,) = Proposals(parties.lab.store).propose(second, now=now)
+    assert replaced.hash == first.agreement.hash
+    assert parties.sign(parties.nodes[1]) == "E-PROPOSAL"
+    parties.draft = second
+    assert [parties.sign(node) for node in parties.nodes][-1] == "complete: true"
+    third = drafted(
+        parties.lab, cards, id=first.agreement.id, version=2,
+        supersedes=second.agreement.hash.hex(),
+    )  # fmt: skip
+    assert Proposals(parties.lab.store).propose(third, now=now) == []
+    assert len(parties.told(parties.nodes[0])) == 2
+
+
+def test_only_admitted_partners_that_joined_with_these_keys_are_proposed_to(
+    parties: Parties,
+) -> None:
+    proposals, now = Proposals(parties.lab.store), datetime.now(UTC)
+    cards = [node.card for node in parties.nodes]
+    away = replace(cards[0], id="nobody-here")
+    for wrong in (
+        [away, *cards[1:]],
+        [replace(cards[0], public_key=public_bytes(Ed25519PrivateKey.generate())), *cards[1:]],
+    ):
+        draft = drafted(parties.lab, wrong, id="not-proposed")
+        assert code_of(lambda draft=draft: proposals.propose(draft, now=now)) == "E-AGR-PARTY"
+    assert code_of(lambda: proposals.propose(parties.draft, now=now)) == "E-PROPOSED"
+    assert not any(p.draft.agreement.id == "not-proposed" for p in proposals.all())
+
+
+def test_an_operator_proposes_a_file_and_sees_who_answered(
+    parties: Parties, shell: Shell, tmp_path: Path
+) -> None:
+    at, op = ("--dir", parties.lab.config.directory), operator(shell)
+    cards, id = [node.card for node in parties.nodes], f"{parties.draft.agreement.id}-file"
+    parties.draft = drafted(parties.lab, cards, id=id)
+    (tmp_path / "draft.json").write_bytes(parties.draft.to_bytes())
+    done = op.json("agreement", "propose", "draft.json", *at)
+    assert (done["id"], done["replaced"]) == (id, [])
+    assert "not anonymous" in " ".join(done["warnings"])
+    assert op.refused("agreement", "propose", "draft.json", *at, status=2)["code"] == "E-PROPOSED"
+    parties.decline(parties.nodes[1], "Not yet.")
+    text = " ".join(op("agreement", "status", *at).out.split())
+    assert "declined" in text
+    assert "Not yet." in text
+    for node in parties.nodes:
+        parties.sign(node)
+    (one,) = [p for p in op.json("agreement", "status", *at)["proposals"] if p["id"] == id]
+    assert one["complete"]
+
+
+def test_an_operator_proposes_no_agreement_of_another_coordinator(
+    parties: Parties, shell: Shell, tmp_path: Path
+) -> None:
+    cards = [node.card for node in parties.nodes]
+    other = drafted(
+        parties.lab, cards, id="elsewhere",
+        coordinator_key=public_bytes(Ed25519PrivateKey.generate()),
+    )  # fmt: skip
+    (tmp_path / "draft.json").write_bytes(other.to_bytes())
+    words = ("agreement", "propose", "draft.json", "--dir", parties.lab.config.directory)
+    assert operator(shell).refused(*words, status=3)["code"] == "E-AGR-PARTY"
+
+
+# --- at a node -------------------------------------------------------------------------------
+
+
+@dataclass
+class Signing:
+    """A node with a folder, two others, and what is proposed to the three."""
+
+    parties: Parties
+    home: NodeHome
+    shell: Shell
+
+    @property
+    def digits(self) -> str:
+        return self.parties.draft.agreement.hash.hex()[:12]
+
+    def call(self, *words: object) -> dict[str, Any]:
+        return self.shell.json("agreement", *words, "--dir", self.home.directory)
+
+    def refused(self, *words: object, status: int) -> str:
+        words = ("agreement", *words, "--dir", self.home.directory)
+        return str(self.shell.refused(*words, status=status)["code"])
+
+    def sign_others(self) -> None:
+        for node in self.parties.nodes:
+            self.parties.sign(node)
+
+    def take_up(self) -> str | None:
+        with open_channel(self.home, retries=False) as channel:
+            found = take_up(self.home, channel)
+        return None if found is None else f"{found.id} {found.version}"
+
+
+@pytest.fixture
+def signing(parties: Parties, shell: Shell, tmp_path: Path) -> Signing:
+    lab, id = parties.lab, f"{parties.draft.agreement.id}-home"
+    words = join_words(
+        invited(shell, lab, id), tmp_path / "home", "--unit", "visits=units",
+        "--consents", "consents.csv",
+    )  # fmt: skip
+    data = shell.json(*words)
+    operator(shell).json("partner", "admit", "--code", data["code"], "--dir", lab.config.directory)
+    home = NodeHome.load(tmp_path / "home")
+    (card,) = [card for card in joined_cards(lab.store) if card.id == id]
+    parties.nodes = parties.nodes[:2]
+    cards = [card, *(node.card for node in parties.nodes)]
+    parties.draft = drafted(lab, cards, id=id)
+    parties.propose()
+    return Signing(parties, home, shell)
+
+
+def cards_of(parties: Parties) -> list[PartnerCard]:
+    """The parties' cards, in the agreement's order."""
+    cards = {card.id: card for card in joined_cards(parties.lab.store)}
+    return [cards[party.id] for party in parties.draft.agreement.parties]
+
+
+def test_a_proposal_is_listed_shown_and_signed_by_its_digits(signing: Signing) -> None:
+    (listed,) = signing.call("proposals")["proposals"]
+    assert listed["agreement"].startswith(signing.digits)
+    assert not listed["complete"]
+    shown = signing.call("show", "--proposed", signing.digits)
+    assert shown["hash"] == listed["agreement"]
+    assert len(shown["missing_signatures"]) == 3
+    done = signing.call("sign", "--proposed", signing.digits)
+    assert (done["complete"], done["warnings"]) == (False, [])
+    (listed,) = signing.call("proposals")["proposals"]
+    assert [a["answer"] for a in listed["answers"]] == ["signed", "open", "open"]
+    kept = signing.home.config.node.state / "proposals"
+    assert len(list(kept.glob("*.json"))) == 1
+    own = signing.home.config.node.partner
+    again = signing.call("show", "--proposed", signing.digits)
+    assert [s["signed_at"] is not None for s in again["signatures"] if s["party"] == own] == [True]
+
+
+def test_declining_says_why(signing: Signing) -> None:
+    signing.call("decline", signing.digits, "--comment", "Ten customers are too few.")
+    data = operator(signing.shell).json(
+        "agreement", "status", "--dir", signing.parties.lab.config.directory
+    )
+    (one,) = [p for p in data["proposals"] if p["agreement"].startswith(signing.digits)]
+    assert one["answers"][0] | {"at": ""} == {
+        "partner": signing.home.config.node.partner, "answer": "declined",
+        "comment": "Ten customers are too few.", "at": "",
+    }  # fmt: skip
+
+
+def test_what_is_named_wrongly_is_not_signed(signing: Signing) -> None:
+    assert signing.refused("sign", "--proposed", "12ab", status=2) == "E-USAGE"
+    assert signing.refused("sign", "--proposed", "0" * 12, status=2) == "E-USAGE"
+    assert signing.refused("sign", status=2) == "E-USAGE"
+    assert signing.refused("sign", "x.json", status=2) == "E-USAGE"
+    assert signing.refused("sign", "x.json", "--proposed", signing.digits, status=2) == "E-USAGE"
+    (listed,) = signing.call("proposals")["proposals"]
+    assert {a["answer"] for a in listed["answers"]} == {"open"}
+
+
+def lying(monkeypatch: pytest.MonkeyPatch, call: str, change: Any) -> None:
+    """Have the coordinator answer one call otherwise."""
+    real = Channel.call
+
+    def answered(self: Channel, name: str, request: Any, reply: Any) -> Any:
+        found = real(self, name, request, reply)
+        if name == call:
+            change(found)
+        return found
+
+    monkeypatch.setattr(Channel, "call", answered)
+
+
+def test_another_agreement_than_the_one_that_was_named_is_not_signed(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parties = signing.parties
+    other = drafted(
+        parties.lab, cards_of(parties), id=parties.draft.agreement.id, min_segment_size=7
+    )
+
+    def change(reply: v1.ProposalReply) -> None:
+        reply.envelope = other.to_bytes()
+
+    lying(monkeypatch, PROPOSAL, change)
+    assert signing.refused("sign", "--proposed", signing.digits, status=3) == "E-AGR-OTHER"
+
+
+def test_an_agreement_of_another_coordinator_is_not_signed(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = signing.parties.draft.agreement
+    values = json.loads(agreement.to_bytes())
+    values["coordinator"]["public_key"] = public_bytes(Ed25519PrivateKey.generate()).hex()
+    other = SignedAgreement.draft(type(agreement).from_dict(values))
+
+    def name_it(reply: v1.ProposalsReply) -> None:
+        reply.entries[0].hash = other.agreement.hash
+
+    def send_it(self: Channel, name: str, request: Any, reply: Any) -> Any:
+        if name == PROPOSAL:
+            return v1.ProposalReply(envelope=other.to_bytes())
+        found = real(self, name, request, reply)
+        if name == PROPOSALS:
+            name_it(found)
+        return found
+
+    real = Channel.call
+    monkeypatch.setattr(Channel, "call", send_it)
+    digits = other.agreement.hash.hex()[:12]
+    assert signing.refused("sign", "--proposed", digits, status=3) == "E-AGR-PARTY"
+
+
+def test_the_first_agreement_is_taken_up_when_every_party_has_signed(signing: Signing) -> None:
+    signing.sign_others()
+    assert signing.take_up() is None
+    assert not signing.home.config.node.agreement.exists()
+    signing.call("sign", "--proposed", signing.digits)
+    id = signing.parties.draft.agreement.id
+    assert signing.take_up() == f"{id} 1"
+    assert signing.home.signed_agreement().verify() == signing.parties.draft.agreement
+    assert signing.take_up() is None, "it is in force"
+
+
+def test_a_later_version_follows_and_another_agreement_does_not(signing: Signing) -> None:
+    def next_one(**terms: Any) -> SignedAgreement:
+        return drafted(signing.parties.lab, cards_of(signing.parties), **terms)
+
+    def agree() -> None:
+        signing.sign_others()
+        signing.call("sign", "--proposed", signing.digits)
+
+    agree()
+    first = signing.parties.draft.agreement
+    assert signing.take_up() == f"{first.id} 1"
+    signing.parties.draft = next_one(id=first.id, version=2, supersedes=first.hash.hex())
+    signing.parties.propose()
+    assert signing.take_up() is None
+    agree()
+    assert signing.take_up() == f"{first.id} 2"
+    signing.parties.draft = next_one(id="another-purpose")
+    signing.parties.propose()
+    agree()
+    assert signing.take_up() is None
+    second = signing.home.signed_agreement().agreement
+    assert (second.id, second.version) == (first.id, 2)
+    signing.parties.draft = next_one(id=first.id, version=3, supersedes="00" * 32)
+    signing.parties.propose()
+    agree()
+    assert code_of(signing.take_up) == "E-AGR-ROLLBACK"
+    assert signing.home.signed_agreement().agreement.version == 2
+
+
+def test_the_coordinators_word_that_all_signed_is_not_believed(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_signed(reply: v1.ProposalsReply) -> None:
+        for answer in reply.entries[0].answers:
+            answer.kind = v1.ProposalsReply.Answer.SIGNED
+
+    lying(monkeypatch, PROPOSALS, all_signed)
+    assert code_of(signing.take_up) == "E-AGR-UNSIGNED"
+    assert not signing.home.config.node.agreement.exists()
+
+
+def test_a_serving_node_waits_for_its_first_agreement_and_takes_it_up(signing: Signing) -> None:
+    stop = threading.Event()
+    found: list[bool] = []
+    waiting = threading.Thread(
+        target=lambda: found.append(serving._agreement_is_there(signing.home, stop))
+    )
+    waiting.start()
+    signing.sign_others()
+    signing.call("sign", "--proposed", signing.digits)
+    assert waiting.is_alive()
+    with present(signing.home, every_s=0.05):
+        wait_for(lambda: bool(found), timeout_s=PATIENCE_S, what="the agreement")
+    waiting.join()
+    assert found == [True]
+
+
+def test_a_node_that_waits_ends_when_it_is_told_to(signing: Signing) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert serving._agreement_is_there(signing.home, stop) is False
+    by_hand = replace(
+        signing.home,
+        config=replace(
+            signing.home.config,
+            coordinator=replace(signing.home.config.coordinator, control=None),
+        ),
+    )
+    assert serving._agreement_is_there(by_hand, threading.Event()) is True
