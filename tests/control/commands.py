@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from partner_node.control import channel
 from partner_node.home import NodeHome
 from protocol.agreement.governance import SEGMENTATION
 from tests.control.lab import Lab
@@ -25,6 +26,9 @@ def shell(
         "customer_id,event,time,purpose,notice\n"
         f"a,ConsentGiven,2026-01-01T00:00:00Z,{SEGMENTATION},1\n"
     )
+    # A refused handshake looks as a port that is away, and is tried again.
+    monkeypatch.setitem(channel._RETRIES, "initialBackoff", "0.01s")
+    monkeypatch.setitem(channel._RETRIES, "maxBackoff", "0.01s")
     with cheap_key_stores():
         yield Shell(capsys, monkeypatch)
 

@@ -231,13 +231,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         AGREEING,
         "    if not downgrade:\n",
         "    if False:\n",
-        AGREES + "test_a_later_version_follows_and_another_agreement_does_not",
+        AGREES + "test_a_version_that_does_not_follow_the_one_in_force_is_refused",
     ),
     (
         TAKEN_UP,
         "    return id == installed.id and version > installed.version\n",
-        "    return version != installed.version or id != installed.id\n",
-        AGREES + "test_a_later_version_follows_and_another_agreement_does_not",
+        "    return version > installed.version\n",
+        AGREES + "test_another_agreement_is_not_put_in_the_place_of_the_one_in_force",
     ),
     # texts
     (

@@ -15,11 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.control.joined import joined_cards
 from coordinator.control.proposals import Proposals
 from partner_node import serving
+from partner_node.agreeing import sign_agreement
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.presence import present
+from partner_node.control.proposals import send_signature
 from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
+from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.calls import DECLINE, PROPOSAL, PROPOSALS, SIGN
 from protocol.control.v1 import control_pb2 as v1
@@ -248,6 +251,17 @@ class Signing:
         for node in self.parties.nodes:
             self.parties.sign(node)
 
+    def agree(self) -> None:
+        """Every party signs, this node too."""
+        self.sign_others()
+        draft = self.parties.draft
+        send_signature(self.home, sign_agreement(self.home, draft, Path("proposal")))
+
+    def propose_next(self, **terms: Any) -> None:
+        """Propose another agreement to the same parties."""
+        self.parties.draft = drafted(self.parties.lab, cards_of(self.parties), **terms)
+        self.parties.propose()
+
     def take_up(self) -> str | None:
         with open_channel(self.home, retries=False) as channel:
             found = take_up(self.home, channel)
@@ -382,33 +396,36 @@ def test_the_first_agreement_is_taken_up_when_every_party_has_signed(signing: Si
     assert signing.take_up() is None, "it is in force"
 
 
-def test_a_later_version_follows_and_another_agreement_does_not(signing: Signing) -> None:
-    def next_one(**terms: Any) -> SignedAgreement:
-        return drafted(signing.parties.lab, cards_of(signing.parties), **terms)
-
-    def agree() -> None:
-        signing.sign_others()
-        signing.call("sign", "--proposed", signing.digits)
-
-    agree()
+def in_force(signing: Signing) -> Agreement:
+    """Have the first agreement signed by all and taken up."""
+    signing.agree()
     first = signing.parties.draft.agreement
     assert signing.take_up() == f"{first.id} 1"
-    signing.parties.draft = next_one(id=first.id, version=2, supersedes=first.hash.hex())
-    signing.parties.propose()
+    return first
+
+
+def test_a_later_version_that_supersedes_the_one_in_force_is_taken_up(signing: Signing) -> None:
+    first = in_force(signing)
+    signing.propose_next(id=first.id, version=2, supersedes=first.hash.hex())
     assert signing.take_up() is None
-    agree()
+    signing.agree()
     assert signing.take_up() == f"{first.id} 2"
-    signing.parties.draft = next_one(id="another-purpose")
-    signing.parties.propose()
-    agree()
+
+
+def test_another_agreement_is_not_put_in_the_place_of_the_one_in_force(signing: Signing) -> None:
+    first = in_force(signing)
+    signing.propose_next(id="another-purpose", version=2, supersedes=first.hash.hex())
+    signing.agree()
     assert signing.take_up() is None
-    second = signing.home.signed_agreement().agreement
-    assert (second.id, second.version) == (first.id, 2)
-    signing.parties.draft = next_one(id=first.id, version=3, supersedes="00" * 32)
-    signing.parties.propose()
-    agree()
+    assert signing.home.signed_agreement().agreement.hash == first.hash
+
+
+def test_a_version_that_does_not_follow_the_one_in_force_is_refused(signing: Signing) -> None:
+    first = in_force(signing)
+    signing.propose_next(id=first.id, version=3, supersedes="00" * 32)
+    signing.agree()
     assert code_of(signing.take_up) == "E-AGR-ROLLBACK"
-    assert signing.home.signed_agreement().agreement.version == 2
+    assert signing.home.signed_agreement().agreement.hash == first.hash
 
 
 def test_the_coordinators_word_that_all_signed_is_not_believed(

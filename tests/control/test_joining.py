@@ -289,7 +289,7 @@ def test_the_end_of_serving_waits_for_no_answer(
 
     def ask(channel: Channel) -> bool:
         asked.set()
-        cut.append(closed.wait(PATIENCE_S))
+        cut.append(closed.wait(PATIENCE_S / 4))
         raise TransportError("cut off")
 
     monkeypatch.setattr(Channel, "close", close)
