@@ -1,4 +1,4 @@
-"""Signing and installing an agreement at a node, wherever it came from."""
+"""Signing, installing and stopping an agreement at a node, wherever it came from."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
+from protocol.agreement.stop import WITHDRAWN, SignedStop
 from protocol.errors import AgreementError
 from protocol.signed_agreement import SignedAgreement
 
@@ -103,6 +104,16 @@ def install_agreement(
         replaces=earlier if earlier is not None and earlier.hash != agreement.hash else None,
         runs_ended=ended,
     )
+
+
+def note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:
+    """Record a stop and end the runs that it ends; returns their ids."""
+    store = home.store(home.keystore())
+    with store.transaction():
+        store.note_stop(signed, now=stamp(now))
+        ended = store.end_runs_of(signed.agreement_hash, now=stamp(now), code=WITHDRAWN)
+    store.close()
+    return [run_id.hex() for run_id in ended]
 
 
 def _latest(store: NodeStore, installed: Agreement | None, agreement_id: str) -> Agreement | None:

@@ -17,6 +17,7 @@ from coordinator.cli import drafting
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.proposals import Proposal, Proposals
+from coordinator.control.stops import take_stop
 from coordinator.report.released import views_in
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, shown
@@ -219,7 +220,7 @@ def stop(
     stop = load_stop(file)
     store = CoordinatorConfig.load(directory).open_store()
     with naming_file(file):
-        ended = store.stop_agreement(stop)
+        ended = take_stop(store, stop)
     output.result(
         {
             "agreement": stop.agreement_hash.hex(),

@@ -15,6 +15,7 @@ from rich.table import Table
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.announcements import ADMITTED, Announcements
 from coordinator.control.inviting import invite as make_invitation
 from coordinator.control.joined import card_with_code
 from coordinator.control.standing import PartnerStanding, shut_out, standings
@@ -131,6 +132,8 @@ def admit(
         _check_party(card, published)
     keys = {card.id: card.node_key for card in read}
     replaced = AdmittedNodes(store).admit(keys, replace=replace)
+    with store.transaction():
+        Announcements(store).add(ADMITTED, list(keys))
     admitted = [card.id for card in read]
     output.result(
         {"admitted": admitted, "replaced": replaced},

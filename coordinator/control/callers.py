@@ -16,6 +16,7 @@ from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import is_issued_by, openssh_key
 from protocol.control.calls import (
+    ANNOUNCEMENTS,
     DECLINE,
     ENROL,
     GREET,
@@ -24,6 +25,8 @@ from protocol.control.calls import (
     RENEW,
     SIGN,
     STANDING,
+    STOP,
+    STOPS,
 )
 
 
@@ -45,6 +48,9 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     PROPOSAL: frozenset({Who.ADMITTED}),
     SIGN: frozenset({Who.ADMITTED}),
     DECLINE: frozenset({Who.ADMITTED}),
+    STOP: frozenset({Who.ADMITTED}),
+    STOPS: frozenset({Who.ADMITTED}),
+    ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,9 @@ from protocol.errors import FedsegError, MalformedError, RuleError
 logger = logging.getLogger(__name__)
 
 _Request = TypeVar("_Request", bound=Message)
+_Result = TypeVar("_Result")
 Handler = Callable[[Caller, bytes], Message]
+Source = Callable[[Callable[[], Awaitable[Caller]], bytes], AsyncIterator[Message]]
 
 _STATUS: Final = {
     "E-CALLER": grpc.StatusCode.PERMISSION_DENIED,
@@ -58,30 +60,52 @@ class Guard:
         """A handler as gRPC calls it: bytes in, bytes out."""
 
         async def guarded(request: bytes, context: Any) -> bytes:
-            loop = asyncio.get_running_loop()
             identity = context.auth_context()
             try:
-                return await loop.run_in_executor(
-                    self.executor, self._answer, call, handler, identity, request
-                )
-            except FedsegError as error:
-                logger.info("control: %s is refused: %s", call, error.code)
-                code = error.code
-            except Exception as error:  # outermost: its message may quote a value
-                logger.error("control: %s failed: %s", call, type(error).__name__)
-                code = "E-INTERNAL"
+                return await self._run(lambda: self._answer(call, handler, identity, request))
+            except Exception as error:
+                code = _told(call, error)
             await context.abort(status_of(code), code)
             raise AssertionError("abort raises")
 
         return guarded
 
+    def around_stream(
+        self, call: str, source: Source
+    ) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
+        """A source of messages as gRPC calls it; it asks anew who its caller is, when it likes."""
+
+        async def guarded(request: bytes, context: Any) -> AsyncIterator[bytes]:
+            identity = context.auth_context()
+
+            async def admitted() -> Caller:
+                return await self._run(lambda: self._admitted(call, identity))
+
+            try:
+                async for message in source(admitted, request):
+                    yield message.SerializeToString()
+            except Exception as error:
+                code = _told(call, error)
+            else:
+                return
+            await context.abort(status_of(code), code)
+
+        return guarded
+
+    async def _run(self, action: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self.executor, action)
+
     def _answer(
         self, call: str, handler: Handler, identity: Mapping[str, list[bytes]], request: bytes
     ) -> bytes:
+        return bytes(handler(self._admitted(call, identity), request).SerializeToString())
+
+    def _admitted(self, call: str, identity: Mapping[str, list[bytes]]) -> Caller:
+        """Who calls, if it may; else RefusedError."""
         caller = self._caller(identity)
         if caller is None or caller.who not in ACCESS[call]:
             raise RefusedError(f"{call} is not for whoever {caller.who if caller else 'that is'}")
-        return bytes(handler(caller, request).SerializeToString())
+        return caller
 
     def _caller(self, identity: Mapping[str, list[bytes]]) -> Caller | None:
         found = identity.get("x509_pem_cert", [])
@@ -92,6 +116,15 @@ class Guard:
             return caller_of(certificate, self.store, authority=self.authority, now=self.clock())
         except ValueError:
             return None
+
+
+def _told(call: str, error: Exception) -> str:
+    """The code with which an error leaves; outermost: its message may quote a value."""
+    if isinstance(error, FedsegError):
+        logger.info("control: %s is refused: %s", call, error.code)
+        return error.code
+    logger.error("control: %s failed: %s", call, type(error).__name__)
+    return "E-INTERNAL"
 
 
 def parsed(kind: type[_Request], request: bytes) -> _Request:

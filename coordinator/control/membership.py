@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from coordinator.control.announcements import Announcements
 from coordinator.control.authority import NodesAuthority
 from coordinator.control.callers import Caller, Who
 from coordinator.control.enrolment import certificate_for
@@ -40,7 +41,10 @@ class Membership:
             caller.node_key, version=version[:_MAX_VERSION], now=self.clock()
         )
         return StandingReply(
-            standing=StandingReply.ADMITTED if caller.who is Who.ADMITTED else StandingReply.WAITING
+            standing=StandingReply.ADMITTED
+            if caller.who is Who.ADMITTED
+            else StandingReply.WAITING,
+            announced=Announcements(self.store).last(),
         )
 
     def renew(self, caller: Caller, request: bytes) -> RenewReply:

@@ -22,10 +22,13 @@ from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
 from coordinator.control.invitations import Invitations
 from coordinator.control.membership import Membership
+from coordinator.control.stops import Stops
+from coordinator.control.stream import NOTHING_EVERY_S, Streams
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from machine.quiet_grpc import aio, grpc
 from protocol.control.calls import (
+    ANNOUNCEMENTS,
     DECLINE,
     ENROL,
     GREET,
@@ -37,6 +40,8 @@ from protocol.control.calls import (
     SERVICE,
     SIGN,
     STANDING,
+    STOP,
+    STOPS,
 )
 from protocol.errors import ConfigError, FedsegError, TransportError
 from protocol.signing import public_bytes
@@ -70,12 +75,14 @@ class ControlPort:
     Attributes:
         config: With `control` set.
         public_port: The number of the port for runs, which nodes are told.
+        nothing_every_s: How often nodes are told that nothing happened.
         address: ``host:port`` once it serves.
         prepared: What was read when it was started.
     """
 
     config: CoordinatorConfig
     public_port: int
+    nothing_every_s: float = NOTHING_EVERY_S
     address: str = ""
     prepared: Prepared = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -128,15 +135,20 @@ class ControlPort:
             trust = _Trust(prepared, Invitations(trusted))
             server = aio.server(options=_OPTIONS)
             guard = Guard(store=store, authority=prepared.authority.certificate, executor=executor)
-            server.add_generic_rpc_handlers((_handlers(guard, prepared, store),))
+            streams = Streams(store, executor, nothing_every_s=self.nothing_every_s)
+            server.add_generic_rpc_handlers((_handlers(guard, prepared, store, streams),))
             port = _listen(server, self.config, trust)
             await server.start()
             host = self.config.host
             self.address = f"{f'[{host}]' if ':' in host else host}:{port}"
+            looking = asyncio.create_task(streams.look())
+            looking.add_done_callback(lambda _: self._stop.set())  # else nobody is told anything
             self._begun.set()
             try:
                 await asyncio.get_running_loop().run_in_executor(None, self._stop.wait)
             finally:
+                looking.cancel()
+                await streams.end()
                 await server.stop(_STOP_S)
 
 
@@ -239,10 +251,11 @@ def _listen(server: Any, config: CoordinatorConfig, trust: _Trust) -> int:
     return int(port)
 
 
-def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore) -> Any:
+def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams: Streams) -> Any:
     enrolment = Enrolment(store=store, authority=prepared.authority, operator=prepared.operator)
     membership = Membership(store=store, authority=prepared.authority)
     agreements = Agreements(store=store)
+    stops = Stops(store=store)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
@@ -252,11 +265,18 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore) -> Any:
         PROPOSAL: agreements.proposal,
         SIGN: agreements.sign,
         DECLINE: agreements.decline,
+        STOP: stops.stop,
+        STOPS: stops.stops,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
             call: grpc.unary_unary_rpc_method_handler(guard.around(call, handler))
             for call, handler in calls.items()
+        }
+        | {
+            ANNOUNCEMENTS: grpc.unary_stream_rpc_method_handler(
+                guard.around_stream(ANNOUNCEMENTS, streams.announcements)
+            )
         },
     )

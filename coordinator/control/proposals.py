@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
+from coordinator.control.announcements import COMPLETE, PROPOSED, Announcements
 from coordinator.control.joined import joined_cards
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
@@ -133,6 +134,9 @@ class Proposals:
                 draft.to_bytes(),
                 stamp(now),
             )
+            Announcements(self._store).add(
+                PROPOSED, [party.id for party in agreement.parties], agreement.hash
+            )
             self._store.ask(
                 "DELETE FROM proposals WHERE agreement_hash NOT IN"
                 " (SELECT agreement_hash FROM proposals ORDER BY rowid DESC LIMIT ?)",
@@ -181,7 +185,13 @@ class Proposals:
         proposal = self.with_hash(agreement_hash)
         if proposal is None or not proposal.complete:
             return False
+        known = [signed.agreement.hash for signed in self._store.agreements()]
+        if agreement_hash in known:
+            return True
         self._store.add_agreement(proposal.signed())
+        parties = [party.id for party in proposal.draft.agreement.parties]
+        with self._store.transaction():
+            Announcements(self._store).add(COMPLETE, parties, agreement_hash)
         return True
 
     def _keep(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from coordinator.control.announcements import REMOVED, Announcements
 from coordinator.control.invitations import Invitations
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.store.admitted_nodes import AdmittedNodes
@@ -122,8 +123,11 @@ def shut_out(store: CoordinatorStore, partner: str) -> Was:
             )
     if admitted:
         AdmittedNodes(store).remove(partner)
-    return Was(
+    was = Was(
         admitted=admitted,
         joined=EnrolledNodes(store).forget(partner),
         invited=Invitations(store).withdraw(partner),
     )
+    with store.transaction():
+        Announcements(store).add(REMOVED, [partner])
+    return was

@@ -159,12 +159,15 @@ class CoordinatorStore(Database):
                 self._end(run_id, FAILED, refusal.code, refusal.message, refusal.remedy, now)
         return ended
 
-    def _check_not_stopped(self, agreement: Agreement) -> None:
+    def stops_of(self, agreement_hash: bytes) -> list[bytes]:
+        """The envelopes of an agreement's stops, in the order in which they came."""
         rows = self.ask(
-            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid LIMIT 1",
-            agreement.hash,
+            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid", agreement_hash
         )
-        for (envelope,) in rows:
+        return [bytes(envelope) for (envelope,) in rows]
+
+    def _check_not_stopped(self, agreement: Agreement) -> None:
+        for envelope in self.stops_of(agreement.hash):
             raise SignedStop.from_bytes(envelope).refusal(agreement)
 
     def runs(self) -> list[RunRow]:

@@ -142,4 +142,13 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 6;
     """,
+    """
+    CREATE TABLE announcements (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        partner TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        agreement_hash BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 7;
+    """,
 )

@@ -11,7 +11,7 @@ import typer
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.tables import changes_view, folding_table
-from partner_node.agreeing import install_agreement, note_signature, sign_agreement
+from partner_node.agreeing import install_agreement, note_signature, note_stop, sign_agreement
 from partner_node.agreement_files import (
     missing_signatures,
     read_agreement,
@@ -24,12 +24,11 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
-from partner_node.store.times import stamp
 from protocol.agreement.changes import Differences
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
-from protocol.agreement.stop import WITHDRAWN, SignedStop
-from protocol.errors import UsageError, naming_file
+from protocol.agreement.stop import SignedStop
+from protocol.errors import FedsegError, UsageError, naming_file
 from protocol.privacy.words import fuel
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
@@ -305,13 +304,25 @@ def stop(
     signed = SignedStop.sign(
         agreement, keystore.identity, at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason=reason
     )
-    ended = _note_stop(home, signed, now)
+    ended = note_stop(home, signed, now)
     write_file(out, signed.to_bytes())
+    sent, warnings = _sent(home, signed)
+    output.warn(warnings)
     output.result(
-        {**_stop_values(signed), "file": str(out), "runs_ended": ended},
-        f"Agreement {agreement.id}, version {agreement.version}, is stopped here. Send {out} to "
-        "the operator (fedseg-coordinator agreement stop) and to the other partners (fedseg-node "
-        "agreement accept-stop).",
+        {
+            **_stop_values(signed),
+            "file": str(out),
+            "sent": sent,
+            "warnings": warnings,
+            "runs_ended": ended,
+        },
+        f"Agreement {agreement.id}, version {agreement.version}, is stopped here. "
+        + (
+            "The coordinator has the stop and hands it on to serving nodes."
+            if sent
+            else f"Send {out} to the operator (fedseg-coordinator agreement stop) and to the other "
+            "partners (fedseg-node agreement accept-stop)."
+        ),
     )
 
 
@@ -328,7 +339,7 @@ def accept_stop(
     with naming_file(file, remedy="ask the partner that stopped for the file again"):
         signed = SignedStop.from_bytes(data)
         signed.verify(agreement)
-    ended = _note_stop(home, signed, datetime.now(UTC))
+    ended = note_stop(home, signed, datetime.now(UTC))
     output.result(
         {**_stop_values(signed), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
@@ -336,13 +347,18 @@ def accept_stop(
     )
 
 
-def _note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:
-    """Record a stop and end the runs that it ends; returns their ids."""
-    store = _store(home)
-    with store.transaction():
-        store.note_stop(signed, now=stamp(now))
-        ended = store.end_runs_of(signed.agreement_hash, now=stamp(now), code=WITHDRAWN)
-    return [run_id.hex() for run_id in ended]
+def _sent(home: NodeHome, signed: SignedStop) -> tuple[bool, list[str]]:
+    """Send a stop online where this node joined; whether it was, and a warning if it could not."""
+    if home.config.coordinator.control is None:
+        return False, []
+    from partner_node.control.stopping import send_stop  # gRPC takes long to import
+
+    try:
+        send_stop(home, signed)
+    except FedsegError as error:
+        return False, [f"the coordinator does not have it yet: {error.message}; a serving node "
+                       "sends it again, and the file does the same"]  # fmt: skip
+    return True, []
 
 
 def _stop_values(signed: SignedStop) -> dict[str, Any]:

@@ -102,6 +102,17 @@ class Channel:
             )
         return self._read(name, said, reply)
 
+    def stream(self, name: str, request: Message, reply: type[_Reply]) -> Iterator[_Reply]:
+        """Make a call that is answered by messages, without end; as `call` otherwise."""
+        with self._errors(name):
+            said = self._channel.unary_stream(path(name))(request.SerializeToString())
+        while True:
+            with self._errors(name):
+                message = next(said, None)
+            if message is None:
+                return
+            yield self._read(name, message, reply)
+
     def _read(self, name: str, said: bytes, reply: type[_Reply]) -> _Reply:
         try:
             return reply.FromString(said)

@@ -1,11 +1,14 @@
-"""A serving node at the control port: shows itself, renews its certificate, takes agreements up."""
+"""A serving node at the control port: it listens, and does at once what is announced."""
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Final
@@ -16,33 +19,57 @@ from machine.files import write_file
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.joining import checked_certificate
+from partner_node.control.stopping import exchange_stops
 from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
 from partner_node.membership import CERTIFICATE_FILE
-from protocol.control.calls import RENEW, STANDING
+from protocol.control.calls import ANNOUNCEMENTS, RENEW, STANDING
 from protocol.control.v1.control_pb2 import (
+    Announcement,
+    AnnouncementsRequest,
     RenewReply,
     RenewRequest,
     StandingReply,
     StandingRequest,
 )
-from protocol.errors import FedsegError
+from protocol.errors import AgreementError, FedsegError
 
 logger = logging.getLogger(__name__)
 
-_EVERY_S: Final = 30.0
-#: So long as no agreement is there, people wait for it.
-_WAITING_S: Final = 1.0
+#: Waits before the coordinator is called again; each is twice the one before, and drawn.
+_FIRST_WAIT_S: Final = 1.0
+_MOST_WAIT_S: Final = 30.0
+#: A connection that lasted so long is no failure: the next wait is a short one.
+_LASTED_S: Final = 10.0
 #: A certificate that ends sooner is renewed: two months in which the coordinator may be away.
 _RENEW_BEFORE: Final = timedelta(days=60)
 _DISTRIBUTION: Final = "fedseg"
+#: What people of this partner have to do something about.
+_NEWS: Final = {
+    Announcement.PROPOSED: "an agreement is proposed: fedseg-node agreement proposals",
+    Announcement.STOPPED: "a partner stopped an agreement: fedseg-node agreement show",
+}
 
 
-def show_up(channel: Channel) -> bool:
-    """Say that this node is there; returns whether it is admitted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a node stands with its coordinator.
+
+    Attributes:
+        announced: The number of the last announcement when it was told.
+    """
+
+    admitted: bool
+    announced: int
+
+
+def show_up(channel: Channel) -> Standing:
+    """Say that this node is there, and ask how it stands."""
     version = metadata.version(_DISTRIBUTION)
     reply = channel.call(STANDING, StandingRequest(version=version), StandingReply)
-    return reply.standing == StandingReply.ADMITTED
+    return Standing(
+        admitted=reply.standing == StandingReply.ADMITTED, announced=int(reply.announced)
+    )
 
 
 def renew_in_time(home: NodeHome, channel: Channel, *, now: datetime) -> bool:
@@ -60,18 +87,20 @@ def renew_in_time(home: NodeHome, channel: Channel, *, now: datetime) -> bool:
 
 
 @contextmanager
-def present(home: NodeHome, *, every_s: float = _EVERY_S) -> Iterator[None]:
-    """Show up at the control port, now and again and again, until the block ends.
+def present(
+    home: NodeHome, *, first_wait_s: float = _FIRST_WAIT_S, most_wait_s: float = _MOST_WAIT_S
+) -> Iterator[None]:
+    """Listen to the coordinator until the block ends.
 
-    An agreement that every party signed is taken up.
-
-    A node that did not join by invitation is in no control plane; nothing is done then. One whose
-    coordinator is away goes on, and tries again.
+    The node shows itself, renews its certificate, takes up an agreement that every party signed,
+    and exchanges stops: at once, and whenever something is announced; at least once a minute. A
+    node that did not join by invitation is in no control plane: nothing is done then. One whose
+    coordinator is away goes on, and calls again.
     """
     if home.config.coordinator.control is None:
         yield
         return
-    presence = _Presence(home, every_s)
+    presence = _Presence(home, first_wait_s, most_wait_s)
     keeper = threading.Thread(target=presence.keep, name="presence")
     keeper.start()
     try:
@@ -82,11 +111,14 @@ def present(home: NodeHome, *, every_s: float = _EVERY_S) -> Iterator[None]:
 
 
 class _Presence:
-    """Shows a node up until it ends."""
+    """Listens for a node until it ends."""
 
-    def __init__(self, home: NodeHome, every_s: float) -> None:
+    def __init__(self, home: NodeHome, first_wait_s: float, most_wait_s: float) -> None:
         self._home = home
-        self._every_s = every_s
+        self._first_wait_s = first_wait_s
+        self._most_wait_s = most_wait_s
+        #: What was logged last, by what it is about.
+        self._said: dict[str, str] = {}
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._channel: Channel | None = None
@@ -99,30 +131,58 @@ class _Presence:
                 self._channel.close()
 
     def keep(self) -> None:
-        """Show up every so often; what changes is logged."""
-        said = ""
+        """Listen to the coordinator; what changes is logged."""
+        wait_s = self._first_wait_s
         while not self._ended.is_set():
+            begun = time.monotonic()
             try:
-                words = self._once()
+                self._listen()
             except (FedsegError, OSError) as error:
-                words = str(error)
-            if words != said and not self._ended.is_set():
-                logger.info("control: %s", words)
-                said = words
-            idle = self._home.config.node.agreement.exists()
-            self._ended.wait(self._every_s if idle else min(_WAITING_S, self._every_s))
+                self._say("link", str(error))
+            if time.monotonic() - begun > _LASTED_S:
+                wait_s = self._first_wait_s
+            # Drawn, so that not all nodes come back at once to a coordinator that was away.
+            self._ended.wait(random.SystemRandom().uniform(wait_s / 2, wait_s))
+            wait_s = min(2 * wait_s, self._most_wait_s)
 
-    def _once(self) -> str:
+    def _listen(self) -> None:
+        """Do what is to be done now, and again with each announcement."""
         with open_channel(self._home, retries=False) as channel:
             with self._lock:
                 self._channel = channel
+                if self._ended.is_set():
+                    return
             try:
-                if not show_up(channel):
-                    return "waits until the operator admits it"
-                if renew_in_time(self._home, channel, now=datetime.now(UTC)):
-                    logger.info("control: the node's certificate was renewed")
-                take_up(self._home, channel)
-                return "admitted"
+                after = self._attend(channel)
+                request = AnnouncementsRequest(after=after)
+                for one in channel.stream(ANNOUNCEMENTS, request, Announcement):
+                    if one.kind in _NEWS:
+                        logger.info("control: %s", _NEWS[one.kind])
+                    self._attend(channel)
             finally:
                 with self._lock:
                     self._channel = None
+
+    def _attend(self, channel: Channel) -> int:
+        """Ask for all that a node has to know; the number of the last announcement before."""
+        standing = show_up(channel)
+        if not standing.admitted:
+            self._say("link", "waits until the operator admits it")
+            return standing.announced
+        self._say("link", "admitted")
+        if renew_in_time(self._home, channel, now=datetime.now(UTC)):
+            logger.info("control: the node's certificate was renewed")
+        for what in (exchange_stops, take_up):
+            try:
+                what(self._home, channel)
+                words = ""
+            except AgreementError as error:  # it waits for people; the rest goes on
+                words = str(error)
+            self._say(what.__name__, words)
+        return standing.announced
+
+    def _say(self, about: str, words: str) -> None:
+        if words != self._said.get(about, "") and not self._ended.is_set():
+            if words:
+                logger.info("control: %s", words)
+            self._said[about] = words

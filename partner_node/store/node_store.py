@@ -308,11 +308,14 @@ class NodeStore(Database):
 
     def stop_of(self, agreement_hash: bytes) -> SignedStop | None:
         """The first stop of an agreement; None while no partner stopped it."""
-        row = self.one(
-            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid LIMIT 1",
-            agreement_hash,
+        return next(iter(self.stops_of(agreement_hash)), None)
+
+    def stops_of(self, agreement_hash: bytes) -> list[SignedStop]:
+        """All stops of an agreement, in the order in which they came."""
+        rows = self.ask(
+            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid", agreement_hash
         )
-        return None if row is None else SignedStop.from_bytes(row[0])
+        return [SignedStop.from_bytes(envelope) for (envelope,) in rows]
 
     # --- releases and egress -------------------------------------------------------------------
 

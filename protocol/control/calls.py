@@ -15,6 +15,9 @@ PROPOSALS: Final = "Proposals"
 PROPOSAL: Final = "Proposal"
 SIGN: Final = "Sign"
 DECLINE: Final = "Decline"
+STOP: Final = "Stop"
+STOPS: Final = "Stops"
+ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.
 MAX_REQUEST_BYTES: Final = 1 << 16

@@ -41,6 +41,8 @@ from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 
 #: The port for runs, which nobody opens here.
 RUNS_PORT = 9_443
+#: How often a stream says that nothing happened.
+NOTHING_EVERY_S = 0.3
 
 
 @dataclass
@@ -138,14 +140,14 @@ def enrolled(
 
 @contextmanager
 def serving(directory: Path) -> Iterator[Lab]:
-    """Make a coordinator and serve its control port on loopback."""
+    """Make a coordinator and serve its control port on loopback; streams are seldom silent."""
     folder = directory / "coordinator"
     operator_setup.init(
         legal_name="Segment Trust", contact="ops@trust.example", directory=folder, port=0
     )
     config = CoordinatorConfig.load(folder)
     assert config.control is not None
-    port = ControlPort(config=config, public_port=RUNS_PORT)
+    port = ControlPort(config=config, public_port=RUNS_PORT, nothing_every_s=NOTHING_EVERY_S)
     port.start()
     write_file(folder / ADDRESS_FILE, port.address + "\n")
     try:

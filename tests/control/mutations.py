@@ -21,7 +21,13 @@ FETCHED = "partner_node/control/proposals.py"
 TAKEN_UP = "partner_node/control/taking_up.py"
 AGREEING = "partner_node/agreeing.py"
 
+STREAM = "coordinator/control/stream.py"
+TOLD = "coordinator/control/announcements.py"
+STOPS = "coordinator/control/stops.py"
+STOPPING = "partner_node/control/stopping.py"
+
 ACCESS = "test_access.py::"
+ANNOUNCES = "test_announcements.py::"
 AGREES = "test_agreements.py::"
 ENROLS = "test_enrolment.py::"
 JOINS = "test_joining.py::"
@@ -238,6 +244,55 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    return id == installed.id and version > installed.version\n",
         "    return version > installed.version\n",
         AGREES + "test_another_agreement_is_not_put_in_the_place_of_the_one_in_force",
+    ),
+    # announcements and stops
+    (
+        STREAM,
+        "                await admitted()\n        finally:",
+        "                pass\n        finally:",
+        ANNOUNCES + "test_the_stream_of_a_removed_node_ends",
+    ),
+    (
+        STREAM,
+        "return not self._ended and self._newest.get(caller.node_key) is ours",
+        "return not self._ended",
+        ANNOUNCES + "test_a_node_has_one_stream_and_the_newest_counts",
+    ),
+    (
+        TOLD,
+        '" WHERE partner = ? AND number > ? ORDER BY number"',
+        '" WHERE partner <> ? || char(0) AND number > ? ORDER BY number"',
+        ANNOUNCES + "test_a_partner_is_told_of_its_own_agreements_alone",
+    ),
+    (
+        TOLD,
+        "self.last() - _KEPT",
+        "self.last() - 10**9",
+        ANNOUNCES + "test_old_announcements_are_deleted_and_numbers_go_on",
+    ),
+    (
+        STOPS,
+        "        if stop.partner != caller.partner:",
+        "        if False:",
+        ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
+    ),
+    (
+        STOPS,
+        "        if all(party.id != caller.partner for party in agreement.parties):",
+        "        if False:",
+        ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
+    ),
+    (
+        STOPPING,
+        "    stop.verify(agreement)\n",
+        "",
+        ANNOUNCES + "test_a_stop_that_no_partner_signed_is_not_believed",
+    ),
+    (
+        PRESENCE,
+        "            except AgreementError as error:",
+        "            except ZeroDivisionError as error:",
+        ANNOUNCES + "test_what_does_not_follow_is_said_once_and_the_node_goes_on",
     ),
     # texts
     (

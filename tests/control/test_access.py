@@ -19,6 +19,7 @@ from machine.certificates import client_certificate, pem, private_pem
 from machine.quiet_grpc import grpc
 from partner_node.control.channel import Channel, Identity
 from protocol.control.calls import (
+    ANNOUNCEMENTS,
     DECLINE,
     ENROL,
     GREET,
@@ -28,6 +29,8 @@ from protocol.control.calls import (
     RENEW,
     SIGN,
     STANDING,
+    STOP,
+    STOPS,
     path,
 )
 from protocol.control.invitation import Invitation, authority_name
@@ -46,6 +49,9 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     PROPOSALS: (v1.ProposalsRequest(), v1.ProposalsReply),
     PROPOSAL: (v1.ProposalRequest(hash=bytes(32)), v1.ProposalReply),
     SIGN: (v1.SignRequest(hash=bytes(32), signature=bytes(64)), v1.SignReply),
+    STOP: (v1.StopRequest(envelope=b"{}"), v1.StopReply),
+    STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
+    ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
 }
 
@@ -53,6 +59,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
 #: How calls are answered that may be made, about what is not there.
 ABOUT_NOTHING = {
     ENROL: "E-MALFORMED", PROPOSAL: "E-PROPOSAL", SIGN: "E-PROPOSAL", DECLINE: "E-PROPOSAL",
+    STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
 }  # fmt: skip
 
 
@@ -129,7 +136,10 @@ def refusal(channel: Channel, call: str) -> str:
     """The code with which a call is refused; empty when it is answered."""
     request, reply = REQUESTS[call]
     try:
-        channel.call(call, request, reply)
+        if call == ANNOUNCEMENTS:
+            next(channel.stream(call, request, reply))
+        else:
+            channel.call(call, request, reply)
     except FedsegError as error:
         return error.code
     return ""
@@ -152,7 +162,8 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
-    assert all(ACCESS[c] == {Who.ADMITTED} for c in (PROPOSALS, PROPOSAL, SIGN, DECLINE))
+    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS):
+        assert ACCESS[call] == {Who.ADMITTED}
 
 
 @pytest.mark.parametrize("certificate", [None, "no certificate"], ids=str)

@@ -65,7 +65,7 @@ def test_a_node_that_joined_waits_and_is_admitted_by_its_code_alone(lab: Lab) ->
     key = public_bytes(lab.config.signing_key())
     code = short_code(node.card.to_bytes(), key)
     with lab.channel(node.identity) as channel:
-        assert show_up(channel) is False
+        assert not show_up(channel).admitted
         assert node.card not in joined_cards(lab.store)
         refused(
             "E-CONTROL-CODE", lambda: card_with_code(lab.store, "0000-0000", coordinator_key=key)
@@ -76,7 +76,7 @@ def test_a_node_that_joined_waits_and_is_admitted_by_its_code_alone(lab: Lab) ->
                    if one.partner == "east"]  # fmt: skip
         assert (line.state, line.code) == ("waits for its code", code)
         lab.admit(node)
-        assert show_up(channel) is True
+        assert show_up(channel).admitted
     assert node.card in joined_cards(lab.store)
     refused("E-CONTROL-CODE", lambda: card_with_code(lab.store, code, coordinator_key=key))
 
@@ -195,15 +195,15 @@ def test_whoever_joins_anew_does_not_shut_out_the_node_that_is_admitted(lab: Lab
     second = lab.join("both")
     third = lab.join("both")
     with lab.channel(node.identity) as channel:
-        assert show_up(channel) is True
+        assert show_up(channel).admitted
     with lab.channel(third.identity) as channel:
-        assert show_up(channel) is False
+        assert not show_up(channel).admitted
     keys = {row.node_key for row in EnrolledNodes(lab.store).all() if row.partner == "both"}
     assert keys == {node.card.node_key, third.card.node_key}
     assert second.card.node_key not in keys
     lab.admit(third)
     with lab.channel(node.identity) as channel:
-        assert show_up(channel) is False
+        assert not show_up(channel).admitted
 
 
 def test_a_certificate_is_renewed_and_the_one_before_stays_good(lab: Lab) -> None:
@@ -216,7 +216,7 @@ def test_a_certificate_is_renewed_and_the_one_before_stays_good(lab: Lab) -> Non
     assert len(numbers) == 2
     for certificate in (renewed, node.certificate):
         with lab.channel(replace(node.identity, certificate=certificate)) as channel:
-            assert show_up(channel) is True
+            assert show_up(channel).admitted
 
 
 def test_a_certificate_of_another_key_is_not_taken(lab: Lab) -> None:

@@ -17,7 +17,7 @@ from partner_node.cli import joining
 from partner_node.config.node_config import NodeConfig
 from partner_node.control import presence
 from partner_node.control.channel import Channel
-from partner_node.control.presence import open_channel, present, renew_in_time, show_up
+from partner_node.control.presence import Standing, open_channel, present, renew_in_time, show_up
 from partner_node.home import NodeHome
 from partner_node.membership import CERTIFICATE_FILE, Membership
 from protocol.control.calls import ENROL
@@ -50,7 +50,7 @@ def test_a_partner_joins_by_one_text_and_one_code(shell: Shell, lab: Lab, tmp_pa
     assert line["state"] == "admitted"
     home = NodeHome.load(folder)
     with open_channel(home, retries=False) as channel:
-        assert show_up(channel) is True
+        assert show_up(channel).admitted
     assert line_of(shell, lab, "north")["version"]
     assert line_of(shell, lab, "north")["seen_at"] > line["seen_at"]
 
@@ -252,7 +252,7 @@ def test_a_certificate_is_renewed_two_months_before_its_end(member: NodeHome, la
     end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
     assert end - now > timedelta(days=360)
     with open_channel(member, retries=False) as channel:
-        assert show_up(channel) is True
+        assert show_up(channel).admitted
 
 
 def test_a_serving_node_shows_up_and_renews(
@@ -260,7 +260,7 @@ def test_a_serving_node_shows_up_and_renews(
 ) -> None:
     caplog.set_level("INFO")
     before = short_lived(member, lab, days=9)
-    with present(member, every_s=0.01):
+    with present(member):
         wait_for(lambda: "control: admitted" in caplog.text, timeout_s=PATIENCE_S, what="admission")
     assert "certificate was renewed" in caplog.text
     assert caplog.text.count("control: admitted") == 1
@@ -273,7 +273,7 @@ def test_a_node_serves_on_while_the_control_port_is_away(
     caplog.set_level("INFO")
     away = replace(member.config.coordinator, control="127.0.0.1:1")
     home = replace(member, config=replace(member.config, coordinator=away))
-    with present(home, every_s=0.01):
+    with present(home, first_wait_s=0.02, most_wait_s=0.02):
         wait_for(lambda: "E-CONTROL-AWAY" in caplog.text, timeout_s=PATIENCE_S, what="the log")
     assert caplog.text.count("E-CONTROL-AWAY") == 1
 
@@ -287,7 +287,7 @@ def test_the_end_of_serving_waits_for_no_answer(
     def close(self: Channel) -> None:
         closed.set()
 
-    def ask(channel: Channel) -> bool:
+    def ask(channel: Channel) -> Standing:
         asked.set()
         cut.append(closed.wait(PATIENCE_S / 4))
         raise TransportError("cut off")

@@ -282,7 +282,14 @@ def test_rounds_of_an_earlier_version_are_kept(
 ) -> None:
     store.request_run(RUN, federation.agreement)
     store.ask("DROP TABLE rounds")
-    for table in ("stops", "invitations", "enrolled", "proposal_answers", "proposals"):
+    for table in (
+        "stops",
+        "invitations",
+        "enrolled",
+        "proposal_answers",
+        "proposals",
+        "announcements",
+    ):
         store.ask(f"DROP TABLE {table}")  # type: ignore[arg-type]
     store.ask(
         "CREATE TABLE rounds (run_id BLOB NOT NULL REFERENCES runs, round INTEGER NOT NULL,"

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.end_to_end import deployment as deploy
-from tests.end_to_end.command_line import command
+from tests.end_to_end.command_line import PATIENCE_S, command
 from tests.end_to_end.deployment import NAMES, Deployment
+from tests.end_to_end.transport_support import wait_for
 from tests.shell import Done
 
 pytestmark = pytest.mark.slow
@@ -101,6 +102,25 @@ def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
         (name, "admitted") for name in sorted(NAMES)
     ]
     assert all(one["version"] for one in listed)
+
+
+def test_a_stop_reaches_every_node_at_once(consortium: Deployment, tmp_path: Path) -> None:
+    first, *others = NAMES
+    done = said(
+        "node", "agreement", "stop", "--yes", "--reason", "A merger.", "--out",
+        tmp_path / "stop.json", "--dir", consortium.folder(first),
+    )  # fmt: skip
+    assert done["sent"]
+    for name in others:
+        wait_for(
+            lambda name=name: f"control: {first} stopped" in consortium.nodes[name].said(),
+            timeout_s=PATIENCE_S,
+            what=f"the stop at {name}",
+        )
+    refused = command("coordinator", "run", "start", "--dir", consortium.operator_folder)
+    assert refused.returncode == 3
+    assert "E-WITHDRAWN" in refused.stderr
+    assert "A merger." in refused.stderr
 
 
 def test_an_invitation_that_was_used_lets_nobody_in(consortium: Deployment, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class StandingRequest(_message.Message):
     def __init__(self, version: _Optional[str] = ...) -> None: ...
 
 class StandingReply(_message.Message):
-    __slots__ = ("standing",)
+    __slots__ = ("standing", "announced")
     class Standing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNSPECIFIED: _ClassVar[StandingReply.Standing]
@@ -58,8 +58,10 @@ class StandingReply(_message.Message):
     WAITING: StandingReply.Standing
     ADMITTED: StandingReply.Standing
     STANDING_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
     standing: StandingReply.Standing
-    def __init__(self, standing: _Optional[_Union[StandingReply.Standing, str]] = ...) -> None: ...
+    announced: int
+    def __init__(self, standing: _Optional[_Union[StandingReply.Standing, str]] = ..., announced: _Optional[int] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ()
@@ -152,3 +154,53 @@ class DeclineRequest(_message.Message):
 class DeclineReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class StopRequest(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: bytes
+    def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
+
+class StopReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StopsRequest(_message.Message):
+    __slots__ = ("hash",)
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    def __init__(self, hash: _Optional[bytes] = ...) -> None: ...
+
+class StopsReply(_message.Message):
+    __slots__ = ("envelopes",)
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    envelopes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, envelopes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class AnnouncementsRequest(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: int
+    def __init__(self, after: _Optional[int] = ...) -> None: ...
+
+class Announcement(_message.Message):
+    __slots__ = ("number", "kind", "hash")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        NOTHING: _ClassVar[Announcement.Kind]
+        ADMITTED: _ClassVar[Announcement.Kind]
+        PROPOSED: _ClassVar[Announcement.Kind]
+        COMPLETE: _ClassVar[Announcement.Kind]
+        STOPPED: _ClassVar[Announcement.Kind]
+    NOTHING: Announcement.Kind
+    ADMITTED: Announcement.Kind
+    PROPOSED: Announcement.Kind
+    COMPLETE: Announcement.Kind
+    STOPPED: Announcement.Kind
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    kind: Announcement.Kind
+    hash: bytes
+    def __init__(self, number: _Optional[int] = ..., kind: _Optional[_Union[Announcement.Kind, str]] = ..., hash: _Optional[bytes] = ...) -> None: ...

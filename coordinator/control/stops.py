@@ -1,0 +1,67 @@
+"""Partners' signed stops: taken by hand or online, and handed on to the other parties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coordinator.control.announcements import STOPPED, Announcements
+from coordinator.control.callers import Caller
+from coordinator.control.guard import RefusedError, parsed
+from coordinator.store.coordinator_store import CoordinatorStore
+from protocol.agreement.document import Agreement
+from protocol.agreement.stop import SignedStop
+from protocol.control.v1.control_pb2 import StopReply, StopRequest, StopsReply, StopsRequest
+from protocol.errors import StoreError
+
+
+def take_stop(store: CoordinatorStore, stop: SignedStop) -> list[bytes]:
+    """Take a partner's signed stop, and announce it to every party.
+
+    Returns:
+        Ids of the runs that it ended.
+
+    Raises:
+        StoreError: The agreement is not published here.
+        AgreementError: The stop does not hold (E-AGR-PARTY, E-AGR-SIGNATURE).
+    """
+    ended = store.stop_agreement(stop)
+    parties = [party.id for party in store.agreement(stop.agreement_hash).parties]
+    with store.transaction():
+        Announcements(store).add(STOPPED, parties, stop.agreement_hash)
+    return ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stops:
+    """Answers admitted nodes, about agreements to which they are parties."""
+
+    store: CoordinatorStore
+
+    def stop(self, caller: Caller, request: bytes) -> StopReply:
+        """Take the caller's stop; also again, as an answer can be lost.
+
+        Raises:
+            AgreementError: It does not hold.
+            RefusedError: It is another partner's, or of no agreement of the caller's (E-PROPOSAL).
+        """
+        stop = SignedStop.from_bytes(parsed(StopRequest, request).envelope)
+        self._agreement(caller, stop.agreement_hash)
+        if stop.partner != caller.partner:
+            raise RefusedError("a stop is sent by the partner that signed it", code="E-PROPOSAL")
+        if stop.to_bytes() not in self.store.stops_of(stop.agreement_hash):
+            take_stop(self.store, stop)
+        return StopReply()
+
+    def stops(self, caller: Caller, request: bytes) -> StopsReply:
+        """The stops of an agreement; raises RefusedError (E-PROPOSAL)."""
+        agreement = self._agreement(caller, parsed(StopsRequest, request).hash)
+        return StopsReply(envelopes=self.store.stops_of(agreement.hash))
+
+    def _agreement(self, caller: Caller, agreement_hash: bytes) -> Agreement:
+        try:
+            agreement = self.store.agreement(agreement_hash)
+        except StoreError as error:
+            raise RefusedError("no such agreement", code="E-PROPOSAL") from error
+        if all(party.id != caller.partner for party in agreement.parties):
+            raise RefusedError("no such agreement for this partner", code="E-PROPOSAL")
+        return agreement

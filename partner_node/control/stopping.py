@@ -1,0 +1,63 @@
+"""Signed stops online: a node sends its own, and takes those of the other partners."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from partner_node.agreeing import note_stop
+from partner_node.control.belonging import open_channel
+from partner_node.control.channel import Channel
+from partner_node.home import NodeHome
+from protocol.agreement.document import Agreement
+from protocol.agreement.stop import SignedStop
+from protocol.control.calls import STOP, STOPS
+from protocol.control.v1.control_pb2 import StopReply, StopRequest, StopsReply, StopsRequest
+from protocol.errors import RuleError
+
+logger = logging.getLogger(__name__)
+
+
+def send_stop(home: NodeHome, signed: SignedStop) -> None:
+    """Send this node's stop to the coordinator, which ends runs and hands it on.
+
+    Raises:
+        FedsegError: It is not reached or refuses. A node that serves sends it again.
+    """
+    with open_channel(home) as channel:
+        channel.call(STOP, StopRequest(envelope=signed.to_bytes()), StopReply)
+
+
+def exchange_stops(home: NodeHome, channel: Channel) -> None:
+    """Take the stops of the agreement in force, and send this node's if the coordinator lacks it.
+
+    Raises:
+        AgreementError: One does not hold: no partner signed it.
+    """
+    agreement = home.installed_agreement()
+    if agreement is None:
+        return
+    try:
+        reply = channel.call(STOPS, StopsRequest(hash=agreement.hash), StopsReply)
+    except RuleError as error:
+        if error.code != "E-PROPOSAL":
+            raise
+        return  # it came as a file, and the coordinator has not published it
+    store = home.store(home.keystore())
+    known = {stop.partner: stop for stop in store.stops_of(agreement.hash)}
+    store.close()
+    told = [_checked(envelope, agreement) for envelope in reply.envelopes]
+    for stop in told:
+        if stop.partner not in known:
+            note_stop(home, stop, datetime.now(UTC))
+            logger.info("control: %s", stop.refusal(agreement).message)
+    own = known.get(home.config.node.partner)
+    if own is not None and own.partner not in {stop.partner for stop in told}:
+        channel.call(STOP, StopRequest(envelope=own.to_bytes()), StopReply)
+        logger.info("control: the stop of agreement %s was sent", agreement.id)
+
+
+def _checked(envelope: bytes, agreement: Agreement) -> SignedStop:
+    stop = SignedStop.from_bytes(envelope)
+    stop.verify(agreement)
+    return stop
