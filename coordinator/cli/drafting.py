@@ -145,9 +145,7 @@ def draft(
         return
     if next:
         _refuse(of_a_new_one, beside="--next, which takes that from the version before")
-        _draft_next(
-            out, directory, id, cards=card or [], joined=joined, without=without or []
-        )
+        _draft_next(out, directory, id, cards=card or [], joined=joined, without=without or [])
         return
     _refuse({"--without": without}, beside="a new agreement, whose parties are those of --card")
     if exact and epsilon is not None:
