@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.config import FILE_NAME, KEY_FILE, STORE_FILE, CoordinatorConfig
+from coordinator.control import authority
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
 
 KIND: Final = "coordinator"
-#: The authority's certificate, which a coordinator with a certificate of the operator's own lacks.
 _AUTHORITY: Final = "authority"
+_NODES_KEY, _NODES_AUTHORITY = "nodes-authority-key", "nodes-authority"
+#: Parts that a coordinator may lack: with a certificate of the operator's own, or without a
+#: control port, or before it served.
+_MAY_LACK: Final = (_AUTHORITY, _NODES_KEY, _NODES_AUTHORITY)
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
     "the passphrase of the signing key, without which a backup signs nothing: keep it where your "
@@ -44,9 +48,7 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
         with closing(config.open_store()) as store:
             return store.snapshot()
 
-    contents = gathered(
-        config.directory, _places(config), read={STATE: state}, may_lack=(_AUTHORITY,)
-    )
+    contents = gathered(config.directory, _places(config), read={STATE: state}, may_lack=_MAY_LACK)
     return write_backup(
         out, contents, kind=KIND, whose=config.legal_name, made_at=stamp(now), version=version
     )
@@ -68,7 +70,11 @@ def _places(config: CoordinatorConfig) -> Mapping[str, Path]:
         "signing-key": config.directory / KEY_FILE,
         "certificate": config.certificate,
         "certificate-key": config.key,
-        _AUTHORITY: config.certificate.with_name(f"{config.certificate.stem}-ca.crt"),
+        _AUTHORITY: config.certificate.with_name(f"{config.certificate.stem}-ca.crt")
+        if config.control is None
+        else config.control.authority,
+        _NODES_KEY: config.directory / authority.KEY_FILE,
+        _NODES_AUTHORITY: config.directory / authority.CERTIFICATE_FILE,
         STATE: config.directory / STORE_FILE,
     }
 

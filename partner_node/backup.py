@@ -10,6 +10,7 @@ from typing import Final
 
 from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
 from machine.private_files import read_private_file
+from partner_node import membership
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
 from partner_node.state_file import MARK
 from partner_node.store.node_store import NodeStore
@@ -18,7 +19,9 @@ from partner_node.store.times import stamp
 KIND: Final = "node"
 _KEYS, _MARK = "keys", "state-made"
 #: Parts that a node may lack.
-_MAY_LACK: Final = (_MARK, "agreement", "root-certificates", "partner-card")
+_MAY_LACK: Final = (
+    _MARK, "agreement", "root-certificates", "partner-card", "membership", "certificate",
+)  # fmt: skip
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
     "the passphrase of the keys, without which a backup opens nothing: keep it where your secrets "
@@ -79,6 +82,8 @@ def _places(home: NodeHome) -> Mapping[str, Path]:
         "agreement": home.config.node.agreement,
         "root-certificates": home.config.coordinator.root_certificates,
         "partner-card": home.directory / CARD_FILE,
+        "membership": home.directory / membership.FILE_NAME,
+        "certificate": home.keys_folder / membership.CERTIFICATE_FILE,
     }
 
 

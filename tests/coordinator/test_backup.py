@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import stat
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from coordinator import backup
 from coordinator.config import CoordinatorConfig
+from coordinator.control.authority import NodesAuthority
 from coordinator.store.schema import MIGRATIONS
 from machine.backups import read_backup, write_backup
 from tests.federations import small_federation
@@ -64,6 +66,25 @@ def test_a_coordinator_that_was_put_back_is_the_one_that_was_backed_up(
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_nodes_that_joined_are_known_after_the_coordinator_was_put_back(
+    shell: Shell, home: Path, tmp_path: Path
+) -> None:
+    """The authority that certifies them is in the backup; one that has none yet has none in it."""
+    config = CoordinatorConfig.load(home)
+    assert config.control is not None
+    shell.json("state", "backup", "before.tar", "--dir", home)
+    made = NodesAuthority.of(home, config.passphrase(), now=datetime.now(UTC))
+    shell.json("state", "backup", "after.tar", "--dir", home)
+    roles = [
+        {part.role for part in read_backup(tmp_path / name, kind=backup.KIND)[0].parts}
+        for name in ("before.tar", "after.tar")
+    ]
+    assert roles[1] - roles[0] == {"nodes-authority", "nodes-authority-key"}
+    shell.json("state", "restore", "after.tar", "--dir", "again")
+    again = NodesAuthority.load(tmp_path / "again", config.passphrase())
+    assert again.certificate == made.certificate
+
+
 def test_the_passphrase_is_in_no_backup(shell: Shell, home: Path, tmp_path: Path) -> None:
     shell.json("state", "backup", "b.tar", "--dir", home)
     passphrase = (home / "keys" / "passphrase").read_bytes().strip()
@@ -110,8 +131,10 @@ def test_the_state_of_a_later_version_is_not_restored(
 
 
 def test_a_certificate_of_the_operators_own_is_put_back_where_it_stood(
-    shell: Shell, home: Path, tmp_path: Path
+    shell: Shell, tmp_path: Path
 ) -> None:
+    home = tmp_path / "by-hand"
+    shell.json(*INIT, "--by-hand", "--dir", home)
     own = tmp_path / "own"
     own.mkdir()
     for name in ("coordinator.crt", "coordinator.key"):

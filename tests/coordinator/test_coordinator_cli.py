@@ -146,7 +146,9 @@ def test_an_unknown_option_is_wrong_usage(shell: Shell, path: tuple[str, ...]) -
     assert "--bogus" in done.err
 
 
-NEED_FOLDER = [p for p in LEAVES if p[0] not in ("init", "serve", "agreement")]
+NEED_FOLDER = [
+    p for p in LEAVES if p[0] not in ("init", "serve", "agreement") and p != ("state", "restore")
+]
 
 
 @pytest.mark.parametrize("path", NEED_FOLDER, ids=" ".join)
@@ -158,6 +160,7 @@ def test_a_folder_that_is_no_coordinator_is_named(
         "invite": ["shop-0"],
         "remove": ["shop-0"],
         "export": ["--out", "x.json"],
+        "backup": ["x.tar"],
     }.get(path[-1], [])
     error = shell.refused(*path, *more, "--dir", tmp_path / "none", status=2)
     assert "none/coordinator.toml" in error["message"]
