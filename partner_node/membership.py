@@ -33,15 +33,23 @@ class Membership:
     coordinator_key: bytes
     code: str
 
-    def save(self, directory: Path) -> None:
-        """Write it into the node's folder."""
-        values: dict[str, Any] = {
-            "schema": _SCHEMA,
+    @property
+    def words(self) -> str:
+        """Whom the node joined, with the short code."""
+        return f"Joined {self.legal_name} ({self.contact}); short code {self.code}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {
             "legal_name": self.legal_name,
             "contact": self.contact,
             "coordinator_key": self.coordinator_key.hex(),
             "code": self.code,
         }
+
+    def save(self, directory: Path) -> None:
+        """Write it into the node's folder."""
+        values = {"schema": _SCHEMA, **self.to_dict()}
         write_file(directory / FILE_NAME, canonical_json(values), mode=0o600)
 
     @staticmethod

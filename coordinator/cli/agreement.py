@@ -17,7 +17,7 @@ from coordinator.cli import drafting
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.proposals import Proposal, Proposals
-from coordinator.control.stops import take_stop
+from coordinator.control.taking_stops import take_stop
 from coordinator.report.released import views_in
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, shown

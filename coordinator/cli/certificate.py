@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,7 +44,8 @@ def renew(
     """Make a new certificate and authority, for the names of before and those given."""
     for value in name or ():
         check_host_option("--name", value)
-    files = _own_files(directory)
+    config = CoordinatorConfig.load(directory)
+    files = _own_files(config)
     hosts = list(dict.fromkeys([*read_certificate(files.certificate).names, *(name or ())]))
     made = make_server_certificate(
         directory / "tls",
@@ -57,14 +57,14 @@ def renew(
     output.result(
         {"names": hosts, "root_certificates": str(made.authority)},
         f"The certificate is for {', '.join(hosts)}. Give partners {made.authority} anew, for "
-        "root_certificates in their node.toml, then start serve again.",
+        "root_certificates in their node.toml, then start serve again."
+        + ("" if config.control is None else " Make open invitations anew: they name the old one."),
     )
 
 
-def _own_files(directory: Path) -> ServerCertificate:
+def _own_files(config: CoordinatorConfig) -> ServerCertificate:
     """The files that `init` made; raises ConfigError when another certificate is set."""
-    config = CoordinatorConfig.load(directory)
-    files = certificate_files(directory / "tls", name=SERVER_NAME)
+    files = certificate_files(config.directory / "tls", name=SERVER_NAME)
     if (config.certificate, config.key) != (files.certificate, files.key):
         raise ConfigError(
             f"{config.certificate} was not made here",

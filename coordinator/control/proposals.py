@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, LiteralString
 
 from coordinator.control.announcements import COMPLETE, PROPOSED, Announcements
@@ -185,8 +186,7 @@ class Proposals:
         proposal = self.with_hash(agreement_hash)
         if proposal is None or not proposal.complete:
             return False
-        known = [signed.agreement.hash for signed in self._store.agreements()]
-        if agreement_hash in known:
+        if self._store.one("SELECT 1 FROM agreements WHERE agreement_hash = ?", agreement_hash):
             return True
         self._store.add_agreement(proposal.signed())
         parties = [party.id for party in proposal.draft.agreement.parties]
@@ -211,7 +211,7 @@ class Proposals:
             )
 
     def _read(self, row: tuple[Any, ...]) -> Proposal:
-        draft = SignedAgreement.from_bytes(bytes(row[1]), kept=True)
+        draft = _parsed(bytes(row[1]))
         rows = self._store.ask(
             "SELECT partner, signature, comment, answered_at FROM proposal_answers"
             " WHERE agreement_hash = ?",
@@ -234,6 +234,12 @@ class Proposals:
                 said.get(party.id, Answer(partner=party.id)) for party in draft.agreement.parties
             ),
         )
+
+
+@lru_cache(maxsize=2 * MAX_PROPOSALS)
+def _parsed(envelope: bytes) -> SignedAgreement:
+    """An agreement is read once, though every node asks for it again and again."""
+    return SignedAgreement.from_bytes(envelope, kept=True)
 
 
 def _check_parties(parties: tuple[Party, ...], joined: Mapping[str, bytes]) -> None:

@@ -1,34 +1,17 @@
-"""Partners' signed stops: taken by hand or online, and handed on to the other parties."""
+"""Partners' signed stops online: taken, and handed on to the other parties."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coordinator.control.announcements import STOPPED, Announcements
 from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
+from coordinator.control.taking_stops import take_stop
 from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.control.v1.control_pb2 import StopReply, StopRequest, StopsReply, StopsRequest
 from protocol.errors import StoreError
-
-
-def take_stop(store: CoordinatorStore, stop: SignedStop) -> list[bytes]:
-    """Take a partner's signed stop, and announce it to every party.
-
-    Returns:
-        Ids of the runs that it ended.
-
-    Raises:
-        StoreError: The agreement is not published here.
-        AgreementError: The stop does not hold (E-AGR-PARTY, E-AGR-SIGNATURE).
-    """
-    ended = store.stop_agreement(stop)
-    parties = [party.id for party in store.agreement(stop.agreement_hash).parties]
-    with store.transaction():
-        Announcements(store).add(STOPPED, parties, stop.agreement_hash)
-    return ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

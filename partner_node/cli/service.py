@@ -14,6 +14,7 @@ from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
+from partner_node.membership import Membership
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.release.document import SignedRelease
@@ -38,16 +39,19 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     waiting = [held for held in Manifests(store).held() if held.state(now) == WAITING]
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
+    membership = Membership.load(directory)
     output.warn(soon)
     output.result(
         {
             "partner": home.config.node.partner,
+            "joined": None if membership is None else membership.to_dict(),
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
             "waiting_for_approval": [held.number for held in waiting],
             "warnings": soon,
         },
+        "" if membership is None else membership.words,
         *run_words(runs, releases),
         *refusal_words(refusals),
         *held_words(waiting, now),

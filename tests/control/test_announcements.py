@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.control import announcements as module
 from coordinator.control.announcements import ADMITTED, COMPLETE, PROPOSED, Announcements
 from coordinator.control.standing import shut_out
-from coordinator.control.stops import take_stop
+from coordinator.control.taking_stops import take_stop
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.presence import present, show_up

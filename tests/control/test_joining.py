@@ -73,6 +73,21 @@ def test_a_node_that_joined_has_all_that_init_makes_and_no_absolute_path_to_itse
     membership = Membership.load(folder)
     assert membership is not None
     assert membership.contact == "ops@trust.example"
+    status = shell.json("status", "--dir", folder)
+    assert status["joined"]["code"] == membership.code
+    assert membership.code in shell("status", "--dir", folder).out
+
+
+def test_a_damaged_record_of_the_coordinator_is_named(
+    shell: Shell, lab: Lab, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shell.json(*join_words(invited(shell, lab, "damaged"), folder))
+    path = folder / "membership.json"
+    path.write_bytes(path.read_bytes().replace(b"v1", b"v9"))
+    error = shell.refused("status", "--dir", folder, status=2)
+    assert "membership.json" in error["message"]
+    assert "backup" in error["remedy"]
 
 
 def test_an_invitation_may_be_a_file(shell: Shell, lab: Lab, tmp_path: Path) -> None:

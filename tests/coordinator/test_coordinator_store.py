@@ -324,10 +324,14 @@ def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path, content:
 
 
 def test_damaged_pages_are_an_error_of_ours(tmp_path: Path, store: CoordinatorStore) -> None:
+    roots = store.ask(
+        "SELECT rootpage FROM sqlite_master WHERE tbl_name IN ('agreements', 'runs', 'admitted')"
+    )
     store.close()
     path = tmp_path / "coordinator.db"
     content = bytearray(path.read_bytes())
-    content[4096:] = b"\xa5" * (len(content) - 4096)
+    for (page,) in roots:
+        content[4096 * (page - 1) : 4096 * page] = b"\xa5" * 4096
     path.write_bytes(content)
     store = CoordinatorStore(path)
     nodes = AdmittedNodes(store)
