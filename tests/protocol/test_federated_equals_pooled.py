@@ -18,10 +18,11 @@ from protocol import ring
 from protocol.clustering.lloyd_exact import LloydExact
 from protocol.clustering.relocation import Search
 from protocol.queries import ClusterSumsQuery, customer_vectors
+from tests import effort
 
 ONE = 1 << 20
-PLAN_CONFIGURATIONS = 450
-RUN_CONFIGURATIONS = 60
+PLAN_CONFIGURATIONS = effort.count(150, 450)
+RUN_CONFIGURATIONS = effort.count(20, 60)
 
 
 @st.composite
