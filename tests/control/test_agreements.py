@@ -268,6 +268,22 @@ def test_a_later_version_that_supersedes_the_one_in_force_is_taken_up(signing: S
     assert signing.take_up() == f"{first.id} 2"
 
 
+def test_a_node_that_was_away_takes_up_every_version_one_after_the_other(
+    signing: Signing,
+) -> None:
+    """Also where another agreement was signed since."""
+    first = in_force(signing)
+    signing.propose_next(id=first.id, version=2, supersedes=first.hash.hex())
+    signing.agree()
+    second = signing.parties.draft.agreement
+    signing.propose_next(id=first.id, version=3, supersedes=second.hash.hex())
+    signing.agree()
+    signing.propose_next(id="another-purpose")
+    signing.agree()
+    assert signing.take_up() == f"{first.id} 3"
+    assert signing.take_up() is None
+
+
 def test_another_agreement_is_not_put_in_the_place_of_the_one_in_force(signing: Signing) -> None:
     first = in_force(signing)
     signing.propose_next(id="another-purpose", version=2, supersedes=first.hash.hex())
