@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guards import Guard, Removal, listed
+from tests import effort
+from tests.guards import Guard, Removal, listed, tried
 
 ENVELOPE = "machine/envelope.py"
 FIELDS = "tests/machine/test_envelope.py::test_success_and_failure_have_the_same_three_fields"
@@ -27,6 +28,19 @@ def test_the_text_of_every_guard_is_in_its_file_once(folder: str) -> None:
     assert guards
     texts = {guard.file: (ROOT / guard.file).read_text(encoding="utf-8") for guard in guards}
     assert [guard for guard in guards if texts[guard.file].count(guard.text) != 1] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_third_of_the_guards_is_taken_out_in_make_test_and_all_in_make_test_long(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = listed(folder)
+    monkeypatch.setattr(effort, "LONG", False)
+    some = tried(folder)
+    assert len(every) / 8 < len(some) < len(every) / 1.5
+    assert {case.id for case in some} < {case.id for case in every}
+    monkeypatch.setattr(effort, "LONG", True)
+    assert tried(folder) == every
 
 
 @pytest.fixture(scope="module")
