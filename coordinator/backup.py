@@ -54,10 +54,12 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
     )
 
 
-def restore(file: Path, folder: Path) -> tuple[Manifest, CoordinatorConfig]:
+def restore(
+    file: Path, folder: Path, *, elsewhere: bool = False
+) -> tuple[Manifest, CoordinatorConfig]:
     """Make a coordinator's folder from a backup; raises FedsegError as `put_back` does."""
     manifest = put_back(
-        file, folder, kind=KIND, settings=FILE_NAME, check=_check,
+        file, folder, kind=KIND, settings=FILE_NAME, check=_check, elsewhere=elsewhere,
         places=lambda draft: _places(CoordinatorConfig.load(draft)),
     )  # fmt: skip
     return manifest, CoordinatorConfig.load(folder)

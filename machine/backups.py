@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +193,7 @@ def put_back(
     settings: str,
     places: Callable[[Path], Mapping[str, Path]],
     check: Callable[[Path], None],
+    elsewhere: bool = False,
 ) -> Manifest:
     """Make a folder from a backup, whole or not at all.
 
@@ -203,9 +204,12 @@ def put_back(
         settings: The name of the file with the settings.
         places: Where each part belongs, by role, for a folder that has its settings.
         check: Raises an error when a copy of the database cannot be used.
+        elsewhere: Whether parts may be written outside the folder. The settings that say where are
+            in the backup: whoever made that says which files are written.
 
     Raises:
-        FedsegError: The backup is not whole, or something is there already.
+        FedsegError: The backup is not whole, something is there already, or a part belongs outside
+            the folder and may not (E-ELSEWHERE).
     """
     manifest, contents = read_backup(path, kind=kind)
     with restoring(folder) as draft:
@@ -214,10 +218,24 @@ def put_back(
         place(copy, contents[STATE])
         check(copy)
         copy.unlink()
-        for role, where in places(draft).items():
-            if role in contents:
-                place(where, contents[role])
+        wanted = {role: where for role, where in places(draft).items() if role in contents}
+        if not elsewhere:
+            _refuse_elsewhere(wanted.values(), draft)
+        for role, where in wanted.items():
+            place(where, contents[role])
     return manifest
+
+
+def _refuse_elsewhere(places: Iterable[Path], folder: Path) -> None:
+    inside = folder.resolve()
+    outside = [str(path) for path in places if not path.resolve().is_relative_to(inside)]
+    if outside:
+        raise UsageError(
+            f"the settings in the backup place parts outside the folder: {', '.join(outside)}",
+            code="E-ELSEWHERE",
+            remedy="if these are the files that you expect there, and you trust the backup, add "
+            "--elsewhere",
+        )
 
 
 @contextmanager

@@ -63,10 +63,10 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
     )  # fmt: skip
 
 
-def restore(file: Path, folder: Path) -> tuple[Manifest, NodeHome]:
+def restore(file: Path, folder: Path, *, elsewhere: bool = False) -> tuple[Manifest, NodeHome]:
     """Make a node's folder from a backup; raises FedsegError as `put_back` does."""
     manifest = put_back(
-        file, folder, kind=KIND, settings=FILE_NAME, check=_check,
+        file, folder, kind=KIND, settings=FILE_NAME, check=_check, elsewhere=elsewhere,
         places=lambda draft: _places(NodeHome.load(draft)),
     )  # fmt: skip
     return manifest, NodeHome.load(folder)

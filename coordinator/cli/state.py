@@ -51,11 +51,17 @@ def back_up(
 @app.command("restore")
 def restore(
     file: Annotated[Path, typer.Argument(help="A backup that `state backup` wrote.")],
+    elsewhere: Annotated[
+        bool,
+        typer.Option(
+            "--elsewhere", help="Also write parts that the settings place outside the folder."
+        ),
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Make a coordinator's folder from a backup; nothing that is there is replaced."""
-    made, config = backup.restore(file, directory)
+    made, config = backup.restore(file, directory, elsewhere=elsewhere)
     missing = config.passphrase_file
     asks = missing is not None and not missing.exists()
     output.result(

@@ -88,6 +88,12 @@ def back_up(
 @app.command("restore")
 def restore(
     file: Annotated[Path, typer.Argument(help="A backup that `state backup` wrote.")],
+    elsewhere: Annotated[
+        bool,
+        typer.Option(
+            "--elsewhere", help="Also write parts that the settings place outside the folder."
+        ),
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -97,7 +103,7 @@ def restore(
     """
     from partner_node import backup
 
-    made, home = backup.restore(file, directory)
+    made, home = backup.restore(file, directory, elsewhere=elsewhere)
     missing = home.config.keys.passphrase_file
     asks = missing is not None and not missing.exists()
     output.result(

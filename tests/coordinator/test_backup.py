@@ -147,6 +147,11 @@ def test_a_certificate_of_the_operators_own_is_put_back_where_it_stood(
     assert "authority" not in contents
     for file in own.iterdir():
         file.unlink()
-    shell.json("state", "restore", "b.tar", "--dir", "again")
+    words = ("state", "restore", "b.tar", "--dir", "again")
+    error = shell.refused(*words, status=2)
+    assert error["code"] == "E-ELSEWHERE"
+    assert str(own / "coordinator.key") in error["message"]
+    assert list(own.iterdir()) == []
+    shell.json(*words, "--elsewhere")
     assert (own / "coordinator.key").read_bytes() == contents["certificate-key"]
     assert not (tmp_path / "again" / "tls").exists()

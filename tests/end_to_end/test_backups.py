@@ -32,7 +32,7 @@ def finished(made: Deployment) -> Release:
 def put_back(side: str, folder: Path, backup: Path) -> None:
     """As on a new machine: the folder is gone, the passphrase comes from elsewhere."""
     gone = folder.rename(folder.with_name(f"{AWAY}-{folder.name}"))
-    said(side, "state", "restore", backup, "--dir", folder)
+    said(side, "state", "restore", backup, "--elsewhere", "--dir", folder)
     (folder / "keys" / "passphrase").write_bytes((gone / "keys" / "passphrase").read_bytes())
     (folder / "keys" / "passphrase").chmod(0o600)
 

@@ -64,6 +64,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         BACKUPS,
+        "        if not elsewhere:\n",
+        "        if False:\n",
+        BACKED_UP + "test_a_backup_does_not_say_which_files_outside_the_folder_are_written",
+    ),
+    (
+        BACKUPS,
+        "if not path.resolve().is_relative_to(inside)]",
+        "if not path.is_relative_to(folder)]",
+        BACKED_UP + "test_a_backup_does_not_say_which_files_outside_the_folder_are_written",
+    ),
+    (
+        BACKUPS,
         "        check(copy)\n",
         "",
         BACKED_UP + "test_a_state_that_cannot_be_used_leaves_no_folder",

@@ -115,7 +115,7 @@ def test_a_part_that_stood_outside_is_put_back_there_and_over_nothing_else(tmp_p
     def again(folder: Path) -> None:
         put_back(
             tmp_path / "b.tar", folder, kind="thing", settings="thing.toml", places=elsewhere,
-            check=lambda _: None,
+            check=lambda _: None, elsewhere=True,
         )  # fmt: skip
 
     again(tmp_path / "one")
@@ -126,6 +126,33 @@ def test_a_part_that_stood_outside_is_put_back_there_and_over_nothing_else(tmp_p
         again(tmp_path / "three")
     assert outside.read_bytes() == b"another"
     assert not (tmp_path / "three").exists()
+
+
+@pytest.mark.parametrize("name", ["/absolute", "../beside", "keys/../../beside", "link/key"])
+def test_a_backup_does_not_say_which_files_outside_the_folder_are_written(
+    tmp_path: Path, name: str
+) -> None:
+    """Its settings do: whoever made it may have written them for this machine's other files."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    write(tmp_path / "b.tar")
+
+    def elsewhere(folder: Path) -> Mapping[str, Path]:
+        if name.startswith("link"):
+            (folder / "link").symlink_to(outside)
+        return {
+            **places(folder),
+            "key": outside / "key" if name == "/absolute" else folder / name,
+        }
+
+    before = {path: path.is_file() for path in tmp_path.rglob("*")}
+    with pytest.raises(UsageError) as caught:
+        put_back(
+            tmp_path / "b.tar", tmp_path / "new", kind="thing", settings="thing.toml",
+            places=elsewhere, check=lambda _: None,
+        )  # fmt: skip
+    assert caught.value.code == "E-ELSEWHERE"
+    assert {path: path.is_file() for path in tmp_path.rglob("*")} == before
 
 
 def test_a_backup_that_was_cut_anywhere_or_has_a_wrong_byte_is_refused(tmp_path: Path) -> None:

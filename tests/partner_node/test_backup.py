@@ -46,7 +46,7 @@ def test_a_node_that_was_put_back_knows_what_it_knew(
     }  # fmt: skip
     shell.json("rights", "object", "--subject", "c", "--dir", installed)  # after the backup
     requests = shell.json("rights", "list", "--dir", installed)["requests"]
-    restored = shell.json("state", "restore", "b.tar", "--dir", "again")
+    restored = shell.json("state", "restore", "b.tar", "--elsewhere", "--dir", "again")
     again = tmp_path / "again"
     assert restored["passphrase_missing"] == str(again / "keys" / "passphrase")
     assert any("objections" in what for what in restored["not_known"])
@@ -100,7 +100,7 @@ def test_a_node_without_an_agreement_yet_is_backed_up_too(
 ) -> None:
     made = shell.json("state", "backup", "b.tar", "--dir", node)
     assert "agreement" not in {part["role"] for part in made["parts"]}
-    shell.json("state", "restore", "b.tar", "--dir", "again")
+    shell.json("state", "restore", "b.tar", "--elsewhere", "--dir", "again")
     give_passphrase(node, tmp_path / "again")
     assert shell.json("state", "check", "--dir", "again")["sound"]
 
@@ -125,7 +125,7 @@ def test_files_of_segments_and_customers_data_stay_where_they_are(
     (installed / "segments").mkdir(exist_ok=True)
     (installed / "segments" / "assigned.csv").write_text("customer_id,segment\n00123,S1\n")
     shell.json("state", "backup", "b.tar", "--dir", installed)
-    shell.json("state", "restore", "b.tar", "--dir", "again")
+    shell.json("state", "restore", "b.tar", "--elsewhere", "--dir", "again")
     names = {path.name for path in (tmp_path / "again").rglob("*") if path.is_file()}
     assert "assigned.csv" not in names
     assert "customers.csv" not in names
