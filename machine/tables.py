@@ -18,19 +18,19 @@ def folding_table(*headers: str, title: str) -> Table:
     return table
 
 
-def changes_view(rows: Sequence[tuple[str, str | None, str | None]], *, title: str) -> Table | str:
-    """A table of fields with what stood there before and what stands there now.
+def changes_view(rows: Sequence[tuple[str, str | None, str | None]], *, title: str) -> list[object]:
+    """A line, and below it a table of fields with what stood there before and what stands now.
 
     Args:
         rows: Field, text before and text now; None where the field is not there.
-        title: What is seen; all that is shown where there are no rows.
+        title: The line; all that is shown where there are no rows.
     """
     if not rows:
-        return title
-    table = folding_table("field", "before", "now", title=title)
+        return [title]
+    table = folding_table("field", "before", "now", title="")
     for field, before, now in rows:
         table.add_row(field, _stood(before), _stood(now))
-    return table
+    return [f"{title}:", table]
 
 
 def _stood(text: str | None) -> str:

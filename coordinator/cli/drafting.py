@@ -304,7 +304,7 @@ def changed_words(differing: Differences | None) -> list[object]:
     """What differs, for people; nothing where it is not known."""
     if differing is None:
         return []
-    return [changes_view(differing.rows, title=differing.title)]
+    return changes_view(differing.rows, title=differing.title)
 
 
 def _party_values(card: PartnerCard) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def show(
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
         *agreement_words(signed.agreement, parties),
         *([] if home is None else _charged_before(signed.agreement, home)),
-        *([] if differing is None else [changes_view(differing.rows, title=differing.title)]),
+        *([] if differing is None else changes_view(differing.rows, title=differing.title)),
     )
 
 
