@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
+from machine.database import Database
 from machine.private_files import read_private_file
 from partner_node import membership
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
 from partner_node.state_file import MARK
-from partner_node.store.node_store import NodeStore
+from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import stamp
 
 KIND: Final = "node"
@@ -87,17 +88,12 @@ def _places(home: NodeHome) -> Mapping[str, Path]:
     }
 
 
-class _Closed:
-    """Stands for keys whose passphrase need not be here."""
-
-    def seal(self, data: bytes, context: bytes) -> bytes:
-        raise NotImplementedError
-
-    def unseal(self, sealed: bytes, context: bytes) -> bytes:
-        raise NotImplementedError
-
-
 def _check(state: Path) -> None:
     """Raise StoreError when a state is not sound, or of a newer version."""
-    with closing(NodeStore(state, _Closed(), made_before=True)) as store:
-        store.check()
+    with closing(
+        Database(
+            state, name="node state", migrations=MIGRATIONS, remedy="take another backup",
+            made_before=True,
+        )
+    ) as database:  # fmt: skip
+        database.check()
