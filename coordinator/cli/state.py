@@ -13,8 +13,9 @@ import typer
 from coordinator import backup
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from machine import backup_words
 from machine.console import Format, FormatOption, output
-from machine.text import minute, shown
+from machine.text import shown
 
 app = typer.Typer(
     help="The coordinator's state: whether it is sound, and backups.", no_args_is_help=True
@@ -39,13 +40,15 @@ def back_up(
     """Write settings, keys, certificate and state into one file, also while serving."""
     config = CoordinatorConfig.load(directory)
     made = backup.back_up(config, out, now=datetime.now(UTC), version=metadata.version("fedseg"))
-    output.result(
-        {"file": str(out), **made.to_dict(), "left_out": list(backup.LEFT_OUT)},
-        f"Wrote {shown(str(out))} and read it back: the coordinator of {shown(made.whose)} as of "
-        f"{minute(made.made_at)}, {', '.join(shown(part.path) for part in made.parts)}.",
-        "The key of the public port's certificate is in it unencrypted: keep the file closed.",
-        *(f"Not in it: {what}." for what in backup.LEFT_OUT),
+    values, lines = backup_words.written(
+        made,
+        out,
+        whose=f"the coordinator of {shown(made.whose)}",
+        left_out=backup.LEFT_OUT,
+        warning="The key of the public port's certificate is in it unencrypted: keep the file "
+        "closed.",
     )
+    output.result(values, *lines)
 
 
 @app.command("restore")
@@ -62,18 +65,11 @@ def restore(
 ) -> None:
     """Make a coordinator's folder from a backup; nothing that is there is replaced."""
     made, config = backup.restore(file, directory, elsewhere=elsewhere)
-    missing = config.passphrase_file
-    asks = missing is not None and not missing.exists()
-    output.result(
-        {
-            "folder": str(directory),
-            **made.to_dict(),
-            "not_known": list(backup.NOT_KNOWN),
-            "passphrase_missing": str(missing) if asks else None,
-        },
-        f"Made {shown(str(directory))}: the coordinator of {shown(made.whose)} as of "
-        f"{minute(made.made_at)}.",
-        *(f"It does not know {what}." for what in backup.NOT_KNOWN),
-        f"Put the passphrase into {shown(str(missing))}, mode 0600." if asks else "",
-        "Then: fedseg-coordinator serve.",
+    values, lines = backup_words.restored(
+        made,
+        directory,
+        whose=f"the coordinator of {shown(made.whose)}",
+        not_known=backup.NOT_KNOWN,
+        passphrase=config.passphrase_file,
     )
+    output.result(values, *lines, "Then: fedseg-coordinator serve.")

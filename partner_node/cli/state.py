@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from machine import backup_words
 from machine.console import Format, FormatOption, output
-from machine.text import minute, shown
+from machine.text import shown
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.state_file import FORGOTTEN, MARK, is_lost
@@ -77,12 +78,10 @@ def back_up(
     made = backup.back_up(
         NodeHome.load(directory), out, now=datetime.now(UTC), version=metadata.version("fedseg")
     )
-    output.result(
-        {"file": str(out), **made.to_dict(), "left_out": list(backup.LEFT_OUT)},
-        f"Wrote {shown(str(out))} and read it back: the node {made.whose} as of "
-        f"{minute(made.made_at)}, {', '.join(part.path for part in made.parts)}.",
-        *(f"Not in it: {what}." for what in backup.LEFT_OUT),
+    values, lines = backup_words.written(
+        made, out, whose=f"the node {made.whose}", left_out=backup.LEFT_OUT
     )
+    output.result(values, *lines)
 
 
 @app.command("restore")
@@ -104,17 +103,11 @@ def restore(
     from partner_node import backup
 
     made, home = backup.restore(file, directory, elsewhere=elsewhere)
-    missing = home.config.keys.passphrase_file
-    asks = missing is not None and not missing.exists()
-    output.result(
-        {
-            "folder": str(directory),
-            **made.to_dict(),
-            "not_known": list(backup.NOT_KNOWN),
-            "passphrase_missing": str(missing) if asks else None,
-        },
-        f"Made {shown(str(directory))}: the node {made.whose} as of {minute(made.made_at)}.",
-        *(f"It does not know {what}." for what in backup.NOT_KNOWN),
-        f"Put the passphrase into {shown(str(missing))}, mode 0600." if asks else "",
-        "Then: fedseg-node check.",
+    values, lines = backup_words.restored(
+        made,
+        directory,
+        whose=f"the node {made.whose}",
+        not_known=backup.NOT_KNOWN,
+        passphrase=home.config.keys.passphrase_file,
     )
+    output.result(values, *lines, "Then: fedseg-node check.")
