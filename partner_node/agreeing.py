@@ -24,11 +24,13 @@ class Installed:
     """An agreement that was put into force.
 
     Attributes:
-        replaces: What was in force before; None for nothing, or the same.
-        runs_ended: Ids of unfinished runs of other agreements.
+        file: Where it is in force.
+        replaces: What was in force there before; None for nothing, or the same.
+        runs_ended: Ids of unfinished runs of agreements that are in force no more.
     """
 
     agreement: Agreement
+    file: Path
     replaces: Agreement | None
     runs_ended: list[bytes]
 
@@ -75,6 +77,8 @@ def install_agreement(
 ) -> Installed:
     """Put a fully signed agreement into force, also at a node that serves now.
 
+    It takes the place that the configuration has for it: of its own section, or of ``[node]``.
+
     Args:
         where: The file, for messages.
         downgrade: Whether it may replace a version that it does not supersede.
@@ -87,20 +91,25 @@ def install_agreement(
     keystore = home.keystore()
     with naming(where):
         agreement.index_of_key(keystore.identity_public)
-    earlier, now = home.installed_agreement(), stamp(datetime.now(UTC))
+    place = home.under(agreement.id)
+    earlier, now = place.installed_agreement(), stamp(datetime.now(UTC))
+    file = place.config.node.agreement
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = home.store(keystore)
     if not downgrade:
         _check_succession(agreement, _latest(store, earlier, agreement.id), where)
     with store.transaction():  # first: once replaced, a file says nothing of what it was
         if earlier is not None:
-            store.keep_agreement(home.signed_agreement(), now=now)
-    write_file(home.config.node.agreement, signed.to_bytes())
+            store.keep_agreement(place.signed_agreement(), now=now)
+    write_file(file, signed.to_bytes())
+    in_force = {one.signed_agreement().agreement.hash for one in home.in_force()}
     with store.transaction():
         store.keep_agreement(signed, now=now)
-        ended = store.end_runs_of_other_agreements(agreement.hash, now=now)
+        ended = store.end_runs_outside(in_force, now=now)
     store.close()
     return Installed(
         agreement=agreement,
+        file=file,
         replaces=earlier if earlier is not None and earlier.hash != agreement.hash else None,
         runs_ended=ended,
     )

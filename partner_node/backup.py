@@ -19,6 +19,8 @@ from partner_node.store.times import stamp
 
 KIND: Final = "node"
 _KEYS, _MARK = "keys", "state-made"
+#: Before the id of an agreement with a section of its own.
+_AGREEMENT: Final = "agreement-"
 #: Parts that a node may lack.
 _MAY_LACK: Final = (
     _MARK, "agreement", "root-certificates", "partner-card", "membership", "certificate",
@@ -52,11 +54,12 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
         with closing(home.store(keystore)) as store:
             return store.snapshot()
 
+    places = _places(home)
     contents = gathered(
         home.directory,
-        _places(home),
+        places,
         read={STATE: state, _KEYS: lambda: read_private_file(home.config.keys.store)},
-        may_lack=_MAY_LACK,
+        may_lack=(*_MAY_LACK, *(role for role in places if role.startswith(_AGREEMENT))),
     )
     return write_backup(
         out, contents, kind=KIND, whose=home.config.node.partner, made_at=stamp(now),
@@ -85,6 +88,7 @@ def _places(home: NodeHome) -> Mapping[str, Path]:
         "partner-card": home.directory / CARD_FILE,
         "membership": home.directory / membership.FILE_NAME,
         "certificate": home.keys_folder / membership.CERTIFICATE_FILE,
+        **{f"{_AGREEMENT}{name}": section.file for name, section in home.config.agreements.items()},
     }
 
 

@@ -20,7 +20,7 @@ from partner_node.link.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, pa
 from protocol.errors import ConfigError, FedsegError
 
 if TYPE_CHECKING:
-    from partner_node.node import Node
+    from partner_node.served_nodes import ServedNodes
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ app = ClientApp()
 def answer(message: Message, context: Context) -> Message:
     """Answer one message of the coordinator: with a message, or with an error code alone."""
     try:
-        reply = node_of(node_directory(context)).handle(payload_of(message))
+        reply = nodes_of(node_directory(context)).handle(payload_of(message))
     except FedsegError as error:
         logger.warning("refused a message: %s: %s", error.code, error.message)
         return _reply(message, {ERROR_FIELD: error.code})
@@ -68,44 +68,44 @@ def node_directory(context: Context) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """An open node, and the version of its agreement's file when it was opened."""
+    """Open nodes, and the version of each agreement's file when they were opened."""
 
-    node: Node
-    agreement_file: Path
-    mark: tuple[int, ...]
+    nodes: ServedNodes
+    files: tuple[Path, ...]
+    marks: tuple[tuple[int, ...], ...]
 
 
 _opened: Final[dict[Path, _Opened]] = {}
 
 
-def node_of(directory: Path) -> Node:
-    """The open node of a folder.
+def nodes_of(directory: Path) -> ServedNodes:
+    """The open nodes of a folder.
 
-    It is opened once in a process, as deriving its key takes half a second, and reopened when its
-    agreement's file was replaced: nothing is answered under the old one after that.
+    They are opened once in a process, as deriving their key takes half a second, and reopened when
+    an agreement's file was replaced or another one arrived: nothing is answered under the old one
+    after that.
 
     Raises:
-        FedsegError: The node cannot be opened with its folder as it is now.
+        FedsegError: The nodes cannot be opened with their folder as it is now.
     """
     directory = directory.resolve()
     known = _opened.get(directory)
-    if known is not None and known.mark == _mark(known.agreement_file):
-        return known.node
-    opened = _open_node(directory)
+    if known is not None and known.marks == tuple(map(_mark, known.files)):
+        return known.nodes
+    opened = _open_nodes(directory)
     if known is not None:
-        known.node.store.close()
-        agreement = opened.node.agreement
-        logger.info("took up agreement %s, version %s", agreement.id, agreement.version)
+        known.nodes.store.close()
+        logger.info("took up %s", opened.nodes.words)
     _opened[directory] = opened
-    return opened.node
+    return opened.nodes
 
 
-def _open_node(directory: Path) -> _Opened:
-    from partner_node.node import Node
+def _open_nodes(directory: Path) -> _Opened:
+    from partner_node.served_nodes import ServedNodes
 
-    file = NodeHome.load(directory).config.node.agreement
-    mark = _mark(file)  # before the file is read: a change in between opens the node again
-    return _Opened(node=Node.open(directory), agreement_file=file, mark=mark)
+    files = NodeHome.load(directory).agreement_files
+    marks = tuple(map(_mark, files))  # before they are read: a change in between opens them again
+    return _Opened(nodes=ServedNodes.open(directory), files=files, marks=marks)
 
 
 def _mark(file: Path) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,16 +39,107 @@ PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeHome:
-    """One node's folder."""
+    """One node's folder, as one of its agreements has it.
+
+    Attributes:
+        config: The configuration; under `section`, what holds under that agreement.
+        section: The id of the agreement with a section of its own in the configuration; empty for
+            the agreement of ``[node]``.
+    """
 
     directory: Path
     config: NodeConfig
+    section: str = ""
     _opened: list[Keystore] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
     def load(directory: Path) -> NodeHome:
         """Read the folder's configuration; raises ConfigError."""
         return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
+
+    def under(self, agreement_id: str) -> NodeHome:
+        """The folder as an agreement has it: its own section, or else that of ``[node]``."""
+        section = agreement_id if agreement_id in self.config.agreements else ""
+        return self if section == self.section else self._at(section)
+
+    def places(self) -> tuple[NodeHome, ...]:
+        """The folder as each agreement has it that may be in force here; ``[node]`` first."""
+        return tuple(map(self._at, ("", *self.config.agreements)))
+
+    def in_force(self) -> tuple[NodeHome, ...]:
+        """Those of `places` where an agreement is; none before the first.
+
+        Raises:
+            AgreementError: One agreement is in two places (E-AGR-TWICE).
+        """
+        found = []
+        for place in self.places():
+            agreement = place.installed_agreement()
+            if agreement is None:
+                continue
+            own = self.config.agreements.get(agreement.id)
+            if own is not None and not place.section:
+                raise AgreementError(
+                    f"{place.config.node.agreement} has agreement {own.id}, which has a section of "
+                    f"its own in {self.config.file.name}, [agreements.{own.id}]",
+                    code="E-AGR-TWICE",
+                    remedy=f"move the file to {own.file}, or delete that section",
+                )
+            found.append(place)
+        return tuple(found)
+
+    def chosen(self, agreement_id: str | None) -> NodeHome:
+        """The place of the agreement that a command is about.
+
+        Args:
+            agreement_id: None for the only one in force, or the one that belongs to ``[node]``.
+
+        Raises:
+            UsageError: It is not in force (E-AGR-UNKNOWN), or several are and none was named
+                (E-AGR-WHICH).
+        """
+        in_force = self.in_force()
+        ids = [place.signed_agreement().agreement.id for place in in_force]
+        if agreement_id is None:
+            if len(ids) > 1:
+                raise UsageError(
+                    f"several agreements are in force here: {', '.join(ids)}",
+                    code="E-AGR-WHICH",
+                    remedy="name the one that is meant: --under ID",
+                )
+            return self.main()
+        if agreement_id not in ids:
+            raise UsageError(
+                f"no agreement {agreement_id!r} is in force here",
+                code="E-AGR-UNKNOWN",
+                remedy=f"in force: {', '.join(ids) or 'none'}",
+            )
+        return in_force[ids.index(agreement_id)]
+
+    def has_place_for(self, agreement_id: str) -> bool:
+        """Whether this is the place of an agreement, whether it is in force or not."""
+        return self.under(agreement_id).section == self.section
+
+    @property
+    def agreement_files(self) -> tuple[Path, ...]:
+        """Where each agreement belongs; that of ``[node]`` first."""
+        return tuple(place.config.node.agreement for place in self.places())
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether there is a file where the agreement belongs."""
+        return self.config.node.agreement.exists()
+
+    def filled(self) -> tuple[NodeHome, ...]:
+        """Those of `places` with a file, whether it is an agreement or not; `main` without any."""
+        return tuple(p for p in self.places() if p.is_filled) or (self.main(),)
+
+    def main(self) -> NodeHome:
+        """The first of `in_force`; where nothing is in force, the folder as ``[node]`` has it."""
+        return next(iter(self.in_force()), self._at(""))
+
+    def _at(self, section: str) -> NodeHome:
+        return replace(self, config=self.config.under(section), section=section)
 
     @property
     def keys_folder(self) -> Path:
@@ -74,12 +165,26 @@ class NodeHome:
         return self.config.node.state / STATE_FILE
 
     def signed_agreement(self) -> SignedAgreement:
-        """The agreement named in the configuration, signed or not; raises AgreementError."""
-        return read_agreement(
-            self.config.node.agreement,
+        """The agreement named in the configuration, signed or not.
+
+        Raises:
+            AgreementError: It is missing or invalid, or another than its section is for
+                (E-AGR-OTHER).
+        """
+        file = self.config.node.agreement
+        signed = read_agreement(
+            file,
             remedy="put the agreement with every signature there: fedseg-node agreement install",
             kept=True,
         )
+        if self.section and signed.agreement.id != self.section:
+            raise AgreementError(
+                f"{file} has agreement {signed.agreement.id}, and stands under [agreements."
+                f"{self.section}] in {self.config.file.name}",
+                code="E-AGR-OTHER",
+                remedy="give the agreement a section under its own id",
+            )
+        return signed
 
     def installed_agreement(self) -> Agreement | None:
         """The agreement in force here, signatures unchecked; None when none can be read."""

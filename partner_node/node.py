@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata, resources
-from pathlib import Path
 from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -84,6 +83,7 @@ class Node:
         entropy: Gives fresh random bytes.
         seed_of: The plan's seed for a run hash; simulations pass another one.
         threads: How many compute an answer; one for each processor when left out.
+        in_force: All agreements in force here, by which records are kept; this one when left out.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Node:
         entropy: Callable[[int], bytes] = os.urandom,
         seed_of: Callable[[bytes], bytes] = plan_seed,
         threads: int | None = None,
+        in_force: Sequence[Agreement] = (),
     ) -> None:
         self.agreement: Agreement = signed.verify()
         self._signed = signed
@@ -115,15 +116,19 @@ class Node:
         self._entropy = entropy
         self._seed_of = seed_of
         self._threads = threads
+        self._in_force = in_force or (self.agreement,)
         self._egress = egress or EgressSection()
-        with store.transaction():
-            ended = store.end_runs_of_other_agreements(self.agreement.hash, now=self._now())
-        self._log_superseded(ended)
 
     @staticmethod
-    def open(directory: Path) -> Node:
-        """The node of a folder, as its ``node.toml`` says; raises FedsegError."""
-        home = NodeHome.load(directory)
+    def open(home: NodeHome, store: NodeStore, *, in_force: Sequence[Agreement] = ()) -> Node:
+        """The node of a folder under the agreement that `home` is the place of.
+
+        Args:
+            in_force: As for the class.
+
+        Raises:
+            FedsegError: Agreement, keys or data keep it from opening.
+        """
         signed = home.signed_agreement()
         file = home.config.node.agreement
         agreement = verified(signed, file)
@@ -131,7 +136,6 @@ class Node:
         with naming(file):
             index = agreement.index_of_key(keystore.identity_public)
         party = agreement.parties[index]
-        store = home.store(keystore)
         scores = None
         if agreement.plan.satisfaction is not None:
             scores = Scores(
@@ -147,7 +151,18 @@ class Node:
             software=Software.installed(metadata.version, resources.files),
             data_stamp=customers.data_stamp,
             egress=home.config.egress,
+            in_force=in_force,
         )
+
+    def is_asked(self, message: bytes) -> bool:
+        """Whether a message is a request under this agreement, signed by its coordinator."""
+        try:
+            request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+        except FedsegError:
+            return False
+        if isinstance(request, Open):
+            return request.agreement_hash == self.agreement.hash
+        return self.store.agreement_of_run(self._run_id_of(request)) == self.agreement.hash
 
     def handle(self, message: bytes) -> bytes:
         """Answer one request of the coordinator.
@@ -176,7 +191,7 @@ class Node:
         self.agreement.check_software(self._software)
         if isinstance(request, Open):
             self.agreement.check_review(now)
-            purged = purge(self.store, self.agreement, now)
+            purged = purge(self.store, self._in_force, now)
             for line in purged.log_lines:
                 logger.info("%s", line)
             for words in purged.words:
@@ -320,19 +335,21 @@ class Node:
         )
 
     def _check_reserve(self, current: PartnerRound) -> None:
-        """Refuse a run that the budget does not hold with its spare rounds."""
+        """Refuse a run that the budget, or the node's cap, does not hold with its spare rounds."""
         terms = self.agreement.privacy
-        if terms is not None:
-            cost = most_cost(self.agreement, follows=current.follows)
-            spent = self._ledger.spent(self.agreement)
-            check_affordable(terms, spent=spent, more=terms.reserve_for(cost))
+        if terms is None:
+            self._ledger.refuse_exact(self.agreement)
+            return
+        more = terms.reserve_for(most_cost(self.agreement, follows=current.follows))
+        check_affordable(terms, spent=self._ledger.spent(self.agreement), more=more)
+        self._ledger.check_cap(more=more)
 
     def _open(self, current: PartnerRound, request: Open) -> bytes:
         if current.phase:
             return current.reopen(request)
         hello = current.open(request, entropy=self._entropy(ENTROPY_BYTES))
         self._check_reserve(current)  # what a run costs hangs on the release that it follows
-        self.store.forget_greetings()
+        self.store.forget_greetings(self.agreement.hash)
         return hello
 
     def _approved(self, current: PartnerRound, asked: Ask | bytes) -> tuple[bytes, Answered | None]:
@@ -380,6 +397,7 @@ class Node:
     def _charge(self, current: PartnerRound, ask: Ask) -> None:
         """Reserve what an answer costs; raises RuleError when the budget does not hold it."""
         terms = self.agreement.privacy
+        self._ledger.refuse_exact(self.agreement)
         if terms is None or ask.query is None:
             return
         charge = Charge.of(

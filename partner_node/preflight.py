@@ -6,7 +6,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from machine.files import open_regular
 from machine.software import require_sole_owner
 from machine.text import are, how_many
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
-from partner_node.budget import bound_words, terms_of
+from partner_node.budget import bound_words
 from partner_node.columns.agreed import check_features
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
 from partner_node.consent.words import strangers
@@ -57,12 +57,14 @@ class Item:
         details: What was found.
         problem: Why it does not work; None when it does.
         warnings: What does not forbid a run and is hardly meant.
+        agreement: The id of the agreement that it is about; None for all, or before the first.
     """
 
     name: str
     details: str
     problem: FedsegError | None = None
     warnings: tuple[str, ...] = ()
+    agreement: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -75,6 +77,7 @@ class Item:
             "check": self.name,
             "passed": self.passed,
             "details": self.details,
+            "agreement": self.agreement,
             "warnings": list(self.warnings),
         }
         if self.problem is not None:
@@ -97,7 +100,9 @@ class Report:
 def preflight(
     directory: Path, *, now: datetime, agreement_file: Path | None = None, connect: bool = True
 ) -> Report:
-    """Check configuration, keys, agreement, data and connection of a node's folder.
+    """Check configuration, keys, agreements, data and connection of a node's folder.
+
+    Each agreement in force is checked; where they are several, the items' names say which one.
 
     Args:
         agreement_file: An agreement, signed or not, to check instead of the installed one.
@@ -105,11 +110,18 @@ def preflight(
     """
     items: list[Item] = []
 
-    def attempt(name: str, action: Callable[[], str], warnings: Sequence[str] = ()) -> bool:
+    def attempt(
+        name: str,
+        action: Callable[[], str],
+        warnings: Sequence[str] = (),
+        about: Agreement | None = None,
+    ) -> bool:
+        found = Item(name=name, details="", agreement=None if about is None else about.id)
         try:
-            items.append(Item(name=name, details=action(), warnings=tuple(warnings)))
+            details = action()
+            items.append(replace(found, details=details, warnings=tuple(warnings)))
         except FedsegError as error:
-            items.append(Item(name=name, details=error.message, problem=error))
+            items.append(replace(found, details=error.message, problem=error))
         return items[-1].passed
 
     def installed() -> str:
@@ -128,26 +140,68 @@ def preflight(
     home = loaded[0]
     loose = _open_to_others(home)
     opened = attempt("keys and state", lambda: _check_keys(home), loose)
+    try:
+        places = _places(home, agreement_file)
+    except AgreementError as error:
+        items.append(Item(name="agreement", details=error.message, problem=error))
+        places = ()
     if opened:
-        attempt("agreement", lambda: _check_agreement(home, now, agreement_file))
         attempt("retention", lambda: _check_retention(home, now))
-    agreement = _agreement_at_hand(home, agreement_file)
-    if agreement is None:
-        attempt("data", lambda: _check_data_alone(home))
-    else:
-        party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
-        sound = attempt("data", lambda: _check_data(home, agreement))
-        if sound and opened and party is not None:
-            warnings: list[str] = []
-            attempt(
-                "consent", lambda: _check_consent(home, agreement, party, now, warnings), warnings
-            )
-        if agreement.privacy is not None:
-            attempt("budget", lambda: _check_budget(home, agreement))
+    for place in places:
+        _check_under(place, agreement_file, opened, now, attempt, several=len(places) > 1)
     if connect:
         ends: list[str] = authority_ends_soon(home.config.coordinator.root_certificates, now)
         attempt("coordinator", lambda: _check_connection(home, now, ends), ends)
     return Report(items=tuple(items))
+
+
+def _places(home: NodeHome, file: Path | None) -> tuple[NodeHome, ...]:
+    """The places of agreements that are checked; raises AgreementError (E-AGR-TWICE)."""
+    if file is None:
+        home.in_force()
+        return home.filled()
+    try:
+        return (home.under(read_agreement(file).agreement.id),)
+    except AgreementError:
+        return (home.main(),)
+
+
+def _check_under(
+    home: NodeHome,
+    file: Path | None,
+    opened: bool,
+    now: datetime,
+    attempt: Callable[[str, Callable[[], str], Sequence[str], Agreement | None], bool],
+    *,
+    several: bool,
+) -> None:
+    """Check what a run under one agreement needs.
+
+    Args:
+        home: The agreement's place.
+        opened: Whether keys and state are open.
+    """
+    agreement = _agreement_at_hand(home, file)
+    of = ""
+    if several:
+        of = f" of {home.config.node.agreement.name if agreement is None else agreement.id}"
+    if opened:
+        attempt(f"agreement{of}", lambda: _check_agreement(home, now, file), (), agreement)
+    if agreement is None:
+        attempt(f"data{of}", lambda: _check_data_alone(home), (), None)
+        return
+    party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
+    sound = attempt(f"data{of}", lambda: _check_data(home, agreement), (), agreement)
+    if sound and opened and party is not None:
+        warnings: list[str] = []
+        attempt(
+            f"consent{of}",
+            lambda: _check_consent(home, agreement, party, now, warnings),
+            warnings,
+            agreement,
+        )
+    if opened:
+        attempt(f"budget{of}", lambda: _check_budget(home, agreement), (), agreement)
 
 
 def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:
@@ -265,22 +319,28 @@ def _check_retention(home: NodeHome, now: datetime) -> str:
 
 
 def _check_budget(home: NodeHome, agreement: Agreement) -> str:
-    """Check whether the privacy budget covers the next run, and how many still."""
-    terms = terms_of(agreement)
+    """Check whether budget and cap cover the next run, and how many the budget still holds."""
     store = home.store(home.keystore())
     ledger = Ledger(store)
+    ledger.refuse_exact(agreement)
+    if agreement.privacy is None:
+        store.close()
+        return "exact totals, which no budget limits"
+    terms = agreement.privacy
     spent, charges = ledger.spent(agreement), ledger.charges(agreement.id)
     last = store.last_release(store.chain(agreement))
     store.close()
     release = None if last is None else SignedRelease.from_bytes(last).release
     follows = begins_at(agreement, release) is not None
-    if not runs_left(terms, spent=spent, cost=most_cost(agreement, follows=follows)):
+    cost = most_cost(agreement, follows=follows)
+    if not runs_left(terms, spent=spent, cost=cost):
         raise RuleError(
             f"the privacy budget of agreement {agreement.id} holds no further run",
             code="E-BUDGET-SPENT",
             remedy="`fedseg-node budget show` lists every charge; more runs need a new version of "
             "the agreement",
         )
+    ledger.check_cap(more=terms.reserve_for(cost))
     return ". ".join([fuel(terms, spent=spent), *(w[:-1] for w in bound_words(charges))])
 
 

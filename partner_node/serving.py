@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.software import require_sole_owner
-from partner_node.client_app import NODE_DIRECTORY_KEY, app, node_of
+from partner_node.client_app import NODE_DIRECTORY_KEY, app, nodes_of
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
@@ -38,14 +38,9 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     with home.serving(), present(home):
         if not _agreement_is_there(home, stop):
             return
-        node = node_of(directory)  # the same one that the ClientApp uses
-        node.store.check()
-        logger.info(
-            "partner %s serves agreement %s, version %s",
-            home.config.node.partner,
-            node.agreement.id,
-            node.agreement.version,
-        )
+        nodes = nodes_of(directory)  # the same ones that the ClientApp uses
+        nodes.store.check()
+        logger.info("partner %s serves %s", home.config.node.partner, nodes.words)
         coordinator = home.config.coordinator
         with keeping_house(home):
             serve_link(
@@ -68,12 +63,12 @@ def _agreement_is_there(home: NodeHome, stop: threading.Event) -> bool:
 
     A node that is in no control plane does not wait: a person has to install the file.
     """
-    file = home.config.node.agreement
-    if home.config.coordinator.control is None or file.exists():
+    places = home.places()
+    if home.config.coordinator.control is None or any(place.is_filled for place in places):
         return True
     logger.info("waits for an agreement that every party signed; see `fedseg-node agreement "
                 "proposals`")  # fmt: skip
-    while not file.exists():
+    while not any(place.is_filled for place in places):
         if stop.wait(_LOOK_EVERY_S):
             return False
     return True

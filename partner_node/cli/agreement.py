@@ -20,7 +20,7 @@ from partner_node.agreement_files import (
 )
 from partner_node.budget import bound_words
 from partner_node.cli.agreement_words import Signed, agreement_words
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
@@ -48,6 +48,7 @@ def show(
         Path | None, typer.Argument(help="An envelope; the installed one when left out.")
     ] = None,
     proposed: Proposed = None,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -59,7 +60,7 @@ def show(
         home = NodeHome.load(directory)
         signed, path = fetched(home, proposed)
     elif file is None:
-        home = NodeHome.load(directory)
+        home = NodeHome.load(directory).chosen(under)
         path, signed = home.config.node.agreement, home.signed_agreement()
     else:
         path, signed = file, read_agreement(file)
@@ -115,7 +116,7 @@ def _version_before(agreement: Agreement, home: NodeHome) -> Agreement | None:
         kept = _store(home).agreement(agreement.supersedes)
         if kept is not None:
             return kept.agreement
-    installed = home.installed_agreement()
+    installed = home.under(agreement.id).installed_agreement()
     if installed is None or installed.id != agreement.id or installed.hash == agreement.hash:
         return None
     return installed
@@ -255,7 +256,7 @@ def install(
             "agreement": agreement.hash.hex(),
             "id": agreement.id,
             "version": agreement.version,
-            "file": str(home.config.node.agreement),
+            "file": str(done.file),
             "replaces": None
             if replaces is None
             else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
@@ -264,8 +265,16 @@ def install(
         f"Agreement {agreement.id}, version {agreement.version}, is in force here, signed by all "
         f"{agreement.n_partners} parties.",
         "" if replaces is None else _replaced(agreement, replaces),
+        "" if replaces is None or replaces.id == agreement.id else _beside(home, agreement),
         f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
         "A node that serves now takes it up with the next message that it gets.",
+    )
+
+
+def _beside(home: NodeHome, agreement: Agreement) -> str:
+    return (
+        f"To have both in force, give {agreement.id} a section in {home.config.file.name}, "
+        f"[agreements.{agreement.id}], and install both again (docs/several-agreements.md)."
     )
 
 
@@ -286,11 +295,12 @@ def stop(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do it; without this, only say what it means.")
     ] = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Stop the installed agreement at once and for good, also in the middle of a run."""
-    home = NodeHome.load(directory)
+    home = NodeHome.load(directory).chosen(under)
     agreement = verified(home.signed_agreement(), home.config.node.agreement)
     if not yes:
         raise UsageError(
@@ -332,12 +342,14 @@ def accept_stop(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Answer nothing more under the installed agreement, because another partner stopped it."""
+    """Answer nothing more under an installed agreement, because another partner stopped it."""
     home = NodeHome.load(directory)
-    agreement = verified(home.signed_agreement(), home.config.node.agreement)
     data = read_start(file, 2 * MAX_STOP_BYTES + 1)
     with naming_file(file, remedy="ask the partner that stopped for the file again"):
         signed = SignedStop.from_bytes(data)
+    home = _place_of(home, signed.agreement_hash)
+    agreement = verified(home.signed_agreement(), home.config.node.agreement)
+    with naming_file(file, remedy="ask the partner that stopped for the file again"):
         signed.verify(agreement)
     ended = note_stop(home, signed, datetime.now(UTC))
     output.result(
@@ -345,6 +357,14 @@ def accept_stop(
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
         f"{signed.at}; this node answers nothing more under it.",
     )
+
+
+def _place_of(home: NodeHome, agreement_hash: bytes) -> NodeHome:
+    """The place of the agreement in force with a hash; the first one's where it is none of them."""
+    for place in home.in_force():
+        if place.signed_agreement().agreement.hash == agreement_hash:
+            return place
+    return home.main()
 
 
 def _sent(home: NodeHome, signed: SignedStop) -> tuple[bool, list[str]]:

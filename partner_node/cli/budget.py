@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -16,34 +18,43 @@ from partner_node.budget import (
     terms_of,
     told_exactly,
 )
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
+from partner_node.spending import DEFAULT_DELTA, Spending, new_cap
+from partner_node.store.caps import Cap, Caps
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
+from protocol.errors import UsageError
 from protocol.privacy.accounting import rho_of_cost
 
 app = typer.Typer(help="What this node's customers have spent.", no_args_is_help=True)
 
 
 @app.command("show")
-def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def show(under: Under = None, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Runs left and epsilon spent, with every charge: what was asked, and what it cost."""
-    agreement, store = _opened(directory)
+    agreement, store = _opened(directory, under)
     ledger = Ledger(store)
     charges, others = ledger.charges(agreement.id), ledger.charged_under()
     others.pop(agreement.id, None)
     exact = told_exactly(store.runs_answered())
+    spending = Spending.of(store)
     output.result(
-        budget_values(agreement, charges, others, exact),
+        budget_values(agreement, charges, others, exact)
+        | {"cap": None if spending.cap is None else spending.cap.to_dict()},
         *budget_words(agreement, charges, others, exact),
+        "" if spending.cap is None else spending.cap_words,
     )
 
 
 @app.command("forecast")
-def forecast(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def forecast(
+    under: Under = None, directory: Directory = HERE, format: Format = FormatOption
+) -> None:
     """How many runs the budget still holds, and what epsilon would be after each."""
-    agreement, store = _opened(directory)
+    agreement, store = _opened(directory, under)
     ledger = Ledger(store)
     charges, exact = ledger.charges(agreement.id), told_exactly(store.runs_answered())
     output.result(
@@ -52,9 +63,11 @@ def forecast(directory: Directory = HERE, format: Format = FormatOption) -> None
 
 
 @app.command("recompute")
-def recompute_costs(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def recompute_costs(
+    under: Under = None, directory: Directory = HERE, format: Format = FormatOption
+) -> None:
     """Compute every cost anew from what it follows from, and compare with the ledger."""
-    agreement, store = _opened(directory)
+    agreement, store = _opened(directory, under)
     ledger = Ledger(store)
     charges = ledger.charges(agreement.id)
     total = recompute(charges)
@@ -67,8 +80,41 @@ def recompute_costs(directory: Directory = HERE, format: Format = FormatOption) 
     )
 
 
-def _opened(directory: Path) -> tuple[Agreement, NodeStore]:
+@app.command("cap")
+def cap(
+    epsilon: Annotated[
+        str | None,
+        typer.Option(help="The most that a customer may spend over all agreements together."),
+    ] = None,
+    delta: Annotated[
+        str | None, typer.Option(help="At which delta; 0.000001 when left out.")
+    ] = None,
+    lift: Annotated[bool, typer.Option("--lift", help="Have no cap any more.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """What a customer has spent over all agreements together; sets or lifts a cap on that."""
+    if lift and (epsilon is not None or delta is not None):
+        raise UsageError("--lift takes the cap away", remedy="leave --epsilon and --delta out")
+    if epsilon is None and (delta is not None or (reason and not lift)):
+        raise UsageError("--epsilon is missing, which sets the cap", remedy="such as --epsilon 5")
     home = NodeHome.load(directory)
+    store, now = home.store(home.keystore()), stamp(datetime.now(UTC))
+    decision = None
+    if lift:
+        decision = Cap(at=now, epsilon=None, delta=DEFAULT_DELTA, reason=reason)
+    elif epsilon is not None:
+        decision = new_cap(epsilon, delta, at=now, reason=reason)
+    if decision is not None:
+        with store.transaction():
+            Caps(store).decide(decision)
+    found = Spending.of(store)
+    output.result(found.to_dict(), *found.words)
+
+
+def _opened(directory: Path, under: str | None) -> tuple[Agreement, NodeStore]:
+    home = NodeHome.load(directory).chosen(under)
     agreement = home.signed_agreement().agreement
     terms_of(agreement)
     return agreement, home.store(home.keystore())

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from machine.console import Format, FormatOption, output
-from partner_node.cli.options import HERE, Directory, Subject
+from partner_node.cli.options import HERE, Directory, Subject, Under
 from partner_node.consent.count import count_now, is_left_out
 from partner_node.consent.gate import REGISTER, Entry
 from partner_node.consent.words import (
@@ -23,18 +23,16 @@ from partner_node.consent.words import (
     unmatched_words,
 )
 from partner_node.home import NodeHome
-from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.requests import RightsRegister
-from protocol.agreement.document import Agreement
 from protocol.errors import RuleError, SourceError
 
 app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
 
 
 @app.command("status")
-def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def status(under: Under = None, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many customers are counted now, and which rules keep others out."""
-    home = NodeHome.load(directory)
+    home = NodeHome.load(directory).chosen(under)
     agreement = home.signed_agreement().agreement
     party = home.party(agreement)
     now = datetime.now(UTC)
@@ -60,17 +58,18 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
 @app.command("explain")
 def explain(
     subject: Subject,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Which rule decides about one customer, and what every source holds of it."""
-    home = NodeHome.load(directory)
+    home = NodeHome.load(directory).chosen(under)
     agreement = home.signed_agreement().agreement
     party = home.party(agreement)
     now = datetime.now(UTC)
     gate = home.gate(agreement, party)
     reason, entries = gate.explain(subject, now)
-    entries = [_with_wishes(home, agreement, subject, entry) for entry in entries]
+    entries = [_with_wishes(home, subject, entry) for entry in entries]
     customers = home.customers(agreement, None, unique=False)
     known = any((ids == subject).any() for ids in customers.ids())
     left_out = known and is_left_out(subject, customers, agreement)
@@ -93,11 +92,12 @@ def unmatched(
         Path | None,
         typer.Option(help="A file for `feedback import`, to look up its ids too."),
     ] = None,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Ids in consents, objections, births and this node's register that the data lack."""
-    home = NodeHome.load(directory)
+    home = NodeHome.load(directory).chosen(under)
     agreement = home.signed_agreement().agreement
     now = datetime.now(UTC)
     customers = home.customers(agreement, None, unique=False)
@@ -125,18 +125,12 @@ def unmatched(
     )
 
 
-def _with_wishes(home: NodeHome, agreement: Agreement, subject: str, entry: Entry) -> Entry:
-    """Add a customer's wishes in the register of rights, with their dates, to `entry`.
-
-    Wishes made under another agreement apply, too, but are stored under another pseudonym: of
-    these only the entry's reason is shown.
-    """
+def _with_wishes(home: NodeHome, subject: str, entry: Entry) -> Entry:
+    """Add a customer's wishes in the register of rights, with their dates, to `entry`."""
     if entry.table != REGISTER:
         return entry
-    keystore = home.keystore()
-    with closing(home.store(keystore)) as store:
-        pseudonym = Pseudonyms.under(agreement.id, home.keys_folder, keystore).of(subject)
-        wishes = RightsRegister(store).wishes(pseudonym)
+    with closing(home.store(home.keystore())) as store:
+        wishes = RightsRegister(store).wishes_of(subject)
     return replace(
         entry, rows=tuple({"wish": wish, "since": at} for wish, at in sorted(wishes.items()))
     )

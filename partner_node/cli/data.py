@@ -12,7 +12,7 @@ import typer
 
 from machine.console import Format, FormatOption, diagnostics, output, people
 from partner_node.agreement_files import read_agreement
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Under
 from partner_node.data_quality.report import DataReport, data_report, problem_values
 from partner_node.data_quality.report_file import check_report_path, write_report
 from partner_node.data_quality.words import preview_words, report_words, rows_words
@@ -46,12 +46,12 @@ def check(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the report when it is there already.")
     ] = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Nulls, bounds, duplicates, age, forbidden columns: PASSED, or each with its way out."""
-    home = NodeHome.load(directory)
-    terms = _agreement(home, agreement)
+    home, terms = _asked_of(directory, under, agreement)
     if out is not None:
         check_report_path(out, overwrite=overwrite)
     report = _looked_at(home, terms, max_age_days=max_age_days)
@@ -77,12 +77,12 @@ def preview(
         ),
     ] = 0,
     agreement: AgreementFile = None,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Every feature's histogram, with the agreed bounds and the share that will be clipped."""
-    home = NodeHome.load(directory)
-    terms = _agreement(home, agreement)
+    home, terms = _asked_of(directory, under, agreement)
     report = _looked_at(home, terms)
     names = [coordinate.name for coordinate in terms.coordinates]
     shown = _rows(home, terms, rows) if rows and not report.problems else np.empty((0, len(names)))
@@ -102,14 +102,16 @@ def preview(
     _end(report)
 
 
-def _agreement(home: NodeHome, file: Path | None) -> Agreement:
-    path = file or home.config.node.agreement
-    remedy = (
-        "correct --agreement, or ask the operator for the file"
-        if file
-        else "install the agreement, or name one, signed or not: --agreement FILE"
-    )
-    return read_agreement(path, remedy=remedy).agreement
+def _asked_of(directory: Path, under: str | None, file: Path | None) -> tuple[NodeHome, Agreement]:
+    """The place of an agreement, and the agreement: that of a file, or the one in force."""
+    home = NodeHome.load(directory)
+    if file is not None:
+        remedy = "correct --agreement, or ask the operator for the file"
+        agreement = read_agreement(file, remedy=remedy).agreement
+        return home.under(agreement.id), agreement
+    place = home.chosen(under)
+    remedy = "install the agreement, or name one, signed or not: --agreement FILE"
+    return place, read_agreement(place.config.node.agreement, remedy=remedy).agreement
 
 
 def _looked_at(

@@ -12,12 +12,12 @@ from rich.table import Table
 from machine.console import Format, FormatOption, output
 from machine.tables import folding_table
 from machine.text import how_many, minute
-from partner_node.cli.options import HERE, Directory, EscapeOption
-from partner_node.cli.segments import ReleaseOption, app
+from partner_node.cli.options import HERE, Directory, EscapeOption, Under
+from partner_node.cli.segments import ReleaseOption, app, release_of
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.export_records import ExportRecords
-from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
+from partner_node.segments.known_releases import KnownRelease
 
 
 @app.command("assign")
@@ -31,12 +31,12 @@ def assign(
     ] = None,
     escape: EscapeOption = False,
     release: ReleaseOption = None,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Write each own customer's segment for the usual agreed use; the file stays here."""
-    home = NodeHome.load(directory)
-    known = chosen(known_releases(home), release)
+    home, known = release_of(directory, under, release)
     path = out or home.config.node.output / f"assignments-{known.short}.parquet"
     use = known.agreement.results_use.allowed[0]
     _write(home, known, path, use=use, overwrite=True, escape=escape)
@@ -55,12 +55,12 @@ def export(
     ] = None,
     escape: EscapeOption = False,
     release: ReleaseOption = None,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Write own customers with their segments for an agreed use, and put it on record."""
-    home = NodeHome.load(directory)
-    known = chosen(known_releases(home), release)
+    home, known = release_of(directory, under, release)
     only = None if segment is None else known.place_of(segment)
     _write(home, known, out, use=use, overwrite=overwrite, only=only, escape=escape)
 

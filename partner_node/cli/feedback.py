@@ -11,7 +11,7 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.tables import folding_table
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.store.times import stamp
@@ -38,6 +38,7 @@ def import_(
             "satisfaction), at, and score for satisfaction."
         ),
     ],
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -47,7 +48,7 @@ def import_(
     from partner_node.segments.feedback_file import read_feedback
 
     now = datetime.now(UTC)
-    home = NodeHome.load(directory)
+    home = NodeHome.load(directory).chosen(under)
     desk = Desk(home, now=now)
     terms = desk.agreement.plan.satisfaction
     said = read_feedback(file, now=now, terms=terms)
@@ -61,7 +62,7 @@ def import_(
     days = desk.agreement.retention.records_days
     recent = [one for one in said if one.at >= now - timedelta(days=days)]
     kept = [one for one in recent if one.subject not in left_out]
-    keeper = Keeper(desk.agreement.id, terms, store=desk.store, pseudonyms=desk.pseudonyms)
+    keeper = Keeper(desk.agreement.id, terms, store=desk.store, pseudonyms=desk.said_by)
     keeper.check(kept, file)
     gate = home.gate(desk.agreement, desk.party, desk.store)
     subjects = {one.subject for one in kept}
@@ -129,7 +130,9 @@ def import_(
 
 
 @app.command("list")
-def list_feedback(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def list_feedback(
+    under: Under = None, directory: Directory = HERE, format: Format = FormatOption
+) -> None:
     """How many customers said what, in ranges, by the segment that they had then."""
     from partner_node.register.scores import SATISFACTION, question_id
     from partner_node.rights.desk import Desk
@@ -137,11 +140,12 @@ def list_feedback(directory: Directory = HERE, format: Format = FormatOption) ->
     from partner_node.segments.told_ranges import Told, ToldRanges
 
     now = datetime.now(UTC)
-    desk = Desk(NodeHome.load(directory), now=now)
+    desk = Desk(NodeHome.load(directory).chosen(under), now=now)
     store, agreement = desk.store, desk.agreement
     warnings = _place_early(desk)
     step, terms = agreed_step(agreement), agreement.plan.satisfaction
-    said = said_by_segment(store)
+    taken_in_under = [agreement.id] if desk.home.section else [agreement.id, ""]
+    said = said_by_segment(store, taken_in_under)
     scores = {} if terms is None else scored(store, agreement.id, terms, step=step)
     counts = {**said, SATISFACTION: Counter({s: one.answered for s, one in scores.items()})}
     segments = sorted({s for found in counts.values() for s in found})
@@ -198,7 +202,7 @@ def _place_early(desk: Desk) -> list[str]:
     gate = desk.home.gate(desk.agreement, desk.party, desk.store)
     customers = desk.home.customers(first.agreement, None, unique=False)
     try:
-        place_early_answers(desk.store, desk.pseudonyms, customers, first, gate=gate, now=desk.now)
+        place_early_answers(desk.store, desk.said_by, customers, first, gate=gate, now=desk.now)
     except FedsegError as error:
         return [f"what was said before the first release has no segment yet: {error.message}"]
     return []

@@ -13,6 +13,10 @@ Directory = Annotated[
     Path, typer.Option("--dir", envvar="FEDSEG_NODE_DIR", help="The node's folder.")
 ]
 HERE = Path("fedseg-node")
+Under = Annotated[
+    str | None,
+    typer.Option("--under", help="The agreement's id, where several are in force here."),
+]
 
 
 def _an_id(subject: str) -> str:

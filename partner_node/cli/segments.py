@@ -14,12 +14,18 @@ from machine.console import Format, FormatOption, output, people
 from machine.files import write_file
 from machine.tables import folding_table
 from machine.text import minute
-from partner_node.cli.options import HERE, Directory
+from partner_node.cli.options import HERE, Directory, Under
 from partner_node.cli.record_tables import hash_lines
 from partner_node.home import NodeHome
 from partner_node.segments.cards import SegmentCard, segment_cards
 from partner_node.segments.count_ranges import agreed_step
-from partner_node.segments.known_releases import KnownRelease, chosen, known_releases
+from partner_node.segments.known_releases import (
+    KnownRelease,
+    all_releases,
+    chosen,
+    known_releases,
+    place_of_release,
+)
 from partner_node.segments.own_shares import OwnReach
 from partner_node.segments.tables import segment_tables, value_words
 from partner_node.segments.trend import Stage, Trend, trends
@@ -42,10 +48,13 @@ NoCustomers = Annotated[
 
 @app.command("list")
 def list_segments(
-    release: ReleaseOption = None, directory: Directory = HERE, format: Format = FormatOption
+    release: ReleaseOption = None,
+    under: Under = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
 ) -> None:
     """A release's segments: every signature checked again, centres in the features' units."""
-    known = chosen(known_releases(NodeHome.load(directory)), release)
+    _, known = release_of(directory, under, release)
     view = known.view
     found, agreement = known.release, known.agreement
     table = folding_table(
@@ -78,7 +87,7 @@ def list_segments(
 @app.command("releases")
 def list_releases(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Every release that this node holds, newest first, with its segments' ids."""
-    known = known_releases(NodeHome.load(directory))
+    known = all_releases(NodeHome.load(directory))
     table = Table(title="Releases, newest first")
     table.add_column("release", no_wrap=True)
     table.add_column("received", no_wrap=True)
@@ -117,12 +126,12 @@ def show(
     ] = None,
     release: ReleaseOption = None,
     no_customers: NoCustomers = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Cards: what sets each segment apart, its size, own customers now, uses allowed and not."""
-    home = NodeHome.load(directory)
-    known = chosen(known_releases(home), release)
+    home, known = release_of(directory, under, release)
     known.need_segments()
     wanted = None if segment is None else known.ids[known.place_of(segment)]
     reach = None
@@ -156,6 +165,7 @@ def compare(
         str | None, typer.Argument(help="How the newer one's begins; the newest if left out.")
     ] = None,
     no_customers: NoCustomers = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -170,7 +180,7 @@ def compare(
         partners_words,
     )
 
-    home = NodeHome.load(directory)
+    home = place_of_release(NodeHome.load(directory), under, new or old)
     known = known_releases(home)
     before, after = _two(known, old, new)
     if before is None:
@@ -244,10 +254,13 @@ def compare(
 
 @app.command("trend")
 def trend(
-    no_customers: NoCustomers = False, directory: Directory = HERE, format: Format = FormatOption
+    no_customers: NoCustomers = False,
+    under: Under = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
 ) -> None:
     """Size and share of each segment over all releases, and own customers as they are now."""
-    home = NodeHome.load(directory)
+    home = NodeHome.load(directory).chosen(under)
     known = known_releases(home)
     agreement = known[0].agreement.id
     releases = [one for one in reversed(known) if one.agreement.id == agreement]
@@ -291,6 +304,7 @@ def picture(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -301,7 +315,7 @@ def picture(
     if out.suffix != ".html":
         raise UsageError(f"{out} does not end in .html", remedy="name it like segments.html")
     refuse_existing(out, overwrite=overwrite)
-    known = chosen(known_releases(NodeHome.load(directory)), release)
+    _, known = release_of(directory, under, release)
     known.need_segments()
     write_file(out, drawn(known.view))
     output.result(
@@ -309,6 +323,14 @@ def picture(
         f"Wrote {out}. It has no number of own customers.",
         f"Privacy: {known.release.privacy_words}.",
     )
+
+
+def release_of(
+    directory: Path, under: str | None, release: str | None
+) -> tuple[NodeHome, KnownRelease]:
+    """The place of an agreement, and the release under it that a command is about."""
+    home = place_of_release(NodeHome.load(directory), under, release)
+    return home, chosen(known_releases(home), release)
 
 
 def _own_reach(home: NodeHome, known: KnownRelease) -> OwnReach:

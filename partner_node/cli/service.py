@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from machine import logs
@@ -17,6 +18,7 @@ from partner_node.link.certificates import authority_ends_soon
 from partner_node.membership import Membership
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
+from protocol.agreement.document import Agreement
 from protocol.release.document import SignedRelease
 
 
@@ -40,11 +42,16 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
     membership = Membership.load(directory)
+    in_force = [place.signed_agreement().agreement for place in home.in_force()]
     output.warn(soon)
     output.result(
         {
             "partner": home.config.node.partner,
             "joined": None if membership is None else membership.to_dict(),
+            "agreements": [
+                {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
+                for one in in_force
+            ],
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
@@ -52,7 +59,15 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "warnings": soon,
         },
         "" if membership is None else membership.words,
+        _in_force_words(in_force),
         *run_words(runs, releases),
         *refusal_words(refusals),
         *held_words(waiting, now),
     )
+
+
+def _in_force_words(in_force: Sequence[Agreement]) -> str:
+    if not in_force:
+        return "No agreement is in force here."
+    named = (f"agreement {one.id}, version {one.version}" for one in in_force)
+    return f"In force: {'; '.join(named)}."

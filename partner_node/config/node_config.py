@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from machine.files import open_regular
+from partner_node.config.agreements import AgreementSection, read_agreements
 from partner_node.config.consent import CONSENT_KEYS, read_consent
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
@@ -41,6 +42,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
 }
+#: Sections under one name, each of another agreement.
+_AGREEMENTS: Final = "agreements"
 _PARTNER: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -102,6 +105,8 @@ class NodeConfig:
 
     Attributes:
         file: The file it was read from.
+        first: What is particular to the agreement of ``[node]``; it has no id here.
+        agreements: What is particular to the agreements beside it, by their ids.
     """
 
     file: Path
@@ -113,6 +118,8 @@ class NodeConfig:
     rights: RightsSection
     keys: KeysSection
     limits: LimitsSection
+    first: AgreementSection
+    agreements: Mapping[str, AgreementSection]
 
     @staticmethod
     def load(path: Path) -> NodeConfig:
@@ -123,16 +130,22 @@ class NodeConfig:
         """
         file = path.absolute()
         content = _read_toml(file)
-        refuse_unknown(content, tuple(_KEYS), f"{file}: unknown section")
+        refuse_unknown(content, (*_KEYS, _AGREEMENTS), f"{file}: unknown section")
         node, coordinator, data, consent, egress, rights, keys, limits = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
         customers = read_data(data)
+        wishes = read_consent(consent, id_column=customers.id_column)
+        held = read_egress(egress)
+        first = AgreementSection(
+            id="", file=node.path("agreement"), data=customers, consent=wishes, egress=held
+        )
+        others = read_agreements(file, content.get(_AGREEMENTS, {}), first=first)
         return NodeConfig(
             file=file,
             node=NodeSection(
                 partner=node.text("partner", pattern=_PARTNER, form="north-shop"),
-                agreement=node.path("agreement"),
+                agreement=first.file,
                 state=node.path("state", default="state"),
                 output=node.path("output", default="segments"),
             ),
@@ -145,14 +158,27 @@ class NodeConfig:
                 ),
             ),
             data=customers,
-            consent=read_consent(consent, id_column=customers.id_column),
-            egress=read_egress(egress),
+            consent=wishes,
+            egress=held,
             rights=read_rights(rights),
             keys=_keys_section(keys),
             limits=LimitsSection(
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),
                 temp_bytes=limits.size("temp_space", default=DEFAULT_TEMP_SPACE),
             ),
+            first=first,
+            agreements=others,
+        )
+
+    def under(self, agreement_id: str) -> NodeConfig:
+        """What holds under an agreement: its own section, where there is one."""
+        own = self.agreements.get(agreement_id, self.first)
+        return replace(
+            self,
+            node=replace(self.node, agreement=own.file),
+            data=own.data,
+            consent=own.consent,
+            egress=own.egress,
         )
 
     template = staticmethod(node_template)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from partner_node.config.agreements import AGREEMENTS_TEMPLATE
 from partner_node.config_section import toml_line, toml_text
 from partner_node.consent.kinds import KINDS as CONSENT_KINDS
 from partner_node.egress.settings import DEFAULT_HOLD_HOURS, NOTHING
@@ -84,6 +85,7 @@ def node_template(
                 [f"{toml_text(f)} = {toml_text(unit)}" for f, unit in units.items()]
                 or ['# monetary = "EUR"']
             ),
+            agreements=AGREEMENTS_TEMPLATE,
             passphrase=f"passphrase_env = {toml_text(DEFAULT_PASSPHRASE_VARIABLE)}"
             if passphrase_file is None
             else f"passphrase_file = {toml_text(passphrase_file)}",
@@ -152,6 +154,7 @@ notices = {notices}
 # authority = "Data protection authority of the state, Castle Street 1, Examplefield"
 # data_from = "Your orders in our shop"
 
+{agreements}
 [keys]
 # Private keys, encrypted; file mode 0600 in a folder of mode 0700.
 # store = "keys/keystore.json"

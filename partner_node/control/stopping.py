@@ -29,14 +29,16 @@ def send_stop(home: NodeHome, signed: SignedStop) -> None:
 
 
 def exchange_stops(home: NodeHome, channel: Channel) -> None:
-    """Take the stops of the agreement in force, and send this node's if the coordinator lacks it.
+    """Take the stops of agreements in force, and send this node's if the coordinator lacks them.
 
     Raises:
         AgreementError: One does not hold: no partner signed it.
     """
-    agreement = home.installed_agreement()
-    if agreement is None:
-        return
+    for place in home.in_force():
+        _exchange(home, channel, place.signed_agreement().agreement)
+
+
+def _exchange(home: NodeHome, channel: Channel, agreement: Agreement) -> None:
     try:
         reply = channel.call(STOPS, StopsRequest(hash=agreement.hash), StopsReply)
     except RuleError as error:

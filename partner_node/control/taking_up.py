@@ -14,28 +14,32 @@ from protocol.agreement.document import Agreement
 logger = logging.getLogger(__name__)
 
 
-def take_up(home: NodeHome, channel: Channel) -> Agreement | None:
+def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
     """Install what every party signed, this node too, as far as it follows what is in force.
 
-    Where nothing is in force it is the newest agreement; else later versions of that one, one after
-    the other. Another agreement is put in its place by a person alone, `agreement install`.
+    At each place of the configuration: later versions of what is in force there, one after the
+    other; where nothing is, the newest agreement that belongs there. Another agreement is put in
+    the place of one by a person alone, `agreement install`.
 
     Returns:
-        What was put into force last; None when nothing was.
+        What was put into force, in that order.
 
     Raises:
         FedsegError: The coordinator is not reached, or what it says is not so: a signature is
             missing or wrong, or the version does not follow (E-AGR-ROLLBACK).
     """
     complete = [one for one in listed(channel) if one.complete]
-    taken = None
-    while (found := _next(complete, home.installed_agreement())) is not None:
-        signed = fetch(home, channel, found)
-        taken = install_agreement(home, signed, file_of(home, found.hash)).agreement
-        logger.info(
-            "control: agreement %s, version %s, is in force here, signed by all %s parties",
-            *(taken.id, taken.version, taken.n_partners),
-        )
+    taken = []
+    for place in home.places():
+        here = [one for one in complete if home.under(one.id).section == place.section]
+        while (found := _next(here, place.installed_agreement())) is not None:
+            signed = fetch(home, channel, found)
+            agreement = install_agreement(home, signed, file_of(home, found.hash)).agreement
+            logger.info(
+                "control: agreement %s, version %s, is in force here, signed by all %s parties",
+                *(agreement.id, agreement.version, agreement.n_partners),
+            )
+            taken.append(agreement)
     return taken
 
 

@@ -19,6 +19,8 @@ from partner_node.keystore import Keystore
 from protocol.errors import KeystoreError
 
 KEY_BYTES: Final = 32
+_PREFIX, _SUFFIX = "pseudonyms-", ".key"
+_ANY: Final = f"{_PREFIX}*{_SUFFIX}"
 _LABEL: Final = b"fedseg/pseudonym/1\0"
 
 
@@ -62,7 +64,13 @@ class Pseudonyms:
                     raise
         return Pseudonyms(keystore.unseal(read_private_file(path), context))
 
+    @staticmethod
+    def of_every(folder: Path, keystore: Keystore) -> list[Pseudonyms]:
+        """Those under each agreement for which there is a key; raises KeystoreError."""
+        ids = sorted(path.name[len(_PREFIX) : -len(_SUFFIX)] for path in folder.glob(_ANY))
+        return [Pseudonyms.under(agreement_id, folder, keystore) for agreement_id in ids]
+
 
 def key_file(folder: Path, agreement_id: str) -> Path:
     """The file of an agreement's key; once deleted, its pseudonyms cannot be resolved."""
-    return folder / f"pseudonyms-{agreement_id}.key"
+    return folder / f"{_PREFIX}{agreement_id}{_SUFFIX}"

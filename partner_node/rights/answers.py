@@ -74,7 +74,7 @@ def holdings_of(case: Case) -> Holdings:
         kept_out_by=None if standing.reason is None else standing.reason.words,
         features=tuple(_features(case, standing.values)),
         consents=standing.entries,
-        wishes=case.register.wishes(case.pseudonym),
+        wishes=case.register.wishes_of(case.subject),
         feedback=tuple(_feedback(case)),
         segment=place,
         release=None if known is None else known.short,
@@ -110,7 +110,7 @@ def _feedback(case: Case) -> Iterator[HeldFeedback]:
     """What the customer said, oldest first."""
     for kind, at, segment, score, question in case.store.ask(
         "SELECT kind, at, segment, score, question FROM feedback WHERE pseudonym = ? ORDER BY at",
-        case.pseudonym,
+        case.said_by.of(case.subject),
     ):
         yield HeldFeedback(
             kind=kind, at=at, segment_then=segment, score=score, asked=_asked(case, question)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -61,12 +61,19 @@ class Case(Desk):
         return self.home.customers(agreement, None, unique=False)
 
     def in_data(self) -> bool | None:
-        """Whether the data hold the customer now; None when they cannot be read."""
+        """Whether any data hold the customer now; None when they cannot be read."""
         try:
-            chunks = self.everybody(self.agreement).ids()
-            return any((ids == self.subject).any() for ids in chunks)
+            return any(
+                (ids == self.subject).any() for data in self._all_data() for ids in data.ids()
+            )
         except SourceError:
             return None
+
+    def _all_data(self) -> Iterator[SourceCustomers]:
+        """Everybody in the data, under each agreement in force."""
+        for place in self.home.in_force():
+            agreement = place.signed_agreement().agreement
+            yield place.customers(agreement, None, unique=False)
 
     def files(self) -> SegmentFiles:
         """In which files of segments the customer is; every file that is on record is read."""
@@ -83,7 +90,9 @@ class Case(Desk):
 
     def customers_alike(self) -> tuple[str, ...]:
         """Ids in the data that may be meant by this one."""
-        return self.everybody(self.agreement).ids_alike(self.subject)
+        return tuple(
+            dict.fromkeys(i for data in self._all_data() for i in data.ids_alike(self.subject))
+        )
 
     def close_request(
         self, kind: Kind, effects: Mapping[str, Any], *, received: date | None

@@ -14,7 +14,7 @@ from partner_node.rights.left_out import Remainder
 from partner_node.rights.receipt import Receipt
 from partner_node.rights.segment_files import InFile, SegmentFiles, standing_in, take_out
 from partner_node.segments.export_records import ExportRecords
-from partner_node.segments.known_releases import KnownRelease, known_releases
+from partner_node.segments.known_releases import KnownRelease, all_releases, known_releases
 from partner_node.segments.private_files import Leftovers, PrivateFiles
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
@@ -60,7 +60,14 @@ def _wish_holds(faults: Sequence[SourceError | UsageError]) -> FedsegError:
 
 
 class Desk:
-    """Where one node answers customers: its state, its register and the files that it wrote."""
+    """Where one node answers customers: its state, its register and the files that it wrote.
+
+    Attributes:
+        agreement: The one that the answers are about.
+        register: Of requests and wishes, which hold under every agreement.
+        pseudonyms: Those of the register.
+        said_by: Those of feedback under `agreement`.
+    """
 
     def __init__(self, home: NodeHome, *, now: datetime) -> None:
         self.home = home
@@ -72,7 +79,9 @@ class Desk:
             self.agreement.index_of_key(self.keystore.identity_public)
         ]
         self.register = RightsRegister(self.store)
-        self.pseudonyms = Pseudonyms.under(self.agreement.id, home.keys_folder, self.keystore)
+        self.said_by = Pseudonyms.under(self.agreement.id, home.keys_folder, self.keystore)
+        first = home.main().signed_agreement().agreement.id
+        self.pseudonyms = Pseudonyms.under(first, home.keys_folder, self.keystore)
 
     def newest_release(self) -> KnownRelease | None:
         """The newest release with segments; None before the first."""
@@ -216,7 +225,7 @@ class Desk:
     def remainders(self) -> tuple[Remainder, ...]:
         """What stays of a customer in releases."""
         try:
-            known = known_releases(self.home)
+            known = all_releases(self.home)
         except RuleError:
             return ()
         return tuple(

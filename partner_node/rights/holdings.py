@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from partner_node.config.rights import RightsSection
 from partner_node.consent.gate import Entry
+from partner_node.register.requests import Wish
 from partner_node.rights.explanation import Explanation
 from partner_node.rights.segment_files import SegmentFiles
 from partner_node.store.records import RunRecord
@@ -93,7 +94,7 @@ class Holdings:
     kept_out_by: str | None
     features: tuple[HeldFeature, ...]
     consents: tuple[Entry, ...]
-    wishes: dict[str, str]
+    wishes: dict[Wish, str]
     feedback: tuple[HeldFeedback, ...]
     segment: Explanation | None
     release: str | None

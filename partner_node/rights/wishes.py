@@ -6,6 +6,7 @@ from collections.abc import Collection, Set
 from datetime import date
 from typing import get_args
 
+from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.requests import Request, Wish
 from partner_node.rights.case import Case
 from partner_node.rights.left_out import Corrected, Erased, LeftOut, TakenBack
@@ -24,7 +25,9 @@ def leave_out(case: Case, wish: Wish) -> LeftOut:
     with case.store.transaction():
         case.register.leave_out(wish, case.pseudonym, case.subject, case.now)
         if wish == "erasure":
-            case.store.ask("DELETE FROM feedback WHERE pseudonym = ?", case.pseudonym)
+            for pseudonyms in Pseudonyms.of_every(case.home.keys_folder, case.keystore):
+                said_by = pseudonyms.of(case.subject)
+                case.store.ask("DELETE FROM feedback WHERE pseudonym = ?", said_by)
     files = case.take_out_of_files({case.subject})
     running = [run.run_id.hex() for run in case.store.runs() if run.phase == "running"]
     in_data = case.in_data()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from math import floor, log10
@@ -115,6 +116,7 @@ class Keeper:
         store: NodeStore,
         pseudonyms: Pseudonyms,
     ) -> None:
+        self._agreement_id = agreement_id
         self._question = None if terms is None else question_id(agreement_id, terms)
         self._store = store
         self._pseudonyms = pseudonyms
@@ -173,14 +175,15 @@ class Keeper:
     def _keep(self, said: Feedback, segment: str) -> int:
         return len(
             self._store.ask(
-                "INSERT OR IGNORE INTO feedback (pseudonym, kind, at, segment, score, question)"
-                " VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+                "INSERT OR IGNORE INTO feedback (pseudonym, kind, at, segment, score, question,"
+                " agreement_id) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1",
                 self._pseudonyms.of(said.subject),
                 said.kind,
                 stamp(said.at),
                 segment,
                 said.score,
                 None if said.score is None else self._question,
+                self._agreement_id,
             )
         )
 
@@ -230,13 +233,19 @@ def _round_number(least: float) -> float:
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= least)
 
 
-def said_by_segment(store: NodeStore) -> dict[str, Counter[str]]:
-    """Number of customers by kind of feedback without a score, and by their segment at the time."""
+def said_by_segment(store: NodeStore, agreement_ids: Collection[str]) -> dict[str, Counter[str]]:
+    """Number of customers by kind of feedback without a score, and by their segment at the time.
+
+    Args:
+        agreement_ids: Under which it was taken in; empty for what earlier versions took in, which
+            did not distinguish.
+    """
     found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS if kind != SATISFACTION}
     for kind, segment, count in store.ask(
         "SELECT kind, segment, count(DISTINCT pseudonym) FROM feedback WHERE kind <> ?"
-        " GROUP BY 1, 2",
+        " AND agreement_id IN (SELECT value FROM json_each(?)) GROUP BY 1, 2",
         SATISFACTION,
+        json.dumps(list(agreement_ids)),
     ):
         found[kind][segment] = count
     return found

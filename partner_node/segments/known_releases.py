@@ -89,26 +89,30 @@ class KnownRelease:
 
 
 def known_releases(home: NodeHome) -> list[KnownRelease]:
-    """All releases, newest first.
+    """The releases of agreements that `home` is the place of, newest first.
 
     Raises:
         RuleError: There is none (E-NO-RELEASE), or one does not verify (E-RELEASE).
     """
+    found = [one for one in all_releases(home) if home.has_place_for(one.agreement.id)]
+    if not found:
+        raise _no_release()
+    return found
+
+
+def all_releases(home: NodeHome) -> list[KnownRelease]:
+    """The releases under every agreement, newest first; raises RuleError as `known_releases`."""
     store = home.store(home.keystore())
     found: list[tuple[str, Release, Agreement]] = []
     for received_at, envelope in store.releases():
         signed = SignedRelease.from_bytes(envelope)
-        kept = store.agreement(signed.release.agreement_hash) or home.signed_agreement()
+        kept = store.agreement(signed.release.agreement_hash) or home.main().signed_agreement()
         agreement = kept.verify()
         found.append((received_at, signed.verify(agreement), agreement))
     changed = {run.run_hash: run.data_words for run in store.runs() if run.data_words}
     store.close()
     if not found:
-        raise RuleError(
-            "this node has received no release yet",
-            code="E-NO-RELEASE",
-            remedy="a run must finish first; see `fedseg-node status`",
-        )
+        raise _no_release()
     histories = {
         identity: lineage([(r, a) for _, r, a in reversed(found) if a.id == identity])
         for identity in {agreement.id for _, _, agreement in found}
@@ -125,6 +129,30 @@ def known_releases(home: NodeHome) -> list[KnownRelease]:
         )
         for received_at, release, agreement in found
     ]
+
+
+def _no_release() -> RuleError:
+    return RuleError(
+        "this node has received no release yet",
+        code="E-NO-RELEASE",
+        remedy="a run must finish first; see `fedseg-node status`",
+    )
+
+
+def place_of_release(home: NodeHome, under: str | None, start: str | None) -> NodeHome:
+    """The place of the agreement that a command about a release is about.
+
+    Args:
+        under: The agreement's id, if it was named.
+        start: How the release's hash begins, if it was named.
+
+    Raises:
+        UsageError: It cannot be told which agreement is meant.
+        RuleError: As `known_releases`.
+    """
+    if under is None and start is not None:
+        return home.under(chosen(all_releases(home), start).agreement.id)
+    return home.chosen(under)
 
 
 def chosen(known: Sequence[KnownRelease], start: str | None) -> KnownRelease:

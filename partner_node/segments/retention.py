@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, LiteralString, get_args
 
 from machine.files import sync_folder
 from partner_node.home import NodeHome
@@ -17,7 +18,6 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
-from protocol.partner_state import Phase
 
 #: Why a file past its retention stays where it is.
 Kept = Literal["unreachable", "changed", "foreign"]
@@ -72,18 +72,20 @@ class Purged:
 
 def apply_retention(home: NodeHome, now: datetime) -> Purged:
     """`purge` for a node's folder, also when no agreement can be read; raises as `purge`."""
+    in_force = [place.signed_agreement().agreement for place in home.in_force()]
     with closing(home.store(home.keystore())) as store:
-        return purge(store, home.installed_agreement(), now)
+        return purge(store, in_force, now)
 
 
-def purge(store: NodeStore, agreement: Agreement | None, now: datetime) -> Purged:
+def purge(store: NodeStore, agreements: Sequence[Agreement], now: datetime) -> Purged:
     """Delete what is past its retention, and what killed processes left unfinished.
 
     A file that another program saved again is deleted when it still is a table of that release's
     segments. Any other file that was changed is left alone, and stays on record.
 
     Args:
-        agreement: Says for how long records are kept; None keeps them all.
+        agreements: Those in force. Each says for how long its records are kept; without any, all
+            are. What belongs to none of them is kept as long as any of them lets it be kept.
 
     Raises:
         RuleError: Files cannot be deleted (E-RETENTION); their records stay, for the next attempt.
@@ -118,11 +120,12 @@ def purge(store: NodeStore, agreement: Agreement | None, now: datetime) -> Purge
             code="E-RETENTION",
             remedy="delete them, or let this account do so",
         )
-    if agreement is not None:
-        before = stamp(now - timedelta(days=agreement.retention.records_days))
-        if _oldest_record(store) < before:
+    kept_days = {one.id: one.retention.records_days for one in agreements}
+    if kept_days:
+        before = {name: stamp(now - timedelta(days=days)) for name, days in kept_days.items()}
+        if _oldest_record(store) < max(before.values()):
             with store.transaction():
-                _forget_records(store, before=before)
+                _forget_records(store, before)
     return Purged(
         deleted=tuple(deleted),
         unreachable=tuple(dict.fromkeys(left.unreachable + tuple(kept["unreachable"]))),
@@ -148,24 +151,63 @@ def _oldest_record(store: NodeStore) -> str:
     return oldest or "9999"
 
 
-def _forget_records(store: NodeStore, *, before: str) -> None:
+def _forget_records(store: NodeStore, before: Mapping[str, str]) -> None:
     """Forget what left, was refused and was answered to customers; inside a transaction.
 
     What was spent is never forgotten.
+
+    Args:
+        before: The time before which records may be forgotten, by the id of their agreement. What
+            is no agreement's is forgotten once every one of them lets it be.
     """
-    store.ask("DELETE FROM exports WHERE ended_at < ?", before)
-    store.ask("DELETE FROM egress WHERE at < ?", before)
-    store.ask(
-        "DELETE FROM manifests WHERE at < ? AND run_id NOT IN"
-        " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
-        before,
-        Phase.DONE,
-        Phase.ABORTED,
-    )
-    store.ask("DELETE FROM refusals WHERE at < ?", before)
-    store.ask("DELETE FROM feedback WHERE at < ?", before)
-    store.ask("DELETE FROM told WHERE at < ?", before)
-    store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", before)
+    runs_of: dict[str, list[str]] = {identity: [] for identity in before}
+    for identity, run_id in _runs(store):
+        runs_of.get(identity, []).append(run_id)
+    for identity, moment in before.items():
+        for statement in _OF_AGREEMENT:
+            store.ask(statement, moment, identity)
+        for statement in _OF_RUNS:
+            store.ask(statement, moment, json.dumps(runs_of[identity]))
+    earliest = min(before.values())
+    for statement in _OF_NO_AGREEMENT:
+        store.ask(statement, earliest, json.dumps(list(before)))
+    for statement in _OF_OTHER_RUNS:
+        store.ask(statement, earliest, json.dumps([run for own in runs_of.values() for run in own]))
+    store.ask("DELETE FROM exports WHERE ended_at < ?", earliest)
+    store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", earliest)
+
+
+_OF_AGREEMENT: Final[tuple[LiteralString, ...]] = (
+    "DELETE FROM feedback WHERE at < ? AND agreement_id = ?",
+    "DELETE FROM told WHERE at < ? AND agreement_id = ?",
+)
+_OF_NO_AGREEMENT: Final[tuple[LiteralString, ...]] = (
+    "DELETE FROM feedback WHERE at < ? AND agreement_id NOT IN (SELECT value FROM json_each(?))",
+    "DELETE FROM told WHERE at < ? AND agreement_id NOT IN (SELECT value FROM json_each(?))",
+)
+#: What a run that goes on wrote stays, as it may be asked for again.
+_OF_RUNS: Final[tuple[LiteralString, ...]] = (
+    "DELETE FROM egress WHERE at < ? AND hex(run_id) IN (SELECT value FROM json_each(?))",
+    "DELETE FROM refusals WHERE at < ? AND hex(run_id) IN (SELECT value FROM json_each(?))",
+    "DELETE FROM manifests WHERE at < ? AND hex(run_id) IN (SELECT value FROM json_each(?))"
+    " AND run_id NOT IN (SELECT run_id FROM runs WHERE phase NOT IN ('done', 'aborted'))",
+)
+_OF_OTHER_RUNS: Final[tuple[LiteralString, ...]] = (
+    "DELETE FROM egress WHERE at < ? AND hex(run_id) NOT IN (SELECT value FROM json_each(?))",
+    "DELETE FROM refusals WHERE at < ? AND hex(run_id) NOT IN (SELECT value FROM json_each(?))",
+    "DELETE FROM manifests WHERE at < ? AND hex(run_id) NOT IN (SELECT value FROM json_each(?))"
+    " AND run_id NOT IN (SELECT run_id FROM runs WHERE phase NOT IN ('done', 'aborted'))",
+)
+
+
+def _runs(store: NodeStore) -> Iterator[tuple[str, str]]:
+    """The id of each run's agreement, where that was kept, with the run's id (hex as SQLite's)."""
+    ids: dict[bytes, str] = {}
+    for agreement_hash, run_id in store.ask("SELECT agreement_hash, hex(run_id) FROM runs"):
+        if agreement_hash not in ids:
+            kept = store.agreement(agreement_hash)
+            ids[agreement_hash] = "" if kept is None else kept.agreement.id
+        yield ids[agreement_hash], run_id
 
 
 def _removed(versions: Sequence[ExportRecord]) -> Kept | Literal["deleted", "missing"]:

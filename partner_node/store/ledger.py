@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
+from partner_node.store.caps import Caps
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
-from protocol.errors import StoreError
+from protocol.errors import RuleError, StoreError
+from protocol.privacy.accounting import epsilon_of, epsilon_text
 from protocol.privacy.ledger import Charge, check_affordable, spent_of
 
 _SELECT_CHARGES: Final[LiteralString] = (
@@ -53,13 +55,15 @@ class Ledger:
         The same context is charged once: it gets the same bytes again.
 
         Raises:
-            RuleError: The budget does not hold it (E-BUDGET-SPENT); nothing is charged.
+            RuleError: The budget does not hold it (E-BUDGET-SPENT), or the node's cap over all
+                agreements (E-BUDGET-CAP); nothing is charged.
         """
         if agreement.privacy is None:
             raise StoreError("an agreement on exact totals has no budget")
         if self._store.one("SELECT 1 FROM ledger WHERE context = ?", charge.context) is not None:
             return
         check_affordable(agreement.privacy, spent=self.spent(agreement), more=charge.cost)
+        self.check_cap(more=charge.cost)
         self.record(charge, agreement, now=now)
 
     def charged_under(self) -> dict[str, int]:
@@ -80,6 +84,52 @@ class Ledger:
             agreement.privacy,
             colluding=agreement.secure_sum.max_colluding,
         )
+
+    def spent_under(self) -> dict[str, int]:
+        """What was charged under each agreement, by its id, for what its last version promises."""
+        found = {}
+        for identity, charged in self.charged_under().items():
+            kept = self._store.latest_agreement(identity)
+            promised = 0 if kept is None else self.spent(kept.agreement)
+            found[identity] = max(charged, promised)
+        return found
+
+    def check_cap(self, *, more: int) -> None:
+        """Refuse a charge that goes beyond what the node's cap leaves, over all agreements.
+
+        Args:
+            more: Cost about to be charged, in units of 2^-60 of rho.
+
+        Raises:
+            RuleError: E-BUDGET-CAP.
+        """
+        cap = Caps(self._store).current()
+        if cap is None or cap.cost is None or cap.epsilon is None:
+            return
+        spent = sum(self.spent_under().values())
+        if spent + more > cap.cost:
+            charged = epsilon_text(epsilon_of(spent, float(cap.delta)))
+            raise RuleError(
+                f"this node's cap is reached: epsilon {charged} of {cap.epsilon} at delta "
+                f"{cap.delta} is charged over all its agreements, and this would go beyond",
+                code="E-BUDGET-CAP",
+                remedy="`fedseg-node budget cap` lists what was charged under each; with a higher "
+                "--epsilon it raises the cap",
+            )
+
+    def refuse_exact(self, agreement: Agreement) -> None:
+        """Refuse an agreement on exact totals, which no cap can count; raises RuleError.
+
+        Raises:
+            RuleError: A cap is in force (E-BUDGET-CAP).
+        """
+        if agreement.privacy is None and Caps(self._store).current() is not None:
+            raise RuleError(
+                f"agreement {agreement.id} is about exact totals, which no epsilon counts, and "
+                "this node has a cap",
+                code="E-BUDGET-CAP",
+                remedy="agree on an epsilon; `fedseg-node budget cap --lift` lifts the cap",
+            )
 
     def record(self, charge: Charge, agreement: Agreement, *, now: str) -> None:
         """Write down what has been spent, whether the budget holds it or not; in a transaction."""

@@ -9,6 +9,7 @@ run forgets is wiped from the file too, so that the state key alone does not bri
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol
@@ -32,7 +33,9 @@ _SELECT_RUN: Final[LiteralString] = (
     "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed,"
     " data_changed_at FROM runs WHERE "
 )
-_SELECT_UNFINISHED: Final[LiteralString] = "SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND "
+_SELECT_UNFINISHED: Final[LiteralString] = (
+    "SELECT run_id FROM runs WHERE phase NOT IN (?2, ?3) AND "
+)
 
 
 class Sealer(Protocol):
@@ -185,13 +188,16 @@ class NodeStore(Database):
             self.ask("UPDATE runs SET data_changed_at = ? WHERE run_id = ?", now, run_id)
         return bool(before)
 
-    def forget_greetings(self) -> None:
+    def forget_greetings(self, agreement_hash: bytes) -> None:
         """Forget the oldest runs that never got a roster, beyond `MAX_GREETINGS`; in a transaction.
 
-        With them goes what is on record of their HELLO; no customer was counted in any.
+        Of those under one agreement. With them goes what is on record of their HELLO; no customer
+        was counted in any.
         """
         runs = self.ask(
-            "SELECT run_id FROM runs WHERE run_hash = x'' ORDER BY rowid DESC LIMIT -1 OFFSET ?",
+            "SELECT run_id FROM runs WHERE run_hash = x'' AND agreement_hash = ?"
+            " ORDER BY rowid DESC LIMIT -1 OFFSET ?",
+            agreement_hash,
             MAX_GREETINGS,
         )
         for (run_id,) in runs:
@@ -202,20 +208,34 @@ class NodeStore(Database):
             self.wipe_at_commit()
 
     def end_older_runs(self, run_id: bytes, *, now: str) -> list[bytes]:
-        """End every unfinished run that was opened before run `run_id`; inside a transaction.
+        """End unfinished runs opened before run `run_id` under its agreement; in a transaction.
 
         Returns:
             Ids of the runs that ended.
         """
-        return self._end_runs("rowid < (SELECT rowid FROM runs WHERE run_id = ?)", run_id, now=now)
+        return self._end_runs(
+            "agreement_hash = (SELECT agreement_hash FROM runs WHERE run_id = ?1)"
+            " AND rowid < (SELECT rowid FROM runs WHERE run_id = ?1)",
+            run_id,
+            now=now,
+        )
 
-    def end_runs_of_other_agreements(self, agreement_hash: bytes, *, now: str) -> list[bytes]:
-        """End every unfinished run under another agreement; inside a transaction.
+    def end_runs_outside(self, in_force: Collection[bytes], *, now: str) -> list[bytes]:
+        """End every unfinished run under an agreement that is not in force; in a transaction.
+
+        Args:
+            in_force: The hashes of those that are.
 
         Returns:
             Ids of the runs that ended.
         """
-        return self._end_runs("agreement_hash <> ?", agreement_hash, now=now)
+        rows = self.ask("SELECT DISTINCT agreement_hash FROM runs")
+        return [
+            run_id
+            for (agreement_hash,) in rows
+            if agreement_hash not in in_force
+            for run_id in self._end_runs("agreement_hash = ?1", agreement_hash, now=now)
+        ]
 
     def end_runs_of(self, agreement_hash: bytes, *, now: str, code: str) -> list[bytes]:
         """End every unfinished run under an agreement for the reason `code`; in a transaction.
@@ -223,12 +243,12 @@ class NodeStore(Database):
         Returns:
             Ids of the runs that ended.
         """
-        return self._end_runs("agreement_hash = ?", agreement_hash, now=now, code=code)
+        return self._end_runs("agreement_hash = ?1", agreement_hash, now=now, code=code)
 
     def _end_runs(
         self, where: LiteralString, value: bytes, *, now: str, code: str = SUPERSEDED
     ) -> list[bytes]:
-        rows = self.ask(_SELECT_UNFINISHED + where, Phase.DONE, Phase.ABORTED, value)
+        rows = self.ask(_SELECT_UNFINISHED + where, value, Phase.DONE, Phase.ABORTED)
         for (run_id,) in rows:
             record = self.run_by_id(run_id)
             if record is not None:

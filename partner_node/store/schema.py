@@ -194,4 +194,15 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE runs ADD COLUMN data_changed_at TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 18;
     """,
+    """
+    ALTER TABLE feedback ADD COLUMN agreement_id TEXT NOT NULL DEFAULT '';
+    CREATE TABLE caps (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        epsilon TEXT NOT NULL,
+        delta TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 19;
+    """,
 )

@@ -46,7 +46,8 @@ PROFILE: Final = "spread"
 #: What a plan says whose runs follow no earlier release; one whose runs do leaves the field out.
 ANEW: Final = "anew"
 
-_ID: Final = r"[a-z][a-z0-9-]{0,39}"
+#: The form of an agreement's id.
+AGREEMENT_ID: Final = r"[a-z][a-z0-9-]{0,39}"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -240,7 +241,7 @@ class Agreement(Part):
     @classmethod
     def _read(cls, fields: Fields) -> Self:
         return cls(
-            id=fields.text("id", max_length=40, pattern=_ID),
+            id=fields.text("id", max_length=40, pattern=AGREEMENT_ID),
             version=fields.integer("version", at_least=1, at_most=1_000_000),
             supersedes=_superseded(fields),
             purpose=Purpose.read(fields.object("purpose")),

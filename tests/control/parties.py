@@ -124,9 +124,11 @@ class Signing:
         self.parties.propose()
 
     def take_up(self) -> str | None:
-        with open_channel(self.home, retries=False) as channel:
-            found = take_up(self.home, channel)
-        return None if found is None else f"{found.id} {found.version}"
+        """What was put into force last, as the node is configured now; None when nothing was."""
+        home = NodeHome.load(self.home.directory)
+        with open_channel(home, retries=False) as channel:
+            found = take_up(home, channel)
+        return f"{found[-1].id} {found[-1].version}" if found else None
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # what whoever asks without end leaves on the disk
     (
         NODE,
-        "        self.store.forget_greetings()\n",
+        "        self.store.forget_greetings(self.agreement.hash)\n",
         "",
         ON_REQUEST + "test_whoever_opens_runs_without_end_fills_no_disk",
     ),

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from partner_node.node import Node
+from partner_node.served_nodes import ServedNodes
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
 from protocol.agreement.partner_card import PartnerCard
@@ -121,3 +123,8 @@ def withdraw(folder: Path, subject: str) -> None:
     """Have a customer withdraw, in the table that `shell` made."""
     with (folder / "consents.csv").open("a") as file:
         file.write(f"{subject},ConsentWithdrawn,2026-02-01T00:00:00Z,{SEGMENTATION},1\n")
+
+
+def open_node(directory: Path) -> Node:
+    """The node of the first agreement in force in a folder."""
+    return ServedNodes.open(directory).nodes[0]

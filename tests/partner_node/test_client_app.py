@@ -12,7 +12,7 @@ from flwr.app.message import make_message
 
 from machine.files import write_file
 from partner_node import client_app
-from partner_node.client_app import app, node_directory, node_of
+from partner_node.client_app import app, node_directory, nodes_of
 from protocol.errors import ConfigError, RuleError
 
 CANARY = "customer 4711 spent 99.95"
@@ -28,7 +28,7 @@ class ScriptedNode:
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[bytes], bytes]]]:
     script: dict[str, Callable[[bytes], bytes]] = {"answer": lambda message: b"re: " + message}
-    monkeypatch.setattr(client_app, "node_of", lambda directory: ScriptedNode(script["answer"]))
+    monkeypatch.setattr(client_app, "nodes_of", lambda directory: ScriptedNode(script["answer"]))
     yield script
 
 
@@ -145,13 +145,12 @@ class Folder:
         self.path = path
         self.agreement = path / "agreement.json"
         self.agreement.write_text("1")
+        self.beside = path / "beside.json"
         self.opened: list[str] = []
         self.closed: list[str] = []
 
     def load(self, directory: Path) -> SimpleNamespace:
-        return SimpleNamespace(
-            config=SimpleNamespace(node=SimpleNamespace(agreement=self.agreement))
-        )
+        return SimpleNamespace(agreement_files=(self.agreement, self.beside))
 
     def open(self, directory: Path) -> SimpleNamespace:
         try:
@@ -160,7 +159,7 @@ class Folder:
             raise RuleError("gone", code="E-AGR-MISSING") from error
         self.opened.append(version)
         return SimpleNamespace(
-            agreement=SimpleNamespace(id="ours", version=version),
+            words=version,
             store=SimpleNamespace(close=lambda: self.closed.append(version)),
         )
 
@@ -169,30 +168,37 @@ class Folder:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     found = Folder(tmp_path)
     monkeypatch.setattr(client_app, "NodeHome", found)
-    monkeypatch.setattr("partner_node.node.Node", found)
+    monkeypatch.setattr("partner_node.served_nodes.ServedNodes", found)
     return found
 
 
 def test_a_node_is_opened_once_while_its_agreement_stays(folder: Folder) -> None:
-    assert node_of(folder.path) is node_of(folder.path)
+    assert nodes_of(folder.path) is nodes_of(folder.path)
     assert folder.opened == ["1"]
 
 
 def test_another_agreement_is_taken_up_with_the_next_message(folder: Folder) -> None:
-    node_of(folder.path)
+    nodes_of(folder.path)
     write_file(folder.agreement, b"2")
-    assert node_of(folder.path).agreement.version == "2"
+    assert nodes_of(folder.path).words == "2"
     assert (folder.opened, folder.closed) == (["1", "2"], ["1"])
 
 
+def test_an_agreement_that_arrives_beside_the_first_is_taken_up_too(folder: Folder) -> None:
+    nodes_of(folder.path)
+    write_file(folder.beside, b"another")
+    nodes_of(folder.path)
+    assert (folder.opened, folder.closed) == (["1", "1"], ["1"])
+
+
 def test_nothing_is_answered_under_an_agreement_that_was_taken_away(folder: Folder) -> None:
-    node_of(folder.path)
+    nodes_of(folder.path)
     folder.agreement.unlink()
     for _ in range(2):
         with pytest.raises(RuleError, match="E-AGR-MISSING"):
-            node_of(folder.path)
+            nodes_of(folder.path)
     folder.agreement.write_text("3")
-    assert node_of(folder.path).agreement.version == "3"
+    assert nodes_of(folder.path).words == "3"
 
 
 def test_an_agreement_replaced_while_the_node_opens_is_taken_up_too(
@@ -207,5 +213,5 @@ def test_an_agreement_replaced_while_the_node_opens_is_taken_up_too(
         return node
 
     monkeypatch.setattr(folder, "open", slow)
-    node_of(folder.path)
-    assert node_of(folder.path).agreement.version == "2"
+    nodes_of(folder.path)
+    assert nodes_of(folder.path).words == "2"

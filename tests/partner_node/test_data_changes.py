@@ -10,9 +10,8 @@ import pytest
 
 from partner_node.cli.record_tables import run_values, run_words
 from partner_node.home import NodeHome
-from partner_node.node import Node
 from tests.federations import small_federation
-from tests.partner_node.nodes import installed, node, shell
+from tests.partner_node.nodes import installed, node, open_node, shell
 
 __all__ = ["installed", "node", "shell"]
 
@@ -56,4 +55,4 @@ def test_a_stamp_follows_from_size_and_time_of_the_files_that_are_read(installed
     assert len(set(found)) == 3
     file.unlink()
     assert customers.data_stamp() == "", "what cannot be read is refused by the reading itself"
-    assert Node.open(installed)._data_stamp() == ""
+    assert open_node(installed)._data_stamp() == ""

@@ -13,13 +13,12 @@ from partner_node.egress.manifest import slot_of
 from partner_node.egress.records import Manifests
 from partner_node.egress.settings import EgressSection
 from partner_node.home import NodeHome
-from partner_node.node import Node
 from partner_node.store.times import stamp
 from protocol.errors import RunFailedError
 from protocol.messages import Ack, Stop
 from protocol.replies import read_reply
 from tests.federations import small_federation
-from tests.partner_node.nodes import OTHERS, installed, node, shell
+from tests.partner_node.nodes import OTHERS, installed, node, open_node, shell
 from tests.shell import Shell
 
 __all__ = ["installed", "node", "shell"]
@@ -149,9 +148,9 @@ def test_after_its_time_a_message_is_shown_as_not_approved(
 def test_a_node_takes_its_setting_from_its_file(shell: Shell, installed: Path) -> None:
     file = installed / "node.toml"
     text = file.read_text()
-    assert Node.open(installed)._egress == EgressSection()
+    assert open_node(installed)._egress == EgressSection()
     file.write_text(text.replace('# hold = "none"', 'hold = "signed"'))
-    assert Node.open(installed)._egress == EgressSection(hold="signed")
+    assert open_node(installed)._egress == EgressSection(hold="signed")
 
 
 def test_two_acknowledgements_of_different_requests_are_two_messages() -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from partner_node.home import NodeHome
-from partner_node.node import Node
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
 from partner_node.segments.feedback import Keeper, scored, segments_of
@@ -27,7 +26,7 @@ from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import SourceError
 from protocol.release.document import Release
 from protocol.ring import UNIT
-from tests.partner_node.nodes import draft
+from tests.partner_node.nodes import draft, open_node
 from tests.partner_node.test_rights import HOLDS, counted, ids_in, node, ours, released, shell
 from tests.partner_node.test_segments_cli import FEATURES
 from tests.shell import Shell
@@ -402,7 +401,7 @@ def test_vectors_with_scores_are_those_of_everybody_who_may_be_counted(
     rows = f"c0,satisfaction,{AT},1\nc1,satisfaction,{AT},4\nc2,opt-out,{AT},\n"
     (tmp_path / "said.csv").write_text(SCORED + rows)
     shell.json("feedback", "import", "said.csv", "--dir", asking)
-    customers = Node.open(asking)._customers
+    customers = open_node(asking)._customers
     (plain,), (scored,) = (list(c) for c in (customers.vectors(), customers.scored(SCALE)))
     assert (scored[:, :-1] == plain).all()
     assert len(scored) == 63

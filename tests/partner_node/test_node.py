@@ -18,6 +18,7 @@ from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
 from partner_node.store.node_store import MAX_GREETINGS, MAX_REPETITIONS
+from partner_node.store.times import stamp
 from partner_node.store.refusals import Refusals
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
@@ -684,6 +685,8 @@ def test_the_next_agreement_ends_the_runs_of_the_one_before(lab: Lab) -> None:
     node = Node(
         signed, key, lab.store, lab.customers, NoRules(), software=SOFTWARE, clock=lambda: lab.now
     )
+    with lab.store.transaction():
+        lab.store.end_runs_outside([node.agreement.hash], now=stamp(lab.now))
     assert [r.reason for r in lab.store.runs()] == ["E-RUN-SUPERSEDED"]
     assert _secrets_kept(lab) == [False]
     assert refusal(node, asked).code == "E-AGR-OTHER"

@@ -22,12 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node.cli import app, service
 from partner_node.cli.record_tables import STATE_WORDS
-from partner_node.client_app import node_of
+from partner_node.client_app import nodes_of
 from partner_node.config.node_config import NodeConfig
 from partner_node.consent.gate import REGISTER
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.node import Node
 from partner_node.sources.servers import Server
 from partner_node.state_file import is_lost
 from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
@@ -50,6 +49,7 @@ from tests.partner_node.nodes import (
     init_words,
     installed,
     node,
+    open_node,
     shell,
     withdraw,
 )
@@ -592,7 +592,7 @@ def test_status_mentions_an_authority_that_ends_soon(
 def test_a_stop_needs_to_be_meant_and_ends_everything_here(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
-    node = Node.open(installed)
+    node = open_node(installed)
     request = Open(agreement_hash=node.agreement.hash, run_id=b"\x11" * 16)
     node.handle(sign_request(request, COORDINATOR))
     words = ("agreement", "stop", "--out", "stop.json", "--dir", installed)
@@ -620,8 +620,8 @@ def test_a_stop_needs_to_be_meant_and_ends_everything_here(
     assert [c["code"] for c in checks if c["check"] == "agreement"] == ["E-WITHDRAWN"]
     (tmp_path / "v2.json").write_bytes(successor(installed))
     shell.json("agreement", "install", "v2.json", "--dir", installed)
-    request = Open(agreement_hash=Node.open(installed).agreement.hash, run_id=b"\x12" * 16)
-    Node.open(installed).handle(sign_request(request, COORDINATOR))
+    request = Open(agreement_hash=open_node(installed).agreement.hash, run_id=b"\x12" * 16)
+    open_node(installed).handle(sign_request(request, COORDINATOR))
 
 
 def test_another_partner_s_stop_is_taken_when_it_is_its_own(
@@ -703,7 +703,7 @@ def test_an_older_version_does_not_come_back_by_way_of_another_agreement(
 def test_installing_another_agreement_ends_the_runs_of_the_one_before(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
-    node = Node.open(installed)
+    node = open_node(installed)
     request = Open(agreement_hash=node.agreement.hash, run_id=b"\x11" * 16)
     node.handle(sign_request(request, COORDINATOR))
     (tmp_path / "v2.json").write_bytes(successor(installed))
@@ -716,10 +716,10 @@ def test_installing_another_agreement_ends_the_runs_of_the_one_before(
 def test_a_node_that_serves_takes_up_the_next_agreement(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
-    assert node_of(installed).agreement.version == 1
+    assert nodes_of(installed).nodes[0].agreement.version == 1
     (tmp_path / "v2.json").write_bytes(successor(installed))
     shell.json("agreement", "install", "v2.json", "--dir", installed)
-    assert node_of(installed).agreement.version == 2
+    assert nodes_of(installed).nodes[0].agreement.version == 2
 
 
 @pytest.mark.parametrize("words", [("show",), ("sign", "--out", "out.json"), ("install",)])
@@ -990,6 +990,9 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     status = shell.json("status", "--dir", installed)
     nothing: dict[str, Any] = {"runs": [], "refusals": [], "waiting_for_approval": []}
     nothing |= {"warnings": [], "joined": None}
+    agreement = NodeHome.load(installed).signed_agreement().agreement
+    nothing["agreements"] = [{"agreement": agreement.hash.hex(), "id": "ours", "version": 1}]
+    assert "In force: agreement ours, version 1." in shell("status", "--dir", installed).out
     assert status == {"partner": "north", "releases": 0, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out
     assert shell.json("egress", "list", "--dir", installed)["messages"] == []
@@ -1099,7 +1102,7 @@ def test_assignments_say_that_totals_were_exact(shell: Shell, installed: Path) -
 
 
 def test_status_shows_the_newest_refusals(shell: Shell, installed: Path) -> None:
-    node = Node.open(installed)
+    node = open_node(installed)
     for agreement_hash in (bytes(32), bytes(32)):
         request = Open(agreement_hash=agreement_hash, run_id=b"\x22" * 16)
         with pytest.raises(FedsegError, match="E-AGR-OTHER"):
@@ -1177,7 +1180,7 @@ def test_a_state_that_was_lost_is_not_made_anew_without_a_word(
         error = shell.refused(*words, "--dir", installed, status=1)
         assert (error["code"], "state reset --yes" in error["remedy"]) == ("E-STATE-LOST", True)
     with pytest.raises(StoreError):
-        Node.open(installed)
+        open_node(installed)
     error = shell.refused("state", "reset", "--dir", installed, status=2)
     assert "objections" in error["message"]
     assert "--yes" in error["remedy"]

@@ -13,6 +13,7 @@ import pytest
 
 from partner_node.keystore import Keystore
 from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.store.caps import Caps
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.records import EgressRecord
@@ -233,7 +234,7 @@ def test_what_a_superseded_run_forgot_is_nowhere_in_the_file(tmp_path: Path, by:
         if by == "a later run":
             ended = store.end_older_runs(later, now="2026-01-03T00:00:00Z")
         else:
-            ended = store.end_runs_of_other_agreements(b"b" * 32, now="2026-01-03T00:00:00Z")
+            ended = store.end_runs_outside([b"b" * 32], now="2026-01-03T00:00:00Z")
     assert ended == ([RUN_ID] if by == "a later run" else [RUN_ID, later])
     found = bytes_on_disk(tmp_path / "node.db")
     assert not any(key.encode() in found for key in keys.values())
@@ -253,7 +254,7 @@ def test_ended_runs_and_those_of_the_same_agreement_stay_as_they_are() -> None:
     before = store.runs()
     with store.transaction():
         assert store.end_older_runs(ids[2], now="2026-01-03T00:00:00Z") == []
-        assert store.end_runs_of_other_agreements(b"a" * 32, now="2026-01-03T00:00:00Z") == []
+        assert store.end_runs_outside([b"a" * 32], now="2026-01-03T00:00:00Z") == []
     assert store.runs() == before
 
 
@@ -325,6 +326,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "drafts",
         "told",
         "signed",
+        "caps",
     ):
         store.ask(f"DROP TABLE {table}")
     for column in ("data_stamp", "data_changed_at"):
@@ -342,6 +344,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     assert Ledger(store).charges() == []
     assert ExportRecords(store).all() == []
     assert store.ask("SELECT * FROM drafts") == []
+    assert Caps(store).current() is None
     (left,) = store.egress()
     assert (left.customers, left.manifest) == (7, None)
     assert (store.runs()[0].phase, store.runs()[0].data_changed_at) == ("running", "")

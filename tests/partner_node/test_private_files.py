@@ -151,10 +151,10 @@ def test_an_export_that_was_killed_is_gone_when_retention_ends(
     assert (tmp_path / "new.csv").exists() == (moment != WRITTEN)
     with closing(store_of(ours)) as store:
         agreement = NodeHome.load(ours).signed_agreement().agreement
-        purge(store, agreement, datetime.now(UTC))
+        purge(store, [agreement], datetime.now(UTC))
         assert drafts(tmp_path) == []
         assert store.ask("SELECT * FROM drafts") == []
-        purge(store, agreement, after_retention(ours))
+        purge(store, [agreement], after_retention(ours))
         assert ExportRecords(store).all() == []
     assert files_that_name("c7", tmp_path) == []
 
@@ -183,7 +183,7 @@ def test_files_of_a_removal_that_was_killed_are_gone_when_retention_ends(
     killed("rights", "erase", "--subject", "c7", "--dir", ours, moment=moment, folder=tmp_path)
     with closing(store_of(ours)) as store:
         agreement = NodeHome.load(ours).signed_agreement().agreement
-        found = purge(store, agreement, after_retention(ours))
+        found = purge(store, [agreement], after_retention(ours))
         assert set(found.deleted) == {str(tmp_path / name) for name in ("all.csv", "all.parquet")}
         assert ExportRecords(store).all() == []
     assert files_that_name("c7", tmp_path) == []
@@ -238,7 +238,7 @@ def test_what_a_living_process_writes_is_left_alone_and_waited_for(
         (left,) = drafts(tmp_path)
         with closing(store_of(ours)) as store:
             assert PrivateFiles(store).sweep() == Leftovers()
-            purge(store, NodeHome.load(ours).signed_agreement().agreement, datetime.now(UTC))
+            purge(store, [NodeHome.load(ours).signed_agreement().agreement], datetime.now(UTC))
         monkeypatch.setattr(private_files, "LONGEST_WAIT_S", 0.1)
         error = shell.refused("rights", "erase", "--subject", "c7", "--dir", ours, status=2)
         assert "another process of this node has been writing" in error["message"]
@@ -328,10 +328,10 @@ def test_a_draft_that_cannot_be_deleted_is_named_and_the_wish_holds(
     agreement = NodeHome.load(ours).signed_agreement().agreement
     with closing(store_of(ours)) as store:
         with pytest.raises(RuleError) as caught:
-            purge(store, agreement, datetime.now(UTC))
+            purge(store, [agreement], datetime.now(UTC))
         assert (caught.value.code, left.name in caught.value.message) == ("E-RETENTION", True)
         monkeypatch.undo()
-        purge(store, agreement, datetime.now(UTC))
+        purge(store, [agreement], datetime.now(UTC))
     assert drafts(tmp_path) == []
 
 

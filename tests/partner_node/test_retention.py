@@ -73,11 +73,11 @@ def test_a_file_is_deleted_when_its_day_is_over_and_no_sooner(
     old = written(store, tmp_path / "old.csv", days=-0.001)
     young = written(store, tmp_path / "young.csv", days=0.001)
     assert [r.path for r in overdue(ExportRecords(store).all(), NOW)] == [str(old)]
-    assert purge(store, fed.agreement, NOW).deleted == (str(old),)
+    assert purge(store, [fed.agreement], NOW).deleted == (str(old),)
     assert not old.exists()
     assert young.exists()
     assert [r.path for r in ExportRecords(store).all()] == [str(young)]
-    assert purge(store, fed.agreement, NOW) == NOTHING
+    assert purge(store, [fed.agreement], NOW) == NOTHING
 
 
 def test_a_file_that_is_not_recognised_is_left_alone_and_named_until_somebody_decided(
@@ -88,14 +88,14 @@ def test_a_file_that_is_not_recognised_is_left_alone_and_named_until_somebody_de
     gone = written(store, tmp_path / "b.csv", days=-1)
     gone.unlink()
     for _ in range(2):
-        found = purge(store, fed.agreement, NOW)
+        found = purge(store, [fed.agreement], NOW)
         assert found == Purged(changed=(str(path),))
         assert str(path) in found.words[0]
         assert "retention strike" in found.words[0]
     assert path.read_text() == "somebody's own notes"
     assert [r.path for r in ExportRecords(store).all()] == [str(path)]
     path.unlink()
-    assert purge(store, fed.agreement, NOW) == NOTHING
+    assert purge(store, [fed.agreement], NOW) == NOTHING
     assert ExportRecords(store).all() == []
     assert {one.record.path: one.ending for one in ExportRecords(store).ended()} == {
         str(gone): "missing",
@@ -120,7 +120,7 @@ def test_a_file_that_was_saved_again_is_deleted_while_it_is_known_by_its_columns
 ) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
     path.write_text(SAVED_AGAIN[change], newline="")
-    assert purge(store, fed.agreement, NOW) == Purged(deleted=(str(path),))
+    assert purge(store, [fed.agreement], NOW) == Purged(deleted=(str(path),))
     assert not path.exists()
 
 
@@ -132,7 +132,7 @@ def test_a_table_of_something_else_in_the_place_of_a_file_is_not_deleted(
 ) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
     path.write_text(text, newline="")
-    assert purge(store, fed.agreement, NOW) == Purged(changed=(str(path),))
+    assert purge(store, [fed.agreement], NOW) == Purged(changed=(str(path),))
     assert path.exists()
 
 
@@ -143,7 +143,7 @@ def test_a_parquet_file_that_was_saved_again_is_known_by_its_columns(
     path = written(store, tmp_path / "a.parquet", days=-1)
     columns = {"note": ["x"], "customer_id": ["a"], "segment_id": ["S1"], "release": [release]}
     pq.write_table(pa.table(columns), path)
-    purge(store, fed.agreement, NOW)
+    purge(store, [fed.agreement], NOW)
     assert path.exists() == (release != SHORT)
 
 
@@ -151,20 +151,20 @@ def test_what_was_deleted_when_stays_on_record_as_long_as_other_records(
     store: NodeStore, fed: Federation, tmp_path: Path
 ) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
-    purge(store, fed.agreement, NOW)
+    purge(store, [fed.agreement], NOW)
     (ended,) = ExportRecords(store).ended()
     assert (ended.at, ended.ending, ended.record.path) == (stamp(NOW), "deleted", str(path))
     days = timedelta(days=fed.agreement.retention.records_days)
-    purge(store, fed.agreement, NOW + days)
+    purge(store, [fed.agreement], NOW + days)
     assert ExportRecords(store).ended() == [ended]
-    purge(store, fed.agreement, NOW + days + timedelta(seconds=1))
+    purge(store, [fed.agreement], NOW + days + timedelta(seconds=1))
     assert ExportRecords(store).ended() == []
 
 
 def test_without_an_agreement_files_go_and_records_stay(store: NodeStore, tmp_path: Path) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
-    assert purge(store, None, NOW).deleted == (str(path),)
-    purge(store, None, NOW + timedelta(days=100_000))
+    assert purge(store, [], NOW).deleted == (str(path),)
+    purge(store, [], NOW + timedelta(days=100_000))
     assert len(ExportRecords(store).ended()) == 1
 
 
@@ -184,7 +184,7 @@ def test_a_copied_folder_deletes_its_own_files_and_none_of_the_original(
         outside = written(original, tmp_path / "out.csv", days=-1)
     shutil.copytree(tmp_path / "node", tmp_path / "copy")
     copy = in_folder(tmp_path / "copy")
-    found = purge(copy, fed.agreement, NOW)
+    found = purge(copy, [fed.agreement], NOW)
     assert found == Purged(deleted=(str(tmp_path / "copy" / "in.csv"),), foreign=(str(outside),))
     assert "may be a copy" in found.words[0]
     assert inside.exists()
@@ -192,7 +192,7 @@ def test_a_copied_folder_deletes_its_own_files_and_none_of_the_original(
     with copy.transaction():
         assert ExportRecords(copy).moved_from(tmp_path / "elsewhere") == 0
         assert ExportRecords(copy).moved_from(tmp_path / "node") == 1
-    assert purge(copy, fed.agreement, NOW).deleted == (str(outside),)
+    assert purge(copy, [fed.agreement], NOW).deleted == (str(outside),)
 
 
 def test_paths_that_earlier_versions_recorded_are_found_and_become_relative(
@@ -210,7 +210,7 @@ def test_paths_that_earlier_versions_recorded_are_found_and_become_relative(
     with store.transaction():
         ExportRecords(store).rewrite(str(paths[0]), n_rows=7, sha256="0")
     assert {r.n_rows for r in ExportRecords(store).all()} == {1, 7}
-    purge(store, fed.agreement, NOW)
+    purge(store, [fed.agreement], NOW)
     assert store.ask("SELECT path FROM exports ORDER BY number") == [("in.csv",), (str(paths[1]),)]
     assert not any(record.foreign for record in ExportRecords(store).all())
 
@@ -249,19 +249,19 @@ def test_a_file_whose_folder_is_not_there_is_named_until_it_can_be_looked_at(
     path = written(store, stick / "a.csv", days=-1)
     stick.rename(tmp_path / "pulled")
     for _ in range(2):
-        found = purge(store, fed.agreement, NOW)
+        found = purge(store, [fed.agreement], NOW)
         assert found == Purged(unreachable=(str(path),))
         assert str(path) in found.words[0]
         assert "bring the folder back" in found.words[0]
     (tmp_path / "pulled").rename(stick)
-    assert purge(store, fed.agreement, NOW).deleted == (str(path),)
+    assert purge(store, [fed.agreement], NOW).deleted == (str(path),)
     assert not path.exists()
     gone = written(store, path, days=-1)
     gone.unlink()
     stick.rmdir()
-    assert purge(store, fed.agreement, NOW).unreachable == (str(gone),)
+    assert purge(store, [fed.agreement], NOW).unreachable == (str(gone),)
     stick.mkdir()  # empty: gone for good
-    assert purge(store, fed.agreement, NOW) == NOTHING
+    assert purge(store, [fed.agreement], NOW) == NOTHING
     assert ExportRecords(store).all() == []
 
 
@@ -270,11 +270,11 @@ def test_a_file_that_was_written_again_is_kept_as_long_as_its_last_writing(
 ) -> None:
     path = written(store, tmp_path / "a.csv", days=-1)
     written(store, path, days=30)
-    assert purge(store, fed.agreement, NOW) == NOTHING
+    assert purge(store, [fed.agreement], NOW) == NOTHING
     assert path.exists()
     (left,) = ExportRecords(store).all()
     assert left.delete_by == stamp(NOW + timedelta(days=30))
-    assert purge(store, fed.agreement, NOW + timedelta(days=31)).deleted == (str(path),)
+    assert purge(store, [fed.agreement], NOW + timedelta(days=31)).deleted == (str(path),)
 
 
 def test_a_file_whose_rewriting_was_killed_is_known_by_its_earlier_record(
@@ -283,7 +283,7 @@ def test_a_file_whose_rewriting_was_killed_is_known_by_its_earlier_record(
     path = written(store, tmp_path / "a.csv", days=-2, text="of the release before")
     written(store, path, days=-1, text="of the newest release")
     path.write_text("of the release before")  # the second one was on record, and never appeared
-    assert purge(store, fed.agreement, NOW) == Purged(deleted=(str(path),))
+    assert purge(store, [fed.agreement], NOW) == Purged(deleted=(str(path),))
     assert ExportRecords(store).all() == []
 
 
@@ -313,7 +313,7 @@ def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federat
             "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
             " VALUES ('erase', 'bb', '2000-01-01', '2000-02-01', '', '{}')"
         )
-    purge(store, fed.agreement, NOW)
+    purge(store, [fed.agreement], NOW)
     assert len(store.egress()) == len(Refusals(store).all()) == 1
     assert store.ask("SELECT kind FROM requests ORDER BY kind") == [("erase",), ("object",)]
 
@@ -337,7 +337,7 @@ def test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is(
                     " VALUES (?, ?, ?, '', '{}')",
                     stamp(NOW - timedelta(days=age)), run_id, f"{what}, {age}".encode(),
                 )  # fmt: skip
-    purge(store, fed.agreement, NOW)
+    purge(store, [fed.agreement], NOW)
     left = [slot.decode() for (slot,) in store.ask("SELECT slot FROM manifests ORDER BY number")]
     ended = phase in ("done", "aborted")
     assert left == [

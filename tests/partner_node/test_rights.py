@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from machine.text import shown
 from partner_node.home import NodeHome
-from partner_node.node import Node
 from partner_node.register.pseudonyms import Pseudonyms, key_file
 from partner_node.register.requests import RightsRegister, due_date
 from partner_node.rights import answers, desk
@@ -39,7 +38,7 @@ from protocol.scaling import FeatureScale
 from protocol.signing import Envelope
 from simulations.federation import EphemeralSealer
 from tests.partner_node.finished import Finished, command
-from tests.partner_node.nodes import draft
+from tests.partner_node.nodes import draft, open_node
 from tests.partner_node.test_segments_cli import (  # noqa: F401 - fixtures
     CUSTOMERS,
     FEATURES,
@@ -89,7 +88,7 @@ def ids_in(path: Path) -> list[str]:
 
 def counted(folder: Path) -> list[str]:
     """Ids that the next question would count."""
-    return [i for ids, _ in Node.open(folder)._customers.identified() for i in ids]  # type: ignore[attr-defined]
+    return [i for ids, _ in open_node(folder)._customers.identified() for i in ids]  # type: ignore[attr-defined]
 
 
 # --- object and erase ------------------------------------------------------------------------
@@ -104,7 +103,7 @@ def test_whoever_objects_is_out_of_questions_files_and_later_exports(
     verb: str,
 ) -> None:
     assert "c7" in counted(ours)
-    serving = Node.open(ours)
+    serving = open_node(ours)
     done = shell.json("rights", verb, "--subject", "c7", "--dir", ours)
     paths = {str(tmp_path / name) for name in ("all.csv", "all.parquet")}
     assert set(done["taken_out_of"]) == paths

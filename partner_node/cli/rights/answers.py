@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.console import Format, FormatOption, Verbatim, output
-from partner_node.cli.options import HERE, Directory, EscapeOption, Subject
+from partner_node.cli.options import HERE, Directory, EscapeOption, Subject, Under
 from partner_node.cli.rights.options import Overwrite, ReceiptFile, Received, check_files, day_of
-from partner_node.cli.rights.settling import case_of, receipt_values, settled, write
+from partner_node.cli.rights.settling import case_under, receipt_values, settled, write
 from partner_node.segments.spreadsheets import escaped, refuse_formulas
 from protocol.errors import UsageError
 
@@ -49,6 +49,7 @@ def access(
     received: Received = None,
     receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Annotated[
         _Form,
@@ -64,7 +65,7 @@ def access(
         )
     check_files(out, receipt, overwrite=overwrite)
     day = day_of(received)
-    case = case_of(directory, subject)
+    case = case_under(directory, under, subject)
     found = answers.holdings_of(case)
     told = found.to_dict()
     answer = _answer(found, format if out is None else _WRITTEN_AS[out.suffix])
@@ -82,6 +83,7 @@ def explain(
     received: Received = None,
     receipt: ReceiptFile = None,
     overwrite: Overwrite = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -90,7 +92,7 @@ def explain(
 
     check_files(receipt, overwrite=overwrite)
     day = day_of(received)
-    case = case_of(directory, subject)
+    case = case_under(directory, under, subject)
     found = answers.explanation_of(case)
     effects = {"segment": found.segment}
     given = settled(case, "explain", effects, day, receipt, overwrite=overwrite)
@@ -104,6 +106,7 @@ def export(
     receipt: ReceiptFile = None,
     escape: EscapeOption = False,
     overwrite: Overwrite = False,
+    under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -114,7 +117,7 @@ def export(
         raise UsageError(f"{out} ends in neither .json nor .csv", remedy="name one of these")
     check_files(out, receipt, overwrite=overwrite)
     day = day_of(received)
-    case = case_of(directory, subject)
+    case = case_under(directory, under, subject)
     found = answers.holdings_of(case)
     data = _json(found.portable()) if out.suffix == ".json" else _csv(found, escape=escape)
     write(case, out, data, overwrite=overwrite)

@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 
 
 def case_of(directory: Path, subject: str) -> Case:
-    """One customer's case at the node in a folder."""
+    """One customer's case at the node in a folder, for what holds under every agreement."""
     from partner_node.rights.case import Case  # Arrow takes long to import
 
-    return Case(NodeHome.load(directory), subject, now=datetime.now(UTC))
+    return Case(NodeHome.load(directory).main(), subject, now=datetime.now(UTC))
+
+
+def case_under(directory: Path, agreement_id: str | None, subject: str) -> Case:
+    """One customer's case under an agreement, which has to be named where several are in force."""
+    from partner_node.rights.case import Case  # Arrow takes long to import
+
+    return Case(NodeHome.load(directory).chosen(agreement_id), subject, now=datetime.now(UTC))
 
 
 def settled(

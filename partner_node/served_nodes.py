@@ -1,0 +1,88 @@
+"""The nodes of one folder: one for each agreement in force, over one state and one set of keys.
+
+A customer's wishes and the ledger are common to all; chains, runs and releases are an agreement's.
+A message is for the node under whose agreement it was signed.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from partner_node.home import NodeHome
+from partner_node.node import Node
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
+from protocol.errors import FedsegError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedNodes:
+    """The nodes of one folder.
+
+    Attributes:
+        nodes: In the order of the configuration; one at least.
+        failed: Why the node of another agreement could not be opened.
+    """
+
+    nodes: tuple[Node, ...]
+    store: NodeStore
+    failed: tuple[FedsegError, ...] = ()
+
+    @staticmethod
+    def open(directory: Path) -> ServedNodes:
+        """Open the nodes of a folder, as its ``node.toml`` says.
+
+        An agreement under which none can be opened keeps the others from nothing, and its messages
+        are refused for that reason.
+
+        Raises:
+            FedsegError: There is no agreement, or a node can be opened under none.
+        """
+        home = NodeHome.load(directory)
+        agreements = [place.signed_agreement().agreement for place in home.in_force()]
+        store = home.store(home.keystore())
+        nodes: list[Node] = []
+        failed: list[FedsegError] = []
+        for place in home.filled():
+            try:
+                nodes.append(Node.open(place, store, in_force=agreements))
+            except FedsegError as error:
+                logger.warning("%s: %s", place.config.node.agreement, error)
+                failed.append(error)
+        if not nodes:
+            store.close()
+            raise failed[0]
+        if not failed:  # else a run may be under the agreement that cannot be read now
+            with store.transaction():
+                ended = store.end_runs_outside(
+                    {one.hash for one in agreements}, now=stamp(datetime.now(UTC))
+                )
+            for run_id in ended:
+                logger.info("run %s ended here: E-RUN-SUPERSEDED", run_id.hex())
+        return ServedNodes(nodes=tuple(nodes), store=store, failed=tuple(failed))
+
+    def handle(self, message: bytes) -> bytes:
+        """Answer one request of a coordinator; as `Node.handle`.
+
+        Raises:
+            FedsegError: The request is refused.
+        """
+        for node in self.nodes:
+            if node.is_asked(message):
+                return node.handle(message)
+        if self.failed:
+            raise self.failed[0]
+        return self.nodes[0].handle(message)  # refuses it, and remembers that
+
+    @property
+    def words(self) -> str:
+        """Which agreements are served."""
+        return "; ".join(
+            f"agreement {node.agreement.id}, version {node.agreement.version}"
+            for node in self.nodes
+        )
