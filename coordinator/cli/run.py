@@ -31,7 +31,7 @@ app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
 @app.command("start")
 def start(
     agreement: Annotated[
-        str, typer.Option(help="Agreement's id; the newest one when left out.")
+        str, typer.Option(help="Agreement's id, where several are in force; its newest version.")
     ] = "",
     without: Annotated[
         list[str] | None,
@@ -130,8 +130,24 @@ def report_end(store: CoordinatorStore, row: RunRow) -> None:
 
 
 def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
+    """The newest version of an agreement, or of the only one in force.
+
+    Raises:
+        UsageError: There is none, or several are in force and none was named (E-AGR-WHICH).
+    """
+    published = [signed.agreement for signed in store.agreements()]
+    newest = {agreement.id: agreement for agreement in reversed(published)}
+    now = datetime.now(UTC)
+    ids = [one.id for one in newest.values() if one.expires > now and not store.stops_of(one.hash)]
+    if not id and len(ids) > 1:
+        raise UsageError(
+            f"several agreements are in force: {', '.join(sorted(ids))}",
+            code="E-AGR-WHICH",
+            remedy="name the one that is meant: --agreement ID",
+        )
+    wanted = id or next(iter(ids), published[0].id if published else "")
     for signed in store.agreements():
-        if not id or signed.agreement.id == id:
+        if signed.agreement.id == wanted:
             return signed.verify()
     raise UsageError(
         f"no agreement {id!r} is published here" if id else "no agreement is published here",

@@ -17,8 +17,8 @@ from protocol.privacy.words import counted
 #: Codes of a node that may go away by themselves; the node is asked again.
 PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD")
 
-#: The refusal that nothing but another agreement changes, so that waiting helps nobody.
-_SPENT: Final = "E-BUDGET-SPENT"
+#: Refusals for lack of budget, which only people change, so that waiting helps nobody.
+_SPENT: Final = ("E-BUDGET-SPENT", "E-BUDGET-CAP")
 #: The failure of a run in which nobody takes part.
 _NOBODY: Final = "E-NO-PARTNERS"
 
@@ -75,7 +75,7 @@ class Refusals:
     def all_spent(self, nodes: Collection[int]) -> bool:
         """Whether every node in reach has refused to begin for lack of budget."""
         found = [self._code_of(node) for node in nodes]
-        return bool(found) and all(code == _SPENT for code in found)
+        return bool(found) and all(code in _SPENT for code in found)
 
     def _code_of(self, node: int) -> str | None:
         partner = self._links.partner(node)

@@ -99,6 +99,11 @@ CAUSES: Final[Mapping[str, Cause]] = {
         "have every party sign a version with more runs (fedseg-node budget forecast at {who})",
         for_good=True,
     ),
+    "E-BUDGET-CAP": Cause(
+        "its own cap over all its agreements holds no further run",
+        "ask {who} whether its cap is to be raised (fedseg-node budget cap there)",
+        for_good=True,
+    ),
     "E-BUDGET-RUN": Cause(
         "this run has asked again more often than spare_rounds allow",
         "see that all nodes stay connected for a whole run",

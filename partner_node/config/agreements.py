@@ -101,9 +101,9 @@ AGREEMENTS_TEMPLATE: Final = """\
 # section under its id, as agreements have it. Without sections of its own it has those above; one
 # that is there takes the place of the whole section above. See docs/several-agreements.md.
 # [agreements.loyalty-2026]
-#     file = "agreements/loyalty-2026.json"
+#   file = "agreements/loyalty-2026.json"
 # [agreements.loyalty-2026.data]
-#     kind = "csv"
-#     path = "members.csv"
-#     id_column = "member"
+#   kind = "csv"
+#   path = "members.csv"
+#   id_column = "member"
 """

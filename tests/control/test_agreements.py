@@ -16,6 +16,7 @@ from coordinator.control.proposals import Proposals
 from partner_node import serving
 from partner_node.control.channel import Channel
 from partner_node.control.presence import present
+from partner_node.home import NodeHome
 from protocol.control.calls import PROPOSAL, PROPOSALS
 from protocol.control.v1 import control_pb2 as v1
 from protocol.signed_agreement import SignedAgreement
@@ -290,6 +291,23 @@ def test_another_agreement_is_not_put_in_the_place_of_the_one_in_force(signing: 
     signing.agree()
     assert signing.take_up() is None
     assert signing.home.signed_agreement().agreement.hash == first.hash
+
+
+def test_another_agreement_with_a_section_of_its_own_is_taken_up_beside(signing: Signing) -> None:
+    first = in_force(signing)
+    for id in ("another-purpose", "unknown"):
+        signing.propose_next(id=id)
+        signing.agree()
+    with (signing.home.directory / "node.toml").open("a") as file:
+        file.write("[agreements.another-purpose]\n")
+    assert signing.take_up() == "another-purpose 1"
+    home = NodeHome.load(signing.home.directory)
+    agreements = [place.signed_agreement().verify() for place in home.in_force()]
+    assert [one.id for one in agreements] == [first.id, "another-purpose"]
+    second = agreements[1]
+    signing.propose_next(id=second.id, version=2, supersedes=second.hash.hex())
+    signing.agree()
+    assert signing.take_up() == "another-purpose 2"
 
 
 def test_a_version_that_does_not_follow_the_one_in_force_is_refused(signing: Signing) -> None:

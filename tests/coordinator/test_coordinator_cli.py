@@ -1028,6 +1028,20 @@ def test_a_run_is_not_started_under_an_agreement_of_other_software(
     assert "'x'" in unknown["message"]
 
 
+def test_a_run_under_one_of_several_agreements_names_it(
+    shell: Shell, published: Path, draft: Path
+) -> None:
+    first = load_signed(draft).agreement
+    publish(shell, published, dataclasses.replace(first, id="another"))
+    error = shell.refused("run", "start", "--dir", published, status=2)
+    assert error["code"] == "E-AGR-WHICH"
+    assert f"another, {first.id}" in error["message"]
+    for id in ("another", first.id):
+        shell.json("run", "start", "--agreement", id, "--dir", published)
+    runs = CoordinatorConfig.load(published).open_store().runs()
+    assert len({run.agreement_hash for run in runs if not run.ended}) == 2
+
+
 @pytest.mark.slow
 def test_serve_refuses_beside_another(shell: Shell, home: Path) -> None:
     with serve_lock(home) as free:

@@ -17,6 +17,8 @@ LOCKS = "machine/locks.py"
 REGISTER = "partner_node/register/requests.py"
 WISHES = "partner_node/rights/wishes.py"
 FEEDBACK = "partner_node/cli/feedback.py"
+SERVED = "partner_node/served_nodes.py"
+CHARGES = "partner_node/store/ledger.py"
 COUNTS = "partner_node/segments/count_ranges.py"
 TOLD = "partner_node/segments/told_ranges.py"
 SQLITE = "partner_node/sources/sqlite/source.py"
@@ -35,6 +37,7 @@ LEAVING = "test_egress.py::"
 RIGHTS = "test_rights.py::"
 RANGES = "test_local_counts.py::"
 SAID = "test_feedback.py::"
+SEVERAL = "test_several_agreements.py::"
 IN_SQLITE = "test_sqlite_source.py::"
 IN_MYSQL = "test_mysql_source.py::"
 
@@ -62,8 +65,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         STORE,
-        "\"SELECT run_id FROM runs WHERE run_hash = x'' ORDER BY rowid DESC LIMIT -1 OFFSET ?\"",
-        '"SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET ?"',
+        "SELECT run_id FROM runs WHERE run_hash = x'' AND agreement_hash = ?\"",
+        'SELECT run_id FROM runs WHERE agreement_hash = ?"',
         ON_REQUEST + "test_a_run_that_was_begun_is_not_forgotten_however_many_are_opened",
     ),
     (
@@ -147,11 +150,16 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '"PRAGMA synchronous = OFF"',
         STORED + "test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system",
     ),
-    (
-        RETENTION,
-        " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?))",
-        " (SELECT run_id FROM runs WHERE phase NOT IN (?, ?) AND 0)",
-        KEPT + "test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is",
+    *(
+        (
+            RETENTION,
+            f'manifests WHERE at < ? AND hex(run_id) {which} (SELECT value FROM json_each(?))"\n'
+            '    " AND run_id NOT IN (SELECT',
+            f'manifests WHERE at < ? AND hex(run_id) {which} (SELECT value FROM json_each(?))"\n'
+            '    " AND run_id IN (SELECT',
+            KEPT + "test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is",
+        )
+        for which in ("IN", "NOT IN")
     ),
     # what may leave
     *(
@@ -491,5 +499,105 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "charge.cost != charge.recomputed",
         "False",
         LEAVING + "test_an_answer_that_the_ledger_was_not_charged_for_does_not_leave",
+    ),
+    # several agreements in force
+    (
+        STORE,
+        '            "agreement_hash = (SELECT agreement_hash FROM runs WHERE run_id = ?1)"\n'
+        '            " AND rowid <',
+        '            "rowid <',
+        SEVERAL + "test_runs_go_side_by_side_and_neither_changes_the_other",
+    ),
+    (
+        STORE,
+        ' AND agreement_hash = ?"\n            " ORDER BY rowid DESC LIMIT -1 OFFSET ?"',
+        ' AND ? <> x\'\'"\n            " ORDER BY rowid DESC LIMIT -1 OFFSET ?"',
+        SEVERAL + "test_greetings_under_one_agreement_push_out_none_of_the_other",
+    ),
+    (
+        SERVED,
+        "            if node.is_asked(message):\n",
+        "            if True:\n",
+        SEVERAL + "test_runs_go_side_by_side_and_neither_changes_the_other",
+    ),
+    (
+        SERVED,
+        "        if not failed:  #",
+        "        if True:  #",
+        SEVERAL + "test_no_run_is_ended_while_an_agreement_cannot_be_read",
+    ),
+    (
+        SERVED,
+        "                ended = store.end_runs_outside(\n"
+        "                    {one.hash for one in agreements}, now=stamp(datetime.now(UTC))\n"
+        "                )\n",
+        "                ended: list[bytes] = []\n",
+        SEVERAL + "test_an_agreement_that_was_put_there_by_hand_ends_the_runs_of_the_one_before",
+    ),
+    (
+        HOME,
+        "        if self.section and signed.agreement.id != self.section:\n",
+        "        if False:\n",
+        SEVERAL + "test_another_agreement_than_its_section_is_for_keeps_the_others_from_nothing",
+    ),
+    (
+        HOME,
+        "            if own is not None and not place.section:\n",
+        "            if False:\n",
+        SEVERAL + "test_one_agreement_in_two_places_is_refused",
+    ),
+    (
+        HOME,
+        "            if len(ids) > 1:\n",
+        "            if False:\n",
+        SEVERAL + "test_a_command_about_one_agreement_asks_which_one_is_meant",
+    ),
+    (
+        CHARGES,
+        "        self.check_cap(more=charge.cost)\n",
+        "",
+        SEVERAL + "test_the_cap_is_asked_before_each_question_too",
+    ),
+    (
+        CHARGES,
+        "        spent = sum(self.spent_under().values())\n",
+        "        spent = max(self.spent_under().values(), default=0)\n",
+        SEVERAL + "test_the_cap_counts_what_was_charged_under_every_agreement",
+    ),
+    (
+        NODE,
+        "        self._ledger.check_cap(more=more)\n",
+        "",
+        SEVERAL + "test_the_cap_counts_what_was_charged_under_every_agreement",
+    ),
+    (
+        CHARGES,
+        "        if agreement.privacy is None and Caps(self._store).current() is not None:\n",
+        "        if False:\n",
+        SEVERAL + "test_with_a_cap_nothing_is_answered_on_exact_totals",
+    ),
+    (
+        WISHES,
+        "            for pseudonyms in Pseudonyms.of_every(case.home.keys_folder, case.keystore):\n",
+        "            for pseudonyms in [case.said_by]:\n",
+        SEVERAL + "test_what_was_said_under_each_agreement_is_told_and_erased",
+    ),
+    (
+        RETENTION,
+        "            store.ask(statement, moment, json.dumps(runs_of[identity]))\n",
+        "            store.ask(statement, max(before.values()), json.dumps(runs_of[identity]))\n",
+        SEVERAL + "test_records_are_kept_as_long_as_their_own_agreement_says",
+    ),
+    (
+        RETENTION,
+        "            store.ask(statement, moment, identity)\n",
+        "            store.ask(statement, max(before.values()), identity)\n",
+        SEVERAL + "test_records_are_kept_as_long_as_their_own_agreement_says",
+    ),
+    (
+        SERVED,
+        "nodes.append(Node.open(place, store, in_force=agreements))",
+        "nodes.append(Node.open(place, store))",
+        SEVERAL + "test_a_run_under_one_agreement_forgets_no_record_of_another",
     ),
 ]

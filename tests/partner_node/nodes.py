@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.served_nodes import ServedNodes
 from protocol.agreement.document import Agreement
@@ -103,6 +104,21 @@ def draft(
     }
     values = agreed_values(**changed(terms, changes))
     return signed_with(Agreement.from_dict(values), OTHERS)
+
+
+def complete(directory: Path, **changes: Any) -> bytes:
+    """An agreement of the node in `directory`, signed by everyone."""
+    home = NodeHome.load(directory)
+    signed = draft(directory, **changes)
+    envelope = signed.envelope.signed_by(home.keystore().identity)
+    return SignedAgreement(agreement=signed.agreement, envelope=envelope).to_bytes()
+
+
+def successor(directory: Path, **changes: Any) -> bytes:
+    """The next version of what is installed in `directory`, signed by everyone."""
+    before = NodeHome.load(directory).signed_agreement().agreement
+    follows = {"version": before.version + 1, "supersedes": before.hash.hex()}
+    return complete(directory, **follows | changes)
 
 
 @pytest.fixture

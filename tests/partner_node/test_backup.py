@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest

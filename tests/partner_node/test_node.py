@@ -18,8 +18,8 @@ from coordinator.patience import Patience
 from partner_node.consent.local_rules import NoRules, Rules
 from partner_node.node import Node
 from partner_node.store.node_store import MAX_GREETINGS, MAX_REPETITIONS
-from partner_node.store.times import stamp
 from partner_node.store.refusals import Refusals
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.errors import FedsegError, RunFailedError, StoreError

@@ -45,12 +45,14 @@ from tests.federations import small_federation, unsaid
 from tests.partner_node.nodes import (
     COORDINATOR,
     OTHERS,
+    complete,
     draft,
     init_words,
     installed,
     node,
     open_node,
     shell,
+    successor,
     withdraw,
 )
 from tests.shell import Shell
@@ -469,21 +471,6 @@ def test_nothing_of_the_agreement_is_cut_at_80_columns_and_no_header_breaks_in_a
         "values scale missing weight why it is needed basis laid down in document SHA 256"
     )
     assert set(heads) <= set(known.split())
-
-
-def complete(directory: Path, **changes: Any) -> bytes:
-    """An agreement of the node in `directory`, signed by everyone."""
-    home = NodeHome.load(directory)
-    signed = draft(directory, **changes)
-    envelope = signed.envelope.signed_by(home.keystore().identity)
-    return SignedAgreement(agreement=signed.agreement, envelope=envelope).to_bytes()
-
-
-def successor(directory: Path, **changes: Any) -> bytes:
-    """The next version of what is installed in `directory`, signed by everyone."""
-    before = NodeHome.load(directory).signed_agreement().agreement
-    follows = {"version": before.version + 1, "supersedes": before.hash.hex()}
-    return complete(directory, **follows | changes)
 
 
 @pytest.mark.parametrize(

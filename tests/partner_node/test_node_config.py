@@ -724,13 +724,16 @@ def test_the_template_holds_what_is_said_of_a_server(tmp_path: Path) -> None:
     assert server.ssl == "verify-ca"
 
 
-def test_the_template_s_example_of_a_source_loads_when_its_marks_are_taken_away(
+def test_the_template_s_longer_examples_load_when_their_marks_are_taken_away(
     tmp_path: Path,
 ) -> None:
     text = NodeConfig.template(partner="south", address="c.example:1")
-    assert load(tmp_path, text).consent.sources == ()
-    (source,) = load(tmp_path, re.sub(r"(?m)^#   ", "", text)).consent.sources
+    plain = load(tmp_path, text)
+    assert (plain.consent.sources, plain.agreements) == ((), {})
+    found = load(tmp_path, re.sub(r"(?m)^#   |^# (?=\[agreements)", "", text))
+    (source,) = found.consent.sources
     assert (source.holds, source.place.name) == ("consents", str(tmp_path / "consents.csv"))
+    assert found.under("loyalty-2026").data.id_column == "member"
 
 
 @pytest.mark.slow

@@ -319,10 +319,14 @@ def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federat
 
 
 @pytest.mark.parametrize("phase", ["greeted", "ready", "running", "done", "aborted"])
+@pytest.mark.parametrize("known", [True, False], ids=["in force", "of old"])
 def test_what_a_run_wrote_down_is_kept_until_it_has_ended_however_old_it_is(
-    store: NodeStore, fed: Federation, phase: str
+    store: NodeStore, fed: Federation, phase: str, known: bool
 ) -> None:
     """Without its manifest, what was held could leave unseen, and what left could differ."""
+    if known:
+        with store.transaction():
+            store.keep_agreement(fed.signed, now=stamp(NOW))
     days = fed.agreement.retention.records_days
     ids = {"of the run": b"\x01" * 16, "of no run": b"\x02" * 16}
     state = {"run_id": ids["of the run"].hex(), "run_hash": "", "phase": phase, "round": 0}
