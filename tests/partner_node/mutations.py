@@ -578,8 +578,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         WISHES,
-        "            for pseudonyms in Pseudonyms.of_every(case.home.keys_folder, case.keystore):\n",
-        "            for pseudonyms in [case.said_by]:\n",
+        "in Pseudonyms.of_every(case.home.keys_folder, case.keystore):\n",
+        "in [case.said_by]:\n",
         SEVERAL + "test_what_was_said_under_each_agreement_is_told_and_erased",
     ),
     (
