@@ -26,6 +26,7 @@ TOLD = "coordinator/control/announcements.py"
 STOPS = "coordinator/control/stops.py"
 STOPPING = "partner_node/control/stopping.py"
 
+FLOODS = "test_floods.py::"
 ACCESS = "test_access.py::"
 ANNOUNCES = "test_announcements.py::"
 AGREES = "test_agreements.py::"
@@ -306,5 +307,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        check_address(self.address)\n",
         "",
         WRITTEN + "test_an_address_that_nobody_can_call_makes_no_invitation",
+    ),
+    # places at the port
+    (
+        GUARD,
+        "        self.met(shown.peer, ",
+        "        (lambda *_: None)(shown.peer, ",
+        FLOODS + "test_a_flood_ends_no_connection_that_a_node_has",
+    ),
+    (
+        GUARD,
+        '"" if caller is None else caller.invitation or caller.node_key',
+        'str(shown.identity.get("x509_pem_cert"))',
+        FLOODS + "test_a_connection_whose_caller_is_shut_out_is_a_strangers_again",
     ),
 ]
