@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
@@ -24,7 +23,9 @@ from partner_node.consent.count import check_number, count_now, leaves_out, refu
 from partner_node.consent.words import strangers
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon, ends_soon
-from partner_node.link.trouble import of_failure
+from partner_node.link.proxy import way_to
+from partner_node.link.trouble import ProxyAnswerError, of_failure
+from partner_node.link.tunnel import secured
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
 from partner_node.sources.kinds import open_source
@@ -46,6 +47,8 @@ from protocol.release.document import SignedRelease
 from protocol.release.last import begins_at
 
 _CONNECT_TIMEOUT_S: Final = 5.0
+#: What a check calls trouble that the log of a serving node names otherwise.
+_CODES: Final = {"E-LINK-TLS": "E-TLS", "E-LINK-AWAY": "E-TRANSPORT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,8 +376,6 @@ def _check_consent(
 def _check_connection(home: NodeHome, now: datetime, warnings: list[str]) -> str:
     """Connect to the coordinator; adds a warning if its certificate ends soon."""
     address = home.config.coordinator.address
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
     authority = home.config.coordinator.root_certificates
     try:
         open_regular(authority).close()  # OpenSSL would block on a pipe
@@ -387,22 +388,20 @@ def _check_connection(home: NodeHome, now: datetime, warnings: list[str]) -> str
             remedy="ask the operator for the authority's certificate; its place is "
             "root_certificates in node.toml",
         ) from error
+    proxy = way_to(address, home.config.coordinator.proxy)
+    by = "directly" if proxy is None else f"through {proxy.words}"
     try:
-        with (
-            socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secured,
-        ):
-            shown = secured.getpeercert(binary_form=True)
+        with secured(address, context, proxy, timeout_s=_CONNECT_TIMEOUT_S) as connection:
+            shown = connection.getpeercert(binary_form=True)
             if shown is not None:
                 end = x509.load_der_x509_certificate(shown).not_valid_after_utc
                 warnings += ends_soon(f"the certificate of {address}", end, now)
-            return f"{address} answers with {secured.version()} and the right certificate"
+            return f"{address} answers {by}, with {connection.version()} and the right certificate"
     except OSError as error:  # also what is wrong with TLS
-        trouble = of_failure(error)
-        tls = trouble.code == "E-LINK-TLS"
+        trouble = of_failure(error, through_proxy=proxy is not None)
         raise TransportError(
-            f"{address} cannot be reached: {trouble.words}"
-            + ("" if isinstance(error, ssl.SSLError) else f" ({error})"),
-            code="E-TLS" if tls else "E-TRANSPORT",
+            f"{address} cannot be reached {by}: {trouble.words}"
+            + ("" if isinstance(error, ssl.SSLError | ProxyAnswerError) else f" ({error})"),
+            code=_CODES.get(trouble.code, trouble.code),
             remedy=trouble.way_out,
         ) from error

@@ -17,6 +17,7 @@ from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
+from partner_node.link.proxy import way_to
 from partner_node.segments.retention import apply_retention
 from protocol.errors import FedsegError
 
@@ -42,6 +43,9 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
         nodes.store.check()
         logger.info("partner %s serves %s", home.config.node.partner, nodes.words)
         coordinator = home.config.coordinator
+        proxy = way_to(coordinator.address, coordinator.proxy)
+        if proxy is not None:
+            logger.info("goes out through %s", proxy.words)
         with keeping_house(home):
             serve_link(
                 LinkConfig(
@@ -51,6 +55,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                     node_config={NODE_DIRECTORY_KEY: str(directory.absolute())},
                     bundle_sha256=coordinator.bundle_sha256 or APPROVED_BUNDLE_SHA256,
                     state_file=home.config.node.state / "link",
+                    proxy=proxy,
                 ),
                 app,
                 stop=stop,

@@ -41,6 +41,23 @@ class RefusedError(RuleError):
     default_code = "E-CALLER"
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What gRPC knows of a caller; read at once, as it is gone with the call.
+
+    Attributes:
+        peer: The other end of the connection.
+        identity: What the handshake showed.
+    """
+
+    peer: str
+    identity: Mapping[str, list[bytes]]
+
+    @staticmethod
+    def by(context: Any) -> _Shown:
+        return _Shown(context.peer(), context.auth_context())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """Lets callers through to handlers.
@@ -49,20 +66,24 @@ class Guard:
         store: Used in `executor` alone.
         executor: Where handlers run: one thread, as they share a database connection.
         clock: The time, UTC.
+        met: Told at every call over which connection it came, as gRPC names its other end, and
+            whose it is: a node's key or an invitation's id, empty for nobody's. Called in
+            `executor`.
     """
 
     store: CoordinatorStore
     authority: x509.Certificate
     executor: Executor
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    met: Callable[[str, str], None] = lambda _, __: None
 
     def around(self, call: str, handler: Handler) -> Callable[[bytes, Any], Awaitable[bytes]]:
         """A handler as gRPC calls it: bytes in, bytes out."""
 
         async def guarded(request: bytes, context: Any) -> bytes:
-            identity = context.auth_context()
+            shown = _Shown.by(context)
             try:
-                return await self._run(lambda: self._answer(call, handler, identity, request))
+                return await self._run(lambda: self._answer(call, handler, shown, request))
             except Exception as error:
                 code = _told(call, error)
             await context.abort(status_of(code), code)
@@ -76,10 +97,10 @@ class Guard:
         """A source of messages as gRPC calls it; it asks anew who its caller is, when it likes."""
 
         async def guarded(request: bytes, context: Any) -> AsyncIterator[bytes]:
-            identity = context.auth_context()
+            shown = _Shown.by(context)
 
             async def admitted() -> Caller:
-                return await self._run(lambda: self._admitted(call, identity))
+                return await self._run(lambda: self._admitted(call, shown))
 
             try:
                 async for message in source(admitted, request):
@@ -95,14 +116,13 @@ class Guard:
     async def _run(self, action: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self.executor, action)
 
-    def _answer(
-        self, call: str, handler: Handler, identity: Mapping[str, list[bytes]], request: bytes
-    ) -> bytes:
-        return bytes(handler(self._admitted(call, identity), request).SerializeToString())
+    def _answer(self, call: str, handler: Handler, shown: _Shown, request: bytes) -> bytes:
+        return bytes(handler(self._admitted(call, shown), request).SerializeToString())
 
-    def _admitted(self, call: str, identity: Mapping[str, list[bytes]]) -> Caller:
+    def _admitted(self, call: str, shown: _Shown) -> Caller:
         """Who calls, if it may; else RefusedError."""
-        caller = self._caller(identity)
+        caller = self._caller(shown.identity)
+        self.met(shown.peer, "" if caller is None else caller.invitation or caller.node_key)
         if caller is None or caller.who not in ACCESS[call]:
             raise RefusedError(f"{call} is not for whoever {caller.who if caller else 'that is'}")
         return caller

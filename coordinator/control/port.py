@@ -1,5 +1,8 @@
 """The control port: gRPC over mutual TLS, in a thread of the serving process.
 
+gRPC listens on a Unix socket that nobody else reaches, behind the front that decides who gets a
+place (`coordinator.front`): by itself it counts connections, but not whose they are.
+
 Whom a handshake lets in changes with each invitation, so what is trusted is asked at every
 handshake; who may call what is decided at every call (`guard`).
 """
@@ -8,12 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from coordinator.config import CoordinatorConfig
 from coordinator.control.agreements import Agreements
@@ -24,8 +30,12 @@ from coordinator.control.invitations import Invitations
 from coordinator.control.membership import Membership
 from coordinator.control.stops import Stops
 from coordinator.control.stream import NOTHING_EVERY_S, Streams
+from coordinator.front.limits import FrontLimits
+from coordinator.front.listening import listen
+from coordinator.front.relay import RelayedFront
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
+from machine.private_socket import private_socket_folder
 from machine.quiet_grpc import aio, grpc
 from protocol.control.calls import (
     ANNOUNCEMENTS,
@@ -50,17 +60,15 @@ logger = logging.getLogger(__name__)
 
 _START_S: Final = 20.0
 _STOP_S: Final = 2.0
-#: Connections at once: fifty nodes, with room for those that come and go, and for strangers.
-_MOST_CONNECTIONS: Final = 256
+#: Whoever is no stranger any more may stay as long as it wants something.
+_FRONT: Final = FrontLimits()
 _OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_REPLY_BYTES),
     ("grpc.max_metadata_size", 8_192),
     ("grpc.absolute_max_metadata_size", 8_192),
     ("grpc.max_concurrent_streams", 8),
-    ("grpc.max_allowed_incoming_connections", _MOST_CONNECTIONS),
-    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.server_handshake_timeout_ms", int(1_000 * _FRONT.stranger_s)),
     ("grpc.max_connection_idle_ms", 120_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -131,25 +139,47 @@ class ControlPort:
             closing(self.config.open_store()) as store,
             closing(self.config.open_store()) as trusted,
             ThreadPoolExecutor(1, thread_name_prefix="control") as executor,
+            private_socket_folder("control port", code="E-CONTROL-PORT") as folder,
         ):
+            loop = asyncio.get_running_loop()
             trust = _Trust(prepared, Invitations(trusted))
+            front = RelayedFront(_FRONT, Path(folder))
             server = aio.server(options=_OPTIONS)
-            guard = Guard(store=store, authority=prepared.authority.certificate, executor=executor)
+            guard = Guard(
+                store=store,
+                authority=prepared.authority.certificate,
+                executor=executor,
+                met=lambda peer, member: _tell(loop, front, peer, member),
+            )
             streams = Streams(store, executor, nothing_every_s=self.nothing_every_s)
             server.add_generic_rpc_handlers((_handlers(guard, prepared, store, streams),))
-            port = _listen(server, self.config, trust)
+            listeners = _listen(self.config)
+            _serve_behind(server, front.server, trust)
             await server.start()
-            host = self.config.host
+            host, port = self.config.host, listeners[0].getsockname()[1]
             self.address = f"{f'[{host}]' if ':' in host else host}:{port}"
-            looking = asyncio.create_task(streams.look())
-            looking.add_done_callback(lambda _: self._stop.set())  # else nobody is told anything
+            tasks = [asyncio.create_task(front.accept(listener)) for listener in listeners]
+            tasks.append(asyncio.create_task(streams.look()))
+            for task in tasks:  # without one of them nobody is let in, or told anything
+                task.add_done_callback(lambda _: self._stop.set())
             self._begun.set()
             try:
-                await asyncio.get_running_loop().run_in_executor(None, self._stop.wait)
+                await loop.run_in_executor(None, self._stop.wait)
             finally:
-                looking.cancel()
+                for task in tasks:
+                    task.cancel()
+                for listener in listeners:
+                    listener.close()
                 await streams.end()
                 await server.stop(_STOP_S)
+                await front.close()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, front: RelayedFront, peer: str, member: str) -> None:
+    """Tell the front whose a connection is, from another thread."""
+    name = unquote(peer.removeprefix("unix:"))
+    with suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(front.met, name, member)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,25 +260,25 @@ class _Trust:
         )
 
 
-def _listen(server: Any, config: CoordinatorConfig, trust: _Trust) -> int:
-    control = config.control
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    wanted = 0 if control is None else control.port
-    credentials = grpc.dynamic_ssl_server_credentials(
-        trust.now(), trust.changed, require_client_authentication=True
-    )
+def _listen(config: CoordinatorConfig) -> list[socket.socket]:
+    wanted = 0 if config.control is None else config.control.port
     try:
-        port = server.add_secure_port(f"{host}:{wanted}", credentials)
-    except RuntimeError:
-        port = 0
-    if not port:
+        return listen(config.host, wanted)
+    except OSError as error:
+        host = f"[{config.host}]" if ":" in config.host else config.host
         raise TransportError(
-            f"the control port {host}:{wanted} cannot be listened on",
+            f"the control port {host}:{wanted} cannot be listened on: {error.strerror}",
             code="E-CONTROL-PORT",
             remedy="see that nobody else has it, and that host is an address of this machine; or "
             "set another control_port in coordinator.toml",
-        )
-    return int(port)
+        ) from error
+
+
+def _serve_behind(server: Any, socket: Path, trust: _Trust) -> None:
+    credentials = grpc.dynamic_ssl_server_credentials(
+        trust.now(), trust.changed, require_client_authentication=True
+    )
+    server.add_secure_port(f"unix:{socket}", credentials)
 
 
 def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams: Streams) -> Any:

@@ -6,9 +6,8 @@ makes, signed by admitted node keys only and heard once, within limits of size, 
 connections. Of messages it passes on replies to what a node was asked, and no other. Everything
 else ends here, with a status and nothing from the SuperLink.
 
-A connection is counted from the moment that it is accepted, before any TLS, so silent callers
-cannot use up the process's file descriptors. When all places are taken, the oldest connection
-that has not shown an admitted key yet is closed.
+Who gets a place, and who leaves it, is decided in `coordinator.front`: a connection is a stranger's
+until its first call is signed by an admitted key.
 
 HTTP/1.1 is parsed by h11 (strict; no request smuggling); the sockets are asyncio's own, because
 common ASGI servers have no time limits for slow senders.
@@ -19,18 +18,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
 import email.utils
 import hashlib
-import ipaddress
 import logging
-import resource
-import socket
 import ssl
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
@@ -43,6 +38,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from coordinator.front.front import Connection, Front
+from coordinator.front.limits import FrontLimits
+from coordinator.front.listening import listen
 from coordinator.service.asked_messages import AskedMessages
 from coordinator.service.heard_calls import HeardCalls
 from coordinator.store.admitted_nodes import key_end
@@ -92,12 +90,8 @@ _HEARD_FOR_S: Final = (_SIGNED_AT_MOST_BEFORE + _SIGNED_AT_MOST_AHEAD).total_sec
 _UPSTREAM_HOST: Final = b"superlink"
 #: Refusals after which a connection stays open: they are temporary.
 _PASSING: Final = frozenset({429, 503})
-
-_BACKLOG: Final = 128
-#: Pause of accepting when the process or the system has no descriptor left.
-_ACCEPT_PAUSE_S: Final = 0.2
-#: File descriptors reserved for the rest of the process.
-_OTHER_DESCRIPTORS: Final = 128
+#: The caller's socket and one to the SuperLink.
+_FILES_EACH: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +109,9 @@ class GatewayConfig:
         max_buffered_bytes_per_key: The same for one node key.
         max_reply_bytes_per_run: Bytes of one node's replies to a run's newest messages; the
             SuperLink may hold them in memory at once.
-        max_connections: Concurrent connections over all addresses, including handshakes; fewer if
-            the process may not open that many files.
-        max_connections_per_address: Concurrent connections from one address (IPv6: one /64).
+        front: Who gets a place at the port.
         requests_per_s: Sustained requests a second from one node key at one address.
         burst: Requests that may come at once.
-        head_timeout_s: Longest TLS handshake, and longest time for a request's head.
         body_timeout_s: Longest time for a request's body, and for the receipt of an answer.
         idle_timeout_s: Longest pause between two requests on a connection.
         upstream_timeout_s: Longest wait for the SuperLink.
@@ -136,11 +127,9 @@ class GatewayConfig:
     max_buffered_bytes: int = 256 << 20
     max_buffered_bytes_per_key: int = 2 * DEFAULT_MAX_BODY_BYTES
     max_reply_bytes_per_run: int = 4 * DEFAULT_MAX_BODY_BYTES
-    max_connections: int = 256
-    max_connections_per_address: int = 64
+    front: FrontLimits = field(default_factory=FrontLimits)
     requests_per_s: float = 100.0
     burst: int = 400
-    head_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     idle_timeout_s: float = 60.0
     upstream_timeout_s: float = 30.0
@@ -248,14 +237,14 @@ class Gateway:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with httpcore.AsyncConnectionPool(
             uds=str(self._config.upstream),
-            max_connections=self._config.max_connections,
+            max_connections=self._config.front.connections,
             max_keepalive_connections=32,
             keepalive_expiry=4.0,
         ) as pool:
             door = _Door(self._config, pool, self._is_admitted, server, name_of=self._name_of)
-            listeners = _listen(self._config.host, self._config.port)
+            listeners = listen(self._config.host, self._config.port)
             self._port = listeners[0].getsockname()[1]
-            tasks = [asyncio.create_task(door.accept(listener)) for listener in listeners]
+            tasks = [asyncio.create_task(door.front.accept(listener)) for listener in listeners]
             tasks.append(asyncio.create_task(self._stopped()))
             self._ready.set()
             try:
@@ -271,45 +260,6 @@ class Gateway:
     async def _stopped(self) -> None:
         if self._stop is not None:
             await self._stop.wait()
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets, one for each address of `host`; raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    listeners: list[socket.socket] = []
-    try:
-        for family, address in dict.fromkeys((family, to) for family, _, _, _, to in found):
-            listener = socket.create_server(
-                (str(address[0]), int(address[1])), family=family, backlog=_BACKLOG
-            )
-            listener.setblocking(False)
-            listeners.append(listener)
-    except OSError:
-        for listener in listeners:
-            listener.close()
-        raise
-    return listeners
-
-
-def _connections_possible(wanted: int) -> int:
-    """Number of connections up to `wanted`, each with one to the SuperLink, this process can hold.
-
-    Raises the soft limit of open files as far as needed and as the hard one allows.
-    """
-    needed = 2 * wanted + _OTHER_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-            soft = allowed
-        if soft < needed:
-            fewer = max(1, (soft - _OTHER_DESCRIPTORS) // 2)
-            logger.warning(
-                "only %s connections at once: the limit of open files is %s", fewer, soft
-            )
-            return fewer
-    return wanted
 
 
 class _RefusedError(Exception):
@@ -328,21 +278,22 @@ class _NoAnswerError(_RefusedError):
 
 
 @dataclass(slots=True, eq=False)
-class _Connection:
-    """A connection from the moment that it is accepted.
+class _Caller:
+    """Whoever has a connection.
 
     Attributes:
-        address: The address that it counts for.
-        held: Whether a transport owns the socket and will close it.
         key: The node key that its last request named; empty when none did.
         admitted: Whether that key is admitted.
     """
 
-    sock: socket.socket
-    address: str
-    held: bool = False
+    connection: Connection
     key: bytes = b""
     admitted: bool = False
+
+    @property
+    def address(self) -> str:
+        """The address that it counts for."""
+        return self.connection.address
 
 
 class _Door:
@@ -362,11 +313,7 @@ class _Door:
         self._is_admitted = is_admitted
         self._name_of = name_of
         self._tls = tls
-        self._most = _connections_possible(config.max_connections)
-        self._tasks: set[asyncio.Task[None]] = set()
-        #: Those of them that have not shown an admitted key, oldest first.
-        self._strangers: dict[asyncio.Task[None], None] = {}
-        self._by_address: Counter[str] = Counter()
+        self.front = Front(config.front, self._serve, files_each=_FILES_EACH)
         self._buffered = 0
         self._buffered_by_key: Counter[bytes] = Counter()
         self._buckets: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
@@ -378,57 +325,9 @@ class _Door:
 
     async def close(self) -> None:
         """End all connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.front.close()
 
-    async def accept(self, listener: socket.socket) -> None:
-        """Accept connections until cancelled; those beyond the limits are closed at once."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, peer = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor is left at the moment, or the caller is gone
-                logger.warning("cannot accept a connection: %s", error.strerror)
-                await asyncio.sleep(_ACCEPT_PAUSE_S)
-                continue
-            self._let_in(_Connection(sock=sock, address=_address(str(peer[0]))))
-            await asyncio.sleep(0)  # let open connections run
-
-    def _let_in(self, connection: _Connection) -> None:
-        address = connection.address
-        if self._by_address[address] >= self._config.max_connections_per_address or (
-            len(self._tasks) >= self._most and not self._make_room()
-        ):
-            connection.sock.close()
-            return
-        task = asyncio.create_task(self._serve(connection))
-        self._tasks.add(task)
-        self._strangers[task] = None
-        self._by_address[address] += 1
-        task.add_done_callback(lambda done: self._ended(done, connection))
-
-    def _make_room(self) -> bool:
-        """Close the oldest connection without an admitted key; returns whether there was one."""
-        task = next(iter(self._strangers), None)
-        if task is None:
-            return False
-        del self._strangers[task]
-        task.cancel()
-        return True
-
-    def _ended(self, task: asyncio.Task[None], connection: _Connection) -> None:
-        self._tasks.discard(task)
-        self._strangers.pop(task, None)
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
-            del self._by_address[connection.address]
-        if not connection.held:
-            connection.sock.close()
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a connection failed: %s", type(task.exception()).__name__)
-
-    async def _serve(self, connection: _Connection) -> None:
+    async def _serve(self, connection: Connection) -> None:
         """Serve one connection, from handshake to close."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_READ_BYTES, loop=loop)
@@ -440,10 +339,9 @@ class _Door:
                 lambda: protocol,
                 connection.sock,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._config.head_timeout_s,
             )
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-            await self._converse(reader, writer, connection)
+            await self._converse(reader, writer, _Caller(connection))
         except (OSError, TimeoutError, ssl.SSLError):
             logger.debug("connection ended early")
         finally:
@@ -451,21 +349,21 @@ class _Door:
                 transport.abort()
 
     async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller
     ) -> None:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
-        patience = self._config.head_timeout_s
+        patience: float | None = None  # until it is known the front's
         while True:
             try:
                 async with asyncio.timeout(patience):
                     event = await _next_event(http, reader)
                 if not isinstance(event, h11.Request):
                     return
-                status, media_type, body = await self._respond(http, reader, event, connection)
+                status, media_type, body = await self._respond(http, reader, event, caller)
             except h11.RemoteProtocolError as error:
                 status, media_type, body = error.error_status_hint, b"", b""
             except _RefusedError as refused:
-                self._log(refused, connection)
+                self._log(refused, caller)
                 status, media_type, body = refused.status, b"", b""
             # A caller without an admitted key does not keep a place.
             final = status >= 400 and status not in _PASSING
@@ -479,18 +377,18 @@ class _Door:
             http.start_next_cycle()
             patience = self._config.idle_timeout_s
 
-    def _log(self, refused: _RefusedError, connection: _Connection) -> None:
+    def _log(self, refused: _RefusedError, caller: _Caller) -> None:
         """Say that a request was refused, and whose it was, once a minute for each caller."""
         if isinstance(refused, _NoAnswerError):
             logger.warning("the SuperLink does not answer: nodes are told to ask again")
             return
-        who = _who(connection, self._name_of(connection.key))
+        who = _who(caller, self._name_of(caller.key))
         # A caller that invents keys is one caller.
-        caller = who if connection.admitted else connection.address
+        same = who if caller.admitted else caller.address
         logger.info(
             "%s, at %s: a call was refused with status %s",
-            *(who, connection.address, refused.status),
-            extra=alike(caller, refused.status),
+            *(who, caller.address, refused.status),
+            extra=alike(same, refused.status),
         )
 
     async def _respond(
@@ -498,16 +396,16 @@ class _Door:
         http: h11.Connection,
         reader: asyncio.StreamReader,
         request: h11.Request,
-        connection: _Connection,
+        caller: _Caller,
     ) -> tuple[int, bytes, bytes]:
-        key, headers = self._check_head(request, connection)
+        key, headers = self._check_head(request, caller)
         if _content_length(request) > self._most_bytes(request):
             raise _RefusedError(413)
         held = _Held(self, key)
         try:
             async with asyncio.timeout(self._config.body_timeout_s):
                 body = await _body(http, reader, held.add)
-            call = _bound_call(connection.key, request, body)
+            call = _bound_call(caller.key, request, body)
             now_s = asyncio.get_running_loop().time()
             if self._heard.is_full(key, now_s=now_s):  # by one key at many addresses
                 raise _RefusedError(429)
@@ -548,10 +446,10 @@ class _Door:
         )
 
     def _check_head(
-        self, request: h11.Request, connection: _Connection
+        self, request: h11.Request, caller: _Caller
     ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """Check a request's head; returns the hash of the node's key and the headers to pass on."""
-        connection.key, connection.admitted = b"", False
+        caller.key, caller.admitted = b"", False
         if request.target not in ALLOWED_PATHS:
             raise _RefusedError(404)
         if request.method != b"POST":
@@ -559,10 +457,10 @@ class _Door:
         headers = [(k, v) for k, v in request.headers if k in _FORWARDED_HEADERS]
         key = _decoded(_only(headers, _PUBLIC_KEY_HEADER))
         admitted = bool(key) and self._is_admitted(key)
-        connection.key, connection.admitted = key, admitted
+        caller.key, caller.admitted = key, admitted
         # Unknown keys share one bucket per address: inventing more gains nothing.
         digest = hashlib.sha256(key).digest() if admitted else b""
-        if not self._within_rate((connection.address, digest)):
+        if not self._within_rate((caller.address, digest)):
             raise _RefusedError(429)
         if not admitted:
             raise _RefusedError(403)
@@ -570,9 +468,7 @@ class _Door:
         signature = _decoded(_only(headers, _SIGNATURE_HEADER))
         if not _is_signed(key, timestamp, signature, datetime.now(UTC)):
             raise _RefusedError(401)
-        task = asyncio.current_task()
-        if task is not None:
-            self._strangers.pop(task, None)
+        self.front.is_of(caller.connection, digest.hex())
         return digest, headers
 
     def _within_rate(self, client: tuple[str, bytes]) -> bool:
@@ -616,15 +512,15 @@ class _Door:
         return 200, media_type, response.content
 
 
-def _who(connection: _Connection, partner: str | None) -> str:
+def _who(caller: _Caller, partner: str | None) -> str:
     """Whose call it is, in words: a partner's, or that of a key as `partner list` shows it."""
-    if not connection.key:
+    if not caller.key:
         return "a caller that shows no node key"
-    if connection.admitted:
+    if caller.admitted:
         return partner or "a node"
-    found = _public_key(connection.key)
+    found = _public_key(caller.key)
     if found is None:
-        return f"a key that is none, SHA-256 {hashlib.sha256(connection.key).hexdigest()[:16]}"
+        return f"a key that is none, SHA-256 {hashlib.sha256(caller.key).hexdigest()[:16]}"
     text = found.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     earlier = f", which was that of {partner}" if partner else ""
     return f"a node key that is not admitted, ending in {key_end(text.decode('ascii'))}{earlier}"
@@ -660,19 +556,6 @@ class _Held:
         """Release all bytes."""
         self._door.buffer(self._key, -self._n_bytes)
         self._n_bytes = 0
-
-
-def _address(host: str) -> str:
-    """The address that a caller counts for: its IPv4 address, or its IPv6 network of 64 bits."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
 
 
 def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes:

@@ -47,14 +47,13 @@ from coordinator.service.bundle import (
     build_bundle,
     bundle_sha256,
 )
+from machine.private_socket import private_socket_folder
 from protocol.errors import KeystoreError, TransportError
 
 logger = logging.getLogger(__name__)
 
 _PROCESS: Final = "coordinator.service.superlink_process"
 _URL: Final = "http://superlink"
-#: Longest path of a Unix socket, in bytes, on every system that we know.
-_MOST_PATH_BYTES: Final = 103
 _LOOK_EVERY_S: Final = 0.05
 _CALL_TIMEOUT_S: Final = 10.0
 
@@ -176,7 +175,7 @@ class SuperLink:
         if self.is_alive():
             return
         if self._folder is None:
-            self._folder = _private_folder()
+            self._folder = private_socket_folder("SuperLink", code="E-SUPERLINK")
         self._launch()
         self._await_health()
         self._registered = {}
@@ -431,19 +430,6 @@ class SuperLink:
 def _flower_code(error: httpx.HTTPStatusError) -> int | None:
     flower_error = FlowerError.from_json(error.response.text)
     return None if flower_error is None else int(flower_error.code)
-
-
-def _private_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder that nobody but this user can enter, with a path short enough for a socket in it."""
-    folder = tempfile.TemporaryDirectory(prefix="fedseg-", ignore_cleanup_errors=True)
-    if len(os.fsencode(folder.name)) + len("/superlink") > _MOST_PATH_BYTES:
-        folder.cleanup()
-        raise TransportError(
-            f"the SuperLink's socket cannot be in {tempfile.gettempdir()}: the path is too long",
-            code="E-SUPERLINK",
-            remedy="Set TMPDIR to a folder with a shorter path.",
-        )
-    return folder
 
 
 def _not_a_node_key(why: str) -> KeystoreError:

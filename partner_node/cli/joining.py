@@ -38,6 +38,7 @@ from partner_node.cli.node_options import (
 )
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
+from partner_node.link.proxy import ProxySettings, proxy_address, way_to
 from partner_node.membership import CERTIFICATE_FILE, Membership
 from protocol.control.enrolment import short_code
 from protocol.control.invitation import MAX_CHARACTERS, Invitation
@@ -76,6 +77,16 @@ def join(
     notice_version: NoticeVersion = "1",
     max_customers: MaxCustomers = 1000000,
     passphrase_env: PassphraseEnv = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            help='The HTTP proxy on the way out, http://host:port, or "none"; when left out what '
+            "HTTPS_PROXY says."
+        ),
+    ] = None,
+    proxy_password_file: Annotated[
+        Path | None, typer.Option(help="File with user:password for it, mode 0600.")
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -85,7 +96,10 @@ def join(
     invited = Invitation.from_text(_text(invitation))
     now = datetime.now(UTC)
     _refuse_member(directory)
-    greeting = greet(invited, now=now)
+    settings = ProxySettings(
+        address=None if proxy is None else proxy_address(proxy), password_file=proxy_password_file
+    )
+    greeting = greet(invited, now=now, proxy=way_to(invited.address, settings))
     warnings: list[str] = []
     if not (directory / FILE_NAME).exists():
         warnings = make_node(
@@ -94,6 +108,8 @@ def join(
             root_certificates=AUTHORITY_FILE,
             control=invited.address,
             authority=greeting.authority,
+            proxy=proxy,
+            proxy_password_file=proxy_password_file,
             legal_name=legal_name,
             contact=contact,
             jurisdiction=jurisdiction,
@@ -122,7 +138,8 @@ def join(
     home = NodeHome.load(directory)
     _refuse_other(home, invited)
     card = (directory / CARD_FILE).read_bytes()
-    certificate = enrol(invited, greeting, home.keystore(), card, now=now)
+    way = way_to(invited.address, home.config.coordinator.proxy)
+    certificate = enrol(invited, greeting, home.keystore(), card, now=now, proxy=way)
     code = short_code(card, greeting.key)
     write_file(home.keys_folder / CERTIFICATE_FILE, certificate, mode=0o600)
     Membership(  # last: a node that has one has joined

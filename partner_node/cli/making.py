@@ -46,6 +46,8 @@ def make_node(
     root_certificates: str,
     control: str | None = None,
     authority: bytes | None = None,
+    proxy: str | None = None,
+    proxy_password_file: Path | None = None,
     legal_name: str,
     contact: str,
     jurisdiction: list[str],
@@ -78,6 +80,7 @@ def make_node(
         control: ``host:port`` of the coordinator's control port; None where files are carried.
         authority: What to write into the file `root_certificates`, in the folder; None where
             somebody else puts it there.
+        proxy, proxy_password_file: The proxy on the way out.
 
     Raises:
         UsageError, ConfigError, KeystoreError: What is wrong; nothing is left behind.
@@ -93,6 +96,10 @@ def make_node(
         id_column=id_column,
         root_certificates=root_certificates,
         control=control,
+        proxy=proxy,
+        proxy_password_file=None
+        if proxy_password_file is None
+        else str(proxy_password_file.absolute()),
         query_file=None if query_file is None else str(query_file.absolute()),
         passphrase_file=None if passphrase_env else PASSPHRASE_FILE,
         **source_options(

@@ -29,12 +29,21 @@ from partner_node.config.template import (
 from partner_node.config_section import MAX_CONFIG_BYTES, ConfigSection, refuse_unknown
 from partner_node.consent.settings import ConsentSection
 from partner_node.egress.settings import EgressSection
+from partner_node.link.proxy import ProxySettings, proxy_address
 from partner_node.sources.settings import DataSection, LimitsSection
 from protocol.errors import ConfigError
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "node": ("partner", "agreement", "state", "output"),
-    "coordinator": ("address", "root_certificates", "control", "bundle_sha256"),
+    "coordinator": (
+        "address",
+        "root_certificates",
+        "control",
+        "bundle_sha256",
+        "proxy",
+        "proxy_password_file",
+        "proxy_password_env",
+    ),
     "data": DATA_KEYS,
     "consent": CONSENT_KEYS,
     "egress": EGRESS_KEYS,
@@ -76,12 +85,14 @@ class CoordinatorSection:
         control: ``host:port`` of the control port; None where files are carried by hand.
         bundle_sha256: The only app bundle that is answered, in hex; None for the one that this
             version of fedseg makes.
+        proxy: The HTTP proxy on the way to both ports, or what is to be asked for it.
     """
 
     address: str
     root_certificates: Path
     control: str | None
     bundle_sha256: str | None
+    proxy: ProxySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +167,7 @@ class NodeConfig:
                 bundle_sha256=coordinator.optional(
                     "bundle_sha256", pattern=_SHA256, form="64 hex digits in lower case"
                 ),
+                proxy=_proxy(coordinator),
             ),
             data=customers,
             consent=wishes,
@@ -182,6 +194,27 @@ class NodeConfig:
         )
 
     template = staticmethod(node_template)
+
+
+def _proxy(coordinator: ConfigSection) -> ProxySettings:
+    coordinator.at_most_one_of("proxy_password_file", "proxy_password_env")
+    address = None
+    if coordinator.sets("proxy"):
+        text = coordinator.text("proxy")
+        try:
+            address = proxy_address(text)
+        except ConfigError as error:
+            words = f"is refused: {error.message}"
+            raise coordinator.problem("proxy", words, error.remedy) from error
+    return ProxySettings(
+        address=address,
+        password_file=coordinator.path("proxy_password_file")
+        if coordinator.optional("proxy_password_file")
+        else None,
+        password_env=coordinator.optional(
+            "proxy_password_env", pattern=_VARIABLE, form="FEDSEG_PROXY"
+        ),
+    )
 
 
 def _keys_section(keys: ConfigSection) -> KeysSection:

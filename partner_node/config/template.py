@@ -34,6 +34,8 @@ def node_template(
     root_certificates: str = "coordinator-ca.pem",
     control: str | None = None,
     bundle_sha256: str | None = None,
+    proxy: str | None = None,
+    proxy_password_file: str | None = None,
     query_file: str | None = None,
     passphrase_file: str | None = None,
     consents: str | None = None,
@@ -50,6 +52,7 @@ def node_template(
         kind: Kind of source, by its name in the table of kinds.
         columns: Column of each feature whose column has another name.
         control: ``host:port`` of the coordinator's control port; None for an example.
+        proxy, proxy_password_file: As ``[coordinator]`` is to name them; None for examples.
         passphrase_file: None for the environment variable `DEFAULT_PASSPHRASE_VARIABLE`.
         consents, objections, births: Files of them, .csv, .parquet or .jsonl.
         youngest_customer: No customer is younger, in years; None with a table of births.
@@ -67,6 +70,12 @@ def node_template(
             address=toml_text(address),
             root_certificates=toml_text(root_certificates),
             control=toml_line("control", toml_text(control or "coordinator.example:9444"), control),
+            proxy=toml_line("proxy", toml_text(proxy or "http://proxy.example:8080"), proxy),
+            proxy_password=toml_line(
+                "proxy_password_file",
+                toml_text(proxy_password_file or "proxy-password"),
+                proxy_password_file,
+            ),
             bundle=toml_line("bundle_sha256", toml_text(bundle or "0" * 64), bundle_sha256),
         )
         + _kind_lines(kind)
@@ -115,6 +124,12 @@ address = {address}
 root_certificates = {root_certificates}
 # host:port of its control port, where this node joined by invitation (fedseg-node join).
 {control}
+# The HTTP proxy on the way to both, "http://host:port", or "none"; by default what HTTPS_PROXY and
+# NO_PROXY of the environment say. TLS passes through it unopened.
+{proxy}
+# What it asks for, user:password, in a file (mode 0600) or an environment variable.
+{proxy_password}
+# proxy_password_env = "FEDSEG_PROXY"
 # The only app bundle that is answered; by default the one that this version of fedseg makes.
 {bundle}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from machine.certificates import private_pem
 from partner_node.control.channel import Channel, Identity
 from partner_node.home import NodeHome
+from partner_node.link.proxy import way_to
 from partner_node.membership import CERTIFICATE_FILE
 from protocol.errors import ConfigError
 
@@ -13,7 +14,8 @@ def open_channel(home: NodeHome, *, retries: bool = True) -> Channel:
     """A connection to the control port as this node, which joined.
 
     Raises:
-        ConfigError: It did not join, or a file of it is missing (E-NO-CONTROL).
+        ConfigError: It did not join, or a file of it is missing (E-NO-CONTROL), or what names its
+            proxy is wrong (E-PROXY).
     """
     address = home.config.coordinator.control
     path = home.keys_folder / CERTIFICATE_FILE
@@ -37,4 +39,5 @@ def open_channel(home: NodeHome, *, retries: bool = True) -> Channel:
         roots=trusted,
         identity=Identity(key=private_pem(home.keystore().node_key), certificate=certificate),
         retries=retries,
+        proxy=way_to(address, home.config.coordinator.proxy),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,17 @@ from google.protobuf.message import DecodeError, Message
 
 from machine.quiet_grpc import grpc
 from partner_node.control.refusals import refusal
+from partner_node.link.proxy import Proxy
+from partner_node.link.trouble import Trouble, of_failure
+from partner_node.link.tunnel import secured
 from protocol.control.calls import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, path
 from protocol.errors import FedsegError, TransportError
 
 _Reply = TypeVar("_Reply", bound=Message)
 
 DEADLINE_S: Final = 20.0
+#: Longest wait for each step when what is wrong is looked for.
+_LOOK_S: Final = 5.0
 #: gRPC waits between attempts for times that grow and are drawn, so nodes do not come all at once.
 _RETRIES: Final = {
     "maxAttempts": 5,
@@ -52,12 +58,21 @@ class Channel:
         address: ``host:port``.
         roots: What the port's certificate must be signed by, PEM; or that certificate itself.
         retries: Whether a call is made again while the port is away.
+        proxy: The HTTP proxy on the way; None for the direct one.
     """
 
     def __init__(
-        self, address: str, *, roots: bytes, identity: Identity, retries: bool = True
+        self,
+        address: str,
+        *,
+        roots: bytes,
+        identity: Identity,
+        retries: bool = True,
+        proxy: Proxy | None = None,
     ) -> None:
         self._address = address
+        self._roots = roots
+        self._proxy = proxy
         config = {"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]} if retries else {}
         self._channel = grpc.secure_channel(
             address,
@@ -69,8 +84,9 @@ class Channel:
                 ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
-                # Environment variables of proxies are consulted nowhere else either.
-                ("grpc.enable_http_proxy", 0),
+                # By itself gRPC would ask the environment.
+                ("grpc.enable_http_proxy", int(proxy is not None)),
+                *(() if proxy is None else (("grpc.http_proxy", proxy.url),)),
             ),
         )
 
@@ -138,6 +154,8 @@ class Channel:
     def _failure(self, name: str, error: Any) -> FedsegError:
         status, told = error.code(), str(error.details() or "")
         if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            if self._proxy is not None and (trouble := self._trouble(self._proxy)) is not None:
+                return trouble
             return TransportError(
                 f"the control port {self._address} does not answer this node",
                 code="E-CONTROL-AWAY",
@@ -145,3 +163,28 @@ class Channel:
                 "still a member (fedseg-coordinator partner list); look for a firewall on the way",
             )
         return refusal(name, told, fallback=status.name)
+
+    def _trouble(self, proxy: Proxy) -> TransportError | None:
+        """What is wrong on the way through the proxy, of which gRPC tells texts alone."""
+        try:
+            context = ssl.create_default_context(cadata=self._roots.decode("ascii"))
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # gRPC takes a leaf as well
+            context.set_alpn_protocols(["h2"])
+            with secured(self._address, context, proxy, timeout_s=_LOOK_S):
+                return None
+        except OSError as error:
+            return away(self._address, of_failure(error, through_proxy=True), proxy)
+
+
+def away(address: str, trouble: Trouble, proxy: Proxy | None) -> TransportError:
+    """The error for a control port that is not reached."""
+    by = "" if proxy is None else f" through {proxy.words}"
+    ours = trouble.code.startswith("E-PROXY")
+    return TransportError(
+        f"the control port {address} is not reached{by}: {trouble.words}",
+        code=trouble.code if ours else "E-CONTROL-AWAY",
+        remedy=trouble.way_out
+        if ours
+        else "ask the operator whether the coordinator serves; look for a firewall or a proxy on "
+        "the way",
+    )

@@ -13,6 +13,7 @@ from machine.certificates import CLOCK_ALLOWANCE, client_certificate, pem, priva
 from partner_node.control.channel import Channel, Identity
 from partner_node.control.pinned import pinned_certificate
 from partner_node.keystore import Keystore
+from partner_node.link.proxy import Proxy
 from protocol.agreement.parties import PARTY_ID
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.calls import ENROL, GREET
@@ -48,7 +49,9 @@ class Greeting:
     shown: bytes
 
 
-def greet(invitation: Invitation, *, now: datetime, retries: bool = True) -> Greeting:
+def greet(
+    invitation: Invitation, *, now: datetime, retries: bool = True, proxy: Proxy | None = None
+) -> Greeting:
     """Ask who invites; makes nothing and uses nothing up.
 
     Raises:
@@ -62,9 +65,9 @@ def greet(invitation: Invitation, *, now: datetime, retries: bool = True) -> Gre
             code="E-INVITATION-ENDED",
             remedy="ask the operator for a new one; or set this machine's clock, when it is ahead",
         )
-    shown = pinned_certificate(invitation.address, invitation.fingerprint)
+    shown = pinned_certificate(invitation.address, invitation.fingerprint, proxy=proxy)
     passing = ec.generate_private_key(ec.SECP256R1())
-    with _channel(invitation, shown, passing, now=now, retries=retries) as channel:
+    with _channel(invitation, shown, passing, now=now, retries=retries, proxy=proxy) as channel:
         try:
             reply = channel.call(GREET, GreetRequest(), GreetReply)
         except TransportError as error:
@@ -87,6 +90,7 @@ def enrol(
     *,
     now: datetime,
     retries: bool = True,
+    proxy: Proxy | None = None,
 ) -> bytes:
     """Send a node's card.
 
@@ -108,7 +112,7 @@ def enrol(
         )
     id = invitation_id(invitation.key().public_key())
     with _channel(
-        invitation, greeting.shown, keystore.node_key, now=now, retries=retries
+        invitation, greeting.shown, keystore.node_key, now=now, retries=retries, proxy=proxy
     ) as channel:
         reply = channel.call(
             ENROL,
@@ -141,6 +145,7 @@ def _channel(
     *,
     now: datetime,
     retries: bool,
+    proxy: Proxy | None,
 ) -> Channel:
     """A connection as somebody whose key the invitation's key certifies."""
     inviting = invitation.key()
@@ -157,6 +162,7 @@ def _channel(
         roots=shown,
         identity=Identity(key=private_pem(key), certificate=pem(certificate)),
         retries=retries,
+        proxy=proxy,
     )
 
 

@@ -52,6 +52,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtobufMessage
 
 from machine.files import write_file
+from partner_node.link.proxy import Proxy
 from partner_node.link.settings import (
     APPROVED_BUNDLE_SHA256,
     LinkConfig,
@@ -60,7 +61,13 @@ from partner_node.link.settings import (
     PollSettings,
     load_node_key,
 )
-from partner_node.link.trouble import SAID, Trouble, of_failure
+from partner_node.link.trouble import (
+    SAID,
+    ProxyAnswerError,
+    ProxyAwayError,
+    Trouble,
+    of_failure,
+)
 from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
 from protocol.errors import ConfigError, MalformedError, UsageError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
@@ -194,6 +201,7 @@ class _Fleet:
 
     def __init__(self, config: LinkConfig, stop: threading.Event) -> None:
         self._poll = config.poll
+        self._proxy = config.proxy
         self._stop = stop
         key = config.node_key
         self._key = load_node_key(key) if isinstance(key, Path) else key
@@ -214,7 +222,9 @@ class _Fleet:
             timeout=config.poll.call_timeout_s,
             follow_redirects=False,
             trust_env=False,
-            proxy=config.proxy,
+            proxy=None
+            if config.proxy is None
+            else httpx.Proxy(f"http://{config.proxy.address}", auth=config.proxy.login),
             headers={
                 "content-type": _MEDIA_TYPE,
                 "accept": _MEDIA_TYPE,
@@ -264,7 +274,7 @@ class _Fleet:
                     if len(content) > max_bytes:
                         raise _LinkLostError("E-LINK-OVERSIZE")
         except httpx.TransportError as error:
-            trouble = of_failure(error)
+            trouble = of_failure(_on_the_way(error, self._proxy), through_proxy=bool(self._proxy))
             raise _LinkLostError(trouble.code, trouble) from error
         result = answer()
         try:
@@ -297,6 +307,23 @@ class _Fleet:
             skewed = _clock_skew_s(response.headers.get("date")) > _CLOCK_TOLERANCE_S
             return _LinkLostError("E-LINK-CLOCK" if skewed else "E-LINK-UNKNOWN")
         return _RefusedCallError(status)
+
+
+def _on_the_way(error: httpx.TransportError, proxy: Proxy | None) -> BaseException:
+    """The error, or what it says of the proxy."""
+    if proxy is None:
+        return error
+    if isinstance(error, httpx.ProxyError):  # its text begins with the status
+        status = str(error)[:3]
+        return ProxyAnswerError(int(status) if status.isdigit() else 0)
+    behind: BaseException | None = error
+    while behind is not None:  # in the tunnel, that is
+        if isinstance(behind, ssl.SSLError | ConnectionResetError | BrokenPipeError):
+            return error
+        behind = behind.__cause__ or behind.__context__
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return ProxyAwayError(str(error))
+    return error
 
 
 def _clock_skew_s(date: str | None) -> float:

@@ -11,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from partner_node.link.proxy import Proxy
 from protocol.errors import KeystoreError
 
 #: SHA-256 of the code-free bundle (`coordinator.service.bundle`) that this version answers to.
@@ -59,7 +60,8 @@ class LinkConfig:
         poll: How often to poll.
         state_file: Stores the node id, so that a node that was killed reconnects at once instead
             of after two heartbeat intervals. None: not stored.
-        proxy: URL of an HTTP proxy on the way out; environment variables are not consulted.
+        proxy: The HTTP proxy on the way out; None for the direct way. Environment variables are
+            not consulted here.
     """
 
     address: str
@@ -69,7 +71,7 @@ class LinkConfig:
     bundle_sha256: str = APPROVED_BUNDLE_SHA256
     poll: PollSettings = field(default_factory=PollSettings)
     state_file: Path | None = None
-    proxy: str | None = None
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

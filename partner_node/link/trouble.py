@@ -15,7 +15,7 @@ class Trouble:
     """Why the coordinator is not reached.
 
     Attributes:
-        code: ``E-LINK-…``, as a node's log has it.
+        code: ``E-LINK-…`` or ``E-PROXY-…``, as a node's log has it.
         words: What is wrong, without the address.
         way_out: What to do.
     """
@@ -86,14 +86,76 @@ SAID: Final = {
 }
 
 
-def of_failure(error: BaseException) -> Trouble:
+class ProxyAwayError(OSError):
+    """The proxy on the way is not reached."""
+
+
+class ProxyAnswerError(OSError):
+    """The proxy on the way does not connect.
+
+    Args:
+        status: The HTTP status that it answers; 0 for no HTTP.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy answers {status}" if status else "the proxy answers no HTTP")
+        self.status = status
+
+
+_PROXY_AWAY: Final = Trouble(
+    "E-PROXY-AWAY",
+    "the proxy on the way is not reached",
+    'check proxy in node.toml, or HTTPS_PROXY; proxy = "none" goes out directly',
+)
+_PROXY_LOGIN: Final = Trouble(
+    "E-PROXY-LOGIN",
+    "the proxy on the way asks for user and password, or does not take these (407)",
+    "write user:password into a file with mode 0600, and its name into proxy_password_file of "
+    "node.toml; only basic authentication is known",
+)
+_PROXY_TLS: Final = Trouble(
+    "E-PROXY-TLS",
+    "what answers through the proxy has a certificate of another authority: the proxy opens TLS",
+    "have whoever runs the proxy let connections to the coordinator pass unopened; or, when its "
+    "authority is new, ask the operator for that, over a way that you trust",
+)
+#: What a proxy answers when it is not reached what it is to connect to.
+_NO_WAY_ON: Final = frozenset({502, 503, 504})
+
+
+def _of_answer(status: int) -> Trouble:
+    if status == 407:
+        return _PROXY_LOGIN
+    if status in _NO_WAY_ON:
+        return Trouble(
+            _AWAY.code, f"no answer: the proxy on the way does not reach it ({status})",
+            _AWAY.way_out,
+        )  # fmt: skip
+    return Trouble(
+        "E-PROXY-REFUSED",
+        f"the proxy on the way refuses to connect ({status or 'it speaks no HTTP'})",
+        "have whoever runs the proxy allow CONNECT to the coordinator's host and ports",
+    )
+
+
+def of_failure(error: BaseException, *, through_proxy: bool = False) -> Trouble:
     """What a failed attempt to connect means.
 
     Args:
         error: As an HTTP client or a socket raised it; what lies behind it is looked at.
+        through_proxy: Whether there is a proxy on the way.
     """
+    trouble = _of_failure(error)
+    return _PROXY_TLS if through_proxy and trouble is _AUTHORITY else trouble
+
+
+def _of_failure(error: BaseException) -> Trouble:
     found: BaseException | None = error
     while found is not None:
+        if isinstance(found, ProxyAnswerError):
+            return _of_answer(found.status)
+        if isinstance(found, ProxyAwayError):
+            return _PROXY_AWAY
         if isinstance(found, ssl.SSLCertVerificationError):
             return _of_certificate(found.verify_code)
         if isinstance(found, ssl.SSLEOFError | ssl.SSLZeroReturnError):

@@ -9,6 +9,7 @@ INVITATIONS = "coordinator/control/invitations.py"
 NODES = "coordinator/control/nodes.py"
 AUTHORITY = "coordinator/control/authority.py"
 JOINED = "coordinator/control/joined.py"
+CHANNEL = "partner_node/control/channel.py"
 PINNED = "partner_node/control/pinned.py"
 JOINING = "partner_node/control/joining.py"
 JOIN = "partner_node/cli/joining.py"
@@ -26,6 +27,7 @@ TOLD = "coordinator/control/announcements.py"
 STOPS = "coordinator/control/stops.py"
 STOPPING = "partner_node/control/stopping.py"
 
+FLOODS = "test_floods.py::"
 ACCESS = "test_access.py::"
 ANNOUNCES = "test_announcements.py::"
 AGREES = "test_agreements.py::"
@@ -306,5 +308,45 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        check_address(self.address)\n",
         "",
         WRITTEN + "test_an_address_that_nobody_can_call_makes_no_invitation",
+    ),
+    # places at the port
+    (
+        GUARD,
+        "        self.met(shown.peer, ",
+        "        (lambda *_: None)(shown.peer, ",
+        FLOODS + "test_a_flood_ends_no_connection_that_a_node_has",
+    ),
+    (
+        GUARD,
+        '"" if caller is None else caller.invitation or caller.node_key',
+        'str(shown.identity.get("x509_pem_cert"))',
+        FLOODS + "test_a_connection_whose_caller_is_shut_out_is_a_strangers_again",
+    ),
+    # the way out
+    (
+        "machine/quiet_grpc.py",
+        'os.environ["no_grpc_proxy"] = ""',
+        'os.environ.pop("no_grpc_proxy", "")',
+        "test_proxies.py::"
+        "test_no_variable_of_the_environment_leads_a_call_past_the_proxy_or_to_one",
+    ),
+    (
+        CHANNEL,
+        '("grpc.enable_http_proxy", int(proxy is not None)),',
+        '("grpc.enable_http_proxy", 1),',
+        "test_proxies.py::"
+        "test_no_variable_of_the_environment_leads_a_call_past_the_proxy_or_to_one",
+    ),
+    (
+        "partner_node/cli/joining.py",
+        "now=now, proxy=way_to(invited.address, settings))",
+        "now=now)",
+        "test_proxies.py::test_a_partner_joins_through_a_proxy_and_its_node_keeps_to_it",
+    ),
+    (
+        "partner_node/control/belonging.py",
+        "        proxy=way_to(address, home.config.coordinator.proxy),\n",
+        "",
+        "test_proxies.py::test_a_partner_joins_through_a_proxy_and_its_node_keeps_to_it",
     ),
 ]

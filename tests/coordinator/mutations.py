@@ -12,6 +12,9 @@ FAREWELLS = "coordinator/runs/farewells.py"
 DATABASE = "machine/database.py"
 STORE = "coordinator/store/coordinator_store.py"
 GATEWAY = "coordinator/service/gateway.py"
+FRONT = "coordinator/front/front.py"
+RELAY = "coordinator/front/relay.py"
+LISTENING = "coordinator/front/listening.py"
 ASKED = "coordinator/service/asked_messages.py"
 SUPERLINK = "coordinator/service/superlink_process.py"
 
@@ -20,6 +23,7 @@ DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
 FOLLOWING = "test_following_runs.py::"
 PORT = "test_gateway.py::"
+PLACES = "test_front.py::"
 REPLIES = "test_asked_messages.py::"
 STARTED = "test_superlink_process.py::"
 
@@ -119,16 +123,16 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         PORT + "test_of_too_many_clients_the_one_that_asked_longest_ago_is_forgotten",
     ),
     (
-        GATEWAY,
-        "address=_address(str(peer[0]))",
+        FRONT,
+        "address=counted_as(str(peer[0]))",
         "address=str(peer[0])",
-        PORT + "test_callers_in_one_ipv6_network_are_counted_as_one",
+        PLACES + "test_callers_in_one_ipv6_network_are_counted_as_one",
     ),
     (
-        GATEWAY,
+        LISTENING,
         "ipaddress.ip_network((address, 64), strict=False)",
         "ipaddress.ip_network((address, 128), strict=False)",
-        PORT + "test_callers_in_one_ipv6_network_are_counted_as_one",
+        PLACES + "test_callers_in_one_ipv6_network_are_counted_as_one",
     ),
     (
         GATEWAY,
@@ -217,8 +221,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # what is said of refusals
     (
         GATEWAY,
-        "caller = who if connection.admitted else connection.address",
-        "caller = who",
+        "same = who if caller.admitted else caller.address",
+        "same = who",
         PORT + "test_a_caller_that_invents_keys_is_one_line_in_the_log",
     ),
     (
@@ -258,5 +262,56 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        os._exit(1)  # the coordinator starts it all again\n",
         "        return\n",
         STARTED + "test_the_process_ends_when_no_driver_can_be_started_any_more",
+    ),
+    # places at the public ports
+    (
+        FRONT,
+        "        if len(same) >= self._limits.strangers_per_address:",
+        "        if False:",
+        PLACES + "test_an_address_with_too_many_strangers_displaces_its_own_oldest",
+    ),
+    (
+        FRONT,
+        "        elif self._n_places >= self._most and not self._make_room():",
+        "        elif False:",
+        PLACES + "test_nobody_is_let_in_where_members_have_all_places",
+    ),
+    (
+        FRONT,
+        "max(self._strangers.values(), key=len, default=None)",
+        "next(iter(self._strangers.values()), None)",
+        PLACES + "test_where_there_is_no_place_the_address_with_most_strangers_gives_one_up",
+    ),
+    (
+        FRONT,
+        "        if len(ours) > self._limits.per_member:",
+        "        if False:",
+        PLACES + "test_a_member_keeps_only_its_newest_connections",
+    ),
+    (
+        FRONT,
+        "        connection._time = asyncio.get_running_loop().call_later(\n"
+        "            self._limits.stranger_s, self._leave, connection\n"
+        "        )\n",
+        "",
+        PLACES + "test_whoever_stays_a_stranger_leaves",
+    ),
+    (
+        RELAY,
+        "        if not more or not read.startswith(_HANDSHAKE[: len(read)]):",
+        "        if not more:",
+        PLACES + "test_what_does_not_begin_as_tls_does_is_cut_off_and_reaches_no_server",
+    ),
+    (
+        RELAY,
+        "            self._front.is_nobodys(connection)",
+        "            pass",
+        PLACES + "test_the_server_says_by_name_whose_a_connection_is",
+    ),
+    (
+        GATEWAY,
+        "        self.front.is_of(caller.connection, digest.hex())\n",
+        "",
+        PORT + "test_a_node_is_no_stranger_from_its_first_signed_call_on",
     ),
 ]

@@ -5,7 +5,6 @@ Behind the gateway stands a recording server in place of the SuperLink.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import datetime
@@ -17,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
+from coordinator.front.limits import FrontLimits
 from coordinator.service import gateway as gateway_module
 from coordinator.service.certificates import (
     LOOPBACK_HOSTS,
@@ -222,8 +222,14 @@ def held(setting: Setting) -> Iterator[Callable[[], ssl.SSLSocket]]:
         yield hold
 
 
+#: The names of the limits that both public ports have.
+OF_THE_FRONT = {field.name for field in fields(FrontLimits)}
+
+
 def _config(certificate: ServerCertificate, upstream: Path, **settings: Any) -> GatewayConfig:
+    front = {name: settings.pop(name) for name in OF_THE_FRONT & settings.keys()}
     return GatewayConfig(
+        front=FrontLimits(**front),
         certificate=certificate.certificate,
         key=certificate.key,
         upstream=upstream,
@@ -233,7 +239,7 @@ def _config(certificate: ServerCertificate, upstream: Path, **settings: Any) -> 
 
 def door(certificate: ServerCertificate, **limits: Any) -> Any:
     """The inside of a gateway that listens on no port."""
-    config = _config(certificate, NOWHERE, max_connections=1, **limits)
+    config = _config(certificate, NOWHERE, connections=1, **limits)
     pool: Any = None
     return gateway_module._Door(config, pool, lambda key: True, ssl.create_default_context())
 
@@ -652,40 +658,10 @@ def test_of_too_many_clients_the_one_that_asked_longest_ago_is_forgotten(
     assert rates.allowed(1) == 1, "forgotten, and so as if it were new"
 
 
-@pytest.mark.parametrize(
-    ("peer", "counted_as"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-async def test_callers_in_one_ipv6_network_are_counted_as_one(
-    monkeypatch: pytest.MonkeyPatch, certificate: ServerCertificate, peer: str, counted_as: str
-) -> None:
-    """Whoever has one such address has 2^64 of them."""
-    entrance = door(certificate)
-    let_in: list[str] = []
-
-    async def sock_accept(_: object) -> tuple[object, tuple[str, int]]:
-        if let_in:
-            raise asyncio.CancelledError
-        return object(), (peer, 50_000)
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", sock_accept)
-    entrance._let_in = lambda connection: let_in.append(connection.address)
-    with pytest.raises(asyncio.CancelledError):
-        await entrance.accept(None)
-    assert let_in == [counted_as]
-
-
 def test_a_client_that_never_finishes_its_head_is_cut_off(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
-    with running(certificate, upstream, head_timeout_s=0.3) as setting:
+    with running(certificate, upstream, stranger_s=0.3) as setting:
         assert setting.raw(b"POST /v1/fl") == b""
 
 
@@ -701,7 +677,7 @@ def test_a_client_that_never_speaks_tls_does_not_hold_a_place(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
     with (
-        running(certificate, upstream, head_timeout_s=0.3) as setting,
+        running(certificate, upstream, stranger_s=0.3) as setting,
         socket.create_connection(("127.0.0.1", setting.gateway.port), timeout=10) as silent,
     ):
         assert setting.post().status_code == 200
@@ -733,11 +709,11 @@ def test_callers_who_never_speak_tls_are_counted_from_the_first_moment(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
     """Else bare TCP connections use up the process's file descriptors."""
-    with running(certificate, upstream, max_connections_per_address=5) as setting:
+    with running(certificate, upstream, strangers_per_address=5) as setting:
         before = len(list(Path("/proc/self/fd").iterdir()))
         callers = silent_callers(setting, 40)
         try:
-            assert [is_closed(c) for c in callers[5:]] == [True] * 35
+            assert [is_closed(c) for c in callers[:35]] == [True] * 35
             assert len(list(Path("/proc/self/fd").iterdir())) - before <= 40 + 5 + 2
         finally:
             for caller in callers:
@@ -748,7 +724,7 @@ def test_callers_who_never_speak_tls_are_counted_from_the_first_moment(
 def test_when_all_places_are_taken_the_oldest_stranger_makes_room_for_a_node(
     certificate: ServerCertificate, upstream: Upstream
 ) -> None:
-    with running(certificate, upstream, max_connections=6) as setting:
+    with running(certificate, upstream, connections=6) as setting:
         callers = silent_callers(setting, 6)
         try:
             assert setting.post().status_code == 200
@@ -764,34 +740,50 @@ def test_a_caller_who_may_not_ask_does_not_keep_its_place(setting: Setting) -> N
     assert b"connection: close" in answer.lower()
 
 
-def test_places_are_no_more_than_the_files_that_the_process_may_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    limits = {"now": (256, 1_024)}
-    monkeypatch.setattr(gateway_module.resource, "getrlimit", lambda _: limits["now"])
-    monkeypatch.setattr(
-        gateway_module.resource, "setrlimit", lambda _, wanted: limits.update(now=wanted)
-    )
-    assert gateway_module._connections_possible(256) == 256
-    assert limits["now"] == (640, 1_024)
-    limits["now"] = (256, 256)
-    assert gateway_module._connections_possible(256) == 64
+def answered(hold: Callable[[], ssl.SSLSocket]) -> ssl.SSLSocket:
+    """A connection of the admitted node, which stays open."""
+    connection = hold()
+    connection.sendall(head(0))
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    return connection
 
 
-@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
-def test_connections_are_limited_in_all_and_from_one_address(
-    certificate: ServerCertificate, upstream: Upstream, limit: str
+def test_where_nodes_have_all_places_nobody_else_is_let_in(
+    certificate: ServerCertificate, upstream: Upstream
 ) -> None:
-    context = ssl.create_default_context(cafile=str(certificate.authority))
-    with (
-        running(certificate, upstream, **{limit: 1}) as setting,
-        socket.create_connection(("127.0.0.1", setting.gateway.port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as holder,
-    ):
-        holder.sendall(head(0))
-        assert holder.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    with running(certificate, upstream, connections=1) as setting, held(setting) as hold:
+        answered(hold)
         with pytest.raises(httpx.TransportError):
             setting.post()
+
+
+def test_a_node_is_no_stranger_from_its_first_signed_call_on(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    """Fifty nodes may come from one address, which may also be that of whoever floods the port."""
+    with (
+        running(certificate, upstream, strangers_per_address=1, stranger_s=0.3) as setting,
+        held(setting) as hold,
+    ):
+        node = answered(hold)
+        callers = silent_callers(setting, 5)
+        try:
+            assert [is_closed(c) for c in callers] == [True] * 5
+            node.sendall(head(0))
+            assert node.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        finally:
+            for caller in callers:
+                caller.close()
+
+
+def test_one_key_keeps_only_its_newest_connections(
+    certificate: ServerCertificate, upstream: Upstream
+) -> None:
+    with running(certificate, upstream, per_member=2) as setting, held(setting) as hold:
+        nodes = [answered(hold) for _ in range(3)]
+        assert is_closed(nodes[0])
+        nodes[2].sendall(head(0))
+        assert nodes[2].recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(("behind", "shown"), [(500, 502), (302, 502), (401, 401), (412, 412)])

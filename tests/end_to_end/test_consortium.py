@@ -1,6 +1,7 @@
 """A consortium from empty folders: partners join by invitation, sign online, form segments.
 
-All that is carried by hand is a text to each partner, and a code back.
+All that is carried by hand is a text to each partner, and a code back. One of them gets out through
+an HTTP proxy alone, which asks for a password.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from typing import Any
 
 import pytest
 
+from coordinator.config import CoordinatorConfig
+from machine.files import write_file
+from tests.connect_proxy import ConnectProxy, connect_proxy
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S, command
 from tests.end_to_end.deployment import NAMES, Deployment
-from tests.end_to_end.transport_support import wait_for
+from tests.end_to_end.transport_support import connected_to, tree_of, wait_for
 from tests.shell import Done
 
 pytestmark = pytest.mark.slow
 
 EACH = 60
+#: The partner behind a proxy.
+BEHIND = NAMES[0]
+LOGIN = "user:pass word"
 
 
 def said(side: str, *words: object) -> dict[str, Any]:
@@ -50,7 +57,13 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         deployment.stop()
 
 
-def join(consortium: Deployment, name: str) -> None:
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[ConnectProxy]:
+    with connect_proxy(credentials=LOGIN) as proxy:
+        yield proxy
+
+
+def join(consortium: Deployment, name: str, *more: object) -> None:
     """Invite a partner, have it join, compare codes, admit it."""
     at = ("--dir", consortium.operator_folder)
     text = said("coordinator", "partner", "invite", name, *at)["invitation"]
@@ -62,6 +75,7 @@ def join(consortium: Deployment, name: str) -> None:
             "--legal-name", f"Shop {name}", "--contact", f"office@{name}.example",
             "--jurisdiction", "DE", "--data", consortium.directory / f"{name}.csv",
             "--id-column", "customer_id", "--consents", consents, "--youngest-customer", 18,
+            *more,
         )  # fmt: skip
     deploy.grant(consortium.folder(name), consents)
     listed = said("coordinator", "partner", "list", *at)["partners"]
@@ -71,11 +85,14 @@ def join(consortium: Deployment, name: str) -> None:
 
 
 def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
-    consortium: Deployment,
+    consortium: Deployment, proxy: ConnectProxy
 ) -> None:
     at = ("--dir", consortium.operator_folder)
+    secret = consortium.directory / "proxy-password"
+    write_file(secret, LOGIN.encode(), mode=0o600)
     for name in NAMES:
-        join(consortium, name)
+        through = ("--proxy", proxy.url, "--proxy-password-file", secret)
+        join(consortium, name, *(through if name == BEHIND else ()))
         consortium.nodes[name].start()  # it waits for an agreement
     draft = deploy.draft_agreement(
         consortium.directory, NAMES, features=deploy.plain_features(), max_rounds=3, joined=True
@@ -102,6 +119,14 @@ def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
         (name, "admitted") for name in sorted(NAMES)
     ]
     assert all(one["version"] for one in listed)
+    config = CoordinatorConfig.load(consortium.operator_folder)
+    assert config.control is not None
+    assert set(proxy.asked) == {f"127.0.0.1:{config.port}", f"127.0.0.1:{config.control.port}"}
+    ports = {
+        name: {port for _, port in connected_to(tree_of(consortium.nodes[name].pid))}
+        for name in NAMES[:2]
+    }
+    assert ports == {BEHIND: {proxy.port}, NAMES[1]: {config.port, config.control.port}}
 
 
 def test_a_stop_reaches_every_node_at_once(consortium: Deployment, tmp_path: Path) -> None:

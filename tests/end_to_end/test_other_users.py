@@ -152,6 +152,11 @@ def request_of(call: Callable[[Any], object], client: Any, request: Any) -> list
     return [sent[0].url.path, headers, base64.b64encode(sent[0].content).decode("ascii")]
 
 
+def is_superlinks(address: object) -> bool:
+    """Whether it is the SuperLink's socket; the control port has one too."""
+    return isinstance(address, str) and Path(address).name == "superlink"
+
+
 def requests(bundle: bytes, node_key: bytes) -> list[list[object]]:
     """What somebody who is let in would ask of the SuperLink."""
     control = ControlHttpClient("http://superlink")
@@ -206,7 +211,7 @@ class Machine:
         """Ask the SuperLink, as the coordinator does."""
         client = ControlHttpClient("http://superlink")
         client.close()
-        (path,) = (a for a in self.told["addresses"] if isinstance(a, str))
+        (path,) = (a for a in self.told["addresses"] if is_superlinks(a))
         with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client._client:
             return command(client)
 
@@ -267,13 +272,15 @@ def control_address(machine: Machine) -> tuple[str, int]:
     return config.host, config.control.port
 
 
-def test_nothing_listens_but_the_public_ports_and_one_socket(machine: Machine) -> None:
+def test_nothing_listens_but_the_public_ports_and_a_socket_behind_each(machine: Machine) -> None:
     host, _, port = machine.deployed.address.rpartition(":")
     ports = [a for a in machine.told["addresses"] if not isinstance(a, str)]
     assert sorted(ports) == sorted([(host, int(port)), control_address(machine)])
-    (path,) = (a for a in machine.told["addresses"] if isinstance(a, str))
-    folder = Path(path).parent.stat()
-    assert (stat.S_IMODE(folder.st_mode), folder.st_uid) == (0o700, os.geteuid())
+    paths = [Path(a) for a in machine.told["addresses"] if isinstance(a, str)]
+    assert sorted(path.name for path in paths) == ["server", "superlink"]
+    for path in paths:
+        folder = path.parent.stat()
+        assert (stat.S_IMODE(folder.st_mode), folder.st_uid) == (0o700, os.geteuid())
 
 
 def test_another_user_can_neither_start_nor_list_nor_stop_a_run_nor_register_a_node(
@@ -313,7 +320,7 @@ def test_another_user_reads_no_token_in_the_arguments_and_nothing_else_of_a_proc
     seen = machine.visit(ANOTHER)
     assert set(seen["processes"]) == {str(pid) for pid in machine.told["processes"]}
     assert all(read == [] for read in seen["processes"].values())
-    (socket,) = (a for a in machine.told["addresses"] if isinstance(a, str))
+    (socket,) = (a for a in machine.told["addresses"] if is_superlinks(a))
     python, bundle = sys.executable, bundle_sha256()
     log = str(machine.deployed.operator_folder / "superlink" / "superlink.log")
     superlink = ["-P", "-m", "coordinator.service.superlink_process", socket, log, bundle]
@@ -331,7 +338,7 @@ def test_the_coordinators_user_is_answered_but_starts_no_other_bundle_either(
 ) -> None:
     """The control: the requests are good ones, and somebody who may read files reads them."""
     seen = machine.visit(os.geteuid())
-    answers = {call: said for address, call, said, _ in seen["answers"] if isinstance(address, str)}
+    answers = {call: said for address, call, said, _ in seen["answers"] if is_superlinks(address)}
     assert {call for call, said in answers.items() if said == 200} == {
         "AcquireTask", "ListRuns", "ListNodes", "StartRun",
     }  # fmt: skip

@@ -304,24 +304,47 @@ def tree_of(pid: int) -> list[int]:
     return found
 
 
-def listened_on(pids: Sequence[int]) -> list[tuple[str, int] | str]:
-    """What these processes accept connections on: addresses on loopback, paths of Unix sockets."""
+def _sockets_of(pids: Sequence[int]) -> set[str]:
+    """Inodes of the sockets that these processes hold."""
     held = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
             with contextlib.suppress(OSError):
-                held.add(str(descriptor.readlink()))
-    found: list[tuple[str, int] | str] = []
+                held.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return held
+
+
+def _tcp(pids: Sequence[int], *, state: str) -> list[tuple[str, str]]:
+    """Both ends of the TCP sockets of processes in a state, loopback's as ``host:hex port``."""
+    held = _sockets_of(pids)
+    found = []
     for table, plain in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if state == "0A" and f"socket:[{inode}]" in held:
-                address, _, port = local.rpartition(":")
-                host = "127.0.0.1" if address == _MAPPED_LOOPBACK else plain
-                found.append((host, int(port, 16)))
+            _, *ends, now, _, _, _, _, _, inode = line.split()[:10]
+            if now == state and inode in held:
+                hosts = ["127.0.0.1" if e.startswith(_MAPPED_LOOPBACK) else plain for e in ends]
+                ports = [end.rpartition(":")[2] for end in ends]
+                found.append((f"{hosts[0]}:{ports[0]}", f"{hosts[1]}:{ports[1]}"))
+    return found
+
+
+def _address(end: str) -> tuple[str, int]:
+    host, _, port = end.rpartition(":")
+    return host, int(port, 16)
+
+
+def connected_to(pids: Sequence[int]) -> list[tuple[str, int]]:
+    """To which addresses on loopback these processes have connections."""
+    return [_address(there) for _, there in _tcp(pids, state="01")]
+
+
+def listened_on(pids: Sequence[int]) -> list[tuple[str, int] | str]:
+    """What these processes accept connections on: addresses on loopback, paths of Unix sockets."""
+    held = _sockets_of(pids)
+    found: list[tuple[str, int] | str] = [_address(here) for here, _ in _tcp(pids, state="0A")]
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
         _, _, _, flags, _, _, inode, *path = line.split()
-        if path and flags == "00010000" and f"socket:[{inode}]" in held:
+        if path and flags == "00010000" and inode in held:
             found.append(path[0])
     return found
 

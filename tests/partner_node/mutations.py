@@ -600,4 +600,59 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "nodes.append(Node.open(place, store))",
         SEVERAL + "test_a_run_under_one_agreement_forgets_no_record_of_another",
     ),
+    # the way out
+    (
+        "partner_node/link/proxy.py",
+        '    if "@" in text:',
+        "    if False:",
+        "test_node_config.py::test_a_proxys_password_in_the_file_is_refused_and_not_repeated",
+    ),
+    (
+        "partner_node/link/proxy.py",
+        "    if settings.address is not None:",
+        "    if False:",
+        "test_proxy.py::test_what_node_toml_names_counts_before_the_environment",
+    ),
+    (
+        "partner_node/link/proxy.py",
+        "    if variable is None or _is_exempt(address, environment):",
+        "    if variable is None:",
+        "test_proxy.py::test_exceptions_of_the_environment_and_this_machine_are_reached_directly",
+    ),
+    (
+        "partner_node/link/proxy.py",
+        "    if not (user and colon) or not text.isprintable():",
+        "    if not (user and colon):",
+        "test_proxy.py::test_what_is_no_user_and_password_is_refused",
+    ),
+    (
+        "partner_node/link/tunnel.py",
+        "    if http.trailing_data[0]:  # whoever is called speaks second in TLS",
+        "    if False:",
+        "test_tunnel.py::test_a_proxy_that_answers_no_http_is_told_as_that",
+    ),
+    (
+        "partner_node/link/tunnel.py",
+        "    if not 200 <= event.status_code < 300:",
+        "    if False:",
+        "test_tunnel.py::test_a_proxy_that_does_not_connect_is_told_as_that",
+    ),
+    (
+        "partner_node/link/trouble.py",
+        "return _PROXY_TLS if through_proxy and trouble is _AUTHORITY else trouble",
+        "return trouble",
+        "test_tunnel.py::test_a_proxy_that_opens_tls_is_told_as_that",
+    ),
+    (
+        "partner_node/link/flower_link.py",
+        "            trust_env=False,\n",
+        "",
+        "test_flower_link.py::test_proxies_of_the_environment_are_not_consulted",
+    ),
+    (
+        "partner_node/link/flower_link.py",
+        "        if isinstance(behind, ssl.SSLError | ConnectionResetError | BrokenPipeError):",
+        "        if False:",
+        "test_flower_link.py::test_a_proxy_that_opens_tls_is_told_as_that",
+    ),
 ]

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -44,8 +45,10 @@ from partner_node.link.flower_link import (
     load_node_key,
     serve_link,
 )
+from partner_node.link.proxy import Proxy
 from protocol.errors import ConfigError, KeystoreError
 from protocol.limits import MAX_REPLY_BYTES
+from tests.connect_proxy import connect_proxy
 
 pytestmark = pytest.mark.slow
 
@@ -733,6 +736,83 @@ def test_proxies_of_the_environment_are_not_consulted(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     link = link_to(coordinator)
     _wait(lambda: "connected" in link.kinds())
+
+
+#: Where nobody is reached but through a proxy of the tests, which connects elsewhere.
+UNREACHABLE = "127.0.0.1:9"
+
+
+@pytest.mark.parametrize("login", ["", "user:pä ss:@"])
+def test_all_that_a_link_says_goes_through_its_proxy_and_is_secret_there(
+    coordinator: Coordinator, link_to: Callable[..., Link], login: str
+) -> None:
+    with connect_proxy(credentials=login, elsewhere=_place(coordinator)) as proxy:
+        way = Proxy(address=f"127.0.0.1:{proxy.port}", credentials=login)
+        link = link_to(coordinator, address=UNREACHABLE, proxy=way)
+        coordinator.ask(b"hello")
+        assert coordinator.reply_fields() == {"message": b"echo hello"}
+        link.stop.set()
+        link.thread.join(20)
+    assert link.codes() == []
+    assert proxy.asked == {UNREACHABLE: 1}
+    assert proxy.n_bytes > 1_000
+    assert b"flwr" not in b"".join(proxy.heads)
+
+
+@pytest.mark.parametrize(
+    ("settings", "login", "code"),
+    [
+        ({"credentials": "user:password"}, "", "E-PROXY-LOGIN"),
+        ({"credentials": "user:password"}, "user:other", "E-PROXY-LOGIN"),
+        ({"answer": 403}, "", "E-PROXY-REFUSED"),
+        ({"answer": 503}, "", "E-LINK-AWAY"),
+    ],
+)
+def test_a_proxy_that_does_not_let_through_is_told_as_that(
+    coordinator: Coordinator,
+    link_to: Callable[..., Link],
+    settings: dict[str, Any],
+    login: str,
+    code: str,
+) -> None:
+    with connect_proxy(**settings) as proxy:
+        way = Proxy(address=f"127.0.0.1:{proxy.port}", credentials=login)
+        link = link_to(coordinator, proxy=way)
+        _wait(lambda: len(link.codes()) >= 2)
+        link.stop.set()
+        link.thread.join(20)
+    assert set(link.codes()) == {code}
+    assert coordinator.paths == []
+
+
+def test_a_proxy_that_is_not_there_is_told_as_that_and_not_gone_around(
+    coordinator: Coordinator, link_to: Callable[..., Link]
+) -> None:
+    link = link_to(coordinator, proxy=Proxy(address=UNREACHABLE))
+    _wait(lambda: len(link.codes()) >= 2)
+    assert set(link.codes()) == {"E-PROXY-AWAY"}
+    assert coordinator.paths == []
+
+
+def test_a_proxy_that_opens_tls_is_told_as_that(
+    coordinator: Coordinator, link_to: Callable[..., Link], tmp_path: Path
+) -> None:
+    other = make_server_certificate(
+        tmp_path, name="other", hosts=["127.0.0.1"], now=datetime.datetime.now(datetime.UTC),
+        lifetime_days=1,
+    )  # fmt: skip
+    with connect_proxy(elsewhere=_place(coordinator)) as proxy:
+        way = Proxy(address=f"127.0.0.1:{proxy.port}")
+        link = link_to(coordinator, proxy=way, root_certificates=other.authority)
+        _wait(lambda: len(link.codes()) >= 2)
+        assert set(link.codes()) == {"E-PROXY-TLS"}
+        link.stop.set()
+        link.thread.join(20)
+
+
+def _place(coordinator: Coordinator) -> tuple[str, int]:
+    host, _, port = coordinator.address.rpartition(":")
+    return host, int(port)
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -112,6 +112,16 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("coordinator", "root_certificates", '"/c"', "coordinator.root_certificates", Path("/c")),
     ("coordinator", "bundle_sha256", f'"{"0f" * 32}"', "coordinator.bundle_sha256", "0f" * 32),
     ("coordinator", "control", '"c.example:9444"', "coordinator.control", "c.example:9444"),
+    ("coordinator", "proxy", '"http://p.example:1/"', "coordinator.proxy.address", "p.example:1"),
+    ("coordinator", "proxy", '"none"', "coordinator.proxy.address", "none"),
+    (
+        "coordinator",
+        "proxy_password_file",
+        '"/c"',
+        "coordinator.proxy.password_file",
+        Path("/c"),
+    ),
+    ("coordinator", "proxy_password_env", '"P"', "coordinator.proxy.password_env", "P"),
     ("data", "kind", '"parquet"', "data.kind", "parquet"),
     ("data", "path", '"/data/**/*.parquet"', "data.place.path", "/data/**/*.parquet"),
     ("data", "id_column", '"Kunden-Nr."', "data.id_column", "Kunden-Nr."),
@@ -324,6 +334,16 @@ def test_a_passphrase_file_stands_in_for_the_variable(tmp_path: Path) -> None:
     assert found.keys.passphrase_env is None
 
 
+def test_a_proxys_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    text = with_key("coordinator", "proxy", '"http://user:s3cret@p.example:1"')
+    error = refusal(tmp_path, text)
+    assert "proxy_password_file" in error.remedy
+    assert "s3cret" not in error.diagnostics()
+    both = text.replace('proxy = "http://user:s3cret@p.example:1"', 'proxy_password_file = "p"\n'
+                        'proxy_password_env = "P"')  # fmt: skip
+    assert "are both set" in refusal(tmp_path, both).message
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "words"),
     [
@@ -346,6 +366,11 @@ def test_a_passphrase_file_stands_in_for_the_variable(tmp_path: Path) -> None:
         ("coordinator", "bundle_sha256", '"abc"', "'abc'"),
         ("coordinator", "control", '"https://c.example:1"', "https://c.example:1"),
         ("coordinator", "control", '"c.example"', "c.example"),
+        ("coordinator", "proxy", '"https://p.example:1"', "no address of an HTTP"),
+        ("coordinator", "proxy", '"p.example:1"', "no address of an HTTP"),
+        ("coordinator", "proxy", '"http://u:p@p.example:1"', "has user and password in it"),
+        ("coordinator", "proxy", "8080", "found a whole number"),
+        ("coordinator", "proxy_password_env", '"a b"', "a b"),
         ("data", "kind", '"parkuet"', "did you mean 'parquet'"),
         ("data", "kind", '"excel"', "'excel'"),
         ("data", "path", "1.5", "found a number"),
@@ -671,7 +696,8 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
     assert plain.data.kind == kind
     commented = re.findall(r"(?m)^# ([a-z0-9_]+) = ", text)
     examples = {
-        "bundle_sha256", "control", "query", "query_file", "monetary", "assessment", "authority",
+        "bundle_sha256", "control", "proxy", "proxy_password_file", "proxy_password_env",
+        "query", "query_file", "monetary", "assessment", "authority",
         "data_from", "columns", "constants",
         "events", "flags", "heartbeat", "youngest_customer",
     }  # fmt: skip

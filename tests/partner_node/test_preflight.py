@@ -28,6 +28,7 @@ from protocol.agreement.software import Software
 from protocol.signing import public_bytes
 from simulations.agreement import signed_with
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
+from tests.connect_proxy import connect_proxy
 
 NOW = datetime.now(UTC)
 OTHER_SOFTWARE = Software(version="9.9.9", sha256=bytes(32)).to_dict()
@@ -176,7 +177,32 @@ def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     assert "signed by all 3 parties" in details["agreement"]
     assert "3 of 3 customers are counted now, on the basis of consent" in details["consent"]
     assert "3 of 3 ids in consents are in the data" in details["consent"]
-    assert "TLS" in details["coordinator"]
+    assert "answers directly, with TLS" in details["coordinator"]
+
+
+def test_by_which_way_the_node_goes_out_is_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(**changes: object) -> tuple[str, str]:
+        lab.write_config(authority=lab.authority, **changes)
+        (item,) = [item for item in lab.check().items if item.name == "coordinator"]
+        return ("" if item.problem is None else item.problem.code), item.details
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert "answers directly" in outcome()[1], "a coordinator on this machine"
+    with connect_proxy() as proxy:
+        code, details = outcome(proxy=proxy.url)
+        assert code == ""
+        assert f"answers through the proxy 127.0.0.1:{proxy.port} (node.toml)" in details
+        assert proxy.asked == {f"127.0.0.1:{lab.server.port}": 1}
+        assert outcome(proxy=proxy.url, address="127.0.0.1:9")[0] == "E-TRANSPORT"
+        proxy.answer = 403
+        assert outcome(proxy=proxy.url)[0] == "E-PROXY-REFUSED"
+        proxy.credentials = "user:password"
+        assert outcome(proxy=proxy.url)[0] == "E-PROXY-LOGIN"
+        assert outcome(proxy=proxy.url, proxy_password_file="missing")[0] == "E-PROXY"
+    code, details = outcome(proxy=proxy.url)
+    assert (code, "is not reached" in details) == ("E-PROXY-AWAY", True)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    assert outcome(address="c.example:9")[0] == "E-PROXY"
 
 
 def test_certificates_that_end_within_a_month_are_mentioned(
