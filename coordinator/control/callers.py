@@ -22,6 +22,7 @@ from protocol.control.calls import (
     GREET,
     PROPOSAL,
     PROPOSALS,
+    READINESS,
     RENEW,
     SIGN,
     STANDING,
@@ -50,6 +51,7 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     DECLINE: frozenset({Who.ADMITTED}),
     STOP: frozenset({Who.ADMITTED}),
     STOPS: frozenset({Who.ADMITTED}),
+    READINESS: frozenset({Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

@@ -24,6 +24,7 @@ from coordinator.control.invitations import Invitations
 from coordinator.control.membership import Membership
 from coordinator.control.stops import Stops
 from coordinator.control.stream import NOTHING_EVERY_S, Streams
+from coordinator.control.taking_readiness import Readiness
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from machine.quiet_grpc import aio, grpc
@@ -36,6 +37,7 @@ from protocol.control.calls import (
     MAX_REQUEST_BYTES,
     PROPOSAL,
     PROPOSALS,
+    READINESS,
     RENEW,
     SERVICE,
     SIGN,
@@ -267,6 +269,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         DECLINE: agreements.decline,
         STOP: stops.stop,
         STOPS: stops.stops,
+        READINESS: Readiness(store=store).readiness,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

@@ -9,8 +9,10 @@ from typing import Any
 from coordinator.control.announcements import REMOVED, Announcements
 from coordinator.control.invitations import Invitations
 from coordinator.control.nodes import EnrolledNodes, bare_key
+from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
+from protocol.agreement.document import Agreement
 from protocol.control.enrolment import short_code
 from protocol.errors import UsageError
 
@@ -24,6 +26,7 @@ class PartnerStanding:
         code: The short code of a node that joined; empty where a card came as a file.
         seen_at: When its node called the control port last; empty for never.
         expires_at: The end of an invitation; empty otherwise.
+        readiness: What its node said of each agreement in its newest version.
     """
 
     partner: str
@@ -33,6 +36,7 @@ class PartnerStanding:
     seen_at: str = ""
     version: str = ""
     expires_at: str = ""
+    readiness: tuple[tuple[Agreement, ReadinessRow], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The line as JSON values."""
@@ -44,6 +48,7 @@ class PartnerStanding:
             "seen_at": self.seen_at,
             "version": self.version,
             "expires_at": self.expires_at,
+            "readiness": [row.to_dict(agreement) for agreement, row in self.readiness],
         }
 
 
@@ -69,6 +74,7 @@ def standings(
 ) -> list[PartnerStanding]:
     """How every partner stands, by partner; one that joins anew has a line for each node."""
     nodes = EnrolledNodes(store)
+    said = _said(store)
     joined = {row.node_key: row for row in nodes.all()}
     found = []
     for partner, key in AdmittedNodes(store).key_of_partner().items():
@@ -81,6 +87,7 @@ def standings(
                 code="" if row is None else short_code(row.card, coordinator_key),
                 seen_at="" if row is None else row.seen_at,
                 version="" if row is None else row.version,
+                readiness=tuple(said.get(bare_key(key), ())),
             )
         )
     found += [
@@ -100,6 +107,25 @@ def standings(
         if row.node_key is None
     ]
     return sorted(found, key=lambda one: (one.partner, one.state))
+
+
+def _said(store: CoordinatorStore) -> dict[str, list[tuple[Agreement, ReadinessRow]]]:
+    """What nodes said of agreements in their newest versions, by the node's key."""
+    found: dict[str, list[tuple[Agreement, ReadinessRow]]] = {}
+    for agreement in newest_versions(store):
+        for key, row in ReadinessRecords(store).of(agreement.hash).items():
+            found.setdefault(key, []).append((agreement, row))
+    return found
+
+
+def newest_versions(store: CoordinatorStore) -> list[Agreement]:
+    """Of each published agreement the highest version, by id."""
+    found: dict[str, Agreement] = {}
+    for signed in store.agreements():
+        one = signed.agreement
+        if one.id not in found or found[one.id].version < one.version:
+            found[one.id] = one
+    return [found[id] for id in sorted(found)]
 
 
 def shut_out(store: CoordinatorStore, partner: str) -> Was:

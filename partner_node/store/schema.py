@@ -194,4 +194,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE runs ADD COLUMN data_changed_at TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 18;
     """,
+    """
+    CREATE TABLE readiness (
+        agreement_hash BLOB PRIMARY KEY,
+        codes TEXT NOT NULL,
+        since TEXT NOT NULL,
+        checked_at TEXT NOT NULL,
+        told INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 19;
+    """,
 )

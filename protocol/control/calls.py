@@ -17,6 +17,7 @@ SIGN: Final = "Sign"
 DECLINE: Final = "Decline"
 STOP: Final = "Stop"
 STOPS: Final = "Stops"
+READINESS: Final = "Readiness"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

@@ -25,6 +25,11 @@ STREAM = "coordinator/control/stream.py"
 TOLD = "coordinator/control/announcements.py"
 STOPS = "coordinator/control/stops.py"
 STOPPING = "partner_node/control/stopping.py"
+PARTIES = "coordinator/control/parties.py"
+TAKES_READINESS = "coordinator/control/taking_readiness.py"
+TELLS_READINESS = "partner_node/control/readiness.py"
+CHECKING = "partner_node/control/checking.py"
+CODES = "protocol/control/readiness.py"
 
 ACCESS = "test_access.py::"
 ANNOUNCES = "test_announcements.py::"
@@ -33,6 +38,7 @@ ENROLS = "test_enrolment.py::"
 JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
+READY = "test_readiness.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who may call what
@@ -277,9 +283,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
     ),
     (
-        STOPS,
-        "        if all(party.id != caller.partner for party in agreement.parties):",
-        "        if False:",
+        PARTIES,
+        "    if all(party.id != caller.partner for party in agreement.parties):",
+        "    if False:",
         ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
     ),
     (
@@ -293,6 +299,61 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            except AgreementError as error:",
         "            except ZeroDivisionError as error:",
         ANNOUNCES + "test_what_does_not_follow_is_said_once_and_the_node_goes_on",
+    ),
+    # readiness
+    (
+        PARTIES,
+        "    if all(party.id != caller.partner for party in agreement.parties):",
+        "    if False:",
+        READY + "test_a_node_tells_of_its_own_agreements_alone",
+    ),
+    (
+        CODES,
+        "ABOUT_CUSTOMERS if noised and code not in OF_ITSELF else known(code)",
+        "known(code)",
+        READY + "test_what_a_node_tells_is_codes_alone",
+    ),
+    (
+        CODES,
+        "noised and code not in OF_ITSELF",
+        "noised and code in CODES - OF_ITSELF",
+        READY + "test_with_noise_one_code_stands_for_all_that_may_hang_on_a_customer",
+    ),
+    (
+        TELLS_READINESS,
+        "about_customers=[code for name, code in failed if name in _READ_CUSTOMERS]",
+        "about_customers=[]",
+        READY + "test_what_a_node_tells_is_codes_alone",
+    ),
+    (
+        TELLS_READINESS,
+        "        store.save_egress(",
+        "        str(",
+        READY + "test_readiness_is_told_once_and_is_on_record_before_it_leaves",
+    ),
+    (
+        TAKES_READINESS,
+        "set(map(known, said.codes))",
+        "set(said.codes)",
+        READY + "test_the_coordinator_keeps_known_codes_and_nothing_else",
+    ),
+    (
+        TAKES_READINESS,
+        "        if len(said.codes) > len(CODES):",
+        "        if False:",
+        READY + "test_the_coordinator_keeps_known_codes_and_nothing_else",
+    ),
+    (
+        TAKES_READINESS,
+        "min(said.since, int(now.timestamp()))",
+        "min(said.since, 2**33)",
+        READY + "test_nothing_is_so_since_a_time_that_is_to_come",
+    ),
+    (
+        CHECKING,
+        "        if now - self._asked_at < ASKED_EVERY_S:",
+        "        if False:",
+        READY + "test_a_check_is_due_when_wanted_and_seldom_for_the_operator",
     ),
     # texts
     (

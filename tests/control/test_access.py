@@ -26,6 +26,7 @@ from protocol.control.calls import (
     MAX_REQUEST_BYTES,
     PROPOSAL,
     PROPOSALS,
+    READINESS,
     RENEW,
     SIGN,
     STANDING,
@@ -53,6 +54,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
     ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
+    READINESS: (v1.ReadinessRequest(hash=bytes(32)), v1.ReadinessReply),
 }
 
 
@@ -60,6 +62,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
 ABOUT_NOTHING = {
     ENROL: "E-MALFORMED", PROPOSAL: "E-PROPOSAL", SIGN: "E-PROPOSAL", DECLINE: "E-PROPOSAL",
     STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
+    READINESS: "E-PROPOSAL",
 }  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
-    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS):
+    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS, READINESS):
         assert ACCESS[call] == {Who.ADMITTED}
 
 
