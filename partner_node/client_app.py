@@ -8,6 +8,8 @@ are ``<simulation-dir>/node-<partition-id>``.
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,15 +38,22 @@ app = ClientApp()
 @app.query("fedseg")
 def answer(message: Message, context: Context) -> Message:
     """Answer one message of the coordinator: with a message, or with an error code alone."""
+    reply, code = answered(lambda: node_directory(context), lambda: payload_of(message))
+    return _reply(message, {ERROR_FIELD: code} if reply is None else {MESSAGE_FIELD: reply})
+
+
+def answered(
+    directory: Callable[[], Path], payload: Callable[[], bytes]
+) -> tuple[bytes | None, str]:
+    """What the node of a folder replies to a request of a run; else None, and an error code."""
     try:
-        reply = node_of(node_directory(context)).handle(payload_of(message))
+        return node_of(directory()).handle(payload()), ""
     except FedsegError as error:
         logger.warning("refused a message: %s: %s", error.code, error.message)
-        return _reply(message, {ERROR_FIELD: error.code})
+        return None, error.code
     except Exception as error:  # outermost loop: only a code leaves, whatever the error
         logger.error("internal error: %s", place_of(error))
-        return _reply(message, {ERROR_FIELD: "E-INTERNAL"})
-    return _reply(message, {MESSAGE_FIELD: reply})
+        return None, "E-INTERNAL"
 
 
 def node_directory(context: Context) -> Path:
@@ -76,6 +85,8 @@ class _Opened:
 
 
 _opened: Final[dict[Path, _Opened]] = {}
+#: Requests come from the link, and from the control plane.
+_opening: Final = threading.Lock()
 
 
 def node_of(directory: Path) -> Node:
@@ -87,7 +98,11 @@ def node_of(directory: Path) -> Node:
     Raises:
         FedsegError: The node cannot be opened with its folder as it is now.
     """
-    directory = directory.resolve()
+    with _opening:
+        return _node_of(directory.resolve())
+
+
+def _node_of(directory: Path) -> Node:
     known = _opened.get(directory)
     if known is not None and known.mark == _mark(known.agreement_file):
         return known.node

@@ -16,6 +16,7 @@ from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import is_issued_by, openssh_key
 from protocol.control.calls import (
+    ACKNOWLEDGE,
     ANNOUNCEMENTS,
     DECLINE,
     ENROL,
@@ -23,6 +24,8 @@ from protocol.control.calls import (
     PROPOSAL,
     PROPOSALS,
     READINESS,
+    RELEASE,
+    RELEASES,
     RENEW,
     SIGN,
     STANDING,
@@ -52,6 +55,9 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     STOP: frozenset({Who.ADMITTED}),
     STOPS: frozenset({Who.ADMITTED}),
     READINESS: frozenset({Who.ADMITTED}),
+    RELEASES: frozenset({Who.ADMITTED}),
+    RELEASE: frozenset({Who.ADMITTED}),
+    ACKNOWLEDGE: frozenset({Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

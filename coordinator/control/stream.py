@@ -18,6 +18,7 @@ from coordinator.control.announcements import (
     CHECK,
     COMPLETE,
     PROPOSED,
+    RELEASED,
     STOPPED,
     Announcements,
 )
@@ -39,6 +40,7 @@ _KINDS: Final = {
     COMPLETE: Announcement.COMPLETE,
     STOPPED: Announcement.STOPPED,
     CHECK: Announcement.CHECK,
+    RELEASED: Announcement.RELEASED,
 }
 
 

@@ -21,6 +21,7 @@ from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
 from partner_node.control.joining import checked_certificate
 from partner_node.control.readiness import tell_readiness
+from partner_node.control.releases import Answer, take_releases
 from partner_node.control.stopping import exchange_stops
 from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
@@ -49,6 +50,7 @@ _DISTRIBUTION: Final = "fedseg"
 #: What people of this partner have to do something about.
 _NEWS: Final = {
     Announcement.PROPOSED: "an agreement is proposed: fedseg-node agreement proposals",
+    Announcement.RELEASED: "a run ended with a release: fedseg-node segments list",
     Announcement.STOPPED: "a partner stopped an agreement: fedseg-node agreement show",
 }
 
@@ -90,20 +92,28 @@ def renew_in_time(home: NodeHome, channel: Channel, *, now: datetime) -> bool:
 
 @contextmanager
 def present(
-    home: NodeHome, *, first_wait_s: float = _FIRST_WAIT_S, most_wait_s: float = _MOST_WAIT_S
+    home: NodeHome,
+    answer: Answer,
+    *,
+    first_wait_s: float = _FIRST_WAIT_S,
+    most_wait_s: float = _MOST_WAIT_S,
 ) -> Iterator[None]:
     """Listen to the coordinator until the block ends.
 
     The node shows itself, renews its certificate, takes up an agreement that every party signed,
-    exchanges stops and tells how ready it is: at once, and whenever something is announced; at
-    least once a minute. A node that did not join by invitation is in no control plane: nothing is
-    done then. One whose coordinator is away goes on, and calls again.
+    exchanges stops, takes releases of runs at whose end it was away, and tells how ready it is: at
+    once, and whenever something is announced; at least once a minute. A node that did not join by
+    invitation is in no control plane: nothing is done then. One whose coordinator is away goes on,
+    and calls again.
+
+    Args:
+        answer: What answers requests of runs here.
     """
     if home.config.coordinator.control is None:
         yield
         return
     with checking(home) as checks:
-        presence = _Presence(home, checks, first_wait_s, most_wait_s)
+        presence = _Presence(home, answer, checks, first_wait_s, most_wait_s)
         keeper = threading.Thread(target=presence.keep, name="presence")
         keeper.start()
         try:
@@ -117,9 +127,15 @@ class _Presence:
     """Listens for a node until it ends."""
 
     def __init__(
-        self, home: NodeHome, checks: Checking, first_wait_s: float, most_wait_s: float
+        self,
+        home: NodeHome,
+        answer: Answer,
+        checks: Checking,
+        first_wait_s: float,
+        most_wait_s: float,
     ) -> None:
         self._home = home
+        self._answer = answer
         self._checks = checks
         self._first_wait_s = first_wait_s
         self._most_wait_s = most_wait_s
@@ -180,7 +196,7 @@ class _Presence:
         self._say("link", "admitted")
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
-        for what in (exchange_stops, self._take_up, tell_readiness):
+        for what in (exchange_stops, self._take_up, self._take_releases, tell_readiness):
             try:
                 what(self._home, channel)
                 words = ""
@@ -192,6 +208,9 @@ class _Presence:
     def _take_up(self, home: NodeHome, channel: Channel) -> None:
         if take_up(home, channel) is not None:
             self._checks.want()
+
+    def _take_releases(self, home: NodeHome, channel: Channel) -> None:
+        take_releases(home, channel, self._answer)
 
     def _say(self, about: str, words: str) -> None:
         if words != self._said.get(about, "") and not self._ended.is_set():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +15,7 @@ from typing import Final
 
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
+from partner_node.control.in_force import in_force, where_known
 from partner_node.home import NodeHome
 from partner_node.preflight import Report, preflight
 from partner_node.store.node_store import NodeStore
@@ -26,7 +26,7 @@ from protocol.agreement.document import Agreement
 from protocol.control.calls import READINESS
 from protocol.control.readiness import told_codes
 from protocol.control.v1.control_pb2 import ReadinessReply, ReadinessRequest
-from protocol.errors import FedsegError, RuleError, TransportError
+from protocol.errors import FedsegError
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _READ_CUSTOMERS: Final = ("data", "consent")
 
 def check_readiness(home: NodeHome) -> None:
     """Run the preflight and keep what it found for every agreement in force; nothing leaves."""
-    for agreement in _in_force(home):
+    for agreement in in_force(home):
         now = datetime.now(UTC)
         note_readiness(home, agreement, preflight(home.directory, now=now), now=now)
 
@@ -62,7 +62,7 @@ def tell_readiness(home: NodeHome, channel: Channel) -> None:
     """
     with closing(home.store(home.keystore())) as store:
         records = ReadinessRecords(store)
-        for agreement in _in_force(home):
+        for agreement in in_force(home):
             found = records.of(agreement.hash)
             if found is not None and not found.told:
                 _tell(store, channel, found)
@@ -102,16 +102,5 @@ def _tell(store: NodeStore, channel: Channel, found: Readiness) -> None:
                 customers=None,
             )
         )
-    try:
+    with where_known():  # where it is not, nothing is told before the next check
         channel.call(READINESS, request, ReadinessReply)
-    except (RuleError, TransportError) as error:
-        # It came as a file and is not published there; or the coordinator's version has no such
-        # call. Neither is told again before the next check.
-        if error.code not in ("E-PROPOSAL", "E-CONTROL-REPLY"):
-            raise
-
-
-def _in_force(home: NodeHome) -> Sequence[Agreement]:
-    """The agreements in force at this node."""
-    installed = home.installed_agreement()
-    return () if installed is None else (installed,)

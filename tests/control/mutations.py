@@ -30,6 +30,9 @@ TAKES_READINESS = "coordinator/control/taking_readiness.py"
 TELLS_READINESS = "partner_node/control/readiness.py"
 CHECKING = "partner_node/control/checking.py"
 CODES = "protocol/control/readiness.py"
+RELEASES = "coordinator/control/releases.py"
+FAREWELLS = "coordinator/runs/farewells.py"
+TAKES_RELEASES = "partner_node/control/releases.py"
 
 ACCESS = "test_access.py::"
 ANNOUNCES = "test_announcements.py::"
@@ -39,6 +42,7 @@ JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 READY = "test_readiness.py::"
+RELEASED = "test_releases.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who may call what
@@ -354,6 +358,37 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if now - self._asked_at < ASKED_EVERY_S:",
         "        if False:",
         READY + "test_a_check_is_due_when_wanted_and_seldom_for_the_operator",
+    ),
+    # releases
+    (
+        RELEASES,
+        "farewell = farewell_of(self.store, run, caller.partner) if run.ended else None",
+        "farewell = Publish(run_hash=bytes(32), release=self.store.release(run_id))",
+        RELEASED + "test_a_release_is_for_its_participants_alone",
+    ),
+    (
+        RELEASES,
+        "        and not store.has_acknowledged(run_id, party.id)\n",
+        "",
+        RELEASED + "test_a_serving_node_is_woken_by_the_release_that_it_lacks",
+    ),
+    (
+        RELEASES,
+        "        if is_taken(said.reply or None, said.code, partner=names.index(caller.partner)):",
+        "        if names:",
+        RELEASED + "test_what_is_no_answer_of_the_partner_leaves_the_release_open",
+    ),
+    (
+        FAREWELLS,
+        "        return Ack.from_bytes(message).partner == partner",
+        "        return Ack.from_bytes(message).partner >= 0",
+        RELEASED + "test_what_is_no_answer_of_the_partner_leaves_the_release_open",
+    ),
+    (
+        FAREWELLS,
+        "        return bool(code) and not code.startswith(PASSING)",
+        "        return bool(code)",
+        RELEASED + "test_what_is_no_answer_of_the_partner_leaves_the_release_open",
     ),
     # texts
     (

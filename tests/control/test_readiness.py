@@ -37,7 +37,7 @@ from protocol.control.readiness import ABOUT_CUSTOMERS, CODES, OF_ITSELF, OTHER,
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import RuleError, TransportError
 from tests.control.commands import line_of, operator, shell
-from tests.control.lab import JoinedNode, Lab, lab
+from tests.control.lab import JoinedNode, Lab, lab, no_run
 from tests.control.parties import Parties, Signing, in_force, outcome, parties, signing
 from tests.end_to_end.transport_support import wait_for
 from tests.shell import Shell
@@ -282,7 +282,7 @@ def test_a_serving_node_checks_what_it_takes_up_and_when_the_operator_asks(
 
     monkeypatch.setattr(checking, "check_readiness", noted)
     lab, id = signing.parties.lab, signing.home.config.node.partner
-    with present(signing.home, first_wait_s=600, most_wait_s=600):
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600):
         wait_for(lambda: len(begun) == 1, timeout_s=PATIENCE_S, what="the check at the start")
         signing.agree()
         agreement = signing.parties.draft.agreement

@@ -193,6 +193,44 @@ class ReadinessReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ReleasesRequest(_message.Message):
+    __slots__ = ("hash",)
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    def __init__(self, hash: _Optional[bytes] = ...) -> None: ...
+
+class ReleasesReply(_message.Message):
+    __slots__ = ("runs",)
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, runs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    def __init__(self, run: _Optional[bytes] = ...) -> None: ...
+
+class ReleaseReply(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: bytes
+    def __init__(self, message: _Optional[bytes] = ...) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("run", "reply", "code")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    reply: bytes
+    code: str
+    def __init__(self, run: _Optional[bytes] = ..., reply: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...
+
+class AcknowledgeReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class AnnouncementsRequest(_message.Message):
     __slots__ = ("after",)
     AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -209,12 +247,14 @@ class Announcement(_message.Message):
         COMPLETE: _ClassVar[Announcement.Kind]
         STOPPED: _ClassVar[Announcement.Kind]
         CHECK: _ClassVar[Announcement.Kind]
+        RELEASED: _ClassVar[Announcement.Kind]
     NOTHING: Announcement.Kind
     ADMITTED: Announcement.Kind
     PROPOSED: Announcement.Kind
     COMPLETE: Announcement.Kind
     STOPPED: Announcement.Kind
     CHECK: Announcement.Kind
+    RELEASED: Announcement.Kind
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
