@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from coordinator.control.announcements import REMOVED, Announcements
 from coordinator.control.invitations import Invitations
@@ -12,9 +13,19 @@ from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.control.enrolment import short_code
 from protocol.errors import UsageError
+
+#: How a party stands to the next run.
+READY: Final = "ready"
+NOT_READY: Final = "not ready"
+UNKNOWN: Final = "not known"
+AWAY: Final = "away"
+LEFT_OUT: Final = "left out"
+#: A node that listens shows itself once a minute.
+_LISTENS: Final = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +118,61 @@ def standings(
         if row.node_key is None
     ]
     return sorted(found, key=lambda one: (one.partner, one.state))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerReadiness:
+    """How a party of an agreement stands to its next run.
+
+    Attributes:
+        state: One of `READY`, `NOT_READY`, `UNKNOWN`, `AWAY` and `LEFT_OUT`.
+        seen_at: When its node called the control port last; empty for never.
+        said: What its node said of this agreement; None when it has said nothing.
+    """
+
+    partner: str
+    state: str
+    seen_at: str = ""
+    said: ReadinessRow | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {
+            "partner": self.partner,
+            "state": self.state,
+            "seen_at": self.seen_at,
+            "codes": [] if self.said is None else list(self.said.codes),
+            "since": "" if self.said is None else self.said.since,
+            "told_at": "" if self.said is None else self.said.told_at,
+            "version": "" if self.said is None else self.said.version,
+        }
+
+
+def parties_readiness(
+    store: CoordinatorStore, agreement: Agreement, *, without: Collection[str], now: datetime
+) -> list[PartnerReadiness]:
+    """How each party stands to the next run, in the agreement's order.
+
+    Args:
+        without: Ids of those that are to be left out.
+    """
+    keys, nodes = AdmittedNodes(store).key_of_partner(), EnrolledNodes(store)
+    said = ReadinessRecords(store).of(agreement.hash)
+    found = []
+    for party in agreement.parties:
+        key = bare_key(keys.get(party.id, ""))
+        node, told = nodes.with_key(key), said.get(key)
+        seen_at = "" if node is None else node.seen_at
+        if party.id in without:
+            state = LEFT_OUT
+        elif not key or (node is not None and seen_at < stamp(now - _LISTENS)):
+            state = AWAY
+        elif told is None:
+            state = UNKNOWN
+        else:
+            state = NOT_READY if told.codes else READY
+        found.append(PartnerReadiness(partner=party.id, state=state, seen_at=seen_at, said=told))
+    return found
 
 
 def _said(store: CoordinatorStore) -> dict[str, list[tuple[Agreement, ReadinessRow]]]:
