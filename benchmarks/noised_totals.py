@@ -14,7 +14,7 @@ from protocol.sum_query import SumQuery
 
 #: Partners that add noise, and of them those that may collude.
 PARTNERS: Final = 5
-_COLLUDING: Final = 1
+COLLUDING: Final = 1
 
 
 def noised_total(
@@ -22,6 +22,6 @@ def noised_total(
 ) -> tuple[IntVector, int]:
     """A query's total with all partners' noise, and the variance of that noise."""
     total, _ = answer(query, vectors, threads=1)
-    share = share_variance(query.variance, partners=PARTNERS, colluding=_COLLUDING)
+    share = share_variance(query.variance, partners=PARTNERS, colluding=COLLUDING)
     variance = share * PARTNERS
     return total + discrete_gaussian(noise, variance=variance, count=query.length), variance

@@ -14,6 +14,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from coordinator.config import DRIVER_LOG_FILE
+from coordinator.control.releases import announce_release
 from coordinator.runs.flower_exchange import FlowerExchange
 from coordinator.runs.life import drive
 from coordinator.service.bundle import (
@@ -35,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
     """Drive the fedseg run that the run configuration names, to its end."""
     directory, run_id = run_target(context)
     logs.to_file(directory / DRIVER_LOG_FILE)  # Flower discards the output of this process
-    drive(directory, run_id, FlowerExchange(grid))
+    drive(directory, run_id, FlowerExchange(grid), on_release=announce_release)
 
 
 def run_target(context: Context) -> tuple[Path, str]:

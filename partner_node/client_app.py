@@ -8,6 +8,8 @@ are ``<simulation-dir>/node-<partition-id>``.
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,19 +34,31 @@ _PARTITION_KEY: Final = "partition-id"
 
 app = ClientApp()
 
+#: Requests come from the link and from the control plane, and are answered one at a time: nodes
+#: that are opened again close their state.
+_one_at_a_time: Final = threading.RLock()
+
 
 @app.query("fedseg")
 def answer(message: Message, context: Context) -> Message:
     """Answer one message of the coordinator: with a message, or with an error code alone."""
+    reply, code = answered(lambda: node_directory(context), lambda: payload_of(message))
+    return _reply(message, {ERROR_FIELD: code} if reply is None else {MESSAGE_FIELD: reply})
+
+
+def answered(
+    directory: Callable[[], Path], payload: Callable[[], bytes]
+) -> tuple[bytes | None, str]:
+    """What the node of a folder replies to a request of a run; else None, and an error code."""
     try:
-        reply = nodes_of(node_directory(context)).handle(payload_of(message))
+        with _one_at_a_time:
+            return nodes_of(directory()).handle(payload()), ""
     except FedsegError as error:
         logger.warning("refused a message: %s: %s", error.code, error.message)
-        return _reply(message, {ERROR_FIELD: error.code})
+        return None, error.code
     except Exception as error:  # outermost loop: only a code leaves, whatever the error
         logger.error("internal error: %s", place_of(error))
-        return _reply(message, {ERROR_FIELD: "E-INTERNAL"})
-    return _reply(message, {MESSAGE_FIELD: reply})
+        return None, "E-INTERNAL"
 
 
 def node_directory(context: Context) -> Path:
@@ -88,7 +102,11 @@ def nodes_of(directory: Path) -> ServedNodes:
     Raises:
         FedsegError: The nodes cannot be opened with their folder as it is now.
     """
-    directory = directory.resolve()
+    with _one_at_a_time:
+        return _nodes_of(directory.resolve())
+
+
+def _nodes_of(directory: Path) -> ServedNodes:
     known = _opened.get(directory)
     if known is not None and known.marks == tuple(map(_mark, known.files)):
         return known.nodes

@@ -57,6 +57,7 @@ class Item:
 
     Attributes:
         name: What was tried.
+        of: Of which agreement, in words, where several are in force.
         details: What was found.
         problem: Why it does not work; None when it does.
         warnings: What does not forbid a run and is hardly meant.
@@ -68,6 +69,12 @@ class Item:
     problem: FedsegError | None = None
     warnings: tuple[str, ...] = ()
     agreement: str | None = None
+    of: str = ""
+
+    @property
+    def title(self) -> str:
+        """What was tried, and of which agreement where several are in force."""
+        return f"{self.name}{self.of}"
 
     @property
     def passed(self) -> bool:
@@ -77,7 +84,7 @@ class Item:
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON values."""
         values: dict[str, Any] = {
-            "check": self.name,
+            "check": self.title,
             "passed": self.passed,
             "details": self.details,
             "agreement": self.agreement,
@@ -99,6 +106,10 @@ class Report:
         """Whether all checks passed."""
         return all(item.passed for item in self.items)
 
+    def about(self, agreement_id: str) -> Report:
+        """What is about one agreement, or about all."""
+        return Report(items=tuple(i for i in self.items if i.agreement in (None, agreement_id)))
+
 
 def preflight(
     directory: Path, *, now: datetime, agreement_file: Path | None = None, connect: bool = True
@@ -118,8 +129,9 @@ def preflight(
         action: Callable[[], str],
         warnings: Sequence[str] = (),
         about: Agreement | None = None,
+        of: str = "",
     ) -> bool:
-        found = Item(name=name, details="", agreement=None if about is None else about.id)
+        found = Item(name=name, details="", agreement=None if about is None else about.id, of=of)
         try:
             details = action()
             items.append(replace(found, details=details, warnings=tuple(warnings)))
@@ -174,7 +186,7 @@ def _check_under(
     file: Path | None,
     opened: bool,
     now: datetime,
-    attempt: Callable[[str, Callable[[], str], Sequence[str], Agreement | None], bool],
+    attempt: Callable[[str, Callable[[], str], Sequence[str], Agreement | None, str], bool],
     *,
     several: bool,
 ) -> None:
@@ -189,22 +201,23 @@ def _check_under(
     if several:
         of = f" of {home.config.node.agreement.name if agreement is None else agreement.id}"
     if opened:
-        attempt(f"agreement{of}", lambda: _check_agreement(home, now, file), (), agreement)
+        attempt("agreement", lambda: _check_agreement(home, now, file), (), agreement, of)
     if agreement is None:
-        attempt(f"data{of}", lambda: _check_data_alone(home), (), None)
+        attempt("data", lambda: _check_data_alone(home), (), None, of)
         return
     party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
-    sound = attempt(f"data{of}", lambda: _check_data(home, agreement), (), agreement)
+    sound = attempt("data", lambda: _check_data(home, agreement), (), agreement, of)
     if sound and opened and party is not None:
         warnings: list[str] = []
         attempt(
-            f"consent{of}",
+            "consent",
             lambda: _check_consent(home, agreement, party, now, warnings),
             warnings,
             agreement,
+            of,
         )
     if opened:
-        attempt(f"budget{of}", lambda: _check_budget(home, agreement), (), agreement)
+        attempt("budget", lambda: _check_budget(home, agreement), (), agreement, of)
 
 
 def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.software import require_sole_owner
-from partner_node.client_app import NODE_DIRECTORY_KEY, app, nodes_of
+from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
@@ -36,7 +36,11 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     """
     require_sole_owner(metadata.packages_distributions())
     home = NodeHome.load(directory)
-    with home.serving(), present(home):
+
+    def answer(message: bytes) -> tuple[bytes | None, str]:
+        return answered(lambda: directory, lambda: message)
+
+    with home.serving(), present(home, answer):
         if not _agreement_is_there(home, stop):
             return
         nodes = nodes_of(directory)  # the same ones that the ClientApp uses

@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "certificate": Place(
         module="coordinator.cli.certificate", help="Show and renew the public port's certificate."
     ),
-    "run": Place(module="coordinator.cli.run", help="Start and watch runs."),
+    "run": Place(module="coordinator.cli.run", help="Plan, start and watch runs."),
     "state": Place(
         module="coordinator.cli.state",
         help="The coordinator's state: whether it is sound, and backups.",

@@ -15,7 +15,7 @@ from rich.table import Table
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.control.announcements import ADMITTED, Announcements
+from coordinator.control.announcements import ADMITTED, CHECK, Announcements
 from coordinator.control.inviting import invite as make_invitation
 from coordinator.control.joined import card_with_code
 from coordinator.control.standing import PartnerStanding, shut_out, standings
@@ -178,7 +178,9 @@ def remove(
 
 @app.command("list")
 def list_partners(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Who is invited, joined and admitted, with short codes, and when each was seen last."""
+    """Who is invited, joined and admitted, with short codes, when each was seen last, and who is
+    ready.
+    """
     config = CoordinatorConfig.load(directory)
     with closing(config.open_store()) as store:
         admitted = AdmittedNodes(store).key_of_partner()
@@ -188,7 +190,59 @@ def list_partners(directory: Directory = HERE, format: Format = FormatOption) ->
     table = Table("partner", "stands", "code", "node key", "seen last", "version")
     for one in found:
         table.add_row(*_row(one))
-    output.result({"admitted": admitted, "partners": [one.to_dict() for one in found]}, table)
+    output.result(
+        {"admitted": admitted, "partners": [one.to_dict() for one in found]},
+        table,
+        *_readiness_table(found),
+    )
+
+
+@app.command("check")
+def check(
+    partners: Annotated[
+        list[str] | None, typer.Argument(help="Partners' ids; all that joined when left out.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Ask partners' nodes to check whether they are ready; `partner list` shows what they say.
+
+    A node reads all its customers for that, so it does it at most once in ten minutes.
+    """
+    config = CoordinatorConfig.load(directory)
+    with closing(config.open_store()) as store:
+        found = standings(
+            store, coordinator_key=public_bytes(config.signing_key()), now=datetime.now(UTC)
+        )
+        seen = {one.partner: one.seen_at for one in found if one.state == "admitted" and one.code}
+        asked = sorted(set(partners or seen))
+        strangers = [partner for partner in asked if partner not in seen]
+        if strangers or not asked:
+            raise UsageError(
+                f"{', '.join(strangers) or 'nobody'}: no admitted node joined by invitation",
+                remedy="see `fedseg-coordinator partner list`; others call `fedseg-node check`",
+            )
+        with store.transaction():
+            Announcements(store).add(CHECK, asked)
+    output.result(
+        {"asked": [{"partner": partner, "seen_at": seen[partner]} for partner in asked]},
+        *(f"Asked {partner}, whose node was seen {minute(seen[partner])}." for partner in asked),
+        "`fedseg-coordinator partner list` shows what they found.",
+    )
+
+
+def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:
+    table = Table("partner", "agreement", "ready", "since", "told last", title="Readiness")
+    for one in found:
+        for agreement, row in one.readiness:
+            table.add_row(
+                one.partner,
+                f"{agreement.id}, version {agreement.version}",
+                row.words,
+                minute(row.since),
+                minute(row.told_at),
+            )
+    return [table] if table.rows else []
 
 
 def _row(one: PartnerStanding) -> tuple[str, ...]:

@@ -1,31 +1,33 @@
-"""``run``: commands that request, watch, list and stop runs."""
+"""``run``: commands that plan, request, watch, list and stop runs."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from importlib import metadata, resources
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from coordinator.cli.chosen_agreement import choose_agreement
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
+from coordinator.cli.run_plan import plan
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.late_refusals import late_refusal_words
+from coordinator.runs.obstacles import check_may_begin, check_parties
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, short
-from protocol.agreement.document import Agreement
-from protocol.agreement.software import Software
 from protocol.errors import RunFailedError, UsageError
 from protocol.release.document import SignedRelease, promised
 from protocol.release.row_caps import row_cap_words
 
-app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
+app = typer.Typer(help="Plan, start and watch runs.", no_args_is_help=True)
+
+app.command("plan")(plan)
 
 
 @app.command("start")
@@ -46,16 +48,9 @@ def start(
 ) -> None:
     """Ask for a run; `serve` drives it."""
     store = CoordinatorConfig.load(directory).open_store()
-    chosen = _choose_agreement(store, agreement)
-    chosen.check_time(datetime.now(UTC))
-    chosen.check_review(datetime.now(UTC))
-    chosen.check_software(Software.installed(metadata.version, resources.files))
-    strangers = set(without or ()) - {party.id for party in chosen.parties}
-    if strangers:
-        raise UsageError(
-            f"--without: {', '.join(sorted(strangers))} is no party of agreement {chosen.id!r}",
-            remedy=f"its parties are {', '.join(party.id for party in chosen.parties)}",
-        )
+    chosen = choose_agreement(store, agreement)
+    check_may_begin(chosen, datetime.now(UTC))
+    check_parties(chosen, without or ())
     run_id = os.urandom(16)
     earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]
     for words in late_refusal_words(earlier):
@@ -126,32 +121,6 @@ def report_end(store: CoordinatorStore, row: RunRow) -> None:
         row.to_dict() | {"privacy": privacy},
         f"{_run_words(row)} Privacy: {privacy}.",
         f"{row_cap_words(release, store.agreement(row.agreement_hash))}.",
-    )
-
-
-def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
-    """The newest version of an agreement, or of the only one in force.
-
-    Raises:
-        UsageError: There is none, or several are in force and none was named (E-AGR-WHICH).
-    """
-    published = [signed.agreement for signed in store.agreements()]
-    newest = {agreement.id: agreement for agreement in reversed(published)}
-    now = datetime.now(UTC)
-    ids = [one.id for one in newest.values() if one.expires > now and not store.stops_of(one.hash)]
-    if not id and len(ids) > 1:
-        raise UsageError(
-            f"several agreements are in force: {', '.join(sorted(ids))}",
-            code="E-AGR-WHICH",
-            remedy="name the one that is meant: --agreement ID",
-        )
-    wanted = id or next(iter(ids), published[0].id if published else "")
-    for signed in store.agreements():
-        if signed.agreement.id == wanted:
-            return signed.verify()
-    raise UsageError(
-        f"no agreement {id!r} is published here" if id else "no agreement is published here",
-        remedy="fedseg-coordinator agreement publish",
     )
 
 

@@ -16,6 +16,8 @@ ADMITTED: Final = "admitted"
 PROPOSED: Final = "proposed"
 COMPLETE: Final = "complete"
 STOPPED: Final = "stopped"
+CHECK: Final = "check"
+RELEASED: Final = "released"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 

@@ -16,12 +16,16 @@ from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import is_issued_by, openssh_key
 from protocol.control.calls import (
+    ACKNOWLEDGE,
     ANNOUNCEMENTS,
     DECLINE,
     ENROL,
     GREET,
     PROPOSAL,
     PROPOSALS,
+    READINESS,
+    RELEASE,
+    RELEASES,
     RENEW,
     SIGN,
     STANDING,
@@ -50,6 +54,10 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     DECLINE: frozenset({Who.ADMITTED}),
     STOP: frozenset({Who.ADMITTED}),
     STOPS: frozenset({Who.ADMITTED}),
+    READINESS: frozenset({Who.ADMITTED}),
+    RELEASES: frozenset({Who.ADMITTED}),
+    RELEASE: frozenset({Who.ADMITTED}),
+    ACKNOWLEDGE: frozenset({Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

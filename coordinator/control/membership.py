@@ -36,9 +36,8 @@ class Membership:
     def standing(self, caller: Caller, request: bytes) -> StandingReply:
         """Whether the node is admitted; notes that it was here."""
         asked = parsed(StandingRequest, request)
-        version = "".join(c for c in asked.version if c.isascii() and c.isprintable())
         EnrolledNodes(self.store).note_seen(
-            caller.node_key, version=version[:_MAX_VERSION], now=self.clock()
+            caller.node_key, version=kept_version(asked.version), now=self.clock()
         )
         return StandingReply(
             standing=StandingReply.ADMITTED
@@ -51,3 +50,12 @@ class Membership:
         """Certify an admitted node's key anew; the certificate before stays good until its end."""
         parsed(RenewRequest, request)
         return RenewReply(certificate=certificate_for(caller, self.authority, now=self.clock()))
+
+
+def kept_version(said: str) -> str:
+    """What is kept of a version that a node says: a short line that hides nothing.
+
+    >>> kept_version("1.2.3\\x1b[2J" + "9" * 90)
+    '1.2.3[2J99999999999999999999999999999999'
+    """
+    return "".join(c for c in said if c.isascii() and c.isprintable())[:_MAX_VERSION]

@@ -108,6 +108,11 @@ class EnrolledNodes:
         """Forget a partner's nodes; whether there was one."""
         with self._store.transaction():
             found = self._store.one("SELECT 1 FROM enrolled WHERE partner = ?", partner)
+            self._store.ask(
+                "DELETE FROM readiness WHERE node_key IN"
+                " (SELECT node_key FROM enrolled WHERE partner = ?)",
+                partner,
+            )
             self._store.ask("DELETE FROM enrolled WHERE partner = ?", partner)
         return found is not None
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from coordinator.config import CoordinatorConfig
 from coordinator.control.agreements import Agreements
 from coordinator.control.authority import NodesAuthority
@@ -28,8 +30,10 @@ from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
 from coordinator.control.invitations import Invitations
 from coordinator.control.membership import Membership
+from coordinator.control.releases import Releases
 from coordinator.control.stops import Stops
 from coordinator.control.stream import NOTHING_EVERY_S, Streams
+from coordinator.control.taking_readiness import Readiness
 from coordinator.front.limits import FrontLimits
 from coordinator.front.listening import listen
 from coordinator.front.relay import RelayedFront
@@ -38,6 +42,7 @@ from machine.certificates import pem
 from machine.private_socket import private_socket_folder
 from machine.quiet_grpc import aio, grpc
 from protocol.control.calls import (
+    ACKNOWLEDGE,
     ANNOUNCEMENTS,
     DECLINE,
     ENROL,
@@ -46,6 +51,9 @@ from protocol.control.calls import (
     MAX_REQUEST_BYTES,
     PROPOSAL,
     PROPOSALS,
+    READINESS,
+    RELEASE,
+    RELEASES,
     RENEW,
     SERVICE,
     SIGN,
@@ -189,7 +197,8 @@ class Prepared:
     authority: NodesAuthority
     operator: Operator
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
+    signing_key: Ed25519PrivateKey = field(repr=False)
 
 
 def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
@@ -204,17 +213,19 @@ def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
                 f"{path} cannot be read: {error.strerror}",
                 remedy="correct certificate, key and authority under [public] in coordinator.toml",
             ) from error
+    signing_key = config.signing_key()
     return Prepared(
         authority=NodesAuthority.of(config.directory, config.passphrase(), now=datetime.now(UTC)),
         operator=Operator(
             legal_name=config.legal_name,
             contact=config.contact,
-            key=public_bytes(config.signing_key()),
+            key=public_bytes(signing_key),
             port=public_port,
             root_certificates=read[config.control.authority],
         ),
         certificate=read[config.certificate],
         key=read[config.key],
+        signing_key=signing_key,
     )
 
 
@@ -286,6 +297,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
     membership = Membership(store=store, authority=prepared.authority)
     agreements = Agreements(store=store)
     stops = Stops(store=store)
+    releases = Releases(store=store, key=prepared.signing_key)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
@@ -297,6 +309,10 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         DECLINE: agreements.decline,
         STOP: stops.stop,
         STOPS: stops.stops,
+        READINESS: Readiness(store=store).readiness,
+        RELEASES: releases.releases,
+        RELEASE: releases.release,
+        ACKNOWLEDGE: releases.acknowledge,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from coordinator.control.announcements import REMOVED, Announcements
 from coordinator.control.invitations import Invitations
 from coordinator.control.nodes import EnrolledNodes, bare_key
+from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.times import stamp
+from protocol.agreement.document import Agreement
 from protocol.control.enrolment import short_code
 from protocol.errors import UsageError
+
+#: How a party stands to the next run.
+READY: Final = "ready"
+NOT_READY: Final = "not ready"
+UNKNOWN: Final = "not known"
+AWAY: Final = "away"
+LEFT_OUT: Final = "left out"
+#: A node that listens shows itself once a minute.
+_LISTENS: Final = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +37,7 @@ class PartnerStanding:
         code: The short code of a node that joined; empty where a card came as a file.
         seen_at: When its node called the control port last; empty for never.
         expires_at: The end of an invitation; empty otherwise.
+        readiness: What its node said of each agreement in its newest version.
     """
 
     partner: str
@@ -33,6 +47,7 @@ class PartnerStanding:
     seen_at: str = ""
     version: str = ""
     expires_at: str = ""
+    readiness: tuple[tuple[Agreement, ReadinessRow], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The line as JSON values."""
@@ -44,6 +59,7 @@ class PartnerStanding:
             "seen_at": self.seen_at,
             "version": self.version,
             "expires_at": self.expires_at,
+            "readiness": [row.to_dict(agreement) for agreement, row in self.readiness],
         }
 
 
@@ -69,6 +85,7 @@ def standings(
 ) -> list[PartnerStanding]:
     """How every partner stands, by partner; one that joins anew has a line for each node."""
     nodes = EnrolledNodes(store)
+    said = _said(store)
     joined = {row.node_key: row for row in nodes.all()}
     found = []
     for partner, key in AdmittedNodes(store).key_of_partner().items():
@@ -81,6 +98,7 @@ def standings(
                 code="" if row is None else short_code(row.card, coordinator_key),
                 seen_at="" if row is None else row.seen_at,
                 version="" if row is None else row.version,
+                readiness=tuple(said.get(bare_key(key), ())),
             )
         )
     found += [
@@ -100,6 +118,80 @@ def standings(
         if row.node_key is None
     ]
     return sorted(found, key=lambda one: (one.partner, one.state))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerReadiness:
+    """How a party of an agreement stands to its next run.
+
+    Attributes:
+        state: One of `READY`, `NOT_READY`, `UNKNOWN`, `AWAY` and `LEFT_OUT`.
+        seen_at: When its node called the control port last; empty for never.
+        said: What its node said of this agreement; None when it has said nothing.
+    """
+
+    partner: str
+    state: str
+    seen_at: str = ""
+    said: ReadinessRow | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {
+            "partner": self.partner,
+            "state": self.state,
+            "seen_at": self.seen_at,
+            "codes": [] if self.said is None else list(self.said.codes),
+            "since": "" if self.said is None else self.said.since,
+            "told_at": "" if self.said is None else self.said.told_at,
+            "version": "" if self.said is None else self.said.version,
+        }
+
+
+def parties_readiness(
+    store: CoordinatorStore, agreement: Agreement, *, without: Collection[str], now: datetime
+) -> list[PartnerReadiness]:
+    """How each party stands to the next run, in the agreement's order.
+
+    Args:
+        without: Ids of those that are to be left out.
+    """
+    keys, nodes = AdmittedNodes(store).key_of_partner(), EnrolledNodes(store)
+    said = ReadinessRecords(store).of(agreement.hash)
+    found = []
+    for party in agreement.parties:
+        key = bare_key(keys.get(party.id, ""))
+        node, told = nodes.with_key(key), said.get(key)
+        seen_at = "" if node is None else node.seen_at
+        if party.id in without:
+            state = LEFT_OUT
+        elif not key or (node is not None and seen_at < stamp(now - _LISTENS)):
+            state = AWAY
+        elif told is None:
+            state = UNKNOWN
+        else:
+            state = NOT_READY if told.codes else READY
+        found.append(PartnerReadiness(partner=party.id, state=state, seen_at=seen_at, said=told))
+    return found
+
+
+def _said(store: CoordinatorStore) -> dict[str, list[tuple[Agreement, ReadinessRow]]]:
+    """What nodes said of agreements in their newest versions, by the node's key."""
+    found: dict[str, list[tuple[Agreement, ReadinessRow]]] = {}
+    for agreement in newest_versions(store):
+        for key, row in ReadinessRecords(store).of(agreement.hash).items():
+            found.setdefault(key, []).append((agreement, row))
+    return found
+
+
+def newest_versions(store: CoordinatorStore) -> list[Agreement]:
+    """Of each published agreement the highest version, by id."""
+    found: dict[str, Agreement] = {}
+    for signed in store.agreements():
+        one = signed.agreement
+        if one.id not in found or found[one.id].version < one.version:
+            found[one.id] = one
+    return [found[id] for id in sorted(found)]
 
 
 def shut_out(store: CoordinatorStore, partner: str) -> Was:

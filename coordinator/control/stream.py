@@ -15,8 +15,10 @@ from typing import Final, TypeVar
 
 from coordinator.control.announcements import (
     ADMITTED,
+    CHECK,
     COMPLETE,
     PROPOSED,
+    RELEASED,
     STOPPED,
     Announcements,
 )
@@ -37,6 +39,8 @@ _KINDS: Final = {
     PROPOSED: Announcement.PROPOSED,
     COMPLETE: Announcement.COMPLETE,
     STOPPED: Announcement.STOPPED,
+    CHECK: Announcement.CHECK,
+    RELEASED: Announcement.RELEASED,
 }
 
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 #: The reason that a node is given when a run goes on, or ended, without its partner.
 LEFT_OUT: Final = "E-LEFT-OUT"
 #: Runs that ended longer ago are not told of any more.
-_MOST_RUNS: Final = 8
+MOST_RUNS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +88,10 @@ class Farewells:
     def take(self, handle: str, reply: Reply) -> None:
         """Note that a partner knows how a run ended; a refusal for good is an answer too."""
         farewell = self._open.pop(handle)
-        if reply.node != farewell.node or (reply.error or "").startswith(PASSING):
+        if reply.node != farewell.node:
             return
-        if reply.message is not None:
-            try:
-                if Ack.from_bytes(reply.message).partner != farewell.partner:
-                    return
-            except RemoteProtocolError:
-                return
+        if not is_taken(reply.message, reply.error or "", partner=farewell.partner):
+            return
         self._taken.add((farewell.run_id, farewell.partner))
         self.acknowledge(farewell.run_id, farewell.partner)
 
@@ -112,11 +108,27 @@ class Farewells:
         A participant of a finished run gets its release, everybody else a STOP.
         """
         name = self._agreement.parties[partner].id
-        for run in self._store.unacknowledged(self._agreement.hash, name, at_most=_MOST_RUNS):
-            yield run.run_id, sign_request(_farewell(self._store, run, name), self._key)
+        for run in self._store.unacknowledged(self._agreement.hash, name, at_most=MOST_RUNS):
+            yield run.run_id, sign_request(farewell_of(self._store, run, name), self._key)
 
 
-def _farewell(store: CoordinatorStore, run: RunRow, name: str) -> Publish | Stop:
+def is_taken(message: bytes | None, code: str, *, partner: int) -> bool:
+    """Whether a partner has taken note of how a run ended; a refusal for good is an answer too.
+
+    Args:
+        message: What its node answered; None where it refused.
+        code: With which code it refused.
+    """
+    if message is None:
+        return bool(code) and not code.startswith(PASSING)
+    try:
+        return Ack.from_bytes(message).partner == partner
+    except RemoteProtocolError:
+        return False
+
+
+def farewell_of(store: CoordinatorStore, run: RunRow, name: str) -> Publish | Stop:
+    """What a partner is told of a run that ended: the release that it is in, or else STOP."""
     if run.state != FINISHED:
         return Stop(run_id=run.run_id, reason=run.code)
     envelope = store.release(run.run_id)

@@ -135,10 +135,19 @@ def _process_lock(directory: Path, name: str, wait_s: float) -> Iterator[bool]:
         yield ours
 
 
-def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
+def drive(
+    directory: Path,
+    run_id: str,
+    exchange: Exchange,
+    *,
+    on_release: Callable[[CoordinatorStore, bytes], None] = lambda _store, _run_id: None,
+) -> None:
     """Drive a run of the coordinator in `directory`; what the ServerApp calls.
 
     Returns at once when another process drives it or it has ended.
+
+    Args:
+        on_release: Called once the run has ended with a release.
     """
     config = CoordinatorConfig.load(directory)
     run = bytes.fromhex(run_id)
@@ -150,7 +159,7 @@ def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
         first_try = True
         while True:
             try:
-                _drive_once(config, run, exchange, first_try=first_try)
+                _drive_once(config, run, exchange, on_release, first_try=first_try)
                 return
             except RunFailedError:
                 return  # stored and logged with its reason: nothing is wrong with this process
@@ -164,7 +173,12 @@ def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
 
 
 def _drive_once(
-    config: CoordinatorConfig, run_id: bytes, exchange: Exchange, *, first_try: bool
+    config: CoordinatorConfig,
+    run_id: bytes,
+    exchange: Exchange,
+    on_release: Callable[[CoordinatorStore, bytes], None],
+    *,
+    first_try: bool,
 ) -> None:
     store = config.open_store()
     try:
@@ -177,5 +191,6 @@ def _drive_once(
                 patience=config.patience,
                 first_try=first_try,
             )
+            on_release(store, run_id)
     finally:
         store.close()

@@ -352,6 +352,11 @@ class CoordinatorStore(Database):
         with self.transaction():
             self.ask("INSERT OR IGNORE INTO farewells VALUES (?, ?)", run_id, partner)
 
+    def has_acknowledged(self, run_id: bytes, partner: str) -> bool:
+        """Whether a partner knows how a run ended."""
+        row = self.one("SELECT 1 FROM farewells WHERE run_id = ? AND partner = ?", run_id, partner)
+        return row is not None
+
     def unacknowledged(self, agreement_hash: bytes, partner: str, *, at_most: int) -> list[RunRow]:
         """The newest ended runs under an agreement whose end a partner does not know; oldest first.
 

@@ -151,4 +151,16 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 7;
     """,
+    """
+    CREATE TABLE readiness (
+        node_key TEXT NOT NULL,
+        agreement_hash BLOB NOT NULL,
+        codes TEXT NOT NULL,
+        since TEXT NOT NULL,
+        told_at TEXT NOT NULL,
+        version TEXT NOT NULL,
+        PRIMARY KEY (node_key, agreement_hash)
+    ) STRICT;
+    PRAGMA user_version = 8;
+    """,
 )

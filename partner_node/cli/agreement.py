@@ -227,7 +227,7 @@ def _problems(directory: Path, file: Path) -> list[str]:
 
     found = preflight(directory, now=datetime.now(UTC), agreement_file=file, connect=False)
     return [
-        f"this node would not answer under it as it is now: {item.name}: {item.problem}; "
+        f"this node would not answer under it as it is now: {item.title}: {item.problem}; "
         f"{item.problem.remedy}"
         for item in found.items
         if item.problem is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -37,7 +37,10 @@ from partner_node.cli.node_options import (
     YoungestCustomer,
 )
 from partner_node.cli.options import HERE, Directory
-from partner_node.home import CARD_FILE
+from partner_node.home import CARD_FILE, NodeHome
+
+if TYPE_CHECKING:
+    from partner_node.preflight import Report
 
 
 def init(
@@ -127,16 +130,23 @@ def check(
     """Preflight: everything that a run needs, or each problem with its way out."""
     from partner_node.preflight import preflight  # reads customers
 
-    report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
+    now = datetime.now(UTC)
+    report = preflight(directory, now=now, agreement_file=agreement)
+    told = _tell(directory, report, now) if agreement is None else False
     table = folding_table("check", "result", "details", title="Preflight")
     for item in report.items:
         result = "PROBLEM" if not item.passed else "WARNING" if item.warnings else "passed"
-        table.add_row(item.name, result, item.details)
+        table.add_row(item.title, result, item.details)
     output.warn([warning for item in report.items for warning in item.warnings])
     output.result(
-        {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
+        {
+            "passed": report.passed,
+            "checks": [item.to_dict() for item in report.items],
+            "told": told,
+        },
         table,
         "PASSED" if report.passed else "",
+        "The coordinator was told so, with codes alone." if told else "",
         refused=not report.passed,
     )
     problems = [item.problem for item in report.items if item.problem is not None]
@@ -144,3 +154,20 @@ def check(
         diagnostics.print(problem.diagnostics(), style="red")
     if problems:
         raise typer.Exit(problems[0].exit_code)
+
+
+#: Checks without which nothing can be kept, and no key opens by which the node is known.
+_NEEDED: Final = ("configuration", "keys and state")
+
+
+def _tell(directory: Path, report: Report, now: datetime) -> bool:
+    """Keep what a check found, and tell the coordinator of a node that joined; whether it knows."""
+    if any(item.name in _NEEDED and not item.passed for item in report.items):
+        return False
+    home = NodeHome.load(directory)
+    if home.config.coordinator.control is None or not home.in_force():
+        return False
+    from partner_node.control.readiness import note_readiness, told_now
+
+    note_readiness(home, report, now=now)
+    return told_now(home)

@@ -18,7 +18,10 @@ from cryptography import x509
 from machine.files import write_file
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
+from partner_node.control.checking import Checking, checking
 from partner_node.control.joining import checked_certificate
+from partner_node.control.readiness import tell_readiness
+from partner_node.control.releases import Answer, take_releases
 from partner_node.control.stopping import exchange_stops
 from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
@@ -47,6 +50,7 @@ _DISTRIBUTION: Final = "fedseg"
 #: What people of this partner have to do something about.
 _NEWS: Final = {
     Announcement.PROPOSED: "an agreement is proposed: fedseg-node agreement proposals",
+    Announcement.RELEASED: "a run ended with a release: fedseg-node segments list",
     Announcement.STOPPED: "a partner stopped an agreement: fedseg-node agreement show",
 }
 
@@ -88,33 +92,51 @@ def renew_in_time(home: NodeHome, channel: Channel, *, now: datetime) -> bool:
 
 @contextmanager
 def present(
-    home: NodeHome, *, first_wait_s: float = _FIRST_WAIT_S, most_wait_s: float = _MOST_WAIT_S
+    home: NodeHome,
+    answer: Answer,
+    *,
+    first_wait_s: float = _FIRST_WAIT_S,
+    most_wait_s: float = _MOST_WAIT_S,
 ) -> Iterator[None]:
     """Listen to the coordinator until the block ends.
 
     The node shows itself, renews its certificate, takes up an agreement that every party signed,
-    and exchanges stops: at once, and whenever something is announced; at least once a minute. A
-    node that did not join by invitation is in no control plane: nothing is done then. One whose
-    coordinator is away goes on, and calls again.
+    exchanges stops, takes releases of runs at whose end it was away, and tells how ready it is: at
+    once, and whenever something is announced; at least once a minute. A node that did not join by
+    invitation is in no control plane: nothing is done then. One whose coordinator is away goes on,
+    and calls again.
+
+    Args:
+        answer: What answers requests of runs here.
     """
     if home.config.coordinator.control is None:
         yield
         return
-    presence = _Presence(home, first_wait_s, most_wait_s)
-    keeper = threading.Thread(target=presence.keep, name="presence")
-    keeper.start()
-    try:
-        yield
-    finally:
-        presence.end()
-        keeper.join()
+    with checking(home) as checks:
+        presence = _Presence(home, answer, checks, first_wait_s, most_wait_s)
+        keeper = threading.Thread(target=presence.keep, name="presence")
+        keeper.start()
+        try:
+            yield
+        finally:
+            presence.end()
+            keeper.join()
 
 
 class _Presence:
     """Listens for a node until it ends."""
 
-    def __init__(self, home: NodeHome, first_wait_s: float, most_wait_s: float) -> None:
+    def __init__(
+        self,
+        home: NodeHome,
+        answer: Answer,
+        checks: Checking,
+        first_wait_s: float,
+        most_wait_s: float,
+    ) -> None:
         self._home = home
+        self._answer = answer
+        self._checks = checks
         self._first_wait_s = first_wait_s
         self._most_wait_s = most_wait_s
         #: What was logged last, by what it is about.
@@ -158,6 +180,8 @@ class _Presence:
                 for one in channel.stream(ANNOUNCEMENTS, request, Announcement):
                     if one.kind in _NEWS:
                         logger.info("control: %s", _NEWS[one.kind])
+                    if one.kind == Announcement.CHECK and self._checks.ask():
+                        logger.info("control: the operator asks whether this node is ready")
                     self._attend(channel)
             finally:
                 with self._lock:
@@ -172,7 +196,7 @@ class _Presence:
         self._say("link", "admitted")
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
-        for what in (exchange_stops, take_up):
+        for what in (exchange_stops, self._take_up, self._take_releases, tell_readiness):
             try:
                 what(self._home, channel)
                 words = ""
@@ -180,6 +204,13 @@ class _Presence:
                 words = str(error)
             self._say(what.__name__, words)
         return standing.announced
+
+    def _take_up(self, home: NodeHome, channel: Channel) -> None:
+        if take_up(home, channel) is not None:
+            self._checks.want()
+
+    def _take_releases(self, home: NodeHome, channel: Channel) -> None:
+        take_releases(home, channel, self._answer)
 
     def _say(self, about: str, words: str) -> None:
         if words != self._said.get(about, "") and not self._ended.is_set():

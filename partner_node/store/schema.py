@@ -205,4 +205,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 19;
     """,
+    """
+    CREATE TABLE readiness (
+        agreement_hash BLOB PRIMARY KEY,
+        codes TEXT NOT NULL,
+        since TEXT NOT NULL,
+        checked_at TEXT NOT NULL,
+        told INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 20;
+    """,
 )

@@ -25,6 +25,7 @@ from protocol.clustering.distances import (
     distance_query,
     distance_radius,
 )
+from protocol.clustering.expected import Crowd, ExpectedNoise
 from protocol.clustering.followed import Beginning
 from protocol.clustering.noised import Noised, known
 from protocol.clustering.plane import GRID
@@ -126,6 +127,22 @@ class Finishing:
             profile=profile,
             query=plan.query,
         )._affordable()
+
+    def expected(self, crowd: Crowd) -> ExpectedNoise:
+        """The noise that the result will have, of the first state."""
+        terms, plan = self.plan.terms, self.plan.expected(crowd)
+        n_segments = terms.n_clusters if terms.followed is None else terms.followed.sizes.shape[0]
+        sizes = self._question(np.zeros((1, terms.n_features), dtype=np.int64))
+        size_sigma = crowd.sigma(sizes.variance) / self._count_unit
+        segment = crowd.customers / n_segments
+        return ExpectedNoise(
+            questions=plan.questions + (2 if not self.scores_cost else 3),
+            size_sigma=size_sigma,
+            least=least_size(self.min_segment_size, ceil(size_sigma)),
+            segment=segment,
+            deviation=crowd.deviation,
+            centre_sigma=crowd.centre_sigma(plan.sums, segment),
+        )
 
     def advance(self, total: IntVector, *, customers: int, variance: int) -> Finishing:
         return self._advanced(total, customers=customers, variance=variance)._affordable()

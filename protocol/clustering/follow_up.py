@@ -22,6 +22,7 @@ import numpy as np
 
 from protocol.clustering import local_sums
 from protocol.clustering.distances import DISTANCE_SHARE, distance_query
+from protocol.clustering.expected import Crowd, ExpectedPlan
 from protocol.clustering.followed import Beginning, Followed
 from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID
@@ -94,6 +95,17 @@ class FollowUp:
     def deviation(self) -> float:
         return self.terms.within_reach(sqrt(self.followed.mean / GRID))
 
+    def expected(self, crowd: Crowd) -> ExpectedPlan:
+        return ExpectedPlan(questions=self.LEAST_ROUNDS, sums=self._sums_query())
+
+    def _sums_query(self) -> LocalSumsQuery:
+        return local_sums.local_query(
+            self.followed.centres,
+            radius=self.terms.within_reach(_RADIUS * self.deviation),
+            tilt=_TILT,
+            variance=self.terms.variance(SUMS_SHARE, UNIT * UNIT),
+        )
+
     def advance(self, total: IntVector, *, customers: int, variance: int) -> FollowUp:
         if self.query is None:
             raise LocalProtocolError("the plan asks nothing now")
@@ -112,12 +124,7 @@ class FollowUp:
             distances=int(total[0]) / UNIT,
             distances_variance=float(variance) / (UNIT * UNIT),
             distances_of=customers,
-            query=local_sums.local_query(
-                self.followed.centres,
-                radius=self.terms.within_reach(_RADIUS * self.deviation),
-                tilt=_TILT,
-                variance=self.terms.variance(SUMS_SHARE, UNIT * UNIT),
-            ),
+            query=self._sums_query(),
         )
 
     def _with_sums(

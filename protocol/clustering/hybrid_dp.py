@@ -27,6 +27,7 @@ from protocol.clustering.distances import (
     distance_query,
     distance_radius,
 )
+from protocol.clustering.expected import Crowd, ExpectedPlan
 from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID, Plane
 from protocol.clustering.portable import FloatVector, james_stein, total_of
@@ -270,6 +271,30 @@ class HybridDP:
         """Division of the run's rho."""
         return Shares.of(self.terms, self.counted, self.multiplier, self.tuning)
 
+    def expected(self, crowd: Crowd) -> ExpectedPlan:
+        """What it will ask, where the first question tells the number of customers as it is."""
+        first = known(self.query)
+        multiplier = self._multiplier(crowd.sigma(first.variance) ** 2 / first.variance)
+        n = max(crowd.customers, self._fewest)
+        shares = Shares.of(self.terms, n, multiplier, self.tuning)
+        wide = self.terms.n_features >= self.tuning.plane_features
+        radius = self.terms.within_reach(self.tuning.fine_radius * crowd.deviation)
+        centre = np.zeros((1, self.terms.n_features), dtype=np.int64)
+        # How many there are, mean and moments, votes; then sums, with distances between them.
+        before = 2 + 2 * int(wide) + int(self.terms.chooses)
+        return ExpectedPlan(
+            questions=before + shares.coarse_rounds + shares.fine_rounds,
+            sums=self._fine_query(centre, radius, shares),
+        )
+
+    def _multiplier(self, overhead: float) -> float:
+        """The total's noise (sigma) at sensitivity 1 if one query had the whole rho.
+
+        Args:
+            overhead: Variance of the noise in totals, over the least that is asked for.
+        """
+        return sqrt(overhead * RHO_ONE / (2.0 * self.terms.cost)) * self.terms.group
+
     def _recounted(self, counts: FloatVector, sigma: float, customers: int) -> HybridDP:
         """The state with the customers in all of those who answer now.
 
@@ -298,8 +323,7 @@ class HybridDP:
     def _counted(
         self, query: CountQuery, total: IntVector, variance: int, customers: int
     ) -> HybridDP:
-        overhead = variance / query.variance
-        multiplier = sqrt(overhead * RHO_ONE / (2.0 * self.terms.cost)) * self.terms.group
+        multiplier = self._multiplier(variance / query.variance)
         n = max(int(total[0]) / UNIT, self._fewest)
         counted = replace(
             self,
@@ -511,13 +535,15 @@ class HybridDP:
         )._ask_fine_at(centres)
 
     def _ask_fine_at(self, centres: IntMatrix) -> HybridDP:
-        query = local_sums.local_query(
+        return replace(self, step=FINE, query=self._fine_query(centres, self.radius, self.shares))
+
+    def _fine_query(self, centres: IntMatrix, radius: float, shares: Shares) -> LocalSumsQuery:
+        return local_sums.local_query(
             centres,
-            radius=self.radius,
+            radius=radius,
             tilt=self.tuning.fine_tilt,
-            variance=self.terms.variance(self.shares.fine, UNIT * UNIT),
+            variance=self.terms.variance(shares.fine, UNIT * UNIT),
         )
-        return replace(self, step=FINE, query=query)
 
     def _with_fine(
         self, query: LocalSumsQuery, total: IntVector, variance: int, customers: int

@@ -16,7 +16,9 @@ import numpy as np
 
 from protocol.agreement.plan_names import LLOYD_DP
 from protocol.clustering import local_sums
+from protocol.clustering.expected import Crowd, ExpectedPlan
 from protocol.clustering.lloyd_exact import spread_start
+from protocol.clustering.noised import known
 from protocol.clustering.plane import GRID
 from protocol.clustering.portable import root
 from protocol.clustering.result import Clustering, NoiseReport
@@ -93,6 +95,12 @@ class LloydDP:
     @property
     def deviation(self) -> float:
         return self._later_radius() / 2
+
+    def expected(self, crowd: Crowd) -> ExpectedPlan:
+        first = known(self.query)
+        radius = max(1, round(self._later_radius() * GRID))
+        sums = replace(first, centres=first.centres[:1], radius=radius)
+        return ExpectedPlan(questions=self.rounds, sums=sums)
 
     def _later_radius(self) -> float:
         shrunk = root(self.terms.n_clusters << (_ROOT_BITS * self.terms.n_features),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from protocol.clustering.expected import Crowd, ExpectedPlan
 from protocol.clustering.result import Clustering
 from protocol.clustering.terms import Terms
 from protocol.errors import LocalProtocolError
@@ -64,6 +65,10 @@ class Noised(Protocol):
     @property
     def deviation(self) -> float:
         """About how far customers lie from their centre, in the scaled cube."""
+        ...
+
+    def expected(self, crowd: Crowd) -> ExpectedPlan:
+        """What it will ask, of its first state."""
         ...
 
     def advance(self, total: IntVector, *, customers: int, variance: int) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.limits import MAX_AGREEMENT_BYTES
+from protocol import limits
 
 SERVICE: Final = "fedseg.control.v1.Control"
 GREET: Final = "Greet"
@@ -17,12 +17,16 @@ SIGN: Final = "Sign"
 DECLINE: Final = "Decline"
 STOP: Final = "Stop"
 STOPS: Final = "Stops"
+READINESS: Final = "Readiness"
+RELEASES: Final = "Releases"
+RELEASE: Final = "Release"
+ACKNOWLEDGE: Final = "Acknowledge"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.
 MAX_REQUEST_BYTES: Final = 1 << 16
-#: Largest reply: an agreement in its envelope.
-MAX_REPLY_BYTES: Final = 2 * MAX_AGREEMENT_BYTES + MAX_REQUEST_BYTES
+#: Largest reply: a release, as in a run.
+MAX_REPLY_BYTES: Final = limits.MAX_REQUEST_BYTES
 #: Most proposals that are kept and told.
 MAX_PROPOSALS: Final = 20
 #: Most letters of a comment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def invited(shell: Shell, lab: Lab, partner: str) -> str:
     return str(data["invitation"])
 
 
-def line_of(shell: Shell, lab: Lab, partner: str) -> dict[str, str]:
+def line_of(shell: Shell, lab: Lab, partner: str) -> dict[str, Any]:
     data = operator(shell).json("partner", "list", "--dir", lab.config.directory)
     (line,) = [one for one in data["partners"] if one["partner"] == partner]
     return dict(line)

@@ -183,3 +183,8 @@ def signature(node: JoinedNode, draft: SignedAgreement) -> bytes:
     """A node's signature over an agreement."""
     key = node.keystore.identity
     return draft.envelope.signed_by(key).signatures[key_id(public_bytes(key))]
+
+
+def no_run(message: bytes) -> tuple[bytes | None, str]:
+    """Stands for a node's answers to requests of runs, where no run ends."""
+    raise AssertionError(message)

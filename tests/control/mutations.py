@@ -26,6 +26,14 @@ STREAM = "coordinator/control/stream.py"
 TOLD = "coordinator/control/announcements.py"
 STOPS = "coordinator/control/stops.py"
 STOPPING = "partner_node/control/stopping.py"
+PARTIES = "coordinator/control/parties.py"
+TAKES_READINESS = "coordinator/control/taking_readiness.py"
+TELLS_READINESS = "partner_node/control/readiness.py"
+CHECKING = "partner_node/control/checking.py"
+CODES = "protocol/control/readiness.py"
+RELEASES = "coordinator/control/releases.py"
+FAREWELLS = "coordinator/runs/farewells.py"
+TAKES_RELEASES = "partner_node/control/releases.py"
 
 FLOODS = "test_floods.py::"
 ACCESS = "test_access.py::"
@@ -35,6 +43,8 @@ ENROLS = "test_enrolment.py::"
 JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
+READY = "test_readiness.py::"
+RELEASED = "test_releases.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who may call what
@@ -279,9 +289,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
     ),
     (
-        STOPS,
-        "        if all(party.id != caller.partner for party in agreement.parties):",
-        "        if False:",
+        PARTIES,
+        "    if all(party.id != caller.partner for party in agreement.parties):",
+        "    if False:",
         ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
     ),
     (
@@ -295,6 +305,92 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            except AgreementError as error:",
         "            except ZeroDivisionError as error:",
         ANNOUNCES + "test_what_does_not_follow_is_said_once_and_the_node_goes_on",
+    ),
+    # readiness
+    (
+        PARTIES,
+        "    if all(party.id != caller.partner for party in agreement.parties):",
+        "    if False:",
+        READY + "test_a_node_tells_of_its_own_agreements_alone",
+    ),
+    (
+        CODES,
+        "ABOUT_CUSTOMERS if noised and code not in OF_ITSELF else known(code)",
+        "known(code)",
+        READY + "test_what_a_node_tells_is_codes_alone",
+    ),
+    (
+        CODES,
+        "noised and code not in OF_ITSELF",
+        "noised and code in CODES - OF_ITSELF",
+        READY + "test_with_noise_one_code_stands_for_all_that_may_hang_on_a_customer",
+    ),
+    (
+        TELLS_READINESS,
+        "about_customers=[code for name, code in failed if name in _READ_CUSTOMERS]",
+        "about_customers=[]",
+        READY + "test_what_a_node_tells_is_codes_alone",
+    ),
+    (
+        TELLS_READINESS,
+        "        store.save_egress(",
+        "        str(",
+        READY + "test_readiness_is_told_once_and_is_on_record_before_it_leaves",
+    ),
+    (
+        TAKES_READINESS,
+        "set(map(known, said.codes))",
+        "set(said.codes)",
+        READY + "test_the_coordinator_keeps_known_codes_and_nothing_else",
+    ),
+    (
+        TAKES_READINESS,
+        "        if len(said.codes) > len(CODES):",
+        "        if False:",
+        READY + "test_the_coordinator_keeps_known_codes_and_nothing_else",
+    ),
+    (
+        TAKES_READINESS,
+        "min(said.since, int(now.timestamp()))",
+        "min(said.since, 2**33)",
+        READY + "test_nothing_is_so_since_a_time_that_is_to_come",
+    ),
+    (
+        CHECKING,
+        "        if now - self._asked_at < ASKED_EVERY_S:",
+        "        if False:",
+        READY + "test_a_check_is_due_when_wanted_and_seldom_for_the_operator",
+    ),
+    # releases
+    (
+        RELEASES,
+        "farewell = farewell_of(self.store, run, caller.partner) if run.ended else None",
+        "farewell = Publish(run_hash=bytes(32), release=self.store.release(run_id))",
+        RELEASED + "test_a_release_is_for_its_participants_alone",
+    ),
+    (
+        RELEASES,
+        "        and not store.has_acknowledged(run_id, party.id)\n",
+        "",
+        RELEASED + "test_a_serving_node_is_woken_by_the_release_that_it_lacks",
+    ),
+    (
+        RELEASES,
+        "        if is_taken(said.reply or None, said.code, partner=names.index(caller.partner)):",
+        "        if names:",
+        RELEASED + "test_what_is_no_answer_of_the_partner_leaves_the_release_open",
+    ),
+    (
+        FAREWELLS,
+        "        return Ack.from_bytes(message).partner == partner",
+        "        return Ack.from_bytes(message).partner >= 0",
+        RELEASED + "test_what_is_no_answer_of_the_partner_leaves_the_release_open",
+    ),
+    (
+        FAREWELLS,
+        "        return bool(code) and not code.startswith(PASSING)",
+        "        return bool(code)",
+        RELEASED + "test_what_is_no_answer_of_the_partner_leaves_the_release_open",
     ),
     # texts
     (

@@ -19,6 +19,7 @@ from machine.certificates import client_certificate, pem, private_pem
 from machine.quiet_grpc import grpc
 from partner_node.control.channel import Channel, Identity
 from protocol.control.calls import (
+    ACKNOWLEDGE,
     ANNOUNCEMENTS,
     DECLINE,
     ENROL,
@@ -26,6 +27,9 @@ from protocol.control.calls import (
     MAX_REQUEST_BYTES,
     PROPOSAL,
     PROPOSALS,
+    READINESS,
+    RELEASE,
+    RELEASES,
     RENEW,
     SIGN,
     STANDING,
@@ -53,6 +57,10 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
     ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
+    READINESS: (v1.ReadinessRequest(hash=bytes(32)), v1.ReadinessReply),
+    RELEASES: (v1.ReleasesRequest(hash=bytes(32)), v1.ReleasesReply),
+    RELEASE: (v1.ReleaseRequest(run=bytes(16)), v1.ReleaseReply),
+    ACKNOWLEDGE: (v1.AcknowledgeRequest(run=bytes(16)), v1.AcknowledgeReply),
 }
 
 
@@ -60,6 +68,8 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
 ABOUT_NOTHING = {
     ENROL: "E-MALFORMED", PROPOSAL: "E-PROPOSAL", SIGN: "E-PROPOSAL", DECLINE: "E-PROPOSAL",
     STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
+    READINESS: "E-PROPOSAL", RELEASES: "E-PROPOSAL", RELEASE: "E-NO-RELEASE",
+    ACKNOWLEDGE: "E-NO-RELEASE",
 }  # fmt: skip
 
 
@@ -162,7 +172,7 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
-    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS):
+    for call in set(ACCESS) - {GREET, ENROL, STANDING, ANNOUNCEMENTS}:
         assert ACCESS[call] == {Who.ADMITTED}
 
 

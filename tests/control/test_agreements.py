@@ -22,7 +22,7 @@ from protocol.control.v1 import control_pb2 as v1
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import public_bytes
 from tests.control.commands import operator, shell
-from tests.control.lab import drafted, lab, signature
+from tests.control.lab import drafted, lab, no_run, signature
 from tests.control.parties import (
     Parties,
     Signing,
@@ -340,7 +340,7 @@ def test_a_serving_node_waits_for_its_first_agreement_and_takes_it_up(signing: S
     signing.sign_others()
     signing.call("sign", "--proposed", signing.digits)
     assert waiting.is_alive()
-    with present(signing.home):
+    with present(signing.home, no_run):
         wait_for(lambda: bool(found), timeout_s=PATIENCE_S, what="the agreement")
     waiting.join()
     assert found == [True]

@@ -25,7 +25,7 @@ from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
 from protocol.signed_agreement import SignedAgreement
 from tests.control.commands import operator, shell
-from tests.control.lab import JoinedNode, Lab, lab, serving
+from tests.control.lab import JoinedNode, Lab, lab, no_run, serving
 from tests.control.parties import (
     Parties,
     Signing,
@@ -274,7 +274,7 @@ def test_a_stop_holds_here_while_the_coordinator_is_away_and_is_sent_later(
     assert stopped(signing.home) == [own]
     signing.home.config.file.write_text(there, encoding="utf-8")
     assert signing.parties.lab.store.stops_of(agreement.hash) == []
-    with present(signing.home):
+    with present(signing.home, no_run):
         wait_for(
             lambda: len(signing.parties.lab.store.stops_of(agreement.hash)) == 1,
             timeout_s=PATIENCE_S,
@@ -291,7 +291,7 @@ def test_a_serving_node_takes_up_what_is_announced(
     def await_log(words: str) -> None:
         wait_for(lambda: words in caplog.text, timeout_s=PATIENCE_S, what=words)
 
-    with present(signing.home, first_wait_s=600, most_wait_s=600):
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600):
         await_log("control: admitted")
         signing.agree()
         first = signing.parties.draft.agreement
@@ -314,7 +314,7 @@ def test_what_does_not_follow_is_said_once_and_the_node_goes_on(
     first = in_force(signing)
     signing.propose_next(id=first.id, version=3, supersedes="00" * 32)
     signing.agree()
-    with present(signing.home, first_wait_s=600, most_wait_s=600):
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600):
         wait_for(lambda: "E-AGR-ROLLBACK" in caplog.text, timeout_s=PATIENCE_S, what="a refusal")
         node = signing.parties.nodes[0]
         signed = signing.home.signed_agreement()

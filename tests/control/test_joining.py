@@ -24,7 +24,7 @@ from protocol.control.calls import ENROL
 from protocol.control.invitation import Invitation
 from protocol.errors import ConfigError, TransportError
 from tests.control.commands import invited, join_words, line_of, member, operator, shell
-from tests.control.lab import RUNS_PORT, Lab, lab
+from tests.control.lab import RUNS_PORT, Lab, lab, no_run
 from tests.end_to_end.transport_support import wait_for
 from tests.shell import Shell
 
@@ -275,7 +275,7 @@ def test_a_serving_node_shows_up_and_renews(
 ) -> None:
     caplog.set_level("INFO")
     before = short_lived(member, lab, days=9)
-    with present(member):
+    with present(member, no_run):
         wait_for(lambda: "control: admitted" in caplog.text, timeout_s=PATIENCE_S, what="admission")
     assert "certificate was renewed" in caplog.text
     assert caplog.text.count("control: admitted") == 1
@@ -288,7 +288,7 @@ def test_a_node_serves_on_while_the_control_port_is_away(
     caplog.set_level("INFO")
     away = replace(member.config.coordinator, control="127.0.0.1:1")
     home = replace(member, config=replace(member.config, coordinator=away))
-    with present(home, first_wait_s=0.02, most_wait_s=0.02):
+    with present(home, no_run, first_wait_s=0.02, most_wait_s=0.02):
         wait_for(lambda: "E-CONTROL-AWAY" in caplog.text, timeout_s=PATIENCE_S, what="the log")
     assert caplog.text.count("E-CONTROL-AWAY") == 1
 
@@ -309,7 +309,7 @@ def test_the_end_of_serving_waits_for_no_answer(
 
     monkeypatch.setattr(Channel, "close", close)
     monkeypatch.setattr(presence, "show_up", ask)
-    with present(member):
+    with present(member, no_run):
         assert asked.wait(PATIENCE_S)
     assert cut == [True]
 
@@ -322,6 +322,6 @@ def test_a_node_made_by_hand_is_in_no_control_plane(shell: Shell, tmp_path: Path
     with pytest.raises(ConfigError) as caught:
         open_channel(home)
     assert caught.value.code == "E-NO-CONTROL"
-    with present(home):
+    with present(home, no_run):
         pass
     assert joining.AUTHORITY_FILE not in {p.name for p in folder.rglob("*")}

@@ -56,8 +56,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # answers that count, and that do not
     (
         FAREWELLS,
-        "if Ack.from_bytes(reply.message).partner != farewell.partner:",
-        "if Ack.from_bytes(reply.message).partner is None:",
+        "        return Ack.from_bytes(message).partner == partner",
+        "        return Ack.from_bytes(message).partner >= 0",
         DRIVEN + "test_an_acknowledgement_in_the_name_of_another_partner_is_no_farewell",
     ),
     (

@@ -284,6 +284,7 @@ def test_rounds_of_an_earlier_version_are_kept(
     store.ask("DROP TABLE rounds")
     for table in (
         "stops",
+        "readiness",
         "invitations",
         "enrolled",
         "proposal_answers",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -362,6 +363,30 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
     monkeypatch.setattr(life, "_drive_once", fail)
     with pytest.raises(StoreError):
         life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+
+
+@pytest.mark.parametrize("code", ["", "E-NO-PARTNERS"])
+def test_a_run_that_ended_with_a_release_is_told_of_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    lab = Lab(tmp_path)
+    told: list[bytes] = []
+
+    def end(run_id: bytes, *, store: CoordinatorStore, **_: Any) -> None:
+        assert told == []
+        if code:
+            raise RunFailedError("no partner is here", code=code)
+
+    config = SimpleNamespace(
+        open_store=lambda: CoordinatorStore(lab.path), signing_key=lambda: None, patience=None
+    )
+    monkeypatch.setattr(life, "execute", end)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: config)
+    exchange = MemoryExchange(nodes_by_id={})
+    life.drive(
+        tmp_path, lab.run_id.hex(), exchange, on_release=lambda _, run_id: told.append(run_id)
+    )
+    assert told == ([] if code else [lab.run_id])
 
 
 def test_a_run_that_failed_is_no_failure_of_the_process_that_drove_it(

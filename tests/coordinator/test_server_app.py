@@ -10,6 +10,7 @@ from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
 from coordinator import server_app
+from coordinator.control.releases import announce_release
 from coordinator.runs.exchange import Exchange
 from coordinator.runs.flower_exchange import FlowerExchange
 from coordinator.server_app import run_target
@@ -66,7 +67,8 @@ def test_the_run_is_driven_over_flowers_grid_and_logged_in_the_directory(
 ) -> None:
     driven: list[tuple[Path, str, Exchange]] = []
 
-    def drive(directory: Path, run_id: str, exchange: Exchange) -> None:
+    def drive(directory: Path, run_id: str, exchange: Exchange, **after: object) -> None:
+        assert after == {"on_release": announce_release}
         logging.getLogger("coordinator.runs.life").warning("driven")
         driven.append((directory, run_id, exchange))
 

@@ -177,6 +177,60 @@ class StopsReply(_message.Message):
     envelopes: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, envelopes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class ReadinessRequest(_message.Message):
+    __slots__ = ("hash", "codes", "since", "version")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    codes: _containers.RepeatedScalarFieldContainer[str]
+    since: int
+    version: str
+    def __init__(self, hash: _Optional[bytes] = ..., codes: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., version: _Optional[str] = ...) -> None: ...
+
+class ReadinessReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReleasesRequest(_message.Message):
+    __slots__ = ("hash",)
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    def __init__(self, hash: _Optional[bytes] = ...) -> None: ...
+
+class ReleasesReply(_message.Message):
+    __slots__ = ("runs",)
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, runs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    def __init__(self, run: _Optional[bytes] = ...) -> None: ...
+
+class ReleaseReply(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: bytes
+    def __init__(self, message: _Optional[bytes] = ...) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("run", "reply", "code")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    reply: bytes
+    code: str
+    def __init__(self, run: _Optional[bytes] = ..., reply: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...
+
+class AcknowledgeReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class AnnouncementsRequest(_message.Message):
     __slots__ = ("after",)
     AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -192,11 +246,15 @@ class Announcement(_message.Message):
         PROPOSED: _ClassVar[Announcement.Kind]
         COMPLETE: _ClassVar[Announcement.Kind]
         STOPPED: _ClassVar[Announcement.Kind]
+        CHECK: _ClassVar[Announcement.Kind]
+        RELEASED: _ClassVar[Announcement.Kind]
     NOTHING: Announcement.Kind
     ADMITTED: Announcement.Kind
     PROPOSED: Announcement.Kind
     COMPLETE: Announcement.Kind
     STOPPED: Announcement.Kind
+    CHECK: Announcement.Kind
+    RELEASED: Announcement.Kind
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
