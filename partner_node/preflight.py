@@ -1,4 +1,4 @@
-"""Preflight checks of everything that a run will need. Nothing leaves the node."""
+"""Preflight checks of everything that a run will need. Nothing of customers leaves the node."""
 
 from __future__ import annotations
 
@@ -150,6 +150,11 @@ def preflight(
     if connect:
         ends: list[str] = authority_ends_soon(home.config.coordinator.root_certificates, now)
         attempt("coordinator", lambda: _check_connection(home, now, ends), ends)
+    if connect and home.config.coordinator.control is not None:
+        from partner_node.control.checking import check_control  # gRPC takes long to import
+
+        heeded: list[str] = []
+        attempt("control port", lambda: check_control(home, now, heeded), heeded)
     return Report(items=tuple(items))
 
 
