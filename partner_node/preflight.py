@@ -1,4 +1,4 @@
-"""Preflight checks of everything that a run will need. Nothing leaves the node."""
+"""Preflight checks of everything that a run will need. Nothing of customers leaves the node."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ from protocol.release.document import SignedRelease
 from protocol.release.last import begins_at
 
 _CONNECT_TIMEOUT_S: Final = 5.0
+#: Tries the control port at a time; adds what is no problem to a list, and says what it found.
+ControlCheck = Callable[[NodeHome, datetime, list[str]], str]
 #: What a check calls trouble that the log of a serving node names otherwise.
 _CODES: Final = {"E-LINK-TLS": "E-TLS", "E-LINK-AWAY": "E-TRANSPORT"}
 
@@ -112,7 +114,12 @@ class Report:
 
 
 def preflight(
-    directory: Path, *, now: datetime, agreement_file: Path | None = None, connect: bool = True
+    directory: Path,
+    *,
+    now: datetime,
+    agreement_file: Path | None = None,
+    connect: bool = True,
+    control: ControlCheck | None = None,
 ) -> Report:
     """Check configuration, keys, agreements, data and connection of a node's folder.
 
@@ -121,6 +128,8 @@ def preflight(
     Args:
         agreement_file: An agreement, signed or not, to check instead of the installed one.
         connect: Whether to connect to the coordinator.
+        control: Tries the control port of a node that joined by invitation; it is not tried if
+            None.
     """
     items: list[Item] = []
 
@@ -167,6 +176,9 @@ def preflight(
     if connect:
         ends: list[str] = authority_ends_soon(home.config.coordinator.root_certificates, now)
         attempt("coordinator", lambda: _check_connection(home, now, ends), ends)
+    if control is not None and home.config.coordinator.control is not None:
+        heeded: list[str] = []
+        attempt("control port", lambda: control(home, now, heeded), heeded)
     return Report(items=tuple(items))
 
 

@@ -35,15 +35,16 @@ class Membership:
 
     def standing(self, caller: Caller, request: bytes) -> StandingReply:
         """Whether the node is admitted; notes that it was here."""
-        asked = parsed(StandingRequest, request)
+        asked, now = parsed(StandingRequest, request), self.clock()
         EnrolledNodes(self.store).note_seen(
-            caller.node_key, version=kept_version(asked.version), now=self.clock()
+            caller.node_key, version=kept_version(asked.version), now=now
         )
         return StandingReply(
             standing=StandingReply.ADMITTED
             if caller.who is Who.ADMITTED
             else StandingReply.WAITING,
             announced=Announcements(self.store).last(),
+            clock_ms=round(1_000 * now.timestamp()),
         )
 
     def renew(self, caller: Caller, request: bytes) -> RenewReply:

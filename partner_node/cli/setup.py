@@ -131,7 +131,7 @@ def check(
     from partner_node.preflight import preflight  # reads customers
 
     now = datetime.now(UTC)
-    report = preflight(directory, now=now, agreement_file=agreement)
+    report = preflight(directory, now=now, agreement_file=agreement, control=_try_control)
     told = _tell(directory, report, now) if agreement is None else False
     table = folding_table("check", "result", "details", title="Preflight")
     for item in report.items:
@@ -154,6 +154,12 @@ def check(
         diagnostics.print(problem.diagnostics(), style="red")
     if problems:
         raise typer.Exit(problems[0].exit_code)
+
+
+def _try_control(home: NodeHome, now: datetime, warnings: list[str]) -> str:
+    from partner_node.control.reached import check_control  # gRPC takes long to import
+
+    return check_control(home, now, warnings)
 
 
 #: Checks without which nothing can be kept, and no key opens by which the node is known.

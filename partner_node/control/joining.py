@@ -145,7 +145,7 @@ def _channel(
     *,
     now: datetime,
     retries: bool,
-    proxy: Proxy | None,
+    proxy: Proxy | None = None,
 ) -> Channel:
     """A connection as somebody whose key the invitation's key certifies."""
     inviting = invitation.key()

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,18 +61,27 @@ class Standing:
 
     Attributes:
         announced: The number of the last announcement when it was told.
+        clock_ahead_s: By how much this machine's clock is ahead of the coordinator's, in seconds;
+            None when the coordinator does not say its time.
     """
 
     admitted: bool
     announced: int
+    clock_ahead_s: float | None = None
 
 
-def show_up(channel: Channel) -> Standing:
+def show_up(
+    channel: Channel, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Standing:
     """Say that this node is there, and ask how it stands."""
     version = metadata.version(_DISTRIBUTION)
+    before = clock()
     reply = channel.call(STANDING, StandingRequest(version=version), StandingReply)
+    halfway_s = (before.timestamp() + clock().timestamp()) / 2
     return Standing(
-        admitted=reply.standing == StandingReply.ADMITTED, announced=int(reply.announced)
+        admitted=reply.standing == StandingReply.ADMITTED,
+        announced=int(reply.announced),
+        clock_ahead_s=halfway_s - reply.clock_ms / 1_000 if reply.clock_ms else None,
     )
 
 

@@ -9,6 +9,7 @@ INVITATIONS = "coordinator/control/invitations.py"
 NODES = "coordinator/control/nodes.py"
 AUTHORITY = "coordinator/control/authority.py"
 JOINED = "coordinator/control/joined.py"
+REACHED = "partner_node/control/reached.py"
 CHANNEL = "partner_node/control/channel.py"
 PINNED = "partner_node/control/pinned.py"
 JOINING = "partner_node/control/joining.py"
@@ -444,5 +445,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        proxy=way_to(address, home.config.coordinator.proxy),\n",
         "",
         "test_proxies.py::test_a_partner_joins_through_a_proxy_and_its_node_keeps_to_it",
+    ),
+    # what `check` finds
+    (
+        REACHED,
+        "    if not standing.admitted:",
+        "    if False:",
+        "test_reached.py::test_a_node_that_waits_and_one_that_was_removed_are_told_so",
+    ),
+    (
+        REACHED,
+        "    if ahead_s > _MENTIONED_S or ahead_s < -_MOST_BEHIND_S:",
+        "    if False:",
+        "test_reached.py::test_clocks_that_differ_are_a_problem_when_runs_are_refused_for_it",
+    ),
+    (
+        REACHED,
+        "    if end <= now:",
+        "    if False:",
+        "test_reached.py::"
+        "test_a_certificate_that_ends_soon_or_has_ended_is_a_warning_with_a_way_out_that_works",
     ),
 ]

@@ -40,7 +40,9 @@ def refused(code: str, action: object, *arguments: object) -> FedsegError:
 def connected(invitation: Invitation, node: object) -> Channel:
     greeting = greeted(invitation)
     key = node.node_key  # type: ignore[attr-defined]
-    return _channel(invitation, greeting.shown, key, now=datetime.now(UTC), retries=False)
+    return _channel(
+        invitation, greeting.shown, key, now=datetime.now(UTC), retries=False, proxy=None
+    )
 
 
 def test_whoever_is_invited_learns_who_invites(lab: Lab) -> None:

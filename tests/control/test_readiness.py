@@ -169,13 +169,17 @@ def test_a_node_that_is_forgotten_leaves_nothing_that_it_told(parties: Parties) 
 
 
 @pytest.mark.parametrize("noised", [False, True])
-def test_what_a_node_tells_is_codes_alone(signing: Signing, noised: bool) -> None:
+def test_what_a_node_tells_is_codes_alone(
+    signing: Signing, noised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agreement = in_force(signing)
     assert agreement.privacy is None
     report = failing(budget="E-BUDGET-SPENT", data="E-TOO-FEW", consent="E-NO-CONSENT")
-    # Under the same hash, so that it is told: whether there is noise is all that is asked of it.
-    under: Any = agreement if not noised else _Noised(agreement.hash)
-    note_readiness(signing.home, under, report, now=NOW)
+    if noised:
+        # Under the same hash, so that it is told: whether there is noise is all that is asked.
+        under: Any = _Noised(agreement)
+        monkeypatch.setattr("partner_node.control.readiness.in_force", lambda _: [under])
+    note_readiness(signing.home, report, now=NOW)
     with open_channel(signing.home, retries=False) as channel:
         tell_readiness(signing.home, channel)
     told = told_of(signing, agreement)
@@ -188,15 +192,15 @@ def test_what_a_node_tells_is_codes_alone(signing: Signing, noised: bool) -> Non
 class _Noised:
     privacy = "noise"
 
-    def __init__(self, hash: bytes) -> None:
-        self.hash = hash
+    def __init__(self, agreement: Agreement) -> None:
+        self.id, self.hash = agreement.id, agreement.hash
 
 
 def test_a_state_keeps_its_beginning_until_it_changes(signing: Signing) -> None:
     agreement = in_force(signing)
     later = [NOW.replace(microsecond=n) for n in (1, 2, 3)]
     for now, report in zip(later, [failing(), failing(), failing(data="E-SOURCE")], strict=True):
-        note_readiness(signing.home, agreement, report, now=now)
+        note_readiness(signing.home, report, now=now)
         found = found_here(signing.home, agreement)
         assert found is not None
         begun = later[0] if not found.codes else later[2]
@@ -210,7 +214,7 @@ def test_readiness_is_told_once_and_is_on_record_before_it_leaves(
     signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreement = in_force(signing)
-    note_readiness(signing.home, agreement, failing(), now=NOW)
+    note_readiness(signing.home, failing(), now=NOW)
     real, recorded = Channel.call, []
 
     def call(self: Channel, name: str, request: Any, reply: Any) -> Any:
@@ -233,7 +237,7 @@ def test_a_coordinator_that_knows_no_such_call_is_told_nothing_and_the_rest_goes
     signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreement = in_force(signing)
-    note_readiness(signing.home, agreement, failing(), now=NOW)
+    note_readiness(signing.home, failing(), now=NOW)
     monkeypatch.setattr("partner_node.control.readiness.READINESS", "NoSuchCall")
     assert told_now(signing.home)
     assert told_of(signing, agreement) is None

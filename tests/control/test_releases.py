@@ -112,7 +112,7 @@ def run_without(signing: Signing, *, from_phase: str) -> Ended:
     assert proposal is not None
     signed = proposal.signed()
     nodes = dict(enumerate(in_memory(node, signed) for node in signing.parties.nodes))
-    exchange = MemoryExchange(nodes_by_id={**nodes, 9: client_app.node_of(signing.home.directory)})
+    exchange = MemoryExchange(nodes_by_id={**nodes, 9: client_app.nodes_of(signing.home.directory)})
 
     def leave(progress: dict[str, Any]) -> None:
         if progress["phase"] == from_phase:

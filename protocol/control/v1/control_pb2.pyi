@@ -48,7 +48,7 @@ class StandingRequest(_message.Message):
     def __init__(self, version: _Optional[str] = ...) -> None: ...
 
 class StandingReply(_message.Message):
-    __slots__ = ("standing", "announced")
+    __slots__ = ("standing", "announced", "clock_ms")
     class Standing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNSPECIFIED: _ClassVar[StandingReply.Standing]
@@ -59,9 +59,11 @@ class StandingReply(_message.Message):
     ADMITTED: StandingReply.Standing
     STANDING_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
     standing: StandingReply.Standing
     announced: int
-    def __init__(self, standing: _Optional[_Union[StandingReply.Standing, str]] = ..., announced: _Optional[int] = ...) -> None: ...
+    clock_ms: int
+    def __init__(self, standing: _Optional[_Union[StandingReply.Standing, str]] = ..., announced: _Optional[int] = ..., clock_ms: _Optional[int] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ()
