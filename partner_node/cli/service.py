@@ -10,11 +10,15 @@ from machine.console import Format, FormatOption, output
 from machine.signals import set_when_asked_to_end
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
+from partner_node.cli.standing import is_serving, open_run, standing_words
+from partner_node.cli.standing import run_values as open_run_values
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.membership import Membership
+from partner_node.store.heard import HeardRecords
+from partner_node.store.readiness import ReadinessRecords
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.release.document import SignedRelease
@@ -31,7 +35,7 @@ def serve(directory: Directory = HERE) -> None:
 
 
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Runs that this node took part in, how they ended, what it refused, and what waits."""
+    """What goes on now; runs that this node took part in, what it refused, and what waits."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     runs, refusals = store.runs(), Refusals(store).all()
@@ -40,11 +44,19 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
     membership = Membership.load(directory)
+    agreement = home.installed_agreement()
+    found = None if agreement is None else ReadinessRecords(store).of(agreement.hash)
+    readiness = [] if found is None else [found]
+    heard, serving, run = HeardRecords(store).all(), is_serving(home), open_run(runs)
     output.warn(soon)
     output.result(
         {
             "partner": home.config.node.partner,
             "joined": None if membership is None else membership.to_dict(),
+            "serving": serving,
+            "coordinator": {name: one.to_dict() for name, one in heard.items()},
+            "readiness": [one.to_dict() for one in readiness],
+            "run": open_run_values(run, waiting),
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
@@ -52,6 +64,14 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "warnings": soon,
         },
         "" if membership is None else membership.words,
+        *standing_words(
+            serving=serving,
+            heard=heard,
+            run=run,
+            waiting=waiting,
+            readiness=readiness,
+            now=datetime.now(UTC),
+        ),
         *run_words(runs, releases),
         *refusal_words(refusals),
         *held_words(waiting, now),

@@ -989,7 +989,8 @@ def test_check_tries_an_agreement_before_it_is_signed_or_installed(
 def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     status = shell.json("status", "--dir", installed)
     nothing: dict[str, Any] = {"runs": [], "refusals": [], "waiting_for_approval": []}
-    nothing |= {"warnings": [], "joined": None}
+    nothing |= {"warnings": [], "joined": None, "coordinator": {}, "readiness": [], "run": None}
+    nothing |= {"serving": False}
     assert status == {"partner": "north", "releases": 0, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out
     assert shell.json("egress", "list", "--dir", installed)["messages"] == []
