@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Final
+
+#: Units of time spans with their names, and the next smaller of each.
+_SPANS: Final = (
+    (86_400, "d", 3_600, "h"),
+    (3_600, "h", 60, "min"),
+    (60, "min", 1, "s"),
+)
+
 
 def shown(text: str) -> str:
     """`text` with every unprintable character escaped as its number."""
@@ -22,6 +32,28 @@ def minute(at: str) -> str:
     '2026-11-24 22:41 UTC'
     """
     return f"{at[:10]} {at[11:16]} UTC"
+
+
+def clock_time(at: datetime) -> str:
+    """The time of the day, to the second, for people.
+
+    >>> clock_time(datetime.fromisoformat("2026-11-24T22:41:03.9+00:00"))
+    '22:41:03 UTC'
+    """
+    return f"{at:%H:%M:%S} UTC"
+
+
+def lasting(seconds: float) -> str:
+    """A time span for people, in its two largest units.
+
+    >>> [lasting(s) for s in (0.4, 59.9, 61, 3_600, 90_061)]
+    ['0 s', '59 s', '1 min 1 s', '1 h 0 min', '1 d 1 h']
+    """
+    whole = max(0, int(seconds))
+    for unit, name, below, small in _SPANS:
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // below} {small}"
+    return f"{whole} s"
 
 
 def number_words(value: float) -> str:

@@ -164,6 +164,11 @@ class NodeHome:
         """The database of the node's state."""
         return self.config.node.state / STATE_FILE
 
+    @property
+    def serve_lock(self) -> Path:
+        """The lock file that a serving process holds."""
+        return self.config.node.state / "serve.lock"
+
     def signed_agreement(self) -> SignedAgreement:
         """The agreement named in the configuration, signed or not.
 
@@ -307,7 +312,7 @@ class NodeHome:
     def serving(self) -> Iterator[None]:
         """Lock the folder while the node serves; raises UsageError if another process holds it."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with held(self.config.node.state / "serve.lock") as ours:
+        with held(self.serve_lock) as ours:
             if not ours:
                 raise UsageError(
                     f"another process serves {self.directory} already",

@@ -13,12 +13,14 @@ from typing import Final
 
 from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
+from partner_node.control.hearing import note_heard
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
 from partner_node.link.proxy import way_to
 from partner_node.segments.retention import apply_retention
+from partner_node.store.heard import LINK
 from protocol.errors import FedsegError
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 #: How often files past their retention are deleted, and certificates looked at.
 _DAY_S: Final = 86_400.0
 _LOOK_EVERY_S: Final = 0.1
+#: Events that say whether the coordinator is reached.
+_LINK_STATES: Final = ("connected", "lost", "stopped")
 
 
 def serve_node(directory: Path, stop: threading.Event) -> None:
@@ -63,7 +67,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                 ),
                 app,
                 stop=stop,
-                on_event=_log,
+                on_event=lambda event: _note(home, event),
             )
 
 
@@ -118,6 +122,13 @@ def _daily(home: NodeHome) -> None:
         logger.info("%s", line)
     for words in purged.words:
         logger.warning("%s", words)
+
+
+def _note(home: NodeHome, event: LinkEvent) -> None:
+    """Log what happened on the link, and keep whether the coordinator is reached."""
+    _log(event)
+    if event.kind in _LINK_STATES:
+        note_heard(home, LINK, reached=event.kind == "connected", code=event.code or "")
 
 
 def _log(event: LinkEvent) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -76,6 +76,10 @@ class Phase(StrEnum):
     APPROVALS = "approvals", "collecting signatures on the release"
     ACKS = "acks", "handing out the release"
     ENDED = "ended", "finished"
+
+
+#: Stands for a run whose roster is open.
+_NO_RUN: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -433,6 +437,26 @@ class CoordinatorRound:
         before = dict.fromkeys(link.members for link in reversed(self.chain.links))
         yield from sorted((s for s in before if s < here), key=len, reverse=True)
 
+    def going_on(self) -> Members:
+        """With whom the run would go on if nobody were waited for any longer; changes nothing.
+
+        Raises:
+            RunFailedError: It would end, as `close_roster` or `drop` would say.
+        """
+        if self.phase != Phase.HELLOS:
+            members = self.members - self.waiting_for
+            self._extension(members, self._run_hash)
+            return members
+        refusal: RunFailedError | None = None
+        for members in self._sets_to_try(frozenset(self._hellos)):
+            try:
+                self._extension(members, _NO_RUN)  # the run's hash follows from who is in it
+            except RunFailedError as error:
+                refusal = refusal or error
+                continue
+            return members
+        raise refusal or RunFailedError("no partner is here", code="E-NO-PARTNERS")
+
     def drop(self, missing: Members) -> None:
         """Propose the set without the `missing` partners.
 
@@ -456,17 +480,21 @@ class CoordinatorRound:
         self.phase = Phase.ENDED
 
     def _extend(self, members: Members) -> None:
+        self.chain = self._extension(members, self._run_hash)
+
+    def _extension(self, members: Members, run_hash: bytes) -> Chain:
+        """The chain with one more set; raises RunFailedError where the rules forbid it."""
         if not members:
             raise RunFailedError("no partner is left", code="E-NO-PARTNERS")
-        chain = self.chain.extended(Link(run_hash=self._run_hash, members=members))
+        chain = self.chain.extended(Link(run_hash=run_hash, members=members))
         try:
-            self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)
+            self._rules.check(chain, signed=self.chain, run_hash=run_hash)
         except RemoteProtocolError as error:
             raise RunFailedError(
                 f"{self._without(members)}: {error.message}{self._singled_out(error, chain)}",
                 code=error.code,
             ) from error
-        self.chain = chain
+        return chain
 
     def _without(self, members: Members) -> str:
         absent = self._names(self.members - members)

@@ -8,6 +8,13 @@ from typing import Any, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from coordinator.cli.progress_words import (
+    next_words,
+    now_utc,
+    partner_words,
+    round_words,
+    since_words,
+)
 from coordinator.runs.life import serve_lock
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
@@ -55,8 +62,8 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
                     total=progress["max_rounds"],
                     completed=progress["round"],
                     doing=progress["doing"],
-                    round=_round_words(progress),
-                    partners=_partner_words(progress),
+                    round=round_words(progress),
+                    partners=_waits(progress),
                 )
                 if not diagnostics.is_terminal:
                     lines.show(progress)
@@ -82,44 +89,30 @@ class _Lines:
         self._told: list[str] = []
         self._missing: list[str] = []
         self._since = 0.0
+        #: Whether the last line said what comes next.
+        self._foretold = False
 
     def show(self, progress: dict[str, Any]) -> None:
         """Print a line when the phase, the partners or their refusals have changed.
 
-        Also when others are missing than the last line said, for a few seconds already.
+        Also when others are missing than the last line said, for a few seconds already, and once
+        to say what comes next in such a wait.
         """
         now = time.monotonic()
         if progress["waiting_for"] != self._missing:
             self._missing, self._since = progress["waiting_for"], now
-        lasts = self._missing != self._told and now - self._since >= _LASTS_S
+        news = self._missing != self._told or (bool(progress.get("next")) and not self._foretold)
+        lasts = news and now - self._since >= _LASTS_S
         what = [progress.get(k) for k in ("phase", "participants", "left_out", "refusals")]
         if (what == self._shown and not lasts) or now - self._at < _LINE_EVERY_S:
             return
         self._shown, self._at, self._told = what, now, self._missing
-        diagnostics.print(
-            f"{progress['doing']}, {_round_words(progress)}, {_partner_words(progress)}"
-        )
+        self._foretold = bool(progress.get("next"))
+        diagnostics.print(f"{progress['doing']}, {round_words(progress)}, {_waits(progress)}")
 
 
-def _round_words(progress: dict[str, Any]) -> str:
-    """The round that is open, or the last one, and how many there may be."""
-    of_all = f"of at most {progress['max_rounds']}"
-    return (
-        f"round {progress['round']} {of_all}" if progress["round"] else f"before the 1st {of_all}"
-    )
-
-
-def _partner_words(progress: dict[str, Any]) -> str:
-    """Number of partners that have answered, and the missing ones, in words."""
-    waiting, refusals = progress["waiting_for"], progress.get("refusals", {})
-    answered = len(progress["participants"]) - len(waiting)
-    words = f"{answered} of {len(progress['participants'])} partners have answered"
-    if not waiting:
-        return words
-    missing = [f"{id} ({_refusal_words(refusals[id])})" if id in refusals else id for id in waiting]
-    return f"{words}, waiting for {', '.join(missing)}"
-
-
-def _refusal_words(code: str) -> str:
-    """A refusal's code; for a held answer, with a note that a person has to approve it."""
-    return f"{code}: waits for approval there" if code == "E-EGRESS-HELD" else code
+def _waits(progress: dict[str, Any]) -> str:
+    """Who has answered and who is missing, since when, and what comes next."""
+    now = now_utc()
+    words = (partner_words(progress), since_words(progress, now), next_words(progress, now))
+    return "; ".join(filter(None, (" ".join(filter(None, words[:2])), words[2])))

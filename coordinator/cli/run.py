@@ -13,6 +13,7 @@ from coordinator.cli.chosen_agreement import choose_agreement
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
+from coordinator.cli.progress_words import next_words, now_utc, since_words, standing_words
 from coordinator.cli.run_plan import plan
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.late_refusals import late_refusal_words
@@ -66,11 +67,26 @@ def start(
 
 @app.command("watch")
 def watch(
-    run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption
+    run: RunArgument = "",
+    once: Annotated[
+        bool, typer.Option("--once", help="Say where it stands now, and end; also with JSON.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
 ) -> None:
     """Show a run's progress until it has ended; exit status 1 when it failed."""
     store = CoordinatorConfig.load(directory).open_store()
-    report_end(store, follow(store, find_run(store, run).run_id, directory))
+    row = find_run(store, run)
+    if once and not row.ended:
+        served = is_served(directory)
+        output.result(
+            row.to_dict() | {"served": served},
+            f"Run {short(row.run_id)} is {row.state}.",
+            *([] if served else [f"Note: {NOT_SERVED}: it goes on when one does."]),
+            *standing_words(row.progress, now_utc()),
+        )
+        return
+    report_end(store, follow(store, row.run_id, directory))
 
 
 @app.command("list")
@@ -84,14 +100,15 @@ def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> Non
     table.add_column("state", no_wrap=True)
     table.add_column("rounds", justify="right")
     table.add_column("started", no_wrap=True)
-    table.add_column("reason", overflow="fold")
+    table.add_column("now, or reason", overflow="fold")
+    now = now_utc()
     for row in rows:
         table.add_row(
             short(row.run_id),
             row.state,
             str(row.progress.get("round", "")),
             minute(row.created_at),
-            f"{row.code} {row.reason}".strip(),
+            f"{row.code} {row.reason}".strip() if row.ended else _now_words(row, now),
         )
     output.result(
         {"runs": [row.to_dict() | {"privacy": privacy[row.agreement_hash]} for row in rows]},
@@ -122,6 +139,16 @@ def report_end(store: CoordinatorStore, row: RunRow) -> None:
         f"{_run_words(row)} Privacy: {privacy}.",
         f"{row_cap_words(release, store.agreement(row.agreement_hash))}.",
     )
+
+
+def _now_words(row: RunRow, now: datetime) -> str:
+    """What a run does that has not ended."""
+    if not row.progress:
+        return "waits for a driver"
+    missing = ", ".join(row.progress["waiting_for"])
+    waits = f"waits for {missing} {since_words(row.progress, now)}".strip() if missing else ""
+    comes = next_words(row.progress, now)
+    return "; ".join(filter(None, (row.progress["doing"], waits, comes)))
 
 
 def _run_words(row: RunRow) -> str:

@@ -23,11 +23,13 @@ from coordinator.patience import Patience
 from coordinator.runs.exchange import Exchange, Reply
 from coordinator.runs.farewells import LEFT_OUT, Farewells
 from coordinator.runs.links import Links
+from coordinator.runs.outlook import FIRST_RUN, Outlook, Waiting, lacks_few_at_first, outlook
 from coordinator.runs.refusals import Refusals
 from coordinator.runs.running_time import RunningTime
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, Traffic
+from coordinator.store.times import stamp, stamp_now
 from protocol.coordinator_round import CoordinatorRound
 from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError, RemoteProtocolError, RunFailedError, StoreError
@@ -44,6 +46,8 @@ DROPPED: Final = "dropped"
 _COPIES_KEPT: Final = 7
 #: Seconds between looks whether the operator stopped the run.
 _LOOK_FOR_STOP_S: Final = 1.0
+#: A wait that lasts so long is worth saying what comes next.
+_WORTH_SAYING_S: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -103,8 +107,11 @@ class RunDriver:
         )
         self._counters: dict[int, _Counter] = {}
         self._stage: tuple[Any, ...] = ()
-        #: When the run began to wait for whom it waits now.
-        self._stage_began = self._clock()
+        self._waiting = Waiting(self._clock)
+        #: When each partner was heard last in this run: an answer, or a refusal.
+        self._heard: dict[int, str] = {}
+        #: What comes next, and of what state of the run that was said.
+        self._outlook: tuple[object, Outlook | None] = ((), None)
         self._reported: dict[str, Any] = {}
         self._wall_clock = clock
         self._started = clock()
@@ -247,6 +254,7 @@ class RunDriver:
             elif reply.error is not None:
                 logger.warning("%s refuses: %s", self._named(reply.node), reply.error)
                 self._refusals.note(reply.node, reply.error)
+                self._note_heard(self._links.partner(reply.node))
             elif reply.message is not None:
                 took = self._take(reply, reply.message) or took
         return took
@@ -287,7 +295,12 @@ class RunDriver:
         counter = self._counters.setdefault(partner, _Counter())
         counter.bytes_up += len(message)
         self._refusals.forget(reply.node, partner)
+        self._note_heard(partner)
         return True
+
+    def _note_heard(self, partner: int | None) -> None:
+        if partner is not None:
+            self._heard[partner] = stamp_now()
 
     def _look_for_stop(self) -> None:
         """End when the operator ended the run; RunFailedError."""
@@ -308,13 +321,13 @@ class RunDriver:
                     machine.run_id, machine.release.to_bytes(), machine.agreement.hash
                 )
             self._stage = stage
-            self._stage_began = self._clock()
+            self._waiting.begin()
             self._asked = {}
         self._report()
 
     def _out_of_patience(self) -> bool:
         machine = self._machine
-        waited = self._clock() - self._stage_began
+        waited = self._waiting.waited_s
         if machine.phase == phases.ACKS:
             return waited > self._patience.farewell_s
         if machine.phase == phases.HELLOS and machine.waiting_for <= self._without:
@@ -347,18 +360,15 @@ class RunDriver:
         Raises:
             RunFailedError: Some are missing, too few to be a group of their own (E-FIRST-RUN).
         """
-        machine = self._machine
-        here = machine.agreement.n_partners - len(machine.waiting_for)
-        min_atom = machine.agreement.secure_sum.min_atom
-        possible = here >= max(machine.agreement.smallest_set, min_atom)
-        if machine.chain.links or not possible or not 0 < len(missing) < min_atom:
+        if not lacks_few_at_first(self._machine, without=self._without):
             return
+        min_atom = self._machine.agreement.secure_sum.min_atom
         names = self._names(missing)
         raise RunFailedError(
             f"{self._refusals.why(missing)}; an agreement's first run begins with all its "
             f"partners: fewer than {min_atom} that miss it could never take part under this "
             "agreement",
-            code="E-FIRST-RUN",
+            code=FIRST_RUN,
             remedy=f"{self._refusals.way_out(missing)}; to go on without them under this "
             "agreement for good: run start " + " ".join(f"--without {name}" for name in names),
         )
@@ -387,11 +397,31 @@ class RunDriver:
                 machine.agreement.parties[i].id: code
                 for i, code in self._refusals.by_partner.items()
             },
+            "since": stamp(self._waiting.since),
+            "heard": {
+                machine.agreement.parties[i].id: self._heard[i]
+                for i in sorted(machine.waiting_for & self._heard.keys())
+            },
+            "next": self._next(),
         }
         if progress != self._reported:
             self._reported = progress
             elapsed = round(self._wall_clock() - self._started, 3)
             self._on_progress({**progress, "elapsed_s": elapsed})
+
+    def _next(self) -> dict[str, Any] | None:
+        """What comes if nobody answers any more; None where the run has hardly begun to wait."""
+        machine = self._machine
+        if not machine.waiting_for or self._waiting.waited_s < _WORTH_SAYING_S:
+            return None
+        state = (self._stage, machine.waiting_for)
+        if self._outlook[0] != state:
+            self._outlook = (state, outlook(machine, without=self._without))
+        found = self._outlook[1]
+        limit_s = self._patience.grace_s
+        if machine.phase == phases.ACKS:
+            limit_s = self._patience.farewell_s
+        return None if found is None else found.to_dict(self._waiting.until(limit_s))
 
     def _save_totals(self) -> None:
         """Note how rounds went whose totals were formed since; the totals are let go."""
@@ -399,7 +429,7 @@ class RunDriver:
             RoundRow(
                 round=formed.round,
                 partners=len(formed.members),
-                seconds=self._clock() - self._stage_began,
+                seconds=self._waiting.waited_s,
                 inertia=formed.inertia,
                 length=int(formed.total.shape[0]),
                 asked=formed.asked,

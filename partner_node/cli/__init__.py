@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "status": Place(
         module="partner_node.cli.service",
         name="status",
-        help="Runs that this node took part in, how they ended, what it refused, and what waits.",
+        help="What goes on now; runs that this node took part in, what it refused, and what waits.",
     ),
     "data": Place(
         module="partner_node.cli.data",

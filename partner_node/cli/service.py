@@ -11,11 +11,15 @@ from machine.console import Format, FormatOption, output
 from machine.signals import set_when_asked_to_end
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
+from partner_node.cli.standing import is_serving, open_runs, standing_words
+from partner_node.cli.standing import run_values as open_run_values
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.membership import Membership
+from partner_node.store.heard import HeardRecords
+from partner_node.store.readiness import ReadinessRecords
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
@@ -33,7 +37,7 @@ def serve(directory: Directory = HERE) -> None:
 
 
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Runs that this node took part in, how they ended, what it refused, and what waits."""
+    """What goes on now; runs that this node took part in, what it refused, and what waits."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     runs, refusals = store.runs(), Refusals(store).all()
@@ -43,6 +47,9 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
     membership = Membership.load(directory)
     in_force = [place.signed_agreement().agreement for place in home.in_force()]
+    asked = [ReadinessRecords(store).of(one.hash) for one in in_force]
+    readiness = [found for found in asked if found is not None]
+    heard, serving, going_on = HeardRecords(store).all(), is_serving(home), open_runs(runs)
     output.warn(soon)
     output.result(
         {
@@ -52,6 +59,10 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
                 {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
                 for one in in_force
             ],
+            "serving": serving,
+            "coordinator": {name: one.to_dict() for name, one in heard.items()},
+            "readiness": [one.to_dict() for one in readiness],
+            "open_runs": [open_run_values(run, waiting) for run in going_on],
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
@@ -60,6 +71,14 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
         },
         "" if membership is None else membership.words,
         _in_force_words(in_force),
+        *standing_words(
+            serving=serving,
+            heard=heard,
+            runs=going_on,
+            waiting=waiting,
+            readiness=readiness,
+            now=datetime.now(UTC),
+        ),
         *run_words(runs, releases),
         *refusal_words(refusals),
         *held_words(waiting, now),

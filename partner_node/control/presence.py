@@ -19,6 +19,7 @@ from machine.files import write_file
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
+from partner_node.control.hearing import note_heard
 from partner_node.control.joining import checked_certificate
 from partner_node.control.readiness import tell_readiness
 from partner_node.control.releases import Answer, take_releases
@@ -26,6 +27,7 @@ from partner_node.control.stopping import exchange_stops
 from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
 from partner_node.membership import CERTIFICATE_FILE
+from partner_node.store.heard import CONTROL
 from protocol.control.calls import ANNOUNCEMENTS, RENEW, STANDING
 from protocol.control.v1.control_pb2 import (
     Announcement,
@@ -170,6 +172,8 @@ class _Presence:
                 self._listen()
             except (FedsegError, OSError) as error:
                 self._say("link", str(error))
+                code = error.code if isinstance(error, FedsegError) else "E-CONTROL-AWAY"
+                note_heard(self._home, CONTROL, reached=False, code=code)
             if time.monotonic() - begun > _LASTED_S:
                 wait_s = self._first_wait_s
             # Drawn, so that not all nodes come back at once to a coordinator that was away.
@@ -199,6 +203,7 @@ class _Presence:
     def _attend(self, channel: Channel) -> int:
         """Ask for all that a node has to know; the number of the last announcement before."""
         standing = show_up(channel)
+        note_heard(self._home, CONTROL, reached=True)
         if not standing.admitted:
             self._say("link", "waits until the operator admits it")
             return standing.announced

@@ -215,4 +215,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 20;
     """,
+    """
+    CREATE TABLE heard (
+        channel TEXT PRIMARY KEY,
+        reached INTEGER NOT NULL,
+        code TEXT NOT NULL,
+        since TEXT NOT NULL,
+        heard_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 21;
+    """,
 )

@@ -127,6 +127,16 @@ def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
         for name in NAMES[:2]
     }
     assert ports == {BEHIND: {proxy.port}, NAMES[1]: {config.port, config.control.port}}
+    for name in NAMES:
+        now = said("node", "status", "--dir", consortium.folder(name))
+        assert (now["serving"], now["open_runs"]) == (True, [])
+        assert {way: one["reached"] for way, one in now["coordinator"].items()} == {
+            "link": True, "control": True,
+        }  # fmt: skip
+        (ready,) = now["readiness"]
+        assert (ready["agreement"], ready["codes"], ready["told"]) == (hash, [], True)
+    plan = said("coordinator", "run", "plan", *at)
+    assert {one["state"] for one in plan["partners"]} == {"ready"}
 
 
 def test_a_stop_reaches_every_node_at_once(consortium: Deployment, tmp_path: Path) -> None:

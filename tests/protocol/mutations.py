@@ -848,7 +848,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         COORDINATOR,
-        "            self._rules.check(chain, signed=self.chain, run_hash=self._run_hash)",
+        "            self._rules.check(chain, signed=self.chain, run_hash=run_hash)",
         "            pass",
         LIES + "test_the_coordinator_never_proposes_a_set_that_the_rules_forbid",
     ),
