@@ -45,8 +45,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         STORE,
-        ' AND run_id <> ?"\n            " ORDER BY rowid DESC LIMIT 1"',
-        ' AND ? <> 0"\n            " ORDER BY rowid DESC LIMIT 1"',
+        ' AND run_id <> ?"\n            " ORDER BY number DESC LIMIT 1"',
+        ' AND ? <> 0"\n            " ORDER BY number DESC LIMIT 1"',
         FOLLOWING + "test_a_run_that_is_killed_at_any_message_goes_on_from_the_same_release",
     ),
     # answers that count, and that do not

@@ -81,14 +81,14 @@ class Lab:
         self.path = folder / "coordinator.db"
         self.run_id = os.urandom(16)
         self.said: dict[tuple[int, bytes], set[bytes]] = {}
-        store = CoordinatorStore(self.path)
+        store = CoordinatorStore.in_file(self.path)
         store.add_agreement(self.federation.signed)
         store.request_run(self.run_id, self.federation.agreement)
         store.close()
 
     def drive(self, exchange: MemoryExchange | None = None) -> SignedRelease:
         """Drive the run in what could be a new process: nothing is shared but file and nodes."""
-        store = CoordinatorStore(self.path)
+        store = CoordinatorStore.in_file(self.path)
         try:
             return execute(
                 self.run_id,
@@ -104,7 +104,7 @@ class Lab:
             store.close()
 
     def row(self) -> Any:
-        store = CoordinatorStore(self.path)
+        store = CoordinatorStore.in_file(self.path)
         try:
             store.check()
             return store.run(self.run_id)
@@ -198,7 +198,7 @@ def test_inputs_of_a_finished_run_are_deleted_and_its_release_kept(tmp_path: Pat
 
     release = lab.drive(MemoryExchange(nodes_by_id=lab.federation.nodes, tamper_reply=note))
     assert len(masked) >= 6
-    store = CoordinatorStore(lab.path)
+    store = CoordinatorStore.in_file(lab.path)
     assert store.inputs(lab.run_id) == []
     assert store.release(lab.run_id) == release.to_bytes()
     on_disk = b"".join(p.read_bytes() for p in tmp_path.iterdir())
@@ -274,7 +274,7 @@ def test_a_stored_input_that_cannot_be_replayed_ends_the_run_with_a_reason(tmp_p
         folder = tmp_path / kind
         folder.mkdir()
         lab = Lab(folder)
-        store = CoordinatorStore(lab.path)
+        store = CoordinatorStore.in_file(lab.path)
         chain = store.chain_at_start(lab.run_id, lab.federation.agreement)
         store.append_input(lab.run_id, kind, data, chain)
         store.close()
