@@ -2,7 +2,8 @@
 
 Whole or not at all: the state is copied and read back while nobody may change it, then the settings
 name the new place, then the old one is removed. A process killed before the settings changed has
-moved nothing; one killed after it leaves the old state, which nobody uses.
+moved nothing, and the next move clears up after it; one killed after it leaves the old state, which
+nobody uses.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def _to_server(config: CoordinatorConfig, settings: StoreSettings) -> None:
         _name(config, settings)
         settings.open().close()  # in use from now on
         database.retire()
-    for end in ("-wal", "-shm", ""):
-        file.with_name(file.name + end).unlink(missing_ok=True)
+    for path in (file, file.with_name(file.name + _DRAFT_END)):
+        _remove(path)
     sync_folder(config.directory)
 
 
@@ -83,20 +84,32 @@ def _to_file(config: CoordinatorConfig) -> None:
     from coordinator.store.postgresql.making import drop
 
     file = config.directory / STORE_FILE
-    if file.exists():
+    draft = file.with_name(file.name + _DRAFT_END)
+    _clear(file, draft)
+    with closing(config.store.open()) as database, database.transaction():
+        _fill_file(draft, database)
+        file.hardlink_to(draft)  # by the draft a killed move is known as one
+        sync_folder(config.directory)
+        _name(config, None)
+        drop(database)
+    draft.unlink()
+
+
+def _clear(file: Path, draft: Path) -> None:
+    """Remove what a killed move left; raises UsageError for any other file that is there."""
+    if file.exists() and not (draft.exists() and draft.samefile(file)):
         raise UsageError(
             f"{file} is there, and nothing is moved over it",
             remedy="move it away first: it is an earlier state",
         )
-    with closing(config.store.open()) as database, database.transaction():
-        draft = file.with_name(file.name + _DRAFT_END)
-        for end in ("", "-wal", "-shm"):
-            draft.with_name(draft.name + end).unlink(missing_ok=True)
-        _fill_file(draft, database)
-        draft.rename(file)
-        sync_folder(config.directory)
-        _name(config, None)
-        drop(database)
+    for path in (file, draft):
+        _remove(path)
+
+
+def _remove(file: Path) -> None:
+    """Remove a database that nobody uses, with its logs."""
+    for end in ("-wal", "-shm", ""):
+        file.with_name(file.name + end).unlink(missing_ok=True)
 
 
 def _fill_file(path: Path, source: StoreDatabase) -> None:

@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.postgresql.place import ServerPlace as Place
+from coordinator.store.postgresql.place import ServerPlace
 from coordinator.store.settings import StoreSettings
 
 #: How often a server that was told to do something is looked at, and how long.
@@ -103,41 +103,33 @@ def running_server(runtime: Path) -> Iterator[Server]:
         yield Server(package=package, folder=data / "data")
 
 
-class StorePlace(Protocol):
-    """A place where a coordinator's state is, for one test."""
+@dataclass(frozen=True)
+class StorePlace:
+    """A place where a coordinator's state is, for one test; other processes get it too.
+
+    Attributes:
+        where: A file, or a schema of a server with an empty state.
+    """
+
+    where: Path | StoreSettings
 
     def open(self) -> CoordinatorStore:
         """Open it, as another process does."""
-        ...
+        if isinstance(self.where, Path):
+            return CoordinatorStore.in_file(self.where)
+        return CoordinatorStore(self.where.open())
 
 
-@dataclass
-class FilePlace:
-    """A file."""
-
-    path: Path
-
-    def open(self) -> CoordinatorStore:
-        return CoordinatorStore.in_file(self.path)
+def new_settings(server: Server, folder: Path) -> StoreSettings:
+    """Settings of a state that is not made yet, in a schema of its own."""
+    return StoreSettings.new(ServerPlace(url=server.url(schema=server.schema()), folder=folder))
 
 
-@dataclass
-class ServerPlace:
-    """A schema of a server, with an empty state."""
-
-    server: Server
-    settings: StoreSettings
-
-    def open(self) -> CoordinatorStore:
-        return CoordinatorStore(self.settings.open())
-
-
-def server_place(server: Server, folder: Path) -> ServerPlace:
+def server_place(server: Server, folder: Path) -> StorePlace:
     """An empty state in a schema of its own."""
-    place = Place(url=server.url(schema=server.schema()), folder=folder)
-    settings = StoreSettings.new(place)
+    settings = new_settings(server, folder)
     settings.make()
-    return ServerPlace(server=server, settings=settings)
+    return StorePlace(settings)
 
 
 #: For fixtures: both kinds of places, that of the server not among the quick tests.
@@ -155,7 +147,7 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> StorePlace:
     """An empty place of either kind."""
     if request.param == "sqlite":
-        return FilePlace(tmp_path / "coordinator.db")
+        return StorePlace(tmp_path / "coordinator.db")
     return server_place(request.getfixturevalue("store_server"), tmp_path)
 
 

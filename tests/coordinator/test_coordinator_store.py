@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ import pytest
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, FINISHED, REQUESTED, RUNNING, RoundRow, Traffic
-from coordinator.store.schema import MIGRATIONS
+from coordinator.store.schema import MIGRATIONS, TABLES
 from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
 from protocol.participants import Link
+from protocol.signed_agreement import SignedAgreement
 from simulations.federation import Federation
 from tests.federations import small_federation, unsaid
 from tests.store_servers import StorePlace
@@ -401,3 +403,87 @@ def test_a_new_file_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) 
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(open_all, range(4)))
+
+
+# --- several processes --------------------------------------------------------------------------
+
+
+def ask_for_runs(place: StorePlace, federation_signed: bytes, numbers: list[int]) -> list[bool]:
+    """In a process of its own: ask for runs under one agreement; which were taken."""
+    agreement = SignedAgreement.from_bytes(federation_signed).agreement
+    taken = []
+    with closing(place.open()) as store:
+        for number in numbers:
+            try:
+                store.request_run(bytes([number]) * 16, agreement)
+                taken.append(True)
+            except UsageError:
+                taken.append(False)
+    return taken
+
+
+def append(place: StorePlace, federation_signed: bytes, letters: list[str]) -> None:
+    """In a process of its own: append inputs to the run."""
+    agreement = SignedAgreement.from_bytes(federation_signed).agreement
+    with closing(place.open()) as store:
+        chain = store.chain_at_start(RUN, agreement)
+        for letter in letters:
+            store.append_input(RUN, letter, letter.encode(), chain)
+
+
+def test_of_two_processes_that_ask_for_a_run_at_once_one_gets_it(
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
+) -> None:
+    """What a transaction read is true until it ends: BEGIN IMMEDIATE, or a lock of the server."""
+    signed = federation.signed.to_bytes()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        asked = [
+            pool.submit(ask_for_runs, store_place, signed, list(range(start, start + 20)))
+            for start in (1, 101)
+        ]
+        assert sum(sum(found.result(120)) for found in asked) == 1
+        assert len(store.runs()) == 1
+
+
+def test_inputs_of_two_processes_at_once_are_numbered_without_gap_or_double(
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    signed = federation.signed.to_bytes()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for done in [
+            pool.submit(append, store_place, signed, [letter] * 30) for letter in ("a", "b")
+        ]:
+            done.result(120)
+    numbers = store.ask("SELECT number FROM inputs ORDER BY number")
+    assert numbers == [(n,) for n in range(1, 61)]
+    assert sorted(kind for kind, _ in store.inputs(RUN)) == ["a"] * 30 + ["b"] * 30
+
+
+def test_whoever_reads_does_not_wait_for_a_change_and_sees_none_of_it(
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
+) -> None:
+    with closing(store_place.open()) as other:
+        with store.transaction():
+            store.ask("DELETE FROM agreements")
+            assert len(other.agreements()) == 1
+        assert other.agreements() == []
+
+
+def test_threads_of_one_store_take_turns(store: CoordinatorStore, federation: Federation) -> None:
+    store.request_run(RUN, federation.agreement)
+    chain = store.chain_at_start(RUN, federation.agreement)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [
+            pool.submit(store.append_input, RUN, "x", bytes([n]), chain) for n in range(24)
+        ]:
+            done.result(60)
+    assert store.ask("SELECT number FROM inputs ORDER BY number") == [(n,) for n in range(1, 25)]
+
+
+def test_every_table_is_carried_from_one_database_into_another(tmp_path: Path) -> None:
+    with closing(CoordinatorStore.in_file(tmp_path / "coordinator.db")) as store:
+        found = store.ask(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    assert sorted(TABLES) == sorted(name for (name,) in found)

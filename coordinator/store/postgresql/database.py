@@ -21,7 +21,7 @@ import psycopg
 from coordinator.store.content import copy, in_memory
 from coordinator.store.postgresql.connection import Connection, connect
 from coordinator.store.postgresql.dialect import schema_statements, statement
-from coordinator.store.postgresql.errors import UnreachableStoreError, of_statement
+from coordinator.store.postgresql.errors import AWAY, UnreachableStoreError, of_statement
 from coordinator.store.postgresql.place import ServerPlace
 from coordinator.store.schema import MIGRATIONS
 from coordinator.store.store_database import NAME
@@ -151,7 +151,7 @@ class PostgresDatabase:
 
     def _reconnect(self) -> None:
         if time.monotonic() < self._failed_at + _REST_S:
-            raise UnreachableStoreError(f"{self.path} was not reached a moment ago")
+            raise UnreachableStoreError(f"{self.path} was not reached a moment ago", remedy=AWAY)
         self._connection.close()
         try:
             self._connection = self._connected()
@@ -215,7 +215,9 @@ class PostgresDatabase:
                 logger.warning("%s: a change was kept whose end was not heard", self.path)
                 return
             if status == "aborted":
-                raise UnreachableStoreError(f"{self.path}: the connection is lost, nothing changed")
+                raise UnreachableStoreError(
+                    f"{self.path}: the connection is lost, nothing was changed", remedy=AWAY
+                )
             if status != "in progress":
                 break
             time.sleep(_PAUSE_S)

@@ -15,7 +15,7 @@ class UnreachableStoreError(StoreError):
     default_code = "E-STORE-CONNECT"
 
 
-_AWAY: Final = (
+AWAY: Final = (
     "see that the server runs and this machine may connect; what goes on goes on when it is back"
 )
 _GRANT: Final = (
@@ -59,13 +59,13 @@ def of_connecting(error: psycopg.Error, name: str) -> StoreError:
     for words, code, what, remedy in _IN_CONNECTING:
         if words in text:
             return StoreError(f"{name}: {what}", code=code, remedy=remedy)
-    return UnreachableStoreError(f"{name} is not reached: {text[:500]}", remedy=_AWAY)
+    return UnreachableStoreError(f"{name} is not reached: {text[:500]}", remedy=AWAY)
 
 
 def of_statement(error: psycopg.Error, name: str, *, broken: bool) -> StoreError:
     """An error of a statement; with a broken connection nothing of its transaction was kept."""
     if broken:
-        return UnreachableStoreError(f"{name}: the connection is lost", remedy=_AWAY)
+        return UnreachableStoreError(f"{name}: the connection is lost", remedy=AWAY)
     state = error.sqlstate or ""
     if state in _BY_STATE:
         code, what, remedy = _BY_STATE[state]
