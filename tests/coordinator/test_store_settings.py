@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from coordinator.config import CoordinatorConfig, template, with_store
 from coordinator.patience import Patience
+from coordinator.store.content import copy
 from coordinator.store.postgresql.place import ServerPlace
 from coordinator.store.settings import StoreSettings
+from coordinator.store.store_database import open_file
 from protocol.errors import ConfigError, FedsegError, StoreError
 
 URL = "postgresql://fedseg@db.example/fedseg"
@@ -167,3 +170,18 @@ def test_without_the_driver_the_extra_is_named(
     config = CoordinatorConfig.parse(text(tmp_path), tmp_path)
     error = refused("E-STORE-DRIVER", config.open_store)
     assert "fedseg[postgresql]" in error.remedy
+
+
+def test_a_copy_that_does_not_read_as_its_source_is_refused(tmp_path: Path) -> None:
+    class Forgetful:
+        """A database that takes everything and has nothing."""
+
+        def ask(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+            return []
+
+    with closing(open_file(tmp_path / "x.db")) as database:
+        copy(database, Forgetful())
+        with database.transaction():
+            database.ask("INSERT INTO carrier_nodes VALUES ('key', '7')")
+        with pytest.raises(StoreError, match="does not read"):
+            copy(database, Forgetful())

@@ -64,6 +64,7 @@ class PostgresDatabase:
         self._inside = False
         self._wipe = False
         self._failed_at = -_REST_S
+        self._ending: weakref.finalize[..., PostgresDatabase] | None = None
         self._connection = self._connected()
         try:
             version, in_use = self._check_head()
@@ -163,7 +164,9 @@ class PostgresDatabase:
     def _connected(self) -> Connection:
         """A new connection, which ends with this object at the latest."""
         connection = connect(self._place)
-        weakref.finalize(self, connection.close)
+        if self._ending is not None:
+            self._ending.detach()
+        self._ending = weakref.finalize(self, connection.close)
         return connection
 
     def _run(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
