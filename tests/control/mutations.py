@@ -35,6 +35,13 @@ CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # whom the coordinator's database keeps waiting
+    (
+        GUARD,
+        '    "E-STORE-CONNECT": grpc.StatusCode.UNAVAILABLE,\n',
+        "",
+        ACCESS + "test_while_the_database_is_away_nodes_are_told_to_call_again",
+    ),
     # who may call what
     (
         GUARD,

@@ -90,6 +90,7 @@ def test_the_certificate_is_verified_with_the_systems_authorities_unless_the_url
 def test_options_of_the_environment_are_not_taken(tmp_path: Path) -> None:
     assert parameters(URL, tmp_path)["options"] == ""
     assert parameters(URL, tmp_path)["target_session_attrs"] == "read-write"
+    assert parameters(URL, tmp_path)["gssencmode"] == "disable"
 
 
 @pytest.mark.parametrize(

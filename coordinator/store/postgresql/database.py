@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 _Found = TypeVar("_Found")
 
-#: So long the server is asked for the end of a change whose commit it did not answer.
-_SETTLE_S: Final = 60.0
+#: So long the server is asked for the end of a change whose commit it did not answer: longer than
+#: it takes to notice that the connection is gone.
+_SETTLE_S: Final = 90.0
 _PAUSE_S: Final = 0.2
 #: So long after a failed connection no other is tried: callers are told at once.
 _REST_S: Final = 1.0
@@ -91,7 +92,7 @@ class PostgresDatabase:
 
         Raises:
             UnreachableStoreError: The server is away; nothing was changed.
-            StoreError: E-STORE-DOUBT, whether it was changed could not be asked for a minute.
+            StoreError: E-STORE-DOUBT, whether it was changed could not be asked in time.
         """
         with self._lock:
             if self._inside:
@@ -171,7 +172,7 @@ class PostgresDatabase:
 
     def _run(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         try:
-            cursor = self._connection.execute(statement(sql), values or None)
+            cursor = self._connection.execute(statement(sql), values)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise of_statement(error, self.path, broken=self._connection.closed) from error
@@ -194,8 +195,9 @@ class PostgresDatabase:
         try:
             ended = self._connection.execute("COMMIT")
         except psycopg.Error as error:
-            if not self._connection.closed:
-                raise of_statement(error, self.path, broken=False) from error
+            failure = of_statement(error, self.path, broken=self._connection.closed)
+            if not isinstance(failure, UnreachableStoreError):
+                raise failure from error
         else:
             if ended.statusmessage != "COMMIT":
                 raise StoreError(f"{self.path}: the change was rolled back after an error in it")

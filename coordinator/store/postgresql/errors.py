@@ -40,8 +40,10 @@ _BY_STATE: Final = {
         "another process held the state for a minute",
         "see what it does: pg_stat_activity, application_name fedseg-coordinator",
     ),
-    "57014": ("E-STORE-BUSY", "the server took more than a minute", "see what keeps it busy"),
+    "57014": ("E-STORE-BUSY", "the server took more than ten minutes", "see what keeps it busy"),
 }
+#: Conditions in which the server ends the connection, or does not take it yet.
+_ENDING: Final = ("08", "57P", "25P03")
 #: What is said in connecting has no number: libpq's own words, and the server's in English.
 _IN_CONNECTING: Final = (
     ("password authentication failed", "E-STORE-PASSWORD", "the server does not take this "
@@ -64,9 +66,9 @@ def of_connecting(error: psycopg.Error, name: str) -> StoreError:
 
 def of_statement(error: psycopg.Error, name: str, *, broken: bool) -> StoreError:
     """An error of a statement; with a broken connection nothing of its transaction was kept."""
-    if broken:
-        return UnreachableStoreError(f"{name}: the connection is lost", remedy=AWAY)
     state = error.sqlstate or ""
+    if broken or state.startswith(_ENDING):
+        return UnreachableStoreError(f"{name}: the connection is lost", remedy=AWAY)
     if state in _BY_STATE:
         code, what, remedy = _BY_STATE[state]
         return StoreError(f"{name}: {what}", code=code, remedy=remedy)

@@ -62,7 +62,7 @@ class _Draft:
 
     def ask(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         try:
-            cursor = self.connection.execute(statement(sql), values or None)
+            cursor = self.connection.execute(statement(sql), values)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise of_statement(error, self.name, broken=self.connection.closed) from error

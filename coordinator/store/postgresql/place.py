@@ -77,6 +77,7 @@ class ServerPlace:
             "application_name": "fedseg-coordinator",
             "client_encoding": "utf8",
             "connect_timeout": _CONNECT_S,
+            "gssencmode": "disable",  # it would take the place of the TLS that was asked for
             # A server that vanished is noticed within half a minute.
             "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
             "tcp_user_timeout": 30_000,
