@@ -52,7 +52,7 @@ def _nobody_serves(config: CoordinatorConfig) -> Iterator[None]:
     """Hold the locks of the serving process, and of every driver of a run."""
     with ExitStack() as held:
         free = held.enter_context(serve_lock(config.directory))
-        if config.store is not None:
+        if free and config.store is not None:
             held.enter_context(closing(lease := config.store.lease()))
             lease.hold()
         with closing(config.open_store()) as store:

@@ -250,11 +250,11 @@ class CoordinatorService:
 
 
 def _keep(lease: Lease) -> None:
-    """Keep a lease; while its server is away nobody has it."""
+    """Keep a lease; while its server is away, or lets us in no longer, it is tried again."""
     try:
         lease.hold()
     except StoreError as error:
-        if error.code != "E-STORE-CONNECT":
+        if error.code == "E-STORE-IN-USE":
             raise
         logger.warning("will look again: %s", error)
 

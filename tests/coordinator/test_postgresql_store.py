@@ -524,12 +524,14 @@ def test_over_a_network_the_servers_certificate_is_verified_unless_the_url_says_
     ours = "&sslrootcert=tls/db-ca.crt"
     try:
         for refused_place in (place("localhost", ""), place("127.0.0.1", ours)):
-            error = refused("E-STORE-CONNECT", StoreSettings.new(refused_place).make)
-            assert "certificate" in error.message
+            error = refused("E-STORE-TLS", StoreSettings.new(refused_place).make)
+            assert "sslrootcert" in error.remedy
         settings = StoreSettings.new(place("localhost", ours))
         settings.make()
         settings.open().close()
         replace(settings, place=place("127.0.0.1", "&sslmode=require")).open().close()
+        door.tls = None  # as a server without TLS, or somebody in between who takes it away
+        refused("E-STORE-TLS", settings.open)
     finally:
         door.shut()
         thread.join(10)

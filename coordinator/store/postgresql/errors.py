@@ -52,6 +52,10 @@ _IN_CONNECTING: Final = (
      "configured", "set password_file (mode 0600) or password_env under [store]"),
     ("permission denied", "E-STORE-RIGHTS", "the account may not connect to this database",
      "GRANT CONNECT ON DATABASE to it"),
+    ("certificate", "E-STORE-TLS", "its certificate is not one that is trusted for this host",
+     "name its authority (PEM) with sslrootcert in the URL, and the host as the certificate does"),
+    ("does not support SSL", "E-STORE-TLS", "the server offers no TLS",
+     "have it offer TLS; without it the state and the password would cross the network in clear"),
 )  # fmt: skip
 
 
@@ -60,7 +64,8 @@ def of_connecting(error: psycopg.Error, name: str) -> StoreError:
     text = " ".join(str(error).split())
     for words, code, what, remedy in _IN_CONNECTING:
         if words in text:
-            return StoreError(f"{name}: {what}", code=code, remedy=remedy)
+            more = f" ({text[:500]})" if code == "E-STORE-TLS" else ""  # which file, or which name
+            return StoreError(f"{name}: {what}{more}", code=code, remedy=remedy)
     return UnreachableStoreError(f"{name} is not reached: {text[:500]}", remedy=AWAY)
 
 
