@@ -470,6 +470,12 @@ def test_whoever_reads_does_not_wait_for_a_change_and_sees_none_of_it(
         assert other.agreements() == []
 
 
+def test_a_store_that_was_closed_is_not_opened_again(store: CoordinatorStore) -> None:
+    store.close()
+    with pytest.raises(StoreError):
+        store.runs()
+
+
 def test_threads_of_one_store_take_turns(store: CoordinatorStore, federation: Federation) -> None:
     store.request_run(RUN, federation.agreement)
     chain = store.chain_at_start(RUN, federation.agreement)

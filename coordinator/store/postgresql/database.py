@@ -62,6 +62,7 @@ class PostgresDatabase:
         self._place = place
         self._coordinator = coordinator
         self._lock = RLock()
+        self._open = True
         self._inside = False
         self._wipe = False
         self._failed_at = -_REST_S
@@ -82,8 +83,9 @@ class PostgresDatabase:
         return self._place.name
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, which is not made again."""
         with self._lock:
+            self._open = False
             self._connection.close()
 
     @contextmanager
@@ -152,6 +154,8 @@ class PostgresDatabase:
         return action()
 
     def _reconnect(self) -> None:
+        if not self._open:
+            raise StoreError(f"{NAME}: {self.path} was closed")
         if time.monotonic() < self._failed_at + _REST_S:
             raise UnreachableStoreError(f"{self.path} was not reached a moment ago", remedy=AWAY)
         self._connection.close()
