@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from coordinator.config import FILE_NAME, KEY_FILE, STORE_FILE, CoordinatorConfig
+from coordinator.config import FILE_NAME, KEY_FILE, STORE_FILE, CoordinatorConfig, with_store
 from coordinator.control import authority
+from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.settings import StoreSettings
+from coordinator.store.store_database import open_file
 from coordinator.store.times import stamp
 from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
 
@@ -23,7 +27,7 @@ _MAY_LACK: Final = (_AUTHORITY, _NODES_KEY, _NODES_AUTHORITY)
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
     "the passphrase of the signing key, without which a backup signs nothing: keep it where your "
-    "secrets are",
+    "secrets are, as well as the password of a server's database",
     "logs, and Flower's own folder, which is made anew",
 )
 #: What a coordinator that was put back does not know, for people.
@@ -55,14 +59,53 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
 
 
 def restore(
-    file: Path, folder: Path, *, elsewhere: bool = False
+    file: Path,
+    folder: Path,
+    *,
+    elsewhere: bool = False,
+    store: Callable[[StoreSettings | None], StoreSettings | None] = lambda found: found,
 ) -> tuple[Manifest, CoordinatorConfig]:
-    """Make a coordinator's folder from a backup; raises FedsegError as `put_back` does."""
+    """Make a coordinator's folder from a backup; raises FedsegError as `put_back` does.
+
+    A server's database is filled in one transaction when everything else is in place. A process
+    that is killed between the two leaves a database that is in use by nobody, and is made anew.
+
+    Args:
+        store: Where the state is to be, for where it was: None for a file in the folder.
+    """
+
+    def rewritten(found: bytes, draft: Path) -> bytes:
+        before = CoordinatorConfig.parse(found, draft).store
+        wanted = store(before)
+        if wanted == before:
+            return found
+        if wanted is not None:  # files that its URL names are where they will be
+            wanted = replace(wanted, place=replace(wanted.place, folder=draft))
+        return with_store(found, draft, wanted)
+
+    def places(draft: Path) -> Mapping[str, Path]:
+        config = CoordinatorConfig.load(draft)
+        found = dict(_places(config))
+        if config.store is not None:
+            del found[STATE]
+        return found
+
     manifest = put_back(
         file, folder, kind=KIND, settings=FILE_NAME, check=_check, elsewhere=elsewhere,
-        places=lambda draft: _places(CoordinatorConfig.load(draft)),
+        rewritten=rewritten, places=places, last=_fill,
     )  # fmt: skip
-    return manifest, CoordinatorConfig.load(folder)
+    config = CoordinatorConfig.load(folder)
+    if config.store is not None:
+        config.open_store().close()  # in use from now on
+    return manifest, config
+
+
+def _fill(draft: Path, state: Path) -> None:
+    """Fill a server's database, if the settings name one, with a copy of the state."""
+    settings = CoordinatorConfig.load(draft).store
+    if settings is not None:
+        with closing(open_file(state)) as database, database.transaction():
+            settings.make(lambda target: copy(database, target))
 
 
 def _places(config: CoordinatorConfig) -> Mapping[str, Path]:
@@ -83,5 +126,5 @@ def _places(config: CoordinatorConfig) -> Mapping[str, Path]:
 
 def _check(state: Path) -> None:
     """Raise StoreError when a state is not sound, or of a newer version."""
-    with closing(CoordinatorStore(state)) as store:
+    with closing(CoordinatorStore.in_file(state)) as store:
         store.check()

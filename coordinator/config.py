@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.keystore import load_key, read_passphrase
 from coordinator.patience import Patience
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.settings import StoreSettings, without_section
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
@@ -85,6 +86,7 @@ class CoordinatorConfig:
         certificate, key: The public port's TLS certificate and private key, PEM.
         control: The control port; None where files are carried by hand.
         passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
+        store: The server's database with the state; None for a file in the folder.
     """
 
     directory: Path
@@ -98,6 +100,7 @@ class CoordinatorConfig:
     passphrase_file: Path | None
     passphrase_env: str | None
     patience: Patience
+    store: StoreSettings | None
 
     @staticmethod
     def load(directory: Path) -> CoordinatorConfig:
@@ -136,9 +139,16 @@ class CoordinatorConfig:
         """Load the coordinator's signing key; raises KeystoreError."""
         return load_key(self.directory / KEY_FILE, self.passphrase())
 
+    @property
+    def state_name(self) -> str:
+        """Where the state is, for people."""
+        return str(self.directory / STORE_FILE) if self.store is None else self.store.place.name
+
     def open_store(self) -> CoordinatorStore:
-        """Open the coordinator's database."""
-        return CoordinatorStore(self.directory / STORE_FILE)
+        """Open the coordinator's database; raises StoreError."""
+        if self.store is not None:
+            return CoordinatorStore(self.store.open())
+        return CoordinatorStore.in_file(self.directory / STORE_FILE)
 
 
 def template(
@@ -152,14 +162,18 @@ def template(
     patience: Patience,
     control_port: int | None = None,
     authority: str = "",
+    store: StoreSettings | None = None,
 ) -> str:
-    """The text of a new ``coordinator.toml``; without a control port where that is None."""
+    """The text of a new ``coordinator.toml``; without a control port where that is None.
+
+    Without a store's settings the state is in a file of the folder.
+    """
     control = (
         ""
         if control_port is None
         else _CONTROL.format(port=control_port, authority=quoted(authority))
     )
-    return _TEMPLATE.format(
+    text = _TEMPLATE.format(
         legal_name=quoted(legal_name),
         contact=quoted(contact),
         host=quoted(host),
@@ -172,6 +186,26 @@ def template(
         resend_s=int(patience.resend_s),
         farewell_s=int(patience.farewell_s),
     )
+    return text if store is None else f"{text}\n{store.section(quoted)}"
+
+
+def with_store(found: bytes, directory: Path, store: StoreSettings | None) -> bytes:
+    """The bytes of a ``coordinator.toml`` with another place for the state, else as they were.
+
+    Raises:
+        ConfigError: They are not as `init` writes them, so that this cannot be done.
+    """
+    text = without_section(found.decode("utf-8-sig"))
+    if store is not None:
+        text += f"\n{store.section(quoted)}"
+    changed = text.encode("utf-8")
+    before = CoordinatorConfig.parse(found, directory)
+    if CoordinatorConfig.parse(changed, directory) != replace(before, store=store):
+        raise ConfigError(
+            f"{directory / FILE_NAME} is written in a way that cannot be changed by a program",
+            remedy="write [store] and its keys on lines of their own, at the end of the file",
+        )
+    return changed
 
 
 def quoted(text: str) -> str:
@@ -224,6 +258,9 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
                 else defaults.farewell_s
             ),
         ),
+        store=StoreSettings.read(fields.object("store"), directory)
+        if fields.has("store")
+        else None,
     )
     for section in (operator, public, keys, runs, fields):
         section.finish()

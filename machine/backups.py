@@ -194,6 +194,8 @@ def put_back(
     places: Callable[[Path], Mapping[str, Path]],
     check: Callable[[Path], None],
     elsewhere: bool = False,
+    rewritten: Callable[[bytes, Path], bytes] = lambda found, _: found,
+    last: Callable[[Path, Path], None] = lambda _, __: None,
 ) -> Manifest:
     """Make a folder from a backup, whole or not at all.
 
@@ -206,6 +208,9 @@ def put_back(
         check: Raises an error when a copy of the database cannot be used.
         elsewhere: Whether parts may be written outside the folder. The settings that say where are
             in the backup: whoever made that says which files are written.
+        rewritten: The settings that the folder is to have, of those in the backup and the folder.
+        last: Called with the draft of the folder and a checked copy of the database, when all else
+            is in place; what it raises undoes the rest.
 
     Raises:
         FedsegError: The backup is not whole, something is there already, or a part belongs outside
@@ -213,16 +218,18 @@ def put_back(
     """
     manifest, contents = read_backup(path, kind=kind)
     with restoring(folder) as draft:
+        contents[SETTINGS] = rewritten(contents[SETTINGS], draft)
         place(draft / settings, contents[SETTINGS])
         copy = draft / ".state-checked.db"
         place(copy, contents[STATE])
         check(copy)
-        copy.unlink()
         wanted = {role: where for role, where in places(draft).items() if role in contents}
         if not elsewhere:
             _refuse_elsewhere(wanted.values(), draft)
         for role, where in wanted.items():
             place(where, contents[role])
+        last(draft, copy)
+        copy.unlink()
     return manifest
 
 

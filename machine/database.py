@@ -22,6 +22,8 @@ from protocol.errors import StoreError
 #: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
 _LOCK_WAIT_S: Final = 60.0
 _LOCK_PAUSE_S: Final = 0.05
+#: The schema's number in a file whose content was moved elsewhere.
+_RETIRED: Final = 1_000_000
 #: Held while a new file is made, before SQLite opens it.
 _MAKING: Final = Lock()
 
@@ -103,6 +105,7 @@ class Database:
         with self._lock:
             self.ask("BEGIN IMMEDIATE")
             try:
+                self._refuse_retired(self._version())
                 yield
                 self.ask("COMMIT")
             except BaseException:
@@ -133,6 +136,10 @@ class Database:
     def wipe_at_commit(self) -> None:
         """At commit, erase what this transaction deletes or replaces from the log too."""
         self._wipe = True
+
+    def retire(self) -> None:
+        """At the commit of this transaction, have every process refuse to change the file."""
+        self.ask(f"PRAGMA user_version = {_RETIRED}")
 
     def check(self) -> None:
         """Raise StoreError when the file is damaged."""
@@ -183,6 +190,12 @@ class Database:
                 if not busy or time.monotonic() > deadline:
                     raise self._error(error) from error
                 time.sleep(_LOCK_PAUSE_S)
+
+    def _refuse_retired(self, version: int) -> None:
+        if version == _RETIRED:
+            raise StoreError(
+                f"{self._name} {self._path!r} was moved elsewhere", remedy="call the command again"
+            )
 
     def _migrate(self, migrations: Sequence[LiteralString]) -> None:
         if self._version() == len(migrations):

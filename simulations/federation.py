@@ -268,7 +268,7 @@ class AgreedFederation:
         self._scores = scores
         self.nodes = {i: self.node(i, own) for i, own in enumerate(vectors)}
         self.exchange = MemoryExchange(nodes_by_id=self.nodes)
-        self.store = CoordinatorStore(":memory:")
+        self.store = CoordinatorStore.in_file(":memory:")
         self.store.add_agreement(self.signed)
 
     def node(self, index: int, vectors: FloatMatrix) -> Node:

@@ -445,6 +445,7 @@ def main() -> None:
     """Answer one mutation a line; the arguments: a temporary folder, guarded and test files."""
     sys.path.insert(0, str(ROOT))
     os.chdir(ROOT)
+    os.environ["FEDSEG_TEST_STORES"] = "sqlite"  # a server would be started for each guard
     temporary, *files = sys.argv[1:]
     tests = [file for file in files if file.startswith("tests/")]
     importer = Importer([file for file in files if file not in tests], tests, temporary)

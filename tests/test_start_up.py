@@ -35,7 +35,7 @@ PACKAGES = {
     "fedseg-simulate": "simulations",
 }
 #: What takes long to import.
-DATA = {"duckdb", "pyarrow", "scipy", "sklearn", "adbc_driver_manager", "pymysql"}
+DATA = {"duckdb", "pyarrow", "scipy", "sklearn", "adbc_driver_manager", "pymysql", "psycopg"}
 FLOWER = {"flwr", "grpc"}
 #: Of the 370 or so that a help text takes nearly all are Python's own, Rich's and Typer's.
 MOST_MODULES = 400

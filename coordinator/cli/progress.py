@@ -19,10 +19,13 @@ from coordinator.runs.life import serve_lock
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from machine.console import diagnostics
-from protocol.errors import RunFailedError
+from machine.text import shown
+from protocol.errors import RunFailedError, StoreError
 
 NOT_SERVED: Final = "no process serves this coordinator"
 _WATCH_EVERY_S: Final = 0.1
+#: So often a database that is away is looked for.
+_AWAY_S: Final = 1.0
 #: Least seconds between lines where no bar is shown.
 _LINE_EVERY_S: Final = 1.0
 #: A wait for the same partners that lasts so long is worth a line.
@@ -54,7 +57,7 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
     ) as bar:
         task = bar.add_task("run", total=1, doing="requested", round="", partners="")
         while True:
-            row = store.run(run_id)
+            row = _row_of(store, run_id)
             progress = row.progress
             if progress:
                 bar.update(
@@ -77,6 +80,21 @@ def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:
                     f"give it up: fedseg-coordinator run stop {run_id.hex()[:8]} --dir {directory}",
                 )
             time.sleep(_WATCH_EVERY_S)
+
+
+def _row_of(store: CoordinatorStore, run_id: bytes) -> RunRow:
+    """Where a run stands, also after a wait for a server's database that is away."""
+    told = False
+    while True:
+        try:
+            return store.run(run_id)
+        except StoreError as error:
+            if error.code != "E-STORE-CONNECT":
+                raise
+            if not told:
+                diagnostics.print(f"waiting: {shown(error.message)}")
+            told = True
+            time.sleep(_AWAY_S)
 
 
 class _Lines:

@@ -11,12 +11,19 @@ from typing import Annotated
 import typer
 
 from coordinator import config as settings
-from coordinator.cli.options import HERE, Directory
+from coordinator.cli.options import (
+    HERE,
+    Directory,
+    StorePasswordEnv,
+    StorePasswordFile,
+    store_settings,
+)
 from coordinator.config import CoordinatorConfig
 from coordinator.keystore import create_key, create_passphrase
 from coordinator.patience import Patience
 from coordinator.service.bundle import bundle_sha256
 from coordinator.service.certificates import certificate_files, check_host, make_server_certificate
+from coordinator.store.settings import FILE
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from protocol.errors import ConfigError, UsageError
@@ -55,6 +62,15 @@ def init(
         typer.Option("--by-hand", help="Without that port: files are carried by hand alone."),
     ] = False,
     grace_s: Annotated[int, typer.Option(help="Seconds a missing partner is waited for.")] = 60,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where the state is: sqlite, a file in the folder; or the URL of a database of "
+            "PostgreSQL, without a password."
+        ),
+    ] = FILE,
+    store_password_file: StorePasswordFile = None,
+    store_password_env: StorePasswordEnv = None,
     format: Format = FormatOption,
 ) -> None:
     """Make the coordinator's folder: configuration, signing key, TLS certificate, database."""
@@ -72,6 +88,9 @@ def init(
         )
     if control_port is None and not by_hand:
         control_port = port + 1 if port else 0
+    place = store_settings(
+        store, directory, password_file=store_password_file, password_env=store_password_env
+    )
     tls = certificate_files(directory / "tls", name=SERVER_NAME)
     text = settings.template(
         legal_name=legal_name,
@@ -83,6 +102,7 @@ def init(
         patience=Patience(grace_s=grace_s),
         control_port=control_port,
         authority=str(tls.authority.relative_to(directory)),
+        store=place,
     )
     _check_options(text, directory)
     with _all_or_nothing(directory):
@@ -97,6 +117,8 @@ def init(
             now=datetime.now(UTC),
             lifetime_days=LIFETIME_DAYS,
         )
+        if place is not None:
+            place.make()
         write_file(directory / settings.FILE_NAME, text)
         CoordinatorConfig.load(directory).open_store().close()
     data = {

@@ -1,4 +1,4 @@
-"""The coordinator's state: `state check|backup|restore`."""
+"""The coordinator's state: `state check|backup|restore|move`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from typing import Annotated
 
 import typer
 
-from coordinator import backup
-from coordinator.cli.options import HERE, Directory
+from coordinator import backup, moving
+from coordinator.cli.options import (
+    HERE,
+    Directory,
+    StorePasswordEnv,
+    StorePasswordFile,
+    store_settings,
+)
 from coordinator.config import CoordinatorConfig
+from coordinator.store.settings import FILE, StoreSettings
 from machine import backup_words
 from machine.console import Format, FormatOption, output
 from machine.text import shown
@@ -60,11 +67,30 @@ def restore(
             "--elsewhere", help="Also write parts that the settings place outside the folder."
         ),
     ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the state is to be: sqlite, a file in the folder; or the URL of an empty "
+            "database of PostgreSQL. When left out, as the backup's settings say."
+        ),
+    ] = None,
+    store_password_file: StorePasswordFile = None,
+    store_password_env: StorePasswordEnv = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Make a coordinator's folder from a backup; nothing that is there is replaced."""
-    made, config = backup.restore(file, directory, elsewhere=elsewhere)
+
+    def wanted(before: StoreSettings | None) -> StoreSettings | None:
+        named = store_password_file is not None or store_password_env is not None
+        if store is None and not named:
+            return before
+        url = store or (FILE if before is None else before.place.url)
+        return store_settings(
+            url, directory, password_file=store_password_file, password_env=store_password_env
+        )
+
+    made, config = backup.restore(file, directory, elsewhere=elsewhere, store=wanted)
     values, lines = backup_words.restored(
         made,
         directory,
@@ -73,3 +99,31 @@ def restore(
         passphrase=config.passphrase_file,
     )
     output.result(values, *lines, "Then: fedseg-coordinator serve.")
+
+
+@app.command("move")
+def move(
+    to: Annotated[
+        str,
+        typer.Option(
+            help="The URL of an empty database of PostgreSQL, without a password; or sqlite, a "
+            "file in the folder."
+        ),
+    ],
+    store_password_file: StorePasswordFile = None,
+    store_password_env: StorePasswordEnv = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Move the state into another database while nothing serves it, whole or not at all."""
+    config = CoordinatorConfig.load(directory)
+    before = config.state_name
+    settings = store_settings(
+        to, directory, password_file=store_password_file, password_env=store_password_env
+    )
+    after = moving.move(config, settings).state_name
+    output.result(
+        {"from": before, "to": after},
+        f"Moved the state from {shown(before)} to {shown(after)}, where it is no more.",
+        "Then: fedseg-coordinator serve.",
+    )

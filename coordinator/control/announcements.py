@@ -47,7 +47,8 @@ class Announcements:
         """Announce something to partners; inside a transaction."""
         for partner in partners:
             self._store.ask(
-                "INSERT INTO announcements (partner, kind, agreement_hash) VALUES (?, ?, ?)",
+                "INSERT INTO announcements (number, partner, kind, agreement_hash)"
+                " VALUES ((SELECT coalesce(max(number), 0) + 1 FROM announcements), ?, ?, ?)",
                 partner,
                 kind,
                 agreement_hash,

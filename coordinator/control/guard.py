@@ -32,6 +32,8 @@ Source = Callable[[Callable[[], Awaitable[Caller]], bytes], AsyncIterator[Messag
 _STATUS: Final = {
     "E-CALLER": grpc.StatusCode.PERMISSION_DENIED,
     "E-MALFORMED": grpc.StatusCode.INVALID_ARGUMENT,
+    # The database is away for a moment and nothing was changed: nodes call again.
+    "E-STORE-CONNECT": grpc.StatusCode.UNAVAILABLE,
 }
 
 

@@ -128,7 +128,8 @@ class Proposals:
             for one in replaced:
                 self._store.ask("DELETE FROM proposals WHERE agreement_hash = ?", one.hash)
             self._store.ask(
-                "INSERT INTO proposals VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO proposals VALUES (?, ?, ?, ?, ?,"
+                " (SELECT coalesce(max(number), 0) + 1 FROM proposals))",
                 agreement.hash,
                 agreement.id,
                 agreement.version,
@@ -140,14 +141,14 @@ class Proposals:
             )
             self._store.ask(
                 "DELETE FROM proposals WHERE agreement_hash NOT IN"
-                " (SELECT agreement_hash FROM proposals ORDER BY rowid DESC LIMIT ?)",
+                " (SELECT agreement_hash FROM proposals ORDER BY number DESC LIMIT ?)",
                 MAX_PROPOSALS,
             )
         return replaced
 
     def all(self) -> list[Proposal]:
         """Every proposal, newest first."""
-        return [self._read(row) for row in self._store.ask(_SELECT + "ORDER BY rowid DESC")]
+        return [self._read(row) for row in self._store.ask(_SELECT + "ORDER BY number DESC")]
 
     def with_hash(self, agreement_hash: bytes) -> Proposal | None:
         """The proposal of an agreement; None when there is none."""
@@ -202,7 +203,7 @@ class Proposals:
                 "INSERT INTO proposal_answers VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (agreement_hash, partner) DO UPDATE SET"
                 " signature = excluded.signature, comment = excluded.comment,"
-                " answered_at = excluded.answered_at WHERE signature IS NULL",
+                " answered_at = excluded.answered_at WHERE proposal_answers.signature IS NULL",
                 proposal.hash,
                 partner,
                 signature,

@@ -60,7 +60,9 @@ class ReadinessRecords:
         """Keep what a node says now, in the place of what it said before."""
         with self._store.transaction():
             self._store.ask(
-                "INSERT OR REPLACE INTO readiness VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO readiness VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (node_key, agreement_hash) DO UPDATE SET codes = excluded.codes,"
+                " since = excluded.since, told_at = excluded.told_at, version = excluded.version",
                 row.node_key,
                 row.agreement_hash,
                 json.dumps(row.codes),

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 #: Pauses of a driver whose store failed, before it goes on.
 _STORE_PAUSES_S = (1.0, 5.0, 15.0, 30.0, 60.0)
+#: Pause of a driver whose store is on a server that is away: it is waited for, for however long.
+_AWAY_PAUSE_S = 1.0
 
 
 def execute(
@@ -164,7 +166,8 @@ def drive(
             except RunFailedError:
                 return  # stored and logged with its reason: nothing is wrong with this process
             except StoreError as error:  # a full disk, a locked file: the run need not end
-                pause_s = next(pauses_s, None)
+                away = error.code == "E-STORE-CONNECT"
+                pause_s = _AWAY_PAUSE_S if away else next(pauses_s, None)
                 if pause_s is None:
                     raise
                 logger.warning("going on in %s s: %s", pause_s, error)

@@ -12,12 +12,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.control.port import ControlPort
@@ -30,8 +31,11 @@ from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.software import require_sole_owner
-from protocol.errors import FedsegError, TransportError, UsageError
+from protocol.errors import FedsegError, StoreError, TransportError, UsageError
 from protocol.privacy.words import counted
+
+if TYPE_CHECKING:
+    from coordinator.store.postgresql.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,8 @@ _LOOK_EVERY_S: Final = 0.2
 #: one the wait doubles, up to the most.
 _START_PATIENCE_S: Final = 20.0
 _MOST_START_PATIENCE_S: Final = 80.0
+#: So long it waits at its start for another process that serves the same state to end.
+_LEASE_WAIT_S: Final = 2.0
 #: So long before its certificate ends a coordinator says so when it is started.
 _EXPIRES_SOON: Final = timedelta(days=30)
 #: Letters of what Flower says of a driver's end that are told.
@@ -89,7 +95,7 @@ class CoordinatorService:
     def serve(self, stop: threading.Event) -> None:
         """Start everything, supervise it, and end it when `stop` is set."""
         require_sole_owner(metadata.packages_distributions())
-        with serve_lock(self.config.directory, wait_s=2.0) as free:
+        with serve_lock(self.config.directory, wait_s=_LEASE_WAIT_S) as free:
             if not free:
                 raise UsageError(
                     f"another process serves {self.config.directory} already",
@@ -99,7 +105,13 @@ class CoordinatorService:
 
     def _serve(self, stop: threading.Event) -> None:
         self.config.signing_key()  # refuse to start with a key that cannot be decrypted
-        store = self.config.open_store()
+        with self._lease() as keep_lease, closing(self.config.open_store()) as store:
+            keep_lease()
+            self._supervise(stop, store, keep_lease)
+
+    def _supervise(
+        self, stop: threading.Event, store: CoordinatorStore, keep_lease: Callable[[], None]
+    ) -> None:
         superlink = SuperLink(
             SuperLinkConfig(
                 directory=self.config.directory / "superlink",
@@ -127,6 +139,7 @@ class CoordinatorService:
                 with self._control(gateway) as control:
                     self.announce(gateway.address, "" if control is None else control.address)
                     while not stop.wait(_LOOK_EVERY_S):
+                        keep_lease()
                         self._look(superlink, store, admitted)
                         if not gateway.is_alive():
                             raise TransportError("the public port has died", code="E-GATEWAY")
@@ -136,7 +149,20 @@ class CoordinatorService:
                 gateway.stop()
         finally:
             superlink.stop()
-            store.close()
+
+    @contextmanager
+    def _lease(self) -> Iterator[Callable[[], None]]:
+        """Yield what takes or keeps the right to serve a server's database.
+
+        It raises StoreError when another process has that right (E-STORE-IN-USE). A file in the
+        folder needs none beside the folder's lock.
+        """
+        if self.config.store is None:
+            yield lambda: None
+            return
+        with closing(self.config.store.lease()) as lease:
+            lease.hold(wait_s=_LEASE_WAIT_S)
+            yield partial(_keep, lease)
 
     @contextmanager
     def _control(self, gateway: Gateway) -> Iterator[ControlPort | None]:
@@ -221,6 +247,16 @@ class CoordinatorService:
         if submission.begun:
             return "it was killed"
         return f"it did not begin within {submission.start_patience_s:g} s"
+
+
+def _keep(lease: Lease) -> None:
+    """Keep a lease; while its server is away, or lets us in no longer, it is tried again."""
+    try:
+        lease.hold()
+    except StoreError as error:
+        if error.code == "E-STORE-IN-USE":
+            raise
+        logger.warning("will look again: %s", error)
 
 
 def _words_of(ends: Counter[str], *, before: int) -> str:

@@ -1,4 +1,4 @@
-"""The coordinator's state on disk: agreements, runs and releases. SQLite.
+"""The coordinator's state: agreements, runs and releases, in a database of SQLite or PostgreSQL.
 
 A run is the list of inputs that its state machine took, each committed before anything follows
 from it: after a crash the run is replayed to where it was. Masked messages are deleted when the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -21,9 +22,8 @@ from coordinator.store.records import (
     RunRow,
     Traffic,
 )
-from coordinator.store.schema import MIGRATIONS
+from coordinator.store.store_database import StoreDatabase, open_file
 from coordinator.store.times import stamp_now
-from machine.database import Database
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RunFailedError, StoreError, UsageError
@@ -36,23 +36,53 @@ _SELECT_RUNS: Final[LiteralString] = (
 )
 
 
-class CoordinatorStore(Database):
+class CoordinatorStore:
     """The coordinator's database; safe for several processes and threads.
 
     Admitted nodes have a room of their own over it, `AdmittedNodes`.
 
     Args:
-        path: Database file, or ``:memory:``.
+        database: Where it is kept.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        super().__init__(
-            path,
-            name="coordinator state",
-            migrations=MIGRATIONS,
-            remedy="see that the disk has room and the folder is ours; restore a damaged file "
-            "from a backup",
-        )
+    def __init__(self, database: StoreDatabase) -> None:
+        self._database = database
+
+    @staticmethod
+    def in_file(path: Path | str) -> CoordinatorStore:
+        """The store in a file of SQLite, made where it is missing; or in ``:memory:``."""
+        return CoordinatorStore(open_file(path))
+
+    # --- the database --------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """Where the database is, for people."""
+        return self._database.path
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One atomic change; as `StoreDatabase.transaction`."""
+        return self._database.transaction()
+
+    def ask(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows; as `StoreDatabase.ask`."""
+        return self._database.ask(sql, *values)
+
+    def one(self, sql: LiteralString, *values: object) -> tuple[Any, ...] | None:
+        """Run one statement and return its first row; None when it has none."""
+        return self._database.one(sql, *values)
+
+    def check(self) -> None:
+        """Raise StoreError when the database is damaged."""
+        self._database.check()
+
+    def snapshot(self) -> bytes:
+        """The content as the bytes of a SQLite file, as one moment sees it."""
+        return self._database.snapshot()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
 
     # --- agreements ----------------------------------------------------------------------------
 
@@ -61,7 +91,8 @@ class CoordinatorStore(Database):
         agreement = signed.verify()
         with self.transaction():
             self.ask(
-                "INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?)"
+                "INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?,"
+                " (SELECT coalesce(max(number), 0) + 1 FROM agreements))"
                 " ON CONFLICT (agreement_hash) DO NOTHING",
                 agreement.hash,
                 agreement.id,
@@ -73,7 +104,7 @@ class CoordinatorStore(Database):
 
     def agreements(self) -> list[SignedAgreement]:
         """All agreements, newest first."""
-        rows = self.ask("SELECT envelope FROM agreements ORDER BY added_at DESC, rowid DESC")
+        rows = self.ask("SELECT envelope FROM agreements ORDER BY added_at DESC, number DESC")
         return [SignedAgreement.from_bytes(row[0], kept=True) for row in rows]
 
     def agreement(self, agreement_hash: bytes) -> Agreement:
@@ -111,8 +142,9 @@ class CoordinatorStore(Database):
             now = stamp_now()
             self.ask(
                 "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
-                " reason, attempts, created_at, updated_at, without)"
-                " SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?, ?"
+                " reason, attempts, created_at, updated_at, without, number)"
+                " SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?, ?,"
+                " (SELECT coalesce(max(number), 0) + 1 FROM runs)"
                 " FROM agreements WHERE agreement_hash = ?",
                 run_id,
                 REQUESTED,
@@ -144,7 +176,9 @@ class CoordinatorStore(Database):
         now = stamp_now()
         with self.transaction():
             self.ask(
-                "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?)",
+                "INSERT INTO stops VALUES (?, ?, ?, ?,"
+                " (SELECT coalesce(max(number), 0) + 1 FROM stops))"
+                " ON CONFLICT (agreement_hash, partner) DO NOTHING",
                 agreement.hash,
                 stop.partner,
                 now,
@@ -162,7 +196,7 @@ class CoordinatorStore(Database):
     def stops_of(self, agreement_hash: bytes) -> list[bytes]:
         """The envelopes of an agreement's stops, in the order in which they came."""
         rows = self.ask(
-            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY rowid", agreement_hash
+            "SELECT envelope FROM stops WHERE agreement_hash = ? ORDER BY number", agreement_hash
         )
         return [bytes(envelope) for (envelope,) in rows]
 
@@ -172,7 +206,7 @@ class CoordinatorStore(Database):
 
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""
-        return self._runs("ORDER BY created_at DESC, rowid DESC")
+        return self._runs("ORDER BY created_at DESC, number DESC")
 
     def _runs(self, clause: LiteralString, *values: bytes) -> list[RunRow]:
         rows = self.ask(
@@ -235,7 +269,7 @@ class CoordinatorStore(Database):
         """
         row = self.one(
             "SELECT envelope FROM releases WHERE agreement_hash = ? AND run_id <> ?"
-            " ORDER BY rowid DESC LIMIT 1",
+            " ORDER BY number DESC LIMIT 1",
             agreement.hash,
             run_id,
         )
@@ -267,7 +301,8 @@ class CoordinatorStore(Database):
         """Remember how a round went."""
         with self.transaction():
             self.ask(
-                "INSERT OR IGNORE INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (run_id, round) DO NOTHING",
                 run_id,
                 row.round,
                 row.partners,
@@ -295,9 +330,10 @@ class CoordinatorStore(Database):
             for t in traffic:
                 self.ask(
                     "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT (run_id, partner) DO UPDATE SET messages = messages"
-                    " + excluded.messages, bytes_up = bytes_up + excluded.bytes_up,"
-                    " bytes_down = bytes_down + excluded.bytes_down",
+                    " ON CONFLICT (run_id, partner) DO UPDATE SET"
+                    " messages = traffic.messages + excluded.messages,"
+                    " bytes_up = traffic.bytes_up + excluded.bytes_up,"
+                    " bytes_down = traffic.bytes_down + excluded.bytes_down",
                     run_id,
                     t.partner,
                     t.messages,
@@ -329,7 +365,8 @@ class CoordinatorStore(Database):
     def _keep_release(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
         self.check_not_ended(run_id)
         self.ask(
-            "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
+            "INSERT INTO releases VALUES (?, ?, ?, ?,"
+            " (SELECT coalesce(max(number), 0) + 1 FROM releases)) ON CONFLICT (run_id) DO NOTHING",
             run_id,
             agreement_hash,
             envelope,
@@ -350,7 +387,11 @@ class CoordinatorStore(Database):
     def acknowledge(self, run_id: bytes, partner: str) -> None:
         """Note that a partner knows how a run ended: it has the release, or was told to stop."""
         with self.transaction():
-            self.ask("INSERT OR IGNORE INTO farewells VALUES (?, ?)", run_id, partner)
+            self.ask(
+                "INSERT INTO farewells VALUES (?, ?) ON CONFLICT (run_id, partner) DO NOTHING",
+                run_id,
+                partner,
+            )
 
     def has_acknowledged(self, run_id: bytes, partner: str) -> bool:
         """Whether a partner knows how a run ended."""
@@ -391,7 +432,7 @@ class CoordinatorStore(Database):
             run_id,
         )
         self.ask("DELETE FROM inputs WHERE run_id = ?", run_id)
-        self.wipe_at_commit()
+        self._database.wipe_at_commit()
 
     def release(self, run_id: bytes) -> bytes:
         """The envelope of a run's release; raises StoreError when it has none."""
@@ -405,5 +446,5 @@ class CoordinatorStore(Database):
         """Run id, time and envelope of every release, newest first."""
         return self.ask(
             "SELECT run_id, released_at, envelope FROM releases"
-            " ORDER BY released_at DESC, rowid DESC"
+            " ORDER BY released_at DESC, number DESC"
         )

@@ -1,4 +1,7 @@
-"""The tables of the coordinator's state, and how an earlier version's become this one's."""
+"""The tables of the coordinator's state, and how an earlier version's become this one's.
+
+In SQLite's words; `postgresql.dialect` says the same in PostgreSQL's.
+"""
 
 from __future__ import annotations
 
@@ -152,6 +155,24 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     PRAGMA user_version = 7;
     """,
     """
+    ALTER TABLE agreements ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE agreements SET number = rowid;
+    CREATE UNIQUE INDEX agreements_by_number ON agreements (number);
+    ALTER TABLE runs ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET number = rowid;
+    CREATE UNIQUE INDEX runs_by_number ON runs (number);
+    ALTER TABLE releases ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE releases SET number = rowid;
+    CREATE UNIQUE INDEX releases_by_number ON releases (number);
+    ALTER TABLE stops ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE stops SET number = rowid;
+    CREATE UNIQUE INDEX stops_by_number ON stops (number);
+    ALTER TABLE proposals ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE proposals SET number = rowid;
+    CREATE UNIQUE INDEX proposals_by_number ON proposals (number);
+    PRAGMA user_version = 8;
+    """,
+    """
     CREATE TABLE readiness (
         node_key TEXT NOT NULL,
         agreement_hash BLOB NOT NULL,
@@ -161,6 +182,26 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         version TEXT NOT NULL,
         PRIMARY KEY (node_key, agreement_hash)
     ) STRICT;
-    PRAGMA user_version = 8;
+    PRAGMA user_version = 9;
     """,
+)
+
+#: Every table, those before that others refer to.
+TABLES: Final = (
+    "agreements",
+    "admitted",
+    "carrier_nodes",
+    "runs",
+    "inputs",
+    "traffic",
+    "rounds",
+    "farewells",
+    "releases",
+    "stops",
+    "invitations",
+    "enrolled",
+    "proposals",
+    "proposal_answers",
+    "announcements",
+    "readiness",
 )

@@ -25,6 +25,7 @@ from coordinator.control.inviting import ADDRESS_FILE, invite
 from coordinator.control.port import ControlPort
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.settings import FILE
 from machine.certificates import openssh_key, private_pem
 from machine.files import write_file
 from partner_node.control.channel import Channel, Identity
@@ -38,6 +39,7 @@ from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
 from simulations.agreement import changed
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
+from tests.store_servers import KINDS, Server
 
 #: The port for runs, which nobody opens here.
 RUNS_PORT = 9_443
@@ -139,11 +141,19 @@ def enrolled(
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Lab]:
-    """Make a coordinator and serve its control port on loopback; streams are seldom silent."""
+def serving(directory: Path, *, store: str = FILE) -> Iterator[Lab]:
+    """Make a coordinator and serve its control port on loopback; streams are seldom silent.
+
+    Args:
+        store: Where its state is, as `init` has it.
+    """
     folder = directory / "coordinator"
     operator_setup.init(
-        legal_name="Segment Trust", contact="ops@trust.example", directory=folder, port=0
+        legal_name="Segment Trust",
+        contact="ops@trust.example",
+        directory=folder,
+        port=0,
+        store=store,
     )
     config = CoordinatorConfig.load(folder)
     assert config.control is not None
@@ -157,9 +167,14 @@ def serving(directory: Path) -> Iterator[Lab]:
         port.stop()
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with serving(tmp_path_factory.mktemp("control")) as found:
+@pytest.fixture(scope="module", params=KINDS)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A serving control port, over a state of either kind."""
+    store = FILE
+    if request.param != FILE:
+        server: Server = request.getfixturevalue("store_server")
+        store = server.url(schema=server.schema())
+    with serving(tmp_path_factory.mktemp("control"), store=store) as found:
         yield found
 
 

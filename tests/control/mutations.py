@@ -48,6 +48,13 @@ READY = "test_readiness.py::"
 RELEASED = "test_releases.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # whom the coordinator's database keeps waiting
+    (
+        GUARD,
+        '    "E-STORE-CONNECT": grpc.StatusCode.UNAVAILABLE,\n',
+        "",
+        ACCESS + "test_while_the_database_is_away_nodes_are_told_to_call_again",
+    ),
     # who may call what
     (
         GUARD,

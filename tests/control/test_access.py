@@ -39,7 +39,7 @@ from protocol.control.calls import (
 )
 from protocol.control.invitation import Invitation, authority_name
 from protocol.control.v1 import control_pb2 as v1
-from protocol.errors import FedsegError
+from protocol.errors import FedsegError, StoreError
 from tests.control.lab import Lab, lab
 
 __all__ = ["lab"]
@@ -241,6 +241,20 @@ def test_a_defect_is_told_as_a_code_alone(lab: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(EnrolledNodes, "note_seen", broken)
     request = v1.StandingRequest(version="1").SerializeToString()
     assert raw(lab, node.identity, STANDING, request) == ("INTERNAL", "E-INTERNAL")
+
+
+def test_while_the_database_is_away_nodes_are_told_to_call_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that they are refused, which they would take for the coordinator's word."""
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreError("database 'fedseg' at db.example is not reached", code="E-STORE-CONNECT")
+
+    node = lab.join("patient")
+    monkeypatch.setattr(EnrolledNodes, "note_seen", away)
+    request = v1.StandingRequest(version="1").SerializeToString()
+    assert raw(lab, node.identity, STANDING, request) == ("UNAVAILABLE", "E-STORE-CONNECT")
 
 
 def test_errors_of_the_port_are_codes_alone(lab: Lab) -> None:

@@ -17,6 +17,13 @@ RELAY = "coordinator/front/relay.py"
 LISTENING = "coordinator/front/listening.py"
 ASKED = "coordinator/service/asked_messages.py"
 SUPERLINK = "coordinator/service/superlink_process.py"
+PLACE = "coordinator/store/postgresql/place.py"
+SERVER = "coordinator/store/postgresql/database.py"
+SESSION = "coordinator/store/postgresql/connection.py"
+MAKING = "coordinator/store/postgresql/making.py"
+LEASE = "coordinator/store/postgresql/lease.py"
+MOVING = "coordinator/moving.py"
+CONTENT = "coordinator/store/content.py"
 
 SERVED = "test_service.py::"
 DRIVEN = "test_run_driver.py::"
@@ -26,6 +33,9 @@ PORT = "test_gateway.py::"
 PLACES = "test_front.py::"
 REPLIES = "test_asked_messages.py::"
 STARTED = "test_superlink_process.py::"
+SET = "test_store_settings.py::"
+ON_SERVER = "test_postgresql_store.py::"
+MOVED = "test_moving.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the chain outlives a failed run
@@ -49,8 +59,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         STORE,
-        ' AND run_id <> ?"\n            " ORDER BY rowid DESC LIMIT 1"',
-        ' AND ? <> 0"\n            " ORDER BY rowid DESC LIMIT 1"',
+        ' AND run_id <> ?"\n            " ORDER BY number DESC LIMIT 1"',
+        ' AND ? <> 0"\n            " ORDER BY number DESC LIMIT 1"',
         FOLLOWING + "test_a_run_that_is_killed_at_any_message_goes_on_from_the_same_release",
     ),
     # answers that count, and that do not
@@ -313,5 +323,153 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        self.front.is_of(caller.connection, digest.hex())\n",
         "",
         PORT + "test_a_node_is_no_stranger_from_its_first_signed_call_on",
+    ),
+    # where the state is: no password in clear, no connection that anybody may read or take over
+    (
+        PLACE,
+        "        if read.password is not None or",
+        "        if",
+        SET + "test_a_url_that_may_not_be_so_is_refused_and_not_repeated",
+    ),
+    (
+        PLACE,
+        'read.password is not None or "password" in names:',
+        "read.password is not None:",
+        SET + "test_a_url_that_may_not_be_so_is_refused_and_not_repeated",
+    ),
+    (
+        PLACE,
+        "            if name not in _OPTIONS or names.count(name) > 1:\n",
+        "            if names.count(name) > 1:\n",
+        SET + "test_a_url_that_may_not_be_so_is_refused_and_not_repeated",
+    ),
+    (
+        PLACE,
+        "not all(map(is_this_machine, self._hosts()))",
+        "not any(map(is_this_machine, self._hosts()))",
+        SET + "test_a_url_that_may_not_be_so_is_refused_and_not_repeated",
+    ),
+    (
+        PLACE,
+        '        if mode == "disable" and',
+        "        if False and",
+        SET + "test_a_url_that_may_not_be_so_is_refused_and_not_repeated",
+    ),
+    (
+        PLACE,
+        '"disable" if self._is_socket() else "verify-full")',
+        '"disable" if self._is_socket() else "require")',
+        SET + "test_the_certificate_is_verified_with_the_systems_authorities_unless_the_url_says_"
+        "otherwise",
+    ),
+    (
+        PLACE,
+        '        set_here.setdefault("options", "")  # not those of the environment\n',
+        "",
+        SET + "test_options_of_the_environment_are_not_taken",
+    ),
+    # a state on a server: durable, one change at a time, one coordinator, one process that serves
+    (
+        SESSION,
+        "    SET default_transaction_read_only = on;\n",
+        "",
+        ON_SERVER + "test_nothing_is_changed_outside_a_transaction",
+    ),
+    (
+        SESSION,
+        "IN ('off', 'local')",
+        "IN ('local')",
+        ON_SERVER + "test_a_commit_is_on_the_servers_disk_whatever_the_account_is_set_to",
+    ),
+    (
+        SERVER,
+        '            self._run("LOCK TABLE fedseg_store IN EXCLUSIVE MODE")\n',
+        "",
+        ON_SERVER + "test_of_two_connections_that_ask_for_a_run_at_once_one_gets_it",
+    ),
+    (
+        SERVER,
+        "        self._settle(number)\n",
+        "        return\n",
+        ON_SERVER + "test_a_change_whose_commit_did_not_arrive_is_said_not_to_be_made",
+    ),
+    (
+        SERVER,
+        '            if status == "committed":\n',
+        "            if False:\n",
+        ON_SERVER + "test_a_change_that_was_committed_but_not_answered_is_made_once",
+    ),
+    (
+        SERVER,
+        '            if ended.statusmessage != "COMMIT":\n',
+        "            if False:\n",
+        ON_SERVER + "test_a_change_after_an_error_that_was_passed_over_is_said_to_be_lost",
+    ),
+    (
+        SERVER,
+        "        if coordinator != self._coordinator:\n",
+        "        if False:\n",
+        ON_SERVER + "test_the_state_of_another_coordinator_is_not_opened",
+    ),
+    (
+        SERVER,
+        "        if version > len(MIGRATIONS):\n",
+        "        if False:\n",
+        ON_SERVER + "test_the_state_of_a_newer_version_is_refused",
+    ),
+    (
+        SERVER,
+        '            self._connection.execute("VACUUM inputs")\n',
+        "            pass\n",
+        ON_SERVER + "test_masked_messages_of_an_ended_run_are_cleared_from_the_servers_tables",
+    ),
+    (
+        SERVER,
+        '"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"',
+        '"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"',
+        MOVED + "test_a_backup_is_one_moment_while_others_write",
+    ),
+    (
+        MAKING,
+        "    if head is not None and not head[2]:\n",
+        "    if head is not None:\n",
+        ON_SERVER + "test_what_was_made_and_never_opened_is_made_anew_and_what_was_opened_never",
+    ),
+    (
+        LEASE,
+        "        if row != (True,):\n",
+        "        if False:\n",
+        ON_SERVER + "test_one_process_alone_serves_a_database",
+    ),
+    # a state that is moved
+    (
+        MOVING,
+        "        database.retire()\n",
+        "",
+        MOVED + "test_a_command_that_had_the_file_open_when_it_was_moved_changes_nothing_there",
+    ),
+    (
+        MOVING,
+        "        if not free:\n",
+        "        if False:\n",
+        MOVED + "test_a_state_is_not_moved_while_it_is_served_or_a_run_is_driven",
+    ),
+    (
+        MOVING,
+        "            lease.hold()\n",
+        "            pass\n",
+        MOVED + "test_a_state_is_not_moved_from_a_server_while_another_machine_serves_it",
+    ),
+    (
+        MOVING,
+        "    if file.exists() and not (draft.exists() and draft.samefile(file)):\n",
+        "    if False:\n",
+        MOVED + "test_nothing_is_moved_over_an_earlier_state",
+    ),
+    (
+        CONTENT,
+        "    if content_of(target) != content_of(source):\n",
+        "    if False:\n",
+        SET + "test_a_copy_that_does_not_read_as_its_source_is_refused",
     ),
 ]

@@ -161,6 +161,7 @@ def test_a_folder_that_is_no_coordinator_is_named(
         "remove": ["shop-0"],
         "export": ["--out", "x.json"],
         "backup": ["x.tar"],
+        "move": ["--to", "sqlite"],
     }.get(path[-1], [])
     error = shell.refused(*path, *more, "--dir", tmp_path / "none", status=2)
     assert "none/coordinator.toml" in error["message"]

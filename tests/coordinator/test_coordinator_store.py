@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,13 @@ import pytest
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, FINISHED, REQUESTED, RUNNING, RoundRow, Traffic
+from coordinator.store.schema import MIGRATIONS, TABLES
 from protocol.errors import AgreementError, FedsegError, RunFailedError, StoreError, UsageError
 from protocol.participants import Link
+from protocol.signed_agreement import SignedAgreement
 from simulations.federation import Federation
 from tests.federations import small_federation, unsaid
+from tests.store_servers import StorePlace
 
 RUN = b"\x01" * 16
 OTHER = b"\x02" * 16
@@ -28,14 +34,48 @@ def federation() -> Federation:
 
 
 @pytest.fixture
-def store(tmp_path: Path, federation: Federation) -> CoordinatorStore:
-    found = CoordinatorStore(tmp_path / "coordinator.db")
+def store(store_place: StorePlace, federation: Federation) -> Iterator[CoordinatorStore]:
+    """A store of either kind with an agreement."""
+    with closing(store_place.open()) as found:
+        found.add_agreement(federation.signed)
+        yield found
+
+
+@pytest.fixture
+def file_store(tmp_path: Path, federation: Federation) -> CoordinatorStore:
+    """A store in a file, for what is particular to SQLite."""
+    found = CoordinatorStore.in_file(tmp_path / "coordinator.db")
     found.add_agreement(federation.signed)
     return found
 
 
 def bytes_on_disk(folder: Path) -> bytes:
     return b"".join(p.read_bytes() for p in folder.glob("coordinator.db*"))
+
+
+@contextmanager
+def earlier(folder: Path, version: int) -> Iterator[sqlite3.Connection]:
+    """A file as an earlier version of fedseg made it, to be filled."""
+    with closing(sqlite3.connect(folder / "coordinator.db")) as connection:
+        for script in MIGRATIONS[:version]:
+            connection.executescript(script)
+        yield connection
+        connection.commit()
+
+
+def add_earlier(connection: sqlite3.Connection, federation: Federation, run_id: bytes) -> None:
+    """A finished run, and its agreement, as such a file has them; all in the same moment."""
+    agreement = federation.agreement
+    connection.execute(
+        "INSERT OR IGNORE INTO agreements VALUES (?, ?, ?, ?, ?, '2026-01-01')",
+        (agreement.hash, agreement.id, agreement.version, federation.signed.to_bytes(), b""),
+    )
+    connection.execute(
+        "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code, reason,"
+        " attempts, created_at, updated_at)"
+        " VALUES (?, ?, x'', 'finished', '{}', '', '', 1, '2026-01-01', '2026-01-01')",
+        (run_id, agreement.hash),
+    )
 
 
 def refused(error: type[FedsegError], code: str, action: object) -> FedsegError:
@@ -55,11 +95,11 @@ def test_agreements_are_kept_once_and_verified_when_read(
 
 
 def test_a_commit_is_on_the_disk_when_it_returns_and_not_only_handed_to_the_system(
-    store: CoordinatorStore,
+    file_store: CoordinatorStore,
 ) -> None:
     """After a power failure the coordinator must still know which set it proposed: 2 is FULL."""
-    assert store.ask("PRAGMA synchronous") == [(2,)]
-    assert store.ask("PRAGMA journal_mode") == [("wal",)]
+    assert file_store.ask("PRAGMA synchronous") == [(2,)]
+    assert file_store.ask("PRAGMA journal_mode") == [("wal",)]
 
 
 def test_an_agreement_kept_by_an_earlier_version_stays_readable(
@@ -72,16 +112,16 @@ def test_an_agreement_kept_by_an_earlier_version_stays_readable(
 
 
 def test_an_agreement_that_lacks_signatures_is_not_taken(
-    tmp_path: Path, federation: Federation
+    store_place: StorePlace, federation: Federation
 ) -> None:
-    store = CoordinatorStore(tmp_path / "coordinator.db")
+    store = store_place.open()
     draft = type(federation.signed).draft(federation.agreement)
     refused(AgreementError, "E-AGR-UNSIGNED", lambda: store.add_agreement(draft))
     assert store.agreements() == []
 
 
 def test_an_agreement_altered_in_the_file_is_refused(
-    tmp_path: Path, store: CoordinatorStore, federation: Federation
+    tmp_path: Path, file_store: CoordinatorStore, federation: Federation
 ) -> None:
     with sqlite3.connect(tmp_path / "coordinator.db") as connection:
         (envelope,) = connection.execute("SELECT envelope FROM agreements").fetchone()
@@ -90,7 +130,7 @@ def test_an_agreement_altered_in_the_file_is_refused(
         connection.execute("UPDATE agreements SET envelope = ?", (bytes(altered),))
     connection.close()
     with pytest.raises(FedsegError):
-        store.agreement(federation.agreement.hash)
+        file_store.agreement(federation.agreement.hash)
 
 
 def test_a_partners_new_key_replaces_the_old_but_no_two_share_one(store: CoordinatorStore) -> None:
@@ -124,9 +164,9 @@ def test_one_run_at_a_time_under_an_agreement(
 
 
 def test_a_run_under_an_agreement_that_is_not_here_is_refused(
-    tmp_path: Path, federation: Federation
+    store_place: StorePlace, federation: Federation
 ) -> None:
-    store = CoordinatorStore(tmp_path / "coordinator.db")
+    store = store_place.open()
     refused(StoreError, "E-STORE", lambda: store.request_run(RUN, federation.agreement))
     assert store.runs() == []
     refused(StoreError, "E-RUN-UNKNOWN", lambda: store.run(RUN))
@@ -163,7 +203,7 @@ def test_an_ended_run_does_not_begin_again_or_end_otherwise(
 
 
 def test_inputs_come_back_in_order_with_the_chain_they_led_to(
-    tmp_path: Path, store: CoordinatorStore, federation: Federation
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
 ) -> None:
     agreement = federation.agreement
     store.request_run(RUN, agreement)
@@ -172,7 +212,7 @@ def test_inputs_come_back_in_order_with_the_chain_they_led_to(
     for number in range(12):
         store.append_input(RUN, f"kind {number}", bytes([number]), longer if number > 5 else chain)
     store.close()
-    store = CoordinatorStore(tmp_path / "coordinator.db")
+    store = store_place.open()
     assert store.inputs(RUN) == [(f"kind {n}", bytes([n])) for n in range(12)]
     assert store.chain_at_start(RUN, agreement) == chain
     store.fail(RUN, "E-GRACE", "nobody came")
@@ -182,23 +222,23 @@ def test_inputs_come_back_in_order_with_the_chain_they_led_to(
 
 @pytest.mark.parametrize("end", ["finish", "fail"])
 def test_masked_messages_of_an_ended_run_are_nowhere_on_disk(
-    tmp_path: Path, store: CoordinatorStore, federation: Federation, end: str
+    tmp_path: Path, file_store: CoordinatorStore, federation: Federation, end: str
 ) -> None:
     agreement = federation.agreement
-    store.request_run(RUN, agreement)
-    chain = store.chain_at_start(RUN, agreement)
+    file_store.request_run(RUN, agreement)
+    chain = file_store.chain_at_start(RUN, agreement)
     messages = [np.random.default_rng(n).bytes(9_000) for n in range(4)]
     for message in messages:
-        store.append_input(RUN, "received", message, chain)
+        file_store.append_input(RUN, "received", message, chain)
     assert all(m[:64] in bytes_on_disk(tmp_path) for m in messages)
     if end == "finish":
-        store.finish(RUN, b"the signed release", agreement.hash)
+        file_store.finish(RUN, b"the signed release", agreement.hash)
     else:
-        store.fail(RUN, "E-GRACE", "nobody came")
+        file_store.fail(RUN, "E-GRACE", "nobody came")
     found = bytes_on_disk(tmp_path)
     assert not any(m[at : at + 16] in found for m in messages for at in range(0, 9_000, 200))
     assert RUN in found
-    store.check()
+    file_store.check()
 
 
 def test_a_release_is_there_for_finished_runs_only(
@@ -262,54 +302,61 @@ def test_an_exception_rolls_back_and_the_store_goes_on(
 
 
 def test_a_full_disk_is_an_error_of_ours_and_passes(
-    store: CoordinatorStore, federation: Federation
+    file_store: CoordinatorStore, federation: Federation
 ) -> None:
-    store.request_run(RUN, federation.agreement)
-    chain = store.chain_at_start(RUN, federation.agreement)
-    pages = store.ask("PRAGMA page_count")[0][0]
-    store.ask(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
+    file_store.request_run(RUN, federation.agreement)
+    chain = file_store.chain_at_start(RUN, federation.agreement)
+    pages = file_store.ask("PRAGMA page_count")[0][0]
+    file_store.ask(f"PRAGMA max_page_count = {pages}")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="full") as caught:
-        store.append_input(RUN, "received", bytes(200_000), chain)
+        file_store.append_input(RUN, "received", bytes(200_000), chain)
     assert caught.value.remedy
-    assert store.inputs(RUN) == []
-    store.ask("PRAGMA max_page_count = 1000000")
-    store.append_input(RUN, "received", b"x", chain)
-    assert store.inputs(RUN) == [("received", b"x")]
+    assert file_store.inputs(RUN) == []
+    file_store.ask("PRAGMA max_page_count = 1000000")
+    file_store.append_input(RUN, "received", b"x", chain)
+    assert file_store.inputs(RUN) == [("received", b"x")]
 
 
-def test_rounds_of_an_earlier_version_are_kept(
-    tmp_path: Path, store: CoordinatorStore, federation: Federation
-) -> None:
-    store.request_run(RUN, federation.agreement)
-    store.ask("DROP TABLE rounds")
-    for table in (
-        "stops",
-        "readiness",
-        "invitations",
-        "enrolled",
-        "proposal_answers",
-        "proposals",
-        "announcements",
-    ):
-        store.ask(f"DROP TABLE {table}")  # type: ignore[arg-type]
-    store.ask(
-        "CREATE TABLE rounds (run_id BLOB NOT NULL REFERENCES runs, round INTEGER NOT NULL,"
-        " partners INTEGER NOT NULL, seconds REAL NOT NULL, inertia REAL NOT NULL,"
-        " length INTEGER NOT NULL, PRIMARY KEY (run_id, round)) STRICT"
-    )
-    store.ask("INSERT INTO rounds VALUES (?, 0, 3, 1.5, 0.25, 8)", RUN)
-    store.ask("PRAGMA user_version = 2")
-    store.close()
-    (row,) = CoordinatorStore(tmp_path / "coordinator.db").rounds(RUN)
+def test_rounds_of_an_earlier_version_are_kept(tmp_path: Path, federation: Federation) -> None:
+    with earlier(tmp_path, 2) as connection:
+        add_earlier(connection, federation, RUN)
+        connection.execute("INSERT INTO rounds VALUES (?, 0, 3, 1.5, 0.25, 8)", (RUN,))
+    with closing(CoordinatorStore.in_file(tmp_path / "coordinator.db")) as store:
+        (row,) = store.rounds(RUN)
     assert row == RoundRow(round=0, partners=3, seconds=1.5, inertia=0.25, length=8, asked="")
 
 
-def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, store: CoordinatorStore) -> None:
-    store.ask("PRAGMA user_version = 99")
-    store.close()
+def test_the_order_of_what_an_earlier_version_kept_in_the_same_moment_stays(
+    tmp_path: Path, federation: Federation
+) -> None:
+    """Version 8 has a column for it, as another database knows no order of its own."""
+    with earlier(tmp_path, 7) as connection:
+        for run_id in (OTHER, RUN):
+            add_earlier(connection, federation, run_id)
+            connection.execute(
+                "INSERT INTO releases VALUES (?, ?, ?, '2026-01-02')",
+                (run_id, federation.agreement.hash, b"of " + run_id),
+            )
+        for partner in ("b", "a"):
+            connection.execute(
+                "INSERT INTO stops VALUES (?, ?, '2026-01-03', ?)",
+                (federation.agreement.hash, partner, partner.encode()),
+            )
+    with closing(CoordinatorStore.in_file(tmp_path / "coordinator.db")) as store:
+        assert [run.run_id for run in store.runs()] == [RUN, OTHER]
+        assert [row[0] for row in store.releases()] == [RUN, OTHER]
+        assert store.last_release(b"\x03" * 16, federation.agreement) == b"of " + RUN
+        assert store.stops_of(federation.agreement.hash) == [b"b", b"a"]
+
+
+def test_a_newer_schema_is_refused_and_left_alone(
+    tmp_path: Path, file_store: CoordinatorStore
+) -> None:
+    file_store.ask("PRAGMA user_version = 99")
+    file_store.close()
     before = (tmp_path / "coordinator.db").read_bytes()
     with pytest.raises(StoreError, match="schema 99") as caught:
-        CoordinatorStore(tmp_path / "coordinator.db")
+        CoordinatorStore.in_file(tmp_path / "coordinator.db")
     assert "newer" in caught.value.remedy
     assert (tmp_path / "coordinator.db").read_bytes() == before
 
@@ -320,23 +367,28 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, store: Coordin
 def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "coordinator.db").write_bytes(content)
     with pytest.raises(StoreError, match=r"coordinator\.db") as caught:
-        CoordinatorStore(tmp_path / "coordinator.db")
+        CoordinatorStore.in_file(tmp_path / "coordinator.db")
     assert "backup" in caught.value.remedy
 
 
-def test_damaged_pages_are_an_error_of_ours(tmp_path: Path, store: CoordinatorStore) -> None:
-    roots = store.ask(
+def test_damaged_pages_are_an_error_of_ours(tmp_path: Path, file_store: CoordinatorStore) -> None:
+    roots = file_store.ask(
         "SELECT rootpage FROM sqlite_master WHERE tbl_name IN ('agreements', 'runs', 'admitted')"
     )
-    store.close()
+    file_store.close()
     path = tmp_path / "coordinator.db"
     content = bytearray(path.read_bytes())
     for (page,) in roots:
         content[4096 * (page - 1) : 4096 * page] = b"\xa5" * 4096
     path.write_bytes(content)
-    store = CoordinatorStore(path)
+    store = CoordinatorStore.in_file(path)
     nodes = AdmittedNodes(store)
-    for question in (store.check, store.runs, store.agreements, nodes.key_of_partner):
+    for question in (
+        file_store.check,
+        file_store.runs,
+        file_store.agreements,
+        nodes.key_of_partner,
+    ):
         with pytest.raises(StoreError):
             question()
 
@@ -347,7 +399,97 @@ def test_a_new_file_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) 
     def open_all(_: int) -> None:
         for number in range(40):
             together.wait(60)
-            CoordinatorStore(tmp_path / f"{number}.db").close()
+            CoordinatorStore.in_file(tmp_path / f"{number}.db").close()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(open_all, range(4)))
+
+
+# --- several processes --------------------------------------------------------------------------
+
+
+def ask_for_runs(place: StorePlace, federation_signed: bytes, numbers: list[int]) -> list[bool]:
+    """In a process of its own: ask for runs under one agreement; which were taken."""
+    agreement = SignedAgreement.from_bytes(federation_signed).agreement
+    taken = []
+    with closing(place.open()) as store:
+        for number in numbers:
+            try:
+                store.request_run(bytes([number]) * 16, agreement)
+                taken.append(True)
+            except UsageError:
+                taken.append(False)
+    return taken
+
+
+def append(place: StorePlace, federation_signed: bytes, letters: list[str]) -> None:
+    """In a process of its own: append inputs to the run."""
+    agreement = SignedAgreement.from_bytes(federation_signed).agreement
+    with closing(place.open()) as store:
+        chain = store.chain_at_start(RUN, agreement)
+        for letter in letters:
+            store.append_input(RUN, letter, letter.encode(), chain)
+
+
+def test_of_two_processes_that_ask_for_a_run_at_once_one_gets_it(
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
+) -> None:
+    """What a transaction read is true until it ends: BEGIN IMMEDIATE, or a lock of the server."""
+    signed = federation.signed.to_bytes()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        asked = [
+            pool.submit(ask_for_runs, store_place, signed, list(range(start, start + 20)))
+            for start in (1, 101)
+        ]
+        assert sum(sum(found.result(120)) for found in asked) == 1
+        assert len(store.runs()) == 1
+
+
+def test_inputs_of_two_processes_at_once_are_numbered_without_gap_or_double(
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
+) -> None:
+    store.request_run(RUN, federation.agreement)
+    signed = federation.signed.to_bytes()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for done in [
+            pool.submit(append, store_place, signed, [letter] * 30) for letter in ("a", "b")
+        ]:
+            done.result(120)
+    numbers = store.ask("SELECT number FROM inputs ORDER BY number")
+    assert numbers == [(n,) for n in range(1, 61)]
+    assert sorted(kind for kind, _ in store.inputs(RUN)) == ["a"] * 30 + ["b"] * 30
+
+
+def test_whoever_reads_does_not_wait_for_a_change_and_sees_none_of_it(
+    store_place: StorePlace, store: CoordinatorStore, federation: Federation
+) -> None:
+    with closing(store_place.open()) as other:
+        with store.transaction():
+            store.ask("DELETE FROM agreements")
+            assert len(other.agreements()) == 1
+        assert other.agreements() == []
+
+
+def test_a_store_that_was_closed_is_not_opened_again(store: CoordinatorStore) -> None:
+    store.close()
+    with pytest.raises(StoreError):
+        store.runs()
+
+
+def test_threads_of_one_store_take_turns(store: CoordinatorStore, federation: Federation) -> None:
+    store.request_run(RUN, federation.agreement)
+    chain = store.chain_at_start(RUN, federation.agreement)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [
+            pool.submit(store.append_input, RUN, "x", bytes([n]), chain) for n in range(24)
+        ]:
+            done.result(60)
+    assert store.ask("SELECT number FROM inputs ORDER BY number") == [(n,) for n in range(1, 25)]
+
+
+def test_every_table_is_carried_from_one_database_into_another(tmp_path: Path) -> None:
+    with closing(CoordinatorStore.in_file(tmp_path / "coordinator.db")) as store:
+        found = store.ask(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    assert sorted(TABLES) == sorted(name for (name,) in found)

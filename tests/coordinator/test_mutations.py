@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import guards
+from tests.store_servers import shared_server
 
 FOLDER = "coordinator"
 pytestmark = pytest.mark.slow
@@ -17,7 +18,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def removal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[guards.Removal]:
-    with guards.removal(FOLDER, tmp_path_factory) as server:
+    with (
+        shared_server(tmp_path_factory.mktemp("store-server")),
+        guards.removal(FOLDER, tmp_path_factory) as server,
+    ):
         yield server
 
 

@@ -82,14 +82,14 @@ class Lab:
         self.path = folder / "coordinator.db"
         self.run_id = os.urandom(16)
         self.said: dict[tuple[int, bytes], set[bytes]] = {}
-        store = CoordinatorStore(self.path)
+        store = CoordinatorStore.in_file(self.path)
         store.add_agreement(self.federation.signed)
         store.request_run(self.run_id, self.federation.agreement)
         store.close()
 
     def drive(self, exchange: MemoryExchange | None = None) -> SignedRelease:
         """Drive the run in what could be a new process: nothing is shared but file and nodes."""
-        store = CoordinatorStore(self.path)
+        store = CoordinatorStore.in_file(self.path)
         try:
             return execute(
                 self.run_id,
@@ -105,7 +105,7 @@ class Lab:
             store.close()
 
     def row(self) -> Any:
-        store = CoordinatorStore(self.path)
+        store = CoordinatorStore.in_file(self.path)
         try:
             store.check()
             return store.run(self.run_id)
@@ -199,7 +199,7 @@ def test_inputs_of_a_finished_run_are_deleted_and_its_release_kept(tmp_path: Pat
 
     release = lab.drive(MemoryExchange(nodes_by_id=lab.federation.nodes, tamper_reply=note))
     assert len(masked) >= 6
-    store = CoordinatorStore(lab.path)
+    store = CoordinatorStore.in_file(lab.path)
     assert store.inputs(lab.run_id) == []
     assert store.release(lab.run_id) == release.to_bytes()
     on_disk = b"".join(p.read_bytes() for p in tmp_path.iterdir())
@@ -275,7 +275,7 @@ def test_a_stored_input_that_cannot_be_replayed_ends_the_run_with_a_reason(tmp_p
         folder = tmp_path / kind
         folder.mkdir()
         lab = Lab(folder)
-        store = CoordinatorStore(lab.path)
+        store = CoordinatorStore.in_file(lab.path)
         chain = store.chain_at_start(lab.run_id, lab.federation.agreement)
         store.append_input(lab.run_id, kind, data, chain)
         store.close()
@@ -378,7 +378,9 @@ def test_a_run_that_ended_with_a_release_is_told_of_and_no_other(
             raise RunFailedError("no partner is here", code=code)
 
     config = SimpleNamespace(
-        open_store=lambda: CoordinatorStore(lab.path), signing_key=lambda: None, patience=None
+        open_store=lambda: CoordinatorStore.in_file(lab.path),
+        signing_key=lambda: None,
+        patience=None,
     )
     monkeypatch.setattr(life, "execute", end)
     monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: config)
@@ -387,6 +389,22 @@ def test_a_run_that_ended_with_a_release_is_told_of_and_no_other(
         tmp_path, lab.run_id.hex(), exchange, on_release=lambda _, run_id: told.append(run_id)
     )
     assert told == ([] if code else [lab.run_id])
+
+
+def test_a_driver_waits_for_a_servers_database_for_as_long_as_it_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def fail_often(*_: Any, **__: Any) -> None:
+        if len(pauses) < 600:
+            raise StoreError("away", code="E-STORE-CONNECT")
+
+    monkeypatch.setattr(life, "_drive_once", fail_often)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: None)
+    monkeypatch.setattr(life.time, "sleep", pauses.append)
+    life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+    assert pauses == [1.0] * 600
 
 
 def test_a_run_that_failed_is_no_failure_of_the_process_that_drove_it(

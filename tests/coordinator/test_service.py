@@ -90,7 +90,7 @@ class Lab:
         self.folder = folder
         self.service = CoordinatorService(config=config)
         self.superlink = FakeSuperLink()
-        self.store = CoordinatorStore(folder / "coordinator.db")
+        self.store = CoordinatorStore.in_file(folder / "coordinator.db")
         self.nodes = AdmittedNodes(self.store)
         self.admitted = module._Admitted(self.store)
         self.clock = Clock()
@@ -290,7 +290,7 @@ def test_a_database_that_fails_for_a_moment_does_not_end_the_service(
     lab.store.close()
     lab.look(2)
     assert "E-STORE" in caplog.text
-    lab.store = CoordinatorStore(lab.folder / "coordinator.db")
+    lab.store = CoordinatorStore.in_file(lab.folder / "coordinator.db")
     lab.admitted = module._Admitted(lab.store)
     lab.look()
     assert lab.superlink.submitted == [RUN.hex()]

@@ -32,6 +32,7 @@ from coordinator.cli import setup as operator_setup
 from coordinator.config import CoordinatorConfig
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
+from coordinator.store.settings import FILE
 from partner_node.cli import agreement as partner_agreement
 from partner_node.cli import setup as partner_setup
 from partner_node.config.node_config import NodeConfig
@@ -435,12 +436,18 @@ class Deployment:
 
 
 def make_coordinator(
-    directory: Path, *, grace_s: int = 30, resend_s: int = 1, control: bool = False
+    directory: Path,
+    *,
+    grace_s: int = 30,
+    resend_s: int = 1,
+    control: bool = False,
+    store: str = FILE,
 ) -> Path:
     """A coordinator's folder, on a free port that it keeps over restarts.
 
     Args:
         control: Whether partners can join by invitation.
+        store: Where its state is, as `init` has it.
     """
     folder = directory / "coordinator"
     operator_setup.init(
@@ -451,6 +458,7 @@ def make_coordinator(
         control_port=free_port() if control else None,
         by_hand=not control,
         grace_s=grace_s,
+        store=store,
     )
     config = folder / "coordinator.toml"
     text = config.read_text()
@@ -604,6 +612,7 @@ def make_deployment(
     environment: Mapping[str, str] | None = None,
     node_address: str = "",
     control: bool = False,
+    store: str = FILE,
     **agreement: Any,
 ) -> Deployment:
     """Everything that comes before the first `serve`: folders, keys, a signed agreement.
@@ -613,10 +622,11 @@ def make_deployment(
         environment: Added to the environment of all processes.
         node_address: Where nodes connect to, when not straight to the public port.
         control: Whether the coordinator has a control port.
+        store: Where the coordinator's state is, as `init` has it.
         agreement: For `draft_agreement`.
     """
     names = tuple(data)
-    make_coordinator(directory, grace_s=grace_s, resend_s=resend_s, control=control)
+    make_coordinator(directory, grace_s=grace_s, resend_s=resend_s, control=control, store=store)
     for name, own in data.items():
         make_node(directory, name, own, address=node_address)
     agreement.setdefault("features", plain_features())

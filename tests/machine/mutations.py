@@ -37,6 +37,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            if False:\n",
         STORED + "test_a_database_that_was_made_before_is_not_made_again",
     ),
+    (
+        DATABASE,
+        "                self._refuse_retired(self._version())\n",
+        "",
+        STORED + "test_a_file_whose_content_was_moved_is_changed_by_nobody_any_more",
+    ),
     # backups
     (
         BACKUPS,

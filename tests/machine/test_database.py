@@ -82,6 +82,32 @@ def test_an_earlier_versions_file_is_brought_up_to_date_and_keeps_its_rows(tmp_p
     assert caught.value.remedy == "install the newer fedseg again"
 
 
+def test_a_file_whose_content_was_moved_is_changed_by_nobody_any_more(tmp_path: Path) -> None:
+    """Also not by a process that has it open, and would wait for the one that moves it."""
+    with closing(opened(tmp_path / "x.db")) as other:
+        with closing(opened(tmp_path / "x.db")) as database, database.transaction():
+            database.retire()
+
+        def change() -> None:
+            with other.transaction():
+                other.ask("INSERT INTO t VALUES (1)")
+
+        for action in (change, lambda: opened(tmp_path / "x.db")):
+            with pytest.raises(StoreError) as caught:
+                action()
+            assert caught.value.remedy
+        assert other.ask("SELECT * FROM t") == []
+
+
+def test_a_move_that_fails_retires_nothing(tmp_path: Path) -> None:
+    with closing(opened(tmp_path / "x.db")) as database:
+        with pytest.raises(KeyError), database.transaction():
+            database.retire()
+            raise KeyError
+        with database.transaction():
+            database.ask("INSERT INTO t VALUES (1)")
+
+
 def test_a_migration_that_is_interrupted_leaves_the_version_before(tmp_path: Path) -> None:
     opened(tmp_path / "x.db", FIRST).close()
     with pytest.raises(StoreError, match="no such table"):
