@@ -145,7 +145,7 @@ def _now_words(row: RunRow, now: datetime) -> str:
     """What a run does that has not ended."""
     if not row.progress:
         return "waits for a driver"
-    missing = ", ".join(row.progress["waiting_for"])
+    missing = ", ".join(row.progress.get("waiting_for", ()))
     waits = f"waits for {missing} {since_words(row.progress, now)}".strip() if missing else ""
     comes = next_words(row.progress, now)
     return "; ".join(filter(None, (row.progress["doing"], waits, comes)))

@@ -220,7 +220,7 @@ class _Presence:
         return standing.announced
 
     def _take_up(self, home: NodeHome, channel: Channel) -> None:
-        if take_up(home, channel) is not None:
+        if take_up(home, channel):
             self._checks.want()
 
     def _take_releases(self, home: NodeHome, channel: Channel) -> None:
