@@ -97,7 +97,9 @@ def join(
     now = datetime.now(UTC)
     _refuse_member(directory)
     settings = ProxySettings(
-        address=None if proxy is None else proxy_address(proxy), password_file=proxy_password_file
+        address=None if proxy is None else proxy_address(proxy),
+        password_file=proxy_password_file,
+        named_by="--proxy",
     )
     greeting = greet(invited, now=now, proxy=way_to(invited.address, settings))
     warnings: list[str] = []

@@ -36,11 +36,13 @@ class ProxySettings:
         address: ``host:port``, `DIRECT`, or None for what the environment names.
         password_file: File with ``user:password`` for the proxy, mode 0600.
         password_env: Environment variable with that.
+        named_by: What says so, for messages.
     """
 
     address: str | None = None
     password_file: Path | None = None
     password_env: str | None = None
+    named_by: str = "node.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ def way_to(
     if settings.address == DIRECT:
         return None
     if settings.address is not None:
-        found = Proxy(address=settings.address)
+        found = Proxy(address=settings.address, named_by=settings.named_by)
     else:
         named = _of_environment(address, environment)
         if named is None:

@@ -139,6 +139,7 @@ def test_a_partner_joins_through_a_proxy_and_its_node_keeps_to_it(
     with before(lab, credentials=LOGIN) as proxy:
         error = shell.refused(*words, "--proxy", proxy.url, status=1)
         assert error["code"] == "E-PROXY-LOGIN"
+        assert f"through the proxy 127.0.0.1:{proxy.port} (--proxy)" in error["message"]
         error = shell.refused(*words, "--proxy", f"http://u:p@127.0.0.1:{proxy.port}", status=2)
         assert (error["code"], folder.exists()) == ("E-PROXY", False)
         proxy.asked.clear()

@@ -689,10 +689,15 @@ def test_an_idle_connection_is_closed(certificate: ServerCertificate, upstream: 
         assert setting.raw(head(0)).count(b"HTTP/1.1 200 ") == 1
 
 
-def silent_callers(setting: Setting, count: int) -> list[socket.socket]:
+def silent_callers(
+    setting: Setting, count: int, *, source: str = "127.0.0.1"
+) -> list[socket.socket]:
     """Connections that never say a word."""
-    port = setting.gateway.port
-    return [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(count)]
+    address = ("127.0.0.1", setting.gateway.port)
+    return [
+        socket.create_connection(address, timeout=10, source_address=(source, 0))
+        for _ in range(count)
+    ]
 
 
 def is_closed(caller: socket.socket) -> bool:
@@ -732,6 +737,19 @@ def test_when_all_places_are_taken_the_oldest_stranger_makes_room_for_a_node(
         finally:
             for caller in callers:
                 caller.close()
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
+def test_a_node_is_served_while_somebody_holds_connections_without_end(
+    setting: Setting, source: str
+) -> None:
+    """More than there are places, from another address or from the node's own."""
+    callers = silent_callers(setting, 300, source=source)
+    try:
+        assert setting.post().status_code == 200
+    finally:
+        for caller in callers:
+            caller.close()
 
 
 def test_a_caller_who_may_not_ask_does_not_keep_its_place(setting: Setting) -> None:
