@@ -23,6 +23,7 @@ from coordinator.control.authority import NodesAuthority
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
 from coordinator.control.invitations import Invitations
+from coordinator.control.listening import Listening
 from coordinator.control.membership import Membership
 from coordinator.control.releases import Releases
 from coordinator.control.stops import Stops
@@ -140,6 +141,7 @@ class ControlPort:
             closing(self.config.open_store()) as trusted,
             ThreadPoolExecutor(1, thread_name_prefix="control") as executor,
         ):
+            Listening(store).clear()
             trust = _Trust(prepared, Invitations(trusted))
             server = aio.server(options=_OPTIONS)
             guard = Guard(store=store, authority=prepared.authority.certificate, executor=executor)

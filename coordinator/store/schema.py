@@ -161,6 +161,7 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         version TEXT NOT NULL,
         PRIMARY KEY (node_key, agreement_hash)
     ) STRICT;
+    CREATE TABLE listening (node_key TEXT PRIMARY KEY) STRICT;
     PRAGMA user_version = 8;
     """,
 )

@@ -285,6 +285,7 @@ def test_rounds_of_an_earlier_version_are_kept(
     for table in (
         "stops",
         "readiness",
+        "listening",
         "invitations",
         "enrolled",
         "proposal_answers",
