@@ -245,6 +245,12 @@ def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:
     return [table] if table.rows else []
 
 
+def _seen_words(one: PartnerStanding) -> str:
+    if one.listens:
+        return "listens now"
+    return minute(one.seen_at) if one.seen_at else ""
+
+
 def _row(one: PartnerStanding) -> tuple[str, ...]:
     until = f", until {minute(one.expires_at)}" if one.expires_at else ""
     return (
@@ -252,6 +258,6 @@ def _row(one: PartnerStanding) -> tuple[str, ...]:
         one.state + until,
         one.code,
         key_end(one.node_key) if one.node_key else "",
-        minute(one.seen_at) if one.seen_at else "",
+        _seen_words(one),
         one.version,
     )

@@ -29,6 +29,7 @@ from coordinator.control.authority import NodesAuthority
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
 from coordinator.control.invitations import Invitations
+from coordinator.control.listening import Listening
 from coordinator.control.membership import Membership
 from coordinator.control.releases import Releases
 from coordinator.control.stops import Stops
@@ -149,6 +150,7 @@ class ControlPort:
             ThreadPoolExecutor(1, thread_name_prefix="control") as executor,
             private_socket_folder("control port", code="E-CONTROL-PORT") as folder,
         ):
+            Listening(store).clear()
             loop = asyncio.get_running_loop()
             trust = _Trust(prepared, Invitations(trusted))
             front = RelayedFront(_FRONT, Path(folder))

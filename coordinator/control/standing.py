@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from coordinator.control.announcements import REMOVED, Announcements
 from coordinator.control.invitations import Invitations
+from coordinator.control.listening import Listening
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.store.admitted_nodes import AdmittedNodes
@@ -36,6 +37,7 @@ class PartnerStanding:
         state: ``invited``, ``waits for its code`` or ``admitted``.
         code: The short code of a node that joined; empty where a card came as a file.
         seen_at: When its node called the control port last; empty for never.
+        listens: Whether its node listens to announcements now; None where it did not join.
         expires_at: The end of an invitation; empty otherwise.
         readiness: What its node said of each agreement in its newest version.
     """
@@ -46,6 +48,7 @@ class PartnerStanding:
     node_key: str = ""
     seen_at: str = ""
     version: str = ""
+    listens: bool | None = None
     expires_at: str = ""
     readiness: tuple[tuple[Agreement, ReadinessRow], ...] = ()
 
@@ -58,6 +61,7 @@ class PartnerStanding:
             "node_key": self.node_key,
             "seen_at": self.seen_at,
             "version": self.version,
+            "listens": self.listens,
             "expires_at": self.expires_at,
             "readiness": [row.to_dict(agreement) for agreement, row in self.readiness],
         }
@@ -85,7 +89,7 @@ def standings(
 ) -> list[PartnerStanding]:
     """How every partner stands, by partner; one that joins anew has a line for each node."""
     nodes = EnrolledNodes(store)
-    said = _said(store)
+    said, listening = _said(store), Listening(store).all()
     joined = {row.node_key: row for row in nodes.all()}
     found = []
     for partner, key in AdmittedNodes(store).key_of_partner().items():
@@ -98,6 +102,7 @@ def standings(
                 code="" if row is None else short_code(row.card, coordinator_key),
                 seen_at="" if row is None else row.seen_at,
                 version="" if row is None else row.version,
+                listens=None if row is None else row.node_key in listening,
                 readiness=tuple(said.get(bare_key(key), ())),
             )
         )
@@ -109,6 +114,7 @@ def standings(
             code=short_code(row.card, coordinator_key),
             seen_at=row.seen_at,
             version=row.version,
+            listens=row.node_key in listening,
         )
         for row in joined.values()
     ]
@@ -158,6 +164,7 @@ def parties_readiness(
     """
     keys, nodes = AdmittedNodes(store).key_of_partner(), EnrolledNodes(store)
     said = ReadinessRecords(store).of(agreement.hash)
+    there, lately = Listening(store).all(), stamp(now - _LISTENS)
     found = []
     for party in agreement.parties:
         key = bare_key(keys.get(party.id, ""))
@@ -165,7 +172,7 @@ def parties_readiness(
         seen_at = "" if node is None else node.seen_at
         if party.id in without:
             state = LEFT_OUT
-        elif not key or (node is not None and seen_at < stamp(now - _LISTENS)):
+        elif not key or (node is not None and (key not in there or seen_at < lately)):
             state = AWAY
         elif told is None:
             state = UNKNOWN

@@ -24,6 +24,7 @@ from coordinator.control.announcements import (
 )
 from coordinator.control.callers import Caller
 from coordinator.control.guard import parsed
+from coordinator.control.listening import Listening
 from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.control.v1.control_pb2 import Announcement, AnnouncementsRequest
 from protocol.errors import StoreError
@@ -60,6 +61,7 @@ class Streams:
         nothing_every_s: float = NOTHING_EVERY_S,
     ) -> None:
         self._announcements = Announcements(store)
+        self._listening = Listening(store)
         self._executor = executor
         self._nothing_every_s = nothing_every_s
         self._changed = asyncio.Condition()
@@ -103,6 +105,7 @@ class Streams:
             return not self._ended and self._newest.get(caller.node_key) is ours
 
         try:
+            await self._run(partial(self._listening.begin, caller.node_key))
             while goes_on():
                 seen = self._number
                 read = partial(self._announcements.after, after, caller.partner)
@@ -120,6 +123,14 @@ class Streams:
         finally:
             if self._newest.get(caller.node_key) is ours:
                 del self._newest[caller.node_key]
+                # Not awaited: this is also where a connection that broke ends.
+                self._executor.submit(self._note_end, caller.node_key)
+
+    def _note_end(self, node_key: str) -> None:
+        try:
+            self._listening.end(node_key)
+        except StoreError as error:
+            logger.warning("control: not noted: %s", error)
 
     def _is_new(self, seen: int, goes_on: Callable[[], bool]) -> bool:
         return self._number != seen or not goes_on()

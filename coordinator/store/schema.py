@@ -182,6 +182,7 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         version TEXT NOT NULL,
         PRIMARY KEY (node_key, agreement_hash)
     ) STRICT;
+    CREATE TABLE listening (node_key TEXT PRIMARY KEY) STRICT;
     PRAGMA user_version = 9;
     """,
 )
@@ -204,4 +205,5 @@ TABLES: Final = (
     "proposal_answers",
     "announcements",
     "readiness",
+    "listening",
 )

@@ -127,7 +127,10 @@ def check(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Preflight: everything that a run needs, or each problem with its way out."""
+    """Preflight: everything that a run needs, or each problem with its way out.
+
+    A node that joined by invitation tells its coordinator PASSED, or the codes, and nothing else.
+    """
     from partner_node.preflight import preflight  # reads customers
 
     now = datetime.now(UTC)

@@ -73,6 +73,8 @@ class Checking:
                     told_now(self._home)
             except (FedsegError, OSError) as error:
                 logger.warning("readiness was not checked: %s", error)
+            except Exception as error:  # outermost loop: whatever the data, tomorrow is a day
+                logger.error("readiness was not checked: %s", type(error).__name__)
             self._wake.wait(self._every_s)
             self._wake.clear()
 

@@ -24,7 +24,7 @@ from protocol.control.calls import ANNOUNCEMENTS, STOP, STOPS
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
 from protocol.signed_agreement import SignedAgreement
-from tests.control.commands import operator, shell
+from tests.control.commands import line_of, operator, shell
 from tests.control.lab import JoinedNode, Lab, lab, no_run, serving
 from tests.control.parties import (
     Parties,
@@ -37,6 +37,7 @@ from tests.control.parties import (
     signing,
 )
 from tests.end_to_end.transport_support import wait_for
+from tests.shell import Shell
 
 __all__ = ["lab", "parties", "shell", "signing"]
 
@@ -137,6 +138,28 @@ def test_a_node_has_one_stream_and_the_newest_counts(lab: Lab) -> None:
         left = [kind_of(one) for _, one in zip(range(MOST), older, strict=False)]
         assert len(left) < MOST, "the older one goes on"
         assert kind_of(next(newer)) == "NOTHING"
+
+
+def test_who_listens_is_known_as_long_as_it_does(lab: Lab, shell: Shell) -> None:
+    """Of two streams of one node the first one's end says nothing."""
+    node = lab.join("listens")
+    lab.admit(node)
+    with lab.store.transaction():
+        Announcements(lab.store).add(ADMITTED, ["listens"])
+    channels = [lab.channel(node.identity) for _ in range(2)]
+
+    def listens() -> bool:
+        return bool(line_of(shell, lab, "listens")["listens"])
+
+    assert not listens()
+    streams = [listening(channel, after=0) for channel in channels]
+    for stream in streams:
+        next(stream)  # that it is admitted
+        assert listens()
+    channels[0].close()
+    assert listens()
+    channels[1].close()
+    wait_for(lambda: not listens(), timeout_s=PATIENCE_S, what="the end of the stream")
 
 
 def test_a_port_that_ends_ends_its_streams(tmp_path: Path) -> None:

@@ -274,6 +274,26 @@ def test_a_check_is_due_when_wanted_and_seldom_for_the_operator(signing: Signing
     assert found.ask()
 
 
+def test_a_check_that_meets_a_defect_tells_nothing_and_the_next_one_is_made(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[Checking] = []
+    found = Checking(signing.home)
+
+    def broken(home: NodeHome) -> None:
+        calls.append(found)
+        found.want()
+        if len(calls) == 2:
+            found.end()
+        raise ZeroDivisionError("customer 4711")
+
+    monkeypatch.setattr(checking, "check_readiness", broken)
+    found.keep()
+    assert len(calls) == 2
+    assert "ZeroDivisionError" in caplog.text
+    assert "4711" not in caplog.text
+
+
 def test_a_serving_node_checks_what_it_takes_up_and_when_the_operator_asks(
     signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from coordinator.config import CoordinatorConfig
+from coordinator.control.listening import Listening
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.control.standing import AWAY, LEFT_OUT, NOT_READY, READY, UNKNOWN
 from coordinator.store.admitted_nodes import AdmittedNodes
@@ -152,6 +153,11 @@ def test_who_is_ready_is_said_of_each_party(shell: Shell, home: Path) -> None:
     assert found["partner-1"]["codes"] == ["E-SOURCE"]
     enrol(store, "partner-0", NODE_KEYS[0], seen=timedelta(minutes=10))
     enrol(store, "partner-1", NODE_KEYS[1], seen=timedelta(seconds=50))
+    enrol(store, "partner-2", NODE_KEYS[2], seen=timedelta(seconds=50))
+    Listening(store).begin(NODE_KEYS[0])  # of a process that was killed
+    Listening(store).begin(NODE_KEYS[1])
+    assert [one["state"] for one in planned(shell, home)["partners"]] == [AWAY, NOT_READY, AWAY]
+    Listening(store).begin(NODE_KEYS[2])
     assert [one["state"] for one in planned(shell, home)["partners"]] == [AWAY, NOT_READY, UNKNOWN]
     store.close()
 

@@ -137,6 +137,7 @@ def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
         assert (ready["agreement"], ready["codes"], ready["told"]) == (hash, [], True)
     plan = said("coordinator", "run", "plan", *at)
     assert {one["state"] for one in plan["partners"]} == {"ready"}
+    assert all(one["listens"] for one in listed)
 
 
 def test_a_stop_reaches_every_node_at_once(consortium: Deployment, tmp_path: Path) -> None:
