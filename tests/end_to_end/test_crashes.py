@@ -32,9 +32,9 @@ from tests.end_to_end.transport_support import process_exists, tree_of, wait_for
 pytestmark = pytest.mark.slow
 
 KILLS = {
-    "node": effort.count(4, 36),
+    "node": effort.count(3, 36),
     "driver": effort.count(2, 9),
-    "superlink": effort.count(2, 5),
+    "superlink": effort.count(1, 5),
 }
 KILLS_A_RUN = effort.count(4, 8)
 MAX_ROUNDS = effort.count(20, 60)

@@ -22,6 +22,7 @@ from protocol.clustering.plan import most_cost
 from protocol.privacy.accounting import cost_of_rho
 from protocol.privacy.ledger import Charge, total_cost
 from protocol.release.document import Release, SignedRelease
+from tests import effort
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import command
 from tests.end_to_end.deployment import Deployment
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.slow
 NAMES = ("north", "east", "west", "south")
 #: The partner that drops out has so many that distances over the others' count would be far off.
 SIZES = {"north": 2_400, "east": 1_200, "west": 1_200, "south": 1_200}
-RUNS = 10
+RUNS = effort.count(5, 10)
 MIDDLES = np.array([[40, 12, 900], [150, 60, 4_200], [310, 25, 2_400]])
 WIDTHS = np.array([25, 8, 350])
 
@@ -88,7 +89,7 @@ def first(deployed: Deployment) -> Release:
     return finished(deployed)
 
 
-def test_ten_runs_on_unchanged_customers_keep_the_number_of_segments_and_their_customers(
+def test_runs_on_unchanged_customers_keep_the_number_of_segments_and_their_customers(
     deployed: Deployment, first: Release
 ) -> None:
     releases, segments = [first], [assigned(deployed)]
@@ -113,7 +114,10 @@ def test_ten_runs_on_unchanged_customers_keep_the_number_of_segments_and_their_c
         rho = float(sum(r.privacy.rho for r in releases if r.privacy is not None))
         assert budget["rho_spent"] <= rho
         assert budget["rho_spent"] == pytest.approx(rho, rel=0.01)
-        assert rho < 4.5 * float(releases[0].privacy.rho if releases[0].privacy else 0)
+        # A follow-up run costs 38 % of one that starts anew, at most.
+        assert rho < (1 + 0.39 * (RUNS - 1)) * float(
+            releases[0].privacy.rho if releases[0].privacy else 0
+        )
 
 
 def charges_of(deployed: Deployment, name: str, run_id: bytes) -> list[Charge]:
