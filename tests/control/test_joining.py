@@ -299,11 +299,14 @@ def test_the_end_of_serving_waits_for_no_answer(
 ) -> None:
     """A call that nobody answers is cut off, so that no node waits with its end."""
     closed, asked, cut = threading.Event(), threading.Event(), []
+    waiting: list[Channel] = []
 
     def close(self: Channel) -> None:
-        closed.set()
+        if self in waiting:  # readiness has a connection of its own
+            closed.set()
 
     def ask(channel: Channel) -> Standing:
+        waiting.append(channel)
         asked.set()
         cut.append(closed.wait(PATIENCE_S / 4))
         raise TransportError("cut off")
