@@ -38,7 +38,7 @@ from protocol.release.last import begins_at
 
 def plan(
     agreement: Annotated[
-        str, typer.Option(help="Agreement's id; the newest one when left out.")
+        str, typer.Option(help="Agreement's id, where several are in force; its newest version.")
     ] = "",
     without: Annotated[
         list[str] | None,
