@@ -187,7 +187,7 @@ def sign(
     else:
         complete = send_signature(home, copy)
     note_signature(home, agreement)
-    warnings = _problems(directory, where)
+    warnings = [*_taken(home, agreement), *_problems(directory, where)]
     output.warn(warnings)
     output.result(
         {
@@ -219,6 +219,19 @@ def decline(
         {"agreement": found.hash.hex(), "comment": comment},
         f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
     )
+
+
+def _taken(home: NodeHome, agreement: Agreement) -> list[str]:
+    """That another agreement is in force where this one belongs."""
+    there = home.under(agreement.id).installed_agreement()
+    if there is None or there.id == agreement.id:
+        return []
+    return [
+        f"agreement {there.id} is in force in its place, so this node does not take it up by "
+        f"itself: give {agreement.id} a section in {home.config.file.name}, [agreements."
+        f"{agreement.id}], to have both in force (docs/several-agreements.md); `agreement install` "
+        f"replaces {there.id}"
+    ]
 
 
 def _problems(directory: Path, file: Path) -> list[str]:

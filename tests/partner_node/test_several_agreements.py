@@ -43,6 +43,7 @@ from tests.partner_node.nodes import (
     COORDINATOR,
     OTHERS,
     complete,
+    draft,
     installed,
     node,
     shell,
@@ -169,6 +170,17 @@ def test_an_agreement_without_a_section_replaces_the_first_and_is_told_how_not_t
     assert "It replaces agreement ours, version 1" in text
     assert "give third a section in node.toml, [agreements.third]" in text
     assert ids_of(both) == ["third", "loyalty"]
+
+
+def test_whoever_signs_a_second_agreement_is_told_what_it_takes(
+    shell: Shell, both: Path, tmp_path: Path
+) -> None:
+    for name, warned in (("third", True), ("loyalty", False)):
+        (tmp_path / "draft.json").write_bytes(draft(both, id=name, version=2).to_bytes())
+        words = ("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", both)
+        told = [w for w in shell.json(*words)["warnings"] if "in its place" in w]
+        assert len(told) == warned
+        assert all("[agreements.third]" in words for words in told)
 
 
 def test_an_agreement_that_was_put_there_by_hand_ends_the_runs_of_the_one_before(
