@@ -13,10 +13,13 @@ from rich.table import Table
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
+from coordinator.cli.schedule import missed_lines, schedule
 from coordinator.config import CoordinatorConfig
+from coordinator.runs.due import missed
 from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
+from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, short
 from protocol.agreement.document import Agreement
@@ -25,7 +28,11 @@ from protocol.errors import RunFailedError, UsageError
 from protocol.release.document import SignedRelease, promised
 from protocol.release.row_caps import row_cap_words
 
+#: Missed runs that are told in words; JSON has all.
+_MISSED_SHOWN = 10
+
 app = typer.Typer(help="Start and watch runs.", no_args_is_help=True)
+app.command("schedule")(schedule)
 
 
 @app.command("start")
@@ -80,9 +87,10 @@ def watch(
 
 @app.command("list")
 def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """All runs, newest first."""
+    """All runs, newest first, and those that were due and did not begin."""
     store = CoordinatorConfig.load(directory).open_store()
-    rows = store.runs()
+    rows, due = store.runs(), ScheduledRuns(store).runs()
+    skipped = missed(store, datetime.now(UTC))
     privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
     table = Table(title="Runs, newest first")
     table.add_column("run", no_wrap=True)
@@ -99,8 +107,15 @@ def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> Non
             f"{row.code} {row.reason}".strip(),
         )
     output.result(
-        {"runs": [row.to_dict() | {"privacy": privacy[row.agreement_hash]} for row in rows]},
+        {
+            "runs": [
+                row.to_dict() | {"privacy": privacy[row.agreement_hash], "due": due.get(row.run_id)}
+                for row in rows
+            ],
+            "missed": [one.to_dict() for one in skipped],
+        },
         table if rows else "No run has been asked for yet.",
+        *missed_lines(skipped[:_MISSED_SHOWN]),
         *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
     )
 

@@ -151,4 +151,24 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 7;
     """,
+    """
+    CREATE TABLE scheduled (
+        agreement_id TEXT NOT NULL,
+        moment TEXT NOT NULL,
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        run_id BLOB REFERENCES runs,
+        code TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        noted_at TEXT NOT NULL,
+        PRIMARY KEY (agreement_id, moment)
+    ) STRICT;
+    CREATE TABLE schedule_pauses (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        agreement_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        paused INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 8;
+    """,
 )

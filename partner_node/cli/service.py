@@ -11,6 +11,7 @@ from machine.console import Format, FormatOption, output
 from machine.signals import set_when_asked_to_end
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
+from partner_node.due import expected
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
@@ -43,6 +44,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
     membership = Membership.load(directory)
     in_force = [place.signed_agreement().agreement for place in home.in_force()]
+    due = [expected(agreement, store, datetime.now(UTC)) for agreement in in_force]
     output.warn(soon)
     output.result(
         {
@@ -52,6 +54,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
                 {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
                 for one in in_force
             ],
+            "schedules": [one.to_dict() for one in due if one is not None],
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
@@ -60,6 +63,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
         },
         "" if membership is None else membership.words,
         _in_force_words(in_force),
+        *(words for one in due if one is not None for words in one.words),
         *run_words(runs, releases),
         *refusal_words(refusals),
         *held_words(waiting, now),

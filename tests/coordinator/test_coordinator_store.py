@@ -289,6 +289,8 @@ def test_rounds_of_an_earlier_version_are_kept(
         "proposal_answers",
         "proposals",
         "announcements",
+        "scheduled",
+        "schedule_pauses",
     ):
         store.ask(f"DROP TABLE {table}")  # type: ignore[arg-type]
     store.ask(
