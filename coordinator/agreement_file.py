@@ -113,6 +113,10 @@ duties:
 # Documents that belong to the agreement: {{title: …, sha256: "…"}}.
 documents: []
 
+# Runs may begin by themselves, within window_hours of agreed moments that every node derives; the
+# operator may still start others. Times are UTC; a month without that day has its last one.
+# schedule: {{every: 1, unit: months, first_day: "2026-01-31", at: "03:00", window_hours: 12}}
+
 # What every node must run, to the letter.
 software: {{package: {package}, version: "{version}", sha256: "{sha256}"}}
 """

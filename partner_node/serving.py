@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from machine.software import require_sole_owner
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
 from partner_node.control.presence import present
+from partner_node.due import expected
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
@@ -30,6 +31,8 @@ _DAY_S: Final = 86_400.0
 _LOOK_EVERY_S: Final = 0.1
 #: Events that say whether the coordinator is reached.
 _LINK_STATES: Final = ("connected", "lost", "stopped")
+#: How often it is asked whether a run that was due has come.
+_MINUTE_S: Final = 60.0
 
 
 def serve_node(directory: Path, stop: threading.Event) -> None:
@@ -54,7 +57,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
         proxy = way_to(coordinator.address, coordinator.proxy)
         if proxy is not None:
             logger.info("goes out through %s", proxy.words)
-        with keeping_house(home):
+        with keeping_house(home), awaiting_runs(home):
             serve_link(
                 LinkConfig(
                     address=coordinator.address,
@@ -107,6 +110,42 @@ def keeping_house(home: NodeHome, *, every_s: float = _DAY_S) -> Iterator[None]:
     finally:
         ended.set()
         keeper.join()
+
+
+@contextmanager
+def awaiting_runs(home: NodeHome, *, every_s: float = _MINUTE_S) -> Iterator[None]:
+    """Say when a run that was due by a schedule did not come, once each, until the block ends."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        said: set[str] = set()
+        while not ended.is_set():
+            for words in runs_not_come(home, datetime.now(UTC)):
+                if words not in said:
+                    logger.warning("%s", words)
+                    said.add(words)
+            ended.wait(every_s)
+
+    keeper = threading.Thread(target=keep, name="schedule")
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
+def runs_not_come(home: NodeHome, now: datetime) -> list[str]:
+    """What is to be said of the last runs that were due; what keeps it from being known, too."""
+    try:
+        agreements = [place.signed_agreement().agreement for place in home.in_force()]
+        if all(agreement.schedule is None for agreement in agreements):
+            return []
+        with closing(home.store(home.keystore())) as store:
+            found = [expected(agreement, store, now) for agreement in agreements]
+    except FedsegError as error:
+        return [f"schedule: {error.code}: {error.message}"]
+    return [words for one in found if one is not None for words in one.trouble]
 
 
 def _daily(home: NodeHome) -> None:

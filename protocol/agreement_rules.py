@@ -65,6 +65,16 @@ def _problems(a: Agreement) -> Iterator[AgreementError]:
     yield from _secure_sum_problems(a)
     yield from _plan_problems(a)
     yield from _size_problems(a)
+    yield from _schedule_problems(a)
+
+
+def _schedule_problems(a: Agreement) -> Iterator[AgreementError]:
+    if a.schedule is not None and next(a.moments(a.effective, a.review_by), None) is None:
+        yield AgreementError(
+            f"agreement: schedule has no moment from effective to review_by: {a.schedule.words}",
+            code="E-SCHEDULE",
+            remedy="choose another first_day or a shorter interval, or leave schedule out",
+        )
 
 
 def _identity_problems(a: Agreement) -> Iterator[AgreementError]:

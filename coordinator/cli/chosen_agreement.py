@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from coordinator.runs.in_force import in_force
 from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
@@ -18,18 +19,22 @@ def choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
     Raises:
         UsageError: There is none, or several are in force and none was named (E-AGR-WHICH).
     """
-    published = [signed.agreement for signed in store.agreements()]
-    newest = {agreement.id: agreement for agreement in reversed(published)}
     now = datetime.now(UTC)
-    ids = [one.id for one in newest.values() if one.expires > now and not store.stops_of(one.hash)]
-    if not id and len(ids) > 1:
+    published = [signed.agreement for signed in store.agreements()]
+    known = in_force(store, now)
+    going_on = [
+        one.id for one in known.values() if one.expires > now and not store.stops_of(one.hash)
+    ]
+    if not id and len(going_on) > 1:
         raise UsageError(
-            f"several agreements are in force: {', '.join(sorted(ids))}",
+            f"several agreements are in force: {', '.join(sorted(going_on))}",
             code="E-AGR-WHICH",
             remedy="name the one that is meant: --agreement ID",
         )
-    wanted = id or next(iter(ids), published[0].id if published else "")
-    for signed in store.agreements():
+    wanted = id or next(iter(going_on), published[0].id if published else "")
+    if wanted in known:
+        return known[wanted]
+    for signed in store.agreements():  # it lies ahead
         if signed.agreement.id == wanted:
             return signed.verify()
     raise UsageError(

@@ -15,20 +15,26 @@ from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
 from coordinator.cli.progress_words import next_words, now_utc, since_words, standing_words
 from coordinator.cli.run_plan import plan
+from coordinator.cli.schedule import missed_lines, schedule
 from coordinator.config import CoordinatorConfig
+from coordinator.runs.due import missed
 from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.runs.obstacles import check_may_begin, check_parties
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
+from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, short
 from protocol.errors import RunFailedError, UsageError
 from protocol.release.document import SignedRelease, promised
 from protocol.release.row_caps import row_cap_words
 
-app = typer.Typer(help="Plan, start and watch runs.", no_args_is_help=True)
+#: Missed runs that are told in words; JSON has all.
+_MISSED_SHOWN = 10
 
+app = typer.Typer(help="Plan, start and watch runs.", no_args_is_help=True)
 app.command("plan")(plan)
+app.command("schedule")(schedule)
 
 
 @app.command("start")
@@ -91,9 +97,10 @@ def watch(
 
 @app.command("list")
 def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """All runs, newest first."""
+    """All runs, newest first, and those that were due and did not begin."""
     store = CoordinatorConfig.load(directory).open_store()
-    rows = store.runs()
+    rows, due = store.runs(), ScheduledRuns(store).runs()
+    skipped = missed(store, datetime.now(UTC))
     privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
     table = Table(title="Runs, newest first")
     table.add_column("run", no_wrap=True)
@@ -111,8 +118,15 @@ def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> Non
             f"{row.code} {row.reason}".strip() if row.ended else _now_words(row, now),
         )
     output.result(
-        {"runs": [row.to_dict() | {"privacy": privacy[row.agreement_hash]} for row in rows]},
+        {
+            "runs": [
+                row.to_dict() | {"privacy": privacy[row.agreement_hash], "due": due.get(row.run_id)}
+                for row in rows
+            ],
+            "missed": [one.to_dict() for one in skipped],
+        },
         table if rows else "No run has been asked for yet.",
+        *missed_lines(skipped[:_MISSED_SHOWN]),
         *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
     )
 

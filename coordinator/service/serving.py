@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.control.port import ControlPort
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.runs.running_time import RunningTime
+from coordinator.runs.scheduling import Scheduler
 from coordinator.service.certificates import read_certificate
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 0.2
+#: Agreed moments are to the minute.
+_SCHEDULE_EVERY_S: Final = 2.0
 #: A submitted driver that has not acquired the run's lock by then is given up; for each further
 #: one the wait doubles, up to the most.
 _START_PATIENCE_S: Final = 20.0
@@ -91,6 +94,8 @@ class CoordinatorService:
     announce: Callable[[str, str], None] = lambda _, __: None
     submissions: dict[bytes, _Submission] = field(default_factory=dict)
     open_runs: set[bytes] = field(default_factory=set)
+    scheduler: Scheduler | None = None
+    _scheduled_at: float = -_SCHEDULE_EVERY_S
 
     def serve(self, stop: threading.Event) -> None:
         """Start everything, supervise it, and end it when `stop` is set."""
@@ -186,6 +191,7 @@ class CoordinatorService:
                 for submission in self.submissions.values():
                     submission.flower_run = -1
             admitted.refresh(superlink)
+            self._start_due(superlink, store, admitted)
             for run in store.runs():
                 if not run.ended:
                     self.open_runs.add(run.run_id)
@@ -195,6 +201,18 @@ class CoordinatorService:
                     _log_end(run)
         except (FedsegError, OSError) as error:  # also when no file can be opened at the moment
             logger.warning("will look again: %s", error)
+
+    def _start_due(
+        self, superlink: SuperLink, store: CoordinatorStore, admitted: _Admitted
+    ) -> None:
+        if time.monotonic() - self._scheduled_at < _SCHEDULE_EVERY_S:
+            return
+        self._scheduled_at = time.monotonic()
+        if self.scheduler is None:
+            self.scheduler = Scheduler(
+                store=store, connected=lambda: admitted.connected(superlink.connected_nodes())
+            )
+        self.scheduler.look()
 
     def _watch(self, run: RunRow, superlink: SuperLink, store: CoordinatorStore) -> None:
         submission = self.submissions.get(run.run_id)
@@ -301,6 +319,11 @@ class _Admitted:
     def name_of(self, key: bytes) -> str | None:
         """The partner that a node key is admitted for, or was."""
         return self._names.get(key)
+
+    def connected(self, nodes: Collection[int]) -> frozenset[str]:
+        """The partners whose nodes are among some, by the carrier's ids."""
+        known = self._nodes.node_of_partner()
+        return frozenset(partner for partner, node in known.items() if node in nodes)
 
     def refresh(self, superlink: SuperLink) -> None:
         """Revoke removed and replaced keys, register newly admitted nodes, store the nodes' ids.

@@ -8,7 +8,7 @@ run ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, LiteralString
@@ -117,12 +117,18 @@ class CoordinatorStore:
     # --- runs ----------------------------------------------------------------------------------
 
     def request_run(
-        self, run_id: bytes, agreement: Agreement, *, without: Sequence[str] = ()
+        self,
+        run_id: bytes,
+        agreement: Agreement,
+        *,
+        without: Sequence[str] = (),
+        alongside: Callable[[], None] = lambda: None,
     ) -> None:
         """Note that a run is wanted.
 
         Args:
             without: Ids of partners that it is to go without.
+            alongside: Notes more in the same transaction, once the run is noted.
 
         Raises:
             RuleError: A partner stopped the agreement (E-WITHDRAWN).
@@ -131,14 +137,7 @@ class CoordinatorStore:
         """
         with self.transaction():
             self.agreement(agreement.hash)
-            self._check_not_stopped(agreement)
-            for run in self.runs():
-                if run.agreement_hash == agreement.hash and not run.ended:
-                    raise UsageError(
-                        f"run {run.run_id.hex()[:8]} of agreement {agreement.id!r} has not ended",
-                        code="E-RUN-ACTIVE",
-                        remedy="wait for it: fedseg-coordinator run watch",
-                    )
+            self.check_startable(agreement)
             now = stamp_now()
             self.ask(
                 "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
@@ -153,6 +152,28 @@ class CoordinatorStore:
                 json.dumps(list(without)),
                 agreement.hash,
             )
+            alongside()
+
+    def check_startable(self, agreement: Agreement) -> None:
+        """Refuse a run under an agreement that was stopped, or beside another one.
+
+        Raises:
+            RuleError: A partner stopped the agreement (E-WITHDRAWN).
+            UsageError: Another run under the agreement has not ended (E-RUN-ACTIVE).
+        """
+        self._check_not_stopped(agreement)
+        for run in self.runs():
+            if run.agreement_hash == agreement.hash and not run.ended:
+                raise UsageError(
+                    f"run {run.run_id.hex()[:8]} of agreement {agreement.id!r} has not ended",
+                    code="E-RUN-ACTIVE",
+                    remedy="wait for it: fedseg-coordinator run watch",
+                )
+
+    def has_chain(self, agreement: Agreement) -> bool:
+        """Whether a participant set was ever signed under an agreement."""
+        row = self.one("SELECT links FROM agreements WHERE agreement_hash = ?", agreement.hash)
+        return row is not None and bool(Chain.from_bytes(row[0], agreement).links)
 
     def run(self, run_id: bytes) -> RunRow:
         """The run with an id; raises StoreError when there is none."""

@@ -185,6 +185,26 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE listening (node_key TEXT PRIMARY KEY) STRICT;
     PRAGMA user_version = 9;
     """,
+    """
+    CREATE TABLE scheduled (
+        agreement_id TEXT NOT NULL,
+        moment TEXT NOT NULL,
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        run_id BLOB REFERENCES runs,
+        code TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        noted_at TEXT NOT NULL,
+        PRIMARY KEY (agreement_id, moment)
+    ) STRICT;
+    CREATE TABLE schedule_pauses (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        agreement_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        paused INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 10;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -206,4 +226,6 @@ TABLES: Final = (
     "announcements",
     "readiness",
     "listening",
+    "scheduled",
+    "schedule_pauses",
 )

@@ -21,6 +21,7 @@ from partner_node.agreement_files import (
 from partner_node.budget import bound_words
 from partner_node.cli.agreement_words import Signed, agreement_words
 from partner_node.cli.options import HERE, Directory, Under
+from partner_node.due import expected
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
@@ -79,6 +80,7 @@ def show(
     stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
     before = None if home is None else _version_before(signed.agreement, home)
     differing = None if before is None else Differences.between(before, signed.agreement)
+    due = None if home is None else expected(signed.agreement, _store(home), datetime.now(UTC))
     output.result(
         {
             "agreement": signed.agreement.to_dict(),
@@ -87,9 +89,11 @@ def show(
             "signatures": [one.to_dict() for one in parties],
             "stopped": None if stop is None else _stop_values(stop),
             "changes": None if differing is None else differing.to_dict(),
+            "schedule": None if due is None else due.to_dict(),
         },
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
         *agreement_words(signed.agreement, parties),
+        *([] if due is None else due.words),
         *([] if home is None else _charged_before(signed.agreement, home)),
         *([] if differing is None else changes_view(differing.rows, title=differing.title)),
     )

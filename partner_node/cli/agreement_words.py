@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from machine.tables import folding_table
 from machine.text import minute, shown
@@ -16,6 +17,9 @@ from protocol.clustering.plan import most_cost
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
 from protocol.release.document import EXACT_WORDS
+
+#: Agreed moments beyond these are not counted.
+_MOST_COUNTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,7 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
         f"{agreement.min_segment_size} customers are withheld"
         + (", and those too small to tell under the noise." if agreement.privacy else "."),
         _start_words(agreement),
+        _schedule_words(agreement),
         _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement),
@@ -204,6 +209,26 @@ def _start_words(agreement: Agreement) -> str:
         f"{words} Such a run costs {part:.0%} of the budget for one; when customers changed beyond "
         "the noise the next run starts anew and costs the whole."
     )
+
+
+def _schedule_words(agreement: Agreement) -> str:
+    schedule = agreement.schedule
+    if schedule is None:
+        return "Runs begin when the operator starts them."
+    moments = agreement.moments(agreement.effective, agreement.review_by)
+    count = sum(1 for _ in islice(moments, _MOST_COUNTED))
+    many = "more than " if count == _MOST_COUNTED else ""
+    words = (
+        f"A run begins by itself {schedule.words}: {many}{counted(count, 'moment')} until "
+        f"{agreement.review_by:%Y-%m-%d}. One that is missed is said and not made up. The operator "
+        "may start others."
+    )
+    if agreement.privacy is not None and count > agreement.privacy.runs:
+        words += (
+            f" The budget is for {counted(agreement.privacy.runs, 'run')}: when it is used up your "
+            "node refuses, and what is due after that is missed."
+        )
+    return words
 
 
 def _set_words(terms: SecureSumTerms) -> str:

@@ -13,6 +13,7 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
 from partner_node.cli.standing import is_serving, open_runs, standing_words
 from partner_node.cli.standing import run_values as open_run_values
+from partner_node.due import expected
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
@@ -50,6 +51,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     asked = [ReadinessRecords(store).of(one.hash) for one in in_force]
     readiness = [found for found in asked if found is not None]
     heard, serving, going_on = HeardRecords(store).all(), is_serving(home), open_runs(runs)
+    due = [expected(agreement, store, datetime.now(UTC)) for agreement in in_force]
     output.warn(soon)
     output.result(
         {
@@ -63,6 +65,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "coordinator": {name: one.to_dict() for name, one in heard.items()},
             "readiness": [one.to_dict() for one in readiness],
             "open_runs": [open_run_values(run, waiting) for run in going_on],
+            "schedules": [one.to_dict() for one in due if one is not None],
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
@@ -79,6 +82,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             readiness=readiness,
             now=datetime.now(UTC),
         ),
+        *(words for one in due if one is not None for words in one.words),
         *run_words(runs, releases),
         *refusal_words(refusals),
         *held_words(waiting, now),

@@ -279,13 +279,22 @@ class NodeStore(Database):
     # --- agreements ----------------------------------------------------------------------------
 
     def keep_agreement(self, signed: SignedAgreement, *, now: str) -> None:
-        """Keep an agreement that is installed, or has a release; inside a transaction."""
+        """Keep an agreement that is installed, or has a release; inside a transaction.
+
+        It is the latest one then; since when it is kept stays as it was.
+        """
         self.ask(
-            "INSERT OR REPLACE INTO agreements VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO agreements VALUES (?1, coalesce("
+            "(SELECT kept_at FROM agreements WHERE agreement_hash = ?1), ?2), ?3)",
             signed.agreement.hash,
             now,
             signed.to_bytes(),
         )
+
+    def kept_since(self, agreement_hash: bytes) -> datetime | None:
+        """Since when an agreement is kept; None when it is not."""
+        row = self.one("SELECT kept_at FROM agreements WHERE agreement_hash = ?", agreement_hash)
+        return None if row is None else moment(row[0])
 
     def latest_agreement(self, agreement_id: str) -> SignedAgreement | None:
         """The agreement with an id that was kept last; raises AgreementError."""

@@ -7,7 +7,7 @@ coordinator or by a command-line flag.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -28,6 +28,7 @@ from protocol.agreement.governance import ConsentTerms, Purpose
 from protocol.agreement.parties import Operator, Party
 from protocol.agreement.plan_names import CHOOSING_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
+from protocol.agreement.schedule import Moment, ScheduleTerms
 from protocol.agreement.software import Software
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.errors import AgreementError, MalformedError
@@ -181,6 +182,7 @@ class Agreement(Part):
             0 lets a node with none take part.
         min_segment_size: Smaller clusters are not released.
         software: What every node must run.
+        schedule: When runs begin by themselves; None when the operator alone starts them.
     """
 
     BESIDE = ("schema",)
@@ -208,6 +210,7 @@ class Agreement(Part):
     duties: Duties
     documents: tuple[Document, ...]
     software: Software
+    schedule: ScheduleTerms | None = None
 
     @staticmethod
     def from_dict(values: object) -> Agreement:
@@ -273,11 +276,14 @@ class Agreement(Part):
                 for f in fields.objects("documents", at_least=0, at_most=MAX_LISTED)
             ),
             software=Software.read(fields.object("software")),
+            schedule=ScheduleTerms.read(fields.object("schedule"))
+            if fields.has("schedule")
+            else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The agreement as JSON values."""
-        return {
+        values: dict[str, Any] = {
             "schema": SCHEMA,
             "id": self.id,
             "version": self.version,
@@ -303,6 +309,9 @@ class Agreement(Part):
             "documents": [document.to_dict() for document in self.documents],
             "software": self.software.to_dict(),
         }
+        if self.schedule is not None:
+            values["schedule"] = self.schedule.to_dict()
+        return values
 
     def to_bytes(self) -> bytes:
         """The canonical bytes that are signed."""
@@ -365,6 +374,21 @@ class Agreement(Part):
                 code="E-AGR-EXPIRED",
                 remedy="draft a new version of the agreement and have every party sign it",
             )
+
+    def moments(self, begin: datetime, end: datetime) -> Iterator[Moment]:
+        """When runs are due between two times, both included; none without a schedule.
+
+        None lies before the agreement is effective, and none after `review_by`, when no run begins.
+        """
+        if self.schedule is None:
+            return iter(())
+        return self.schedule.moments(max(begin, self.effective), min(end, self.review_by))
+
+    def latest_moment(self, now: datetime) -> Moment | None:
+        """The last moment until `now`, whether its window is over or not; None before the first."""
+        if self.schedule is None:
+            return None
+        return self.schedule.latest(self.effective, min(now, self.review_by))
 
     def check_clock(self, now: datetime, *, latest: datetime | None) -> None:
         """Refuse a clock that was set back, with five minutes for clocks (E-AGR-CLOCK).

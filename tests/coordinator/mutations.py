@@ -36,6 +36,11 @@ STARTED = "test_superlink_process.py::"
 SET = "test_store_settings.py::"
 ON_SERVER = "test_postgresql_store.py::"
 MOVED = "test_moving.py::"
+SCHEDULER = "coordinator/runs/scheduling.py"
+SCHEDULED = "coordinator/store/scheduled_runs.py"
+DUE = "coordinator/runs/due.py"
+IN_FORCE = "coordinator/runs/in_force.py"
+TIMELY = "test_schedule.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the chain outlives a failed run
@@ -471,5 +476,91 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if content_of(target) != content_of(source):\n",
         "    if False:\n",
         SET + "test_a_copy_that_does_not_read_as_its_source_is_refused",
+    ),
+    # runs by a schedule
+    (
+        SCHEDULED,
+        "if row is None or row.run_id != run_id:",
+        "if False:",
+        TIMELY + "test_a_moment_has_one_run_whoever_else_starts_one",
+    ),
+    (
+        SCHEDULED,
+        "self._store.request_run(run_id, agreement, alongside=note)",
+        "self._store.request_run(run_id, agreement)\n        note()",
+        TIMELY + "test_killed_before_any_statement_the_moment_has_one_run_in_the_end",
+    ),
+    (
+        SCHEDULER,
+        "if moment is None or now >= moment.until:",
+        "if moment is None:",
+        TIMELY + "test_a_restart_within_the_window_starts_it_and_one_after_it_does_not",
+    ),
+    (
+        SCHEDULER,
+        "        if changes and changes[-1].paused:\n",
+        "        if False:\n",
+        TIMELY + "test_a_pause_is_on_record_with_its_reason_and_ends",
+    ),
+    (
+        SCHEDULER,
+        "            agreement.check_clock(now, latest=scheduled.latest(agreement))\n",
+        "",
+        TIMELY + "test_a_clock_that_was_set_back_starts_nothing_again_or_late",
+    ),
+    (
+        SCHEDULER,
+        "        if obstacle.code != _CLOCK:\n",
+        "        if True:\n",
+        TIMELY + "test_to_say_that_the_clock_was_set_back_does_not_set_it_right",
+    ),
+    (
+        SCHEDULER,
+        "            agreement.check_software(\n",
+        "            str(\n",
+        TIMELY + "test_other_software_than_agreed_starts_nothing",
+    ),
+    (
+        SCHEDULER,
+        "        self._check_budget(agreement)\n",
+        "",
+        TIMELY + "test_the_budget_that_releases_say_is_spent_starts_nothing",
+    ),
+    (
+        SCHEDULER,
+        "if first and missing:",
+        "if False:",
+        TIMELY + "test_too_few_connected_partners_keep_it_waiting_while_the_window_is_open",
+    ),
+    (
+        SCHEDULER,
+        "if len(there) < agreement.smallest_set:",
+        "if False:",
+        TIMELY + "test_a_later_run_needs_the_smallest_set",
+    ),
+    (
+        SCHEDULER,
+        "            self.store.check_startable(agreement)\n",
+        "",
+        TIMELY + "test_a_run_that_goes_on_keeps_the_next_one_waiting",
+    ),
+    (
+        IN_FORCE,
+        "if one.effective <= now]",
+        "]",
+        TIMELY
+        + "test_two_versions_share_a_moment_and_the_later_ones_rule_holds_from_its_effective_date",
+    ),
+    (
+        DUE,
+        "was = moment.until > published and (",
+        "was = (",
+        TIMELY + "test_moments_before_a_version_was_published_are_none",
+    ),
+    (
+        DUE,
+        "(stopped is None or moment.at < stopped)",
+        "True",
+        TIMELY + "test_an_agreement_that_was_stopped_has_no_moments_any_more",
     ),
 ]

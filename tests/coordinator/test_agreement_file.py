@@ -408,3 +408,16 @@ def test_no_field_of_a_draft_can_be_left_out_unsaid(tmp_path: Path) -> None:
                 SignedAgreement.draft(load_yaml(path))
             left_out += 1
     assert left_out > 25
+
+
+def test_the_schedule_can_be_taken_from_a_new_agreements_comment(tmp_path: Path) -> None:
+    text = text_of()
+    assert "\n# schedule: {" in text
+    path = tmp_path / "a.yaml"
+    path.write_text(text.replace("\n# schedule: {", "\nschedule: {"))
+    agreement = load_yaml(path)
+    assert agreement.schedule is not None
+    assert agreement.schedule.words == (
+        "every month from 2026-01-31 at 03:00 UTC, within 12 hours; in a shorter month on its last "
+        "day"
+    )

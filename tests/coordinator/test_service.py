@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import date
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,11 @@ from coordinator.service.superlink import FlowerRun
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED
+from protocol.agreement.schedule import ScheduleTerms
+from protocol.agreement.software import Software
 from protocol.errors import TransportError, UsageError
+from protocol.signed_agreement import SignedAgreement
+from simulations.agreement import signed_with
 from tests.federations import small_federation
 
 RUN = b"\x01" * 16
@@ -37,6 +44,10 @@ class FakeSuperLink:
         self.ids: dict[bytes, int] = {}
         self.broken = False
         self.details = ""
+        self.online: set[int] = set()
+
+    def connected_nodes(self) -> set[int]:
+        return self.online
 
     def ensure_alive(self) -> bool:
         found, self.restarted = self.restarted, False
@@ -335,6 +346,35 @@ def test_keys_admitted_while_serving_are_registered_and_replaced_ones_shut_out(l
     assert not lab.admitted(b"")
     assert lab.admitted.name_of(module.node_key_bytes(first.encode())) == "north"
     assert lab.admitted.name_of(b"") is None
+
+
+def test_a_run_that_is_due_begins_by_itself_and_is_driven(
+    lab: Lab, federation_with_moments: SignedAgreement
+) -> None:
+    lab.store.add_agreement(federation_with_moments)
+    for number, party in enumerate(federation_with_moments.agreement.parties):
+        lab.nodes.admit({party.id: _node_key()})
+        lab.look()
+        assert lab.superlink.submitted == []
+        lab.superlink.online = {100 + i for i in range(number + 1)}
+    lab.look_for(3)
+    (run,) = lab.store.runs()
+    assert lab.superlink.submitted == [run.run_id.hex()]
+    lab.store.fail(run.run_id, "E-STOPPED", "stopped")
+    lab.look_for(5)
+    assert len(lab.store.runs()) == 1
+
+
+@pytest.fixture
+def federation_with_moments() -> SignedAgreement:
+    """An agreement with a moment each day, whose window is open all day."""
+    federation = small_federation()
+    terms = ScheduleTerms(
+        every=1, unit="days", first_day=date(2026, 1, 1), at="00:00", window_hours=24
+    )
+    software = Software.installed(metadata.version, resources.files)
+    agreement = replace(federation.agreement, schedule=terms, software=software)
+    return signed_with(agreement, federation.partner_keys)
 
 
 def test_a_removed_partner_is_shut_out_and_can_be_admitted_again(lab: Lab) -> None:

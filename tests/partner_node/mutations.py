@@ -40,6 +40,8 @@ SAID = "test_feedback.py::"
 SEVERAL = "test_several_agreements.py::"
 IN_SQLITE = "test_sqlite_source.py::"
 IN_MYSQL = "test_mysql_source.py::"
+EXPECTED = "partner_node/due.py"
+AWAITED = "test_due.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -654,5 +656,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if isinstance(behind, ssl.SSLError | ConnectionResetError | BrokenPipeError):",
         "        if False:",
         "test_flower_link.py::test_a_proxy_that_opens_tls_is_told_as_that",
+    ),
+    # runs that a schedule promises
+    (
+        EXPECTED,
+        "        and since <= moment.at\n",
+        "",
+        AWAITED + "test_a_window_before_the_agreement_was_here_or_without_records_is_not_judged",
+    ),
+    (
+        EXPECTED,
+        'store.ask("SELECT started_at FROM runs WHERE agreement_hash = ?", agreement.hash)',
+        'store.ask("SELECT started_at FROM runs")',
+        AWAITED + "test_runs_at_other_times_or_of_another_agreement_are_none_of_it",
+    ),
+    (
+        EXPECTED,
+        "if store.agreement_of_run(one.run_id) in (None, agreement.hash)",
+        "if True",
+        AWAITED + "test_runs_at_other_times_or_of_another_agreement_are_none_of_it",
+    ),
+    (
+        EXPECTED,
+        "_last_over(agreement, now - CLOCK_SKEW)",
+        "_last_over(agreement, now)",
+        AWAITED + "test_a_window_is_judged_when_it_is_over_also_by_a_slow_clock",
     ),
 ]

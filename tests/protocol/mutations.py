@@ -49,6 +49,8 @@ CHOSEN = "clustering/test_choose_k.py::"
 CLEAR = CHOSEN + "test_a_number_is_told_when_it_is_clear_and_more_is_clearly_not_there"
 
 NEVER = "if False:"
+SCHEDULE = "protocol/agreement/schedule.py"
+MOMENTS = "test_schedule.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # how many segments
@@ -1097,5 +1099,42 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "at_least=1, at_most=MAX_CONSENT_AGE_HOURS)",
         "at_least=0, at_most=10**9)",
         AGREED + "test_a_value_out_of_range_is_refused",
+    ),
+    # agreed moments
+    (
+        SCHEDULE,
+        "at_least=1, at_most=24 * every * _SURE_DAYS[unit]",
+        "at_least=1, at_most=10**6",
+        MOMENTS + "test_windows_never_overlap",
+    ),
+    (
+        SCHEDULE,
+        "months = _months(self.first_day) + number * self.every",
+        "months = _months(self.first_day) + number",
+        MOMENTS + "test_a_short_month_has_its_last_day_and_shifts_no_later_one",
+    ),
+    (
+        AGREEMENT,
+        "min(end, self.review_by))",
+        "end)",
+        MOMENTS + "test_no_moment_lies_outside_the_times_in_which_a_run_may_begin",
+    ),
+    (
+        AGREEMENT,
+        "self.schedule.moments(max(begin, self.effective),",
+        "self.schedule.moments(begin,",
+        MOMENTS + "test_no_moment_lies_outside_the_times_in_which_a_run_may_begin",
+    ),
+    (
+        AGREEMENT,
+        "self.schedule.latest(self.effective, min(now, self.review_by))",
+        "self.schedule.latest(self.effective, now)",
+        MOMENTS + "test_no_moment_lies_outside_the_times_in_which_a_run_may_begin",
+    ),
+    (
+        RULES,
+        "    yield from _schedule_problems(a)\n",
+        "",
+        MOMENTS + "test_a_schedule_without_a_moment_is_not_signed",
     ),
 ]

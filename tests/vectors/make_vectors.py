@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 
 from protocol import masking, ring
 from protocol.agreement.document import Agreement
+from protocol.agreement.schedule import ScheduleTerms
 from protocol.canonical import canonical_json, frame, tagged_hash
 from protocol.clustering.lloyd_exact import spread_start
 from protocol.errors import FedsegError
@@ -29,6 +31,7 @@ from protocol.messages import Hello, Masked, round_context, run_hash
 from protocol.participants import Chain, Link, bitmap
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import Envelope, pre_authentication_encoding, public_bytes
+from protocol.strict import Fields
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "protocol"
@@ -93,6 +96,7 @@ def agreements() -> list[dict[str, Any]]:
     """Agreements, their signed bytes and hashes."""
     lab = counterparties()
     cases = [lab.agreement_values(3), lab.agreement_values(9, colluding=2, features=5)]
+    cases.append(lab.agreement_values(3) | {"schedule": _schedule()})
     cases[1]["features"][0].update(transform="log1p", max="0.000000001", weight="0.50")
     cases[1]["purpose"]["text"] = "Größere „Körbe“\nfinden"
     found = []
@@ -108,6 +112,40 @@ def agreements() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _schedule(**changes: Any) -> dict[str, Any]:
+    return {
+        "every": 2, "unit": "months", "first_day": "2026-01-31", "at": "03:00", "window_hours": 12,
+    } | changes  # fmt: skip
+
+
+def schedules() -> list[dict[str, Any]]:
+    """Moments of schedules, by their first and last possible time."""
+    cases = [
+        (_schedule(), "2026-01-31T03:00:00Z", "2026-12-31T00:00:00Z"),
+        (
+            _schedule(every=3, first_day="2027-11-30"),
+            "2026-01-01T00:00:00Z",
+            "2028-06-01T00:00:00Z",
+        ),
+        (_schedule(unit="weeks", at="23:59"), "2026-03-20T00:00:00Z", "2026-04-30T00:00:00Z"),
+        (_schedule(unit="days", every=45), "2028-02-01T00:00:00Z", "2028-05-01T00:00:00Z"),
+    ]
+    return [
+        {
+            "schedule": values,
+            "begin": begin,
+            "end": end,
+            "moments": [
+                moment.to_dict()
+                for moment in ScheduleTerms.read(Fields(values, "schedule")).moments(
+                    datetime.fromisoformat(begin), datetime.fromisoformat(end)
+                )
+            ],
+        }
+        for values, begin, end in cases
+    ]
 
 
 def bad_agreements() -> list[dict[str, Any]]:
@@ -136,6 +174,19 @@ def bad_agreements() -> list[dict[str, Any]]:
         ("over before it begins", ["expires"], "2025-01-01T00:00:00Z", "E-AGR-EXPIRED"),
         ("reviewed after its end", ["review_by"], "2027-01-02T00:00:00Z", "E-AGR-REVIEW"),
         ("a second version of nothing", ["version"], 2, "E-AGR-ROLLBACK"),
+        (
+            "a day that there is not",
+            ["schedule"],
+            _schedule(first_day="2026-02-30"),
+            "E-AGR-SCHEMA",
+        ),
+        ("windows that overlap", ["schedule"], _schedule(window_hours=1_345), "E-AGR-SCHEMA"),
+        (
+            "a schedule without a moment",
+            ["schedule"],
+            _schedule(first_day="2090-01-01"),
+            "E-SCHEDULE",
+        ),
         ("a column twice", ["excluded", "proxies"], ["postcode", "postcode"], "E-AGR-SCHEMA"),
     ]
     lab = counterparties()
@@ -386,6 +437,7 @@ FILES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "framing": framing,
     "hashes": hashes,
     "agreement": agreements,
+    "schedule": schedules,
     "dsse": dsse,
     "chain": chains,
     "masks": masks,

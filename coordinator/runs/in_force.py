@@ -1,0 +1,40 @@
+"""Which version of each agreement is in force at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from coordinator.store.coordinator_store import CoordinatorStore
+from protocol.agreement.document import Agreement
+from protocol.signed_agreement import SignedAgreement
+
+#: Versions that are kept parsed: those of several agreements over years.
+_KEPT: Final = 64
+
+
+def versions(store: CoordinatorStore) -> dict[str, list[Agreement]]:
+    """The published versions of each agreement, by its id, the lowest number first."""
+    found: dict[str, list[Agreement]] = {}
+    for (envelope,) in store.ask("SELECT envelope FROM agreements ORDER BY version, number"):
+        agreement = _verified(bytes(envelope))
+        found.setdefault(agreement.id, []).append(agreement)
+    return found
+
+
+def in_force(store: CoordinatorStore, now: datetime) -> dict[str, Agreement]:
+    """The newest version of each agreement that is effective at `now`, by its id.
+
+    One whose last version lies ahead has its version before. One that has ended is there still.
+    """
+    newest = {
+        id: [one for one in known if one.effective <= now] for id, known in versions(store).items()
+    }
+    return {id: known[-1] for id, known in newest.items() if known}
+
+
+@lru_cache(maxsize=_KEPT)
+def _verified(envelope: bytes) -> Agreement:
+    """The same bytes are read and verified once a process: they are looked at every few seconds."""
+    return SignedAgreement.from_bytes(envelope, kept=True).verify()
