@@ -44,7 +44,7 @@ class Lab:
     def __init__(self, folder: Path, **terms: Any) -> None:
         self.federation: Federation = small_federation(**terms)
         self.path = folder / "coordinator.db"
-        self.store = CoordinatorStore(self.path)
+        self.store = CoordinatorStore.in_file(self.path)
         self.now = FIRST - DAY
         self.there: Iterable[str] = [party.id for party in self.federation.agreement.parties]
         self.asked = 0
@@ -302,7 +302,7 @@ def test_killed_before_any_statement_the_moment_has_one_run_in_the_end(tmp_path:
         lab.now = FIRST
         lab.store.close()
         killed = _killed_before(statement, lab)
-        lab.store = CoordinatorStore(lab.path)
+        lab.store = CoordinatorStore.in_file(lab.path)
         before = [row.run_id for row in lab.store.runs()]
         began = lab.restarted().look()
         assert len(lab.store.runs()) == 1
@@ -333,7 +333,7 @@ def _killed_before(statement: int, lab: Lab) -> bool:
 
 
 def _look_and_die(statement: int, lab: Lab) -> None:
-    store = CoordinatorStore(lab.path)
+    store = CoordinatorStore.in_file(lab.path)
     left, ask = statement, store.ask
 
     def counted(sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
