@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from coordinator.config import FILE_NAME, CoordinatorConfig, quoted, template
 from coordinator.patience import Patience
+from machine.metrics.settings import MetricsSettings
 from protocol.errors import ConfigError, KeystoreError
 from tests.hidden_characters import CATEGORIES, UNSEEN
 
@@ -54,6 +55,19 @@ def test_the_template_is_a_configuration_with_every_value_it_was_given() -> None
     assert found.passphrase_env is None
     patience = found.patience
     assert (patience.grace_s, patience.resend_s, patience.farewell_s) == (45, 7, 9)
+
+
+def test_metrics_are_offered_where_a_port_is_named_and_else_nowhere() -> None:
+    text = text_of()
+    assert parse(text).metrics is None
+    assert parse(text.split("[metrics]")[0]).metrics is None
+    on = re.sub(r"(?m)^# port = 9464$", "port = 9464", text)
+    assert parse(on).metrics == MetricsSettings(host="127.0.0.1", port=9464)
+    elsewhere = re.sub(r"(?m)^# host = .*$", 'host = "::1"', on)
+    assert parse(elsewhere).metrics == MetricsSettings(host="::1", port=9464)
+    for host in ("localhost", "*", "10.0.0.256"):
+        assert "metrics.host" in refused(elsewhere.replace("::1", host)).message
+    assert "metrics.port" in refused(on.replace("9464", "65536")).message
 
 
 def test_a_configuration_of_before_may_lack_the_time_for_farewells() -> None:
