@@ -19,6 +19,7 @@ from machine.metrics.settings import (
     MetricsSettings,
     is_address,
 )
+from machine.traces import TRACES_TEMPLATE, TraceSettings, is_endpoint
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
@@ -60,7 +61,8 @@ resend_s = {resend_s}
 # Whoever is away for longer is told in the next run.
 farewell_s = {farewell_s}
 
-{metrics}"""
+{metrics}
+{traces}"""
 
 
 _CONTROL: Final = """\
@@ -97,6 +99,7 @@ class CoordinatorConfig:
         passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
         store: The server's database with the state; None for a file in the folder.
         metrics: Where metrics and health are to be had; None for nowhere.
+        traces: Where spans are sent; None for nowhere.
     """
 
     directory: Path
@@ -112,6 +115,7 @@ class CoordinatorConfig:
     patience: Patience
     store: StoreSettings | None
     metrics: MetricsSettings | None = None
+    traces: TraceSettings | None = None
 
     @staticmethod
     def load(directory: Path) -> CoordinatorConfig:
@@ -197,6 +201,7 @@ def template(
         resend_s=int(patience.resend_s),
         farewell_s=int(patience.farewell_s),
         metrics=METRICS_TEMPLATE,
+        traces=TRACES_TEMPLATE,
     )
     return text if store is None else f"{text}\n{store.section(quoted)}"
 
@@ -274,6 +279,7 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
         if fields.has("store")
         else None,
         metrics=_metrics(fields.object("metrics")) if fields.has("metrics") else None,
+        traces=_traces(fields.object("traces")) if fields.has("traces") else None,
     )
     for section in (operator, public, keys, runs, fields):
         section.finish()
@@ -291,3 +297,13 @@ def _metrics(section: Fields) -> MetricsSettings | None:
     port = section.integer("port", at_least=0, at_most=65_535) if section.has("port") else None
     section.finish()
     return None if port is None else MetricsSettings(host=host, port=port)
+
+
+def _traces(section: Fields) -> TraceSettings | None:
+    endpoint = section.text("endpoint", max_length=1_000) if section.has("endpoint") else None
+    section.finish()
+    if endpoint is None:
+        return None
+    if not is_endpoint(endpoint):
+        raise MalformedError(f"{FILE_NAME}.traces.endpoint is {endpoint!r}, and is to be a URL")
+    return TraceSettings(endpoint=endpoint)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.software import require_sole_owner
+from machine.traces import exporting
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
 from partner_node.control.presence import present
@@ -46,7 +47,8 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
         return answered(lambda: directory, lambda: message)
 
     link = LinkState()
-    with home.serving(), _told(home, link), present(home, answer):
+    traces = exporting(home.config.traces, service="fedseg-node")
+    with home.serving(), traces, _told(home, link), present(home, answer):
         if not _agreement_is_there(home, stop):
             return
         nodes = nodes_of(directory)  # the same ones that the ClientApp uses

@@ -16,11 +16,17 @@ from typing import Any, Final
 
 from machine.files import open_regular
 from machine.metrics.settings import MetricsSettings
+from machine.traces import TraceSettings
 from partner_node.config.agreements import AgreementSection, read_agreements
 from partner_node.config.consent import CONSENT_KEYS, read_consent
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
-from partner_node.config.metrics import METRICS_KEYS, read_metrics
+from partner_node.config.metrics import (
+    METRICS_KEYS,
+    TRACES_KEYS,
+    read_metrics,
+    read_traces,
+)
 from partner_node.config.rights import RIGHTS_KEYS, RightsSection, read_rights
 from partner_node.config.template import (
     DEFAULT_PASSPHRASE_VARIABLE,
@@ -53,6 +59,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
     "metrics": METRICS_KEYS,
+    "traces": TRACES_KEYS,
 }
 #: Sections under one name, each of another agreement.
 _AGREEMENTS: Final = "agreements"
@@ -120,6 +127,7 @@ class NodeConfig:
     Attributes:
         file: The file it was read from.
         metrics: Where metrics and health are to be had; None for nowhere.
+        traces: Where spans are sent; None for nowhere.
         first: What is particular to the agreement of ``[node]``; it has no id here.
         agreements: What is particular to the agreements beside it, by their ids.
     """
@@ -134,6 +142,7 @@ class NodeConfig:
     keys: KeysSection
     limits: LimitsSection
     metrics: MetricsSettings | None
+    traces: TraceSettings | None
     first: AgreementSection
     agreements: Mapping[str, AgreementSection]
 
@@ -147,7 +156,7 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, (*_KEYS, _AGREEMENTS), f"{file}: unknown section")
-        node, coordinator, data, consent, egress, rights, keys, limits, metrics = (
+        node, coordinator, data, consent, egress, rights, keys, limits, metrics, traces = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
         customers = read_data(data)
@@ -184,6 +193,7 @@ class NodeConfig:
                 temp_bytes=limits.size("temp_space", default=DEFAULT_TEMP_SPACE),
             ),
             metrics=read_metrics(metrics),
+            traces=read_traces(traces),
             first=first,
             agreements=others,
         )

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from machine.metrics.settings import METRICS_TEMPLATE
+from machine.traces import TRACES_TEMPLATE
 from partner_node.config.agreements import AGREEMENTS_TEMPLATE
 from partner_node.config_section import toml_line, toml_text
 from partner_node.consent.kinds import KINDS as CONSENT_KINDS
@@ -90,6 +91,7 @@ def node_template(
             ),
             hold=toml_text(NOTHING),
             metrics=METRICS_TEMPLATE,
+            traces=TRACES_TEMPLATE,
             hold_hours=DEFAULT_HOLD_HOURS,
             columns="\n".join(mapping or ['# monetary = "total_spent"']),
             units="\n".join(
@@ -183,7 +185,8 @@ notices = {notices}
 # threads = {threads}
 # temp_space = {temp_space}
 
-{metrics}"""
+{metrics}
+{traces}"""
 
 
 _FILES: Final[Mapping[str, FileFormat]] = {

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from coordinator.config import FILE_NAME, CoordinatorConfig, quoted, template
 from coordinator.patience import Patience
 from machine.metrics.settings import MetricsSettings
+from machine.traces import TraceSettings
 from protocol.errors import ConfigError, KeystoreError
 from tests.hidden_characters import CATEGORIES, UNSEEN
 
@@ -68,6 +69,14 @@ def test_metrics_are_offered_where_a_port_is_named_and_else_nowhere() -> None:
     for host in ("localhost", "*", "10.0.0.256"):
         assert "metrics.host" in refused(elsewhere.replace("::1", host)).message
     assert "metrics.port" in refused(on.replace("9464", "65536")).message
+
+
+def test_traces_are_sent_where_an_endpoint_is_named_and_else_nowhere() -> None:
+    text = text_of()
+    assert parse(text).traces is None
+    on = text.replace("# endpoint =", "endpoint =")
+    assert parse(on).traces == TraceSettings(endpoint="http://127.0.0.1:4318/v1/traces")
+    assert "traces.endpoint" in refused(on.replace("http://", "ftp://")).message
 
 
 def test_a_configuration_of_before_may_lack_the_time_for_farewells() -> None:

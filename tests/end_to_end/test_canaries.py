@@ -34,6 +34,7 @@ from tests.end_to_end.command_line import command, command_process, program
 from tests.end_to_end.deployment import NAMES, Deployment, PartnerData, Serving
 from tests.end_to_end.wiretap import Wiretap
 from tests.scraping import address_in, switch_on
+from tests.span_collector import set_endpoint, span_collector
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +142,7 @@ def watched(
         key=config.key,
         authority=made.operator_folder / "tls" / "coordinator-ca.crt",
     )
-    with tap:
+    with tap, span_collector() as collector:
         for name in NAMES:
             file = made.folder(name) / "node.toml"
             text = file.read_text()
@@ -149,8 +150,16 @@ def watched(
             file.write_text(text.replace(str(config.port), str(tap.port)))
             switch_on(file)
         switch_on(made.operator_folder / "coordinator.toml")
+        for file in (
+            made.operator_folder / "coordinator.toml",
+            made.folder("middle") / "node.toml",
+        ):
+            set_endpoint(file, collector.settings.endpoint)
+        made.nodes["middle"].command += ["--log-format", "json"]
         with deploy.running(made):
-            yield SimpleNamespace(deployed=made, tap=tap, outputs=[], metrics=[])
+            yield SimpleNamespace(
+                deployed=made, tap=tap, outputs=[], metrics=[], collector=collector
+            )
 
 
 def told_now(deployed: Deployment) -> list[bytes]:
@@ -337,6 +346,22 @@ def test_no_canary_and_no_number_of_customers_is_in_metrics(
     assert {"fedseg_node_runs", "fedseg_node_refusals", "fedseg_node_retention_overdue_files"} <= (
         told
     )
+
+
+def test_no_canary_is_in_spans_and_in_lines_of_json(
+    watched: SimpleNamespace, failed: dict[str, str], finished: bytes, detector: Detector
+) -> None:
+    deployed: Deployment = watched.deployed
+    lines = [json.loads(line) for line in deployed.nodes["middle"].said().splitlines()]
+    assert any(line.get("run") == finished.hex() for line in lines)
+    assert {line["partner"] for line in lines if "partner" in line} == {"middle"}
+    for line in lines:
+        assert detector.find(json.dumps(line).encode()) == [], line
+    spans = watched.collector.spans
+    assert {one.service for one in spans} >= {"fedseg-coordinator"}
+    assert any(one.attributes.get("run") == finished.hex() for one in spans)
+    for body in watched.collector.raw:
+        assert detector.find(body) == []
 
 
 def test_assignments_hold_the_customers_and_the_detector_sees_them(

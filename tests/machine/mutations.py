@@ -21,6 +21,31 @@ BACKED_UP = "test_backups.py::"
 MEASURED = "test_metrics.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # what traces and lines of JSON say
+    (
+        "machine/traces.py",
+        "attributes={k: v if isinstance(v, int) else label(v) for k, v in attributes.items()},",
+        "attributes={**attributes},",
+        "test_traces.py::test_a_span_has_ids_codes_and_numbers_and_no_free_text",
+    ),
+    (
+        "machine/traces.py",
+        "    if unknown:\n",
+        "    if False:\n",
+        "test_traces.py::test_another_attribute_is_a_fault_of_the_program_also_while_nothing_is_sent",
+    ),
+    (
+        "machine/traces.py",
+        'resource=Resource({"service.name": service})',
+        'resource=Resource.create({"service.name": service})',
+        "test_traces.py::test_a_span_has_ids_codes_and_numbers_and_no_free_text",
+    ),
+    (
+        LOGS,
+        "{name: label(text) for name, text in told.items() if text}",
+        "{name: text for name, text in told.items() if text}",
+        LOGGED + "test_a_line_of_json_says_which_run_agreement_and_partner_it_is_about",
+    ),
     # what a monitoring system is told
     (
         FAMILIES,
