@@ -28,6 +28,7 @@ from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError
+from protocol.partner_state import Phase
 from protocol.privacy.ledger import runs_left
 
 _SOON: Final = timedelta(days=7)
@@ -109,6 +110,11 @@ def _measure_runs(measured: Measured, store: NodeStore, ids: Mapping[bytes, str]
         name = ids.get(agreement_hash, "")
         measured.set(table.RUNS, count, name, phase, reason)
         last[name] = max(last.get(name, 0.0), seconds_of(updated_at))
+    newest = store.ask("SELECT agreement_hash, phase, max(started_at) FROM runs GROUP BY 1")
+    for agreement_hash, phase, _ in newest:
+        if agreement_hash in ids:
+            failed = Phase(phase) is Phase.ABORTED
+            measured.set(table.LAST_FAILED, failed, ids[agreement_hash])
     for name, at in last.items():
         measured.set(table.LAST_RUN, at, name)
 

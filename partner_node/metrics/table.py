@@ -28,6 +28,11 @@ LAST_RUN: Final = Metric(
     "When a run last went on here; absent before the first.",
     ("agreement",),
 )
+LAST_FAILED: Final = Metric(
+    "fedseg_node_last_run_failed",
+    "1 when the newest run ended here without a release, else 0.",
+    ("agreement",),
+)
 REFUSALS: Final = Metric(
     "fedseg_node_refusals", "Requests on record that this node refused, by code.", ("code",)
 )
@@ -61,6 +66,6 @@ RETENTION: Final = Metric(
 )
 
 TABLE: Final = (
-    *COMMON, LINK_UP, HEARD, IN_FORCE, RUNS, LAST_RUN, REFUSALS, EPSILON, EPSILON_LEFT, RUNS_LEFT,
-    HELD, HELD_UNTIL, OVERDUE, DUE_SOON, RETENTION,
+    *COMMON, LINK_UP, HEARD, IN_FORCE, RUNS, LAST_RUN, LAST_FAILED, REFUSALS, EPSILON, EPSILON_LEFT,
+    RUNS_LEFT, HELD, HELD_UNTIL, OVERDUE, DUE_SOON, RETENTION,
 )  # fmt: skip

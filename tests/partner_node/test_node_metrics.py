@@ -84,6 +84,38 @@ def test_refusals_are_told_by_code_and_a_code_that_is_none_is_not_repeated(
     }
 
 
+def test_runs_are_told_by_state_and_code_and_the_newest_decides_whether_it_failed(
+    installed: Path,
+) -> None:
+    home, store = opened(installed)
+    agreement = home.signed_agreement().agreement.hash
+    rows = [
+        (b"a", agreement, "aborted", "E-STOPPED", 3), (b"b", agreement, "done", "", 2),
+        (b"c", b"earlier", "aborted", "words of an operator", 1),
+    ]  # fmt: skip
+    with store as state, state.transaction():
+        for run, under, phase, reason, days in rows:
+            at = stamp(NOW - days * DAY)
+            state.ask(
+                "INSERT INTO runs (run_id, run_hash, agreement_hash, phase, round, reason,"
+                " started_at, updated_at, sealed) VALUES (?, ?, ?, ?, 0, ?, ?, ?, x'00')",
+                *(run * 16, run * 32, under, phase, reason, at, at),
+            )
+    found = measured(home)
+    assert {key[1:]: value for key, value in found.items() if key[0] == table.RUNS.name} == {
+        ("ours", "E-STOPPED", "aborted"): 1,
+        ("ours", "", "done"): 1,
+        ("", "other", "aborted"): 1,
+    }
+    assert found[(table.LAST_FAILED.name, "ours")] == 0
+    last = (NOW - 2 * DAY).timestamp()
+    assert found[(table.LAST_RUN.name, "ours")] == pytest.approx(last, abs=0.01)
+    _, store = opened(installed)
+    with store as state, state.transaction():
+        state.ask("UPDATE runs SET phase = 'aborted' WHERE run_id = ?", b"b" * 16)
+    assert measured(home)[(table.LAST_FAILED.name, "ours")] == 1
+
+
 def test_of_customers_requests_only_whether_one_is_overdue_is_told(installed: Path) -> None:
     home, store = opened(installed)
     with store as state:
