@@ -9,14 +9,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from coordinator.config import FILE_NAME, KEY_FILE, STORE_FILE, CoordinatorConfig, with_store
+from coordinator.config import (
+    BACKUP_NOTE,
+    FILE_NAME,
+    KEY_FILE,
+    STORE_FILE,
+    CoordinatorConfig,
+    with_store,
+)
 from coordinator.control import authority
 from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings
 from coordinator.store.store_database import open_file
 from coordinator.store.times import stamp
-from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
+from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, put_back, write_backup
 
 KIND: Final = "coordinator"
 _AUTHORITY: Final = "authority"
@@ -53,9 +60,11 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
             return store.snapshot()
 
     contents = gathered(config.directory, _places(config), read={STATE: state}, may_lack=_MAY_LACK)
-    return write_backup(
+    made = write_backup(
         out, contents, kind=KIND, whose=config.legal_name, made_at=stamp(now), version=version
     )
+    note_backup(config.directory / BACKUP_NOTE, made.made_at)
+    return made
 
 
 def restore(

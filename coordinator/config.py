@@ -13,6 +13,13 @@ from coordinator.keystore import load_key, read_passphrase
 from coordinator.patience import Patience
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings, without_section
+from machine.metrics.settings import (
+    LOOPBACK,
+    METRICS_TEMPLATE,
+    MetricsSettings,
+    is_address,
+)
+from machine.traces import TRACES_TEMPLATE, TraceSettings, is_endpoint
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
@@ -21,6 +28,8 @@ KEY_FILE: Final = "keys/coordinator.pem"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
 MAX_CONFIG_BYTES: Final = 1 << 20
 STORE_FILE: Final = "coordinator.db"
+#: Says when the last backup was written.
+BACKUP_NOTE: Final = "last-backup"
 #: Log file of the processes that drive runs.
 DRIVER_LOG_FILE: Final = "server_app.log"
 
@@ -51,7 +60,9 @@ resend_s = {resend_s}
 # Seconds at the end of a run in which nodes can take its release, or the word that it failed.
 # Whoever is away for longer is told in the next run.
 farewell_s = {farewell_s}
-"""
+
+{metrics}
+{traces}"""
 
 
 _CONTROL: Final = """\
@@ -87,6 +98,8 @@ class CoordinatorConfig:
         control: The control port; None where files are carried by hand.
         passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
         store: The server's database with the state; None for a file in the folder.
+        metrics: Where metrics and health are to be had; None for nowhere.
+        traces: Where spans are sent; None for nowhere.
     """
 
     directory: Path
@@ -101,6 +114,8 @@ class CoordinatorConfig:
     passphrase_env: str | None
     patience: Patience
     store: StoreSettings | None
+    metrics: MetricsSettings | None = None
+    traces: TraceSettings | None = None
 
     @staticmethod
     def load(directory: Path) -> CoordinatorConfig:
@@ -185,6 +200,8 @@ def template(
         grace_s=int(patience.grace_s),
         resend_s=int(patience.resend_s),
         farewell_s=int(patience.farewell_s),
+        metrics=METRICS_TEMPLATE,
+        traces=TRACES_TEMPLATE,
     )
     return text if store is None else f"{text}\n{store.section(quoted)}"
 
@@ -261,9 +278,32 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
         store=StoreSettings.read(fields.object("store"), directory)
         if fields.has("store")
         else None,
+        metrics=_metrics(fields.object("metrics")) if fields.has("metrics") else None,
+        traces=_traces(fields.object("traces")) if fields.has("traces") else None,
     )
     for section in (operator, public, keys, runs, fields):
         section.finish()
     if config.control is not None and config.port == config.control.port != 0:
         raise MalformedError(f"{FILE_NAME}.public.control_port is the number of the port itself")
     return config
+
+
+def _metrics(section: Fields) -> MetricsSettings | None:
+    host = section.text("host", max_length=64) if section.has("host") else LOOPBACK
+    if not is_address(host):
+        raise MalformedError(
+            f"{FILE_NAME}.metrics.host is {host!r}, and is to be an IP address of this machine"
+        )
+    port = section.integer("port", at_least=0, at_most=65_535) if section.has("port") else None
+    section.finish()
+    return None if port is None else MetricsSettings(host=host, port=port)
+
+
+def _traces(section: Fields) -> TraceSettings | None:
+    endpoint = section.text("endpoint", max_length=1_000) if section.has("endpoint") else None
+    section.finish()
+    if endpoint is None:
+        return None
+    if not is_endpoint(endpoint):
+        raise MalformedError(f"{FILE_NAME}.traces.endpoint is {endpoint!r}, and is to be a URL")
+    return TraceSettings(endpoint=endpoint)

@@ -17,10 +17,11 @@ import tarfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from machine.files import create_file, open_regular, replacing, sync_folder
+from machine.files import create_file, open_regular, replacing, sync_folder, write_file
 from protocol.errors import ConfigError, FedsegError, UsageError
 
 SCHEMA: Final = "fedseg/backup/v1"
@@ -159,6 +160,20 @@ def write_backup(
         if read != (manifest, named):
             raise BackupError(f"{out} does not read as it was written", remedy="try another disk")
     return manifest
+
+
+def note_backup(note: Path, made_at: str) -> None:
+    """Note when a backup was written, for whoever watches; it is no part of a backup itself."""
+    write_file(note, made_at + "\n")
+
+
+def last_backup(note: Path) -> datetime | None:
+    """When the last backup was written; None where none was, or the note cannot be read."""
+    try:
+        found = datetime.fromisoformat(note.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def read_backup(path: Path, *, kind: str) -> tuple[Manifest, dict[str, bytes]]:

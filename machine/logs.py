@@ -7,14 +7,22 @@ is renamed when it is full, and the oldest deleted.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from enum import StrEnum
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
+
+from machine.labels import label
 
 FULL_BYTES: Final = 4 << 20
 #: Full files kept beside the one that is written.
@@ -24,15 +32,36 @@ _FILE_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _ONCE_IN_S: Final = 60.0
 _REMEMBERED: Final = 1_024
 _SAME: Final = "same"
+_about: Final[ContextVar[Mapping[str, str]]] = ContextVar("about", default=MappingProxyType({}))
 
 
-def to_console() -> None:
-    """Log to standard error, from INFO on."""
+class LogFormat(StrEnum):
+    """How a line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The lowest level that is written; there is none for what libraries say of each message."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def to_console(form: LogFormat = LogFormat.TEXT, level: LogLevel = LogLevel.INFO) -> None:
+    """Log to standard error.
+
+    Args:
+        level: The lowest that is written.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_Json() if form is LogFormat.JSON else logging.Formatter(_FORMAT))
     handler.addFilter(Repetitions())
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    number: int = getattr(logging, level.upper())
+    logging.basicConfig(handlers=[handler], level=number)
+    logging.getLogger("httpx").setLevel(max(number, logging.WARNING))
 
 
 def to_file(path: Path, *, level: int = logging.INFO) -> None:
@@ -48,6 +77,39 @@ def to_file(path: Path, *, level: int = logging.INFO) -> None:
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@contextmanager
+def about(*, run: str = "", agreement: str = "", partner: str = "") -> Iterator[None]:
+    """What lines of this thread are about until the block ends, in lines of JSON.
+
+    What is empty stays as it was.
+    """
+    told = {"run": run, "agreement": agreement, "partner": partner}
+    token = _about.set(
+        {**_about.get(), **{name: label(text) for name, text in told.items() if text}}
+    )
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+class _Json(logging.Formatter):
+    """A line is an object with what the line of text says, and what it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record in one line."""
+        values = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_about.get(),
+        }
+        if record.exc_info:
+            values["exception"] = self.formatException(record.exc_info)
+        return json.dumps(values, ensure_ascii=False)
 
 
 def alike(*what: Hashable) -> dict[str, Hashable]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from machine.backups import SETTINGS, STATE, Manifest, gathered, put_back, write_backup
+from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, put_back, write_backup
 from machine.database import Database
 from machine.private_files import read_private_file
 from partner_node import membership
@@ -61,10 +61,12 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
         read={STATE: state, _KEYS: lambda: read_private_file(home.config.keys.store)},
         may_lack=(*_MAY_LACK, *(role for role in places if role.startswith(_AGREEMENT))),
     )
-    return write_backup(
+    made = write_backup(
         out, contents, kind=KIND, whose=home.config.node.partner, made_at=stamp(now),
         version=version,
     )  # fmt: skip
+    note_backup(home.backup_note, made.made_at)
+    return made
 
 
 def restore(file: Path, folder: Path, *, elsewhere: bool = False) -> tuple[Manifest, NodeHome]:

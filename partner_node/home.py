@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
+#: Says when the last backup was written.
+BACKUP_NOTE: Final = "last-backup"
 CARD_FILE: Final = "partner-card.json"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
@@ -163,6 +165,11 @@ class NodeHome:
     def state_file(self) -> Path:
         """The database of the node's state."""
         return self.config.node.state / STATE_FILE
+
+    @property
+    def backup_note(self) -> Path:
+        """The file that says when the last backup was written."""
+        return self.config.node.state / BACKUP_NOTE
 
     @property
     def serve_lock(self) -> Path:

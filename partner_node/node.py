@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata, resources
@@ -16,6 +17,8 @@ from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from machine import logs
+from machine.traces import span
 from partner_node.agreement_files import naming, verified
 from partner_node.consent.count import check_number
 from partner_node.consent.local_rules import Rules
@@ -177,10 +180,22 @@ class Node:
         request: Request | None = None
         try:
             request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
-            return self._handle(request).reply
+            with self._told(request):
+                return self._handle(request).reply
         except FedsegError as refusal:
             self._remember_refusal(request, refusal.code)
             raise
+
+    @contextmanager
+    def _told(self, request: Request) -> Iterator[None]:
+        """What log and traces say that the block is about."""
+        run, agreement = self._run_id_of(request).hex(), self.agreement.id
+        partner, asked = self.agreement.parties[self.partner].id, type(request).__name__.lower()
+        with (
+            logs.about(run=run, agreement=agreement, partner=partner),
+            span("answer", run=run, agreement=agreement, partner=partner, request=asked),
+        ):
+            yield
 
     def _handle(self, request: Request) -> Cleared:
         self._check_agreement(request)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.software import require_sole_owner
+from machine.traces import exporting
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
 from partner_node.control.presence import present
@@ -20,6 +21,7 @@ from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
 from partner_node.link.proxy import way_to
+from partner_node.metrics.health import LinkState, readiness
 from partner_node.segments.retention import apply_retention
 from partner_node.store.heard import LINK
 from protocol.errors import FedsegError
@@ -47,7 +49,9 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     def answer(message: bytes) -> tuple[bytes | None, str]:
         return answered(lambda: directory, lambda: message)
 
-    with home.serving(), present(home, answer):
+    link = LinkState()
+    traces = exporting(home.config.traces, service="fedseg-node")
+    with home.serving(), traces, _told(home, link), present(home, answer):
         if not _agreement_is_there(home, stop):
             return
         nodes = nodes_of(directory)  # the same ones that the ClientApp uses
@@ -70,8 +74,26 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                 ),
                 app,
                 stop=stop,
-                on_event=lambda event: _note(home, event),
+                on_event=lambda event: _note(home, link, event),
             )
+
+
+@contextmanager
+def _told(home: NodeHome, link: LinkState) -> Iterator[None]:
+    """Offer metrics and health until the block ends, where the configuration says so."""
+    if home.config.metrics is None:
+        yield
+        return
+    # Imported where they are wanted: most nodes are not watched.
+    from machine.metrics.endpoint import metrics_endpoint
+    from partner_node.metrics.measuring import measure_node
+
+    with metrics_endpoint(
+        home.config.metrics,
+        measure=lambda: measure_node(home, link),
+        ready=lambda: readiness(home, link),
+    ):
+        yield
 
 
 def _agreement_is_there(home: NodeHome, stop: threading.Event) -> bool:
@@ -163,10 +185,11 @@ def _daily(home: NodeHome) -> None:
         logger.warning("%s", words)
 
 
-def _note(home: NodeHome, event: LinkEvent) -> None:
+def _note(home: NodeHome, link: LinkState, event: LinkEvent) -> None:
     """Log what happened on the link, and keep whether the coordinator is reached."""
     _log(event)
     if event.kind in _LINK_STATES:
+        link.note(up=event.kind == "connected")
         note_heard(home, LINK, reached=event.kind == "connected", code=event.code or "")
 
 

@@ -11,16 +11,22 @@ from coordinator.control.inviting import ADDRESS_FILE as CONTROL_ADDRESS_FILE
 from machine import logs
 from machine.console import diagnostics
 from machine.files import write_file
+from machine.log_options import FormatOfLog, LevelOfLog
+from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
 
 ADDRESS_FILE = "address"
 
 
-def serve(directory: Directory = HERE) -> None:
+def serve(
+    directory: Directory = HERE,
+    log_format: FormatOfLog = LogFormat.TEXT,
+    log_level: LevelOfLog = LogLevel.INFO,
+) -> None:
     """Open the public port and drive runs until stopped (Ctrl-C or SIGTERM)."""
     from coordinator.service.serving import CoordinatorService  # Flower takes long to import
 
-    logs.to_console()
+    logs.to_console(log_format, log_level)
     stop = threading.Event()
     set_when_asked_to_end(stop)
     config = CoordinatorConfig.load(directory)

@@ -18,6 +18,7 @@ from coordinator.runs.exchange import Exchange
 from coordinator.runs.remedies import remedy_for
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.locks import held
+from machine.traces import Phases, exporting
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RunFailedError, StoreError, TransportError
@@ -64,7 +65,10 @@ def execute(
     if first_try:
         store.begin_attempt(run_id)
 
+    phases = Phases("run", run=run_id.hex(), agreement=agreement.id)
+
     def progress(values: dict[str, Any]) -> None:
+        phases.note(values["phase"], values["round"])
         try:
             store.report_progress(run_id, values)
         except StoreError as error:
@@ -100,12 +104,15 @@ def execute(
     except (TransportError, StoreError):
         raise  # the carrier or the disk fails, not the run: another process goes on with it
     except FedsegError as failure:
+        phases.end(failure.code)
         remedy = failure.remedy or remedy_for(failure.code)
         store.fail(run_id, failure.code, failure.message, remedy)
         logger.warning("run %s failed: %s", run_id.hex(), failure)
         if driver is not None:
             driver.say_stop(failure.code)
         raise RunFailedError(failure.message, code=failure.code, remedy=remedy) from failure
+    finally:
+        phases.end()
     return signed
 
 
@@ -153,7 +160,8 @@ def drive(
     """
     config = CoordinatorConfig.load(directory)
     run = bytes.fromhex(run_id)
-    with run_lock(directory, run, wait_s=2.0) as free:
+    traces = exporting(config.traces, service="fedseg-coordinator")
+    with run_lock(directory, run, wait_s=2.0) as free, traces:
         if not free:
             logger.warning("run %s is driven by another process", run_id)
             return

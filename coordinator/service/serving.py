@@ -34,6 +34,7 @@ from coordinator.store.records import FAILED, RunRow
 from machine.software import require_sole_owner
 from protocol.errors import FedsegError, StoreError, TransportError, UsageError
 from protocol.privacy.words import counted
+from protocol.signing import public_bytes
 
 if TYPE_CHECKING:
     from coordinator.store.postgresql.lease import Lease
@@ -141,7 +142,10 @@ class CoordinatorService:
             )
             gateway.start()
             try:
-                with self._control(gateway) as control:
+                with (
+                    self._control(gateway) as control,
+                    self._told(store, superlink, gateway, control),
+                ):
                     self.announce(gateway.address, "" if control is None else control.address)
                     while not stop.wait(_LOOK_EVERY_S):
                         keep_lease()
@@ -183,6 +187,33 @@ class CoordinatorService:
             yield control
         finally:
             control.stop()
+
+    @contextmanager
+    def _told(
+        self,
+        store: CoordinatorStore,
+        superlink: SuperLink,
+        gateway: Gateway,
+        control: ControlPort | None,
+    ) -> Iterator[None]:
+        """Offer metrics and health until the block ends, where the configuration says so."""
+        if self.config.metrics is None:
+            yield
+            return
+        # Imported where they are wanted: most coordinators are not watched.
+        from coordinator.metrics.measuring import Checks, measure_coordinator, readiness
+        from machine.metrics.endpoint import metrics_endpoint
+
+        checks: Checks = {"superlink": superlink.is_alive, "public_port": gateway.is_alive}
+        if control is not None:
+            checks = {**checks, "control_port": control.is_alive}
+        key = public_bytes(self.config.signing_key())
+        with metrics_endpoint(
+            self.config.metrics,
+            measure=lambda: measure_coordinator(self.config, store, checks, coordinator_key=key),
+            ready=lambda: readiness(store, checks),
+        ):
+            yield
 
     def _look(self, superlink: SuperLink, store: CoordinatorStore, admitted: _Admitted) -> None:
         try:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from machine import logs
 from machine.console import Format, FormatOption, output
+from machine.log_options import FormatOfLog, LevelOfLog
+from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
@@ -27,11 +29,15 @@ from protocol.agreement.document import Agreement
 from protocol.release.document import SignedRelease
 
 
-def serve(directory: Directory = HERE) -> None:
+def serve(
+    directory: Directory = HERE,
+    log_format: FormatOfLog = LogFormat.TEXT,
+    log_level: LevelOfLog = LogLevel.INFO,
+) -> None:
     """Connect to the coordinator and answer until stopped (Ctrl-C or SIGTERM)."""
     from partner_node.serving import serve_node  # Flower takes long to import
 
-    logs.to_console()
+    logs.to_console(log_format, log_level)
     stop = threading.Event()
     set_when_asked_to_end(stop)
     serve_node(directory, stop)

@@ -15,10 +15,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from machine.files import open_regular
+from machine.metrics.settings import MetricsSettings
+from machine.traces import TraceSettings
 from partner_node.config.agreements import AgreementSection, read_agreements
 from partner_node.config.consent import CONSENT_KEYS, read_consent
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
+from partner_node.config.metrics import (
+    METRICS_KEYS,
+    TRACES_KEYS,
+    read_metrics,
+    read_traces,
+)
 from partner_node.config.rights import RIGHTS_KEYS, RightsSection, read_rights
 from partner_node.config.template import (
     DEFAULT_PASSPHRASE_VARIABLE,
@@ -50,6 +58,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "rights": RIGHTS_KEYS,
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
+    "metrics": METRICS_KEYS,
+    "traces": TRACES_KEYS,
 }
 #: Sections under one name, each of another agreement.
 _AGREEMENTS: Final = "agreements"
@@ -116,6 +126,8 @@ class NodeConfig:
 
     Attributes:
         file: The file it was read from.
+        metrics: Where metrics and health are to be had; None for nowhere.
+        traces: Where spans are sent; None for nowhere.
         first: What is particular to the agreement of ``[node]``; it has no id here.
         agreements: What is particular to the agreements beside it, by their ids.
     """
@@ -129,6 +141,8 @@ class NodeConfig:
     rights: RightsSection
     keys: KeysSection
     limits: LimitsSection
+    metrics: MetricsSettings | None
+    traces: TraceSettings | None
     first: AgreementSection
     agreements: Mapping[str, AgreementSection]
 
@@ -142,7 +156,7 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, (*_KEYS, _AGREEMENTS), f"{file}: unknown section")
-        node, coordinator, data, consent, egress, rights, keys, limits = (
+        node, coordinator, data, consent, egress, rights, keys, limits, metrics, traces = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
         customers = read_data(data)
@@ -178,6 +192,8 @@ class NodeConfig:
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),
                 temp_bytes=limits.size("temp_space", default=DEFAULT_TEMP_SPACE),
             ),
+            metrics=read_metrics(metrics),
+            traces=read_traces(traces),
             first=first,
             agreements=others,
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from machine.metrics.settings import METRICS_TEMPLATE
+from machine.traces import TRACES_TEMPLATE
 from partner_node.config.agreements import AGREEMENTS_TEMPLATE
 from partner_node.config_section import toml_line, toml_text
 from partner_node.consent.kinds import KINDS as CONSENT_KINDS
@@ -88,6 +90,8 @@ def node_template(
                 "youngest_customer", str(youngest_customer or 18), youngest_customer
             ),
             hold=toml_text(NOTHING),
+            metrics=METRICS_TEMPLATE,
+            traces=TRACES_TEMPLATE,
             hold_hours=DEFAULT_HOLD_HOURS,
             columns="\n".join(mapping or ['# monetary = "total_spent"']),
             units="\n".join(
@@ -180,7 +184,9 @@ notices = {notices}
 # Threads of the reader, and its most temporary space on disk.
 # threads = {threads}
 # temp_space = {temp_space}
-"""
+
+{metrics}
+{traces}"""
 
 
 _FILES: Final[Mapping[str, FileFormat]] = {

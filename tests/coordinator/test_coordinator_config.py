@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from coordinator.config import FILE_NAME, CoordinatorConfig, quoted, template
 from coordinator.patience import Patience
+from machine.metrics.settings import MetricsSettings
+from machine.traces import TraceSettings
 from protocol.errors import ConfigError, KeystoreError
 from tests.hidden_characters import CATEGORIES, UNSEEN
 
@@ -54,6 +56,27 @@ def test_the_template_is_a_configuration_with_every_value_it_was_given() -> None
     assert found.passphrase_env is None
     patience = found.patience
     assert (patience.grace_s, patience.resend_s, patience.farewell_s) == (45, 7, 9)
+
+
+def test_metrics_are_offered_where_a_port_is_named_and_else_nowhere() -> None:
+    text = text_of()
+    assert parse(text).metrics is None
+    assert parse(text.split("[metrics]")[0]).metrics is None
+    on = re.sub(r"(?m)^# port = 9464$", "port = 9464", text)
+    assert parse(on).metrics == MetricsSettings(host="127.0.0.1", port=9464)
+    elsewhere = re.sub(r"(?m)^# host = .*$", 'host = "::1"', on)
+    assert parse(elsewhere).metrics == MetricsSettings(host="::1", port=9464)
+    for host in ("localhost", "*", "10.0.0.256"):
+        assert "metrics.host" in refused(elsewhere.replace("::1", host)).message
+    assert "metrics.port" in refused(on.replace("9464", "65536")).message
+
+
+def test_traces_are_sent_where_an_endpoint_is_named_and_else_nowhere() -> None:
+    text = text_of()
+    assert parse(text).traces is None
+    on = text.replace("# endpoint =", "endpoint =")
+    assert parse(on).traces == TraceSettings(endpoint="http://127.0.0.1:4318/v1/traces")
+    assert "traces.endpoint" in refused(on.replace("http://", "ftp://")).message
 
 
 def test_a_configuration_of_before_may_lack_the_time_for_farewells() -> None:

@@ -1,4 +1,4 @@
-"""Planted customers are found nowhere outside their partner: not in traffic, logs or databases.
+"""Planted customers are nowhere outside their partner: not in traffic, logs, metrics, databases.
 
 Every customer of every partner is a canary: a random id and three rare amounts. Whatever leaves a
 node or is written by anybody but the partner's own data tools is searched for all of them, in many
@@ -11,22 +11,30 @@ import base64
 import json
 import string
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as families
 
 from coordinator.config import CoordinatorConfig
+from coordinator.metrics.table import TABLE as COORDINATOR_TABLE
+from machine.metrics.endpoint import LIVE, METRICS, READY
+from partner_node.metrics.table import TABLE as NODE_TABLE
 from protocol.scaling import FeatureScale
 from simulations.retail_features import AgreedFeature
 from tests import effort
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.canary_detector import Canaries, Detector, Needle, needles_of
 from tests.end_to_end.command_line import command, command_process, program
-from tests.end_to_end.deployment import NAMES, Deployment, PartnerData
+from tests.end_to_end.deployment import NAMES, Deployment, PartnerData, Serving
 from tests.end_to_end.wiretap import Wiretap
+from tests.scraping import address_in, switch_on
+from tests.span_collector import set_endpoint, span_collector
 
 pytestmark = pytest.mark.slow
 
@@ -134,14 +142,44 @@ def watched(
         key=config.key,
         authority=made.operator_folder / "tls" / "coordinator-ca.crt",
     )
-    with tap:
+    with tap, span_collector() as collector:
         for name in NAMES:
             file = made.folder(name) / "node.toml"
             text = file.read_text()
             assert f'"127.0.0.1:{config.port}"' in text
             file.write_text(text.replace(str(config.port), str(tap.port)))
+            switch_on(file)
+        switch_on(made.operator_folder / "coordinator.toml")
+        for file in (
+            made.operator_folder / "coordinator.toml",
+            made.folder("middle") / "node.toml",
+        ):
+            set_endpoint(file, collector.settings.endpoint)
+        made.nodes["middle"].command += ["--log-format", "json"]
         with deploy.running(made):
-            yield SimpleNamespace(deployed=made, tap=tap, outputs=[])
+            yield SimpleNamespace(
+                deployed=made, tap=tap, outputs=[], metrics=[], collector=collector
+            )
+
+
+def told_now(deployed: Deployment) -> list[bytes]:
+    """What every process tells of itself over HTTP now."""
+    return [
+        _told(process, path)
+        for process in (deployed.coordinator, *deployed.nodes.values())
+        for path in (METRICS, LIVE, READY)
+    ]
+
+
+def _told(process: Serving, path: str) -> bytes:
+    """What a process answers, which may have been started just now."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return httpx.get(f"http://{address_in(process.said())}{path}").content
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, process.said()
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +205,7 @@ def finished(watched: SimpleNamespace) -> bytes:
         assert done.returncode == 0, done.stderr
         watched.outputs.append(done.stdout + done.stderr)
     assert report.stat().st_size > 5_000
+    watched.metrics += told_now(deployed)
     return row.run_id
 
 
@@ -221,6 +260,7 @@ def failed(
     refusals["failing south"] = row.progress["refusals"]["south"]
     refusals["consents of north"] = row.progress["refusals"]["north"]
     watched.outputs.append(row.reason)
+    watched.metrics += told_now(deployed)
     return refusals
 
 
@@ -281,6 +321,47 @@ def test_no_canary_is_in_what_commands_print(
     for output in watched.outputs:
         found = detector.find(output.encode())
         assert found == [], (output[:200], [needle.what for _, needle in found[:5]])
+
+
+def test_no_canary_and_no_number_of_customers_is_in_metrics(
+    watched: SimpleNamespace, failed: dict[str, str], finished: bytes, detector: Detector
+) -> None:
+    deployed: Deployment = watched.deployed
+    known = {metric.name: metric for metric in (*NODE_TABLE, *COORDINATOR_TABLE)}
+    sizes = {float(segment.size) for segment in deployed.release(finished).segments}
+    told: set[str] = set()
+    assert len(watched.metrics) == 2 * 3 * (1 + len(NAMES))
+    for body in watched.metrics:
+        assert detector.find(body) == [], body[:200]
+        if body.startswith(b"{"):
+            continue
+        for family in families(body.decode()):
+            assert {label for sample in family.samples for label in sample.labels} <= {
+                *known[family.name].labels, "le",
+            }, family.name  # fmt: skip
+            told.add(family.name)
+            values = {sample.value for sample in family.samples}
+            assert not values & {float(N_CANARIES), len(NAMES) * N_CANARIES, *sizes}, family.name
+    assert {"fedseg_coordinator_runs", "fedseg_coordinator_round_seconds"} <= told
+    assert {"fedseg_node_runs", "fedseg_node_refusals", "fedseg_node_retention_overdue_files"} <= (
+        told
+    )
+
+
+def test_no_canary_is_in_spans_and_in_lines_of_json(
+    watched: SimpleNamespace, failed: dict[str, str], finished: bytes, detector: Detector
+) -> None:
+    deployed: Deployment = watched.deployed
+    lines = [json.loads(line) for line in deployed.nodes["middle"].said().splitlines()]
+    assert any(line.get("run") == finished.hex() for line in lines)
+    assert {line["partner"] for line in lines if "partner" in line} == {"middle"}
+    for line in lines:
+        assert detector.find(json.dumps(line).encode()) == [], line
+    spans = watched.collector.spans
+    assert {one.service for one in spans} >= {"fedseg-coordinator"}
+    assert any(one.attributes.get("run") == finished.hex() for one in spans)
+    for body in watched.collector.raw:
+        assert detector.find(body) == []
 
 
 def test_assignments_hold_the_customers_and_the_detector_sees_them(

@@ -11,13 +11,84 @@ DATABASE = "machine/database.py"
 SOFTWARE = "machine/software.py"
 LOGS = "machine/logs.py"
 BACKUPS = "machine/backups.py"
+ENDPOINT = "machine/metrics/endpoint.py"
+FAMILIES = "machine/metrics/families.py"
 
 WRITTEN = "test_files.py::"
 STORED = "test_database.py::"
 LOGGED = "test_logs.py::"
 BACKED_UP = "test_backups.py::"
+MEASURED = "test_metrics.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # what traces and lines of JSON say
+    (
+        "machine/traces.py",
+        "attributes={k: v if isinstance(v, int) else label(v) for k, v in attributes.items()},",
+        "attributes={**attributes},",
+        "test_traces.py::test_a_span_has_ids_codes_and_numbers_and_no_free_text",
+    ),
+    (
+        "machine/traces.py",
+        "    if unknown:\n",
+        "    if False:\n",
+        "test_traces.py::test_another_attribute_is_a_fault_of_the_program_also_while_nothing_is_sent",
+    ),
+    (
+        "machine/traces.py",
+        'resource=Resource({"service.name": service})',
+        'resource=Resource.create({"service.name": service})',
+        "test_traces.py::test_a_span_has_ids_codes_and_numbers_and_no_free_text",
+    ),
+    (
+        LOGS,
+        "{name: label(text) for name, text in told.items() if text}",
+        "{name: text for name, text in told.items() if text}",
+        LOGGED + "test_a_line_of_json_says_which_run_agreement_and_partner_it_is_about",
+    ),
+    # what a monitoring system is told
+    (
+        FAMILIES,
+        "key = tuple(map(label, labels))",
+        "key = labels",
+        MEASURED + "test_a_label_that_is_no_id_and_no_code_is_not_told",
+    ),
+    (
+        FAMILIES,
+        "if key not in series and len(series) >= MOST_SERIES:",
+        "if False:",
+        MEASURED + "test_series_are_bounded_and_what_is_left_out_is_counted",
+    ),
+    (
+        ENDPOINT,
+        "threading.BoundedSemaphore(MOST_CONNECTIONS)",
+        "threading.BoundedSemaphore(1_000)",
+        MEASURED + "test_more_connections_than_there_is_room_for_are_closed",
+    ),
+    (
+        ENDPOINT,
+        "        cut.start()\n",
+        "",
+        MEASURED + "test_a_connection_that_lasts_is_cut",
+    ),
+    (
+        ENDPOINT,
+        "            if time.monotonic() - self._at >= FRESH_S:\n",
+        "            if True:\n",
+        MEASURED + "test_asking_often_measures_once",
+    ),
+    (
+        ENDPOINT,
+        'logger.warning("metrics: %s", type(error).__name__)',
+        'logger.warning("metrics: %s", error)',
+        MEASURED + "test_an_error_while_measuring_is_a_bare_status_and_only_its_kind_is_logged",
+    ),
+    (
+        ENDPOINT,
+        '    if settings is None:\n        yield ""\n        return\n',
+        '    settings = settings or MetricsSettings(host="127.0.0.1", port=0)\n',
+        MEASURED + "test_nothing_listens_unless_it_is_switched_on",
+    ),
     # what opens a database
     (
         DATABASE,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import stat
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from machine import logs
-from machine.logs import Repetitions, _LogFile, alike
+from machine.logs import LogFormat, LogLevel, Repetitions, _Json, _LogFile, about, alike
 
 
 def line(text: str, at: float, **extra: object) -> logging.LogRecord:
@@ -78,3 +82,66 @@ def test_who_did_not_rename_the_full_file_writes_into_the_new_one_too(
     assert (tmp_path / "a.log").read_text().endswith("line 499\ntheirs, later\n")
     ours.close()
     theirs.close()
+
+
+# --- lines of JSON --------------------------------------------------------------------------------
+
+
+def json_line(text: str, *args: object, **extra: Any) -> dict[str, Any]:
+    record = logging.LogRecord("a.b", logging.WARNING, "", 0, text, args, extra.pop("exc", None))
+    record.created = 1_780_000_000.25
+    record.__dict__ |= extra
+    written = _Json().format(record)
+    assert "\n" not in written
+    found: dict[str, Any] = json.loads(written)
+    return found
+
+
+def test_a_line_of_json_says_what_a_line_of_text_says_and_no_more() -> None:
+    assert json_line("link: %s\nE-LINK", "lost", secret="c-4711") == {
+        "time": "2026-05-28T20:26:40.250+00:00",
+        "level": "WARNING",
+        "logger": "a.b",
+        "message": "link: lost\nE-LINK",
+    }
+
+
+def test_a_line_of_json_says_which_run_agreement_and_partner_it_is_about() -> None:
+    with about(agreement="ours", partner="north"):
+        with about(run="0a" * 16):
+            inside = json_line("x")
+        outside = json_line("x")
+    assert {k: inside[k] for k in ("run", "agreement", "partner")} == {
+        "run": "0a" * 16, "agreement": "ours", "partner": "north",
+    }  # fmt: skip
+    assert (outside["agreement"], "run" in outside) == ("ours", False)
+    assert "agreement" not in json_line("x")
+    with about(partner="Anna Müller"):
+        assert json_line("x")["partner"] == "other", "an id, never a free text"
+
+
+def test_an_exception_stays_in_its_line() -> None:
+    try:
+        raise LookupError("gone")
+    except LookupError:
+        found = json_line("failed", exc=sys.exc_info())
+    assert found["exception"].endswith("LookupError: gone")
+
+
+@pytest.mark.parametrize(("level", "written"), [("info", ["b", "c"]), ("error", ["c"])])
+def test_the_console_has_lines_of_the_wanted_form_from_a_level_on(
+    level: str, written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+    monkeypatch.setattr(logging.getLogger("httpx"), "level", logging.NOTSET)
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.to_console(LogFormat.JSON, LogLevel(level))
+    here = logging.getLogger("here")
+    monkeypatch.setattr(here, "_cache", {})
+    here.info("b")
+    here.error("c")
+    logging.getLogger("httpx").info("a request")
+    logging.getLogger().setLevel(logging.WARNING)
+    assert [json.loads(one)["message"] for one in stream.getvalue().splitlines()] == written

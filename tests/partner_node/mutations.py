@@ -44,6 +44,19 @@ EXPECTED = "partner_node/due.py"
 AWAITED = "test_due.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # what a monitoring system is told
+    (
+        "partner_node/metrics/measuring.py",
+        "        if channel == CONTROL:\n",
+        "        if True:\n",
+        "test_node_metrics.py::test_the_link_is_as_this_process_sees_it_and_not_as_a_killed_one_left_it",
+    ),
+    (
+        "partner_node/metrics/measuring.py",
+        "measured.set(table.OVERDUE, any(one.is_overdue(today) for one in requests))",
+        "measured.set(table.OVERDUE, sum(one.is_overdue(today) for one in requests))",
+        "test_node_metrics.py::test_of_customers_requests_only_whether_one_is_overdue_is_told",
+    ),
     # who told this node itself
     (
         GATE,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machine.metrics.settings import MetricsSettings
 from partner_node.config import consent as consent_config
 from partner_node.config import node_config as module
 from partner_node.config.node_config import NodeConfig
@@ -97,6 +98,8 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
     }
     assert dataclasses.asdict(found.egress) == {"hold": "none", "hold_hours": 24}
     assert dataclasses.asdict(found.rights) == {"authority": None, "data_from": None}
+    assert found.metrics is None, "nothing listens unless it is switched on"
+    assert found.traces is None, "nothing is sent unless it is switched on"
     assert not found.data.columns
     assert not found.data.units
 
@@ -150,6 +153,9 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("keys", "passphrase_env", '"OTHER_1"', "keys.passphrase_env", "OTHER_1"),
     ("limits", "threads", "64", "limits.threads", 64),
     ("limits", "temp_space", '"1TB"', "limits.temp_bytes", 10**12),
+    ("metrics", "port", "9464", "metrics", MetricsSettings(host="127.0.0.1", port=9464)),
+    ("traces", "endpoint", '"http://c:1/v1/traces"', "traces.endpoint", "http://c:1/v1/traces"),
+    ("metrics", "host", '"::1"', "metrics", None),
 ]
 
 
@@ -161,6 +167,21 @@ def test_each_key_is_read(
     for name in where.split("."):
         found = getattr(found, name)
     assert found == expected
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "ftp://c/", "http://", "file:///x"])
+def test_traces_are_sent_to_a_url_alone(tmp_path: Path, endpoint: str) -> None:
+    assert "endpoint" in refusal(tmp_path, f'{MINIMAL}[traces]\nendpoint = "{endpoint}"\n').message
+
+
+def test_metrics_are_offered_where_a_port_is_named_at_an_address_of_this_machine(
+    tmp_path: Path,
+) -> None:
+    text = MINIMAL + '[metrics]\nport = 1\nhost = "%s"\n'
+    assert load(tmp_path, text % "::1").metrics == MetricsSettings(host="::1", port=1)
+    for host in ("localhost", "*", "", "10.0.0.256"):
+        assert "metrics" in refusal(tmp_path, text % host).message
+    assert "port" in refusal(tmp_path, MINIMAL + "[metrics]\nport = 65536\n").message
 
 
 def test_no_known_key_is_left_untested() -> None:
@@ -699,7 +720,7 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
         "bundle_sha256", "control", "proxy", "proxy_password_file", "proxy_password_env",
         "query", "query_file", "monetary", "assessment", "authority",
         "data_from", "columns", "constants",
-        "events", "flags", "heartbeat", "youngest_customer",
+        "events", "flags", "heartbeat", "youngest_customer", "port", "endpoint",
     }  # fmt: skip
     examples |= {"temp_folder", "password_file", "password_env", "root_certificates"} & {
         *KINDS[kind].keys
