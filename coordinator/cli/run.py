@@ -16,13 +16,14 @@ from coordinator.cli.progress import NOT_SERVED, follow, is_served
 from coordinator.cli.schedule import missed_lines, schedule
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.due import missed
+from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.late_refusals import late_refusal_words
+from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, short
-from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.errors import RunFailedError, UsageError
 from protocol.release.document import SignedRelease, promised
@@ -53,10 +54,13 @@ def start(
 ) -> None:
     """Ask for a run; `serve` drives it."""
     store = CoordinatorConfig.load(directory).open_store()
-    chosen = _choose_agreement(store, agreement)
+    chosen = chosen_in_force(store, agreement, datetime.now(UTC))
     chosen.check_time(datetime.now(UTC))
     chosen.check_review(datetime.now(UTC))
-    chosen.check_software(Software.installed(metadata.version, resources.files))
+    chosen.check_software(
+        Software.installed(metadata.version, resources.files),
+        added=lambda: AddedBuilds(store).allowed(chosen),
+    )
     strangers = set(without or ()) - {party.id for party in chosen.parties}
     if strangers:
         raise UsageError(
@@ -141,32 +145,6 @@ def report_end(store: CoordinatorStore, row: RunRow) -> None:
         row.to_dict() | {"privacy": privacy},
         f"{_run_words(row)} Privacy: {privacy}.",
         f"{row_cap_words(release, store.agreement(row.agreement_hash))}.",
-    )
-
-
-def _choose_agreement(store: CoordinatorStore, id: str) -> Agreement:
-    """The newest version of an agreement, or of the only one in force.
-
-    Raises:
-        UsageError: There is none, or several are in force and none was named (E-AGR-WHICH).
-    """
-    published = [signed.agreement for signed in store.agreements()]
-    newest = {agreement.id: agreement for agreement in reversed(published)}
-    now = datetime.now(UTC)
-    ids = [one.id for one in newest.values() if one.expires > now and not store.stops_of(one.hash)]
-    if not id and len(ids) > 1:
-        raise UsageError(
-            f"several agreements are in force: {', '.join(sorted(ids))}",
-            code="E-AGR-WHICH",
-            remedy="name the one that is meant: --agreement ID",
-        )
-    wanted = id or next(iter(ids), published[0].id if published else "")
-    for signed in store.agreements():
-        if signed.agreement.id == wanted:
-            return signed.verify()
-    raise UsageError(
-        f"no agreement {id!r} is published here" if id else "no agreement is published here",
-        remedy="fedseg-coordinator agreement publish",
     )
 
 

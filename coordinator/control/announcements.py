@@ -16,6 +16,7 @@ ADMITTED: Final = "admitted"
 PROPOSED: Final = "proposed"
 COMPLETE: Final = "complete"
 STOPPED: Final = "stopped"
+BUILD: Final = "build"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 

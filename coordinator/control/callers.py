@@ -17,6 +17,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import is_issued_by, openssh_key
 from protocol.control.calls import (
     ANNOUNCEMENTS,
+    BUILDS,
     DECLINE,
     ENROL,
     GREET,
@@ -24,6 +25,7 @@ from protocol.control.calls import (
     PROPOSALS,
     RENEW,
     SIGN,
+    SIGN_BUILD,
     STANDING,
     STOP,
     STOPS,
@@ -50,6 +52,8 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     DECLINE: frozenset({Who.ADMITTED}),
     STOP: frozenset({Who.ADMITTED}),
     STOPS: frozenset({Who.ADMITTED}),
+    BUILDS: frozenset({Who.ADMITTED}),
+    SIGN_BUILD: frozenset({Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

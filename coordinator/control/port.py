@@ -18,6 +18,7 @@ from typing import Any, Final
 from coordinator.config import CoordinatorConfig
 from coordinator.control.agreements import Agreements
 from coordinator.control.authority import NodesAuthority
+from coordinator.control.builds import Builds
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
 from coordinator.control.invitations import Invitations
@@ -29,6 +30,7 @@ from machine.certificates import pem
 from machine.quiet_grpc import aio, grpc
 from protocol.control.calls import (
     ANNOUNCEMENTS,
+    BUILDS,
     DECLINE,
     ENROL,
     GREET,
@@ -39,6 +41,7 @@ from protocol.control.calls import (
     RENEW,
     SERVICE,
     SIGN,
+    SIGN_BUILD,
     STANDING,
     STOP,
     STOPS,
@@ -256,6 +259,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
     membership = Membership(store=store, authority=prepared.authority)
     agreements = Agreements(store=store)
     stops = Stops(store=store)
+    builds = Builds(store=store)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
@@ -267,6 +271,8 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         DECLINE: agreements.decline,
         STOP: stops.stop,
         STOPS: stops.stops,
+        BUILDS: builds.builds,
+        SIGN_BUILD: builds.sign,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
+from coordinator.control.published import published_to
 from coordinator.control.taking_stops import take_stop
 from coordinator.store.coordinator_store import CoordinatorStore
-from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.control.v1.control_pb2 import StopReply, StopRequest, StopsReply, StopsRequest
-from protocol.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Stops:
             RefusedError: It is another partner's, or of no agreement of the caller's (E-PROPOSAL).
         """
         stop = SignedStop.from_bytes(parsed(StopRequest, request).envelope)
-        self._agreement(caller, stop.agreement_hash)
+        published_to(caller, stop.agreement_hash, self.store)
         if stop.partner != caller.partner:
             raise RefusedError("a stop is sent by the partner that signed it", code="E-PROPOSAL")
         if stop.to_bytes() not in self.store.stops_of(stop.agreement_hash):
@@ -37,14 +36,5 @@ class Stops:
 
     def stops(self, caller: Caller, request: bytes) -> StopsReply:
         """The stops of an agreement; raises RefusedError (E-PROPOSAL)."""
-        agreement = self._agreement(caller, parsed(StopsRequest, request).hash)
+        agreement = published_to(caller, parsed(StopsRequest, request).hash, self.store)
         return StopsReply(envelopes=self.store.stops_of(agreement.hash))
-
-    def _agreement(self, caller: Caller, agreement_hash: bytes) -> Agreement:
-        try:
-            agreement = self.store.agreement(agreement_hash)
-        except StoreError as error:
-            raise RefusedError("no such agreement", code="E-PROPOSAL") from error
-        if all(party.id != caller.partner for party in agreement.parties):
-            raise RefusedError("no such agreement for this partner", code="E-PROPOSAL")
-        return agreement

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from coordinator.control.announcements import (
     ADMITTED,
+    BUILD,
     COMPLETE,
     PROPOSED,
     STOPPED,
@@ -37,6 +38,7 @@ _KINDS: Final = {
     PROPOSED: Announcement.PROPOSED,
     COMPLETE: Announcement.COMPLETE,
     STOPPED: Announcement.STOPPED,
+    BUILD: Announcement.BUILD,
 }
 
 

@@ -171,4 +171,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 8;
     """,
+    """
+    CREATE TABLE builds (
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        build_hash BLOB NOT NULL,
+        proposed_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, build_hash)
+    ) STRICT;
+    PRAGMA user_version = 9;
+    """,
 )

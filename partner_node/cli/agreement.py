@@ -19,6 +19,7 @@ from partner_node.agreement_files import (
     verified,
 )
 from partner_node.budget import bound_words
+from partner_node.cli import builds
 from partner_node.cli.agreement_words import Signed, agreement_words
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.due import expected
@@ -33,6 +34,7 @@ from protocol.errors import FedsegError, UsageError, naming_file
 from protocol.privacy.words import fuel
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
+app.add_typer(builds.app, name="builds")
 
 Proposed = Annotated[
     str | None,

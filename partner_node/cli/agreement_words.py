@@ -120,7 +120,7 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
         _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement),
-        f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
+        *_software_words(agreement),
         f"Agreement hash {agreement.hash.hex()}",
         *_signed_words(parties_signed),
     ]
@@ -145,6 +145,25 @@ def _never(excluded: Exclusions) -> str:
         + (f"; columns that stand for something excluded: {proxies}" if proxies else "")
         + "."
     )
+
+
+def _software_words(agreement: Agreement) -> list[str]:
+    """What every node runs, and who may add to that."""
+    terms = agreement.software
+    first, *others = (
+        f"fedseg {build.version}, code {build.sha256.hex()}"
+        for build in (terms.build, *terms.builds)
+    )
+    words = [f"Software: {first}" + "".join(f"; or {one}" for one in others) + "."]
+    if terms.protocol is not None:
+        words[0] += f" Protocol {terms.protocol}."
+    if terms.added_by is not None:
+        who = "every party" if not terms.added_by else f"each of {', '.join(terms.added_by)}"
+        words.append(
+            f"A later release of the same protocol may run beside it once {who} has signed its "
+            "hash, without a new agreement; whoever does not install it keeps what it has."
+        )
+    return words
 
 
 def _fewest(agreement: Agreement) -> str:

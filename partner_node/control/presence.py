@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from machine.files import write_file
+from partner_node.control.adding_builds import accept_builds
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.joining import checked_certificate
@@ -47,6 +48,7 @@ _DISTRIBUTION: Final = "fedseg"
 #: What people of this partner have to do something about.
 _NEWS: Final = {
     Announcement.PROPOSED: "an agreement is proposed: fedseg-node agreement proposals",
+    Announcement.BUILD: "a build is proposed or added: fedseg-node agreement builds list",
     Announcement.STOPPED: "a partner stopped an agreement: fedseg-node agreement show",
 }
 
@@ -172,7 +174,7 @@ class _Presence:
         self._say("link", "admitted")
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
-        for what in (exchange_stops, take_up):
+        for what in (exchange_stops, take_up, accept_builds):
             try:
                 what(self._home, channel)
                 words = ""

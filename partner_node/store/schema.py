@@ -205,4 +205,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 19;
     """,
+    """
+    CREATE TABLE builds (
+        agreement_hash BLOB NOT NULL,
+        build_hash BLOB NOT NULL,
+        noted_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, build_hash)
+    ) STRICT;
+    PRAGMA user_version = 20;
+    """,
 )

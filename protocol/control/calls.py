@@ -17,6 +17,8 @@ SIGN: Final = "Sign"
 DECLINE: Final = "Decline"
 STOP: Final = "Stop"
 STOPS: Final = "Stops"
+BUILDS: Final = "Builds"
+SIGN_BUILD: Final = "SignBuild"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

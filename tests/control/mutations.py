@@ -33,6 +33,9 @@ ENROLS = "test_enrolment.py::"
 JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
+ADDED_BUILDS = "coordinator/store/added_builds.py"
+PUBLISHED = "coordinator/control/published.py"
+BUILDS = "test_builds.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who may call what
@@ -277,9 +280,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
     ),
     (
-        STOPS,
-        "        if all(party.id != caller.partner for party in agreement.parties):",
-        "        if False:",
+        PUBLISHED,
+        "    if all(party.id != caller.partner for party in agreement.parties):",
+        "    if False:",
         ANNOUNCES + "test_a_stop_is_taken_of_the_partner_that_signed_it_alone",
     ),
     (
@@ -306,5 +309,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        check_address(self.address)\n",
         "",
         WRITTEN + "test_an_address_that_nobody_can_call_makes_no_invitation",
+    ),
+    # builds
+    (
+        PUBLISHED,
+        "if all(party.id != caller.partner for party in agreement.parties):",
+        "if False:",
+        BUILDS + "test_builds_are_told_to_parties_alone_and_nobody_signs_for_another",
+    ),
+    (
+        ADDED_BUILDS,
+        "if not one.missing(agreement))",
+        ")",
+        BUILDS + "test_a_build_is_complete_when_the_parties_signed_it_online",
     ),
 ]

@@ -20,6 +20,7 @@ from machine.quiet_grpc import grpc
 from partner_node.control.channel import Channel, Identity
 from protocol.control.calls import (
     ANNOUNCEMENTS,
+    BUILDS,
     DECLINE,
     ENROL,
     GREET,
@@ -28,6 +29,7 @@ from protocol.control.calls import (
     PROPOSALS,
     RENEW,
     SIGN,
+    SIGN_BUILD,
     STANDING,
     STOP,
     STOPS,
@@ -51,6 +53,11 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     SIGN: (v1.SignRequest(hash=bytes(32), signature=bytes(64)), v1.SignReply),
     STOP: (v1.StopRequest(envelope=b"{}"), v1.StopReply),
     STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
+    BUILDS: (v1.BuildsRequest(hash=bytes(32)), v1.BuildsReply),
+    SIGN_BUILD: (
+        v1.SignBuildRequest(hash=bytes(32), build=bytes(32), signature=bytes(64)),
+        v1.SignBuildReply,
+    ),
     ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
 }
@@ -60,6 +67,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
 ABOUT_NOTHING = {
     ENROL: "E-MALFORMED", PROPOSAL: "E-PROPOSAL", SIGN: "E-PROPOSAL", DECLINE: "E-PROPOSAL",
     STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
+    BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL",
 }  # fmt: skip
 
 
@@ -162,7 +170,7 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
-    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS):
+    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS, BUILDS, SIGN_BUILD):
         assert ACCESS[call] == {Who.ADMITTED}
 
 

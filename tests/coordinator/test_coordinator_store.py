@@ -289,6 +289,7 @@ def test_rounds_of_an_earlier_version_are_kept(
         "proposal_answers",
         "proposals",
         "announcements",
+        "builds",
         "scheduled",
         "schedule_pauses",
     ):

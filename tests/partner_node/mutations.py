@@ -42,6 +42,8 @@ IN_SQLITE = "test_sqlite_source.py::"
 IN_MYSQL = "test_mysql_source.py::"
 EXPECTED = "partner_node/due.py"
 AWAITED = "test_due.py::"
+ACCEPTED = "partner_node/store/builds.py"
+BUILDS = "test_builds.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # who told this node itself
@@ -626,5 +628,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "_last_over(agreement, now - CLOCK_SKEW)",
         "_last_over(agreement, now)",
         AWAITED + "test_a_window_is_judged_when_it_is_over_also_by_a_slow_clock",
+    ),
+    # builds that parties added
+    (
+        ACCEPTED,
+        "        added.verify(agreement)\n",
+        "",
+        BUILDS + "test_what_is_installed_runs_once_every_party_signed_it",
+    ),
+    (
+        ACCEPTED,
+        "            one.verify(agreement)\n",
+        "            str(one)\n",
+        BUILDS + "test_what_was_written_into_the_database_is_verified_when_it_is_read",
     ),
 ]
