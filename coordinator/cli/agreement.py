@@ -208,6 +208,10 @@ def publish(
     output.result(
         {"agreement": joined.agreement.hash.hex(), "file": str(out)},
         f"Agreement {joined.agreement.id} is signed by everyone; wrote {out}.",
+        f"It takes effect at {joined.agreement.effective:%Y-%m-%d %H:%M} UTC; runs until then are "
+        "under the version before."
+        if joined.agreement.effective > datetime.now(UTC)
+        else "",
     )
 
 
@@ -248,6 +252,8 @@ def _check_own_key(agreement: Agreement, config: CoordinatorConfig) -> None:
 def _proposal_table(proposal: Proposal) -> Table:
     agreement = proposal.draft.agreement
     state = "signed by everyone" if proposal.complete else "open"
+    if agreement.effective > datetime.now(UTC):
+        state += f", takes effect at {agreement.effective:%Y-%m-%d %H:%M} UTC"
     table = Table(
         "partner", "answer", "since", "comment",
         title=f"{agreement.id}, version {agreement.version}, {proposal.hash.hex()[:16]}…: {state}",

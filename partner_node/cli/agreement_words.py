@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from machine.tables import folding_table
 from machine.text import minute, shown
-from protocol.agreement.document import Agreement, SecureSumTerms
+from protocol.agreement.document import Agreement, SecureSumTerms, time_text
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
@@ -123,6 +123,28 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
         *_software_words(agreement),
         f"Agreement hash {agreement.hash.hex()}",
         *_signed_words(parties_signed),
+    ]
+
+
+def waiting_values(waiting: Sequence[Agreement]) -> list[dict[str, Any]]:
+    """Versions that wait, as JSON values."""
+    return [
+        {
+            "agreement": one.hash.hex(),
+            "id": one.id,
+            "version": one.version,
+            "effective": time_text(one.effective),
+        }
+        for one in waiting
+    ]
+
+
+def waiting_words(waiting: Sequence[Agreement]) -> list[str]:
+    """Versions that wait, for people."""
+    return [
+        f"Waits: version {one.version} of agreement {one.id}, signed by everyone, takes effect at "
+        f"{one.effective:%Y-%m-%d %H:%M} UTC; the version in force goes on until then."
+        for one in waiting
     ]
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from machine import logs
 from machine.console import Format, FormatOption, output
 from machine.signals import set_when_asked_to_end
+from partner_node.cli.agreement_words import waiting_values, waiting_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
 from partner_node.due import expected
@@ -19,6 +20,7 @@ from partner_node.link.certificates import authority_ends_soon
 from partner_node.membership import Membership
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.release.document import SignedRelease
 
@@ -45,6 +47,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     membership = Membership.load(directory)
     in_force = [place.signed_agreement().agreement for place in home.in_force()]
     due = [expected(agreement, store, datetime.now(UTC)) for agreement in in_force]
+    coming = [signed.agreement for signed in WaitingVersions(store).all()]
     output.warn(soon)
     output.result(
         {
@@ -54,6 +57,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
                 {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
                 for one in in_force
             ],
+            "waiting_versions": waiting_values(coming),
             "schedules": [one.to_dict() for one in due if one is not None],
             "releases": len(releases),
             "runs": run_values(runs, releases),
@@ -63,6 +67,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
         },
         "" if membership is None else membership.words,
         _in_force_words(in_force),
+        *waiting_words(coming),
         *(words for one in due if one is not None for words in one.words),
         *run_words(runs, releases),
         *refusal_words(refusals),

@@ -215,4 +215,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 20;
     """,
+    """
+    CREATE TABLE waiting (
+        agreement_hash BLOB PRIMARY KEY,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        effective TEXT NOT NULL,
+        envelope BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 21;
+    """,
 )

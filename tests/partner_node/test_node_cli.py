@@ -976,7 +976,7 @@ def test_check_tries_an_agreement_before_it_is_signed_or_installed(
 def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     status = shell.json("status", "--dir", installed)
     nothing: dict[str, Any] = {"runs": [], "refusals": [], "waiting_for_approval": []}
-    nothing["schedules"] = []
+    nothing |= {"schedules": [], "waiting_versions": []}
     nothing |= {"warnings": [], "joined": None}
     agreement = NodeHome.load(installed).signed_agreement().agreement
     nothing["agreements"] = [{"agreement": agreement.hash.hex(), "id": "ours", "version": 1}]
