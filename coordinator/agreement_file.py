@@ -20,12 +20,13 @@ from ruamel.yaml.events import (
 from coordinator import new_draft
 from machine.files import write_file
 from protocol import limits
+from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import ANEW, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
 from protocol.agreement.plan_names import CHOOSING_PLAN, EXACT_PLAN, USUAL_ROUNDS
-from protocol.agreement.software import Software
+from protocol.agreement.software import PROTOCOL, Software
 from protocol.agreement.stop import SignedStop
 from protocol.errors import AgreementError, UsageError, naming_file
 from protocol.privacy.accounting import rho_for
@@ -117,7 +118,9 @@ documents: []
 # operator may still start others. Times are UTC; a month without that day has its last one.
 # schedule: {{every: 1, unit: months, first_day: "2026-01-31", at: "03:00", window_hours: 12}}
 
-# What every node must run, to the letter.
+# What every node must run, to the letter. With protocol: {protocol} and added_by: parties, a later
+# release that speaks the same protocol needs no new agreement: it may run beside this one once
+# every party, or each that added_by lists, has signed it (`agreement builds`).
 software: {{package: {package}, version: "{version}", sha256: "{sha256}"}}
 """
 
@@ -247,6 +250,13 @@ def load_stop(path: Path) -> SignedStop:
         return SignedStop.from_bytes(data)
 
 
+def load_build(path: Path) -> AddedBuild:
+    """Read a build that parties sign; AgreementError names the file."""
+    data = _read(path)
+    with naming_file(path, remedy="ask the partner for the file again"):
+        return AddedBuild.from_bytes(data)
+
+
 def _refuse_misfits(values: object) -> None:
     """Refuse a file that lacks fields or has unknown ones, and name all of them at once."""
     misfits = list(Agreement.misfits(values, "agreement"))
@@ -339,6 +349,7 @@ def agreement_template(**values: Any) -> str:
         special=", ".join(SPECIAL_CATEGORIES),
         min_customers=new_draft.MIN_CUSTOMERS_PER_PARTNER,
         min_segment_size=new_draft.MIN_SEGMENT_SIZE,
+        protocol=PROTOCOL,
         **software.to_dict(),
         **values,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ def next_version(
         "review_by": time_text(now + (before.review_by - before.effective)),
         "expires": time_text(now + (before.expires - before.effective)),
         "parties": [party for party in values["parties"] if party["id"] not in without],
-        "software": software.to_dict(),
+        "software": replace(before.software, **_build(software), builds=()).to_dict(),
     }
     parties: dict[str, dict[str, Any]] = {party["id"]: party for party in values["parties"]}
     for card in cards:
@@ -78,6 +79,10 @@ def next_version(
         party = parties.get(card.id, {"id": card.id} | _NEW_PARTY)
         parties[card.id] = party | {name: stated[name] for name in _OF_THE_CARD}
     return Agreement.from_dict(values | {"parties": list(parties.values())})
+
+
+def _build(software: Software) -> dict[str, Any]:
+    return {"version": software.version, "sha256": software.sha256}
 
 
 def as_yaml(agreement: Agreement) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -12,27 +14,32 @@ from partner_node.agreement_files import missing_signatures, naming, verified
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement.stop import WITHDRAWN, SignedStop
 from protocol.errors import AgreementError
 from protocol.signed_agreement import SignedAgreement
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """An agreement that was put into force.
+    """An agreement that was put into force, or waits for the time when it is effective.
 
     Attributes:
-        file: Where it is in force.
+        file: Where it is in force, or will be.
         replaces: What was in force there before; None for nothing, or the same.
         runs_ended: Ids of unfinished runs of agreements that are in force no more.
+        waits: Whether what it replaces goes on until it is effective.
     """
 
     agreement: Agreement
     file: Path
     replaces: Agreement | None
     runs_ended: list[bytes]
+    waits: bool = False
 
 
 def sign_agreement(home: NodeHome, signed: SignedAgreement, where: Path) -> SignedAgreement:
@@ -73,31 +80,72 @@ def note_signature(home: NodeHome, agreement: Agreement) -> None:
 
 
 def install_agreement(
-    home: NodeHome, signed: SignedAgreement, where: Path, *, downgrade: bool = False
+    home: NodeHome,
+    signed: SignedAgreement,
+    where: Path,
+    *,
+    downgrade: bool = False,
+    now: datetime | None = None,
 ) -> Installed:
     """Put a fully signed agreement into force, also at a node that serves now.
 
-    It takes the place that the configuration has for it: of its own section, or of ``[node]``.
+    It takes the place that the configuration has for it: of its own section, or of ``[node]``. What
+    is in force there goes on until the agreement is effective (`take_effect`).
 
     Args:
         where: The file, for messages.
         downgrade: Whether it may replace a version that it does not supersede.
+        now: By which it is effective or not.
 
     Raises:
         AgreementError: A signature is missing or wrong, this node is no party of it, or it does not
             follow the version in force (E-AGR-ROLLBACK).
     """
+    now = now or datetime.now(UTC)
     agreement = verified(signed, where)
     keystore = home.keystore()
     with naming(where):
         agreement.index_of_key(keystore.identity_public)
     place = home.under(agreement.id)
-    earlier, now = place.installed_agreement(), stamp(datetime.now(UTC))
-    file = place.config.node.agreement
+    earlier = place.installed_agreement()
+    with closing(home.store(keystore)) as store:
+        if not downgrade:
+            _check_succession(agreement, latest_version(store, earlier, agreement.id), where)
+        is_new = earlier is not None and earlier.hash != agreement.hash
+        if is_new and agreement.effective > now:
+            with store.transaction():
+                WaitingVersions(store).keep(signed)
+            return Installed(
+                agreement=agreement,
+                file=place.config.node.agreement,
+                replaces=earlier,
+                runs_ended=[],
+                waits=True,
+            )
+        return _put_into_force(home, store, signed, stamp(now))
+
+
+def take_effect(home: NodeHome, store: NodeStore, now: datetime) -> list[Installed]:
+    """Put into force what waited and is effective now."""
+    found = [
+        _put_into_force(home, store, signed, stamp(now))
+        for signed in WaitingVersions(store).due(now)
+    ]
+    for done in found:
+        logger.info(
+            "agreement %s, version %s, is in force here as agreed; runs that it ended: %s",
+            *(done.agreement.id, done.agreement.version, len(done.runs_ended)),
+        )
+    return found
+
+
+def _put_into_force(
+    home: NodeHome, store: NodeStore, signed: SignedAgreement, now: str
+) -> Installed:
+    agreement = signed.verify()
+    place = home.under(agreement.id)
+    earlier, file = place.installed_agreement(), place.config.node.agreement
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = home.store(keystore)
-    if not downgrade:
-        _check_succession(agreement, _latest(store, earlier, agreement.id), where)
     with store.transaction():  # first: once replaced, a file says nothing of what it was
         if earlier is not None:
             store.keep_agreement(place.signed_agreement(), now=now)
@@ -106,7 +154,7 @@ def install_agreement(
     with store.transaction():
         store.keep_agreement(signed, now=now)
         ended = store.end_runs_outside(in_force, now=now)
-    store.close()
+        WaitingVersions(store).forget(agreement.id, until_version=agreement.version)
     return Installed(
         agreement=agreement,
         file=file,
@@ -125,8 +173,16 @@ def note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:
     return [run_id.hex() for run_id in ended]
 
 
-def _latest(store: NodeStore, installed: Agreement | None, agreement_id: str) -> Agreement | None:
-    """The version of an agreement that was in force here last, also when another one is now."""
+def latest_version(
+    store: NodeStore, installed: Agreement | None, agreement_id: str
+) -> Agreement | None:
+    """The last version of an agreement that waits here, or was in force here.
+
+    Also when another agreement is in force in its place.
+    """
+    waiting = WaitingVersions(store).latest(agreement_id)
+    if waiting is not None:
+        return waiting.agreement
     if installed is not None and installed.id == agreement_id:
         return installed
     kept = store.latest_agreement(agreement_id)

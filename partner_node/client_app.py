@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -88,6 +89,10 @@ class _Opened:
     files: tuple[Path, ...]
     marks: tuple[tuple[int, ...], ...]
 
+    def is_current(self, now: datetime) -> bool:
+        """Whether no file was replaced since, and nothing that waited is effective now."""
+        return self.marks == tuple(map(_mark, self.files)) and not self.nodes.is_overtaken(now)
+
 
 _opened: Final[dict[Path, _Opened]] = {}
 
@@ -96,8 +101,8 @@ def nodes_of(directory: Path) -> ServedNodes:
     """The open nodes of a folder.
 
     They are opened once in a process, as deriving their key takes half a second, and reopened when
-    an agreement's file was replaced or another one arrived: nothing is answered under the old one
-    after that.
+    an agreement's file was replaced or another one arrived, also by a version that waited and is
+    effective now: nothing is answered under the old one after that.
 
     Raises:
         FedsegError: The nodes cannot be opened with their folder as it is now.
@@ -108,7 +113,7 @@ def nodes_of(directory: Path) -> ServedNodes:
 
 def _nodes_of(directory: Path) -> ServedNodes:
     known = _opened.get(directory)
-    if known is not None and known.marks == tuple(map(_mark, known.files)):
+    if known is not None and known.is_current(datetime.now(UTC)):
         return known.nodes
     opened = _open_nodes(directory)
     if known is not None:

@@ -30,12 +30,13 @@ from partner_node.home import NodeHome
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
 from partner_node.segments.retention import purge
+from partner_node.store.builds import AcceptedBuilds
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
-from protocol.agreement.software import Software
+from protocol.agreement.software import Build, Software
 from protocol.agreement.stop import WITHDRAWN
 from protocol.clustering.plan import most_cost, plan_seed
 from protocol.errors import (
@@ -203,7 +204,7 @@ class Node:
         self.agreement.check_time(now)
         latest = self.store.latest_moment(self.agreement.hash)
         self.agreement.check_clock(now, latest=latest)
-        self.agreement.check_software(self._software)
+        self.agreement.check_software(self._software, added=self._added_builds)
         if isinstance(request, Open):
             self.agreement.check_review(now)
             purged = purge(self.store, self._in_force, now)
@@ -232,6 +233,9 @@ class Node:
         known = self.store.agreement_of_run(self._run_id_of(request))
         if {named, known} - {None, self.agreement.hash}:
             raise RemoteProtocolError("a request under another agreement", code="E-AGR-OTHER")
+
+    def _added_builds(self) -> frozenset[Build]:
+        return AcceptedBuilds(self.store).allowed(self.agreement)
 
     def _check_not_stopped(self) -> None:
         """Refuse when a partner stopped the agreement (E-WITHDRAWN)."""

@@ -30,6 +30,7 @@ from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
 from partner_node.sources.kinds import open_source
 from partner_node.sources.source import numbers
+from partner_node.store.builds import AcceptedBuilds
 from partner_node.store.ledger import Ledger
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
@@ -298,11 +299,14 @@ def _check_terms(home: NodeHome, agreement: Agreement, now: datetime) -> None:
     agreement.check_review(now)
     store = home.store(home.keystore())
     stop, latest = store.stop_of(agreement.hash), store.latest_moment(agreement.hash)
+    builds = AcceptedBuilds(store).allowed(agreement)
     store.close()
     agreement.check_clock(now, latest=latest)
     if stop is not None:
         raise stop.refusal(agreement)
-    agreement.check_software(Software.installed(metadata.version, resources.files))
+    agreement.check_software(
+        Software.installed(metadata.version, resources.files), added=lambda: builds
+    )
 
 
 def _check_data_alone(home: NodeHome) -> str:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from partner_node.agreeing import take_effect
 from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from partner_node.store.waiting import WaitingVersions
 from protocol.errors import FedsegError
 
 logger = logging.getLogger(__name__)
@@ -44,8 +46,10 @@ class ServedNodes:
             FedsegError: There is no agreement, or a node can be opened under none.
         """
         home = NodeHome.load(directory)
-        agreements = [place.signed_agreement().agreement for place in home.in_force()]
+        home.in_force()  # before anything is opened: they may not be in order
         store = home.store(home.keystore())
+        take_effect(home, store, datetime.now(UTC))
+        agreements = [place.signed_agreement().agreement for place in home.in_force()]
         nodes: list[Node] = []
         failed: list[FedsegError] = []
         for place in home.filled():
@@ -78,6 +82,11 @@ class ServedNodes:
         if self.failed:
             raise self.failed[0]
         return self.nodes[0].handle(message)  # refuses it, and remembers that
+
+    def is_overtaken(self, now: datetime) -> bool:
+        """Whether a version that waited is effective now."""
+        at = WaitingVersions(self.store).next_at()
+        return at is not None and at <= now
 
     @property
     def words(self) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from machine.software import require_sole_owner
 from machine.traces import exporting
+from partner_node.agreeing import take_effect
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
 from partner_node.control.presence import present
@@ -136,7 +137,10 @@ def keeping_house(home: NodeHome, *, every_s: float = _DAY_S) -> Iterator[None]:
 
 @contextmanager
 def awaiting_runs(home: NodeHome, *, every_s: float = _MINUTE_S) -> Iterator[None]:
-    """Say when a run that was due by a schedule did not come, once each, until the block ends."""
+    """Say when a run that was due by a schedule did not come, once each, until the block ends.
+
+    A version that waited takes effect with the next message at its time, and here without any.
+    """
     ended = threading.Event()
 
     def keep() -> None:
@@ -158,12 +162,14 @@ def awaiting_runs(home: NodeHome, *, every_s: float = _MINUTE_S) -> Iterator[Non
 
 
 def runs_not_come(home: NodeHome, now: datetime) -> list[str]:
-    """What is to be said of the last runs that were due; what keeps it from being known, too."""
+    """What is to be said of the last runs that were due; what keeps it from being known, too.
+
+    What waited and is effective by then takes effect first.
+    """
     try:
-        agreements = [place.signed_agreement().agreement for place in home.in_force()]
-        if all(agreement.schedule is None for agreement in agreements):
-            return []
         with closing(home.store(home.keystore())) as store:
+            take_effect(home, store, now)
+            agreements = [place.signed_agreement().agreement for place in home.in_force()]
             found = [expected(agreement, store, now) for agreement in agreements]
     except FedsegError as error:
         return [f"schedule: {error.code}: {error.message}"]

@@ -66,6 +66,17 @@ def _problems(a: Agreement) -> Iterator[AgreementError]:
     yield from _plan_problems(a)
     yield from _size_problems(a)
     yield from _schedule_problems(a)
+    yield from _software_problems(a)
+
+
+def _software_problems(a: Agreement) -> Iterator[AgreementError]:
+    strangers = sorted({*(a.software.added_by or ())} - {party.id for party in a.parties})
+    if strangers:
+        yield AgreementError(
+            f"agreement: software.added_by names {', '.join(strangers)}, no party of it",
+            code="E-AGR-PARTY",
+            remedy="name parties, or write added_by: parties",
+        )
 
 
 def _schedule_problems(a: Agreement) -> Iterator[AgreementError]:

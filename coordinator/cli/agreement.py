@@ -13,7 +13,7 @@ from rich.table import Table
 
 from coordinator import config as settings
 from coordinator.agreement_file import load_agreement, load_signed, load_stop, save_signed
-from coordinator.cli import drafting
+from coordinator.cli import builds, drafting
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.proposals import Proposal, Proposals
@@ -36,6 +36,7 @@ app = typer.Typer(help="Write, check and publish the agreement.", no_args_is_hel
 
 
 app.command("draft")(drafting.draft)
+app.add_typer(builds.app, name="builds")
 
 
 @app.command("lint")
@@ -108,7 +109,7 @@ def _row_cap_warnings(agreement: Agreement, directory: Path) -> list[str]:
 
 def _software_warnings(agreement: Agreement) -> list[str]:
     installed, agreed = Software.installed(metadata.version, resources.files), agreement.software
-    if installed == agreed:
+    if installed.build in agreed.allowed:
         return []
     what = (
         f"software.version is {agreed.version}, installed is {installed.version}"
@@ -207,6 +208,10 @@ def publish(
     output.result(
         {"agreement": joined.agreement.hash.hex(), "file": str(out)},
         f"Agreement {joined.agreement.id} is signed by everyone; wrote {out}.",
+        f"It takes effect at {joined.agreement.effective:%Y-%m-%d %H:%M} UTC; runs until then are "
+        "under the version before."
+        if joined.agreement.effective > datetime.now(UTC)
+        else "",
     )
 
 
@@ -247,6 +252,8 @@ def _check_own_key(agreement: Agreement, config: CoordinatorConfig) -> None:
 def _proposal_table(proposal: Proposal) -> Table:
     agreement = proposal.draft.agreement
     state = "signed by everyone" if proposal.complete else "open"
+    if agreement.effective > datetime.now(UTC):
+        state += f", takes effect at {agreement.effective:%Y-%m-%d %H:%M} UTC"
     table = Table(
         "partner", "answer", "since", "comment",
         title=f"{agreement.id}, version {agreement.version}, {proposal.hash.hex()[:16]}…: {state}",

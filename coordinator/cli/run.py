@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from coordinator.cli.chosen_agreement import choose_agreement
 from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import NOT_SERVED, follow, is_served
@@ -18,6 +17,7 @@ from coordinator.cli.run_plan import plan
 from coordinator.cli.schedule import missed_lines, schedule
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.due import missed
+from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.runs.obstacles import check_may_begin, check_parties
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -55,8 +55,9 @@ def start(
 ) -> None:
     """Ask for a run; `serve` drives it."""
     store = CoordinatorConfig.load(directory).open_store()
-    chosen = choose_agreement(store, agreement)
-    check_may_begin(chosen, datetime.now(UTC))
+    now = datetime.now(UTC)
+    chosen = chosen_in_force(store, agreement, now)
+    check_may_begin(store, chosen, now)
     check_parties(chosen, without or ())
     run_id = os.urandom(16)
     earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.chosen_agreement import choose_agreement
 from coordinator.cli.options import HERE, Directory
 from coordinator.cli.progress import NOT_SERVED, is_served
 from coordinator.config import CoordinatorConfig
@@ -23,6 +22,7 @@ from coordinator.runs.forecast import (
     last_runs,
     precision,
 )
+from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.late_refusals import late_refusals
 from coordinator.runs.obstacles import check_parties, obstacles
 from machine.console import Format, FormatOption, output
@@ -62,7 +62,7 @@ def plan(
     """
     left_out, now = tuple(without or ()), datetime.now(UTC)
     with closing(CoordinatorConfig.load(directory).open_store()) as store:
-        chosen = choose_agreement(store, agreement)
+        chosen = chosen_in_force(store, agreement, now)
         check_parties(chosen, left_out)
         rows = [row for row in store.runs() if row.agreement_hash == chosen.hash]
         release = last_release(store, chosen)

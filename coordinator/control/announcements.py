@@ -18,6 +18,7 @@ COMPLETE: Final = "complete"
 STOPPED: Final = "stopped"
 CHECK: Final = "check"
 RELEASED: Final = "released"
+BUILD: Final = "build"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 

@@ -18,6 +18,7 @@ from machine.certificates import is_issued_by, openssh_key
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
+    BUILDS,
     DECLINE,
     ENROL,
     GREET,
@@ -28,6 +29,7 @@ from protocol.control.calls import (
     RELEASES,
     RENEW,
     SIGN,
+    SIGN_BUILD,
     STANDING,
     STOP,
     STOPS,
@@ -58,6 +60,8 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     RELEASES: frozenset({Who.ADMITTED}),
     RELEASE: frozenset({Who.ADMITTED}),
     ACKNOWLEDGE: frozenset({Who.ADMITTED}),
+    BUILDS: frozenset({Who.ADMITTED}),
+    SIGN_BUILD: frozenset({Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.config import CoordinatorConfig
 from coordinator.control.agreements import Agreements
 from coordinator.control.authority import NodesAuthority
+from coordinator.control.builds import Builds
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
 from coordinator.control.invitations import Invitations
@@ -45,6 +46,7 @@ from machine.quiet_grpc import aio, grpc
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
+    BUILDS,
     DECLINE,
     ENROL,
     GREET,
@@ -58,6 +60,7 @@ from protocol.control.calls import (
     RENEW,
     SERVICE,
     SIGN,
+    SIGN_BUILD,
     STANDING,
     STOP,
     STOPS,
@@ -300,6 +303,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
     agreements = Agreements(store=store)
     stops = Stops(store=store)
     releases = Releases(store=store, key=prepared.signing_key)
+    builds = Builds(store=store)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
@@ -315,6 +319,8 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         RELEASES: releases.releases,
         RELEASE: releases.release,
         ACKNOWLEDGE: releases.acknowledge,
+        BUILDS: builds.builds,
+        SIGN_BUILD: builds.sign,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

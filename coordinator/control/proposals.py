@@ -12,6 +12,7 @@ from coordinator.control.announcements import COMPLETE, PROPOSED, Announcements
 from coordinator.control.joined import joined_cards
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
+from protocol.agreement.document import time_text
 from protocol.agreement.parties import Party
 from protocol.control.calls import MAX_PROPOSALS
 from protocol.errors import AgreementError, UsageError
@@ -92,6 +93,7 @@ class Proposal:
             "id": agreement.id,
             "version": agreement.version,
             "proposed_at": self.proposed_at,
+            "effective": time_text(agreement.effective),
             "complete": self.complete,
             "answers": [answer.to_dict() for answer in self.answers],
         }

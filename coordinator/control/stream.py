@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from coordinator.control.announcements import (
     ADMITTED,
+    BUILD,
     CHECK,
     COMPLETE,
     PROPOSED,
@@ -42,6 +43,7 @@ _KINDS: Final = {
     STOPPED: Announcement.STOPPED,
     CHECK: Announcement.CHECK,
     RELEASED: Announcement.RELEASED,
+    BUILD: Announcement.BUILD,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.agreement.document import Agreement
+from protocol.errors import UsageError
 from protocol.signed_agreement import SignedAgreement
 
 #: Versions that are kept parsed: those of several agreements over years.
@@ -32,6 +33,37 @@ def in_force(store: CoordinatorStore, now: datetime) -> dict[str, Agreement]:
         id: [one for one in known if one.effective <= now] for id, known in versions(store).items()
     }
     return {id: known[-1] for id, known in newest.items() if known}
+
+
+def chosen_in_force(store: CoordinatorStore, id: str, now: datetime) -> Agreement:
+    """The version in force of an agreement, or of the only one; its first where all lie ahead.
+
+    Args:
+        id: Empty for the only one.
+
+    Raises:
+        UsageError: There is none, or several are in force and none was named (E-AGR-WHICH).
+    """
+    known = versions(store)
+    newest = {each: found[0] for each, found in known.items()} | in_force(store, now)
+    ids = [
+        one.id for one in newest.values()
+        if one.effective <= now < one.expires and not store.stops_of(one.hash)
+    ]  # fmt: skip
+    if not id and len(ids) > 1:
+        raise UsageError(
+            f"several agreements are in force: {', '.join(sorted(ids))}",
+            code="E-AGR-WHICH",
+            remedy="name the one that is meant: --agreement ID",
+        )
+    published = [signed.agreement.id for signed in store.agreements()]
+    wanted = id or next(iter(ids), published[0] if published else "")
+    if wanted in newest:
+        return newest[wanted]
+    raise UsageError(
+        f"no agreement {id!r} is published here" if id else "no agreement is published here",
+        remedy="fedseg-coordinator agreement publish",
+    )
 
 
 @lru_cache(maxsize=_KEPT)

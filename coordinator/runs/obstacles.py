@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from importlib import metadata, resources
 
+from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
@@ -24,9 +25,9 @@ def check_parties(agreement: Agreement, without: Collection[str]) -> None:
         )
 
 
-def check_may_begin(agreement: Agreement, now: datetime) -> None:
+def check_may_begin(store: CoordinatorStore, agreement: Agreement, now: datetime) -> None:
     """Refuse an agreement under which no run may begin; raises AgreementError."""
-    for check in _checks(agreement, now):
+    for check in _checks(store, agreement, now):
         check()
 
 
@@ -38,7 +39,7 @@ def obstacles(
     found: list[FedsegError] = [
         SignedStop.from_bytes(envelope).refusal(agreement) for envelope in stops[:1]
     ]
-    for check in _checks(agreement, now):
+    for check in _checks(store, agreement, now):
         try:
             check()
         except FedsegError as error:
@@ -64,9 +65,14 @@ def obstacles(
     return found
 
 
-def _checks(agreement: Agreement, now: datetime) -> tuple[Callable[[], None], ...]:
+def _checks(
+    store: CoordinatorStore, agreement: Agreement, now: datetime
+) -> tuple[Callable[[], None], ...]:
     return (
         lambda: agreement.check_time(now),
         lambda: agreement.check_review(now),
-        lambda: agreement.check_software(Software.installed(metadata.version, resources.files)),
+        lambda: agreement.check_software(
+            Software.installed(metadata.version, resources.files),
+            added=lambda: AddedBuilds(store).allowed(agreement),
+        ),
     )

@@ -12,6 +12,7 @@ from typing import Final
 
 from coordinator.runs.due import PAUSED
 from coordinator.runs.in_force import in_force
+from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.scheduled_runs import ScheduledRuns
 from protocol.agreement.document import Agreement
@@ -115,7 +116,8 @@ class Scheduler:
             agreement.check_time(now)
             agreement.check_review(now)
             agreement.check_software(
-                self.software or Software.installed(metadata.version, resources.files)
+                self.software or Software.installed(metadata.version, resources.files),
+                added=lambda: AddedBuilds(self.store).allowed(agreement),
             )
             self.store.check_startable(agreement)
         except FedsegError as error:

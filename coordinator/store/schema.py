@@ -205,6 +205,16 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 10;
     """,
+    """
+    CREATE TABLE builds (
+        agreement_hash BLOB NOT NULL REFERENCES agreements,
+        build_hash BLOB NOT NULL,
+        proposed_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, build_hash)
+    ) STRICT;
+    PRAGMA user_version = 11;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -228,4 +238,5 @@ TABLES: Final = (
     "listening",
     "scheduled",
     "schedule_pauses",
+    "builds",
 )

@@ -19,20 +19,28 @@ from partner_node.agreement_files import (
     verified,
 )
 from partner_node.budget import bound_words
-from partner_node.cli.agreement_words import Signed, agreement_words
+from partner_node.cli import builds
+from partner_node.cli.agreement_words import (
+    Signed,
+    agreement_words,
+    waiting_values,
+    waiting_words,
+)
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.due import expected
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.changes import Differences
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
 from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, UsageError, naming_file
 from protocol.privacy.words import fuel
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
+app.add_typer(builds.app, name="builds")
 
 Proposed = Annotated[
     str | None,
@@ -80,6 +88,10 @@ def show(
     stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
     before = None if home is None else _version_before(signed.agreement, home)
     differing = None if before is None else Differences.between(before, signed.agreement)
+    waiting = [] if home is None else [
+        one.agreement for one in WaitingVersions(_store(home)).all()
+        if one.agreement.id == signed.agreement.id
+    ]  # fmt: skip
     due = None if home is None else expected(signed.agreement, _store(home), datetime.now(UTC))
     output.result(
         {
@@ -90,8 +102,10 @@ def show(
             "stopped": None if stop is None else _stop_values(stop),
             "changes": None if differing is None else differing.to_dict(),
             "schedule": None if due is None else due.to_dict(),
+            "waiting": waiting_values(waiting),
         },
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
+        *waiting_words(waiting),
         *agreement_words(signed.agreement, parties),
         *([] if due is None else due.words),
         *([] if home is None else _charged_before(signed.agreement, home)),
@@ -278,13 +292,20 @@ def install(
             if replaces is None
             else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
             "runs_ended": [run_id.hex() for run_id in ended],
+            "waits_until": time_text(agreement.effective) if done.waits else None,
         },
-        f"Agreement {agreement.id}, version {agreement.version}, is in force here, signed by all "
-        f"{agreement.n_partners} parties.",
-        "" if replaces is None else _replaced(agreement, replaces),
-        "" if replaces is None or replaces.id == agreement.id else _beside(home, agreement),
+        f"Agreement {agreement.id}, version {agreement.version}, signed by all "
+        f"{agreement.n_partners} parties, is in force here"
+        + (f" from {agreement.effective:%Y-%m-%d %H:%M} UTC." if done.waits else "."),
+        "Until then what is in force now goes on." if done.waits else "",
+        "" if replaces is None or done.waits else _replaced(agreement, replaces),
+        ""
+        if replaces is None or done.waits or replaces.id == agreement.id
+        else _beside(home, agreement),
         f"Unfinished runs of other agreements that it ended: {len(ended)}." if ended else "",
-        "A node that serves now takes it up with the next message that it gets.",
+        ""
+        if done.waits
+        else "A node that serves now takes it up with the next message that it gets.",
     )
 
 

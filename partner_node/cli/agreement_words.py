@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from machine.tables import folding_table
 from machine.text import minute, shown
-from protocol.agreement.document import Agreement, SecureSumTerms
+from protocol.agreement.document import Agreement, SecureSumTerms, time_text
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
@@ -120,9 +120,31 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
         _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement),
-        f"Software: fedseg {agreement.software.version}, code {agreement.software.sha256.hex()}.",
+        *_software_words(agreement),
         f"Agreement hash {agreement.hash.hex()}",
         *_signed_words(parties_signed),
+    ]
+
+
+def waiting_values(waiting: Sequence[Agreement]) -> list[dict[str, Any]]:
+    """Versions that wait, as JSON values."""
+    return [
+        {
+            "agreement": one.hash.hex(),
+            "id": one.id,
+            "version": one.version,
+            "effective": time_text(one.effective),
+        }
+        for one in waiting
+    ]
+
+
+def waiting_words(waiting: Sequence[Agreement]) -> list[str]:
+    """Versions that wait, for people."""
+    return [
+        f"Waits: version {one.version} of agreement {one.id}, signed by everyone, takes effect at "
+        f"{one.effective:%Y-%m-%d %H:%M} UTC; the version in force goes on until then."
+        for one in waiting
     ]
 
 
@@ -145,6 +167,25 @@ def _never(excluded: Exclusions) -> str:
         + (f"; columns that stand for something excluded: {proxies}" if proxies else "")
         + "."
     )
+
+
+def _software_words(agreement: Agreement) -> list[str]:
+    """What every node runs, and who may add to that."""
+    terms = agreement.software
+    first, *others = (
+        f"fedseg {build.version}, code {build.sha256.hex()}"
+        for build in (terms.build, *terms.builds)
+    )
+    words = [f"Software: {first}" + "".join(f"; or {one}" for one in others) + "."]
+    if terms.protocol is not None:
+        words[0] += f" Protocol {terms.protocol}."
+    if terms.added_by is not None:
+        who = "every party" if not terms.added_by else f"each of {', '.join(terms.added_by)}"
+        words.append(
+            f"A later release of the same protocol may run beside it once {who} has signed its "
+            "hash, without a new agreement; whoever does not install it keeps what it has."
+        )
+    return words
 
 
 def _fewest(agreement: Agreement) -> str:

@@ -11,6 +11,7 @@ from machine.console import Format, FormatOption, output
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
+from partner_node.cli.agreement_words import waiting_values, waiting_words
 from partner_node.cli.options import HERE, Directory
 from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
 from partner_node.cli.standing import is_serving, open_runs, standing_words
@@ -25,6 +26,7 @@ from partner_node.store.heard import HeardRecords
 from partner_node.store.readiness import ReadinessRecords
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.release.document import SignedRelease
 
@@ -58,6 +60,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     readiness = [found for found in asked if found is not None]
     heard, serving, going_on = HeardRecords(store).all(), is_serving(home), open_runs(runs)
     due = [expected(agreement, store, datetime.now(UTC)) for agreement in in_force]
+    coming = [signed.agreement for signed in WaitingVersions(store).all()]
     output.warn(soon)
     output.result(
         {
@@ -71,6 +74,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "coordinator": {name: one.to_dict() for name, one in heard.items()},
             "readiness": [one.to_dict() for one in readiness],
             "open_runs": [open_run_values(run, waiting) for run in going_on],
+            "waiting_versions": waiting_values(coming),
             "schedules": [one.to_dict() for one in due if one is not None],
             "releases": len(releases),
             "runs": run_values(runs, releases),
@@ -88,6 +92,7 @@ def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
             readiness=readiness,
             now=datetime.now(UTC),
         ),
+        *waiting_words(coming),
         *(words for one in due if one is not None for words in one.words),
         *run_words(runs, releases),
         *refusal_words(refusals),

@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from machine.files import write_file
+from partner_node.control.adding_builds import accept_builds
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
@@ -53,6 +54,7 @@ _DISTRIBUTION: Final = "fedseg"
 _NEWS: Final = {
     Announcement.PROPOSED: "an agreement is proposed: fedseg-node agreement proposals",
     Announcement.RELEASED: "a run ended with a release: fedseg-node segments list",
+    Announcement.BUILD: "a build is proposed or added: fedseg-node agreement builds list",
     Announcement.STOPPED: "a partner stopped an agreement: fedseg-node agreement show",
 }
 
@@ -210,7 +212,13 @@ class _Presence:
         self._say("link", "admitted")
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
-        for what in (exchange_stops, self._take_up, self._take_releases, tell_readiness):
+        for what in (
+            exchange_stops,
+            self._take_up,
+            accept_builds,
+            self._take_releases,
+            tell_readiness,
+        ):
             try:
                 what(self._home, channel)
                 words = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 
-from partner_node.agreeing import install_agreement
+from partner_node.agreeing import install_agreement, latest_version
 from partner_node.control.channel import Channel
 from partner_node.control.proposals import Proposed, fetch, file_of, listed
 from partner_node.home import NodeHome
@@ -17,12 +18,14 @@ logger = logging.getLogger(__name__)
 def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
     """Install what every party signed, this node too, as far as it follows what is in force.
 
+    What is not effective yet waits, and what is in force goes on until then.
+
     At each place of the configuration: later versions of what is in force there, one after the
     other; where nothing is, the newest agreement that belongs there. Another agreement is put in
     the place of one by a person alone, `agreement install`.
 
     Returns:
-        What was put into force, in that order.
+        What was put into force or waits, in that order.
 
     Raises:
         FedsegError: The coordinator is not reached, or what it says is not so: a signature is
@@ -32,15 +35,26 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
     taken = []
     for place in home.places():
         here = [one for one in complete if home.under(one.id).section == place.section]
-        while (found := _next(here, place.installed_agreement())) is not None:
+        while (found := _next(here, _latest(home, place))) is not None:
             signed = fetch(home, channel, found)
-            agreement = install_agreement(home, signed, file_of(home, found.hash)).agreement
+            done = install_agreement(home, signed, file_of(home, found.hash))
+            agreement = done.agreement
             logger.info(
-                "control: agreement %s, version %s, is in force here, signed by all %s parties",
+                "control: agreement %s, version %s, signed by all %s parties, is in force here%s",
                 *(agreement.id, agreement.version, agreement.n_partners),
+                f" from {agreement.effective:%Y-%m-%d %H:%M} UTC" if done.waits else "",
             )
             taken.append(agreement)
     return taken
+
+
+def _latest(home: NodeHome, place: NodeHome) -> Agreement | None:
+    """What is in force at a place, or the last version of it that waits; None for nothing."""
+    installed = place.installed_agreement()
+    if installed is None:
+        return None
+    with closing(home.store(home.keystore())) as store:
+        return latest_version(store, installed, installed.id)
 
 
 def _next(complete: Sequence[Proposed], installed: Agreement | None) -> Proposed | None:

@@ -225,4 +225,24 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 21;
     """,
+    """
+    CREATE TABLE builds (
+        agreement_hash BLOB NOT NULL,
+        build_hash BLOB NOT NULL,
+        noted_at TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        PRIMARY KEY (agreement_hash, build_hash)
+    ) STRICT;
+    PRAGMA user_version = 22;
+    """,
+    """
+    CREATE TABLE waiting (
+        agreement_hash BLOB PRIMARY KEY,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        effective TEXT NOT NULL,
+        envelope BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 23;
+    """,
 )

@@ -7,7 +7,7 @@ coordinator or by a command-line flag.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -29,7 +29,7 @@ from protocol.agreement.parties import Operator, Party
 from protocol.agreement.plan_names import CHOOSING_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.agreement.schedule import Moment, ScheduleTerms
-from protocol.agreement.software import Software
+from protocol.agreement.software import PROTOCOL, Build, Software
 from protocol.canonical import canonical_json, parse_canonical_json, tagged_hash
 from protocol.errors import AgreementError, MalformedError
 from protocol.privacy.terms import PrivacyTerms
@@ -416,19 +416,45 @@ class Agreement(Part):
                 remedy="look at the agreement again, and have every party sign a new version",
             )
 
-    def check_software(self, installed: Software) -> None:
-        """Refuse to run other code than agreed (E-CODE)."""
+    @property
+    def build_signers(self) -> tuple[Party, ...]:
+        """Who has to sign that another build may run; nobody where none may be added."""
+        named = self.software.added_by
+        if named is None:
+            return ()
+        return tuple(party for party in self.parties if not named or party.id in named)
+
+    def check_software(
+        self, installed: Software, *, added: Callable[[], Collection[Build]] = tuple
+    ) -> None:
+        """Refuse to run other code than agreed (E-CODE).
+
+        Args:
+            added: Gives the builds that were added since; asked when the agreement does not name
+                what is installed.
+        """
         agreed = self.software
-        if installed == agreed:
+        if agreed.protocol not in (None, PROTOCOL):
+            raise AgreementError(
+                f"agreement {self.id!r} is for protocol {agreed.protocol}, fedseg "
+                f"{installed.version} speaks protocol {PROTOCOL}",
+                code="E-CODE",
+                remedy="install a fedseg that speaks it, or have every party sign a new version",
+            )
+        if installed.build in agreed.allowed or installed.build in added():
             return
         what = f"fedseg {installed.version}"
-        if installed.version == agreed.version:
+        if installed.version in {build.version for build in agreed.allowed}:
             what += f" with other code (SHA-256 {installed.sha256.hex()[:16]}…, agreed is "
             what += f"{agreed.sha256.hex()[:16]}…)"
+        way_out = f"install fedseg {agreed.version} unchanged, or agree on what is installed"
+        if agreed.added_by is not None:
+            way_out += ": agreement builds"
+        versions = ", ".join(sorted({build.version for build in agreed.allowed}))
         raise AgreementError(
-            f"agreement {self.id!r} is for fedseg {agreed.version}, installed is {what}",
+            f"agreement {self.id!r} is for fedseg {versions}, installed is {what}",
             code="E-CODE",
-            remedy=f"install fedseg {agreed.version} unchanged, or agree on what is installed",
+            remedy=way_out,
         )
 
 

@@ -21,6 +21,8 @@ READINESS: Final = "Readiness"
 RELEASES: Final = "Releases"
 RELEASE: Final = "Release"
 ACKNOWLEDGE: Final = "Acknowledge"
+BUILDS: Final = "Builds"
+SIGN_BUILD: Final = "SignBuild"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

@@ -46,6 +46,8 @@ CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 READY = "test_readiness.py::"
 RELEASED = "test_releases.py::"
+ADDED_BUILDS = "coordinator/store/added_builds.py"
+BUILDS = "test_builds.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # whom the coordinator's database keeps waiting
@@ -472,5 +474,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if False:",
         "test_reached.py::"
         "test_a_certificate_that_ends_soon_or_has_ended_is_a_warning_with_a_way_out_that_works",
+    ),
+    # builds
+    (
+        PARTIES,
+        "if all(party.id != caller.partner for party in agreement.parties):",
+        "if False:",
+        BUILDS + "test_builds_are_told_to_parties_alone_and_nobody_signs_for_another",
+    ),
+    (
+        ADDED_BUILDS,
+        "if not one.missing(agreement))",
+        ")",
+        BUILDS + "test_a_build_is_complete_when_the_parties_signed_it_online",
     ),
 ]

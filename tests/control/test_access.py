@@ -21,6 +21,7 @@ from partner_node.control.channel import Channel, Identity
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
+    BUILDS,
     DECLINE,
     ENROL,
     GREET,
@@ -32,6 +33,7 @@ from protocol.control.calls import (
     RELEASES,
     RENEW,
     SIGN,
+    SIGN_BUILD,
     STANDING,
     STOP,
     STOPS,
@@ -55,6 +57,11 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     SIGN: (v1.SignRequest(hash=bytes(32), signature=bytes(64)), v1.SignReply),
     STOP: (v1.StopRequest(envelope=b"{}"), v1.StopReply),
     STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
+    BUILDS: (v1.BuildsRequest(hash=bytes(32)), v1.BuildsReply),
+    SIGN_BUILD: (
+        v1.SignBuildRequest(hash=bytes(32), build=bytes(32), signature=bytes(64)),
+        v1.SignBuildReply,
+    ),
     ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
     READINESS: (v1.ReadinessRequest(hash=bytes(32)), v1.ReadinessReply),
@@ -70,6 +77,7 @@ ABOUT_NOTHING = {
     STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
     READINESS: "E-PROPOSAL", RELEASES: "E-PROPOSAL", RELEASE: "E-NO-RELEASE",
     ACKNOWLEDGE: "E-NO-RELEASE",
+    BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL",
 }  # fmt: skip
 
 

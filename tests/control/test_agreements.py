@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -358,3 +358,21 @@ def test_a_node_that_waits_ends_when_it_is_told_to(signing: Signing) -> None:
         ),
     )
     assert serving._agreement_is_there(by_hand, threading.Event()) is True
+
+
+def test_versions_that_lie_ahead_are_taken_up_to_wait_and_end_nothing(signing: Signing) -> None:
+    first = in_force(signing)
+    before, now = first, datetime.now(UTC)
+    for version in (2, 3):
+        signing.propose_next(
+            id=first.id, version=version, supersedes=before.hash.hex(),
+            effective=f"{now + timedelta(hours=version):%Y-%m-%dT%H:%M:%SZ}",
+        )  # fmt: skip
+        signing.agree()
+        before = signing.parties.draft.agreement
+    assert signing.take_up() == f"{first.id} 3"
+    assert signing.take_up() is None, "once each"
+    home = NodeHome.load(signing.home.directory)
+    assert home.signed_agreement().agreement == first
+    status = signing.shell.json("status", "--dir", home.directory)
+    assert [one["version"] for one in status["waiting_versions"]] == [2, 3]

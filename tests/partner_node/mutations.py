@@ -42,6 +42,12 @@ IN_SQLITE = "test_sqlite_source.py::"
 IN_MYSQL = "test_mysql_source.py::"
 EXPECTED = "partner_node/due.py"
 AWAITED = "test_due.py::"
+ACCEPTED = "partner_node/store/builds.py"
+BUILDS = "test_builds.py::"
+TAKING_EFFECT = "partner_node/agreeing.py"
+WAITING_VERSIONS = "partner_node/store/waiting.py"
+CLIENT = "partner_node/client_app.py"
+WAITS = "test_waiting_versions.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # what a monitoring system is told
@@ -694,5 +700,55 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "_last_over(agreement, now - CLOCK_SKEW)",
         "_last_over(agreement, now)",
         AWAITED + "test_a_window_is_judged_when_it_is_over_also_by_a_slow_clock",
+    ),
+    # builds that parties added
+    (
+        ACCEPTED,
+        "        added.verify(agreement)\n",
+        "",
+        BUILDS + "test_what_is_installed_runs_once_every_party_signed_it",
+    ),
+    (
+        ACCEPTED,
+        "            one.verify(agreement)\n",
+        "            str(one)\n",
+        BUILDS + "test_what_was_written_into_the_database_is_verified_when_it_is_read",
+    ),
+    # versions that take effect at an agreed time
+    (
+        TAKING_EFFECT,
+        "        if is_new and agreement.effective > now:\n",
+        "        if False:\n",
+        WAITS + "test_a_version_that_lies_ahead_waits_and_ends_nothing_before",
+    ),
+    (
+        TAKING_EFFECT,
+        "    agreement = signed.verify()\n    place",
+        "    agreement = signed.agreement\n    place",
+        WAITS + "test_a_version_that_not_all_signed_does_not_wait",
+    ),
+    (
+        TAKING_EFFECT,
+        "    if waiting is not None:\n",
+        "    if False:\n",
+        WAITS + "test_what_follows_is_asked_of_what_waits",
+    ),
+    (
+        TAKING_EFFECT,
+        "        WaitingVersions(store).forget(agreement.id, until_version=agreement.version)\n",
+        "",
+        WAITS + "test_a_later_version_that_is_effective_leaves_nothing_waiting_before_it",
+    ),
+    (
+        WAITING_VERSIONS,
+        "if one.agreement.effective <= now",
+        "if True",
+        WAITS + "test_a_version_that_lies_ahead_waits_and_ends_nothing_before",
+    ),
+    (
+        CLIENT,
+        " and not self.nodes.is_overtaken(now)",
+        "",
+        WAITS + "test_an_open_node_answers_under_the_version_of_the_moment",
     ),
 ]

@@ -160,6 +160,7 @@ class Folder:
         self.opened.append(version)
         return SimpleNamespace(
             words=version,
+            is_overtaken=lambda now: False,
             store=SimpleNamespace(close=lambda: self.closed.append(version)),
         )
 

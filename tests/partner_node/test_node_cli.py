@@ -978,7 +978,7 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     nothing: dict[str, Any] = {"runs": [], "refusals": [], "waiting_for_approval": []}
     nothing |= {"warnings": [], "joined": None, "coordinator": {}, "readiness": [], "open_runs": []}
     nothing |= {"serving": False}
-    nothing["schedules"] = []
+    nothing |= {"schedules": [], "waiting_versions": []}
     agreement = NodeHome.load(installed).signed_agreement().agreement
     nothing["agreements"] = [{"agreement": agreement.hash.hex(), "id": "ours", "version": 1}]
     assert "In force: agreement ours, version 1." in shell("status", "--dir", installed).out

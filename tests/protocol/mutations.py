@@ -51,6 +51,9 @@ CLEAR = CHOSEN + "test_a_number_is_told_when_it_is_clear_and_more_is_clearly_not
 NEVER = "if False:"
 SCHEDULE = "protocol/agreement/schedule.py"
 MOMENTS = "test_schedule.py::"
+SOFTWARE = "protocol/agreement/software.py"
+ADDED = "protocol/agreement/added_build.py"
+BUILT = "test_added_builds.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # how many segments
@@ -1136,5 +1139,60 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    yield from _schedule_problems(a)\n",
         "",
         MOMENTS + "test_a_schedule_without_a_moment_is_not_signed",
+    ),
+    # which builds may run
+    (
+        AGREEMENT,
+        "if agreed.protocol not in (None, PROTOCOL):",
+        "if False:",
+        BUILT + "test_a_build_of_another_protocol_does_not_run_although_its_hash_is_agreed",
+    ),
+    (
+        SOFTWARE,
+        "if found.protocol is None and (found.builds or found.added_by is not None):",
+        "if False:",
+        BUILT + "test_software_out_of_range_is_refused",
+    ),
+    (
+        RULES,
+        "    yield from _software_problems(a)\n",
+        "",
+        BUILT + "test_who_adds_builds_is_a_party",
+    ),
+    (
+        ADDED,
+        "        if missing:\n",
+        "        if False:\n",
+        BUILT + "test_a_build_may_run_once_every_party_signed_it",
+    ),
+    (
+        AGREEMENT,
+        "if not named or party.id in named)",
+        "if party.id in named)",
+        BUILT + "test_a_build_may_run_once_every_party_signed_it",
+    ),
+    (
+        ADDED,
+        "if self.envelope.payload != expected.envelope.payload:",
+        "if self.agreement_hash != agreement.hash:",
+        BUILT + "test_another_protocol_is_not_added",
+    ),
+    (
+        ADDED,
+        "if self.envelope.payload != expected.envelope.payload:",
+        "if self.protocol != expected.protocol:",
+        BUILT + "test_a_build_holds_for_the_version_that_it_names_alone",
+    ),
+    (
+        ADDED,
+        "if not self.envelope.signatures.keys() <= keys:",
+        "if False:",
+        BUILT + "test_a_signature_by_a_stranger_or_over_another_build_is_refused",
+    ),
+    (
+        ADDED,
+        "if terms.added_by is None or terms.protocol is None:",
+        "if terms.protocol is None:",
+        BUILT + "test_a_build_holds_for_the_version_that_it_names_alone",
     ),
 ]

@@ -97,6 +97,12 @@ def agreements() -> list[dict[str, Any]]:
     lab = counterparties()
     cases = [lab.agreement_values(3), lab.agreement_values(9, colluding=2, features=5)]
     cases.append(lab.agreement_values(3) | {"schedule": _schedule()})
+    cases.append(lab.agreement_values(3))
+    cases[3]["software"] |= {
+        "protocol": 1,
+        "builds": [{"version": "0.1.1", "sha256": "11" * 32}],
+        "added_by": "parties",
+    }
     cases[1]["features"][0].update(transform="log1p", max="0.000000001", weight="0.50")
     cases[1]["purpose"]["text"] = "Größere „Körbe“\nfinden"
     found = []

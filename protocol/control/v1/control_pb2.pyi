@@ -233,6 +233,34 @@ class AcknowledgeReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class BuildsRequest(_message.Message):
+    __slots__ = ("hash",)
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    def __init__(self, hash: _Optional[bytes] = ...) -> None: ...
+
+class BuildsReply(_message.Message):
+    __slots__ = ("envelopes",)
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    envelopes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, envelopes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SignBuildRequest(_message.Message):
+    __slots__ = ("hash", "build", "signature")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    build: bytes
+    signature: bytes
+    def __init__(self, hash: _Optional[bytes] = ..., build: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class SignBuildReply(_message.Message):
+    __slots__ = ("complete",)
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    complete: bool
+    def __init__(self, complete: bool = ...) -> None: ...
+
 class AnnouncementsRequest(_message.Message):
     __slots__ = ("after",)
     AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +278,7 @@ class Announcement(_message.Message):
         STOPPED: _ClassVar[Announcement.Kind]
         CHECK: _ClassVar[Announcement.Kind]
         RELEASED: _ClassVar[Announcement.Kind]
+        BUILD: _ClassVar[Announcement.Kind]
     NOTHING: Announcement.Kind
     ADMITTED: Announcement.Kind
     PROPOSED: Announcement.Kind
@@ -257,6 +286,7 @@ class Announcement(_message.Message):
     STOPPED: Announcement.Kind
     CHECK: Announcement.Kind
     RELEASED: Announcement.Kind
+    BUILD: Announcement.Kind
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,73 @@
+"""Builds online: proposed to the parties of an agreement, and signed by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from coordinator.control.announcements import BUILD, Announcements
+from coordinator.control.callers import Caller
+from coordinator.control.guard import RefusedError, parsed
+from coordinator.control.parties import agreement_of
+from coordinator.store.added_builds import AddedBuilds
+from coordinator.store.coordinator_store import CoordinatorStore
+from protocol.agreement.added_build import AddedBuild
+from protocol.agreement.document import Agreement
+from protocol.control.v1.control_pb2 import (
+    BuildsReply,
+    BuildsRequest,
+    SignBuildReply,
+    SignBuildRequest,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builds:
+    """Answers admitted nodes, about published agreements to which they are parties."""
+
+    store: CoordinatorStore
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def builds(self, caller: Caller, request: bytes) -> BuildsReply:
+        """The builds of an agreement; raises RefusedError (E-PROPOSAL)."""
+        agreement = agreement_of(self.store, caller, parsed(BuildsRequest, request).hash)
+        found = AddedBuilds(self.store).of(agreement)
+        return BuildsReply(envelopes=[one.to_bytes() for one in found])
+
+    def sign(self, caller: Caller, request: bytes) -> SignBuildReply:
+        """Keep the caller's signature.
+
+        Raises:
+            RefusedError: There is no such build for the caller (E-PROPOSAL).
+            SignatureError: It is not the caller's signature over it.
+        """
+        asked = parsed(SignBuildRequest, request)
+        agreement = agreement_of(self.store, caller, asked.hash)
+        found = AddedBuilds(self.store).with_hash(agreement, asked.build)
+        if found is None:
+            raise RefusedError("no such build", code="E-PROPOSAL")
+        key = next(p.public_key for p in agreement.parties if p.id == caller.partner)
+        signed = replace(found, envelope=found.envelope.with_signature(key, asked.signature))
+        kept = keep_build(self.store, signed, agreement, now=self.clock())
+        return SignBuildReply(complete=not kept.missing(agreement))
+
+
+def keep_build(
+    store: CoordinatorStore, added: AddedBuild, agreement: Agreement, *, now: datetime
+) -> AddedBuild:
+    """Keep a build, wherever it came from, and announce it when that changes anything.
+
+    Returns:
+        It with all signatures that are known.
+
+    Raises:
+        AgreementError: It is not for this agreement, or a signature does not hold.
+    """
+    builds = AddedBuilds(store)
+    before = builds.with_hash(agreement, added.hash)
+    kept = builds.keep(added, agreement, now=now)
+    if before is None or kept.missing(agreement) != before.missing(agreement):
+        with store.transaction():
+            Announcements(store).add(BUILD, [p.id for p in agreement.parties], agreement.hash)
+    return kept

@@ -1,0 +1,73 @@
+"""Builds online: what is proposed for agreements in force here, and this node's signature."""
+
+from __future__ import annotations
+
+import logging
+
+from partner_node.adding_builds import accept, sign
+from partner_node.control.belonging import open_channel
+from partner_node.control.channel import Channel
+from partner_node.home import NodeHome
+from protocol.agreement.added_build import AddedBuild
+from protocol.agreement.document import Agreement
+from protocol.control.calls import BUILDS, SIGN_BUILD
+from protocol.control.v1.control_pb2 import (
+    BuildsReply,
+    BuildsRequest,
+    SignBuildReply,
+    SignBuildRequest,
+)
+from protocol.errors import RuleError
+from protocol.signing import key_id
+
+logger = logging.getLogger(__name__)
+
+
+def proposed_builds(home: NodeHome, agreement: Agreement) -> list[AddedBuild]:
+    """What the coordinator has of an agreement's builds; every signature on them holds.
+
+    Raises:
+        FedsegError: It is not reached, or what it says is not so.
+    """
+    with open_channel(home) as channel:
+        return _listed(channel, agreement)
+
+
+def send_build_signature(home: NodeHome, agreement: Agreement, found: AddedBuild) -> bool:
+    """Sign a build and send the signature; whether everybody has signed now who has to."""
+    signed = sign(home, agreement, found)
+    signature = signed.envelope.signatures[key_id(home.keystore().identity_public)]
+    asked = SignBuildRequest(hash=agreement.hash, build=found.hash, signature=signature)
+    with open_channel(home) as channel:
+        return bool(channel.call(SIGN_BUILD, asked, SignBuildReply).complete)
+
+
+def accept_builds(home: NodeHome, channel: Channel) -> None:
+    """Accept the builds of agreements in force that everybody signed who has to.
+
+    Raises:
+        AgreementError: A signature is wrong, or a build is for another agreement.
+    """
+    for place in home.in_force():
+        agreement = place.signed_agreement().agreement
+        if agreement.software.added_by is None:
+            continue
+        for one in _listed(channel, agreement):
+            if not one.missing(agreement) and accept(home, agreement, one):
+                logger.info(
+                    "control: fedseg %s may run under agreement %s, version %s, too",
+                    *(one.build.version, agreement.id, agreement.version),
+                )
+
+
+def _listed(channel: Channel, agreement: Agreement) -> list[AddedBuild]:
+    try:
+        reply = channel.call(BUILDS, BuildsRequest(hash=agreement.hash), BuildsReply)
+    except RuleError as error:
+        if error.code != "E-PROPOSAL":
+            raise
+        return []  # it came as a file, and the coordinator has not published it
+    found = [AddedBuild.from_bytes(envelope) for envelope in reply.envelopes]
+    for one in found:
+        one.missing(agreement)
+    return found

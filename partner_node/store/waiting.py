@@ -1,0 +1,54 @@
+"""Versions that every party signed and that are not effective yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import moment, stamp
+from protocol.signed_agreement import SignedAgreement
+
+
+class WaitingVersions:
+    """The waiting versions in a node's state database."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+
+    def keep(self, signed: SignedAgreement) -> None:
+        """Keep a version until it is effective; inside a transaction."""
+        agreement = signed.agreement
+        self._store.ask(
+            "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?)",
+            agreement.hash,
+            agreement.id,
+            agreement.version,
+            stamp(agreement.effective),
+            signed.to_bytes(),
+        )
+
+    def forget(self, agreement_id: str, *, until_version: int) -> None:
+        """Forget an agreement's versions up to one that is in force now; inside a transaction."""
+        self._store.ask(
+            "DELETE FROM waiting WHERE id = ? AND version <= ?", agreement_id, until_version
+        )
+
+    def all(self) -> Sequence[SignedAgreement]:
+        """Every one, by agreement and version."""
+        rows = self._store.ask("SELECT envelope FROM waiting ORDER BY id, version")
+        return [SignedAgreement.from_bytes(bytes(envelope), kept=True) for (envelope,) in rows]
+
+    def latest(self, agreement_id: str) -> SignedAgreement | None:
+        """The highest version of an agreement that waits; None when none does."""
+        return next((one for one in reversed(self.all()) if one.agreement.id == agreement_id), None)
+
+    def due(self, now: datetime) -> Sequence[SignedAgreement]:
+        """The highest version of each agreement that is effective now."""
+        found = {one.agreement.id: one for one in self.all() if one.agreement.effective <= now}
+        return list(found.values())
+
+    def next_at(self) -> datetime | None:
+        """When the next one is effective; None when none waits."""
+        row = self._store.one("SELECT min(effective) FROM waiting")
+        return None if row is None or row[0] is None else moment(row[0])
