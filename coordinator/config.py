@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,11 +15,15 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
+if TYPE_CHECKING:
+    from machine.accounts.accounts import Accounts
+
 FILE_NAME: Final = "coordinator.toml"
 KEY_FILE: Final = "keys/coordinator.pem"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
 MAX_CONFIG_BYTES: Final = 1 << 20
 STORE_FILE: Final = "coordinator.db"
+ACCOUNTS_FILE: Final = "accounts.db"
 #: Log file of the processes that drive runs.
 DRIVER_LOG_FILE: Final = "server_app.log"
 
@@ -135,6 +139,12 @@ class CoordinatorConfig:
     def signing_key(self) -> Ed25519PrivateKey:
         """Load the coordinator's signing key; raises KeystoreError."""
         return load_key(self.directory / KEY_FILE, self.passphrase())
+
+    def open_accounts(self) -> Accounts:
+        """Open the accounts of people who use the dashboard; raises StoreError."""
+        from machine.accounts.accounts import Accounts, FileModeAlone
+
+        return Accounts(self.directory / ACCOUNTS_FILE, FileModeAlone())
 
     def open_store(self) -> CoordinatorStore:
         """Open the coordinator's database."""

@@ -25,6 +25,7 @@ from protocol.errors import AgreementError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
+    from machine.accounts.accounts import Accounts
     from partner_node.consent.gate import ConsentGate
     from partner_node.consent.local_rules import LocalRules
     from partner_node.customers.source_customers import Scores, SourceCustomers
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
+ACCOUNTS_FILE: Final = "accounts.db"
 CARD_FILE: Final = "partner-card.json"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
@@ -158,6 +160,18 @@ class NodeHome:
     def store(self, keystore: Keystore) -> NodeStore:
         """Open the node's state, made where there never was one; raises StoreError."""
         return open_state(self.state_file, self.keys_folder, keystore, folder=self.directory)
+
+    def accounts(self) -> Accounts:
+        """Open the accounts of people who use this node's console; raises StoreError."""
+        from machine.accounts.accounts import Accounts
+
+        self.accounts_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Accounts(self.accounts_file, self.keystore())
+
+    @property
+    def accounts_file(self) -> Path:
+        """The database of people's accounts."""
+        return self.config.node.state / ACCOUNTS_FILE
 
     @property
     def state_file(self) -> Path:

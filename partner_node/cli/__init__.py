@@ -68,6 +68,10 @@ COMMANDS: Final = {
         help="What customers say; it stays here, opt-outs take effect, and scores leave as noised "
         "sums alone, where that is agreed.",
     ),
+    "user": Place(
+        module="partner_node.cli.user",
+        help="People who use the console: their accounts and roles, and what they did.",
+    ),
 }
 
 app = program(

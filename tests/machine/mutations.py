@@ -11,11 +11,20 @@ DATABASE = "machine/database.py"
 SOFTWARE = "machine/software.py"
 LOGS = "machine/logs.py"
 BACKUPS = "machine/backups.py"
+ACCOUNTS = "machine/accounts/accounts.py"
+PASSWORDS = "machine/accounts/passwords.py"
+SECOND_FACTOR = "machine/accounts/second_factor.py"
+GUESSING = "machine/accounts/guessing.py"
+SESSIONS = "machine/accounts/sessions.py"
+ACTS = "machine/accounts/acts.py"
+USER = "machine/accounts/commands.py"
 
 WRITTEN = "test_files.py::"
 STORED = "test_database.py::"
 LOGGED = "test_logs.py::"
 BACKED_UP = "test_backups.py::"
+PROVED = "test_accounts.py::"
+MANAGED = "test_user_cli.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # what opens a database
@@ -36,6 +45,115 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            if made_before and self._version() == 0:\n",
         "            if False:\n",
         STORED + "test_a_database_that_was_made_before_is_not_made_again",
+    ),
+    # people's accounts
+    (
+        ACCOUNTS,
+        "if number is None or not right:",
+        "if number is None:",
+        PROVED + "test_nothing_tells_whether_there_is_an_account",
+    ),
+    (
+        ACCOUNTS,
+        "WHERE id = ? AND last_step < ? RETURNING id",
+        "WHERE id = ? AND ? IS NOT NULL RETURNING id",
+        PROVED + "test_a_code_is_good_once_and_so_is_an_older_one",
+    ),
+    (
+        ACCOUNTS,
+        "        right = self._passwords.fits(password, kept)\n",
+        "        right = kept is not None and self._passwords.fits(password, kept)\n",
+        PROVED + "test_nothing_tells_whether_there_is_an_account",
+    ),
+    (
+        ACCOUNTS,
+        "self._seal.seal(secret.encode(), _context(account.id))",
+        "secret.encode()",
+        PROVED + "test_what_encrypts_secrets_is_asked_and_the_file_has_no_secret",
+    ),
+    (
+        ACCOUNTS,
+        '        self.database.ask("DELETE FROM sessions WHERE account = ?", account.id)\n',
+        "        pass\n",
+        PROVED + "test_a_session_ends_when_the_account_changes",
+    ),
+    (
+        ACCOUNTS,
+        '        ask("DELETE FROM recovery_codes WHERE account = ?", account.id)\n',
+        "",
+        PROVED + "test_after_a_reset_only_the_new_password_and_factor_prove",
+    ),
+    (
+        PASSWORDS,
+        "password) and kept is not None",
+        "password)",
+        PROVED + "test_nobodys_hash_lets_nobody_in",
+    ),
+    (
+        PASSWORDS,
+        "len(password) < MIN_CHARACTERS or ",
+        "",
+        PROVED + "test_a_password_that_is_too_short_or_too_long_is_refused",
+    ),
+    (
+        SECOND_FACTOR,
+        "_STEPS_OFF: Final = 1",
+        "_STEPS_OFF: Final = 2",
+        PROVED + "test_a_code_of_another_time_is_wrong",
+    ),
+    (
+        GUESSING,
+        '            self._wait_s(_whose("name", name), FREE_OF_NAME, now),\n',
+        "            0,\n",
+        PROVED + "test_after_some_failures_the_waits_of_a_name_grow",
+    ),
+    (
+        GUESSING,
+        '            self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now),\n',
+        "            0,\n",
+        PROVED + "test_an_address_waits_whatever_names_it_tries",
+    ),
+    (
+        GUESSING,
+        "            _MOST_REMEMBERED,\n",
+        "            1 << 40,\n",
+        PROVED + "test_names_that_were_tried_are_not_remembered_without_end",
+    ),
+    (
+        SESSIONS,
+        " or now - begun >= LONGEST",
+        "",
+        PROVED + "test_a_session_ends_after_its_longest_time",
+    ),
+    (
+        SESSIONS,
+        " or now - last >= IDLE",
+        "",
+        PROVED + "test_a_session_ends_when_nothing_is_asked",
+    ),
+    (
+        SESSIONS,
+        "if seen and now",
+        "if now",
+        PROVED + "test_a_page_that_renews_itself_keeps_nobody_signed_in",
+    ),
+    (
+        SESSIONS,
+        'hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()',
+        "token.encode()",
+        PROVED + "test_password_and_code_begin_a_session",
+    ),
+    (
+        ACTS,
+        "            if chain != kept:\n",
+        "            if False:\n",
+        PROVED + "test_an_entry_that_was_changed_or_taken_out_is_noticed",
+    ),
+    (
+        USER,
+        'if getpass.getpass("Again: ") != first:',
+        "if False:",
+        MANAGED + "test_a_password_is_asked_for_twice_at_a_terminal_and_is_no_argument",
     ),
     # backups
     (
