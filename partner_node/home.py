@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
 ACCOUNTS_FILE: Final = "accounts.db"
+#: Whoever looks whether a process serves holds its lock for less.
+_LOOKED_AT_S: Final = 1.0
 CARD_FILE: Final = "partner-card.json"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
@@ -317,11 +319,22 @@ class NodeHome:
         )
         return None if texts is None else {name: texts[c] for name, c in columns.items()}
 
+    @property
+    def _serving_lock(self) -> Path:
+        return self.config.node.state / "serve.lock"
+
+    def is_served(self) -> bool:
+        """Whether a process serves the folder now."""
+        if not self._serving_lock.exists():
+            return False
+        with held(self._serving_lock) as ours:
+            return not ours
+
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Lock the folder while the node serves; raises UsageError if another process holds it."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with held(self.config.node.state / "serve.lock") as ours:
+        with held(self._serving_lock, wait_s=_LOOKED_AT_S) as ours:
             if not ours:
                 raise UsageError(
                     f"another process serves {self.directory} already",

@@ -6,6 +6,7 @@ that was changed or taken out is noticed. Only entries cut off at the end are no
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 from collections.abc import Iterator
@@ -99,6 +100,11 @@ class Acts:
                 "INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *values, _next(chain, values)
             )
         return int(number)
+
+
+def at_the_machine() -> str:
+    """Who calls a command: the machine's account, as the log names it."""
+    return f"{getpass.getuser()} (at the machine)"
 
 
 def _next(chain: bytes, values: list[Any]) -> bytes:

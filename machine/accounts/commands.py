@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from machine.accounts.accounts import Accounts, Enrolment
-from machine.accounts.acts import Act
+from machine.accounts.acts import Act, at_the_machine
 from machine.accounts.roles import Role
 from machine.accounts.second_factor import enrolment_url
 from machine.console import Format, FormatOption, Verbatim, output
@@ -56,7 +56,7 @@ def user_commands(
         """Make an account; shows the second factor and recovery codes, once."""
         accounts = opened(directory)
         password = _password(password_file)
-        with accounts.acts.noted(_who(), "user add", f"{name} as {role}", _now()):
+        with accounts.acts.noted(at_the_machine(), "user add", f"{name} as {role}", _now()):
             enrolment = accounts.add(name, role, password, _now())
         _tell(enrolment, f"Made the account {name}, {role}.", _label(side, directory))
 
@@ -82,7 +82,7 @@ def user_commands(
     ) -> None:
         """Give somebody another role; ends the account's sessions."""
         accounts = opened(directory)
-        with accounts.acts.noted(_who(), "user role", f"{name} to {role}", _now()):
+        with accounts.acts.noted(at_the_machine(), "user role", f"{name} to {role}", _now()):
             account = accounts.change_role(name, role, _now())
         output.result(account.to_dict(), f"{name} is {role} now; sessions under it have ended.")
 
@@ -97,7 +97,7 @@ def user_commands(
         accounts = opened(directory)
         accounts.get(name)
         password = _password(password_file)
-        with accounts.acts.noted(_who(), "user reset", name, _now()):
+        with accounts.acts.noted(at_the_machine(), "user reset", name, _now()):
             enrolment = accounts.reset(name, password, _now())
         _tell(enrolment, f"Set the password of {name} anew.", _label(side, directory))
 
@@ -105,7 +105,7 @@ def user_commands(
     def remove(name: Name, directory: Path = folder, format: Format = FormatOption) -> None:
         """Delete an account and end its sessions; the log keeps what it did."""
         accounts = opened(directory)
-        with accounts.acts.noted(_who(), "user remove", name, _now()):
+        with accounts.acts.noted(at_the_machine(), "user remove", name, _now()):
             account = accounts.remove(name)
         output.result(account.to_dict(), f"Removed the account {name}.")
 
@@ -181,11 +181,6 @@ def _password(file: Path | None) -> str:
     if getpass.getpass("Again: ") != first:
         raise UsageError("the two are not the same", code="E-PASSWORD", remedy="try again")
     return first
-
-
-def _who() -> str:
-    """The machine's account that calls a command."""
-    return f"{getpass.getuser()} (at the machine)"
 
 
 def _now() -> datetime:

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
-from machine.tables import changes_view, folding_table
+from machine.tables import folding_table
 from partner_node.agreeing import install_agreement, note_signature, note_stop, sign_agreement
 from partner_node.agreement_files import (
-    missing_signatures,
     read_agreement,
     read_start,
     verified,
 )
-from partner_node.budget import bound_words
-from partner_node.cli.agreement_words import Signed, agreement_words
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import FILE_NAME, NodeHome
-from partner_node.store.ledger import Ledger
+from partner_node.shown.agreement import agreement_shown, stop_values
 from partner_node.store.node_store import NodeStore
-from protocol.agreement.changes import Differences
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
 from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, UsageError, naming_file
-from protocol.privacy.words import fuel
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
 
@@ -66,78 +61,11 @@ def show(
         path, signed = file, read_agreement(file)
         if (directory / FILE_NAME).exists():
             home = NodeHome.load(directory)
-    missing = [party.id for party in missing_signatures(signed, path)]
-    own = None if home is None else _signed_here(home, signed.agreement)
-    parties = [
-        Signed(
-            party=party.id,
-            signed=party.id not in missing,
-            at=None if own is None or own.party != party.id else own.at,
-        )
-        for party in signed.agreement.parties
-    ]
-    stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
-    before = None if home is None else _version_before(signed.agreement, home)
-    differing = None if before is None else Differences.between(before, signed.agreement)
-    output.result(
-        {
-            "agreement": signed.agreement.to_dict(),
-            "hash": signed.agreement.hash.hex(),
-            "missing_signatures": missing,
-            "signatures": [one.to_dict() for one in parties],
-            "stopped": None if stop is None else _stop_values(stop),
-            "changes": None if differing is None else differing.to_dict(),
-        },
-        *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
-        *agreement_words(signed.agreement, parties),
-        *([] if home is None else _charged_before(signed.agreement, home)),
-        *([] if differing is None else changes_view(differing.rows, title=differing.title)),
-    )
-
-
-def _signed_here(home: NodeHome, agreement: Agreement) -> Signed | None:
-    """Under which name this node signed an agreement, and when; None where that is not known."""
-    at = _store(home).signed_at(agreement.hash)
-    key = home.keystore().identity_public
-    own = next((party.id for party in agreement.parties if party.public_key == key), None)
-    return None if at is None or own is None else Signed(party=own, signed=True, at=at)
+    output.show(agreement_shown(signed, path, None if home is None else (home, _store(home))))
 
 
 def _store(home: NodeHome) -> NodeStore:
     return home.store(home.keystore())
-
-
-def _version_before(agreement: Agreement, home: NodeHome) -> Agreement | None:
-    """The previous version that this node knows: the superseded one, else the installed one.
-
-    None when there is none, or when that is the agreement itself.
-    """
-    if agreement.supersedes is not None:
-        kept = _store(home).agreement(agreement.supersedes)
-        if kept is not None:
-            return kept.agreement
-    installed = home.under(agreement.id).installed_agreement()
-    if installed is None or installed.id != agreement.id or installed.hash == agreement.hash:
-        return None
-    return installed
-
-
-def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
-    """Lines on what this node has charged under versions of this agreement, and under others."""
-    if agreement.privacy is None:
-        return []
-    ledger = Ledger(_store(home))
-    others = ledger.charged_under()
-    words = []
-    if others.pop(agreement.id, 0):
-        left = fuel(agreement.privacy, spent=ledger.spent(agreement))
-        words.append(f"Charged at this node under its versions so far: {left}.")
-        words += bound_words(ledger.charges(agreement.id))
-    if others:
-        words.append(
-            f"This node also has charges under {', '.join(others)}; see `fedseg-node budget show`."
-        )
-    return words
 
 
 @app.command("proposals")
@@ -320,7 +248,7 @@ def stop(
     output.warn(warnings)
     output.result(
         {
-            **_stop_values(signed),
+            **stop_values(signed),
             "file": str(out),
             "sent": sent,
             "warnings": warnings,
@@ -353,7 +281,7 @@ def accept_stop(
         signed.verify(agreement)
     ended = note_stop(home, signed, datetime.now(UTC))
     output.result(
-        {**_stop_values(signed), "runs_ended": ended},
+        {**stop_values(signed), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
         f"{signed.at}; this node answers nothing more under it.",
     )
@@ -379,12 +307,3 @@ def _sent(home: NodeHome, signed: SignedStop) -> tuple[bool, list[str]]:
         return False, [f"the coordinator does not have it yet: {error.message}; a serving node "
                        "sends it again, and the file does the same"]  # fmt: skip
     return True, []
-
-
-def _stop_values(signed: SignedStop) -> dict[str, Any]:
-    return {
-        "agreement": signed.agreement_hash.hex(),
-        "partner": signed.partner,
-        "at": signed.at,
-        "reason": signed.reason,
-    }

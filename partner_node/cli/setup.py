@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from machine.console import Format, FormatOption, diagnostics, output
-from machine.tables import folding_table
 from partner_node.cli.making import make_node
 from partner_node.cli.node_options import (
     Births,
@@ -126,19 +125,10 @@ def check(
 ) -> None:
     """Preflight: everything that a run needs, or each problem with its way out."""
     from partner_node.preflight import preflight  # reads customers
+    from partner_node.shown.checks import checks_shown
 
     report = preflight(directory, now=datetime.now(UTC), agreement_file=agreement)
-    table = folding_table("check", "result", "details", title="Preflight")
-    for item in report.items:
-        result = "PROBLEM" if not item.passed else "WARNING" if item.warnings else "passed"
-        table.add_row(item.name, result, item.details)
-    output.warn([warning for item in report.items for warning in item.warnings])
-    output.result(
-        {"passed": report.passed, "checks": [item.to_dict() for item in report.items]},
-        table,
-        "PASSED" if report.passed else "",
-        refused=not report.passed,
-    )
+    output.show(checks_shown(report))
     problems = [item.problem for item in report.items if item.problem is not None]
     for problem in problems:
         diagnostics.print(problem.diagnostics(), style="red")

@@ -205,4 +205,8 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 19;
     """,
+    """
+    ALTER TABLE manifests ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 20;
+    """,
 )

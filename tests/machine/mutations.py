@@ -18,6 +18,11 @@ GUESSING = "machine/accounts/guessing.py"
 SESSIONS = "machine/accounts/sessions.py"
 ACTS = "machine/accounts/acts.py"
 USER = "machine/accounts/commands.py"
+SHIELD = "machine/web/shield.py"
+FORMS = "machine/web/forms.py"
+APPLICATION = "machine/web/application.py"
+WRITING = "machine/web/writing.py"
+SERVING = "machine/web/serving.py"
 
 WRITTEN = "test_files.py::"
 STORED = "test_database.py::"
@@ -25,6 +30,7 @@ LOGGED = "test_logs.py::"
 BACKED_UP = "test_backups.py::"
 PROVED = "test_accounts.py::"
 MANAGED = "test_user_cli.py::"
+BROWSED = "test_web.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # what opens a database
@@ -154,6 +160,121 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         'if getpass.getpass("Again: ") != first:',
         "if False:",
         MANAGED + "test_a_password_is_asked_for_twice_at_a_terminal_and_is_no_argument",
+    ),
+    # consoles
+    (
+        SHIELD,
+        "len(hosts) != 1 or hosts[0] not in self._hosts",
+        "len(hosts) != 1",
+        BROWSED + "test_another_hosts_name_is_not_answered",
+    ),
+    (
+        SHIELD,
+        '[*message["headers"], *self._headers]',
+        '[*message["headers"]]',
+        BROWSED + "test_every_answer_has_the_headers_that_keep_others_out",
+    ),
+    (
+        SHIELD,
+        'shown(scope["path"])[:_LONGEST_PATH].replace("\\n", " ")',
+        'shown(scope["path"])[:_LONGEST_PATH]',
+        BROWSED + "test_logs_have_no_query_and_no_line_ends",
+    ),
+    (
+        FORMS,
+        "if not right or not ours",
+        "if not ours",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        FORMS,
+        "if not right or not ours",
+        "if not right",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        FORMS,
+        ' or site != "same-origin"',
+        "",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        FORMS,
+        "hmac.new(cookie.encode(), _LABEL, hashlib.sha256)",
+        'hmac.new(b"", _LABEL, hashlib.sha256)',
+        BROWSED + "test_a_token_is_of_one_session",
+    ),
+    (
+        FORMS,
+        "        if len(data) > MAX_BYTES:\n",
+        "        if False:\n",
+        BROWSED + "test_what_is_no_form_is_refused",
+    ),
+    (
+        APPLICATION,
+        "        refuse_strangers(request, form, request.cookies.get(self._visit))\n",
+        "",
+        BROWSED + "test_nobody_is_signed_in_by_another_sites_form",
+    ),
+    (
+        APPLICATION,
+        "            refuse_strangers(request, form, request.cookies.get(self._cookie))\n",
+        "",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        APPLICATION,
+        "        refuse_strangers(request, await read_form(request), token)\n",
+        "",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        APPLICATION,
+        "        if not may(session.account.role, what.permission):\n",
+        "        if False:\n",
+        BROWSED + "test_a_role_that_may_not_is_told_so",
+    ),
+    (
+        APPLICATION,
+        '        await run_in_threadpool(self._sessions.end, token or "")\n',
+        "",
+        BROWSED + "test_signing_out_ends_the_session",
+    ),
+    (
+        APPLICATION,
+        "httponly=True",
+        "httponly=False",
+        BROWSED + "test_the_cookie_is_for_this_site_alone_and_no_script_reads_it",
+    ),
+    (
+        APPLICATION,
+        'samesite="strict"',
+        'samesite="none"',
+        BROWSED + "test_the_cookie_is_for_this_site_alone_and_no_script_reads_it",
+    ),
+    (
+        APPLICATION,
+        "seen=not by_itself",
+        "seen=True",
+        BROWSED + "test_a_page_that_renews_itself_does_not_keep_a_session",
+    ),
+    (
+        WRITING,
+        "autoescape=True",
+        "autoescape=False",
+        BROWSED + "test_what_others_wrote_is_text",
+    ),
+    (
+        SERVING,
+        "server_header=False",
+        "server_header=True",
+        BROWSED + "test_a_console_answers_at_its_port_until_it_is_stopped",
+    ),
+    (
+        SERVING,
+        "proxy_headers=False",
+        "proxy_headers=True",
+        BROWSED + "test_nobody_chooses_the_address_that_attempts_count_for",
     ),
     # backups
     (
