@@ -16,7 +16,11 @@ class Permission(StrEnum):
     READ_EGRESS = "read egress"
     DECIDE_EGRESS = "decide egress"
     READ_BUDGET = "read budget"
+    COUNT_CONSENT = "count who may be counted"
     READ_SEGMENTS = "read segments"
+    COUNT_REACH = "count own customers of segments"
+    READ_FILES = "read which files of segments there are"
+    READ_REQUESTS = "read requests of customers"
     READ_LOG = "read log"
 
 
@@ -33,7 +37,14 @@ class Role(StrEnum):
 _P = Permission
 ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.OPERATOR: frozenset(
-        {_P.READ_HEALTH, _P.RUN_CHECKS, _P.READ_AGREEMENTS, _P.READ_EGRESS, _P.READ_BUDGET}
+        {
+            _P.READ_HEALTH,
+            _P.RUN_CHECKS,
+            _P.READ_AGREEMENTS,
+            _P.READ_EGRESS,
+            _P.READ_BUDGET,
+            _P.COUNT_CONSENT,
+        }
     ),
     Role.APPROVER: frozenset(
         {_P.READ_HEALTH, _P.READ_AGREEMENTS, _P.READ_EGRESS, _P.DECIDE_EGRESS, _P.READ_BUDGET}
@@ -45,10 +56,12 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.READ_EGRESS,
             _P.READ_BUDGET,
             _P.READ_SEGMENTS,
+            _P.READ_FILES,
+            _P.READ_REQUESTS,
             _P.READ_LOG,
         }
     ),
-    Role.MARKETER: frozenset({_P.READ_SEGMENTS}),
+    Role.MARKETER: frozenset({_P.READ_SEGMENTS, _P.COUNT_REACH, _P.READ_FILES}),
     Role.DATA_PROTECTION_OFFICER: frozenset(
         {
             _P.READ_HEALTH,
@@ -56,6 +69,9 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.READ_EGRESS,
             _P.DECIDE_EGRESS,
             _P.READ_BUDGET,
+            _P.COUNT_CONSENT,
+            _P.READ_FILES,
+            _P.READ_REQUESTS,
             _P.READ_LOG,
         }
     ),

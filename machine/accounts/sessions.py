@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Final
 
 from machine.accounts.accounts import Account, Accounts
@@ -38,6 +39,7 @@ class Sessions:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self._database = accounts.database
+        self._one = Lock()
 
     def sign_in(
         self, name: str, password: str, code: str, *, address: str, now: datetime
@@ -49,20 +51,10 @@ class Sessions:
                 (E-SIGN-IN-WAIT), and nothing was checked.
         """
         name = name.strip().lower()
-        guessing = self._accounts.guessing
-        guessing.refuse_early(name, address, now)
-        account = self._accounts.prove(name, password, code, now)
-        if account is None:
-            with self._database.transaction():
-                guessing.failed(name, address, now)
-            raise RuleError(
-                "name, password or code is wrong",
-                code="E-SIGN-IN",
-                remedy="try again with a new code; a code is good once",
-            )
+        with self._one:
+            account = self._proved(name, password, code, address, now)
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         with self._database.transaction():
-            guessing.forget(name)
             self._database.ask(
                 "DELETE FROM sessions WHERE seen_at < ? OR begun_at < ?",
                 stamp(now - IDLE), stamp(now - LONGEST),
@@ -72,6 +64,22 @@ class Sessions:
                 _hashed(token), account.id, stamp(now), stamp(now),
             )  # fmt: skip
         return Session(token=token, account=account)
+
+    def _proved(self, name: str, password: str, code: str, address: str, now: datetime) -> Account:
+        """The account of whoever signs in; one at a time, or many would guess before any waits."""
+        guessing = self._accounts.guessing
+        guessing.refuse_early(name, address, now)
+        account = self._accounts.prove(name, password, code, now)
+        with self._database.transaction():
+            if account is not None:
+                guessing.forget(name)
+                return account
+            guessing.failed(name, address, now)
+        raise RuleError(
+            "name, password or code is wrong",
+            code="E-SIGN-IN",
+            remedy="try again with a new code; a code is good once",
+        )
 
     def of(self, token: str, now: datetime, *, seen: bool = True) -> Session | None:
         """The session of a token; None where there is none any more.

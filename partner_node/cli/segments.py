@@ -15,8 +15,6 @@ from machine.files import write_file
 from machine.text import minute
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
-from partner_node.segments.cards import SegmentCard, segment_cards
-from partner_node.segments.count_ranges import agreed_step
 from partner_node.segments.known_releases import (
     KnownRelease,
     all_releases,
@@ -27,10 +25,10 @@ from partner_node.segments.known_releases import (
 from partner_node.segments.own_shares import OwnReach
 from partner_node.segments.tables import segment_tables
 from partner_node.segments.trend import Stage, Trend, trends
-from partner_node.shown.segments import segments_shown
+from partner_node.shown.segments import cards_shown, own_reach, segments_shown
 from protocol.errors import UsageError
 from protocol.release.lineage import KEPT, MERGED, SPLIT
-from protocol.release.shares import share_words, size_words, total_of
+from protocol.release.shares import share_words, size_words
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
 
@@ -105,25 +103,8 @@ def show(
     home, known = release_of(directory, under, release)
     known.need_segments()
     wanted = None if segment is None else known.ids[known.place_of(segment)]
-    reach = None
-    if not no_customers:
-        reach = _own_reach(home, known)
-    cards = [c for c in segment_cards(known, reach) if wanted in (None, c.id)]
-    output.result(
-        {
-            **known.view.to_dict(),
-            "received_at": known.received_at,
-            "segments": [card.to_dict() for card in cards],
-            "recipients": list(known.agreement.results_use.recipients),
-        },
-        *_card_parts(cards),
-        f"Customers of all partners in all segments: {size_words(total_of(known.view.sizes))}.",
-        f"Results go to: {'; '.join(known.agreement.results_use.recipients)}.",
-        f"Privacy of what is shared: {known.release.privacy_words}. Own customers stay here; they "
-        f"are told in ranges of {agreed_step(known.agreement)}, so that no few can be picked out."
-        if reach
-        else f"Privacy: {known.release.privacy_words}.",
-    )
+    reach = None if no_customers else own_reach(home, known, datetime.now(UTC))
+    output.show(cards_shown(known, reach, wanted=wanted))
 
 
 @app.command("compare")
@@ -237,7 +218,7 @@ def trend(
     releases = [one for one in reversed(known) if one.agreement.id == agreement]
     reached: list[OwnReach | None] = [None] * len(releases)
     if not no_customers:
-        reached = [_own_reach(home, one) for one in releases]
+        reached = [own_reach(home, one, datetime.now(UTC)) for one in releases]
     from partner_node.segments.moves import partners_words  # Arrow takes long to import
 
     found = trends(releases, reached)
@@ -304,16 +285,6 @@ def release_of(
     return home, chosen(known_releases(home), release)
 
 
-def _own_reach(home: NodeHome, known: KnownRelease) -> OwnReach:
-    """Own customers of each segment of a release, now; nobody where it has none."""
-    from partner_node.segments.assignments import reach  # Arrow takes long to import
-    from partner_node.segments.exports import own_customers
-
-    segments = known.release.segments
-    counts = reach(own_customers(home, known, datetime.now(UTC)), known) if segments else []
-    return OwnReach.of(counts, step=agreed_step(known.agreement))
-
-
 def _own_words(stage: Stage) -> str:
     own = "–" if stage.own is None else stage.own.words
     if stage.own_share is None:
@@ -370,10 +341,6 @@ def _moved_parts(before: KnownRelease, after: KnownRelease, moved: Any) -> list[
         "Customers who may be counted now, by the values that they have now. Ranges and what is "
         "hidden keep few customers from being picked out.",
     ]
-
-
-def _card_parts(cards: Sequence[SegmentCard]) -> list[object]:
-    return [part for card in cards for part in card.words()]
 
 
 def _fate_words(status: str, other: str) -> str:

@@ -20,11 +20,13 @@ from partner_node.egress.deciding import decide
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import manifest_words
 from partner_node.home import NodeHome
-from partner_node.segments.known_releases import all_releases
+from partner_node.segments.known_releases import KnownRelease, known_releases
 from partner_node.shown.agreement import agreement_shown
 from partner_node.shown.budget import budget_shown, spending_shown
 from partner_node.shown.egress import egress_shown, held_shown, message_shown
-from partner_node.shown.segments import segments_shown
+from partner_node.shown.files import files_shown
+from partner_node.shown.requests import requests_shown
+from partner_node.shown.segments import cards_shown, own_reach, segments_shown
 from partner_node.shown.status import status_shown
 from partner_node.store.ledger import Ledger
 from partner_node.store.times import stamp
@@ -149,20 +151,53 @@ class Pages:
         home = self._home.chosen(asked.path["id"])
         return budget_shown(home.signed_agreement().agreement, self._store)
 
+    def count_consent(self, asked: Asked) -> Shown:
+        """As `consent status`: reads tables of consents, and customers."""
+        from partner_node.shown.consent import consent_shown  # DuckDB takes long to import
+
+        return consent_shown(self._home.chosen(asked.form.get("id", "")), asked.now)
+
+    def requests(self, asked: Asked) -> Shown:
+        """As `rights list`."""
+        return requests_shown(self._store, asked.now.date())
+
+    def files(self, _: Asked) -> Shown:
+        """As `retention list`."""
+        return files_shown(self._store)
+
     def segments(self, _: Asked) -> Shown:
-        """As `segments list`, of the newest release under each agreement."""
-        try:
-            known = all_releases(self._home)
-        except RuleError as error:
-            if error.code != "E-NO-RELEASE":
-                raise
-            return Shown(values={"releases": []}, parts=["This node has received no release yet."])
-        newest = {one.agreement.id: one for one in reversed(known)}
-        shown = [segments_shown(one, width=_ONE_TABLE) for one in newest.values()]
+        """As `segments list`, of the newest release of each agreement in force."""
+        shown = [segments_shown(one, width=_ONE_TABLE) for one in self._newest().values()]
         return Shown(
             values={"releases": [one.values for one in shown]},
-            parts=[part for one in shown for part in one.parts],
+            parts=[part for one in shown for part in one.parts]
+            or ["This node has received no release yet."],
         )
+
+    def reachable(self, asked: Asked) -> Mapping[str, Any]:
+        """The agreements with segments, for whoever may count own customers in them."""
+        if not may(asked.account.role, Permission.COUNT_REACH):
+            return {"reachable": []}
+        newest = self._newest()
+        return {"reachable": [name for name, one in newest.items() if one.release.segments]}
+
+    def reach(self, asked: Asked) -> Shown:
+        """As `segments show`, of the newest release under an agreement: reads customers."""
+        home = self._home.chosen(asked.form.get("id", ""))
+        known = known_releases(home)[0]
+        known.need_segments()
+        return cards_shown(known, own_reach(home, known, asked.now))
+
+    def _newest(self) -> dict[str, KnownRelease]:
+        """The newest release of each agreement in force, by the agreement's id."""
+        found = {}
+        for home in self._home.in_force():
+            try:
+                found[home.signed_agreement().agreement.id] = known_releases(home)[0]
+            except RuleError as error:
+                if error.code != "E-NO-RELEASE":
+                    raise
+        return found
 
     def log(self, _: Asked) -> Shown:
         """As `user log`."""

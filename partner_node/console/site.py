@@ -75,8 +75,20 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
             permission=Permission.READ_BUDGET, show=pages.budget, in_menu=False,
         ),
         Page(
+            path="/consent", title="Consent", permission=Permission.COUNT_CONSENT,
+            show=pages.agreements, template="consent.html", extra=pages.agreement_ids,
+        ),
+        Page(
+            path="/requests", title="Requests", permission=Permission.READ_REQUESTS,
+            show=pages.requests,
+        ),
+        Page(
             path="/segments", title="Segments", permission=Permission.READ_SEGMENTS,
-            show=pages.segments,
+            show=pages.segments, template="segments.html", extra=pages.reachable,
+        ),
+        Page(
+            path="/files", title="Files of segments", permission=Permission.READ_FILES,
+            show=pages.files,
         ),
         Page(path="/log", title="Log", permission=Permission.READ_LOG, show=pages.log),
     )  # fmt: skip
@@ -87,6 +99,14 @@ def _acts(pages: Pages) -> tuple[Act, ...]:
         Act(
             path="/checks", title="Checks", name="check", permission=Permission.RUN_CHECKS,
             about=lambda _: "", do=pages.check,
+        ),
+        Act(
+            path="/consent/count", title="Who may be counted", name="count consent",
+            permission=Permission.COUNT_CONSENT, about=_agreement, do=pages.count_consent,
+        ),
+        Act(
+            path="/segments/reach", title="Cards with own customers", name="count reach",
+            permission=Permission.COUNT_REACH, about=_agreement, do=pages.reach,
         ),
         *(
             Act(
@@ -100,3 +120,7 @@ def _acts(pages: Pages) -> tuple[Act, ...]:
 
 def _number(asked: Asked) -> str:
     return asked.form.get("number", "")[:20]
+
+
+def _agreement(asked: Asked) -> str:
+    return asked.form.get("id", "")[:100]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from rich.table import Table
 
 from machine.shown import Shown
 from machine.tables import folding_table
+from partner_node.home import NodeHome
+from partner_node.segments.cards import segment_cards
+from partner_node.segments.count_ranges import agreed_step
 from partner_node.segments.known_releases import KnownRelease
+from partner_node.segments.own_shares import OwnReach
 from partner_node.segments.tables import segment_tables, value_words
 from partner_node.shown.record_tables import hash_lines
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
+from protocol.release.shares import size_words, total_of
 from protocol.release.view import FeatureView, ReleaseView
 
 
@@ -47,6 +53,44 @@ def segments_shown(known: KnownRelease, *, width: int) -> Shown:
             f"Signed by {', '.join(found.participants)} under agreement {agreement.id}, version "
             f"{agreement.version}. Compare with the other partners and the report:\n"
             + hash_lines(found),
+        ],
+    )
+
+
+def own_reach(home: NodeHome, known: KnownRelease, now: datetime) -> OwnReach:
+    """Own customers of each segment of a release, now; nobody where it has none."""
+    from partner_node.segments.assignments import reach  # Arrow takes long to import
+    from partner_node.segments.exports import own_customers
+
+    segments = known.release.segments
+    counts = reach(own_customers(home, known, now), known) if segments else []
+    return OwnReach.of(counts, step=agreed_step(known.agreement))
+
+
+def cards_shown(known: KnownRelease, reach: OwnReach | None, *, wanted: str | None = None) -> Shown:
+    """Cards: what sets each segment apart, its size, own customers, uses allowed and not.
+
+    Args:
+        reach: Own customers; None where they were not read.
+        wanted: The id of the only segment that is shown; None for all.
+    """
+    cards = [card for card in segment_cards(known, reach) if wanted in (None, card.id)]
+    return Shown(
+        values={
+            **known.view.to_dict(),
+            "received_at": known.received_at,
+            "segments": [card.to_dict() for card in cards],
+            "recipients": list(known.agreement.results_use.recipients),
+        },
+        parts=[
+            *(part for card in cards for part in card.words()),
+            f"Customers of all partners in all segments: {size_words(total_of(known.view.sizes))}.",
+            f"Results go to: {'; '.join(known.agreement.results_use.recipients)}.",
+            f"Privacy of what is shared: {known.release.privacy_words}. Own customers stay here; "
+            f"they are told in ranges of {agreed_step(known.agreement)}, so that no few can be "
+            "picked out."
+            if reach
+            else f"Privacy: {known.release.privacy_words}.",
         ],
     )
 

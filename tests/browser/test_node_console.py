@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATHS = (
     "/health", "/approvals", "/egress", "/egress/3", "/agreements", "/agreements/ours", "/budget",
-    "/segments", "/log", "/nothing",
+    "/consent", "/requests", "/segments", "/files", "/log",
+    "/nothing",
 )  # fmt: skip
 Context = Callable[..., BrowserContext]
 
@@ -114,7 +115,7 @@ def test_every_page_is_open_to_everybody(
         assert serious(page) == [], path
         grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert grounds == {"rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)"}
-    refused = [text for text in said if "404" not in text]
+    refused = [text for text in said if "server responded with a status of" not in text]
     assert refused == [], "what the policy for contents refuses is said there"
 
 

@@ -127,6 +127,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SESSIONS,
+        "        with self._one:\n",
+        "        if True:\n",
+        PROVED + "test_many_guesses_at_once_are_as_limited_as_one_after_the_other",
+    ),
+    (
+        SESSIONS,
         " or now - begun >= LONGEST",
         "",
         PROVED + "test_a_session_ends_after_its_longest_time",

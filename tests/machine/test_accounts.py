@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from machine.accounts import accounts as accounts_module
-from machine.accounts.accounts import Accounts
+from machine.accounts.accounts import Account, Accounts
 from machine.accounts.acts import BEGUN, DONE
 from machine.accounts.guessing import FREE_OF_ADDRESS, FREE_OF_NAME
 from machine.accounts.passwords import MIN_CHARACTERS, Passwords
@@ -216,6 +218,24 @@ def test_after_some_failures_the_waits_of_a_name_grow(
         assert fails(sessions, now=at).code == "E-SIGN-IN"
 
 
+def test_many_guesses_at_once_are_as_limited_as_one_after_the_other(
+    accounts: Accounts, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(accounts)
+    prove, alone = accounts.prove, []
+
+    def noted(*words: Any) -> Account | None:
+        alone.append(sessions._one.locked())
+        return prove(*words)
+
+    monkeypatch.setattr(accounts, "prove", noted)
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(lambda _: fails(sessions).code, range(48)))
+    assert codes.count("E-SIGN-IN") == FREE_OF_NAME + 1
+    assert codes.count("E-SIGN-IN-WAIT") == 48 - FREE_OF_NAME - 1
+    assert all(alone)
+
+
 def test_an_address_waits_whatever_names_it_tries(accounts: Accounts, sessions: Sessions) -> None:
     enrolment = add(accounts)
     for number in range(FREE_OF_ADDRESS + 1):
@@ -311,7 +331,9 @@ def test_every_role_is_in_the_table_and_every_permission_is_somebodys() -> None:
 
 def test_an_auditor_only_reads_and_a_marketer_sees_segments_alone() -> None:
     assert all(one.startswith("read") for one in ALLOWED[Role.AUDITOR])
-    assert ALLOWED[Role.MARKETER] == {Permission.READ_SEGMENTS}
+    assert ALLOWED[Role.MARKETER] == {
+        Permission.READ_SEGMENTS, Permission.COUNT_REACH, Permission.READ_FILES,
+    }  # fmt: skip
 
 
 def test_an_act_is_noted_before_and_its_outcome_after(accounts: Accounts) -> None:

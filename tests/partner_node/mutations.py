@@ -626,6 +626,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_access.py::test_each_act_is_done_for_whom_the_table_says",
     ),
     (
+        "partner_node/console/site.py",
+        "permission=Permission.COUNT_REACH, about",
+        "permission=Permission.READ_SEGMENTS, about",
+        "test_access.py::test_each_act_is_done_for_whom_the_table_says",
+    ),
+    (
         "partner_node/home.py",
         "held(self._serving_lock, wait_s=_LOOKED_AT_S)",
         "held(self._serving_lock)",

@@ -22,12 +22,17 @@ PAGES: dict[str, set[Role]] = {
     "/agreements/{id}": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/budget": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/budget/{id}": {OPERATOR, APPROVER, AUDITOR, DPO},
+    "/consent": {OPERATOR, DPO},
+    "/requests": {AUDITOR, DPO},
     "/segments": {AUDITOR, MARKETER},
+    "/files": {AUDITOR, MARKETER, DPO},
     "/log": {AUDITOR, DPO},
 }
 #: Who may do what, by the path of its form.
 ACTS: dict[str, set[Role]] = {
     "/checks": {OPERATOR},
+    "/consent/count": {OPERATOR, DPO},
+    "/segments/reach": {MARKETER},
     "/approvals/approve": {APPROVER, DPO},
     "/approvals/refuse": {APPROVER, DPO},
 }
@@ -60,7 +65,7 @@ def test_each_act_is_done_for_whom_the_table_says(site: Site, accounts: Accounts
         who = person(site, role)
         token = token_of(who.get(who.get("/").headers["location"]).text)
         for path, allowed in ACTS.items():
-            answer = who.post(path, form_token=token, number="99")
+            answer = who.post(path, form_token=token, number="99", id="theirs")
             if role not in allowed:
                 assert (answer.status_code, "E-ROLE" in answer.text) == (403, True), (role, path)
             else:

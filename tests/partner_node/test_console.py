@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
+from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Role
 from machine.web.site import Site
 from partner_node.config.node_config import NodeConfig
+from partner_node.console.site import node_site
 from partner_node.home import NodeHome
 from protocol.errors import ConfigError
+from tests.machine.browsing import HOSTS
 from tests.partner_node.consoles import accounts, cheap_keys, person, site
 from tests.partner_node.held import installed, node, shell, waiting
+from tests.partner_node.nodes import successor
+from tests.partner_node.test_node_cli import PRIVACY, after_a_run
 from tests.shell import Shell
 
 __all__ = ["accounts", "cheap_keys", "installed", "node", "shell", "site", "waiting"]
@@ -30,6 +35,8 @@ SAME = {
     "/agreements/ours.json": ["agreement", "show"],
     "/budget.json": ["budget", "cap"],
     "/log.json": ["user", "log"],
+    "/requests.json": ["rights", "list"],
+    "/files.json": ["retention", "list"],
 }
 
 
@@ -145,9 +152,14 @@ def test_opening_a_page_reads_no_customers_and_the_checks_do(
         who.get(path)
         auditor.get(path)
     assert opened == []
-    answer = who.send("/checks", page="/health")
-    assert "Preflight" in answer.text
-    assert opened != []
+    for path, page, words in (
+        ("/checks", "/health", "Preflight"), ("/consent/count", "/consent", "may be counted"),
+    ):  # fmt: skip
+        answer = who.send(path, page=page, id="ours")
+        assert answer.status_code == 200, answer.text
+        assert words in answer.text
+        assert opened != []
+        opened.clear()
 
 
 def test_an_agreement_is_in_plain_words_with_who_signed(site: Site) -> None:
@@ -157,7 +169,37 @@ def test_an_agreement_is_in_plain_words_with_who_signed(site: Site) -> None:
     for words in ("READ THIS FIRST", "Signed by everyone", "at this node", "[red]Other[/red]"):
         assert words in page, words
     assert "\ue000" not in page
-    assert rita.get("/agreements/theirs").status_code == 400
+    assert rita.get("/agreements/theirs").status_code == 404
+
+
+def test_a_marketer_has_segments_and_own_customers_in_ranges_when_asked(
+    accounts: Accounts, waiting: Path, shell: Shell
+) -> None:
+    release = after_a_run(waiting, [1.0, 2.0])
+    site = node_site(NodeHome.load(waiting), hosts=HOSTS, accounts=accounts)
+    mia = person(site, Role.MARKETER)
+    assert release.hash.hex() in mia.get("/segments").text
+    printed = shell.json("segments", "list", "--dir", waiting)
+    assert mia.get("/segments.json").json()["data"] == {"releases": [printed]}
+    answer = mia.send("/segments/reach", page="/segments", id="ours")
+    assert answer.status_code == 200, answer.text
+    assert "told in ranges of" in answer.text
+    assert "Count own customers" not in person(site, Role.AUDITOR).get("/segments").text
+
+
+def test_the_budget_of_an_agreement_with_noise_is_a_gauge(
+    site: Site, waiting: Path, shell: Shell, tmp_path: Path
+) -> None:
+    plan = {"name": "lloyd-dp", "max_rounds": 4}
+    (tmp_path / "next.json").write_bytes(successor(waiting, privacy=PRIVACY, plan=plan))
+    shell.json("agreement", "install", "next.json", "--dir", waiting)
+    rita = person(site, Role.AUDITOR)
+    page = rita.get("/budget").text
+    assert '<meter min="0" max=' in page
+    assert "is spent; runs left:" in page
+    assert "Part of the budget of ours that is spent" in page
+    printed = shell.json("budget", "show", "--dir", waiting)
+    assert rita.get("/budget/ours.json").json()["data"] == printed
 
 
 def test_a_node_without_a_release_says_so_to_the_marketer(site: Site) -> None:
