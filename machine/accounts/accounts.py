@@ -204,8 +204,9 @@ class Accounts:
         if number is None or not right:
             return None
         with self.database.transaction():
-            if not self._used_up(number, step, code):
-                return None
+            now_kept = self.database.one("SELECT password FROM accounts WHERE id = ?", number)
+            if now_kept != (kept,) or not self._used_up(number, step, code):
+                return None  # the password may have been set anew meanwhile
             return self.of_id(number)
 
     def _used_up(self, number: int, step: int | None, code: str) -> bool:

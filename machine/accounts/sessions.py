@@ -59,10 +59,13 @@ class Sessions:
                 "DELETE FROM sessions WHERE seen_at < ? OR begun_at < ?",
                 stamp(now - IDLE), stamp(now - LONGEST),
             )  # fmt: skip
-            self._database.ask(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?)",
-                _hashed(token), account.id, stamp(now), stamp(now),
+            begun = self._database.ask(
+                "INSERT INTO sessions SELECT ?, id, ?, ? FROM accounts"
+                " WHERE id = ? AND changed_at = ? RETURNING account",
+                _hashed(token), stamp(now), stamp(now), account.id, account.changed_at,
             )  # fmt: skip
+        if not begun:  # changed or removed within this moment
+            raise _wrong()
         return Session(token=token, account=account)
 
     def _proved(self, name: str, password: str, code: str, address: str, now: datetime) -> Account:
@@ -75,11 +78,7 @@ class Sessions:
                 guessing.forget(name)
                 return account
             guessing.failed(name, address, now)
-        raise RuleError(
-            "name, password or code is wrong",
-            code="E-SIGN-IN",
-            remedy="try again with a new code; a code is good once",
-        )
+        raise _wrong()
 
     def of(self, token: str, now: datetime, *, seen: bool = True) -> Session | None:
         """The session of a token; None where there is none any more.
@@ -112,3 +111,11 @@ class Sessions:
 
 def _hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _wrong() -> RuleError:
+    return RuleError(
+        "name, password or code is wrong",
+        code="E-SIGN-IN",
+        remedy="try again with a new code; a code is good once",
+    )

@@ -126,6 +126,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         PROVED + "test_names_that_were_tried_are_not_remembered_without_end",
     ),
     (
+        ACCOUNTS,
+        "now_kept != (kept,) or ",
+        "",
+        PROVED + "test_a_password_that_is_set_anew_meanwhile_begins_no_session",
+    ),
+    (
+        SESSIONS,
+        " AND changed_at = ? RETURNING account",
+        " AND ? != '' RETURNING account",
+        PROVED + "test_an_account_that_changes_meanwhile_begins_no_session",
+    ),
+    (
         SESSIONS,
         "        with self._one:\n",
         "        if True:\n",

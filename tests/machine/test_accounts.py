@@ -321,6 +321,36 @@ def test_after_a_reset_only_the_new_password_and_factor_prove(
     sign_in(sessions, code_of(after), password="another password")
 
 
+def test_a_password_that_is_set_anew_meanwhile_begins_no_session(
+    accounts: Accounts, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = code_of(add(accounts))
+    fits = accounts._passwords.fits
+
+    def slow(password: str, kept: str | None) -> bool:
+        accounts.reset("anna", "another password", NOW + S30)
+        return fits(password, kept)
+
+    monkeypatch.setattr(accounts._passwords, "fits", slow)
+    assert fails(sessions, code).code == "E-SIGN-IN"
+
+
+def test_an_account_that_changes_meanwhile_begins_no_session(
+    accounts: Accounts, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = code_of(add(accounts))
+    prove = accounts.prove
+
+    def changed(*words: Any) -> Account | None:
+        proved = prove(*words)
+        accounts.change_role("anna", Role.AUDITOR, NOW + S30)
+        return proved
+
+    monkeypatch.setattr(accounts, "prove", changed)
+    assert fails(sessions, code).code == "E-SIGN-IN"
+    assert accounts.database.ask("SELECT * FROM sessions") == []
+
+
 # --- roles and log -------------------------------------------------------------------------------
 
 
