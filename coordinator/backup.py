@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.config import (
+    ACCOUNTS_FILE,
     BACKUP_NOTE,
     FILE_NAME,
     KEY_FILE,
@@ -27,10 +28,11 @@ from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, pu
 
 KIND: Final = "coordinator"
 _AUTHORITY: Final = "authority"
+_ACCOUNTS: Final = "accounts"
 _NODES_KEY, _NODES_AUTHORITY = "nodes-authority-key", "nodes-authority"
 #: Parts that a coordinator may lack: with a certificate of the operator's own, or without a
-#: control port, or before it served.
-_MAY_LACK: Final = (_AUTHORITY, _NODES_KEY, _NODES_AUTHORITY)
+#: control port, before it served, or without people's accounts.
+_MAY_LACK: Final = (_AUTHORITY, _NODES_KEY, _NODES_AUTHORITY, _ACCOUNTS)
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
     "the passphrase of the signing key, without which a backup signs nothing: keep it where your "
@@ -59,7 +61,16 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
         with closing(config.open_store()) as store:
             return store.snapshot()
 
-    contents = gathered(config.directory, _places(config), read={STATE: state}, may_lack=_MAY_LACK)
+    def accounts() -> bytes:
+        with closing(config.open_accounts()) as opened:
+            return opened.database.snapshot()
+
+    contents = gathered(
+        config.directory,
+        _places(config),
+        read={STATE: state, _ACCOUNTS: accounts},
+        may_lack=_MAY_LACK,
+    )
     made = write_backup(
         out, contents, kind=KIND, whose=config.legal_name, made_at=stamp(now), version=version
     )
@@ -130,6 +141,7 @@ def _places(config: CoordinatorConfig) -> Mapping[str, Path]:
         _NODES_KEY: config.directory / authority.KEY_FILE,
         _NODES_AUTHORITY: config.directory / authority.CERTIFICATE_FILE,
         STATE: config.directory / STORE_FILE,
+        _ACCOUNTS: config.directory / ACCOUNTS_FILE,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -23,6 +23,9 @@ from machine.traces import TRACES_TEMPLATE, TraceSettings, is_endpoint
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
+if TYPE_CHECKING:
+    from machine.accounts.accounts import Accounts
+
 FILE_NAME: Final = "coordinator.toml"
 KEY_FILE: Final = "keys/coordinator.pem"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name, not a passphrase
@@ -30,6 +33,7 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 STORE_FILE: Final = "coordinator.db"
 #: Says when the last backup was written.
 BACKUP_NOTE: Final = "last-backup"
+ACCOUNTS_FILE: Final = "accounts.db"
 #: Log file of the processes that drive runs.
 DRIVER_LOG_FILE: Final = "server_app.log"
 
@@ -158,6 +162,12 @@ class CoordinatorConfig:
     def state_name(self) -> str:
         """Where the state is, for people."""
         return str(self.directory / STORE_FILE) if self.store is None else self.store.place.name
+
+    def open_accounts(self) -> Accounts:
+        """Open the accounts of people who use the dashboard; raises StoreError."""
+        from machine.accounts.accounts import Accounts, FileModeAlone
+
+        return Accounts(self.directory / ACCOUNTS_FILE, FileModeAlone())
 
     def open_store(self) -> CoordinatorStore:
         """Open the coordinator's database; raises StoreError."""

@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 
 from machine import envelope
+from machine.shown import Shown
 from protocol.errors import FedsegError, UsageError
 
 people = Console(highlight=False, markup=False, emoji=False)
@@ -57,6 +58,11 @@ class Output:
             for part in text:
                 if part != "":
                     people.print(part, soft_wrap=isinstance(part, Verbatim))
+
+    def show(self, shown: Shown) -> None:
+        """Print a result with its warnings."""
+        self.warn(shown.warnings)
+        self.result(shown.values, *shown.parts, refused=shown.refused)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Print warnings on standard error; a command also includes them in its JSON."""

@@ -18,12 +18,12 @@ from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import stamp
 
 KIND: Final = "node"
-_KEYS, _MARK = "keys", "state-made"
+_KEYS, _MARK, _ACCOUNTS = "keys", "state-made", "accounts"
 #: Before the id of an agreement with a section of its own.
 _AGREEMENT: Final = "agreement-"
 #: Parts that a node may lack.
 _MAY_LACK: Final = (
-    _MARK, "agreement", "root-certificates", "partner-card", "membership", "certificate",
+    _MARK, _ACCOUNTS, "agreement", "root-certificates", "partner-card", "membership", "certificate",
 )  # fmt: skip
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
@@ -54,11 +54,19 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
         with closing(home.store(keystore)) as store:
             return store.snapshot()
 
+    def accounts() -> bytes:
+        with closing(home.accounts()) as opened:
+            return opened.database.snapshot()
+
     places = _places(home)
     contents = gathered(
         home.directory,
         places,
-        read={STATE: state, _KEYS: lambda: read_private_file(home.config.keys.store)},
+        read={
+            STATE: state,
+            _KEYS: lambda: read_private_file(home.config.keys.store),
+            _ACCOUNTS: accounts,
+        },
         may_lack=(*_MAY_LACK, *(role for role in places if role.startswith(_AGREEMENT))),
     )
     made = write_backup(
@@ -85,6 +93,7 @@ def _places(home: NodeHome) -> Mapping[str, Path]:
         _KEYS: home.config.keys.store,
         STATE: home.state_file,
         _MARK: home.keys_folder / MARK,
+        _ACCOUNTS: home.accounts_file,
         "agreement": home.config.node.agreement,
         "root-certificates": home.config.coordinator.root_certificates,
         "partner-card": home.directory / CARD_FILE,

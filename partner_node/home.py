@@ -25,6 +25,7 @@ from protocol.errors import AgreementError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
+    from machine.accounts.accounts import Accounts
     from partner_node.consent.gate import ConsentGate
     from partner_node.consent.local_rules import LocalRules
     from partner_node.customers.source_customers import Scores, SourceCustomers
@@ -35,6 +36,9 @@ FILE_NAME: Final = "node.toml"
 STATE_FILE: Final = "node.db"
 #: Says when the last backup was written.
 BACKUP_NOTE: Final = "last-backup"
+ACCOUNTS_FILE: Final = "accounts.db"
+#: Whoever looks whether a process serves holds its lock for less.
+_LOOKED_AT_S: Final = 1.0
 CARD_FILE: Final = "partner-card.json"
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
@@ -160,6 +164,18 @@ class NodeHome:
     def store(self, keystore: Keystore) -> NodeStore:
         """Open the node's state, made where there never was one; raises StoreError."""
         return open_state(self.state_file, self.keys_folder, keystore, folder=self.directory)
+
+    def accounts(self) -> Accounts:
+        """Open the accounts of people who use this node's console; raises StoreError."""
+        from machine.accounts.accounts import Accounts
+
+        self.accounts_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Accounts(self.accounts_file, self.keystore())
+
+    @property
+    def accounts_file(self) -> Path:
+        """The database of people's accounts."""
+        return self.config.node.state / ACCOUNTS_FILE
 
     @property
     def state_file(self) -> Path:
@@ -315,11 +331,18 @@ class NodeHome:
         )
         return None if texts is None else {name: texts[c] for name, c in columns.items()}
 
+    def is_served(self) -> bool:
+        """Whether a process serves the folder now."""
+        if not self.serve_lock.exists():
+            return False
+        with held(self.serve_lock) as ours:
+            return not ours
+
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Lock the folder while the node serves; raises UsageError if another process holds it."""
         self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with held(self.serve_lock) as ours:
+        with held(self.serve_lock, wait_s=_LOOKED_AT_S) as ours:
             if not ours:
                 raise UsageError(
                     f"another process serves {self.directory} already",

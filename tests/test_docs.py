@@ -22,6 +22,7 @@ import coordinator.cli
 import partner_node.cli
 import simulations.cli
 from coordinator.runs.remedies import REMEDIES
+from machine.accounts.roles import Permission, Role, may
 from partner_node.config.data import DATA_KEYS, KEYS_OF_KIND
 from partner_node.config.node_config import NodeConfig
 from partner_node.config.transactions import TRANSACTION_KEYS
@@ -425,3 +426,14 @@ def test_every_test_in_the_table_of_errors_is_there_and_about_its_code(
 def test_the_table_of_errors_says_what_the_coordinator_sees() -> None:
     for code, _, _, _, seen in CHECKS:
         assert re.fullmatch(r"nothing|the code(; with noise E-SOURCE( for [a-z ]+)?)?", seen), code
+
+
+def test_the_table_of_roles_is_the_one_that_is_asked() -> None:
+    text = (ROOT / "docs" / "console.md").read_text(encoding="utf-8")
+    lines = text.split("| may |")[1].split("\n\n")[0].splitlines()
+    roles = [Role(cell.strip().replace(" ", "-")) for cell in lines[0].strip("|").split("|")]
+    said = {}
+    for line in lines[2:]:
+        permission, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        said[Permission(permission)] = [cell == "yes" for cell in cells]
+    assert said == {p: [may(role, p) for role in roles] for p in Permission}

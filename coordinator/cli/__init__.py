@@ -34,6 +34,10 @@ COMMANDS: Final = {
         help="The coordinator's state: whether it is sound, and backups.",
     ),
     "release": Place(module="coordinator.cli.release", help="Show and export released segments."),
+    "user": Place(
+        module="coordinator.cli.user",
+        help="People who use the console: their accounts and roles, and what they did.",
+    ),
 }
 
 app = program(

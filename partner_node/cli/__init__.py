@@ -68,6 +68,15 @@ COMMANDS: Final = {
         help="What customers say; it stays here, opt-outs take effect, and scores leave as noised "
         "sums alone, where that is agreed.",
     ),
+    "console": Place(
+        module="partner_node.cli.service",
+        name="console",
+        help="Serve the console of this node on this machine until stopped (Ctrl-C or SIGTERM).",
+    ),
+    "user": Place(
+        module="partner_node.cli.user",
+        help="People who use the console: their accounts and roles, and what they did.",
+    ),
 }
 
 app = program(

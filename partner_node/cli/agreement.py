@@ -4,40 +4,28 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
-from machine.tables import changes_view, folding_table
+from machine.tables import folding_table
 from partner_node.agreeing import install_agreement, note_signature, note_stop, sign_agreement
 from partner_node.agreement_files import (
-    missing_signatures,
     read_agreement,
     read_start,
     verified,
 )
-from partner_node.budget import bound_words
 from partner_node.cli import builds
-from partner_node.cli.agreement_words import (
-    Signed,
-    agreement_words,
-    waiting_values,
-    waiting_words,
-)
 from partner_node.cli.options import HERE, Directory, Under
-from partner_node.due import expected
 from partner_node.home import FILE_NAME, NodeHome
-from partner_node.store.ledger import Ledger
+from partner_node.shown.agreement import agreement_shown, stop_values
 from partner_node.store.node_store import NodeStore
-from partner_node.store.waiting import WaitingVersions
-from protocol.agreement.changes import Differences
 from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
 from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, UsageError, naming_file
-from protocol.privacy.words import fuel
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
 app.add_typer(builds.app, name="builds")
@@ -75,87 +63,15 @@ def show(
         path, signed = file, read_agreement(file)
         if (directory / FILE_NAME).exists():
             home = NodeHome.load(directory)
-    missing = [party.id for party in missing_signatures(signed, path)]
-    own = None if home is None else _signed_here(home, signed.agreement)
-    parties = [
-        Signed(
-            party=party.id,
-            signed=party.id not in missing,
-            at=None if own is None or own.party != party.id else own.at,
+    output.show(
+        agreement_shown(
+            signed, path, None if home is None else (home, _store(home)), datetime.now(UTC)
         )
-        for party in signed.agreement.parties
-    ]
-    stop = None if home is None else _store(home).stop_of(signed.agreement.hash)
-    before = None if home is None else _version_before(signed.agreement, home)
-    differing = None if before is None else Differences.between(before, signed.agreement)
-    waiting = [] if home is None else [
-        one.agreement for one in WaitingVersions(_store(home)).all()
-        if one.agreement.id == signed.agreement.id
-    ]  # fmt: skip
-    due = None if home is None else expected(signed.agreement, _store(home), datetime.now(UTC))
-    output.result(
-        {
-            "agreement": signed.agreement.to_dict(),
-            "hash": signed.agreement.hash.hex(),
-            "missing_signatures": missing,
-            "signatures": [one.to_dict() for one in parties],
-            "stopped": None if stop is None else _stop_values(stop),
-            "changes": None if differing is None else differing.to_dict(),
-            "schedule": None if due is None else due.to_dict(),
-            "waiting": waiting_values(waiting),
-        },
-        *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
-        *waiting_words(waiting),
-        *agreement_words(signed.agreement, parties),
-        *([] if due is None else due.words),
-        *([] if home is None else _charged_before(signed.agreement, home)),
-        *([] if differing is None else changes_view(differing.rows, title=differing.title)),
     )
-
-
-def _signed_here(home: NodeHome, agreement: Agreement) -> Signed | None:
-    """Under which name this node signed an agreement, and when; None where that is not known."""
-    at = _store(home).signed_at(agreement.hash)
-    key = home.keystore().identity_public
-    own = next((party.id for party in agreement.parties if party.public_key == key), None)
-    return None if at is None or own is None else Signed(party=own, signed=True, at=at)
 
 
 def _store(home: NodeHome) -> NodeStore:
     return home.store(home.keystore())
-
-
-def _version_before(agreement: Agreement, home: NodeHome) -> Agreement | None:
-    """The previous version that this node knows: the superseded one, else the installed one.
-
-    None when there is none, or when that is the agreement itself.
-    """
-    if agreement.supersedes is not None:
-        kept = _store(home).agreement(agreement.supersedes)
-        if kept is not None:
-            return kept.agreement
-    installed = home.under(agreement.id).installed_agreement()
-    if installed is None or installed.id != agreement.id or installed.hash == agreement.hash:
-        return None
-    return installed
-
-
-def _charged_before(agreement: Agreement, home: NodeHome) -> list[str]:
-    """Lines on what this node has charged under versions of this agreement, and under others."""
-    if agreement.privacy is None:
-        return []
-    ledger = Ledger(_store(home))
-    others = ledger.charged_under()
-    words = []
-    if others.pop(agreement.id, 0):
-        left = fuel(agreement.privacy, spent=ledger.spent(agreement))
-        words.append(f"Charged at this node under its versions so far: {left}.")
-        words += bound_words(ledger.charges(agreement.id))
-    if others:
-        words.append(
-            f"This node also has charges under {', '.join(others)}; see `fedseg-node budget show`."
-        )
-    return words
 
 
 @app.command("proposals")
@@ -358,7 +274,7 @@ def stop(
     output.warn(warnings)
     output.result(
         {
-            **_stop_values(signed),
+            **stop_values(signed),
             "file": str(out),
             "sent": sent,
             "warnings": warnings,
@@ -391,7 +307,7 @@ def accept_stop(
         signed.verify(agreement)
     ended = note_stop(home, signed, datetime.now(UTC))
     output.result(
-        {**_stop_values(signed), "runs_ended": ended},
+        {**stop_values(signed), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
         f"{signed.at}; this node answers nothing more under it.",
     )
@@ -417,12 +333,3 @@ def _sent(home: NodeHome, signed: SignedStop) -> tuple[bool, list[str]]:
         return False, [f"the coordinator does not have it yet: {error.message}; a serving node "
                        "sends it again, and the file does the same"]  # fmt: skip
     return True, []
-
-
-def _stop_values(signed: SignedStop) -> dict[str, Any]:
-    return {
-        "agreement": signed.agreement_hash.hex(),
-        "partner": signed.partner,
-        "at": signed.at,
-        "reason": signed.reason,
-    }

@@ -10,8 +10,6 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from partner_node.budget import (
-    budget_values,
-    budget_words,
     forecast_values,
     forecast_words,
     recompute,
@@ -20,6 +18,7 @@ from partner_node.budget import (
 )
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
+from partner_node.shown.budget import budget_shown
 from partner_node.spending import DEFAULT_DELTA, Spending, new_cap
 from partner_node.store.caps import Cap, Caps
 from partner_node.store.ledger import Ledger
@@ -35,18 +34,7 @@ app = typer.Typer(help="What this node's customers have spent.", no_args_is_help
 @app.command("show")
 def show(under: Under = None, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Runs left and epsilon spent, with every charge: what was asked, and what it cost."""
-    agreement, store = _opened(directory, under)
-    ledger = Ledger(store)
-    charges, others = ledger.charges(agreement.id), ledger.charged_under()
-    others.pop(agreement.id, None)
-    exact = told_exactly(store.runs_answered())
-    spending = Spending.of(store)
-    output.result(
-        budget_values(agreement, charges, others, exact)
-        | {"cap": None if spending.cap is None else spending.cap.to_dict()},
-        *budget_words(agreement, charges, others, exact),
-        "" if spending.cap is None else spending.cap_words,
-    )
+    output.show(budget_shown(*_opened(directory, under)))
 
 
 @app.command("forecast")

@@ -12,18 +12,16 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory, Subject, Under
-from partner_node.consent.count import count_now, is_left_out
+from partner_node.consent.count import is_left_out
 from partner_node.consent.gate import REGISTER, Entry
 from partner_node.consent.words import (
     explain_values,
     explain_words,
-    status_values,
-    status_words,
-    strangers,
     unmatched_words,
 )
 from partner_node.home import NodeHome
 from partner_node.register.requests import RightsRegister
+from partner_node.shown.consent import consent_shown
 from protocol.errors import RuleError, SourceError
 
 app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
@@ -33,26 +31,7 @@ app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
 def status(under: Under = None, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How many customers are counted now, and which rules keep others out."""
     home = NodeHome.load(directory).chosen(under)
-    agreement = home.signed_agreement().agreement
-    party = home.party(agreement)
-    now = datetime.now(UTC)
-    home.rules(agreement, party).check(now)
-    gate = home.gate(agreement, party)
-    warnings = []
-    try:
-        count = count_now(home.customers(agreement, None), gate, agreement, now)
-    except SourceError as error:
-        if error.code != "E-DUPLICATE":
-            raise
-        warnings.append(f"this node answers nothing now: {error.message}; rows are counted here")
-        everybody = home.customers(agreement, None, unique=False)
-        count = count_now(everybody, gate, agreement, now)
-    warnings += strangers(gate, count.standing)
-    output.warn(warnings)
-    output.result(
-        {**status_values(gate, party.legal_basis, count), "warnings": warnings},
-        *status_words(gate, party.legal_basis, count, now),
-    )
+    output.show(consent_shown(home, datetime.now(UTC)))
 
 
 @app.command("explain")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from machine.accounts.acts import at_the_machine
 from machine.console import Format, FormatOption, output
 from partner_node.cli.options import HERE, Directory
-from partner_node.egress.records import APPROVED, REFUSED, Manifests
-from partner_node.egress.sent import egress_privacy, egress_values, egress_words
-from partner_node.egress.words import STATE_WORDS, held_words, manifest_values, manifest_words
+from partner_node.egress.deciding import DECISIONS, decide
+from partner_node.egress.words import STATE_WORDS, manifest_values
 from partner_node.home import NodeHome
+from partner_node.shown.egress import egress_shown, message_shown
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 
@@ -27,45 +29,38 @@ Number = Annotated[
 @app.command("list")
 def list_messages(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Every message that left this node, and every one that was held for approval."""
-    store = _store(directory)
-    records, held, now = store.egress(), Manifests(store).held(), _now()
-    output.result(
-        {
-            "messages": egress_values(records),
-            "held": [manifest_values(written, now) for written in held],
-            "privacy": egress_privacy(records),
-        },
-        *egress_words(records),
-        *held_words(held, now),
-    )
+    output.show(egress_shown(_store(directory), _now()))
 
 
 @app.command("show")
 def show(number: Number, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The manifest of one message: what it says, of how many customers, and to whom."""
-    written, now = Manifests(_store(directory)).get(number), _now()
-    output.result(manifest_values(written, now), *manifest_words(written, now))
+    output.show(message_shown(_store(directory), number, _now()))
 
 
 @app.command("approve")
 def approve(number: Number, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Let a message that was held leave; it does when the coordinator asks the next time."""
-    _decide(directory, number, APPROVED)
+    _decide(directory, number, "approve")
 
 
 @app.command("refuse")
 def refuse(number: Number, directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Keep a message that was held here for good; its run goes on without it, or ends."""
-    _decide(directory, number, REFUSED)
+    _decide(directory, number, "refuse")
 
 
-def _decide(directory: Path, number: int, decision: str) -> None:
-    store, now = _store(directory), _now()
-    with store.transaction():
-        written = Manifests(store).decide(number, decision, now=now)
+def _decide(directory: Path, number: int, word: str) -> None:
+    home, now, who = NodeHome.load(directory), _now(), at_the_machine()
+    with (
+        closing(home.accounts()) as accounts,
+        accounts.acts.noted(who, f"egress {word}", str(number), now),
+    ):
+        written = decide(home.store(home.keystore()), number, word, now=now, by=who)
     output.result(
-        manifest_values(written, now),
-        f"Message {number} of run {written.manifest.run_id.hex()[:8]}: {STATE_WORDS[decision]}.",
+        manifest_values(written, stamp(now)),
+        f"Message {number} of run {written.manifest.run_id.hex()[:8]}: "
+        f"{STATE_WORDS[DECISIONS[word]]}.",
     )
 
 
@@ -74,5 +69,5 @@ def _store(directory: Path) -> NodeStore:
     return home.store(home.keystore())
 
 
-def _now() -> str:
-    return stamp(datetime.now(UTC))
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from machine.console import Format, FormatOption, output
-from machine.text import minute, shown
+from machine.text import shown
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.private_files import located
 from partner_node.segments.retention import apply_retention
+from partner_node.shown.files import files_shown
 from protocol.errors import UsageError
 
 app = typer.Typer(
@@ -93,45 +93,4 @@ def list_retention(directory: Directory = HERE, format: Format = FormatOption) -
     """
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    records = ExportRecords(store)
-    files, ended = [versions[0] for versions in records.by_path().values()], records.ended()
-    table = Table(title="Files that were on the register, newest first")
-    table.add_column("no.", justify="right", no_wrap=True)
-    table.add_column("ended", no_wrap=True)
-    table.add_column("how", no_wrap=True)
-    table.add_column("written", no_wrap=True)
-    table.add_column("customers", justify="right", no_wrap=True)
-    for number, one in enumerate(ended, start=1):
-        record = one.record
-        table.add_row(str(number), minute(one.at), one.ending, record.at[:10], record.rows_words)
-    output.result(
-        {
-            "files": [
-                {
-                    "file": one.path,
-                    "delete_by": one.delete_by[:10],
-                    "of_another_folder": one.foreign,
-                }
-                for one in files
-            ],
-            "ended": [
-                {
-                    "at": one.at,
-                    "how": one.ending,
-                    "file": one.record.path,
-                    "written": one.record.at,
-                    "use": one.record.use,
-                    **one.record.rows_told,
-                }
-                for one in ended
-            ],
-        },
-        *(
-            f"{shown(one.path)}: may be kept until {one.delete_by[:10]}"
-            + (f"; written by this node in {shown(one.home)}." if one.foreign else ".")
-            for one in files
-        ),
-        "" if files else "No file of customers' segments is on the register.",
-        table if ended else "",
-        "\n".join(f"{number}: {one.record.path}" for number, one in enumerate(ended, start=1)),
-    )
+    output.show(files_shown(store))

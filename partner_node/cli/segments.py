@@ -12,13 +12,9 @@ from rich.table import Table
 
 from machine.console import Format, FormatOption, output, people
 from machine.files import write_file
-from machine.tables import folding_table
 from machine.text import minute
 from partner_node.cli.options import HERE, Directory, Under
-from partner_node.cli.record_tables import hash_lines
 from partner_node.home import NodeHome
-from partner_node.segments.cards import SegmentCard, segment_cards
-from partner_node.segments.count_ranges import agreed_step
 from partner_node.segments.known_releases import (
     KnownRelease,
     all_releases,
@@ -27,13 +23,12 @@ from partner_node.segments.known_releases import (
     place_of_release,
 )
 from partner_node.segments.own_shares import OwnReach
-from partner_node.segments.tables import segment_tables, value_words
+from partner_node.segments.tables import segment_tables
 from partner_node.segments.trend import Stage, Trend, trends
+from partner_node.shown.segments import cards_shown, own_reach, segments_shown
 from protocol.errors import UsageError
-from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS
 from protocol.release.lineage import KEPT, MERGED, SPLIT
-from protocol.release.shares import share_words, size_words, total_of
-from protocol.release.view import FeatureView, ReleaseView
+from protocol.release.shares import share_words, size_words
 
 app = typer.Typer(help="Shared segments and own assignments.", no_args_is_help=True)
 
@@ -55,33 +50,7 @@ def list_segments(
 ) -> None:
     """A release's segments: every signature checked again, centres in the features' units."""
     _, known = release_of(directory, under, release)
-    view = known.view
-    found, agreement = known.release, known.agreement
-    table = folding_table(
-        "id", "name", "customers of all partners", "since the last release",
-        title=f"Segments of {agreement.id}",
-    )  # fmt: skip
-    for segment in view.segments:
-        table.add_row(segment.id, segment.name, segment.size_words, segment.since)
-    output.result(
-        {**view.to_dict(), "received_at": known.received_at},
-        table,
-        *_centre_parts(view),
-        *_typical_parts(view),
-        *_satisfaction_parts(view),
-        *(f"{gone.words}." for gone in view.gone),
-        f"Privacy: {found.privacy_words}.",
-        view.choice,
-        view.start_words,
-        view.left_words,
-        view.asked_again_words,
-        f"Merged: {found.merged.reason}." if found.merged else "",
-        f"Withheld: {found.withheld.reason}." if found.withheld else "",
-        known.data_words,
-        f"Signed by {', '.join(found.participants)} under agreement {agreement.id}, version "
-        f"{agreement.version}. Compare with the other partners and the report:\n"
-        + hash_lines(found),
-    )
+    output.show(segments_shown(known, width=people.width))
 
 
 @app.command("releases")
@@ -134,25 +103,8 @@ def show(
     home, known = release_of(directory, under, release)
     known.need_segments()
     wanted = None if segment is None else known.ids[known.place_of(segment)]
-    reach = None
-    if not no_customers:
-        reach = _own_reach(home, known)
-    cards = [c for c in segment_cards(known, reach) if wanted in (None, c.id)]
-    output.result(
-        {
-            **known.view.to_dict(),
-            "received_at": known.received_at,
-            "segments": [card.to_dict() for card in cards],
-            "recipients": list(known.agreement.results_use.recipients),
-        },
-        *_card_parts(cards),
-        f"Customers of all partners in all segments: {size_words(total_of(known.view.sizes))}.",
-        f"Results go to: {'; '.join(known.agreement.results_use.recipients)}.",
-        f"Privacy of what is shared: {known.release.privacy_words}. Own customers stay here; they "
-        f"are told in ranges of {agreed_step(known.agreement)}, so that no few can be picked out."
-        if reach
-        else f"Privacy: {known.release.privacy_words}.",
-    )
+    reach = None if no_customers else own_reach(home, known, datetime.now(UTC))
+    output.show(cards_shown(known, reach, wanted=wanted))
 
 
 @app.command("compare")
@@ -266,7 +218,7 @@ def trend(
     releases = [one for one in reversed(known) if one.agreement.id == agreement]
     reached: list[OwnReach | None] = [None] * len(releases)
     if not no_customers:
-        reached = [_own_reach(home, one) for one in releases]
+        reached = [own_reach(home, one, datetime.now(UTC)) for one in releases]
     from partner_node.segments.moves import partners_words  # Arrow takes long to import
 
     found = trends(releases, reached)
@@ -333,16 +285,6 @@ def release_of(
     return home, chosen(known_releases(home), release)
 
 
-def _own_reach(home: NodeHome, known: KnownRelease) -> OwnReach:
-    """Own customers of each segment of a release, now; nobody where it has none."""
-    from partner_node.segments.assignments import reach  # Arrow takes long to import
-    from partner_node.segments.exports import own_customers
-
-    segments = known.release.segments
-    counts = reach(own_customers(home, known, datetime.now(UTC)), known) if segments else []
-    return OwnReach.of(counts, step=agreed_step(known.agreement))
-
-
 def _own_words(stage: Stage) -> str:
     own = "–" if stage.own is None else stage.own.words
     if stage.own_share is None:
@@ -401,52 +343,7 @@ def _moved_parts(before: KnownRelease, after: KnownRelease, moved: Any) -> list[
     ]
 
 
-def _card_parts(cards: Sequence[SegmentCard]) -> list[object]:
-    return [part for card in cards for part in card.words()]
-
-
 def _fate_words(status: str, other: str) -> str:
     return {KEPT: status, MERGED: f"merged into {other}", SPLIT: f"split from {other}"}.get(
         status, status
     )
-
-
-def _rows(view: ReleaseView, cell: Callable[[FeatureView], str]) -> list[list[str]]:
-    """A row of cells for each feature, a cell a segment."""
-    by_segment = [[cell(feature) for feature in segment.features] for segment in view.segments]
-    return [list(row) for row in zip(*by_segment, strict=True)]
-
-
-def _tables(view: ReleaseView, title: str, cell: Callable[[FeatureView], str]) -> list[Table]:
-    labels = [f"{feature.name} ({feature.unit})" for feature in view.agreement.coordinates]
-    cells = _rows(view, cell) or [[] for _ in labels]
-    return segment_tables(title, view.ids, labels, cells, label="feature", width=people.width)
-
-
-def _centre_parts(view: ReleaseView) -> list[Table]:
-    return _tables(view, "Their centres", lambda f: value_words(f.centre, f.unit))
-
-
-def _typical_parts(view: ReleaseView) -> list[object]:
-    """The table of typical ranges, or a note that noise hides them; empty when not asked for."""
-    if not view.ranges_told or not view.segments:
-        return []
-    if not any(feature.typical for segment in view.segments for feature in segment.features):
-        return [f"{HIDDEN_WORDS}."]
-    tables = _tables(view, "Their typical ranges", lambda f: _range_words(f.typical, f.unit))
-    return [*tables, f"{TYPICAL_WORDS}."]
-
-
-def _satisfaction_parts(view: ReleaseView) -> list[object]:
-    """Stated satisfaction as a table; empty when customers were not asked."""
-    if not view.question:
-        return []
-    table = folding_table("id", "score", title="How satisfied they said they are")
-    for segment in view.segments:
-        table.add_row(segment.id, segment.satisfaction_words)
-    return [table, f"Asked was {view.question}."]
-
-
-def _range_words(found: tuple[float, float] | None, unit: str) -> str:
-    """A range in words; a dash where it is too narrow to see under the noise."""
-    return "–" if found is None else " – ".join(value_words(value, unit) for value in found)

@@ -1,34 +1,18 @@
-"""Commands to serve and to report on it: `serve`, `status`."""
+"""Commands to serve and to report on it: `serve`, `console`, `status`."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from machine import logs
-from machine.console import Format, FormatOption, output
+from machine.console import Format, FormatOption, Verbatim, output
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
-from partner_node.cli.agreement_words import waiting_values, waiting_words
 from partner_node.cli.options import HERE, Directory
-from partner_node.cli.record_tables import refusal_values, refusal_words, run_values, run_words
-from partner_node.cli.standing import is_serving, open_runs, standing_words
-from partner_node.cli.standing import run_values as open_run_values
-from partner_node.due import expected
-from partner_node.egress.records import WAITING, Manifests
-from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
-from partner_node.link.certificates import authority_ends_soon
-from partner_node.membership import Membership
-from partner_node.store.heard import HeardRecords
-from partner_node.store.readiness import ReadinessRecords
-from partner_node.store.refusals import Refusals
-from partner_node.store.times import stamp
-from partner_node.store.waiting import WaitingVersions
-from protocol.agreement.document import Agreement
-from protocol.release.document import SignedRelease
+from partner_node.shown.status import status_shown
 
 
 def serve(
@@ -45,63 +29,28 @@ def serve(
     serve_node(directory, stop)
 
 
+def console(directory: Directory = HERE) -> None:
+    """Serve the console of this node on this machine until stopped (Ctrl-C or SIGTERM).
+
+    It is a process of its own beside `serve`: a fault there touches no run.
+    """
+    from machine.web.application import application  # imported where somebody serves
+    from machine.web.serving import listening, serve
+    from partner_node.console.site import node_site
+
+    home = NodeHome.load(directory)
+    address = home.config.console
+    with listening(address) as listener:
+        port = listener.getsockname()[1]
+        site = node_site(home, hosts=address.hosts(port))
+        stop = threading.Event()
+        set_when_asked_to_end(stop)
+        logs.to_console()
+        output.result({}, Verbatim(f"Console: {address.url(port)}"))
+        serve(application(site), address, listener, stop)
+
+
 def status(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """What goes on now; runs that this node took part in, what it refused, and what waits."""
     home = NodeHome.load(directory)
-    store = home.store(home.keystore())
-    runs, refusals = store.runs(), Refusals(store).all()
-    now = stamp(datetime.now(UTC))
-    waiting = [held for held in Manifests(store).held() if held.state(now) == WAITING]
-    releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
-    soon = authority_ends_soon(home.config.coordinator.root_certificates, datetime.now(UTC))
-    membership = Membership.load(directory)
-    in_force = [place.signed_agreement().agreement for place in home.in_force()]
-    asked = [ReadinessRecords(store).of(one.hash) for one in in_force]
-    readiness = [found for found in asked if found is not None]
-    heard, serving, going_on = HeardRecords(store).all(), is_serving(home), open_runs(runs)
-    due = [expected(agreement, store, datetime.now(UTC)) for agreement in in_force]
-    coming = [signed.agreement for signed in WaitingVersions(store).all()]
-    output.warn(soon)
-    output.result(
-        {
-            "partner": home.config.node.partner,
-            "joined": None if membership is None else membership.to_dict(),
-            "agreements": [
-                {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
-                for one in in_force
-            ],
-            "serving": serving,
-            "coordinator": {name: one.to_dict() for name, one in heard.items()},
-            "readiness": [one.to_dict() for one in readiness],
-            "open_runs": [open_run_values(run, waiting) for run in going_on],
-            "waiting_versions": waiting_values(coming),
-            "schedules": [one.to_dict() for one in due if one is not None],
-            "releases": len(releases),
-            "runs": run_values(runs, releases),
-            "refusals": refusal_values(refusals),
-            "waiting_for_approval": [held.number for held in waiting],
-            "warnings": soon,
-        },
-        "" if membership is None else membership.words,
-        _in_force_words(in_force),
-        *standing_words(
-            serving=serving,
-            heard=heard,
-            runs=going_on,
-            waiting=waiting,
-            readiness=readiness,
-            now=datetime.now(UTC),
-        ),
-        *waiting_words(coming),
-        *(words for one in due if one is not None for words in one.words),
-        *run_words(runs, releases),
-        *refusal_words(refusals),
-        *held_words(waiting, now),
-    )
-
-
-def _in_force_words(in_force: Sequence[Agreement]) -> str:
-    if not in_force:
-        return "No agreement is in force here."
-    named = (f"agreement {one.id}, version {one.version}" for one in in_force)
-    return f"In force: {'; '.join(named)}."
+    output.show(status_shown(home, home.store(home.keystore()), datetime.now(UTC)))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.console import Format, FormatOption, diagnostics, output
-from machine.tables import folding_table
 from partner_node.cli.making import make_node
 from partner_node.cli.node_options import (
     Births,
@@ -132,26 +131,12 @@ def check(
     A node that joined by invitation tells its coordinator PASSED, or the codes, and nothing else.
     """
     from partner_node.preflight import preflight  # reads customers
+    from partner_node.shown.checks import checks_shown
 
     now = datetime.now(UTC)
     report = preflight(directory, now=now, agreement_file=agreement, control=_try_control)
     told = _tell(directory, report, now) if agreement is None else False
-    table = folding_table("check", "result", "details", title="Preflight")
-    for item in report.items:
-        result = "PROBLEM" if not item.passed else "WARNING" if item.warnings else "passed"
-        table.add_row(item.title, result, item.details)
-    output.warn([warning for item in report.items for warning in item.warnings])
-    output.result(
-        {
-            "passed": report.passed,
-            "checks": [item.to_dict() for item in report.items],
-            "told": told,
-        },
-        table,
-        "PASSED" if report.passed else "",
-        "The coordinator was told so, with codes alone." if told else "",
-        refused=not report.passed,
-    )
+    output.show(checks_shown(report, told=told))
     problems = [item.problem for item in report.items if item.problem is not None]
     for problem in problems:
         diagnostics.print(problem.diagnostics(), style="red")

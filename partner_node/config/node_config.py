@@ -17,8 +17,10 @@ from typing import Any, Final
 from machine.files import open_regular
 from machine.metrics.settings import MetricsSettings
 from machine.traces import TraceSettings
+from machine.web.address import Address
 from partner_node.config.agreements import AgreementSection, read_agreements
 from partner_node.config.consent import CONSENT_KEYS, read_consent
+from partner_node.config.console import CONSOLE_KEYS, read_console
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
 from partner_node.config.metrics import (
@@ -56,6 +58,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "consent": CONSENT_KEYS,
     "egress": EGRESS_KEYS,
     "rights": RIGHTS_KEYS,
+    "console": CONSOLE_KEYS,
     "keys": ("store", "passphrase_file", "passphrase_env"),
     "limits": ("threads", "temp_space"),
     "metrics": METRICS_KEYS,
@@ -139,6 +142,7 @@ class NodeConfig:
     consent: ConsentSection
     egress: EgressSection
     rights: RightsSection
+    console: Address
     keys: KeysSection
     limits: LimitsSection
     metrics: MetricsSettings | None
@@ -156,7 +160,7 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, (*_KEYS, _AGREEMENTS), f"{file}: unknown section")
-        node, coordinator, data, consent, egress, rights, keys, limits, metrics, traces = (
+        node, coordinator, data, consent, egress, rights, console, keys, limits, metrics, traces = (
             ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
         )
         customers = read_data(data)
@@ -187,6 +191,7 @@ class NodeConfig:
             consent=wishes,
             egress=held,
             rights=read_rights(rights),
+            console=read_console(console),
             keys=_keys_section(keys),
             limits=LimitsSection(
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),

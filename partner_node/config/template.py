@@ -11,6 +11,7 @@ from typing import Any, Final
 from machine.metrics.settings import METRICS_TEMPLATE
 from machine.traces import TRACES_TEMPLATE
 from partner_node.config.agreements import AGREEMENTS_TEMPLATE
+from partner_node.config.console import DEFAULT_HOST, DEFAULT_PORT
 from partner_node.config_section import toml_line, toml_text
 from partner_node.consent.kinds import KINDS as CONSENT_KINDS
 from partner_node.egress.settings import DEFAULT_HOLD_HOURS, NOTHING
@@ -98,6 +99,8 @@ def node_template(
                 [f"{toml_text(f)} = {toml_text(unit)}" for f, unit in units.items()]
                 or ['# monetary = "EUR"']
             ),
+            console_host=toml_text(DEFAULT_HOST),
+            console_port=DEFAULT_PORT,
             agreements=AGREEMENTS_TEMPLATE,
             passphrase=f"passphrase_env = {toml_text(DEFAULT_PASSPHRASE_VARIABLE)}"
             if passphrase_file is None
@@ -172,6 +175,15 @@ notices = {notices}
 # The supervisory authority for complaints, and where the data come from.
 # authority = "Data protection authority of the state, Castle Street 1, Examplefield"
 # data_from = "Your orders in our shop"
+
+# Where people reach this node's console (fedseg-node console); see docs/console.md.
+[console]
+# This machine alone, unless there is a certificate with its key (PEM).
+# host = {console_host}
+# port = {console_port}
+# tls = {{ certificate = "console.crt", key = "console.key" }}
+# Names under which people reach it there.
+# names = ["node.example"]
 
 {agreements}
 [keys]

@@ -24,8 +24,8 @@ EXPIRED: Final = "expired"
 OVER: Final = "over"
 
 _SELECT: Final[LiteralString] = (
-    "SELECT m.number, m.at, m.manifest, m.expires_at, m.decision, m.decided_at, r.phase,"
-    " (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
+    "SELECT m.number, m.at, m.manifest, m.expires_at, m.decision, m.decided_at, m.decided_by,"
+    " r.phase, (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
     " FROM manifests m LEFT JOIN runs r ON r.run_id = m.run_id "
 )
 
@@ -40,6 +40,7 @@ class Written:
         expires_at: Until when it waits for approval; None when it needs none.
         decision: `APPROVED` or `REFUSED`; None when nobody has decided.
         decided_at: When; None when nobody has.
+        decided_by: Who; empty when nobody has, or an earlier version did not note it.
         run_over: Whether its run has ended at this node.
         times: How often the message has left.
     """
@@ -50,6 +51,7 @@ class Written:
     expires_at: str | None
     decision: str | None
     decided_at: str | None
+    decided_by: str
     run_over: bool
     times: int
 
@@ -98,6 +100,7 @@ class Manifests:
         if found is None:
             raise UsageError(
                 f"there is no message number {number}",
+                code="E-EGRESS-UNKNOWN",
                 remedy="`fedseg-node egress list` shows the numbers",
             )
         return found
@@ -106,8 +109,11 @@ class Manifests:
         """Every message that was held for approval, oldest first."""
         return self._all("WHERE m.expires_at IS NOT NULL ORDER BY m.number")
 
-    def decide(self, number: int, decision: str, *, now: str) -> Written:
+    def decide(self, number: int, decision: str, *, now: str, by: str = "") -> Written:
         """Approve or refuse a message that waits; inside a transaction.
+
+        Args:
+            by: Who decides.
 
         Raises:
             UsageError: There is no such message.
@@ -122,10 +128,11 @@ class Manifests:
                 remedy="what was decided stays; `fedseg-node egress list` shows what waits",
             )
         self._store.ask(
-            "UPDATE manifests SET decision = ?, decided_at = ?"
+            "UPDATE manifests SET decision = ?, decided_at = ?, decided_by = ?"
             " WHERE number = ? AND decision IS NULL",
             decision,
             now,
+            by,
             number,
         )
         return self.get(number)
@@ -152,8 +159,9 @@ def _written(row: tuple[Any, ...]) -> Written:
         expires_at=row[3],
         decision=row[4],
         decided_at=row[5],
-        run_over=row[6] in (Phase.DONE, Phase.ABORTED),
-        times=row[7],
+        decided_by=row[6],
+        run_over=row[7] in (Phase.DONE, Phase.ABORTED),
+        times=row[8],
     )
 
 

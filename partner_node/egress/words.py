@@ -64,6 +64,7 @@ def manifest_values(written: Written, now: str) -> dict[str, Any]:
         "state": written.state(now),
         "waits_until": written.expires_at,
         "decided_at": written.decided_at,
+        "decided_by": written.decided_by or None,
         "times_left": written.times,
         **{k: v for k, v in values.items() if k not in ("question", "n_bytes", "round")},
         "round": round_number(manifest.round),
@@ -182,5 +183,6 @@ def _state_words(written: Written, now: str) -> str:
     if state == WAITING and written.expires_at is not None:
         return f"{words} until {minute(written.expires_at)}"
     if written.decided_at is not None:
-        return f"{words} {minute(written.decided_at)}"
+        by = f" by {shown(written.decided_by)}" if written.decided_by else ""
+        return f"{words} {minute(written.decided_at)}{by}"
     return words

@@ -245,4 +245,8 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 23;
     """,
+    """
+    ALTER TABLE manifests ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 24;
+    """,
 )

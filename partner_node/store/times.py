@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Final
+from machine.times import moment, stamp
 
-_STAMP: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-
-def stamp(at: datetime) -> str:
-    """A time (UTC) as it is stored."""
-    return at.strftime(_STAMP)
-
-
-def moment(text: str) -> datetime:
-    """The time that `stamp` wrote."""
-    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
+__all__ = ["moment", "stamp"]

@@ -156,6 +156,9 @@ def test_a_folder_that_is_no_coordinator_is_named(
     shell: Shell, path: tuple[str, ...], tmp_path: Path
 ) -> None:
     more = {
+        "add": ["anna", "--role", "auditor"],
+        "role": ["anna", "auditor"],
+        "reset": ["anna"],
         "admit": ["card.json"],
         "invite": ["shop-0"],
         "remove": ["shop-0"],

@@ -13,12 +13,27 @@ LOGS = "machine/logs.py"
 BACKUPS = "machine/backups.py"
 ENDPOINT = "machine/metrics/endpoint.py"
 FAMILIES = "machine/metrics/families.py"
+ACCOUNTS = "machine/accounts/accounts.py"
+PASSWORDS = "machine/accounts/passwords.py"
+SECOND_FACTOR = "machine/accounts/second_factor.py"
+GUESSING = "machine/accounts/guessing.py"
+SESSIONS = "machine/accounts/sessions.py"
+ACTS = "machine/accounts/acts.py"
+USER = "machine/accounts/commands.py"
+SHIELD = "machine/web/shield.py"
+FORMS = "machine/web/forms.py"
+APPLICATION = "machine/web/application.py"
+WRITING = "machine/web/writing.py"
+SERVING = "machine/web/serving.py"
 
 WRITTEN = "test_files.py::"
 STORED = "test_database.py::"
 LOGGED = "test_logs.py::"
 BACKED_UP = "test_backups.py::"
 MEASURED = "test_metrics.py::"
+PROVED = "test_accounts.py::"
+MANAGED = "test_user_cli.py::"
+BROWSED = "test_web.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # what traces and lines of JSON say
@@ -113,6 +128,248 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "                self._refuse_retired(self._version())\n",
         "",
         STORED + "test_a_file_whose_content_was_moved_is_changed_by_nobody_any_more",
+    ),
+    # people's accounts
+    (
+        ACCOUNTS,
+        "if number is None or not right:",
+        "if number is None:",
+        PROVED + "test_nothing_tells_whether_there_is_an_account",
+    ),
+    (
+        ACCOUNTS,
+        "WHERE id = ? AND last_step < ? RETURNING id",
+        "WHERE id = ? AND ? IS NOT NULL RETURNING id",
+        PROVED + "test_a_code_is_good_once_and_so_is_an_older_one",
+    ),
+    (
+        ACCOUNTS,
+        "        right = self._passwords.fits(password, kept)\n",
+        "        right = kept is not None and self._passwords.fits(password, kept)\n",
+        PROVED + "test_nothing_tells_whether_there_is_an_account",
+    ),
+    (
+        ACCOUNTS,
+        "self._seal.seal(secret.encode(), _context(account.id))",
+        "secret.encode()",
+        PROVED + "test_what_encrypts_secrets_is_asked_and_the_file_has_no_secret",
+    ),
+    (
+        ACCOUNTS,
+        '        self.database.ask("DELETE FROM sessions WHERE account = ?", account.id)\n',
+        "        pass\n",
+        PROVED + "test_a_session_ends_when_the_account_changes",
+    ),
+    (
+        ACCOUNTS,
+        '        ask("DELETE FROM recovery_codes WHERE account = ?", account.id)\n',
+        "",
+        PROVED + "test_after_a_reset_only_the_new_password_and_factor_prove",
+    ),
+    (
+        PASSWORDS,
+        "password) and kept is not None",
+        "password)",
+        PROVED + "test_nobodys_hash_lets_nobody_in",
+    ),
+    (
+        PASSWORDS,
+        "len(password) < MIN_CHARACTERS or ",
+        "",
+        PROVED + "test_a_password_that_is_too_short_or_too_long_is_refused",
+    ),
+    (
+        SECOND_FACTOR,
+        "_STEPS_OFF: Final = 1",
+        "_STEPS_OFF: Final = 2",
+        PROVED + "test_a_code_of_another_time_is_wrong",
+    ),
+    (
+        GUESSING,
+        '            self._wait_s(_whose("name", name), FREE_OF_NAME, now),\n',
+        "            0,\n",
+        PROVED + "test_after_some_failures_the_waits_of_a_name_grow",
+    ),
+    (
+        GUESSING,
+        '            self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now),\n',
+        "            0,\n",
+        PROVED + "test_an_address_waits_whatever_names_it_tries",
+    ),
+    (
+        GUESSING,
+        "            _MOST_REMEMBERED,\n",
+        "            1 << 40,\n",
+        PROVED + "test_names_that_were_tried_are_not_remembered_without_end",
+    ),
+    (
+        ACCOUNTS,
+        "now_kept != (kept,) or ",
+        "",
+        PROVED + "test_a_password_that_is_set_anew_meanwhile_begins_no_session",
+    ),
+    (
+        SESSIONS,
+        " AND changed_at = ? RETURNING account",
+        " AND ? != '' RETURNING account",
+        PROVED + "test_an_account_that_changes_meanwhile_begins_no_session",
+    ),
+    (
+        SESSIONS,
+        "        with self._one:\n",
+        "        if True:\n",
+        PROVED + "test_many_guesses_at_once_are_as_limited_as_one_after_the_other",
+    ),
+    (
+        SESSIONS,
+        " or now - begun >= LONGEST",
+        "",
+        PROVED + "test_a_session_ends_after_its_longest_time",
+    ),
+    (
+        SESSIONS,
+        " or now - last >= IDLE",
+        "",
+        PROVED + "test_a_session_ends_when_nothing_is_asked",
+    ),
+    (
+        SESSIONS,
+        "if seen and now",
+        "if now",
+        PROVED + "test_a_page_that_renews_itself_keeps_nobody_signed_in",
+    ),
+    (
+        SESSIONS,
+        'hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()',
+        "token.encode()",
+        PROVED + "test_password_and_code_begin_a_session",
+    ),
+    (
+        ACTS,
+        "            if chain != kept:\n",
+        "            if False:\n",
+        PROVED + "test_an_entry_that_was_changed_or_taken_out_is_noticed",
+    ),
+    (
+        USER,
+        'if getpass.getpass("Again: ") != first:',
+        "if False:",
+        MANAGED + "test_a_password_is_asked_for_twice_at_a_terminal_and_is_no_argument",
+    ),
+    # consoles
+    (
+        SHIELD,
+        "len(hosts) != 1 or hosts[0] not in self._hosts",
+        "len(hosts) != 1",
+        BROWSED + "test_another_hosts_name_is_not_answered",
+    ),
+    (
+        SHIELD,
+        '[*message["headers"], *self._headers]',
+        '[*message["headers"]]',
+        BROWSED + "test_every_answer_has_the_headers_that_keep_others_out",
+    ),
+    (
+        SHIELD,
+        'shown(scope["path"])[:_LONGEST_PATH].replace("\\n", " ")',
+        'shown(scope["path"])[:_LONGEST_PATH]',
+        BROWSED + "test_logs_have_no_query_and_no_line_ends",
+    ),
+    (
+        FORMS,
+        "if not right or not ours",
+        "if not ours",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        FORMS,
+        "if not right or not ours",
+        "if not right",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        FORMS,
+        ' or site != "same-origin"',
+        "",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        FORMS,
+        "hmac.new(cookie.encode(), _LABEL, hashlib.sha256)",
+        'hmac.new(b"", _LABEL, hashlib.sha256)',
+        BROWSED + "test_a_token_is_of_one_session",
+    ),
+    (
+        FORMS,
+        "        if len(data) > MAX_BYTES:\n",
+        "        if False:\n",
+        BROWSED + "test_what_is_no_form_is_refused",
+    ),
+    (
+        APPLICATION,
+        "        refuse_strangers(request, form, request.cookies.get(self._visit))\n",
+        "",
+        BROWSED + "test_nobody_is_signed_in_by_another_sites_form",
+    ),
+    (
+        APPLICATION,
+        "            refuse_strangers(request, form, request.cookies.get(self._cookie))\n",
+        "",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        APPLICATION,
+        "        refuse_strangers(request, await read_form(request), token)\n",
+        "",
+        BROWSED + "test_a_form_of_another_site_does_nothing",
+    ),
+    (
+        APPLICATION,
+        "        if not may(session.account.role, what.permission):\n",
+        "        if False:\n",
+        BROWSED + "test_a_role_that_may_not_is_told_so",
+    ),
+    (
+        APPLICATION,
+        '        await run_in_threadpool(self._sessions.end, token or "")\n',
+        "",
+        BROWSED + "test_signing_out_ends_the_session",
+    ),
+    (
+        APPLICATION,
+        "httponly=True",
+        "httponly=False",
+        BROWSED + "test_the_cookie_is_for_this_site_alone_and_no_script_reads_it",
+    ),
+    (
+        APPLICATION,
+        'samesite="strict"',
+        'samesite="none"',
+        BROWSED + "test_the_cookie_is_for_this_site_alone_and_no_script_reads_it",
+    ),
+    (
+        APPLICATION,
+        "seen=not by_itself",
+        "seen=True",
+        BROWSED + "test_a_page_that_renews_itself_does_not_keep_a_session",
+    ),
+    (
+        WRITING,
+        "autoescape=True",
+        "autoescape=False",
+        BROWSED + "test_what_others_wrote_is_text",
+    ),
+    (
+        SERVING,
+        "server_header=False",
+        "server_header=True",
+        BROWSED + "test_a_console_answers_at_its_port_until_it_is_stopped",
+    ),
+    (
+        SERVING,
+        "proxy_headers=False",
+        "proxy_headers=True",
+        BROWSED + "test_nobody_chooses_the_address_that_attempts_count_for",
     ),
     # backups
     (

@@ -751,4 +751,41 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         WAITS + "test_an_open_node_answers_under_the_version_of_the_moment",
     ),
+    # the console
+    (
+        "partner_node/config/console.py",
+        "if tls is None and not is_loopback(host):",
+        "if False:",
+        "test_console.py::test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate",
+    ),
+    (
+        "partner_node/console/pages.py",
+        "by=asked.account.name",
+        'by="somebody"',
+        "test_console.py::test_whoever_may_approves_and_is_on_record",
+    ),
+    (
+        "partner_node/console/pages.py",
+        "            if not _NUMBER.fullmatch(text):\n",
+        "            if not text.strip():\n",
+        "test_console.py::test_a_form_that_names_no_message_decides_nothing",
+    ),
+    (
+        "partner_node/console/site.py",
+        "permission=Permission.DECIDE_EGRESS, about=_number",
+        "permission=Permission.READ_EGRESS, about=_number",
+        "test_access.py::test_each_act_is_done_for_whom_the_table_says",
+    ),
+    (
+        "partner_node/console/site.py",
+        "permission=Permission.COUNT_REACH, about",
+        "permission=Permission.READ_SEGMENTS, about",
+        "test_access.py::test_each_act_is_done_for_whom_the_table_says",
+    ),
+    (
+        "partner_node/home.py",
+        "held(self._serving_lock, wait_s=_LOOKED_AT_S)",
+        "held(self._serving_lock)",
+        "test_console.py::test_a_look_at_the_lock_keeps_no_node_from_serving",
+    ),
 ]

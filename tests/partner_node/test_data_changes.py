@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from partner_node.cli.record_tables import run_values, run_words
 from partner_node.home import NodeHome
+from partner_node.shown.record_tables import run_values, run_words
 from tests.federations import small_federation
 from tests.partner_node.nodes import installed, node, open_node, shell
 

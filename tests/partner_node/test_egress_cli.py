@@ -10,42 +10,14 @@ import pytest
 
 from partner_node.cli import egress as commands
 from partner_node.egress.manifest import slot_of
-from partner_node.egress.records import Manifests
 from partner_node.egress.settings import EgressSection
-from partner_node.home import NodeHome
-from partner_node.store.times import stamp
-from protocol.errors import RunFailedError
 from protocol.messages import Ack, Stop
 from protocol.replies import read_reply
-from tests.federations import small_federation
-from tests.partner_node.nodes import OTHERS, installed, node, open_node, shell
+from tests.partner_node.held import installed, node, shell, waiting
+from tests.partner_node.nodes import open_node
 from tests.shell import Shell
 
-__all__ = ["installed", "node", "shell"]
-
-
-@pytest.fixture
-def waiting(installed: Path) -> Path:
-    """A node's folder with the records of a run whose first answer waits for approval."""
-    home = NodeHome.load(installed)
-    keystore = home.keystore()
-    federation = small_federation(1.0, 2.0, partner_keys=[keystore.identity, *OTHERS])
-    federation.nodes[0]._egress = EgressSection(hold="answers")
-    with pytest.raises(RunFailedError, match="E-EGRESS-HELD"):
-        federation.run()
-    simulated, now = federation.nodes[0].store, datetime.now(UTC)
-    store, until = home.store(keystore), stamp(now + timedelta(hours=24))
-    with store.transaction():
-        for message in simulated.egress():
-            store.save_egress(message)
-        for (number,) in simulated.ask("SELECT number FROM manifests ORDER BY number"):
-            written = Manifests(simulated).get(number)
-            Manifests(store).add(
-                written.manifest, bytes([number]) * 32, now=stamp(now),
-                expires_at=until if written.expires_at else None,
-            )  # fmt: skip
-    store.close()
-    return installed
+__all__ = ["installed", "node", "shell", "waiting"]
 
 
 def held_number(shell: Shell, folder: Path) -> int:
@@ -127,6 +99,7 @@ def test_what_cannot_be_decided_is_refused_with_the_reason(shell: Shell, waiting
     assert (error["code"], "it needed none" in error["message"]) == ("E-EGRESS-DECIDED", True)
     for word in ("approve", "refuse", "show"):
         error = shell.refused("egress", word, "99", "--dir", waiting, status=2)
+        assert error["code"] == "E-EGRESS-UNKNOWN"
         assert "no message number 99" in error["message"]
         assert "egress list" in error["remedy"]
         assert shell("egress", word, "0", "--dir", waiting).code == 2
@@ -136,7 +109,7 @@ def test_what_cannot_be_decided_is_refused_with_the_reason(shell: Shell, waiting
 def test_after_its_time_a_message_is_shown_as_not_approved(
     shell: Shell, waiting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    later = stamp(datetime.now(UTC) + timedelta(hours=25))
+    later = datetime.now(UTC) + timedelta(hours=25)
     monkeypatch.setattr(commands, "_now", lambda: later)
     (held,) = shell.json("egress", "list", "--dir", waiting)["held"]
     assert held["state"] == "expired"

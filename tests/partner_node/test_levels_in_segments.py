@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from partner_node.cli.segments import _range_words
 from partner_node.home import NodeHome
 from partner_node.rights.explanation import explain_place
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.known_releases import KnownRelease
+from partner_node.shown.segments import _range_words
 from protocol.agreement.features import SHARE, Feature
 from protocol.feature_values import coordinate_values
 from protocol.release.document import release_centres

@@ -20,13 +20,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from partner_node.cli import app, service
-from partner_node.cli.record_tables import STATE_WORDS
+from partner_node.cli import app
 from partner_node.client_app import nodes_of
 from partner_node.config.node_config import NodeConfig
 from partner_node.consent.gate import REGISTER
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
+from partner_node.shown import status as shown_status
+from partner_node.shown.record_tables import STATE_WORDS
 from partner_node.sources.servers import Server
 from partner_node.state_file import is_lost
 from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTATION
@@ -107,7 +108,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
     assert shell("nonsense").code == 2
 
 
-NEED_NONE = {("init",), ("join",), ("serve",), ("check",), ("state", "restore")}
+NEED_NONE = {("init",), ("join",), ("serve",), ("console",), ("check",), ("state", "restore")}
 NEED_FOLDER = [p for p in LEAVES if p not in NEED_NONE]
 
 
@@ -116,6 +117,10 @@ def test_a_folder_that_is_no_node_is_named(
     shell: Shell, path: tuple[str, ...], tmp_path: Path
 ) -> None:
     needed = {
+        "user add": ["anna", "--role", "auditor"],
+        "user role": ["anna", "auditor"],
+        "user reset": ["anna"],
+        "user remove": ["anna"],
         "sign": ["x.json", "--out", "y.json"],
         "install": ["x.json"],
         "decline": ["12345678", "--comment", "no"],
@@ -571,7 +576,7 @@ def test_status_mentions_an_authority_that_ends_soon(
     shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert shell.json("status", "--dir", installed)["warnings"] == []
-    monkeypatch.setattr(service, "authority_ends_soon", lambda *_: ["it ends"])
+    monkeypatch.setattr(shown_status, "authority_ends_soon", lambda *_: ["it ends"])
     assert shell.json("status", "--dir", installed)["warnings"] == ["it ends"]
     assert "it ends" in shell("status", "--dir", installed).err
 
@@ -982,7 +987,7 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     agreement = NodeHome.load(installed).signed_agreement().agreement
     nothing["agreements"] = [{"agreement": agreement.hash.hex(), "id": "ours", "version": 1}]
     assert "In force: agreement ours, version 1." in shell("status", "--dir", installed).out
-    assert status == {"partner": "north", "releases": 0, **nothing}
+    assert status == {"partner": "north", "releases": 0, "served": False, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out
     assert shell.json("egress", "list", "--dir", installed)["messages"] == []
     assert "Nothing has left this node" in shell("egress", "list", "--dir", installed).out

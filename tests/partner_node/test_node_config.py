@@ -149,6 +149,10 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("egress", "hold_hours", "720", "egress.hold_hours", 720),
     ("rights", "authority", '"The authority"', "rights.authority", "The authority"),
     ("rights", "data_from", '"Your orders"', "rights.data_from", "Your orders"),
+    ("console", "host", '"127.0.0.2"', "console.host", "127.0.0.2"),
+    ("console", "port", "0", "console.port", 0),
+    ("console", "tls", '{ certificate = "/c", key = "/k" }', "console.key", Path("/k")),
+    ("console", "names", '["n.example"]', "console.names", ("n.example",)),
     ("keys", "store", '"/k/s.json"', "keys.store", Path("/k/s.json")),
     ("keys", "passphrase_env", '"OTHER_1"', "keys.passphrase_env", "OTHER_1"),
     ("limits", "threads", "64", "limits.threads", 64),
@@ -720,7 +724,8 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
         "bundle_sha256", "control", "proxy", "proxy_password_file", "proxy_password_env",
         "query", "query_file", "monetary", "assessment", "authority",
         "data_from", "columns", "constants",
-        "events", "flags", "heartbeat", "youngest_customer", "port", "endpoint",
+        "events", "flags", "heartbeat", "youngest_customer", "port", "endpoint", "tls",
+        "names",
     }  # fmt: skip
     examples |= {"temp_folder", "password_file", "password_env", "root_certificates"} & {
         *KINDS[kind].keys

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from machine.console import Format, FormatOption, output
 from machine.text import shown
@@ -24,10 +22,8 @@ from partner_node.cli.rights.options import (
 )
 from partner_node.cli.rights.settling import case_of, receipt_values, write_receipt
 from partner_node.home import NodeHome
-from partner_node.register.requests import MOST_EXTENDED, Kind, Request, RightsRegister
-
-#: What became of a request that another one settled, by the kind of that one.
-_SETTLED_WORDS: Final[Mapping[Kind, str]] = {"take-back": "taken back", "correct": "corrected"}
+from partner_node.register.requests import MOST_EXTENDED
+from partner_node.shown.requests import requests_shown
 
 
 class Delay(StrEnum):
@@ -148,43 +144,5 @@ def receive(
 def list_requests(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The register: every request by its pseudonym, its deadline, and what is overdue."""
     home = NodeHome.load(directory)
-    register = RightsRegister(home.store(home.keystore()))
-    today = datetime.now(UTC).date()
-    requests = register.requests()
-    late = [request for request in requests if request.is_overdue(today)]
-    table = Table(title="Requests of customers")
-    for column in ("no.", "kind", "customer", "received", "due"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("answered", overflow="fold")
-    for request in requests:
-        table.add_row(
-            str(request.number),
-            request.kind,
-            request.pseudonym[:12],
-            request.received.isoformat(),
-            request.due.isoformat(),
-            _answered_words(request, today),
-        )
-    output.result(
-        {
-            "requests": [request.to_dict(today) for request in requests],
-            "overdue": [request.number for request in late],
-        },
-        table if requests else "No customer has asked for anything yet.",
-        *(
-            f"OVERDUE: request {request.number} ({request.kind}) was due by {request.due} and is "
-            "not answered."
-            for request in late
-        ),
-    )
-
-
-def _answered_words(request: Request, today: date) -> str:
-    if request.is_open:
-        waiting = "open" if request.extended_on is None else "extended"
-        return "OVERDUE" if request.is_overdue(today) else waiting
-    effects = request.receipt["effects"]
-    settled = effects.get("settled_by", {}).get("kind")
-    became = "refused" if "refused" in effects else _SETTLED_WORDS.get(settled, "")
-    late = "late" if request.was_late else ""
-    return ", ".join(filter(None, (request.done_at[:10], became, late)))
+    store = home.store(home.keystore())
+    output.show(requests_shown(store, datetime.now(UTC).date()))

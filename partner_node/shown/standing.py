@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from machine.locks import held
 from machine.text import clock_time, lasting, minute, short
 from partner_node.egress.records import Written
-from partner_node.home import NodeHome
 from partner_node.store.heard import CONTROL, LINK, Heard
 from partner_node.store.readiness import Readiness
 from partner_node.store.records import RunRecord
@@ -18,14 +16,6 @@ from protocol.messages import round_number
 from protocol.partner_state import Phase
 
 _NAMES: Final = {LINK: "The link for runs", CONTROL: "The control port"}
-
-
-def is_serving(home: NodeHome) -> bool:
-    """Whether a process serves the node now."""
-    if not home.config.node.state.is_dir():
-        return False
-    with held(home.serve_lock) as ours:
-        return not ours
 
 
 def open_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:

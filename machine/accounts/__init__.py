@@ -1,0 +1,1 @@
+"""People who use a side's console: accounts, roles, sessions, and the log of what they did."""

@@ -1,0 +1,111 @@
+"""The log of what people did: an entry before an act, and one with its outcome after.
+
+Entries are added, never changed: each holds a hash over itself and the entry before, so that one
+that was changed or taken out is noticed. Only entries cut off at the end are not.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from machine.database import Database
+from machine.times import stamp
+from protocol.errors import FedsegError, StoreError
+
+BEGUN: Final = "begun"
+DONE: Final = "done"
+_FIRST: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One entry.
+
+    Attributes:
+        who: The account's name; or the machine's account, for commands.
+        act: What was done, like ``egress approve``.
+        about: To what: a number, a name. Never a customer's id.
+        outcome: `BEGUN`; then `DONE`, or an error's code.
+        began: Number of the entry before the act; of that entry, its own.
+    """
+
+    number: int
+    at: str
+    who: str
+    act: str
+    about: str
+    outcome: str
+    began: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Acts:
+    """The log, in the database of accounts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def noted(self, who: str, act: str, about: str, now: datetime) -> Iterator[None]:
+        """Note an act before the block, and its outcome after; what it raises goes on."""
+        began = self._add(who, act, about, BEGUN, None, now)
+        try:
+            yield
+        except FedsegError as error:
+            self._add(who, act, about, error.code, began, now)
+            raise
+        except BaseException:
+            self._add(who, act, about, "E-INTERNAL", began, now)
+            raise
+        self._add(who, act, about, DONE, began, now)
+
+    def all(self) -> list[Act]:
+        """Every entry, oldest first.
+
+        Raises:
+            StoreError: One was changed or taken out (E-LOG-CHANGED).
+        """
+        entries, chain = [], _FIRST
+        for *values, kept in self._database.ask(
+            "SELECT number, at, who, act, about, outcome, began, chain FROM acts ORDER BY number"
+        ):
+            chain = _next(chain, values)
+            if chain != kept:
+                raise StoreError(
+                    f"entry {values[0]} of the log does not follow from the one before it",
+                    code="E-LOG-CHANGED",
+                    remedy="somebody changed the file by hand: keep it, and find out who",
+                )
+            entries.append(Act(**dict(zip(Act.__slots__, values, strict=True))))
+        return entries
+
+    def _add(
+        self, who: str, act: str, about: str, outcome: str, began: int | None, now: datetime
+    ) -> int:
+        with self._database.transaction():
+            last = self._database.one("SELECT number, chain FROM acts ORDER BY number DESC LIMIT 1")
+            number, chain = (1, _FIRST) if last is None else (last[0] + 1, last[1])
+            values = [number, stamp(now), who, act, about, outcome, began or number]
+            self._database.ask(
+                "INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *values, _next(chain, values)
+            )
+        return int(number)
+
+
+def at_the_machine() -> str:
+    """Who calls a command: the machine's account, as the log names it."""
+    return f"{getpass.getuser()} (at the machine)"
+
+
+def _next(chain: bytes, values: list[Any]) -> bytes:
+    return hashlib.sha256(chain + json.dumps(values).encode()).digest()

@@ -1,0 +1,1 @@
+"""The shell of consoles: pages for signed-in people, the same at both sides."""

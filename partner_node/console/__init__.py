@@ -1,0 +1,1 @@
+"""The console of a node: its pages, for people who signed in."""

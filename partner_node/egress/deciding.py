@@ -1,0 +1,29 @@
+"""A person's decision about a message that was held for approval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from partner_node.egress.records import APPROVED, REFUSED, Manifests, Written
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
+
+#: What people call each decision, in commands, pages and the log.
+DECISIONS: Final[Mapping[str, str]] = {"approve": APPROVED, "refuse": REFUSED}
+
+
+def decide(store: NodeStore, number: int, word: str, *, now: datetime, by: str) -> Written:
+    """Approve or refuse a message that waits.
+
+    Args:
+        word: Of `DECISIONS`.
+        by: Who decides, as the log names them.
+
+    Raises:
+        UsageError: There is no such message (E-EGRESS-UNKNOWN).
+        RuleError: It does not wait, or not any more (E-EGRESS-DECIDED).
+    """
+    with store.transaction():
+        return Manifests(store).decide(number, DECISIONS[word], now=stamp(now), by=by)

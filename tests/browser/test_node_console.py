@@ -1,0 +1,201 @@
+"""The console of a node in a real browser: light and dark, narrow, with and without JavaScript."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from machine.accounts.accounts import Accounts
+from machine.accounts.roles import Role
+from machine.web.address import Address
+from machine.web.application import application
+from machine.web.serving import listening, serve
+from machine.web.site import Site
+from partner_node.home import NodeHome
+from tests.browser.chromium import running_chromium, serious
+from tests.machine.people import PASSWORD, add, code_of
+from tests.partner_node.consoles import accounts, cheap_keys, site
+from tests.partner_node.held import installed, node, shell, waiting
+from tests.shell import Shell
+
+__all__ = ["accounts", "cheap_keys", "installed", "node", "shell", "site", "waiting"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATHS = (
+    "/health", "/approvals", "/egress", "/egress/3", "/agreements", "/agreements/ours", "/budget",
+    "/consent", "/requests", "/segments", "/files", "/log",
+    "/nothing",
+)  # fmt: skip
+Context = Callable[..., BrowserContext]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def url(site: Site) -> Iterator[str]:
+    """A console that is served."""
+    address, stop = Address(host="127.0.0.1", port=0), threading.Event()
+    with listening(address) as listener:
+        port = listener.getsockname()[1]
+        app = application(replace(site, hosts=address.hosts(port)))
+        thread = threading.Thread(target=serve, args=(app, address, listener, stop))
+        thread.start()
+        yield address.url(port).rstrip("/")
+        stop.set()
+        thread.join(20)
+
+
+@pytest.fixture
+def opened(chromium: Browser) -> Iterator[Context]:
+    """Makes contexts: browsers of their own, without each other's cookies."""
+    made: list[BrowserContext] = []
+
+    def make(**how: Any) -> BrowserContext:
+        made.append(chromium.new_context(**how))
+        made[-1].set_default_timeout(20_000)
+        return made[-1]
+
+    yield make
+    for context in made:
+        context.close()
+
+
+def signed_in(
+    context: BrowserContext, url: str, site: Site, role: Role, name: str = "anna.berg"
+) -> Page:
+    """A page of somebody who signed in by keyboard alone."""
+    enrolment = add(site.accounts, name, role)
+    page = context.new_page()
+    page.goto(f"{url}/")
+    page.focus("#name")
+    for text in (name, PASSWORD, code_of(enrolment, site.clock())):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda found: "sign-in" not in found)
+    return page
+
+
+def look(page: Page, name: str) -> None:
+    """Keep a picture where somebody asked for pictures."""
+    folder = os.environ.get("FEDSEG_TEST_PICTURES")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_open_to_everybody(
+    opened: Context, url: str, site: Site, scheme: str
+) -> None:
+    context = opened(color_scheme=scheme, viewport={"width": 1_280, "height": 900})
+    said: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(f"{url}/sign-in")
+    look(page, f"sign-in-{scheme}")
+    assert serious(page) == []
+    page = signed_in(context, url, site, Role.AUDITOR)
+    page.on("console", lambda message: said.append(message.text))
+    grounds = set()
+    for path in PATHS:
+        page.goto(url + path)
+        look(page, f"{path.strip('/').replace('/', '-')}-{scheme}")
+        assert serious(page) == [], path
+        grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert grounds == {"rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)"}
+    refused = [text for text in said if "server responded with a status of" not in text]
+    assert refused == [], "what the policy for contents refuses is said there"
+
+
+@pytest.mark.parametrize("width", [390, 1_600])
+def test_no_page_is_wider_than_the_window(
+    opened: Context, url: str, site: Site, width: int
+) -> None:
+    context = opened(viewport={"width": width, "height": 844})
+    page = signed_in(context, url, site, Role.DATA_PROTECTION_OFFICER)
+    for path in PATHS:
+        page.goto(url + path)
+        look(page, f"{path.strip('/').replace('/', '-')}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert width > 390 or serious(page) == [], path
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_somebody_approves_a_held_answer(
+    opened: Context, url: str, site: Site, shell: Shell, waiting: Path, scripts: bool
+) -> None:
+    context = opened(java_script_enabled=scripts)
+    page = signed_in(context, url, site, Role.APPROVER)
+    page.get_by_role("link", name="Approvals").click()
+    page.get_by_role("heading", name="Message 3 waits").wait_for()
+    page.get_by_role("button", name="Approve message 3").click()
+    page.wait_for_url(f"{url}/egress/3")
+    assert "by anna.berg" in page.inner_text("main")
+    (held,) = shell.json("egress", "list", "--dir", waiting)["held"]
+    assert (held["state"], held["decided_by"]) == ("approved", "anna.berg")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{url}/sign-in")
+    page.goto(f"{url}/approvals")
+    assert page.url == f"{url}/sign-in"
+
+
+def test_a_page_renews_itself_and_keeps_the_focus(
+    opened: Context, url: str, site: Site, waiting: Path
+) -> None:
+    page = signed_in(opened(), url, site, Role.APPROVER)
+    page.goto(f"{url}/approvals")
+    page.focus("#refuse-3")
+    page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
+    with page.expect_response(f"{url}/approvals") as answered:
+        page.evaluate(
+            "htmx.ajax('GET', '/approvals', {source: '#live', select: '#live', swap: 'outerHTML',"
+            " target: '#live'})"
+        )
+    assert answered.value.ok
+    page.wait_for_function("document.querySelector('#live').dataset.old === undefined")
+    assert page.evaluate("document.activeElement.id") == "refuse-3"
+
+
+def test_the_way_past_the_menu_comes_first(opened: Context, url: str, site: Site) -> None:
+    page = signed_in(opened(), url, site, Role.AUDITOR)
+    page.goto(f"{url}/health")
+    page.keyboard.press("Tab")
+    skip = page.locator(":focus")
+    assert skip.inner_text() == "Skip to the content"
+    assert skip.bounding_box() is not None
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_another_sites_page_decides_nothing(
+    opened: Context, url: str, site: Site, accounts: Accounts, waiting: Path
+) -> None:
+    """A page of another origin sends the form of the person who is signed in."""
+    context = opened()
+    page = signed_in(context, url, site, Role.APPROVER)
+    port = url.rpartition(":")[2]
+    evil = context.new_page()
+    evil.route("http://evil.example/", lambda route: route.fulfill(
+        content_type="text/html",
+        body=f"<form method=post action=http://127.0.0.1:{port}/approvals/approve>"
+        "<input name=number value=3></form><script>document.forms[0].submit()</script>",
+    ))  # fmt: skip
+    evil.goto("http://evil.example/", wait_until="commit")
+    evil.wait_for_url(f"{url}/approvals/approve")
+    assert "E-FORM-STRANGE" in evil.inner_text("main")
+    assert accounts.acts.all() == []
+    page.goto(f"{url}/approvals")
+    assert "Message 3 waits" in page.inner_text("main")
+    assert NodeHome.load(waiting).accounts_file.exists()
