@@ -54,7 +54,7 @@ def test_health_says_whether_a_process_serves(site: Site, waiting: Path) -> None
     assert "No process serves this node now" in rita.get("/health").text
     with NodeHome.load(waiting).serving():
         text = rita.get("/health").text
-        assert rita.get("/health.json").json()["data"]["served"] is True
+        assert rita.get("/health.json").json()["data"]["serving"] is True
     assert "A process serves this node." in text
     assert "Run the checks" not in text
     assert "In force: agreement ours, version 1" in text

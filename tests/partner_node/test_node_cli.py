@@ -987,7 +987,7 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     agreement = NodeHome.load(installed).signed_agreement().agreement
     nothing["agreements"] = [{"agreement": agreement.hash.hex(), "id": "ours", "version": 1}]
     assert "In force: agreement ours, version 1." in shell("status", "--dir", installed).out
-    assert status == {"partner": "north", "releases": 0, "served": False, **nothing}
+    assert status == {"partner": "north", "releases": 0, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out
     assert shell.json("egress", "list", "--dir", installed)["messages"] == []
     assert "Nothing has left this node" in shell("egress", "list", "--dir", installed).out
