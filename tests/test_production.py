@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from coordinator.metrics.table import TABLE as COORDINATOR_TABLE
+from coordinator.service.superlink import SuperLink, SuperLinkConfig
 from machine.metrics.families import LEFT_OUT
 from partner_node.metrics.table import TABLE as NODE_TABLE
 
@@ -31,3 +35,41 @@ def test_names_of_metrics_say_their_unit_and_their_side() -> None:
         assert re.fullmatch(r"[a-z_]+", metric.name)
         assert not re.search("customer|size$|members", metric.name.replace("disk_size", "")), metric
         assert not {"customer", "id", "subject", "path"} & set(metric.labels), metric
+
+
+# --- tests that the guides name -------------------------------------------------------------------
+
+QUESTIONS = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+NAMED = sorted({*re.findall(r"`([\w/]+\.py::\w+)`", GUIDE + QUESTIONS)})
+
+
+@pytest.mark.parametrize("test", NAMED)
+def test_every_test_that_a_guide_names_is_there(test: str) -> None:
+    file, name = test.split("::")
+    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    defined = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert defined.count(name) == 1
+
+
+def test_every_question_is_answered_with_a_test() -> None:
+    parts = QUESTIONS.split("\n## ")[1:]
+    assert len(parts) == 10
+    for part in parts:
+        assert re.search(r"(?m)^\*\*[^*]+\*\*", part), part[:60]
+        assert re.search(r"(?m)^\| `[\w/]+\.py::test_\w+` \|", part), part[:60]
+
+
+def test_flowers_telemetry_is_off_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FLWR_TELEMETRY_ENABLED", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("FLWR_DISABLE_UPDATE_CHECK", "0")
+    link = SuperLink(SuperLinkConfig(directory=tmp_path, coordinator_directory=tmp_path))
+    found = link._environment()
+    assert found["FLWR_TELEMETRY_ENABLED"] == found["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert found["FLWR_DISABLE_UPDATE_CHECK"] == "1"

@@ -160,8 +160,7 @@ def drive(
     """
     config = CoordinatorConfig.load(directory)
     run = bytes.fromhex(run_id)
-    traces = exporting(config.traces, service="fedseg-coordinator")
-    with run_lock(directory, run, wait_s=2.0) as free, traces:
+    with run_lock(directory, run, wait_s=2.0) as free:
         if not free:
             logger.warning("run %s is driven by another process", run_id)
             return
@@ -194,14 +193,15 @@ def _drive_once(
     store = config.open_store()
     try:
         if not store.run(run_id).ended:
-            execute(
-                run_id,
-                store=store,
-                key=config.signing_key(),
-                exchange=exchange,
-                patience=config.patience,
-                first_try=first_try,
-            )
+            with exporting(config.traces, service="fedseg-coordinator"):
+                execute(
+                    run_id,
+                    store=store,
+                    key=config.signing_key(),
+                    exchange=exchange,
+                    patience=config.patience,
+                    first_try=first_try,
+                )
             on_release(store, run_id)
     finally:
         store.close()

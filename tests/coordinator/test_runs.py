@@ -381,6 +381,7 @@ def test_a_run_that_ended_with_a_release_is_told_of_and_no_other(
         open_store=lambda: CoordinatorStore.in_file(lab.path),
         signing_key=lambda: None,
         patience=None,
+        traces=None,
     )
     monkeypatch.setattr(life, "execute", end)
     monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: config)
