@@ -20,6 +20,7 @@ from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
 from coordinator.store.records import FAILED, RunRow
 from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.console import Format, FormatOption, diagnostics, output
@@ -61,6 +62,7 @@ def start(
         Software.installed(metadata.version, resources.files),
         added=lambda: AddedBuilds(store).allowed(chosen),
     )
+    Diligence(store).check(chosen, datetime.now(UTC))
     strangers = set(without or ()) - {party.id for party in chosen.parties}
     if strangers:
         raise UsageError(

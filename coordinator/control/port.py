@@ -32,6 +32,7 @@ from protocol.control.calls import (
     ANNOUNCEMENTS,
     BUILDS,
     DECLINE,
+    DILIGENCE,
     ENROL,
     GREET,
     MAX_REPLY_BYTES,
@@ -272,6 +273,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         STOP: stops.stop,
         STOPS: stops.stops,
         BUILDS: builds.builds,
+        DILIGENCE: agreements.diligence,
         SIGN_BUILD: builds.sign,
     }
     return grpc.method_handlers_generic_handler(

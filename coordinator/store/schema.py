@@ -181,4 +181,13 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 9;
     """,
+    """
+    CREATE TABLE diligence (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        partner TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 10;
+    """,
 )

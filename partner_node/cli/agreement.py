@@ -26,6 +26,7 @@ from partner_node.cli.agreement_words import (
     waiting_values,
     waiting_words,
 )
+from partner_node.cli.diligence_words import diligence_of
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.due import expected
 from partner_node.home import FILE_NAME, NodeHome
@@ -92,6 +93,7 @@ def show(
         one.agreement for one in WaitingVersions(_store(home)).all()
         if one.agreement.id == signed.agreement.id
     ]  # fmt: skip
+    diligence, diligence_lines = diligence_of(home, signed.agreement, datetime.now(UTC))
     due = None if home is None else expected(signed.agreement, _store(home), datetime.now(UTC))
     output.result(
         {
@@ -103,10 +105,12 @@ def show(
             "changes": None if differing is None else differing.to_dict(),
             "schedule": None if due is None else due.to_dict(),
             "waiting": waiting_values(waiting),
+            "diligence": diligence,
         },
         *([] if stop is None else [f"STOPPED: {stop.refusal(signed.agreement).message}"]),
         *waiting_words(waiting),
         *agreement_words(signed.agreement, parties),
+        *diligence_lines,
         *([] if due is None else due.words),
         *([] if home is None else _charged_before(signed.agreement, home)),
         *([] if differing is None else changes_view(differing.rows, title=differing.title)),

@@ -19,6 +19,7 @@ STOP: Final = "Stop"
 STOPS: Final = "Stops"
 BUILDS: Final = "Builds"
 SIGN_BUILD: Final = "SignBuild"
+DILIGENCE: Final = "Diligence"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

@@ -22,6 +22,7 @@ from protocol.control.calls import (
     ANNOUNCEMENTS,
     BUILDS,
     DECLINE,
+    DILIGENCE,
     ENROL,
     GREET,
     MAX_REQUEST_BYTES,
@@ -53,6 +54,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     SIGN: (v1.SignRequest(hash=bytes(32), signature=bytes(64)), v1.SignReply),
     STOP: (v1.StopRequest(envelope=b"{}"), v1.StopReply),
     STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
+    DILIGENCE: (v1.DiligenceRequest(hash=bytes(32)), v1.DiligenceReply),
     BUILDS: (v1.BuildsRequest(hash=bytes(32)), v1.BuildsReply),
     SIGN_BUILD: (
         v1.SignBuildRequest(hash=bytes(32), build=bytes(32), signature=bytes(64)),
@@ -67,7 +69,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
 ABOUT_NOTHING = {
     ENROL: "E-MALFORMED", PROPOSAL: "E-PROPOSAL", SIGN: "E-PROPOSAL", DECLINE: "E-PROPOSAL",
     STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
-    BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL",
+    DILIGENCE: "E-PROPOSAL", BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL",
 }  # fmt: skip
 
 
@@ -170,7 +172,7 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
-    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS, BUILDS, SIGN_BUILD):
+    for call in (PROPOSALS, PROPOSAL, SIGN, DECLINE, STOP, STOPS, BUILDS, SIGN_BUILD, DILIGENCE):
         assert ACCESS[call] == {Who.ADMITTED}
 
 

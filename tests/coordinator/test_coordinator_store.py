@@ -290,6 +290,7 @@ def test_rounds_of_an_earlier_version_are_kept(
         "proposals",
         "announcements",
         "builds",
+        "diligence",
         "scheduled",
         "schedule_pauses",
     ):
