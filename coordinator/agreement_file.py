@@ -118,6 +118,9 @@ documents: []
 # operator may still start others. Times are UTC; a month without that day has its last one.
 # schedule: {{every: 1, unit: months, first_day: "2026-01-31", at: "03:00", window_hours: 12}}
 
+# With diligence: required, nothing is published and no run begins unless the operator has a record
+# on every party that holds (`partner diligence`).
+
 # What every node must run, to the letter. With protocol: {protocol} and added_by: parties, a later
 # release that speaks the same protocol needs no new agreement: it may run beside this one once
 # every party, or each that added_by lists, has signed it (`agreement builds`).

@@ -19,6 +19,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.proposals import Proposal, Proposals
 from coordinator.control.taking_stops import take_stop
 from coordinator.report.released import views_in
+from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, shown
 from protocol.agreement.document import Agreement
@@ -203,6 +204,7 @@ def publish(
     config = CoordinatorConfig.load(directory)
     _check_own_key(joined.agreement, config)
     store = config.open_store()
+    Diligence(store).check(joined.agreement, datetime.now(UTC))
     store.add_agreement(joined)
     save_signed(out, joined)
     output.result(

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from coordinator.cli import diligence
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
@@ -21,16 +22,19 @@ from coordinator.control.joined import card_with_code
 from coordinator.control.standing import PartnerStanding, shut_out, standings
 from coordinator.service.certificates import read_certificate
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
+from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.files import write_file
 from machine.text import minute
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.invitation import SECRET_BYTES
 from protocol.errors import AgreementError, UsageError
 from protocol.signing import public_bytes
 
 app = typer.Typer(help="Invite, admit and remove partners' nodes.", no_args_is_help=True)
+
+app.add_typer(diligence.app, name="diligence")
 
 _MAX_DAYS: Final = 90
 
@@ -187,11 +191,18 @@ def list_partners(directory: Directory = HERE, format: Format = FormatOption) ->
         found = standings(
             store, coordinator_key=public_bytes(config.signing_key()), now=datetime.now(UTC)
         )
-    table = Table("partner", "stands", "code", "node key", "seen last", "version")
+        records = Diligence(store).newest()
+    table = Table(
+        "partner", "stands", "code", "node key", "seen last", "version", "diligence until"
+    )
+    rows = []
     for one in found:
-        table.add_row(*_row(one))
+        record = records.get(one.partner)
+        table.add_row(*_row(one), "" if record is None else f"{record.expires:%Y-%m-%d}")
+        until = None if record is None else time_text(record.expires)
+        rows.append(one.to_dict() | {"diligence_until": until})
     output.result(
-        {"admitted": admitted, "partners": [one.to_dict() for one in found]},
+        {"admitted": admitted, "partners": rows},
         table,
         *_readiness_table(found),
     )

@@ -9,12 +9,16 @@ from typing import Final
 
 from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
+from coordinator.control.parties import agreement_of
 from coordinator.control.proposals import DECLINED, OPEN, SIGNED, Proposal, Proposals
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
 from protocol.control.calls import MAX_COMMENT
 from protocol.control.v1.control_pb2 import (
     DeclineReply,
     DeclineRequest,
+    DiligenceReply,
+    DiligenceRequest,
     ProposalReply,
     ProposalRequest,
     ProposalsReply,
@@ -78,6 +82,19 @@ class Agreements:
         )
         Proposals(self.store).decline(found, caller.partner, comment, now=self.clock())
         return DeclineReply()
+
+    def diligence(self, caller: Caller, request: bytes) -> DiligenceReply:
+        """The records on the parties of an agreement; raises RefusedError (E-PROPOSAL)."""
+        agreement_hash = parsed(DiligenceRequest, request).hash
+        found = Proposals(self.store).with_hash(agreement_hash)
+        if found is not None and _is_party(caller, found):
+            agreement = found.draft.agreement
+        else:
+            agreement = agreement_of(self.store, caller, agreement_hash)
+        newest = Diligence(self.store).newest()
+        return DiligenceReply(
+            envelopes=[newest[p.id].to_bytes() for p in agreement.parties if p.id in newest]
+        )
 
     def _proposal(self, caller: Caller, agreement_hash: bytes) -> Proposal:
         found = Proposals(self.store).with_hash(agreement_hash)

@@ -48,6 +48,7 @@ from protocol.control.calls import (
     ANNOUNCEMENTS,
     BUILDS,
     DECLINE,
+    DILIGENCE,
     ENROL,
     GREET,
     MAX_REPLY_BYTES,
@@ -320,6 +321,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         RELEASE: releases.release,
         ACKNOWLEDGE: releases.acknowledge,
         BUILDS: builds.builds,
+        DILIGENCE: agreements.diligence,
         SIGN_BUILD: builds.sign,
     }
     return grpc.method_handlers_generic_handler(

@@ -11,6 +11,7 @@ from typing import Any, Final, LiteralString
 from coordinator.control.announcements import COMPLETE, PROPOSED, Announcements
 from coordinator.control.joined import joined_cards
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
 from coordinator.store.times import stamp
 from protocol.agreement.document import time_text
 from protocol.agreement.parties import Party
@@ -114,9 +115,11 @@ class Proposals:
         Raises:
             AgreementError: A party did not join by invitation, or with another key (E-AGR-PARTY).
             UsageError: It is proposed already (E-PROPOSED).
+            RuleError: A party lacks the due diligence that it demands (E-DILIGENCE).
         """
         agreement = draft.agreement
         _check_parties(agreement.parties, {c.id: c.public_key for c in joined_cards(self._store)})
+        Diligence(self._store).check(agreement, now)
         if self.with_hash(agreement.hash) is not None:
             raise UsageError(
                 f"agreement {agreement.id!r}, version {agreement.version}, is proposed already",
@@ -164,9 +167,12 @@ class Proposals:
 
         Raises:
             SignatureError: It is not that party's over this agreement.
+            RuleError: It is the last, and a party lacks due diligence (E-DILIGENCE).
         """
         key = {p.id: p.public_key for p in proposal.draft.agreement.parties}[partner]
         proposal.draft.envelope.with_signature(key, signature)
+        if all(a.kind == SIGNED for a in proposal.answers if a.partner != partner):
+            Diligence(self._store).check(proposal.draft.agreement, now)
         self._keep(proposal, partner, signature, "", now)
         return self.publish(proposal.hash)
 

@@ -8,6 +8,7 @@ from importlib import metadata, resources
 
 from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
@@ -75,4 +76,5 @@ def _checks(
             Software.installed(metadata.version, resources.files),
             added=lambda: AddedBuilds(store).allowed(agreement),
         ),
+        lambda: Diligence(store).check(agreement, now),
     )

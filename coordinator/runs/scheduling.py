@@ -14,6 +14,7 @@ from coordinator.runs.due import PAUSED
 from coordinator.runs.in_force import in_force
 from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
 from coordinator.store.scheduled_runs import ScheduledRuns
 from protocol.agreement.document import Agreement
 from protocol.agreement.schedule import Moment
@@ -119,6 +120,7 @@ class Scheduler:
                 self.software or Software.installed(metadata.version, resources.files),
                 added=lambda: AddedBuilds(self.store).allowed(agreement),
             )
+            Diligence(self.store).check(agreement, now)
             self.store.check_startable(agreement)
         except FedsegError as error:
             raise RuleError(error.message, code=error.code, remedy=error.remedy) from error

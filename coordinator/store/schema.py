@@ -215,6 +215,15 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 11;
     """,
+    """
+    CREATE TABLE diligence (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        partner TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 12;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -239,4 +248,5 @@ TABLES: Final = (
     "scheduled",
     "schedule_pauses",
     "builds",
+    "diligence",
 )

@@ -129,7 +129,9 @@ class Pages:
         """As `agreement show` of one in force."""
         home = self._home.chosen(asked.path["id"])
         path = home.config.node.agreement
-        return agreement_shown(home.signed_agreement(), path, (home, self._store), asked.now)
+        return agreement_shown(
+            home.signed_agreement(), path, (home, self._store), asked.now, ask=False
+        )
 
     def spending(self, _: Asked) -> Shown:
         """As `budget cap`."""

@@ -13,10 +13,14 @@ from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.home import NodeHome
 from partner_node.membership import Membership
-from protocol.control.calls import DECLINE, PROPOSAL, PROPOSALS, SIGN
+from protocol.agreement.diligence import DiligenceRecord
+from protocol.agreement.document import Agreement
+from protocol.control.calls import DECLINE, DILIGENCE, PROPOSAL, PROPOSALS, SIGN
 from protocol.control.v1.control_pb2 import (
     DeclineReply,
     DeclineRequest,
+    DiligenceReply,
+    DiligenceRequest,
     ProposalReply,
     ProposalRequest,
     ProposalsReply,
@@ -134,6 +138,20 @@ def fetch(home: NodeHome, channel: Channel, found: Proposed) -> SignedAgreement:
             )
     write_file(path, signed.to_bytes(), mode=0o600)
     return signed
+
+
+def diligence_on(home: NodeHome, agreement: Agreement) -> list[DiligenceRecord]:
+    """What the operator checked of the parties; every record is signed by it.
+
+    Raises:
+        FedsegError: The coordinator is not reached, or a record is not what it should be.
+    """
+    with open_channel(home) as channel:
+        reply = channel.call(DILIGENCE, DiligenceRequest(hash=agreement.hash), DiligenceReply)
+    found = [DiligenceRecord.from_bytes(envelope) for envelope in reply.envelopes]
+    for record in found:
+        record.verify(agreement.coordinator.public_key)
+    return found
 
 
 def send_signature(home: NodeHome, signed: SignedAgreement) -> bool:

@@ -38,6 +38,11 @@ _MEANINGS: Final = {
         "the operator proposes no such agreement to this partner any more",
         "see `fedseg-node agreement proposals`",
     ),
+    "E-DILIGENCE": (
+        "the agreement demands due diligence on every party, and a record is missing or over",
+        "see `fedseg-node agreement show`; the operator adds it (partner diligence add), then "
+        "sign again",
+    ),
     "E-AGR-SIGNED": (
         "this partner has signed that agreement",
         "a signed agreement is ended by `fedseg-node agreement stop`",

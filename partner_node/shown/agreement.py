@@ -18,6 +18,7 @@ from partner_node.shown.agreement_words import (
     waiting_values,
     waiting_words,
 )
+from partner_node.shown.diligence_words import diligence_of
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.waiting import WaitingVersions
@@ -29,13 +30,19 @@ from protocol.signed_agreement import SignedAgreement
 
 
 def agreement_shown(
-    signed: SignedAgreement, path: Path, at: tuple[NodeHome, NodeStore] | None, now: datetime
+    signed: SignedAgreement,
+    path: Path,
+    at: tuple[NodeHome, NodeStore] | None,
+    now: datetime,
+    *,
+    ask: bool = True,
 ) -> Shown:
     """An agreement, for whoever decides whether to sign, and whoever reads what is in force.
 
     Args:
         path: Its file, for messages.
         at: The node, which knows versions before, charges and stops; None where there is none.
+        ask: Whether the coordinator is asked for records of due diligence, if they are demanded.
     """
     missing = [party.id for party in missing_signatures(signed, path)]
     agreement = signed.agreement
@@ -54,6 +61,8 @@ def agreement_shown(
     kept = [] if at is None else [one.agreement for one in WaitingVersions(at[1]).all()]
     waiting = [one for one in kept if one.id == agreement.id]
     due = None if at is None else expected(agreement, at[1], now)
+    asked = None if at is None or not ask else at[0]
+    diligence, diligence_lines = diligence_of(asked, agreement, now)
     return Shown(
         values={
             "agreement": agreement.to_dict(),
@@ -64,11 +73,13 @@ def agreement_shown(
             "changes": None if differing is None else differing.to_dict(),
             "schedule": None if due is None else due.to_dict(),
             "waiting": waiting_values(waiting),
+            "diligence": diligence,
         },
         parts=[
             *([] if stop is None else [f"STOPPED: {stop.refusal(agreement).message}"]),
             *waiting_words(waiting),
             *agreement_words(agreement, parties),
+            *diligence_lines,
             *([] if due is None else due.words),
             *([] if at is None else _charged_before(agreement, at[1])),
             *([] if differing is None else changes_view(differing.rows, title=differing.title)),

@@ -47,6 +47,9 @@ PROFILE: Final = "spread"
 #: What a plan says whose runs follow no earlier release; one whose runs do leaves the field out.
 ANEW: Final = "anew"
 
+#: What `diligence` says where records of due diligence are demanded.
+REQUIRED: Final = "required"
+
 #: The form of an agreement's id.
 AGREEMENT_ID: Final = r"[a-z][a-z0-9-]{0,39}"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -182,6 +185,7 @@ class Agreement(Part):
             0 lets a node with none take part.
         min_segment_size: Smaller clusters are not released.
         software: What every node must run.
+        diligence: Whether each party needs a record of due diligence that holds.
         schedule: When runs begin by themselves; None when the operator alone starts them.
     """
 
@@ -211,6 +215,7 @@ class Agreement(Part):
     documents: tuple[Document, ...]
     software: Software
     schedule: ScheduleTerms | None = None
+    diligence: bool = False
 
     @staticmethod
     def from_dict(values: object) -> Agreement:
@@ -248,9 +253,9 @@ class Agreement(Part):
             version=fields.integer("version", at_least=1, at_most=1_000_000),
             supersedes=_superseded(fields),
             purpose=Purpose.read(fields.object("purpose")),
-            effective=_time(fields, "effective"),
-            review_by=_time(fields, "review_by"),
-            expires=_time(fields, "expires"),
+            effective=time_in(fields, "effective"),
+            review_by=time_in(fields, "review_by"),
+            expires=time_in(fields, "expires"),
             parties=tuple(
                 Party.read(f) for f in fields.objects("parties", at_most=limits.MAX_PARTNERS)
             ),
@@ -279,6 +284,7 @@ class Agreement(Part):
             schedule=ScheduleTerms.read(fields.object("schedule"))
             if fields.has("schedule")
             else None,
+            diligence=fields.has("diligence") and bool(fields.one_of("diligence", (REQUIRED,))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -311,6 +317,8 @@ class Agreement(Part):
         }
         if self.schedule is not None:
             values["schedule"] = self.schedule.to_dict()
+        if self.diligence:
+            values["diligence"] = REQUIRED
         return values
 
     def to_bytes(self) -> bytes:
@@ -476,7 +484,8 @@ def time_text(time: datetime) -> str:
     return time.strftime(_TIME_FORMAT)
 
 
-def _time(fields: Fields, name: str) -> datetime:
+def time_in(fields: Fields, name: str) -> datetime:
+    """A field with a time as an agreement writes it; raises MalformedError."""
     text = fields.text(name, max_length=20)
     try:
         found = datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)

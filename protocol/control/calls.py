@@ -23,6 +23,7 @@ RELEASE: Final = "Release"
 ACKNOWLEDGE: Final = "Acknowledge"
 BUILDS: Final = "Builds"
 SIGN_BUILD: Final = "SignBuild"
+DILIGENCE: Final = "Diligence"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

@@ -48,6 +48,10 @@ READY = "test_readiness.py::"
 RELEASED = "test_releases.py::"
 ADDED_BUILDS = "coordinator/store/added_builds.py"
 BUILDS = "test_builds.py::"
+DILIGENCE = "coordinator/store/diligence.py"
+RUN = "coordinator/cli/run.py"
+PUBLISH = "coordinator/cli/agreement.py"
+DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # whom the coordinator's database keeps waiting
@@ -487,5 +491,54 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if not one.missing(agreement))",
         ")",
         BUILDS + "test_a_build_is_complete_when_the_parties_signed_it_online",
+    ),
+    # due diligence
+    (
+        DILIGENCE,
+        "            if record.public_key != party.public_key:\n",
+        "            if False:\n",
+        DILIGENT + "test_each_party_without_a_record_that_holds_is_named",
+    ),
+    (
+        DILIGENCE,
+        "            record.verify(agreement.coordinator.public_key)\n",
+        "",
+        DILIGENT + "test_each_party_without_a_record_that_holds_is_named",
+    ),
+    (
+        DILIGENCE,
+        "        if lacking:\n",
+        "        if False:\n",
+        DILIGENT + "test_each_party_without_a_record_that_holds_is_named",
+    ),
+    (
+        PROPOSALS,
+        "        Diligence(self._store).check(agreement, now)\n",
+        "",
+        DILIGENT + "test_without_it_nothing_is_proposed_and_the_last_signature_is_not_taken",
+    ),
+    (
+        PROPOSALS,
+        "            Diligence(self._store).check(proposal.draft.agreement, now)\n",
+        "            str(now)\n",
+        DILIGENT + "test_without_it_nothing_is_proposed_and_the_last_signature_is_not_taken",
+    ),
+    (
+        PUBLISH,
+        "    Diligence(store).check(joined.agreement, datetime.now(UTC))\n",
+        "",
+        DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
+    ),
+    (
+        RUN,
+        "    Diligence(store).check(chosen, datetime.now(UTC))\n",
+        "",
+        DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
+    ),
+    (
+        FETCHED,
+        "        record.verify(agreement.coordinator.public_key)\n",
+        "        str(record)\n",
+        DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
     ),
 ]

@@ -23,6 +23,7 @@ from protocol.control.calls import (
     ANNOUNCEMENTS,
     BUILDS,
     DECLINE,
+    DILIGENCE,
     ENROL,
     GREET,
     MAX_REQUEST_BYTES,
@@ -57,6 +58,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     SIGN: (v1.SignRequest(hash=bytes(32), signature=bytes(64)), v1.SignReply),
     STOP: (v1.StopRequest(envelope=b"{}"), v1.StopReply),
     STOPS: (v1.StopsRequest(hash=bytes(32)), v1.StopsReply),
+    DILIGENCE: (v1.DiligenceRequest(hash=bytes(32)), v1.DiligenceReply),
     BUILDS: (v1.BuildsRequest(hash=bytes(32)), v1.BuildsReply),
     SIGN_BUILD: (
         v1.SignBuildRequest(hash=bytes(32), build=bytes(32), signature=bytes(64)),
@@ -77,7 +79,7 @@ ABOUT_NOTHING = {
     STOP: "E-AGR-SCHEMA", STOPS: "E-PROPOSAL",
     READINESS: "E-PROPOSAL", RELEASES: "E-PROPOSAL", RELEASE: "E-NO-RELEASE",
     ACKNOWLEDGE: "E-NO-RELEASE",
-    BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL",
+    BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL", DILIGENCE: "E-PROPOSAL",
 }  # fmt: skip
 
 

@@ -563,4 +563,10 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "True",
         TIMELY + "test_an_agreement_that_was_stopped_has_no_moments_any_more",
     ),
+    (
+        SCHEDULER,
+        "            Diligence(self.store).check(agreement, now)\n",
+        "",
+        TIMELY + "test_without_the_due_diligence_that_is_demanded_nothing_begins",
+    ),
 ]

@@ -228,6 +228,13 @@ def test_other_software_than_agreed_starts_nothing(lab: Lab) -> None:
     assert lab.became() == [("03-01", OPEN, "E-CODE")]
 
 
+def test_without_the_due_diligence_that_is_demanded_nothing_begins(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.publish(version=2, supersedes=lab.agreement.hash, schedule=DAILY, diligence=True)
+    assert lab.look(FIRST) == []
+    assert lab.became() == [("03-01", OPEN, "E-DILIGENCE")]
+
+
 def test_no_run_begins_after_the_review_date_or_before_effective(lab: Lab) -> None:
     assert lab.look(lab.agreement.review_by + HOUR) == []
     last = past(lab.store, lab.now)[0].moment

@@ -54,6 +54,8 @@ MOMENTS = "test_schedule.py::"
 SOFTWARE = "protocol/agreement/software.py"
 ADDED = "protocol/agreement/added_build.py"
 BUILT = "test_added_builds.py::"
+DILIGENCE = "protocol/agreement/diligence.py"
+DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # how many segments
@@ -1194,5 +1196,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if terms.added_by is None or terms.protocol is None:",
         "if terms.protocol is None:",
         BUILT + "test_a_build_holds_for_the_version_that_it_names_alone",
+    ),
+    # due diligence
+    (
+        DILIGENCE,
+        "if not signers or len(self.envelope.signatures) != 1:",
+        "if not signers:",
+        DILIGENT + "test_a_record_is_read_back_and_is_signed_by_the_operator_alone",
+    ),
+    (
+        DILIGENCE,
+        "self.public_key == public_key and self.at",
+        "self.at",
+        DILIGENT + "test_a_record_holds_for_its_key_and_its_time",
+    ),
+    (
+        DILIGENCE,
+        "<= now < self.expires",
+        "<= now",
+        DILIGENT + "test_a_record_holds_for_its_key_and_its_time",
     ),
 ]

@@ -98,6 +98,7 @@ def agreements() -> list[dict[str, Any]]:
     cases = [lab.agreement_values(3), lab.agreement_values(9, colluding=2, features=5)]
     cases.append(lab.agreement_values(3) | {"schedule": _schedule()})
     cases.append(lab.agreement_values(3))
+    cases[3]["diligence"] = "required"
     cases[3]["software"] |= {
         "protocol": 1,
         "builds": [{"version": "0.1.1", "sha256": "11" * 32}],

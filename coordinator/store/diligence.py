@@ -1,0 +1,68 @@
+"""Records of due diligence on partners, as the operator signed them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.times import stamp
+from protocol.agreement.diligence import DiligenceRecord
+from protocol.agreement.document import Agreement
+from protocol.errors import RuleError
+
+
+class Diligence:
+    """The records in the coordinator's database; a later one of a partner holds in place of all."""
+
+    def __init__(self, store: CoordinatorStore) -> None:
+        self._store = store
+
+    def add(self, record: DiligenceRecord, *, now: datetime) -> None:
+        """Keep a record."""
+        with self._store.transaction():
+            self._store.ask(
+                "INSERT INTO diligence (partner, envelope, added_at) VALUES (?, ?, ?)",
+                record.partner,
+                record.to_bytes(),
+                stamp(now),
+            )
+
+    def all(self) -> Sequence[DiligenceRecord]:
+        """Every record, the newest first."""
+        rows = self._store.ask("SELECT envelope FROM diligence ORDER BY number DESC")
+        return [DiligenceRecord.from_bytes(bytes(envelope)) for (envelope,) in rows]
+
+    def newest(self) -> dict[str, DiligenceRecord]:
+        """The newest record of each partner, by its id."""
+        return {record.partner: record for record in reversed(self.all())}
+
+    def check(self, agreement: Agreement, now: datetime) -> None:
+        """Refuse an agreement that demands records which some parties lack.
+
+        Raises:
+            RuleError: E-DILIGENCE, naming each party and why.
+            AgreementError: A record is not signed by the agreement's coordinator.
+        """
+        if not agreement.diligence:
+            return
+        newest, lacking = self.newest(), []
+        for party in agreement.parties:
+            record = newest.get(party.id)
+            if record is None:
+                lacking.append(f"{party.id} (no record)")
+                continue
+            record.verify(agreement.coordinator.public_key)
+            if record.public_key != party.public_key:
+                lacking.append(f"{party.id} (a record of another key)")
+            elif not record.holds_for(party.public_key, now):
+                lacking.append(
+                    f"{party.id} (holds {record.at:%Y-%m-%d} to {record.expires:%Y-%m-%d})"
+                )
+        if lacking:
+            raise RuleError(
+                f"agreement {agreement.id!r} demands due diligence on every party; it is missing "
+                f"or over for {', '.join(lacking)}",
+                code="E-DILIGENCE",
+                remedy="fedseg-coordinator partner diligence add PARTNER",
+            )
