@@ -12,7 +12,7 @@ import typer
 from coordinator.agreement_file import load_build
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.control.builds import keep_build
+from coordinator.control.taking_builds import keep_build
 from coordinator.runs.in_force import chosen_in_force
 from coordinator.store.added_builds import AddedBuilds
 from machine.console import Format, FormatOption, output

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from coordinator.control.announcements import BUILD, Announcements
 from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
 from coordinator.control.parties import agreement_of
+from coordinator.control.taking_builds import keep_build
 from coordinator.store.added_builds import AddedBuilds
 from coordinator.store.coordinator_store import CoordinatorStore
-from protocol.agreement.added_build import AddedBuild
-from protocol.agreement.document import Agreement
 from protocol.control.v1.control_pb2 import (
     BuildsReply,
     BuildsRequest,
@@ -51,23 +49,3 @@ class Builds:
         signed = replace(found, envelope=found.envelope.with_signature(key, asked.signature))
         kept = keep_build(self.store, signed, agreement, now=self.clock())
         return SignBuildReply(complete=not kept.missing(agreement))
-
-
-def keep_build(
-    store: CoordinatorStore, added: AddedBuild, agreement: Agreement, *, now: datetime
-) -> AddedBuild:
-    """Keep a build, wherever it came from, and announce it when that changes anything.
-
-    Returns:
-        It with all signatures that are known.
-
-    Raises:
-        AgreementError: It is not for this agreement, or a signature does not hold.
-    """
-    builds = AddedBuilds(store)
-    before = builds.with_hash(agreement, added.hash)
-    kept = builds.keep(added, agreement, now=now)
-    if before is None or kept.missing(agreement) != before.missing(agreement):
-        with store.transaction():
-            Announcements(store).add(BUILD, [p.id for p in agreement.parties], agreement.hash)
-    return kept

@@ -210,9 +210,9 @@ def install(
             "runs_ended": [run_id.hex() for run_id in ended],
             "waits_until": time_text(agreement.effective) if done.waits else None,
         },
-        f"Agreement {agreement.id}, version {agreement.version}, signed by all "
-        f"{agreement.n_partners} parties, is in force here"
-        + (f" from {agreement.effective:%Y-%m-%d %H:%M} UTC." if done.waits else "."),
+        f"Agreement {agreement.id}, version {agreement.version}, is in force here"
+        + (f" from {agreement.effective:%Y-%m-%d %H:%M} UTC" if done.waits else "")
+        + f", signed by all {agreement.n_partners} parties.",
         "Until then what is in force now goes on." if done.waits else "",
         "" if replaces is None or done.waits else _replaced(agreement, replaces),
         ""

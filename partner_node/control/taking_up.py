@@ -40,9 +40,10 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
             done = install_agreement(home, signed, file_of(home, found.hash))
             agreement = done.agreement
             logger.info(
-                "control: agreement %s, version %s, signed by all %s parties, is in force here%s",
-                *(agreement.id, agreement.version, agreement.n_partners),
+                "control: agreement %s, version %s, is in force here%s, signed by all %s parties",
+                *(agreement.id, agreement.version),
                 f" from {agreement.effective:%Y-%m-%d %H:%M} UTC" if done.waits else "",
+                agreement.n_partners,
             )
             taken.append(agreement)
     return taken

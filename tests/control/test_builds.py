@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.control.announcements import BUILD, Announcements
-from coordinator.control.builds import keep_build
+from coordinator.control.taking_builds import keep_build
 from coordinator.store.added_builds import AddedBuilds
 from partner_node.adding_builds import accepted
 from partner_node.control.adding_builds import accept_builds

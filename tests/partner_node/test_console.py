@@ -51,7 +51,7 @@ def test_a_page_has_the_values_that_a_command_prints(
 
 def test_health_says_whether_a_process_serves(site: Site, waiting: Path) -> None:
     rita = person(site, Role.AUDITOR)
-    assert "No process serves this node now" in rita.get("/health").text
+    assert "No process serves this node" in rita.get("/health").text
     with NodeHome.load(waiting).serving():
         text = rita.get("/health").text
         assert rita.get("/health.json").json()["data"]["serving"] is True

@@ -126,6 +126,8 @@ def test_a_folder_that_is_no_node_is_named(
         "decline": ["12345678", "--comment", "no"],
         "stop": ["--out", "x.json"],
         "accept-stop": ["x.json"],
+        "agreement builds sign": ["1234abcd"],
+        "agreement builds accept": ["x.json"],
         "explain": ["--subject", "b"],
         "picture": ["--out", "x.html"],
         "segments export": ["--for", "own-marketing", "--out", "x.csv"],
