@@ -165,10 +165,12 @@ def test_a_folder_that_is_no_coordinator_is_named(
         "export": ["--out", "x.json"],
         "backup": ["x.tar"],
         "move": ["--to", "sqlite"],
-        "add": ["shop-0", "--checked", "x", "--by", "x"],
     }.get(path[-1], [])
-    if path == ("partner", "diligence", "show"):
-        more = ["shop-0"]
+    if path[:2] == ("partner", "diligence"):
+        more = {
+            "add": ["shop-0", "--checked", "x", "--by", "x"],
+            "show": ["shop-0"],
+        }.get(path[-1], [])
     error = shell.refused(*path, *more, "--dir", tmp_path / "none", status=2)
     assert "none/coordinator.toml" in error["message"]
     assert "init" in error["remedy"]

@@ -55,7 +55,7 @@ def test_health_says_whether_a_process_serves(site: Site, waiting: Path) -> None
     with NodeHome.load(waiting).serving():
         text = rita.get("/health").text
         assert rita.get("/health.json").json()["data"]["serving"] is True
-    assert "A process serves this node." in text
+    assert "This node serves." in text
     assert "Run the checks" not in text
     assert "In force: agreement ours, version 1" in text
 
