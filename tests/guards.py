@@ -26,7 +26,7 @@ from tests import effort
 
 ROOT: Final = Path(__file__).parents[1]
 #: One of so many guards is taken out in ``make test``.
-_PART: Final = 3
+_PART: Final = 6
 
 
 class Guard(NamedTuple):
@@ -58,9 +58,9 @@ def listed(folder: str) -> list[ParameterSet]:
 
 
 def tried(folder: str) -> list[ParameterSet]:
-    """The guards of a folder that are taken out now: all in ``make test-long``, else a third.
+    """The guards of a folder that are taken out now: all in ``make test-long``, else a sixth.
 
-    Which third follows from the guarded file and the tests as they are, so that it changes with
+    Which sixth follows from the guarded file and the tests as they are, so that it changes with
     every change of either.
     """
     cases = listed(folder)
