@@ -49,7 +49,7 @@ RELEASED = "test_releases.py::"
 ADDED_BUILDS = "coordinator/store/added_builds.py"
 BUILDS = "test_builds.py::"
 DILIGENCE = "coordinator/store/diligence.py"
-RUN = "coordinator/cli/run.py"
+OBSTACLES = "coordinator/runs/obstacles.py"
 PUBLISH = "coordinator/cli/agreement.py"
 DILIGENT = "test_diligence.py::"
 
@@ -530,8 +530,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
     ),
     (
-        RUN,
-        "    Diligence(store).check(chosen, datetime.now(UTC))\n",
+        OBSTACLES,
+        "        lambda: Diligence(store).check(agreement, now),\n",
         "",
         DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
     ),

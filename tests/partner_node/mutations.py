@@ -784,8 +784,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/home.py",
-        "held(self._serving_lock, wait_s=_LOOKED_AT_S)",
-        "held(self._serving_lock)",
+        "held(self.serve_lock, wait_s=_LOOKED_AT_S)",
+        "held(self.serve_lock)",
         "test_console.py::test_a_look_at_the_lock_keeps_no_node_from_serving",
     ),
 ]
