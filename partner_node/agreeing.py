@@ -18,7 +18,8 @@ from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
 from protocol.agreement.stop import WITHDRAWN, SignedStop
-from protocol.errors import AgreementError
+from protocol.errors import AgreementError, FedsegError
+from protocol.partner_state import SUPERSEDED
 from protocol.signed_agreement import SignedAgreement
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,9 @@ def install_agreement(
         if not downgrade:
             _check_succession(agreement, latest_version(store, earlier, agreement.id), where)
         is_new = earlier is not None and earlier.hash != agreement.hash
+        if downgrade:  # what was replaced by hand does not come back by itself
+            with store.transaction():
+                WaitingVersions(store).forget(agreement.id, from_version=agreement.version)
         if is_new and agreement.effective > now:
             with store.transaction():
                 WaitingVersions(store).keep(signed)
@@ -126,12 +130,31 @@ def install_agreement(
 
 
 def take_effect(home: NodeHome, store: NodeStore, now: datetime) -> list[Installed]:
-    """Put into force what waited and is effective now."""
-    found = [
-        _put_into_force(home, store, signed, stamp(now))
-        for signed in WaitingVersions(store).due(now)
-    ]
-    for done in found:
+    """Put into force what waited and is effective now.
+
+    What cannot be put into force keeps nothing else from it. A version whose agreement has lost its
+    place to another one since is forgotten: nobody's decision is undone by a clock.
+    """
+    found = []
+    for signed in WaitingVersions(store).due(now):
+        agreement = signed.agreement
+        there = home.under(agreement.id).installed_agreement()
+        moved = there is not None and there.id != agreement.id
+        if moved and store.latest_agreement(agreement.id) is not None:
+            with store.transaction():
+                WaitingVersions(store).forget(agreement.id, until_version=agreement.version)
+            logger.warning(
+                "agreement %s, version %s, is not put into force: another agreement has its place",
+                *(agreement.id, agreement.version),
+            )
+            continue
+        try:
+            done = _put_into_force(home, store, signed, stamp(now))
+        except (FedsegError, OSError) as error:
+            logger.error("agreement %s, version %s, is not put into force: %s",
+                         *(agreement.id, agreement.version, error))  # fmt: skip
+            continue
+        found.append(done)
         logger.info(
             "agreement %s, version %s, is in force here as agreed; runs that it ended: %s",
             *(done.agreement.id, done.agreement.version, len(done.runs_ended)),
@@ -151,10 +174,17 @@ def _put_into_force(
             store.keep_agreement(place.signed_agreement(), now=now)
     write_file(file, signed.to_bytes())
     in_force = {one.signed_agreement().agreement.hash for one in home.in_force()}
+    waiting = WaitingVersions(store)
     with store.transaction():
         store.keep_agreement(signed, now=now)
-        ended = store.end_runs_outside(in_force, now=now)
-        WaitingVersions(store).forget(agreement.id, until_version=agreement.version)
+        if home.all_are_read():
+            ended = store.end_runs_outside(in_force, now=now)
+        else:  # a run may be under the agreement that cannot be read now
+            gone = b"" if earlier is None else earlier.hash
+            ended = [] if gone in in_force else store.end_runs_of(gone, now=now, code=SUPERSEDED)
+        waiting.forget(agreement.id, until_version=agreement.version)
+        if earlier is not None and earlier.id != agreement.id:
+            waiting.forget(earlier.id)
     return Installed(
         agreement=agreement,
         file=file,

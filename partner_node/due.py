@@ -65,8 +65,11 @@ class Expected:
 
 
 def expected(agreement: Agreement, store: NodeStore, now: datetime) -> Expected | None:
-    """What this node expects under an agreement in force; None where it has no schedule."""
-    if agreement.schedule is None:
+    """What this node expects under an agreement in force.
+
+    None where it has no schedule, or was stopped: there is no moment after that.
+    """
+    if agreement.schedule is None or store.stop_of(agreement.hash) is not None:
         return None
     ahead = agreement.moments(now, agreement.review_by)
     following = tuple(islice((moment for moment in ahead if moment.at > now), _AHEAD))

@@ -140,6 +140,10 @@ class NodeHome:
         """Those of `places` with a file, whether it is an agreement or not; `main` without any."""
         return tuple(p for p in self.places() if p.is_filled) or (self.main(),)
 
+    def all_are_read(self) -> bool:
+        """Whether every file that stands where an agreement belongs can be read as one."""
+        return all(p.installed_agreement() is not None for p in self.places() if p.is_filled)
+
     def main(self) -> NodeHome:
         """The first of `in_force`; where nothing is in force, the folder as ``[node]`` has it."""
         return next(iter(self.in_force()), self._at(""))

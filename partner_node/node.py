@@ -88,6 +88,7 @@ class Node:
         seed_of: The plan's seed for a run hash; simulations pass another one.
         threads: How many compute an answer; one for each processor when left out.
         in_force: All agreements in force here, by which records are kept; this one when left out.
+            With none of them no record is deleted.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Node:
         entropy: Callable[[int], bytes] = os.urandom,
         seed_of: Callable[[bytes], bytes] = plan_seed,
         threads: int | None = None,
-        in_force: Sequence[Agreement] = (),
+        in_force: Sequence[Agreement] | None = None,
     ) -> None:
         self.agreement: Agreement = signed.verify()
         self._signed = signed
@@ -120,11 +121,13 @@ class Node:
         self._entropy = entropy
         self._seed_of = seed_of
         self._threads = threads
-        self._in_force = in_force or (self.agreement,)
+        self._in_force = (self.agreement,) if in_force is None else in_force
         self._egress = egress or EgressSection()
 
     @staticmethod
-    def open(home: NodeHome, store: NodeStore, *, in_force: Sequence[Agreement] = ()) -> Node:
+    def open(
+        home: NodeHome, store: NodeStore, *, in_force: Sequence[Agreement] | None = None
+    ) -> Node:
         """The node of a folder under the agreement that `home` is the place of.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata, resources
@@ -138,10 +139,10 @@ def preflight(
         name: str,
         action: Callable[[], str],
         warnings: Sequence[str] = (),
-        about: Agreement | None = None,
+        about: str | None = None,
         of: str = "",
     ) -> bool:
-        found = Item(name=name, details="", agreement=None if about is None else about.id, of=of)
+        found = Item(name=name, details="", agreement=about, of=of)
         try:
             details = action()
             items.append(replace(found, details=details, warnings=tuple(warnings)))
@@ -199,7 +200,7 @@ def _check_under(
     file: Path | None,
     opened: bool,
     now: datetime,
-    attempt: Callable[[str, Callable[[], str], Sequence[str], Agreement | None, str], bool],
+    attempt: Callable[[str, Callable[[], str], Sequence[str], str | None, str], bool],
     *,
     several: bool,
 ) -> None:
@@ -213,24 +214,27 @@ def _check_under(
     of = ""
     if several:
         of = f" of {home.config.node.agreement.name if agreement is None else agreement.id}"
+    # What cannot be read is about no agreement, and keeps none of the others from a run.
+    unread = (home.section or "[node]") if several else None
+    about = unread if agreement is None else agreement.id
     if opened:
-        attempt("agreement", lambda: _check_agreement(home, now, file), (), agreement, of)
+        attempt("agreement", lambda: _check_agreement(home, now, file), (), about, of)
     if agreement is None:
-        attempt("data", lambda: _check_data_alone(home), (), None, of)
+        attempt("data", lambda: _check_data_alone(home), (), about, of)
         return
     party = {p.id: p for p in agreement.parties}.get(home.config.node.partner)
-    sound = attempt("data", lambda: _check_data(home, agreement), (), agreement, of)
+    sound = attempt("data", lambda: _check_data(home, agreement), (), about, of)
     if sound and opened and party is not None:
         warnings: list[str] = []
         attempt(
             "consent",
             lambda: _check_consent(home, agreement, party, now, warnings),
             warnings,
-            agreement,
+            about,
             of,
         )
     if opened:
-        attempt("budget", lambda: _check_budget(home, agreement), (), agreement, of)
+        attempt("budget", lambda: _check_budget(home, agreement), (), about, of)
 
 
 def _agreement_at_hand(home: NodeHome, file: Path | None) -> Agreement | None:
@@ -274,7 +278,8 @@ def _check_agreement(home: NodeHome, now: datetime, offered: Path | None) -> str
     if offered is None:
         verified(signed, file)
     with naming(file):
-        _check_terms(home, agreement, now)
+        # One that is offered may be meant for later; one in force has to hold now.
+        _check_terms(home, agreement, now if offered is None else max(now, agreement.effective))
     text = f"{agreement.id}, version {agreement.version}"
     until = f"until {agreement.expires:%Y-%m-%d}"
     if not missing:
@@ -352,27 +357,24 @@ def _check_retention(home: NodeHome, now: datetime) -> str:
 
 def _check_budget(home: NodeHome, agreement: Agreement) -> str:
     """Check whether budget and cap cover the next run, and how many the budget still holds."""
-    store = home.store(home.keystore())
-    ledger = Ledger(store)
-    ledger.refuse_exact(agreement)
-    if agreement.privacy is None:
-        store.close()
-        return "exact totals, which no budget limits"
-    terms = agreement.privacy
-    spent, charges = ledger.spent(agreement), ledger.charges(agreement.id)
-    last = store.last_release(store.chain(agreement))
-    store.close()
-    release = None if last is None else SignedRelease.from_bytes(last).release
-    follows = begins_at(agreement, release) is not None
-    cost = most_cost(agreement, follows=follows)
-    if not runs_left(terms, spent=spent, cost=cost):
-        raise RuleError(
-            f"the privacy budget of agreement {agreement.id} holds no further run",
-            code="E-BUDGET-SPENT",
-            remedy="`fedseg-node budget show` lists every charge; more runs need a new version of "
-            "the agreement",
-        )
-    ledger.check_cap(more=terms.reserve_for(cost))
+    with closing(home.store(home.keystore())) as store:
+        ledger = Ledger(store)
+        ledger.refuse_exact(agreement)
+        terms = agreement.privacy
+        if terms is None:
+            return "exact totals, which no budget limits"
+        spent, charges = ledger.spent(agreement), ledger.charges(agreement.id)
+        last = store.last_release(store.chain(agreement))
+        release = None if last is None else SignedRelease.from_bytes(last).release
+        cost = most_cost(agreement, follows=begins_at(agreement, release) is not None)
+        if not runs_left(terms, spent=spent, cost=cost):
+            raise RuleError(
+                f"the privacy budget of agreement {agreement.id} holds no further run",
+                code="E-BUDGET-SPENT",
+                remedy="`fedseg-node budget show` lists every charge; more runs need a new version "
+                "of the agreement",
+            )
+        ledger.check_cap(more=terms.reserve_for(cost))
     return ". ".join([fuel(terms, spent=spent), *(w[:-1] for w in bound_words(charges))])
 
 

@@ -48,18 +48,26 @@ class ServedNodes:
         home = NodeHome.load(directory)
         home.in_force()  # before anything is opened: they may not be in order
         store = home.store(home.keystore())
+        try:
+            return ServedNodes._opened(home, store)
+        except BaseException:
+            store.close()
+            raise
+
+    @staticmethod
+    def _opened(home: NodeHome, store: NodeStore) -> ServedNodes:
         take_effect(home, store, datetime.now(UTC))
         agreements = [place.signed_agreement().agreement for place in home.in_force()]
+        kept_by = agreements if home.all_are_read() else []
         nodes: list[Node] = []
         failed: list[FedsegError] = []
         for place in home.filled():
             try:
-                nodes.append(Node.open(place, store, in_force=agreements))
+                nodes.append(Node.open(place, store, in_force=kept_by))
             except FedsegError as error:
                 logger.warning("%s: %s", place.config.node.agreement, error)
                 failed.append(error)
         if not nodes:
-            store.close()
             raise failed[0]
         if not failed:  # else a run may be under the agreement that cannot be read now
             with store.transaction():

@@ -18,7 +18,7 @@ from machine.accounts.second_factor import enrolment_url
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.private_files import read_private_file
 from machine.tables import folding_table
-from machine.text import minute
+from machine.text import minute, shown
 from protocol.errors import UsageError
 
 HELP: Final = "People who use the console: their accounts and roles, and what they did."
@@ -125,7 +125,7 @@ def acts_table(acts: list[Act]) -> object:
     table = folding_table("no.", "when", "who", "what", "about", "outcome", title="Log")
     for one in reversed(acts):
         table.add_row(
-            str(one.number), minute(one.at), one.who, one.act, one.about,
+            str(one.number), minute(one.at), shown(one.who), one.act, shown(one.about),
             one.outcome if one.outcome == "begun" else f"{one.outcome} ({one.began})",
         )  # fmt: skip
     return table

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +23,7 @@ from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.shown.agreement import agreement_shown, stop_values
 from partner_node.store.node_store import NodeStore
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.stop import MAX_BYTES as MAX_STOP_BYTES
 from protocol.agreement.stop import SignedStop
@@ -263,31 +265,51 @@ def stop(
             remedy="add --yes; what was released stays, and the parties that stay may sign a new "
             "version",
         )
-    keystore = home.keystore()
     now = datetime.now(UTC)
+    coming = [one for one in _waiting(home) if one.id == agreement.id]
+    stopped = {agreement: out} | {one: _beside_file(out, one) for one in coming}
+    done = [_stopped(home, one, file, reason=reason, now=now) for one, file in stopped.items()]
+    warnings = list(dict.fromkeys(words for one in done for words in one["warnings"]))
+    output.warn(warnings)
+    files, sent = ", ".join(map(str, stopped.values())), all(one["sent"] for one in done)
+    output.result(
+        {**done[0], "warnings": warnings, "waiting": done[1:]},
+        f"Agreement {agreement.id}, version {agreement.version}, is stopped here. "
+        + "".join(f"So is version {one.version}, which waits. " for one in coming)
+        + (
+            "The coordinator has the stop and hands it on to serving nodes."
+            if sent
+            else f"Send {files} to the operator (fedseg-coordinator agreement stop) and to the "
+            "other partners (fedseg-node agreement accept-stop)."
+        ),
+    )
+
+
+def _stopped(
+    home: NodeHome, agreement: Agreement, out: Path, *, reason: str, now: datetime
+) -> dict[str, Any]:
+    """Stop one version, which is in force or waits; what came of it, as JSON values."""
     signed = SignedStop.sign(
-        agreement, keystore.identity, at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason=reason
+        agreement, home.keystore().identity, at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason=reason
     )
     ended = note_stop(home, signed, now)
     write_file(out, signed.to_bytes())
     sent, warnings = _sent(home, signed)
-    output.warn(warnings)
-    output.result(
-        {
-            **stop_values(signed),
-            "file": str(out),
-            "sent": sent,
-            "warnings": warnings,
-            "runs_ended": ended,
-        },
-        f"Agreement {agreement.id}, version {agreement.version}, is stopped here. "
-        + (
-            "The coordinator has the stop and hands it on to serving nodes."
-            if sent
-            else f"Send {out} to the operator (fedseg-coordinator agreement stop) and to the other "
-            "partners (fedseg-node agreement accept-stop)."
-        ),
-    )
+    return {
+        **stop_values(signed), "file": str(out), "sent": sent, "warnings": warnings,
+        "runs_ended": ended,
+    }  # fmt: skip
+
+
+def _beside_file(out: Path, agreement: Agreement) -> Path:
+    """The file for the stop of a version that waits."""
+    return out.with_name(f"{out.stem}-version-{agreement.version}{out.suffix}")
+
+
+def _waiting(home: NodeHome) -> list[Agreement]:
+    """Versions that are not effective yet, of every agreement."""
+    with closing(_store(home)) as store:
+        return [signed.agreement for signed in WaitingVersions(store).all()]
 
 
 @app.command("accept-stop")
@@ -301,8 +323,11 @@ def accept_stop(
     data = read_start(file, 2 * MAX_STOP_BYTES + 1)
     with naming_file(file, remedy="ask the partner that stopped for the file again"):
         signed = SignedStop.from_bytes(data)
+    waiting = [one for one in _waiting(home) if one.hash == signed.agreement_hash]
     home = _place_of(home, signed.agreement_hash)
-    agreement = verified(home.signed_agreement(), home.config.node.agreement)
+    agreement = (
+        waiting[0] if waiting else verified(home.signed_agreement(), home.config.node.agreement)
+    )
     with naming_file(file, remedy="ask the partner that stopped for the file again"):
         signed.verify(agreement)
     ended = note_stop(home, signed, datetime.now(UTC))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +18,7 @@ from partner_node.home import NodeHome
 from partner_node.shown.egress import egress_shown, message_shown
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from protocol.errors import StoreError
 
 app = typer.Typer(help="What left this node, and what waits for approval.", no_args_is_help=True)
 
@@ -52,10 +53,12 @@ def refuse(number: Number, directory: Directory = HERE, format: Format = FormatO
 
 def _decide(directory: Path, number: int, word: str) -> None:
     home, now, who = NodeHome.load(directory), _now(), at_the_machine()
-    with (
-        closing(home.accounts()) as accounts,
-        accounts.acts.noted(who, f"egress {word}", str(number), now),
-    ):
+    with ExitStack() as stack:
+        try:
+            accounts = stack.enter_context(closing(home.accounts()))
+            stack.enter_context(accounts.acts.noted(who, f"egress {word}", str(number), now))
+        except StoreError as error:  # who decided is on record with the message, too
+            output.warn([f"this is not in the log of people: {error.message}; {error.remedy}"])
         written = decide(home.store(home.keystore()), number, word, now=now, by=who)
     output.result(
         manifest_values(written, stamp(now)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -43,9 +43,6 @@ from partner_node.membership import CERTIFICATE_FILE, Membership
 from protocol.control.enrolment import short_code
 from protocol.control.invitation import MAX_CHARACTERS, Invitation
 from protocol.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 AUTHORITY_FILE: Final = "coordinator-ca.crt"
 

@@ -7,6 +7,7 @@ import logging
 from partner_node.adding_builds import accept, sign
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
+from partner_node.control.in_force import where_known
 from partner_node.home import NodeHome
 from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import Agreement
@@ -17,7 +18,6 @@ from protocol.control.v1.control_pb2 import (
     SignBuildReply,
     SignBuildRequest,
 )
-from protocol.errors import RuleError
 from protocol.signing import key_id
 
 logger = logging.getLogger(__name__)
@@ -61,13 +61,11 @@ def accept_builds(home: NodeHome, channel: Channel) -> None:
 
 
 def _listed(channel: Channel, agreement: Agreement) -> list[AddedBuild]:
-    try:
+    envelopes: list[bytes] = []
+    with where_known():
         reply = channel.call(BUILDS, BuildsRequest(hash=agreement.hash), BuildsReply)
-    except RuleError as error:
-        if error.code != "E-PROPOSAL":
-            raise
-        return []  # it came as a file, and the coordinator has not published it
-    found = [AddedBuild.from_bytes(envelope) for envelope in reply.envelopes]
+        envelopes.extend(reply.envelopes)
+    found = [AddedBuild.from_bytes(envelope) for envelope in envelopes]
     for one in found:
         one.missing(agreement)
     return found

@@ -154,6 +154,8 @@ class _Presence:
         self._most_wait_s = most_wait_s
         #: What was logged last, by what it is about.
         self._said: dict[str, str] = {}
+        #: Agreements of which a check was wanted, as nothing was known.
+        self._wanted: set[bytes] = set()
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._channel: Channel | None = None
@@ -217,7 +219,7 @@ class _Presence:
             self._take_up,
             accept_builds,
             self._take_releases,
-            tell_readiness,
+            self._tell_readiness,
         ):
             try:
                 what(self._home, channel)
@@ -229,6 +231,13 @@ class _Presence:
 
     def _take_up(self, home: NodeHome, channel: Channel) -> None:
         if take_up(home, channel):
+            self._checks.want()
+
+    def _tell_readiness(self, home: NodeHome, channel: Channel) -> None:
+        """Tell it, and have what took effect meanwhile checked; once, as a check may fail."""
+        unchecked = tell_readiness(home, channel) - self._wanted
+        if unchecked:
+            self._wanted |= unchecked
             self._checks.want()
 
     def _take_releases(self, home: NodeHome, channel: Channel) -> None:

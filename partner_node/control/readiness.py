@@ -59,19 +59,25 @@ def _note(home: NodeHome, agreement: Agreement, report: Report, *, now: datetime
         ReadinessRecords(store).note(agreement.hash, codes, now=stamp(now))
 
 
-def tell_readiness(home: NodeHome, channel: Channel) -> None:
+def tell_readiness(home: NodeHome, channel: Channel) -> set[bytes]:
     """Tell the coordinator what it does not know yet.
+
+    Returns:
+        The hashes of agreements in force under which nothing was ever checked.
 
     Raises:
         FedsegError: It is not reached, or refuses.
     """
     with closing(home.store(home.keystore())) as store:
-        records = ReadinessRecords(store)
+        records, unchecked = ReadinessRecords(store), set()
         for agreement in in_force(home):
             found = records.of(agreement.hash)
-            if found is not None and not found.told:
+            if found is None:
+                unchecked.add(agreement.hash)
+            elif not found.told:
                 _tell(store, channel, found)
                 records.note_told(found)
+        return unchecked
 
 
 def told_now(home: NodeHome) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from datetime import UTC, datetime
 
 from partner_node.agreeing import note_stop
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
+from partner_node.control.in_force import in_force
 from partner_node.home import NodeHome
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.control.calls import STOP, STOPS
@@ -29,13 +32,15 @@ def send_stop(home: NodeHome, signed: SignedStop) -> None:
 
 
 def exchange_stops(home: NodeHome, channel: Channel) -> None:
-    """Take the stops of agreements in force, and send this node's if the coordinator lacks them.
+    """Take stops of what is in force or waits, and send this node's if the coordinator lacks them.
 
     Raises:
         AgreementError: One does not hold: no partner signed it.
     """
-    for place in home.in_force():
-        _exchange(home, channel, place.signed_agreement().agreement)
+    with closing(home.store(home.keystore())) as store:
+        coming = [signed.agreement for signed in WaitingVersions(store).all()]
+    for agreement in (*in_force(home), *coming):
+        _exchange(home, channel, agreement)
 
 
 def _exchange(home: NodeHome, channel: Channel, agreement: Agreement) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import moment, stamp
 from protocol.signed_agreement import SignedAgreement
+
+#: No version is higher: the largest whole number of a database.
+MAX_VERSION: Final = 2**63 - 1
 
 
 class WaitingVersions:
@@ -28,10 +32,19 @@ class WaitingVersions:
             signed.to_bytes(),
         )
 
-    def forget(self, agreement_id: str, *, until_version: int) -> None:
-        """Forget an agreement's versions up to one that is in force now; inside a transaction."""
+    def forget(
+        self, agreement_id: str, *, from_version: int = 0, until_version: int = MAX_VERSION
+    ) -> None:
+        """Forget versions of an agreement, all unless said otherwise; inside a transaction.
+
+        Args:
+            from_version, until_version: The first and the last of them.
+        """
         self._store.ask(
-            "DELETE FROM waiting WHERE id = ? AND version <= ?", agreement_id, until_version
+            "DELETE FROM waiting WHERE id = ? AND version BETWEEN ? AND ?",
+            agreement_id,
+            from_version,
+            until_version,
         )
 
     def all(self) -> Sequence[SignedAgreement]:
