@@ -36,6 +36,7 @@ LEFT_OUT: Final = (
 NOT_KNOWN: Final = (
     "objections, opt-outs, restrictions and erasures since then: make them again, from your "
     "receipts",
+    "accounts of people since then: look through `fedseg-node user list`",
     "requests of customers, feedback and files of segments since then: they are on no register",
     "runs since then: those that the signed chain of participant sets names are charged when the "
     "next run begins, each with the most that it may have cost",

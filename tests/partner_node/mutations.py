@@ -617,7 +617,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SERVED,
-        "nodes.append(Node.open(place, store, in_force=agreements))",
+        "nodes.append(Node.open(place, store, in_force=kept_by))",
         "nodes.append(Node.open(place, store))",
         SEVERAL + "test_a_run_under_one_agreement_forgets_no_record_of_another",
     ),
@@ -787,5 +787,38 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "held(self.serve_lock, wait_s=_LOOKED_AT_S)",
         "held(self.serve_lock)",
         "test_console.py::test_a_look_at_the_lock_keeps_no_node_from_serving",
+    ),
+    # what waits undoes no decision, and is stopped with what is in force
+    (
+        "partner_node/agreeing.py",
+        "        if moved and store.latest_agreement(agreement.id) is not None:\n",
+        "        if False:\n",
+        "test_waiting_versions.py::test_a_version_whose_section_is_gone_replaces_nothing",
+    ),
+    (
+        "partner_node/agreeing.py",
+        "            waiting.forget(earlier.id)\n",
+        "            pass\n",
+        "test_waiting_versions.py::"
+        "test_a_version_that_waits_does_not_undo_what_a_person_installed_since",
+    ),
+    (
+        "partner_node/cli/agreement.py",
+        "    coming = [one for one in _waiting(home) if one.id == agreement.id]\n",
+        "    coming: list[Agreement] = []\n",
+        "test_waiting_versions.py::test_a_stop_is_of_the_version_that_waits_too",
+    ),
+    (
+        "partner_node/agreeing.py",
+        "        if home.all_are_read():\n",
+        "        if True:\n",
+        "test_waiting_versions.py::"
+        "test_no_run_ends_under_an_agreement_that_cannot_be_read_when_another_takes_effect",
+    ),
+    (
+        RETENTION,
+        "    if not home.all_are_read():\n",
+        "    if False:\n",
+        SEVERAL + "test_no_record_is_forgotten_while_an_agreement_cannot_be_read",
     ),
 ]

@@ -15,9 +15,11 @@ import pytest
 
 from machine.backups import read_backup
 from partner_node import backup
+from partner_node.cli import setup
 from partner_node.home import NodeHome
+from partner_node.preflight import preflight
 from partner_node.segments.feedback import said_by_segment
-from partner_node.segments.retention import purge
+from partner_node.segments.retention import apply_retention, purge
 from partner_node.served_nodes import ServedNodes
 from partner_node.spending import Spending
 from partner_node.store.caps import Cap, Caps
@@ -491,6 +493,53 @@ def test_with_a_cap_nothing_is_answered_on_exact_totals() -> None:
     assert "E-BUDGET-CAP" in caught.value.message
     set_cap(store, None)
     federation.run()
+
+
+def test_check_says_what_is_left_of_a_budget_with_noise_and_when_the_cap_is_reached(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    privacy = {"epsilon": "1", "delta": "0.00001", "rho": "0.0305", "runs": 5, "spare_rounds": 1,
+               "max_partners_per_customer": 1}  # fmt: skip
+    plan = {"name": "lloyd-dp", "max_rounds": 4}
+    (tmp_path / "noised.json").write_bytes(complete(node, privacy=privacy, plan=plan))
+    shell.json("agreement", "install", "noised.json", "--dir", node)
+
+    def budget() -> dict[str, Any]:
+        checks = shell("check", "--dir", node, "--format", "json").envelope["data"]["checks"]
+        (found,) = [one for one in checks if one["check"] == "budget"]
+        return dict(found)
+
+    assert budget()["passed"] is True, budget()
+    shell.json("budget", "cap", "--epsilon", "0.1", "--dir", node)
+    assert budget()["code"] == "E-BUDGET-CAP"
+    shell.json("budget", "cap", "--epsilon", "5", "--dir", node)
+    assert budget()["passed"] is True
+
+
+def test_check_reports_one_agreement_in_two_places_also_where_the_node_joined(
+    both: Path,
+) -> None:
+    shutil.copy(both / "agreements" / "loyalty.json", both / "agreement.json")
+    report = preflight(both, now=datetime.now(UTC), connect=False)
+    assert setup._tell(both, report, datetime.now(UTC)) is False
+
+
+def test_an_agreement_that_cannot_be_read_makes_no_other_one_unready(both: Path) -> None:
+    (both / "agreements" / "loyalty.json").write_bytes(b"{")
+    report = preflight(both, now=datetime.now(UTC), connect=False)
+    assert not report.passed
+    assert report.about("ours").passed
+
+
+def test_no_record_is_forgotten_while_an_agreement_cannot_be_read(both: Path) -> None:
+    (both / "agreements" / "loyalty.json").write_bytes(b"{")
+    assert ServedNodes.open(both).nodes[0]._in_force == []
+    home = NodeHome.load(both)
+    store = home.store(home.keystore())
+    with store.transaction():
+        store.ask("INSERT INTO told VALUES ('loyalty', 'k', 's', '2020-01-01', 1, 2)")
+    apply_retention(home, datetime.now(UTC))
+    assert store.ask("SELECT count(*) FROM told") == [(1,)]
 
 
 def test_a_cap_is_set_shown_and_lifted_with_its_reasons(shell: Shell, both: Path) -> None:

@@ -14,10 +14,19 @@ from partner_node.home import NodeHome
 from partner_node.served_nodes import ServedNodes
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
+from protocol.agreement.stop import SignedStop
 from protocol.errors import AgreementError
 from protocol.messages import Open, sign_request
 from protocol.signed_agreement import SignedAgreement
-from tests.partner_node.nodes import COORDINATOR, complete, installed, node, shell, successor
+from tests.partner_node.nodes import (
+    COORDINATOR,
+    OTHERS,
+    complete,
+    installed,
+    node,
+    shell,
+    successor,
+)
 from tests.shell import Shell
 
 __all__ = ["installed", "node", "shell"]
@@ -166,7 +175,9 @@ def test_what_follows_is_asked_of_what_waits(installed: Path) -> None:
     assert install(installed, second).waits, "again, as it was"
 
 
-def test_a_version_that_not_all_signed_does_not_wait(installed: Path) -> None:
+def test_a_version_that_not_all_signed_does_not_wait(
+    installed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     signed = SignedAgreement.from_bytes(successor(installed, **ahead(5)))
     lacking = SignedAgreement.draft(signed.agreement).to_bytes()
     with pytest.raises(AgreementError) as caught:
@@ -176,8 +187,8 @@ def test_a_version_that_not_all_signed_does_not_wait(installed: Path) -> None:
     store = home.store(home.keystore())
     with store.transaction():
         WaitingVersions(store).keep(SignedAgreement.draft(signed.agreement))
-    with pytest.raises(AgreementError, match="is not signed by"):
-        take_effect(home, store, NOW + 6 * HOUR)
+    assert take_effect(home, store, NOW + 6 * HOUR) == []
+    assert "is not signed by" in caplog.text
     store.close()
     assert in_force(installed) == [("ours", 1)]
 
@@ -204,3 +215,102 @@ def test_an_open_node_answers_under_the_version_of_the_moment(
         now = client_app.nodes_of(installed)
         assert [node.agreement.version for node in now.nodes] == [2]
     assert client_app.nodes_of(installed) is now
+
+
+# --- stops, other agreements, hands ----------------------------------------------------------
+
+
+def stop(shell: Shell, node: Path) -> dict[str, Any]:
+    return shell.json("agreement", "stop", "--yes", "--out", "stop.json", "--dir", node)
+
+
+def is_stopped(node: Path, agreement: Agreement) -> bool:
+    home = NodeHome.load(node)
+    store = home.store(home.keystore())
+    found = store.stop_of(agreement.hash)
+    store.close()
+    return found is not None
+
+
+def test_a_stop_is_of_the_version_that_waits_too(
+    installed: Path, shell: Shell, tmp_path: Path
+) -> None:
+    data = successor(installed, **ahead(5))
+    install(installed, data)
+    done = stop(shell, installed)
+    coming = SignedAgreement.from_bytes(data).agreement
+    (other,) = done["waiting"]
+    assert other["agreement"] == coming.hash.hex()
+    signed = SignedStop.from_bytes((tmp_path / "stop-version-2.json").read_bytes())
+    signed.verify(coming)
+    assert after(installed, 5) == [2]
+    assert is_stopped(installed, coming)
+
+
+def test_another_partners_stop_of_a_version_that_waits_is_taken(
+    installed: Path, shell: Shell, tmp_path: Path
+) -> None:
+    data = successor(installed, **ahead(5))
+    install(installed, data)
+    coming = SignedAgreement.from_bytes(data).agreement
+    (tmp_path / "s.json").write_bytes(
+        SignedStop.sign(coming, OTHERS[0], at="2026-05-01T10:00:00Z").to_bytes()
+    )
+    assert shell.json("agreement", "accept-stop", "s.json", "--dir", installed)["partner"]
+    assert after(installed, 5) == [2]
+    assert is_stopped(installed, coming)
+
+
+def test_a_version_that_waits_does_not_undo_what_a_person_installed_since(
+    installed: Path, shell: Shell
+) -> None:
+    install(installed, successor(installed, **ahead(5)))
+    install(installed, complete(installed, id="another"))
+    assert after(installed, 5) == []
+    assert in_force(installed) == [("another", 1)]
+
+
+def test_a_version_whose_section_is_gone_replaces_nothing(installed: Path, shell: Shell) -> None:
+    file = installed / "node.toml"
+    before = file.read_text()
+    file.write_text(before + "[agreements.loyalty]\n")
+    first = complete(installed, id="loyalty")
+    install(installed, first)
+    last = SignedAgreement.from_bytes(first).agreement
+    install(installed, complete(installed, id="loyalty", version=2,
+                                supersedes=last.hash.hex(), **ahead(5)))  # fmt: skip
+    file.write_text(before)
+    assert after(installed, 5) == []
+    assert in_force(installed) == [("ours", 1)]
+    assert after(installed, 6) == [], "it is forgotten"
+
+
+def test_what_a_downgrade_left_out_does_not_come_by_itself(
+    installed: Path, shell: Shell, tmp_path: Path
+) -> None:
+    first = NodeHome.load(installed).signed_agreement()
+    install(installed, successor(installed, **ahead(5)))
+    (tmp_path / "v1.json").write_bytes(first.to_bytes())
+    shell.json("agreement", "install", "v1.json", "--downgrade", "--dir", installed)
+    assert after(installed, 5) == []
+
+
+def test_no_run_ends_under_an_agreement_that_cannot_be_read_when_another_takes_effect(
+    installed: Path, shell: Shell
+) -> None:
+    with (installed / "node.toml").open("a") as file:
+        file.write("[agreements.loyalty]\n")
+    data = complete(installed, id="loyalty")
+    install(installed, data)
+    unfinished_run(installed, SignedAgreement.from_bytes(data).agreement)
+    (installed / "agreements" / "loyalty.json").write_bytes(data[:50])
+    install(installed, successor(installed))
+    assert phases(installed) == ["greeted"]
+
+
+def test_signing_what_is_meant_for_later_warns_of_nothing(
+    installed: Path, shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "later.json").write_bytes(successor(installed, **ahead(5)))
+    words = ("agreement", "sign", "later.json", "--out", "signed.json", "--dir", installed)
+    assert not [w for w in shell.json(*words)["warnings"] if "agreement" in w]
