@@ -735,7 +735,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         TAKING_EFFECT,
-        "        WaitingVersions(store).forget(agreement.id, until_version=agreement.version)\n",
+        "        waiting.forget(agreement.id, until_version=agreement.version)\n",
         "",
         WAITS + "test_a_later_version_that_is_effective_leaves_nothing_waiting_before_it",
     ),
@@ -794,13 +794,6 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if moved and store.latest_agreement(agreement.id) is not None:\n",
         "        if False:\n",
         "test_waiting_versions.py::test_a_version_whose_section_is_gone_replaces_nothing",
-    ),
-    (
-        "partner_node/agreeing.py",
-        "            waiting.forget(earlier.id)\n",
-        "            pass\n",
-        "test_waiting_versions.py::"
-        "test_a_version_that_waits_does_not_undo_what_a_person_installed_since",
     ),
     (
         "partner_node/cli/agreement.py",
