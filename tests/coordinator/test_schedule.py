@@ -6,6 +6,7 @@ import os
 import signal
 import warnings
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -30,6 +31,7 @@ from protocol.privacy.terms import PrivacyTerms
 from simulations.agreement import signed_with
 from simulations.federation import Federation
 from tests.federations import small_federation
+from tests.store_servers import StorePlace
 
 DAILY = ScheduleTerms(
     every=1, unit="days", first_day=date(2026, 3, 1), at="03:00", window_hours=6
@@ -144,6 +146,22 @@ def test_a_later_run_needs_the_smallest_set(lab: Lab) -> None:
     (due,) = missed(lab.store, lab.now)
     assert due.code == "E-SET-QUORUM"
     assert lab.agreement.parties[2].id in due.reason
+
+
+def test_pauses_are_kept_in_order_on_either_kind_of_store(store_place: StorePlace) -> None:
+    with closing(store_place.open()) as store:
+        scheduled = ScheduledRuns(store)
+        for hour, paused in enumerate((True, False, True)):
+            change = scheduled.note_pause(
+                "ours", paused=paused, reason=f"reason {hour}", now=FIRST + hour * HOUR
+            )
+            assert change is not None
+        assert scheduled.note_pause("ours", paused=True, reason="again", now=FIRST) is None
+        assert [(one.paused, one.reason) for one in scheduled.pauses("ours")] == [
+            (True, "reason 0"), (False, "reason 1"), (True, "reason 2"),
+        ]  # fmt: skip
+        assert scheduled.paused("ours")
+        assert not scheduled.paused("another")
 
 
 def test_a_run_that_goes_on_keeps_the_next_one_waiting(lab: Lab) -> None:
