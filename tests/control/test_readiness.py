@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from coordinator.control.announcements import CHECK, Announcements
+from coordinator.control.listening import Listening
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.control.proposals import Proposals
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
@@ -165,6 +166,20 @@ def test_a_node_that_is_forgotten_leaves_nothing_that_it_told(parties: Parties) 
     EnrolledNodes(parties.lab.store).forget(first.card.id)
     assert row_of(parties.lab, agreement, first.card.node_key) is None
     assert row_of(parties.lab, agreement, second.card.node_key) is not None
+
+
+def test_a_node_that_another_takes_the_place_of_leaves_nothing_either(parties: Parties) -> None:
+    agreement, lab, first = published(parties), parties.lab, parties.nodes[0]
+    assert tell(parties, first) == ""
+    Listening(lab.store).begin(bare_key(first.card.node_key))
+    second = lab.join(first.card.id)
+    assert row_of(lab, agreement, first.card.node_key) is not None, "it is admitted still"
+    lab.admit(second)
+    third = lab.join(first.card.id)
+    assert row_of(lab, agreement, first.card.node_key) is None
+    assert bare_key(first.card.node_key) not in Listening(lab.store).all()
+    known = {row.node_key for row in EnrolledNodes(lab.store).all()}
+    assert {bare_key(node.card.node_key) for node in (second, third)} <= known
 
 
 def test_until_a_version_is_effective_readiness_under_the_one_before_is_listed(
