@@ -44,8 +44,11 @@ NOT_KNOWN: Final = (
     "runs and releases since then: nodes that hold a later release, or signed a participant set "
     "since, refuse (E-RUN-START, E-CHAIN-FORK) until a newer backup is restored or every party "
     "signs a new version",
-    "agreements that were published, partners that were admitted or removed, and stops that were "
-    "taken since then: do that again",
+    "agreements that were published, signatures for other builds, records of due diligence, "
+    "partners that were admitted or removed, and stops that were taken since then: do that again",
+    "pauses of the schedule since then, and their ends: see `run schedule` before it serves",
+    "people's accounts that were made, changed or removed since then: see `user list`; and the log "
+    "of what they did",
 )
 
 

@@ -315,5 +315,8 @@ def _traces(section: Fields) -> TraceSettings | None:
     if endpoint is None:
         return None
     if not is_endpoint(endpoint):
-        raise MalformedError(f"{FILE_NAME}.traces.endpoint is {endpoint!r}, and is to be a URL")
+        raise MalformedError(  # without the text: there may be a password in it
+            f"{FILE_NAME}.traces.endpoint is to be a URL, http:// or https://, without a user and "
+            "a password"
+        )
     return TraceSettings(endpoint=endpoint)

@@ -13,7 +13,7 @@ from ruamel.yaml.compat import StringIO
 from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.governance import CONSENT
 from protocol.agreement.partner_card import PartnerCard
-from protocol.agreement.software import Software
+from protocol.agreement.software import PROTOCOL, Software
 from protocol.errors import UsageError
 
 #: What a card says anew of a party; its row cap is the one that the partner proposes now.
@@ -69,7 +69,12 @@ def next_version(
         "review_by": time_text(now + (before.review_by - before.effective)),
         "expires": time_text(now + (before.expires - before.effective)),
         "parties": [party for party in values["parties"] if party["id"] not in without],
-        "software": replace(before.software, **_build(software), builds=()).to_dict(),
+        "software": replace(
+            before.software,
+            **_build(software),
+            protocol=None if before.software.protocol is None else PROTOCOL,
+            builds=(),
+        ).to_dict(),
     }
     parties: dict[str, dict[str, Any]] = {party["id"]: party for party in values["parties"]}
     for card in cards:

@@ -6,6 +6,7 @@ Nothing in one tells of customers; errors are told by their code alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,13 +43,16 @@ TRACES_TEMPLATE: Final = """\
 
 
 def is_endpoint(url: str) -> bool:
-    """Whether spans can be sent to a URL.
+    """Whether spans can be sent to a URL, which has neither a user nor a password.
 
     >>> is_endpoint("http://127.0.0.1:4318/v1/traces"), is_endpoint("127.0.0.1:4318")
     (True, False)
+    >>> is_endpoint("https://user:secret@127.0.0.1/")
+    False
     """
     scheme, _, rest = url.partition("://")
-    return scheme in ("http", "https") and bool(rest.partition("/")[0]) and url.isprintable()
+    host = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    return scheme in ("http", "https") and bool(host) and "@" not in host and url.isprintable()
 
 
 _tracer: Tracer | None = None

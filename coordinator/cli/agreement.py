@@ -23,7 +23,7 @@ from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, shown
 from protocol.agreement.document import Agreement
-from protocol.agreement.software import Software
+from protocol.agreement.software import PROTOCOL, Software
 from protocol.agreement_rules import problems_of
 from protocol.errors import AgreementError, naming_file
 from protocol.privacy.accounting import epsilon_text
@@ -110,14 +110,20 @@ def _row_cap_warnings(agreement: Agreement, directory: Path) -> list[str]:
 
 def _software_warnings(agreement: Agreement) -> list[str]:
     installed, agreed = Software.installed(metadata.version, resources.files), agreement.software
+    warnings = []
+    if agreed.protocol not in (None, PROTOCOL):
+        warnings.append(
+            f"software.protocol is {agreed.protocol}, and {installed.version} speaks {PROTOCOL}: "
+            "no run begins here; write the one that is spoken"
+        )
     if installed.build in agreed.allowed:
-        return []
+        return warnings
     what = (
         f"software.version is {agreed.version}, installed is {installed.version}"
         if installed.version != agreed.version
         else f"software.sha256 is not that of the installed code, {installed.sha256.hex()}"
     )
-    return [f"{what}: runs need what was agreed at the coordinator and at every partner"]
+    return [*warnings, f"{what}: runs need what was agreed at the coordinator and at every partner"]
 
 
 @app.command("propose")

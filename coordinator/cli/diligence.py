@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coordinator.cli.cards import load_card
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.joined import joined_cards
@@ -35,6 +36,9 @@ def add(
     checked: Annotated[str, typer.Option(help="What was checked, in words; partners read it.")],
     by: Annotated[str, typer.Option(help="Who checked it.")],
     days: Annotated[int, typer.Option(min=1, max=_MOST_DAYS, help="For how long it holds.")] = 365,
+    card: Annotated[
+        Path | None, typer.Option(help="The partner's card, where it did not join by invitation.")
+    ] = None,
     document: Annotated[
         list[Path] | None,
         typer.Option(help="A document that it rests on; its name and SHA-256 are kept. Repeat it."),
@@ -49,7 +53,7 @@ def add(
     record = DiligenceRecord.sign(
         {
             "partner": partner,
-            "public_key": _key_of(store, partner).hex(),
+            "public_key": _key_of(store, partner, card).hex(),
             "checked": checked,
             "by": by,
             "documents": [{"title": f.name, "sha256": _sha256(f)} for f in document or ()],
@@ -104,19 +108,32 @@ def show(
     output.result({"records": [record.to_dict() for record in found]}, *lines)
 
 
-def _key_of(store: CoordinatorStore, partner: str) -> bytes:
-    """The key with which a partner joined, or that a published agreement has of it.
+def _key_of(store: CoordinatorStore, partner: str, file: Path | None) -> bytes:
+    """A partner's key: of its card, or with which it joined, or that was agreed last.
+
+    Args:
+        file: Its card; None where it joined, or is party to an agreement that was published.
 
     Raises:
-        UsageError: Neither is known.
+        UsageError: The card is another partner's, or no key is known.
     """
-    keys = {p.id: p.public_key for signed in store.agreements() for p in signed.agreement.parties}
+    if file is not None:
+        card = load_card(file)
+        if card.id != partner:
+            raise UsageError(
+                f"{file} is the card of {card.id!r}, not of {partner!r}",
+                remedy=f"name the card of {partner}",
+            )
+        return card.public_key
+    agreed = reversed(store.agreements())  # of several keys the newest
+    keys = {p.id: p.public_key for signed in agreed for p in signed.agreement.parties}
     keys |= {card.id: card.public_key for card in joined_cards(store)}
     if partner in keys:
         return keys[partner]
     raise UsageError(
         f"no partner {partner!r} joined, and no published agreement has one",
-        remedy="invite and admit it first: see `fedseg-coordinator partner list`",
+        remedy="invite and admit it first: see `fedseg-coordinator partner list`; or name the card "
+        "that it gave you: --card FILE",
     )
 
 

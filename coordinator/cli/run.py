@@ -40,7 +40,7 @@ app.command("schedule")(schedule)
 @app.command("start")
 def start(
     agreement: Annotated[
-        str, typer.Option(help="Agreement's id, where several are in force; its newest version.")
+        str, typer.Option(help="Agreement's id, where several are in force.")
     ] = "",
     without: Annotated[
         list[str] | None,

@@ -38,7 +38,7 @@ from protocol.release.last import begins_at
 
 def plan(
     agreement: Annotated[
-        str, typer.Option(help="Agreement's id, where several are in force; its newest version.")
+        str, typer.Option(help="Agreement's id, where several are in force.")
     ] = "",
     without: Annotated[
         list[str] | None,

@@ -52,7 +52,8 @@ def back_up(
         out,
         whose=f"the coordinator of {shown(made.whose)}",
         left_out=backup.LEFT_OUT,
-        warning="The key of the public port's certificate is in it unencrypted: keep the file "
+        warning="The key of the public port's certificate is in it unencrypted, and so are the "
+        "secrets of second factors of people's accounts, where there are any: keep the file "
         "closed.",
     )
     output.result(values, *lines)

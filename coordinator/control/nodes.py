@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -63,11 +64,10 @@ class EnrolledNodes:
                 )
             Invitations(self._store).use(invitation, key, now=now)
             admitted = AdmittedNodes(self._store).key_of_partner().get(card.id, "")
-            self._store.ask(
-                "DELETE FROM enrolled WHERE partner = ? AND node_key NOT IN (?, ?)",
-                card.id,
-                key,
-                bare_key(admitted),
+            self._forget(
+                row.node_key
+                for row in self.all()
+                if row.partner == card.id and row.node_key not in (key, bare_key(admitted))
             )
             self._store.ask(
                 "INSERT INTO enrolled VALUES (?, ?, ?, ?, ?, '') ON CONFLICT (node_key) DO UPDATE"
@@ -107,14 +107,16 @@ class EnrolledNodes:
     def forget(self, partner: str) -> bool:
         """Forget a partner's nodes; whether there was one."""
         with self._store.transaction():
-            found = self._store.one("SELECT 1 FROM enrolled WHERE partner = ?", partner)
-            self._store.ask(
-                "DELETE FROM readiness WHERE node_key IN"
-                " (SELECT node_key FROM enrolled WHERE partner = ?)",
-                partner,
-            )
-            self._store.ask("DELETE FROM enrolled WHERE partner = ?", partner)
-        return found is not None
+            keys = [row.node_key for row in self.all() if row.partner == partner]
+            self._forget(keys)
+        return bool(keys)
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        """Forget nodes with all that is on record of them; inside a transaction."""
+        for key in keys:
+            self._store.ask("DELETE FROM readiness WHERE node_key = ?", key)
+            self._store.ask("DELETE FROM listening WHERE node_key = ?", key)
+            self._store.ask("DELETE FROM enrolled WHERE node_key = ?", key)
 
 
 def bare_key(node_key: str) -> str:

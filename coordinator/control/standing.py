@@ -12,6 +12,7 @@ from coordinator.control.invitations import Invitations
 from coordinator.control.listening import Listening
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
+from coordinator.runs.in_force import next_to_run
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
@@ -39,7 +40,7 @@ class PartnerStanding:
         seen_at: When its node called the control port last; empty for never.
         listens: Whether its node listens to announcements now; None where it did not join.
         expires_at: The end of an invitation; empty otherwise.
-        readiness: What its node said of each agreement in its newest version.
+        readiness: What its node said of each agreement, in the version that its next run is under.
     """
 
     partner: str
@@ -89,7 +90,7 @@ def standings(
 ) -> list[PartnerStanding]:
     """How every partner stands, by partner; one that joins anew has a line for each node."""
     nodes = EnrolledNodes(store)
-    said, listening = _said(store), Listening(store).all()
+    said, listening = _said(store, now), Listening(store).all()
     joined = {row.node_key: row for row in nodes.all()}
     found = []
     for partner, key in AdmittedNodes(store).key_of_partner().items():
@@ -182,23 +183,15 @@ def parties_readiness(
     return found
 
 
-def _said(store: CoordinatorStore) -> dict[str, list[tuple[Agreement, ReadinessRow]]]:
-    """What nodes said of agreements in their newest versions, by the node's key."""
+def _said(
+    store: CoordinatorStore, now: datetime
+) -> dict[str, list[tuple[Agreement, ReadinessRow]]]:
+    """What nodes said of the version of each agreement that its next run is under, by their key."""
     found: dict[str, list[tuple[Agreement, ReadinessRow]]] = {}
-    for agreement in newest_versions(store):
+    for _, agreement in sorted(next_to_run(store, now).items()):
         for key, row in ReadinessRecords(store).of(agreement.hash).items():
             found.setdefault(key, []).append((agreement, row))
     return found
-
-
-def newest_versions(store: CoordinatorStore) -> list[Agreement]:
-    """Of each published agreement the highest version, by id."""
-    found: dict[str, Agreement] = {}
-    for signed in store.agreements():
-        one = signed.agreement
-        if one.id not in found or found[one.id].version < one.version:
-            found[one.id] = one
-    return [found[id] for id in sorted(found)]
 
 
 def shut_out(store: CoordinatorStore, partner: str) -> Was:

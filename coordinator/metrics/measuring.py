@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from prometheus_client.metrics_core import Metric as Family
 
 from coordinator.config import BACKUP_NOTE, CoordinatorConfig
-from coordinator.control.standing import newest_versions, parties_readiness, standings
+from coordinator.control.standing import parties_readiness, standings
 from coordinator.metrics import table
+from coordinator.runs.in_force import next_to_run
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.metrics.common import STATE_SOUND, measure_common, seconds_of
 from machine.metrics.families import Measured
+from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError
 
 #: What has to hold for a run to be possible, by name; each is asked when somebody wants to know.
@@ -47,8 +49,9 @@ def measure_coordinator(
         now=now,
     )
     try:
-        _measure_runs(measured, store)
-        _measure_partners(measured, store, coordinator_key, now)
+        alive = _alive(store, now)
+        _measure_runs(measured, store, alive)
+        _measure_partners(measured, store, alive, coordinator_key, now)
     except FedsegError:
         measured.set(STATE_SOUND, 0)
     else:
@@ -64,10 +67,25 @@ def _answers(store: CoordinatorStore) -> bool:
     return True
 
 
-def _measure_runs(measured: Measured, store: CoordinatorStore) -> None:
+def _alive(store: CoordinatorStore, now: datetime) -> dict[str, Agreement]:
+    """The agreements under which runs are still to come, by id: neither over nor stopped.
+
+    Nobody waits for anything of the others.
+    """
+    return {
+        id: agreement
+        for id, agreement in sorted(next_to_run(store, now).items())
+        if now < agreement.expires and not store.stops_of(agreement.hash)
+    }
+
+
+def _measure_runs(
+    measured: Measured, store: CoordinatorStore, alive: Mapping[str, Agreement]
+) -> None:
     ids = {one.agreement.hash: one.agreement.id for one in store.agreements()}
     runs = store.runs()
     ended: dict[str, RunRow] = {}
+    going_on: dict[str, RunRow] = {}
     for (name, state, code), count in Counter(
         (ids.get(run.agreement_hash, ""), run.state, run.code) for run in runs
     ).items():
@@ -77,9 +95,12 @@ def _measure_runs(measured: Measured, store: CoordinatorStore) -> None:
         if run.ended:
             ended.setdefault(name, run)
         elif run.progress:
-            _measure_open(measured, run, name)
+            going_on.setdefault(name, run)
+    for name, run in going_on.items():
+        _measure_open(measured, run, name)
     for name, run in ended.items():
-        measured.set(table.LAST_FAILED, run.state == FAILED, name)
+        if name in alive:
+            measured.set(table.LAST_FAILED, run.state == FAILED, name)
     seconds: dict[str, list[float]] = {}
     for agreement_hash, took in store.ask(
         "SELECT agreement_hash, seconds FROM rounds JOIN runs USING (run_id)"
@@ -95,11 +116,12 @@ def _measure_runs(measured: Measured, store: CoordinatorStore) -> None:
         name = ids.get(agreement_hash, "")
         latest[name] = max(latest.get(name, 0.0), seconds_of(at))
     for name, since in latest.items():
-        measured.set(table.LAST_RELEASE, since, name)
+        if name in alive:
+            measured.set(table.LAST_RELEASE, since, name)
 
 
 def _measure_open(measured: Measured, run: RunRow, agreement: str) -> None:
-    """A run that goes on, as its driver told."""
+    """The newest run of an agreement that goes on, as its driver told."""
     told = run.progress
     measured.set(table.ROUND, float(told["round"]), agreement)
     if told.get("since"):
@@ -112,7 +134,11 @@ def _measure_open(measured: Measured, run: RunRow, agreement: str) -> None:
 
 
 def _measure_partners(
-    measured: Measured, store: CoordinatorStore, coordinator_key: bytes, now: datetime
+    measured: Measured,
+    store: CoordinatorStore,
+    alive: Mapping[str, Agreement],
+    coordinator_key: bytes,
+    now: datetime,
 ) -> None:
     seen: dict[str, float] = {}
     for line in standings(store, coordinator_key=coordinator_key, now=now):
@@ -120,7 +146,7 @@ def _measure_partners(
             seen[line.partner] = max(seen.get(line.partner, 0.0), seconds_of(line.seen_at))
     for partner, at in seen.items():
         measured.set(table.SEEN, at, partner)
-    for agreement in newest_versions(store):
+    for agreement in alive.values():
         for one in parties_readiness(store, agreement, without=(), now=now):
             state = one.state.replace(" ", "-")
             measured.set(table.STANDING, 1, agreement.id, one.partner, state)

@@ -35,6 +35,14 @@ def in_force(store: CoordinatorStore, now: datetime) -> dict[str, Agreement]:
     return {id: known[-1] for id, known in newest.items() if known}
 
 
+def next_to_run(store: CoordinatorStore, now: datetime) -> dict[str, Agreement]:
+    """The version of each agreement that its next run is under, by its id.
+
+    The one in force; of an agreement whose versions all lie ahead its first.
+    """
+    return {id: known[0] for id, known in versions(store).items()} | in_force(store, now)
+
+
 def chosen_in_force(store: CoordinatorStore, id: str, now: datetime) -> Agreement:
     """The version in force of an agreement, or of the only one; its first where all lie ahead.
 
@@ -44,10 +52,9 @@ def chosen_in_force(store: CoordinatorStore, id: str, now: datetime) -> Agreemen
     Raises:
         UsageError: There is none, or several are in force and none was named (E-AGR-WHICH).
     """
-    known = versions(store)
-    newest = {each: found[0] for each, found in known.items()} | in_force(store, now)
+    known = next_to_run(store, now)
     ids = [
-        one.id for one in newest.values()
+        one.id for one in known.values()
         if one.effective <= now < one.expires and not store.stops_of(one.hash)
     ]  # fmt: skip
     if not id and len(ids) > 1:
@@ -58,8 +65,8 @@ def chosen_in_force(store: CoordinatorStore, id: str, now: datetime) -> Agreemen
         )
     published = [signed.agreement.id for signed in store.agreements()]
     wanted = id or next(iter(ids), published[0] if published else "")
-    if wanted in newest:
-        return newest[wanted]
+    if wanted in known:
+        return known[wanted]
     raise UsageError(
         f"no agreement {id!r} is published here" if id else "no agreement is published here",
         remedy="fedseg-coordinator agreement publish",

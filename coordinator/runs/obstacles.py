@@ -26,9 +26,23 @@ def check_parties(agreement: Agreement, without: Collection[str]) -> None:
         )
 
 
-def check_may_begin(store: CoordinatorStore, agreement: Agreement, now: datetime) -> None:
-    """Refuse an agreement under which no run may begin; raises AgreementError."""
-    for check in _checks(store, agreement, now):
+def check_may_begin(
+    store: CoordinatorStore,
+    agreement: Agreement,
+    now: datetime,
+    *,
+    software: Software | None = None,
+) -> None:
+    """Refuse an agreement under which no run may begin.
+
+    Args:
+        software: What is installed here; None to look.
+
+    Raises:
+        RuleError: It is not in force, its review is over, it names other software, or due
+            diligence that it demands is missing.
+    """
+    for check in _checks(store, agreement, now, software):
         check()
 
 
@@ -67,13 +81,13 @@ def obstacles(
 
 
 def _checks(
-    store: CoordinatorStore, agreement: Agreement, now: datetime
+    store: CoordinatorStore, agreement: Agreement, now: datetime, software: Software | None = None
 ) -> tuple[Callable[[], None], ...]:
     return (
         lambda: agreement.check_time(now),
         lambda: agreement.check_review(now),
         lambda: agreement.check_software(
-            Software.installed(metadata.version, resources.files),
+            software or Software.installed(metadata.version, resources.files),
             added=lambda: AddedBuilds(store).allowed(agreement),
         ),
         lambda: Diligence(store).check(agreement, now),

@@ -35,7 +35,8 @@ NOT_TAKEN: Final = "E-MALFORMED"
 
 _UPDATE: Final = Cause(
     "another version of fedseg is installed there",
-    "have {who} install the version that the agreement names",
+    "have {who} install the version that the agreement names, or have that build signed where the "
+    "agreement lets builds be added",
 )
 #: {who} is not named: every node that was there refuses, and none can mend it.
 _PUT_BACK: Final = Cause(

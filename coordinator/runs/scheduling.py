@@ -7,14 +7,12 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata, resources
 from typing import Final
 
 from coordinator.runs.due import PAUSED
 from coordinator.runs.in_force import in_force
-from coordinator.store.added_builds import AddedBuilds
+from coordinator.runs.obstacles import check_may_begin
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.diligence import Diligence
 from coordinator.store.scheduled_runs import ScheduledRuns
 from protocol.agreement.document import Agreement
 from protocol.agreement.schedule import Moment
@@ -65,6 +63,8 @@ class Scheduler:
             moment = agreement.latest_moment(now)
             if moment is None or now >= moment.until:
                 continue
+            if self.store.stops_of(agreement.hash):
+                continue
             run_id = self._begin(agreement, moment, now)
             if run_id:
                 begun.append(run_id)
@@ -114,13 +114,7 @@ class Scheduler:
             raise RuleError(f"the schedule is paused: {changes[-1].reason}", code=PAUSED)
         try:
             agreement.check_clock(now, latest=scheduled.latest(agreement))
-            agreement.check_time(now)
-            agreement.check_review(now)
-            agreement.check_software(
-                self.software or Software.installed(metadata.version, resources.files),
-                added=lambda: AddedBuilds(self.store).allowed(agreement),
-            )
-            Diligence(self.store).check(agreement, now)
+            check_may_begin(self.store, agreement, now, software=self.software)
             self.store.check_startable(agreement)
         except FedsegError as error:
             raise RuleError(error.message, code=error.code, remedy=error.remedy) from error
@@ -140,7 +134,7 @@ class Scheduler:
             release = SignedRelease.from_bytes(envelope).release
             if release.privacy is not None and release.agreement_id == agreement.id:
                 spent += cost_of_rho(release.privacy.rho)
-        least = min(most_cost(agreement, follows=follows) for follows in (True, False))
+        least = most_cost(agreement, follows=not agreement.plan.start)
         check_affordable(terms, spent=spent, more=terms.reserve_for(least))
 
     def _check_quorum(self, agreement: Agreement) -> None:

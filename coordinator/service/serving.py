@@ -32,6 +32,7 @@ from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.software import require_sole_owner
+from machine.traces import exporting
 from protocol.errors import FedsegError, StoreError, TransportError, UsageError
 from protocol.privacy.words import counted
 from protocol.signing import public_bytes
@@ -111,6 +112,8 @@ class CoordinatorService:
 
     def _serve(self, stop: threading.Event) -> None:
         self.config.signing_key()  # refuse to start with a key that cannot be decrypted
+        with exporting(self.config.traces, service="fedseg-coordinator"):
+            pass  # nor where the driver of every run would end, because spans cannot be sent
         with self._lease() as keep_lease, closing(self.config.open_store()) as store:
             keep_lease()
             self._supervise(stop, store, keep_lease)

@@ -22,7 +22,8 @@ class Diligence:
         """Keep a record."""
         with self._store.transaction():
             self._store.ask(
-                "INSERT INTO diligence (partner, envelope, added_at) VALUES (?, ?, ?)",
+                "INSERT INTO diligence (number, partner, envelope, added_at) VALUES"
+                " ((SELECT coalesce(max(number), 0) + 1 FROM diligence), ?, ?, ?)",
                 record.partner,
                 record.to_bytes(),
                 stamp(now),

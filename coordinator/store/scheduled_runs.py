@@ -158,8 +158,8 @@ class ScheduledRuns:
             if self.paused(agreement_id) == paused:
                 return None
             self._store.ask(
-                "INSERT INTO schedule_pauses (agreement_id, at, paused, reason)"
-                " VALUES (?, ?, ?, ?)",
+                "INSERT INTO schedule_pauses (number, agreement_id, at, paused, reason) VALUES"
+                " ((SELECT coalesce(max(number), 0) + 1 FROM schedule_pauses), ?, ?, ?, ?)",
                 agreement_id,
                 change.at,
                 int(paused),

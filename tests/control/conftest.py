@@ -14,7 +14,14 @@ from tests.store_servers import store_server
 __all__ = ["store_server"]
 
 #: Modules whose tests go over every table of the control plane.
-_ON_EITHER: Final = ("test_agreements", "test_announcements", "test_enrolment", "test_readiness")
+_ON_EITHER: Final = (
+    "test_agreements",
+    "test_announcements",
+    "test_builds",
+    "test_diligence",
+    "test_enrolment",
+    "test_readiness",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

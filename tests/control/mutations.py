@@ -137,8 +137,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         NODES,
-        "                bare_key(admitted),\n            )\n",
-        '                "",\n            )\n',
+        "row.node_key not in (key, bare_key(admitted))",
+        "row.node_key != key",
         ENROLS + "test_whoever_joins_anew_does_not_shut_out_the_node_that_is_admitted",
     ),
     # codes and cards

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,8 +22,9 @@ from protocol.errors import RuleError
 from protocol.signed_agreement import SignedAgreement
 from simulations.agreement import signed_with
 from tests.control.commands import operator, shell
-from tests.control.lab import lab
+from tests.control.lab import drafted, lab, new_node
 from tests.control.parties import Parties, Signing, code_of, lying, outcome, parties, signing
+from tests.shell import Shell
 
 __all__ = ["lab", "parties", "shell", "signing"]
 
@@ -178,3 +180,34 @@ def test_the_operators_commands_and_what_a_partner_sees_of_it(
     assert signing.call("show")["diligence"] is None
     said = signing.shell("agreement", "show", "--dir", signing.home.directory).out
     assert "E-AGR-SIGNATURE" in said
+
+
+def test_the_key_is_that_of_the_card_of_who_joined_or_that_was_agreed_last(
+    parties: Parties, shell: Shell, tmp_path: Path
+) -> None:
+    """A partner that did not join is known by its card, and by agreements that were published."""
+    called = operator(shell)
+    about = ("--dir", parties.lab.config.directory)
+    why = ("--checked", "commercial register", "--by", "A. Auditor")
+    keystore, card = new_node(f"{parties.draft.agreement.id}-by-hand")
+    add_words = ("partner", "diligence", "add", card.id, *why, *about)
+    assert "--card FILE" in called.refused(*add_words, status=2)["remedy"]
+    file, another = tmp_path / "card.json", tmp_path / "another.json"
+    file.write_bytes(card.to_bytes())
+    another.write_bytes(parties.nodes[0].card.to_bytes())
+    assert parties.nodes[0].card.id in called.refused(
+        *add_words, "--card", another, status=2
+    )["message"]  # fmt: skip
+    assert called.json(*add_words, "--card", file)["public_key"] == card.public_key.hex()
+
+    old = new_node(card.id)
+    cards = [node.card for node in parties.nodes[1:]]
+    following: dict[str, Any] = {}
+    for version, (keys, stated) in enumerate((old, (keystore, card)), start=1):
+        draft = drafted(parties.lab, [*cards, stated], version=version, **following)
+        following = {"supersedes": draft.agreement.hash.hex()}
+        signed = signed_with(
+            draft.agreement, [*(n.keystore.identity for n in parties.nodes[1:]), keys.identity]
+        )
+        parties.lab.store.add_agreement(signed)
+    assert called.json(*add_words)["public_key"] == card.public_key.hex()

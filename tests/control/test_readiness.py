@@ -6,13 +6,14 @@ import re
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coordinator.control.announcements import CHECK, Announcements
+from coordinator.control.listening import Listening
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.control.proposals import Proposals
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
@@ -36,6 +37,7 @@ from protocol.control.calls import READINESS
 from protocol.control.readiness import ABOUT_CUSTOMERS, CODES, OF_ITSELF, OTHER, told_codes
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import RuleError, TransportError
+from simulations.agreement import signed_with
 from tests.control.commands import line_of, operator, shell
 from tests.control.lab import JoinedNode, Lab, lab, no_run
 from tests.control.parties import Parties, Signing, in_force, outcome, parties, signing
@@ -47,6 +49,7 @@ __all__ = ["lab", "parties", "shell", "signing"]
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
 NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
 
 
 def published(parties: Parties) -> Agreement:
@@ -163,6 +166,34 @@ def test_a_node_that_is_forgotten_leaves_nothing_that_it_told(parties: Parties) 
     EnrolledNodes(parties.lab.store).forget(first.card.id)
     assert row_of(parties.lab, agreement, first.card.node_key) is None
     assert row_of(parties.lab, agreement, second.card.node_key) is not None
+
+
+def test_a_node_that_another_takes_the_place_of_leaves_nothing_either(parties: Parties) -> None:
+    agreement, lab, first = published(parties), parties.lab, parties.nodes[0]
+    assert tell(parties, first) == ""
+    Listening(lab.store).begin(bare_key(first.card.node_key))
+    second = lab.join(first.card.id)
+    assert row_of(lab, agreement, first.card.node_key) is not None, "it is admitted still"
+    lab.admit(second)
+    third = lab.join(first.card.id)
+    assert row_of(lab, agreement, first.card.node_key) is None
+    assert bare_key(first.card.node_key) not in Listening(lab.store).all()
+    known = {row.node_key for row in EnrolledNodes(lab.store).all()}
+    assert {bare_key(node.card.node_key) for node in (second, third)} <= known
+
+
+def test_until_a_version_is_effective_readiness_under_the_one_before_is_listed(
+    parties: Parties, shell: Shell
+) -> None:
+    first, node = published(parties), parties.nodes[0]
+    assert tell(parties, node) == ""
+    second = replace(
+        first, version=2, supersedes=first.hash, effective=NOW.replace(microsecond=0) + HOUR
+    )
+    keys = [one.keystore.identity for one in parties.nodes]
+    parties.lab.store.add_agreement(signed_with(second, keys))
+    (told,) = line_of(shell, parties.lab, node.card.id)["readiness"]
+    assert (told["id"], told["agreement"]) == (first.id, first.hash.hex())
 
 
 # --- the node ------------------------------------------------------------------------------------

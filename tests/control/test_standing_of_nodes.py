@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from partner_node.cli.standing import open_runs, run_values, standing_words
 
 from partner_node import client_app
-from partner_node.cli.standing import open_runs, run_values, standing_words
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.settings import LinkEvent

@@ -498,6 +498,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SCHEDULER,
+        "            if self.store.stops_of(agreement.hash):\n",
+        "            if False:\n",
+        TIMELY + "test_an_agreement_that_was_stopped_has_no_moments_any_more",
+    ),
+    (
+        SCHEDULER,
         "        if changes and changes[-1].paused:\n",
         "        if False:\n",
         TIMELY + "test_a_pause_is_on_record_with_its_reason_and_ends",
@@ -516,8 +522,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SCHEDULER,
-        "            agreement.check_software(\n",
-        "            str(\n",
+        "            check_may_begin(self.store, agreement, now, software=self.software)\n",
+        "",
         TIMELY + "test_other_software_than_agreed_starts_nothing",
     ),
     (
@@ -562,11 +568,5 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "(stopped is None or moment.at < stopped)",
         "True",
         TIMELY + "test_an_agreement_that_was_stopped_has_no_moments_any_more",
-    ),
-    (
-        SCHEDULER,
-        "            Diligence(self.store).check(agreement, now)\n",
-        "",
-        TIMELY + "test_without_the_due_diligence_that_is_demanded_nothing_begins",
     ),
 ]

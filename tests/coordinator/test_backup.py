@@ -91,7 +91,9 @@ def test_the_passphrase_is_in_no_backup(shell: Shell, home: Path, tmp_path: Path
     assert len(passphrase) > 10
     assert passphrase not in (tmp_path / "b.tar").read_bytes()
     text = shell("state", "backup", "c.tar", "--dir", home).out
-    assert "Not in it: the passphrase of the signing key" in " ".join(text.split())
+    said = " ".join(text.split())
+    assert "Not in it: the passphrase of the signing key" in said
+    assert "unencrypted, and so are the secrets of second factors" in said
 
 
 def test_a_backup_that_nobody_could_open_is_refused(

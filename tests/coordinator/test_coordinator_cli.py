@@ -26,6 +26,7 @@ from coordinator.runs.life import serve_lock
 from machine.text import minute
 from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
+from protocol.agreement.software import PROTOCOL
 from protocol.agreement.stop import SignedStop
 from protocol.agreement_rules import problems_of
 from protocol.errors import RuleError
@@ -541,6 +542,27 @@ def test_a_next_version_is_reviewed_and_ends_after_as_long_and_has_this_software
     assert written.review_by - written.effective == timedelta(days=60)
     assert written.expires - written.effective == timedelta(days=90)
     assert written.software == load_signed(draft).agreement.software
+
+
+def test_a_next_version_names_the_protocol_that_is_spoken_now(
+    shell: Shell, home: Path, draft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = load_signed(draft).agreement
+    publish(
+        shell, home,
+        dataclasses.replace(old, software=dataclasses.replace(old.software, protocol=PROTOCOL)),
+    )  # fmt: skip
+    for module in ("coordinator.next_version", "coordinator.cli.agreement"):
+        monkeypatch.setattr(f"{module}.PROTOCOL", PROTOCOL + 1)
+    next_version(shell, home)
+    assert load_yaml(tmp_path / "next.yaml").software.protocol == PROTOCOL + 1
+    words = ("agreement", "lint", "next.yaml", "--dir", home)
+    assert not any("protocol" in one for one in shell.json(*words)["warnings"])
+    text = (tmp_path / "next.yaml").read_text(encoding="utf-8")
+    old_one = text.replace(f"protocol: {PROTOCOL + 1}", f"protocol: {PROTOCOL}")
+    (tmp_path / "next.yaml").write_text(old_one, encoding="utf-8")
+    (warning,) = [one for one in shell.json(*words)["warnings"] if "protocol" in one]
+    assert f"software.protocol is {PROTOCOL}," in warning
 
 
 def publish(shell: Shell, home: Path, agreement: Agreement) -> None:

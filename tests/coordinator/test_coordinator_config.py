@@ -77,6 +77,9 @@ def test_traces_are_sent_where_an_endpoint_is_named_and_else_nowhere() -> None:
     on = text.replace("# endpoint =", "endpoint =")
     assert parse(on).traces == TraceSettings(endpoint="http://127.0.0.1:4318/v1/traces")
     assert "traces.endpoint" in refused(on.replace("http://", "ftp://")).message
+    secret = refused(on.replace("http://", "http://somebody:s3cret@")).message
+    assert "traces.endpoint" in secret
+    assert "s3cret" not in secret
 
 
 def test_a_configuration_of_before_may_lack_the_time_for_farewells() -> None:

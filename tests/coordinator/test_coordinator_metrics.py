@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from coordinator.config import BACKUP_NOTE, CoordinatorConfig, template
-from coordinator.metrics import table
+from coordinator.metrics import measuring, table
 from coordinator.metrics.measuring import measure_coordinator, readiness
 from coordinator.patience import Patience
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow
 from machine.backups import note_backup
+from protocol.agreement.stop import SignedStop
 from protocol.errors import StoreError
+from simulations.agreement import signed_with
 from tests.federations import small_federation
 from tests.scraping import Samples, scraped
 
@@ -36,7 +40,8 @@ class Lab:
         )  # fmt: skip
         self.config = CoordinatorConfig.parse(text.encode(), folder)
         self.store = CoordinatorStore.in_file(folder / "coordinator.db")
-        self.signed = small_federation().signed
+        federation = small_federation()
+        self.keys, self.signed = federation.partner_keys, federation.signed
         self.store.add_agreement(self.signed)
         self.id = self.signed.agreement.id
         self.checks = {"superlink": lambda: True, "public_port": lambda: True}
@@ -85,6 +90,38 @@ def test_who_is_missing_is_told_by_partner_while_a_run_goes_on(lab: Lab) -> None
     assert found[(table.OPEN_SINCE.name, lab.id, "answers")] == since
     lab.store.fail(RUN, "E-STOPPED", "")
     assert not any(key[0] == table.MISSING.name for key in lab.measured())
+
+
+def test_of_several_runs_that_go_on_the_newest_is_told(lab: Lab) -> None:
+    """Two versions of an agreement may each have one while the earlier one ends."""
+    lab.request()
+    lab.store.report_progress(RUN, PROGRESS)
+    second = replace(lab.signed.agreement, version=2, supersedes=lab.signed.agreement.hash)
+    lab.store.add_agreement(signed_with(second, lab.keys))
+    lab.store.request_run(OTHER_RUN, second)
+    lab.store.report_progress(OTHER_RUN, PROGRESS | {"round": 2})
+    found = lab.measured()
+    assert found[(table.ROUND.name, lab.id)] == 2
+    assert found[(table.MISSING.name, lab.id, "p1")] == 1
+
+
+@pytest.mark.parametrize("how", ["expired", "stopped"])
+def test_nobody_waits_for_what_is_over(lab: Lab, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = (table.LAST_FAILED, table.LAST_RELEASE, table.STANDING)
+    lab.request()
+    lab.store.fail(RUN, "E-STOPPED", "")
+    assert {one.name for one in about} <= {key[0] for key in lab.measured()}
+    if how == "expired":
+        over = lab.signed.agreement.expires
+        monkeypatch.setattr(measuring, "datetime", SimpleNamespace(now=lambda zone: over))
+    else:
+        key = lab.keys[0]
+        stop = SignedStop.sign(lab.signed.agreement, key, at="2026-06-01T00:00:00Z")
+        lab.store.stop_agreement(stop)
+    found = lab.measured()
+    assert found[("fedseg_state_sound",)] == 1
+    assert not {one.name for one in about} & {key[0] for key in found}
+    assert found[(table.RUNS.name, lab.id, "E-STOPPED", "failed")] == 1
 
 
 def test_durations_of_rounds_are_a_histogram(lab: Lab) -> None:

@@ -34,6 +34,8 @@ PATIENCE = Patience(grace_s=60, resend_s=5, poll_s=0.1, farewell_s=5)
 #: A set may change by three partners at once, never by fewer: they would be singled out.
 GONE = (6, 7, 8)
 STAYED = [0, 1, 2, 3, 4, 5]
+#: The other way out where code differs.
+OR_SIGNED = ", or have that build signed where the agreement lets builds be added"
 
 
 def make(n: int = 4, *, patience: Patience = PATIENCE, **terms: Any) -> Federation:
@@ -415,7 +417,7 @@ def test_when_all_partners_refuse_the_failure_says_so_and_with_which_codes(admit
     others, older = who if admitted else ("the partner of 2 nodes", "the partner of 1 node")
     assert error.remedy == (
         f"have {others} install the published agreement (fedseg-node agreement install); have "
-        f"{older} install the version that the agreement names; then start a new run"
+        f"{older} install the version that the agreement names{OR_SIGNED}; then start a new run"
     )
 
 
@@ -471,9 +473,9 @@ def test_who_is_away_is_to_be_brought_back_and_who_refused_is_not() -> None:
     federation.exchange = exchange
     admit_all(federation)
     assert failure(federation).remedy == (
-        "have partner-2 install the version that the agreement names; have partner-0 install the "
-        "version that the agreement names; bring partner-1 back (fedseg-node status, check); then "
-        "start a new run"
+        f"have partner-2 install the version that the agreement names{OR_SIGNED}; have partner-0 "
+        f"install the version that the agreement names{OR_SIGNED}; bring partner-1 back "
+        "(fedseg-node status, check); then start a new run"
     )
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import warnings
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import Any, LiteralString
 
 import pytest
 
+from coordinator.runs import scheduling
 from coordinator.runs.due import AHEAD, MISSED, OPEN, STARTED, ahead, missed, past
 from coordinator.runs.in_force import in_force
 from coordinator.runs.scheduling import Scheduler
@@ -23,6 +25,7 @@ from coordinator.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.schedule import Moment, ScheduleTerms
 from protocol.agreement.stop import SignedStop
+from protocol.clustering.plan import most_cost
 from protocol.errors import UsageError
 from protocol.participants import Link
 from protocol.privacy.accounting import rho_for
@@ -30,6 +33,7 @@ from protocol.privacy.terms import PrivacyTerms
 from simulations.agreement import signed_with
 from simulations.federation import Federation
 from tests.federations import small_federation
+from tests.store_servers import StorePlace
 
 DAILY = ScheduleTerms(
     every=1, unit="days", first_day=date(2026, 3, 1), at="03:00", window_hours=6
@@ -146,6 +150,22 @@ def test_a_later_run_needs_the_smallest_set(lab: Lab) -> None:
     assert lab.agreement.parties[2].id in due.reason
 
 
+def test_pauses_are_kept_in_order_on_either_kind_of_store(store_place: StorePlace) -> None:
+    with closing(store_place.open()) as store:
+        scheduled = ScheduledRuns(store)
+        for hour, paused in enumerate((True, False, True)):
+            change = scheduled.note_pause(
+                "ours", paused=paused, reason=f"reason {hour}", now=FIRST + hour * HOUR
+            )
+            assert change is not None
+        assert scheduled.note_pause("ours", paused=True, reason="again", now=FIRST) is None
+        assert [(one.paused, one.reason) for one in scheduled.pauses("ours")] == [
+            (True, "reason 0"), (False, "reason 1"), (True, "reason 2"),
+        ]  # fmt: skip
+        assert scheduled.paused("ours")
+        assert not scheduled.paused("another")
+
+
 def test_a_run_that_goes_on_keeps_the_next_one_waiting(lab: Lab) -> None:
     (run_id,) = lab.look(FIRST)
     lab.store.ask("UPDATE runs SET updated_at = ?", stamp(lab.now))
@@ -218,6 +238,8 @@ def test_an_agreement_that_was_stopped_has_no_moments_any_more(lab: Lab) -> None
     lab.store.stop_agreement(stop)
     lab.store.ask("UPDATE stops SET noted_at = ?", stamp(FIRST - HOUR))
     assert lab.look(FIRST) == []
+    rows = lab.store.ask("SELECT moment FROM scheduled")
+    assert rows == [], "nothing is looked at, held and said every time"
     assert lab.became() == []
     assert ahead(lab.store, lab.now, agreement_id=lab.agreement.id, count=5) == []
 
@@ -253,6 +275,30 @@ def test_the_budget_that_releases_say_is_spent_starts_nothing(tmp_path: Path) ->
     lab.store.ask("UPDATE runs SET updated_at = ?", stamp(lab.now))
     assert lab.look(FIRST + DAY) == []
     assert lab.became()[0] == ("03-02", OPEN, "E-BUDGET-SPENT")
+
+
+@pytest.mark.parametrize(("start", "begun"), [("", 1), ("anew", 0)])
+def test_what_is_left_has_to_pay_for_a_run_as_the_agreement_has_it_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, begun: int
+) -> None:
+    """A run that begins anew costs more than one that follows a release."""
+    terms = PrivacyTerms(
+        epsilon=Decimal(1), delta=Decimal("0.000001"), rho=rho_for(1.0, 1e-6), runs=1,
+        spare_rounds=0, max_partners_per_customer=1,
+    )  # fmt: skip
+    lab = Lab(tmp_path, plan="lloyd-dp", privacy=terms, max_rounds=6, seed=1)
+    release = lab.federation.run().release
+    (run_id,) = lab.look(FIRST)
+    lab.store.finish(run_id, release.to_bytes(), lab.agreement.hash)
+    lab.store.ask("UPDATE runs SET updated_at = ?", stamp(lab.now))
+    lab.publish(
+        version=2, supersedes=lab.agreement.hash, schedule=DAILY,
+        plan=replace(lab.agreement.plan, start=start),
+    )  # fmt: skip
+    spent = terms.budget - terms.reserve_for(most_cost(lab.agreement, follows=True))
+    monkeypatch.setattr(scheduling, "cost_of_rho", lambda rho: spent)
+    assert len(lab.look(FIRST + DAY)) == begun
+    assert begun or lab.became()[0] == ("03-02", OPEN, "E-BUDGET-SPENT")
 
 
 def test_two_versions_share_a_moment_and_the_later_ones_rule_holds_from_its_effective_date(

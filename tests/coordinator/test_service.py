@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from dataclasses import replace
 from datetime import date
@@ -22,9 +24,10 @@ from coordinator.service.superlink import FlowerRun
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED
+from machine.traces import TraceSettings
 from protocol.agreement.schedule import ScheduleTerms
 from protocol.agreement.software import Software
-from protocol.errors import TransportError, UsageError
+from protocol.errors import ConfigError, TransportError, UsageError
 from protocol.signed_agreement import SignedAgreement
 from simulations.agreement import signed_with
 from tests.federations import small_federation
@@ -125,6 +128,20 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return Lab(tmp_path, monkeypatch)
+
+
+def test_where_spans_are_wanted_and_cannot_be_sent_nothing_is_served(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.setattr(CoordinatorConfig, "signing_key", lambda self: None)
+    monkeypatch.setattr(CoordinatorService, "_supervise", lambda *given: None)
+    lab.service._serve(threading.Event())
+    traces = TraceSettings(endpoint="http://127.0.0.1:1/")
+    lab.service.config = replace(lab.service.config, traces=traces)
+    with pytest.raises(ConfigError) as refused:
+        lab.service._serve(threading.Event())
+    assert refused.value.code == "E-OTEL-MISSING"
 
 
 def test_a_requested_run_gets_one_driver(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from machine import traces
-from machine.traces import TraceSettings, exporting, span
+from machine.traces import TraceSettings, exporting, is_endpoint, span
 from protocol.errors import ConfigError, RuleError
 from tests.coordinator.test_runs import Lab
 from tests.span_collector import span_collector
@@ -40,6 +40,12 @@ def test_a_span_has_ids_codes_and_numbers_and_no_free_text() -> None:
 def test_another_attribute_is_a_fault_of_the_program_also_while_nothing_is_sent() -> None:
     with pytest.raises(ValueError, match="customers"), span("answer", customers=7):
         pass
+
+
+@pytest.mark.parametrize("url", ["http://user:secret@host/", "https://user@host?x", "ftp://host"])
+def test_an_endpoint_names_no_user_and_no_password(url: str) -> None:
+    assert not is_endpoint(url)
+    assert is_endpoint("https://host/v1/traces?for=user@example")
 
 
 def test_without_opentelemetry_a_configured_process_says_what_to_install(
