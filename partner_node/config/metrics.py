@@ -40,6 +40,8 @@ def read_traces(traces: ConfigSection) -> TraceSettings | None:
     endpoint = traces.text("endpoint")
     if not is_endpoint(endpoint):
         raise traces.problem(
-            "endpoint", f"is {endpoint!r}, and is to be a URL", "http://127.0.0.1:4318/v1/traces"
+            "endpoint",  # which may have a password in it
+            "is no URL without user and password",
+            "write it like http://127.0.0.1:4318/v1/traces",
         )
     return TraceSettings(endpoint=endpoint)

@@ -843,3 +843,10 @@ def test_a_source_of_every_kind_is_opened_as_configured(tmp_path: Path) -> None:
             with pytest.raises(SourceError, match=r"customers\.csv"):
                 open_source(found.data, found.limits).columns()
     assert folders == {*KINDS} - {"csv", "parquet"}  # which DuckDB reads
+
+
+def test_a_password_in_the_address_for_traces_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, MINIMAL + '[traces]\nendpoint = "http://me:s3cret@collector.example:4318"\n')
+    assert caught.value.code == "E-CONFIG"
+    assert "s3cret" not in f"{caught.value} {caught.value.remedy}"
