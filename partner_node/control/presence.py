@@ -21,6 +21,7 @@ from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
 from partner_node.control.hearing import note_heard
+from partner_node.control.in_force import in_force
 from partner_node.control.joining import checked_certificate
 from partner_node.control.readiness import tell_readiness
 from partner_node.control.releases import Answer, take_releases
@@ -136,6 +137,14 @@ def present(
             keeper.join()
 
 
+def _checked_at_start(home: NodeHome) -> set[bytes]:
+    """The agreements in force when a node begins to serve, which it checks by itself."""
+    try:
+        return {agreement.hash for agreement in in_force(home)}
+    except AgreementError:
+        return set()
+
+
 class _Presence:
     """Listens for a node until it ends."""
 
@@ -155,7 +164,7 @@ class _Presence:
         #: What was logged last, by what it is about.
         self._said: dict[str, str] = {}
         #: Agreements of which a check was wanted, as nothing was known.
-        self._wanted: set[bytes] = set()
+        self._wanted = _checked_at_start(home)
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._channel: Channel | None = None
@@ -230,8 +239,11 @@ class _Presence:
         return standing.announced
 
     def _take_up(self, home: NodeHome, channel: Channel) -> None:
-        if take_up(home, channel):
+        taken = take_up(home, channel)
+        if taken:
             self._checks.want()
+            now = datetime.now(UTC)
+            self._wanted |= {one.hash for one in taken if one.effective <= now}
 
     def _tell_readiness(self, home: NodeHome, channel: Channel) -> None:
         """Tell it, and have what took effect meanwhile checked; once, as a check may fail."""

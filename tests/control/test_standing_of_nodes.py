@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from partner_node.cli.standing import open_runs, run_values, standing_words
 
 from partner_node import client_app
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.settings import LinkEvent
+from partner_node.metrics.health import LinkState
 from partner_node.serving import _note
+from partner_node.shown.standing import open_runs, run_values, standing_words
 from partner_node.store.heard import CONTROL, LINK, Heard, HeardRecords
 from partner_node.store.node_store import NodeStore
 from partner_node.store.readiness import Readiness
@@ -153,7 +154,7 @@ def test_the_status_follows_the_link(signing: Signing) -> None:
         ("connected", None, True), ("answered", None, True), ("lost", "E-LINK-AWAY", False),
         ("refused", "E-SOURCE", False), ("connected", None, True), ("stopped", None, False),
     ):  # fmt: skip
-        _note(signing.home, LinkEvent(kind=kind, code=code))  # type: ignore[arg-type]
+        _note(signing.home, LinkState(), LinkEvent(kind=kind, code=code))  # type: ignore[arg-type]
         found = status(signing)["coordinator"][LINK]
         assert found["reached"] is reached, kind
     assert found["code"] == ""
