@@ -94,6 +94,10 @@ class NodeHome:
             found.append(place)
         return tuple(found)
 
+    def agreements_in_force(self) -> list[Agreement]:
+        """The agreements of those places; raises as `in_force` and `signed_agreement`."""
+        return [place.signed_agreement().agreement for place in self.in_force()]
+
     def chosen(self, agreement_id: str | None) -> NodeHome:
         """The place of the agreement that a command is about.
 

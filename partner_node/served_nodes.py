@@ -57,7 +57,7 @@ class ServedNodes:
     @staticmethod
     def _opened(home: NodeHome, store: NodeStore) -> ServedNodes:
         take_effect(home, store, datetime.now(UTC))
-        agreements = [place.signed_agreement().agreement for place in home.in_force()]
+        agreements = home.agreements_in_force()
         kept_by = agreements if home.all_are_read() else []
         nodes: list[Node] = []
         failed: list[FedsegError] = []

@@ -170,7 +170,7 @@ def runs_not_come(home: NodeHome, now: datetime) -> list[str]:
         home = NodeHome.load(home.directory)  # sections may have come and gone
         with closing(home.store(home.keystore())) as store:
             take_effect(home, store, now)
-            agreements = [place.signed_agreement().agreement for place in home.in_force()]
+            agreements = home.agreements_in_force()
             found = [expected(agreement, store, now) for agreement in agreements]
     except FedsegError as error:
         return [f"schedule: {error.code}: {error.message}"]

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
-_STAMP: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+from machine.times import moment, stamp
 
-
-def stamp(at: datetime) -> str:
-    """A time (UTC) as it is stored."""
-    return at.strftime(_STAMP)
+__all__ = ["moment", "stamp", "stamp_now"]
 
 
 def stamp_now() -> str:
     """This moment (UTC) as it is stored."""
     return stamp(datetime.now(UTC))
-
-
-def moment(text: str) -> datetime:
-    """The time that `stamp` wrote."""
-    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)

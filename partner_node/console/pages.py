@@ -207,4 +207,4 @@ class Pages:
         return Shown(values={"acts": [act.to_dict() for act in acts]}, parts=[acts_table(acts)])
 
     def _in_force(self) -> list[Agreement]:
-        return [place.signed_agreement().agreement for place in self._home.in_force()]
+        return self._home.agreements_in_force()

@@ -17,7 +17,7 @@ _NOT_THERE: Final = ("E-PROPOSAL", "E-CONTROL-REPLY")
 
 def in_force(home: NodeHome) -> Sequence[Agreement]:
     """The agreements in force at this node."""
-    return [place.signed_agreement().agreement for place in home.in_force()]
+    return home.agreements_in_force()
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def measure_node(home: NodeHome, link: LinkState) -> list[Family]:
 def _in_force(home: NodeHome) -> list[Agreement]:
     """The agreements in force; none where they cannot be read, as readiness says."""
     try:
-        return [place.signed_agreement().agreement for place in home.in_force()]
+        return home.agreements_in_force()
     except FedsegError:
         return []
 

@@ -18,7 +18,7 @@ def rectify(case: Case, features: Sequence[str], received: date | None) -> Recei
     Raises:
         UsageError: One is no agreed feature.
     """
-    agreements = [place.signed_agreement().agreement for place in case.home.in_force()]
+    agreements = case.home.agreements_in_force()
     known = list(dict.fromkeys(feature.name for one in agreements for feature in one.features))
     for name in features:
         if name not in known:

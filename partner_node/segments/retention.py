@@ -72,7 +72,7 @@ class Purged:
 
 def apply_retention(home: NodeHome, now: datetime) -> Purged:
     """`purge` for a node's folder, also when no agreement can be read; raises as `purge`."""
-    in_force = [place.signed_agreement().agreement for place in home.in_force()]
+    in_force = home.agreements_in_force()
     if not home.all_are_read():
         in_force = []  # nothing is known of how long the records of that one are kept
     with closing(home.store(home.keystore())) as store:

@@ -39,7 +39,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
     soon = authority_ends_soon(home.config.coordinator.root_certificates, now)
     membership = Membership.load(home.directory)
-    in_force = [place.signed_agreement().agreement for place in home.in_force()]
+    in_force = home.agreements_in_force()
     asked = [ReadinessRecords(store).of(one.hash) for one in in_force]
     readiness = [found for found in asked if found is not None]
     heard, serving, going_on = HeardRecords(store).all(), home.is_served(), open_runs(runs)

@@ -47,7 +47,7 @@ def install(node: Path, data: bytes, now: datetime = NOW) -> Installed:
 def in_force(node: Path) -> list[tuple[str, int]]:
     return [
         (one.id, one.version)
-        for one in (p.signed_agreement().agreement for p in NodeHome.load(node).in_force())
+        for one in NodeHome.load(node).agreements_in_force()
     ]
 
 

@@ -28,7 +28,6 @@ READ_ERRORS: Final = (
 )  # fmt: skip
 
 #: Error numbers of the driver itself.
-_NO_HOST: Final = 2003
 _NO_TLS: Final = 2026
 _NO_PLUGIN: Final = 2059
 _CLOSED: Final = 2006
