@@ -45,10 +45,7 @@ def install(node: Path, data: bytes, now: datetime = NOW) -> Installed:
 
 
 def in_force(node: Path) -> list[tuple[str, int]]:
-    return [
-        (one.id, one.version)
-        for one in NodeHome.load(node).agreements_in_force()
-    ]
+    return [(one.id, one.version) for one in NodeHome.load(node).agreements_in_force()]
 
 
 def after(node: Path, hours: float) -> list[int]:
