@@ -20,6 +20,16 @@ while not stop.wait(0.0001):
 print("ended", flush=True)
 """
 
+ASKED_WHILE_IT_ENDS = """
+import os, threading
+from machine.signals import set_when_asked_to_end
+class Last:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        kill(me, {number})
+set_when_asked_to_end(threading.Event())
+last = Last()
+"""
+
 
 def test_a_signal_is_heeded_while_the_events_own_lock_is_held() -> None:
     stop = threading.Event()
@@ -49,3 +59,11 @@ def test_a_process_that_is_asked_again_and_again_ends(number: signal.Signals) ->
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_asked_while_the_interpreter_ends_was_not_killed(
+    number: signal.Signals,
+) -> None:
+    program = ASKED_WHILE_IT_ENDS.format(number=int(number))
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
