@@ -17,7 +17,7 @@ from typing import Any, Final
 import duckdb
 
 from partner_node.sources.dialect import INPUT
-from partner_node.sources.syntax import nodes_of, syntax_tree
+from partner_node.sources.syntax import functions_where, nodes_of, parser, syntax_tree
 from protocol.errors import SourceError
 
 MAX_QUERY_CHARACTERS: Final = 100_000
@@ -139,10 +139,10 @@ def _parse(query: str, rules: QueryRules) -> tuple[list[dict[str, Any]], frozens
             f"the feature query has {len(query)} characters, at most {MAX_QUERY_CHARACTERS} "
             "are allowed"
         )
-    with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
+    with parser() as connection:
         _check_statement(connection, query, rules)
         tree = syntax_tree(connection, query)
-        unstable = _unstable_functions(connection) if rules.changes is None else rules.changes
+    unstable = _unstable_functions() if rules.changes is None else rules.changes
     if tree is None:
         raise _refusal("the feature query is not a plain SELECT")
     return list(nodes_of(tree)), unstable
@@ -263,15 +263,13 @@ def _refuse_unstable(name: str, unstable: frozenset[str]) -> None:
         )
 
 
-def _unstable_functions(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+def _unstable_functions() -> frozenset[str]:
     """Names of functions whose result does not depend on their arguments alone."""
-    rows = connection.execute(
-        "SELECT DISTINCT lower(function_name) FROM duckdb_functions() "
-        "WHERE stability <> 'CONSISTENT' OR (function_type = 'macro' AND "
+    names = functions_where(
+        "stability <> 'CONSISTENT' OR (function_type = 'macro' AND "
         "regexp_matches(lower(macro_definition), 'current_|now\\(|random|today|version|uuid'))"
-    ).fetchall()
-    names = {str(name) for (name,) in rows} | {"current_localtime", "current_localtimestamp"}
-    return frozenset(names - {"error"})
+    )
+    return (names | {"current_localtime", "current_localtimestamp"}) - {"error"}
 
 
 def first_lines(error: duckdb.Error) -> str:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import duckdb
-
-from partner_node.sources.syntax import nodes_of, syntax_tree
+from partner_node.sources.syntax import functions_where, nodes_of, parser, syntax_tree
 from protocol.errors import SourceError
 
 #: Aggregates of SQLite and PostgreSQL that DuckDB does not have, in lower case.
@@ -38,15 +36,9 @@ def check_own_rows(query: str, id_column: str) -> None:
     Raises:
         SourceError: E-SOURCE-SQL, naming what is not allowed and what to write instead.
     """
-    with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
+    with parser() as connection:
         tree = syntax_tree(connection, query)
-        aggregates = _OF_OTHERS | frozenset(
-            str(name).casefold()
-            for (name,) in connection.execute(
-                "SELECT DISTINCT function_name FROM duckdb_functions() "
-                "WHERE function_type = 'aggregate'"
-            ).fetchall()
-        )
+    aggregates = _OF_OTHERS | functions_where("function_type = 'aggregate'")
     _Check(tree, id_column, aggregates).run()
 
 
