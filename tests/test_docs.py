@@ -437,3 +437,24 @@ def test_the_table_of_roles_is_the_one_that_is_asked() -> None:
         permission, *cells = [cell.strip() for cell in line.strip("|").split("|")]
         said[Permission(permission)] = [cell == "yes" for cell in cells]
     assert said == {p: [may(role, p) for role in roles] for p in Permission}
+
+
+# --- docs/codes.md -------------------------------------------------------------------------------
+
+#: Only an example in a doctest.
+EXAMPLES = {"E-NOBODY-KNOWS"}
+
+
+def test_every_code_stands_in_a_table() -> None:
+    packages = ("machine", "protocol", "partner_node", "coordinator", "simulations")
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "protocol" / "SPEC.md"]
+    rows = (line for page in pages for line in page.read_text(encoding="utf-8").splitlines())
+    told = {
+        code
+        for row in rows
+        if row.startswith("|")
+        for code in re.findall(r"E-[A-Z]+(?:-[A-Z]+)*", row.split("|")[1])
+    }
+    codes = codes_in(*(f"{package}/**/*.py" for package in packages)) - EXAMPLES
+    assert len(codes) > 150
+    assert not codes - told
