@@ -7,6 +7,8 @@ lies in the same place would mix two programs, so nodes and coordinators check b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import metadata
 from typing import Final
 
 from protocol.errors import ConfigError
@@ -15,11 +17,20 @@ DISTRIBUTION: Final = "fedseg"
 PACKAGES: Final = ("protocol", "machine", "coordinator", "partner_node", "simulations")
 
 
+@cache
+def owners_of_packages() -> Mapping[str, Sequence[str]]:
+    """Distributions by top-level package, as a process finds them when it first asks.
+
+    All metadata of the environment are read for it; what is installed later is not what runs.
+    """
+    return metadata.packages_distributions()
+
+
 def require_sole_owner(owners: Mapping[str, Sequence[str]]) -> None:
     """Refuse an environment in which another distribution ships one of our packages.
 
     Args:
-        owners: Distributions by top-level package (`importlib.metadata.packages_distributions`).
+        owners: Distributions by top-level package (`owners_of_packages`).
 
     Raises:
         ConfigError: One does (E-INSTALLATION).

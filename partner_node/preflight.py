@@ -15,7 +15,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from machine.files import open_regular
-from machine.software import require_sole_owner
+from machine.software import owners_of_packages, require_sole_owner
 from machine.text import are, how_many
 from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
 from partner_node.budget import bound_words
@@ -151,7 +151,7 @@ def preflight(
         return items[-1].passed
 
     def installed() -> str:
-        require_sole_owner(metadata.packages_distributions())
+        require_sole_owner(owners_of_packages())
         return f"fedseg {Software.installed(metadata.version, resources.files).version}"
 
     attempt("installation", installed)

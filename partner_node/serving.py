@@ -7,11 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from machine.software import require_sole_owner
+from machine.software import owners_of_packages, require_sole_owner
 from machine.traces import exporting
 from partner_node.agreeing import take_effect
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
@@ -44,7 +43,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     Raises:
         FedsegError: Configuration, keys, agreement or state keep the node from serving.
     """
-    require_sole_owner(metadata.packages_distributions())
+    require_sole_owner(owners_of_packages())
     home = NodeHome.load(directory)
 
     def answer(message: bytes) -> tuple[bytes | None, str]:

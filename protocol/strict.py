@@ -18,8 +18,11 @@ _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?\Z")
 #: are written with joiners and selectors among these (U+200C, U+200D, U+FE0F); they are refused all
 #: the same: two texts that only a computer tells apart must not both be signed, and such words stay
 #: legible.
-_IGNORED: Final = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+#: Before them control characters but line feeds, lone surrogates, and what breaks lines: Unicode's
+#: categories Cc, Cs, Zl and Zp, whose members never change.
+_HIDDEN: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
@@ -90,8 +93,9 @@ class Fields:
             raise MalformedError(
                 f"{self.path(name)} has {len(value)} characters, 1 to {max_length} are allowed"
             )
-        hidden = next((c for c in value if _is_hidden(c)), None)
-        if hidden is not None:
+        found = _HIDDEN.search(value)
+        if found is not None:
+            hidden = found.group()
             raise MalformedError(
                 f"{self.path(name)} contains the hidden character U+{ord(hidden):04X}"
                 f"{_known_as(hidden)}",
@@ -247,13 +251,6 @@ def as_read(text: str) -> str:
     False
     """
     return " ".join(unicodedata.normalize("NFKC", text).split())
-
-
-def _is_hidden(character: str) -> bool:
-    category = unicodedata.category(character)
-    return character != "\n" and (
-        category in ("Cc", "Cs", "Zl", "Zp") or _IGNORED.match(character) is not None
-    )
 
 
 def _known_as(character: str) -> str:

@@ -155,3 +155,15 @@ def test_two_entries_that_look_the_same_are_refused(one: str, other: str) -> Non
 def test_entries_that_a_reader_tells_apart_are_taken() -> None:
     found = Fields({"x": ["gold", "Gold", "e", "é"]}, "it").texts("x", at_most=4, max_length=9)
     assert found == ("gold", "Gold", "e", "é")
+
+
+def test_whatever_controls_or_breaks_a_line_is_hidden() -> None:
+    found = [
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp") and chr(code) != "\n"
+    ]
+    assert len(found) == 64 + 2048 + 2
+    for character in found:
+        with pytest.raises(MalformedError, match="hidden character"):
+            Fields({"x": f"a{character}b"}, "it").text("x", max_length=3)
