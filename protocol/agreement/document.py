@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, Self
 
 from protocol import limits
@@ -52,6 +52,8 @@ REQUIRED: Final = "required"
 
 #: The form of an agreement's id.
 AGREEMENT_ID: Final = r"[a-z][a-z0-9-]{0,39}"
+#: So many agreements of at most `MAX_AGREEMENT_BYTES` are remembered as they were read.
+_REMEMBERED: Final = 16
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -233,8 +235,12 @@ class Agreement(Part):
             raise AgreementError(error.message, remedy=error.remedy) from error
 
     @staticmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def from_bytes(data: bytes) -> Agreement:
-        """Read an agreement from its canonical bytes; raises AgreementError."""
+        """Read an agreement from its canonical bytes; raises AgreementError.
+
+        The same bytes are read once: programs look into their agreement's file again and again.
+        """
         try:
             values = parse_canonical_json(
                 data, max_bytes=limits.MAX_AGREEMENT_BYTES, what="agreement"
