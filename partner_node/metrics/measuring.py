@@ -21,6 +21,7 @@ from partner_node.metrics.health import LinkState, readiness
 from partner_node.register.requests import RightsRegister
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
+from partner_node.spending import Spending
 from partner_node.store.heard import CONTROL, LINK, HeardRecords
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
@@ -29,6 +30,7 @@ from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError
 from protocol.partner_state import Phase
+from protocol.privacy.accounting import epsilon_of
 from protocol.privacy.ledger import runs_left
 
 _SOON: Final = timedelta(days=7)
@@ -79,6 +81,7 @@ def _measure_state(
     for one in in_force:
         measured.set(table.IN_FORCE, 1, one.id, str(one.version))
         _measure_budget(measured, store, one)
+    _measure_spending(measured, Spending.of(store))
     _measure_runs(measured, store, {one.hash: one.id for one in in_force})
     refused: Counter[str] = Counter()
     for refusal in Refusals(store).all():
@@ -117,6 +120,12 @@ def _measure_runs(measured: Measured, store: NodeStore, ids: Mapping[bytes, str]
             measured.set(table.LAST_FAILED, failed, ids[agreement_hash])
     for name, at in last.items():
         measured.set(table.LAST_RUN, at, name)
+
+
+def _measure_spending(measured: Measured, spending: Spending) -> None:
+    measured.set(table.SPENT, epsilon_of(spending.total, spending.delta))
+    if spending.cap is not None and spending.cap.epsilon is not None:
+        measured.set(table.CAP, float(spending.cap.epsilon))
 
 
 def _measure_budget(measured: Measured, store: NodeStore, agreement: Agreement) -> None:

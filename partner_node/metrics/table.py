@@ -45,6 +45,14 @@ EPSILON_LEFT: Final = Metric(
 RUNS_LEFT: Final = Metric(
     "fedseg_node_budget_runs_left", "Whole runs that the budget still holds.", ("agreement",)
 )
+SPENT: Final = Metric(
+    "fedseg_node_spent_epsilon",
+    "What a customer who was counted in every run has spent over all agreements.",
+)
+CAP: Final = Metric(
+    "fedseg_node_cap_epsilon",
+    "The cap on it, at whose delta it is told; absent while there is none.",
+)
 HELD: Final = Metric(
     "fedseg_node_egress_held", "Messages that wait for a person's approval before they leave."
 )
@@ -67,5 +75,5 @@ RETENTION: Final = Metric(
 
 TABLE: Final = (
     *COMMON, LINK_UP, HEARD, IN_FORCE, RUNS, LAST_RUN, LAST_FAILED, REFUSALS, EPSILON, EPSILON_LEFT,
-    RUNS_LEFT, HELD, HELD_UNTIL, OVERDUE, DUE_SOON, RETENTION,
+    RUNS_LEFT, SPENT, CAP, HELD, HELD_UNTIL, OVERDUE, DUE_SOON, RETENTION,
 )  # fmt: skip

@@ -22,10 +22,14 @@ from partner_node.metrics.health import LinkState
 from partner_node.metrics.measuring import measure_node
 from partner_node.register.requests import RightsRegister
 from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.spending import new_cap
+from partner_node.store.caps import Caps
 from partner_node.store.heard import CONTROL, HeardRecords
+from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
+from protocol.privacy.accounting import epsilon_of
 from tests.partner_node.nodes import installed, node, shell  # noqa: F401 - fixtures
 from tests.scraping import Samples, address_in, samples_at, scraped, switch_on
 from tests.shell import Shell
@@ -67,6 +71,21 @@ def test_a_budget_is_told_by_agreement_and_only_where_there_is_noise(installed: 
         assert found[(table.EPSILON.name, "ours")] == pytest.approx(budget)
         assert found[(table.EPSILON_LEFT.name, "ours")] == pytest.approx(budget)
         assert found[(table.RUNS_LEFT.name, "ours")] > 0
+
+
+def test_what_is_spent_over_all_agreements_is_told_beside_the_cap(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, state = opened(installed)
+    found = measured(home)
+    assert found[(table.SPENT.name,)] == 0
+    assert (table.CAP.name,) not in found
+    with state as store, store.transaction():
+        Caps(store).decide(new_cap("5", "0.00001", at=stamp(NOW), reason=""))
+    monkeypatch.setattr(Ledger, "spent_under", lambda _: {"ours": 1 << 58, "theirs": 1 << 59})
+    found = measured(home)
+    assert found[(table.SPENT.name,)] == pytest.approx(epsilon_of(3 << 58, 0.00001))
+    assert found[(table.CAP.name,)] == 5
 
 
 def test_refusals_are_told_by_code_and_a_code_that_is_none_is_not_repeated(
