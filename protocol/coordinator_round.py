@@ -105,6 +105,7 @@ class CoordinatorRound:
     """One run at the coordinator.
 
     Args:
+        agreement: With the hand-overs that lead to the run's keys, which stay so until its end.
         chain: The participant-set chain of all earlier runs under the agreement.
         last: The last release under the agreement, with its signatures; empty when there is none.
         seed_of: The plan's seed for a run hash; simulations pass another one.
@@ -203,7 +204,12 @@ class CoordinatorRound:
 
     def open_request(self) -> bytes:
         """Asks for a HELLO; also tells, later on, which carrier speaks for which partner."""
-        opening = Open(agreement_hash=self.agreement.hash, run_id=self.run_id, last=self._last)
+        opening = Open(
+            agreement_hash=self.agreement.hash,
+            run_id=self.run_id,
+            last=self._last,
+            hand_overs=self.agreement.hand_overs.to_bytes(),
+        )
         return sign_request(opening, self._key)
 
     def request(self, partner: int) -> bytes:
@@ -307,7 +313,7 @@ class CoordinatorRound:
         if self.phase == Phase.HELLOS or hello.partner not in self.left_out:
             self._member(hello.partner)
         party = self.agreement.parties[hello.partner]
-        Hello.verified(message, public_key=party.public_key, who=party.id)
+        Hello.verified(message, public_key=self._key_of(hello.partner), who=party.id)
         if hello.agreement_hash != self.agreement.hash or hello.run_id != self.run_id:
             raise RemoteProtocolError(
                 f"the HELLO of {party.id} belongs to another run", code="E-HELLO-REPLAYED"
@@ -319,7 +325,7 @@ class CoordinatorRound:
     def _ready_of(self, message: bytes) -> int:
         ready, _, _ = Ready.parse(message)
         party = self.agreement.parties[self._member(ready.partner)]
-        Ready.verified(message, public_key=party.public_key, who=party.id)
+        Ready.verified(message, public_key=self._key_of(ready.partner), who=party.id)
         higher = sum(i > ready.partner for i in self._hellos)
         if (ready.run_hash, ready.head, len(ready.ciphertexts)) != (
             self._run_hash,
@@ -334,7 +340,7 @@ class CoordinatorRound:
     def _accept_of(self, message: bytes) -> int:
         accept, _, _ = Accept.parse(message)
         party = self.agreement.parties[self._member(accept.partner)]
-        Accept.verified(message, public_key=party.public_key, who=party.id)
+        Accept.verified(message, public_key=self._key_of(accept.partner), who=party.id)
         if (accept.run_hash, accept.head) != (self._run_hash, self.chain.head):
             raise RemoteProtocolError(
                 f"the ACCEPT of {party.id} is for another set", code="E-CERTIFICATE"
@@ -344,7 +350,8 @@ class CoordinatorRound:
     def _answer_of(self, message: bytes) -> int:
         masked, _, _ = Masked.parse(message, length=self._length)
         party = self.agreement.parties[self._member(masked.partner)]
-        Masked.verified(message, length=self._length, public_key=party.public_key, who=party.id)
+        key = self._key_of(masked.partner)
+        Masked.verified(message, length=self._length, public_key=key, who=party.id)
         if masked.context != self._context():
             raise RemoteProtocolError(
                 f"the answer of {party.id} is for another round or set", code="E-ROUND-ORDER"
@@ -356,7 +363,8 @@ class CoordinatorRound:
         partner = self._member(approval.partner)
         party = self.agreement.parties[partner]
         release = self._unsigned_release().release.to_bytes()
-        verify_document(party.public_key, PAYLOAD_TYPE, release, approval.signature, who=party.id)
+        key = self._key_of(partner)
+        verify_document(key, PAYLOAD_TYPE, release, approval.signature, who=party.id)
         return partner
 
     def _ack_of(self, message: bytes) -> int:
@@ -406,6 +414,7 @@ class CoordinatorRound:
                 self.run_id,
                 self._roster(),
                 last=b"" if last is None else last.hash,
+                keys=self.agreement.keys.hash,
             )
             try:
                 self._extend(members)
@@ -578,9 +587,8 @@ class CoordinatorRound:
         signed = self._unsigned_release()
         envelope = signed.envelope
         for partner, message in self._answers.items():
-            party = self.agreement.parties[partner]
             envelope = envelope.with_signature(
-                party.public_key, Approval.from_bytes(message).signature
+                self._key_of(partner), Approval.from_bytes(message).signature
             )
         self.release = SignedRelease(release=signed.release, envelope=envelope)
         self.phase = Phase.ACKS
@@ -602,6 +610,10 @@ class CoordinatorRound:
         if partner not in self.members:
             raise MalformedError(f"partner {partner} is not in the participant set")
         return partner
+
+    def _key_of(self, partner: int) -> bytes:
+        """The key of the partner with a number, in this run."""
+        return self.agreement.keys.of(partner)
 
     def _name(self, partner: int) -> str:
         return self.agreement.parties[partner].id

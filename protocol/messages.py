@@ -45,25 +45,44 @@ class Open:
     Attributes:
         last: The last release under the agreement, with its signatures; empty when there is none,
             or runs are agreed to start anew.
+        hand_overs: Those that lead from the agreed keys to the run's, `HandOvers.to_bytes`; empty
+            while all keys are as agreed, and then the message has no such field.
     """
 
     agreement_hash: bytes
     run_id: bytes
     last: bytes = b""
+    hand_overs: bytes = b""
 
     def body(self) -> bytes:
         """The bytes that are signed."""
-        return frame(label("open"), self.agreement_hash, self.run_id, self.last)
+        more = (self.hand_overs,) if self.hand_overs else ()
+        return frame(label("open"), self.agreement_hash, self.run_id, self.last, *more)
 
     @staticmethod
     def parse(body: bytes) -> Open:
         """Read the body; raises MalformedError."""
-        agreement_hash, run_id, last = unframe_labelled(body, "open", 3)
+        has_more = len(unframe_list(body, max_count=5)) == 5
+        fields = unframe_labelled(body, "open", 4 if has_more else 3)
+        if has_more and not fields[3]:
+            raise MalformedError("an OPEN without hand-overs has no field for them")
         return Open(
-            agreement_hash=exactly(agreement_hash, HASH_BYTES, "an agreement hash"),
-            run_id=exactly(run_id, RUN_ID_BYTES, "a run id"),
-            last=last,
+            agreement_hash=exactly(fields[0], HASH_BYTES, "an agreement hash"),
+            run_id=exactly(fields[1], RUN_ID_BYTES, "a run id"),
+            last=fields[2],
+            hand_overs=fields[3] if has_more else b"",
         )
+
+    @staticmethod
+    def unverified(data: bytes) -> Open | None:
+        """What a signed OPEN says, before its signature is checked; None for anything else.
+
+        The hand-overs in it prove themselves, and one of them may be of the coordinator's own key.
+        """
+        try:
+            return Open.parse(_signed_request(data)[0])
+        except MalformedError:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,11 +267,7 @@ def open_request(data: bytes, *, coordinator_key: bytes) -> Request:
         MalformedError: Too large, or not a request.
         SignatureError: Not signed by the coordinator that the agreement names.
     """
-    if len(data) > limits.MAX_REQUEST_BYTES:
-        raise MalformedError(
-            f"request of {len(data)} bytes, at most {limits.MAX_REQUEST_BYTES}", code="E-SIZE"
-        )
-    body, signature = unframe(data, 2)
+    body, signature = _signed_request(data)
     verify(coordinator_key, "request", body, signature, who="the coordinator")
     name = unframe_list(body, max_count=8)[0] if body else b""
     parser = _REQUESTS.get(name)
@@ -488,14 +503,21 @@ def round_context(run_hash: bytes, head: bytes, number: int, payload: bytes) -> 
 
 
 def run_hash(
-    agreement_hash: bytes, run_id: bytes, hellos: tuple[bytes, ...], *, last: bytes = b""
+    agreement_hash: bytes,
+    run_id: bytes,
+    hellos: tuple[bytes, ...],
+    *,
+    last: bytes = b"",
+    keys: bytes = b"",
 ) -> bytes:
-    """``h_run``: binds the agreement, the run, every HELLO and the last release; 32 bytes.
+    """``h_run``: binds agreement, run, every HELLO, the last release and the keys; 32 bytes.
 
     Args:
         last: The hash of the release that OPEN named; empty when it named none.
+        keys: The hash of the keys in force, `Keys.hash`; empty while all are as agreed.
     """
-    return tagged_hash("run", agreement_hash, run_id, frame(*hellos), last)
+    of_keys = (keys,) if keys else ()
+    return tagged_hash("run", agreement_hash, run_id, frame(*hellos), last, *of_keys)
 
 
 def parse_code(data: bytes) -> str:
@@ -506,6 +528,15 @@ def parse_code(data: bytes) -> str:
     ):
         raise MalformedError("a reason must be an error code like E-GRACE")
     return text
+
+
+def _signed_request(data: bytes) -> tuple[bytes, bytes]:
+    if len(data) > limits.MAX_REQUEST_BYTES:
+        raise MalformedError(
+            f"request of {len(data)} bytes, at most {limits.MAX_REQUEST_BYTES}", code="E-SIZE"
+        )
+    body, signature = unframe(data, 2)
+    return body, signature
 
 
 def _signed(data: bytes, name: str) -> tuple[bytes, bytes]:

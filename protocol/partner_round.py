@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol import masking, ring
 from protocol.agreement.document import Agreement
+from protocol.agreement.hand_overs import HandOvers
 from protocol.agreement.parties import Party
 from protocol.canonical import tagged_hash, u32
 from protocol.clustering.followed import Followed
@@ -31,6 +32,7 @@ from protocol.clustering.plan import (
     step_hash,
 )
 from protocol.errors import (
+    AgreementError,
     LocalProtocolError,
     ProtocolError,
     RemoteProtocolError,
@@ -59,7 +61,7 @@ from protocol.privacy.mechanisms import discrete_gaussian, share_variance
 from protocol.release.document import PAYLOAD_TYPE, Release, SignedRelease, make_release
 from protocol.release.last import begins_at, taken_start
 from protocol.ring import IntVector, RingVector
-from protocol.signing import sign_document
+from protocol.signing import public_bytes, sign_document
 from protocol.sum_query import SumQuery
 
 T = TypeVar("T")
@@ -88,8 +90,9 @@ class PartnerRound:
     """One run at one partner.
 
     Args:
-        agreement: The agreement, fully signed.
-        key: The partner's Ed25519 key of the agreement.
+        agreement: The agreement, fully signed, with the hand-overs that this partner knows. A run
+            that is open goes on under the keys of its OPEN, whichever were handed over since.
+        key: The partner's Ed25519 key in force.
         chain: The participant-set chain up to the last link that this partner signed, from all
             runs under the agreement. Read `chain` after every call and store it.
         state: What was stored of the run, `PartnerState.from_dict`; None when it is to be opened.
@@ -109,12 +112,14 @@ class PartnerRound:
         last: Release | None = None,
         seed_of: Callable[[bytes], bytes] = plan_seed,
     ) -> None:
+        self._me = agreement.index_of_key(public_bytes(key))
+        if state is not None:
+            agreement = agreement.with_hand_overs(HandOvers.from_bytes(state.hand_overs))
         self.agreement = agreement
         self.chain = chain
         self.state = state
         self._last = last
         self._key = key
-        self._me = agreement.index_of_key(key.public_key().public_bytes_raw())
         self._rules = SetRules.of(agreement)
         self._seed_of = seed_of
 
@@ -186,6 +191,7 @@ class PartnerRound:
         if len(entropy) != ENTROPY_BYTES:
             raise LocalProtocolError(f"entropy of {len(entropy)} bytes, {ENTROPY_BYTES} needed")
         self._check_agreement(request.agreement_hash)
+        self._check_keys(request)
         start = taken_start(request.last, self.agreement, chain=self.chain, last=self._last)
         nonce, secret = entropy[:16], entropy[112:144]
         secrets = Secrets(
@@ -210,8 +216,25 @@ class PartnerRound:
             secret=secret,
             secrets=secrets,
             start=b"" if start is None else start.to_bytes(),
+            hand_overs=request.hand_overs,
         )
         return hello
+
+    def _check_keys(self, request: Open) -> None:
+        """Refuse a run under other keys than those in force here (E-KEY-BEHIND)."""
+        try:
+            named = self.agreement.with_hand_overs(HandOvers.from_bytes(request.hand_overs))
+        except AgreementError as error:
+            raise RemoteProtocolError(
+                error.message, code=error.code, remedy=error.remedy
+            ) from error
+        if named.keys.in_force != self.agreement.keys.in_force:
+            raise RemoteProtocolError(
+                "the run is to begin under keys that were handed over since, as this node knows",
+                code="E-KEY-BEHIND",
+                remedy="the coordinator lacks a hand-over: it takes it online from the partner "
+                "whose key it is, or as a file, `fedseg-coordinator key accept`",
+            )
 
     def reopen(self, request: Open) -> bytes:
         """The same HELLO again, byte for byte."""
@@ -224,6 +247,8 @@ class PartnerRound:
             raise RemoteProtocolError(
                 "this run was opened with another last release", code="E-RUN-START"
             )
+        if request.hand_overs != state.hand_overs:
+            raise RemoteProtocolError("this run was opened with other keys", code="E-KEY-BEHIND")
         return state.hello
 
     def roster(self, request: Roster) -> bytes:
@@ -244,6 +269,7 @@ class PartnerRound:
             state.run_id,
             request.hellos,
             last=b"" if start is None else start.hash,
+            keys=self.agreement.keys.hash,
         )
         chain = Chain.from_bytes(request.chain, self.agreement)
         self._rules.check(chain, signed=self.chain, run_hash=hashed)
@@ -292,7 +318,7 @@ class PartnerRound:
             if not message:
                 continue
             party = self.agreement.parties[index]
-            hello = Hello.verified(message, public_key=party.public_key, who=party.id)
+            hello = Hello.verified(message, public_key=self._key_of(index), who=party.id)
             if (hello.agreement_hash, hello.run_id, hello.partner) != (
                 self.agreement.hash,
                 state.run_id,
@@ -354,7 +380,7 @@ class PartnerRound:
         for message in messages:
             ready, _, _ = Ready.parse(message)
             party = self._party(ready.partner)
-            Ready.verified(message, public_key=party.public_key, who=party.id)
+            Ready.verified(message, public_key=self._key_of(ready.partner), who=party.id)
             if (ready.run_hash, ready.head) != (joined.run_hash, joined.first_head):
                 raise RemoteProtocolError(
                     f"the READY of {party.id} is for another run or set", code="E-CERTIFICATE"
@@ -371,7 +397,7 @@ class PartnerRound:
         for message in messages:
             accept, _, _ = Accept.parse(message)
             party = self._party(accept.partner)
-            Accept.verified(message, public_key=party.public_key, who=party.id)
+            Accept.verified(message, public_key=self._key_of(accept.partner), who=party.id)
             if (accept.run_hash, accept.head) != (joined.run_hash, head):
                 raise RemoteProtocolError(
                     f"the ACCEPT of {party.id} is for another set", code="E-CERTIFICATE"
@@ -508,7 +534,9 @@ class PartnerRound:
         for message, m in zip(transcript, masked, strict=True):
             party = self._party(m.partner)
             try:
-                Masked.verified(message, length=length, public_key=party.public_key, who=party.id)
+                Masked.verified(
+                    message, length=length, public_key=self._key_of(m.partner), who=party.id
+                )
             except SignatureError as error:
                 raise RemoteProtocolError(error.message, code="E-TRANSCRIPT") from error
             ring.add(total, ring.from_bytes(m.vector, length=length))
@@ -632,7 +660,7 @@ class PartnerRound:
     def _on_publish(self, state: PartnerState, request: Publish) -> SignedRelease:
         joined = self._check_run(state, request.run_hash)
         signed = SignedRelease.from_bytes(request.release)
-        release = signed.verify(self.agreement)
+        release = signed.verify(self.agreement, in_force=True)
         if release.run_hash != joined.run_hash:
             raise RemoteProtocolError("the release of another run", code="E-RELEASE")
         self.state = state.ended(Phase.DONE)
@@ -669,6 +697,12 @@ class PartnerRound:
             raise RemoteProtocolError(
                 f"this run was aborted here with {state.aborted_with}", code="E-RUN-ABORTED"
             )
+        if self._key_of(self._me) != public_bytes(self._key):
+            raise RemoteProtocolError(
+                "this run began under a key of this node that was handed over since",
+                code="E-KEY-ROTATED",
+                remedy="the next run begins under the new key",
+            )
         return state
 
     def _check_agreement(self, agreement_hash: bytes) -> None:
@@ -691,6 +725,10 @@ class PartnerRound:
             raise RemoteProtocolError(
                 "the chain went on in a later run; this one is over", code="E-CHAIN-RUN"
             )
+
+    def _key_of(self, index: int) -> bytes:
+        """The key of the party with a number, in this run."""
+        return self.agreement.keys.of(index)
 
     def _party(self, index: int) -> Party:
         if index >= self.agreement.n_partners:

@@ -123,6 +123,8 @@ class PartnerState:
         aborted_with: Why the run was aborted, a code; empty unless it was.
         start: The signed bytes of the last release that OPEN named, which `begins_at` judges;
             empty when it named none.
+        hand_overs: Those that OPEN named, `HandOvers.to_bytes`: the run's keys follow from them
+            until its end; empty when it named none.
     """
 
     phase: Phase
@@ -136,6 +138,7 @@ class PartnerState:
     last: LastRound | None = None
     aborted_with: str = ""
     start: bytes = b""
+    hand_overs: bytes = b""
 
     @property
     def held(self) -> Secrets:
@@ -159,6 +162,7 @@ class PartnerState:
             "plan": None if self.plan is None else self.plan.to_dict(),
             "certified": (self.certified or b"").hex(),
             **({"start": self.start.hex()} if self.start else {}),
+            **({"hand_overs": self.hand_overs.hex()} if self.hand_overs else {}),
             **(_FORGOTTEN if self.secrets is None else fields_to_json(self.secrets)),
             **(_NOT_JOINED if self.joined is None else fields_to_json(self.joined)),
             **(_NO_ROUND if self.last is None else fields_to_json(self.last)),
@@ -176,6 +180,7 @@ class PartnerState:
             plan=None if values["plan"] is None else restore_plan(values["plan"]),
             certified=bytes.fromhex(values["certified"]) or None,
             start=bytes.fromhex(values.get("start", "")),
+            hand_overs=bytes.fromhex(values.get("hand_overs", "")),
             secrets=fields_from_json(Secrets, values) if values["x_private"] else None,
             joined=fields_from_json(Joined, values) if values["ready"] else None,
             last=fields_from_json(LastRound, values) if values["round"] >= 0 else None,

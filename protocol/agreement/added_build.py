@@ -124,8 +124,12 @@ class AddedBuild:
         joined.missing(agreement)
         return joined
 
-    def missing(self, agreement: Agreement) -> tuple[Party, ...]:
+    def missing(self, agreement: Agreement, *, kept: bool = False) -> tuple[Party, ...]:
         """Who has to sign it still, of those whom the agreement names for that.
+
+        Args:
+            kept: Whether it was kept when its signatures came: those by keys that were handed over
+                since count then.
 
         Raises:
             AgreementError: It is for another agreement or protocol, or the agreement takes none
@@ -140,22 +144,31 @@ class AddedBuild:
                 code="E-BUILD",
                 remedy="a build is added to the version that it names and to no other",
             )
-        keys = {key_id(party.public_key) for party in agreement.parties}
-        if not self.envelope.signatures.keys() <= keys:
+        had = agreement.keys.of_parties
+        every = [key for keys in had for key in keys]
+        if not self.envelope.signatures.keys() <= {key_id(key) for key in every}:
             raise AgreementError(
                 "a signature on the build is by no party", code="E-AGR-SIGNATURE", remedy=_ASK_AGAIN
             )
         try:
-            signed = self.envelope.signers([party.public_key for party in agreement.parties])
+            signed = self.envelope.signers(every)
         except SignatureError as error:
             raise AgreementError(
                 error.message, code="E-AGR-SIGNATURE", remedy=_ASK_AGAIN
             ) from error
-        return tuple(p for p in agreement.build_signers if p.public_key not in signed)
+        count = {
+            party.id: not signed.isdisjoint(keys if kept else keys[-1:])
+            for party, keys in zip(agreement.parties, had, strict=True)
+        }
+        return tuple(p for p in agreement.build_signers if not count[p.id])
 
-    def verify(self, agreement: Agreement) -> Build:
-        """The build, if everybody signed who has to; raises AgreementError (E-BUILD-UNSIGNED)."""
-        missing = self.missing(agreement)
+    def verify(self, agreement: Agreement, *, kept: bool = False) -> Build:
+        """The build, if everybody signed who has to; raises AgreementError (E-BUILD-UNSIGNED).
+
+        Args:
+            kept: As for `missing`.
+        """
+        missing = self.missing(agreement, kept=kept)
         if missing:
             raise AgreementError(
                 f"fedseg {self.build.version} is not signed by "

@@ -8,7 +8,7 @@ coordinator or by a command-line flag.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Any, Final, Self
@@ -25,6 +25,8 @@ from protocol.agreement.duties import (
 )
 from protocol.agreement.features import Coordinate, Feature, coordinates_of
 from protocol.agreement.governance import ConsentTerms, Purpose
+from protocol.agreement.hand_overs import NONE, HandOvers
+from protocol.agreement.keys import Keys
 from protocol.agreement.parties import Operator, Party
 from protocol.agreement.plan_names import CHOOSING_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
@@ -189,6 +191,8 @@ class Agreement(Part):
         software: What every node must run.
         diligence: Whether each party needs a record of due diligence that holds.
         schedule: When runs begin by themselves; None when the operator alone starts them.
+        hand_overs: Those by which keys that it names were replaced, as far as they are known
+            here; no part of what is signed. `with_hand_overs` sets them.
     """
 
     BESIDE = ("schema",)
@@ -218,6 +222,12 @@ class Agreement(Part):
     software: Software
     schedule: ScheduleTerms | None = None
     diligence: bool = False
+    hand_overs: HandOvers = NONE
+
+    @classmethod
+    def names(cls, values: Mapping[str, Any]) -> Names:
+        """The agreement's fields; what is known beside it is none."""
+        return names_of(cls).without("hand_overs")
 
     @staticmethod
     def from_dict(values: object) -> Agreement:
@@ -367,11 +377,37 @@ class Agreement(Part):
         """Row caps of some partners, by their numbers, added up."""
         return sum(self.parties[partner].max_customers for partner in partners)
 
+    @cached_property
+    def keys(self) -> Keys:
+        """Which key each party and the coordinator has now; ask nothing else for one."""
+        return Keys.following(self.parties, self.coordinator, self.hand_overs)
+
+    def with_hand_overs(self, known: HandOvers) -> Self:
+        """The agreement under the keys that follow from hand-overs; others do nothing.
+
+        Raises:
+            AgreementError: They do not lead to one key for each party (E-KEY-PARTY, E-KEY-REUSED).
+        """
+        keys = Keys.following(self.parties, self.coordinator, known)
+        return replace(self, hand_overs=HandOvers(keys.handed_over))
+
     def index_of_key(self, public_key: bytes) -> int:
-        """The number of the party with `public_key`; raises AgreementError (E-AGR-PARTY)."""
-        for index, party in enumerate(self.parties):
-            if party.public_key == public_key:
+        """The number of the party whose key in force is `public_key`.
+
+        Raises:
+            AgreementError: Nobody's (E-AGR-PARTY), or a party's that handed it over since
+                (E-KEY-ROTATED).
+        """
+        for index, keys in enumerate(self.keys.of_parties):
+            if keys[-1] == public_key:
                 return index
+            if public_key in keys:
+                raise AgreementError(
+                    f"key {key_id(public_key)[:16]}… of {self.parties[index].id} was handed over: "
+                    "it signs nothing any more",
+                    code="E-KEY-ROTATED",
+                    remedy="use the key store with the new key; see `fedseg-node key show`",
+                )
         raise AgreementError(
             f"key {key_id(public_key)[:16]}… belongs to no party of agreement {self.id!r}",
             code="E-AGR-PARTY",

@@ -87,6 +87,9 @@ class SignedStop:
     def verify(self, agreement: Agreement) -> None:
         """Refuse a stop of another agreement, or one that its partner did not sign.
 
+        A key that the partner handed over counts too: a stop that it made before, and that comes
+        late, is not lost.
+
         Raises:
             AgreementError: E-AGR-PARTY or E-AGR-SIGNATURE.
         """
@@ -98,14 +101,14 @@ class SignedStop:
                 code="E-AGR-PARTY",
                 remedy="a stop holds for the version that it names and for no other",
             )
-        party = next((p for p in agreement.parties if p.id == self.partner), None)
-        if party is None:
+        had = {p.id: k for p, k in zip(agreement.parties, agreement.keys.of_parties, strict=True)}
+        if self.partner not in had:
             raise AgreementError(
                 f"the stop is by {self.partner!r}, who is no party of agreement {agreement.id!r}",
                 code="E-AGR-PARTY",
             )
         try:
-            signers = self.envelope.signers([party.public_key])
+            signers = self.envelope.signers(had[self.partner])
         except SignatureError as error:
             raise AgreementError(error.message, code="E-AGR-SIGNATURE") from error
         if not signers or len(self.envelope.signatures) != 1:

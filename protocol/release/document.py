@@ -360,8 +360,12 @@ class SignedRelease:
         """The envelope as JSON."""
         return self.envelope.to_bytes()
 
-    def verify(self, agreement: Agreement) -> Release:
+    def verify(self, agreement: Agreement, *, in_force: bool = False) -> Release:
         """Return the release if it belongs to `agreement` and every participant signed it.
+
+        Args:
+            in_force: Whether the keys in force alone count, as at the end of a run; else also those
+                that were handed over since the release was signed.
 
         Raises:
             RuleError: Another agreement, too few participants, or a signature is missing
@@ -391,7 +395,10 @@ class SignedRelease:
             for s in release.segments
         ):
             raise RuleError("a segment's satisfaction is not as agreed", code="E-RELEASE")
-        keys = {party.id: party.public_key for party in agreement.parties}
+        keys = {
+            party.id: had[-1:] if in_force else had
+            for party, had in zip(agreement.parties, agreement.keys.of_parties, strict=True)
+        }
         unknown = [p for p in release.participants if p not in keys]
         if unknown or len(set(release.participants)) < agreement.smallest_set:
             raise RuleError(
@@ -407,10 +414,10 @@ class SignedRelease:
                 code="E-RELEASE",
             )
         try:
-            signed = self.envelope.signers([keys[p] for p in release.participants])
+            signed = self.envelope.signers([k for p in release.participants for k in keys[p]])
         except SignatureError as error:
             raise RuleError(error.message, code="E-RELEASE") from error
-        missing = [p for p in release.participants if keys[p] not in signed]
+        missing = [p for p in release.participants if signed.isdisjoint(keys[p])]
         if missing:
             raise RuleError(f"the release is not signed by {', '.join(missing)}", code="E-RELEASE")
         return release

@@ -54,10 +54,131 @@ MOMENTS = "test_schedule.py::"
 SOFTWARE = "protocol/agreement/software.py"
 ADDED = "protocol/agreement/added_build.py"
 BUILT = "test_added_builds.py::"
+HAND_OVER = "protocol/agreement/hand_over.py"
+HAND_OVERS = "protocol/agreement/hand_overs.py"
+IN_FORCE = "protocol/agreement/keys.py"
+STOPS = "protocol/agreement/stop.py"
+HANDED = "test_hand_overs.py::"
+KEYED = "test_rotated_keys.py::"
 DILIGENCE = "protocol/agreement/diligence.py"
 DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # keys that are handed over
+    (
+        HAND_OVER,
+        "        if missing:\n            raise _unsigned",
+        "        if False:\n            raise _unsigned",
+        HANDED + "test_both_keys_have_to_sign_and_nobody_else",
+    ),
+    (
+        HAND_OVER,
+        "if len(self.envelope.signatures) != len(keys):",
+        NEVER,
+        HANDED + "test_both_keys_have_to_sign_and_nobody_else",
+    ),
+    (
+        HAND_OVER,
+        "        found._check_signatures()\n",
+        "",
+        HANDED + "test_a_signature_over_another_text_is_refused",
+    ),
+    (
+        HAND_OVER,
+        "if self.old_key == self.new_key:",
+        NEVER,
+        HANDED + "test_a_key_is_not_handed_over_to_itself",
+    ),
+    (
+        HAND_OVERS,
+        "if other is not None:",
+        NEVER,
+        HANDED + "test_a_second_hand_over_from_one_key_is_refused_and_both_are_shown",
+    ),
+    (
+        HAND_OVERS,
+        "if one.new_key in self._from or one.new_key in self._to:",
+        NEVER,
+        HANDED + "test_a_key_that_was_handed_over_does_not_come_back",
+    ),
+    (
+        HAND_OVERS,
+        "if before is not None and one.partner != before.partner:",
+        NEVER,
+        HANDED + "test_a_chain_stays_with_one_partner",
+    ),
+    (
+        HAND_OVERS,
+        "if before is not None and one.number != before.number + 1:",
+        NEVER,
+        HANDED + "test_numbers_follow_each_other",
+    ),
+    (
+        HAND_OVERS,
+        "            if one.partner != partner:",
+        "            if False:",
+        HANDED + "test_a_hand_over_is_of_the_party_that_has_the_key",
+    ),
+    (
+        IN_FORCE,
+        "if twice is not None and keys.handed_over:",
+        NEVER,
+        HANDED + "test_no_key_becomes_that_of_another_party",
+    ),
+    (
+        AGREEMENT,
+        "if keys[-1] == public_key:",
+        "if public_key in keys:",
+        HANDED + "test_a_key_that_was_handed_over_is_no_partys_any_more",
+    ),
+    (
+        PARTNER,
+        "if named.keys.in_force != self.agreement.keys.in_force:",
+        NEVER,
+        KEYED + "test_a_run_under_keys_that_are_over_is_refused",
+    ),
+    (
+        PARTNER,
+        "if request.hand_overs != state.hand_overs:",
+        NEVER,
+        KEYED + "test_a_run_is_not_opened_again_under_other_keys",
+    ),
+    (
+        PARTNER,
+        "            keys=self.agreement.keys.hash,\n",
+        "",
+        KEYED + "test_a_run_under_new_keys_ends_with_a_release_that_holds",
+    ),
+    (
+        MESSAGES,
+        "of_keys = (keys,) if keys else ()",
+        "of_keys = ()",
+        KEYED + "test_partners_that_are_told_of_different_keys_never_form_a_set",
+    ),
+    (
+        PARTNER,
+        "if self._key_of(self._me) != public_bytes(self._key):",
+        NEVER,
+        KEYED + "test_a_run_on_foot_is_refused_by_whoever_handed_its_key_over_since",
+    ),
+    (
+        PARTNER,
+        "agreement = agreement.with_hand_overs(HandOvers.from_bytes(state.hand_overs))",
+        "pass",
+        KEYED + "test_a_run_on_foot_ends_under_the_keys_with_which_it_began",
+    ),
+    (
+        RELEASE,
+        "party.id: had[-1:] if in_force else had",
+        "party.id: had",
+        KEYED + "test_a_key_that_was_handed_over_signs_no_new_release",
+    ),
+    (
+        ADDED,
+        "keys if kept else keys[-1:]",
+        "keys",
+        KEYED + "test_a_build_that_is_new_is_signed_with_the_key_in_force",
+    ),
     # how many segments
     (
         CHOICE,
@@ -253,8 +374,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         MESSAGES,
-        "run_id, frame(*hellos), last)",
-        "run_id, frame(*hellos))",
+        "run_id, frame(*hellos), last, *of_keys)",
+        "run_id, frame(*hellos), *of_keys)",
         STARTS + "test_partners_that_are_told_of_different_releases_never_form_a_set",
     ),
     (
@@ -284,7 +405,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "hello = Hello.verified(message, public_key=party.public_key, who=party.id)",
+        "hello = Hello.verified(message, public_key=self._key_of(index), who=party.id)",
         "hello = Hello.parse(message)[0]",
         LIES + "test_a_key_swapped_in_a_hello_is_refused",
     ),
@@ -360,8 +481,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         MESSAGES,
-        'return tagged_hash("run", agreement_hash, run_id, frame(*hellos), last)',
-        'return tagged_hash("run", agreement_hash, run_id, last)',
+        'return tagged_hash("run", agreement_hash, run_id, frame(*hellos), last, *of_keys)',
+        'return tagged_hash("run", agreement_hash, run_id, last, *of_keys)',
         LIES + "test_two_partners_with_different_rosters_never_form_a_set",
     ),
     # participant sets
@@ -464,7 +585,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "            Ready.verified(message, public_key=party.public_key, who=party.id)\n",
+        "            Ready.verified(message, public_key=self._key_of(ready.partner), "
+        "who=party.id)\n",
         "",
         LIES + "test_a_ready_signed_by_somebody_else_is_refused",
     ),
@@ -488,7 +610,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "            Accept.verified(message, public_key=party.public_key, who=party.id)\n",
+        "            Accept.verified(message, public_key=self._key_of(accept.partner), "
+        "who=party.id)\n",
         "",
         LIES + "test_an_accept_signed_by_somebody_else_is_refused",
     ),
@@ -561,8 +684,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PARTNER,
-        "                Masked.verified(message, length=length, public_key=party.public_key, "
-        "who=party.id)",
+        "                Masked.verified(\n"
+        "                    message, length=length, public_key=self._key_of(m.partner), "
+        "who=party.id\n                )",
         "                pass",
         LIES + "test_an_altered_vector_in_the_transcript_is_refused",
     ),
@@ -657,7 +781,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # release
     (
         PARTNER,
-        "release = signed.verify(self.agreement)",
+        "release = signed.verify(self.agreement, in_force=True)",
         "release = signed.release",
         LIES + "test_a_release_with_a_missing_signature_is_refused",
     ),
@@ -819,7 +943,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # the coordinator
     (
         COORDINATOR,
-        "        Hello.verified(message, public_key=party.public_key, who=party.id)\n",
+        "        Hello.verified(message, public_key=self._key_of(hello.partner), who=party.id)\n",
         "",
         LIES + "test_the_coordinator_refuses_a_hello_by_a_stranger",
     ),
@@ -1187,7 +1311,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         ADDED,
-        "if not self.envelope.signatures.keys() <= keys:",
+        "if not self.envelope.signatures.keys() <= {key_id(key) for key in every}:",
         "if False:",
         BUILT + "test_a_signature_by_a_stranger_or_over_another_build_is_refused",
     ),
