@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
 from coordinator.cli import diligence
 from coordinator.cli.cards import load_cards
@@ -19,14 +18,14 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.announcements import ADMITTED, CHECK, Announcements
 from coordinator.control.inviting import invite as make_invitation
 from coordinator.control.joined import card_with_code
-from coordinator.control.standing import PartnerStanding, shut_out, standings
+from coordinator.control.standing import shut_out, standings
 from coordinator.service.certificates import read_certificate
+from coordinator.shown.partners import partners_shown
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
-from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.files import write_file
 from machine.text import minute
-from protocol.agreement.document import Agreement, time_text
+from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.invitation import SECRET_BYTES
 from protocol.errors import AgreementError, UsageError
@@ -187,25 +186,8 @@ def list_partners(directory: Directory = HERE, format: Format = FormatOption) ->
     """
     config = CoordinatorConfig.load(directory)
     with closing(config.open_store()) as store:
-        admitted = AdmittedNodes(store).key_of_partner()
-        found = standings(
-            store, coordinator_key=public_bytes(config.signing_key()), now=datetime.now(UTC)
-        )
-        records = Diligence(store).newest()
-    table = Table(
-        "partner", "stands", "code", "node key", "seen last", "version", "diligence until"
-    )
-    rows = []
-    for one in found:
-        record = records.get(one.partner)
-        table.add_row(*_row(one), "" if record is None else f"{record.expires:%Y-%m-%d}")
-        until = None if record is None else time_text(record.expires)
-        rows.append(one.to_dict() | {"diligence_until": until})
-    output.result(
-        {"admitted": admitted, "partners": rows},
-        table,
-        *_readiness_table(found),
-    )
+        own_key = public_bytes(config.signing_key())
+        output.show(partners_shown(store, coordinator_key=own_key, now=datetime.now(UTC)))
 
 
 @app.command("check")
@@ -239,36 +221,4 @@ def check(
         {"asked": [{"partner": partner, "seen_at": seen[partner]} for partner in asked]},
         *(f"Asked {partner}, whose node was seen {minute(seen[partner])}." for partner in asked),
         "`fedseg-coordinator partner list` shows what they found.",
-    )
-
-
-def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:
-    table = Table("partner", "agreement", "ready", "since", "told last", title="Readiness")
-    for one in found:
-        for agreement, row in one.readiness:
-            table.add_row(
-                one.partner,
-                f"{agreement.id}, version {agreement.version}",
-                row.words,
-                minute(row.since),
-                minute(row.told_at),
-            )
-    return [table] if table.rows else []
-
-
-def _seen_words(one: PartnerStanding) -> str:
-    if one.listens:
-        return "listens now"
-    return minute(one.seen_at) if one.seen_at else ""
-
-
-def _row(one: PartnerStanding) -> tuple[str, ...]:
-    until = f", until {minute(one.expires_at)}" if one.expires_at else ""
-    return (
-        one.partner,
-        one.state + until,
-        one.code,
-        key_end(one.node_key) if one.node_key else "",
-        _seen_words(one),
-        one.version,
     )
