@@ -8,22 +8,20 @@ from typing import Annotated
 
 import typer
 
+from coordinator.acts.runs import start_run, stop_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import follow
 from coordinator.cli.run_plan import plan
 from coordinator.cli.schedule import schedule
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.chosen_run import find_run
-from coordinator.runs.in_force import chosen_in_force
-from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.runs.life import NOT_SERVED, is_served
-from coordinator.runs.obstacles import check_may_begin, check_parties
 from coordinator.shown.runs import runs_shown, standing_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import short
-from protocol.errors import RunFailedError, UsageError
+from protocol.errors import RunFailedError
 from protocol.release.document import SignedRelease
 from protocol.release.row_caps import row_cap_words
 
@@ -50,15 +48,10 @@ def start(
 ) -> None:
     """Ask for a run; `serve` drives it."""
     store = CoordinatorConfig.load(directory).open_store()
-    now = datetime.now(UTC)
-    chosen = chosen_in_force(store, agreement, now)
-    check_may_begin(store, chosen, now)
-    check_parties(chosen, without or ())
     run_id = os.urandom(16)
-    earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]
-    for words in late_refusal_words(earlier):
+    notes = start_run(store, agreement, run_id=run_id, without=without or (), now=datetime.now(UTC))
+    for words in notes:
         diagnostics.print(f"note: {words}", style="yellow")
-    store.request_run(run_id, chosen, without=without or ())
     if watch:
         report_end(store, follow(store, run_id, directory))
         return
@@ -98,9 +91,7 @@ def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
     """End a run; its driver notices within a second."""
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run)
-    if row.ended:
-        raise UsageError(f"run {short(row.run_id)} has ended already: {row.state}")
-    store.fail(row.run_id, "E-STOPPED", "stopped by the operator", "start a new run")
+    stop_run(store, row)
     output.result({"run_id": row.run_id.hex()}, f"Run {short(row.run_id)} is stopped.")
 
 

@@ -8,20 +8,18 @@ from typing import Annotated
 
 import typer
 
+from coordinator.acts.schedule import change_pause
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.due import scheduled_agreements
 from coordinator.shown.schedule import schedule_shown
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.console import Format, FormatOption, output
 from machine.text import shown
 from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
-from protocol.strict import Fields
 
 _MOST_SHOWN = 500
-_LONGEST_REASON = 200
 
 
 def schedule(
@@ -63,23 +61,11 @@ def _change(
 ) -> None:
     if pause and resume:
         raise UsageError("--pause and --resume exclude each other")
-    if not reason:
-        raise UsageError("--reason is missing: it is kept on record", remedy="add --reason TEXT")
-    if len(chosen) != 1:
-        raise UsageError(
-            f"{len(chosen)} agreements have a schedule: {', '.join(one.id for one in chosen)}"
-            if chosen
-            else "no agreement in force has a schedule",
-            code="E-AGR-WHICH" if chosen else "E-SCHEDULE",
-            remedy="name the one that is meant: --agreement ID",
-        )
-    words = Fields({"reason": reason}, "--").line("reason", max_length=_LONGEST_REASON)
-    (one,) = chosen
-    done = ScheduledRuns(store).note_pause(one.id, paused=pause, reason=words, now=now)
+    one, done = change_pause(store, chosen, paused=pause, reason=reason, now=now)
     is_now = "paused" if pause else "not paused"
     output.result(
-        {"agreement": one.id, "paused": pause, "changed": done is not None, "reason": words},
+        {"agreement": one.id, "paused": pause, "changed": done is not None, "reason": reason},
         f"The schedule of agreement {one.id} is {is_now}"
-        + (f": {shown(words)}" if done is not None else " already; nothing was changed."),
+        + (f": {shown(reason)}" if done is not None else " already; nothing was changed."),
         "Runs that go on are not ended by it." if done is not None and pause else "",
     )
