@@ -19,6 +19,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.proposals import Proposals
 from coordinator.control.taking_stops import take_stop
 from coordinator.report.released import views_in
+from coordinator.shown.agreements import agreement_shown, agreements_shown, chosen_agreement
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, diagnostics, output
@@ -159,6 +160,30 @@ def propose(
         "it with `fedseg-node agreement show --proposed`.",
         f"Proposals that it takes the place of: {len(replaced)}." if replaced else "",
     )
+
+
+@app.command("list")
+def list_agreements(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Every published version, the newest first, and what was proposed online."""
+    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+        output.show(agreements_shown(store, datetime.now(UTC)))
+
+
+@app.command("show")
+def show(
+    agreement: Annotated[
+        str, typer.Argument(help="The agreement's id; may be left out where there is one.")
+    ] = "",
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Its version; the newest when left out.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """A published version in plain words: who signed, and what changed since the one before."""
+    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+        chosen = chosen_agreement(store, agreement, version)
+        output.show(agreement_shown(store, chosen.hash, datetime.now(UTC)))
 
 
 @app.command("status")

@@ -16,7 +16,7 @@ from coordinator.cli.schedule import schedule
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.chosen_run import find_run
 from coordinator.runs.life import NOT_SERVED, is_served
-from coordinator.shown.runs import runs_shown, standing_shown
+from coordinator.shown.runs import run_shown, runs_shown, standing_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
 from machine.console import Format, FormatOption, diagnostics, output
@@ -84,6 +84,14 @@ def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> Non
     """All runs, newest first, and those that were due and did not begin."""
     store = CoordinatorConfig.load(directory).open_store()
     output.show(runs_shown(store, datetime.now(UTC)))
+
+
+@app.command("show")
+def show(run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """One run: where it stands or how it ended, who answered, and its rounds."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run)
+    output.show(run_shown(store, row, served=is_served(directory), now=datetime.now(UTC)))
 
 
 @app.command("stop")

@@ -80,7 +80,7 @@ def plan_shown(
             *([] if served else [f"Note: {NOT_SERVED}."]),
             *map(_obstacle_words, problems),
             *_partners_view(partners, late),
-            *_budget_words(costs, follows=follows),
+            *budget_words(costs, follows=follows),
             *_precision_view(chosen, expected),
             _duration_words(took),
         ],
@@ -115,7 +115,8 @@ def _partners_view(
     return [table, *refused, hint]
 
 
-def _budget_words(costs: Budget | None, *, follows: bool) -> list[str]:
+def budget_words(costs: Budget | None, *, follows: bool) -> list[str]:
+    """What a run costs of the budget, and how many are left."""
     if costs is None:
         return [
             "It costs nothing of a budget: these are exact totals, and nothing limits what runs "
