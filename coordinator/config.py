@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from coordinator.console_section import CONSOLE_TEMPLATE, read_console
 from coordinator.keystore import load_key, read_passphrase
 from coordinator.patience import Patience
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -20,6 +21,7 @@ from machine.metrics.settings import (
     is_address,
 )
 from machine.traces import TRACES_TEMPLATE, TraceSettings, is_endpoint
+from machine.web.address import Address
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
@@ -65,6 +67,7 @@ resend_s = {resend_s}
 # Whoever is away for longer is told in the next run.
 farewell_s = {farewell_s}
 
+{console}
 {metrics}
 {traces}"""
 
@@ -102,6 +105,7 @@ class CoordinatorConfig:
         control: The control port; None where files are carried by hand.
         passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
         store: The server's database with the state; None for a file in the folder.
+        console: Where people reach its console.
         metrics: Where metrics and health are to be had; None for nowhere.
         traces: Where spans are sent; None for nowhere.
     """
@@ -118,6 +122,7 @@ class CoordinatorConfig:
     passphrase_env: str | None
     patience: Patience
     store: StoreSettings | None
+    console: Address
     metrics: MetricsSettings | None = None
     traces: TraceSettings | None = None
 
@@ -210,6 +215,7 @@ def template(
         grace_s=int(patience.grace_s),
         resend_s=int(patience.resend_s),
         farewell_s=int(patience.farewell_s),
+        console=CONSOLE_TEMPLATE,
         metrics=METRICS_TEMPLATE,
         traces=TRACES_TEMPLATE,
     )
@@ -290,6 +296,9 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
         else None,
         metrics=_metrics(fields.object("metrics")) if fields.has("metrics") else None,
         traces=_traces(fields.object("traces")) if fields.has("traces") else None,
+        console=read_console(
+            fields.object("console") if fields.has("console") else None, directory
+        ),
     )
     for section in (operator, public, keys, runs, fields):
         section.finish()

@@ -38,6 +38,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 _STATUS: Final[Mapping[str, int]] = {
     "E-SIGN-IN-FIRST": 401, "E-SIGN-IN": 401, "E-SIGN-IN-WAIT": 429, "E-ROLE": 403,
     "E-FORM-STRANGE": 403, "E-PAGE": 404, "E-EGRESS-UNKNOWN": 404, "E-AGR-UNKNOWN": 404,
+    "E-RUN-UNKNOWN": 404, "E-NO-RELEASE": 404,
 }  # fmt: skip
 _STATUS_OF_EXIT: Final[Mapping[int, int]] = {1: 500, 2: 400, 3: 409}
 
