@@ -66,7 +66,8 @@ def proxy() -> Iterator[ConnectProxy]:
 def join(consortium: Deployment, name: str, *more: object) -> None:
     """Invite a partner, have it join, compare codes, admit it."""
     at = ("--dir", consortium.operator_folder)
-    text = said("coordinator", "partner", "invite", name, *at)["invitation"]
+    (made,) = said("coordinator", "partner", "invite", name, *at)["invitations"]
+    text = made["invitation"]
     assert len(text) <= 200
     consents = consortium.directory / f"{name}-consents.csv"
     with deploy.cheap_key_stores():
@@ -160,9 +161,9 @@ def test_a_stop_reaches_every_node_at_once(consortium: Deployment, tmp_path: Pat
 
 
 def test_an_invitation_that_was_used_lets_nobody_in(consortium: Deployment, tmp_path: Path) -> None:
-    text = said("coordinator", "partner", "invite", "late", "--dir", consortium.operator_folder)[
-        "invitation"
-    ]
+    at = ("--dir", consortium.operator_folder)
+    (made,) = said("coordinator", "partner", "invite", "late", *at)["invitations"]
+    text = made["invitation"]
     words = [
         "--legal-name", "x", "--contact", "x", "--jurisdiction", "DE", "--id-column", "id",
         "--data", "none.csv", "--youngest-customer", "18",
