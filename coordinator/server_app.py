@@ -14,7 +14,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from coordinator.config import DRIVER_LOG_FILE
-from coordinator.control.releases import announce_release
+from coordinator.control.releases import announce_release, announce_run
 from coordinator.runs.flower_exchange import FlowerExchange
 from coordinator.runs.life import drive
 from coordinator.service.bundle import (
@@ -36,7 +36,13 @@ def main(grid: Grid, context: Context) -> None:
     """Drive the fedseg run that the run configuration names, to its end."""
     directory, run_id = run_target(context)
     logs.to_file(directory / DRIVER_LOG_FILE)  # Flower discards the output of this process
-    drive(directory, run_id, FlowerExchange(grid), on_release=announce_release)
+    drive(
+        directory,
+        run_id,
+        FlowerExchange(grid),
+        on_release=announce_release,
+        on_asleep=announce_run,
+    )
 
 
 def run_target(context: Context) -> tuple[Path, str]:

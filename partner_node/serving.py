@@ -21,6 +21,7 @@ from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
 from partner_node.link.proxy import way_to
+from partner_node.link.settings import Bell
 from partner_node.metrics.health import LinkState, readiness
 from partner_node.segments.retention import apply_retention
 from partner_node.store.heard import LINK
@@ -51,7 +52,8 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
 
     link = LinkState()
     traces = exporting(home.config.traces, service="fedseg-node")
-    with home.serving(), traces, _told(home, link), present(home, answer):
+    bell = Bell()
+    with home.serving(), traces, _told(home, link), present(home, answer, bell=bell):
         if not _agreement_is_there(home, stop):
             return
         nodes = nodes_of(directory)  # the same ones that the ClientApp uses
@@ -75,6 +77,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                 app,
                 stop=stop,
                 on_event=lambda event: _note(home, link, event),
+                bell=bell,
             )
 
 

@@ -15,6 +15,7 @@ from coordinator.cli import diligence
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.inviting import check_id
 from coordinator.control.inviting import invite as make_invitation
 from coordinator.control.standing import shut_out
 from coordinator.service.certificates import read_certificate
@@ -36,26 +37,40 @@ _MAX_DAYS: Final = 90
 
 @app.command("invite")
 def invite(
-    partner: Annotated[
-        str, typer.Argument(help="The partner's id in agreements, like north-shop.")
+    partners: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PARTNER…", help="Each partner's id in agreements, like north-shop."
+        ),
     ],
     days: Annotated[
-        int, typer.Option(help="Days for which the invitation is good.", min=1, max=_MAX_DAYS)
+        int, typer.Option(help="Days for which an invitation is good.", min=1, max=_MAX_DAYS)
     ] = 7,
     name: Annotated[
         str | None,
         typer.Option(
-            help="Name or address by which the partner reaches the coordinator; the first one of "
+            help="Name or address by which partners reach the coordinator; the first one of "
             "the certificate when left out."
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the invitation to this file, closed to others.")
+        Path | None,
+        typer.Option(help="Write the invitation, of one partner, to this file, closed to others."),
     ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Make a one-time invitation, by which a partner's node joins: a text to be handed over."""
+    """Make one-time invitations, by which partners' nodes join: each a text to be handed over."""
+    if len(partners) > len({*partners}):
+        raise UsageError(
+            f"a partner is named twice: {', '.join(partners)}",
+            remedy="one invitation lets one node in",
+        )
+    if out is not None and len(partners) > 1:
+        raise UsageError(
+            f"--out is one file, and {len(partners)} partners are named",
+            remedy="invite each in a call of its own, or leave --out out",
+        )
     config = CoordinatorConfig.load(directory)
     names = read_certificate(config.certificate).names
     if name is not None and name not in names:
@@ -63,33 +78,48 @@ def invite(
             f"--name {name!r} is not in the certificate, which is for {', '.join(names)}",
             remedy="fedseg-coordinator certificate renew --name",
         )
+    for partner in partners:
+        check_id(partner)
     now = datetime.now(UTC)
+    by = name or next((one for one in names if "*" not in one), names[0])
     with closing(config.open_store()) as store:
-        made = make_invitation(
-            config,
-            store,
-            partner,
-            name=name or next((one for one in names if "*" not in one), names[0]),
-            secret=secrets.token_bytes(SECRET_BYTES),
-            now=now,
-            end=now + timedelta(days=days),
+        made = {
+            partner: make_invitation(
+                config,
+                store,
+                partner,
+                name=by,
+                secret=secrets.token_bytes(SECRET_BYTES),
+                now=now,
+                end=now + timedelta(days=days),
+            )
+            for partner in partners
+        }
+    values, words = [], []
+    for partner, one in made.items():
+        text = one.invitation.to_text()
+        if out is not None:
+            write_file(out, text + "\n", mode=0o600)
+        values.append(
+            {
+                "partner": partner,
+                "invitation": text if out is None else None,
+                "file": None if out is None else str(out),
+                "address": one.invitation.address,
+                "expires": one.invitation.end.isoformat(),
+                "replaced": one.replaced,
+            }
         )
-    text = made.invitation.to_text()
-    if out is not None:
-        write_file(out, text + "\n", mode=0o600)
+        words += [
+            f"Invitation for {partner}, once, until {one.invitation.end:%Y-%m-%d %H:%M} UTC.",
+            Verbatim(text) if out is None else f"Wrote {out}.",
+            "The invitation before is worth nothing any more." if one.replaced else "",
+        ]
     output.result(
-        {
-            "partner": partner,
-            "invitation": text if out is None else None,
-            "file": None if out is None else str(out),
-            "address": made.invitation.address,
-            "expires": made.invitation.end.isoformat(),
-            "replaced": made.replaced,
-        },
-        f"Invitation for {partner}, once, until {made.invitation.end:%Y-%m-%d %H:%M} UTC. Whoever "
-        "has it can join in its place: hand it over by a way that you trust.",
-        Verbatim(text) if out is None else f"Wrote {out}.",
-        "The invitation before is worth nothing any more." if made.replaced else "",
+        {"invitations": values},
+        *words,
+        "Whoever has an invitation can join in the partner's place: hand it over by a way that "
+        "you trust.",
     )
 
 

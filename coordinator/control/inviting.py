@@ -67,10 +67,7 @@ def invite(
         ConfigError: There is no control port, or its certificate cannot be read.
         MalformedError: Name and port do not fit into an invitation.
     """
-    if not re.fullmatch(PARTY_ID, partner):
-        raise UsageError(
-            f"{partner!r} is no partner's id", remedy="lower-case letters, digits, -: north-shop"
-        )
+    check_id(partner)
     invitation = Invitation(
         secret=secret,
         address=f"{f'[{name}]' if ':' in name else name}:{control_port(config)}",
@@ -94,6 +91,14 @@ def invite(
         node_key=None,
     )
     return Made(invitation=invitation, replaced=Invitations(store).add(row))
+
+
+def check_id(partner: str) -> None:
+    """Refuse what is no partner's id; raises UsageError."""
+    if not re.fullmatch(PARTY_ID, partner):
+        raise UsageError(
+            f"{partner!r} is no partner's id", remedy="lower-case letters, digits, -: north-shop"
+        )
 
 
 def control_port(config: CoordinatorConfig) -> int:

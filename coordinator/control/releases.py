@@ -1,4 +1,4 @@
-"""Releases for partners that were away when their run ended."""
+"""Runs that ask something, and releases for partners that were away when theirs ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.control.announcements import RELEASED, Announcements
+from coordinator.control.announcements import RELEASED, RUN, Announcements
 from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
 from coordinator.control.parties import agreement_of
@@ -82,6 +82,14 @@ def announce_release(store: CoordinatorStore, run_id: bytes) -> None:
     ]
     with store.transaction():
         Announcements(store).add(RELEASED, lacking, run.agreement_hash)
+
+
+def announce_run(store: CoordinatorStore, run_id: bytes) -> None:
+    """Wake the parties of a run that goes on: it asks something of them."""
+    run = store.run(run_id)
+    parties = [party.id for party in store.agreement(run.agreement_hash).parties]
+    with store.transaction():
+        Announcements(store).add(RUN, parties, run.agreement_hash)
 
 
 def _open(store: CoordinatorStore, agreement_hash: bytes, caller: Caller) -> list[RunRow]:

@@ -20,6 +20,7 @@ from coordinator.control.announcements import (
     COMPLETE,
     PROPOSED,
     RELEASED,
+    RUN,
     STOPPED,
     Announcements,
 )
@@ -44,6 +45,7 @@ _KINDS: Final = {
     CHECK: Announcement.CHECK,
     RELEASED: Announcement.RELEASED,
     BUILD: Announcement.BUILD,
+    RUN: Announcement.RUN,
 }
 
 

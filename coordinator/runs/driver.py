@@ -46,6 +46,8 @@ DROPPED: Final = "dropped"
 _COPIES_KEPT: Final = 7
 #: Seconds between looks whether the operator stopped the run.
 _LOOK_FOR_STOP_S: Final = 1.0
+#: A node that was sent nothing for so long may ask seldom again; less than its `fast_for_s`.
+_AWAKE_S: Final = 8.0
 #: A wait that lasts so long is worth saying what comes next.
 _WORTH_SAYING_S: Final = 0.5
 
@@ -73,6 +75,8 @@ class RunDriver:
         key: The coordinator's key of the agreement.
         without: Partners that the operator told it to go without.
         on_progress: Called with the run's progress whenever it changes.
+        wake: Called after something was sent to nodes of which one was sent nothing for so long
+            that it may ask seldom by now.
         clock, sleep: Seconds; simulations pass their own. Partners are waited for by `RunningTime`.
     """
 
@@ -86,6 +90,7 @@ class RunDriver:
         patience: Patience,
         without: Members = frozenset(),
         on_progress: Callable[[dict[str, Any]], None],
+        wake: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -95,6 +100,10 @@ class RunDriver:
         self._without = without
         self._patience = patience
         self._on_progress = on_progress
+        self._wake = wake
+        #: When each node was sent something last, and whether one has to be woken.
+        self._sent_at: dict[int, float] = {}
+        self._asleep = False
         self._clock = RunningTime(clock)
         self._sleep = sleep
         self._links = Links()
@@ -237,6 +246,9 @@ class RunDriver:
             counter = self._counters.setdefault(partner, _Counter())
             counter.messages += 1
             counter.bytes_down += len(message)
+        now = self._clock()
+        self._asleep |= now - self._sent_at.get(node, float("-inf")) > _AWAKE_S
+        self._sent_at[node] = now
         # No longer than an answer would count: the carrier keeps both until then.
         looked_for_s = (_COPIES_KEPT + 2) * self._patience.resend_s
         return self._exchange.push(node, message, ttl_s=min(self._patience.grace_s, looked_for_s))
@@ -248,7 +260,11 @@ class RunDriver:
         if not open_handles:
             return False
         took = False
-        for handle, reply in self._exchange.pull(open_handles).items():
+        replies = self._exchange.pull(open_handles)
+        if self._asleep:  # what was pushed has left
+            self._asleep = False
+            self._wake()
+        for handle, reply in replies.items():
             if handle in self._farewells.open:
                 self._farewells.take(handle, reply)
             elif reply.error is not None:

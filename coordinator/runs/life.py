@@ -44,6 +44,7 @@ def execute(
     exchange: Exchange,
     patience: Patience,
     on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+    on_asleep: Callable[[CoordinatorStore, bytes], None] = lambda _store, _run_id: None,
     seed_of: Callable[[bytes], bytes] = plan_seed,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -53,6 +54,7 @@ def execute(
 
     Args:
         first_try: False when this process drove it before: it counts as one attempt.
+        on_asleep: Called when nodes were asked something that may ask seldom.
         run_id: 16 bytes; the run must be in `store`.
         key: The coordinator's Ed25519 key of the agreement.
 
@@ -77,6 +79,12 @@ def execute(
             logger.warning("progress was not noted: %s", error)
         on_progress(values)
 
+    def wake() -> None:
+        try:
+            on_asleep(store, run_id)
+        except StoreError as error:  # they ask by themselves, a little later
+            logger.warning("nodes were not woken: %s", error)
+
     driver: RunDriver | None = None
     try:
         machine = CoordinatorRound(
@@ -95,6 +103,7 @@ def execute(
             without=frozenset(i for i, p in enumerate(agreement.parties) if p.id in row.without),
             patience=patience,
             on_progress=progress,
+            wake=wake,
             clock=clock,
             sleep=sleep,
         )
@@ -158,6 +167,7 @@ def drive(
     exchange: Exchange,
     *,
     on_release: Callable[[CoordinatorStore, bytes], None] = lambda _store, _run_id: None,
+    on_asleep: Callable[[CoordinatorStore, bytes], None] = lambda _store, _run_id: None,
 ) -> None:
     """Drive a run of the coordinator in `directory`; what the ServerApp calls.
 
@@ -165,6 +175,7 @@ def drive(
 
     Args:
         on_release: Called once the run has ended with a release.
+        on_asleep: As in `execute`.
     """
     config = CoordinatorConfig.load(directory)
     run = bytes.fromhex(run_id)
@@ -176,7 +187,7 @@ def drive(
         first_try = True
         while True:
             try:
-                _drive_once(config, run, exchange, on_release, first_try=first_try)
+                _drive_once(config, run, exchange, on_release, on_asleep, first_try=first_try)
                 return
             except RunFailedError:
                 return  # stored and logged with its reason: nothing is wrong with this process
@@ -195,6 +206,7 @@ def _drive_once(
     run_id: bytes,
     exchange: Exchange,
     on_release: Callable[[CoordinatorStore, bytes], None],
+    on_asleep: Callable[[CoordinatorStore, bytes], None],
     *,
     first_try: bool,
 ) -> None:
@@ -208,6 +220,7 @@ def _drive_once(
                     key=config.signing_key(),
                     exchange=exchange,
                     patience=config.patience,
+                    on_asleep=on_asleep,
                     first_try=first_try,
                 )
             on_release(store, run_id)

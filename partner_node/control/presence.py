@@ -28,6 +28,7 @@ from partner_node.control.releases import Answer, take_releases
 from partner_node.control.stopping import exchange_stops
 from partner_node.control.taking_up import take_up
 from partner_node.home import NodeHome
+from partner_node.link.settings import Bell
 from partner_node.membership import CERTIFICATE_FILE
 from partner_node.store.heard import CONTROL
 from protocol.control.calls import ANNOUNCEMENTS, RENEW, STANDING
@@ -109,6 +110,7 @@ def present(
     home: NodeHome,
     answer: Answer,
     *,
+    bell: Bell | None = None,
     first_wait_s: float = _FIRST_WAIT_S,
     most_wait_s: float = _MOST_WAIT_S,
 ) -> Iterator[None]:
@@ -122,12 +124,13 @@ def present(
 
     Args:
         answer: What answers requests of runs here.
+        bell: Rung when a run has something to ask.
     """
     if home.config.coordinator.control is None:
         yield
         return
     with checking(home) as checks:
-        presence = _Presence(home, answer, checks, first_wait_s, most_wait_s)
+        presence = _Presence(home, answer, checks, bell or Bell(), first_wait_s, most_wait_s)
         keeper = threading.Thread(target=presence.keep, name="presence")
         keeper.start()
         try:
@@ -153,12 +156,14 @@ class _Presence:
         home: NodeHome,
         answer: Answer,
         checks: Checking,
+        bell: Bell,
         first_wait_s: float,
         most_wait_s: float,
     ) -> None:
         self._home = home
         self._answer = answer
         self._checks = checks
+        self._bell = bell
         self._first_wait_s = first_wait_s
         self._most_wait_s = most_wait_s
         #: What was logged last, by what it is about.
@@ -204,12 +209,17 @@ class _Presence:
                 after = self._attend(channel)
                 request = AnnouncementsRequest(after=after)
                 for one in channel.stream(ANNOUNCEMENTS, request, Announcement):
+                    self._bell.is_attended = True  # at the latest a minute after it listens
+                    if one.kind == Announcement.RUN:
+                        self._bell.ring()
+                        continue
                     if one.kind in _NEWS:
                         logger.info("control: %s", _NEWS[one.kind])
                     if one.kind == Announcement.CHECK and self._checks.ask():
                         logger.info("control: the operator asks whether this node is ready")
                     self._attend(channel)
             finally:
+                self._bell.is_attended = False
                 with self._lock:
                     self._channel = None
 

@@ -55,6 +55,7 @@ from machine.files import write_file
 from partner_node.link.proxy import Proxy
 from partner_node.link.settings import (
     APPROVED_BUNDLE_SHA256,
+    Bell,
     LinkConfig,
     LinkEvent,
     Pace,
@@ -131,6 +132,7 @@ def serve_link(
     *,
     stop: threading.Event,
     on_event: Callable[[LinkEvent], None],
+    bell: Bell | None = None,
 ) -> None:
     """Stay connected and answer messages until `stop` is set.
 
@@ -143,16 +145,18 @@ def serve_link(
         app: Answers the messages; runs in this thread, one message at a time.
         stop: Ends the link as soon as possible: at most one call later when idle.
         on_event: Called from this thread for each `LinkEvent`; must not raise.
+        bell: Wakes the link while it waits; None where nobody does.
 
     Raises:
         ConfigError: The authority's file cannot be read, or a setting is invalid.
         KeystoreError: See `load_node_key`.
     """
     fleet = _Fleet(config, stop)
+    bell = bell or Bell()
     failures = 0
     with fleet:
         while not stop.is_set():
-            session = _Session(config, fleet, app, stop=stop, on_event=on_event)
+            session = _Session(config, fleet, app, stop=stop, on_event=on_event, bell=bell)
             try:
                 session.run()
                 continue
@@ -348,8 +352,10 @@ class _Session:
         *,
         stop: threading.Event,
         on_event: Callable[[LinkEvent], None],
+        bell: Bell,
     ) -> None:
         self._config = config
+        self._bell = bell
         self._fleet = fleet
         self._app = app
         self._stop = stop
@@ -461,7 +467,9 @@ class _Session:
             if pulled.messages_list and self._answer(pulled.messages_list[0]):
                 pace.message(time.monotonic())
             else:
-                self._stop.wait(pace.nothing(time.monotonic()))
+                pause = pace.nothing(time.monotonic(), is_woken=self._bell.is_attended)
+                if self._bell.wait(pause, self._stop):
+                    pace.message(time.monotonic())
 
     def _answer(self, proto: MessageProto) -> bool:
         """Answer one message; False when it was dropped."""

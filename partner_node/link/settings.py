@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,9 @@ from protocol.errors import KeystoreError
 #: SHA-256 of the code-free bundle (`coordinator.service.bundle`) that this version answers to.
 APPROVED_BUNDLE_SHA256: Final = "d5c8b49f1da229da72c2d43f53aa49e3e452e88413fce21a4231f1a275527687"
 
+#: How soon a link that waits notices that it is to stop.
+_LOOK_FOR_STOP_S: Final = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSettings:
@@ -27,6 +32,9 @@ class PollSettings:
         fast_max_s: Longest wait while a run is active.
         fast_for_s: A run counts as active for this long after the last message.
         idle_max_s: Longest wait when no run is active.
+        woken_max_s: Longest wait when none was for `still_after_s`, while somebody listens who
+            wakes the link (`Bell`).
+        still_after_s: So long after the last message it waits no longer than `idle_max_s`.
         growth: Factor by which the wait grows after each empty answer.
         heartbeat_s: Interval of heartbeats, 10 to 1,800; the coordinator considers a dead node
             offline after twice this time.
@@ -39,6 +47,8 @@ class PollSettings:
     fast_max_s: float = 0.2
     fast_for_s: float = 10.0
     idle_max_s: float = 2.0
+    woken_max_s: float = 15.0
+    still_after_s: float = 300.0
     growth: float = 1.3
     heartbeat_s: float = 10.0
     call_timeout_s: float = 20.0
@@ -119,6 +129,31 @@ def load_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+class Bell:
+    """Wakes a link that waits; rung by whoever hears that there is something to answer.
+
+    Attributes:
+        is_attended: Whether somebody listens for that now.
+    """
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self.is_attended = False
+
+    def ring(self) -> None:
+        """Wake the link, or keep it from waiting the next time."""
+        self._rung.set()
+
+    def wait(self, seconds: float, stop: threading.Event) -> bool:
+        """Wait so long, until the bell is rung, or until `stop` is set; whether it was rung."""
+        until = time.monotonic() + seconds
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._rung.wait(min(left, _LOOK_FOR_STOP_S)):
+                self._rung.clear()
+                return True
+        return False
+
+
 class Pace:
     """The wait before polling again: short during a run, growing when idle.
 
@@ -132,14 +167,25 @@ class Pace:
         self._poll = poll
         self._wait = poll.fast_s / poll.growth
         self._fast_until = float("-inf")
+        self._idle_until = float("-inf")
 
     def message(self, now: float) -> None:
         """Note that a message arrived at `now` (monotonic seconds)."""
         self._wait = self._poll.fast_s / self._poll.growth
         self._fast_until = now + self._poll.fast_for_s
+        self._idle_until = now + self._poll.still_after_s
 
-    def nothing(self, now: float) -> float:
-        """Note that there was none at `now`; returns the wait before polling again, in seconds."""
-        longest = self._poll.fast_max_s if now < self._fast_until else self._poll.idle_max_s
+    def nothing(self, now: float, *, is_woken: bool = False) -> float:
+        """Note that there was none at `now`; returns the wait before polling again, in seconds.
+
+        Args:
+            is_woken: Whether somebody listens who wakes the link when there is something.
+        """
+        if now < self._fast_until:
+            longest = self._poll.fast_max_s
+        elif now < self._idle_until or not is_woken:
+            longest = self._poll.idle_max_s
+        else:
+            longest = self._poll.woken_max_s
         self._wait = min(self._wait * self._poll.growth, longest)
         return self._wait

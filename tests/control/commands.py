@@ -48,7 +48,8 @@ def join_words(invitation: object, folder: Path, *more: object) -> list[object]:
 
 def invited(shell: Shell, lab: Lab, partner: str) -> str:
     data = operator(shell).json("partner", "invite", partner, "--dir", lab.config.directory)
-    return str(data["invitation"])
+    (made,) = data["invitations"]
+    return str(made["invitation"])
 
 
 def line_of(shell: Shell, lab: Lab, partner: str) -> dict[str, Any]:

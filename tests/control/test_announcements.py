@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.control import announcements as module
 from coordinator.control.announcements import ADMITTED, COMPLETE, PROPOSED, Announcements
+from coordinator.control.releases import announce_run
 from coordinator.control.standing import shut_out
 from coordinator.control.taking_stops import take_stop
 from partner_node.control.belonging import open_channel
@@ -19,6 +20,7 @@ from partner_node.control.channel import Channel
 from partner_node.control.presence import present, show_up
 from partner_node.control.stopping import exchange_stops
 from partner_node.home import NodeHome
+from partner_node.link.settings import Bell
 from protocol.agreement.stop import SignedStop
 from protocol.control.calls import ANNOUNCEMENTS, STOP, STOPS
 from protocol.control.v1 import control_pb2 as v1
@@ -68,6 +70,22 @@ def stop_of(node: JoinedNode, signed: SignedAgreement, *, reason: str = "") -> S
 def complete(parties: Parties) -> None:
     for node in parties.nodes:
         parties.sign(node)
+
+
+def test_a_run_that_asks_something_wakes_the_links_of_its_parties(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = in_force(signing)
+    store, run_id = signing.parties.lab.store, bytes(15) + b"\x07"
+    store.request_run(run_id, agreement)
+    bell, rung = Bell(), threading.Event()
+    monkeypatch.setattr(bell, "ring", rung.set)
+    with present(signing.home, no_run, bell=bell):
+        wait_for(lambda: bell.is_attended, timeout_s=PATIENCE_S, what="the node to listen")
+        assert not rung.is_set()
+        announce_run(store, run_id)
+        assert rung.wait(PATIENCE_S)
+    assert not bell.is_attended
 
 
 # --- at the port -----------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_an_invitation_may_be_a_file(shell: Shell, lab: Lab, tmp_path: Path) -> 
     data = operator(shell).json(
         "partner", "invite", "by-file", "--out", file, "--dir", lab.config.directory
     )
-    assert data["invitation"] is None
+    assert [one["invitation"] for one in data["invitations"]] == [None]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     shell.json(*join_words(file, tmp_path / "by-file"))
 
@@ -216,6 +216,25 @@ def test_an_unknown_code_and_no_code_admit_nobody(shell: Shell, lab: Lab) -> Non
     assert error["code"] == "E-CONTROL-CODE"
     assert "remove" in error["remedy"]
     assert "whom to admit" in op.refused("partner", "admit", *at, status=2)["message"]
+
+
+def test_several_partners_are_invited_at_once_or_none(
+    shell: Shell, lab: Lab, tmp_path: Path
+) -> None:
+    op, at = operator(shell), ("--dir", lab.config.directory)
+    found = op.json("partner", "invite", "first", "second", *at)["invitations"]
+    assert [one["partner"] for one in found] == ["first", "second"]
+    for one in found:
+        shell.json(*join_words(one["invitation"], tmp_path / one["partner"]))
+    for words in (
+        ("third", "Fourth!"),
+        ("third", "third"),
+        ("third", "fourth", "--out", tmp_path / "one.txt"),
+    ):
+        assert op.refused("partner", "invite", *words, *at, status=2)["remedy"]
+    listed = op.json("partner", "list", *at)["partners"]
+    assert "third" not in {one["partner"] for one in listed}
+    assert not (tmp_path / "one.txt").exists()
 
 
 def test_an_invitation_names_a_name_of_the_certificate(shell: Shell, lab: Lab) -> None:

@@ -15,13 +15,16 @@ import pytest
 from coordinator.patience import Patience
 from coordinator.runs.exchange import Reply
 from coordinator.runs.late_refusals import late_refusal_words
+from coordinator.runs.life import execute
 from coordinator.runs.links import Links
 from coordinator.store.admitted_nodes import AdmittedNodes
+from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, FINISHED
-from protocol.errors import RunFailedError
+from protocol.errors import RunFailedError, StoreError
 from protocol.messages import Ack, Announce, Hello, Open, Propose, Roster, open_request
 from protocol.release.document import SignedRelease
 from protocol.ring import WORD_BYTES
+from simulations import federation as module
 from simulations.federation import FeatureTerms, FederatedRun, Federation, MemoryExchange
 
 FEATURES = [
@@ -131,6 +134,48 @@ def test_nothing_is_asked_twice_before_the_time_to_resend() -> None:
     times = [at for node, kind, at in watch.asked if (node, kind) == (7, "Roster")]
     assert 4 <= len(times) <= 5
     assert min(b - a for a, b in itertools.pairwise(times)) > PATIENCE.resend_s
+
+
+def woken(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When nodes were woken in a run, in seconds of its clock."""
+    at: list[float] = []
+
+    def wake(store: CoordinatorStore, run_id: bytes) -> None:
+        assert store.run(run_id).run_id == run_id
+        at.append(federation.clock.now_s)
+
+    monkeypatch.setattr(module, "execute", partial(execute, on_asleep=wake))
+    federation.run()
+    return at
+
+
+def test_nodes_are_woken_when_a_run_asks_first_and_not_while_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    federation = make()
+    (at,) = woken(federation, monkeypatch)
+    assert at < 0.2
+
+
+def test_nodes_are_woken_again_after_a_wait_for_one_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    federation = make()
+    watch = Watch(federation)
+    watch.lost = lambda node, kind: (node, kind) == (1, "Roster") and watch.count(1, kind) < 4
+    first, again = woken(federation, monkeypatch)
+    assert first < 0.2
+    assert again > 15, "when the others are asked again, after 15 seconds of silence"
+
+
+def test_a_run_goes_on_where_nobody_can_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = make()
+
+    def full(store: CoordinatorStore, run_id: bytes) -> None:
+        raise StoreError("no room")
+
+    monkeypatch.setattr(module, "execute", partial(execute, on_asleep=full))
+    assert participants(federation, federation.run()) == [0, 1, 2, 3]
 
 
 class SlowExchange(MemoryExchange):

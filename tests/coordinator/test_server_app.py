@@ -10,7 +10,7 @@ from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
 from coordinator import server_app
-from coordinator.control.releases import announce_release
+from coordinator.control.releases import announce_release, announce_run
 from coordinator.runs.exchange import Exchange
 from coordinator.runs.flower_exchange import FlowerExchange
 from coordinator.server_app import run_target
@@ -68,7 +68,7 @@ def test_the_run_is_driven_over_flowers_grid_and_logged_in_the_directory(
     driven: list[tuple[Path, str, Exchange]] = []
 
     def drive(directory: Path, run_id: str, exchange: Exchange, **after: object) -> None:
-        assert after == {"on_release": announce_release}
+        assert after == {"on_release": announce_release, "on_asleep": announce_run}
         logging.getLogger("coordinator.runs.life").warning("driven")
         driven.append((directory, run_id, exchange))
 

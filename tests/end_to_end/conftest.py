@@ -10,6 +10,7 @@ import pytest
 #: Longest first, so that no worker begins with it when the other has nothing left to do. A worker
 #: that has two tests left is given the next file: the one after a file of two tests is short.
 ORDER: Final = (
+    "test_consortium.py",
     "test_crashes.py",
     "test_transport.py",
     "test_flower_simulation.py",

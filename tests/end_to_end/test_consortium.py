@@ -1,175 +1,318 @@
-"""A consortium from empty folders: partners join by invitation, sign online, form segments.
+"""A consortium lives: from empty folders to releases by the schedule, as people go about it.
 
-All that is carried by hand is a text to each partner, and a code back. One of them gets out through
-an HTTP proxy alone, which asks for a password.
+All that is carried by hand is a text to each partner, and a code back. One partner gets out through
+an HTTP proxy alone, which asks for a password. The commands are those of docs/consortium.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from coordinator.config import CoordinatorConfig
-from machine.files import write_file
-from tests.connect_proxy import ConnectProxy, connect_proxy
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S, command
-from tests.end_to_end.deployment import NAMES, Deployment
+from tests.end_to_end.consortium import (
+    BEHIND,
+    EACH,
+    EVERYBODY,
+    KINDS,
+    LATE,
+    OPERATOR,
+    Consortium,
+    consortium,
+    every_day,
+    said,
+    this_minute,
+)
+from tests.end_to_end.story import commands_of, plain
 from tests.end_to_end.transport_support import connected_to, tree_of, wait_for
-from tests.shell import Done
 
 pytestmark = pytest.mark.slow
 
-EACH = 60
-#: The partner behind a proxy.
-BEHIND = NAMES[0]
-LOGIN = "user:pass word"
-
-
-def said(side: str, *words: object) -> dict[str, Any]:
-    """The data of a command that succeeds."""
-    done = command(side, *words, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = Done(done.returncode, done.stdout, done.stderr).envelope["data"]
-    return found
+#: Commands of each role until it has the first release.
+MOST_COMMANDS = 6
+#: Where the story is written: ``docs/consortium.md`` has what was written there last.
+PAGE_VARIABLE = "FEDSEG_TEST_STORY"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "consortium.md"
 
 
 @pytest.fixture(scope="module")
-def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A serving coordinator, and folders of partners in which their customers are and nothing."""
-    directory = tmp_path_factory.mktemp("consortium")
-    folder = deploy.make_coordinator(directory, control=True)
-    for number, name in enumerate(NAMES):
-        deploy.write_customers(directory / f"{name}.csv", deploy.customers(number, EACH))
-    deployment = Deployment(
-        directory=directory,
-        names=NAMES,
-        coordinator=deploy.serving("coordinator", folder),
-        nodes={name: deploy.serving("node", directory / name) for name in NAMES},
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+    with consortium(
+        tmp_path_factory.mktemp("consortium"), tmp_path_factory.mktemp("runtime")
+    ) as made:
+        yield made
+
+
+def test_from_empty_folders_to_releases_by_the_schedule(lives: Consortium) -> None:
+    story = lives.story
+    story.tell(
+        """
+# The life of a consortium
+An operator and four partners, each with an empty folder and its customers where its systems have
+them: a CSV file, a Parquet file, a SQLite database, a PostgreSQL server. They come to a first
+release, a customer objects, a fifth partner joins, the coordinator's certificate is renewed, one
+partner leaves, and runs begin by themselves. All that is carried by hand is one text to each
+partner, and a short code back over the telephone.
+
+This page is written by the test that does all of it with real processes
+(`tests/end_to_end/test_consortium.py`); the output of a command is shown where it is given first,
+and its beginning alone.
+"""
     )
-    try:
-        deployment.start_coordinator()
-        yield deployment
-    finally:
-        deployment.stop()
+    begin(lives)
+    first = first_release(lives)
+    assert max(story.counted.values()) <= MOST_COMMANDS, story.counted
+    assert {*story.counted} == {OPERATOR, *KINDS}
+    object_and_run(lives, first)
+    a_fifth_joins(lives)
+    renew_and_restart(lives)
+    one_leaves(lives)
+    if file := os.environ.get(PAGE_VARIABLE):
+        Path(file).write_text(story.to_markdown(), encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    assert [plain(one) for one in commands_of(page)] == [plain(one) for one in story.commands]
 
 
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[ConnectProxy]:
-    with connect_proxy(credentials=LOGIN) as proxy:
-        yield proxy
+def begin(lives: Consortium) -> None:
+    story, at = lives.story, ("--dir", "coordinator")
+    story.tell(
+        """
+## The operator begins, partners join
+`serve` keeps running; each of its lines below is a process of its own.
+"""
+    )
+    story.give(
+        OPERATOR, "init", *at, "--legal-name", "Segment Trust", "--contact", "ops@trust.example",
+        "--port", lives.port,
+    )  # fmt: skip
+    story.serve(OPERATOR, lives.deployment.coordinator)
+    wait_for(
+        lambda: (lives.folder / "coordinator" / "address").exists(),
+        timeout_s=PATIENCE_S,
+        what="the public port",
+    )
+    invited = story.give(OPERATOR, "partner", "invite", *KINDS, *at)
+    story.tell("Each partner gets its text by a way that both trust. The first one gets out "
+               "through a proxy alone.")  # fmt: skip
+    texts = [line for line in invited.splitlines() if line.startswith("fedseg-1-")]
+    assert max(map(len, texts)) <= 200
+    for name, text in zip(KINDS, texts, strict=True):
+        lives.join(name, text)
+    story.tell("Each partner reads its code to the operator over the telephone.")
+    codes = [word for name in KINDS for word in ("--code", lives.codes[name])]
+    story.give(OPERATOR, "partner", "admit", *codes, *at)
+    story.give(OPERATOR, "agreement", "draft", "--joined", "--out", "agreement.yaml", *at)
+    story.tell(
+        """
+In `agreement.yaml` the operator now has `n_clusters: 4`, and a schedule:
+`{every: 1, unit: days, first_day: "…", at: "00:00", window_hours: 24}`.
+
+## Everybody signs
+"""
+    )
+    midnight = datetime.now(UTC).replace(hour=0, minute=0)
+    lives.edit(
+        "agreement.yaml", plan={"n_clusters": 4, "n_clusters_min": 4}, schedule=every_day(midnight)
+    )
 
 
-def join(consortium: Deployment, name: str, *more: object) -> None:
-    """Invite a partner, have it join, compare codes, admit it."""
-    at = ("--dir", consortium.operator_folder)
-    text = said("coordinator", "partner", "invite", name, *at)["invitation"]
-    assert len(text) <= 200
-    consents = consortium.directory / f"{name}-consents.csv"
-    with deploy.cheap_key_stores():
-        joined = said(
-            "node", "join", text, "--dir", consortium.folder(name),
-            "--legal-name", f"Shop {name}", "--contact", f"office@{name}.example",
-            "--jurisdiction", "DE", "--data", consortium.directory / f"{name}.csv",
-            "--id-column", "customer_id", "--consents", consents, "--youngest-customer", 18,
-            *more,
+def first_release(lives: Consortium) -> bytes:
+    """Everybody signs, the schedule begins the first run, and marketers export."""
+    story = lives.story
+    hash = lives.propose("agreement.yaml")
+    for name in KINDS:
+        lives.sign(name, hash)
+    story.tell(
+        """
+## The first release
+With the last signature the agreement is in force at every node that serves. Its schedule says that
+a run is due, so one begins: nobody gives a command. Marketers take the segments of their own
+customers. Nobody gave more than six commands up to here.
+"""
+    )
+    run_id = lives.scheduled(1)
+    row = lives.deployment.await_end(run_id)
+    assert row.state == "finished", row
+    check_release(lives, run_id, version=1, partners=KINDS)
+    for name in KINDS:
+        await_release(lives, name, 1)
+        story.give(
+            name, "segments", "export", "--for", "own-marketing", "--out", f"{name}-segments.csv",
+            "--dir", name,
         )  # fmt: skip
-    deploy.grant(consortium.folder(name), consents)
-    listed = said("coordinator", "partner", "list", *at)["partners"]
-    (line,) = [one for one in listed if one["partner"] == name]
-    assert line["code"] == joined["code"]
-    said("coordinator", "partner", "admit", "--code", joined["code"], *at)
+        rows = (lives.folder / f"{name}-segments.csv").read_text().splitlines()
+        assert len(rows) == EACH + 1
+    check_ways(lives)
+    return run_id
 
 
-def test_partners_that_joined_by_invitation_sign_online_and_form_segments(
-    consortium: Deployment, proxy: ConnectProxy
-) -> None:
-    at = ("--dir", consortium.operator_folder)
-    secret = consortium.directory / "proxy-password"
-    write_file(secret, LOGIN.encode(), mode=0o600)
-    for name in NAMES:
-        through = ("--proxy", proxy.url, "--proxy-password-file", secret)
-        join(consortium, name, *(through if name == BEHIND else ()))
-        consortium.nodes[name].start()  # it waits for an agreement
-    draft = deploy.draft_agreement(
-        consortium.directory, NAMES, features=deploy.plain_features(), max_rounds=3, joined=True
+def await_release(lives: Consortium, name: str, count: int) -> None:
+    wait_for(
+        lambda: len(said("node", "segments", "releases", "--dir", name)["releases"]) == count,
+        timeout_s=PATIENCE_S,
+        what=f"release {count} at {name}",
     )
-    hash = said("coordinator", "agreement", "propose", draft, *at)["agreement"]
-    for number, name in enumerate(NAMES):
-        to = ("--dir", consortium.folder(name))
-        (proposed,) = said("node", "agreement", "proposals", *to)["proposals"]
-        assert proposed["agreement"] == hash
-        shown = said("node", "agreement", "show", "--proposed", hash[:16], *to)
-        assert len(shown["missing_signatures"]) == len(NAMES) - number
-        done = said("node", "agreement", "sign", "--proposed", hash[:16], *to)
-        assert done["complete"] is (number == len(NAMES) - 1)
-        assert done["warnings"] == []
-    (proposal,) = said("coordinator", "agreement", "status", *at)["proposals"]
-    assert proposal["complete"]
-    for name in NAMES:
-        consortium.await_connected(name)
-        assert "is in force here" in consortium.nodes[name].said()
-    run = consortium.run()
-    assert run.state == "finished", run
-    listed = said("coordinator", "partner", "list", *at)["partners"]
-    assert [(one["partner"], one["state"]) for one in listed] == [
-        (name, "admitted") for name in sorted(NAMES)
-    ]
-    assert all(one["version"] for one in listed)
-    config = CoordinatorConfig.load(consortium.operator_folder)
+
+
+def check_ways(lives: Consortium) -> None:
+    """Who is connected to what, and what each side says of the other."""
+    config = CoordinatorConfig.load(lives.folder / "coordinator")
     assert config.control is not None
-    assert set(proxy.asked) == {f"127.0.0.1:{config.port}", f"127.0.0.1:{config.control.port}"}
+    both = {config.port, config.control.port}
+    assert set(lives.proxy.asked) == {f"127.0.0.1:{port}" for port in both}
+    nodes = lives.deployment.nodes
     ports = {
-        name: {port for _, port in connected_to(tree_of(consortium.nodes[name].pid))}
-        for name in NAMES[:2]
+        name: {port for _, port in connected_to(tree_of(nodes[name].pid))}
+        for name in (BEHIND, "south")
     }
-    assert ports == {BEHIND: {proxy.port}, NAMES[1]: {config.port, config.control.port}}
-    for name in NAMES:
-        now = said("node", "status", "--dir", consortium.folder(name))
+    assert ports == {BEHIND: {lives.proxy.port}, "south": both}
+    for name in KINDS:
+        now = said("node", "status", "--dir", name)
         assert (now["serving"], now["open_runs"]) == (True, [])
-        assert {way: one["reached"] for way, one in now["coordinator"].items()} == {
-            "link": True, "control": True,
-        }  # fmt: skip
+        assert all(one["reached"] for one in now["coordinator"].values())
         (ready,) = now["readiness"]
-        assert (ready["agreement"], ready["codes"], ready["told"]) == (hash, [], True)
-    plan = said("coordinator", "run", "plan", *at)
+        assert (ready["codes"], ready["told"]) == ([], True)
+    listed = said("coordinator", "partner", "list", "--dir", "coordinator")["partners"]
+    assert {one["partner"]: one["state"] for one in listed} == dict.fromkeys(KINDS, "admitted")
+    assert all(one["version"] and one["listens"] for one in listed)
+    plan = said("coordinator", "run", "plan", "--dir", "coordinator")
     assert {one["state"] for one in plan["partners"]} == {"ready"}
-    assert all(one["listens"] for one in listed)
 
 
-def test_a_stop_reaches_every_node_at_once(consortium: Deployment, tmp_path: Path) -> None:
-    first, *others = NAMES
+def run(lives: Consortium) -> bytes:
+    """The operator starts a run by hand; its id."""
+    lives.story.give(OPERATOR, "run", "start", "--watch", "--dir", "coordinator")
+    with lives.deployment.store() as store:
+        row = store.runs()[0]
+    assert row.state == "finished", row
+    return row.run_id
+
+
+def object_and_run(lives: Consortium, before: bytes) -> None:
+    """A customer objects, and is out of the next question."""
+    lives.story.tell(
+        """
+## A customer objects
+The customer is out of the next question, here of a run that the operator starts.
+"""
+    )
+    answers = lives.deployment.answers
+    assert {one.customers for one in answers(before, "east")} == {EACH}
+    lives.story.give("east", "rights", "object", "--subject", "east-7", "--dir", "east")
+    after = run(lives)
+    assert {one.customers for one in answers(after, "east")} == {EACH - 1}
+    assert {one.customers for one in answers(after, "north")} == {EACH}
+
+
+def a_fifth_joins(lives: Consortium) -> None:
+    story, at = lives.story, ("--dir", "coordinator")
+    story.tell(
+        """
+## A fifth partner, by a new version
+"""
+    )
+    invited = story.give(OPERATOR, "partner", "invite", LATE, *at)
+    (text,) = [line for line in invited.splitlines() if line.startswith("fedseg-1-")]
+    lives.join(LATE, text)
+    story.give(OPERATOR, "partner", "admit", "--code", lives.codes[LATE], *at)
+    story.give(OPERATOR, "agreement", "draft", "--next", "--joined", "--out", "second.yaml", *at)
+    hash = lives.propose("second.yaml")
+    for name in EVERYBODY:
+        lives.sign(name, hash, told=False)
+    lives.await_version(2, EVERYBODY)
+    check_release(lives, run(lives), version=2, partners=EVERYBODY)
+
+
+def check_release(
+    lives: Consortium, run_id: bytes, *, version: int, partners: Collection[str]
+) -> None:
+    agreement = lives.deployment.agreement
+    release = lives.deployment.release(run_id)
+    assert (agreement.version, release.agreement_hash) == (version, agreement.hash)
+    assert {*release.participants} == {*partners}
+
+
+def renew_and_restart(lives: Consortium) -> None:
+    """The coordinator's certificate and authority are new; each process is started once more."""
+    story, at = lives.story, ("--dir", "coordinator")
+    story.tell(
+        """
+## A new certificate, and each process once more
+The certificate's authority is new too: partners get `coordinator/tls/coordinator-ca.crt` in place
+of their `coordinator-ca.crt`. Then the coordinator and each node are ended and started again.
+"""
+    )
+    story.give(OPERATOR, "certificate", "renew", *at)
+    # A node's signing key is rotated here: `fedseg-node key rotate`.
+    authority = (lives.folder / "coordinator" / "tls" / "coordinator-ca.crt").read_bytes()
+    for name in EVERYBODY:
+        (lives.folder / name / "coordinator-ca.crt").write_bytes(authority)
+    assert lives.deployment.coordinator.stop() == 0
+    lives.deployment.start_coordinator()
+    for name in EVERYBODY:
+        lives.restart(name)
+
+
+def one_leaves(lives: Consortium) -> None:
+    """A version without one partner, whose schedule begins the next run by itself."""
+    story, at = lives.story, ("--dir", "coordinator")
+    leaves, stay = "west", [name for name in EVERYBODY if name != "west"]
+    story.tell(
+        """
+## One leaves, and the schedule goes on
+In `third.yaml` the operator has changed the schedule's `at` to this minute, so a run is due as soon
+as all have signed.
+"""
+    )
+    story.give(
+        OPERATOR, "agreement", "draft", "--next", "--without", leaves, "--out", "third.yaml", *at
+    )
+    lives.edit("third.yaml", schedule=every_day(this_minute()))
+    hash = lives.propose("third.yaml")
+    for name in stay:
+        lives.sign(name, hash, told=False)
+    story.give(OPERATOR, "partner", "remove", leaves, *at)
+    run_id = lives.scheduled(3)
+    row = lives.deployment.await_end(run_id)
+    assert row.state == "finished", row
+    check_release(lives, run_id, version=3, partners=stay)
+    story.give(OPERATOR, "run", "schedule", *at)
+
+
+def test_a_stop_reaches_every_node_at_once(lives: Consortium, tmp_path: Path) -> None:
+    at = ("--dir", "coordinator")
     done = said(
         "node", "agreement", "stop", "--yes", "--reason", "A merger.", "--out",
-        tmp_path / "stop.json", "--dir", consortium.folder(first),
+        tmp_path / "stop.json", "--dir", "north",
     )  # fmt: skip
     assert done["sent"]
-    for name in others:
+    for name in ("east", "south", LATE):
         wait_for(
-            lambda name=name: f"control: {first} stopped" in consortium.nodes[name].said(),
+            lambda name=name: "control: north stopped" in lives.deployment.nodes[name].said(),
             timeout_s=PATIENCE_S,
             what=f"the stop at {name}",
         )
-    refused = command("coordinator", "run", "start", "--dir", consortium.operator_folder)
+    refused = command("coordinator", "run", "start", *at)
     assert refused.returncode == 3
     assert "E-WITHDRAWN" in refused.stderr
     assert "A merger." in refused.stderr
 
 
-def test_an_invitation_that_was_used_lets_nobody_in(consortium: Deployment, tmp_path: Path) -> None:
-    text = said("coordinator", "partner", "invite", "late", "--dir", consortium.operator_folder)[
-        "invitation"
-    ]
+def test_an_invitation_that_was_used_lets_nobody_in(lives: Consortium, tmp_path: Path) -> None:
+    at = ("--dir", "coordinator")
+    (made,) = said("coordinator", "partner", "invite", "another", *at)["invitations"]
     words = [
-        "--legal-name", "x", "--contact", "x", "--jurisdiction", "DE", "--id-column", "id",
-        "--data", "none.csv", "--youngest-customer", "18",
+        made["invitation"], "--legal-name", "x", "--contact", "x", "--jurisdiction", "DE",
+        "--id-column", "id", "--data", "none.csv", "--youngest-customer", "18",
     ]  # fmt: skip
     with deploy.cheap_key_stores():
-        said("node", "join", text, "--dir", tmp_path / "first", *words)
-        second = command("node", "join", text, "--dir", tmp_path / "second", *words)
+        said("node", "join", *words, "--dir", tmp_path / "first")
+        second = command("node", "join", *words, "--dir", tmp_path / "second")
     assert second.returncode == 3
     assert "E-INVITATION-USED" in second.stderr
-    said("coordinator", "partner", "remove", "late", "--dir", consortium.operator_folder)

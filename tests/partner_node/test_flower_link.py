@@ -46,6 +46,7 @@ from partner_node.link.flower_link import (
     serve_link,
 )
 from partner_node.link.proxy import Proxy
+from partner_node.link.settings import Bell, Pace
 from protocol.errors import ConfigError, KeystoreError
 from protocol.limits import MAX_REPLY_BYTES
 from tests.connect_proxy import connect_proxy
@@ -202,6 +203,27 @@ def node_key(tmp_path: Path) -> Path:
     path = tmp_path / "node.key"
     _write_key(path, ec.generate_private_key(ec.SECP384R1()))
     return path
+
+
+def test_a_link_that_is_woken_waits_long_and_one_that_is_not_does_not() -> None:
+    poll = PollSettings(fast_for_s=10, idle_max_s=2, woken_max_s=15, still_after_s=300, growth=3)
+    for is_woken, after, most in (
+        (True, 5.0, 0.2), (True, 100.0, 2.0), (True, 301.0, 15.0), (False, 301.0, 2.0),
+    ):  # fmt: skip
+        pace = Pace(poll)
+        pace.message(0.0)
+        assert max(pace.nothing(after, is_woken=is_woken) for _ in range(20)) == most
+
+
+def test_a_bell_that_is_rung_ends_a_wait_and_so_does_the_end() -> None:
+    bell, stop = Bell(), threading.Event()
+    bell.ring()
+    assert bell.wait(60.0, stop), "rung before"
+    assert not bell.wait(0.01, stop), "once"
+    threading.Timer(0.05, bell.ring).start()
+    assert bell.wait(60.0, stop)
+    stop.set()
+    assert not bell.wait(60.0, stop)
 
 
 def _write_key(

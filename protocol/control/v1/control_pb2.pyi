@@ -291,6 +291,7 @@ class Announcement(_message.Message):
         CHECK: _ClassVar[Announcement.Kind]
         RELEASED: _ClassVar[Announcement.Kind]
         BUILD: _ClassVar[Announcement.Kind]
+        RUN: _ClassVar[Announcement.Kind]
     NOTHING: Announcement.Kind
     ADMITTED: Announcement.Kind
     PROPOSED: Announcement.Kind
@@ -299,6 +300,7 @@ class Announcement(_message.Message):
     CHECK: Announcement.Kind
     RELEASED: Announcement.Kind
     BUILD: Announcement.Kind
+    RUN: Announcement.Kind
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
