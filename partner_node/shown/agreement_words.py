@@ -12,12 +12,23 @@ from machine.text import minute, shown
 from protocol.agreement.document import Agreement, SecureSumTerms, time_text
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
-from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
+from protocol.agreement.governance import (
+    EGRESS,
+    EXPORT,
+    LEGITIMATE_INTEREST,
+    SIGNING,
+    LegalBasis,
+)
 from protocol.clustering.plan import most_cost
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
 from protocol.release.document import EXACT_WORDS
 
+_FOUR_EYES_WORDS: Final = {
+    SIGNING: "a version of this agreement is signed",
+    EGRESS: "a message that your node holds for approval leaves",
+    EXPORT: "a file of customers' segments is written",
+}
 #: Agreed moments beyond these are not counted.
 _MOST_COUNTED: Final = 1_000
 
@@ -28,20 +39,26 @@ class Signed:
 
     Attributes:
         at: When, where it was signed at this node; None elsewhere, as signatures bear no date.
+        by: Who signed at this node; empty elsewhere, and where an earlier version did not note it.
     """
 
     party: str
     signed: bool
     at: str | None
+    by: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
-        return {"party": self.party, "signed": self.signed, "signed_at": self.at}
+        return {
+            "party": self.party, "signed": self.signed, "signed_at": self.at,
+            "signed_by": self.by or None,
+        }  # fmt: skip
 
     @property
     def words(self) -> str:
         """The party and what is known of its signature."""
-        return self.party if self.at is None else f"{self.party} (at this node, {minute(self.at)})"
+        by = f" by {shown(self.by)}" if self.by else ""
+        return self.party + ("" if self.at is None else f" (at this node, {minute(self.at)}{by})")
 
 
 def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> list[object]:
@@ -117,6 +134,7 @@ def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> l
         + (", and those too small to tell under the noise." if agreement.privacy else "."),
         _start_words(agreement),
         _schedule_words(agreement),
+        *_four_eyes_words(agreement),
         _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement),
@@ -270,6 +288,13 @@ def _schedule_words(agreement: Agreement) -> str:
             "node refuses, and what is due after that is missed."
         )
     return words
+
+
+def _four_eyes_words(agreement: Agreement) -> list[str]:
+    if not agreement.four_eyes:
+        return []
+    acts = "; ".join(_FOUR_EYES_WORDS[name] for name in agreement.four_eyes)
+    return [f"Two different people at your node have to agree before: {acts}. One may refuse."]
 
 
 def _set_words(terms: SecureSumTerms) -> str:

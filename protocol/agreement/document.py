@@ -24,7 +24,7 @@ from protocol.agreement.duties import (
     Retention,
 )
 from protocol.agreement.features import Coordinate, Feature, coordinates_of
-from protocol.agreement.governance import ConsentTerms, Purpose
+from protocol.agreement.governance import ConsentTerms, Purpose, four_eyes_in
 from protocol.agreement.parties import Operator, Party
 from protocol.agreement.plan_names import CHOOSING_PLAN, PLAN_NAMES
 from protocol.agreement.satisfaction import SatisfactionTerms
@@ -186,6 +186,7 @@ class Agreement(Part):
         min_segment_size: Smaller clusters are not released.
         software: What every node must run.
         diligence: Whether each party needs a record of due diligence that holds.
+        four_eyes: What two people have to do at every node, of `governance.FOUR_EYES`.
         schedule: When runs begin by themselves; None when the operator alone starts them.
     """
 
@@ -216,6 +217,7 @@ class Agreement(Part):
     software: Software
     schedule: ScheduleTerms | None = None
     diligence: bool = False
+    four_eyes: tuple[str, ...] = ()
 
     @staticmethod
     def from_dict(values: object) -> Agreement:
@@ -285,6 +287,7 @@ class Agreement(Part):
             if fields.has("schedule")
             else None,
             diligence=fields.has("diligence") and bool(fields.one_of("diligence", (REQUIRED,))),
+            four_eyes=four_eyes_in(fields, "four_eyes"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -319,6 +322,8 @@ class Agreement(Part):
             values["schedule"] = self.schedule.to_dict()
         if self.diligence:
             values["diligence"] = REQUIRED
+        if self.four_eyes:
+            values["four_eyes"] = list(self.four_eyes)
         return values
 
     def to_bytes(self) -> bytes:
