@@ -81,6 +81,19 @@ def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
         Confirmations(store).forget(SIGNING, agreement.hash.hex())
 
 
+def taken(home: NodeHome, agreement: Agreement) -> list[str]:
+    """That another agreement is in force where a signed one belongs; empty where none is."""
+    there = home.under(agreement.id).installed_agreement()
+    if there is None or there.id == agreement.id:
+        return []
+    return [
+        f"agreement {there.id} is in force in its place, so this node does not take it up by "
+        f"itself: give {agreement.id} a section in {home.config.file.name}, [agreements."
+        f"{agreement.id}], to have both in force (docs/several-agreements.md); `agreement install` "
+        f"replaces {there.id}"
+    ]
+
+
 def _check(home: NodeHome, signed: SignedAgreement, where: Path) -> None:
     agreement = signed.agreement
     missing_signatures(signed, where)  # nobody signs beside an invalid signature

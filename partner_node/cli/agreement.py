@@ -11,7 +11,6 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
-from machine.tables import folding_table
 from partner_node.agreeing import install_agreement, note_stop
 from partner_node.agreement_files import (
     read_agreement,
@@ -25,7 +24,7 @@ from partner_node.four_eyes import First
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.shown.agreement import agreement_shown, stop_values
 from partner_node.shown.four_eyes import waits_shown
-from partner_node.signing import Signing, note_signature, sign_agreement
+from partner_node.signing import Signing, note_signature, sign_agreement, taken
 from partner_node.store.node_store import NodeStore
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement, time_text
@@ -83,17 +82,9 @@ def _store(home: NodeHome) -> NodeStore:
 @app.command("proposals")
 def proposals(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The agreements that the operator proposed online, and who answered what."""
-    from partner_node.control.proposals import proposed  # gRPC takes long to import
+    from partner_node.shown.proposals import proposals_shown  # gRPC takes long to import
 
-    home = NodeHome.load(directory)
-    found = proposed(home)
-    table = folding_table("agreement", "version", "hash", "who answered", title="Proposed")
-    for one in found:
-        table.add_row(one.id, str(one.version), one.hash.hex()[:16], one.words)
-    output.result(
-        {"proposals": [one.to_dict() for one in found]},
-        table if found else "No agreement is proposed to this node.",
-    )
+    output.show(proposals_shown(NodeHome.load(directory)))
 
 
 @app.command("sign")
@@ -136,7 +127,7 @@ def sign(
         called = f"Agreement {agreement.id}, version {agreement.version},"
         output.show(waits_shown(signing, f"{called} is not signed yet"))
         raise typer.Exit(3)
-    warnings = [*_taken(home, agreement), *_problems(directory, where)]
+    warnings = [*taken(home, agreement), *_problems(directory, where)]
     output.warn(warnings)
     output.result(
         {
@@ -170,19 +161,6 @@ def decline(
         {"agreement": found.hash.hex(), "comment": comment},
         f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
     )
-
-
-def _taken(home: NodeHome, agreement: Agreement) -> list[str]:
-    """That another agreement is in force where this one belongs."""
-    there = home.under(agreement.id).installed_agreement()
-    if there is None or there.id == agreement.id:
-        return []
-    return [
-        f"agreement {there.id} is in force in its place, so this node does not take it up by "
-        f"itself: give {agreement.id} a section in {home.config.file.name}, [agreements."
-        f"{agreement.id}], to have both in force (docs/several-agreements.md); `agreement install` "
-        f"replaces {there.id}"
-    ]
 
 
 def _problems(directory: Path, file: Path) -> list[str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
 
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.four_eyes import Confirmations, First
@@ -16,37 +13,11 @@ from partner_node.segments.assignments import AssignmentSummary, check_file, wri
 from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
+from partner_node.segments.wishes import WishedFile
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import EXPORT
 from protocol.errors import RuleError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A file that somebody asks for, as a second person has to ask for it too.
-
-    Attributes:
-        release: Its hash, in hexadecimal.
-        segment: Id of the only segment; empty for all.
-        escape: Whether texts that spreadsheets would compute are escaped.
-    """
-
-    release: str
-    use: str
-    segment: str
-    escape: bool
-
-    @property
-    def text(self) -> str:
-        """It as one text, the same for the same file."""
-        return json.dumps([self.release, self.use, self.segment, self.escape])
-
-    @classmethod
-    def of(cls, text: str) -> Self:
-        """The file of a text that `text` made."""
-        release, use, segment, escape = json.loads(text)
-        return cls(release=release, use=use, segment=segment, escape=escape)
 
 
 def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> None:
@@ -140,9 +111,10 @@ def export_segments(
     known.need_segments()
     check_file(path, overwrite=overwrite)
     store = home.store(home.keystore())
-    asked = Wish(
+    asked = WishedFile(
         release=known.release.hash.hex(), use=use,
-        segment="" if only is None else known.ids[only], escape=escape,
+        segment="" if only is None else known.ids[only],
+        suffix=path.suffix, escape=escape,
     )  # fmt: skip
     if _needs_two(known.agreement, home.installed_agreement()):
         with store.transaction():

@@ -23,6 +23,7 @@ from tests.browser.chromium import running_chromium, serious
 from tests.machine.people import PASSWORD, add, code_of
 from tests.partner_node.consoles import accounts, cheap_keys, site
 from tests.partner_node.held import installed, node, shell, waiting
+from tests.partner_node.test_node_cli import after_a_run
 from tests.shell import Shell
 
 __all__ = ["accounts", "cheap_keys", "installed", "node", "shell", "site", "waiting"]
@@ -31,7 +32,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATHS = (
     "/health", "/approvals", "/egress", "/egress/3", "/agreements", "/agreements/ours", "/budget",
-    "/consent", "/requests", "/segments", "/files", "/log",
+    "/consent", "/requests", "/segments", "/exports", "/files", "/log", "/proposals",
     "/nothing",
 )  # fmt: skip
 Context = Callable[..., BrowserContext]
@@ -149,6 +150,29 @@ def test_somebody_approves_a_held_answer(
     page.wait_for_url(f"{url}/sign-in")
     page.goto(f"{url}/approvals")
     assert page.url == f"{url}/sign-in"
+
+
+@pytest.fixture
+def released(waiting: Path) -> Path:
+    """A node's folder with a release, before its console is opened."""
+    after_a_run(waiting, [1.0, 2.0])
+    return waiting
+
+
+def test_a_marketer_exports_segments(
+    released: Path, opened: Context, url: str, site: Site, shell: Shell
+) -> None:
+    page = signed_in(opened(java_script_enabled=False), url, site, Role.MARKETER, "mia")
+    page.get_by_role("link", name="Exports").click()
+    page.get_by_label("For", exact=True).select_option("evaluation")
+    look(page, "exports-form")
+    assert page.get_by_label("Customers of").count() == 1
+    page.get_by_role("button", name="Write the file").click()
+    page.get_by_text("Wrote ").wait_for()
+    look(page, "exports-written")
+    (record,) = shell.json("segments", "exports", "--dir", released)["exports"]
+    assert (record["use"], record["written_by"]) == ("evaluation", "mia")
+    assert Path(record["file"]).exists()
 
 
 def test_a_page_renews_itself_and_keeps_the_focus(

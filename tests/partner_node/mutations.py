@@ -857,10 +857,29 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
     ),
     (
-        "partner_node/segments/exports.py",
-        "self.segment, self.escape]",
-        "self.segment, False]",
+        "partner_node/segments/wishes.py",
+        "self.suffix, self.escape]",
+        "self.suffix, False]",
         "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
+    ),
+    # files of segments in the console
+    (
+        "partner_node/console/exporting.py",
+        "        if about not in said:\n",
+        "        if not about:\n",
+        "test_console_exports.py::test_a_second_person_agrees_to_the_same_file",
+    ),
+    (
+        "partner_node/console/exporting.py",
+        "if known is None or suffix not in _SUFFIXES:",
+        "if known is None:",
+        "test_console_exports.py::test_a_form_chooses_no_place_and_no_other_use",
+    ),
+    (
+        "partner_node/console/exporting.py",
+        "if may(role, Permission.EXPORT_SEGMENTS) else {}",
+        "",
+        "test_console_exports.py::test_a_second_person_agrees_to_the_same_file",
     ),
     # what waits undoes no decision, and is stopped with what is in force
     (

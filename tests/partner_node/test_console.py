@@ -22,6 +22,7 @@ from tests.machine.browsing import HOSTS
 from tests.partner_node.consoles import accounts, cheap_keys, person, site
 from tests.partner_node.held import installed, node, shell, waiting
 from tests.partner_node.nodes import successor
+from tests.partner_node.test_access import address
 from tests.partner_node.test_node_cli import PRIVACY, after_a_run
 from tests.shell import Shell
 
@@ -151,7 +152,7 @@ def test_opening_a_page_reads_no_customers_and_the_checks_do(
     who = person(site, Role.OPERATOR)
     auditor = person(site, Role.AUDITOR)
     for page in site.pages:
-        path = page.path.replace("{number:int}", "3").replace("{id}", "ours")
+        path = address(page.path)
         who.get(path)
         auditor.get(path)
     assert opened == []
