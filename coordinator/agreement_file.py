@@ -121,6 +121,10 @@ documents: []
 # With diligence: required, nothing is published and no run begins unless the operator has a record
 # on every party that holds (`partner diligence`).
 
+# What two different people have to do at every node: sign a version, let a held message leave,
+# write a file of customers' segments. One is enough to refuse. Left out, one person does each.
+# four_eyes: [agreement, egress, export]
+
 # What every node must run, to the letter. With protocol: {protocol} and added_by: parties, a later
 # release that speaks the same protocol needs no new agreement: it may run beside this one once
 # every party, or each that added_by lists, has signed it (`agreement builds`).

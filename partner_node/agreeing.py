@@ -1,4 +1,4 @@
-"""Signing, installing and stopping an agreement at a node, wherever it came from."""
+"""Installing and stopping an agreement at a node, wherever it came from."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata, resources
 from pathlib import Path
 
 from machine.files import write_file
-from partner_node.agreement_files import missing_signatures, naming, verified
+from partner_node.agreement_files import naming, verified
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
-from protocol.agreement.software import Software
 from protocol.agreement.stop import WITHDRAWN, SignedStop
 from protocol.errors import AgreementError, FedsegError
 from protocol.partner_state import SUPERSEDED
@@ -41,43 +39,6 @@ class Installed:
     replaces: Agreement | None
     runs_ended: list[bytes]
     waits: bool = False
-
-
-def sign_agreement(home: NodeHome, signed: SignedAgreement, where: Path) -> SignedAgreement:
-    """Add this node's signature; whoever keeps or sends it calls `note_signature` afterwards.
-
-    Args:
-        where: The file, for messages.
-
-    Raises:
-        AgreementError: This node is no party of it, a signature in it is wrong, or other code is
-            installed here.
-    """
-    keystore = home.keystore()
-    agreement = signed.agreement
-    missing_signatures(signed, where)  # nobody signs beside an invalid signature
-    with naming(where):
-        index = agreement.index_of_key(keystore.identity_public)
-        if agreement.parties[index].id != home.config.node.partner:
-            raise AgreementError(
-                f"the agreement calls this node {agreement.parties[index].id!r}, "
-                f"its configuration {home.config.node.partner!r}",
-                code="E-AGR-PARTY",
-                remedy=f'write partner = "{agreement.parties[index].id}" in '
-                f"{home.config.file.name}, or ask the operator for an agreement with your name",
-            )
-        agreement.check_software(Software.installed(metadata.version, resources.files))
-    return SignedAgreement(
-        agreement=agreement, envelope=signed.envelope.signed_by(keystore.identity)
-    )
-
-
-def note_signature(home: NodeHome, agreement: Agreement) -> None:
-    """Remember that and when this node signed."""
-    store = home.store(home.keystore())
-    with store.transaction():
-        store.note_signed(agreement.hash, now=stamp(datetime.now(UTC)))
-    store.close()
 
 
 def install_agreement(

@@ -10,13 +10,24 @@ from typing import Final
 from protocol.agreement.document import Agreement, SecureSumTerms
 from protocol.agreement.duties import Exclusions
 from protocol.agreement.features import Feature
-from protocol.agreement.governance import LEGITIMATE_INTEREST, LegalBasis
+from protocol.agreement.governance import (
+    EGRESS,
+    EXPORT,
+    LEGITIMATE_INTEREST,
+    SIGNING,
+    LegalBasis,
+)
 from protocol.clustering.plan import most_cost
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
 from protocol.release.document import EXACT_WORDS
 
 Visible = Callable[[str], str]
+_FOUR_EYES_WORDS: Final = {
+    SIGNING: "a version of this agreement is signed",
+    EGRESS: "a message that your node holds for approval leaves",
+    EXPORT: "a file of customers' segments is written",
+}
 #: Agreed moments beyond these are not counted.
 _MOST_COUNTED: Final = 1_000
 
@@ -73,6 +84,7 @@ def agreement_words(agreement: Agreement, shown: Visible) -> list[str | TableOfW
         + (", and those too small to tell under the noise." if agreement.privacy else "."),
         _start_words(agreement),
         _schedule_words(agreement),
+        *_four_eyes_words(agreement),
         _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement, shown),
@@ -271,6 +283,13 @@ def _schedule_words(agreement: Agreement) -> str:
             "node refuses, and what is due after that is missed."
         )
     return words
+
+
+def _four_eyes_words(agreement: Agreement) -> list[str]:
+    if not agreement.four_eyes:
+        return []
+    acts = "; ".join(_FOUR_EYES_WORDS[name] for name in agreement.four_eyes)
+    return [f"Two different people at your node have to agree before: {acts}. One may refuse."]
 
 
 def _set_words(terms: SecureSumTerms) -> str:

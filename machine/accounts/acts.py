@@ -6,9 +6,10 @@ that was changed or taken out is noticed. Only entries cut off at the end are no
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from protocol.errors import FedsegError, StoreError
 BEGUN: Final = "begun"
 DONE: Final = "done"
 _FIRST: Final = bytes(32)
+_AT_THE_MACHINE: Final = " (at the machine)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,25 @@ class Acts:
 
 
 def at_the_machine() -> str:
-    """Who calls a command: the machine's account, as the log names it."""
-    return f"{getpass.getuser()} (at the machine)"
+    """Who calls a command: the machine's account, as the log names it.
+
+    It is that of the process, whatever variables such as LOGNAME say.
+    """
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # a container may run under a number without a name
+        name = f"user {number}"
+    return name + _AT_THE_MACHINE
+
+
+def person_of(who: str) -> str:
+    """The person behind a name of the log: an account of the same name at the machine is the same.
+
+    >>> person_of("anna (at the machine)") == person_of("anna")
+    True
+    """
+    return who.removesuffix(_AT_THE_MACHINE)
 
 
 def _next(chain: bytes, values: list[Any]) -> bytes:

@@ -13,12 +13,15 @@ class Permission(StrEnum):
     READ_HEALTH = "read health"
     RUN_CHECKS = "run checks"
     READ_AGREEMENTS = "read agreements"
+    SIGN_AGREEMENTS = "sign and decline agreements"
     READ_EGRESS = "read egress"
     DECIDE_EGRESS = "decide egress"
     READ_BUDGET = "read budget"
     COUNT_CONSENT = "count who may be counted"
     READ_SEGMENTS = "read segments"
     COUNT_REACH = "count own customers of segments"
+    EXPORT_SEGMENTS = "ask for files of customers' segments"
+    CONFIRM_EXPORTS = "agree to such a file as the second person"
     READ_FILES = "read which files of segments there are"
     READ_REQUESTS = "read requests of customers"
     READ_LOG = "read log"
@@ -66,9 +69,11 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
         {
             _P.READ_HEALTH,
             _P.READ_AGREEMENTS,
+            _P.SIGN_AGREEMENTS,
             _P.READ_EGRESS,
             _P.DECIDE_EGRESS,
             _P.READ_BUDGET,
+            _P.CONFIRM_EXPORTS,
             _P.READ_PARTNERS,
             _P.CHANGE_PARTNERS,
             _P.READ_RUNS,
@@ -89,15 +94,26 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.READ_RELEASES,
         }
     ),
-    Role.MARKETER: frozenset({_P.READ_SEGMENTS, _P.COUNT_REACH, _P.READ_FILES, _P.READ_RELEASES}),
+    Role.MARKETER: frozenset(
+        {
+            _P.READ_SEGMENTS,
+            _P.COUNT_REACH,
+            _P.EXPORT_SEGMENTS,
+            _P.CONFIRM_EXPORTS,
+            _P.READ_FILES,
+            _P.READ_RELEASES,
+        }
+    ),
     Role.DATA_PROTECTION_OFFICER: frozenset(
         {
             _P.READ_HEALTH,
             _P.READ_AGREEMENTS,
+            _P.SIGN_AGREEMENTS,
             _P.READ_EGRESS,
             _P.DECIDE_EGRESS,
             _P.READ_BUDGET,
             _P.COUNT_CONSENT,
+            _P.CONFIRM_EXPORTS,
             _P.READ_FILES,
             _P.READ_REQUESTS,
             _P.READ_LOG,

@@ -11,17 +11,20 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
-from machine.tables import folding_table
-from partner_node.agreeing import install_agreement, note_signature, note_stop, sign_agreement
+from partner_node.agreeing import install_agreement, note_stop
 from partner_node.agreement_files import (
     read_agreement,
     read_start,
     verified,
 )
 from partner_node.cli import builds
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, Under
+from partner_node.four_eyes import First
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.shown.agreement import agreement_shown, stop_values
+from partner_node.shown.four_eyes import waits_shown
+from partner_node.signing import Signing, note_signature, sign_agreement, taken
 from partner_node.store.node_store import NodeStore
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement, time_text
@@ -79,17 +82,9 @@ def _store(home: NodeHome) -> NodeStore:
 @app.command("proposals")
 def proposals(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The agreements that the operator proposed online, and who answered what."""
-    from partner_node.control.proposals import proposed  # gRPC takes long to import
+    from partner_node.shown.proposals import proposals_shown  # gRPC takes long to import
 
-    home = NodeHome.load(directory)
-    found = proposed(home)
-    table = folding_table("agreement", "version", "hash", "who answered", title="Proposed")
-    for one in found:
-        table.add_row(one.id, str(one.version), one.hash.hex()[:16], one.words)
-    output.result(
-        {"proposals": [one.to_dict() for one in found]},
-        table if found else "No agreement is proposed to this node.",
-    )
+    output.show(proposals_shown(NodeHome.load(directory)))
 
 
 @app.command("sign")
@@ -100,7 +95,10 @@ def sign(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Sign an agreement with this node's key; run `agreement show` first."""
+    """Sign an agreement with this node's key; run `agreement show` first.
+
+    Where the agreement asks for two people nothing is signed before a second one signs too.
+    """
     if proposed is not None and (file is not None or out is not None):
         raise UsageError("--proposed signs online, without files", remedy="leave the files out")
     if proposed is None and (file is None or out is None):
@@ -115,15 +113,21 @@ def sign(
         signed, where = fetched(home, proposed)
     elif file is not None:
         signed, where = read_agreement(file), file
-    copy = sign_agreement(home, signed, where)
-    agreement = copy.agreement
-    if out is not None:
-        write_file(out, copy.to_bytes())
-        complete = None
-    else:
-        complete = send_signature(home, copy)
-    note_signature(home, agreement)
-    warnings = [*_taken(home, agreement), *_problems(directory, where)]
+    agreement, now = signed.agreement, datetime.now(UTC)
+    complete = None
+    with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as who:
+        signing = sign_agreement(home, signed, where, by=who, now=now)
+        if isinstance(signing, Signing):
+            if out is not None:
+                write_file(out, signing.copy.to_bytes())
+            else:
+                complete = send_signature(home, signing.copy)
+            note_signature(home, signing, now)
+    if isinstance(signing, First):
+        called = f"Agreement {agreement.id}, version {agreement.version},"
+        output.show(waits_shown(signing, f"{called} is not signed yet"))
+        raise typer.Exit(3)
+    warnings = [*taken(home, agreement), *_problems(directory, where)]
     output.warn(warnings)
     output.result(
         {
@@ -150,24 +154,13 @@ def decline(
     """Say that a proposed agreement is not signed as it is, and why."""
     from partner_node.control.proposals import send_comment  # gRPC takes long to import
 
-    found = send_comment(NodeHome.load(directory), proposed, comment)
+    home = NodeHome.load(directory)
+    with noted(home, "agreement decline", proposed[:16], datetime.now(UTC)):
+        found = send_comment(home, proposed, comment)
     output.result(
         {"agreement": found.hash.hex(), "comment": comment},
         f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
     )
-
-
-def _taken(home: NodeHome, agreement: Agreement) -> list[str]:
-    """That another agreement is in force where this one belongs."""
-    there = home.under(agreement.id).installed_agreement()
-    if there is None or there.id == agreement.id:
-        return []
-    return [
-        f"agreement {there.id} is in force in its place, so this node does not take it up by "
-        f"itself: give {agreement.id} a section in {home.config.file.name}, [agreements."
-        f"{agreement.id}], to have both in force (docs/several-agreements.md); `agreement install` "
-        f"replaces {there.id}"
-    ]
 
 
 def _problems(directory: Path, file: Path) -> list[str]:

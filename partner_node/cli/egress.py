@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from machine.accounts.acts import at_the_machine
 from machine.console import Format, FormatOption, output
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.egress.deciding import DECISIONS, decide
 from partner_node.egress.words import STATE_WORDS, manifest_values
@@ -18,7 +17,6 @@ from partner_node.home import NodeHome
 from partner_node.shown.egress import egress_shown, message_shown
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
-from protocol.errors import StoreError
 
 app = typer.Typer(help="What left this node, and what waits for approval.", no_args_is_help=True)
 
@@ -52,18 +50,15 @@ def refuse(number: Number, directory: Directory = HERE, format: Format = FormatO
 
 
 def _decide(directory: Path, number: int, word: str) -> None:
-    home, now, who = NodeHome.load(directory), _now(), at_the_machine()
-    with ExitStack() as stack:
-        try:
-            accounts = stack.enter_context(closing(home.accounts()))
-            stack.enter_context(accounts.acts.noted(who, f"egress {word}", str(number), now))
-        except StoreError as error:  # who decided is on record with the message, too
-            output.warn([f"this is not in the log of people: {error.message}; {error.remedy}"])
+    home, now = NodeHome.load(directory), _now()
+    with noted(home, f"egress {word}", str(number), now) as who:
         written = decide(home.store(home.keystore()), number, word, now=now, by=who)
+    said = STATE_WORDS[DECISIONS[word]]
+    if written.first_by:
+        said += ". It stays here until a second person approves it too"
     output.result(
         manifest_values(written, stamp(now)),
-        f"Message {number} of run {written.manifest.run_id.hex()[:8]}: "
-        f"{STATE_WORDS[DECISIONS[word]]}.",
+        f"Message {number} of run {written.manifest.run_id.hex()[:8]}: {said}.",
     )
 
 

@@ -10,14 +10,15 @@ import typer
 from rich.table import Table
 
 from machine.console import Format, FormatOption, output
-from machine.tables import folding_table
-from machine.text import how_many, minute
+from machine.text import minute
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, EscapeOption, Under
 from partner_node.cli.segments import ReleaseOption, app, release_of
+from partner_node.four_eyes import First
 from partner_node.home import NodeHome
-from partner_node.segments.count_ranges import agreed_step, ranges_of
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.known_releases import KnownRelease
+from partner_node.shown.four_eyes import waits_shown
 
 
 @app.command("assign")
@@ -90,6 +91,7 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
                 **record.rows_told,
                 "sha256": record.sha256,
                 "delete_by": until,
+                "written_by": record.written_by or None,
             }
         )
     paths = "\n".join(f"{number}: {r.path}" for number, r in enumerate(records, start=1))
@@ -110,35 +112,15 @@ def _write(
     escape: bool = False,
 ) -> None:
     from partner_node.segments.exports import export_segments  # Arrow takes long to import
+    from partner_node.shown.exports import written_shown
 
-    summary, left = export_segments(
-        home, known, path, use=use, overwrite=overwrite, only=only, escape=escape,
-        now=datetime.now(UTC),
-    )  # fmt: skip
-    output.warn(left.words)
-    written = slice(only, None if only is None else only + 1)
-    ids, calls = known.ids[written], known.calls[written]
-    ranges = ranges_of(summary.by_segment, step=agreed_step(known.agreement))[written]
-    # Of one segment there is a range alone, as everywhere.
-    title = how_many(summary.customers, "customer") if only is None else calls[0].name
-    table = folding_table("id", "name", "own customers", title=title)
-    for identity, called, found in zip(ids, calls, ranges, strict=True):
-        table.add_row(identity, called.name, found.words)
-    output.result(
-        {
-            "file": str(path),
-            "use": use,
-            "release": known.release.hash.hex(),
-            "privacy": known.release.privacy_words,
-            "customers": summary.customers if only is None else None,
-            "segment": None if only is None else ids[0],
-            "sha256": summary.sha256,
-            "by_segment": {
-                identity: found.to_dict() for identity, found in zip(ids, ranges, strict=True)
-            },
-            "warnings": left.words,
-        },
-        table,
-        f"Privacy: {known.release.privacy_words}.",
-        f"Wrote {path} for {use}.",
-    )
+    now = datetime.now(UTC)
+    with noted(home, "export segments", f"{known.short} for {use}", now) as who:
+        done = export_segments(
+            home, known, path, use=use, overwrite=overwrite, only=only, escape=escape, by=who,
+            now=now,
+        )  # fmt: skip
+    if isinstance(done, First):
+        output.show(waits_shown(done, f"No file is written for {use} yet"))
+        raise typer.Exit(3)
+    output.show(written_shown(known, path, *done, use=use, only=only))

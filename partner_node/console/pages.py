@@ -16,6 +16,8 @@ from machine.shown import Shown
 from machine.web.parts import html_parts
 from machine.web.site import Asked
 from partner_node.budget import budget_values
+from partner_node.console.exporting import ExportPages
+from partner_node.console.proposals import ProposalPages
 from partner_node.egress.deciding import decide
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import manifest_words
@@ -49,6 +51,8 @@ class Pages:
         self._home = home
         self._accounts = accounts
         self._store = home.store(home.keystore())
+        self.proposals = ProposalPages(home, self._store)
+        self.exports = ExportPages(home, self._store, self._newest)
 
     def health(self, asked: Asked) -> Shown:
         """As `status`."""

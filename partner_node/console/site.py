@@ -67,6 +67,15 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
             show=pages.agreement, in_menu=False,
         ),
         Page(
+            path="/proposals", title="Proposals", permission=Permission.READ_AGREEMENTS,
+            show=pages.proposals.proposals, template="proposals.html",
+        ),
+        Page(
+            path="/proposals/{hash}", title="A proposed agreement",
+            permission=Permission.READ_AGREEMENTS, show=pages.proposals.proposal,
+            template="proposal.html", extra=pages.proposals.answering, in_menu=False,
+        ),
+        Page(
             path="/budget", title="Budget", permission=Permission.READ_BUDGET, show=pages.spending,
             template="budget.html", extra=pages.gauges,
         ),
@@ -85,6 +94,10 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
         Page(
             path="/segments", title="Segments", permission=Permission.READ_SEGMENTS,
             show=pages.segments, template="segments.html", extra=pages.reachable,
+        ),
+        Page(
+            path="/exports", title="Exports", permission=Permission.CONFIRM_EXPORTS,
+            show=pages.exports.waiting, template="exports.html", extra=pages.exports.forms,
         ),
         Page(
             path="/files", title="Files of segments", permission=Permission.READ_FILES,
@@ -108,6 +121,22 @@ def _acts(pages: Pages) -> tuple[Act, ...]:
             path="/segments/reach", title="Cards with own customers", name="count reach",
             permission=Permission.COUNT_REACH, about=_agreement, do=pages.reach,
         ),
+        Act(
+            path="/proposals/sign", title="Sign", name="agreement sign",
+            permission=Permission.SIGN_AGREEMENTS, about=_hash, do=pages.proposals.sign,
+        ),
+        Act(
+            path="/proposals/decline", title="Decline", name="agreement decline",
+            permission=Permission.SIGN_AGREEMENTS, about=_hash, do=pages.proposals.decline,
+        ),
+        Act(
+            path="/exports/write", title="Exports", name="export segments",
+            permission=Permission.EXPORT_SEGMENTS, about=_wished, do=pages.exports.write,
+        ),
+        Act(
+            path="/exports/agree", title="Exports", name="export segments",
+            permission=Permission.CONFIRM_EXPORTS, about=_wished, do=pages.exports.agree,
+        ),
         *(
             Act(
                 path=f"/approvals/{word}", title="Approvals", name=f"egress {word}",
@@ -120,6 +149,16 @@ def _acts(pages: Pages) -> tuple[Act, ...]:
 
 def _number(asked: Asked) -> str:
     return asked.form.get("number", "")[:20]
+
+
+def _hash(asked: Asked) -> str:
+    return asked.form.get("hash", "")[:16]
+
+
+def _wished(asked: Asked) -> str:
+    if "wish" in asked.form:
+        return asked.form["wish"][:200]
+    return " ".join(asked.form.get(name, "")[:100] for name in ("id", "use", "segment")).strip()
 
 
 def _agreement(asked: Asked) -> str:

@@ -23,7 +23,8 @@ def decide(store: NodeStore, number: int, word: str, *, now: datetime, by: str) 
 
     Raises:
         UsageError: There is no such message (E-EGRESS-UNKNOWN).
-        RuleError: It does not wait, or not any more (E-EGRESS-DECIDED).
+        RuleError: It does not wait, or not any more (E-EGRESS-DECIDED); or the same person approves
+            it twice where two people have to (E-FOUR-EYES).
     """
     with store.transaction():
         return Manifests(store).decide(number, DECISIONS[word], now=stamp(now), by=by)

@@ -22,6 +22,7 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.records import EgressRecord
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
+from protocol.agreement.governance import EGRESS
 from protocol.errors import MalformedError, RuleError
 from protocol.messages import Announce, Request, round_number
 from protocol.partner_round import Ask, PartnerRound
@@ -175,7 +176,10 @@ class EgressGate:
         expires_at = None
         if self._settings.holds(manifest.kind):
             expires_at = stamp(now + self._settings.patience)
-        number = self._manifests.add(manifest, slot, now=stamp(now), expires_at=expires_at)
+        number = self._manifests.add(
+            manifest, slot, now=stamp(now), expires_at=expires_at,
+            people=2 if EGRESS in self._agreement.four_eyes else 1,
+        )  # fmt: skip
         return self._manifests.get(number)
 
     def _log(self, known: Written, now: str) -> None:

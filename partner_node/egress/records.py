@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 from partner_node.egress.manifest import Manifest
+from partner_node.four_eyes import both, refuse_same_person
 from partner_node.store.node_store import NodeStore
 from protocol.errors import RuleError, StoreError, UsageError
 from protocol.partner_state import Phase
@@ -25,7 +26,7 @@ OVER: Final = "over"
 
 _SELECT: Final[LiteralString] = (
     "SELECT m.number, m.at, m.manifest, m.expires_at, m.decision, m.decided_at, m.decided_by,"
-    " r.phase, (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
+    " m.people, m.first_by, r.phase, (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
     " FROM manifests m LEFT JOIN runs r ON r.run_id = m.run_id "
 )
 
@@ -40,7 +41,10 @@ class Written:
         expires_at: Until when it waits for approval; None when it needs none.
         decision: `APPROVED` or `REFUSED`; None when nobody has decided.
         decided_at: When; None when nobody has.
-        decided_by: Who; empty when nobody has, or an earlier version did not note it.
+        decided_by: Who, both where two approved it; empty when nobody has, or an earlier version
+            did not note it.
+        people: How many different people have to approve it, one or two.
+        first_by: Who approved it first while it waits for the second; else empty.
         run_over: Whether its run has ended at this node.
         times: How often the message has left.
     """
@@ -52,6 +56,8 @@ class Written:
     decision: str | None
     decided_at: str | None
     decided_by: str
+    people: int
+    first_by: str
     run_over: bool
     times: int
 
@@ -75,17 +81,24 @@ class Manifests:
     def __init__(self, store: NodeStore) -> None:
         self._store = store
 
-    def add(self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None) -> int:
-        """Write a manifest down, held when it has a time to wait; in a transaction. Its number."""
+    def add(
+        self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None, people: int = 1
+    ) -> int:
+        """Write a manifest down, held when it has a time to wait; in a transaction. Its number.
+
+        Args:
+            people: How many different ones have to approve it.
+        """
         self._store.ask(
-            "INSERT INTO manifests (at, run_id, slot, sha256, manifest, expires_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO manifests (at, run_id, slot, sha256, manifest, expires_at, people)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             now,
             manifest.run_id,
             slot,
             manifest.sha256,
             json.dumps(manifest.to_dict()),
             expires_at,
+            people,
         )
         (number,) = self._store.ask("SELECT number FROM manifests WHERE slot = ?", slot)[0]
         return int(number)
@@ -112,12 +125,16 @@ class Manifests:
     def decide(self, number: int, decision: str, *, now: str, by: str = "") -> Written:
         """Approve or refuse a message that waits; inside a transaction.
 
+        Where two people have to approve it the first approval is noted and it waits on; one person
+        is enough to refuse.
+
         Args:
             by: Who decides.
 
         Raises:
             UsageError: There is no such message.
-            RuleError: It does not wait, or not any more (E-EGRESS-DECIDED); nothing changes.
+            RuleError: It does not wait, or not any more (E-EGRESS-DECIDED), or the same person
+                approves it twice (E-FOUR-EYES); nothing changes.
         """
         found = self.get(number)
         state = found.state(now)
@@ -127,8 +144,14 @@ class Manifests:
                 code="E-EGRESS-DECIDED",
                 remedy="what was decided stays; `fedseg-node egress list` shows what waits",
             )
+        if decision == APPROVED and found.people > 1:
+            if not found.first_by:
+                self._store.ask("UPDATE manifests SET first_by = ? WHERE number = ?", by, number)
+                return self.get(number)
+            refuse_same_person(f"message {number}", found.first_by, by)
+            by = both(found.first_by, by)
         self._store.ask(
-            "UPDATE manifests SET decision = ?, decided_at = ?, decided_by = ?"
+            "UPDATE manifests SET decision = ?, decided_at = ?, decided_by = ?, first_by = ''"
             " WHERE number = ? AND decision IS NULL",
             decision,
             now,
@@ -160,8 +183,10 @@ def _written(row: tuple[Any, ...]) -> Written:
         decision=row[4],
         decided_at=row[5],
         decided_by=row[6],
-        run_over=row[7] in (Phase.DONE, Phase.ABORTED),
-        times=row[8],
+        people=row[7],
+        first_by=row[8],
+        run_over=row[9] in (Phase.DONE, Phase.ABORTED),
+        times=row[10],
     )
 
 

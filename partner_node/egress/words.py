@@ -65,6 +65,8 @@ def manifest_values(written: Written, now: str) -> dict[str, Any]:
         "waits_until": written.expires_at,
         "decided_at": written.decided_at,
         "decided_by": written.decided_by or None,
+        "needs_people": written.people,
+        "first_approved_by": written.first_by or None,
         "times_left": written.times,
         **{k: v for k, v in values.items() if k not in ("question", "n_bytes", "round")},
         "round": round_number(manifest.round),
@@ -181,6 +183,10 @@ def _state_words(written: Written, now: str) -> str:
     state = written.state(now)
     words = STATE_WORDS[state]
     if state == WAITING and written.expires_at is not None:
+        if written.first_by:
+            words += f" by a second person, {shown(written.first_by)} approved it,"
+        elif written.people > 1:
+            words += " by two people"
         return f"{words} until {minute(written.expires_at)}"
     if written.decided_at is not None:
         by = f" by {shown(written.decided_by)}" if written.decided_by else ""

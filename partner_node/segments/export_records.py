@@ -14,7 +14,8 @@ from partner_node.store.times import stamp
 #: What became of a file that is not on the register any more.
 Ending = Literal["deleted", "missing", "written again", "struck off"]
 _SELECT: Final[LiteralString] = (
-    "SELECT at, release, use, path, home, n_rows, sha256, delete_by, segment, ended_at, ended"
+    "SELECT at, release, use, path, home, n_rows, sha256, delete_by, segment, written_by, ended_at,"
+    " ended"
     " FROM exports"
 )
 
@@ -33,6 +34,7 @@ class ExportRecord:
         segment: Id of the only segment in it; empty where all are.
         home: The folder that the node had then; empty where it is not known.
         foreign: Whether that was another one, so that this one may be a copy.
+        written_by: Who wrote it, both where two had to; empty where it was not noted.
     """
 
     at: str
@@ -45,6 +47,7 @@ class ExportRecord:
     segment: str = ""
     home: str = ""
     foreign: bool = False
+    written_by: str = ""
 
     @property
     def rows_words(self) -> str:
@@ -90,7 +93,7 @@ class ExportRecords:
         recorded = RecordedPath.of(Path(record.path), self._store.folder)
         self._store.ask(
             "INSERT INTO exports (at, release, use, path, home, n_rows, sha256, delete_by,"
-            " segment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " segment, written_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             record.at,
             record.release,
             record.use,
@@ -100,6 +103,7 @@ class ExportRecords:
             record.sha256,
             record.delete_by,
             record.segment,
+            record.written_by,
         )
 
     def all(self) -> list[ExportRecord]:
@@ -178,7 +182,7 @@ class ExportRecords:
 
     def _record(
         self, at: str, release: bytes, use: str, path: str, home: str, n_rows: int, sha256: str,
-        delete_by: str, segment: str,
+        delete_by: str, segment: str, written_by: str,
     ) -> ExportRecord:  # fmt: skip
         recorded = RecordedPath(text=path, home=home)
         return ExportRecord(
@@ -192,4 +196,5 @@ class ExportRecords:
             segment=segment,
             home=home,
             foreign=recorded.is_foreign_to(self._store.folder),
+            written_by=written_by,
         )

@@ -7,13 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from partner_node.customers.source_customers import SourceCustomers
+from partner_node.four_eyes import Confirmations, First
 from partner_node.home import NodeHome
 from partner_node.segments.assignments import AssignmentSummary, check_file, write_assignments
 from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
+from partner_node.segments.wishes import WishedFile
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
+from protocol.agreement.governance import EXPORT
 from protocol.errors import RuleError
 
 
@@ -40,6 +43,14 @@ def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> No
                 remedy=f"allowed uses are {', '.join(uses.allowed)}; another one needs a new "
                 "version of the agreement that all parties sign",
             )
+
+
+def _needs_two(agreement: Agreement, installed: Agreement | None) -> bool:
+    """Whether two people have to write it: the release's version says so, or the one in force."""
+    versions = [agreement]
+    if installed is not None and installed.id == agreement.id:
+        versions.append(installed)
+    return any(EXPORT in version.four_eyes for version in versions)
 
 
 def _kept_for(agreement: Agreement, installed: Agreement | None) -> timedelta:
@@ -71,30 +82,50 @@ def export_segments(
     overwrite: bool,
     only: int | None = None,
     escape: bool = False,
+    by: str,
     now: datetime,
-) -> tuple[AssignmentSummary, Leftovers]:
+) -> tuple[AssignmentSummary, Leftovers] | First:
     """Write own eligible customers with their segments, and record the file.
 
     The record is made before the file appears: a node that is killed in between has a record of a
     missing file, never a file without a record. Eligibility is read while the lock on files is held
     that removing a customer from files needs too, so that nobody is missed who objects meanwhile.
 
+    Where two people have to write a file the first one's word is kept, and no row is read; the file
+    is written when a second person asks for the same: release, use, segment and form.
+
     Args:
         only, escape: As for `write_assignments`.
+        by: Who writes it, as the log names them.
 
     Returns:
-        What was written, and what earlier processes left.
+        What was written, and what earlier processes left; or that a second person has to ask too.
 
     Raises:
-        RuleError: The use is not allowed (E-USE), before any row is read; or as `own_customers`
-            and `partner_node.segments.assignments.write_assignments` say.
+        RuleError: The use is not allowed (E-USE), or the same person asks twice where two have to
+            (E-FOUR-EYES), before any row is read; or as `own_customers` and
+            `partner_node.segments.assignments.write_assignments` say.
         UsageError: The file may not be written there.
     """
     check_use(use, known.agreement, home.installed_agreement())
     known.need_segments()
     check_file(path, overwrite=overwrite)
-    customers = own_customers(home, known, now)
     store = home.store(home.keystore())
+    asked = WishedFile(
+        release=known.release.hash.hex(), use=use,
+        segment="" if only is None else known.ids[only],
+        suffix=path.suffix, escape=escape,
+    )  # fmt: skip
+    if _needs_two(known.agreement, home.installed_agreement()):
+        with store.transaction():
+            joined = Confirmations(store).join(
+                EXPORT, asked.text, by=by, now=now, what=f"a file for {use}"
+            )
+        if isinstance(joined, First):
+            store.close()
+            return joined
+        by = joined
+    customers = own_customers(home, known, now)
     place = located(path)
 
     def record(summary: AssignmentSummary) -> None:
@@ -107,10 +138,12 @@ def export_segments(
                     path=str(place),
                     n_rows=summary.customers,
                     sha256=summary.sha256,
-                    segment="" if only is None else known.ids[only],
+                    segment=asked.segment,
+                    written_by=by,
                     delete_by=stamp(now + _kept_for(known.agreement, home.installed_agreement())),
                 )
             )
+            Confirmations(store).forget(EXPORT, asked.text)
 
     with closing(store), PrivateFiles(store).held() as files:
         summary = write_assignments(

@@ -52,6 +52,7 @@ def agreement_shown(
             party=party.id,
             signed=party.id not in missing,
             at=None if own is None or own.party != party.id else own.at,
+            by="" if own is None or own.party != party.id else own.by,
         )
         for party in agreement.parties
     ]
@@ -98,11 +99,13 @@ def stop_values(signed: SignedStop) -> dict[str, Any]:
 
 
 def _signed_here(home: NodeHome, store: NodeStore, agreement: Agreement) -> Signed | None:
-    """Under which name this node signed an agreement, and when; None where that is not known."""
+    """Under which name this node signed an agreement, when and by whom; None where it did not."""
     at = store.signed_at(agreement.hash)
     key = home.keystore().identity_public
     own = next((party.id for party in agreement.parties if party.public_key == key), None)
-    return None if at is None or own is None else Signed(party=own, signed=True, at=at)
+    if at is None or own is None:
+        return None
+    return Signed(party=own, signed=True, at=at, by=store.signed_by(agreement.hash))
 
 
 def _version_before(agreement: Agreement, home: NodeHome, store: NodeStore) -> Agreement | None:

@@ -18,20 +18,26 @@ class Signed:
 
     Attributes:
         at: When, where it was signed at this node; None elsewhere, as signatures bear no date.
+        by: Who signed at this node; empty elsewhere, and where an earlier version did not note it.
     """
 
     party: str
     signed: bool
     at: str | None
+    by: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
-        return {"party": self.party, "signed": self.signed, "signed_at": self.at}
+        return {
+            "party": self.party, "signed": self.signed, "signed_at": self.at,
+            "signed_by": self.by or None,
+        }  # fmt: skip
 
     @property
     def words(self) -> str:
         """The party and what is known of its signature."""
-        return self.party if self.at is None else f"{self.party} (at this node, {minute(self.at)})"
+        by = f" by {shown(self.by)}" if self.by else ""
+        return self.party + ("" if self.at is None else f" (at this node, {minute(self.at)}{by})")
 
 
 def agreement_words(agreement: Agreement, parties_signed: Sequence[Signed]) -> list[object]:

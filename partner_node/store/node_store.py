@@ -316,14 +316,19 @@ class NodeStore(Database):
         kept = [(self.agreement(agreement_hash), runs) for agreement_hash, runs in rows]
         return [(signed.agreement, runs) for signed, runs in kept if signed is not None]
 
-    def note_signed(self, agreement_hash: bytes, *, now: str) -> None:
-        """Remember when an agreement was first signed here; inside a transaction."""
-        self.ask("INSERT OR IGNORE INTO signed VALUES (?, ?)", agreement_hash, now)
+    def note_signed(self, agreement_hash: bytes, *, now: str, by: str) -> None:
+        """Remember when an agreement was first signed here, and by whom; inside a transaction."""
+        self.ask("INSERT OR IGNORE INTO signed VALUES (?, ?, ?)", agreement_hash, now, by)
 
     def signed_at(self, agreement_hash: bytes) -> str | None:
         """When an agreement was first signed here; None when it was not, or is not known."""
         row = self.one("SELECT at FROM signed WHERE agreement_hash = ?", agreement_hash)
         return None if row is None else str(row[0])
+
+    def signed_by(self, agreement_hash: bytes) -> str:
+        """Who first signed an agreement here; empty when nobody did, or it was not noted."""
+        row = self.one("SELECT signed_by FROM signed WHERE agreement_hash = ?", agreement_hash)
+        return "" if row is None else str(row[0])
 
     def note_stop(self, stop: SignedStop, *, now: str) -> None:
         """Remember a partner's stop, which was verified; inside a transaction."""

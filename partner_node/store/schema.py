@@ -249,4 +249,18 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE manifests ADD COLUMN decided_by TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 24;
     """,
+    """
+    ALTER TABLE manifests ADD COLUMN people INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE manifests ADD COLUMN first_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE signed ADD COLUMN signed_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE exports ADD COLUMN written_by TEXT NOT NULL DEFAULT '';
+    CREATE TABLE confirmations (
+        act TEXT NOT NULL,
+        about TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (act, about)
+    ) STRICT;
+    PRAGMA user_version = 25;
+    """,
 )

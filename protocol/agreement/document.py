@@ -24,7 +24,7 @@ from protocol.agreement.duties import (
     Retention,
 )
 from protocol.agreement.features import Coordinate, Feature, coordinates_of
-from protocol.agreement.governance import ConsentTerms, Purpose
+from protocol.agreement.governance import ConsentTerms, Purpose, four_eyes_in
 from protocol.agreement.hand_overs import NONE, HandOvers
 from protocol.agreement.keys import Keys
 from protocol.agreement.parties import Operator, Party
@@ -190,6 +190,7 @@ class Agreement(Part):
         min_segment_size: Smaller clusters are not released.
         software: What every node must run.
         diligence: Whether each party needs a record of due diligence that holds.
+        four_eyes: What two people have to do at every node, of `governance.FOUR_EYES`.
         schedule: When runs begin by themselves; None when the operator alone starts them.
         hand_overs: Those by which keys that it names were replaced, as far as they are known
             here; no part of what is signed. `with_hand_overs` sets them.
@@ -222,6 +223,7 @@ class Agreement(Part):
     software: Software
     schedule: ScheduleTerms | None = None
     diligence: bool = False
+    four_eyes: tuple[str, ...] = ()
     hand_overs: HandOvers = NONE
 
     @classmethod
@@ -301,6 +303,7 @@ class Agreement(Part):
             if fields.has("schedule")
             else None,
             diligence=fields.has("diligence") and bool(fields.one_of("diligence", (REQUIRED,))),
+            four_eyes=four_eyes_in(fields, "four_eyes"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -335,6 +338,8 @@ class Agreement(Part):
             values["schedule"] = self.schedule.to_dict()
         if self.diligence:
             values["diligence"] = REQUIRED
+        if self.four_eyes:
+            values["four_eyes"] = list(self.four_eyes)
         return values
 
     def to_bytes(self) -> bytes:

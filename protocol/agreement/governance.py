@@ -1,4 +1,4 @@
-"""What an agreement says about law: purpose, legal bases, and how fresh consents must be.
+"""What an agreement says about law: purpose, legal bases, how fresh consents must be, four eyes.
 
 Terms are prefixed names of the W3C Data Privacy Vocabulary where it has one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from protocol.errors import MalformedError
 from protocol.schema import Part
 from protocol.strict import Fields
 
@@ -18,6 +19,13 @@ LEGITIMATE_INTEREST: Final = "eu-gdpr:A6-1-f"
 #: How legal bases are called in plain words.
 BASIS_WORDS: Final = {CONSENT: "consent", LEGITIMATE_INTEREST: "legitimate interest"}
 MAX_CONSENT_AGE_HOURS: Final = 24 * 366
+
+#: What may need two people at every node: signing a version, letting a held message leave, writing
+#: a file of customers' segments.
+SIGNING: Final = "agreement"
+EGRESS: Final = "egress"
+EXPORT: Final = "export"
+FOUR_EYES: Final = (SIGNING, EGRESS, EXPORT)
 
 TERM: Final = r"[a-z][a-z0-9-]{0,19}:[A-Za-z][A-Za-z0-9-]{0,79}"
 VERSION: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
@@ -99,3 +107,17 @@ class ConsentTerms(Part):
 
     def to_dict(self) -> dict[str, Any]:
         return {"max_age_hours": self.max_age_hours}
+
+
+def four_eyes_in(fields: Fields, name: str) -> tuple[str, ...]:
+    """What needs two people: some of `FOUR_EYES`, in their order; raises MalformedError."""
+    if not fields.has(name):
+        return ()
+    found = fields.texts_of(name, FOUR_EYES)
+    if not found or list(found) != sorted(found):
+        raise MalformedError(
+            f"{fields.path(name)} is {list(found)}, expected at least one of "
+            f"{', '.join(FOUR_EYES)}, in this order",
+            remedy="leave the field out where nothing needs two people",
+        )
+    return found

@@ -54,6 +54,25 @@ PUBLISH = "coordinator/cli/agreement.py"
 DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # signing in the console
+    (
+        "partner_node/console/proposals.py",
+        "        if isinstance(signing, First):\n",
+        "        if False:\n",
+        "test_console_signing.py::test_two_people_sign_where_the_agreement_says_so",
+    ),
+    (
+        "partner_node/console/proposals.py",
+        "        if not comment:\n",
+        "        if False:\n",
+        "test_console_signing.py::test_one_person_declines_with_a_comment",
+    ),
+    (
+        "partner_node/console/templates/proposal.html",
+        "{% if may_sign %}",
+        "{% if hash %}",
+        "test_console_signing.py::test_whoever_only_reads_has_no_form",
+    ),
     # whom the coordinator's database keeps waiting
     (
         GUARD,

@@ -11,12 +11,13 @@ import pytest
 
 from coordinator.control.joined import joined_cards
 from coordinator.control.proposals import Proposals
-from partner_node.agreeing import sign_agreement
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.proposals import send_signature
 from partner_node.control.taking_up import take_up
+from partner_node.four_eyes import First
 from partner_node.home import NodeHome
+from partner_node.signing import sign_agreement
 from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.calls import DECLINE, PROPOSALS, SIGN
@@ -115,8 +116,10 @@ class Signing:
     def agree(self) -> None:
         """Every party signs, this node too."""
         self.sign_others()
-        draft = self.parties.draft
-        send_signature(self.home, sign_agreement(self.home, draft, Path("proposal")))
+        draft, now = self.parties.draft, datetime.now(UTC)
+        made = sign_agreement(self.home, draft, Path("proposal"), by="anna", now=now)
+        assert not isinstance(made, First)
+        send_signature(self.home, made.copy)
 
     def propose_next(self, **terms: Any) -> None:
         """Propose another agreement to the same parties."""

@@ -421,3 +421,11 @@ def test_the_schedule_can_be_taken_from_a_new_agreements_comment(tmp_path: Path)
         "every month from 2026-01-31 at 03:00 UTC, within 12 hours; in a shorter month on its last "
         "day"
     )
+
+
+def test_four_eyes_can_be_taken_from_a_new_agreements_comment(tmp_path: Path) -> None:
+    text = text_of()
+    assert "\n# four_eyes: [" in text
+    path = tmp_path / "a.yaml"
+    path.write_text(text.replace("\n# four_eyes: [", "\nfour_eyes: ["))
+    assert load_yaml(path).four_eyes == ("agreement", "egress", "export")

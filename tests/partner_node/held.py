@@ -24,7 +24,12 @@ __all__ = ["installed", "node", "shell", "waiting"]
 @pytest.fixture
 def waiting(installed: Path) -> Path:
     """A node's folder with the records of a run whose first answer waits for approval."""
-    home = NodeHome.load(installed)
+    return with_held_answer(installed)
+
+
+def with_held_answer(folder: Path) -> Path:
+    """Put the records of such a run into a node's folder."""
+    home = NodeHome.load(folder)
     keystore = home.keystore()
     federation = small_federation(1.0, 2.0, partner_keys=[keystore.identity, *OTHERS])
     federation.nodes[0]._egress = EgressSection(hold="answers")
@@ -39,7 +44,7 @@ def waiting(installed: Path) -> Path:
             written = Manifests(simulated).get(number)
             Manifests(store).add(
                 written.manifest, bytes([number]) * 32, now=stamp(now),
-                expires_at=until if written.expires_at else None,
+                expires_at=until if written.expires_at else None, people=written.people,
             )  # fmt: skip
     store.close()
-    return installed
+    return folder

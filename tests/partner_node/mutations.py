@@ -47,6 +47,7 @@ BUILDS = "test_builds.py::"
 TAKING_EFFECT = "partner_node/agreeing.py"
 WAITING_VERSIONS = "partner_node/store/waiting.py"
 CLIENT = "partner_node/client_app.py"
+FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
@@ -787,6 +788,98 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "held(self.serve_lock, wait_s=_LOOKED_AT_S)",
         "held(self.serve_lock)",
         "test_console.py::test_a_look_at_the_lock_keeps_no_node_from_serving",
+    ),
+    # two people, where the agreement says so
+    (
+        "partner_node/egress/gate.py",
+        "people=2 if EGRESS in self._agreement.four_eyes else 1",
+        "people=1",
+        "test_four_eyes.py::test_a_held_message_leaves_when_two_people_approved_it",
+    ),
+    (
+        "partner_node/egress/records.py",
+        '            refuse_same_person(f"message {number}", found.first_by, by)\n',
+        "",
+        "test_four_eyes.py::test_a_held_message_leaves_when_two_people_approved_it",
+    ),
+    (
+        FOUR_EYES,
+        "if person_of(first) == person_of(second):",
+        "if first == second:",
+        "test_four_eyes.py::test_an_account_and_the_machine_are_two_people_unless_they_have_one_name",
+    ),
+    (
+        FOUR_EYES,
+        "            refuse_same_person(what, before.who, by)\n",
+        "",
+        "test_four_eyes.py::test_a_first_word_is_about_one_thing_and_good_for_a_week",
+    ),
+    (
+        FOUR_EYES,
+        " AND at > ? ORDER BY",
+        " AND ? <> '' ORDER BY",
+        "test_four_eyes.py::test_a_first_word_is_about_one_thing_and_good_for_a_week",
+    ),
+    (
+        FOUR_EYES,
+        "if one.about == about",
+        "if True",
+        "test_four_eyes.py::test_a_first_word_is_about_one_thing_and_good_for_a_week",
+    ),
+    (
+        "machine/accounts/acts.py",
+        "        name = pwd.getpwuid(number).pw_name\n",
+        '        name = os.environ.get("LOGNAME") or pwd.getpwuid(number).pw_name\n',
+        "test_four_eyes.py::test_who_is_at_the_machine_is_no_variable",
+    ),
+    (
+        "partner_node/signing.py",
+        " or (before is not None and SIGNING in before.four_eyes)",
+        "",
+        "test_four_eyes.py::test_one_person_does_not_sign_the_clause_away",
+    ),
+    (
+        "partner_node/signing.py",
+        "            if isinstance(joined, First):\n",
+        "            if False:\n",
+        "test_four_eyes.py::test_nothing_is_signed_before_a_second_person_signs",
+    ),
+    (
+        "partner_node/signing.py",
+        "        Confirmations(store).forget(SIGNING, agreement.hash.hex())\n",
+        "",
+        "test_four_eyes.py::test_nothing_is_signed_before_a_second_person_signs",
+    ),
+    (
+        "partner_node/segments/exports.py",
+        "    if _needs_two(known.agreement, home.installed_agreement()):\n",
+        "    if False:\n",
+        "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
+    ),
+    (
+        "partner_node/segments/wishes.py",
+        "self.suffix, self.escape]",
+        "self.suffix, False]",
+        "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
+    ),
+    # files of segments in the console
+    (
+        "partner_node/console/exporting.py",
+        "        if about not in said:\n",
+        "        if not about:\n",
+        "test_console_exports.py::test_a_second_person_agrees_to_the_same_file",
+    ),
+    (
+        "partner_node/console/exporting.py",
+        "if known is None or suffix not in _SUFFIXES:",
+        "if known is None:",
+        "test_console_exports.py::test_a_form_chooses_no_place_and_no_other_use",
+    ),
+    (
+        "partner_node/console/exporting.py",
+        "if may(role, Permission.EXPORT_SEGMENTS) else {}",
+        "",
+        "test_console_exports.py::test_a_second_person_agrees_to_the_same_file",
     ),
     # what waits undoes no decision, and is stopped with what is in force
     (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from httpx import Response
+
 from machine.accounts.roles import Role
 from machine.web.site import Site
 from tests.machine import access
@@ -19,11 +21,14 @@ PAGES: dict[str, set[Role]] = {
     "/egress/{number:int}": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/agreements": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/agreements/{id}": {OPERATOR, APPROVER, AUDITOR, DPO},
+    "/proposals": {OPERATOR, APPROVER, AUDITOR, DPO},
+    "/proposals/{hash}": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/budget": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/budget/{id}": {OPERATOR, APPROVER, AUDITOR, DPO},
     "/consent": {OPERATOR, DPO},
     "/requests": {AUDITOR, DPO},
     "/segments": {AUDITOR, MARKETER},
+    "/exports": {APPROVER, MARKETER, DPO},
     "/files": {AUDITOR, MARKETER, DPO},
     "/log": {AUDITOR, DPO},
 }
@@ -32,6 +37,10 @@ ACTS: dict[str, set[Role]] = {
     "/checks": {OPERATOR},
     "/consent/count": {OPERATOR, DPO},
     "/segments/reach": {MARKETER},
+    "/proposals/sign": {APPROVER, DPO},
+    "/proposals/decline": {APPROVER, DPO},
+    "/exports/write": {MARKETER},
+    "/exports/agree": {APPROVER, MARKETER, DPO},
     "/approvals/approve": {APPROVER, DPO},
     "/approvals/refuse": {APPROVER, DPO},
 }
@@ -41,7 +50,7 @@ FIELDS = {"number": "99", "id": "theirs"}
 
 
 def path_of(pattern: str) -> str:
-    return pattern.replace("{number:int}", "3").replace("{id}", "ours")
+    return pattern.replace("{number:int}", "3").replace("{id}", "ours").replace("{hash}", "ab" * 32)
 
 
 def test_the_tables_name_every_page_and_every_act(site: Site) -> None:
@@ -49,17 +58,18 @@ def test_the_tables_name_every_page_and_every_act(site: Site) -> None:
 
 
 def test_each_page_opens_for_whom_the_table_says(site: Site) -> None:
-    # The agreement of these tests is about exact totals, which have no budget.
-    access.pages_open(
-        site, PAGES, person, path_of, lambda pattern: 409 if pattern == "/budget/{id}" else 200
-    )
+    # The agreement of these tests is about exact totals, which have no budget, and the node did not
+    # join.
+    opened = {"/budget/{id}": 409, "/proposals/{hash}": 400}
+    access.pages_open(site, PAGES, person, path_of, lambda pattern: opened.get(pattern, 200))
 
 
 def test_each_act_is_done_for_whom_the_table_says(site: Site) -> None:
-    access.acts_done(
-        site, ACTS, person, FIELDS,
-        lambda path, answer: answer.status_code == (200 if path == "/checks" else 404),
-    )  # fmt: skip
+    def done(path: str, answer: Response) -> bool:
+        wrong = 400 if path.startswith(("/proposals", "/exports")) else 404
+        return answer.status_code == (200 if path == "/checks" else wrong)
+
+    access.acts_done(site, ACTS, person, FIELDS, done)
 
 
 def test_nobody_sees_anything_without_signing_in(site: Site) -> None:

@@ -441,7 +441,9 @@ def test_the_agreement_says_who_signed_and_when_where_that_is_known(
     (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
     words = ("agreement", "show", "draft.json", "--dir", node)
     offered = {one["party"]: one for one in shell.json(*words)["signatures"]}
-    assert offered.pop("north") == {"party": "north", "signed": False, "signed_at": None}
+    assert offered.pop("north") == {
+        "party": "north", "signed": False, "signed_at": None, "signed_by": None,
+    }  # fmt: skip
     assert {(one["signed"], one["signed_at"]) for one in offered.values()} == {(True, None)}
     out = " ".join(shell(*words).out.split())
     assert "Not signed yet by: north. Signed by: other-0, other-1" in out
@@ -451,7 +453,8 @@ def test_the_agreement_says_who_signed_and_when_where_that_is_known(
     shell.json("agreement", "install", "signed.json", "--dir", node)
     (own, *others) = shell.json("agreement", "show", "--dir", node)["signatures"]
     assert before <= datetime.fromisoformat(own["signed_at"]) <= datetime.now(UTC)
-    assert [one["signed_at"] for one in others] == [None] * len(others)
+    assert own["signed_by"].endswith(" (at the machine)")
+    assert [one["signed_at"] or one["signed_by"] for one in others] == [None] * len(others)
     out = " ".join(shell("agreement", "show", "--dir", node).out.split())
     assert f"Signed by everyone: north (at this node, {own['signed_at'][:10]}" in out
 

@@ -1229,6 +1229,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "at_least=0, at_most=10**9)",
         AGREED + "test_a_value_out_of_range_is_refused",
     ),
+    (
+        GOVERNANCE,
+        "if not found or list(found) != sorted(found):",
+        "if not found:",
+        "test_four_eyes.py::test_other_words_and_another_order_are_refused",
+    ),
     # agreed moments
     (
         SCHEDULE,

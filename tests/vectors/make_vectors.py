@@ -104,6 +104,7 @@ def agreements() -> list[dict[str, Any]]:
         "builds": [{"version": "0.1.1", "sha256": "11" * 32}],
         "added_by": "parties",
     }
+    cases.append(lab.agreement_values(3) | {"four_eyes": ["agreement", "egress", "export"]})
     cases[1]["features"][0].update(transform="log1p", max="0.000000001", weight="0.50")
     cases[1]["purpose"]["text"] = "Größere „Körbe“\nfinden"
     found = []

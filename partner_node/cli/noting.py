@@ -1,0 +1,29 @@
+"""What commands note in the log of people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
+
+from machine.accounts.acts import at_the_machine
+from machine.console import output
+from partner_node.home import NodeHome
+from protocol.errors import StoreError
+
+
+@contextmanager
+def noted(home: NodeHome, act: str, about: str, now: datetime) -> Iterator[str]:
+    """Note an act of whoever calls a command before the block, and its outcome after it.
+
+    Where the log cannot be opened the act goes on, with a warning: who did it is on record with
+    what was done, too. Gives who calls, as records name them.
+    """
+    who = at_the_machine()
+    with ExitStack() as stack:
+        try:
+            accounts = stack.enter_context(closing(home.accounts()))
+            stack.enter_context(accounts.acts.noted(who, act, about, now))
+        except StoreError as error:
+            output.warn([f"this is not in the log of people: {error.message}; {error.remedy}"])
+        yield who

@@ -1,0 +1,96 @@
+"""Acts that need two people: the first one's word is kept until a second person says the same.
+
+The agreement says which acts do. A first word is good for a week; one that nobody joined is nothing
+then. Messages that are held keep theirs beside the message, as long as it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from machine.accounts.acts import person_of
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import moment, stamp
+from protocol.errors import RuleError
+
+GOOD_FOR: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """The first of two people who have to do something; nothing is done yet.
+
+    Attributes:
+        act: Of `protocol.agreement.governance.FOUR_EYES`.
+        about: What is to be done, to the letter.
+        until: Until when a second person may join, as `stamp` writes times.
+    """
+
+    act: str
+    about: str
+    who: str
+    until: str
+
+
+class Confirmations:
+    """First words in a node's state database."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+
+    def said(self, act: str, now: datetime) -> Sequence[First]:
+        """What waits for a second person, oldest first."""
+        rows = self._store.ask(
+            "SELECT about, who, at FROM confirmations WHERE act = ? AND at > ? ORDER BY at, about",
+            act,
+            stamp(now - GOOD_FOR),
+        )
+        return [
+            First(act=act, about=about, who=who, until=stamp(moment(at) + GOOD_FOR))
+            for about, who, at in rows
+        ]
+
+    def join(self, act: str, about: str, *, by: str, now: datetime, what: str) -> str | First:
+        """Say that something may be done; inside a transaction.
+
+        Args:
+            by: Who says so.
+            what: The same as `about`, for people.
+
+        Returns:
+            Both names, where this is the second person; else what is kept for that person.
+
+        Raises:
+            RuleError: The same person said so before (E-FOUR-EYES); nothing changes.
+        """
+        before = next((one for one in self.said(act, now) if one.about == about), None)
+        if before is not None:
+            refuse_same_person(what, before.who, by)
+            return both(before.who, by)
+        self._store.ask(
+            "INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?)", act, about, by, stamp(now)
+        )
+        return First(act=act, about=about, who=by, until=stamp(now + GOOD_FOR))
+
+    def forget(self, act: str, about: str) -> None:
+        """Forget a first word, as the act was done or refused; inside a transaction."""
+        self._store.ask("DELETE FROM confirmations WHERE act = ? AND about = ?", act, about)
+
+
+def refuse_same_person(what: str, first: str, second: str) -> None:
+    """Refuse the second word of one person; raises RuleError (E-FOUR-EYES)."""
+    if person_of(first) == person_of(second):
+        raise RuleError(
+            f"{what} needs two different people, and {first} has agreed to it already",
+            code="E-FOUR-EYES",
+            remedy="another person has to: with an account of their own in the console, or at this "
+            "machine",
+        )
+
+
+def both(first: str, second: str) -> str:
+    """Two people, as records name them."""
+    return f"{first}, {second}"

@@ -1,0 +1,110 @@
+"""Signing an agreement at a node, by one person or, where it says so, by two."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata, resources
+from pathlib import Path
+
+from partner_node.agreeing import latest_version
+from partner_node.agreement_files import missing_signatures, naming
+from partner_node.four_eyes import Confirmations, First
+from partner_node.home import NodeHome
+from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
+from protocol.agreement.document import Agreement
+from protocol.agreement.governance import SIGNING
+from protocol.agreement.software import Software
+from protocol.errors import AgreementError
+from protocol.signed_agreement import SignedAgreement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """A signature that was made; whoever keeps or sends it calls `note_signature` afterwards.
+
+    Attributes:
+        copy: The agreement with it.
+        by: Who signed, both where two had to.
+    """
+
+    copy: SignedAgreement
+    by: str
+
+
+def sign_agreement(
+    home: NodeHome, signed: SignedAgreement, where: Path, *, by: str, now: datetime
+) -> Signing | First:
+    """Add this node's signature; where two people have to sign, when the second one does.
+
+    Args:
+        where: The file, for messages.
+        by: Who signs, as the log names them.
+
+    Returns:
+        The signature; or that nothing is signed before a second person signs too.
+
+    Raises:
+        AgreementError: This node is no party of it, a signature in it is wrong, or other code is
+            installed here.
+        RuleError: Two people have to sign, and this one did already (E-FOUR-EYES).
+    """
+    keystore, agreement = home.keystore(), signed.agreement
+    _check(home, signed, where)
+    with closing(home.store(keystore)) as store:
+        if needs_two(home, store, agreement):
+            with store.transaction():
+                joined = Confirmations(store).join(
+                    SIGNING, agreement.hash.hex(), by=by, now=now,
+                    what=f"signing agreement {agreement.id}, version {agreement.version},",
+                )  # fmt: skip
+            if isinstance(joined, First):
+                return joined
+            by = joined
+    envelope = signed.envelope.signed_by(keystore.identity)
+    return Signing(copy=SignedAgreement(agreement=agreement, envelope=envelope), by=by)
+
+
+def needs_two(home: NodeHome, store: NodeStore, agreement: Agreement) -> bool:
+    """Whether two people have to sign a version: it says so, or the one before it here does."""
+    before = latest_version(store, home.under(agreement.id).installed_agreement(), agreement.id)
+    return SIGNING in agreement.four_eyes or (before is not None and SIGNING in before.four_eyes)
+
+
+def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
+    """Remember that and when this node signed, and who did."""
+    agreement = signing.copy.agreement
+    with closing(home.store(home.keystore())) as store, store.transaction():
+        store.note_signed(agreement.hash, now=stamp(now), by=signing.by)
+        Confirmations(store).forget(SIGNING, agreement.hash.hex())
+
+
+def taken(home: NodeHome, agreement: Agreement) -> list[str]:
+    """That another agreement is in force where a signed one belongs; empty where none is."""
+    there = home.under(agreement.id).installed_agreement()
+    if there is None or there.id == agreement.id:
+        return []
+    return [
+        f"agreement {there.id} is in force in its place, so this node does not take it up by "
+        f"itself: give {agreement.id} a section in {home.config.file.name}, [agreements."
+        f"{agreement.id}], to have both in force (docs/several-agreements.md); `agreement install` "
+        f"replaces {there.id}"
+    ]
+
+
+def _check(home: NodeHome, signed: SignedAgreement, where: Path) -> None:
+    agreement = signed.agreement
+    missing_signatures(signed, where)  # nobody signs beside an invalid signature
+    with naming(where):
+        index = agreement.index_of_key(home.keystore().identity_public)
+        if agreement.parties[index].id != home.config.node.partner:
+            raise AgreementError(
+                f"the agreement calls this node {agreement.parties[index].id!r}, "
+                f"its configuration {home.config.node.partner!r}",
+                code="E-AGR-PARTY",
+                remedy=f'write partner = "{agreement.parties[index].id}" in '
+                f"{home.config.file.name}, or ask the operator for an agreement with your name",
+            )
+        agreement.check_software(Software.installed(metadata.version, resources.files))

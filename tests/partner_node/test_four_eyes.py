@@ -1,0 +1,248 @@
+"""Where the agreement says so two different people sign, let a message leave, write a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from machine.accounts import acts
+from machine.accounts.roles import Role
+from partner_node.console.site import node_site
+from partner_node.four_eyes import GOOD_FOR, Confirmations, First
+from partner_node.home import NodeHome
+from partner_node.keystore import MIN_LOG2_N, Keystore
+from partner_node.signing import sign_agreement
+from partner_node.store.node_store import NodeStore
+from protocol.agreement.document import Agreement
+from protocol.errors import RuleError
+from protocol.signed_agreement import SignedAgreement
+from simulations import federation
+from tests.machine.browsing import HOSTS
+from tests.machine.people import accounts_at
+from tests.partner_node.consoles import person
+from tests.partner_node.held import with_held_answer
+from tests.partner_node.nodes import draft, installed, node, shell, successor
+from tests.partner_node.test_node_cli import after_a_run
+from tests.shell import Shell
+
+__all__ = ["installed", "node", "shell"]
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Keystore.create.__kwdefaults__, "log2_n", MIN_LOG2_N)
+
+
+class Machine:
+    """Who uses the machine's commands."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.used_by("carla")
+
+    def used_by(self, name: str) -> None:
+        self._patch.setattr(acts.pwd, "getpwuid", lambda _: SimpleNamespace(pw_name=name))
+
+
+Asking = Callable[..., None]
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Asking:
+    """Has agreements of simulations ask for two people."""
+    own = federation.numbered_agreement
+
+    def ask(*acts: str) -> None:
+        def numbered(*words: Any, **named: Any) -> Agreement:
+            return own(*words, four_eyes=list(acts), **named)
+
+        monkeypatch.setattr(federation, "numbered_agreement", numbered)
+
+    return ask
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+def store_of(folder: Path) -> NodeStore:
+    home = NodeHome.load(folder)
+    return home.store(home.keystore())
+
+
+# --- held messages -------------------------------------------------------------------------------
+
+
+def state(shell: Shell, folder: Path) -> tuple[str, str | None, str | None]:
+    (held,) = shell.json("egress", "list", "--dir", folder)["held"]
+    return held["state"], held["first_approved_by"], held["decided_by"]
+
+
+def test_a_held_message_leaves_when_two_people_approved_it(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("egress")
+    waiting = with_held_answer(installed)
+    assert "by two people" in shell("egress", "show", "3", "--dir", waiting).out
+    out = " ".join(shell("egress", "approve", "3", "--dir", waiting).out.split())
+    assert "until a second person approves it too" in out
+    assert state(shell, waiting) == ("waiting", "carla (at the machine)", None)
+    assert "carla (at the machine) approved it" in " ".join(
+        shell("egress", "show", "3", "--dir", waiting).out.split()
+    ).replace(" │ ", " ")
+    error = shell.refused("egress", "approve", "3", "--dir", waiting, status=3)
+    assert (error["code"], "carla" in error["message"]) == ("E-FOUR-EYES", True)
+    assert state(shell, waiting)[0] == "waiting"
+    machine.used_by("bernd")
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    both = "carla (at the machine), bernd (at the machine)"
+    assert state(shell, waiting) == ("approved", None, both)
+
+
+def test_one_person_is_enough_to_refuse(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("egress")
+    waiting = with_held_answer(installed)
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    shell.json("egress", "refuse", "3", "--dir", waiting)
+    assert state(shell, waiting) == ("refused", None, "carla (at the machine)")
+
+
+def test_without_the_clause_one_person_is_enough(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("agreement", "export")
+    waiting = with_held_answer(installed)
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    assert state(shell, waiting) == ("approved", None, "carla (at the machine)")
+
+
+def test_an_account_and_the_machine_are_two_people_unless_they_have_one_name(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("egress")
+    waiting = with_held_answer(installed)
+    home = NodeHome.load(waiting)
+    accounts = accounts_at(home.accounts_file, home.keystore())
+    site = node_site(home, hosts=HOSTS, accounts=accounts)
+    anna, carla = person(site, Role.APPROVER, "anna"), person(site, Role.APPROVER, "carla")
+    assert "by two people" in anna.get("/approvals").text
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    again = carla.send("/approvals/approve", page="/approvals", number="3")
+    assert (again.status_code, "E-FOUR-EYES" in again.text) == (409, True)
+    assert "carla (at the machine) approved it" in anna.get("/approvals").text
+    anna.send("/approvals/approve", page="/approvals", number="3")
+    assert state(shell, waiting) == ("approved", None, "carla (at the machine), anna")
+    accounts.close()
+
+
+def test_who_is_at_the_machine_is_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    monkeypatch.setenv("USER", "somebody-else")
+    assert acts.at_the_machine() != "somebody-else (at the machine)"
+
+    def nameless(_: int) -> object:
+        raise KeyError
+
+    monkeypatch.setattr(acts.pwd, "getpwuid", nameless)
+    assert acts.at_the_machine().startswith("user ")
+
+
+# --- signing -------------------------------------------------------------------------------------
+
+
+def signing(shell: Shell, node: Path, file: Path) -> tuple[object, ...]:
+    return ("agreement", "sign", file, "--out", f"{file}.signed", "--dir", node)
+
+
+def test_nothing_is_signed_before_a_second_person_signs(
+    shell: Shell, node: Path, tmp_path: Path, machine: Machine
+) -> None:
+    file = tmp_path / "draft.json"
+    file.write_bytes(draft(node, four_eyes=["agreement"]).to_bytes())
+    done = shell(*signing(shell, node, file), "--format", "json")
+    assert (done.code, done.envelope["status"]) == (3, "refused")
+    assert done.envelope["data"]["first"] == "carla (at the machine)"
+    assert not Path(f"{file}.signed").exists()
+    assert store_of(node).ask("SELECT count(*) FROM signed") == [(0,)]
+    assert shell.refused(*signing(shell, node, file), status=3)["code"] == "E-FOUR-EYES"
+    machine.used_by("bernd")
+    shell.json(*signing(shell, node, file))
+    assert SignedAgreement.from_bytes(Path(f"{file}.signed").read_bytes()).missing() == ()
+    own = shell.json("agreement", "show", f"{file}.signed", "--dir", node)["signatures"][0]
+    assert own["signed_by"] == "carla (at the machine), bernd (at the machine)"
+    again = shell(*signing(shell, node, file), "--format", "json")
+    assert again.code == 3, "the words of both were used"
+
+
+def test_one_person_does_not_sign_the_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    file = tmp_path / "two.json"
+    file.write_bytes(successor(installed, four_eyes=["agreement"]))
+    shell.json("agreement", "install", file, "--dir", installed)
+    without = SignedAgreement.from_bytes(successor(installed))
+    assert without.agreement.four_eyes == ()
+    home = NodeHome.load(installed)
+    first = sign_agreement(home, without, file, by="anna", now=NOW)
+    assert isinstance(first, First)
+    assert not isinstance(sign_agreement(home, without, file, by="bernd", now=NOW), First)
+
+
+# --- what waits ----------------------------------------------------------------------------------
+
+
+def test_a_first_word_is_about_one_thing_and_good_for_a_week(node: Path) -> None:
+    store = store_of(node)
+    words = Confirmations(store)
+
+    def join(about: str, by: str, now: datetime) -> str | First:
+        with store.transaction():
+            return words.join("export", about, by=by, now=now, what="it")
+
+    first = join("a", "anna", NOW)
+    assert isinstance(first, First)
+    assert [one.who for one in words.said("export", NOW)] == ["anna"]
+    assert words.said("agreement", NOW) == []
+    assert isinstance(join("b", "bernd", NOW), First)
+    assert join("a", "bernd", NOW + GOOD_FOR - timedelta(seconds=1)) == "anna, bernd"
+    assert isinstance(join("a", "bernd", NOW + GOOD_FOR), First), "that week is over"
+    with pytest.raises(RuleError) as caught:
+        join("a", "bernd", NOW + GOOD_FOR)
+    assert caught.value.code == "E-FOUR-EYES"
+    with store.transaction():
+        words.forget("export", "a")
+    assert [one.about for one in words.said("export", NOW)] == ["b"]
+
+
+# --- files of segments ---------------------------------------------------------------------------
+
+
+def test_a_file_is_written_when_two_people_asked_for_the_same(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("export")
+    release = after_a_run(installed, [1.0, 2.0])
+    words = ("segments", "export", "--for", "evaluation", "--out", tmp_path / "x.csv",
+             "--release", release.hash.hex()[:12], "--dir", installed)  # fmt: skip
+    done = shell(*words, "--format", "json")
+    assert (done.code, done.envelope["data"].get("waits_for_second_person")) == (3, True), done
+    assert not (tmp_path / "x.csv").exists()
+    machine.used_by("bernd")
+    other = shell(*words, "--escape-formulas", "--format", "json")
+    assert other.code == 3, "another form of file is another wish"
+    written = shell.json(*words)
+    assert json.dumps(written).count("evaluation") == 1
+    assert (tmp_path / "x.csv").exists()
+    (record,) = shell.json("segments", "exports", "--dir", installed)["exports"]
+    assert record["written_by"] == "carla (at the machine), bernd (at the machine)"
