@@ -857,9 +857,15 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "protocol/strict.py",
-        " or _IGNORED.match(character) is not None",
+        "\\u2060-\\u206f",
         "",
         STRICT + "test_what_is_ignored_where_it_is_shown_is_refused_and_named_with_its_place",
+    ),
+    (
+        "protocol/strict.py",
+        "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u2028\\u2029",
+        "[",
+        STRICT + "test_whatever_controls_or_breaks_a_line_is_hidden",
     ),
     (
         "protocol/strict.py",
