@@ -54,6 +54,13 @@ PUBLISH = "coordinator/cli/agreement.py"
 DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # what is on record of a node is forgotten with it
+    (
+        "coordinator/control/nodes.py",
+        '            self._store.ask("DELETE FROM certified WHERE node_key = ?", key)\n',
+        "",
+        "test_enrolment.py::test_the_operator_sees_until_when_a_nodes_certificate_holds",
+    ),
     # whom the coordinator's database keeps waiting
     (
         GUARD,
