@@ -124,36 +124,41 @@ def run_demo(
         command("node", "feedback", "import", said[name], "--dir", out / name)
 
     _say(console, "3. Serve", "four processes, TLS on loopback")
-    with ExitStack() as running:
-        running.enter_context(sigterm_interrupts())
-        running.enter_context(serving("coordinator", coordinator, out / "coordinator.log"))
-        until(lambda: (coordinator / "address").exists(), "the coordinator's address")
-        for name in ids:
-            running.enter_context(serving("node", out / name, out / f"{name}.log"))
-        for name in ids:
-            command("node", "check", "--dir", out / name)
-        _say(
-            console,
-            "4. Run",
-            "masked and noised answers; ten questions at most for the segments, one for how "
-            "satisfied their customers are",
-        )
-        command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
-        _say(console, "5. Assign", "each partner its own customers, locally")
-        views = tuple(_view(out / p.profile.id, p.profile.id, p.profile.name) for p in partners)
+    result: DemoResult | None = None
+    try:
+        with ExitStack() as running:
+            running.enter_context(sigterm_interrupts())
+            running.enter_context(serving("coordinator", coordinator, out / "coordinator.log"))
+            until(lambda: (coordinator / "address").exists(), "the coordinator's address")
+            for name in ids:
+                running.enter_context(serving("node", out / name, out / f"{name}.log"))
+            for name in ids:
+                command("node", "check", "--dir", out / name)
+            _say(
+                console,
+                "4. Run",
+                "masked and noised answers; ten questions at most for the segments, one for how "
+                "satisfied their customers are",
+            )
+            command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
+            _say(console, "5. Assign", "each partner its own customers, locally")
+            views = tuple(_view(out / p.profile.id, p.profile.id, p.profile.name) for p in partners)
 
-        store = CoordinatorConfig.load(coordinator).open_store()
-        row = store.runs()[0]
-        _print_result(store, row, views, console)
-        _write_report(report := out / "report.html", store, row, views)
-        result = DemoResult(
-            report=report,
-            seconds=time.monotonic() - began,
-            rounds=len(store.rounds(row.run_id)),
-            partners=views,
-        )
-        if stay:
-            stay_open(out, coordinator, out / ids[0], console)
+            store = CoordinatorConfig.load(coordinator).open_store()
+            row = store.runs()[0]
+            _print_result(store, row, views, console)
+            _write_report(report := out / "report.html", store, row, views)
+            result = DemoResult(
+                report=report,
+                seconds=time.monotonic() - began,
+                rounds=len(store.rounds(row.run_id)),
+                partners=views,
+            )
+            if stay:
+                stay_open(out, coordinator, out / ids[0], console)
+    except KeyboardInterrupt:
+        if result is None or not stay:
+            raise
     return result
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from typing import Final
+from typing import Final, NoReturn
 
 from rich.console import Console
 
 from machine.files import write_file
-from machine.tables import folding_table
 from simulations.demo_processes import command, serving, until
 
 #: Whom the demo makes accounts for, at each side, by name.
@@ -34,28 +33,31 @@ def on_free_ports(*configurations: Path) -> None:
         path.write_text(changed, encoding="utf-8")
 
 
-def stay_open(out: Path, coordinator: Path, node: Path, console: Console) -> None:
-    """Serve both consoles until Ctrl-C or SIGTERM, and say where they are and who may sign in.
+def stay_open(out: Path, coordinator: Path, node: Path, console: Console) -> NoReturn:
+    """Serve both consoles, and say where they are and who may sign in.
 
     Args:
         out: The demo's folder, for logs.
         coordinator, node: The folders of the two sides.
+
+    Raises:
+        KeyboardInterrupt: Somebody ended it. What serves may end by itself then, as Ctrl-C in a
+            terminal goes to every process: whoever leaves in another way says that it ended early.
     """
     with ExitStack() as running:
-        table = folding_table(
-            "console", "name", "role", "password", "codes, each good once", title="Sign in"
-        )
         for side, directory in (("coordinator", coordinator), ("node", node)):
-            for name, role in _PEOPLE[side].items():
-                password, codes = _account(side, directory, name, role)
-                table.add_row(side, name, role, password, " ".join(codes))
+            people = {
+                f"{name}, {role}": _account(side, directory, name, role)
+                for name, role in _PEOPLE[side].items()
+            }
             log = out / f"{directory.name}-console.log"
             running.enter_context(serving(side, directory, log, word="console"))
-            url = _url_in(log, side)
-            console.print(f"Console of the {side}: {url}", soft_wrap=True)
-        console.print(table)
+            console.print(f"Console of the {side}: {_url_in(log, side)}", soft_wrap=True)
+            for who, (password, codes) in people.items():
+                console.print(f"  {who}: password {password}", soft_wrap=True)
+                console.print(f"    codes, each good once: {'  '.join(codes)}", soft_wrap=True)
         console.print("All of it stays until Ctrl-C.")
-        with suppress(KeyboardInterrupt):
+        while True:
             Event().wait()
 
 

@@ -13,6 +13,7 @@ import typer
 from coordinator.acts import partners as acts
 from coordinator.cli import diligence
 from coordinator.cli.cards import load_cards
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.inviting import check_id
@@ -149,13 +150,16 @@ def admit(
         )
     config = CoordinatorConfig.load(directory)
     store = config.open_store()
-    done = acts.admit(
-        store,
-        load_cards(cards or []),
-        code or [],
-        coordinator_key=public_bytes(config.signing_key()) if code else b"",
-        replace=replace,
-    )
+    read = load_cards(cards or [])
+    about = ", ".join([*(card.id for card in read), *(code or ())])
+    with noted(config, "partner admit", about):
+        done = acts.admit(
+            store,
+            read,
+            code or [],
+            coordinator_key=public_bytes(config.signing_key()) if code else b"",
+            replace=replace,
+        )
     output.result(
         {"admitted": list(done.partners), "replaced": done.replaced},
         f"Admitted {', '.join(done.partners)}.",
@@ -173,7 +177,8 @@ def remove(
     format: Format = FormatOption,
 ) -> None:
     """Shut a partner's node out, and withdraw its invitation; `serve` notices within a second."""
-    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+    config = CoordinatorConfig.load(directory)
+    with closing(config.open_store()) as store, noted(config, "partner remove", partner):
         was = shut_out(store, partner)
     output.result(
         {"removed": partner, **was.to_dict()},
@@ -206,7 +211,8 @@ def check(
     A node reads all its customers for that, so it does it at most once in ten minutes.
     """
     config = CoordinatorConfig.load(directory)
-    with closing(config.open_store()) as store:
+    about = ", ".join(partners or ())
+    with closing(config.open_store()) as store, noted(config, "partner check", about):
         seen = acts.ask_to_check(
             store,
             partners or (),

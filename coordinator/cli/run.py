@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from coordinator.acts.runs import start_run, stop_run
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import follow
 from coordinator.cli.run_plan import plan
@@ -47,9 +48,10 @@ def start(
     format: Format = FormatOption,
 ) -> None:
     """Ask for a run; `serve` drives it."""
-    store = CoordinatorConfig.load(directory).open_store()
-    run_id = os.urandom(16)
-    notes = start_run(store, agreement, run_id=run_id, without=without or (), now=datetime.now(UTC))
+    config = CoordinatorConfig.load(directory)
+    store, run_id, now = config.open_store(), os.urandom(16), datetime.now(UTC)
+    with noted(config, "run start", agreement):
+        notes = start_run(store, agreement, run_id=run_id, without=without or (), now=now)
     for words in notes:
         diagnostics.print(f"note: {words}", style="yellow")
     if watch:
@@ -97,9 +99,11 @@ def show(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
 @app.command("stop")
 def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption) -> None:
     """End a run; its driver notices within a second."""
-    store = CoordinatorConfig.load(directory).open_store()
+    config = CoordinatorConfig.load(directory)
+    store = config.open_store()
     row = find_run(store, run)
-    stop_run(store, row)
+    with noted(config, "run stop", row.run_id.hex()):
+        stop_run(store, row)
     output.result({"run_id": row.run_id.hex()}, f"Run {short(row.run_id)} is stopped.")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from coordinator.acts.schedule import change_pause
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.due import scheduled_agreements
@@ -39,11 +40,12 @@ def schedule(
     format: Format = FormatOption,
 ) -> None:
     """When runs begin by themselves, what became of the last moments, and why some were missed."""
-    store = CoordinatorConfig.load(directory).open_store()
+    config = CoordinatorConfig.load(directory)
+    store = config.open_store()
     now = datetime.now(UTC)
     chosen = scheduled_agreements(store, agreement, now)
     if pause or resume:
-        _change(store, chosen, pause=pause, resume=resume, reason=reason, now=now)
+        _change(config, store, chosen, pause=pause, resume=resume, reason=reason, now=now)
         return
     if reason:
         raise UsageError("--reason belongs to --pause or --resume")
@@ -51,6 +53,7 @@ def schedule(
 
 
 def _change(
+    config: CoordinatorConfig,
     store: CoordinatorStore,
     chosen: Sequence[Agreement],
     *,
@@ -61,7 +64,9 @@ def _change(
 ) -> None:
     if pause and resume:
         raise UsageError("--pause and --resume exclude each other")
-    one, done = change_pause(store, chosen, paused=pause, reason=reason, now=now)
+    act, about = f"schedule {'pause' if pause else 'resume'}", ", ".join(a.id for a in chosen)
+    with noted(config, act, about):
+        one, done = change_pause(store, chosen, paused=pause, reason=reason, now=now)
     is_now = "paused" if pause else "not paused"
     output.result(
         {"agreement": one.id, "paused": pause, "changed": done is not None, "reason": reason},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.inviting import ADDRESS_FILE as CONTROL_ADDRESS_FILE
 from machine import logs
-from machine.console import Verbatim, diagnostics, output
+from machine.console import Format, FormatOption, Verbatim, diagnostics, output
 from machine.files import write_file
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
@@ -46,7 +47,7 @@ def serve(
             (directory / name).unlink(missing_ok=True)
 
 
-def console(directory: Directory = HERE) -> None:
+def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Serve the coordinator's console on this machine until stopped (Ctrl-C or SIGTERM).
 
     It is a process of its own beside `serve`: a fault there touches no run.
@@ -64,7 +65,9 @@ def console(directory: Directory = HERE) -> None:
         stop = threading.Event()
         set_when_asked_to_end(stop)
         logs.to_console()
-        output.result({}, Verbatim(f"Console: {address.url(port)}"))
+        url = address.url(port)
+        output.result({"url": url}, Verbatim(f"Console: {url}"))
+        sys.stdout.flush()
         serve_pages(application(site), address, listener, stop)
 
 

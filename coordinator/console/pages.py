@@ -36,6 +36,7 @@ from machine.shown import Shown
 from machine.text import short
 from machine.web.site import Asked
 from protocol.errors import ConfigError, StoreError, UsageError
+from protocol.privacy.accounting import epsilon_text
 
 #: Seconds after which a page renews itself while a run goes on, and otherwise.
 _WATCHED_S: Final = 2
@@ -184,7 +185,13 @@ class Pages:
         """What is spent of each budget."""
         found = in_force(self._store, asked.now).values()
         costs = [(one.id, budget(self._store, one)) for one in found]
-        return {"gauges": [(id, one) for id, one in costs if one is not None]}
+        return {
+            "gauges": [
+                (id, one, epsilon_text(one.epsilon_spent), epsilon_text(one.epsilon_budget))
+                for id, one in costs
+                if one is not None
+            ]
+        }
 
     def schedule(self, asked: Asked) -> Shown:
         """As `run schedule`."""

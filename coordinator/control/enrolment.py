@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from coordinator.control.authority import NodesAuthority
+from coordinator.control.authority import CERTIFICATE_DAYS, NodesAuthority
 from coordinator.control.callers import Caller
+from coordinator.control.certified import Certified
 from coordinator.control.guard import RefusedError, parsed
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -76,12 +77,18 @@ class Enrolment:
         verify_card(card, asked.card, caller.invitation, asked.signature)
         now = self.clock()
         EnrolledNodes(self.store).enrol(card, asked.card, invitation=caller.invitation, now=now)
-        return EnrolReply(certificate=certificate_for(caller, self.authority, now=now))
+        return EnrolReply(certificate=certificate_for(self.store, caller, self.authority, now=now))
 
 
-def certificate_for(caller: Caller, authority: NodesAuthority, *, now: datetime) -> bytes:
-    """A certificate (PEM) for the key that a caller proved to have; raises RefusedError."""
+def certificate_for(
+    store: CoordinatorStore, caller: Caller, authority: NodesAuthority, *, now: datetime
+) -> bytes:
+    """A certificate (PEM) for the key that a caller proved to have; raises RefusedError.
+
+    Until when it holds is noted.
+    """
     public_key = caller.certificate.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey):
         raise RefusedError("a node's key is ECDSA P-384", code="E-CARD")
+    Certified(store).note(caller.node_key, now + timedelta(days=CERTIFICATE_DAYS))
     return authority.issue(public_key, partner=caller.partner, now=now)

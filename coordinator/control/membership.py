@@ -50,7 +50,8 @@ class Membership:
     def renew(self, caller: Caller, request: bytes) -> RenewReply:
         """Certify an admitted node's key anew; the certificate before stays good until its end."""
         parsed(RenewRequest, request)
-        return RenewReply(certificate=certificate_for(caller, self.authority, now=self.clock()))
+        now = self.clock()
+        return RenewReply(certificate=certificate_for(self.store, caller, self.authority, now=now))
 
 
 def kept_version(said: str) -> str:

@@ -116,6 +116,7 @@ class EnrolledNodes:
         for key in keys:
             self._store.ask("DELETE FROM readiness WHERE node_key = ?", key)
             self._store.ask("DELETE FROM listening WHERE node_key = ?", key)
+            self._store.ask("DELETE FROM certified WHERE node_key = ?", key)
             self._store.ask("DELETE FROM enrolled WHERE node_key = ?", key)
 
 

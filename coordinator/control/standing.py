@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from coordinator.control.announcements import REMOVED, Announcements
+from coordinator.control.certified import Certified
 from coordinator.control.invitations import Invitations
 from coordinator.control.listening import Listening
 from coordinator.control.nodes import EnrolledNodes, bare_key
@@ -40,6 +41,7 @@ class PartnerStanding:
         seen_at: When its node called the control port last; empty for never.
         listens: Whether its node listens to announcements now; None where it did not join.
         expires_at: The end of an invitation; empty otherwise.
+        certificate_until: The end of its node's newest certificate; empty where that is not known.
         readiness: What its node said of each agreement, in the version that its next run is under.
     """
 
@@ -51,6 +53,7 @@ class PartnerStanding:
     version: str = ""
     listens: bool | None = None
     expires_at: str = ""
+    certificate_until: str = ""
     readiness: tuple[tuple[Agreement, ReadinessRow], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +67,7 @@ class PartnerStanding:
             "version": self.version,
             "listens": self.listens,
             "expires_at": self.expires_at,
+            "certificate_until": self.certificate_until,
             "readiness": [row.to_dict(agreement) for agreement, row in self.readiness],
         }
 
@@ -91,6 +95,7 @@ def standings(
     """How every partner stands, by partner; one that joins anew has a line for each node."""
     nodes = EnrolledNodes(store)
     said, listening = _said(store, now), Listening(store).all()
+    certified = Certified(store).all()
     joined = {row.node_key: row for row in nodes.all()}
     found = []
     for partner, key in AdmittedNodes(store).key_of_partner().items():
@@ -104,6 +109,7 @@ def standings(
                 seen_at="" if row is None else row.seen_at,
                 version="" if row is None else row.version,
                 listens=None if row is None else row.node_key in listening,
+                certificate_until=certified.get(bare_key(key), ""),
                 readiness=tuple(said.get(bare_key(key), ())),
             )
         )
@@ -116,6 +122,7 @@ def standings(
             seen_at=row.seen_at,
             version=row.version,
             listens=row.node_key in listening,
+            certificate_until=certified.get(row.node_key, ""),
         )
         for row in joined.values()
     ]

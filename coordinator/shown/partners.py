@@ -26,7 +26,14 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
     found = standings(store, coordinator_key=coordinator_key, now=now)
     records = Diligence(store).newest()
     table = Table(
-        "partner", "stands", "code", "node key", "seen last", "version", "diligence until"
+        "partner",
+        "stands",
+        "code",
+        "node key",
+        "seen last",
+        "version",
+        "certificate until",
+        "diligence until",
     )
     rows = []
     for one in found:
@@ -68,4 +75,5 @@ def _row(one: PartnerStanding) -> tuple[str, ...]:
         key_end(one.node_key) if one.node_key else "",
         _seen_words(one),
         one.version,
+        one.certificate_until[:10],
     )

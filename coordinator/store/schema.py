@@ -224,6 +224,10 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 12;
     """,
+    """
+    CREATE TABLE certified (node_key TEXT PRIMARY KEY, ends TEXT NOT NULL) STRICT;
+    PRAGMA user_version = 13;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -249,4 +253,5 @@ TABLES: Final = (
     "schedule_pauses",
     "builds",
     "diligence",
+    "certified",
 )

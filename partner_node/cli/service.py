@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import UTC, datetime
 
@@ -29,7 +30,7 @@ def serve(
     serve_node(directory, stop)
 
 
-def console(directory: Directory = HERE) -> None:
+def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Serve the console of this node on this machine until stopped (Ctrl-C or SIGTERM).
 
     It is a process of its own beside `serve`: a fault there touches no run.
@@ -46,7 +47,9 @@ def console(directory: Directory = HERE) -> None:
         stop = threading.Event()
         set_when_asked_to_end(stop)
         logs.to_console()
-        output.result({}, Verbatim(f"Console: {address.url(port)}"))
+        url = address.url(port)
+        output.result({"url": url}, Verbatim(f"Console: {url}"))
+        sys.stdout.flush()
         serve(application(site), address, listener, stop)
 
 

@@ -72,6 +72,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "{% if may_sign %}",
         "{% if hash %}",
         "test_console_signing.py::test_whoever_only_reads_has_no_form",
+    # what is on record of a node is forgotten with it
+    (
+        "coordinator/control/nodes.py",
+        '            self._store.ask("DELETE FROM certified WHERE node_key = ?", key)\n',
+        "",
+        "test_enrolment.py::test_the_operator_sees_until_when_a_nodes_certificate_holds",
     ),
     # whom the coordinator's database keeps waiting
     (

@@ -12,6 +12,7 @@ from coordinator.control.invitations import Invitations
 from coordinator.control.joined import card_with_code, joined_cards
 from coordinator.control.nodes import EnrolledNodes
 from coordinator.control.standing import shut_out, standings
+from coordinator.store.times import moment
 from machine.certificates import key_fingerprint
 from partner_node.control.channel import Channel
 from partner_node.control.joining import _channel, checked_certificate
@@ -219,6 +220,33 @@ def test_a_certificate_is_renewed_and_the_one_before_stays_good(lab: Lab) -> Non
     for certificate in (renewed, node.certificate):
         with lab.channel(replace(node.identity, certificate=certificate)) as channel:
             assert show_up(channel).admitted
+
+
+def test_the_operator_sees_until_when_a_nodes_certificate_holds(lab: Lab) -> None:
+    node = lab.join("holds")
+    lab.admit(node)
+    key = public_bytes(lab.config.signing_key())
+
+    def until() -> str:
+        (one,) = [
+            found for found in standings(lab.store, coordinator_key=key, now=datetime.now(UTC))
+            if found.partner == "holds"
+        ]  # fmt: skip
+        return one.certificate_until
+
+    def ends(certificate: bytes) -> datetime:
+        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+    assert moment(until()).replace(microsecond=0) == ends(node.certificate)
+    before = until()
+    with lab.channel(node.identity) as channel:
+        reply = channel.call(RENEW, v1.RenewRequest(), v1.RenewReply)
+    renewed = checked_certificate(reply.certificate, node.keystore)
+    assert until() > before
+    assert moment(until()).replace(microsecond=0) == ends(renewed)
+    shut_out(lab.store, "holds")
+    lab.admit(node)
+    assert until() == ""
 
 
 def test_a_certificate_of_another_key_is_not_taken(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -215,6 +216,28 @@ def test_a_run_is_started_and_stopped_by_whoever_may(fresh: World, shell: Shell)
     ]  # fmt: skip
 
 
+def test_commands_note_who_acts_too(fresh: World, shell: Shell) -> None:
+    where = ("--dir", fresh.directory)
+    shell.json("run", "start", "--agreement", "ours", *where)
+    run = shell.json("run", "list", *where)["runs"][0]["run_id"]
+    shell.json("run", "stop", *where)
+    assert shell("run", "stop", *where).code == 2
+    shell.json("run", "schedule", "--pause", "--reason", "audit", *where)
+    shell.json("run", "schedule", "--resume", "--reason", "done", *where)
+    code = fresh.code("west")
+    shell.json("partner", "admit", "--code", code, *where)
+    shell.json("partner", "check", "west", *where)
+    shell.json("partner", "remove", "west", *where)
+    found = [one for one in outcomes(fresh) if one[3] != "begun"]
+    assert {who.endswith("(at the machine)") for who, *_ in found} == {True}
+    assert [one[1:] for one in found] == [
+        ("run start", "ours", "done"), ("run stop", run, "done"), ("run stop", run, "E-USAGE"),
+        ("schedule pause", "ours", "done"), ("schedule resume", "ours", "done"),
+        ("partner admit", code, "done"), ("partner check", "west", "done"),
+        ("partner remove", "west", "done"),
+    ]  # fmt: skip
+
+
 def test_partners_are_left_out_by_their_ids(fresh: World) -> None:
     oscar = person(fresh.site, Role.OPERATOR)
     strange = oscar.send("/runs/start", page="/runs", id="ours", without="nobody")
@@ -317,12 +340,12 @@ def test_the_command_serves_until_it_is_ended(fresh: World) -> None:
     file.write_text(file.read_text().replace("# port = 8322", "port = 0"))
     process = subprocess.Popen(
         [sys.executable, "-c", "from coordinator.cli import main; main()", "console", "--dir",
-         str(fresh.directory)],
+         str(fresh.directory), "--format", "json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        url = process.stdout.readline().removeprefix("Console: ").strip()
+        url = json.loads(process.stdout.readline())["data"]["url"]
         page = httpx.get(f"{url}sign-in", timeout=10)
         assert "fedseg-coordinator user add" in page.text
     finally:
