@@ -356,6 +356,7 @@ class _Session:
     ) -> None:
         self._config = config
         self._bell = bell
+        self._pace = Pace(config.poll)
         self._fleet = fleet
         self._app = app
         self._stop = stop
@@ -439,8 +440,10 @@ class _Session:
 
     def _keep_alive(self) -> None:
         interval = self._config.poll.heartbeat_s
-        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=interval)
         while not self._over.wait(interval * random.uniform(0.7, 0.9)):  # noqa: S311
+            # The next one comes within the interval that this one tells.
+            interval = self._pace.heartbeat(time.monotonic(), is_woken=self._bell.is_attended)
+            request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=interval)
             try:
                 answer = self._fleet.call("send-node-heartbeat", request, SendNodeHeartbeatResponse)
             except Exception:  # noqa: S112 (the polling thread gets the same error and decides)
@@ -449,7 +452,7 @@ class _Session:
                 self._over.set()
 
     def _answer_messages(self) -> None:
-        pace = Pace(self._config.poll)
+        pace = self._pace
         request = PullMessagesRequest(node=self._node)
         while not self._stop.is_set():
             if self._over.is_set():

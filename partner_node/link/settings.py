@@ -38,6 +38,7 @@ class PollSettings:
         growth: Factor by which the wait grows after each empty answer.
         heartbeat_s: Interval of heartbeats, 10 to 1,800; the coordinator considers a dead node
             offline after twice this time.
+        still_heartbeat_s: The same while the link waits up to `woken_max_s`.
         call_timeout_s: Longest wait for one answer of the gateway.
         retry_for_s: How long one call is retried before the link reconnects.
         reconnect_max_s: Longest wait between attempts to connect.
@@ -47,10 +48,11 @@ class PollSettings:
     fast_max_s: float = 0.2
     fast_for_s: float = 10.0
     idle_max_s: float = 2.0
-    woken_max_s: float = 15.0
+    woken_max_s: float = 20.0
     still_after_s: float = 300.0
     growth: float = 1.3
     heartbeat_s: float = 10.0
+    still_heartbeat_s: float = 30.0
     call_timeout_s: float = 20.0
     retry_for_s: float = 5.0
     reconnect_max_s: float = 10.0
@@ -183,9 +185,17 @@ class Pace:
         """
         if now < self._fast_until:
             longest = self._poll.fast_max_s
-        elif now < self._idle_until or not is_woken:
-            longest = self._poll.idle_max_s
-        else:
+        elif self._is_still(now, is_woken=is_woken):
             longest = self._poll.woken_max_s
+        else:
+            longest = self._poll.idle_max_s
         self._wait = min(self._wait * self._poll.growth, longest)
         return self._wait
+
+    def heartbeat(self, now: float, *, is_woken: bool) -> float:
+        """The interval of heartbeats at `now`, in seconds."""
+        still = self._is_still(now, is_woken=is_woken)
+        return self._poll.still_heartbeat_s if still else self._poll.heartbeat_s
+
+    def _is_still(self, now: float, *, is_woken: bool) -> bool:
+        return is_woken and now >= self._idle_until

@@ -84,8 +84,9 @@ def test_flower_tolerates_clocks_as_the_link_believes() -> None:
 
 
 def test_the_heartbeat_interval_is_one_that_flower_takes() -> None:
-    interval = flower_link.PollSettings().heartbeat_s
-    assert constant.HEARTBEAT_MIN_INTERVAL <= interval <= constant.HEARTBEAT_MAX_INTERVAL
+    poll = flower_link.PollSettings()
+    for interval in (poll.heartbeat_s, poll.still_heartbeat_s):
+        assert constant.HEARTBEAT_MIN_INTERVAL <= interval <= constant.HEARTBEAT_MAX_INTERVAL
     assert constant.HEARTBEAT_PATIENCE == 2, "the documented time until a dead node counts as gone"
 
 

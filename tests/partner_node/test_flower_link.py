@@ -213,6 +213,7 @@ def test_a_link_that_is_woken_waits_long_and_one_that_is_not_does_not() -> None:
         pace = Pace(poll)
         pace.message(0.0)
         assert max(pace.nothing(after, is_woken=is_woken) for _ in range(20)) == most
+        assert pace.heartbeat(after, is_woken=is_woken) == (30 if most == 15 else 10)
 
 
 def test_a_bell_that_is_rung_ends_a_wait_and_so_does_the_end() -> None:
