@@ -35,6 +35,7 @@ def console(directory: Directory = HERE) -> None:
     It is a process of its own beside `serve`: a fault there touches no run.
     """
     from machine.web.application import application  # imported where somebody serves
+    from machine.web.oidc.sign_in import SignInByProvider
     from machine.web.serving import listening, serve
     from partner_node.console.site import node_site
 
@@ -42,11 +43,17 @@ def console(directory: Directory = HERE) -> None:
     address = home.config.console
     with listening(address) as listener:
         port = listener.getsockname()[1]
-        site = node_site(home, hosts=address.hosts(port))
+        settings = home.config.oidc
+        oidc = None if settings is None else SignInByProvider.at(settings, address, port)
+        site = node_site(home, hosts=address.hosts(port), oidc=oidc)
         stop = threading.Event()
         set_when_asked_to_end(stop)
         logs.to_console()
         output.result({}, Verbatim(f"Console: {address.url(port)}"))
+        if oidc is not None:
+            output.result(
+                {}, Verbatim(f"Where {oidc.label} sends people back: {oidc.redirect_uri}")
+            )
         serve(application(site), address, listener, stop)
 
 
