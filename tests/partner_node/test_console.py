@@ -236,6 +236,32 @@ def test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate(
     assert (console.secure, console.certificate) == (True, tmp_path / "c.crt")
 
 
+def test_an_identity_provider_is_reached_by_tls(tmp_path: Path) -> None:
+    assert config_with(tmp_path, "").oidc is None
+    lines = (
+        'issuer = "https://login.example/a", client_id = "node", client_secret_file = "keys/oidc"'
+    )
+    more = 'name = "Staff login", acr_values = ["mfa"], authority = "ca.pem"'
+    found = config_with(tmp_path, f"oidc = {{ {lines}, {more} }}").oidc
+    assert found is not None
+    assert (found.issuer, found.client_id) == ("https://login.example/a", "node")
+    assert (found.label, found.acr_values) == ("Staff login", ("mfa",))
+    assert found.client_secret_file == tmp_path / "keys" / "oidc"
+    assert found.authority == tmp_path / "ca.pem"
+    plain = config_with(
+        tmp_path, 'oidc = { issuer = "https://login.example", client_id = "n" }'
+    ).oidc
+    assert plain is not None
+    assert (plain.label, plain.client_secret_file, plain.acr_values) == ("login.example", None, ())
+    for wrong, words in (
+        ('{ issuer = "http://login.example", client_id = "n" }', "reached by TLS"),
+        ('{ issuer = "https://login.example" }', "client_id is missing"),
+        ('{ issuer = "https://login.example", client_id = "n", secret = "s" }', "unknown key"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            config_with(tmp_path, f"oidc = {wrong}")
+
+
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_ended(installed: Path) -> None:
     file = installed / "node.toml"
