@@ -133,13 +133,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         OIDC + "fetching.py",
         "if len(data) > MAX_BYTES:",
         "if False:",
-        VOUCHED + "test_an_answer_that_is_none_signs_nobody_in",
+        VOUCHED + "test_a_right_answer_that_is_too_large_or_packed_signs_nobody_in",
     ),
     (
         OIDC + "fetching.py",
         ' or "content-encoding" in answer.headers',
         "",
-        VOUCHED + "test_an_answer_that_is_none_signs_nobody_in",
+        VOUCHED + "test_a_right_answer_that_is_too_large_or_packed_signs_nobody_in",
     ),
     (
         OIDC + "fetching.py",

@@ -66,6 +66,7 @@ class FakeProvider:
         instead: What an address answers instead, by its path.
         asked: How often each address was asked.
         secret: Of the client; empty where it needs none.
+        dressed: Changes the body of answers to codes, and adds headers.
         back: What comes back to the console otherwise.
     """
 
@@ -82,6 +83,7 @@ class FakeProvider:
         self.asked: dict[str, int] = {}
         self.secret = ""
         self.back: dict[str, str | None] = {}
+        self.dressed: Callable[[bytes], tuple[bytes, dict[str, str]]] = lambda body: (body, {})
         self.redirect_uris: set[str] = set()
         self._codes: dict[str, dict[str, str]] = {}
 
@@ -129,7 +131,10 @@ class FakeProvider:
             "nonce": asked["nonce"],
         } | self.claims  # fmt: skip
         token = self.sign({name: value for name, value in claims.items() if value is not None})
-        return Answer(200, json.dumps({"id_token": token, "token_type": "Bearer"}).encode())
+        body, headers = self.dressed(
+            json.dumps({"id_token": token, "token_type": "Bearer"}).encode()
+        )
+        return Answer(200, body, headers)
 
     def _is_client(self, form: dict[str, str], authorization: str) -> bool:
         if not self.secret:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from httpx import Response
 
 from machine.accounts.accounts import Accounts
@@ -101,7 +107,7 @@ def is_in(who: Person) -> bool:
 
 
 def refused(who: Person, answer: Response, code: str) -> None:
-    assert code in answer.text, answer.text
+    assert f"<strong>{code}</strong>" in answer.text, answer.text
     assert answer.status_code >= 400
     assert 'name="password"' in answer.text, "there is another way in"
     assert not is_in(who)
@@ -324,25 +330,25 @@ def public_pem() -> bytes:
     )  # fmt: skip
 
 
-def by_hand(claims: dict[str, Any], secret: bytes, kid: str) -> str:
-    """Signed by HS256 with a secret that the library would not take."""
-    import base64
-    import hashlib
-    import hmac
-    import json
+def by_hand(claims: dict[str, Any], algorithm: str, sign: Callable[[bytes], bytes]) -> str:
+    """Signed with a key that the library would not take, or would warn of."""
 
     def part(data: bytes) -> bytes:
         return base64.urlsafe_b64encode(data).rstrip(b"=")
 
-    head = json.dumps({"alg": "HS256", "typ": "JWT", "kid": kid}).encode()
+    head = json.dumps({"alg": algorithm, "typ": "JWT", "kid": "k1"}).encode()
     signed = part(head) + b"." + part(json.dumps(claims).encode())
-    return (signed + b"." + part(hmac.digest(secret, signed, hashlib.sha256))).decode()
+    return (signed + b"." + part(sign(signed))).decode()
+
+
+def by_secret(claims: dict[str, Any], secret: bytes) -> str:
+    return by_hand(claims, "HS256", lambda signed: hmac.digest(secret, signed, hashlib.sha256))
 
 
 FORGED: dict[str, Any] = {
     "no signature": lambda c: jwt.encode(c, None, algorithm="none", headers={"kid": "k1"}),
-    "HS256 with the public key": lambda c: by_hand(c, public_pem(), "k1"),
-    "HS256 with the client's secret": lambda c: by_hand(c, b"secret", "k1"),
+    "HS256 with the public key": lambda c: by_secret(c, public_pem()),
+    "HS256 with the client's secret": lambda c: by_secret(c, b"secret"),
     "another key under this name": lambda c: jwt.encode(
         c, rsa_key("evil"), algorithm="RS256", headers={"kid": "k1"}
     ),
@@ -377,13 +383,14 @@ def test_a_token_by_an_elliptic_curve_is_taken(anna: Person, provider: FakeProvi
     assert is_in(anna)
 
 
-@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_a_short_key_and_one_for_another_use_are_not_taken(
     anna: Person, provider: FakeProvider
 ) -> None:
     short = rsa_key("short", 1_024)
     provider.keys = [jwk(short, "k1")]
-    provider.sign = lambda c: jwt.encode(c, short, algorithm="RS256", headers={"kid": "k1"})
+    provider.sign = lambda c: by_hand(
+        c, "RS256", lambda signed: short.sign(signed, PKCS1v15(), SHA256())
+    )
     refused(anna, come_back(anna, provider), "E-OIDC-TOKEN")
     anna.site.clock.forward(seconds=11)  # type: ignore[attr-defined]
     provider.keys = [jwk(rsa_key("first"), "k1") | {"use": "enc"}]
@@ -395,13 +402,13 @@ def test_a_short_key_and_one_for_another_use_are_not_taken(
 
 def test_a_token_says_which_of_several_keys_signed_it(anna: Person, provider: FakeProvider) -> None:
     provider.sign = lambda c: jwt.encode(c, rsa_key("first"), algorithm="RS256")
+    provider.keys.append(jwk(rsa_key("evil"), "k2"))
+    refused(anna, come_back(anna, provider), "E-OIDC-TOKEN")
+    provider.keys.pop()
+    anna.site.clock.forward(seconds=11)  # type: ignore[attr-defined]
+    anna.site.oidc._provider._keys = None  # type: ignore[union-attr]  # as after an hour
     come_back(anna, provider)
     assert is_in(anna), "of one key nothing need be said"
-    other = Person(anna.site)
-    provider.keys.append(jwk(rsa_key("evil"), "k2"))
-    anna.site.clock.forward(hours=2)  # type: ignore[attr-defined]
-    provider.claims = {"iat": int(time.time()) + 7_300, "exp": int(time.time()) + 7_600}
-    refused(other, come_back(other, provider), "E-OIDC-TOKEN")
 
 
 def test_new_keys_are_fetched_when_a_token_names_one_but_not_often(
@@ -442,14 +449,12 @@ def test_how_somebody_signed_in_may_be_asked_for(
 @pytest.mark.parametrize(
     ("path", "answer", "code"),
     [
-        ("/token", Answer(200, b" " * (MAX_BYTES + 1)), "E-OIDC"),
         ("/token", Answer(200, b"[]"), "E-OIDC"),
         ("/token", Answer(200, b"{"), "E-OIDC"),
         ("/token", Answer(200, b"[" * 100_000), "E-OIDC"),
         ("/token", Answer(200, b"{}"), "E-OIDC-TOKEN"),
         ("/token", Answer(500, b"{}"), "E-OIDC"),
         ("/token", Answer(307, b"{}", {"location": "/elsewhere"}), "E-OIDC"),
-        ("/token", Answer(200, b"{}", {"content-encoding": "gzip"}), "E-OIDC"),
         ("/keys", Answer(302, b"{}", {"location": "/elsewhere"}), "E-OIDC"),
         ("/keys", Answer(200, b'{"keys": {}}'), "E-OIDC"),
         ("/keys", Answer(200, b'{"keys": [' + b"{}," * 60 + b"{}]}"), "E-OIDC"),
@@ -462,6 +467,18 @@ def test_an_answer_that_is_none_signs_nobody_in(
     provider.instead = {path: answer}
     refused(anna, come_back(anna, provider), code)
     assert "/elsewhere" not in provider.asked
+
+
+def test_a_right_answer_that_is_too_large_or_packed_signs_nobody_in(
+    anna: Person, provider: FakeProvider
+) -> None:
+    provider.dressed = lambda body: (body + b" " * MAX_BYTES, {})
+    refused(anna, come_back(anna, provider), "E-OIDC")
+    provider.dressed = lambda body: (body, {"content-encoding": "identity"})
+    refused(anna, come_back(anna, provider), "E-OIDC")
+    provider.dressed = lambda body: (body + b" " * 1_000, {})
+    come_back(anna, provider)
+    assert is_in(anna)
 
 
 @pytest.mark.parametrize(
