@@ -581,8 +581,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         APPLICATION,
-        "httponly=True",
-        "httponly=False",
+        'httponly=True, samesite="strict"',
+        'httponly=False, samesite="strict"',
         BROWSED + "test_the_cookie_is_for_this_site_alone_and_no_script_reads_it",
     ),
     (
