@@ -26,7 +26,8 @@ endef
 .PHONY: help env protos demo picture test test-long check mutants bench bench-privacy clean
 
 help:
-	@echo "make demo   form shared segments between four processes over TLS on this machine"
+	@echo "make demo   form shared segments between four processes over TLS on this machine;"
+	@echo "            make demo STAY=1 leaves them running, with two consoles, until Ctrl-C"
 	@echo "make test   everything that CI checks"
 	@echo "make test-long  the same with the full random counts and every benchmark, from a seed that"
 	@echo "            it prints; then ten mutants of each guarded place (hours)"
@@ -58,7 +59,7 @@ protos: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. protocol/control/v1/control.proto
 
 demo: $(STAMP)
-	$(BIN)/fedseg-simulate demo --out demo-out
+	$(BIN)/fedseg-simulate demo --out demo-out $(if $(STAY),--stay)
 
 # A browser refuses to run for root unless it is told to.
 picture: demo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
@@ -15,6 +15,14 @@ def folding_table(*headers: str, title: str) -> Table:
     for header in headers:
         longest = max(map(len, header.split()), default=1)
         table.add_column(header, overflow="fold", min_width=longest)
+    return table
+
+
+def filled_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A folding table with its rows."""
+    table = folding_table(*headers, title=title)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

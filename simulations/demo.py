@@ -5,19 +5,13 @@ It only calls the commands that a real operator and real partners call, in the s
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -27,20 +21,19 @@ from ruamel.yaml import YAML
 from coordinator.config import CoordinatorConfig
 from coordinator.report.page import render_report
 from coordinator.report.released import release_table, report_of, view_of
-from coordinator.service import process_guard
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, RunRow
 from partner_node.segments.count_ranges import CountRange
-from protocol.errors import RunFailedError, UsageError
+from protocol.errors import UsageError
 from protocol.privacy.words import meaning
+from simulations.demo_consoles import on_free_ports, stay_open
+from simulations.demo_processes import command, free_port, serving, sigterm_interrupts, until
 from simulations.retail import PARTNERS, generate, write
 from simulations.retail_consents import write_consents
 from simulations.retail_features import FEATURE_QUERY, FEATURES
 from simulations.retail_feedback import QUESTION, write_feedback
 
 N_CLUSTERS: Final = 6
-_START_TIMEOUT_S: Final = 60.0
-_STOP_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +58,16 @@ class DemoResult:
     partners: tuple[PartnerView, ...]
 
 
-def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> DemoResult:
+def run_demo(
+    out: Path, *, n_customers: int, seed: int, console: Console, stay: bool = False
+) -> DemoResult:
     """Run the whole demo in the folder `out`.
 
     Args:
         out: Folder for everything; one that an earlier demo made is replaced.
         n_customers: Customers of all partners together.
+        stay: Whether the processes stay until Ctrl-C, and the consoles of the coordinator and of
+            the first partner with them.
 
     Raises:
         UsageError: `out` is not a demo's folder.
@@ -100,9 +97,9 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
     (out / "features.sql").write_text(FEATURE_QUERY, encoding="utf-8")
 
     _say(console, "2. Set-up", "coordinator, three nodes, one agreement, signed by all")
-    port = _free_port()
+    port = free_port()
     coordinator = out / "coordinator"
-    _command(
+    command(
         "coordinator", "init", "--dir", coordinator, "--legal-name", "Demo operator",
         "--contact", "operator@coordinator.example", "--port", port, "--grace-s", "20",
         "--by-hand",
@@ -110,7 +107,7 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
     authority = coordinator / "tls" / "coordinator-ca.crt"
     for partner in partners:
         name = partner.profile.id
-        _command(
+        command(
             "node", "init", "--dir", out / name, "--partner", name,
             "--legal-name", partner.profile.name, "--contact", f"dpo@{name}.example",
             "--jurisdiction", "GB",
@@ -121,40 +118,43 @@ def run_demo(out: Path, *, n_customers: int, seed: int, console: Console) -> Dem
             "--max-customers", len(partner.truth) + 1_000, "--youngest-customer", 18,
             *(word for f in FEATURES for word in ("--unit", f"{f.name}={f.unit}")),
         )  # fmt: skip
+    on_free_ports(coordinator / "coordinator.toml", *(out / name / "node.toml" for name in ids))
     _agree(out, coordinator, ids)
     for name in ids:
-        _command("node", "feedback", "import", said[name], "--dir", out / name)
+        command("node", "feedback", "import", said[name], "--dir", out / name)
 
     _say(console, "3. Serve", "four processes, TLS on loopback")
     with ExitStack() as running:
-        running.enter_context(_sigterm_interrupts())
-        running.enter_context(_serving("coordinator", coordinator, out / "coordinator.log"))
-        _await(lambda: (coordinator / "address").exists(), "the coordinator's address")
+        running.enter_context(sigterm_interrupts())
+        running.enter_context(serving("coordinator", coordinator, out / "coordinator.log"))
+        until(lambda: (coordinator / "address").exists(), "the coordinator's address")
         for name in ids:
-            running.enter_context(_serving("node", out / name, out / f"{name}.log"))
+            running.enter_context(serving("node", out / name, out / f"{name}.log"))
         for name in ids:
-            _command("node", "check", "--dir", out / name)
+            command("node", "check", "--dir", out / name)
         _say(
             console,
             "4. Run",
             "masked and noised answers; ten questions at most for the segments, one for how "
             "satisfied their customers are",
         )
-        _command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
+        command("coordinator", "run", "start", "--dir", coordinator, "--watch", show=True)
         _say(console, "5. Assign", "each partner its own customers, locally")
         views = tuple(_view(out / p.profile.id, p.profile.id, p.profile.name) for p in partners)
 
-    store = CoordinatorConfig.load(coordinator).open_store()
-    row = store.runs()[0]
-    report = out / "report.html"
-    _print_result(store, row, views, console)
-    _write_report(report, store, row, views)
-    return DemoResult(
-        report=report,
-        seconds=time.monotonic() - began,
-        rounds=len(store.rounds(row.run_id)),
-        partners=views,
-    )
+        store = CoordinatorConfig.load(coordinator).open_store()
+        row = store.runs()[0]
+        _print_result(store, row, views, console)
+        _write_report(report := out / "report.html", store, row, views)
+        result = DemoResult(
+            report=report,
+            seconds=time.monotonic() - began,
+            rounds=len(store.rounds(row.run_id)),
+            partners=views,
+        )
+        if stay:
+            stay_open(out, coordinator, out / ids[0], console)
+    return result
 
 
 def _say(console: Console, what: str, more: str) -> None:
@@ -163,25 +163,23 @@ def _say(console: Console, what: str, more: str) -> None:
 
 def _agree(out: Path, coordinator: Path, ids: Sequence[str]) -> None:
     cards = [value for name in ids for value in ("--card", out / name / "partner-card.json")]
-    _command(
+    command(
         "coordinator", "agreement", "draft", "--dir", coordinator, "--id", "demo-segments",
         "--out", out / "agreement.yaml", *cards,
     )  # fmt: skip
     _edit_agreement(out / "agreement.yaml")
-    _command("coordinator", "agreement", "lint", out / "agreement.yaml")
+    command("coordinator", "agreement", "lint", out / "agreement.yaml")
     draft = out / "agreement-unsigned.json"
-    _command("coordinator", "agreement", "draft", out / "agreement.yaml", "--out", draft)
+    command("coordinator", "agreement", "draft", out / "agreement.yaml", "--out", draft)
     signed = []
     for name in ids:
         signed.append(out / f"agreement-signed-by-{name}.json")
-        _command("node", "agreement", "sign", draft, "--out", signed[-1], "--dir", out / name)
+        command("node", "agreement", "sign", draft, "--out", signed[-1], "--dir", out / name)
     complete = out / "agreement.json"
-    _command(
-        "coordinator", "agreement", "publish", *signed, "--out", complete, "--dir", coordinator
-    )
+    command("coordinator", "agreement", "publish", *signed, "--out", complete, "--dir", coordinator)
     for name in ids:
-        _command("node", "agreement", "install", complete, "--dir", out / name)
-    _command(
+        command("node", "agreement", "install", complete, "--dir", out / name)
+    command(
         "coordinator", "partner", "admit", "--dir", coordinator,
         *(out / name / "partner-card.json" for name in ids),
     )  # fmt: skip
@@ -206,8 +204,8 @@ def _edit_agreement(path: Path) -> None:
 
 
 def _view(directory: Path, name: str, legal_name: str) -> PartnerView:
-    assigned = _command("node", "segments", "assign", "--dir", directory)
-    messages = _command("node", "egress", "list", "--dir", directory)["messages"]
+    assigned = command("node", "segments", "assign", "--dir", directory)
+    messages = command("node", "egress", "list", "--dir", directory)["messages"]
     counted = [m["customers"] for m in messages if m["customers"] is not None]
     return PartnerView(
         id=name,
@@ -276,85 +274,6 @@ def _write_report(
     own = {view.name: view.customers for view in views}
     partners = tuple(replace(p, customers=own.get(p.name)) for p in data.partners)
     path.write_text(render_report(replace(data, partners=partners)), encoding="utf-8")
-
-
-# --- processes ---------------------------------------------------------------------------------
-
-
-def _command(side: str, *arguments: object, show: bool = False) -> dict[str, Any]:
-    """Run one fedseg command and return its data."""
-    words = [_program(side), *(str(a) for a in arguments), "--format", "json"]
-    done = subprocess.run(
-        words, stdout=subprocess.PIPE, stderr=None if show else subprocess.PIPE, text=True,
-        check=False, timeout=300,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RunFailedError(
-            f"{' '.join(str(a) for a in arguments[:3])} ended with {done.returncode}: "
-            f"{(done.stderr or done.stdout).strip()[-2000:]}"
-        )
-    data: dict[str, Any] = json.loads(done.stdout)["data"]
-    return data
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Have SIGTERM end the demo as Ctrl-C does, so that what it started ends before it."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: the children are being ended
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _serving(side: str, directory: Path, log: Path) -> Iterator[None]:
-    """A serving process, stopped at the end; its guard ends it even when the demo is killed."""
-    serve = [_program(side), "serve", "--dir", str(directory)]
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-I", process_guard.__file__, f"{_STOP_TIMEOUT_S:g}", *serve],
-            stdin=subprocess.PIPE,  # closes when this process ends, however it ends
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-        )
-    try:
-        yield
-        if process.poll() is not None:
-            raise RunFailedError(f"{directory.name} ended early; see {log}")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(2 * _STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-
-
-def _program(side: str) -> str:
-    return str(Path(sys.executable).with_name(f"fedseg-{side}"))
-
-
-def _await(ready: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while not ready():
-        if time.monotonic() > deadline:
-            raise RunFailedError(f"waited {_START_TIMEOUT_S:g} s for {what}")
-        time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _fresh_folder(out: Path) -> None:

@@ -16,10 +16,12 @@ import promql_parser
 import pytest
 from ruamel.yaml import YAML
 
+from coordinator.console_section import DEFAULT_PORT as COORDINATOR_CONSOLE_PORT
 from coordinator.metrics.table import TABLE as COORDINATOR_TABLE
 from machine.metrics.endpoint import LIVE
 from machine.metrics.families import LEFT_OUT
 from machine.metrics.settings import METRICS_TEMPLATE
+from partner_node.config.console import DEFAULT_PORT as NODE_CONSOLE_PORT
 from partner_node.metrics.table import TABLE as NODE_TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,7 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 TIMERS = sorted((DEPLOY / "systemd").glob("*.timer"))
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 PORT = re.findall(r"(?m)^# port = (\d+)$", METRICS_TEMPLATE)[0]
+CONSOLE_PORTS = {"node": str(NODE_CONSOLE_PORT), "coordinator": str(COORDINATOR_CONSOLE_PORT)}
 #: Of systemd's exposure from 0 to 10, in tenths: 1.3 is what the units come to.
 MOST_EXPOSED = 15
 
@@ -71,10 +74,10 @@ def test_a_service_is_hardened_as_systemd_scores_it(unit: Path) -> None:
     assert done.returncode == 0, done.stdout[-400:] + done.stderr
 
 
-def test_there_is_a_service_and_a_backup_with_a_timer_for_each_side() -> None:
+def test_there_are_a_service_a_console_and_a_backup_with_a_timer_for_each_side() -> None:
     names = {unit.stem for unit in UNITS}
     assert names == {
-        f"fedseg-{side}{w}" for side in ("node", "coordinator") for w in ("", "-backup")
+        f"fedseg-{side}{w}" for side in ("node", "coordinator") for w in ("", "-backup", "-console")
     }
     assert {timer.stem for timer in TIMERS} == {name for name in names if name.endswith("-backup")}
 
@@ -82,7 +85,7 @@ def test_there_is_a_service_and_a_backup_with_a_timer_for_each_side() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_service_has_a_user_of_its_own_and_dumps_no_keys(unit: Path) -> None:
     lines = unit.read_text(encoding="utf-8").splitlines()
-    side = unit.stem.removesuffix("-backup")
+    side = unit.stem.removesuffix("-backup").removesuffix("-console")
     assert {f"User={side}", f"StateDirectory={side}", "StateDirectoryMode=0700"} <= set(lines)
     assert {"LimitCORE=0", "NoNewPrivileges=yes", "ProtectSystem=strict", "UMask=0077"} <= set(
         lines
@@ -132,10 +135,23 @@ def test_an_image_is_made_of_every_package_and_of_nothing_that_is_not_there() ->
 def test_health_is_asked_where_it_is_told() -> None:
     asked = re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w/]+)", CONTAINERFILE)
     assert asked == [(PORT, LIVE)]
-    for service in read(DEPLOY / "compose.yaml")["services"].values():
-        assert (
-            re.findall(r"127\.0\.0\.1:(\d+)(/[\w/]+)", service["healthcheck"]["test"][-1]) == asked
-        )
+    services = read(DEPLOY / "compose.yaml")["services"]
+    for side in ("node", "coordinator"):
+        test = services[side]["healthcheck"]["test"][-1]
+        assert re.findall(r"127\.0\.0\.1:(\d+)(/[\w/]+)", test) == asked
+        console = services[f"{side}-console"]["healthcheck"]["test"][-1]
+        assert re.findall(r"'127\.0\.0\.1', (\d+)", console) == [CONSOLE_PORTS[side]]
+
+
+@pytest.mark.parametrize("side", ["node", "coordinator"])
+def test_a_console_is_a_container_of_its_own_that_this_machine_alone_reaches(side: str) -> None:
+    services = read(DEPLOY / "compose.yaml")["services"]
+    console, own = services[f"{side}-console"], CONSOLE_PORTS[side]
+    assert console["command"] == ["console", "--dir", "/state"]
+    assert console["ports"] == [f"127.0.0.1:{own}:{own}"]
+    assert console["profiles"] == [f"{side}-console"]
+    same = {"image", "build", "user", "read_only", "cap_drop", "security_opt", "volumes"}
+    assert {key: console[key] for key in same} == {key: services[side][key] for key in same}
 
 
 @pytest.mark.parametrize("side", ["node", "coordinator"])

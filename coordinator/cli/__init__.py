@@ -19,6 +19,11 @@ COMMANDS: Final = {
         name="serve",
         help="Open the public port and drive runs until stopped (Ctrl-C or SIGTERM).",
     ),
+    "console": Place(
+        module="coordinator.cli.service",
+        name="console",
+        help="Serve the coordinator's console on this machine until stopped (Ctrl-C or SIGTERM).",
+    ),
     "agreement": Place(
         module="coordinator.cli.agreement", help="Write, check and publish the agreement."
     ),

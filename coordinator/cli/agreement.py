@@ -16,12 +16,13 @@ from coordinator.agreement_file import load_agreement, load_signed, load_stop, s
 from coordinator.cli import builds, drafting
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.control.proposals import Proposal, Proposals
+from coordinator.control.proposals import Proposals
 from coordinator.control.taking_stops import take_stop
 from coordinator.report.released import views_in
+from coordinator.shown.agreements import agreement_shown, agreements_shown, chosen_agreement
+from coordinator.shown.proposals import proposals_shown
 from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, diagnostics, output
-from machine.text import minute, shown
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import PROTOCOL, Software
 from protocol.agreement_rules import problems_of
@@ -161,6 +162,30 @@ def propose(
     )
 
 
+@app.command("list")
+def list_agreements(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Every published version, the newest first, and what was proposed online."""
+    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+        output.show(agreements_shown(store, datetime.now(UTC)))
+
+
+@app.command("show")
+def show(
+    agreement: Annotated[
+        str, typer.Argument(help="The agreement's id; may be left out where there is one.")
+    ] = "",
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Its version; the newest when left out.")
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """A published version in plain words: who signed, and what changed since the one before."""
+    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+        chosen = chosen_agreement(store, agreement, version)
+        output.show(agreement_shown(store, chosen.hash, datetime.now(UTC)))
+
+
 @app.command("status")
 def status(
     files: Annotated[
@@ -180,10 +205,7 @@ def status(
             found = proposals.all()
             for one in found:
                 proposals.publish(one.hash)
-        output.result(
-            {"proposals": [one.to_dict() for one in found]},
-            *(map(_proposal_table, found) if found else ["No agreement was proposed online."]),
-        )
+            output.show(proposals_shown(found, datetime.now(UTC)))
         return
     joined = join_copies(files)
     missing = {party.id for party in joined.missing()}
@@ -255,25 +277,6 @@ def _check_own_key(agreement: Agreement, config: CoordinatorConfig) -> None:
             code="E-AGR-PARTY",
             remedy="draft it again with this coordinator's public key",
         )
-
-
-def _proposal_table(proposal: Proposal) -> Table:
-    agreement = proposal.draft.agreement
-    state = "signed by everyone" if proposal.complete else "open"
-    if agreement.effective > datetime.now(UTC):
-        state += f", takes effect at {agreement.effective:%Y-%m-%d %H:%M} UTC"
-    table = Table(
-        "partner", "answer", "since", "comment",
-        title=f"{agreement.id}, version {agreement.version}, {proposal.hash.hex()[:16]}…: {state}",
-    )  # fmt: skip
-    for answer in proposal.answers:
-        table.add_row(
-            answer.partner,
-            answer.kind,
-            minute(answer.at or proposal.proposed_at),
-            shown(answer.comment),
-        )
-    return table
 
 
 def join_copies(files: list[Path]) -> SignedAgreement:

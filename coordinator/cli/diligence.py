@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,11 +13,11 @@ from coordinator.cli.cards import load_card
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.joined import joined_cards
+from coordinator.shown.diligence import diligence_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.diligence import Diligence
 from machine.console import Format, FormatOption, output
 from machine.files import open_regular
-from machine.tables import folding_table
 from machine.text import shown
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import time_text
@@ -73,15 +73,7 @@ def add(
 def list_records(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The newest record on each partner, and whether it holds."""
     store = CoordinatorConfig.load(directory).open_store()
-    now = datetime.now(UTC)
-    table = folding_table("partner", "holds until", "by", "documents", title="Due diligence")
-    rows: list[dict[str, Any]] = []
-    for record in Diligence(store).newest().values():
-        holds = record.holds_for(record.public_key, now)
-        rows.append(record.to_dict() | {"holds": holds})
-        until = f"{record.expires:%Y-%m-%d}" + ("" if holds else ", OVER")
-        table.add_row(record.partner, until, shown(record.by), str(len(record.documents)))
-    output.result({"records": rows}, table if rows else "There is no record yet.")
+    output.show(diligence_shown(store, datetime.now(UTC)))
 
 
 @app.command("show")

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
+from coordinator.acts import partners as acts
 from coordinator.cli import diligence
 from coordinator.cli.cards import load_cards
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
-from coordinator.control.announcements import ADMITTED, CHECK, Announcements
 from coordinator.control.inviting import invite as make_invitation
-from coordinator.control.joined import card_with_code
-from coordinator.control.standing import PartnerStanding, shut_out, standings
+from coordinator.control.standing import shut_out
 from coordinator.service.certificates import read_certificate
-from coordinator.store.admitted_nodes import AdmittedNodes, key_end
-from coordinator.store.diligence import Diligence
+from coordinator.shown.partners import partners_shown
+from coordinator.store.admitted_nodes import key_end
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.files import write_file
 from machine.text import minute
-from protocol.agreement.document import Agreement, time_text
-from protocol.agreement.partner_card import PartnerCard
 from protocol.control.invitation import SECRET_BYTES
-from protocol.errors import AgreementError, UsageError
+from protocol.errors import UsageError
 from protocol.signing import public_bytes
 
 app = typer.Typer(help="Invite, admit and remove partners' nodes.", no_args_is_help=True)
@@ -117,8 +113,6 @@ def admit(
     format: Format = FormatOption,
 ) -> None:
     """Let partners' nodes through the public port; `serve` notices within a second."""
-    from coordinator.service.superlink import node_key_bytes  # Flower takes long to import
-
     if not cards and not code:
         raise UsageError(
             "whom to admit is missing",
@@ -127,41 +121,23 @@ def admit(
     config = CoordinatorConfig.load(directory)
     store = config.open_store()
     read = load_cards(cards or [])
-    if code:
-        key = public_bytes(config.signing_key())
-        read += [card_with_code(store, one, coordinator_key=key) for one in code]
-    published = [signed.agreement for signed in store.agreements()]
-    for card in read:
-        node_key_bytes(card.node_key.encode("ascii"))
-        _check_party(card, published)
-    keys = {card.id: card.node_key for card in read}
-    replaced = AdmittedNodes(store).admit(keys, replace=replace)
-    with store.transaction():
-        Announcements(store).add(ADMITTED, list(keys))
-    admitted = [card.id for card in read]
+    about = ", ".join([*(card.id for card in read), *(code or ())])
+    with noted(config, "partner admit", about):
+        done = acts.admit(
+            store,
+            read,
+            code or [],
+            coordinator_key=public_bytes(config.signing_key()) if code else b"",
+            replace=replace,
+        )
     output.result(
-        {"admitted": admitted, "replaced": replaced},
-        f"Admitted {', '.join(admitted)}.",
+        {"admitted": list(done.partners), "replaced": done.replaced},
+        f"Admitted {', '.join(done.partners)}.",
         *(
-            f"Replaced the node key of {id} that ends in {key_end(replaced[id])}."
-            for id in replaced
+            f"Replaced the node key of {id} that ends in {key_end(key)}."
+            for id, key in done.replaced.items()
         ),
     )
-
-
-def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
-    """Refuse a card with a party's id and another signing key."""
-    keys = {p.public_key for agreement in published for p in agreement.parties if p.id == card.id}
-    if keys and card.public_key not in keys:
-        raise AgreementError(
-            f"the card of {card.id!r} has another public key than the party {card.id!r} of a "
-            "published agreement",
-            code="E-AGR-PARTY",
-            remedy=f"ask {card.id}, over a way that you trust, whether it made its node anew: "
-            "then its signing key is new too, and a new version of the agreement has to be drafted "
-            "with this card, signed by every party and published before it is admitted; or it puts "
-            "its folder back from a backup",
-        )
 
 
 @app.command("remove")
@@ -171,7 +147,8 @@ def remove(
     format: Format = FormatOption,
 ) -> None:
     """Shut a partner's node out, and withdraw its invitation; `serve` notices within a second."""
-    with closing(CoordinatorConfig.load(directory).open_store()) as store:
+    config = CoordinatorConfig.load(directory)
+    with closing(config.open_store()) as store, noted(config, "partner remove", partner):
         was = shut_out(store, partner)
     output.result(
         {"removed": partner, **was.to_dict()},
@@ -187,25 +164,8 @@ def list_partners(directory: Directory = HERE, format: Format = FormatOption) ->
     """
     config = CoordinatorConfig.load(directory)
     with closing(config.open_store()) as store:
-        admitted = AdmittedNodes(store).key_of_partner()
-        found = standings(
-            store, coordinator_key=public_bytes(config.signing_key()), now=datetime.now(UTC)
-        )
-        records = Diligence(store).newest()
-    table = Table(
-        "partner", "stands", "code", "node key", "seen last", "version", "diligence until"
-    )
-    rows = []
-    for one in found:
-        record = records.get(one.partner)
-        table.add_row(*_row(one), "" if record is None else f"{record.expires:%Y-%m-%d}")
-        until = None if record is None else time_text(record.expires)
-        rows.append(one.to_dict() | {"diligence_until": until})
-    output.result(
-        {"admitted": admitted, "partners": rows},
-        table,
-        *_readiness_table(found),
-    )
+        own_key = public_bytes(config.signing_key())
+        output.show(partners_shown(store, coordinator_key=own_key, now=datetime.now(UTC)))
 
 
 @app.command("check")
@@ -221,54 +181,16 @@ def check(
     A node reads all its customers for that, so it does it at most once in ten minutes.
     """
     config = CoordinatorConfig.load(directory)
-    with closing(config.open_store()) as store:
-        found = standings(
-            store, coordinator_key=public_bytes(config.signing_key()), now=datetime.now(UTC)
+    about = ", ".join(partners or ())
+    with closing(config.open_store()) as store, noted(config, "partner check", about):
+        seen = acts.ask_to_check(
+            store,
+            partners or (),
+            coordinator_key=public_bytes(config.signing_key()),
+            now=datetime.now(UTC),
         )
-        seen = {one.partner: one.seen_at for one in found if one.state == "admitted" and one.code}
-        asked = sorted(set(partners or seen))
-        strangers = [partner for partner in asked if partner not in seen]
-        if strangers or not asked:
-            raise UsageError(
-                f"{', '.join(strangers) or 'nobody'}: no admitted node joined by invitation",
-                remedy="see `fedseg-coordinator partner list`; others call `fedseg-node check`",
-            )
-        with store.transaction():
-            Announcements(store).add(CHECK, asked)
     output.result(
-        {"asked": [{"partner": partner, "seen_at": seen[partner]} for partner in asked]},
-        *(f"Asked {partner}, whose node was seen {minute(seen[partner])}." for partner in asked),
+        {"asked": [{"partner": partner, "seen_at": at} for partner, at in seen.items()]},
+        *(f"Asked {partner}, whose node was seen {minute(at)}." for partner, at in seen.items()),
         "`fedseg-coordinator partner list` shows what they found.",
-    )
-
-
-def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:
-    table = Table("partner", "agreement", "ready", "since", "told last", title="Readiness")
-    for one in found:
-        for agreement, row in one.readiness:
-            table.add_row(
-                one.partner,
-                f"{agreement.id}, version {agreement.version}",
-                row.words,
-                minute(row.since),
-                minute(row.told_at),
-            )
-    return [table] if table.rows else []
-
-
-def _seen_words(one: PartnerStanding) -> str:
-    if one.listens:
-        return "listens now"
-    return minute(one.seen_at) if one.seen_at else ""
-
-
-def _row(one: PartnerStanding) -> tuple[str, ...]:
-    until = f", until {minute(one.expires_at)}" if one.expires_at else ""
-    return (
-        one.partner,
-        one.state + until,
-        one.code,
-        key_end(one.node_key) if one.node_key else "",
-        _seen_words(one),
-        one.version,
     )

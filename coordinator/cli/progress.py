@@ -8,21 +8,20 @@ from typing import Any, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from coordinator.cli.progress_words import (
+from coordinator.runs.life import NOT_SERVED, is_served
+from coordinator.shown.progress_words import (
     next_words,
     now_utc,
     partner_words,
     round_words,
     since_words,
 )
-from coordinator.runs.life import serve_lock
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from machine.console import diagnostics
 from machine.text import shown
 from protocol.errors import RunFailedError, StoreError
 
-NOT_SERVED: Final = "no process serves this coordinator"
 _WATCH_EVERY_S: Final = 0.1
 #: So often a database that is away is looked for.
 _AWAY_S: Final = 1.0
@@ -30,12 +29,6 @@ _AWAY_S: Final = 1.0
 _LINE_EVERY_S: Final = 1.0
 #: A wait for the same partners that lasts so long is worth a line.
 _LASTS_S: Final = 3.0
-
-
-def is_served(directory: Path) -> bool:
-    """Whether a process serves this coordinator now."""
-    with serve_lock(directory) as free:
-        return not free
 
 
 def follow(store: CoordinatorStore, run_id: bytes, directory: Path) -> RunRow:

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from coordinator.cli.chosen_run import find_run
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
-from coordinator.report.released import release_table, view_of, views_in, write_report
+from coordinator.report.released import write_report
+from coordinator.runs.chosen_run import find_run
+from coordinator.shown.releases import release_shown, releases_shown
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
-from machine.text import minute, short
 from protocol.errors import UsageError
 from protocol.release.document import SignedRelease
 
@@ -25,40 +24,7 @@ app = typer.Typer(help="Show and export released segments.", no_args_is_help=Tru
 def list_releases(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All releases, newest first."""
     store = CoordinatorConfig.load(directory).open_store()
-    table = Table(title="Releases, newest first")
-    table.add_column("run", no_wrap=True)
-    table.add_column("agreement", overflow="fold")
-    table.add_column("segments", justify="right")
-    table.add_column("partners", justify="right")
-    table.add_column("released", no_wrap=True)
-    releases = []
-    privacy = set()
-    for run_id, released_at, view in views_in(store):
-        release = view.release
-        privacy.add(release.privacy_words)
-        releases.append(
-            {
-                **view.named(),
-                "run_id": run_id.hex(),
-                "released_at": released_at,
-                "segments": list(view.ids),
-            }
-        )
-        table.add_row(
-            short(run_id),
-            release.agreement_id,
-            str(len(release.segments)),
-            str(len(release.participants)),
-            minute(released_at),
-        )
-    output.result(
-        {"releases": releases},
-        *(
-            [table, *(f"Privacy: {words}." for words in sorted(privacy))]
-            if releases
-            else ["No run has ended with a release yet."]
-        ),
-    )
+    output.show(releases_shown(store))
 
 
 @app.command("show")
@@ -66,8 +32,7 @@ def show(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
     """A run's segments: sizes, and centres in the features' units."""
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run, finished=True)
-    view = view_of(store, row.run_id)
-    output.result(view.to_dict(), *release_table(view))
+    output.show(release_shown(store, row))
 
 
 @app.command("export")

@@ -7,30 +7,24 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from coordinator.cli.chosen_run import find_run
+from coordinator.acts.runs import start_run, stop_run
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory, RunArgument
-from coordinator.cli.progress import NOT_SERVED, follow, is_served
-from coordinator.cli.progress_words import next_words, now_utc, since_words, standing_words
+from coordinator.cli.progress import follow
 from coordinator.cli.run_plan import plan
-from coordinator.cli.schedule import missed_lines, schedule
+from coordinator.cli.schedule import schedule
 from coordinator.config import CoordinatorConfig
-from coordinator.runs.due import missed
-from coordinator.runs.in_force import chosen_in_force
-from coordinator.runs.late_refusals import late_refusal_words
-from coordinator.runs.obstacles import check_may_begin, check_parties
+from coordinator.runs.chosen_run import find_run
+from coordinator.runs.life import NOT_SERVED, is_served
+from coordinator.shown.runs import run_shown, runs_shown, standing_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
-from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.console import Format, FormatOption, diagnostics, output
-from machine.text import minute, short
-from protocol.errors import RunFailedError, UsageError
-from protocol.release.document import SignedRelease, promised
+from machine.text import short
+from protocol.errors import RunFailedError
+from protocol.release.document import SignedRelease
 from protocol.release.row_caps import row_cap_words
-
-#: Missed runs that are told in words; JSON has all.
-_MISSED_SHOWN = 10
 
 app = typer.Typer(help="Plan, start and watch runs.", no_args_is_help=True)
 app.command("plan")(plan)
@@ -54,16 +48,12 @@ def start(
     format: Format = FormatOption,
 ) -> None:
     """Ask for a run; `serve` drives it."""
-    store = CoordinatorConfig.load(directory).open_store()
-    now = datetime.now(UTC)
-    chosen = chosen_in_force(store, agreement, now)
-    check_may_begin(store, chosen, now)
-    check_parties(chosen, without or ())
-    run_id = os.urandom(16)
-    earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]
-    for words in late_refusal_words(earlier):
+    config = CoordinatorConfig.load(directory)
+    store, run_id, now = config.open_store(), os.urandom(16), datetime.now(UTC)
+    with noted(config, "run start", agreement):
+        notes = start_run(store, agreement, run_id=run_id, without=without or (), now=now)
+    for words in notes:
         diagnostics.print(f"note: {words}", style="yellow")
-    store.request_run(run_id, chosen, without=without or ())
     if watch:
         report_end(store, follow(store, run_id, directory))
         return
@@ -85,13 +75,8 @@ def watch(
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run)
     if once and not row.ended:
-        served = is_served(directory)
-        output.result(
-            row.to_dict() | {"served": served},
-            f"Run {short(row.run_id)} is {row.state}.",
-            *([] if served else [f"Note: {NOT_SERVED}: it goes on when one does."]),
-            *standing_words(row.progress, now_utc()),
-        )
+        now = datetime.now(UTC)
+        output.show(standing_shown(row, served=is_served(directory), now=now))
         return
     report_end(store, follow(store, row.run_id, directory))
 
@@ -100,46 +85,25 @@ def watch(
 def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All runs, newest first, and those that were due and did not begin."""
     store = CoordinatorConfig.load(directory).open_store()
-    rows, due = store.runs(), ScheduledRuns(store).runs()
-    skipped = missed(store, datetime.now(UTC))
-    privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
-    table = Table(title="Runs, newest first")
-    table.add_column("run", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("rounds", justify="right")
-    table.add_column("started", no_wrap=True)
-    table.add_column("now, or reason", overflow="fold")
-    now = now_utc()
-    for row in rows:
-        table.add_row(
-            short(row.run_id),
-            row.state,
-            str(row.progress.get("round", "")),
-            minute(row.created_at),
-            f"{row.code} {row.reason}".strip() if row.ended else _now_words(row, now),
-        )
-    output.result(
-        {
-            "runs": [
-                row.to_dict() | {"privacy": privacy[row.agreement_hash], "due": due.get(row.run_id)}
-                for row in rows
-            ],
-            "missed": [one.to_dict() for one in skipped],
-        },
-        table if rows else "No run has been asked for yet.",
-        *missed_lines(skipped[:_MISSED_SHOWN]),
-        *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
-    )
+    output.show(runs_shown(store, datetime.now(UTC)))
+
+
+@app.command("show")
+def show(run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """One run: where it stands or how it ended, who answered, and its rounds."""
+    store = CoordinatorConfig.load(directory).open_store()
+    row = find_run(store, run)
+    output.show(run_shown(store, row, served=is_served(directory), now=datetime.now(UTC)))
 
 
 @app.command("stop")
 def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = FormatOption) -> None:
     """End a run; its driver notices within a second."""
-    store = CoordinatorConfig.load(directory).open_store()
+    config = CoordinatorConfig.load(directory)
+    store = config.open_store()
     row = find_run(store, run)
-    if row.ended:
-        raise UsageError(f"run {short(row.run_id)} has ended already: {row.state}")
-    store.fail(row.run_id, "E-STOPPED", "stopped by the operator", "start a new run")
+    with noted(config, "run stop", row.run_id.hex()):
+        stop_run(store, row)
     output.result({"run_id": row.run_id.hex()}, f"Run {short(row.run_id)} is stopped.")
 
 
@@ -154,16 +118,6 @@ def report_end(store: CoordinatorStore, row: RunRow) -> None:
         f"{_run_words(row)} Privacy: {privacy}.",
         f"{row_cap_words(release, store.agreement(row.agreement_hash))}.",
     )
-
-
-def _now_words(row: RunRow, now: datetime) -> str:
-    """What a run does that has not ended."""
-    if not row.progress:
-        return "waits for a driver"
-    missing = ", ".join(row.progress.get("waiting_for", ()))
-    waits = f"waits for {missing} {since_words(row.progress, now)}".strip() if missing else ""
-    comes = next_words(row.progress, now)
-    return "; ".join(filter(None, (row.progress["doing"], waits, comes)))
 
 
 def _run_words(row: RunRow) -> str:

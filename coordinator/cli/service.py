@@ -1,15 +1,16 @@
-"""``serve``: opens the public port and drives runs until stopped."""
+"""``serve``: opens the public port and drives runs until stopped; ``console``: its pages."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.inviting import ADDRESS_FILE as CONTROL_ADDRESS_FILE
 from machine import logs
-from machine.console import diagnostics
+from machine.console import Format, FormatOption, diagnostics
 from machine.files import write_file
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
@@ -43,6 +44,30 @@ def serve(
     finally:
         for name in (ADDRESS_FILE, CONTROL_ADDRESS_FILE):
             (directory / name).unlink(missing_ok=True)
+
+
+def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
+    """Serve the coordinator's console on this machine until stopped (Ctrl-C or SIGTERM).
+
+    It is a process of its own beside `serve`: a fault there touches no run.
+    """
+    from coordinator.console.site import coordinator_site  # imported where somebody serves
+    from machine.web.application import application
+    from machine.web.oidc.sign_in import SignInByProvider
+    from machine.web.serving import announce, listening
+    from machine.web.serving import serve as serve_pages
+
+    config = CoordinatorConfig.load(directory)
+    address = config.console
+    with listening(address) as listener, closing(config.open_store()) as store:
+        port = listener.getsockname()[1]
+        oidc = None if config.oidc is None else SignInByProvider.at(config.oidc, address, port)
+        site = coordinator_site(config, store, hosts=address.hosts(port), oidc=oidc)
+        stop = threading.Event()
+        set_when_asked_to_end(stop)
+        logs.to_console()
+        announce(address, port, oidc)
+        serve_pages(application(site), address, listener, stop)
 
 
 def write_address(directory: Path, address: str) -> None:

@@ -45,6 +45,17 @@ def bar(part: float, colour: str) -> str:
     )
 
 
+def badge(label: str, colour: str) -> str:
+    """A segment's id on its colour."""
+    width = 18 + 8 * len(label)
+    return (
+        f'<svg class="badge" width="{width}" height="24" role="img" aria-label="{escape(label)}">'
+        f'<rect width="{width}" height="24" rx="12" fill="{colour}"/>'
+        f'<text class="on" x="{width / 2:g}" y="16" text-anchor="middle">{escape(label)}</text>'
+        "</svg>"
+    )
+
+
 def diverging(strength: float) -> str:
     """A light colour for -1 (ochre: below) … 0 (paper) … 1 (teal: above); dark text fits on all.
 

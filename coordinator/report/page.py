@@ -15,22 +15,22 @@ import numpy as np
 
 from coordinator.report import charts
 from coordinator.report.data import ReportCoordinator, ReportData, ReportRound, ReportSegment
+from coordinator.report.plots import DISTANCE, inertia_of, seconds_of, strips_of
 from coordinator.report.style import STYLE
+from coordinator.report.view import ReportView, size_text
 from machine.drawing.colours import segment_colour
 from machine.drawing.numbers import (
-    Scale,
     bytes_text,
     count_text,
     number_text,
     range_text,
     with_unit,
 )
-from machine.drawing.widest_pair import Direction, Point, map_of, mean_place, places_of
+from machine.drawing.widest_pair import map_of
 from protocol.release.names import standing
-from protocol.release.shares import share_words, shares_of, size_words, total_of
+from protocol.release.shares import size_words
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
-_DISTANCE: Final = "Mean squared distance to the nearest centroid"
 #: With more rounds than this their table is collapsed.
 _ROUNDS_SHOWN: Final = 12
 #: Number of features on a card, where no more gave the segment its name.
@@ -51,7 +51,7 @@ def render_report(data: ReportData) -> str:
                 f"segment {segment.number} has {len(segment.centre)} values, "
                 f"there are {len(data.features)} features"
             )
-    view = _View(data)
+    view = ReportView(data)
     body = "\n".join(
         (
             _header(view),
@@ -81,59 +81,10 @@ def render_report(data: ReportData) -> str:
     )
 
 
-class _View:
-    """Values that several sections need: totals, scales, and offsets from the mean."""
-
-    def __init__(self, data: ReportData) -> None:
-        self.data = data
-        sizes = [(segment.size, float(segment.margin)) for segment in data.segments]
-        self.total = total_of(sizes)
-        self.shares = shares_of(sizes)
-        self.scales = tuple(
-            Scale(lower=f.minimum, upper=f.maximum, logarithmic=f.logarithmic)
-            for f in data.features
-        )
-        self.directions = tuple(
-            Direction(label=f.label, unit=f.unit, scale=scale)
-            for f, scale in zip(data.features, self.scales, strict=True)
-        )
-        self.points = tuple(
-            Point(
-                values=s.centre,
-                size=s.size,
-                label=s.label,
-                name=s.name,
-                colour=segment_colour(s.colour),
-                words=f"{_size_text(s)} customers",
-            )
-            for s in data.segments
-        )
-        places = places_of(self.points, self.directions)
-        #: Whether clusters are withheld, so that totals and means are not those of all customers.
-        self.partial = bool(data.withheld or data.withheld_clusters)
-        #: The customers in totals and means, in words.
-        self.whom = "the released segments" if self.partial else "all customers"
-        mean = mean_place(places, [segment.size for segment in data.segments])
-        #: Position of every centre and of the mean on its feature's axis, 0 … 1.
-        self.places = places
-        self.mean_places = mean
-        #: The mean of `whom` in the features' units.
-        self.mean = tuple(
-            scale.value(float(place)) for scale, place in zip(self.scales, mean, strict=True)
-        )
-        #: Distance from the mean in the cube [-1, 1], shape (n_segments, n_features).
-        self.deviation = 2 * (places - mean)
-
-    def share_text(self, segment: ReportSegment) -> str:
-        """Its share of the customers on the page; says of whom where that is not everybody."""
-        share = self.shares[self.data.segments.index(segment)]
-        return share_words(share).replace(" %", "%") + (" of the released" if self.partial else "")
-
-
 # --- sections ------------------------------------------------------------------------------
 
 
-def _header(view: _View) -> str:
+def _header(view: ReportView) -> str:
     data = view.data
     note = f"<p>{escape(data.privacy_note)}</p>" if data.privacy_note else ""
     released = count_text(len(data.segments))
@@ -190,7 +141,7 @@ def _named(segment: ReportSegment) -> str:
     return f'<span class="named">{_badge(segment)}{name}</span>'
 
 
-def _sizes(view: _View) -> str:
+def _sizes(view: ReportView) -> str:
     if not view.data.segments:
         return _section(
             "sizes", "No segment is released", "", f"<p>{escape(view.data.withheld)}.</p>"
@@ -199,7 +150,7 @@ def _sizes(view: _View) -> str:
     rows = "".join(
         f"<li>{_badge(s)}<span class='name'>{escape(s.name)}</span>"
         f"{charts.bar(s.size / largest, segment_colour(s.colour))}"
-        f"<span class='figure'>{_size_text(s)} <small>{view.share_text(s)}</small></span></li>"
+        f"<span class='figure'>{size_text(s)} <small>{view.share_text(s)}</small></span></li>"
         for s in view.data.segments
     )
     only = _only_the_released(view)
@@ -232,12 +183,7 @@ def _ids_words(data: ReportData) -> str:
     return "Their numbers belong to this release: another run may form and number them otherwise."
 
 
-def _size_text(segment: ReportSegment) -> str:
-    margin = f" ± {count_text(segment.margin)}" if segment.margin else ""
-    return f"{count_text(segment.size)}{margin}"
-
-
-def _only_the_released(view: _View) -> str:
+def _only_the_released(view: ReportView) -> str:
     """A sentence on the customers missing from totals and means; empty when none are."""
     if not view.partial:
         return ""
@@ -250,7 +196,7 @@ def _only_the_released(view: _View) -> str:
     )
 
 
-def _cards(view: _View) -> str:
+def _cards(view: ReportView) -> str:
     if len(view.data.segments) < 2:  # nothing to compare with
         return ""
     cards = []
@@ -265,7 +211,7 @@ def _cards(view: _View) -> str:
         cards.append(
             f'<article class="card" style="border-top-color:{segment_colour(segment.colour)}">'
             f"<h3>{_named(segment)}</h3>"
-            f"<p class='reach'>{_size_text(segment)} customers, "
+            f"<p class='reach'>{size_text(segment)} customers, "
             f"{view.share_text(segment)}{_since(segment)}</p><ul>{lines}</ul>"
             f"{_use(view.data, segment)}</article>"
         )
@@ -296,7 +242,7 @@ def _use(data: ReportData, segment: ReportSegment) -> str:
     )
 
 
-def _map(view: _View) -> str:
+def _map(view: ReportView) -> str:
     """The map: segments along two features."""
     drawn = map_of(view.points, view.directions)
     if not drawn:
@@ -311,7 +257,7 @@ def _map(view: _View) -> str:
     )
 
 
-def _card_line(view: _View, index: int, feature: int) -> str:
+def _card_line(view: ReportView, index: int, feature: int) -> str:
     about = view.data.features[feature]
     value = view.data.segments[index].centre[feature]
     mark, _ = _direction(view.deviation[index, feature])
@@ -347,7 +293,7 @@ def _direction(deviation: float) -> tuple[str, str]:
     return _MARKS[words], words
 
 
-def _profile(view: _View) -> str:
+def _profile(view: ReportView) -> str:
     if not view.data.segments or not view.data.features:
         return ""
     strongest = max(0.2, float(np.abs(view.deviation).max()))
@@ -405,31 +351,17 @@ def _typical(segment: ReportSegment, feature: int) -> str:
     return f'<br><small class="range">{escape(text)}</small>'
 
 
-def _centres(view: _View) -> str:
+def _centres(view: ReportView) -> str:
     if not view.data.segments or not view.data.features:
         return ""
     strips = []
-    for index, about in enumerate(view.data.features):
-        dots = [
-            charts.Dot(
-                place=float(view.places[row, index]),
-                number=segment.label,
-                colour=segment_colour(segment.colour),
-                label=f"{segment.name}: {with_unit(segment.centre[index], about.unit)}",
-            )
-            for row, segment in enumerate(view.data.segments)
-        ]
-        scale = view.scales[index]
-        title = f"{about.label}: centre of every segment" + (
-            f" in {about.unit}" if about.unit else ""
-        )
+    for about, drawn in zip(view.data.features, strips_of(view), strict=True):
         words = f"<p>{escape(about.words)}</p>" if about.words else ""
         logarithmic = " · logarithmic scale" if about.logarithmic else ""
         strips.append(
             f'<figure class="strip"><figcaption><h3>{escape(about.label)} '
             f"<small>{escape(about.unit)}{logarithmic}</small></h3>{words}</figcaption>"
-            f"{charts.strip(dots, mean=float(view.mean_places[index]), scale=scale, title=title)}"
-            "</figure>"
+            f"{drawn}</figure>"
         )
     return _section(
         "centres",
@@ -533,17 +465,15 @@ def _rounds(data: ReportData) -> str:
     if not data.rounds:
         return ""
     figures = []
-    inertia = [(r.number, r.inertia) for r in data.rounds if r.inertia is not None]
-    if inertia:
+    if inertia := inertia_of(data):
         figures.append(
-            f"<figure><figcaption><h3>{_DISTANCE}</h3><p>Mean over every customer of "
+            f"<figure><figcaption><h3>{DISTANCE}</h3><p>Mean over every customer of "
             f"the totals, in scaled units.{_why_it_may_rise(data)}</p></figcaption>"
-            f"{charts.line(inertia, title=f'{_DISTANCE}, round by round')}</figure>"
+            f"{inertia}</figure>"
         )
-    seconds = [(r.number, r.seconds) for r in data.rounds]
     figures.append(
         "<figure><figcaption><h3>Time per round</h3><p>Seconds from the query to the opened total"
-        f"</p></figcaption>{charts.columns(seconds, title='Seconds per round')}</figure>"
+        f"</p></figcaption>{seconds_of(data)}</figure>"
     )
     table = _rounds_table(data.rounds)
     if len(data.rounds) > _ROUNDS_SHOWN:

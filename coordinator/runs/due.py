@@ -8,12 +8,13 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from coordinator.runs.in_force import versions
+from coordinator.runs.in_force import in_force, versions
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.scheduled_runs import ScheduledRuns
 from coordinator.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.schedule import Moment
+from protocol.errors import UsageError
 
 STARTED: Final = "started"
 MISSED: Final = "missed"
@@ -75,6 +76,38 @@ def past(store: CoordinatorStore, now: datetime, *, agreement_id: str | None = N
         for due in _past_of(store, agreement, end, now)
     }
     return [found[key] for key in sorted(found, reverse=True)]
+
+
+def scheduled_agreements(store: CoordinatorStore, id: str, now: datetime) -> list[Agreement]:
+    """Agreements in force with a schedule, or with moments by an earlier version.
+
+    Args:
+        id: Of the one that is meant; empty for all.
+
+    Raises:
+        UsageError: The one that was named is not in force, or has none.
+    """
+    known = in_force(store, now)
+    found = [
+        one for one in known.values()
+        if one.schedule is not None or past(store, now, agreement_id=one.id)
+    ]  # fmt: skip
+    if not id:
+        return found
+    if id not in known:
+        raise UsageError(
+            f"no agreement {id!r} is in force here",
+            code="E-AGR-UNKNOWN",
+            remedy=f"in force: {', '.join(known) or 'none'}",
+        )
+    named = [one for one in found if one.id == id]
+    if not named:
+        raise UsageError(
+            f"agreement {id!r} has no schedule",
+            code="E-SCHEDULE",
+            remedy="agree on one in a new version: agreement draft --next",
+        )
+    return named
 
 
 def missed(store: CoordinatorStore, now: datetime) -> list[Due]:

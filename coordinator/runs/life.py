@@ -32,6 +32,8 @@ MAX_ATTEMPTS = 5
 _STORE_PAUSES_S = (1.0, 5.0, 15.0, 30.0, 60.0)
 #: Pause of a driver whose store is on a server that is away: it is waited for, for however long.
 _AWAY_PAUSE_S = 1.0
+#: What is said where `is_served` is not.
+NOT_SERVED = "no process serves this coordinator"
 
 
 def execute(
@@ -134,6 +136,12 @@ def serve_lock(directory: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
     """Hold the lock of a coordinator that serves; like `run_lock`."""
     with _process_lock(directory, "serve", wait_s) as free:
         yield free
+
+
+def is_served(directory: Path) -> bool:
+    """Whether a process serves this coordinator now."""
+    with serve_lock(directory) as free:
+        return not free
 
 
 @contextmanager

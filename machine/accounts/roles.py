@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Permission(StrEnum):
-    """One thing that somebody may do or see."""
+    """One thing that somebody may do or see, at a node or at the coordinator."""
 
     READ_HEALTH = "read health"
     RUN_CHECKS = "run checks"
@@ -25,6 +25,14 @@ class Permission(StrEnum):
     READ_FILES = "read which files of segments there are"
     READ_REQUESTS = "read requests of customers"
     READ_LOG = "read log"
+    READ_PARTNERS = "read partners"
+    CHANGE_PARTNERS = "admit and remove partners"
+    ASK_FOR_CHECKS = "ask partners to check"
+    READ_RUNS = "read runs"
+    START_RUNS = "start runs"
+    STOP_RUNS = "stop runs"
+    PAUSE_SCHEDULE = "pause the schedule"
+    READ_RELEASES = "read releases"
 
 
 class Role(StrEnum):
@@ -47,6 +55,14 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.READ_EGRESS,
             _P.READ_BUDGET,
             _P.COUNT_CONSENT,
+            _P.READ_PARTNERS,
+            _P.CHANGE_PARTNERS,
+            _P.ASK_FOR_CHECKS,
+            _P.READ_RUNS,
+            _P.START_RUNS,
+            _P.STOP_RUNS,
+            _P.PAUSE_SCHEDULE,
+            _P.READ_RELEASES,
         }
     ),
     Role.APPROVER: frozenset(
@@ -58,6 +74,9 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.DECIDE_EGRESS,
             _P.READ_BUDGET,
             _P.CONFIRM_EXPORTS,
+            _P.READ_PARTNERS,
+            _P.CHANGE_PARTNERS,
+            _P.READ_RUNS,
         }
     ),
     Role.AUDITOR: frozenset(
@@ -70,6 +89,9 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.READ_FILES,
             _P.READ_REQUESTS,
             _P.READ_LOG,
+            _P.READ_PARTNERS,
+            _P.READ_RUNS,
+            _P.READ_RELEASES,
         }
     ),
     Role.MARKETER: frozenset(
@@ -79,6 +101,7 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.EXPORT_SEGMENTS,
             _P.CONFIRM_EXPORTS,
             _P.READ_FILES,
+            _P.READ_RELEASES,
         }
     ),
     Role.DATA_PROTECTION_OFFICER: frozenset(
@@ -94,6 +117,10 @@ ALLOWED: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.READ_FILES,
             _P.READ_REQUESTS,
             _P.READ_LOG,
+            _P.READ_PARTNERS,
+            _P.READ_RUNS,
+            _P.STOP_RUNS,
+            _P.READ_RELEASES,
         }
     ),
 }

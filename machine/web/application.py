@@ -46,6 +46,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "E-FORM-STRANGE": 403, "E-PAGE": 404, "E-EGRESS-UNKNOWN": 404, "E-AGR-UNKNOWN": 404,
     "E-OIDC": 502, "E-OIDC-AWAY": 503, "E-OIDC-FLOW": 400, "E-OIDC-TOKEN": 401,
     "E-OIDC-REFUSED": 401, "E-OIDC-ACCOUNT": 403,
+    "E-RUN-UNKNOWN": 404, "E-NO-RELEASE": 404,
 }  # fmt: skip
 _STATUS_OF_EXIT: Final[Mapping[int, int]] = {1: 500, 2: 400, 3: 409}
 

@@ -39,7 +39,7 @@ class Page:
         path: Its address; parts in braces vary.
         show: Makes it; reads no customers.
         template: The file that writes it, in the shell's folder or the side's.
-        extra: What the template needs beside.
+        extra: What the template needs beside; `renewed_s` in it goes before the page's own.
         in_menu: Whether the menu leads there.
         renewed_s: Seconds after which it renews itself where JavaScript is on; None for never.
     """

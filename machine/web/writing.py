@@ -67,8 +67,8 @@ class Writer:
         """A page."""
         return self._written(
             request, page.template, session, title=page.title, shown=shown,
-            parts=html_parts(shown.parts), renewed_s=page.renewed_s,
-            json_path=f"{request.url.path}.json", **extra,
+            parts=html_parts(shown.parts), json_path=f"{request.url.path}.json",
+            **{"renewed_s": page.renewed_s, **extra},
         )  # fmt: skip
 
     def result(self, request: Request, session: Session, act: Act, shown: Shown) -> Response:

@@ -6,7 +6,7 @@ import threading
 from datetime import UTC, datetime
 
 from machine import logs
-from machine.console import Format, FormatOption, Verbatim, output
+from machine.console import Format, FormatOption, output
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
@@ -29,14 +29,14 @@ def serve(
     serve_node(directory, stop)
 
 
-def console(directory: Directory = HERE) -> None:
+def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """Serve the console of this node on this machine until stopped (Ctrl-C or SIGTERM).
 
     It is a process of its own beside `serve`: a fault there touches no run.
     """
     from machine.web.application import application  # imported where somebody serves
     from machine.web.oidc.sign_in import SignInByProvider
-    from machine.web.serving import listening, serve
+    from machine.web.serving import announce, listening, serve
     from partner_node.console.site import node_site
 
     home = NodeHome.load(directory)
@@ -49,11 +49,7 @@ def console(directory: Directory = HERE) -> None:
         stop = threading.Event()
         set_when_asked_to_end(stop)
         logs.to_console()
-        output.result({}, Verbatim(f"Console: {address.url(port)}"))
-        if oidc is not None:
-            output.result(
-                {}, Verbatim(f"Where {oidc.label} sends people back: {oidc.redirect_uri}")
-            )
+        announce(address, port, oidc)
         serve(application(site), address, listener, stop)
 
 

@@ -19,6 +19,14 @@ def demo(
         int, typer.Option(min=100, help="Customers of all partners together.")
     ] = 3_000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
+    stay: Annotated[
+        bool,
+        typer.Option(
+            "--stay",
+            help="Leave all of it running until Ctrl-C, with the consoles of the coordinator and "
+            "of one node; prints where they are and who may sign in.",
+        ),
+    ] = False,
     format: Format = FormatOption,
 ) -> None:
     """Run a federation for real: a coordinator and three nodes as processes, TLS on loopback.
@@ -28,7 +36,7 @@ def demo(
     from simulations.demo import run_demo
 
     console = diagnostics if format is Format.JSON else people
-    result = run_demo(out, n_customers=customers, seed=seed, console=console)
+    result = run_demo(out, n_customers=customers, seed=seed, console=console, stay=stay)
     output.result(
         {
             "report": str(result.report),

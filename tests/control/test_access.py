@@ -18,6 +18,8 @@ from coordinator.control.standing import shut_out
 from machine.certificates import client_certificate, pem, private_pem
 from machine.quiet_grpc import grpc
 from partner_node.control.channel import Channel, Identity
+from protocol.agreement.document import time_text
+from protocol.agreement.stop import SignedStop
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
@@ -44,8 +46,9 @@ from protocol.control.invitation import Invitation, authority_name
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError, StoreError
 from tests.control.lab import Lab, lab
+from tests.control.parties import Parties, parties
 
-__all__ = ["lab"]
+__all__ = ["lab", "parties"]
 
 NOW = datetime.now(UTC)
 REQUESTS: dict[str, tuple[Message, type[Message]]] = {
@@ -184,6 +187,53 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert ACCESS[ENROL] == {Who.INVITED}
     for call in set(ACCESS) - {GREET, ENROL, STANDING, ANNOUNCEMENTS}:
         assert ACCESS[call] == {Who.ADMITTED}
+
+
+#: Requests about one agreement, by its hash; whoever is no party to it is told what somebody is
+#: told who asks about none.
+ABOUT_AN_AGREEMENT = {
+    call
+    for call, (request, _) in REQUESTS.items()
+    if "hash" in type(request).DESCRIPTOR.fields_by_name
+}
+
+
+def about(call: str, agreement_hash: bytes) -> Message:
+    """A request about an agreement that there is."""
+    made = type(REQUESTS[call][0])()
+    made.CopyFrom(REQUESTS[call][0])
+    made.hash = agreement_hash
+    return made
+
+
+def test_another_agreements_party_may_call_and_is_told_of_its_own_alone(parties: Parties) -> None:
+    lab, agreement_hash = parties.lab, parties.draft.agreement.hash
+    for node in parties.nodes:
+        parties.sign(node)
+    other = lab.join("other-party")
+    lab.admit(other)
+    assert set(ABOUT_NOTHING) - ABOUT_AN_AGREEMENT == {ENROL, STOP, RELEASE, ACKNOWLEDGE}
+    answered = set()
+    for name, identity in (("party", parties.nodes[0].identity), ("other", other.identity)):
+        with lab.channel(identity) as channel:
+            for call in sorted(ABOUT_AN_AGREEMENT):
+                _, reply = REQUESTS[call]
+                try:
+                    channel.call(call, about(call, agreement_hash), reply)
+                except FedsegError as error:
+                    code = error.code
+                else:
+                    code = ""
+                if name == "other":
+                    assert code == ABOUT_NOTHING[call], call
+                elif code != ABOUT_NOTHING[call]:
+                    answered.add(call)
+    assert answered == ABOUT_AN_AGREEMENT - {SIGN_BUILD}, "parties are answered otherwise"
+    key = parties.nodes[0].keystore.identity
+    stop = SignedStop.sign(parties.draft.agreement, key, at=time_text(NOW))
+    with lab.channel(other.identity) as channel, pytest.raises(FedsegError, match="E-PROPOSAL"):
+        channel.call(STOP, v1.StopRequest(envelope=stop.to_bytes()), v1.StopReply)
+    assert lab.store.stops_of(agreement_hash) == []
 
 
 @pytest.mark.parametrize("certificate", [None, "no certificate"], ids=str)

@@ -42,7 +42,80 @@ DUE = "coordinator/runs/due.py"
 IN_FORCE = "coordinator/runs/in_force.py"
 TIMELY = "test_schedule.py::"
 
+CONSOLE_SECTION = "coordinator/console_section.py"
+CONSOLE_ACTS = "coordinator/console/acts.py"
+CONSOLE_PAGES = "coordinator/console/pages.py"
+CONSOLE_SITE = "coordinator/console/site.py"
+RUN_ACTS = "coordinator/acts/runs.py"
+PARTNER_ACTS = "coordinator/acts/partners.py"
+SCHEDULE_ACTS = "coordinator/acts/schedule.py"
+CONSOLE = "test_console.py::"
+ACCESS = "test_access.py::"
+
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # the console, and what people do there or by commands
+    (
+        CONSOLE_SECTION,
+        "    if not is_provider_url(found.issuer):\n",
+        "    if False:\n",
+        CONSOLE + "test_an_identity_provider_is_reached_by_tls",
+    ),
+    (
+        CONSOLE_SECTION,
+        "    oidc.finish()\n",
+        "",
+        CONSOLE + "test_an_identity_provider_is_reached_by_tls",
+    ),
+    (
+        CONSOLE_SECTION,
+        "    if tls is None and not is_loopback(host):",
+        "    if False:",
+        CONSOLE + "test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate",
+    ),
+    (
+        CONSOLE_ACTS,
+        "    if not text:",
+        "    if False:",
+        CONSOLE + "test_a_partner_is_admitted_by_its_code_and_removed_by_its_name",
+    ),
+    (
+        CONSOLE_PAGES,
+        "        if not _HEX.fullmatch(text):",
+        "        if False:",
+        CONSOLE + "test_whatever_is_not_there_is_not_found",
+    ),
+    (
+        CONSOLE_SITE,
+        'path="/partners/admit", title="Admit a partner", name="partner admit",\n'
+        "            permission=_P.CHANGE_PARTNERS,",
+        'path="/partners/admit", title="Admit a partner", name="partner admit",\n'
+        "            permission=_P.READ_PARTNERS,",
+        ACCESS + "test_each_act_is_done_for_whom_the_table_says",
+    ),
+    (
+        RUN_ACTS,
+        "    if row.ended:",
+        "    if False:",
+        CONSOLE + "test_a_run_is_started_and_stopped_by_whoever_may",
+    ),
+    (
+        RUN_ACTS,
+        "    check_parties(chosen, without)\n",
+        "",
+        CONSOLE + "test_partners_are_left_out_by_their_ids",
+    ),
+    (
+        PARTNER_ACTS,
+        "        _check_party(card, published)\n",
+        "",
+        "test_coordinator_cli.py::test_a_strangers_card_does_not_take_a_working_partners_place",
+    ),
+    (
+        SCHEDULE_ACTS,
+        "    if len(chosen) != 1:",
+        "    if not chosen:",
+        "test_schedule_cli.py::test_one_of_several_schedules_is_named",
+    ),
     # the chain outlives a failed run
     (
         DRIVER,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from coordinator.cli import progress as shown
-from coordinator.cli.progress_words import next_words, since_words, standing_words
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.life import serve_lock
+from coordinator.shown.progress_words import next_words, since_words, standing_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from tests.coordinator.test_coordinator_cli import cards, copies, draft, home, published, shell

@@ -137,30 +137,25 @@ def test_without_a_provider_nobody_is_vouched_for(side: Shell) -> None:
     assert side.json("user", "list") == {"accounts": []}
 
 
-def test_an_account_may_be_of_a_person_at_a_provider(shell: Shell, tmp_path: Path) -> None:
-    folder = tmp_path / "side"
-    shell.json(*init_words(folder))
-    shell.patch.setenv("FEDSEG_NODE_DIR", str(folder))
-    file = folder / "node.toml"
+def test_an_account_may_be_of_a_person_at_a_provider(side: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "side" / f"{side.program.removeprefix('fedseg-')}.toml"
     lines = 'oidc = { issuer = "https://login.example", client_id = "fedseg" }'
     file.write_text(file.read_text().replace("[console]\n", f"[console]\n{lines}\n"))
     words = ("user", "add", "anna", "--role", "auditor", "--oidc")
-    made = shell.json(*words, "u-4711")
+    made = side.json(*words, "u-4711")
     identity = {"issuer": "https://login.example", "subject": "u-4711"}
     assert (made["identity"], "otpauth" in made) == (identity, False)
-    (one,) = shell.json("user", "list")["accounts"]
+    (one,) = side.json("user", "list")["accounts"]
     assert one["identity"] == identity
-    out = "".join(shell("user", "list").out.replace("│", "").split())
+    out = "".join(side("user", "list").out.replace("│", "").split())
     assert "u-4711" in out
     taken = ("user", "add", "bernd", "--role", "auditor", "--oidc", "u-4711")
-    assert shell.refused(*taken, status=2)["code"] == "E-ACCOUNT-EXISTS"
-    assert shell.refused(*words, "u-4712", status=2)["code"] == "E-ACCOUNT-EXISTS"
+    assert side.refused(*taken, status=2)["code"] == "E-ACCOUNT-EXISTS"
+    assert side.refused(*words, "u-4712", status=2)["code"] == "E-ACCOUNT-EXISTS"
     for wrong in ("", "ü", "x" * 256):
-        assert shell.refused("user", "add", "c", "--role", "auditor", "--oidc", wrong, status=2)
-    (tmp_path / "word").write_text("correct horse battery\n")
-    (tmp_path / "word").chmod(0o600)
+        assert side.refused("user", "add", "c", "--role", "auditor", "--oidc", wrong, status=2)
     both = ("user", "add", "c", "--role", "auditor", "--oidc", "u-9", "--password-file", "word")
-    assert shell.refused(*both, status=2)["code"] == "E-USAGE"
-    reset = shell.refused("user", "reset", "anna", "--password-file", "word", status=2)
+    assert side.refused(*both, status=2)["code"] == "E-USAGE"
+    reset = side.refused("user", "reset", "anna", "--password-file", "word", status=2)
     assert reset["code"] == "E-ACCOUNT-VOUCHED"
-    assert shell.json("user", "role", "anna", "marketer")["role"] == "marketer"
+    assert side.json("user", "role", "anna", "marketer")["role"] == "marketer"

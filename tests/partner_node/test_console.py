@@ -22,7 +22,7 @@ from tests.machine.browsing import HOSTS
 from tests.partner_node.consoles import accounts, cheap_keys, person, site
 from tests.partner_node.held import installed, node, shell, waiting
 from tests.partner_node.nodes import successor
-from tests.partner_node.test_access import address
+from tests.partner_node.test_access import path_of
 from tests.partner_node.test_node_cli import PRIVACY, after_a_run
 from tests.shell import Shell
 
@@ -152,7 +152,7 @@ def test_opening_a_page_reads_no_customers_and_the_checks_do(
     who = person(site, Role.OPERATOR)
     auditor = person(site, Role.AUDITOR)
     for page in site.pages:
-        path = address(page.path)
+        path = path_of(page.path)
         who.get(path)
         auditor.get(path)
     assert opened == []

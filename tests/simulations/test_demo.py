@@ -59,14 +59,14 @@ def test_the_result_fits_a_terminal_and_counts_messages_as_the_report_does(tmp_p
 DEMO = """
 import signal, sys, time
 from pathlib import Path
-from simulations import demo
+from simulations import demo_processes as demo
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
-demo._program = lambda side: str(folder / f"fake-{side}")
-with demo._sigterm_interrupts():
-    with demo._serving("coordinator", folder, folder / "coordinator.log"):
-        with demo._serving("node", folder, folder / "node.log"):
+demo.program = lambda side: str(folder / f"fake-{side}")
+with demo.sigterm_interrupts():
+    with demo.serving("coordinator", folder, folder / "coordinator.log"):
+        with demo.serving("node", folder, folder / "node.log"):
             while True:
                 time.sleep(0.05)
 """

@@ -1,0 +1,47 @@
+"""Starting and stopping runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from coordinator.runs.in_force import chosen_in_force
+from coordinator.runs.late_refusals import late_refusal_words
+from coordinator.runs.obstacles import check_may_begin, check_parties
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
+from machine.text import short
+from protocol.errors import UsageError
+
+
+def start_run(
+    store: CoordinatorStore, agreement: str, *, run_id: bytes, without: Collection[str],
+    now: datetime,
+) -> list[str]:  # fmt: skip
+    """Ask for a run, which whoever serves the coordinator drives.
+
+    Args:
+        agreement: Its id; empty for the only one in force.
+        run_id: 16 random bytes.
+        without: Ids of partners that are left out.
+
+    Returns:
+        What to know before, such as who refused late in earlier runs.
+
+    Raises:
+        UsageError: There is no such agreement or party, or a run goes on (E-RUN-ACTIVE).
+        RuleError: No run may begin under the agreement now.
+    """
+    chosen = chosen_in_force(store, agreement, now)
+    check_may_begin(store, chosen, now)
+    check_parties(chosen, without)
+    earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]
+    store.request_run(run_id, chosen, without=tuple(without))
+    return late_refusal_words(earlier)
+
+
+def stop_run(store: CoordinatorStore, row: RunRow) -> None:
+    """End a run; its driver notices within a second. Raises UsageError when it has ended."""
+    if row.ended:
+        raise UsageError(f"run {short(row.run_id)} has ended already: {row.state}")
+    store.fail(row.run_id, "E-STOPPED", "stopped by the operator", "start a new run")

@@ -1,0 +1,1 @@
+"""The console of the coordinator: its pages, for people who signed in."""

@@ -1,0 +1,1 @@
+"""What the coordinator's commands print and its console's pages show."""

@@ -1,0 +1,71 @@
+"""`partner list`: how each partner stands, and how ready it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.table import Table
+
+from coordinator.control.standing import PartnerStanding, standings
+from coordinator.store.admitted_nodes import AdmittedNodes, key_end
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
+from machine.shown import Shown
+from machine.text import minute
+from protocol.agreement.document import time_text
+
+
+def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: datetime) -> Shown:
+    """Who is invited, joined and admitted, with short codes, and who is ready.
+
+    Args:
+        coordinator_key: The public key of the coordinator, which short codes follow from.
+    """
+    admitted = AdmittedNodes(store).key_of_partner()
+    found = standings(store, coordinator_key=coordinator_key, now=now)
+    records = Diligence(store).newest()
+    table = Table(
+        "partner", "stands", "code", "node key", "seen last", "version", "diligence until"
+    )
+    rows = []
+    for one in found:
+        record = records.get(one.partner)
+        table.add_row(*_row(one), "" if record is None else f"{record.expires:%Y-%m-%d}")
+        until = None if record is None else time_text(record.expires)
+        rows.append(one.to_dict() | {"diligence_until": until})
+    return Shown(
+        values={"admitted": admitted, "partners": rows}, parts=[table, *_readiness_table(found)]
+    )
+
+
+def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:
+    table = Table("partner", "agreement", "ready", "since", "told last", title="Readiness")
+    for one in found:
+        for agreement, row in one.readiness:
+            table.add_row(
+                one.partner,
+                f"{agreement.id}, version {agreement.version}",
+                row.words,
+                minute(row.since),
+                minute(row.told_at),
+            )
+    return [table] if table.rows else []
+
+
+def _seen_words(one: PartnerStanding) -> str:
+    if one.listens:
+        return "listens now"
+    return minute(one.seen_at) if one.seen_at else ""
+
+
+def _row(one: PartnerStanding) -> tuple[str, ...]:
+    until = f", until {minute(one.expires_at)}" if one.expires_at else ""
+    return (
+        one.partner,
+        one.state + until,
+        one.code,
+        key_end(one.node_key) if one.node_key else "",
+        _seen_words(one),
+        one.version,
+    )

@@ -1,0 +1,60 @@
+"""`release list` and `release show`: released segments."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from coordinator.report.released import release_table, view_of, views_in
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.records import RunRow
+from machine.shown import Shown
+from machine.text import minute, short
+
+
+def releases_shown(store: CoordinatorStore) -> Shown:
+    """All releases, newest first."""
+    table = Table(title="Releases, newest first")
+    table.add_column("run", no_wrap=True)
+    table.add_column("agreement", overflow="fold")
+    table.add_column("segments", justify="right")
+    table.add_column("partners", justify="right")
+    table.add_column("released", no_wrap=True)
+    releases = []
+    privacy = set()
+    for run_id, released_at, view in views_in(store):
+        release = view.release
+        privacy.add(release.privacy_words)
+        releases.append(
+            {
+                **view.named(),
+                "run_id": run_id.hex(),
+                "released_at": released_at,
+                "segments": list(view.ids),
+            }
+        )
+        table.add_row(
+            short(run_id),
+            release.agreement_id,
+            str(len(release.segments)),
+            str(len(release.participants)),
+            minute(released_at),
+        )
+    return Shown(
+        values={"releases": releases},
+        parts=[table, *(f"Privacy: {words}." for words in sorted(privacy))]
+        if releases
+        else ["No run has ended with a release yet."],
+    )
+
+
+def release_shown(store: CoordinatorStore, row: RunRow, *, width: int | None = None) -> Shown:
+    """A run's segments: sizes, and centres in the features' units.
+
+    Args:
+        width: Characters of a line, by default the terminal's.
+
+    Raises:
+        StoreError: The run has no release (E-NO-RELEASE).
+    """
+    view = view_of(store, row.run_id)
+    return Shown(values=view.to_dict(), parts=release_table(view, width=width))
