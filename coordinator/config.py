@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.console_section import CONSOLE_TEMPLATE, read_console
+from coordinator.console_section import CONSOLE_TEMPLATE, read_console, read_oidc
 from coordinator.keystore import load_key, read_passphrase
 from coordinator.patience import Patience
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -22,6 +22,7 @@ from machine.metrics.settings import (
 )
 from machine.traces import TRACES_TEMPLATE, TraceSettings, is_endpoint
 from machine.web.address import Address
+from machine.web.oidc.settings import OidcSettings
 from protocol.errors import ConfigError, MalformedError
 from protocol.strict import Fields
 
@@ -106,6 +107,7 @@ class CoordinatorConfig:
         passphrase_file, passphrase_env: Place of the signing key's passphrase; exactly one is set.
         store: The server's database with the state; None for a file in the folder.
         console: Where people reach its console.
+        oidc: Who vouches for people there beside passwords; None for nobody.
         metrics: Where metrics and health are to be had; None for nowhere.
         traces: Where spans are sent; None for nowhere.
     """
@@ -123,6 +125,7 @@ class CoordinatorConfig:
     patience: Patience
     store: StoreSettings | None
     console: Address
+    oidc: OidcSettings | None = None
     metrics: MetricsSettings | None = None
     traces: TraceSettings | None = None
 
@@ -261,6 +264,7 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
     if has_control != public.has("authority"):
         raise MalformedError(f"{FILE_NAME}.public needs both control_port and authority, or none")
     defaults = Patience()
+    console = fields.object("console") if fields.has("console") else None
     config = CoordinatorConfig(
         directory=directory,
         legal_name=operator.text("legal_name", max_length=200),
@@ -296,9 +300,8 @@ def _read(fields: Fields, directory: Path) -> CoordinatorConfig:
         else None,
         metrics=_metrics(fields.object("metrics")) if fields.has("metrics") else None,
         traces=_traces(fields.object("traces")) if fields.has("traces") else None,
-        console=read_console(
-            fields.object("console") if fields.has("console") else None, directory
-        ),
+        console=read_console(console, directory),
+        oidc=read_oidc(console, directory),
     )
     for section in (operator, public, keys, runs, fields):
         section.finish()

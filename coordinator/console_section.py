@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.web.address import Address, is_loopback
+from machine.web.oidc.settings import OidcSettings, is_provider_url
 from protocol.errors import MalformedError
 from protocol.strict import Fields
 
@@ -23,6 +24,8 @@ CONSOLE_TEMPLATE: Final = f"""\
 # tls = {{ certificate = "console.crt", key = "console.key" }}
 # Names under which people reach it there.
 # names = ["coordinator.example"]
+# People whom your identity provider signs in, beside those with passwords (OpenID Connect).
+# oidc = {{ issuer = "https://login.example/realms/staff", client_id = "fedseg-coordinator" }}
 """
 
 
@@ -51,6 +54,7 @@ def read_console(section: Fields | None, directory: Path) -> Address:
     )
     if tls is not None:
         tls.finish()
+    section.has("oidc")  # read_oidc reads it
     section.finish()
     if tls is None and not is_loopback(host):
         raise MalformedError(
@@ -58,3 +62,39 @@ def read_console(section: Fields | None, directory: Path) -> Address:
             f'certificate: write "{DEFAULT_HOST}", or set tls'
         )
     return Address(host=host, port=port, certificate=certificate, key=key, names=names)
+
+
+def read_oidc(section: Fields | None, directory: Path) -> OidcSettings | None:
+    """Read and check ``[console.oidc]``; None where it is not there.
+
+    Args:
+        section: ``[console]``; None where there is none.
+        directory: Where relative paths begin.
+
+    Raises:
+        MalformedError: A key is missing, unknown, or says nothing sensible.
+    """
+    if section is None or not section.has("oidc"):
+        return None
+    oidc = section.object("oidc")
+    secret, authority = (
+        directory / oidc.text(name, max_length=1_000) if oidc.has(name) else None
+        for name in ("client_secret_file", "authority")
+    )
+    found = OidcSettings(
+        issuer=oidc.text("issuer", max_length=1_000),
+        client_id=oidc.text("client_id", max_length=255),
+        client_secret_file=secret,
+        name=oidc.line("name", max_length=60) if oidc.has("name") else "",
+        acr_values=oidc.texts("acr_values", at_most=_MOST_NAMES, max_length=255)
+        if oidc.has("acr_values")
+        else (),
+        authority=authority,
+    )
+    oidc.finish()
+    if not is_provider_url(found.issuer):
+        raise MalformedError(
+            f"{oidc.path('issuer')} is {found.issuer!r}, which is no address that is reached by "
+            "TLS: write it as the provider calls itself, like https://login.example/realms/staff"
+        )
+    return found

@@ -25,7 +25,7 @@ from protocol.release.document import EXACT_WORDS
 Visible = Callable[[str], str]
 _FOUR_EYES_WORDS: Final = {
     SIGNING: "a version of this agreement is signed",
-    EGRESS: "a message that your node holds for approval leaves",
+    EGRESS: "a message that the node holds for approval leaves",
     EXPORT: "a file of customers' segments is written",
 }
 #: Agreed moments beyond these are not counted.
@@ -289,7 +289,7 @@ def _four_eyes_words(agreement: Agreement) -> list[str]:
     if not agreement.four_eyes:
         return []
     acts = "; ".join(_FOUR_EYES_WORDS[name] for name in agreement.four_eyes)
-    return [f"Two different people at your node have to agree before: {acts}. One may refuse."]
+    return [f"Two different people at each node have to agree before: {acts}. One may refuse."]
 
 
 def _set_words(terms: SecureSumTerms) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +10,7 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.inviting import ADDRESS_FILE as CONTROL_ADDRESS_FILE
 from machine import logs
-from machine.console import Format, FormatOption, Verbatim, diagnostics, output
+from machine.console import Format, FormatOption, diagnostics
 from machine.files import write_file
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
@@ -54,20 +53,20 @@ def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """
     from coordinator.console.site import coordinator_site  # imported where somebody serves
     from machine.web.application import application
-    from machine.web.serving import listening
+    from machine.web.oidc.sign_in import SignInByProvider
+    from machine.web.serving import announce, listening
     from machine.web.serving import serve as serve_pages
 
     config = CoordinatorConfig.load(directory)
     address = config.console
     with listening(address) as listener, closing(config.open_store()) as store:
         port = listener.getsockname()[1]
-        site = coordinator_site(config, store, hosts=address.hosts(port))
+        oidc = None if config.oidc is None else SignInByProvider.at(config.oidc, address, port)
+        site = coordinator_site(config, store, hosts=address.hosts(port), oidc=oidc)
         stop = threading.Event()
         set_when_asked_to_end(stop)
         logs.to_console()
-        url = address.url(port)
-        output.result({"url": url}, Verbatim(f"Console: {url}"))
-        sys.stdout.flush()
+        announce(address, port, oidc)
         serve_pages(application(site), address, listener, stop)
 
 

@@ -14,4 +14,11 @@ def _opened(directory: Path) -> Accounts:
     return CoordinatorConfig.load(directory).open_accounts()
 
 
-app = user_commands(_opened, here=HERE, variable="FEDSEG_COORDINATOR_DIR", side="coordinator")
+def _issuer(directory: Path) -> str | None:
+    oidc = CoordinatorConfig.load(directory).oidc
+    return None if oidc is None else oidc.issuer
+
+
+app = user_commands(
+    _opened, here=HERE, variable="FEDSEG_COORDINATOR_DIR", side="coordinator", issuer=_issuer
+)

@@ -13,6 +13,7 @@ from coordinator.console.pages import Pages
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Permission
+from machine.web.oidc.sign_in import SignInByProvider
 from machine.web.site import Act, Asked, Page, Site
 from protocol.signing import public_bytes
 
@@ -26,8 +27,12 @@ def coordinator_site(
     *,
     hosts: frozenset[str],
     accounts: Accounts | None = None,
+    oidc: SignInByProvider | None = None,
 ) -> Site:
     """The console of one coordinator's folder.
+
+    Args:
+        oidc: Signing in by an identity provider; None where there is none.
 
     Raises:
         FedsegError: Key or accounts cannot be opened.
@@ -46,6 +51,7 @@ def coordinator_site(
         secure=config.console.secure,
         clock=lambda: datetime.now(UTC),
         templates=_TEMPLATES,
+        oidc=oidc,
     )
 
 

@@ -19,6 +19,7 @@ from machine.times import stamp
 from protocol.errors import UsageError
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+_LONGEST_SUBJECT: Final = 255
 _REMEDY: Final = "restore it from a backup, or move it away and make the accounts anew"
 
 
@@ -67,6 +68,9 @@ class Account:
         return {
             "name": self.name, "role": self.role.value, "made_at": self.made_at,
             "changed_at": self.changed_at,
+            "identity": None
+            if self.identity is None
+            else {"issuer": self.identity[0], "subject": self.identity[1]},
         }  # fmt: skip
 
 
@@ -112,20 +116,10 @@ class Accounts:
             UsageError: The name is no name (E-ACCOUNT-NAME) or taken (E-ACCOUNT-EXISTS), or the
                 password is refused (E-PASSWORD).
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} is no name of an account",
-                code="E-ACCOUNT-NAME",
-                remedy="use small letters, digits and . _ @ + -, 64 at most, like anna.berg",
-            )
+        _check_name(name)
         kept = self._passwords.hashed(password)
         with self.database.transaction():
-            if self._found(name) is not None:
-                raise UsageError(
-                    f"there is an account {name} already",
-                    code="E-ACCOUNT-EXISTS",
-                    remedy="choose another name, or set its password anew: user reset",
-                )
+            self._refuse_taken(name)
             self.database.ask(
                 "INSERT INTO accounts (name, role, password, last_step, made_at, changed_at)"
                 " VALUES (?, ?, ?, 0, ?, ?)",
@@ -133,15 +127,51 @@ class Accounts:
             )  # fmt: skip
             return self._enrolled(self.get(name))
 
+    def add_vouched(
+        self, name: str, role: Role, *, issuer: str, subject: str, now: datetime
+    ) -> Account:
+        """Make an account of somebody for whom an identity provider vouches; no password opens it.
+
+        Args:
+            issuer, subject: What the provider calls itself, and the person.
+
+        Raises:
+            UsageError: The name is no name (E-ACCOUNT-NAME), or the name or the person has an
+                account already (E-ACCOUNT-EXISTS).
+        """
+        _check_name(name)
+        with self.database.transaction():
+            self._refuse_taken(name)
+            other = self.of_identity(issuer, subject)
+            if other is not None:
+                raise UsageError(
+                    f"{subject} at {issuer} has the account {other.name} already",
+                    code="E-ACCOUNT-EXISTS",
+                    remedy="remove that account first, or give it another role: user role",
+                )
+            self.database.ask(
+                "INSERT INTO accounts (name, role, last_step, issuer, subject, made_at, changed_at)"
+                " VALUES (?, ?, 0, ?, ?, ?, ?)",
+                name, role.value, issuer, subject, stamp(now), stamp(now),
+            )  # fmt: skip
+            return self.get(name)
+
     def reset(self, name: str, password: str, now: datetime) -> Enrolment:
         """Set a new password and second factor; ends the account's sessions and waits.
 
         Raises:
-            UsageError: There is no such account (E-ACCOUNT-UNKNOWN), or the password is refused.
+            UsageError: There is no such account (E-ACCOUNT-UNKNOWN), a provider vouches for its
+                person (E-ACCOUNT-VOUCHED), or the password is refused.
         """
         kept = self._passwords.hashed(password)
         with self.database.transaction():
             account = self.get(name)
+            if account.identity is not None:
+                raise UsageError(
+                    f"{account.identity[0]} vouches for {name}: the account has no password",
+                    code="E-ACCOUNT-VOUCHED",
+                    remedy="remove it and make it anew, without --oidc, for one with a password",
+                )
             self.database.ask(
                 "UPDATE accounts SET password = ?, changed_at = ? WHERE id = ?",
                 kept, stamp(now), account.id,
@@ -187,6 +217,11 @@ class Accounts:
     def of_id(self, number: int) -> Account | None:
         """The account of an id; None where it was removed."""
         row = self.database.one(_SELECT + " WHERE id = ?", number)
+        return None if row is None else _account(row)
+
+    def of_identity(self, issuer: str, subject: str) -> Account | None:
+        """The account of somebody for whom a provider vouches; None where there is none."""
+        row = self.database.one(_SELECT + " WHERE issuer = ? AND subject = ?", issuer, subject)
         return None if row is None else _account(row)
 
     def prove(self, name: str, password: str, code: str, now: datetime) -> Account | None:
@@ -240,6 +275,14 @@ class Accounts:
     def _end_sessions(self, account: Account) -> None:
         self.database.ask("DELETE FROM sessions WHERE account = ?", account.id)
 
+    def _refuse_taken(self, name: str) -> None:
+        if self._found(name) is not None:
+            raise UsageError(
+                f"there is an account {name} already",
+                code="E-ACCOUNT-EXISTS",
+                remedy="choose another name, or set its password anew: user reset",
+            )
+
     def _found(self, name: str) -> Account | None:
         row = self.database.one(_SELECT + " WHERE name = ?", name)
         return None if row is None else _account(row)
@@ -248,6 +291,25 @@ class Accounts:
 _SELECT: Final = "SELECT id, name, role, made_at, changed_at, issuer, subject FROM accounts"
 #: The secret of no account, with which a code is compared where there is none.
 _NOBODYS: Final = "A" * 32
+
+
+def is_subject(text: object) -> bool:
+    """Whether a text may name somebody at a provider: at most 255 printable letters of ASCII."""
+    return (
+        isinstance(text, str)
+        and 1 <= len(text) <= _LONGEST_SUBJECT
+        and text.isascii()
+        and text.isprintable()
+    )
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name of an account",
+            code="E-ACCOUNT-NAME",
+            remedy="use small letters, digits and . _ @ + -, 64 at most, like anna.berg",
+        )
 
 
 def _context(number: int) -> bytes:

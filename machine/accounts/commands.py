@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from machine.accounts.accounts import Accounts, Enrolment
+from machine.accounts.accounts import Accounts, Enrolment, is_subject
 from machine.accounts.acts import Act, at_the_machine
 from machine.accounts.roles import Role
 from machine.accounts.second_factor import enrolment_url
@@ -32,7 +32,12 @@ RoleOption = Annotated[Role, typer.Option("--role", help="What the person may se
 
 
 def user_commands(
-    opened: Callable[[Path], Accounts], *, here: Path, variable: str, side: str
+    opened: Callable[[Path], Accounts],
+    *,
+    here: Path,
+    variable: str,
+    side: str,
+    issuer: Callable[[Path], str | None] = lambda _: None,
 ) -> typer.Typer:
     """The commands of one side.
 
@@ -41,6 +46,7 @@ def user_commands(
         here: The folder where none is named.
         variable: The environment variable that may name it.
         side: What authenticators call this side, after the name of its folder.
+        issuer: Gives the identity provider of a side's folder; None where there is none.
     """
     app = typer.Typer(help=HELP, no_args_is_help=True)
     folder = typer.Option(here, "--dir", envvar=variable, help=f"The {side}'s folder.")
@@ -50,10 +56,20 @@ def user_commands(
         name: Name,
         role: RoleOption,
         password_file: PasswordFile = None,
+        oidc: Annotated[
+            str | None,
+            typer.Option(
+                help="Instead of a password: what the identity provider of [console.oidc] calls "
+                "the person (the claim sub)."
+            ),
+        ] = None,
         directory: Path = folder,
         format: Format = FormatOption,
     ) -> None:
         """Make an account; shows the second factor and recovery codes, once."""
+        if oidc is not None:
+            _add_vouched(opened(directory), name, role, issuer(directory), oidc, password_file)
+            return
         accounts = opened(directory)
         password = _password(password_file)
         with accounts.acts.noted(at_the_machine(), "user add", f"{name} as {role}", _now()):
@@ -64,10 +80,11 @@ def user_commands(
     def list_accounts(directory: Path = folder, format: Format = FormatOption) -> None:
         """Every account, with its role."""
         found = opened(directory).all()
-        table = folding_table("name", "role", "made", "changed", title="Accounts")
+        table = folding_table("name", "role", "signs in by", "made", "changed", title="Accounts")
         for account in found:
             made, changed = minute(account.made_at), minute(account.changed_at)
-            table.add_row(account.name, account.role, made, changed)
+            by = "password" if account.identity is None else shown(" as ".join(account.identity))
+            table.add_row(account.name, account.role, by, made, changed)
         output.result(
             {"accounts": [account.to_dict() for account in found]},
             table if found else "There is no account yet: user add NAME --role ROLE.",
@@ -116,6 +133,33 @@ def user_commands(
         output.result({"acts": [act.to_dict() for act in found]}, acts_table(found))
 
     return app
+
+
+def _add_vouched(
+    accounts: Accounts,
+    name: str,
+    role: Role,
+    issuer: str | None,
+    subject: str,
+    password_file: Path | None,
+) -> None:
+    if issuer is None:
+        raise UsageError(
+            "there is no identity provider here",
+            code="E-OIDC-NONE",
+            remedy="write [console.oidc] into the configuration first (docs/console.md)",
+        )
+    if password_file is not None or not is_subject(subject):
+        raise UsageError(
+            f"--oidc {subject!r}: 1 to 255 printable letters of ASCII, and no password beside it",
+            remedy="give what the provider has as the claim sub of the person",
+        )
+    with accounts.acts.noted(at_the_machine(), "user add", f"{name} as {role}, vouched", _now()):
+        account = accounts.add_vouched(name, role, issuer=issuer, subject=subject, now=_now())
+    output.result(
+        account.to_dict(),
+        f"Made the account {name}, {role}: {issuer} says who signs in as {shown(subject)}.",
+    )
 
 
 def acts_table(acts: list[Act]) -> object:

@@ -35,18 +35,22 @@ class Guessing:
             self._wait_s(_whose("name", name), FREE_OF_NAME, now),
             self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now),
         )
-        if (wait_s := max(waits)) > 0:
-            raise RuleError(
-                f"too many attempts to sign in failed; the next is possible in {wait_s} seconds",
-                code="E-SIGN-IN-WAIT",
-                remedy="wait, or have the password set anew at the machine: user reset",
-            )
+        _refuse(max(waits))
 
-    def failed(self, name: str, address: str, now: datetime) -> None:
-        """Note a failure; inside a transaction."""
+    def refuse_address(self, address: str, now: datetime) -> None:
+        """Refuse an address that has to wait, whatever the name; raises RuleError likewise."""
+        _refuse(self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now))
+
+    def failed(self, name: str | None, address: str, now: datetime) -> None:
+        """Note a failure; inside a transaction.
+
+        Args:
+            name: None where the person named nobody.
+        """
         ask = self._database.ask
         ask("DELETE FROM failures WHERE last_at < ?", stamp(now - _FORGOTTEN_AFTER))
-        for whose in (_whose("name", name), _whose("address", address)):
+        names = [] if name is None else [_whose("name", name)]
+        for whose in (*names, _whose("address", address)):
             ask(
                 "INSERT INTO failures VALUES (?, 1, ?)"
                 " ON CONFLICT (whose) DO UPDATE SET times = times + 1, last_at = excluded.last_at",
@@ -74,3 +78,12 @@ class Guessing:
 
 def _whose(kind: str, value: str) -> bytes:
     return hashlib.sha256(f"{kind}\0{value}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _refuse(wait_s: int) -> None:
+    if wait_s > 0:
+        raise RuleError(
+            f"too many attempts to sign in failed; the next is possible in {wait_s} seconds",
+            code="E-SIGN-IN-WAIT",
+            remedy="wait, or have the password set anew at the machine: user reset",
+        )

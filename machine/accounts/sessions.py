@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -53,6 +54,28 @@ class Sessions:
         name = name.strip().lower()
         with self._one:
             account = self._proved(name, password, code, address, now)
+        return self._begun(account, now, _wrong())
+
+    def sign_in_vouched(self, issuer: str, subject: str, *, now: datetime) -> Session:
+        """Begin a session for whom an identity provider vouches, who has an account here.
+
+        Raises:
+            RuleError: There is no account of that person (E-OIDC-ACCOUNT).
+        """
+        account = self._accounts.of_identity(issuer, subject)
+        unknown = RuleError(
+            f"the identity provider says who you are ({subject}), and there is no account of yours "
+            "here",
+            code="E-OIDC-ACCOUNT",
+            remedy="ask whoever runs this machine for one: user add NAME --role ROLE --oidc "
+            f"{shlex.quote(subject)}",
+        )
+        if account is None:
+            raise unknown
+        return self._begun(account, now, unknown)
+
+    def _begun(self, account: Account, now: datetime, gone: RuleError) -> Session:
+        """A new session; raises `gone` where the account was changed or removed meanwhile."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         with self._database.transaction():
             self._database.ask(
@@ -64,8 +87,8 @@ class Sessions:
                 " WHERE id = ? AND changed_at = ? RETURNING account",
                 _hashed(token), stamp(now), stamp(now), account.id, account.changed_at,
             )  # fmt: skip
-        if not begun:  # changed or removed within this moment
-            raise _wrong()
+        if not begun:
+            raise gone
         return Session(token=token, account=account)
 
     def _proved(self, name: str, password: str, code: str, address: str, now: datetime) -> Account:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,10 +22,15 @@ from machine.accounts.roles import may
 from machine.accounts.sessions import LONGEST, Session, Sessions
 from machine.shown import Shown
 from machine.web.forms import read_form, refuse_strangers
+from machine.web.oidc.flows import GOOD_FOR
+from machine.web.oidc.paths import BEGIN_PATH, RETURN_PATH
 from machine.web.shield import Shield
 from machine.web.site import Act, Asked, Page, Site
 from machine.web.writing import Writer
 from protocol.errors import FedsegError, RuleError, UsageError
+
+if TYPE_CHECKING:
+    from machine.web.oidc.sign_in import SignInByProvider
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +44,8 @@ _Handler = Callable[[Request], Awaitable[Response]]
 _STATUS: Final[Mapping[str, int]] = {
     "E-SIGN-IN-FIRST": 401, "E-SIGN-IN": 401, "E-SIGN-IN-WAIT": 429, "E-ROLE": 403,
     "E-FORM-STRANGE": 403, "E-PAGE": 404, "E-EGRESS-UNKNOWN": 404, "E-AGR-UNKNOWN": 404,
+    "E-OIDC": 502, "E-OIDC-AWAY": 503, "E-OIDC-FLOW": 400, "E-OIDC-TOKEN": 401,
+    "E-OIDC-REFUSED": 401, "E-OIDC-ACCOUNT": 403,
     "E-RUN-UNKNOWN": 404, "E-NO-RELEASE": 404,
 }  # fmt: skip
 _STATUS_OF_EXIT: Final[Mapping[int, int]] = {1: 500, 2: 400, 3: 409}
@@ -55,6 +63,8 @@ class _Console:
         self._write = Writer(site)
         self._cookie = f"fedseg-{site.short}-session"
         self._visit = f"fedseg-{site.short}-visit"
+        # Prefixed it is taken from this host alone; browsers want TLS for that.
+        self._flow = f"{'__Host-' if site.secure else ''}fedseg-{site.short}-flow"
 
     def app(self) -> Starlette:
         """The application without its shield."""
@@ -62,6 +72,8 @@ class _Console:
             Route("/", self._route(self._first), methods=["GET"]),
             Route(SIGN_IN, self._route(self._sign_in_page), methods=["GET"]),
             Route(SIGN_IN, self._route(self._sign_in), methods=["POST"]),
+            Route(BEGIN_PATH, self._route(self._begin_oidc), methods=["GET"]),
+            Route(RETURN_PATH, self._route(self._finish_oidc), methods=["GET"]),
             Route("/sign-out", self._route(self._sign_out), methods=["POST"]),
             *(Route(f"/static/{name}", self._route(_file(name))) for name in _FILES),
         ]
@@ -91,13 +103,69 @@ class _Console:
                 form.get("code", ""), address=address, now=self._site.clock(),
             )  # fmt: skip
         except RuleError as error:
-            page = self._write.sign_in(
-                request, self._visitor(request), error=error, status=_status_of(error)
-            )
-            return self._with_visit(request, page)
+            return self._sign_in_failed(request, error)
         answer = RedirectResponse("/", status_code=303)
         self._set(answer, self._cookie, session.token)
         return answer
+
+    async def _begin_oidc(self, request: Request) -> Response:
+        oidc = self._oidc()
+        if request.headers["host"].lower() != oidc.host.lower():
+            return RedirectResponse(oidc.begin_url, status_code=303)  # the cookie is that host's
+        try:
+            url, cookie = await run_in_threadpool(oidc.begin, self._site.clock())
+        except FedsegError as error:
+            return self._sign_in_failed(request, error)
+        answer = RedirectResponse(url, status_code=303)
+        # Lax: the browser comes back from another site. It shows who began, and opens nothing.
+        answer.set_cookie(
+            self._flow, cookie, max_age=int(GOOD_FOR.total_seconds()), httponly=True,
+            samesite="lax", secure=self._site.secure, path="/",
+        )  # fmt: skip
+        return answer
+
+    async def _finish_oidc(self, request: Request) -> Response:
+        oidc, now = self._oidc(), self._site.clock()
+        address = "" if request.client is None else request.client.host
+        try:
+            session = await run_in_threadpool(
+                self._vouched, oidc, request.cookies.get(self._flow, ""),
+                dict(request.query_params), address, now,
+            )  # fmt: skip
+        except FedsegError as error:
+            answer = self._sign_in_failed(request, error)
+        else:
+            answer = self._write.arrived(request)
+            self._set(answer, self._cookie, session.token)
+        answer.delete_cookie(
+            self._flow, path="/", secure=self._site.secure, httponly=True, samesite="lax"
+        )
+        return answer
+
+    def _vouched(
+        self, oidc: SignInByProvider, cookie: str, answer: dict[str, str], address: str,
+        now: datetime,
+    ) -> Session:  # fmt: skip
+        accounts = self._site.accounts
+        accounts.guessing.refuse_address(address, now)
+        try:
+            subject = oidc.finish(cookie, answer, now)
+            return self._sessions.sign_in_vouched(oidc.issuer, subject, now=now)
+        except RuleError:
+            with accounts.database.transaction():
+                accounts.guessing.failed(None, address, now)
+            raise
+
+    def _oidc(self) -> SignInByProvider:
+        if self._site.oidc is None:
+            raise _no_page()
+        return self._site.oidc
+
+    def _sign_in_failed(self, request: Request, error: FedsegError) -> Response:
+        page = self._write.sign_in(
+            request, self._visitor(request), error=error, status=_status_of(error)
+        )
+        return self._with_visit(request, page)
 
     async def _sign_out(self, request: Request) -> Response:
         token = request.cookies.get(self._cookie)
@@ -228,10 +296,11 @@ class _Console:
         return self._write.error(request, error, status)
 
     async def _unknown(self, request: Request, error: Exception) -> Response:
-        return self._failed(
-            request,
-            UsageError("there is no such page", code="E-PAGE", remedy="begin at the first page: /"),
-        )
+        return self._failed(request, _no_page())
+
+
+def _no_page() -> UsageError:
+    return UsageError("there is no such page", code="E-PAGE", remedy="begin at the first page: /")
 
 
 def _file(name: str) -> _Handler:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from machine.console import Verbatim, output
 from machine.web.address import Address
 from protocol.errors import ConfigError, FedsegError
+
+if TYPE_CHECKING:
+    from machine.web.oidc.sign_in import SignInByProvider
 
 _MOST_CONNECTIONS: Final = 100
 _IDLE_S: Final = 15
@@ -34,6 +39,17 @@ def listening(address: Address) -> socket.socket:
             code="E-CONSOLE-PORT",
             remedy="set another port or host under [console], or end what listens there",
         ) from error
+
+
+def announce(address: Address, port: int, oidc: SignInByProvider | None) -> None:
+    """Print where a console is reached, and where a provider has to send people back."""
+    url = address.url(port)
+    words, values = [Verbatim(f"Console: {url}")], {"url": url}
+    if oidc is not None:
+        values["redirect_uri"] = oidc.redirect_uri
+        words.append(Verbatim(f"Where {oidc.label} sends people back: {oidc.redirect_uri}"))
+    output.result(values, *words)
+    sys.stdout.flush()
 
 
 def serve(app: ASGIApp, address: Address, listener: socket.socket, stop: threading.Event) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from machine.accounts.accounts import Account, Accounts
 from machine.accounts.roles import Permission
 from machine.shown import Shown
+
+if TYPE_CHECKING:
+    from machine.web.oidc.sign_in import SignInByProvider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class Site:
         hosts: Values of the header Host that are answered, like ``127.0.0.1:8321``.
         secure: Whether it is reached by TLS.
         templates: The side's own templates; None for none.
+        oidc: Signing in by an identity provider; None where there is none.
     """
 
     name: str
@@ -92,3 +96,4 @@ class Site:
     secure: bool
     clock: Callable[[], datetime]
     templates: Path | None = None
+    oidc: SignInByProvider | None = None

@@ -54,7 +54,12 @@ class Writer:
         return self._written(
             request, "sign_in.html", None, status=status, title="Sign in", token=form_token(visit),
             error=error, first=None if self._site.accounts.all() else self._site.first,
+            oidc=self._site.oidc,
         )  # fmt: skip
+
+    def arrived(self, request: Request) -> Response:
+        """The page that leads on from the provider, as cookies go with what our own pages ask."""
+        return self._written(request, "arrived.html", None, title="Signed in")
 
     def page(
         self, request: Request, session: Session, page: Page, shown: Shown, extra: Mapping[str, Any]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from datetime import UTC, datetime
 
 from machine import logs
-from machine.console import Format, FormatOption, Verbatim, output
+from machine.console import Format, FormatOption, output
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
@@ -36,20 +35,21 @@ def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
     It is a process of its own beside `serve`: a fault there touches no run.
     """
     from machine.web.application import application  # imported where somebody serves
-    from machine.web.serving import listening, serve
+    from machine.web.oidc.sign_in import SignInByProvider
+    from machine.web.serving import announce, listening, serve
     from partner_node.console.site import node_site
 
     home = NodeHome.load(directory)
     address = home.config.console
     with listening(address) as listener:
         port = listener.getsockname()[1]
-        site = node_site(home, hosts=address.hosts(port))
+        settings = home.config.oidc
+        oidc = None if settings is None else SignInByProvider.at(settings, address, port)
+        site = node_site(home, hosts=address.hosts(port), oidc=oidc)
         stop = threading.Event()
         set_when_asked_to_end(stop)
         logs.to_console()
-        url = address.url(port)
-        output.result({"url": url}, Verbatim(f"Console: {url}"))
-        sys.stdout.flush()
+        announce(address, port, oidc)
         serve(application(site), address, listener, stop)
 
 

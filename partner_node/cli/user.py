@@ -14,4 +14,9 @@ def _opened(directory: Path) -> Accounts:
     return NodeHome.load(directory).accounts()
 
 
-app = user_commands(_opened, here=HERE, variable="FEDSEG_NODE_DIR", side="node")
+def _issuer(directory: Path) -> str | None:
+    oidc = NodeHome.load(directory).config.oidc
+    return None if oidc is None else oidc.issuer
+
+
+app = user_commands(_opened, here=HERE, variable="FEDSEG_NODE_DIR", side="node", issuer=_issuer)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from machine.web.address import Address, is_loopback
+from machine.web.oidc.settings import OIDC_KEYS, OidcSettings, is_provider_url
 from partner_node.config_section import ConfigSection
 
-CONSOLE_KEYS: Final = ("host", "port", "tls", "names")
+CONSOLE_KEYS: Final = ("host", "port", "tls", "names", "oidc")
 _TLS_KEYS: Final = ("certificate", "key")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8_321
@@ -29,4 +30,28 @@ def read_console(console: ConfigSection) -> Address:
         certificate=None if tls is None else tls.path("certificate"),
         key=None if tls is None else tls.path("key"),
         names=console.texts("names"),
+    )
+
+
+def read_oidc(console: ConfigSection) -> OidcSettings | None:
+    """Read and check ``[console.oidc]``; None where it is not there. Raises ConfigError."""
+    if not console.sets("oidc"):
+        return None
+    oidc = console.section("oidc", OIDC_KEYS)
+    issuer = oidc.text("issuer")
+    if not is_provider_url(issuer):
+        raise oidc.problem(
+            "issuer",
+            f"is {issuer!r}, which is no address that is reached by TLS",
+            "write it as the provider calls itself, like https://login.example/realms/staff",
+        )
+    return OidcSettings(
+        issuer=issuer,
+        client_id=oidc.text("client_id", max_length=255),
+        client_secret_file=oidc.path("client_secret_file")
+        if oidc.sets("client_secret_file")
+        else None,
+        name=oidc.text("name", max_length=60) if oidc.sets("name") else "",
+        acr_values=oidc.texts("acr_values"),
+        authority=oidc.path("authority") if oidc.sets("authority") else None,
     )

@@ -18,9 +18,10 @@ from machine.files import open_regular
 from machine.metrics.settings import MetricsSettings
 from machine.traces import TraceSettings
 from machine.web.address import Address
+from machine.web.oidc.settings import OidcSettings
 from partner_node.config.agreements import AgreementSection, read_agreements
 from partner_node.config.consent import CONSENT_KEYS, read_consent
-from partner_node.config.console import CONSOLE_KEYS, read_console
+from partner_node.config.console import CONSOLE_KEYS, read_console, read_oidc
 from partner_node.config.data import DATA_KEYS, read_data
 from partner_node.config.egress import EGRESS_KEYS, read_egress
 from partner_node.config.metrics import (
@@ -143,6 +144,7 @@ class NodeConfig:
     egress: EgressSection
     rights: RightsSection
     console: Address
+    oidc: OidcSettings | None
     keys: KeysSection
     limits: LimitsSection
     metrics: MetricsSettings | None
@@ -192,6 +194,7 @@ class NodeConfig:
             egress=held,
             rights=read_rights(rights),
             console=read_console(console),
+            oidc=read_oidc(console),
             keys=_keys_section(keys),
             limits=LimitsSection(
                 threads=limits.integer("threads", lowest=1, highest=64, default=DEFAULT_THREADS),

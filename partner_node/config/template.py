@@ -184,6 +184,8 @@ notices = {notices}
 # tls = {{ certificate = "console.crt", key = "console.key" }}
 # Names under which people reach it there.
 # names = ["node.example"]
+# People whom your identity provider signs in, beside those with passwords (OpenID Connect).
+# oidc = {{ issuer = "https://login.example/realms/staff", client_id = "fedseg-node" }}
 
 {agreements}
 [keys]

@@ -8,6 +8,7 @@ from typing import Final
 
 from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Permission
+from machine.web.oidc.sign_in import SignInByProvider
 from machine.web.site import Act, Asked, Page, Site
 from partner_node.console.pages import Pages
 from partner_node.egress.deciding import DECISIONS
@@ -17,8 +18,17 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 _RENEWED_S: Final = 10
 
 
-def node_site(home: NodeHome, *, hosts: frozenset[str], accounts: Accounts | None = None) -> Site:
+def node_site(
+    home: NodeHome,
+    *,
+    hosts: frozenset[str],
+    accounts: Accounts | None = None,
+    oidc: SignInByProvider | None = None,
+) -> Site:
     """The console of one node's folder; keys and state are opened once.
+
+    Args:
+        oidc: Signing in by an identity provider; None where there is none.
 
     Raises:
         FedsegError: Keys, state or accounts cannot be opened.
@@ -36,6 +46,7 @@ def node_site(home: NodeHome, *, hosts: frozenset[str], accounts: Accounts | Non
         secure=home.config.console.secure,
         clock=lambda: datetime.now(UTC),
         templates=_TEMPLATES,
+        oidc=oidc,
     )
 
 

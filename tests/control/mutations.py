@@ -72,6 +72,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "{% if may_sign %}",
         "{% if hash %}",
         "test_console_signing.py::test_whoever_only_reads_has_no_form",
+    ),
     # what is on record of a node is forgotten with it
     (
         "coordinator/control/nodes.py",

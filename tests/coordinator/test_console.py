@@ -315,6 +315,28 @@ def config_with(world: World, lines: str) -> CoordinatorConfig:
     return CoordinatorConfig.parse(changed.encode(), world.directory)
 
 
+def test_an_identity_provider_is_reached_by_tls(fresh: World) -> None:
+    assert config_with(fresh, "").oidc is None
+    issuer = 'issuer = "https://login.example/a", client_id = "fedseg"'
+    more = 'client_secret_file = "keys/oidc", name = "Staff login", acr_values = ["mfa"]'
+    found = config_with(fresh, f'oidc = {{ {issuer}, {more}, authority = "ca.pem" }}').oidc
+    assert found is not None
+    assert (found.issuer, found.client_id) == ("https://login.example/a", "fedseg")
+    assert (found.label, found.acr_values) == ("Staff login", ("mfa",))
+    assert found.client_secret_file == fresh.directory / "keys" / "oidc"
+    assert found.authority == fresh.directory / "ca.pem"
+    plain = config_with(fresh, f"oidc = {{ {issuer} }}").oidc
+    assert plain is not None
+    assert (plain.label, plain.client_secret_file, plain.acr_values) == ("login.example", None, ())
+    for wrong, words in (
+        ('{ issuer = "http://login.example", client_id = "n" }', "reached by TLS"),
+        ('{ issuer = "https://login.example" }', "client_id"),
+        ('{ issuer = "https://login.example", client_id = "n", secret = "s" }', "secret"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            config_with(fresh, f"oidc = {wrong}")
+
+
 def test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate(fresh: World) -> None:
     console = config_with(fresh, "").console
     assert (console.host, console.port, console.secure) == ("127.0.0.1", 8322, False)

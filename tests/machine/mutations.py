@@ -34,8 +34,245 @@ MEASURED = "test_metrics.py::"
 PROVED = "test_accounts.py::"
 MANAGED = "test_user_cli.py::"
 BROWSED = "test_web.py::"
+VOUCHED = "test_oidc.py::"
+OIDC = "machine/web/oidc/"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # signing in by an identity provider
+    (
+        ACCOUNTS,
+        "            if account.identity is not None:\n",
+        "            if False:\n",
+        MANAGED + "test_an_account_may_be_of_a_person_at_a_provider",
+    ),
+    (
+        USER,
+        "    if issuer is None:\n",
+        "    if False:\n",
+        MANAGED + "test_without_a_provider_nobody_is_vouched_for",
+    ),
+    (
+        OIDC + "sign_in.py",
+        "if flow is None or not hmac.compare_digest(state, flow.state.encode()):",
+        "if flow is None:",
+        VOUCHED + "test_another_state_signs_nobody_in",
+    ),
+    (
+        OIDC + "sign_in.py",
+        '        self._provider.check_issuer(answer.get("iss"), now)\n',
+        "",
+        VOUCHED + "test_an_answer_of_another_provider_is_refused",
+    ),
+    (
+        OIDC + "sign_in.py",
+        ' if _ERROR.fullmatch(answer["error"]) else "an error"',
+        "",
+        VOUCHED + "test_what_the_provider_refuses_is_said_in_its_code_alone",
+    ),
+    (
+        OIDC + "sign_in.py",
+        "if not secret or not secret.isascii() or not secret.isprintable():",
+        "if False:",
+        VOUCHED + "test_a_secret_that_others_may_read_or_that_is_none_is_refused",
+    ),
+    (
+        OIDC + "flows.py",
+        "flow = self._open.pop(_hashed(cookie), None)",
+        "flow = self._open.get(_hashed(cookie))",
+        VOUCHED + "test_nobody_comes_back_twice",
+    ),
+    (
+        OIDC + "flows.py",
+        "None if flow is None or now - flow.begun_at > GOOD_FOR else flow",
+        "flow",
+        VOUCHED + "test_a_sign_in_is_good_for_ten_minutes",
+    ),
+    (
+        OIDC + "flows.py",
+        "            while len(self._open) >= _MOST:\n",
+        "            while False:\n",
+        VOUCHED + "test_flows_that_nobody_ends_are_bounded",
+    ),
+    (
+        OIDC + "provider.py",
+        "if named is None and not self.described(now).says_issuer:",
+        "if named is None:",
+        VOUCHED + "test_a_provider_that_names_itself_has_to",
+    ),
+    (
+        OIDC + "provider.py",
+        'if values.get("issuer") != self._settings.issuer:',
+        "if False:",
+        VOUCHED + "test_a_description_that_leads_astray_is_not_followed",
+    ),
+    (
+        OIDC + "provider.py",
+        " or not is_provider_url(url, query=query)",
+        "",
+        VOUCHED + "test_a_description_that_leads_astray_is_not_followed",
+    ),
+    (
+        OIDC + "provider.py",
+        "age >= (_KEYS_AGAIN if again else _KEPT)",
+        "again or age >= _KEPT",
+        VOUCHED + "test_new_keys_are_fetched_when_a_token_names_one_but_not_often",
+    ),
+    (
+        OIDC + "provider.py",
+        " or len(listed) > _MOST_KEYS",
+        "",
+        VOUCHED + "test_an_answer_that_is_none_signs_nobody_in",
+    ),
+    (
+        OIDC + "fetching.py",
+        "follow_redirects=False",
+        "follow_redirects=True",
+        VOUCHED + "test_an_answer_that_is_none_signs_nobody_in",
+    ),
+    (
+        OIDC + "fetching.py",
+        "if len(data) > MAX_BYTES:",
+        "if False:",
+        VOUCHED + "test_a_right_answer_that_is_too_large_or_packed_signs_nobody_in",
+    ),
+    (
+        OIDC + "fetching.py",
+        ' or "content-encoding" in answer.headers',
+        "",
+        VOUCHED + "test_a_right_answer_that_is_too_large_or_packed_signs_nobody_in",
+    ),
+    (
+        OIDC + "fetching.py",
+        "        except (ValueError, RecursionError):\n",
+        "        except ValueError:\n",
+        VOUCHED + "test_an_answer_that_is_none_signs_nobody_in",
+    ),
+    (
+        OIDC + "id_token.py",
+        "        if algorithm not in ALGORITHMS:\n",
+        "        if False:\n",
+        VOUCHED + "test_a_token_that_the_provider_did_not_sign_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        "audience=client_id",
+        "audience=None",
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        "issuer=issuer",
+        "issuer=None",
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        '["iss", "sub", "aud", "exp", "iat"]',
+        '["iss", "sub", "aud", "iat"]',
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        'if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):',
+        "if False:",
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        "issued < begun_at.timestamp() - LEEWAY_S",
+        "False",
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        "    if not is_subject(subject):\n",
+        "    if False:\n",
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        '    if (several or "azp" in claims) and claims.get("azp") != client_id:\n',
+        "    if False:\n",
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        '(several or "azp" in claims)',
+        '("azp" in claims)',
+        VOUCHED + "test_a_token_that_says_something_else_is_refused",
+    ),
+    (
+        OIDC + "id_token.py",
+        'if acr_values and claims.get("acr") not in acr_values:',
+        "if False:",
+        VOUCHED + "test_how_somebody_signed_in_may_be_asked_for",
+    ),
+    (
+        OIDC + "id_token.py",
+        'one.get("use", "sig") != "sig" or ',
+        "",
+        VOUCHED + "test_a_short_key_and_one_for_another_use_are_not_taken",
+    ),
+    (
+        OIDC + "id_token.py",
+        "return key if key.key_size >= _MIN_RSA_BITS else None",
+        "return key",
+        VOUCHED + "test_a_short_key_and_one_for_another_use_are_not_taken",
+    ),
+    (
+        OIDC + "id_token.py",
+        'if kid is not None and one.get("kid") != kid:',
+        "if False:",
+        VOUCHED + "test_new_keys_are_fetched_when_a_token_names_one_but_not_often",
+    ),
+    (
+        OIDC + "id_token.py",
+        "    if len(found) > 1:\n",
+        "    if False:\n",
+        VOUCHED + "test_a_token_says_which_of_several_keys_signed_it",
+    ),
+    (
+        APPLICATION,
+        'samesite="lax", secure=self',
+        'samesite="none", secure=self',
+        VOUCHED + "test_the_provider_is_asked_with_a_fresh_state_nonce_and_challenge",
+    ),
+    (
+        APPLICATION,
+        "'__Host-' if site.secure else ''",
+        "''",
+        VOUCHED + "test_by_tls_the_cookie_is_bound_to_the_host",
+    ),
+    (
+        APPLICATION,
+        "        accounts.guessing.refuse_address(address, now)\n",
+        "",
+        VOUCHED + "test_whoever_fails_often_waits",
+    ),
+    (
+        APPLICATION,
+        "                accounts.guessing.failed(None, address, now)\n",
+        "                pass\n",
+        VOUCHED + "test_whoever_fails_often_waits",
+    ),
+    (
+        ACCOUNTS,
+        ' WHERE issuer = ? AND subject = ?", issuer, subject',
+        ' WHERE subject = ?", subject',
+        VOUCHED + "test_an_account_is_of_one_provider_and_one_subject",
+    ),
+    (
+        OIDC + "settings.py",
+        '"@" not in parts.netloc',
+        "True",
+        VOUCHED + "test_a_provider_is_reached_by_tls_or_at_this_machine",
+    ),
+    (
+        OIDC + "settings.py",
+        '(parts.scheme == "http" and is_loopback(host))',
+        'parts.scheme == "http"',
+        VOUCHED + "test_a_provider_is_reached_by_tls_or_at_this_machine",
+    ),
     # a password in the settings of traces, which errors and logs would repeat
     (
         "machine/traces.py",
@@ -344,8 +581,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         APPLICATION,
-        "httponly=True",
-        "httponly=False",
+        'httponly=True, samesite="strict"',
+        'httponly=False, samesite="strict"',
         BROWSED + "test_the_cookie_is_for_this_site_alone_and_no_script_reads_it",
     ),
     (

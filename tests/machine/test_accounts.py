@@ -359,10 +359,11 @@ def test_every_role_is_in_the_table_and_every_permission_is_somebodys() -> None:
     assert frozenset().union(*ALLOWED.values()) == set(Permission)
 
 
-def test_an_auditor_only_reads_and_a_marketer_sees_segments_alone() -> None:
+def test_an_auditor_only_reads_and_a_marketer_has_segments_alone() -> None:
     assert all(one.startswith("read") for one in ALLOWED[Role.AUDITOR])
     assert ALLOWED[Role.MARKETER] == {
         Permission.READ_SEGMENTS, Permission.COUNT_REACH, Permission.READ_FILES,
+        Permission.EXPORT_SEGMENTS, Permission.CONFIRM_EXPORTS, Permission.READ_RELEASES,
     }  # fmt: skip
 
 

@@ -126,3 +126,36 @@ def test_accounts_are_in_backups(side: Shell, tmp_path: Path) -> None:
 
 def test_an_empty_log_says_so() -> None:
     assert acts_table([]) == "Nobody has done anything yet."
+
+
+# --- whom a provider vouches for -----------------------------------------------------------------
+
+
+def test_without_a_provider_nobody_is_vouched_for(side: Shell) -> None:
+    error = side.refused("user", "add", "anna", "--role", "auditor", "--oidc", "u-1", status=2)
+    assert (error["code"], "[console.oidc]" in error["remedy"]) == ("E-OIDC-NONE", True)
+    assert side.json("user", "list") == {"accounts": []}
+
+
+def test_an_account_may_be_of_a_person_at_a_provider(side: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "side" / f"{side.program.removeprefix('fedseg-')}.toml"
+    lines = 'oidc = { issuer = "https://login.example", client_id = "fedseg" }'
+    file.write_text(file.read_text().replace("[console]\n", f"[console]\n{lines}\n"))
+    words = ("user", "add", "anna", "--role", "auditor", "--oidc")
+    made = side.json(*words, "u-4711")
+    identity = {"issuer": "https://login.example", "subject": "u-4711"}
+    assert (made["identity"], "otpauth" in made) == (identity, False)
+    (one,) = side.json("user", "list")["accounts"]
+    assert one["identity"] == identity
+    out = "".join(side("user", "list").out.replace("│", "").split())
+    assert "u-4711" in out
+    taken = ("user", "add", "bernd", "--role", "auditor", "--oidc", "u-4711")
+    assert side.refused(*taken, status=2)["code"] == "E-ACCOUNT-EXISTS"
+    assert side.refused(*words, "u-4712", status=2)["code"] == "E-ACCOUNT-EXISTS"
+    for wrong in ("", "ü", "x" * 256):
+        assert side.refused("user", "add", "c", "--role", "auditor", "--oidc", wrong, status=2)
+    both = ("user", "add", "c", "--role", "auditor", "--oidc", "u-9", "--password-file", "word")
+    assert side.refused(*both, status=2)["code"] == "E-USAGE"
+    reset = side.refused("user", "reset", "anna", "--password-file", "word", status=2)
+    assert reset["code"] == "E-ACCOUNT-VOUCHED"
+    assert side.json("user", "role", "anna", "marketer")["role"] == "marketer"

@@ -22,7 +22,7 @@ from tests.machine.browsing import HOSTS
 from tests.partner_node.consoles import accounts, cheap_keys, person, site
 from tests.partner_node.held import installed, node, shell, waiting
 from tests.partner_node.nodes import successor
-from tests.partner_node.test_access import address
+from tests.partner_node.test_access import path_of
 from tests.partner_node.test_node_cli import PRIVACY, after_a_run
 from tests.shell import Shell
 
@@ -152,7 +152,7 @@ def test_opening_a_page_reads_no_customers_and_the_checks_do(
     who = person(site, Role.OPERATOR)
     auditor = person(site, Role.AUDITOR)
     for page in site.pages:
-        path = address(page.path)
+        path = path_of(page.path)
         who.get(path)
         auditor.get(path)
     assert opened == []
@@ -234,6 +234,32 @@ def test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate(
     both = 'host = "0.0.0.0"\ntls = { certificate = "c.crt", key = "c.key" }\nnames = ["n.example"]'
     console = config_with(tmp_path, both).console
     assert (console.secure, console.certificate) == (True, tmp_path / "c.crt")
+
+
+def test_an_identity_provider_is_reached_by_tls(tmp_path: Path) -> None:
+    assert config_with(tmp_path, "").oidc is None
+    lines = (
+        'issuer = "https://login.example/a", client_id = "node", client_secret_file = "keys/oidc"'
+    )
+    more = 'name = "Staff login", acr_values = ["mfa"], authority = "ca.pem"'
+    found = config_with(tmp_path, f"oidc = {{ {lines}, {more} }}").oidc
+    assert found is not None
+    assert (found.issuer, found.client_id) == ("https://login.example/a", "node")
+    assert (found.label, found.acr_values) == ("Staff login", ("mfa",))
+    assert found.client_secret_file == tmp_path / "keys" / "oidc"
+    assert found.authority == tmp_path / "ca.pem"
+    plain = config_with(
+        tmp_path, 'oidc = { issuer = "https://login.example", client_id = "n" }'
+    ).oidc
+    assert plain is not None
+    assert (plain.label, plain.client_secret_file, plain.acr_values) == ("login.example", None, ())
+    for wrong, words in (
+        ('{ issuer = "http://login.example", client_id = "n" }', "reached by TLS"),
+        ('{ issuer = "https://login.example" }', "client_id is missing"),
+        ('{ issuer = "https://login.example", client_id = "n", secret = "s" }', "unknown key"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            config_with(tmp_path, f"oidc = {wrong}")
 
 
 @pytest.mark.slow

@@ -190,6 +190,7 @@ def test_metrics_are_offered_where_a_port_is_named_at_an_address_of_this_machine
 
 def test_no_known_key_is_left_untested() -> None:
     elsewhere = {("data", "query_file"), ("keys", "passphrase_file"), ("data", "transactions")}
+    elsewhere.add(("console", "oidc"))  # test_console.py
     elsewhere |= {("data", key) for _, key, *_ in DATABASE_VALUES}
     tested = {(section, key) for section, key, *_ in VALUES} | elsewhere
     assert tested == {(section, key) for section, keys in module._KEYS.items() for key in keys}
@@ -725,7 +726,7 @@ def test_the_template_s_commented_keys_are_the_defaults_or_load_as_examples(
         "query", "query_file", "monetary", "assessment", "authority",
         "data_from", "columns", "constants",
         "events", "flags", "heartbeat", "youngest_customer", "port", "endpoint", "tls",
-        "names",
+        "names", "oidc",
     }  # fmt: skip
     examples |= {"temp_folder", "password_file", "password_env", "root_certificates"} & {
         *KINDS[kind].keys
