@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from machine.files import create_file
-from protocol.errors import KeystoreError
+from machine.files import create_file, write_file
+from protocol.errors import KeystoreError, UsageError
 
 MAX_FILE_BYTES: Final = 1 << 16
 CORRECT: Final = "correct the path"
@@ -78,6 +78,20 @@ def write_private_file(path: Path, data: bytes) -> None:
         ) from error
     except OSError as error:
         raise _file_error(path, error) from error
+
+
+def replace_private_file(path: Path, data: bytes) -> None:
+    """Replace a file that is there by one with mode 0600, atomically: killed at any moment, the
+    old one or the new one is there.
+
+    Raises:
+        KeystoreError: E-KEY-MISSING when there is none, E-KEY-MODE, E-KEY-FILE.
+    """
+    read_private_file(path)
+    try:
+        write_file(path, data, mode=0o600)
+    except UsageError as error:
+        raise KeystoreError(error.message, code="E-KEY-FILE", remedy=CORRECT) from error
 
 
 def _check_folder(folder: Path, remedy: str) -> None:

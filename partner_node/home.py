@@ -15,6 +15,8 @@ from partner_node.agreement_files import (
     read_agreement,
 )
 from partner_node.config.node_config import NodeConfig
+from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
+from partner_node.hand_overs import KnownHandOvers
 from partner_node.keystore import Keystore, read_passphrase
 from partner_node.register.requests import RightsRegister
 from partner_node.state_file import open_state
@@ -136,6 +138,11 @@ class NodeHome:
         return tuple(place.config.node.agreement for place in self.places())
 
     @property
+    def watched_files(self) -> tuple[Path, ...]:
+        """The files whose replacement a serving node takes up: agreements, and the key store."""
+        return (*self.agreement_files, self.config.keys.store)
+
+    @property
     def is_filled(self) -> bool:
         """Whether there is a file where the agreement belongs."""
         return self.config.node.agreement.exists()
@@ -166,7 +173,8 @@ class NodeHome:
         They are opened once per `NodeHome`, as deriving the key is slow on purpose.
         """
         if not self._opened:
-            self._opened.append(Keystore.open(self.config.keys.store, home_passphrase(self.config)))
+            opened = Keystore.open(self.config.keys.store, home_passphrase(self.config))
+            self._opened.append(opened.following(self.hand_overs.load()))
         return self._opened[0]
 
     def store(self, keystore: Keystore) -> NodeStore:
@@ -200,8 +208,23 @@ class NodeHome:
         """The lock file that a serving process holds."""
         return self.config.node.state / "serve.lock"
 
+    @property
+    def hand_overs_file(self) -> Path:
+        """The file with the hand-overs of keys that are known here."""
+        return self.config.node.state / HAND_OVERS_FILE
+
+    @property
+    def hand_overs(self) -> KnownHandOvers:
+        """The hand-overs of keys that are known here."""
+        return KnownHandOvers(self.hand_overs_file)
+
+    def with_keys(self, signed: SignedAgreement) -> SignedAgreement:
+        """An agreement under the keys in force; as `Agreement.with_hand_overs`."""
+        agreement = signed.agreement.with_hand_overs(self.hand_overs.load())
+        return replace(signed, agreement=agreement)
+
     def signed_agreement(self) -> SignedAgreement:
-        """The agreement named in the configuration, signed or not.
+        """The agreement named in the configuration, signed or not, under the keys in force.
 
         Raises:
             AgreementError: It is missing or invalid, or another than its section is for
@@ -220,7 +243,7 @@ class NodeHome:
                 code="E-AGR-OTHER",
                 remedy="give the agreement a section under its own id",
             )
-        return signed
+        return self.with_keys(signed)
 
     def installed_agreement(self) -> Agreement | None:
         """The agreement in force here, signatures unchecked; None when none can be read."""

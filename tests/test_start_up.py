@@ -46,6 +46,7 @@ COMMANDS = {
     "partner_node.cli.joining": set(),
     "partner_node.cli.service": set(),
     "partner_node.cli.agreement": set(),
+    "partner_node.cli.keys": set(),
     "partner_node.cli.segments": set(),
     "partner_node.cli.exports": set(),
     "partner_node.cli.egress": set(),

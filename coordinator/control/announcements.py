@@ -19,6 +19,7 @@ STOPPED: Final = "stopped"
 CHECK: Final = "check"
 RELEASED: Final = "released"
 BUILD: Final = "build"
+HAND_OVER: Final = "hand-over"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 

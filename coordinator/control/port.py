@@ -29,6 +29,7 @@ from coordinator.control.authority import NodesAuthority
 from coordinator.control.builds import Builds
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
+from coordinator.control.hand_overs import HandedOver
 from coordinator.control.invitations import Invitations
 from coordinator.control.listening import Listening
 from coordinator.control.membership import Membership
@@ -51,6 +52,8 @@ from protocol.control.calls import (
     DILIGENCE,
     ENROL,
     GREET,
+    HAND_OVER,
+    HAND_OVERS,
     MAX_REPLY_BYTES,
     MAX_REQUEST_BYTES,
     PROPOSAL,
@@ -305,6 +308,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
     stops = Stops(store=store)
     releases = Releases(store=store, key=prepared.signing_key)
     builds = Builds(store=store)
+    handed_over = HandedOver(store=store, own_key=prepared.operator.key)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
@@ -323,6 +327,8 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         BUILDS: builds.builds,
         DILIGENCE: agreements.diligence,
         SIGN_BUILD: builds.sign,
+        HAND_OVER: handed_over.hand_over,
+        HAND_OVERS: handed_over.hand_overs,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

@@ -18,6 +18,7 @@ from coordinator.control.announcements import (
     BUILD,
     CHECK,
     COMPLETE,
+    HAND_OVER,
     PROPOSED,
     RELEASED,
     STOPPED,
@@ -44,6 +45,7 @@ _KINDS: Final = {
     CHECK: Announcement.CHECK,
     RELEASED: Announcement.RELEASED,
     BUILD: Announcement.BUILD,
+    HAND_OVER: Announcement.HAND_OVER,
 }
 
 

@@ -224,6 +224,17 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 12;
     """,
+    """
+    CREATE TABLE hand_overs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        hand_over_hash BLOB NOT NULL UNIQUE,
+        old_key BLOB NOT NULL UNIQUE,
+        envelope BLOB NOT NULL,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE runs ADD COLUMN hand_overs BLOB;
+    PRAGMA user_version = 13;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -249,4 +260,5 @@ TABLES: Final = (
     "schedule_pauses",
     "builds",
     "diligence",
+    "hand_overs",
 )

@@ -101,7 +101,8 @@ def _signed_here(home: NodeHome, store: NodeStore, agreement: Agreement) -> Sign
     """Under which name this node signed an agreement, and when; None where that is not known."""
     at = store.signed_at(agreement.hash)
     key = home.keystore().identity_public
-    own = next((party.id for party in agreement.parties if party.public_key == key), None)
+    keys = agreement.keys.of_parties
+    own = next((p.id for p, had in zip(agreement.parties, keys, strict=True) if key in had), None)
     return None if at is None or own is None else Signed(party=own, signed=True, at=at)
 
 

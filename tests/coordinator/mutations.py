@@ -114,8 +114,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         STORE,
-        "[SignedAgreement.from_bytes(row[0], kept=True) for row in rows]",
-        "[SignedAgreement.from_bytes(row[0]) for row in rows]",
+        "(SignedAgreement.from_bytes(row[0], kept=True) for row in rows)",
+        "(SignedAgreement.from_bytes(row[0]) for row in rows)",
         STORED + "test_an_agreement_kept_by_an_earlier_version_stays_readable",
     ),
     (

@@ -50,6 +50,46 @@ CLIENT = "partner_node/client_app.py"
 WAITS = "test_waiting_versions.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # keys that are handed over
+    (
+        "partner_node/node.py",
+        "            self._take_up_keys(request)\n",
+        "",
+        "../coordinator/test_runs_under_new_keys.py::"
+        "test_the_others_take_a_new_key_up_with_the_next_run",
+    ),
+    (
+        "partner_node/node.py",
+        "            return open_request(message, coordinator_key=told.keys.coordinator)",
+        "            return opened",
+        "../coordinator/test_runs_under_new_keys.py::"
+        "test_a_coordinator_that_signs_with_a_key_of_its_own_is_not_followed",
+    ),
+    (
+        "partner_node/handing_over.py",
+        "    if failure is not None:\n        raise failure\n",
+        "",
+        "test_rotating.py::test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns",
+    ),
+    (
+        "partner_node/handing_over.py",
+        "one for one in known if one.hash in wanted",
+        "one for one in known",
+        "test_rotating.py::test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns",
+    ),
+    (
+        "partner_node/rotating.py",
+        "    if going:",
+        "    if False:",
+        "test_rotating.py::test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end",
+    ),
+    (
+        "partner_node/rotating.py",
+        "if keystore.next_identity is None:\n                keystore = keystore.with_next()",
+        "if True:\n                keystore = keystore.with_next()",
+        "test_rotating.py::test_switched_off_at_any_step_one_key_is_in_force_and_the_same_command_"
+        "goes_on",
+    ),
     # what a monitoring system is told
     (
         "partner_node/metrics/measuring.py",
@@ -704,13 +744,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # builds that parties added
     (
         ACCEPTED,
-        "        added.verify(agreement)\n",
+        "            added.verify(agreement, kept=known is not None)\n",
         "",
         BUILDS + "test_what_is_installed_runs_once_every_party_signed_it",
     ),
     (
         ACCEPTED,
-        "            one.verify(agreement)\n",
+        "            one.verify(agreement, kept=True)\n",
         "            str(one)\n",
         BUILDS + "test_what_was_written_into_the_database_is_verified_when_it_is_read",
     ),
