@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from machine.files import create_file, write_file
+from machine.files import create_file, sync_folder, write_file
 from protocol.errors import KeystoreError, UsageError
 
 MAX_FILE_BYTES: Final = 1 << 16
@@ -132,3 +132,18 @@ def _file_error(path: Path, error: OSError) -> KeystoreError:
         code="E-KEY-FILE",
         remedy="correct the path, or the rights of the account that runs this process",
     )
+
+
+def remove_private_file(path: Path) -> None:
+    """Remove a file durably, if it is there; raises KeystoreError (E-KEY-FILE)."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _file_error(path, error) from error
+
+
+def next_of(path: Path) -> Path:
+    """Where a passphrase stands that is about to take the place of the one in a file."""
+    real = path.resolve()
+    return real.with_name(f"{real.name}.new")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.locks import held
+from machine.private_files import next_of
 from partner_node.agreement_files import (
     read_agreement,
 )
@@ -23,7 +24,7 @@ from partner_node.state_file import open_state
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
-from protocol.errors import AgreementError, UsageError
+from protocol.errors import AgreementError, KeystoreError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ ACCOUNTS_FILE: Final = "accounts.db"
 #: Whoever looks whether a process serves holds its lock for less.
 _LOOKED_AT_S: Final = 1.0
 CARD_FILE: Final = "partner-card.json"
+#: Held in the folder of the keys by whoever changes the key store.
+_CHANGING: Final = "changing.lock"
+_CHANGED_S: Final = 10.0
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
 
@@ -173,7 +177,7 @@ class NodeHome:
         They are opened once per `NodeHome`, as deriving the key is slow on purpose.
         """
         if not self._opened:
-            opened = Keystore.open(self.config.keys.store, home_passphrase(self.config))
+            opened, _ = open_keystore(self.config)
             self._opened.append(opened.following(self.hand_overs.load()))
         return self._opened[0]
 
@@ -382,6 +386,15 @@ class NodeHome:
             yield
 
 
+@contextmanager
+def changing_keys(home: NodeHome) -> Iterator[None]:
+    """Hold the lock of whoever changes the key store; raises UsageError."""
+    with held(home.keys_folder / _CHANGING, wait_s=_CHANGED_S) as ours:
+        if not ours:
+            raise UsageError("another process changes this node's keys", remedy="try again")
+        yield
+
+
 def home_passphrase(config: NodeConfig) -> bytes:
     """The key store's passphrase, from the configured place; raises KeystoreError."""
     return read_passphrase(
@@ -389,3 +402,20 @@ def home_passphrase(config: NodeConfig) -> bytes:
         variable=config.keys.passphrase_env,
         environment=os.environ,
     )
+
+
+def open_keystore(config: NodeConfig) -> tuple[Keystore, bytes]:
+    """The key store, and the passphrase that opens it; raises KeystoreError.
+
+    There are two where a change of the passphrase was switched off in between.
+    """
+    passphrase = home_passphrase(config)
+    file = config.keys.passphrase_file
+    after = None if file is None else next_of(file)
+    try:
+        return Keystore.open(config.keys.store, passphrase), passphrase
+    except KeystoreError as error:
+        if error.code != "E-KEY-PASSPHRASE" or after is None or not after.exists():
+            raise
+    passphrase = read_passphrase(file=after, variable=None, environment={})
+    return Keystore.open(config.keys.store, passphrase), passphrase

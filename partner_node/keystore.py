@@ -179,6 +179,10 @@ class Keystore:
         """With a new identity key that takes the place of this one; in memory."""
         return self._with(self._identity, Ed25519PrivateKey.generate())
 
+    def renewed(self) -> Keystore:
+        """With a new identity key in place of this one, whatever was begun; in memory."""
+        return self._with(Ed25519PrivateKey.generate(), None)
+
     def following(self, known: HandOvers) -> Keystore:
         """With the next identity key in place of the first, once its hand-over is kept.
 

@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from machine.files import write_file
-from machine.locks import held
-from partner_node.home import CARD_FILE, NodeHome, home_passphrase
+from partner_node.home import CARD_FILE, NodeHome, changing_keys, open_keystore
 from partner_node.keystore import Keystore
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import moment, stamp
@@ -26,8 +25,6 @@ from protocol.partner_state import Phase
 
 #: With this code runs end that began under a key that was handed over.
 ROTATED: Final = "E-KEY-ROTATED"
-_LOCK_FILE: Final = "changing.lock"
-_LOCK_WAIT_S: Final = 10.0
 #: No run is on foot that nothing was heard of for so long: the coordinator went on without it.
 _ON_FOOT_S: Final = 3_600.0
 
@@ -59,11 +56,9 @@ def rotate(home: NodeHome, *, now: datetime, end_runs: bool = False) -> Rotated:
         FedsegError: Keys or state cannot be read or written.
     """
     home = replace(home, _opened=[])
-    with held(home.keys_folder / _LOCK_FILE, wait_s=_LOCK_WAIT_S) as ours:
-        if not ours:
-            raise UsageError("another process changes this node's keys", remedy="try again")
-        passphrase, path = home_passphrase(home.config), home.config.keys.store
-        keystore = Keystore.open(path, passphrase)
+    with changing_keys(home):
+        path = home.config.keys.store
+        keystore, passphrase = open_keystore(home.config)
         known = home.hand_overs.load()
         done = keystore.following(known)
         if done is keystore:
@@ -82,6 +77,26 @@ def rotate(home: NodeHome, *, now: datetime, end_runs: bool = False) -> Rotated:
         return Rotated(
             hand_over=_last(home, done.identity_public), agreements=agreements, runs_ended=ended
         )
+
+
+def renew(home: NodeHome, *, now: datetime) -> Keystore:
+    """Replace the signing key without a hand-over: no agreement of now knows the new one.
+
+    For a key that somebody else handed over, or may hand over, before its owner. State, ledger and
+    what customers wished stay; the next version of each agreement has to name the new key.
+
+    Raises:
+        UsageError: Another process changes the keys.
+        FedsegError: Keys or state cannot be read or written.
+    """
+    home = replace(home, _opened=[])
+    with changing_keys(home):
+        keystore, passphrase = open_keystore(home.config)
+        anew = keystore.renewed()
+        _end_runs(home, anew, now)
+        anew.save(home.config.keys.store, passphrase)
+        write_card(home, anew)
+        return anew
 
 
 def _hand_over(home: NodeHome, keystore: Keystore, now: datetime) -> HandOver:

@@ -62,6 +62,7 @@ COMMANDS = {
     "coordinator.cli.certificate": set(),
     "coordinator.cli.service": set(),
     "coordinator.cli.agreement": set(),
+    "coordinator.cli.keys": set(),
     "coordinator.cli.partner": set(),
     "coordinator.cli.run": set(),
     "coordinator.cli.release": set(),

@@ -20,6 +20,7 @@ from coordinator.control.proposals import Proposal, Proposals
 from coordinator.control.taking_stops import take_stop
 from coordinator.report.released import views_in
 from coordinator.store.diligence import Diligence
+from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.text import minute, shown
 from protocol.agreement.document import Agreement
@@ -249,7 +250,10 @@ def stop(
 
 
 def _check_own_key(agreement: Agreement, config: CoordinatorConfig) -> None:
-    if agreement.coordinator.public_key != public_bytes(config.signing_key()):
+    own = public_bytes(config.signing_key())
+    with closing(config.open_store()) as store:
+        known = KeptHandOvers(store).load()
+    if agreement.coordinator.public_key not in known.same_owner(own):
         raise AgreementError(
             "the agreement names another coordinator's key",
             code="E-AGR-PARTY",

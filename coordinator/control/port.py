@@ -40,6 +40,7 @@ from coordinator.control.taking_readiness import Readiness
 from coordinator.front.limits import FrontLimits
 from coordinator.front.listening import listen
 from coordinator.front.relay import RelayedFront
+from coordinator.keystore import opened_with
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from machine.private_socket import private_socket_folder
@@ -224,7 +225,10 @@ def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
             ) from error
     signing_key = config.signing_key()
     return Prepared(
-        authority=NodesAuthority.of(config.directory, config.passphrase(), now=datetime.now(UTC)),
+        authority=opened_with(
+            config.passphrases(),
+            lambda p: NodesAuthority.of(config.directory, p, now=datetime.now(UTC)),
+        ),
         operator=Operator(
             legal_name=config.legal_name,
             contact=config.contact,

@@ -15,7 +15,9 @@ from partner_node.agreement_files import read_start
 from partner_node.cli.options import HERE, Directory
 from partner_node.handing_over import take_up_one
 from partner_node.home import CARD_FILE, NodeHome
-from partner_node.rotating import rotate
+from partner_node.keystore import read_passphrase
+from partner_node.passphrase import change_passphrase
+from partner_node.rotating import renew, rotate
 from protocol.agreement.hand_over import MAX_BYTES, HandOver
 from protocol.errors import FedsegError, UsageError, naming_file
 from protocol.signing import key_id
@@ -155,4 +157,65 @@ def accept(
     output.result(
         hand_over_values(one) | {"new": is_new},
         f"{'Took up' if is_new else 'Known already:'} {one.words}.",
+    )
+
+
+@app.command("renew")
+def renew_key(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this, only say what it means.")
+    ] = False,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Make a new signing key without a hand-over, where the old one was lost to somebody else.
+
+    Agreements name the old one: each needs a new version, drafted with the new card. The ledger and
+    all that customers wished stay.
+    """
+    home = NodeHome.load(directory)
+    if not yes:
+        raise UsageError(
+            "no agreement of now knows the new key: runs here are over until every party has "
+            "signed a new version that names it",
+            remedy="`fedseg-node key rotate` needs no new version, while the key is this node's "
+            "alone; else add --yes",
+        )
+    key = key_id(renew(home, now=datetime.now(UTC)).identity_public)
+    output.result(
+        {"key": key, "card": str(home.directory / CARD_FILE)},
+        f"The signing key of {home.config.node.partner} is now {key}.",
+        f"Give the operator {home.directory / CARD_FILE}, by a way that you both trust, for the "
+        "next version: `fedseg-coordinator agreement draft --next --card`.",
+    )
+
+
+@app.command("passphrase")
+def passphrase(
+    new_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the new passphrase, mode 0600; one is drawn when left out."),
+    ] = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Encrypt the key store with another passphrase, also while serving; the keys stay."""
+    home = NodeHome.load(directory)
+    new = None
+    if new_file is not None:
+        new = read_passphrase(file=new_file, variable=None, environment={})
+    change_passphrase(home, new)
+    keys = home.config.keys
+    output.result(
+        {
+            "key_store": str(keys.store),
+            "passphrase_file": None if keys.passphrase_file is None else str(keys.passphrase_file),
+        },
+        f"{keys.store} opens with the new passphrase.",
+        f"It is in {keys.passphrase_file}."
+        if keys.passphrase_file is not None
+        else f"Set {keys.passphrase_env} to it, also for the service; a node that serves goes on "
+        "with the keys that it has open.",
+        "Backups of before open with the passphrase of before: keep it as long as them, or make a "
+        "backup now and delete those.",
     )

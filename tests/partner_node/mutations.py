@@ -50,6 +50,20 @@ CLIENT = "partner_node/client_app.py"
 WAITS = "test_waiting_versions.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # the passphrase
+    (
+        "partner_node/passphrase.py",
+        '            write_file(next_of(file), new + b"\\n", mode=0o600)\n',
+        "            pass\n",
+        "test_changed_passphrase.py::test_switched_off_at_any_step_the_node_opens_and_the_same_"
+        "command_goes_on",
+    ),
+    (
+        "partner_node/passphrase.py",
+        "        check_passphrase(new)\n        if file",
+        "        if file",
+        "test_changed_passphrase.py::test_a_passphrase_that_is_too_short_is_refused",
+    ),
     # keys that are handed over
     (
         "partner_node/node.py",
@@ -82,13 +96,6 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if going:",
         "    if False:",
         "test_rotating.py::test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end",
-    ),
-    (
-        "partner_node/rotating.py",
-        "if keystore.next_identity is None:\n                keystore = keystore.with_next()",
-        "if True:\n                keystore = keystore.with_next()",
-        "test_rotating.py::test_switched_off_at_any_step_one_key_is_in_force_and_the_same_command_"
-        "goes_on",
     ),
     # what a monitoring system is told
     (
