@@ -25,6 +25,7 @@ from protocol.agreement.document import ANEW, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.feature_types import TYPES
 from protocol.agreement.governance import CONSENT
+from protocol.agreement.hand_over import HandOver
 from protocol.agreement.plan_names import CHOOSING_PLAN, EXACT_PLAN, USUAL_ROUNDS
 from protocol.agreement.software import PROTOCOL, Software
 from protocol.agreement.stop import SignedStop
@@ -255,6 +256,13 @@ def load_stop(path: Path) -> SignedStop:
     data = _read(path)
     with naming_file(path, remedy="ask the partner for the file again"):
         return SignedStop.from_bytes(data)
+
+
+def load_hand_over(path: Path) -> HandOver:
+    """Read a hand-over of a key, both signatures checked; AgreementError names the file."""
+    data = _read(path)
+    with naming_file(path, remedy="ask the partner for the file again"):
+        return HandOver.from_bytes(data)
 
 
 def load_build(path: Path) -> AddedBuild:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.console_section import CONSOLE_TEMPLATE, read_console, read_oidc
-from coordinator.keystore import load_key, read_passphrase
+from coordinator.keystore import load_key, opened_with, read_passphrase
 from coordinator.patience import Patience
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings, without_section
@@ -20,6 +20,7 @@ from machine.metrics.settings import (
     MetricsSettings,
     is_address,
 )
+from machine.private_files import next_of
 from machine.traces import TRACES_TEMPLATE, TraceSettings, is_endpoint
 from machine.web.address import Address
 from machine.web.oidc.settings import OidcSettings
@@ -162,9 +163,16 @@ class CoordinatorConfig:
         """The passphrase of the coordinator's keys; raises KeystoreError."""
         return read_passphrase(file=self.passphrase_file, variable=self.passphrase_env)
 
+    def passphrases(self) -> list[bytes]:
+        """Those that a key may have: two where a change of it was switched off in between."""
+        found = [self.passphrase()]
+        if self.passphrase_file is not None and (after := next_of(self.passphrase_file)).exists():
+            found.append(read_passphrase(file=after, variable=None))
+        return found
+
     def signing_key(self) -> Ed25519PrivateKey:
         """Load the coordinator's signing key; raises KeystoreError."""
-        return load_key(self.directory / KEY_FILE, self.passphrase())
+        return opened_with(self.passphrases(), lambda p: load_key(self.directory / KEY_FILE, p))
 
     @property
     def state_name(self) -> str:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from machine.private_files import read_private_file, write_private_file
 from protocol.errors import KeystoreError
+
+T = TypeVar("T")
+PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 
 _MAKE: Final = "make the coordinator's folder with `fedseg-coordinator init`, or correct the path"
 
@@ -27,12 +32,7 @@ def create_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
         KeystoreError: The file exists (E-KEY-EXISTS) or cannot be written.
     """
     key = Ed25519PrivateKey.generate()
-    data = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase),
-    )
-    write_private_file(path, data)
+    write_private_file(path, encrypted(key, passphrase))
     return key
 
 
@@ -50,6 +50,30 @@ def load_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeystoreError(f"{path} holds no Ed25519 key", code="E-KEY-DAMAGED")
     return key
+
+
+def opened_with(passphrases: Sequence[bytes], attempt: Callable[[bytes], T]) -> T:
+    """What the first passphrase opens that fits: two while a change of it was switched off.
+
+    Raises:
+        KeystoreError: As `attempt`; E-KEY-PASSPHRASE where none fits.
+    """
+    for passphrase in passphrases[:-1]:
+        try:
+            return attempt(passphrase)
+        except KeystoreError as error:
+            if error.code != "E-KEY-PASSPHRASE":
+                raise
+    return attempt(passphrases[-1])
+
+
+def encrypted(key: PrivateKey, passphrase: bytes) -> bytes:
+    """A key's file: PKCS #8 under a passphrase, PEM."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase),
+    )
 
 
 def create_passphrase(path: Path) -> bytes:

@@ -8,12 +8,11 @@ nobody uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from coordinator.config import FILE_NAME, STORE_FILE, CoordinatorConfig, with_store
-from coordinator.runs.life import run_lock, serve_lock
+from coordinator.runs.standstill import nobody_serves
 from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings
@@ -39,31 +38,12 @@ def move(config: CoordinatorConfig, store: StoreSettings | None) -> CoordinatorC
             "the state is moved between a file and a server's database alone",
             remedy="to another server: move it to the file (--to sqlite) first",
         )
-    with _nobody_serves(config):
+    with nobody_serves(config, then="move the state"):
         if store is None:
             _to_file(config)
         else:
             _to_server(config, store)
     return CoordinatorConfig.load(config.directory)
-
-
-@contextmanager
-def _nobody_serves(config: CoordinatorConfig) -> Iterator[None]:
-    """Hold the locks of the serving process, and of every driver of a run."""
-    with ExitStack() as held:
-        free = held.enter_context(serve_lock(config.directory))
-        if free and config.store is not None:
-            held.enter_context(closing(lease := config.store.lease()))
-            lease.hold()
-        with closing(config.open_store()) as store:
-            open_runs = [run.run_id for run in store.runs() if not run.ended]
-        for run_id in open_runs:
-            free = held.enter_context(run_lock(config.directory, run_id)) and free
-        if not free:
-            raise UsageError(
-                f"a process serves {config.directory}", remedy="stop it first, then move the state"
-            )
-        yield
 
 
 def _to_server(config: CoordinatorConfig, settings: StoreSettings) -> None:

@@ -44,7 +44,7 @@ def next_version(
     """The version that follows `before`, for whoever drafts it to change.
 
     Args:
-        before: The version that it supersedes.
+        before: The version that it supersedes; keys that were handed over since are named anew.
         cards: Of partners that join, or whose facts changed.
         without: Parties that leave, by id.
         software: What every node will have to run.
@@ -55,6 +55,9 @@ def next_version(
         AgreementError: Nobody is left, or there are more than an agreement may have.
     """
     values = before.to_dict()
+    values["coordinator"]["public_key"] = before.keys.coordinator.hex()
+    for party, had in zip(values["parties"], before.keys.of_parties, strict=True):
+        party["public_key"] = had[-1].hex()
     known = {party["id"] for party in values["parties"]}
     for id in without:
         if id not in known:

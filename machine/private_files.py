@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from machine.files import create_file
-from protocol.errors import KeystoreError
+from machine.files import create_file, sync_folder, write_file
+from protocol.errors import KeystoreError, UsageError
 
 MAX_FILE_BYTES: Final = 1 << 16
 CORRECT: Final = "correct the path"
@@ -80,6 +80,20 @@ def write_private_file(path: Path, data: bytes) -> None:
         raise _file_error(path, error) from error
 
 
+def replace_private_file(path: Path, data: bytes) -> None:
+    """Replace a file that is there by one with mode 0600, atomically: killed at any moment, the
+    old one or the new one is there.
+
+    Raises:
+        KeystoreError: E-KEY-MISSING when there is none, E-KEY-MODE, E-KEY-FILE.
+    """
+    read_private_file(path)
+    try:
+        write_file(path, data, mode=0o600)
+    except UsageError as error:
+        raise KeystoreError(error.message, code="E-KEY-FILE", remedy=CORRECT) from error
+
+
 def _check_folder(folder: Path, remedy: str) -> None:
     try:
         status = folder.stat()
@@ -118,3 +132,18 @@ def _file_error(path: Path, error: OSError) -> KeystoreError:
         code="E-KEY-FILE",
         remedy="correct the path, or the rights of the account that runs this process",
     )
+
+
+def remove_private_file(path: Path) -> None:
+    """Remove a file durably, if it is there; raises KeystoreError (E-KEY-FILE)."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _file_error(path, error) from error
+
+
+def next_of(path: Path) -> Path:
+    """Where a passphrase stands that is about to take the place of the one in a file."""
+    real = path.resolve()
+    return real.with_name(f"{real.name}.new")

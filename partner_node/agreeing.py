@@ -64,6 +64,7 @@ def install_agreement(
             follow the version in force (E-AGR-ROLLBACK).
     """
     now = now or datetime.now(UTC)
+    signed = home.with_keys(signed)
     agreement = verified(signed, where)
     keystore = home.keystore()
     with naming(where):

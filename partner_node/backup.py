@@ -18,12 +18,13 @@ from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import stamp
 
 KIND: Final = "node"
-_KEYS, _MARK, _ACCOUNTS = "keys", "state-made", "accounts"
+_KEYS, _MARK, _ACCOUNTS, _HAND_OVERS = "keys", "state-made", "accounts", "hand-overs"
 #: Before the id of an agreement with a section of its own.
 _AGREEMENT: Final = "agreement-"
 #: Parts that a node may lack.
 _MAY_LACK: Final = (
-    _MARK, _ACCOUNTS, "agreement", "root-certificates", "partner-card", "membership", "certificate",
+    _MARK, _ACCOUNTS, _HAND_OVERS, "agreement", "root-certificates", "partner-card", "membership",
+    "certificate",
 )  # fmt: skip
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
@@ -95,6 +96,7 @@ def _places(home: NodeHome) -> Mapping[str, Path]:
         STATE: home.state_file,
         _MARK: home.keys_folder / MARK,
         _ACCOUNTS: home.accounts_file,
+        _HAND_OVERS: home.hand_overs_file,
         "agreement": home.config.node.agreement,
         "root-certificates": home.config.coordinator.root_certificates,
         "partner-card": home.directory / CARD_FILE,

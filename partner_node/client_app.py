@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +20,7 @@ from flwr.clientapp import ClientApp
 
 from partner_node.home import NodeHome
 from partner_node.link.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
-from protocol.errors import ConfigError, FedsegError
+from protocol.errors import ConfigError, FedsegError, KeystoreError
 
 if TYPE_CHECKING:
     from partner_node.served_nodes import ServedNodes
@@ -83,7 +83,7 @@ def node_directory(context: Context) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """Open nodes, and the version of each agreement's file when they were opened."""
+    """Open nodes, and the version of each agreement's file and the key store when they were."""
 
     nodes: ServedNodes
     files: tuple[Path, ...]
@@ -102,7 +102,8 @@ def nodes_of(directory: Path) -> ServedNodes:
 
     They are opened once in a process, as deriving their key takes half a second, and reopened when
     an agreement's file was replaced or another one arrived, also by a version that waited and is
-    effective now: nothing is answered under the old one after that.
+    effective now: nothing is answered under the old one after that. Also when the key store was
+    replaced; where its new passphrase cannot be had before a restart, the keys that are open stay.
 
     Raises:
         FedsegError: The nodes cannot be opened with their folder as it is now.
@@ -115,7 +116,14 @@ def _nodes_of(directory: Path) -> ServedNodes:
     known = _opened.get(directory)
     if known is not None and known.is_current(datetime.now(UTC)):
         return known.nodes
-    opened = _open_nodes(directory)
+    try:
+        opened = _open_nodes(directory)
+    except KeystoreError as error:
+        if known is None:
+            raise
+        logger.warning("the key store that was replaced is not opened before a restart: %s", error)
+        _opened[directory] = replace(known, marks=tuple(map(_mark, known.files)))
+        return known.nodes
     if known is not None:
         known.nodes.store.close()
         logger.info("took up %s", opened.nodes.words)
@@ -126,7 +134,7 @@ def _nodes_of(directory: Path) -> ServedNodes:
 def _open_nodes(directory: Path) -> _Opened:
     from partner_node.served_nodes import ServedNodes
 
-    files = NodeHome.load(directory).agreement_files
+    files = NodeHome.load(directory).watched_files
     marks = tuple(map(_mark, files))  # before they are read: a change in between opens them again
     return _Opened(nodes=ServedNodes.open(directory), files=files, marks=marks)
 

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.locks import held
+from machine.private_files import next_of
 from partner_node.agreement_files import (
     read_agreement,
 )
 from partner_node.config.node_config import NodeConfig
+from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
+from partner_node.hand_overs import KnownHandOvers
 from partner_node.keystore import Keystore, read_passphrase
 from partner_node.register.requests import RightsRegister
 from partner_node.state_file import open_state
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
-from protocol.errors import AgreementError, UsageError
+from protocol.errors import AgreementError, KeystoreError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ ACCOUNTS_FILE: Final = "accounts.db"
 #: Whoever looks whether a process serves holds its lock for less.
 _LOOKED_AT_S: Final = 1.0
 CARD_FILE: Final = "partner-card.json"
+#: Held in the folder of the keys by whoever changes the key store.
+_CHANGING: Final = "changing.lock"
+_CHANGED_S: Final = 10.0
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
 
@@ -136,6 +142,11 @@ class NodeHome:
         return tuple(place.config.node.agreement for place in self.places())
 
     @property
+    def watched_files(self) -> tuple[Path, ...]:
+        """The files whose replacement a serving node takes up: agreements, and the key store."""
+        return (*self.agreement_files, self.config.keys.store)
+
+    @property
     def is_filled(self) -> bool:
         """Whether there is a file where the agreement belongs."""
         return self.config.node.agreement.exists()
@@ -166,7 +177,8 @@ class NodeHome:
         They are opened once per `NodeHome`, as deriving the key is slow on purpose.
         """
         if not self._opened:
-            self._opened.append(Keystore.open(self.config.keys.store, home_passphrase(self.config)))
+            opened, _ = open_keystore(self.config)
+            self._opened.append(opened.following(self.hand_overs.load()))
         return self._opened[0]
 
     def store(self, keystore: Keystore) -> NodeStore:
@@ -200,8 +212,23 @@ class NodeHome:
         """The lock file that a serving process holds."""
         return self.config.node.state / "serve.lock"
 
+    @property
+    def hand_overs_file(self) -> Path:
+        """The file with the hand-overs of keys that are known here."""
+        return self.config.node.state / HAND_OVERS_FILE
+
+    @property
+    def hand_overs(self) -> KnownHandOvers:
+        """The hand-overs of keys that are known here."""
+        return KnownHandOvers(self.hand_overs_file)
+
+    def with_keys(self, signed: SignedAgreement) -> SignedAgreement:
+        """An agreement under the keys in force; as `Agreement.with_hand_overs`."""
+        agreement = signed.agreement.with_hand_overs(self.hand_overs.load())
+        return replace(signed, agreement=agreement)
+
     def signed_agreement(self) -> SignedAgreement:
-        """The agreement named in the configuration, signed or not.
+        """The agreement named in the configuration, signed or not, under the keys in force.
 
         Raises:
             AgreementError: It is missing or invalid, or another than its section is for
@@ -220,7 +247,7 @@ class NodeHome:
                 code="E-AGR-OTHER",
                 remedy="give the agreement a section under its own id",
             )
-        return signed
+        return self.with_keys(signed)
 
     def installed_agreement(self) -> Agreement | None:
         """The agreement in force here, signatures unchecked; None when none can be read."""
@@ -359,6 +386,15 @@ class NodeHome:
             yield
 
 
+@contextmanager
+def changing_keys(home: NodeHome) -> Iterator[None]:
+    """Hold the lock of whoever changes the key store; raises UsageError."""
+    with held(home.keys_folder / _CHANGING, wait_s=_CHANGED_S) as ours:
+        if not ours:
+            raise UsageError("another process changes this node's keys", remedy="try again")
+        yield
+
+
 def home_passphrase(config: NodeConfig) -> bytes:
     """The key store's passphrase, from the configured place; raises KeystoreError."""
     return read_passphrase(
@@ -366,3 +402,20 @@ def home_passphrase(config: NodeConfig) -> bytes:
         variable=config.keys.passphrase_env,
         environment=os.environ,
     )
+
+
+def open_keystore(config: NodeConfig) -> tuple[Keystore, bytes]:
+    """The key store, and the passphrase that opens it; raises KeystoreError.
+
+    There are two where a change of the passphrase was switched off in between.
+    """
+    passphrase = home_passphrase(config)
+    file = config.keys.passphrase_file
+    after = None if file is None else next_of(file)
+    try:
+        return Keystore.open(config.keys.store, passphrase), passphrase
+    except KeystoreError as error:
+        if error.code != "E-KEY-PASSPHRASE" or after is None or not after.exists():
+            raise
+    passphrase = read_passphrase(file=after, variable=None, environment={})
+    return Keystore.open(config.keys.store, passphrase), passphrase

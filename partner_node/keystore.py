@@ -6,6 +6,9 @@ Three secrets, each with one use:
 - the *node key*, ECDSA P-384: authenticates this node to the coordinator's Flower link;
 - the *state key*, 32 bytes: encrypts secrets in the node's database (`Keystore.seal`).
 
+While the identity key is being replaced there is a fourth: the *next identity key*, which takes the
+place of the first once its hand-over is kept (`rotating`).
+
 The file holds one JSON object: the parameters of scrypt (RFC 7914), a nonce, and the secrets under
 AES-256-GCM with the parameters as associated data. The passphrase comes from a file or from the
 environment, never from an argument. File and folder must belong to us and be closed to everybody
@@ -31,9 +34,12 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from machine.private_files import (
     read_private_file,
+    replace_private_file,
     write_private_file,
 )
+from protocol.agreement.hand_overs import HandOvers
 from protocol.errors import KeystoreError
+from protocol.signing import public_bytes
 
 FORMAT: Final = "fedseg-keystore-1"
 STATE_KEY_BYTES: Final = 32
@@ -52,7 +58,8 @@ _KEY_BYTES: Final = 32
 _SCRYPT_R: Final = 8
 _SCRYPT_P: Final = 1
 _SEAL_LABEL: Final = b"fedseg/state-seal/1\0"
-_SECRET_NAMES: Final = ("identity", "node", "state")
+_SECRET_NAMES: Final = frozenset({"identity", "node", "state"})
+_NEXT: Final = "next_identity"
 
 
 class Keystore:
@@ -67,12 +74,14 @@ class Keystore:
         identity: Ed25519PrivateKey,
         node_key: ec.EllipticCurvePrivateKey,
         state_key: bytes,
+        next_identity: Ed25519PrivateKey | None = None,
     ) -> None:
         if len(state_key) != STATE_KEY_BYTES:
             raise ValueError(f"the state key has {len(state_key)} bytes, not {STATE_KEY_BYTES}")
         self._identity = identity
         self._node_key = node_key
         self._state_key = state_key
+        self._next_identity = next_identity
 
     @staticmethod
     def create(path: Path, passphrase: bytes, *, log2_n: int = SCRYPT_LOG2_N) -> Keystore:
@@ -86,32 +95,44 @@ class Keystore:
         Raises:
             KeystoreError: E-KEY-EXISTS, E-KEY-MODE, E-KEY-PASSPHRASE or E-KEY-FILE.
         """
-        check_passphrase(passphrase)
-        if not MIN_LOG2_N <= log2_n <= MAX_LOG2_N:
-            raise ValueError(f"log2_n is {log2_n}, allowed: {MIN_LOG2_N} to {MAX_LOG2_N}")
         keystore = Keystore(
             identity=Ed25519PrivateKey.generate(),
             node_key=ec.generate_private_key(ec.SECP384R1()),
             state_key=secrets.token_bytes(STATE_KEY_BYTES),
         )
+        write_private_file(path, keystore._encrypted(passphrase, log2_n=log2_n))
+        return keystore
+
+    def save(self, path: Path, passphrase: bytes, *, log2_n: int = SCRYPT_LOG2_N) -> None:
+        """Replace the file that is there, atomically; the passphrase may be another one.
+
+        Raises:
+            KeystoreError: E-KEY-MISSING, E-KEY-MODE, E-KEY-PASSPHRASE or E-KEY-FILE.
+        """
+        replace_private_file(path, self._encrypted(passphrase, log2_n=log2_n))
+
+    def _encrypted(self, passphrase: bytes, *, log2_n: int) -> bytes:
+        check_passphrase(passphrase)
+        if not MIN_LOG2_N <= log2_n <= MAX_LOG2_N:
+            raise ValueError(f"log2_n is {log2_n}, allowed: {MIN_LOG2_N} to {MAX_LOG2_N}")
         named = {
-            "identity": keystore._identity.private_bytes_raw(),
-            "node": keystore._node_key.private_bytes(
+            "identity": self._identity.private_bytes_raw(),
+            "node": self._node_key.private_bytes(
                 serialization.Encoding.DER,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             ),
-            "state": keystore._state_key,
+            "state": self._state_key,
         }
-        data = encrypt_secrets(
+        if self._next_identity is not None:
+            named[_NEXT] = self._next_identity.private_bytes_raw()
+        return encrypt_secrets(
             named,
             passphrase,
             salt=secrets.token_bytes(_SALT_BYTES),
             nonce=secrets.token_bytes(_NONCE_BYTES),
             log2_n=log2_n,
         )
-        write_private_file(path, data)
-        return keystore
 
     @staticmethod
     def open(path: Path, passphrase: bytes) -> Keystore:
@@ -132,6 +153,9 @@ class Keystore:
                 identity=Ed25519PrivateKey.from_private_bytes(named["identity"]),
                 node_key=node_key,
                 state_key=named["state"],
+                next_identity=Ed25519PrivateKey.from_private_bytes(named[_NEXT])
+                if _NEXT in named
+                else None,
             )
         except (KeyError, ValueError, TypeError) as error:
             raise _damaged(str(path), "a key in it is not of its kind") from error
@@ -145,6 +169,41 @@ class Keystore:
     def identity_public(self) -> bytes:
         """The identity's raw public key, 32 bytes."""
         return self._identity.public_key().public_bytes_raw()
+
+    @property
+    def next_identity(self) -> Ed25519PrivateKey | None:
+        """The key that takes the identity's place; None unless that is being done."""
+        return self._next_identity
+
+    def with_next(self) -> Keystore:
+        """With a new identity key that takes the place of this one; in memory."""
+        return self._with(self._identity, Ed25519PrivateKey.generate())
+
+    def renewed(self) -> Keystore:
+        """With a new identity key in place of this one, whatever was begun; in memory."""
+        return self._with(Ed25519PrivateKey.generate(), None)
+
+    def following(self, known: HandOvers) -> Keystore:
+        """With the next identity key in place of the first, once its hand-over is kept.
+
+        So a node that was switched off between the two goes on; the file may still hold both.
+        """
+        if self._next_identity is None:
+            return self
+        old, new = self.identity_public, public_bytes(self._next_identity)
+        if not any((one.old_key, one.new_key) == (old, new) for one in known):
+            return self
+        return self._with(self._next_identity, None)
+
+    def _with(
+        self, identity: Ed25519PrivateKey, next_identity: Ed25519PrivateKey | None
+    ) -> Keystore:
+        return Keystore(
+            identity=identity,
+            node_key=self._node_key,
+            state_key=self._state_key,
+            next_identity=next_identity,
+        )
 
     @property
     def node_key(self) -> ec.EllipticCurvePrivateKey:
@@ -271,7 +330,7 @@ def decrypt_secrets(data: bytes, passphrase: bytes, *, where: str) -> dict[str, 
             remedy="check the passphrase; when it is right, the file was altered: use the backup",
         ) from error
     named = {name: bytes.fromhex(value) for name, value in json.loads(plain).items()}
-    if set(named) != set(_SECRET_NAMES):
+    if set(named) - {_NEXT} != _SECRET_NAMES:
         raise _damaged(where, "it holds other keys")
     return named
 

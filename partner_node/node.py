@@ -26,6 +26,7 @@ from partner_node.customers.answers import answer
 from partner_node.customers.source_customers import Customers
 from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
 from partner_node.egress.settings import EgressSection
+from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
@@ -36,6 +37,7 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
+from protocol.agreement.hand_overs import HandOvers
 from protocol.agreement.software import Build, Software
 from protocol.agreement.stop import WITHDRAWN
 from protocol.clustering.plan import most_cost, plan_seed
@@ -46,6 +48,7 @@ from protocol.errors import (
     ProtocolError,
     RemoteProtocolError,
     RuleError,
+    SignatureError,
     SourceError,
 )
 from protocol.messages import (
@@ -67,6 +70,7 @@ from protocol.release.document import Release, SignedRelease
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
+from protocol.signing import public_bytes
 from protocol.sum_query import SumQuery
 
 logger = logging.getLogger(__name__)
@@ -87,6 +91,7 @@ class Node:
         entropy: Gives fresh random bytes.
         seed_of: The plan's seed for a run hash; simulations pass another one.
         threads: How many compute an answer; one for each processor when left out.
+        hand_overs: The hand-overs of keys that are known here; kept in memory when left out.
         in_force: All agreements in force here, by which records are kept; this one when left out.
             With none of them no record is deleted.
     """
@@ -107,10 +112,12 @@ class Node:
         seed_of: Callable[[bytes], bytes] = plan_seed,
         threads: int | None = None,
         in_force: Sequence[Agreement] | None = None,
+        hand_overs: KnownHandOvers | None = None,
     ) -> None:
-        self.agreement: Agreement = signed.verify()
+        self._hand_overs = hand_overs or KnownHandOvers()
+        self.agreement: Agreement = signed.verify().with_hand_overs(self._hand_overs.load())
         self._signed = signed
-        self.partner = self.agreement.index_of_key(key.public_key().public_bytes_raw())
+        self.partner = self.agreement.index_of_key(public_bytes(key))
         self.store = store
         self._key = key
         self._customers = customers
@@ -159,12 +166,13 @@ class Node:
             data_stamp=customers.data_stamp,
             egress=home.config.egress,
             in_force=in_force,
+            hand_overs=home.hand_overs,
         )
 
     def is_asked(self, message: bytes) -> bool:
         """Whether a message is a request under this agreement, signed by its coordinator."""
         try:
-            request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+            request = self._read(message)
         except FedsegError:
             return False
         if isinstance(request, Open):
@@ -183,7 +191,7 @@ class Node:
         """
         request: Request | None = None
         try:
-            request = open_request(message, coordinator_key=self.agreement.coordinator.public_key)
+            request = self._read(message)
             with self._told(request):
                 return self._handle(request).reply
         except FedsegError as refusal:
@@ -201,6 +209,38 @@ class Node:
         ):
             yield
 
+    def _read(self, message: bytes) -> Request:
+        """The request in a message, signed by the coordinator's key in force.
+
+        An OPEN may be signed by a key to which a hand-over in it leads, which is not known here.
+
+        Raises:
+            FedsegError: It is no request, or not signed by that key.
+        """
+        self.agreement = agreement = self.agreement.with_hand_overs(self._hand_overs.load())
+        try:
+            return open_request(message, coordinator_key=agreement.keys.coordinator)
+        except SignatureError:
+            opened = Open.unverified(message)
+            if opened is None or not opened.hand_overs:
+                raise
+            told = agreement.with_hand_overs(self._with_told(opened))
+            return open_request(message, coordinator_key=told.keys.coordinator)
+
+    def _with_told(self, request: Open) -> HandOvers:
+        """The hand-overs that are known here with those of an OPEN; raises AgreementError."""
+        known = self._hand_overs.load()
+        for one in HandOvers.from_bytes(request.hand_overs):
+            known = known.with_one(one)
+        return known
+
+    def _take_up_keys(self, request: Open) -> None:
+        """Keep what an OPEN says of keys under this agreement, before anything follows from it."""
+        agreement = self.agreement.with_hand_overs(self._with_told(request))
+        for one in self._hand_overs.take(agreement.hand_overs):
+            logger.warning("took up %s", one.words)
+        self.agreement = agreement
+
     def _handle(self, request: Request) -> Cleared:
         self._check_agreement(request)
         now = self._clock()
@@ -210,6 +250,7 @@ class Node:
         self.agreement.check_software(self._software, added=self._added_builds)
         if isinstance(request, Open):
             self.agreement.check_review(now)
+            self._take_up_keys(request)
             purged = purge(self.store, self._in_force, now)
             for line in purged.log_lines:
                 logger.info("%s", line)
@@ -347,12 +388,13 @@ class Node:
     ) -> Cleared | Stopped:
         """Store the run, and have its reply pass the gate; in one transaction."""
         self._save(current)
-        return EgressGate(self.agreement, self.partner, self.store, self._egress).pass_out(
+        agreement = current.agreement  # under the run's keys
+        return EgressGate(agreement, self.partner, self.store, self._egress).pass_out(
             current,
             request,
             reply,
             answered,
-            requested_by=self.agreement.coordinator.public_key,
+            requested_by=agreement.keys.coordinator,
             now=self._clock(),
         )
 

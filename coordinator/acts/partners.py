@@ -95,7 +95,13 @@ def ask_to_check(
 
 def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
     """Refuse a card with a party's id and another signing key."""
-    keys = {p.public_key for agreement in published for p in agreement.parties if p.id == card.id}
+    keys = {
+        key
+        for agreement in published
+        for party, had in zip(agreement.parties, agreement.keys.of_parties, strict=True)
+        if party.id == card.id
+        for key in had
+    }
     if keys and card.public_key not in keys:
         raise AgreementError(
             f"the card of {card.id!r} has another public key than the party {card.id!r} of a "

@@ -33,6 +33,10 @@ COMMANDS: Final = {
     "certificate": Place(
         module="coordinator.cli.certificate", help="Show and renew the public port's certificate."
     ),
+    "key": Place(
+        module="coordinator.cli.keys",
+        help="The coordinator's signing key and its passphrase, and keys that partners replaced.",
+    ),
     "run": Place(module="coordinator.cli.run", help="Plan, start and watch runs."),
     "state": Place(
         module="coordinator.cli.state",

@@ -22,6 +22,7 @@ from coordinator.report.released import views_in
 from coordinator.shown.agreements import agreement_shown, agreements_shown, chosen_agreement
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.diligence import Diligence
+from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, diagnostics, output
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import PROTOCOL, Software
@@ -271,7 +272,10 @@ def stop(
 
 
 def _check_own_key(agreement: Agreement, config: CoordinatorConfig) -> None:
-    if agreement.coordinator.public_key != public_bytes(config.signing_key()):
+    own = public_bytes(config.signing_key())
+    with closing(config.open_store()) as store:
+        known = KeptHandOvers(store).load()
+    if agreement.coordinator.public_key not in known.same_owner(own):
         raise AgreementError(
             "the agreement names another coordinator's key",
             code="E-AGR-PARTY",

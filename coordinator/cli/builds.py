@@ -98,7 +98,7 @@ def status(
     table = folding_table("version", "SHA-256", "not signed by", title=f"Builds of {chosen.id}")
     rows = []
     for one in AddedBuilds(store).of(chosen):
-        waits = [party.id for party in one.missing(chosen)]
+        waits = [party.id for party in one.missing(chosen, kept=True)]
         rows.append(one.build.to_dict() | {"missing": waits, "complete": not waits})
         table.add_row(one.build.version, one.build.sha256.hex(), ", ".join(waits) or "complete")
     output.result(

@@ -118,7 +118,13 @@ def _key_of(store: CoordinatorStore, partner: str, file: Path | None) -> bytes:
             )
         return card.public_key
     agreed = reversed(store.agreements())  # of several keys the newest
-    keys = {p.id: p.public_key for signed in agreed for p in signed.agreement.parties}
+    keys = {
+        party.id: had[-1]
+        for signed in agreed
+        for party, had in zip(
+            signed.agreement.parties, signed.agreement.keys.of_parties, strict=True
+        )
+    }
     keys |= {card.id: card.public_key for card in joined_cards(store)}
     if partner in keys:
         return keys[partner]

@@ -20,6 +20,7 @@ CHECK: Final = "check"
 RELEASED: Final = "released"
 BUILD: Final = "build"
 RUN: Final = "run"
+HAND_OVER: Final = "hand-over"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 

@@ -45,7 +45,8 @@ class Builds:
         found = AddedBuilds(self.store).with_hash(agreement, asked.build)
         if found is None:
             raise RefusedError("no such build", code="E-PROPOSAL")
-        key = next(p.public_key for p in agreement.parties if p.id == caller.partner)
+        index = next(i for i, p in enumerate(agreement.parties) if p.id == caller.partner)
+        key = agreement.keys.of(index)
         signed = replace(found, envelope=found.envelope.with_signature(key, asked.signature))
         kept = keep_build(self.store, signed, agreement, now=self.clock())
-        return SignBuildReply(complete=not kept.missing(agreement))
+        return SignBuildReply(complete=not kept.missing(agreement, kept=True))

@@ -23,6 +23,8 @@ from protocol.control.calls import (
     DILIGENCE,
     ENROL,
     GREET,
+    HAND_OVER,
+    HAND_OVERS,
     PROPOSAL,
     PROPOSALS,
     READINESS,
@@ -64,6 +66,8 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     DILIGENCE: frozenset({Who.ADMITTED}),
     BUILDS: frozenset({Who.ADMITTED}),
     SIGN_BUILD: frozenset({Who.ADMITTED}),
+    HAND_OVER: frozenset({Who.ADMITTED}),
+    HAND_OVERS: frozenset({Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 
 from coordinator.control.nodes import EnrolledNodes
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.enrolment import read_code, short_code
 from protocol.errors import UsageError
 
 
 def joined_cards(store: CoordinatorStore) -> list[PartnerCard]:
-    """The cards of admitted nodes that joined, by partner."""
-    nodes = EnrolledNodes(store)
+    """The cards of admitted nodes that joined, by partner, with the keys in force."""
+    nodes, known = EnrolledNodes(store), KeptHandOvers(store).load()
     waiting = {row.node_key for row in nodes.waiting()}
-    return [PartnerCard.from_bytes(row.card) for row in nodes.all() if row.node_key not in waiting]
+    cards = [PartnerCard.from_bytes(row.card) for row in nodes.all() if row.node_key not in waiting]
+    return [
+        replace(card, public_key=known.latest_of(card.public_key, partner=card.id))
+        for card in cards
+    ]
 
 
 def card_with_code(store: CoordinatorStore, code: str, *, coordinator_key: bytes) -> PartnerCard:

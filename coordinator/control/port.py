@@ -29,6 +29,7 @@ from coordinator.control.authority import NodesAuthority
 from coordinator.control.builds import Builds
 from coordinator.control.enrolment import Enrolment, Operator
 from coordinator.control.guard import Guard, Handler
+from coordinator.control.hand_overs import HandedOver
 from coordinator.control.invitations import Invitations
 from coordinator.control.listening import Listening
 from coordinator.control.membership import Membership
@@ -39,6 +40,7 @@ from coordinator.control.taking_readiness import Readiness
 from coordinator.front.limits import FrontLimits
 from coordinator.front.listening import listen
 from coordinator.front.relay import RelayedFront
+from coordinator.keystore import opened_with
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from machine.private_socket import private_socket_folder
@@ -51,6 +53,8 @@ from protocol.control.calls import (
     DILIGENCE,
     ENROL,
     GREET,
+    HAND_OVER,
+    HAND_OVERS,
     MAX_REPLY_BYTES,
     MAX_REQUEST_BYTES,
     PROPOSAL,
@@ -221,7 +225,10 @@ def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
             ) from error
     signing_key = config.signing_key()
     return Prepared(
-        authority=NodesAuthority.of(config.directory, config.passphrase(), now=datetime.now(UTC)),
+        authority=opened_with(
+            config.passphrases(),
+            lambda p: NodesAuthority.of(config.directory, p, now=datetime.now(UTC)),
+        ),
         operator=Operator(
             legal_name=config.legal_name,
             contact=config.contact,
@@ -305,6 +312,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
     stops = Stops(store=store)
     releases = Releases(store=store, key=prepared.signing_key)
     builds = Builds(store=store)
+    handed_over = HandedOver(store=store, own_key=prepared.operator.key)
     calls: dict[str, Handler] = {
         GREET: enrolment.greet,
         ENROL: enrolment.enrol,
@@ -323,6 +331,8 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         BUILDS: builds.builds,
         DILIGENCE: agreements.diligence,
         SIGN_BUILD: builds.sign,
+        HAND_OVER: handed_over.hand_over,
+        HAND_OVERS: handed_over.hand_overs,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

@@ -18,6 +18,7 @@ from coordinator.control.announcements import (
     BUILD,
     CHECK,
     COMPLETE,
+    HAND_OVER,
     PROPOSED,
     RELEASED,
     RUN,
@@ -46,6 +47,7 @@ _KINDS: Final = {
     RELEASED: Announcement.RELEASED,
     BUILD: Announcement.BUILD,
     RUN: Announcement.RUN,
+    HAND_OVER: Announcement.HAND_OVER,
 }
 
 

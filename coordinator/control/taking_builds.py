@@ -25,7 +25,7 @@ def keep_build(
     builds = AddedBuilds(store)
     before = builds.with_hash(agreement, added.hash)
     kept = builds.keep(added, agreement, now=now)
-    if before is None or kept.missing(agreement) != before.missing(agreement):
+    if before is None or kept.envelope.signatures != before.envelope.signatures:
         with store.transaction():
             Announcements(store).add(BUILD, [p.id for p in agreement.parties], agreement.hash)
     return kept

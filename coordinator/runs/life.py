@@ -65,7 +65,7 @@ def execute(
     row = store.run(run_id)
     if row.ended:
         raise RunFailedError(f"run {run_id.hex()} has ended already: {row.state}", code="E-ENDED")
-    agreement = store.agreement(row.agreement_hash)
+    agreement = store.agreement_of_run(run_id)
     if first_try:
         store.begin_attempt(run_id)
 

@@ -9,6 +9,8 @@ from coordinator.store.times import stamp
 from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Build
+from protocol.errors import AgreementError
+from protocol.signing import key_id
 
 
 class AddedBuilds:
@@ -24,11 +26,13 @@ class AddedBuilds:
             It with all signatures.
 
         Raises:
-            AgreementError: It is not for this agreement, or a signature does not hold.
+            AgreementError: It is not for this agreement, a signature does not hold, or a new one
+                is by a key that was handed over (E-KEY-ROTATED).
         """
         added.missing(agreement)
         with self._store.transaction():
             known = self.with_hash(agreement, added.hash)
+            _check_new(added, known, agreement)
             joined = added if known is None else known.merged(added, agreement)
             self._store.ask(
                 "INSERT INTO builds VALUES (?, ?, ?, ?) ON CONFLICT (agreement_hash, build_hash)"
@@ -54,4 +58,18 @@ class AddedBuilds:
 
     def allowed(self, agreement: Agreement) -> frozenset[Build]:
         """The builds that everybody signed who has to."""
-        return frozenset(one.build for one in self.of(agreement) if not one.missing(agreement))
+        return frozenset(
+            one.build for one in self.of(agreement) if not one.missing(agreement, kept=True)
+        )
+
+
+def _check_new(added: AddedBuild, known: AddedBuild | None, agreement: Agreement) -> None:
+    """Refuse a new signature by a key that was handed over; one that was kept stays valid."""
+    kept = set() if known is None else set(known.envelope.signatures)
+    in_force = {key_id(key) for key in agreement.keys.in_force}
+    if not added.envelope.signatures.keys() - kept <= in_force:
+        raise AgreementError(
+            "a signature on the build is by a key that its party handed over",
+            code="E-KEY-ROTATED",
+            remedy="have the party sign it again: `fedseg-node agreement builds sign`",
+        )

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
+from coordinator.store.hand_overs import KeptHandOvers
 from coordinator.store.records import (
     FAILED,
     FINISHED,
@@ -25,6 +27,7 @@ from coordinator.store.records import (
 from coordinator.store.store_database import StoreDatabase, open_file
 from coordinator.store.times import stamp_now
 from protocol.agreement.document import Agreement
+from protocol.agreement.hand_overs import HandOvers
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
@@ -105,14 +108,25 @@ class CoordinatorStore:
     def agreements(self) -> list[SignedAgreement]:
         """All agreements, newest first."""
         rows = self.ask("SELECT envelope FROM agreements ORDER BY added_at DESC, number DESC")
-        return [SignedAgreement.from_bytes(row[0], kept=True) for row in rows]
+        known = KeptHandOvers(self).load()
+        found = (SignedAgreement.from_bytes(row[0], kept=True) for row in rows)
+        return [replace(s, agreement=s.agreement.with_hand_overs(known)) for s in found]
 
     def agreement(self, agreement_hash: bytes) -> Agreement:
-        """The agreement with a hash; verified again."""
+        """The agreement with a hash, under the keys in force; verified again."""
         row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)
         if row is None:
             raise StoreError(f"no agreement {agreement_hash.hex()[:16]}… is stored")
-        return SignedAgreement.from_bytes(row[0], kept=True).verify()
+        agreement = SignedAgreement.from_bytes(row[0], kept=True).verify()
+        return agreement.with_hand_overs(KeptHandOvers(self).load())
+
+    def agreement_of_run(self, run_id: bytes) -> Agreement:
+        """The agreement of a run, under the keys in force when it was requested."""
+        row = self.one("SELECT agreement_hash, hand_overs FROM runs WHERE run_id = ?", run_id)
+        if row is None:
+            raise StoreError(f"there is no run {run_id.hex()}", code="E-RUN-UNKNOWN")
+        agreement = self.agreement(bytes(row[0]))
+        return agreement.with_hand_overs(HandOvers.from_bytes(bytes(row[1] or b"")))
 
     # --- runs ----------------------------------------------------------------------------------
 
@@ -136,13 +150,13 @@ class CoordinatorStore:
             StoreError: The agreement is not stored.
         """
         with self.transaction():
-            self.agreement(agreement.hash)
+            hand_overs = self.agreement(agreement.hash).hand_overs
             self.check_startable(agreement)
             now = stamp_now()
             self.ask(
                 "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
-                " reason, attempts, created_at, updated_at, without, number)"
-                " SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?, ?,"
+                " reason, attempts, created_at, updated_at, without, hand_overs, number)"
+                " SELECT ?, agreement_hash, links, ?, '{}', '', '', 0, ?, ?, ?, ?,"
                 " (SELECT coalesce(max(number), 0) + 1 FROM runs)"
                 " FROM agreements WHERE agreement_hash = ?",
                 run_id,
@@ -150,6 +164,7 @@ class CoordinatorStore:
                 now,
                 now,
                 json.dumps(list(without)),
+                hand_overs.to_bytes(),
                 agreement.hash,
             )
             alongside()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
 from coordinator.store.times import stamp
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import Agreement
@@ -47,16 +48,16 @@ class Diligence:
         """
         if not agreement.diligence:
             return
-        newest, lacking = self.newest(), []
+        newest, lacking, known = self.newest(), [], KeptHandOvers(self._store).load()
         for party in agreement.parties:
             record = newest.get(party.id)
             if record is None:
                 lacking.append(f"{party.id} (no record)")
                 continue
-            record.verify(agreement.coordinator.public_key)
-            if record.public_key != party.public_key:
+            record.verify(agreement.coordinator.public_key, known=known)
+            if not record.is_of(party.public_key, known=known):
                 lacking.append(f"{party.id} (a record of another key)")
-            elif not record.holds_for(party.public_key, now):
+            elif not record.holds_for(party.public_key, now, known=known):
                 lacking.append(
                     f"{party.id} (holds {record.at:%Y-%m-%d} to {record.expires:%Y-%m-%d})"
                 )

@@ -228,6 +228,17 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE certified (node_key TEXT PRIMARY KEY, ends TEXT NOT NULL) STRICT;
     PRAGMA user_version = 13;
     """,
+    """
+    CREATE TABLE hand_overs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        hand_over_hash BLOB NOT NULL UNIQUE,
+        old_key BLOB NOT NULL UNIQUE,
+        envelope BLOB NOT NULL,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE runs ADD COLUMN hand_overs BLOB;
+    PRAGMA user_version = 14;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -254,4 +265,5 @@ TABLES: Final = (
     "builds",
     "diligence",
     "certified",
+    "hand_overs",
 )

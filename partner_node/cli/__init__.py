@@ -37,6 +37,10 @@ COMMANDS: Final = {
         module="partner_node.cli.data",
         help="How the customers' data look beside the agreement; nothing leaves.",
     ),
+    "key": Place(
+        module="partner_node.cli.keys",
+        help="This node's signing key and its passphrase, and keys that partners replaced.",
+    ),
     "agreement": Place(
         module="partner_node.cli.agreement", help="Read, sign and install the agreement."
     ),

@@ -302,7 +302,7 @@ def _beside_file(out: Path, agreement: Agreement) -> Path:
 def _waiting(home: NodeHome) -> list[Agreement]:
     """Versions that are not effective yet, of every agreement."""
     with closing(_store(home)) as store:
-        return [signed.agreement for signed in WaitingVersions(store).all()]
+        return [home.with_keys(one).agreement for one in WaitingVersions(store).all()]
 
 
 @app.command("accept-stop")

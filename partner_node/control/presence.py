@@ -20,6 +20,7 @@ from partner_node.control.adding_builds import accept_builds
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
+from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.control.hearing import note_heard
 from partner_node.control.in_force import in_force
 from partner_node.control.joining import checked_certificate
@@ -57,6 +58,7 @@ _NEWS: Final = {
     Announcement.PROPOSED: "an agreement is proposed: fedseg-node agreement proposals",
     Announcement.RELEASED: "a run ended with a release: fedseg-node segments list",
     Announcement.BUILD: "a build is proposed or added: fedseg-node agreement builds list",
+    Announcement.HAND_OVER: "a signing key was replaced: fedseg-node key show",
     Announcement.STOPPED: "a partner stopped an agreement: fedseg-node agreement show",
 }
 
@@ -234,6 +236,7 @@ class _Presence:
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
         for what in (
+            exchange_hand_overs,
             exchange_stops,
             self._take_up,
             accept_builds,

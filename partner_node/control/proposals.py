@@ -126,11 +126,9 @@ def fetch(home: NodeHome, channel: Channel, found: Proposed) -> SignedAgreement:
                 code="E-AGR-OTHER",
                 remedy="do not sign it; tell the other partners",
             )
-        membership = Membership.load(home.directory)
-        if (
-            membership is None
-            or signed.agreement.coordinator.public_key != membership.coordinator_key
-        ):
+        membership, known = Membership.load(home.directory), home.hand_overs.load()
+        key = signed.agreement.coordinator.public_key
+        if membership is None or key not in known.same_owner(membership.coordinator_key):
             raise AgreementError(
                 "it names another coordinator's key than the one that this node joined",
                 code="E-AGR-PARTY",
@@ -150,7 +148,7 @@ def diligence_on(home: NodeHome, agreement: Agreement) -> list[DiligenceRecord]:
         reply = channel.call(DILIGENCE, DiligenceRequest(hash=agreement.hash), DiligenceReply)
     found = [DiligenceRecord.from_bytes(envelope) for envelope in reply.envelopes]
     for record in found:
-        record.verify(agreement.coordinator.public_key)
+        record.verify(agreement.coordinator.public_key, known=home.hand_overs.load())
     return found
 
 

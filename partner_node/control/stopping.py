@@ -38,7 +38,7 @@ def exchange_stops(home: NodeHome, channel: Channel) -> None:
         AgreementError: One does not hold: no partner signed it.
     """
     with closing(home.store(home.keystore())) as store:
-        coming = [signed.agreement for signed in WaitingVersions(store).all()]
+        coming = [home.with_keys(one).agreement for one in WaitingVersions(store).all()]
     for agreement in (*in_force(home), *coming):
         _exchange(home, channel, agreement)
 

@@ -57,7 +57,7 @@ def objection_to_sending(
     coordinator = agreement.coordinator
     if (manifest.receiver, manifest.receiver_key) != (
         coordinator.legal_name,
-        key_id(coordinator.public_key),
+        key_id(agreement.keys.coordinator),
     ):
         return f"its receiver is {manifest.receiver}, not the agreement's coordinator"
     if (manifest.sha256, manifest.n_bytes) != (hashlib.sha256(data).hexdigest(), len(data)):
@@ -75,7 +75,7 @@ def objection_to_sending(
         return f"it speaks for partner {manifest.partner}, this is partner {grounds.partner}"
     party = agreement.parties[grounds.partner]
     try:
-        reply.check_signature(party.public_key, who=party.id)
+        reply.check_signature(agreement.keys.of(grounds.partner), who=party.id)
     except SignatureError as error:
         return error.message
     return None
@@ -173,11 +173,12 @@ def _objection_to_approval(manifest: Manifest, reply: Reply, grounds: Grounds) -
     release = _release(grounds)
     if release is None or manifest.release != release.hash:
         return "it signs another release than the plan's"
-    party = grounds.agreement.parties[grounds.partner]
+    party, key = (
+        grounds.agreement.parties[grounds.partner],
+        grounds.agreement.keys.of(grounds.partner),
+    )
     try:
-        verify_document(
-            party.public_key, PAYLOAD_TYPE, release.to_bytes(), reply.signature, who=party.id
-        )
+        verify_document(key, PAYLOAD_TYPE, release.to_bytes(), reply.signature, who=party.id)
     except SignatureError as error:
         return error.message
     return None

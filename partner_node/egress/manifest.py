@@ -185,7 +185,7 @@ class Manifest:
             agreement_id=agreement.id,
             agreement_version=agreement.version,
             agreement_hash=agreement.hash,
-            receiver=coordinator.legal_name if requested_by == coordinator.public_key else "?",
+            receiver=coordinator.legal_name if requested_by == agreement.keys.coordinator else "?",
             receiver_key=key_id(requested_by),
             question=question,
             customers=customers,

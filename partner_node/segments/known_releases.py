@@ -107,7 +107,7 @@ def all_releases(home: NodeHome) -> list[KnownRelease]:
     for received_at, envelope in store.releases():
         signed = SignedRelease.from_bytes(envelope)
         kept = store.agreement(signed.release.agreement_hash) or home.main().signed_agreement()
-        agreement = kept.verify()
+        agreement = home.with_keys(kept).verify()
         found.append((received_at, signed.verify(agreement), agreement))
     changed = {run.run_hash: run.data_words for run in store.runs() if run.data_words}
     store.close()

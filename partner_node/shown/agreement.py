@@ -102,7 +102,8 @@ def _signed_here(home: NodeHome, store: NodeStore, agreement: Agreement) -> Sign
     """Under which name this node signed an agreement, when and by whom; None where it did not."""
     at = store.signed_at(agreement.hash)
     key = home.keystore().identity_public
-    own = next((party.id for party in agreement.parties if party.public_key == key), None)
+    keys = agreement.keys.of_parties
+    own = next((p.id for p, had in zip(agreement.parties, keys, strict=True) if key in had), None)
     if at is None or own is None:
         return None
     return Signed(party=own, signed=True, at=at, by=store.signed_by(agreement.hash))

@@ -33,10 +33,10 @@ def diligence_of(
         records = {record.partner: record for record in diligence_on(home, agreement)}
     except FedsegError as error:
         return None, [f"{demand} It could not be asked for: {error.code}: {error.message}"]
-    rows, lines = [], [demand]
+    rows, lines, known = [], [demand], home.hand_overs.load()
     for party in agreement.parties:
         record = records.get(party.id)
-        holds = record is not None and record.holds_for(party.public_key, now)
+        holds = record is not None and record.holds_for(party.public_key, now, known=known)
         until = None if record is None else time_text(record.expires)
         rows.append({"partner": party.id, "until": until, "holds": holds})
         if record is None:

@@ -20,13 +20,13 @@ class AcceptedBuilds:
         Raises:
             AgreementError: Not everybody did, or it is for another agreement.
         """
-        added.verify(agreement)
         with self._store.transaction():
             known = self._store.one(
                 "SELECT 1 FROM builds WHERE agreement_hash = ? AND build_hash = ?",
                 agreement.hash,
                 added.hash,
             )
+            added.verify(agreement, kept=known is not None)
             self._store.ask(
                 "INSERT OR IGNORE INTO builds VALUES (?, ?, ?, ?)",
                 agreement.hash,
@@ -43,7 +43,7 @@ class AcceptedBuilds:
         )
         found = [AddedBuild.from_bytes(bytes(envelope)) for (envelope,) in rows]
         for one in found:
-            one.verify(agreement)
+            one.verify(agreement, kept=True)
         return found
 
     def allowed(self, agreement: Agreement) -> frozenset[Build]:

@@ -245,6 +245,19 @@ class NodeStore(Database):
         """
         return self._end_runs("agreement_hash = ?1", agreement_hash, now=now, code=code)
 
+    def end_all_runs(self, *, now: str, code: str) -> list[bytes]:
+        """End every unfinished run for the reason `code`; in a transaction.
+
+        Returns:
+            Ids of the runs that ended.
+        """
+        hashes = self.ask("SELECT DISTINCT agreement_hash FROM runs")
+        return [
+            run_id
+            for (agreement_hash,) in hashes
+            for run_id in self.end_runs_of(agreement_hash, now=now, code=code)
+        ]
+
     def _end_runs(
         self, where: LiteralString, value: bytes, *, now: str, code: str = SUPERSEDED
     ) -> list[bytes]:

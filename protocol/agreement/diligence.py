@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.agreement.document import time_in, time_text
 from protocol.agreement.duties import Document
+from protocol.agreement.hand_overs import NONE, HandOvers
 from protocol.canonical import canonical_json, parse_canonical_json
 from protocol.errors import AgreementError, MalformedError, SignatureError
 from protocol.signing import Envelope
@@ -82,10 +83,14 @@ class DiligenceRecord:
             raise AgreementError(error.message, remedy=error.remedy) from error
         return found
 
-    def verify(self, operator_key: bytes) -> None:
-        """Refuse a record that the operator did not sign alone (E-AGR-SIGNATURE)."""
+    def verify(self, operator_key: bytes, *, known: HandOvers = NONE) -> None:
+        """Refuse a record that the operator did not sign alone (E-AGR-SIGNATURE).
+
+        Args:
+            known: Hand-overs: one by a key that the operator handed over since stays valid.
+        """
         try:
-            signers = self.envelope.signers([operator_key])
+            signers = self.envelope.signers(known.same_owner(operator_key))
         except SignatureError as error:
             raise AgreementError(error.message, code="E-AGR-SIGNATURE") from error
         if not signers or len(self.envelope.signatures) != 1:
@@ -95,9 +100,13 @@ class DiligenceRecord:
                 remedy="ask the operator, and tell the other partners",
             )
 
-    def holds_for(self, public_key: bytes, now: datetime) -> bool:
-        """Whether it is of this key, and neither over nor begun later."""
-        return self.public_key == public_key and self.at <= now < self.expires
+    def is_of(self, public_key: bytes, *, known: HandOvers = NONE) -> bool:
+        """Whether it is on whoever has this key, or had the key that led to it by a hand-over."""
+        return self.public_key in known.same_owner(public_key)
+
+    def holds_for(self, public_key: bytes, now: datetime, *, known: HandOvers = NONE) -> bool:
+        """Whether it is of this key, and neither over nor begun later; `known` as for `is_of`."""
+        return self.is_of(public_key, known=known) and self.at <= now < self.expires
 
     def to_bytes(self) -> bytes:
         """The envelope as JSON."""

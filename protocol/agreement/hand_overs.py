@@ -137,6 +137,15 @@ class HandOvers:
         found = self.from_key(key, partner=partner)
         return found[-1].new_key if found else key
 
+    def same_owner(self, key: bytes) -> frozenset[bytes]:
+        """The key, those that led to it, and those to which it leads."""
+        found = [key]
+        while found[0] in self._to:
+            found.insert(0, self._to[found[0]].old_key)
+        while found[-1] in self._from:
+            found.append(self._from[found[-1]].new_key)
+        return frozenset(found)
+
     def number_after(self, key: bytes) -> int:
         """The number of the hand-over that follows from a key that is in force."""
         before = self._to.get(key)

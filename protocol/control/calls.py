@@ -24,6 +24,8 @@ ACKNOWLEDGE: Final = "Acknowledge"
 BUILDS: Final = "Builds"
 SIGN_BUILD: Final = "SignBuild"
 DILIGENCE: Final = "Diligence"
+HAND_OVER: Final = "HandOver"
+HAND_OVERS: Final = "HandOvers"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

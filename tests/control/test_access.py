@@ -28,6 +28,8 @@ from protocol.control.calls import (
     DILIGENCE,
     ENROL,
     GREET,
+    HAND_OVER,
+    HAND_OVERS,
     MAX_REQUEST_BYTES,
     PROPOSAL,
     PROPOSALS,
@@ -67,7 +69,9 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
         v1.SignBuildRequest(hash=bytes(32), build=bytes(32), signature=bytes(64)),
         v1.SignBuildReply,
     ),
+    HAND_OVER: (v1.HandOverRequest(envelope=b"{}"), v1.HandOverReply),
     ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
+    HAND_OVERS: (v1.HandOversRequest(), v1.HandOversReply),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
     READINESS: (v1.ReadinessRequest(hash=bytes(32)), v1.ReadinessReply),
     RELEASES: (v1.ReleasesRequest(hash=bytes(32)), v1.ReleasesReply),
@@ -83,6 +87,7 @@ ABOUT_NOTHING = {
     READINESS: "E-PROPOSAL", RELEASES: "E-PROPOSAL", RELEASE: "E-NO-RELEASE",
     ACKNOWLEDGE: "E-NO-RELEASE",
     BUILDS: "E-PROPOSAL", SIGN_BUILD: "E-PROPOSAL", DILIGENCE: "E-PROPOSAL",
+    HAND_OVER: "E-HAND-OVER",
 }  # fmt: skip
 
 

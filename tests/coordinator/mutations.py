@@ -23,6 +23,7 @@ SESSION = "coordinator/store/postgresql/connection.py"
 MAKING = "coordinator/store/postgresql/making.py"
 LEASE = "coordinator/store/postgresql/lease.py"
 MOVING = "coordinator/moving.py"
+STANDSTILL = "coordinator/runs/standstill.py"
 CONTENT = "coordinator/store/content.py"
 
 SERVED = "test_service.py::"
@@ -116,6 +117,40 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if not chosen:",
         "test_schedule_cli.py::test_one_of_several_schedules_is_named",
     ),
+    # keys that are replaced
+    (
+        "coordinator/control/rotating.py",
+        "        _check_no_run(store)\n",
+        "",
+        "test_rotating.py::test_the_key_is_not_replaced_while_a_process_serves_or_a_run_goes_on",
+    ),
+    (
+        "coordinator/control/rotating.py",
+        "    if one.new_key != public_bytes(config.signing_key()):\n        return None\n",
+        "",
+        "test_rotating.py::test_switched_off_at_any_step_one_key_is_in_force_and_what_was_begun_is_"
+        "ended",
+    ),
+    (
+        "coordinator/control/rotating.py",
+        "    if path.exists():\n        return\n",
+        "",
+        "test_rotating.py::test_switched_off_at_any_step_one_key_is_in_force_and_what_was_begun_is_"
+        "ended",
+    ),
+    (
+        "coordinator/store/coordinator_store.py",
+        'return agreement.with_hand_overs(HandOvers.from_bytes(bytes(row[1] or b"")))',
+        "return agreement",
+        "test_runs_under_new_keys.py::test_a_run_that_was_requested_keeps_its_keys",
+    ),
+    (
+        "coordinator/control/passphrase.py",
+        '        write_file(next_of(file), new + b"\\n", mode=0o600)\n',
+        "        pass\n",
+        "test_rotating.py::test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_"
+        "on",
+    ),
     # the chain outlives a failed run
     (
         DRIVER,
@@ -187,8 +222,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         STORE,
-        "[SignedAgreement.from_bytes(row[0], kept=True) for row in rows]",
-        "[SignedAgreement.from_bytes(row[0]) for row in rows]",
+        "(SignedAgreement.from_bytes(row[0], kept=True) for row in rows)",
+        "(SignedAgreement.from_bytes(row[0]) for row in rows)",
         STORED + "test_an_agreement_kept_by_an_earlier_version_stays_readable",
     ),
     (
@@ -527,13 +562,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         MOVED + "test_a_command_that_had_the_file_open_when_it_was_moved_changes_nothing_there",
     ),
     (
-        MOVING,
+        STANDSTILL,
         "        if not free:\n",
         "        if False:\n",
         MOVED + "test_a_state_is_not_moved_while_it_is_served_or_a_run_is_driven",
     ),
     (
-        MOVING,
+        STANDSTILL,
         "            lease.hold()\n",
         "            pass\n",
         MOVED + "test_a_state_is_not_moved_from_a_server_while_another_machine_serves_it",

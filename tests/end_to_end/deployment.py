@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any, Final
 
@@ -474,6 +474,7 @@ def cheap_key_stores() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         create = staticmethod(partial(Keystore.create, log2_n=MIN_LOG2_N))
         patch.setattr(Keystore, "create", create)
+        patch.setattr(Keystore, "save", partialmethod(Keystore.save, log2_n=MIN_LOG2_N))
         yield
 
 

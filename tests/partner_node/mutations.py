@@ -51,6 +51,53 @@ FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # the passphrase
+    (
+        "partner_node/passphrase.py",
+        '            write_file(next_of(file), new + b"\\n", mode=0o600)\n',
+        "            pass\n",
+        "test_changed_passphrase.py::test_switched_off_at_any_step_the_node_opens_and_the_same_"
+        "command_goes_on",
+    ),
+    (
+        "partner_node/passphrase.py",
+        "        check_passphrase(new)\n        if file",
+        "        if file",
+        "test_changed_passphrase.py::test_a_passphrase_that_is_too_short_is_refused",
+    ),
+    # keys that are handed over
+    (
+        "partner_node/node.py",
+        "            self._take_up_keys(request)\n",
+        "",
+        "../coordinator/test_runs_under_new_keys.py::"
+        "test_the_others_take_a_new_key_up_with_the_next_run",
+    ),
+    (
+        "partner_node/node.py",
+        "            return open_request(message, coordinator_key=told.keys.coordinator)",
+        "            return opened",
+        "../coordinator/test_runs_under_new_keys.py::"
+        "test_a_coordinator_that_signs_with_a_key_of_its_own_is_not_followed",
+    ),
+    (
+        "partner_node/handing_over.py",
+        "    if failure is not None:\n        raise failure\n",
+        "",
+        "test_rotating.py::test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns",
+    ),
+    (
+        "partner_node/handing_over.py",
+        "one for one in known if one.hash in wanted",
+        "one for one in known",
+        "test_rotating.py::test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns",
+    ),
+    (
+        "partner_node/rotating.py",
+        "    if going:",
+        "    if False:",
+        "test_rotating.py::test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end",
+    ),
     # what a monitoring system is told
     (
         "partner_node/metrics/measuring.py",
@@ -705,13 +752,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # builds that parties added
     (
         ACCEPTED,
-        "        added.verify(agreement)\n",
+        "            added.verify(agreement, kept=known is not None)\n",
         "",
         BUILDS + "test_what_is_installed_runs_once_every_party_signed_it",
     ),
     (
         ACCEPTED,
-        "            one.verify(agreement)\n",
+        "            one.verify(agreement, kept=True)\n",
         "            str(one)\n",
         BUILDS + "test_what_was_written_into_the_database_is_verified_when_it_is_read",
     ),

@@ -150,7 +150,7 @@ class Folder:
         self.closed: list[str] = []
 
     def load(self, directory: Path) -> SimpleNamespace:
-        return SimpleNamespace(agreement_files=(self.agreement, self.beside))
+        return SimpleNamespace(watched_files=(self.agreement, self.beside))
 
     def open(self, directory: Path) -> SimpleNamespace:
         try:

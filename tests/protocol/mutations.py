@@ -1342,7 +1342,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         DILIGENCE,
-        "self.public_key == public_key and self.at",
+        "self.is_of(public_key, known=known) and self.at",
         "self.at",
         DILIGENT + "test_a_record_holds_for_its_key_and_its_time",
     ),

@@ -15,6 +15,7 @@ from protocol.agreement.hand_over import HandOver
 from protocol.agreement.hand_overs import HandOvers
 from protocol.agreement.software import PROTOCOL, Build
 from protocol.agreement.stop import SignedStop
+from protocol.canonical import frame
 from protocol.errors import AgreementError, FedsegError, RemoteProtocolError, SignatureError
 from protocol.messages import Hello, Open, open_request
 from protocol.release.document import SignedRelease
@@ -117,7 +118,7 @@ def test_a_hand_over_that_a_coordinator_makes_up_swaps_no_key(handed: Handed) ->
         node = lab.Node(fed, 0, "node", fed.empty_chain)
         opening = Open(
             agreement_hash=handed.agreed.hash, run_id=run.run_id,
-            hand_overs=len(made).to_bytes(8, "big") + made,
+            hand_overs=frame(made),
         )  # fmt: skip
         try:
             node.state.open(opening, entropy=node.entropy)

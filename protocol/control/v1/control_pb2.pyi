@@ -273,6 +273,26 @@ class DiligenceReply(_message.Message):
     envelopes: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, envelopes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class HandOverRequest(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: bytes
+    def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
+
+class HandOverReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HandOversRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HandOversReply(_message.Message):
+    __slots__ = ("envelopes",)
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    envelopes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, envelopes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class AnnouncementsRequest(_message.Message):
     __slots__ = ("after",)
     AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +311,7 @@ class Announcement(_message.Message):
         CHECK: _ClassVar[Announcement.Kind]
         RELEASED: _ClassVar[Announcement.Kind]
         BUILD: _ClassVar[Announcement.Kind]
+        HAND_OVER: _ClassVar[Announcement.Kind]
         RUN: _ClassVar[Announcement.Kind]
     NOTHING: Announcement.Kind
     ADMITTED: Announcement.Kind
@@ -300,6 +321,7 @@ class Announcement(_message.Message):
     CHECK: Announcement.Kind
     RELEASED: Announcement.Kind
     BUILD: Announcement.Kind
+    HAND_OVER: Announcement.Kind
     RUN: Announcement.Kind
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,109 @@
+"""Replacing the coordinator's signing key by a new one.
+
+A machine may be switched off after any step. The next key is drawn into a file beside the first;
+the hand-over that both sign is written beside them; the next key takes the first one's place, which
+erases that; the hand-over goes into the database, from where nodes get it. Until the third step the
+old key is in force, and after it whoever serves or calls the command again ends what was begun.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.config import KEY_FILE, CoordinatorConfig
+from coordinator.control.taking_hand_overs import keep_hand_over
+from coordinator.keystore import create_key, load_key, opened_with
+from coordinator.runs.standstill import nobody_serves
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
+from machine.private_files import (
+    read_private_file,
+    remove_private_file,
+    replace_private_file,
+    write_private_file,
+)
+from protocol.agreement.document import time_text
+from protocol.agreement.hand_over import HandOver
+from protocol.errors import UsageError
+from protocol.signing import public_bytes
+
+NEXT_FILE: Final = "keys/coordinator-next.pem"
+HAND_OVER_FILE: Final = "keys/hand-over.json"
+
+
+def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
+    """Replace the signing key; go on where an earlier attempt was switched off.
+
+    Raises:
+        UsageError: A process serves the folder, or a run has not ended (E-RUN-ACTIVE).
+        FedsegError: Keys or state cannot be read or written.
+    """
+    with (
+        nobody_serves(config, then="replace the key and serve again"),
+        closing(config.open_store()) as store,
+    ):
+        ended = finish(config, store, now=now)
+        if ended is not None:
+            return ended
+        _check_no_run(store)
+        old, next_file = config.signing_key(), config.directory / NEXT_FILE
+        if not next_file.exists():
+            create_key(next_file, config.passphrase())
+        new = opened_with(config.passphrases(), lambda p: load_key(next_file, p))
+        _write_hand_over(config.directory / HAND_OVER_FILE, store, old, new, now)
+        replace_private_file(config.directory / KEY_FILE, read_private_file(next_file))
+        made = finish(config, store, now=now)
+        if made is None:
+            raise UsageError("the key was replaced by another process meanwhile")
+        return made
+
+
+def finish(
+    config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime | None = None
+) -> HandOver | None:
+    """End a replacement of the key that was switched off once the new key was in its place.
+
+    Returns:
+        Its hand-over; None where there is nothing to end.
+    """
+    pending, next_file = config.directory / HAND_OVER_FILE, config.directory / NEXT_FILE
+    if not pending.exists():
+        return None
+    one = HandOver.from_bytes(read_private_file(pending))
+    if one.new_key != public_bytes(config.signing_key()):
+        return None
+    keep_hand_over(store, one, own_key=one.old_key, now=now or datetime.now(UTC))
+    remove_private_file(next_file)
+    remove_private_file(pending)
+    return one
+
+
+def _write_hand_over(
+    path: Path,
+    store: CoordinatorStore,
+    old: Ed25519PrivateKey,
+    new: Ed25519PrivateKey,
+    now: datetime,
+) -> None:
+    """Write it, unless an earlier attempt did."""
+    if path.exists():
+        return
+    number = KeptHandOvers(store).load().number_after(public_bytes(old))
+    one = HandOver.make(old, new, partner="", number=number, at=time_text(now))
+    write_private_file(path, one.to_bytes())
+
+
+def _check_no_run(store: CoordinatorStore) -> None:
+    going = [run for run in store.runs() if not run.ended]
+    if going:
+        raise UsageError(
+            f"run {going[0].run_id.hex()[:8]} has not ended, and goes on under the key that is to "
+            "be replaced",
+            code="E-RUN-ACTIVE",
+            remedy="wait for its end, or end it: `fedseg-coordinator run stop`",
+        )

@@ -1,0 +1,75 @@
+"""Taking a hand-over of a key, whether it came as a file or online."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from coordinator.control.announcements import HAND_OVER, Announcements
+from coordinator.control.joined import joined_cards
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
+from protocol.agreement.document import Agreement
+from protocol.agreement.hand_over import HandOver
+from protocol.agreement.hand_overs import HandOvers
+from protocol.errors import AgreementError
+
+logger = logging.getLogger(__name__)
+
+
+def keep_hand_over(
+    store: CoordinatorStore, one: HandOver, *, own_key: bytes, now: datetime
+) -> bool:
+    """Keep a hand-over, wherever it came from, and announce it; whether it is new.
+
+    Args:
+        own_key: The coordinator's key in force, 32 bytes.
+
+    Raises:
+        AgreementError: It does not go with those that are known (E-KEY-…), or is from a key that
+            no published or proposed agreement and no node that joined has (E-KEY-STRANGER).
+    """
+    with store.transaction():
+        known = KeptHandOvers(store).load().with_one(one)
+        concerned = [a for a in _agreements(store) if _changes(a, known, one)]
+        if not concerned and one.old_key not in _other_keys(store, own_key):
+            raise AgreementError(
+                f"{one.words}: no party and no node that joined has that old key",
+                code="E-KEY-STRANGER",
+                remedy="take the hand-overs of one party in their order; see "
+                "`fedseg-coordinator key list`",
+            )
+        new = KeptHandOvers(store).take([one], now=now)
+        for agreement in concerned if new else ():
+            parties = [party.id for party in agreement.parties]
+            Announcements(store).add(HAND_OVER, parties, agreement.hash)
+    if new:
+        logger.info("took %s", one.words)
+    return bool(new)
+
+
+def told_to(store: CoordinatorStore, partner: str) -> HandOvers:
+    """The hand-overs that concern a partner: its own, the coordinator's, those of its agreements.
+
+    None of partners with whom it has no agreement.
+    """
+    known = KeptHandOvers(store).load()
+    hashes = {
+        one.hash
+        for agreement in _agreements(store)
+        if any(party.id == partner for party in agreement.parties)
+        for one in agreement.with_hand_overs(known).hand_overs
+    }
+    return HandOvers(tuple(o for o in known if o.partner in ("", partner) or o.hash in hashes))
+
+
+def _agreements(store: CoordinatorStore) -> list[Agreement]:
+    return [signed.agreement for signed in store.agreements()]
+
+
+def _changes(agreement: Agreement, known: HandOvers, one: HandOver) -> bool:
+    return any(o.hash == one.hash for o in agreement.with_hand_overs(known).hand_overs)
+
+
+def _other_keys(store: CoordinatorStore, own_key: bytes) -> set[bytes]:
+    return {own_key, *(card.public_key for card in joined_cards(store))}

@@ -1,0 +1,36 @@
+"""Commands that change what a serving coordinator holds in memory: nobody serves meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from coordinator.config import CoordinatorConfig
+from coordinator.runs.life import run_lock, serve_lock
+from protocol.errors import UsageError
+
+
+@contextmanager
+def nobody_serves(config: CoordinatorConfig, *, then: str) -> Iterator[None]:
+    """Hold the locks of the serving process, and of every driver of a run.
+
+    Args:
+        then: What is done after that, for people.
+
+    Raises:
+        UsageError: A process serves the folder, or drives a run.
+    """
+    with ExitStack() as held:
+        free = held.enter_context(serve_lock(config.directory))
+        if free and config.store is not None:
+            held.enter_context(closing(lease := config.store.lease()))
+            lease.hold()
+        with closing(config.open_store()) as store:
+            open_runs = [run.run_id for run in store.runs() if not run.ended]
+        for run_id in open_runs:
+            free = held.enter_context(run_lock(config.directory, run_id)) and free
+        if not free:
+            raise UsageError(
+                f"a process serves {config.directory}", remedy=f"stop it first, then {then}"
+            )
+        yield

@@ -1,0 +1,221 @@
+"""The coordinator's signing key and its passphrase are replaced, whatever is switched off."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator.config import CoordinatorConfig
+from coordinator.control import passphrase as changing
+from coordinator.control import rotating
+from coordinator.control.authority import NodesAuthority
+from coordinator.control.passphrase import change_passphrase
+from coordinator.control.rotating import HAND_OVER_FILE, NEXT_FILE, finish, rotate
+from coordinator.keystore import opened_with
+from coordinator.next_version import next_version
+from coordinator.runs.life import serve_lock
+from coordinator.store.hand_overs import KeptHandOvers
+from machine.private_files import next_of
+from protocol.agreement.document import Agreement
+from protocol.agreement.hand_over import HandOver
+from protocol.errors import FedsegError
+from protocol.signing import key_id, public_bytes
+from simulations.agreement import signed_with
+from simulations.federation import SOFTWARE
+from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
+from tests.control.commands import operator
+from tests.partner_node.nodes import shell
+from tests.shell import Shell
+
+__all__ = ["shell"]
+
+NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
+AT = "2026-03-01T09:00:00Z"
+KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([i + 1]) * 32) for i in range(3)]
+
+
+class SwitchedOffError(Exception):
+    """The machine was switched off."""
+
+
+@pytest.fixture
+def folder(shell: Shell, tmp_path: Path) -> Path:
+    operator(shell).json(
+        "init", "--legal-name", "Trust", "--contact", "ops@trust.example", "--host", "127.0.0.1",
+        "--port", "0", "--dir", tmp_path / "c",
+    )  # fmt: skip
+    return tmp_path / "c"
+
+
+def published(folder: Path) -> Agreement:
+    """An agreement of three partners with this coordinator."""
+    config = CoordinatorConfig.load(folder)
+    agreement = Agreement.from_dict(
+        agreed_values(
+            id="ours", effective="2026-01-01T00:00:00Z", expires="2027-01-01T00:00:00Z",
+            parties=[agreed_party(f"p{i}", public_bytes(k)) for i, k in enumerate(KEYS)],
+            coordinator_key=public_bytes(config.signing_key()),
+            features=[agreed_feature("visits")], software=SOFTWARE.to_dict(),
+        )
+    )  # fmt: skip
+    store = config.open_store()
+    store.add_agreement(signed_with(agreement, KEYS))
+    store.close()
+    return agreement
+
+
+def own_key(folder: Path) -> bytes:
+    return public_bytes(CoordinatorConfig.load(folder).signing_key())
+
+
+def known(folder: Path) -> list[HandOver]:
+    store = CoordinatorConfig.load(folder).open_store()
+    found = list(KeptHandOvers(store).load())
+    store.close()
+    return found
+
+
+def test_rotate_replaces_the_key_and_erases_the_old_one(
+    shell: Shell, folder: Path, tmp_path: Path
+) -> None:
+    agreed, old = published(folder), own_key(folder)
+    found = operator(shell).json("key", "rotate", "--out", tmp_path / "h.json", "--dir", folder)
+    new = own_key(folder)
+    assert (found["old_key"], found["new_key"]) == (key_id(old), key_id(new))
+    assert HandOver.from_bytes((tmp_path / "h.json").read_bytes()) == known(folder)[0]
+    store = CoordinatorConfig.load(folder).open_store()
+    now = store.agreement(agreed.hash)
+    store.close()
+    assert (now.keys.coordinator, now.coordinator.public_key) == (new, old)
+    again = operator(shell).json("key", "rotate", "--dir", folder)
+    assert again["number"] == 2
+    shown = operator(shell).json("key", "show", "--dir", folder)
+    assert shown["key"] == again["new_key"] and len(shown["hand_overs"]) == 2
+    assert not (folder / NEXT_FILE).exists() and not (folder / HAND_OVER_FILE).exists()
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_switched_off_at_any_step_one_key_is_in_force_and_what_was_begun_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    agreed, old, steps = published(folder), own_key(folder), iter(range(9))
+    names = (
+        "create_key", "write_private_file", "replace_private_file", "keep_hand_over",
+        "remove_private_file",
+    )  # fmt: skip
+
+    def counted(real: Any) -> Any:
+        def call(*words: object, **more: object) -> object:
+            if next(steps) == step:
+                raise SwitchedOffError
+            return real(*words, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in names:
+            patch.setattr(rotating, name, counted(getattr(rotating, name)))
+        with pytest.raises(SwitchedOffError):
+            rotate(CoordinatorConfig.load(folder), now=NOW)
+    config = CoordinatorConfig.load(folder)
+    assert (own_key(folder) == old) == (step < 3)
+    store = config.open_store()
+    finish(config, store)  # as `serve` does
+    assert store.agreement(agreed.hash).keys.coordinator == own_key(folder)
+    store.close()
+    if step < 3:
+        rotate(config, now=NOW)
+    assert [one.number for one in known(folder)] == [1], "no second one from the old key"
+    assert own_key(folder) == known(folder)[0].new_key
+
+
+def test_the_key_is_not_replaced_while_a_process_serves_or_a_run_goes_on(
+    shell: Shell, folder: Path
+) -> None:
+    agreed = published(folder)
+    with serve_lock(folder) as free:
+        assert free
+        refused = operator(shell).refused("key", "rotate", "--dir", folder, status=2)
+        assert "serves" in refused["message"]
+    store = CoordinatorConfig.load(folder).open_store()
+    store.request_run(bytes(16), agreed)
+    store.close()
+    refused = operator(shell).refused("key", "rotate", "--dir", folder, status=2)
+    assert refused["code"] == "E-RUN-ACTIVE"
+    assert known(folder) == []
+
+
+def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_new_key(
+    shell: Shell, folder: Path, tmp_path: Path
+) -> None:
+    agreed = published(folder)
+    new = Ed25519PrivateKey.generate()
+    one = HandOver.make(KEYS[1], new, partner="p1", number=1, at=AT)
+    (tmp_path / "h.json").write_bytes(one.to_bytes())
+    accept = ("key", "accept", tmp_path / "h.json", "--dir", folder)
+    assert operator(shell).json(*accept)["new"] and not operator(shell).json(*accept)["new"]
+    fork = HandOver.make(KEYS[1], KEYS[0], partner="p1", number=1, at=AT)
+    (tmp_path / "h.json").write_bytes(fork.to_bytes())
+    refused = operator(shell).refused(*accept, status=3)
+    assert refused["code"] == "E-KEY-FORK" and one.words in refused["message"]
+    strange = HandOver.make(Ed25519PrivateKey.generate(), new, partner="p1", number=1, at=AT)
+    (tmp_path / "h.json").write_bytes(strange.to_bytes())
+    assert operator(shell).refused(*accept, status=3)["code"] == "E-KEY-REUSED"
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    store = CoordinatorConfig.load(folder).open_store()
+    before = store.agreement(agreed.hash)
+    store.close()
+    written = next_version(before, cards=(), without=(), software=SOFTWARE, now=NOW)
+    assert written.parties[1].public_key == public_bytes(new)
+    assert written.coordinator.public_key == own_key(folder)
+    out = tmp_path / "again.json"
+    operator(shell).json("key", "export", "p1", "--out", out, "--dir", folder)
+    assert HandOver.from_bytes(out.read_bytes()) == one
+
+
+# --- passphrase ----------------------------------------------------------------------------------
+
+
+def test_every_key_opens_with_the_new_passphrase_alone(shell: Shell, folder: Path) -> None:
+    config = CoordinatorConfig.load(folder)
+    NodesAuthority.of(folder, config.passphrase(), now=NOW)
+    before, old = own_key(folder), config.passphrase()
+    found = operator(shell).json("key", "passphrase", "--dir", folder)
+    assert len(found["keys"]) == 2
+    assert own_key(folder) == before and config.passphrase() != old
+    NodesAuthority.load(folder, config.passphrase())
+    with pytest.raises(FedsegError, match="E-KEY-PASSPHRASE"):
+        NodesAuthority.load(folder, old)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    config = CoordinatorConfig.load(folder)
+    NodesAuthority.of(folder, config.passphrase(), now=NOW)
+    before, steps = own_key(folder), iter(range(9))
+
+    def counted(real: Any) -> Any:
+        def call(*words: object, **more: object) -> object:
+            if next(steps) == step:
+                raise SwitchedOffError
+            return real(*words, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("write_file", "replace_private_file", "remove_private_file"):
+            patch.setattr(changing, name, counted(getattr(changing, name)))
+        with pytest.raises(SwitchedOffError):
+            change_passphrase(config, None)
+    assert own_key(folder) == before
+    opened_with(config.passphrases(), lambda p: NodesAuthority.load(folder, p))
+    change_passphrase(config, None)
+    assert own_key(folder) == before
+    assert config.passphrase_file is not None and not next_of(config.passphrase_file).exists()
+    NodesAuthority.load(folder, config.passphrase())

@@ -1,0 +1,116 @@
+"""The passphrase of a node's key store is changed, and what opens when it was switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from machine.private_files import next_of
+from partner_node import passphrase as changing
+from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
+from partner_node.passphrase import change_passphrase
+from protocol.errors import FedsegError
+from tests.end_to_end.deployment import cheap_key_stores
+from tests.partner_node.nodes import node, shell
+from tests.shell import Shell
+
+__all__ = ["node", "shell"]
+
+NEW = b"another passphrase"
+
+
+@pytest.fixture(autouse=True)
+def cheap() -> Iterator[None]:
+    with cheap_key_stores():
+        yield
+
+
+class SwitchedOffError(Exception):
+    """The machine was switched off."""
+
+
+def key(directory: Path) -> bytes:
+    return NodeHome.load(directory).keystore().identity_public
+
+
+def written(tmp_path: Path, text: bytes = NEW + b"\n") -> Path:
+    path = tmp_path / "new"
+    path.write_bytes(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_the_keys_stay_and_the_old_passphrase_opens_nothing(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    file, store = node / "keys" / "passphrase", NodeHome.load(node).config.keys.store
+    before, old = key(node), file.read_bytes().strip()
+    backup = tmp_path / "b.backup"
+    shell.json("state", "backup", backup, "--dir", node)
+    shell.json("key", "passphrase", "--dir", node)
+    drawn = file.read_bytes().strip()
+    assert key(node) == before and drawn != old and len(drawn) >= 32
+    with pytest.raises(FedsegError, match="E-KEY-PASSPHRASE"):
+        Keystore.open(store, old)
+    shell.json("key", "passphrase", "--new-file", written(tmp_path), "--dir", node)
+    assert file.read_bytes() == NEW + b"\n" and file.stat().st_mode & 0o777 == 0o600
+    assert key(node) == before and not next_of(file).exists()
+    shell.json("state", "restore", backup, "--dir", tmp_path / "back", "--elsewhere")
+    kept = tmp_path / "back" / store.relative_to(node)
+    assert Keystore.open(kept, old).identity_public == before, "backups open with that of before"
+
+
+def test_a_passphrase_that_is_too_short_is_refused(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    short = written(tmp_path, b"short")
+    refused = shell.refused("key", "passphrase", "--new-file", short, "--dir", node, status=3)
+    assert refused["code"] == "E-KEY-PASSPHRASE"
+    assert key(node) and not next_of(node / "keys" / "passphrase").exists()
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_switched_off_at_any_step_the_node_opens_and_the_same_command_goes_on(
+    node: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    before, steps = key(node), iter(range(4))
+
+    def counted(real: object) -> object:
+        def call(*words: object, **more: object) -> object:
+            if next(steps) == step:
+                raise SwitchedOffError
+            return real(*words, **more)  # type: ignore[operator]
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(changing, "write_file", counted(changing.write_file))
+        patch.setattr(Keystore, "save", counted(Keystore.save))
+        patch.setattr(changing, "remove_private_file", counted(changing.remove_private_file))
+        with pytest.raises(SwitchedOffError):
+            change_passphrase(NodeHome.load(node), NEW)
+    assert key(node) == before
+    change_passphrase(NodeHome.load(node), NEW)
+    file = node / "keys" / "passphrase"
+    assert file.read_bytes() == NEW + b"\n" and not next_of(file).exists()
+    assert key(node) == before
+
+
+def test_where_the_environment_has_it_the_new_one_has_to_be_given(
+    shell: Shell, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, file = node / "node.toml", node / "keys" / "passphrase"
+    text = settings.read_text()
+    line = next(one for one in text.splitlines() if one.startswith("passphrase_file"))
+    settings.write_text(text.replace(line, 'passphrase_env = "NODE_PASSPHRASE"'))
+    monkeypatch.setenv("NODE_PASSPHRASE", file.read_text().strip())
+    before = key(node)
+    assert shell.refused("key", "passphrase", "--dir", node, status=2)["code"] == "E-USAGE"
+    shell.json("key", "passphrase", "--new-file", written(tmp_path), "--dir", node)
+    with pytest.raises(FedsegError, match="E-KEY-PASSPHRASE"):
+        key(node)
+    monkeypatch.setenv("NODE_PASSPHRASE", NEW.decode())
+    assert key(node) == before
