@@ -38,8 +38,9 @@ from machine.web.site import Asked
 from protocol.errors import ConfigError, StoreError, UsageError
 from protocol.privacy.accounting import epsilon_text
 
-#: Seconds after which a page renews itself while a run goes on, and otherwise.
+#: Seconds after which the page of a run, and of all, renews itself while one goes on; and others.
 _WATCHED_S: Final = 2
+_LISTED_S: Final = 5
 _RENEWED_S: Final = 10
 #: Tables of pages fold in the browser.
 _ONE_TABLE: Final = 100_000
@@ -81,7 +82,7 @@ class Pages:
             "runs": [(row.run_id.hex(), short(row.run_id), row.state) for row in rows],
             "served": is_served(self._config.directory),
             "startable": list(in_force(self._store, asked.now)) if starts else [],
-            "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _WATCHED_S,
+            "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _LISTED_S,
         }
 
     def plan(self, asked: Asked) -> Shown:
@@ -221,10 +222,14 @@ class Pages:
         return release_shown(self._store, self.row(asked.path["run"]), width=_ONE_TABLE)
 
     def release_drawn(self, asked: Asked) -> Mapping[str, Any]:
-        """The release's cards and plots."""
+        """The release's cards and plots, and whether the run may be led to."""
         row = self.row(asked.path["run"])
         view = view_of(self._store, row.run_id)
-        return {"drawn": release_drawn(view, report_of(view, self._store, row))}
+        return {
+            "drawn": release_drawn(view, report_of(view, self._store, row)),
+            "run": row.run_id.hex(),
+            "may_read_runs": may(asked.account.role, Permission.READ_RUNS),
+        }
 
     # --- log -------------------------------------------------------------------------------------
 

@@ -27,7 +27,10 @@ def runs_shown(store: CoordinatorStore, now: datetime) -> Shown:
     """All runs, newest first, and those that were due and did not begin."""
     rows, due = store.runs(), ScheduledRuns(store).runs()
     skipped = missed(store, now)
-    privacy = {row.agreement_hash: promised(store.agreement(row.agreement_hash)) for row in rows}
+    agreed = {row.agreement_hash for row in rows}
+    privacy = {
+        agreement_hash: promised(store.agreement(agreement_hash)) for agreement_hash in agreed
+    }
     table = Table(title="Runs, newest first")
     table.add_column("run", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -102,8 +105,8 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
             ],
         },
         parts=[
-            f"Under agreement {agreement.id}, version {agreement.version}; asked for "
-            f"{minute(row.created_at)}"
+            f"Run {short(row.run_id)} under agreement {agreement.id}, version "
+            f"{agreement.version}; asked for {minute(row.created_at)}"
             + (f" by the schedule, due {minute(due)}." if due else ".")
             + (f" Without {', '.join(row.without)}." if row.without else ""),
             *_end_words(row),

@@ -75,7 +75,7 @@ def test_a_run_that_goes_on_says_who_is_missing_since_when_and_what_comes_next(
     assert 'hx-trigger="every 2s"' in page
     with serve_lock(world.directory):
         assert "no process serves" not in oscar.get(f"/runs/{world.running}").text
-    assert 'hx-trigger="every 2s"' in oscar.get("/runs").text
+    assert 'hx-trigger="every 5s"' in oscar.get("/runs").text
 
 
 def test_a_run_that_failed_says_why_and_the_way_out_and_renews_itself_no_more(
@@ -111,6 +111,9 @@ def test_a_release_has_cards_and_plots_that_the_policy_lets_a_browser_show(world
     assert "Privacy: differentially private" in page
     assert "style=" not in page
     assert "&lt;svg" not in page
+    assert f'href="/runs/{world.finished}"' not in page, "marketers may read no runs"
+    page = person(world.site, Role.AUDITOR).get(f"/releases/{world.finished}").text
+    assert f'href="/runs/{world.finished}"' in page
 
 
 def test_an_agreement_is_in_plain_words_with_who_signed_and_who_is_missing(world: World) -> None:
