@@ -40,7 +40,8 @@ def test_names_of_metrics_say_their_unit_and_their_side() -> None:
 # --- tests that the guides name -------------------------------------------------------------------
 
 QUESTIONS = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
-NAMED = sorted({*re.findall(r"`([\w/]+\.py::\w+)`", GUIDE + QUESTIONS)})
+FAULTS = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+NAMED = sorted({*re.findall(r"`([\w/]+\.py::\w+)`", GUIDE + QUESTIONS + FAULTS)})
 
 
 @pytest.mark.parametrize("test", NAMED)

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,8 @@ _PROCESS: Final = "coordinator.service.superlink_process"
 _URL: Final = "http://superlink"
 _LOOK_EVERY_S: Final = 0.05
 _CALL_TIMEOUT_S: Final = 10.0
+#: Keys that are kept parsed: a serving coordinator looks five times a second who is admitted.
+_MOST_KEYS: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ class FlowerRun:
     details: str
 
 
+@lru_cache(maxsize=_MOST_KEYS)
 def node_key_bytes(public_key: bytes) -> bytes:
     """Flower's form (PEM) of a node's public key.
 

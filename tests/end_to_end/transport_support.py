@@ -49,6 +49,7 @@ from partner_node.link.flower_link import (
     payload_of,
     serve_link,
 )
+from partner_node.link.settings import Bell
 
 PROJECT = Path(__file__).resolve().parents[2]
 _MOST_WORKERS: Final = 16
@@ -149,13 +150,20 @@ class LinkThread:
     config: LinkConfig
     app: ClientApp = field(default_factory=lambda: echo_app)
     events: list[LinkEvent] = field(default_factory=list)
+    bell: Bell = field(default_factory=Bell)
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        serve_link(self.config, self.app, stop=self._stop, on_event=self.events.append)
+        serve_link(
+            self.config,
+            self.app,
+            stop=self._stop,
+            on_event=self.events.append,
+            bell=self.bell,
+        )
 
     def start(self) -> LinkThread:
         self._thread.start()
