@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from os import urandom
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 from protocol.privacy.accounting import rho_of_cost
+from protocol.privacy.ledger import Charge
 
 app = typer.Typer(help="What this node's customers have spent.", no_args_is_help=True)
 
@@ -99,6 +101,42 @@ def cap(
             Caps(store).decide(decision)
     found = Spending.of(store)
     output.result(found.to_dict(), *found.words)
+
+
+@app.command("carry")
+def carry(
+    runs: Annotated[
+        int, typer.Option(min=1, max=1_000, help="How many runs this node has no record of.")
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it: what is charged is never given back.")
+    ] = False,
+    under: Under = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Charge runs that an earlier node of this partner took part in: each the most it may cost.
+
+    For a node that was made anew, or put back from an old backup, under a new version: no chain
+    names what was spent under the versions before.
+    """
+    agreement, store = _opened(directory, under)
+    terms = terms_of(agreement)
+    charges = [Charge.unrecorded(urandom(32), terms, stated=None) for _ in range(runs)]
+    if not yes:
+        raise UsageError(
+            f"{runs} runs are charged with the most that each may have cost, for good",
+            remedy="releases of earlier runs say how many there were; add --yes",
+        )
+    with store.transaction():
+        for charge in charges:
+            Ledger(store).record(charge, agreement, now=stamp(datetime.now(UTC)))
+    found = budget_shown(agreement, store)
+    output.result(
+        {"agreement": agreement.id, "runs": runs, "rho": rho_of_cost(sum(c.cost for c in charges))},
+        f"Charged {runs} runs to agreement {agreement.id}.",
+        *found.parts,
+    )
 
 
 def _opened(directory: Path, under: str | None) -> tuple[Agreement, NodeStore]:

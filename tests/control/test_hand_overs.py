@@ -23,9 +23,18 @@ from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
 from protocol.signing import public_bytes
 from simulations.agreement import signed_with
-from tests.control.commands import shell
+from tests.control.commands import invited, join_words, shell
 from tests.control.lab import JoinedNode, lab
-from tests.control.parties import Parties, Signing, in_force, lying, outcome, parties, signing
+from tests.control.parties import (
+    Parties,
+    Signing,
+    cards_of,
+    in_force,
+    lying,
+    outcome,
+    parties,
+    signing,
+)
 
 __all__ = ["lab", "parties", "shell", "signing"]
 
@@ -218,3 +227,24 @@ def test_the_coordinators_new_key_is_taken_up_by_nodes_that_joined(signing: Sign
     finally:  # the port serves other tests of this file
         store.ask("DELETE FROM hand_overs WHERE hand_over_hash = ?", one.hash)
     assert not KeptHandOvers(store).load().knows(one)
+
+
+def test_a_node_that_made_a_new_key_joins_again_and_is_in_the_next_version(
+    signing: Signing,
+) -> None:
+    in_force(signing)
+    lab, folder = signing.parties.lab, signing.home.directory
+    id = signing.home.config.node.partner
+    key(signing, "renew", "--yes")
+    new = NodeHome.load(folder).keystore().identity_public
+    assert cards_of(signing.parties)[0].public_key != new
+    (folder / "membership.json").unlink()
+    signing.shell.json(
+        *join_words(
+            invited(signing.shell, lab, id), folder, "--unit", "visits=units",
+            "--consents", "consents.csv",
+        )
+    )  # fmt: skip
+    assert cards_of(signing.parties)[0].public_key == new
+    signing.propose_next(id=f"{id}-b")
+    assert signing.call("sign", "--proposed", signing.digits)

@@ -164,6 +164,7 @@ def test_a_folder_that_is_no_coordinator_is_named(
         "invite": ["shop-0"],
         "remove": ["shop-0"],
         "export": ["--out", "x.json"],
+        "accept": ["x.json"],
         "backup": ["x.tar"],
         "move": ["--to", "sqlite"],
     }.get(path[-1], [])
