@@ -24,7 +24,7 @@ from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import ANEW, EXACT_TOTALS, SCHEMA, Agreement
 from protocol.agreement.duties import SPECIAL_CATEGORIES
 from protocol.agreement.feature_types import TYPES
-from protocol.agreement.governance import CONSENT
+from protocol.agreement.governance import CONSENT, FOUR_EYES
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.plan_names import CHOOSING_PLAN, EXACT_PLAN, USUAL_ROUNDS
 from protocol.agreement.software import PROTOCOL, Software
@@ -124,7 +124,7 @@ documents: []
 
 # What two different people have to do at every node: sign a version, let a held message leave,
 # write a file of customers' segments. One is enough to refuse. Left out, one person does each.
-# four_eyes: [agreement, egress, export]
+{four_eyes}
 
 # What every node must run, to the letter. With protocol: {protocol} and added_by: parties, a later
 # release that speaks the same protocol needs no new agreement: it may run beside this one once
@@ -356,6 +356,7 @@ def agreement_template(**values: Any) -> str:
         for name, unit, low, high, transform, why in _FEATURES
     )
     software: Software = values.pop("software")
+    chosen = ", ".join(values.pop("four_eyes", ()))
     return _TEMPLATE.format(
         schema=SCHEMA,
         parties=parties,
@@ -365,6 +366,7 @@ def agreement_template(**values: Any) -> str:
         min_customers=new_draft.MIN_CUSTOMERS_PER_PARTNER,
         min_segment_size=new_draft.MIN_SEGMENT_SIZE,
         protocol=PROTOCOL,
+        four_eyes=f"four_eyes: [{chosen}]" if chosen else f"# four_eyes: [{', '.join(FOUR_EYES)}]",
         **software.to_dict(),
         **values,
     )

@@ -30,7 +30,7 @@ from machine.files import write_file
 from machine.tables import changes_view
 from protocol.agreement.changes import Differences
 from protocol.agreement.document import ANEW, Agreement, time_text
-from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.governance import EGRESS, EXPORT, SEGMENTATION, SIGNING
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
 from protocol.errors import UsageError, naming_file
@@ -52,6 +52,14 @@ class Start(StrEnum):
 
     RELEASE = "release"
     ANEW = ANEW
+
+
+class FourEyes(StrEnum):
+    """What two people have to do."""
+
+    AGREEMENT = SIGNING
+    EGRESS = EGRESS
+    EXPORT = EXPORT
 
 
 def draft(
@@ -123,6 +131,13 @@ def draft(
             show_default=Start.RELEASE.value,
         ),
     ] = None,
+    four_eyes: Annotated[
+        list[FourEyes] | None,
+        typer.Option(
+            help="What two different people have to do at every node: sign a version, let a held "
+            "message leave, write a file of customers' segments. May be given several times."
+        ),
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -132,6 +147,7 @@ def draft(
     of_a_new_one: dict[str, object] = {
         "--purpose": purpose, "--purpose-term": purpose_term, "--notice-version": notice_version,
         "--epsilon": epsilon, "--exact": exact or None, "--start": start,
+        "--four-eyes": four_eyes,
     }  # fmt: skip
     if source is not None:
         given: dict[str, object] = {
@@ -175,6 +191,7 @@ def draft(
         contact=settings.quoted(config.contact),
         public_key=public_bytes(config.signing_key()).hex(),
         software=Software.installed(metadata.version, resources.files),
+        four_eyes=sorted({act.value for act in four_eyes or ()}),
     )
     write_file(out, text)
     if exact:

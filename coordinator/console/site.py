@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from coordinator.config import CoordinatorConfig
 from coordinator.console.acts import Acts
@@ -13,9 +13,11 @@ from coordinator.console.pages import Pages
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Permission
-from machine.web.oidc.sign_in import SignInByProvider
 from machine.web.site import Act, Asked, Page, Site
 from protocol.signing import public_bytes
+
+if TYPE_CHECKING:
+    from machine.web.oidc.sign_in import SignInByProvider
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _P = Permission

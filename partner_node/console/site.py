@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Permission
-from machine.web.oidc.sign_in import SignInByProvider
 from machine.web.site import Act, Asked, Page, Site
 from partner_node.console.pages import Pages
 from partner_node.egress.deciding import DECISIONS
 from partner_node.home import NodeHome
+
+if TYPE_CHECKING:
+    from machine.web.oidc.sign_in import SignInByProvider
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _RENEWED_S: Final = 10

@@ -15,6 +15,7 @@ from machine.web.application import application
 from machine.web.oidc.sign_in import SignInByProvider
 from machine.web.serving import listening, serve
 from tests.browser.chromium import running_chromium, serious
+from tests.browser.test_node_console import look
 from tests.machine.oidc_provider import FakeProvider
 from tests.machine.test_oidc import accounts, provider, settings, site_of
 
@@ -51,6 +52,7 @@ def test_somebody_comes_back_from_another_site(
         page.on("console", lambda message: said.append(message.text))
         # By the other name first: the sign-in begins where the provider sends people back.
         page.goto(url.replace("localhost", "127.0.0.1") + "/sign-in")
+        look(page, f"sign-in-provider-{scripts}")
         if scripts:
             assert serious(page) == []
         page.get_by_role("link", name="Sign in with Staff login").click()

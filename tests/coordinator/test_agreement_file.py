@@ -423,9 +423,12 @@ def test_the_schedule_can_be_taken_from_a_new_agreements_comment(tmp_path: Path)
     )
 
 
-def test_four_eyes_can_be_taken_from_a_new_agreements_comment(tmp_path: Path) -> None:
-    text = text_of()
-    assert "\n# four_eyes: [" in text
+def test_four_eyes_are_chosen_or_taken_from_a_new_agreements_comment(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text(text.replace("\n# four_eyes: [", "\nfour_eyes: ["))
+    path.write_text(text_of())
+    assert load_yaml(path).four_eyes == ()
+    assert "\n# four_eyes: [" in text_of()
+    path.write_text(text_of().replace("\n# four_eyes: [", "\nfour_eyes: ["))
     assert load_yaml(path).four_eyes == ("agreement", "egress", "export")
+    path.write_text(text_of(four_eyes=["egress"]))
+    assert load_yaml(path).four_eyes == ("egress",)

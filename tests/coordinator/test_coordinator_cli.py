@@ -467,6 +467,9 @@ def test_a_draft_has_the_epsilon_that_was_asked_for_or_exact_totals(
     for own in (("--epsilon", "1"), ("--exact",)):
         shell.json(*words, f"anew{own[0]}.yaml", *own, "--start", "anew")
         assert load_yaml(tmp_path / f"anew{own[0]}.yaml").plan.start == "anew"
+    two = ("--four-eyes", "export", "--four-eyes", "agreement", "--four-eyes", "export")
+    shell.json(*words, "two.yaml", *two)
+    assert load_yaml(tmp_path / "two.yaml").four_eyes == ("agreement", "export")
     for wrong in ("0", "-1", "many", "1e9", "nan"):
         error = shell.refused(*words, "x.yaml", "--epsilon", wrong, status=2)
         assert "--epsilon" in error["message"]
@@ -607,6 +610,7 @@ def test_partners_join_leave_and_change_with_the_next_version(
         (("--epsilon", "2"), "--epsilon cannot be given beside --next", "change the file"),
         (("--exact",), "--exact cannot be given beside --next", ""),
         (("--start", "release"), "--start cannot be given beside --next", ""),
+        (("--four-eyes", "egress"), "--four-eyes cannot be given beside --next", ""),
         (("--id", "others"), "no agreement others was published here", "our-segments"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

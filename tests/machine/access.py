@@ -86,6 +86,7 @@ def nobody_is_let_in(site: Site, path_of: Callable[[str], str], fields: Mapping[
         path = path_of(page.path)
         assert nobody.get(path).headers["location"] == "/sign-in"
         assert nobody.get(f"{path}.json").status_code == 401
+    before = site.accounts.acts.all()
     for act in site.acts:
         assert nobody.post(act.path, **fields).status_code == 403
     assert site.accounts.acts.all() == before

@@ -40,6 +40,18 @@ OIDC = "machine/web/oidc/"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # signing in by an identity provider
     (
+        OIDC + "fetching.py",
+        "        if not self._free.acquire(blocking=False):\n",
+        "        if False:\n",
+        VOUCHED + "test_a_slow_provider_and_many_at_once_hold_nobody_up",
+    ),
+    (
+        OIDC + "fetching.py",
+        "                if time.monotonic() > until:\n",
+        "                if False:\n",
+        VOUCHED + "test_a_slow_provider_and_many_at_once_hold_nobody_up",
+    ),
+    (
         ACCOUNTS,
         "            if account.identity is not None:\n",
         "            if False:\n",

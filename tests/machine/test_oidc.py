@@ -481,6 +481,26 @@ def test_a_right_answer_that_is_too_large_or_packed_signs_nobody_in(
     assert is_in(anna)
 
 
+def test_a_slow_provider_and_many_at_once_hold_nobody_up(
+    anna: Person, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetcher = anna.site.oidc._provider._fetcher  # type: ignore[union-attr]
+    taken = 0
+    while fetcher._free.acquire(blocking=False):
+        taken += 1
+    assert taken == 4
+    answer = anna.get("/sign-in/oidc")
+    assert (answer.status_code, "too many people" in answer.text) == (503, True)
+    for _ in range(taken):
+        fetcher._free.release()
+    monkeypatch.setattr("machine.web.oidc.fetching._LONGEST_S", -1.0)
+    answer = anna.get("/sign-in/oidc")
+    assert (answer.status_code, "too slowly" in answer.text) == (503, True)
+    monkeypatch.undo()
+    come_back(anna, provider)
+    assert is_in(anna), "each place was given back"
+
+
 @pytest.mark.parametrize(
     "description",
     [

@@ -50,6 +50,7 @@ def test_a_node_that_was_put_back_knows_what_it_knew(
     roles = {part["role"] for part in made["parts"]}
     assert roles == {
         "settings", "keys", "state", "state-made", "agreement", "root-certificates", "partner-card",
+        "accounts",
     }  # fmt: skip
     shell.json("rights", "object", "--subject", "c", "--dir", installed)  # after the backup
     requests = shell.json("rights", "list", "--dir", installed)["requests"]
