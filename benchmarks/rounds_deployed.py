@@ -41,7 +41,7 @@ class DeployedRun:
 
 def run(*, quick: bool) -> list[Table]:
     """Rounds with few and with many nodes, and with stock SuperNodes."""
-    few, many = (3, 4) if quick else (3, 10)
+    few, more_nodes = (3, (4,)) if quick else (3, (10, 50))
     rows = 100 if quick else 2_000
     first = deployed_run(few, rows=rows, max_rounds=3 if quick else 25)
     stock = stock_round_seconds(
@@ -51,11 +51,14 @@ def run(*, quick: bool) -> list[Table]:
         bytes_down=first.bytes_down,
     )
     more = [] if quick else [deployed_run(few, rows=rows, max_rounds=25)]
-    largest = deployed_run(many, rows=rows, max_rounds=3 if quick else 25)
+    larger = {
+        n: deployed_run(n, rows=rows, max_rounds=3 if quick else 25 if n < 50 else 8)
+        for n in more_nodes
+    }
     baseline = Spread.of(stock[1:] or stock)
     found: list[tuple[Cell, ...]] = [
         _row(f"fedseg, {few} nodes", [s for r in (first, *more) for s in r.rounds], baseline),
-        _row(f"fedseg, {many} nodes", list(largest.rounds), baseline),
+        *(_row(f"fedseg, {n} nodes", list(run.rounds), baseline) for n, run in larger.items()),
         (f"stock SuperNode, {few} nodes", baseline.count, baseline, 1.0),
     ]
     return [
@@ -68,7 +71,8 @@ def run(*, quick: bool) -> list[Table]:
             columns=("deployment", "rounds", "seconds a round", "median / baseline"),
             rows=tuple(found),
             notes=(
-                "goal: median ≤ 1.0 s, ≤ 0.5 s wanted; all processes share this machine's cores",
+                "goals: median ≤ 0.2 s with 3 nodes, ≤ 1.5 s with 50; all processes share this "
+                "machine's cores",
                 "round 0 is left out on both sides: it brings the certificate and makes the keys",
             ),
         )
