@@ -363,6 +363,7 @@ def test_an_auditor_only_reads_and_a_marketer_sees_segments_alone() -> None:
     assert all(one.startswith("read") for one in ALLOWED[Role.AUDITOR])
     assert ALLOWED[Role.MARKETER] == {
         Permission.READ_SEGMENTS, Permission.COUNT_REACH, Permission.READ_FILES,
+        Permission.READ_RELEASES,
     }  # fmt: skip
 
 
