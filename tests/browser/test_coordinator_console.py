@@ -11,10 +11,10 @@ from playwright.sync_api import BrowserContext, Page
 from machine.accounts.roles import Role
 from tests.browser.chromium import serious
 from tests.browser.consoles import Context, chromium, look, opened, served, signed_in
-from tests.coordinator.consoles import World, fresh, world
-from tests.store_servers import store_server
+from tests.coordinator.consoles import World, fresh
+from tests.coordinator.consoles import world_in_file as world
 
-__all__ = ["chromium", "fresh", "opened", "store_server", "world"]
+__all__ = ["chromium", "fresh", "opened", "world"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

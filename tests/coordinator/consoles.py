@@ -299,6 +299,15 @@ def world(
     found.accounts.close()
 
 
+@pytest.fixture(scope="module")
+def world_in_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """As `world`, for tests that do not care where the state is; they import it as `world`."""
+    found = made(tmp_path_factory.mktemp("console") / "coordinator", ran=True)
+    yield found
+    found.store.close()
+    found.accounts.close()
+
+
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[World]:
     """A coordinator before its first run, for one test."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from machine.accounts.roles import Role
-from tests.coordinator.consoles import World, fresh, person, world
+from tests.coordinator.consoles import World, fresh, person
+from tests.coordinator.consoles import world_in_file as world
 from tests.machine import access
 
 __all__ = ["fresh", "world"]

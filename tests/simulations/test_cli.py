@@ -557,8 +557,8 @@ def test_demo_passes_its_options_on_and_says_where_the_report_is(
         by_segment={"S1": "fewer than 50"},
     )
 
-    def run_demo(out: Path, *, n_customers: int, seed: int, console: Any) -> DemoResult:
-        asked.append((out, n_customers, seed))
+    def run_demo(out: Path, *, n_customers: int, seed: int, console: Any, stay: bool) -> DemoResult:
+        asked.append((out, n_customers, seed, stay))
         console.print("working")
         return DemoResult(report=out / "report.html", seconds=1.5, rounds=3, partners=(view,))
 
@@ -570,7 +570,11 @@ def test_demo_passes_its_options_on_and_says_where_the_report_is(
     assert "working" in said.err
     said = call("demo")
     assert "report.html" in said.out
-    assert asked == [(tmp_path, 500, 8), (Path("demo-out"), 3000, 0)]
+    call("demo", "--stay")
+    assert asked == [
+        (tmp_path, 500, 8, False), (Path("demo-out"), 3000, 0, False),
+        (Path("demo-out"), 3000, 0, True),
+    ]  # fmt: skip
 
 
 def test_help_explains_the_commands(call: Any) -> None:
