@@ -202,6 +202,8 @@ def _fewest(agreement: Agreement) -> str:
     least = agreement.min_customers_per_partner
     if not least:
         return "A partner takes part however few of its customers may be counted."
+    if least == 1:
+        return "A partner of whose customers none may be counted answers nothing."
     few = counted(least, "customer")
     return f"A partner with fewer than {few} who may be counted answers nothing."
 

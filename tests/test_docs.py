@@ -170,10 +170,25 @@ def test_the_readme_is_short_and_shows_what_comes_out() -> None:
     assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
 
 
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
 def test_every_document_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     for path in (ROOT / "docs").glob("*.md"):
         assert path.name == "index.md" or f"]({path.name})" in index, path.name
+    readers = re.findall(r"(?m)^\*\*(.+?)\*\*", index)
+    assert len(readers) == len(set(readers))
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_no_change_stands_in_the_changelog_twice() -> None:
+    entries = [line[:60] for line in CHANGELOG.splitlines() if line.startswith("- ")]
+    assert len(entries) == len(set(entries))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -98,7 +98,7 @@ class ScheduleTerms(Part):
     def words(self) -> str:
         """The rule, for people."""
         often = f"every {self.every} {self.unit}" if self.every > 1 else f"every {self.unit[:-1]}"
-        hours = "hour" if self.window_hours == 1 else f"{self.window_hours} hours"
+        hours = "an hour" if self.window_hours == 1 else f"{self.window_hours} hours"
         day = ""
         if self.unit == MONTHS and self.first_day.day > 28:
             day = "; in a shorter month on its last day"

@@ -217,7 +217,9 @@ def test_another_agreements_party_may_call_and_is_told_of_its_own_alone(parties:
         parties.sign(node)
     other = lab.join("other-party")
     lab.admit(other)
-    assert set(ABOUT_NOTHING) - ABOUT_AN_AGREEMENT == {ENROL, STOP, RELEASE, ACKNOWLEDGE}
+    assert set(ABOUT_NOTHING) - ABOUT_AN_AGREEMENT == {
+        ENROL, STOP, RELEASE, ACKNOWLEDGE, HAND_OVER
+    }  # fmt: skip
     answered = set()
     for name, identity in (("party", parties.nodes[0].identity), ("other", other.identity)):
         with lab.channel(identity) as channel:

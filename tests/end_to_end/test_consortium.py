@@ -56,9 +56,9 @@ def test_from_empty_folders_to_releases_by_the_schedule(lives: Consortium) -> No
 # The life of a consortium
 An operator and four partners, each with an empty folder and its customers where its systems have
 them: a CSV file, a Parquet file, a SQLite database, a PostgreSQL server. They come to a first
-release, a customer objects, a fifth partner joins, the coordinator's certificate is renewed, one
-partner leaves, and runs begin by themselves. All that is carried by hand is one text to each
-partner, and a short code back over the telephone.
+release, a customer objects, a fifth partner joins, the coordinator's certificate is renewed, a
+partner replaces its key, one leaves, and runs begin by themselves. All that is carried by hand is
+one text to each partner, and a short code back over the telephone.
 
 This page is written by the test that does all of it with real processes
 (`tests/end_to_end/test_consortium.py`); the output of a command is shown where it is given first,
@@ -72,6 +72,7 @@ and its beginning alone.
     object_and_run(lives, first)
     a_fifth_joins(lives)
     renew_and_restart(lives)
+    a_key_is_replaced(lives)
     one_leaves(lives)
     if file := os.environ.get(PAGE_VARIABLE):
         Path(file).write_text(story.to_markdown(), encoding="utf-8")
@@ -249,7 +250,6 @@ of their `coordinator-ca.crt`. Then the coordinator and each node are ended and 
 """
     )
     story.give(OPERATOR, "certificate", "renew", *at)
-    # A node's signing key is rotated here: `fedseg-node key rotate`.
     authority = (lives.folder / "coordinator" / "tls" / "coordinator-ca.crt").read_bytes()
     for name in EVERYBODY:
         (lives.folder / name / "coordinator-ca.crt").write_bytes(authority)
@@ -257,6 +257,26 @@ of their `coordinator-ca.crt`. Then the coordinator and each node are ended and 
     lives.deployment.start_coordinator()
     for name in EVERYBODY:
         lives.restart(name)
+
+
+def a_key_is_replaced(lives: Consortium) -> None:
+    """A node's signing key is new, its process goes on, and so does the agreement."""
+    story = lives.story
+    before = said("node", "key", "show", "--dir", "south")["key"]
+    story.tell(
+        """
+## A new signing key
+The one of a node has been in use for a year. Nobody signs anything anew, and no process is started
+again.
+"""
+    )
+    story.give("south", "key", "rotate", "--dir", "south")
+    after = said("node", "key", "show", "--dir", "south")["key"]
+    assert after != before
+    check_release(lives, run(lives), version=2, partners=EVERYBODY)
+    for name in EVERYBODY:
+        (one,) = said("node", "key", "show", "--dir", name)["hand_overs"]
+        assert (one["partner"], one["old_key"], one["new_key"]) == ("south", before, after)
 
 
 def one_leaves(lives: Consortium) -> None:
