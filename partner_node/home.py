@@ -57,11 +57,27 @@ class NodeHome:
     config: NodeConfig
     section: str = ""
     _opened: list[Keystore] = field(default_factory=list, repr=False, compare=False)
+    _opened_file: list[tuple[object, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
     def load(directory: Path) -> NodeHome:
         """Read the folder's configuration; raises ConfigError."""
         return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
+
+    def current(self) -> NodeHome:
+        """The folder as its configuration is now; keys that were opened stay so in both.
+
+        Opening them is slow on purpose: a process that looks every minute opens them once, and
+        again only after their file was replaced.
+
+        Raises:
+            ConfigError: The configuration cannot be read.
+        """
+        loaded = NodeHome.load(self.directory)
+        if self._opened and self._opened_file == [_identity_of(loaded.config.keys.store)]:
+            loaded._opened.extend(self._opened)
+            loaded._opened_file.extend(self._opened_file)
+        return loaded
 
     def under(self, agreement_id: str) -> NodeHome:
         """The folder as an agreement has it: its own section, or else that of ``[node]``."""
@@ -166,7 +182,9 @@ class NodeHome:
         They are opened once per `NodeHome`, as deriving the key is slow on purpose.
         """
         if not self._opened:
+            identity = _identity_of(self.config.keys.store)
             self._opened.append(Keystore.open(self.config.keys.store, home_passphrase(self.config)))
+            self._opened_file.append(identity)
         return self._opened[0]
 
     def store(self, keystore: Keystore) -> NodeStore:
@@ -366,3 +384,12 @@ def home_passphrase(config: NodeConfig) -> bytes:
         variable=config.keys.passphrase_env,
         environment=os.environ,
     )
+
+
+def _identity_of(file: Path) -> tuple[object, ...]:
+    """By what it is noticed that a file was replaced or changed."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (file, None)
+    return file, found.st_ino, found.st_size, found.st_mtime_ns
