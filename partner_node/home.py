@@ -63,11 +63,27 @@ class NodeHome:
     config: NodeConfig
     section: str = ""
     _opened: list[Keystore] = field(default_factory=list, repr=False, compare=False)
+    _opened_file: list[tuple[object, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
     def load(directory: Path) -> NodeHome:
         """Read the folder's configuration; raises ConfigError."""
         return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
+
+    def current(self) -> NodeHome:
+        """The folder as its configuration is now; keys that were opened stay so in both.
+
+        Opening them is slow on purpose: a process that looks every minute opens them once, and
+        again only after their file was replaced.
+
+        Raises:
+            ConfigError: The configuration cannot be read.
+        """
+        loaded = NodeHome.load(self.directory)
+        if self._opened and self._opened_file == [loaded._keys_identity()]:
+            loaded._opened.extend(self._opened)
+            loaded._opened_file.extend(self._opened_file)
+        return loaded
 
     def under(self, agreement_id: str) -> NodeHome:
         """The folder as an agreement has it: its own section, or else that of ``[node]``."""
@@ -177,9 +193,15 @@ class NodeHome:
         They are opened once per `NodeHome`, as deriving the key is slow on purpose.
         """
         if not self._opened:
+            identity = self._keys_identity()
             opened, _ = open_keystore(self.config)
             self._opened.append(opened.following(self.hand_overs.load()))
+            self._opened_file.append(identity)
         return self._opened[0]
+
+    def _keys_identity(self) -> tuple[object, ...]:
+        """By what it is noticed that the keys are to be opened again."""
+        return (*_identity_of(self.config.keys.store), *_identity_of(self.hand_overs_file))
 
     def store(self, keystore: Keystore) -> NodeStore:
         """Open the node's state, made where there never was one; raises StoreError."""
@@ -419,3 +441,12 @@ def open_keystore(config: NodeConfig) -> tuple[Keystore, bytes]:
             raise
     passphrase = read_passphrase(file=after, variable=None, environment={})
     return Keystore.open(config.keys.store, passphrase), passphrase
+
+
+def _identity_of(file: Path) -> tuple[object, ...]:
+    """By what it is noticed that a file was replaced or changed."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (file, None)
+    return file, found.st_ino, found.st_size, found.st_mtime_ns

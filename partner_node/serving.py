@@ -169,7 +169,7 @@ def runs_not_come(home: NodeHome, now: datetime) -> list[str]:
     What waited and is effective by then takes effect first.
     """
     try:
-        home = NodeHome.load(home.directory)  # sections may have come and gone
+        home = home.current()  # sections may have come and gone
         with closing(home.store(home.keystore())) as store:
             take_effect(home, store, now)
             agreements = home.agreements_in_force()

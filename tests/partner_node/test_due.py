@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from machine.files import write_file
 from partner_node import serving
 from partner_node.due import CAME, NONE_CAME, REFUSED, Expected, expected
 from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
 from partner_node.serving import awaiting_runs, runs_not_come
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
@@ -175,3 +177,27 @@ def test_what_keeps_a_node_from_knowing_is_said(shell: Shell, node: Path) -> Non
     (node / "state" / "node.db").unlink()
     (words,) = runs_not_come(home, datetime.now(UTC))
     assert "E-STATE-LOST" in words
+
+
+def test_a_node_that_looks_every_minute_opens_its_keys_once_and_again_when_they_were_replaced(
+    shell: Shell, node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening them takes half a second of a processor, on purpose."""
+    due_node(shell, node)
+    opened: list[Path] = []
+    inner = Keystore.open
+
+    def counted(path: Path, passphrase: bytes) -> Keystore:
+        opened.append(path)
+        return inner(path, passphrase)
+
+    monkeypatch.setattr(Keystore, "open", counted)
+    home = NodeHome.load(node)
+    home.keystore()
+    for _ in range(3):
+        assert runs_not_come(home, datetime.now(UTC))
+    assert len(opened) == 1
+    (path,) = opened
+    write_file(path, path.read_bytes(), mode=0o600)
+    runs_not_come(home, datetime.now(UTC))
+    assert len(opened) == 2
