@@ -68,8 +68,8 @@ def obstacles(
                 remedy="leave out fewer",
             )
         )
-    for run in store.runs():
-        if run.agreement_hash == agreement.hash and not run.ended:
+    for run in store.open_runs():
+        if run.agreement_hash == agreement.hash:
             found.append(
                 UsageError(
                     f"run {run.run_id.hex()[:8]} has not ended",

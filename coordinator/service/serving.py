@@ -228,13 +228,13 @@ class CoordinatorService:
                     submission.flower_run = -1
             admitted.refresh(superlink)
             self._start_due(superlink, store, admitted)
-            for run in store.runs():
-                if not run.ended:
-                    self.open_runs.add(run.run_id)
-                    self._watch(run, superlink, store)
-                elif run.run_id in self.open_runs:
-                    self.open_runs.discard(run.run_id)
-                    _log_end(run)
+            going = store.open_runs()
+            for ended in self.open_runs - {run.run_id for run in going}:
+                self.open_runs.discard(ended)
+                _log_end(store.run(ended))
+            for run in going:
+                self.open_runs.add(run.run_id)
+                self._watch(run, superlink, store)
         except (FedsegError, OSError) as error:  # also when no file can be opened at the moment
             logger.warning("will look again: %s", error)
 

@@ -244,7 +244,13 @@ class CoordinatorStore:
         """All runs, newest first."""
         return self._runs("ORDER BY created_at DESC, number DESC")
 
-    def _runs(self, clause: LiteralString, *values: bytes) -> list[RunRow]:
+    def open_runs(self) -> list[RunRow]:
+        """Runs that have no final state yet, newest first."""
+        return self._runs(
+            "WHERE state NOT IN (?, ?) ORDER BY created_at DESC, number DESC", FINISHED, FAILED
+        )
+
+    def _runs(self, clause: LiteralString, *values: bytes | str) -> list[RunRow]:
         rows = self.ask(
             _SELECT_RUNS + clause,
             *values,

@@ -161,6 +161,7 @@ def test_one_run_at_a_time_under_an_agreement(
     store.fail(RUN, "E-GRACE", "nobody came")
     store.request_run(OTHER, federation.agreement)
     assert [(r.run_id, r.state) for r in store.runs()] == [(OTHER, REQUESTED), (RUN, FAILED)]
+    assert [run.run_id for run in store.open_runs()] == [OTHER]
 
 
 def test_a_run_under_an_agreement_that_is_not_here_is_refused(
