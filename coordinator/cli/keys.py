@@ -11,6 +11,7 @@ import typer
 from coordinator.agreement_file import load_hand_over
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.changing_keys import changing_keys
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import finish, rotate
 from coordinator.control.taking_hand_overs import keep_hand_over
@@ -145,7 +146,8 @@ def passphrase(
 ) -> None:
     """Encrypt the coordinator's keys with another passphrase; the keys stay as they are."""
     config = CoordinatorConfig.load(directory)
-    finish(config, config.open_store())
+    with changing_keys(config):
+        finish(config, config.open_store())
     new = None
     if new_file is not None:
         new = read_private_file(new_file, check_folder=False).strip()

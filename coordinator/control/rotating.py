@@ -16,6 +16,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import KEY_FILE, CoordinatorConfig
+from coordinator.control.changing_keys import changing_keys
 from coordinator.control.taking_hand_overs import keep_hand_over
 from coordinator.keystore import create_key, load_key, opened_with
 from coordinator.runs.standstill import nobody_serves
@@ -40,11 +41,13 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
     """Replace the signing key; go on where an earlier attempt was switched off.
 
     Raises:
-        UsageError: A process serves the folder, or a run has not ended (E-RUN-ACTIVE).
+        UsageError: A process serves the folder, another one changes the keys, or a run has not
+            ended (E-RUN-ACTIVE).
         FedsegError: Keys or state cannot be read or written.
     """
     with (
         nobody_serves(config, then="replace the key and serve again"),
+        changing_keys(config),
         closing(config.open_store()) as store,
     ):
         ended = finish(config, store, now=now)

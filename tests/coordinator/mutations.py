@@ -151,6 +151,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_rotating.py::test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_"
         "on",
     ),
+    (
+        "coordinator/control/passphrase.py",
+        "if begun != new:",
+        "if False:",
+        "test_rotating.py::test_killed_twice_with_two_passphrases_every_key_opens_with_one_that_is_"
+        "kept",
+    ),
+    (
+        "coordinator/control/passphrase.py",
+        "    with changing_keys(config):\n",
+        "    if True:\n",
+        "test_rotating.py::test_one_process_at_a_time_changes_keys",
+    ),
+    (
+        "coordinator/control/rotating.py",
+        "        changing_keys(config),\n",
+        "",
+        "test_rotating.py::test_one_process_at_a_time_changes_keys",
+    ),
     # the chain outlives a failed run
     (
         DRIVER,

@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig
+from coordinator.control import changing_keys, rotating
 from coordinator.control import passphrase as changing
-from coordinator.control import rotating
 from coordinator.control.authority import NodesAuthority
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import HAND_OVER_FILE, NEXT_FILE, finish, rotate
@@ -219,3 +219,60 @@ def test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_on(
     assert own_key(folder) == before
     assert config.passphrase_file is not None and not next_of(config.passphrase_file).exists()
     NodesAuthority.load(folder, config.passphrase())
+
+
+def test_killed_twice_with_two_passphrases_every_key_opens_with_one_that_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CoordinatorConfig.load(folder)
+    NodesAuthority.of(folder, config.passphrase(), now=NOW)
+    before = own_key(folder)
+
+    def switched_off_at(step: int, new: bytes | None) -> bool:
+        """Whether the change has so many steps."""
+        steps = iter(range(99))
+
+        def counted(real: Any) -> Any:
+            def call(*words: object, **more: object) -> object:
+                if next(steps) == step:
+                    raise SwitchedOffError
+                return real(*words, **more)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("write_file", "replace_private_file", "remove_private_file"):
+                patch.setattr(changing, name, counted(getattr(changing, name)))
+            try:
+                change_passphrase(config, new)
+            except SwitchedOffError:
+                return True
+        return False
+
+    longest = 0
+    for first in range(5):
+        for second in range(99):
+            assert switched_off_at(first, b"first passphrase %d.%d" % (first, second))
+            off = switched_off_at(second, b"second passphrase %d.%d" % (first, second))
+            assert own_key(folder) == before, (first, second)
+            opened_with(config.passphrases(), lambda p: NodesAuthority.load(folder, p))
+            change_passphrase(config, None)
+            assert config.passphrase_file is not None
+            assert not next_of(config.passphrase_file).exists()
+            NodesAuthority.load(folder, config.passphrase())
+            if not off:
+                longest = max(longest, second)
+                break
+    assert longest == 10, "the first change is ended before the second one begins"
+
+
+def test_one_process_at_a_time_changes_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = CoordinatorConfig.load(folder)
+    monkeypatch.setattr(changing_keys, "_CHANGED_S", 0.0)
+    with changing_keys.changing_keys(config):
+        for action in (
+            lambda: change_passphrase(config, b"another passphrase"),
+            lambda: rotate(config, now=NOW),
+        ):
+            with pytest.raises(FedsegError, match="another process changes"):
+                action()

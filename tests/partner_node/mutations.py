@@ -65,6 +65,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if file",
         "test_changed_passphrase.py::test_a_passphrase_that_is_too_short_is_refused",
     ),
+    (
+        "partner_node/passphrase.py",
+        "        if file is not None and home_passphrase(home.config) != opens:\n",
+        "        if False:\n",
+        "test_changed_passphrase.py::test_killed_twice_with_two_passphrases_the_node_opens_with_one_"
+        "that_is_kept",
+    ),
     # keys that are handed over
     (
         "partner_node/node.py",
