@@ -132,6 +132,14 @@ class HandOvers:
             key = one.new_key
         return tuple(found)
 
+    def to_key(self, key: bytes) -> tuple[HandOver, ...]:
+        """The hand-overs that lead to a key, in their order."""
+        found: list[HandOver] = []
+        while key in self._to:
+            found.insert(0, self._to[key])
+            key = found[0].old_key
+        return tuple(found)
+
     def latest_of(self, key: bytes, *, partner: str) -> bytes:
         """The key in force where an agreement names `key`; raises as `from_key`."""
         found = self.from_key(key, partner=partner)
@@ -139,9 +147,7 @@ class HandOvers:
 
     def same_owner(self, key: bytes) -> frozenset[bytes]:
         """The key, those that led to it, and those to which it leads."""
-        found = [key]
-        while found[0] in self._to:
-            found.insert(0, self._to[found[0]].old_key)
+        found = [*(one.old_key for one in self.to_key(key)), key]
         while found[-1] in self._from:
             found.append(self._from[found[-1]].new_key)
         return frozenset(found)

@@ -119,6 +119,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # keys that are replaced
     (
+        "coordinator/cli/keys.py",
+        "        check_writable(out)  # before the old key is erased\n",
+        "        pass\n",
+        "test_rotating.py::test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_"
+        "replaced",
+    ),
+    (
         "coordinator/control/rotating.py",
         "        _check_no_run(store)\n",
         "",

@@ -128,7 +128,7 @@ def test_killed_twice_with_two_passphrases_the_node_opens_with_one_that_is_kept(
         return False
 
     longest = 0
-    for first in range(4):
+    for first in (1, 2):  # the new passphrase is only beside the file, then the keys have it
         for second in range(99):
             assert switched_off_at(first, b"first passphrase %d.%d" % (first, second))
             last = b"second passphrase %d.%d" % (first, second)

@@ -75,6 +75,42 @@ def test_rotate_replaces_the_key_and_erases_the_old_one(
     assert home.keystore().next_identity is None
 
 
+def test_every_hand_over_of_a_node_is_written_to_a_file_for_whoever_lacks_several(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    refused = shell.refused("key", "export", "h.json", "--dir", installed, status=2)
+    assert "was not handed over" in refused["message"]
+    keys = [own_key(installed)]
+    for _ in range(2):
+        rotate(NodeHome.load(installed), now=NOW)
+        keys.append(own_key(installed))
+    for number in (1, 2):
+        words = ("key", "export", "h.json", "--number", number, "--dir", installed)
+        assert shell.json(*words)["number"] == number
+        one = HandOver.from_bytes((tmp_path / "h.json").read_bytes())
+        assert (one.old_key, one.new_key) == (keys[number - 1], keys[number])
+    assert shell.json("key", "export", "h.json", "--dir", installed)["number"] == 2
+    refused = shell.refused("key", "export", "h.json", "--number", 3, "--dir", installed, status=2)
+    assert "there are 1 to 2" in refused["remedy"]
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_replaced(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    old = own_key(installed)
+    refused = shell.refused("key", "rotate", "--out", tmp_path, "--dir", installed, status=2)
+    assert refused["code"] == "E-FILE"
+    assert own_key(installed) == old and not NodeHome.load(installed).hand_overs.load()
+
+
+def test_that_the_coordinator_lacks_the_hand_over_is_said_to_programs_too(
+    shell: Shell, installed: Path
+) -> None:
+    found = shell.json("key", "rotate", "--dir", installed)
+    assert not found["sent"]
+    assert ["E-KEY-BEHIND" in one and "key export" in one for one in found["warnings"]] == [True]
+
+
 @pytest.mark.parametrize("step", ["first save", "hand-over", "runs", "card", "last save"])
 def test_switched_off_at_any_step_one_key_is_in_force_and_the_same_command_goes_on(
     installed: Path, monkeypatch: pytest.MonkeyPatch, step: str
