@@ -52,7 +52,8 @@ def rotate(home: NodeHome, *, now: datetime, end_runs: bool = False) -> Rotated:
     Raises:
         UsageError: A run goes on here (E-KEY-RUN), or another process changes the keys.
         AgreementError: This node's key is no party's in an agreement in force, or it has there
-            another name than in the configuration (E-AGR-PARTY).
+            another name than in the configuration (E-AGR-PARTY); or the key was handed over
+            too often (E-KEY-FULL).
         FedsegError: Keys or state cannot be read or written.
     """
     home = replace(home, _opened=[])
@@ -64,10 +65,11 @@ def rotate(home: NodeHome, *, now: datetime, end_runs: bool = False) -> Rotated:
         if done is keystore:
             agreements = _named_in(home, keystore)
             _check_no_run(home, keystore, now=now, end_runs=end_runs)
+            number = known.number_after(keystore.identity_public)
             if keystore.next_identity is None:
                 keystore = keystore.with_next()
                 keystore.save(path, passphrase)
-            home.hand_overs.take([_hand_over(home, keystore, now)])
+            home.hand_overs.take([_hand_over(home, keystore, number, now)])
             done = keystore.following(home.hand_overs.load())
         else:
             agreements = _named_in(home, done)
@@ -99,14 +101,14 @@ def renew(home: NodeHome, *, now: datetime) -> Keystore:
         return anew
 
 
-def _hand_over(home: NodeHome, keystore: Keystore, now: datetime) -> HandOver:
+def _hand_over(home: NodeHome, keystore: Keystore, number: int, now: datetime) -> HandOver:
     if keystore.next_identity is None:
         raise KeystoreError("the key store holds no next key", code="E-KEY-DAMAGED")
     return HandOver.make(
         keystore.identity,
         keystore.next_identity,
         partner=home.config.node.partner,
-        number=home.hand_overs.load().number_after(keystore.identity_public),
+        number=number,
         at=time_text(now),
     )
 

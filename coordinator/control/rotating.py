@@ -43,6 +43,7 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
     Raises:
         UsageError: A process serves the folder, another one changes the keys, or a run has not
             ended (E-RUN-ACTIVE).
+        AgreementError: The key was handed over too often (E-KEY-FULL).
         FedsegError: Keys or state cannot be read or written.
     """
     with (
@@ -55,10 +56,11 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
             return ended
         _check_no_run(store)
         old, next_file = config.signing_key(), config.directory / NEXT_FILE
+        number = KeptHandOvers(store).load().number_after(public_bytes(old))
         if not next_file.exists():
             create_key(next_file, config.passphrase())
         new = opened_with(config.passphrases(), lambda p: load_key(next_file, p))
-        _write_hand_over(config.directory / HAND_OVER_FILE, store, old, new, now)
+        _write_hand_over(config.directory / HAND_OVER_FILE, old, new, number, now)
         replace_private_file(config.directory / KEY_FILE, read_private_file(next_file))
         made = finish(config, store, now=now)
         if made is None:
@@ -87,16 +89,11 @@ def finish(
 
 
 def _write_hand_over(
-    path: Path,
-    store: CoordinatorStore,
-    old: Ed25519PrivateKey,
-    new: Ed25519PrivateKey,
-    now: datetime,
+    path: Path, old: Ed25519PrivateKey, new: Ed25519PrivateKey, number: int, now: datetime
 ) -> None:
     """Write it, unless an earlier attempt did."""
     if path.exists():
         return
-    number = KeptHandOvers(store).load().number_after(public_bytes(old))
     one = HandOver.make(old, new, partner="", number=number, at=time_text(now))
     write_private_file(path, one.to_bytes())
 

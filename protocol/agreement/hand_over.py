@@ -21,8 +21,9 @@ from protocol.strict import Fields
 SCHEMA: Final = "fedseg/hand-over/v1"
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.hand-over+json"
 MAX_BYTES: Final = 1 << 12
-#: Most hand-overs of one party, or of the coordinator.
-MAX_NUMBER: Final = 1_000
+#: Most hand-overs of one party, or of the coordinator: those of an agreement with as many parties
+#: as it may have fit into one list.
+MAX_NUMBER: Final = 80
 #: Headers of a table of hand-overs.
 COLUMNS: Final = ("whose", "number", "made at", "old key", "new key")
 PARTNER: Final = "partner"

@@ -20,6 +20,7 @@ from coordinator.next_version import next_version
 from coordinator.runs.life import serve_lock
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.private_files import next_of
+from protocol.agreement import hand_overs
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
 from protocol.errors import FedsegError
@@ -195,6 +196,17 @@ def test_whoever_lacks_several_hand_overs_takes_each_in_its_order(
     assert HandOver.from_bytes(out.read_bytes()) == first
     refused = operator(shell).refused(*export, "--number", 3, status=2)
     assert "no hand-over 3 of p1" in refused["message"]
+
+
+def test_a_key_that_was_handed_over_too_often_stays_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    own = own_key(folder)
+    monkeypatch.setattr(hand_overs, "MAX_NUMBER", 1)
+    with pytest.raises(FedsegError, match="E-KEY-FULL"):
+        rotate(CoordinatorConfig.load(folder), now=NOW)
+    assert own_key(folder) == own and not (folder / NEXT_FILE).exists()
 
 
 def test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_replaced(

@@ -14,6 +14,7 @@ from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.rotating import rotate
+from protocol.agreement import hand_overs
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import FedsegError
@@ -101,6 +102,18 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_repla
     refused = shell.refused("key", "rotate", "--out", tmp_path, "--dir", installed, status=2)
     assert refused["code"] == "E-FILE"
     assert own_key(installed) == old and not NodeHome.load(installed).hand_overs.load()
+
+
+def test_a_key_that_was_handed_over_too_often_stays_as_it_is(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate(NodeHome.load(installed), now=NOW)
+    own = own_key(installed)
+    monkeypatch.setattr(hand_overs, "MAX_NUMBER", 1)
+    refused = shell.refused("key", "rotate", "--dir", installed, status=3)
+    assert refused["code"] == "E-KEY-FULL" and "key renew" in refused["remedy"]
+    assert own_key(installed) == own
+    assert NodeHome.load(installed).keystore().next_identity is None, "nothing was begun"
 
 
 def test_that_the_coordinator_lacks_the_hand_over_is_said_to_programs_too(
