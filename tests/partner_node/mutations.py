@@ -112,6 +112,19 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if False:",
         "test_rotating.py::test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end",
     ),
+    (
+        "partner_node/rotating.py",
+        "        write_card(home, anew)\n",
+        "        pass\n",
+        "test_rotating.py::test_a_key_that_is_renewed_is_on_the_card_whatever_is_switched_off",
+    ),
+    (
+        "partner_node/rotating.py",
+        ".with_next()\n        keystore.save(path, passphrase)  # one",
+        "\n        keystore = keystore if keystore.next_identity else keystore.with_next()\n"
+        "        keystore.save(path, passphrase)  # one",
+        "test_rotating.py::test_a_key_that_is_renewed_is_on_the_card_whatever_is_switched_off",
+    ),
     # what a monitoring system is told
     (
         "partner_node/metrics/measuring.py",

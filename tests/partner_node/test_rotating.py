@@ -13,7 +13,7 @@ from partner_node import client_app, rotating
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.rotating import rotate
+from partner_node.rotating import renew, rotate
 from protocol.agreement import hand_overs
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.partner_card import PartnerCard
@@ -173,6 +173,13 @@ def test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end(
     opened.handle(sign_request(Open(agreement_hash=agreed.hash, run_id=b"r" * 16), COORDINATOR))
     opened.store.close()
     assert shell.refused("key", "rotate", "--dir", installed, status=2)["code"] == "E-KEY-RUN"
+    store = NodeHome.load(installed).store(NodeHome.load(installed).keystore())
+    with store.transaction():
+        store.ask("UPDATE runs SET updated_at = '2026-01-01T00:00:00Z'")
+    store.close()
+    refused = shell.refused("key", "rotate", "--dir", installed, status=2)
+    assert refused["code"] == "E-KEY-RUN", "a coordinator that was away goes on with its runs"
+    assert "last at 2026-01-01T00:00:00Z" in refused["message"]
     assert own_key(installed) == agreed.keys.of(0)
     found = shell.json("key", "rotate", "--end-runs", "--dir", installed)
     assert found["runs_ended"] == [(b"r" * 16).hex()]
@@ -180,6 +187,61 @@ def test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end(
     run = store.run_by_id(b"r" * 16)
     store.close()
     assert run is not None and run.state["aborted_with"] == "E-KEY-ROTATED"
+
+
+@pytest.mark.parametrize("step", ["first save", "runs", "card", "last save"])
+def test_a_key_that_is_renewed_is_on_the_card_whatever_is_switched_off(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    old, home = own_key(installed), NodeHome.load(installed)
+    saves = iter([step == "first save", step == "last save"])
+    real = Keystore.save
+
+    def save(self: Keystore, *words: object, **more: object) -> None:
+        real(self, *words, **more)  # type: ignore[arg-type]
+        if next(saves, False):
+            raise SwitchedOffError
+
+    def on_card() -> bytes:
+        return PartnerCard.from_bytes((installed / "partner-card.json").read_bytes()).public_key
+
+    def off(*_: object, **__: object) -> None:
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keystore, "save", save)
+        if step == "runs":
+            patch.setattr(rotating, "_end_runs", off)
+        if step == "card":
+            patch.setattr(rotating, "write_card", off)
+        with pytest.raises(SwitchedOffError):
+            renew(home, now=NOW)
+    if step == "last save":
+        assert on_card() == own_key(installed) != old
+        return
+    drawn = NodeHome.load(installed).keystore().next_identity
+    assert own_key(installed) == old == on_card() and drawn is not None
+    anew = renew(home, now=NOW).identity_public
+    assert anew != public_bytes(drawn), "whoever stole the old key may have that one too"
+    assert on_card() == own_key(installed) == anew
+    assert NodeHome.load(installed).keystore().next_identity is None
+    assert not home.hand_overs.load()
+
+
+def test_a_key_is_renewed_whatever_a_rotation_had_begun(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(*_: object, **__: object) -> None:
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotating, "write_card", off)
+        with pytest.raises(SwitchedOffError):
+            rotate(NodeHome.load(installed), now=NOW)
+    handed_over = own_key(installed)
+    anew = renew(NodeHome.load(installed), now=NOW).identity_public
+    assert own_key(installed) == anew != handed_over
+    assert NodeHome.load(installed).keystore().next_identity is None
 
 
 def test_a_serving_node_takes_its_new_key_up_by_itself(installed: Path) -> None:
