@@ -119,6 +119,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # keys that are replaced
     (
+        "coordinator/backup.py",
+        "    with changing_keys(config):",
+        "    if True:",
+        "test_rotating.py::test_a_backup_has_the_key_in_force_and_its_hand_over",
+    ),
+    (
+        "coordinator/backup.py",
+        "            finish(config, store)\n",
+        "            pass\n",
+        "test_rotating.py::test_a_backup_has_the_key_in_force_and_its_hand_over",
+    ),
+    (
         "coordinator/cli/keys.py",
         "        check_writable(out)  # before the old key is erased\n",
         "        pass\n",

@@ -218,6 +218,33 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_repla
     assert own_key(folder) == old and not known(folder)
 
 
+def test_a_backup_has_the_key_in_force_and_its_hand_over(
+    shell: Shell, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing_keys, "_CHANGED_S", 0.0)
+    backup = tmp_path / "b.backup"
+    words = ("state", "backup", backup, "--dir", folder)
+
+    def off(*_: object, **__: object) -> None:
+        refused = operator(shell).refused(*words, status=2)
+        assert "another process changes the coordinator's keys" in refused["message"]
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotating, "keep_hand_over", off)
+        with pytest.raises(SwitchedOffError):
+            rotate(CoordinatorConfig.load(folder), now=NOW)
+    assert not backup.exists() and not known(folder)
+    operator(shell).json(*words)
+    operator(shell).json("state", "restore", backup, "--dir", tmp_path / "back", "--elsewhere")
+    (file,) = known(tmp_path / "back")
+    (tmp_path / "back" / "keys" / "passphrase").write_bytes(
+        (folder / "keys" / "passphrase").read_bytes()
+    )
+    (tmp_path / "back" / "keys" / "passphrase").chmod(0o600)
+    assert own_key(tmp_path / "back") == own_key(folder) == file.new_key
+
+
 # --- passphrase ----------------------------------------------------------------------------------
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import client_app, rotating
+from partner_node import home as at_home
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
@@ -315,6 +317,23 @@ def test_what_is_known_of_keys_is_in_the_backup(
     shell.json("state", "backup", tmp_path / "b.backup", "--dir", installed)
     shell.json("state", "restore", tmp_path / "b.backup", "--dir", tmp_path / "back", "--elsewhere")
     assert len(NodeHome.load(tmp_path / "back").hand_overs.load()) == 1
+
+
+def test_no_backup_is_made_while_the_key_is_being_replaced(
+    shell: Shell, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_home, "_CHANGED_S", 0.0)
+    backup, real = tmp_path / "b.backup", rotating.write_card
+
+    def tried(*words: Any) -> None:
+        refused = shell.refused("state", "backup", backup, "--dir", installed, status=2)
+        assert "another process changes this node's keys" in refused["message"]
+        real(*words)
+
+    monkeypatch.setattr(rotating, "write_card", tried)
+    rotate(NodeHome.load(installed), now=NOW)
+    assert not backup.exists()
+    shell.json("state", "backup", backup, "--dir", installed)
 
 
 def test_a_damaged_file_of_hand_overs_is_named(installed: Path) -> None:
