@@ -19,6 +19,8 @@ from coordinator.config import (
     with_store,
 )
 from coordinator.control import authority
+from coordinator.control.changing_keys import changing_keys
+from coordinator.control.rotating import finish
 from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings
@@ -56,7 +58,8 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
     """Write a backup of a coordinator, which may be serving.
 
     Raises:
-        FedsegError: A part cannot be read, or the backup cannot be written.
+        FedsegError: A part cannot be read, the backup cannot be written, or another process changes
+            the keys.
     """
     config.signing_key()  # refuses a backup whose key nobody could open
 
@@ -68,12 +71,15 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
         with closing(config.open_accounts()) as opened:
             return opened.database.snapshot()
 
-    contents = gathered(
-        config.directory,
-        _places(config),
-        read={STATE: state, _ACCOUNTS: accounts},
-        may_lack=_MAY_LACK,
-    )
+    with changing_keys(config):  # else a new key may stand there without its hand-over
+        with closing(config.open_store()) as store:
+            finish(config, store)
+        contents = gathered(
+            config.directory,
+            _places(config),
+            read={STATE: state, _ACCOUNTS: accounts},
+            may_lack=_MAY_LACK,
+        )
     made = write_backup(
         out, contents, kind=KIND, whose=config.legal_name, made_at=stamp(now), version=version
     )

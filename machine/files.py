@@ -62,6 +62,22 @@ def write_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
         _write_all(descriptor, data.encode("utf-8") if isinstance(data, str) else data)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a path where `write_file` would fail, before what cannot be taken back is done.
+
+    Raises:
+        UsageError: No file can be written there (E-FILE).
+    """
+    try:
+        _make_folder(path.parent, mode=0o777)
+        if path.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with _drafted(path, 0o666):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o666, temporary: Path | None = None) -> Iterator[Path]:
     """Yield a new empty file beside `path` that replaces it at the end, unless the block raises.

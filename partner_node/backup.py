@@ -12,7 +12,7 @@ from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, pu
 from machine.database import Database
 from machine.private_files import read_private_file
 from partner_node import membership
-from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
+from partner_node.home import CARD_FILE, FILE_NAME, NodeHome, changing_keys
 from partner_node.state_file import MARK
 from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import stamp
@@ -48,7 +48,8 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
     """Write a backup of a node, which may be serving.
 
     Raises:
-        FedsegError: A part cannot be read, or the backup cannot be written.
+        FedsegError: A part cannot be read, the backup cannot be written, or another process changes
+            the keys.
     """
     keystore = home.keystore()  # refuses a backup whose keys nobody could open
 
@@ -61,16 +62,17 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
             return opened.database.snapshot()
 
     places = _places(home)
-    contents = gathered(
-        home.directory,
-        places,
-        read={
-            STATE: state,
-            _KEYS: lambda: read_private_file(home.config.keys.store),
-            _ACCOUNTS: accounts,
-        },
-        may_lack=(*_MAY_LACK, *(role for role in places if role.startswith(_AGREEMENT))),
-    )
+    with changing_keys(home):  # else an old key may stand beside the hand-over of a new one
+        contents = gathered(
+            home.directory,
+            places,
+            read={
+                STATE: state,
+                _KEYS: lambda: read_private_file(home.config.keys.store),
+                _ACCOUNTS: accounts,
+            },
+            may_lack=(*_MAY_LACK, *(role for role in places if role.startswith(_AGREEMENT))),
+        )
     made = write_backup(
         out, contents, kind=KIND, whose=home.config.node.partner, made_at=stamp(now),
         version=version,

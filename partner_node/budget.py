@@ -13,7 +13,7 @@ from protocol.clustering.plan import most_cost
 from protocol.errors import RuleError, StoreError
 from protocol.messages import round_number
 from protocol.privacy.accounting import epsilon_text, rho_of_cost
-from protocol.privacy.ledger import Charge, runs_left, spent_of, total_cost
+from protocol.privacy.ledger import CARRIED, Charge, runs_left, spent_of, total_cost
 from protocol.privacy.terms import PrivacyTerms
 from protocol.privacy.words import counted, fuel, meaning
 
@@ -134,10 +134,12 @@ def bound_words(charges: Sequence[Charge]) -> list[str]:
     bounds = [charge for charge in charges if charge.is_bound]
     if not bounds:
         return []
+    anew = ", or made anew" if any(charge.asked == CARRIED for charge in bounds) else ""
     return [
         f"Of what is spent, a rho of {rho_of_cost(total_cost(bounds)):.3g} is an upper bound, for "
         f"{counted(len(bounds), 'run')} not on record here, since the node was put back from a "
-        "backup: what was asked then is not known, and the most that it may have cost is charged."
+        f"backup{anew}: what was asked then is not known, and the most that it may have cost is "
+        "charged."
     ]
 
 

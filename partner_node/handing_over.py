@@ -47,7 +47,9 @@ def take_up_one(home: NodeHome, one: HandOver) -> bool:
         raise AgreementError(
             f"{one.words}: no agreement here names that old key, or one that leads to it",
             code="E-KEY-STRANGER",
-            remedy="take the hand-overs of one party in their order; see `fedseg-node key show`",
+            remedy="take the hand-overs of one party in their order, each with `key accept`: `key "
+            "export --number N` writes them, at the party's node or at the coordinator; those that "
+            "are known here: `fedseg-node key show`",
         )
     return True
 

@@ -180,8 +180,10 @@ class Keystore:
         return self._with(self._identity, Ed25519PrivateKey.generate())
 
     def renewed(self) -> Keystore:
-        """With a new identity key in place of this one, whatever was begun; in memory."""
-        return self._with(Ed25519PrivateKey.generate(), None)
+        """With the next identity key in place of this one, without a hand-over; in memory."""
+        if self._next_identity is None:
+            raise ValueError("no next identity key was drawn")
+        return self._with(self._next_identity, None)
 
     def following(self, known: HandOvers) -> Keystore:
         """With the next identity key in place of the first, once its hand-over is kept.

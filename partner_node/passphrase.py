@@ -1,7 +1,8 @@
 """Another passphrase for a node's key store.
 
 The new passphrase is written beside the file of the old one before the key store is encrypted with
-it, and whoever opens the key store tries both: switched off at any moment, it opens with one.
+it, and whoever opens the key store tries both: switched off at any moment, it opens with one. What
+stands beside the file is replaced only once the file itself has what opens the key store.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 from machine.files import write_file
 from machine.private_files import next_of, remove_private_file
-from partner_node.home import NodeHome, changing_keys, open_keystore
+from partner_node.home import NodeHome, changing_keys, home_passphrase, open_keystore
 from partner_node.keystore import Keystore, check_passphrase, read_passphrase
 from protocol.errors import KeystoreError, UsageError
 
@@ -34,7 +35,9 @@ def change_passphrase(home: NodeHome, new: bytes | None) -> None:
             remedy="give the new one: --new-file FILE; then set the variable to it",
         )
     with changing_keys(home):
-        keystore = _opened(home, new)
+        keystore, opens = _opened(home, new)
+        if file is not None and home_passphrase(home.config) != opens:
+            write_file(file.resolve(), opens + b"\n", mode=0o600)  # an attempt was switched off
         if new is None and file is not None and next_of(file).exists():
             new = read_passphrase(file=next_of(file), variable=None, environment={})
         new = new or secrets.token_urlsafe(32).encode("ascii")
@@ -47,11 +50,11 @@ def change_passphrase(home: NodeHome, new: bytes | None) -> None:
             remove_private_file(next_of(file))
 
 
-def _opened(home: NodeHome, new: bytes | None) -> Keystore:
-    """The key store, with the passphrase of before or, after an earlier attempt, the new one."""
+def _opened(home: NodeHome, new: bytes | None) -> tuple[Keystore, bytes]:
+    """The key store, and the passphrase that opens it: that of before or of an earlier attempt."""
     try:
-        return open_keystore(home.config)[0]
+        return open_keystore(home.config)
     except KeystoreError as error:
         if error.code != "E-KEY-PASSPHRASE" or new is None:
             raise
-    return Keystore.open(home.config.keys.store, new)
+    return Keystore.open(home.config.keys.store, new), new

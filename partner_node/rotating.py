@@ -15,8 +15,7 @@ from typing import Final
 from machine.files import write_file
 from partner_node.home import CARD_FILE, NodeHome, changing_keys, open_keystore
 from partner_node.keystore import Keystore
-from partner_node.store.node_store import NodeStore
-from partner_node.store.times import moment, stamp
+from partner_node.store.times import stamp
 from protocol.agreement.document import time_text
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.partner_card import PartnerCard
@@ -25,8 +24,6 @@ from protocol.partner_state import Phase
 
 #: With this code runs end that began under a key that was handed over.
 ROTATED: Final = "E-KEY-ROTATED"
-#: No run is on foot that nothing was heard of for so long: the coordinator went on without it.
-_ON_FOOT_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +44,13 @@ def rotate(home: NodeHome, *, now: datetime, end_runs: bool = False) -> Rotated:
     """Replace the signing key; go on where an earlier attempt was switched off.
 
     Args:
-        end_runs: Whether runs that go on here end.
+        end_runs: Whether runs that have not ended here end.
 
     Raises:
-        UsageError: A run goes on here (E-KEY-RUN), or another process changes the keys.
+        UsageError: A run has not ended here (E-KEY-RUN), or another process changes the keys.
         AgreementError: This node's key is no party's in an agreement in force, or it has there
-            another name than in the configuration (E-AGR-PARTY).
+            another name than in the configuration (E-AGR-PARTY); or the key was handed over
+            too often (E-KEY-FULL).
         FedsegError: Keys or state cannot be read or written.
     """
     home = replace(home, _opened=[])
@@ -63,11 +61,13 @@ def rotate(home: NodeHome, *, now: datetime, end_runs: bool = False) -> Rotated:
         done = keystore.following(known)
         if done is keystore:
             agreements = _named_in(home, keystore)
-            _check_no_run(home, keystore, now=now, end_runs=end_runs)
+            if not end_runs:
+                _check_no_run(home, keystore)
+            number = known.number_after(keystore.identity_public)
             if keystore.next_identity is None:
                 keystore = keystore.with_next()
                 keystore.save(path, passphrase)
-            home.hand_overs.take([_hand_over(home, keystore, now)])
+            home.hand_overs.take([_hand_over(home, keystore, number, now)])
             done = keystore.following(home.hand_overs.load())
         else:
             agreements = _named_in(home, done)
@@ -83,7 +83,9 @@ def renew(home: NodeHome, *, now: datetime) -> Keystore:
     """Replace the signing key without a hand-over: no agreement of now knows the new one.
 
     For a key that somebody else handed over, or may hand over, before its owner. State, ledger and
-    what customers wished stay; the next version of each agreement has to name the new key.
+    what customers wished stay; the next version of each agreement has to name the new key. The old
+    key is in force until the card has the new one. The same command again, where that was switched
+    off, draws another key.
 
     Raises:
         UsageError: Another process changes the keys.
@@ -91,22 +93,25 @@ def renew(home: NodeHome, *, now: datetime) -> Keystore:
     """
     home = replace(home, _opened=[])
     with changing_keys(home):
-        keystore, passphrase = open_keystore(home.config)
+        path = home.config.keys.store
+        opened, passphrase = open_keystore(home.config)
+        keystore = opened.following(home.hand_overs.load()).with_next()
+        keystore.save(path, passphrase)  # one that was drawn before may be stolen with the old key
         anew = keystore.renewed()
         _end_runs(home, anew, now)
-        anew.save(home.config.keys.store, passphrase)
         write_card(home, anew)
+        anew.save(path, passphrase)  # without the old key
         return anew
 
 
-def _hand_over(home: NodeHome, keystore: Keystore, now: datetime) -> HandOver:
+def _hand_over(home: NodeHome, keystore: Keystore, number: int, now: datetime) -> HandOver:
     if keystore.next_identity is None:
         raise KeystoreError("the key store holds no next key", code="E-KEY-DAMAGED")
     return HandOver.make(
         keystore.identity,
         keystore.next_identity,
         partner=home.config.node.partner,
-        number=home.hand_overs.load().number_after(keystore.identity_public),
+        number=number,
         at=time_text(now),
     )
 
@@ -130,29 +135,21 @@ def _named_in(home: NodeHome, keystore: Keystore) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _check_no_run(home: NodeHome, keystore: Keystore, *, now: datetime, end_runs: bool) -> None:
+def _check_no_run(home: NodeHome, keystore: Keystore) -> None:
+    """Refuse while a run has not ended here, however long nothing was heard of it.
+
+    A coordinator that was away goes on with its runs.
+    """
     with closing(home.store(keystore)) as store:
-        going = [] if end_runs else runs_on_foot(store, now)
+        going = [run for run in store.runs() if not Phase(run.phase).over]
     if going:
         raise UsageError(
-            f"run {going[0].hex()[:8]} goes on here, under the key that is to be replaced",
+            f"run {going[0].run_id.hex()[:8]} has not ended here, and goes on under the key that "
+            f"is to be replaced; something was heard of it last at {going[0].updated_at}",
             code="E-KEY-RUN",
-            remedy="wait for its end (`fedseg-node status`), or end it here with --end-runs: the "
-            "others go on without this node where the agreement lets them",
+            remedy="wait for its end (`fedseg-node status`); where the operator says that it is "
+            "over, or it may go on without this node, end it here with --end-runs",
         )
-
-
-def runs_on_foot(store: NodeStore, now: datetime) -> list[bytes]:
-    """Ids of runs that have not ended here, and of which something was heard in the last hour."""
-    return [
-        run.run_id
-        for run in store.runs()
-        if not Phase(run.phase).over and not _is_past(run.updated_at, now)
-    ]
-
-
-def _is_past(updated_at: str, now: datetime) -> bool:
-    return (now - moment(updated_at)).total_seconds() > _ON_FOOT_S
 
 
 def _end_runs(home: NodeHome, keystore: Keystore, now: datetime) -> list[bytes]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from coordinator.agreement_file import load_hand_over
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
+from coordinator.control.changing_keys import changing_keys
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import finish, rotate
 from coordinator.control.taking_hand_overs import keep_hand_over
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, output
-from machine.files import write_file
+from machine.files import check_writable, write_file
 from machine.private_files import read_private_file
-from machine.tables import folding_table
-from protocol.agreement.hand_over import HandOver
+from machine.tables import filled_table
+from protocol.agreement.hand_over import COLUMNS
 from protocol.errors import UsageError, naming_file
 from protocol.signing import key_id, public_bytes
 
@@ -29,31 +30,18 @@ app = typer.Typer(
 )
 
 
-def hand_over_values(one: HandOver) -> dict[str, Any]:
-    """A hand-over as JSON values; no partner where it is the coordinator's."""
-    return {
-        "partner": one.partner or None,
-        "number": one.number,
-        "old_key": key_id(one.old_key),
-        "new_key": key_id(one.new_key),
-        "at": one.at,
-    }
-
-
 @app.command("show")
 def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The coordinator's signing key, and every hand-over of a key that it knows."""
     config = CoordinatorConfig.load(directory)
     own = public_bytes(config.signing_key())
     known = KeptHandOvers(config.open_store()).load()
-    table = folding_table("whose", "number", "made at", "old key", "new key", title="Hand-overs")
-    for one in known:
-        table.add_row(one.whose, str(one.number), one.at, key_id(one.old_key), key_id(one.new_key))
+    table = filled_table("Hand-overs", COLUMNS, (one.cells for one in known))
     output.result(
         {
             "key": key_id(own),
             "public_key": own.hex(),
-            "hand_overs": [hand_over_values(one) for one in known],
+            "hand_overs": [one.values for one in known],
         },
         f"The coordinator's signing key is {key_id(own)}.",
         table if known else "No key was handed over.",
@@ -74,11 +62,13 @@ def rotate_key(
     Not while it serves. What was switched off in between is finished by the same command, or when
     it serves again.
     """
+    if out is not None:
+        check_writable(out)  # before the old key is erased
     one = rotate(CoordinatorConfig.load(directory), now=datetime.now(UTC))
     if out is not None:
         write_file(out, one.to_bytes())
     output.result(
-        hand_over_values(one) | {"file": None if out is None else str(out)},
+        one.values | {"file": None if out is None else str(out)},
         f"The coordinator's signing key is now {key_id(one.new_key)}; the old one, "
         f"{key_id(one.old_key)}, signs nothing any more and is erased.",
         "Nodes take the hand-over online, and with the next run; serve again.",
@@ -95,24 +85,27 @@ def export(
     partner: Annotated[
         str, typer.Argument(help="Whose; the coordinator's own when left out.")
     ] = "",
-    out: Annotated[Path, typer.Option(help="Where the last hand-over goes.")] = Path(
-        "hand-over.json"
-    ),
+    out: Annotated[Path, typer.Option(help="Where the hand-over goes.")] = Path("hand-over.json"),
+    number: Annotated[
+        int | None, typer.Option(min=1, help="Which one, as in `key show`; the last if left out.")
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Write the last hand-over of a partner, or the coordinator's own, for nodes by hand."""
+    """Write a hand-over of a partner, or the coordinator's own, for nodes by hand.
+
+    Whoever lacks several takes them in their order.
+    """
     known = KeptHandOvers(CoordinatorConfig.load(directory).open_store()).load()
-    found = [one for one in known if one.partner == partner]
+    found = [o for o in known if o.partner == partner and number in (None, o.number)]
     if not found:
+        which = "" if number is None else f" {number}"
         raise UsageError(
-            f"no hand-over of {partner or 'the coordinator'} is known",
+            f"no hand-over{which} of {partner or 'the coordinator'} is known",
             remedy="see `fedseg-coordinator key show`",
         )
     write_file(out, found[-1].to_bytes())
-    output.result(
-        hand_over_values(found[-1]) | {"file": str(out)}, f"Wrote {out}: {found[-1].words}."
-    )
+    output.result(found[-1].values | {"file": str(out)}, f"Wrote {out}: {found[-1].words}.")
 
 
 @app.command("accept")
@@ -128,7 +121,7 @@ def accept(
     with naming_file(file):
         is_new = keep_hand_over(store, one, own_key=own, now=datetime.now(UTC))
     output.result(
-        hand_over_values(one) | {"new": is_new},
+        one.values | {"new": is_new},
         f"{'Took' if is_new else 'Known already:'} {one.words}. The next run begins under the new "
         "key, and tells every node of it.",
     )
@@ -145,7 +138,8 @@ def passphrase(
 ) -> None:
     """Encrypt the coordinator's keys with another passphrase; the keys stay as they are."""
     config = CoordinatorConfig.load(directory)
-    finish(config, config.open_store())
+    with changing_keys(config):
+        finish(config, config.open_store())
     new = None
     if new_file is not None:
         new = read_private_file(new_file, check_folder=False).strip()

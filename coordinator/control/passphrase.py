@@ -2,11 +2,13 @@
 
 The new passphrase is written beside the file of the old one before any key is encrypted with it,
 and whoever opens a key tries both: switched off at any moment, every key opens with one of the two.
+A change that was switched off is ended before another one begins, or its passphrase would be lost.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import KEY_FILE, CoordinatorConfig
 from coordinator.control import authority
+from coordinator.control.changing_keys import changing_keys
 from coordinator.control.rotating import NEXT_FILE
 from coordinator.keystore import PrivateKey, encrypted, opened_with
 from machine.files import write_file
@@ -42,27 +45,41 @@ def change_passphrase(config: CoordinatorConfig, new: bytes | None) -> list[str]
         The files of keys, as in the coordinator's folder.
 
     Raises:
-        UsageError: The passphrase comes from the environment, and no new one is given.
+        UsageError: The passphrase comes from the environment and no new one is given, or another
+            process changes the keys.
         KeystoreError: A key does not open, or the new passphrase is too short (E-KEY-PASSPHRASE).
     """
-    file = config.passphrase_file
-    known = config.passphrases()
-    if new is None:
-        if file is None:
-            raise UsageError(
-                "the passphrase comes from the environment, where no command can write another",
-                remedy="give the new one: --new-file FILE; then set the variable to it",
+    with changing_keys(config):
+        known = config.passphrases()
+        if new is None:
+            new = known[1] if len(known) > 1 else _drawn(config)
+        if len(new) < _MIN_BYTES:
+            raise KeystoreError(
+                f"the new passphrase has {len(new)} bytes, {_MIN_BYTES} are the fewest",
+                code="E-KEY-PASSPHRASE",
+                remedy="make one, for instance: openssl rand -base64 24",
             )
-        new = known[1] if len(known) > 1 else secrets.token_urlsafe(32).encode("ascii")
-    if len(new) < _MIN_BYTES:
-        raise KeystoreError(
-            f"the new passphrase has {len(new)} bytes, {_MIN_BYTES} are the fewest",
-            code="E-KEY-PASSPHRASE",
-            remedy="make one, for instance: openssl rand -base64 24",
+        for begun in known[1:]:
+            if begun != new:  # keys may be under it, and nothing else has it
+                _encrypt_all(config, known, begun)
+                known = [begun]
+        return _encrypt_all(config, known, new)
+
+
+def _drawn(config: CoordinatorConfig) -> bytes:
+    if config.passphrase_file is None:
+        raise UsageError(
+            "the passphrase comes from the environment, where no command can write another",
+            remedy="give the new one: --new-file FILE; then set the variable to it",
         )
+    return secrets.token_urlsafe(32).encode("ascii")
+
+
+def _encrypt_all(config: CoordinatorConfig, known: Sequence[bytes], new: bytes) -> list[str]:
+    """Encrypt every key with a passphrase, which the file in the settings then holds."""
+    file, changed = config.passphrase_file, []
     if file is not None:
         write_file(next_of(file), new + b"\n", mode=0o600)
-    changed = []
     for name in _KEYS:
         path = config.directory / name
         if not path.exists():

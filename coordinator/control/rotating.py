@@ -16,6 +16,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import KEY_FILE, CoordinatorConfig
+from coordinator.control.changing_keys import changing_keys
 from coordinator.control.taking_hand_overs import keep_hand_over
 from coordinator.keystore import create_key, load_key, opened_with
 from coordinator.runs.standstill import nobody_serves
@@ -40,11 +41,14 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
     """Replace the signing key; go on where an earlier attempt was switched off.
 
     Raises:
-        UsageError: A process serves the folder, or a run has not ended (E-RUN-ACTIVE).
+        UsageError: A process serves the folder, another one changes the keys, or a run has not
+            ended (E-RUN-ACTIVE).
+        AgreementError: The key was handed over too often (E-KEY-FULL).
         FedsegError: Keys or state cannot be read or written.
     """
     with (
         nobody_serves(config, then="replace the key and serve again"),
+        changing_keys(config),
         closing(config.open_store()) as store,
     ):
         ended = finish(config, store, now=now)
@@ -52,10 +56,11 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
             return ended
         _check_no_run(store)
         old, next_file = config.signing_key(), config.directory / NEXT_FILE
+        number = KeptHandOvers(store).load().number_after(public_bytes(old))
         if not next_file.exists():
             create_key(next_file, config.passphrase())
         new = opened_with(config.passphrases(), lambda p: load_key(next_file, p))
-        _write_hand_over(config.directory / HAND_OVER_FILE, store, old, new, now)
+        _write_hand_over(config.directory / HAND_OVER_FILE, old, new, number, now)
         replace_private_file(config.directory / KEY_FILE, read_private_file(next_file))
         made = finish(config, store, now=now)
         if made is None:
@@ -84,16 +89,11 @@ def finish(
 
 
 def _write_hand_over(
-    path: Path,
-    store: CoordinatorStore,
-    old: Ed25519PrivateKey,
-    new: Ed25519PrivateKey,
-    now: datetime,
+    path: Path, old: Ed25519PrivateKey, new: Ed25519PrivateKey, number: int, now: datetime
 ) -> None:
     """Write it, unless an earlier attempt did."""
     if path.exists():
         return
-    number = KeptHandOvers(store).load().number_after(public_bytes(old))
     one = HandOver.make(old, new, partner="", number=number, at=time_text(now))
     write_private_file(path, one.to_bytes())
 

@@ -36,8 +36,9 @@ def keep_hand_over(
             raise AgreementError(
                 f"{one.words}: no party and no node that joined has that old key",
                 code="E-KEY-STRANGER",
-                remedy="take the hand-overs of one party in their order; see "
-                "`fedseg-coordinator key list`",
+                remedy="take the hand-overs of one party in their order, each with `key accept`: "
+                "its node writes them with `fedseg-node key export FILE --number N`; those that "
+                "are known here: `fedseg-coordinator key show`",
             )
         new = KeptHandOvers(store).take([one], now=now)
         for agreement in concerned if new else ():

@@ -133,6 +133,7 @@ def sign(
         {
             "agreement": agreement.hash.hex(),
             "file": None if out is None else str(out),
+            "signed_by": signing.by,
             "complete": complete,
             "warnings": warnings,
         },

@@ -17,6 +17,7 @@ from partner_node.budget import (
     terms_of,
     told_exactly,
 )
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
 from partner_node.shown.budget import budget_shown
@@ -121,20 +122,30 @@ def carry(
     names what was spent under the versions before.
     """
     agreement, store = _opened(directory, under)
-    terms = terms_of(agreement)
-    charges = [Charge.unrecorded(urandom(32), terms, stated=None) for _ in range(runs)]
+    terms, ledger, now = terms_of(agreement), Ledger(store), datetime.now(UTC)
+    charges = [Charge.carried(urandom(32), terms) for _ in range(runs)]
+    before = ledger.carried(agreement.id)
+    said = ", ".join(f"{many} at {at}" for at, many in before) or "none"
     if not yes:
         raise UsageError(
-            f"{runs} runs are charged with the most that each may have cost, for good",
-            remedy="releases of earlier runs say how many there were; add --yes",
+            f"{runs} runs are charged with the most that each may have cost, for good, beside "
+            f"those that were carried to agreement {agreement.id} before: {said}",
+            remedy="releases of earlier runs say how many there were; what was carried is not to "
+            "be carried again; add --yes",
         )
-    with store.transaction():
+    about = f"{runs} runs to {agreement.id}"
+    with noted(NodeHome.load(directory), "budget carry", about, now), store.transaction():
         for charge in charges:
-            Ledger(store).record(charge, agreement, now=stamp(datetime.now(UTC)))
+            ledger.record(charge, agreement, now=stamp(now))
     found = budget_shown(agreement, store)
     output.result(
-        {"agreement": agreement.id, "runs": runs, "rho": rho_of_cost(sum(c.cost for c in charges))},
-        f"Charged {runs} runs to agreement {agreement.id}.",
+        {
+            "agreement": agreement.id,
+            "runs": runs,
+            "rho": rho_of_cost(sum(c.cost for c in charges)),
+            "carried_before": [{"at": at, "runs": many} for at, many in before],
+        },
+        f"Charged {runs} runs to agreement {agreement.id}; carried to it before: {said}.",
         *found.parts,
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from machine.console import Format, FormatOption, output
-from machine.files import write_file
-from machine.tables import folding_table
+from machine.files import check_writable, write_file
+from machine.tables import filled_table
 from partner_node.agreement_files import read_start
 from partner_node.cli.options import HERE, Directory
 from partner_node.handing_over import take_up_one
@@ -18,7 +18,7 @@ from partner_node.home import CARD_FILE, NodeHome
 from partner_node.keystore import read_passphrase
 from partner_node.passphrase import change_passphrase
 from partner_node.rotating import renew, rotate
-from protocol.agreement.hand_over import MAX_BYTES, HandOver
+from protocol.agreement.hand_over import COLUMNS, MAX_BYTES, HandOver
 from protocol.errors import FedsegError, UsageError, naming_file
 from protocol.signing import key_id
 
@@ -28,32 +28,19 @@ app = typer.Typer(
 )
 
 
-def hand_over_values(one: HandOver) -> dict[str, Any]:
-    """A hand-over as JSON values; no partner where it is the coordinator's."""
-    return {
-        "partner": one.partner or None,
-        "number": one.number,
-        "old_key": key_id(one.old_key),
-        "new_key": key_id(one.new_key),
-        "at": one.at,
-    }
-
-
 @app.command("show")
 def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """This node's signing key, and every hand-over of a key that is known here."""
     home = NodeHome.load(directory)
     own = home.keystore().identity_public
     known = home.hand_overs.load()
-    table = folding_table("whose", "number", "made at", "old key", "new key", title="Hand-overs")
-    for one in known:
-        table.add_row(one.whose, str(one.number), one.at, key_id(one.old_key), key_id(one.new_key))
+    table = filled_table("Hand-overs", COLUMNS, (one.cells for one in known))
     output.result(
         {
             "partner": home.config.node.partner,
             "key": key_id(own),
             "public_key": own.hex(),
-            "hand_overs": [hand_over_values(one) for one in known],
+            "hand_overs": [one.values for one in known],
         },
         f"The signing key of {home.config.node.partner} is {key_id(own)}.",
         table if known else "No key was handed over, as far as this node knows.",
@@ -77,18 +64,22 @@ def rotate_key(
     What was switched off in between is finished by the same command.
     """
     home = NodeHome.load(directory)
+    if out is not None:
+        check_writable(out)  # before the old key is erased
     found = rotate(home, now=datetime.now(UTC), end_runs=end_runs)
     one = found.hand_over
     if out is not None:
         write_file(out, one.to_bytes())
-    sent, warning = _sent(NodeHome.load(directory))
+    sent, warnings = _sent(NodeHome.load(directory))
+    output.warn(warnings)
     output.result(
         {
-            **hand_over_values(one),
+            **one.values,
             "agreements": list(found.agreements),
             "runs_ended": [run.hex() for run in found.runs_ended],
             "file": None if out is None else str(out),
             "sent": sent,
+            "warnings": warnings,
         },
         f"The signing key of {one.partner} is now {key_id(one.new_key)}; the old one, "
         f"{key_id(one.old_key)}, signs nothing any more and is erased. It holds under: "
@@ -96,7 +87,7 @@ def rotate_key(
         *(f"Ended here: run {run.hex()[:8]}." for run in found.runs_ended),
         f"The coordinator has the hand-over and hands it on ({CARD_FILE} has the new key)."
         if sent
-        else warning,
+        else "",
         f"Wrote {out}: the operator takes it with `fedseg-coordinator key accept`."
         if out is not None
         else "",
@@ -104,42 +95,54 @@ def rotate_key(
     )
 
 
-def _sent(home: NodeHome) -> tuple[bool, str]:
-    """Send the hand-over where this node joined; whether it was, or what to do."""
+def _sent(home: NodeHome) -> tuple[bool, list[str]]:
+    """Send the hand-over where this node joined; whether it was, and else what to do."""
     if home.config.coordinator.control is None:
-        return False, (
+        return False, [
             "This node is in no control plane: give the operator the hand-over as a file, "
             "`fedseg-node key export`. Until then no run begins with this node (E-KEY-BEHIND)."
-        )
+        ]
     from partner_node.control.handing_over import send_own  # gRPC is slow to import
 
     try:
         send_own(home)
     except FedsegError as error:
-        return False, (
+        return False, [
             f"The coordinator has not got the hand-over ({error.code}: {error.message}); a node "
             "that serves sends it as soon as it can."
-        )
-    return True, ""
+        ]
+    return True, []
 
 
 @app.command("export")
 def export(
-    out: Annotated[Path, typer.Argument(help="Where this node's last hand-over goes.")],
+    out: Annotated[Path, typer.Argument(help="Where this node's hand-over goes.")],
+    number: Annotated[
+        int | None, typer.Option(min=1, help="Which one, as in `key show`; the last if left out.")
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Write this node's last hand-over to a file, for an operator or partners by hand."""
+    """Write a hand-over of this node to a file, for an operator or partners by hand.
+
+    Whoever lacks several takes them in their order.
+    """
     home = NodeHome.load(directory)
     own = home.keystore().identity_public
-    found = next((one for one in home.hand_overs.load() if one.new_key == own), None)
-    if found is None:
+    chain = home.hand_overs.load().to_key(own)
+    if not chain:
         raise UsageError(
             f"the key of {home.config.node.partner} was not handed over",
             remedy="`fedseg-node key rotate` does that",
         )
+    found = next((one for one in reversed(chain) if number in (None, one.number)), None)
+    if found is None:
+        raise UsageError(
+            f"no hand-over {number} leads to the key of {home.config.node.partner}",
+            remedy=f"there are {chain[0].number} to {chain[-1].number}: `fedseg-node key show`",
+        )
     write_file(out, found.to_bytes())
-    output.result(hand_over_values(found) | {"file": str(out)}, f"Wrote {out}: {found.words}.")
+    output.result(found.values | {"file": str(out)}, f"Wrote {out}: {found.words}.")
 
 
 @app.command("accept")
@@ -155,7 +158,7 @@ def accept(
         one = HandOver.from_bytes(data)
         is_new = take_up_one(home, one)
     output.result(
-        hand_over_values(one) | {"new": is_new},
+        one.values | {"new": is_new},
         f"{'Took up' if is_new else 'Known already:'} {one.words}.",
     )
 

@@ -9,7 +9,7 @@ from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError, StoreError
 from protocol.privacy.accounting import epsilon_of, epsilon_text
-from protocol.privacy.ledger import Charge, check_affordable, spent_of
+from protocol.privacy.ledger import CARRIED, Charge, check_affordable, spent_of
 
 _SELECT_CHARGES: Final[LiteralString] = (
     "SELECT run_id, round, context, asked, sensitivity_squared, group_size, share_variance,"
@@ -26,6 +26,15 @@ class Ledger:
     def charges(self, agreement_id: str | None = None) -> list[Charge]:
         """Every charge, oldest first; under all versions of one agreement when it is named."""
         return self._charges("?1 IS NULL OR agreement_id = ?1 ORDER BY number", agreement_id)
+
+    def carried(self, agreement_id: str) -> list[tuple[str, int]]:
+        """When a person charged runs of an earlier node, and how many each time; oldest first."""
+        return self._store.ask(
+            "SELECT at, count(*) FROM ledger WHERE agreement_id = ? AND asked = ?"
+            " GROUP BY at ORDER BY min(number)",
+            agreement_id,
+            CARRIED,
+        )
 
     def charge_of(self, context: bytes) -> Charge | None:
         """What was charged for the answer that a context names; None when nothing was."""

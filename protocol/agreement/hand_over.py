@@ -21,8 +21,11 @@ from protocol.strict import Fields
 SCHEMA: Final = "fedseg/hand-over/v1"
 PAYLOAD_TYPE: Final = "application/vnd.fedseg.hand-over+json"
 MAX_BYTES: Final = 1 << 12
-#: Most hand-overs of one party, or of the coordinator.
-MAX_NUMBER: Final = 1_000
+#: Most hand-overs of one party, or of the coordinator: those of an agreement with as many parties
+#: as it may have fit into one list.
+MAX_NUMBER: Final = 80
+#: Headers of a table of hand-overs.
+COLUMNS: Final = ("whose", "number", "made at", "old key", "new key")
 PARTNER: Final = "partner"
 COORDINATOR: Final = "coordinator"
 _TIME: Final = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z"
@@ -129,6 +132,22 @@ class HandOver:
     def whose(self) -> str:
         """Whose key it replaces, for people."""
         return self.partner or "the coordinator"
+
+    @property
+    def values(self) -> dict[str, str | int | None]:
+        """What it says, as JSON values; no partner where it is the coordinator's."""
+        return {
+            "partner": self.partner or None,
+            "number": self.number,
+            "old_key": key_id(self.old_key),
+            "new_key": key_id(self.new_key),
+            "at": self.at,
+        }
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What it says, under `COLUMNS`."""
+        return self.whose, str(self.number), self.at, key_id(self.old_key), key_id(self.new_key)
 
     @property
     def words(self) -> str:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from protocol.agreement.hand_over import MAX_BYTES, HandOver
+from protocol.agreement.hand_over import MAX_BYTES, MAX_NUMBER, HandOver
 from protocol.canonical import frame, unframe_list
 from protocol.errors import AgreementError
 from protocol.signing import key_id
 
-#: Most hand-overs in one list.
+#: Most hand-overs in one list, and that anybody knows.
 MAX_COUNT: Final = 4_096
 MAX_LIST_BYTES: Final = MAX_COUNT * 2 * MAX_BYTES
 _ASK: Final = (
@@ -77,7 +77,7 @@ class HandOvers:
         Raises:
             AgreementError: Another one is known from the same key (E-KEY-FORK); its new key was
                 somebody's before (E-KEY-REUSED); its number, or whose it is, does not follow the
-                one before it (E-KEY-NUMBER, E-KEY-PARTY).
+                one before it (E-KEY-NUMBER, E-KEY-PARTY); there are `MAX_COUNT` (E-KEY-FULL).
         """
         if self.knows(one):
             return self
@@ -107,6 +107,13 @@ class HandOvers:
                 code="E-KEY-NUMBER",
                 remedy="take the hand-overs of one party in their order, each once",
             )
+        if len(self.all) >= MAX_COUNT:
+            raise AgreementError(
+                f"{one.words}: {MAX_COUNT} hand-overs are known, the most that are kept",
+                code="E-KEY-FULL",
+                remedy="sign new versions of the agreements, which name the keys in force; the "
+                "state of a node or coordinator that is made anew knows no hand-overs",
+            )
         return HandOvers((*self.all, one))
 
     def from_key(self, key: bytes, *, partner: str) -> tuple[HandOver, ...]:
@@ -132,6 +139,14 @@ class HandOvers:
             key = one.new_key
         return tuple(found)
 
+    def to_key(self, key: bytes) -> tuple[HandOver, ...]:
+        """The hand-overs that lead to a key, in their order."""
+        found: list[HandOver] = []
+        while key in self._to:
+            found.insert(0, self._to[key])
+            key = found[0].old_key
+        return tuple(found)
+
     def latest_of(self, key: bytes, *, partner: str) -> bytes:
         """The key in force where an agreement names `key`; raises as `from_key`."""
         found = self.from_key(key, partner=partner)
@@ -139,17 +154,28 @@ class HandOvers:
 
     def same_owner(self, key: bytes) -> frozenset[bytes]:
         """The key, those that led to it, and those to which it leads."""
-        found = [key]
-        while found[0] in self._to:
-            found.insert(0, self._to[found[0]].old_key)
+        found = [*(one.old_key for one in self.to_key(key)), key]
         while found[-1] in self._from:
             found.append(self._from[found[-1]].new_key)
         return frozenset(found)
 
     def number_after(self, key: bytes) -> int:
-        """The number of the hand-over that follows from a key that is in force."""
+        """The number of the hand-over that follows from a key that is in force.
+
+        Raises:
+            AgreementError: There were `MAX_NUMBER` (E-KEY-FULL).
+        """
         before = self._to.get(key)
-        return 1 if before is None else before.number + 1
+        number = 1 if before is None else before.number + 1
+        if number > MAX_NUMBER:
+            raise AgreementError(
+                f"the key {key_id(key)[:16]}… follows from {MAX_NUMBER} hand-overs, the most that "
+                "there may be",
+                code="E-KEY-FULL",
+                remedy="make a key that follows from none, for a new version that names it: a node "
+                "with `fedseg-node key renew`, a coordinator with a folder that is made anew",
+            )
+        return number
 
 
 #: Where no key was handed over.

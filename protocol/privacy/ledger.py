@@ -7,7 +7,7 @@ same question gets the same bytes again. The node's own ledger decides, never th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -25,6 +25,11 @@ _UNKNOWN: Final = (
 _STATED: Final = (
     "an upper bound: this run is not on record here, since the node was put back from a backup; as "
     "much as the run's release, which this node signed, says that it cost at most"
+)
+#: The same for one of an earlier node, which a person charged.
+CARRIED: Final = (
+    "an upper bound: a run of an earlier node, which was charged by hand; as much as a run that "
+    "starts anew and all spare rounds"
 )
 
 
@@ -115,6 +120,15 @@ class Charge:
             honest=0,
             cost=most if stated is None else min(most, cost_of_rho(stated)),
         )
+
+    @staticmethod
+    def carried(context: bytes, terms: PrivacyTerms) -> Charge:
+        """The most that a run of an earlier node may have cost, as a person charges it.
+
+        Args:
+            context: 32 random bytes, as nobody knows the run's.
+        """
+        return replace(Charge.unrecorded(context, terms, stated=None), asked=CARRIED)
 
     @property
     def is_bound(self) -> bool:

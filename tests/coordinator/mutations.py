@@ -119,6 +119,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # keys that are replaced
     (
+        "coordinator/backup.py",
+        "    with changing_keys(config):",
+        "    if True:",
+        "test_rotating.py::test_a_backup_has_the_key_in_force_and_its_hand_over",
+    ),
+    (
+        "coordinator/backup.py",
+        "            finish(config, store)\n",
+        "            pass\n",
+        "test_rotating.py::test_a_backup_has_the_key_in_force_and_its_hand_over",
+    ),
+    (
+        "coordinator/cli/keys.py",
+        "        check_writable(out)  # before the old key is erased\n",
+        "        pass\n",
+        "test_rotating.py::test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_"
+        "replaced",
+    ),
+    (
         "coordinator/control/rotating.py",
         "        _check_no_run(store)\n",
         "",
@@ -150,6 +169,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        pass\n",
         "test_rotating.py::test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_"
         "on",
+    ),
+    (
+        "coordinator/control/passphrase.py",
+        "if begun != new:",
+        "if False:",
+        "test_rotating.py::test_killed_twice_with_two_passphrases_every_key_opens_with_one_that_is_"
+        "kept",
+    ),
+    (
+        "coordinator/control/passphrase.py",
+        "    with changing_keys(config):\n",
+        "    if True:\n",
+        "test_rotating.py::test_one_process_at_a_time_changes_keys",
+    ),
+    (
+        "coordinator/control/rotating.py",
+        "        changing_keys(config),\n",
+        "",
+        "test_rotating.py::test_one_process_at_a_time_changes_keys",
     ),
     # the chain outlives a failed run
     (

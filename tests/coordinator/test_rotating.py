@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig
+from coordinator.control import changing_keys, rotating
 from coordinator.control import passphrase as changing
-from coordinator.control import rotating
 from coordinator.control.authority import NodesAuthority
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import HAND_OVER_FILE, NEXT_FILE, finish, rotate
@@ -20,6 +20,7 @@ from coordinator.next_version import next_version
 from coordinator.runs.life import serve_lock
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.private_files import next_of
+from protocol.agreement import hand_overs
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
 from protocol.errors import FedsegError
@@ -172,9 +173,76 @@ def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_ne
     written = next_version(before, cards=(), without=(), software=SOFTWARE, now=NOW)
     assert written.parties[1].public_key == public_bytes(new)
     assert written.coordinator.public_key == own_key(folder)
-    out = tmp_path / "again.json"
-    operator(shell).json("key", "export", "p1", "--out", out, "--dir", folder)
-    assert HandOver.from_bytes(out.read_bytes()) == one
+
+
+def test_whoever_lacks_several_hand_overs_takes_each_in_its_order(
+    shell: Shell, folder: Path, tmp_path: Path
+) -> None:
+    published(folder)
+    a, b = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    first = HandOver.make(KEYS[1], a, partner="p1", number=1, at=AT)
+    second = HandOver.make(a, b, partner="p1", number=2, at=AT)
+    file, out = tmp_path / "h.json", tmp_path / "again.json"
+    file.write_bytes(second.to_bytes())
+    refused = operator(shell).refused("key", "accept", file, "--dir", folder, status=3)
+    assert refused["code"] == "E-KEY-STRANGER" and "--number" in refused["remedy"]
+    for one in (first, second):
+        file.write_bytes(one.to_bytes())
+        assert operator(shell).json("key", "accept", file, "--dir", folder)["new"]
+    export = ("key", "export", "p1", "--out", out, "--dir", folder)
+    operator(shell).json(*export)
+    assert HandOver.from_bytes(out.read_bytes()) == second
+    operator(shell).json(*export, "--number", 1)
+    assert HandOver.from_bytes(out.read_bytes()) == first
+    refused = operator(shell).refused(*export, "--number", 3, status=2)
+    assert "no hand-over 3 of p1" in refused["message"]
+
+
+def test_a_key_that_was_handed_over_too_often_stays_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    own = own_key(folder)
+    monkeypatch.setattr(hand_overs, "MAX_NUMBER", 1)
+    with pytest.raises(FedsegError, match="E-KEY-FULL"):
+        rotate(CoordinatorConfig.load(folder), now=NOW)
+    assert own_key(folder) == own and not (folder / NEXT_FILE).exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_replaced(
+    shell: Shell, folder: Path, tmp_path: Path
+) -> None:
+    old = own_key(folder)
+    refused = operator(shell).refused("key", "rotate", "--out", tmp_path, "--dir", folder, status=2)
+    assert refused["code"] == "E-FILE"
+    assert own_key(folder) == old and not known(folder)
+
+
+def test_a_backup_has_the_key_in_force_and_its_hand_over(
+    shell: Shell, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing_keys, "_CHANGED_S", 0.0)
+    backup = tmp_path / "b.backup"
+    words = ("state", "backup", backup, "--dir", folder)
+
+    def off(*_: object, **__: object) -> None:
+        refused = operator(shell).refused(*words, status=2)
+        assert "another process changes the coordinator's keys" in refused["message"]
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotating, "keep_hand_over", off)
+        with pytest.raises(SwitchedOffError):
+            rotate(CoordinatorConfig.load(folder), now=NOW)
+    assert not backup.exists() and not known(folder)
+    operator(shell).json(*words)
+    operator(shell).json("state", "restore", backup, "--dir", tmp_path / "back", "--elsewhere")
+    (file,) = known(tmp_path / "back")
+    (tmp_path / "back" / "keys" / "passphrase").write_bytes(
+        (folder / "keys" / "passphrase").read_bytes()
+    )
+    (tmp_path / "back" / "keys" / "passphrase").chmod(0o600)
+    assert own_key(tmp_path / "back") == own_key(folder) == file.new_key
 
 
 # --- passphrase ----------------------------------------------------------------------------------
@@ -219,3 +287,60 @@ def test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_on(
     assert own_key(folder) == before
     assert config.passphrase_file is not None and not next_of(config.passphrase_file).exists()
     NodesAuthority.load(folder, config.passphrase())
+
+
+def test_killed_twice_with_two_passphrases_every_key_opens_with_one_that_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CoordinatorConfig.load(folder)
+    NodesAuthority.of(folder, config.passphrase(), now=NOW)
+    before = own_key(folder)
+
+    def switched_off_at(step: int, new: bytes | None) -> bool:
+        """Whether the change has so many steps."""
+        steps = iter(range(99))
+
+        def counted(real: Any) -> Any:
+            def call(*words: object, **more: object) -> object:
+                if next(steps) == step:
+                    raise SwitchedOffError
+                return real(*words, **more)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("write_file", "replace_private_file", "remove_private_file"):
+                patch.setattr(changing, name, counted(getattr(changing, name)))
+            try:
+                change_passphrase(config, new)
+            except SwitchedOffError:
+                return True
+        return False
+
+    longest = 0
+    for first in (2, 3):  # one key has the new passphrase; all have it, and no file
+        for second in range(99):
+            assert switched_off_at(first, b"first passphrase %d.%d" % (first, second))
+            off = switched_off_at(second, b"second passphrase %d.%d" % (first, second))
+            assert own_key(folder) == before, (first, second)
+            opened_with(config.passphrases(), lambda p: NodesAuthority.load(folder, p))
+            change_passphrase(config, None)
+            assert config.passphrase_file is not None
+            assert not next_of(config.passphrase_file).exists()
+            NodesAuthority.load(folder, config.passphrase())
+            if not off:
+                longest = max(longest, second)
+                break
+    assert longest == 10, "the first change is ended before the second one begins"
+
+
+def test_one_process_at_a_time_changes_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = CoordinatorConfig.load(folder)
+    monkeypatch.setattr(changing_keys, "_CHANGED_S", 0.0)
+    with changing_keys.changing_keys(config):
+        for action in (
+            lambda: change_passphrase(config, b"another passphrase"),
+            lambda: rotate(config, now=NOW),
+        ):
+            with pytest.raises(FedsegError, match="another process changes"):
+                action()

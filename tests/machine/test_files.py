@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from machine import files
-from machine.files import create_file, open_regular, replacing, write_file
+from machine.files import check_writable, create_file, open_regular, replacing, write_file
 from protocol.errors import UsageError
 from tests.kills import killed_before_every_call
 
@@ -257,3 +257,14 @@ def test_a_program_that_is_started_meanwhile_does_not_hold_the_draft(tmp_path: P
             capture_output=True, text=True, close_fds=False, check=True,
         )  # fmt: skip
         assert str(draft) not in other.stdout.splitlines()
+
+
+def test_a_place_is_tried_before_what_cannot_be_taken_back_is_done(tmp_path: Path) -> None:
+    write_file(tmp_path / "file", OLD)
+    for path in (tmp_path, tmp_path / "file" / "below", Path("/proc/none")):
+        with pytest.raises(UsageError, match="E-FILE"):
+            check_writable(path)
+    for path in (tmp_path / "file", tmp_path / "new" / "file"):
+        check_writable(path)
+    assert (tmp_path / "file").read_bytes() == OLD and not drafts(tmp_path)
+    assert not (tmp_path / "new" / "file").exists()

@@ -65,7 +65,27 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if file",
         "test_changed_passphrase.py::test_a_passphrase_that_is_too_short_is_refused",
     ),
+    (
+        "partner_node/passphrase.py",
+        "        if file is not None and home_passphrase(home.config) != opens:\n",
+        "        if False:\n",
+        "test_changed_passphrase.py::test_killed_twice_with_two_passphrases_the_node_opens_with_one_"
+        "that_is_kept",
+    ),
+    (
+        "partner_node/cli/budget.py",
+        "before = ledger.carried(agreement.id)",
+        "before: list[tuple[str, int]] = []",
+        "test_lost_key.py::test_a_node_made_anew_has_forgotten_what_was_spent_until_it_is_charged",
+    ),
     # keys that are handed over
+    (
+        "partner_node/cli/keys.py",
+        "        check_writable(out)  # before the old key is erased\n",
+        "        pass\n",
+        "test_rotating.py::test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_"
+        "replaced",
+    ),
     (
         "partner_node/node.py",
         "            self._take_up_keys(request)\n",
@@ -93,10 +113,29 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_rotating.py::test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns",
     ),
     (
+        "partner_node/backup.py",
+        "    with changing_keys(home):",
+        "    if True:",
+        "test_rotating.py::test_no_backup_is_made_while_the_key_is_being_replaced",
+    ),
+    (
         "partner_node/rotating.py",
         "    if going:",
         "    if False:",
         "test_rotating.py::test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end",
+    ),
+    (
+        "partner_node/rotating.py",
+        "        write_card(home, anew)\n",
+        "        pass\n",
+        "test_rotating.py::test_a_key_that_is_renewed_is_on_the_card_whatever_is_switched_off",
+    ),
+    (
+        "partner_node/rotating.py",
+        ".with_next()\n        keystore.save(path, passphrase)  # one",
+        "\n        keystore = keystore if keystore.next_identity else keystore.with_next()\n"
+        "        keystore.save(path, passphrase)  # one",
+        "test_rotating.py::test_a_key_that_is_renewed_is_on_the_card_whatever_is_switched_off",
     ),
     # what a monitoring system is told
     (

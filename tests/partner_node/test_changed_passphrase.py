@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,49 @@ def test_switched_off_at_any_step_the_node_opens_and_the_same_command_goes_on(
     file = node / "keys" / "passphrase"
     assert file.read_bytes() == NEW + b"\n" and not next_of(file).exists()
     assert key(node) == before
+
+
+def test_killed_twice_with_two_passphrases_the_node_opens_with_one_that_is_kept(
+    node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, file = key(node), node / "keys" / "passphrase"
+
+    def switched_off_at(step: int, new: bytes) -> bool:
+        """Whether the change has so many steps."""
+        steps = iter(range(99))
+
+        def counted(real: Any) -> Any:
+            def call(*words: object, **more: object) -> object:
+                if next(steps) == step:
+                    raise SwitchedOffError
+                return real(*words, **more)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            patch.setattr(changing, "write_file", counted(changing.write_file))
+            patch.setattr(Keystore, "save", counted(Keystore.save))
+            patch.setattr(changing, "remove_private_file", counted(changing.remove_private_file))
+            try:
+                change_passphrase(NodeHome.load(node), new)
+            except SwitchedOffError:
+                return True
+        return False
+
+    longest = 0
+    for first in (1, 2):  # the new passphrase is only beside the file, then the keys have it
+        for second in range(99):
+            assert switched_off_at(first, b"first passphrase %d.%d" % (first, second))
+            last = b"second passphrase %d.%d" % (first, second)
+            off = switched_off_at(second, last)
+            assert key(node) == before, (first, second)
+            change_passphrase(NodeHome.load(node), last)
+            assert file.read_bytes() == last + b"\n" and not next_of(file).exists()
+            assert key(node) == before
+            if not off:
+                longest = max(longest, second)
+                break
+    assert longest == 5, "the file first has what the key store was encrypted with"
 
 
 def test_where_the_environment_has_it_the_new_one_has_to_be_given(

@@ -177,7 +177,8 @@ def test_nothing_is_signed_before_a_second_person_signs(
     assert store_of(node).ask("SELECT count(*) FROM signed") == [(0,)]
     assert shell.refused(*signing(shell, node, file), status=3)["code"] == "E-FOUR-EYES"
     machine.used_by("bernd")
-    shell.json(*signing(shell, node, file))
+    done_by = shell.json(*signing(shell, node, file))["signed_by"]
+    assert done_by == "carla (at the machine), bernd (at the machine)"
     assert SignedAgreement.from_bytes(Path(f"{file}.signed").read_bytes()).missing() == ()
     own = shell.json("agreement", "show", f"{file}.signed", "--dir", node)["signatures"][0]
     assert own["signed_by"] == "carla (at the machine), bernd (at the machine)"

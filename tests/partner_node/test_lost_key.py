@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from coordinator.next_version import next_version
+from machine.accounts.acts import DONE
 from partner_node.home import NodeHome
 from partner_node.register.requests import RightsRegister
 from partner_node.store.ledger import Ledger
@@ -157,8 +159,19 @@ def test_a_node_made_anew_has_forgotten_what_was_spent_until_it_is_charged(
     anew = tmp_path / "anew"
     put_into_force(shell, anew, with_card(before, card_of(anew)), tmp_path)
     assert cost_at(anew) == 0
-    assert shell.refused("budget", "carry", "--runs", "1", "--dir", anew, status=2)
+    carry = ("budget", "carry", "--runs", "1", "--dir", anew)
+    assert "before: none" in shell.refused(*carry, status=2)["message"]
     assert cost_at(anew) == 0
-    shell.json("budget", "carry", "--runs", "1", "--yes", "--dir", anew)
+    assert shell.json(*carry, "--yes")["carried_before"] == []
     assert cost_at(anew) == charged
     shell.json("budget", "recompute", "--dir", anew)
+    assert "before: 1 at 2" in shell.refused(*carry, status=2)["message"]
+    assert cost_at(anew) == charged
+    (before,) = shell.json(*carry, "--yes")["carried_before"]
+    assert before["runs"] == 1
+    assert "or made anew: what was asked" in " ".join(
+        shell("budget", "show", "--dir", anew).out.split()
+    )
+    with closing(NodeHome.load(anew).accounts()) as accounts:
+        acts = [(act.act, act.about, act.outcome) for act in accounts.acts.all()]
+    assert acts.count(("budget carry", "1 runs to ours", DONE)) == 2

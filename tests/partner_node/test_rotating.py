@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import client_app, rotating
+from partner_node import home as at_home
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from partner_node.rotating import rotate
+from partner_node.rotating import renew, rotate
+from protocol.agreement import hand_overs
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import FedsegError
@@ -75,6 +78,54 @@ def test_rotate_replaces_the_key_and_erases_the_old_one(
     assert home.keystore().next_identity is None
 
 
+def test_every_hand_over_of_a_node_is_written_to_a_file_for_whoever_lacks_several(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    refused = shell.refused("key", "export", "h.json", "--dir", installed, status=2)
+    assert "was not handed over" in refused["message"]
+    keys = [own_key(installed)]
+    for _ in range(2):
+        rotate(NodeHome.load(installed), now=NOW)
+        keys.append(own_key(installed))
+    for number in (1, 2):
+        words = ("key", "export", "h.json", "--number", number, "--dir", installed)
+        assert shell.json(*words)["number"] == number
+        one = HandOver.from_bytes((tmp_path / "h.json").read_bytes())
+        assert (one.old_key, one.new_key) == (keys[number - 1], keys[number])
+    assert shell.json("key", "export", "h.json", "--dir", installed)["number"] == 2
+    refused = shell.refused("key", "export", "h.json", "--number", 3, "--dir", installed, status=2)
+    assert "there are 1 to 2" in refused["remedy"]
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_key_is_replaced(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    old = own_key(installed)
+    refused = shell.refused("key", "rotate", "--out", tmp_path, "--dir", installed, status=2)
+    assert refused["code"] == "E-FILE"
+    assert own_key(installed) == old and not NodeHome.load(installed).hand_overs.load()
+
+
+def test_a_key_that_was_handed_over_too_often_stays_as_it_is(
+    shell: Shell, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate(NodeHome.load(installed), now=NOW)
+    own = own_key(installed)
+    monkeypatch.setattr(hand_overs, "MAX_NUMBER", 1)
+    refused = shell.refused("key", "rotate", "--dir", installed, status=3)
+    assert refused["code"] == "E-KEY-FULL" and "key renew" in refused["remedy"]
+    assert own_key(installed) == own
+    assert NodeHome.load(installed).keystore().next_identity is None, "nothing was begun"
+
+
+def test_that_the_coordinator_lacks_the_hand_over_is_said_to_programs_too(
+    shell: Shell, installed: Path
+) -> None:
+    found = shell.json("key", "rotate", "--dir", installed)
+    assert not found["sent"]
+    assert ["E-KEY-BEHIND" in one and "key export" in one for one in found["warnings"]] == [True]
+
+
 @pytest.mark.parametrize("step", ["first save", "hand-over", "runs", "card", "last save"])
 def test_switched_off_at_any_step_one_key_is_in_force_and_the_same_command_goes_on(
     installed: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -124,6 +175,13 @@ def test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end(
     opened.handle(sign_request(Open(agreement_hash=agreed.hash, run_id=b"r" * 16), COORDINATOR))
     opened.store.close()
     assert shell.refused("key", "rotate", "--dir", installed, status=2)["code"] == "E-KEY-RUN"
+    store = NodeHome.load(installed).store(NodeHome.load(installed).keystore())
+    with store.transaction():
+        store.ask("UPDATE runs SET updated_at = '2026-01-01T00:00:00Z'")
+    store.close()
+    refused = shell.refused("key", "rotate", "--dir", installed, status=2)
+    assert refused["code"] == "E-KEY-RUN", "a coordinator that was away goes on with its runs"
+    assert "last at 2026-01-01T00:00:00Z" in refused["message"]
     assert own_key(installed) == agreed.keys.of(0)
     found = shell.json("key", "rotate", "--end-runs", "--dir", installed)
     assert found["runs_ended"] == [(b"r" * 16).hex()]
@@ -131,6 +189,61 @@ def test_a_key_is_not_replaced_while_a_run_goes_on_unless_it_is_to_end(
     run = store.run_by_id(b"r" * 16)
     store.close()
     assert run is not None and run.state["aborted_with"] == "E-KEY-ROTATED"
+
+
+@pytest.mark.parametrize("step", ["first save", "runs", "card", "last save"])
+def test_a_key_that_is_renewed_is_on_the_card_whatever_is_switched_off(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    old, home = own_key(installed), NodeHome.load(installed)
+    saves = iter([step == "first save", step == "last save"])
+    real = Keystore.save
+
+    def save(self: Keystore, *words: object, **more: object) -> None:
+        real(self, *words, **more)  # type: ignore[arg-type]
+        if next(saves, False):
+            raise SwitchedOffError
+
+    def on_card() -> bytes:
+        return PartnerCard.from_bytes((installed / "partner-card.json").read_bytes()).public_key
+
+    def off(*_: object, **__: object) -> None:
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keystore, "save", save)
+        if step == "runs":
+            patch.setattr(rotating, "_end_runs", off)
+        if step == "card":
+            patch.setattr(rotating, "write_card", off)
+        with pytest.raises(SwitchedOffError):
+            renew(home, now=NOW)
+    if step == "last save":
+        assert on_card() == own_key(installed) != old
+        return
+    drawn = NodeHome.load(installed).keystore().next_identity
+    assert own_key(installed) == old == on_card() and drawn is not None
+    anew = renew(home, now=NOW).identity_public
+    assert anew != public_bytes(drawn), "whoever stole the old key may have that one too"
+    assert on_card() == own_key(installed) == anew
+    assert NodeHome.load(installed).keystore().next_identity is None
+    assert not home.hand_overs.load()
+
+
+def test_a_key_is_renewed_whatever_a_rotation_had_begun(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(*_: object, **__: object) -> None:
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotating, "write_card", off)
+        with pytest.raises(SwitchedOffError):
+            rotate(NodeHome.load(installed), now=NOW)
+    handed_over = own_key(installed)
+    anew = renew(NodeHome.load(installed), now=NOW).identity_public
+    assert own_key(installed) == anew != handed_over
+    assert NodeHome.load(installed).keystore().next_identity is None
 
 
 def test_a_serving_node_takes_its_new_key_up_by_itself(installed: Path) -> None:
@@ -204,6 +317,23 @@ def test_what_is_known_of_keys_is_in_the_backup(
     shell.json("state", "backup", tmp_path / "b.backup", "--dir", installed)
     shell.json("state", "restore", tmp_path / "b.backup", "--dir", tmp_path / "back", "--elsewhere")
     assert len(NodeHome.load(tmp_path / "back").hand_overs.load()) == 1
+
+
+def test_no_backup_is_made_while_the_key_is_being_replaced(
+    shell: Shell, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_home, "_CHANGED_S", 0.0)
+    backup, real = tmp_path / "b.backup", rotating.write_card
+
+    def tried(*words: Any) -> None:
+        refused = shell.refused("state", "backup", backup, "--dir", installed, status=2)
+        assert "another process changes this node's keys" in refused["message"]
+        real(*words)
+
+    monkeypatch.setattr(rotating, "write_card", tried)
+    rotate(NodeHome.load(installed), now=NOW)
+    assert not backup.exists()
+    shell.json("state", "backup", backup, "--dir", installed)
 
 
 def test_a_damaged_file_of_hand_overs_is_named(installed: Path) -> None:

@@ -115,6 +115,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         HAND_OVERS,
+        "if len(self.all) >= MAX_COUNT:",
+        NEVER,
+        HANDED + "test_no_more_are_known_than_a_list_takes",
+    ),
+    (
+        HAND_OVERS,
+        "if number > MAX_NUMBER:",
+        NEVER,
+        HANDED + "test_no_key_is_handed_over_for_ever",
+    ),
+    (
+        HAND_OVERS,
         "            if one.partner != partner:",
         "            if False:",
         HANDED + "test_a_hand_over_is_of_the_party_that_has_the_key",

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from protocol.agreement import hand_overs
 from protocol.agreement.document import Agreement
-from protocol.agreement.hand_over import PAYLOAD_TYPE, HandOver
-from protocol.agreement.hand_overs import HandOvers
+from protocol.agreement.hand_over import MAX_BYTES, MAX_NUMBER, PAYLOAD_TYPE, HandOver
+from protocol.agreement.hand_overs import MAX_COUNT, MAX_LIST_BYTES, HandOvers
 from protocol.canonical import canonical_json
 from protocol.errors import AgreementError, MalformedError
+from protocol.limits import MAX_PARTNERS
 from protocol.signing import Envelope, key_id, public_bytes
 
 AT = "2026-03-01T09:00:00Z"
@@ -102,7 +104,7 @@ def test_a_key_is_not_handed_over_to_itself(make: Make) -> None:
         {"role": "auditor"},
         {"partner": "P0"},
         {"number": 0},
-        {"number": 1_001},
+        {"number": 81},
         {"old_key": "00" * 31},
         {"new_key": "zz" * 32},
         {"at": "yesterday"},
@@ -189,6 +191,26 @@ def test_numbers_follow_each_other(make: Make) -> None:
     assert len(known.with_one(make("a", "b", number=4))) == 2
     assert known.number_after(make("p0", "a").new_key) == 4
     assert known.number_after(make("p1", "x").old_key) == 1
+
+
+def test_no_more_are_known_than_a_list_takes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hand_overs, "MAX_COUNT", 2)
+    known = HandOvers.of([make("p0", "a"), make("a", "b", number=2)])
+    assert code_of(lambda: known.with_one(make("p1", "c", "p1"))) == "E-KEY-FULL"
+    assert known.with_one(make("p0", "a")) is known, "one that is known is no more"
+    assert list(HandOvers.from_bytes(known.to_bytes())) == list(known)
+
+
+def test_those_of_an_agreement_fit_into_a_list() -> None:
+    assert (MAX_PARTNERS + 1) * MAX_NUMBER <= MAX_COUNT
+    assert 2 * MAX_BYTES * MAX_COUNT <= MAX_LIST_BYTES
+
+
+def test_no_key_is_handed_over_for_ever(make: Make) -> None:
+    last = make("p0", "a", number=MAX_NUMBER)
+    known = HandOvers.of([make("p1", "b", "p1", MAX_NUMBER - 1), last])
+    assert known.number_after(make("p1", "b", "p1").new_key) == MAX_NUMBER
+    assert code_of(lambda: known.number_after(last.new_key)) == "E-KEY-FULL"
 
 
 def test_a_hand_over_is_of_the_party_that_has_the_key(agreement: Agreement, make: Make) -> None:

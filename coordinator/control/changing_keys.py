@@ -1,0 +1,25 @@
+"""One process at a time changes the coordinator's keys or their passphrase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from coordinator.config import KEY_FILE, CoordinatorConfig
+from machine.locks import held
+from protocol.errors import UsageError
+
+_CHANGING: Final = "changing.lock"
+_CHANGED_S: Final = 10.0
+
+
+@contextmanager
+def changing_keys(config: CoordinatorConfig) -> Iterator[None]:
+    """Hold the lock of whoever changes the keys; raises UsageError when another process does."""
+    folder = (config.directory / KEY_FILE).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with held(folder / _CHANGING, wait_s=_CHANGED_S) as ours:
+        if not ours:
+            raise UsageError("another process changes the coordinator's keys", remedy="try again")
+        yield
