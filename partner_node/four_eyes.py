@@ -14,6 +14,7 @@ from typing import Final
 from machine.accounts.acts import person_of
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import moment, stamp
+from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 
 GOOD_FOR: Final = timedelta(days=7)
@@ -33,6 +34,24 @@ class First:
     about: str
     who: str
     until: str
+
+
+def needs_two(store: NodeStore, act: str, agreement: Agreement, last: Agreement | None) -> bool:
+    """Whether two people have to do an act about a version of an agreement.
+
+    The version says so; or the one that holds here does, or one that was kept here and is not lower
+    than that: whoever goes back to an earlier version takes no clause away.
+
+    Args:
+        act: Of `protocol.agreement.governance.FOUR_EYES`.
+        last: The version that holds here; None, or of another agreement, for the one that was in
+            force here last.
+    """
+    kept = [signed.agreement for signed in store.versions(agreement.id)]
+    if last is None or last.id != agreement.id:
+        last = next(iter(kept), None)
+    held = [] if last is None else [last, *(one for one in kept if one.version >= last.version)]
+    return any(act in version.four_eyes for version in (agreement, *held))
 
 
 class Confirmations:

@@ -18,7 +18,7 @@ from partner_node.four_eyes import Confirmations, First
 from partner_node.home import NodeHome
 from partner_node.shown.agreement import agreement_shown
 from partner_node.shown.four_eyes import waits_shown
-from partner_node.signing import needs_two, note_signature, sign_agreement, taken
+from partner_node.signing import needs_two_to_sign, note_signature, sign_agreement, taken
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SIGNING
 from protocol.errors import ConfigError, UsageError
@@ -66,7 +66,7 @@ class ProposalPages:
         return {
             "hash": full,
             "may_sign": may(asked.account.role, Permission.SIGN_AGREEMENTS),
-            "two": needs_two(self._home, self._store, signed.agreement),
+            "two": needs_two_to_sign(self._home, self._store, signed.agreement),
             "first": next((_first_words(one) for one in said if one.about == full), ""),
         }
 

@@ -880,10 +880,28 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_four_eyes.py::test_who_is_at_the_machine_is_no_variable",
     ),
     (
-        "partner_node/signing.py",
-        " or (before is not None and SIGNING in before.four_eyes)",
-        "",
+        FOUR_EYES,
+        "[last, *(one for one in kept",
+        "[*(one for one in kept",
         "test_four_eyes.py::test_one_person_does_not_sign_the_clause_away",
+    ),
+    (
+        FOUR_EYES,
+        "one.version >= last.version",
+        "False",
+        "test_four_eyes.py::test_going_back_to_an_earlier_version_takes_no_clause_away",
+    ),
+    (
+        FOUR_EYES,
+        "        last = next(iter(kept), None)\n",
+        "        last = None\n",
+        "test_four_eyes.py::test_a_clause_holds_while_another_agreement_is_in_force",
+    ),
+    (
+        "partner_node/agreeing.py",
+        "                    _keep(place, store, agreement.id, now=stamp(now))\n",
+        "                    pass\n",
+        "test_four_eyes.py::test_going_back_before_a_version_is_effective_takes_no_clause_away",
     ),
     (
         "partner_node/signing.py",
@@ -899,8 +917,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/segments/exports.py",
-        "    if _needs_two(known.agreement, home.installed_agreement()):\n",
-        "    if False:\n",
+        "        if needs_two(store, EXPORT, known.agreement, home.installed_agreement()):\n",
+        "        if False:\n",
         "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
     ),
     (

@@ -14,7 +14,7 @@ import pytest
 from machine.accounts import acts
 from machine.accounts.roles import Role
 from partner_node.console.site import node_site
-from partner_node.four_eyes import GOOD_FOR, Confirmations, First
+from partner_node.four_eyes import GOOD_FOR, Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
@@ -27,7 +27,7 @@ from tests.machine.browsing import HOSTS
 from tests.machine.people import accounts_at
 from tests.partner_node.consoles import person
 from tests.partner_node.held import with_held_answer
-from tests.partner_node.nodes import draft, installed, node, shell, successor
+from tests.partner_node.nodes import complete, draft, installed, node, shell, successor
 from tests.partner_node.test_node_cli import after_a_run
 from tests.shell import Shell
 
@@ -197,6 +197,64 @@ def test_one_person_does_not_sign_the_clause_away(
     first = sign_agreement(home, without, file, by="anna", now=NOW)
     assert isinstance(first, First)
     assert not isinstance(sign_agreement(home, without, file, by="bernd", now=NOW), First)
+
+
+def file_needs_two(folder: Path, agreement: Agreement | None = None) -> bool:
+    """Whether two people write a file of a version's segments, of that in force if None."""
+    in_force = NodeHome.load(folder).signed_agreement().agreement
+    return needs_two(store_of(folder), "export", agreement or in_force, in_force)
+
+
+def version_two(installed: Path, tmp_path: Path, shell: Shell, **changes: Any) -> Path:
+    """Take up a version that asks for two people; the file of the first one, which does not."""
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one.write_bytes(NodeHome.load(installed).config.node.agreement.read_bytes())
+    two.write_bytes(successor(installed, four_eyes=["agreement", "export"], **changes))
+    shell.json("agreement", "install", two, "--dir", installed)
+    return one
+
+
+def test_going_back_to_an_earlier_version_takes_no_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    one = version_two(installed, tmp_path, shell)
+    shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
+    done = shell(*signing(shell, installed, file), "--format", "json")
+    assert (done.code, Path(f"{file}.signed").exists()) == (3, False)
+    assert file_needs_two(installed)
+    machine.used_by("bernd")
+    shell.json(*signing(shell, installed, file))
+    three = tmp_path / "three.json"
+    three.write_bytes(successor(installed, version=3))
+    shell.json("agreement", "install", three, "--downgrade", "--dir", installed)
+    file.write_bytes(successor(installed))
+    shell.json(*signing(shell, installed, file))
+    assert not file_needs_two(installed)
+
+
+def test_going_back_before_a_version_is_effective_takes_no_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    one = version_two(installed, tmp_path, shell, effective=later)
+    assert NodeHome.load(installed).signed_agreement().agreement.four_eyes == ()
+    shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
+    assert shell(*signing(shell, installed, file), "--format", "json").code == 3
+
+
+def test_a_clause_holds_while_another_agreement_is_in_force(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    first = NodeHome.load(installed).signed_agreement().agreement
+    version_two(installed, tmp_path, shell)
+    file = tmp_path / "other.json"
+    file.write_bytes(complete(installed, id="other"))
+    shell.json("agreement", "install", file, "--dir", installed)
+    assert file_needs_two(installed, first)
 
 
 # --- what waits ----------------------------------------------------------------------------------
