@@ -152,11 +152,11 @@ def decline(
     format: Format = FormatOption,
 ) -> None:
     """Say that a proposed agreement is not signed as it is, and why."""
-    from partner_node.control.proposals import send_comment  # gRPC takes long to import
+    from partner_node.control import proposals as online  # gRPC takes long to import
 
     home = NodeHome.load(directory)
     with noted(home, "agreement decline", proposed[:16], datetime.now(UTC)):
-        found = send_comment(home, proposed, comment)
+        found = online.decline(home, proposed, comment)
     output.result(
         {"agreement": found.hash.hex(), "comment": comment},
         f"Declined agreement {found.id}, version {found.version}; the operator reads why.",

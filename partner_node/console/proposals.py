@@ -100,7 +100,7 @@ class ProposalPages:
 
     def decline(self, asked: Asked) -> str:
         """As `agreement decline`; a first signature that waits for a second person is forgotten."""
-        from partner_node.control.proposals import send_comment
+        from partner_node.control.proposals import decline
 
         digits = _hash_in(asked.form)
         comment = asked.form.get("comment", "").replace("\r\n", "\n").strip()
@@ -108,9 +108,7 @@ class ProposalPages:
             raise UsageError(
                 "no comment says why", code="E-FORM", remedy="write why, for the other parties"
             )
-        send_comment(self._home, digits, comment)
-        with self._store.transaction():
-            Confirmations(self._store).forget(SIGNING, digits)
+        decline(self._home, digits, comment)
         return "/proposals"
 
 

@@ -586,4 +586,11 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        str(record)\n",
         DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
     ),
+    # one person is enough to decline
+    (
+        FETCHED,
+        "            Confirmations(store).forget(SIGNING, found.hash.hex())\n",
+        "            pass\n",
+        "test_console_signing.py::test_after_a_decline_two_people_sign_anew",
+    ),
 ]
