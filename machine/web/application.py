@@ -44,6 +44,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 _STATUS: Final[Mapping[str, int]] = {
     "E-SIGN-IN-FIRST": 401, "E-SIGN-IN": 401, "E-SIGN-IN-WAIT": 429, "E-ROLE": 403,
     "E-FORM-STRANGE": 403, "E-PAGE": 404, "E-EGRESS-UNKNOWN": 404, "E-AGR-UNKNOWN": 404,
+    "E-EXPORT-UNKNOWN": 404,
     "E-OIDC": 502, "E-OIDC-AWAY": 503, "E-OIDC-FLOW": 400, "E-OIDC-TOKEN": 401,
     "E-OIDC-REFUSED": 401, "E-OIDC-ACCOUNT": 403,
     "E-RUN-UNKNOWN": 404, "E-NO-RELEASE": 404,

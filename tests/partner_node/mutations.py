@@ -883,6 +883,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         FOUR_EYES,
         "[last, *(one for one in kept",
         "[*(one for one in kept",
+        "test_four_eyes.py::test_going_back_before_a_version_is_effective_takes_no_clause_away",
+    ),
+    (
+        FOUR_EYES,
+        "for version in (agreement, *held))",
+        "for version in (agreement,))",
         "test_four_eyes.py::test_one_person_does_not_sign_the_clause_away",
     ),
     (
@@ -934,6 +940,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_console.py::test_an_identity_provider_is_reached_by_tls",
     ),
     # files of segments in the console
+    (
+        "partner_node/segments/wishes.py",
+        "        Confirmations(store).forget(EXPORT, found[0].text)\n",
+        "",
+        "test_console_exports.py::test_one_person_refuses_a_file_and_both_ask_anew",
+    ),
+    (
+        "partner_node/segments/wishes.py",
+        " or len(digits) < _MIN_DIGITS:",
+        ":",
+        "test_console_exports.py::test_one_person_refuses_a_file_and_both_ask_anew",
+    ),
     (
         "partner_node/console/exporting.py",
         "        if about not in said:\n",

@@ -240,6 +240,9 @@ def test_going_back_before_a_version_is_effective_takes_no_clause_away(
     later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
     one = version_two(installed, tmp_path, shell, effective=later)
     assert NodeHome.load(installed).signed_agreement().agreement.four_eyes == ()
+    after = tmp_path / "after.json"
+    after.write_bytes(successor(installed, version=3))
+    assert shell(*signing(shell, installed, after), "--format", "json").code == 3
     shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
     file = tmp_path / "next.json"
     file.write_bytes(successor(installed))
