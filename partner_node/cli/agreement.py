@@ -115,14 +115,16 @@ def sign(
         signed, where = read_agreement(file), file
     agreement, now = signed.agreement, datetime.now(UTC)
     complete = None
-    with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as who:
-        signing = sign_agreement(home, signed, where, by=who, now=now)
+    with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as noting:
+        signing = sign_agreement(home, signed, where, by=noting.who, now=now)
         if isinstance(signing, Signing):
             if out is not None:
                 write_file(out, signing.copy.to_bytes())
             else:
                 complete = send_signature(home, signing.copy)
             note_signature(home, signing, now)
+        else:
+            noting.waits()
     if isinstance(signing, First):
         called = f"Agreement {agreement.id}, version {agreement.version},"
         output.show(waits_shown(signing, f"{called} is not signed yet"))

@@ -140,11 +140,13 @@ def _write(
     from partner_node.shown.exports import written_shown
 
     now = datetime.now(UTC)
-    with noted(home, "export segments", f"{known.short} for {use}", now) as who:
+    with noted(home, "export segments", f"{known.short} for {use}", now) as noting:
         done = export_segments(
-            home, known, path, use=use, overwrite=overwrite, only=only, escape=escape, by=who,
-            now=now,
+            home, known, path, use=use, overwrite=overwrite, only=only, escape=escape,
+            by=noting.who, now=now,
         )  # fmt: skip
+        if isinstance(done, First):
+            noting.waits()
     if isinstance(done, First):
         output.show(waits_shown(done, f"No file is written for {use} yet"))
         raise typer.Exit(3)

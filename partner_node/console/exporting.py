@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from machine.accounts.roles import Permission, may
 from machine.shown import Shown
-from machine.web.site import Asked
+from machine.web.site import Asked, Waits
 from partner_node.four_eyes import First
 from partner_node.home import NodeHome
 from partner_node.segments.known_releases import KnownRelease, all_releases, chosen
@@ -68,7 +68,7 @@ class ExportPages:
             ],
         }
 
-    def write(self, asked: Asked) -> Shown:
+    def write(self, asked: Asked) -> Shown | Waits:
         """As `segments export` of the newest release under an agreement, into the node's folder."""
         form = asked.form
         known = self._newest().get(form.get("id", ""))
@@ -83,7 +83,7 @@ class ExportPages:
         )  # fmt: skip
         return self._written(wish, asked)
 
-    def agree(self, asked: Asked) -> Shown:
+    def agree(self, asked: Asked) -> Shown | Waits:
         """The same file as the first person asked for."""
         about = asked.form.get("wish", "")
         said = [wish.text for wish, _ in waiting_files(self._store, asked.now)]
@@ -99,7 +99,7 @@ class ExportPages:
         refuse_file(self._store, asked.form.get("file", ""), asked.now)
         return "/exports"
 
-    def _written(self, wish: WishedFile, asked: Asked) -> Shown:
+    def _written(self, wish: WishedFile, asked: Asked) -> Shown | Waits:
         from partner_node.segments.exports import export_segments  # Arrow takes long to import
         from partner_node.shown.exports import written_shown
 
@@ -112,7 +112,7 @@ class ExportPages:
             by=asked.account.name, now=asked.now,
         )  # fmt: skip
         if isinstance(done, First):
-            return waits_shown(done, f"No file is written yet: {wish.words}")
+            return Waits(shows=waits_shown(done, f"No file is written yet: {wish.words}"))
         return written_shown(known, path, *done, use=wish.use, only=only)
 
     def _path(self, known: KnownRelease, wish: WishedFile, asked: Asked) -> Path:

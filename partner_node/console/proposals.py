@@ -12,7 +12,7 @@ from typing import Any, Final
 from machine.accounts.roles import Permission, may
 from machine.shown import Shown
 from machine.text import minute, shown
-from machine.web.site import Asked
+from machine.web.site import Asked, Waits
 from partner_node.agreement_files import read_agreement
 from partner_node.four_eyes import Confirmations, First
 from partner_node.home import NodeHome
@@ -70,7 +70,7 @@ class ProposalPages:
             "first": next((_first_words(one) for one in said if one.about == full), ""),
         }
 
-    def sign(self, asked: Asked) -> Shown:
+    def sign(self, asked: Asked) -> Shown | Waits:
         """As `agreement sign --proposed`, without the checks that read customers."""
         from partner_node.control.proposals import fetched, send_signature
 
@@ -79,7 +79,7 @@ class ProposalPages:
         called = f"agreement {agreement.id}, version {agreement.version}"
         signing = sign_agreement(self._home, signed, where, by=asked.account.name, now=asked.now)
         if isinstance(signing, First):
-            return waits_shown(signing, f"Nothing is signed yet of {called}")
+            return Waits(shows=waits_shown(signing, f"Nothing is signed yet of {called}"))
         complete = send_signature(self._home, signing.copy)
         note_signature(self._home, signing, asked.now)
         warnings = taken(self._home, agreement)

@@ -80,6 +80,9 @@ def test_two_people_sign_where_the_agreement_says_so(signing: Signing, site: Sit
     assert (twice.status_code, "E-FOUR-EYES" in twice.text) == (409, True)
     done = anna.send("/proposals/sign", page=path, hash=full)
     assert "by dora, approver" in done.text
+    acts = signing.shell.json("user", "log", "--dir", signing.home.directory)["acts"]
+    ended = [a["outcome"] for a in acts if a["outcome"] != "begun"]
+    assert ended == ["waits", "E-FOUR-EYES", "done"]
     assert "signed" in answers(signing)
 
 

@@ -939,6 +939,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if False:\n",
         "test_console.py::test_an_identity_provider_is_reached_by_tls",
     ),
+    (
+        "machine/web/application.py",
+        "                noted.waits()\n",
+        "",
+        "test_console_exports.py::test_a_second_person_agrees_to_the_same_file",
+    ),
+    (
+        "partner_node/cli/egress.py",
+        "            noting.waits()\n",
+        "            pass\n",
+        "test_four_eyes.py::test_a_held_message_leaves_when_two_people_approved_it",
+    ),
+    (
+        "partner_node/cli/agreement.py",
+        "            noting.waits()\n",
+        "            pass\n",
+        "test_four_eyes.py::test_nothing_is_signed_before_a_second_person_signs",
+    ),
+    (
+        "partner_node/cli/exports.py",
+        "            noting.waits()\n",
+        "            pass\n",
+        "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
+    ),
     # files of segments in the console
     (
         "partner_node/segments/wishes.py",

@@ -121,6 +121,9 @@ def test_a_second_person_agrees_to_the_same_file(
     assert len(written(installed)) == 1
     (record,) = shell.json("segments", "exports", "--dir", installed)["exports"]
     assert record["written_by"] == "mia, data-protection-officer"
+    acts = shell.json("user", "log", "--dir", installed)["acts"]
+    ended = [a["outcome"] for a in acts if a["act"] == "export segments" if a["outcome"] != "begun"]
+    assert ended == ["waits", "E-FOUR-EYES", "E-FORM", "done"]
     assert dora.get("/exports.json").json()["data"]["waiting"] == []
     again = dora.send("/exports/agree", page="/exports", wish=wish)
     assert again.status_code == 400, "both words were used up"

@@ -82,6 +82,12 @@ def store_of(folder: Path) -> NodeStore:
 # --- held messages -------------------------------------------------------------------------------
 
 
+def outcomes(shell: Shell, folder: Path, act: str) -> list[str]:
+    """How acts of a kind ended, by the log of people."""
+    acts = shell.json("user", "log", "--dir", folder)["acts"]
+    return [one["outcome"] for one in acts if one["act"] == act and one["outcome"] != "begun"]
+
+
 def state(shell: Shell, folder: Path) -> tuple[str, str | None, str | None]:
     (held,) = shell.json("egress", "list", "--dir", folder)["held"]
     return held["state"], held["first_approved_by"], held["decided_by"]
@@ -105,6 +111,7 @@ def test_a_held_message_leaves_when_two_people_approved_it(
     machine.used_by("bernd")
     shell.json("egress", "approve", "3", "--dir", waiting)
     both = "carla (at the machine), bernd (at the machine)"
+    assert outcomes(shell, waiting, "egress approve") == ["waits", *["E-FOUR-EYES"] * 2, "done"]
     assert state(shell, waiting) == ("approved", None, both)
 
 
@@ -143,6 +150,7 @@ def test_an_account_and_the_machine_are_two_people_unless_they_have_one_name(
     assert "carla (at the machine) approved it" in anna.get("/approvals").text
     anna.send("/approvals/approve", page="/approvals", number="3")
     assert state(shell, waiting) == ("approved", None, "carla (at the machine), anna")
+    assert outcomes(shell, waiting, "egress approve") == ["waits", "E-FOUR-EYES", "done"]
     accounts.close()
 
 
@@ -181,6 +189,7 @@ def test_nothing_is_signed_before_a_second_person_signs(
     assert SignedAgreement.from_bytes(Path(f"{file}.signed").read_bytes()).missing() == ()
     own = shell.json("agreement", "show", f"{file}.signed", "--dir", node)["signatures"][0]
     assert own["signed_by"] == "carla (at the machine), bernd (at the machine)"
+    assert outcomes(shell, node, "agreement sign") == ["waits", *["E-FOUR-EYES"] * 2, "done"]
     again = shell(*signing(shell, node, file), "--format", "json")
     assert again.code == 3, "the words of both were used"
 
@@ -303,6 +312,7 @@ def test_a_file_is_written_when_two_people_asked_for_the_same(
     other = shell(*words, "--escape-formulas", "--format", "json")
     assert other.code == 3, "another form of file is another wish"
     written = shell.json(*words)
+    assert outcomes(shell, installed, "export segments") == ["waits", "waits", "done"]
     assert json.dumps(written).count("evaluation") == 1
     assert (tmp_path / "x.csv").exists()
     (record,) = shell.json("segments", "exports", "--dir", installed)["exports"]
