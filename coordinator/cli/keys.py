@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.agreement_file import load_hand_over
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.passphrase import change_passphrase
@@ -74,7 +75,9 @@ def rotate_key(
     Not while it serves. What was switched off in between is finished by the same command, or when
     it serves again.
     """
-    one = rotate(CoordinatorConfig.load(directory), now=datetime.now(UTC))
+    config = CoordinatorConfig.load(directory)
+    with noted(config, "key rotate", ""):
+        one = rotate(config, now=datetime.now(UTC))
     if out is not None:
         write_file(out, one.to_bytes())
     output.result(
@@ -125,7 +128,7 @@ def accept(
     config = CoordinatorConfig.load(directory)
     store = config.open_store()
     one, own = load_hand_over(file), public_bytes(config.signing_key())
-    with naming_file(file):
+    with naming_file(file), noted(config, "key accept", f"{one.whose}, {one.number}"):
         is_new = keep_hand_over(store, one, own_key=own, now=datetime.now(UTC))
     output.result(
         hand_over_values(one) | {"new": is_new},
@@ -149,7 +152,8 @@ def passphrase(
     new = None
     if new_file is not None:
         new = read_private_file(new_file, check_folder=False).strip()
-    changed = change_passphrase(config, new)
+    with noted(config, "key passphrase", ""):
+        changed = change_passphrase(config, new)
     place = config.passphrase_file
     output.result(
         {"keys": changed, "passphrase_file": None if place is None else str(place)},

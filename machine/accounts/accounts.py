@@ -47,6 +47,18 @@ class FileModeAlone:
         return sealed
 
 
+class NoSeal:
+    """For whoever opens the accounts for roles and the log alone: no secret is made or read."""
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Raises ValueError."""
+        raise ValueError("these accounts were opened without a key")
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises ValueError."""
+        raise ValueError("these accounts were opened without a key")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One person's account.

@@ -193,7 +193,10 @@ def install(
 ) -> None:
     """Put the fully signed agreement into force at this node, also at one that serves now."""
     home = NodeHome.load(directory)
-    done = install_agreement(home, read_agreement(file), file, downgrade=downgrade)
+    signed, now = read_agreement(file), datetime.now(UTC)
+    about = signed.agreement.hash.hex()[:16] + (", downgrade" if downgrade else "")
+    with noted(home, "agreement install", about, now):
+        done = install_agreement(home, signed, file, downgrade=downgrade)
     agreement, replaces, ended = done.agreement, done.replaces, done.runs_ended
     output.result(
         {
@@ -263,7 +266,8 @@ def stop(
     now = datetime.now(UTC)
     coming = [one for one in _waiting(home) if one.id == agreement.id]
     stopped = {agreement: out} | {one: _beside_file(out, one) for one in coming}
-    done = [_stopped(home, one, file, reason=reason, now=now) for one, file in stopped.items()]
+    with noted(home, "agreement stop", agreement.hash.hex()[:16], now):
+        done = [_stopped(home, one, file, reason=reason, now=now) for one, file in stopped.items()]
     warnings = list(dict.fromkeys(words for one in done for words in one["warnings"]))
     output.warn(warnings)
     files, sent = ", ".join(map(str, stopped.values())), all(one["sent"] for one in done)
@@ -323,9 +327,11 @@ def accept_stop(
     agreement = (
         waiting[0] if waiting else verified(home.signed_agreement(), home.config.node.agreement)
     )
-    with naming_file(file, remedy="ask the partner that stopped for the file again"):
-        signed.verify(agreement)
-    ended = note_stop(home, signed, datetime.now(UTC))
+    now = datetime.now(UTC)
+    with noted(home, "agreement accept-stop", signed.agreement_hash.hex()[:16], now):
+        with naming_file(file, remedy="ask the partner that stopped for the file again"):
+            signed.verify(agreement)
+        ended = note_stop(home, signed, now)
     output.result(
         {**stop_values(signed), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "

@@ -17,6 +17,7 @@ from partner_node.budget import (
     terms_of,
     told_exactly,
 )
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
 from partner_node.shown.budget import budget_shown
@@ -90,14 +91,16 @@ def cap(
     if epsilon is None and (delta is not None or (reason and not lift)):
         raise UsageError("--epsilon is missing, which sets the cap", remedy="such as --epsilon 5")
     home = NodeHome.load(directory)
-    store, now = home.store(home.keystore()), stamp(datetime.now(UTC))
+    at = datetime.now(UTC)
+    store, now = home.store(home.keystore()), stamp(at)
     decision = None
     if lift:
         decision = Cap(at=now, epsilon=None, delta=DEFAULT_DELTA, reason=reason)
     elif epsilon is not None:
         decision = new_cap(epsilon, delta, at=now, reason=reason)
     if decision is not None:
-        with store.transaction():
+        about = "lifted" if lift else f"epsilon {decision.epsilon}"
+        with noted(home, "budget cap", about, at), store.transaction():
             Caps(store).decide(decision)
     found = Spending.of(store)
     output.result(found.to_dict(), *found.words)
@@ -128,9 +131,13 @@ def carry(
             f"{runs} runs are charged with the most that each may have cost, for good",
             remedy="releases of earlier runs say how many there were; add --yes",
         )
-    with store.transaction():
+    now = datetime.now(UTC)
+    with (
+        noted(NodeHome.load(directory), "budget carry", f"{runs} runs, {agreement.id}", now),
+        store.transaction(),
+    ):
         for charge in charges:
-            Ledger(store).record(charge, agreement, now=stamp(datetime.now(UTC)))
+            Ledger(store).record(charge, agreement, now=stamp(now))
     found = budget_shown(agreement, store)
     output.result(
         {"agreement": agreement.id, "runs": runs, "rho": rho_of_cost(sum(c.cost for c in charges))},

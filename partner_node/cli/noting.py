@@ -16,13 +16,15 @@ from protocol.errors import StoreError
 def noted(home: NodeHome, act: str, about: str, now: datetime) -> Iterator[Noted]:
     """Note an act of whoever calls a command before the block, and its outcome after it.
 
+    It opens no keys, which the act may replace.
+
     Where the log cannot be opened the act goes on, with a warning: who did it is on record with
     what was done, too.
     """
     noting = Noted(at_the_machine())
     with ExitStack() as stack:
         try:
-            accounts = stack.enter_context(closing(home.accounts()))
+            accounts = stack.enter_context(closing(home.roles_and_log()))
             noting = stack.enter_context(accounts.acts.noted(noting.who, act, about, now))
         except StoreError as error:
             output.warn([f"this is not in the log of people: {error.message}; {error.remedy}"])

@@ -570,7 +570,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PUBLISH,
-        "    Diligence(store).check(joined.agreement, datetime.now(UTC))\n",
+        "        Diligence(store).check(joined.agreement, datetime.now(UTC))\n",
         "",
         DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
     ),

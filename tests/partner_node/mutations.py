@@ -963,6 +963,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            pass\n",
         "test_four_eyes.py::test_a_file_is_written_when_two_people_asked_for_the_same",
     ),
+    (
+        "partner_node/cli/keys.py",
+        '    with noted(home, "key rotate", "", now):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_changes_of_keys_and_agreements_are_noted",
+    ),
+    (
+        "partner_node/cli/keys.py",
+        '    with noted(home, "key passphrase", "", datetime.now(UTC)):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_changes_of_keys_and_agreements_are_noted",
+    ),
+    (
+        "partner_node/cli/keys.py",
+        '    with noted(home, "key renew", "", now):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_changes_of_keys_and_agreements_are_noted",
+    ),
+    (
+        "partner_node/cli/agreement.py",
+        '    with noted(home, "agreement install", about, now):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_changes_of_keys_and_agreements_are_noted",
+    ),
     # files of segments in the console
     (
         "partner_node/segments/wishes.py",
