@@ -16,6 +16,7 @@ from partner_node.agreement_files import (
     read_agreement,
 )
 from partner_node.config.node_config import NodeConfig
+from partner_node.four_eyes import People
 from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.keystore import Keystore, read_passphrase
@@ -194,6 +195,10 @@ class NodeHome:
         from machine.accounts.accounts import NoSeal
 
         return self._accounts(NoSeal())
+
+    def people(self) -> People:
+        """Whose words count at this node where two people have to do something."""
+        return People(self.roles_and_log)
 
     def _accounts(self, seal: Seal) -> Accounts:
         from machine.accounts.accounts import Accounts

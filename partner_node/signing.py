@@ -56,7 +56,7 @@ def sign_agreement(
     with closing(home.store(keystore)) as store:
         if needs_two_to_sign(home, store, agreement):
             with store.transaction():
-                joined = Confirmations(store).join(
+                joined = Confirmations(store, home.people()).join(
                     SIGNING, agreement.hash.hex(), by=by, now=now,
                     what=f"signing agreement {agreement.id}, version {agreement.version},",
                 )  # fmt: skip
@@ -78,7 +78,7 @@ def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
     agreement = signing.copy.agreement
     with closing(home.store(home.keystore())) as store, store.transaction():
         store.note_signed(agreement.hash, now=stamp(now), by=signing.by)
-        Confirmations(store).forget(SIGNING, agreement.hash.hex())
+        Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())
 
 
 def taken(home: NodeHome, agreement: Agreement) -> list[str]:

@@ -137,6 +137,11 @@ def at_the_machine() -> str:
     return name + _AT_THE_MACHINE
 
 
+def is_at_the_machine(who: str) -> bool:
+    """Whether that is somebody who called a command; no account has such a name."""
+    return who.endswith(_AT_THE_MACHINE)
+
+
 def person_of(who: str) -> str:
     """The person behind a name of the log: an account of the same name at the machine is the same.
 

@@ -96,7 +96,7 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
                 "written_by": record.written_by or None,
             }
         )
-    waits = waiting_files_shown(waiting_files(store, datetime.now(UTC)))
+    waits = waiting_files_shown(waiting_files(store, home.people(), datetime.now(UTC)))
     paths = "\n".join(f"{number}: {r.path}" for number, r in enumerate(records, start=1))
     output.result(
         {"exports": values, **waits.values},
@@ -119,7 +119,7 @@ def refuse(
         noted(home, "export refuse", file[:20], now),
         closing(home.store(home.keystore())) as store,
     ):
-        refused = refuse_file(store, file, now)
+        refused = refuse_file(store, home.people(), file, now)
     output.result(
         {"refused": refused.digits, "file": refused.words},
         f"Refused: {refused.words}. Both people have to ask for it anew.",

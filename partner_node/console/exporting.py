@@ -40,7 +40,7 @@ class ExportPages:
 
     def waiting(self, asked: Asked) -> Shown:
         """The files that one person asked for and a second one has to."""
-        return waiting_files_shown(waiting_files(self._store, asked.now))
+        return waiting_files_shown(waiting_files(self._store, self._home.people(), asked.now))
 
     def forms(self, asked: Asked) -> Mapping[str, Any]:
         """What may be asked for, and what may be agreed to, by this person."""
@@ -64,7 +64,7 @@ class ExportPages:
             ],
             "open": [
                 (wish.text, wish.digits, wish.words, first.who)
-                for wish, first in waiting_files(self._store, asked.now)
+                for wish, first in waiting_files(self._store, self._home.people(), asked.now)
             ],
         }
 
@@ -86,7 +86,7 @@ class ExportPages:
     def agree(self, asked: Asked) -> Shown | Waits:
         """The same file as the first person asked for."""
         about = asked.form.get("wish", "")
-        said = [wish.text for wish, _ in waiting_files(self._store, asked.now)]
+        said = [wish.text for wish, _ in waiting_files(self._store, self._home.people(), asked.now)]
         if about not in said:
             raise UsageError(
                 "that file does not wait for a second person, or not any more", code="E-FORM",
@@ -96,7 +96,7 @@ class ExportPages:
 
     def refuse(self, asked: Asked) -> str:
         """As `segments refuse`; one person is enough, also whoever asked."""
-        refuse_file(self._store, asked.form.get("file", ""), asked.now)
+        refuse_file(self._store, self._home.people(), asked.form.get("file", ""), asked.now)
         return "/exports"
 
     def _written(self, wish: WishedFile, asked: Asked) -> Shown | Waits:

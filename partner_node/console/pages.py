@@ -94,8 +94,8 @@ class Pages:
                 raise UsageError(
                     "the form names no message", code="E-FORM", remedy="open the page again"
                 )
-            who = asked.account.name
-            written = decide(self._store, int(text), word, now=asked.now, by=who)
+            who, people = asked.account.name, self._home.people()
+            written = decide(self._store, int(text), word, now=asked.now, by=who, people=people)
             path = f"/egress/{int(text)}"
             return Waits(shows=path) if written.first_by else path
 

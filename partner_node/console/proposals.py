@@ -62,7 +62,7 @@ class ProposalPages:
 
         full = _hash_in(asked.path)
         signed = read_agreement(file_of(self._home, bytes.fromhex(full)))  # as it was just fetched
-        said = Confirmations(self._store).said(SIGNING, asked.now)
+        said = Confirmations(self._store, self._home.people()).said(SIGNING, asked.now)
         return {
             "hash": full,
             "may_sign": may(asked.account.role, Permission.SIGN_AGREEMENTS),

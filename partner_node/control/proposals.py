@@ -174,7 +174,7 @@ def decline(home: NodeHome, digits: str, comment: str) -> Proposed:
     with open_channel(home) as channel:
         found = _chosen(listed(channel), digits)
         with closing(home.store(home.keystore())) as store, store.transaction():
-            Confirmations(store).forget(SIGNING, found.hash.hex())
+            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())
         channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
     return found
 

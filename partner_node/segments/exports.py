@@ -110,7 +110,7 @@ def export_segments(
     with closing(home.store(home.keystore())) as store:
         if needs_two(store, EXPORT, known.agreement, home.installed_agreement()):
             with store.transaction():
-                joined = Confirmations(store).join(
+                joined = Confirmations(store, home.people()).join(
                     EXPORT, asked.text, by=by, now=now, what=f"a file for {use}"
                 )
             if isinstance(joined, First):
@@ -135,7 +135,7 @@ def export_segments(
                         delete_by=stamp(now + kept_for),
                     )
                 )
-                Confirmations(store).forget(EXPORT, asked.text)
+                Confirmations(store, home.people()).forget(EXPORT, asked.text)
 
         with PrivateFiles(store).held() as files:
             summary = write_assignments(

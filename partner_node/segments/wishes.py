@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final, Self
 
-from partner_node.four_eyes import Confirmations, First
+from partner_node.four_eyes import Confirmations, First, People
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import EXPORT
 from protocol.errors import UsageError
@@ -60,13 +60,15 @@ class WishedFile:
         return f"{whose} of release {self.release[:16]}, for {self.use} ({form})"
 
 
-def waiting_files(store: NodeStore, now: datetime) -> Sequence[tuple[WishedFile, First]]:
+def waiting_files(
+    store: NodeStore, people: People, now: datetime
+) -> Sequence[tuple[WishedFile, First]]:
     """The files that one person asked for and a second one has to, oldest first."""
-    said = Confirmations(store).said(EXPORT, now)
+    said = Confirmations(store, people).said(EXPORT, now)
     return [(WishedFile.of(one.about), one) for one in said]
 
 
-def refuse_file(store: NodeStore, digits: str, now: datetime) -> WishedFile:
+def refuse_file(store: NodeStore, people: People, digits: str, now: datetime) -> WishedFile:
     """Refuse a file that waits for a second person: both have to ask anew.
 
     Args:
@@ -76,7 +78,9 @@ def refuse_file(store: NodeStore, digits: str, now: datetime) -> WishedFile:
         UsageError: No file that waits begins so, or several do (E-EXPORT-UNKNOWN).
     """
     with store.transaction():
-        found = [one for one, _ in waiting_files(store, now) if one.digits.startswith(digits)]
+        found = [
+            one for one, _ in waiting_files(store, people, now) if one.digits.startswith(digits)
+        ]
         if len(found) != 1 or len(digits) < _MIN_DIGITS:
             raise UsageError(
                 f"{len(found) or 'no'} files that wait for a second person begin with {digits!r}",
@@ -84,5 +88,5 @@ def refuse_file(store: NodeStore, digits: str, now: datetime) -> WishedFile:
                 remedy=f"give {_MIN_DIGITS} digits or more, as `fedseg-node segments exports` "
                 "shows what waits",
             )
-        Confirmations(store).forget(EXPORT, found[0].text)
+        Confirmations(store, people).forget(EXPORT, found[0].text)
     return found[0]

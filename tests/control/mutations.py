@@ -589,7 +589,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # one person is enough to decline
     (
         FETCHED,
-        "            Confirmations(store).forget(SIGNING, found.hash.hex())\n",
+        "            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())\n",
         "            pass\n",
         "test_console_signing.py::test_after_a_decline_two_people_sign_anew",
     ),

@@ -917,7 +917,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/signing.py",
-        "        Confirmations(store).forget(SIGNING, agreement.hash.hex())\n",
+        "        Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())\n",
         "",
         "test_four_eyes.py::test_nothing_is_signed_before_a_second_person_signs",
     ),
@@ -987,10 +987,40 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if True:\n",
         "test_noted_commands.py::test_changes_of_keys_and_agreements_are_noted",
     ),
+    (
+        FOUR_EYES,
+        "            if self._people.may_still(who, act, since=at)\n",
+        "",
+        "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
+    ),
+    (
+        FOUR_EYES,
+        "if account is None or (since and account.made_at > since):",
+        "if account is None:",
+        "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
+    ),
+    (
+        FOUR_EYES,
+        "        return may(account.role, _NEEDED[act])\n",
+        "        return True\n",
+        "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
+    ),
+    (
+        FOUR_EYES,
+        'WHERE at <= ?", stamp(now - GOOD_FOR))',
+        'WHERE at = ?", "")',
+        "test_four_eyes.py::test_a_first_word_is_about_one_thing_and_good_for_a_week",
+    ),
+    (
+        "partner_node/egress/records.py",
+        " or not counts(found.first_by):",
+        ":",
+        "test_four_eyes.py::test_the_approval_of_a_removed_account_does_not_count",
+    ),
     # files of segments in the console
     (
         "partner_node/segments/wishes.py",
-        "        Confirmations(store).forget(EXPORT, found[0].text)\n",
+        "        Confirmations(store, people).forget(EXPORT, found[0].text)\n",
         "",
         "test_console_exports.py::test_one_person_refuses_a_file_and_both_ask_anew",
     ),

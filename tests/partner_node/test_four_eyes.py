@@ -19,12 +19,13 @@ from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
 from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 from protocol.signed_agreement import SignedAgreement
 from simulations import federation
 from tests.machine.browsing import HOSTS
-from tests.machine.people import accounts_at
+from tests.machine.people import accounts_at, add
 from tests.partner_node.consoles import person
 from tests.partner_node.held import with_held_answer
 from tests.partner_node.nodes import complete, draft, installed, node, shell, successor
@@ -34,6 +35,7 @@ from tests.shell import Shell
 __all__ = ["installed", "node", "shell"]
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+ANNA, BERND = "anna (at the machine)", "bernd (at the machine)"
 
 
 @pytest.fixture(autouse=True)
@@ -203,9 +205,9 @@ def test_one_person_does_not_sign_the_clause_away(
     without = SignedAgreement.from_bytes(successor(installed))
     assert without.agreement.four_eyes == ()
     home = NodeHome.load(installed)
-    first = sign_agreement(home, without, file, by="anna", now=NOW)
+    first = sign_agreement(home, without, file, by=ANNA, now=NOW)
     assert isinstance(first, First)
-    assert not isinstance(sign_agreement(home, without, file, by="bernd", now=NOW), First)
+    assert not isinstance(sign_agreement(home, without, file, by=BERND, now=NOW), First)
 
 
 def file_needs_two(folder: Path, agreement: Agreement | None = None) -> bool:
@@ -274,25 +276,74 @@ def test_a_clause_holds_while_another_agreement_is_in_force(
 
 def test_a_first_word_is_about_one_thing_and_good_for_a_week(node: Path) -> None:
     store = store_of(node)
-    words = Confirmations(store)
+    words = Confirmations(store, NodeHome.load(node).people())
 
     def join(about: str, by: str, now: datetime) -> str | First:
         with store.transaction():
             return words.join("export", about, by=by, now=now, what="it")
 
-    first = join("a", "anna", NOW)
+    first = join("a", ANNA, NOW)
     assert isinstance(first, First)
-    assert [one.who for one in words.said("export", NOW)] == ["anna"]
+    assert [one.who for one in words.said("export", NOW)] == [ANNA]
     assert words.said("agreement", NOW) == []
-    assert isinstance(join("b", "bernd", NOW), First)
-    assert join("a", "bernd", NOW + GOOD_FOR - timedelta(seconds=1)) == "anna, bernd"
-    assert isinstance(join("a", "bernd", NOW + GOOD_FOR), First), "that week is over"
+    assert isinstance(join("b", BERND, NOW + timedelta(seconds=2)), First)
+    assert join("a", BERND, NOW + GOOD_FOR - timedelta(seconds=1)) == f"{ANNA}, {BERND}"
+    assert isinstance(join("a", BERND, NOW + GOOD_FOR), First), "that week is over"
     with pytest.raises(RuleError) as caught:
-        join("a", "bernd", NOW + GOOD_FOR)
+        join("a", BERND, NOW + GOOD_FOR)
     assert caught.value.code == "E-FOUR-EYES"
     with store.transaction():
         words.forget("export", "a")
     assert [one.about for one in words.said("export", NOW)] == ["b"]
+    with store.transaction():
+        words.join("export", "c", by=ANNA, now=NOW + 3 * GOOD_FOR, what="it")
+    assert store.ask("SELECT about FROM confirmations") == [("c",)], "old words are erased"
+
+
+def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> None:
+    home, store, at = NodeHome.load(node), store_of(node), stamp(NOW)
+    accounts, words = accounts_at(home.accounts_file), Confirmations(store, home.people())
+
+    def counts(act: str) -> bool:
+        said = words.said(act, NOW)
+        assert home.people().may_still("anna (at the machine)", act, since=at)
+        return bool(said)
+
+    for act, role in (("agreement", Role.APPROVER), ("export", Role.MARKETER)):
+        add(accounts, "anna", role)
+        with store.transaction():
+            first = words.join(act, "a", by="anna", now=NOW, what="it")
+        assert isinstance(first, First) and counts(act)
+        accounts.change_role("anna", Role.OPERATOR, NOW)
+        assert not counts(act)
+        accounts.change_role("anna", role, NOW)
+        assert counts(act)
+        accounts.remove("anna")
+        assert not counts(act)
+        later = NOW + timedelta(seconds=1)
+        accounts.add_vouched("anna", role, issuer="i", subject="s", now=later)
+        assert not counts(act), "that is another person of the same name"
+        with store.transaction():
+            other = words.join(act, "a", by="bernd (at the machine)", now=later, what="it")
+        assert isinstance(other, First)
+        accounts.remove("anna")
+    accounts.close()
+
+
+def test_the_approval_of_a_removed_account_does_not_count(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("egress")
+    waiting = with_held_answer(installed)
+    home = NodeHome.load(waiting)
+    accounts = accounts_at(home.accounts_file, home.keystore())
+    anna = person(node_site(home, hosts=HOSTS, accounts=accounts), Role.APPROVER, "anna")
+    anna.send("/approvals/approve", page="/approvals", number="3")
+    assert state(shell, waiting) == ("waiting", "anna", None)
+    accounts.remove("anna")
+    accounts.close()
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    assert state(shell, waiting) == ("waiting", "carla (at the machine)", None)
 
 
 # --- files of segments ---------------------------------------------------------------------------
