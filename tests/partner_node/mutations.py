@@ -808,8 +808,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/console/pages.py",
-        "by=asked.account.name",
-        'by="somebody"',
+        "who, people = asked.account.name,",
+        'who, people = "somebody",',
         "test_console.py::test_whoever_may_approves_and_is_on_record",
     ),
     (
