@@ -77,6 +77,8 @@ def install_agreement(
         is_new = earlier is not None and earlier.hash != agreement.hash
         if downgrade:  # what was replaced by hand does not come back by itself
             with store.transaction():
+                if earlier is not None:
+                    _keep(place, store, agreement.id, now=stamp(now))
                 WaitingVersions(store).forget(agreement.id, from_version=agreement.version)
         if is_new and agreement.effective > now:
             with store.transaction():
@@ -132,7 +134,9 @@ def _put_into_force(
     earlier, file = place.installed_agreement(), place.config.node.agreement
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.transaction():  # first: once replaced, a file says nothing of what it was
-        if earlier is not None:
+        if earlier is not None and earlier.id != agreement.id:
+            _keep(place, store, earlier.id, now=now)
+        elif earlier is not None:
             store.keep_agreement(place.signed_agreement(), now=now)
     write_file(file, signed.to_bytes())
     in_force = {one.signed_agreement().agreement.hash for one in home.in_force()}
@@ -153,6 +157,14 @@ def _put_into_force(
         replaces=earlier if earlier is not None and earlier.hash != agreement.hash else None,
         runs_ended=ended,
     )
+
+
+def _keep(place: NodeHome, store: NodeStore, agreement_id: str, *, now: str) -> None:
+    """Keep what is in force, and first what waits: what two people have to do stays known."""
+    for one in WaitingVersions(store).all():
+        if one.agreement.id == agreement_id:
+            store.keep_agreement(one, now=now)
+    store.keep_agreement(place.signed_agreement(), now=now)
 
 
 def note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:

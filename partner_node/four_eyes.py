@@ -6,17 +6,30 @@ then. Messages that are held keep theirs beside the message, as long as it waits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from machine.accounts.acts import person_of
+from machine.accounts.acts import is_at_the_machine, person_of
+from machine.accounts.roles import Permission, may
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import moment, stamp
+from protocol.agreement.document import Agreement
+from protocol.agreement.governance import EGRESS, EXPORT, SIGNING
 from protocol.errors import RuleError
 
+if TYPE_CHECKING:
+    from machine.accounts.accounts import Accounts
+
 GOOD_FOR: Final = timedelta(days=7)
+#: What an account has to be allowed for its first word about each act to count.
+_NEEDED: Final[Mapping[str, Permission]] = {
+    SIGNING: Permission.SIGN_AGREEMENTS,
+    EGRESS: Permission.DECIDE_EGRESS,
+    EXPORT: Permission.EXPORT_SEGMENTS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +48,59 @@ class First:
     until: str
 
 
+def needs_two(store: NodeStore, act: str, agreement: Agreement, last: Agreement | None) -> bool:
+    """Whether two people have to do an act about a version of an agreement.
+
+    The version says so; or the one that holds here does, or one that was kept here and is not lower
+    than that: whoever goes back to an earlier version takes no clause away.
+
+    Args:
+        act: Of `protocol.agreement.governance.FOUR_EYES`.
+        last: The version that holds here; None, or of another agreement, for the one that was in
+            force here last.
+    """
+    kept = [signed.agreement for signed in store.versions(agreement.id)]
+    if last is None or last.id != agreement.id:
+        last = next(iter(kept), None)
+    held = [] if last is None else [last, *(one for one in kept if one.version >= last.version)]
+    return any(act in version.four_eyes for version in (agreement, *held))
+
+
+class People:
+    """Whose words count now: accounts of the console by their roles, and the machine's.
+
+    Args:
+        opened: Opens the accounts.
+    """
+
+    def __init__(self, opened: Callable[[], Accounts]) -> None:
+        self._opened = opened
+
+    def may_still(self, who: str, act: str, *, since: str = "") -> bool:
+        """Whether a first word counts: its account is there, and its role may do the act.
+
+        Args:
+            since: When it was said: an account of that name that was made later is another one's;
+                empty where that is not known.
+        """
+        if is_at_the_machine(who):
+            return True
+        with closing(self._opened()) as accounts:
+            account = accounts.of_name(who)
+        if account is None or (since and account.made_at > since):
+            return False
+        return may(account.role, _NEEDED[act])
+
+
 class Confirmations:
     """First words in a node's state database."""
 
-    def __init__(self, store: NodeStore) -> None:
+    def __init__(self, store: NodeStore, people: People) -> None:
         self._store = store
+        self._people = people
 
     def said(self, act: str, now: datetime) -> Sequence[First]:
-        """What waits for a second person, oldest first."""
+        """What waits for a second person, oldest first, of first ones who may do it still."""
         rows = self._store.ask(
             "SELECT about, who, at FROM confirmations WHERE act = ? AND at > ? ORDER BY at, about",
             act,
@@ -51,6 +109,7 @@ class Confirmations:
         return [
             First(act=act, about=about, who=who, until=stamp(moment(at) + GOOD_FOR))
             for about, who, at in rows
+            if self._people.may_still(who, act, since=at)
         ]
 
     def join(self, act: str, about: str, *, by: str, now: datetime, what: str) -> str | First:
@@ -70,6 +129,7 @@ class Confirmations:
         if before is not None:
             refuse_same_person(what, before.who, by)
             return both(before.who, by)
+        self._store.ask("DELETE FROM confirmations WHERE at <= ?", stamp(now - GOOD_FOR))
         self._store.ask(
             "INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?)", act, about, by, stamp(now)
         )

@@ -16,6 +16,7 @@ from partner_node.agreement_files import (
     read_agreement,
 )
 from partner_node.config.node_config import NodeConfig
+from partner_node.four_eyes import People
 from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.keystore import Keystore, read_passphrase
@@ -28,7 +29,7 @@ from protocol.errors import AgreementError, KeystoreError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
-    from machine.accounts.accounts import Accounts
+    from machine.accounts.accounts import Accounts, Seal
     from partner_node.consent.gate import ConsentGate
     from partner_node.consent.local_rules import LocalRules
     from partner_node.customers.source_customers import Scores, SourceCustomers
@@ -209,10 +210,23 @@ class NodeHome:
 
     def accounts(self) -> Accounts:
         """Open the accounts of people who use this node's console; raises StoreError."""
+        return self._accounts(self.keystore())
+
+    def roles_and_log(self) -> Accounts:
+        """Open the accounts without the keys, for roles and the log alone; raises StoreError."""
+        from machine.accounts.accounts import NoSeal
+
+        return self._accounts(NoSeal())
+
+    def people(self) -> People:
+        """Whose words count at this node where two people have to do something."""
+        return People(self.roles_and_log)
+
+    def _accounts(self, seal: Seal) -> Accounts:
         from machine.accounts.accounts import Accounts
 
         self.accounts_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Accounts(self.accounts_file, self.keystore())
+        return Accounts(self.accounts_file, seal)
 
     @property
     def accounts_file(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from partner_node.agreeing import latest_version
 from partner_node.agreement_files import missing_signatures, naming
-from partner_node.four_eyes import Confirmations, First
+from partner_node.four_eyes import Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
@@ -54,9 +54,9 @@ def sign_agreement(
     keystore, agreement = home.keystore(), signed.agreement
     _check(home, signed, where)
     with closing(home.store(keystore)) as store:
-        if needs_two(home, store, agreement):
+        if needs_two_to_sign(home, store, agreement):
             with store.transaction():
-                joined = Confirmations(store).join(
+                joined = Confirmations(store, home.people()).join(
                     SIGNING, agreement.hash.hex(), by=by, now=now,
                     what=f"signing agreement {agreement.id}, version {agreement.version},",
                 )  # fmt: skip
@@ -67,10 +67,10 @@ def sign_agreement(
     return Signing(copy=SignedAgreement(agreement=agreement, envelope=envelope), by=by)
 
 
-def needs_two(home: NodeHome, store: NodeStore, agreement: Agreement) -> bool:
-    """Whether two people have to sign a version: it says so, or the one before it here does."""
+def needs_two_to_sign(home: NodeHome, store: NodeStore, agreement: Agreement) -> bool:
+    """Whether two people have to sign a version: it says so, or what it follows here does."""
     before = latest_version(store, home.under(agreement.id).installed_agreement(), agreement.id)
-    return SIGNING in agreement.four_eyes or (before is not None and SIGNING in before.four_eyes)
+    return needs_two(store, SIGNING, agreement, before)
 
 
 def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
@@ -78,7 +78,7 @@ def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
     agreement = signing.copy.agreement
     with closing(home.store(home.keystore())) as store, store.transaction():
         store.note_signed(agreement.hash, now=stamp(now), by=signing.by)
-        Confirmations(store).forget(SIGNING, agreement.hash.hex())
+        Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())
 
 
 def taken(home: NodeHome, agreement: Agreement) -> list[str]:

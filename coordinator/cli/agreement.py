@@ -14,6 +14,7 @@ from rich.table import Table
 from coordinator import config as settings
 from coordinator.agreement_file import load_agreement, load_signed, load_stop, save_signed
 from coordinator.cli import builds, drafting
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.proposals import Proposals
@@ -139,7 +140,8 @@ def propose(
         draft = SignedAgreement.draft(load_agreement(file))
     config = CoordinatorConfig.load(directory)
     _check_own_key(draft.agreement, config)
-    with closing(config.open_store()) as store:
+    about = draft.agreement.hash.hex()[:16]
+    with closing(config.open_store()) as store, noted(config, "agreement propose", about):
         replaced = Proposals(store).propose(draft, now=datetime.now(UTC))
     warnings = [*_lint_warnings(draft.agreement), *_row_cap_warnings(draft.agreement, directory)]
     for warning in warnings:
@@ -233,9 +235,10 @@ def publish(
     config = CoordinatorConfig.load(directory)
     _check_own_key(joined.agreement, config)
     store = config.open_store()
-    Diligence(store).check(joined.agreement, datetime.now(UTC))
-    store.add_agreement(joined)
-    save_signed(out, joined)
+    with noted(config, "agreement publish", joined.agreement.hash.hex()[:16]):
+        Diligence(store).check(joined.agreement, datetime.now(UTC))
+        store.add_agreement(joined)
+        save_signed(out, joined)
     output.result(
         {"agreement": joined.agreement.hash.hex(), "file": str(out)},
         f"Agreement {joined.agreement.id} is signed by everyone; wrote {out}.",
@@ -254,8 +257,9 @@ def stop(
 ) -> None:
     """Take a partner's signed stop: its agreement's runs end now, and no other begins."""
     stop = load_stop(file)
-    store = CoordinatorConfig.load(directory).open_store()
-    with naming_file(file):
+    config = CoordinatorConfig.load(directory)
+    store = config.open_store()
+    with naming_file(file), noted(config, "agreement stop", stop.agreement_hash.hex()[:16]):
         ended = take_stop(store, stop)
     output.result(
         {

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from coordinator.agreement_file import load_build
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.taking_builds import keep_build
@@ -48,14 +49,16 @@ def propose(
     """Propose that another release of the same protocol may run; partners sign it."""
     if bool(version) != bool(sha256):
         raise UsageError("--version and --sha256 go together")
-    store = CoordinatorConfig.load(directory).open_store()
+    config = CoordinatorConfig.load(directory)
+    store = config.open_store()
     chosen = chosen_in_force(store, agreement, datetime.now(UTC))
     build = (
         Build.read(Fields({"version": version, "sha256": sha256}, "--"))
         if version
         else Software.installed(metadata.version, resources.files).build
     )
-    added = keep_build(store, AddedBuild.draft(chosen, build), chosen, now=datetime.now(UTC))
+    with noted(config, "agreement builds propose", build.sha256.hex()[:16]):
+        added = keep_build(store, AddedBuild.draft(chosen, build), chosen, now=datetime.now(UTC))
     if out is not None:
         write_file(out, added.to_bytes())
     waits = [party.id for party in added.missing(chosen)]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.cards import load_card
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.joined import joined_cards
@@ -62,7 +63,8 @@ def add(
         },
         config.signing_key(),
     )
-    Diligence(store).add(record, now=now)
+    with noted(config, "partner diligence add", partner):
+        Diligence(store).add(record, now=now)
     output.result(
         record.to_dict(),
         f"The record on {partner} holds until {record.expires:%Y-%m-%d}; partners see it.",

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from coordinator.agreement_file import load_hand_over
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.changing_keys import changing_keys
@@ -64,7 +65,9 @@ def rotate_key(
     """
     if out is not None:
         check_writable(out)  # before the old key is erased
-    one = rotate(CoordinatorConfig.load(directory), now=datetime.now(UTC))
+    config = CoordinatorConfig.load(directory)
+    with noted(config, "key rotate", ""):
+        one = rotate(config, now=datetime.now(UTC))
     if out is not None:
         write_file(out, one.to_bytes())
     output.result(
@@ -118,7 +121,7 @@ def accept(
     config = CoordinatorConfig.load(directory)
     store = config.open_store()
     one, own = load_hand_over(file), public_bytes(config.signing_key())
-    with naming_file(file):
+    with naming_file(file), noted(config, "key accept", f"{one.whose}, {one.number}"):
         is_new = keep_hand_over(store, one, own_key=own, now=datetime.now(UTC))
     output.result(
         one.values | {"new": is_new},
@@ -143,7 +146,8 @@ def passphrase(
     new = None
     if new_file is not None:
         new = read_private_file(new_file, check_folder=False).strip()
-    changed = change_passphrase(config, new)
+    with noted(config, "key passphrase", ""):
+        changed = change_passphrase(config, new)
     place = config.passphrase_file
     output.result(
         {"keys": changed, "passphrase_file": None if place is None else str(place)},

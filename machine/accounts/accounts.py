@@ -47,6 +47,18 @@ class FileModeAlone:
         return sealed
 
 
+class NoSeal:
+    """For whoever opens the accounts for roles and the log alone: no secret is made or read."""
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Raises ValueError."""
+        raise ValueError("these accounts were opened without a key")
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises ValueError."""
+        raise ValueError("these accounts were opened without a key")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One person's account.
@@ -201,7 +213,7 @@ class Accounts:
 
     def get(self, name: str) -> Account:
         """The account of a name; raises UsageError (E-ACCOUNT-UNKNOWN)."""
-        account = self._found(name)
+        account = self.of_name(name)
         if account is None:
             raise UsageError(
                 f"there is no account {name!r}",
@@ -213,6 +225,11 @@ class Accounts:
     def all(self) -> list[Account]:
         """Every account, by name."""
         return [_account(row) for row in self.database.ask(_SELECT + " ORDER BY name")]
+
+    def of_name(self, name: str) -> Account | None:
+        """The account of a name; None where there is none."""
+        row = self.database.one(_SELECT + " WHERE name = ?", name)
+        return None if row is None else _account(row)
 
     def of_id(self, number: int) -> Account | None:
         """The account of an id; None where it was removed."""
@@ -276,16 +293,12 @@ class Accounts:
         self.database.ask("DELETE FROM sessions WHERE account = ?", account.id)
 
     def _refuse_taken(self, name: str) -> None:
-        if self._found(name) is not None:
+        if self.of_name(name) is not None:
             raise UsageError(
                 f"there is an account {name} already",
                 code="E-ACCOUNT-EXISTS",
                 remedy="choose another name, or set its password anew: user reset",
             )
-
-    def _found(self, name: str) -> Account | None:
-        row = self.database.one(_SELECT + " WHERE name = ?", name)
-        return None if row is None else _account(row)
 
 
 _SELECT: Final = "SELECT id, name, role, made_at, changed_at, issuer, subject FROM accounts"

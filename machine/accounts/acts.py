@@ -22,6 +22,8 @@ from protocol.errors import FedsegError, StoreError
 
 BEGUN: Final = "begun"
 DONE: Final = "done"
+#: Nothing is done yet: a second person has to do the same.
+WAITS: Final = "waits"
 _FIRST: Final = bytes(32)
 _AT_THE_MACHINE: Final = " (at the machine)"
 
@@ -34,7 +36,7 @@ class Act:
         who: The account's name; or the machine's account, for commands.
         act: What was done, like ``egress approve``.
         about: To what: a number, a name. Never a customer's id.
-        outcome: `BEGUN`; then `DONE`, or an error's code.
+        outcome: `BEGUN`; then `DONE`, `WAITS`, or an error's code.
         began: Number of the entry before the act; of that entry, its own.
     """
 
@@ -51,6 +53,23 @@ class Act:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+class Noted:
+    """An act while it is done.
+
+    Attributes:
+        who: As `Act.who`.
+        outcome: What is noted after it, unless it raises.
+    """
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.outcome = DONE
+
+    def waits(self) -> None:
+        """Have it noted that nothing is done before a second person does the same."""
+        self.outcome = WAITS
+
+
 class Acts:
     """The log, in the database of accounts."""
 
@@ -58,18 +77,19 @@ class Acts:
         self._database = database
 
     @contextmanager
-    def noted(self, who: str, act: str, about: str, now: datetime) -> Iterator[None]:
+    def noted(self, who: str, act: str, about: str, now: datetime) -> Iterator[Noted]:
         """Note an act before the block, and its outcome after; what it raises goes on."""
         began = self._add(who, act, about, BEGUN, None, now)
+        noted = Noted(who)
         try:
-            yield
+            yield noted
         except FedsegError as error:
             self._add(who, act, about, error.code, began, now)
             raise
         except BaseException:
             self._add(who, act, about, "E-INTERNAL", began, now)
             raise
-        self._add(who, act, about, DONE, began, now)
+        self._add(who, act, about, noted.outcome, began, now)
 
     def all(self) -> list[Act]:
         """Every entry, oldest first.
@@ -115,6 +135,11 @@ def at_the_machine() -> str:
     except KeyError:  # a container may run under a number without a name
         name = f"user {number}"
     return name + _AT_THE_MACHINE
+
+
+def is_at_the_machine(who: str) -> bool:
+    """Whether that is somebody who called a command; no account has such a name."""
+    return who.endswith(_AT_THE_MACHINE)
 
 
 def person_of(who: str) -> str:

@@ -25,7 +25,7 @@ from machine.web.forms import read_form, refuse_strangers
 from machine.web.oidc.flows import GOOD_FOR
 from machine.web.oidc.paths import BEGIN_PATH, RETURN_PATH
 from machine.web.shield import Shield
-from machine.web.site import Act, Asked, Page, Site
+from machine.web.site import Act, Asked, Page, Site, Waits
 from machine.web.writing import Writer
 from protocol.errors import FedsegError, RuleError, UsageError
 
@@ -44,6 +44,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 _STATUS: Final[Mapping[str, int]] = {
     "E-SIGN-IN-FIRST": 401, "E-SIGN-IN": 401, "E-SIGN-IN-WAIT": 429, "E-ROLE": 403,
     "E-FORM-STRANGE": 403, "E-PAGE": 404, "E-EGRESS-UNKNOWN": 404, "E-AGR-UNKNOWN": 404,
+    "E-EXPORT-UNKNOWN": 404,
     "E-OIDC": 502, "E-OIDC-AWAY": 503, "E-OIDC-FLOW": 400, "E-OIDC-TOKEN": 401,
     "E-OIDC-REFUSED": 401, "E-OIDC-ACCOUNT": 403,
     "E-RUN-UNKNOWN": 404, "E-NO-RELEASE": 404,
@@ -231,8 +232,12 @@ class _Console:
 
     def _done(self, act: Act, asked: Asked) -> str | Shown:
         who, about = asked.account.name, act.about(asked)
-        with self._site.accounts.acts.noted(who, act.name, about, asked.now):
-            return act.do(asked)
+        with self._site.accounts.acts.noted(who, act.name, about, asked.now) as noted:
+            done = act.do(asked)
+            if isinstance(done, Waits):
+                noted.waits()
+                return done.shows
+            return done
 
     async def _asked(
         self, request: Request, what: Page | Act, form: Mapping[str, str] | None = None

@@ -55,6 +55,17 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What an act returns that does nothing before a second person does the same.
+
+    Attributes:
+        shows: What `Act.do` returns else.
+    """
+
+    shows: str | Shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """Something that people do by sending a form to a path; the log has it.
 
@@ -69,7 +80,7 @@ class Act:
     name: str
     permission: Permission
     about: Callable[[Asked], str]
-    do: Callable[[Asked], str | Shown]
+    do: Callable[[Asked], str | Shown | Waits]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,14 +115,16 @@ def sign(
         signed, where = read_agreement(file), file
     agreement, now = signed.agreement, datetime.now(UTC)
     complete = None
-    with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as who:
-        signing = sign_agreement(home, signed, where, by=who, now=now)
+    with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as noting:
+        signing = sign_agreement(home, signed, where, by=noting.who, now=now)
         if isinstance(signing, Signing):
             if out is not None:
                 write_file(out, signing.copy.to_bytes())
             else:
                 complete = send_signature(home, signing.copy)
             note_signature(home, signing, now)
+        else:
+            noting.waits()
     if isinstance(signing, First):
         called = f"Agreement {agreement.id}, version {agreement.version},"
         output.show(waits_shown(signing, f"{called} is not signed yet"))
@@ -153,11 +155,11 @@ def decline(
     format: Format = FormatOption,
 ) -> None:
     """Say that a proposed agreement is not signed as it is, and why."""
-    from partner_node.control.proposals import send_comment  # gRPC takes long to import
+    from partner_node.control import proposals as online  # gRPC takes long to import
 
     home = NodeHome.load(directory)
     with noted(home, "agreement decline", proposed[:16], datetime.now(UTC)):
-        found = send_comment(home, proposed, comment)
+        found = online.decline(home, proposed, comment)
     output.result(
         {"agreement": found.hash.hex(), "comment": comment},
         f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
@@ -192,7 +194,10 @@ def install(
 ) -> None:
     """Put the fully signed agreement into force at this node, also at one that serves now."""
     home = NodeHome.load(directory)
-    done = install_agreement(home, read_agreement(file), file, downgrade=downgrade)
+    signed, now = read_agreement(file), datetime.now(UTC)
+    about = signed.agreement.hash.hex()[:16] + (", downgrade" if downgrade else "")
+    with noted(home, "agreement install", about, now):
+        done = install_agreement(home, signed, file, downgrade=downgrade)
     agreement, replaces, ended = done.agreement, done.replaces, done.runs_ended
     output.result(
         {
@@ -262,7 +267,8 @@ def stop(
     now = datetime.now(UTC)
     coming = [one for one in _waiting(home) if one.id == agreement.id]
     stopped = {agreement: out} | {one: _beside_file(out, one) for one in coming}
-    done = [_stopped(home, one, file, reason=reason, now=now) for one, file in stopped.items()]
+    with noted(home, "agreement stop", agreement.hash.hex()[:16], now):
+        done = [_stopped(home, one, file, reason=reason, now=now) for one, file in stopped.items()]
     warnings = list(dict.fromkeys(words for one in done for words in one["warnings"]))
     output.warn(warnings)
     files, sent = ", ".join(map(str, stopped.values())), all(one["sent"] for one in done)
@@ -322,9 +328,11 @@ def accept_stop(
     agreement = (
         waiting[0] if waiting else verified(home.signed_agreement(), home.config.node.agreement)
     )
-    with naming_file(file, remedy="ask the partner that stopped for the file again"):
-        signed.verify(agreement)
-    ended = note_stop(home, signed, datetime.now(UTC))
+    now = datetime.now(UTC)
+    with noted(home, "agreement accept-stop", signed.agreement_hash.hex()[:16], now):
+        with naming_file(file, remedy="ask the partner that stopped for the file again"):
+            signed.verify(agreement)
+        ended = note_stop(home, signed, now)
     output.result(
         {**stop_values(signed), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "

@@ -91,14 +91,16 @@ def cap(
     if epsilon is None and (delta is not None or (reason and not lift)):
         raise UsageError("--epsilon is missing, which sets the cap", remedy="such as --epsilon 5")
     home = NodeHome.load(directory)
-    store, now = home.store(home.keystore()), stamp(datetime.now(UTC))
+    at = datetime.now(UTC)
+    store, now = home.store(home.keystore()), stamp(at)
     decision = None
     if lift:
         decision = Cap(at=now, epsilon=None, delta=DEFAULT_DELTA, reason=reason)
     elif epsilon is not None:
         decision = new_cap(epsilon, delta, at=now, reason=reason)
     if decision is not None:
-        with store.transaction():
+        about = "lifted" if lift else f"epsilon {decision.epsilon}"
+        with noted(home, "budget cap", about, at), store.transaction():
             Caps(store).decide(decision)
     found = Spending.of(store)
     output.result(found.to_dict(), *found.words)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from machine.accounts.acts import Noted
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.tables import folding_table
 from partner_node.adding_builds import accept, accepted, sign
 from partner_node.agreement_files import read_start, verified
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
 from protocol.agreement.added_build import MAX_BYTES, AddedBuild
@@ -84,15 +88,16 @@ def sign_build(
     home, agreement = _chosen(directory, under)
     if file is not None and out is not None:
         found = _read(file)
-        with naming_file(file):
+        with naming_file(file), _noted(home, "builds sign", found):
             signed = sign(home, agreement, found)
-        write_file(out, signed.to_bytes())
+            write_file(out, signed.to_bytes())
         complete = not signed.missing(agreement)
     else:
         from partner_node.control.adding_builds import proposed_builds, send_build_signature
 
         found = _named(build or "", proposed_builds(home, agreement))
-        complete = send_build_signature(home, agreement, found)
+        with _noted(home, "builds sign", found):
+            complete = send_build_signature(home, agreement, found)
     output.result(
         {
             "agreement": agreement.hash.hex(),
@@ -117,13 +122,17 @@ def accept_build(
     """Let a build run here that everybody signed who has to; a node online does it by itself."""
     home, agreement = _chosen(directory, under)
     found = _read(file)
-    with naming_file(file):
+    with naming_file(file), _noted(home, "builds accept", found):
         is_new = accept(home, agreement, found)
     output.result(
         {"agreement": agreement.hash.hex(), **found.build.to_dict(), "new": is_new},
         f"fedseg {found.build.version}, code {found.build.sha256.hex()}, may run here under "
         f"agreement {agreement.id}, version {agreement.version}.",
     )
+
+
+def _noted(home: NodeHome, act: str, found: AddedBuild) -> AbstractContextManager[Noted]:
+    return noted(home, f"agreement {act}", found.build.sha256.hex()[:16], datetime.now(UTC))
 
 
 def _chosen(directory: Path, under: str | None) -> tuple[NodeHome, Agreement]:

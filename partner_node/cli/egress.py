@@ -51,8 +51,11 @@ def refuse(number: Number, directory: Directory = HERE, format: Format = FormatO
 
 def _decide(directory: Path, number: int, word: str) -> None:
     home, now = NodeHome.load(directory), _now()
-    with noted(home, f"egress {word}", str(number), now) as who:
-        written = decide(home.store(home.keystore()), number, word, now=now, by=who)
+    with noted(home, f"egress {word}", str(number), now) as noting:
+        store, people = home.store(home.keystore()), home.people()
+        written = decide(store, number, word, now=now, by=noting.who, people=people)
+        if written.first_by:
+            noting.waits()
     said = STATE_WORDS[DECISIONS[word]]
     if written.first_by:
         said += ". It stays here until a second person approves it too"

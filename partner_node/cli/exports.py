@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,8 @@ from partner_node.four_eyes import First
 from partner_node.home import NodeHome
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.known_releases import KnownRelease
-from partner_node.shown.four_eyes import waits_shown
+from partner_node.segments.wishes import refuse_file, waiting_files
+from partner_node.shown.four_eyes import waiting_files_shown, waits_shown
 
 
 @app.command("assign")
@@ -68,7 +70,7 @@ def export(
 
 @app.command("exports")
 def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> None:
-    """Every file of customers' segments that was written here, and until when it may be kept."""
+    """Every file of customers' segments that was written here or waits for a second person."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     records = ExportRecords(store).all()
@@ -94,10 +96,33 @@ def list_exports(directory: Directory = HERE, format: Format = FormatOption) -> 
                 "written_by": record.written_by or None,
             }
         )
+    waits = waiting_files_shown(waiting_files(store, home.people(), datetime.now(UTC)))
     paths = "\n".join(f"{number}: {r.path}" for number, r in enumerate(records, start=1))
     output.result(
-        {"exports": values},
+        {"exports": values, **waits.values},
         *([table, paths] if records else ["No file of customers' segments has been written here."]),
+        *(waits.parts if waits.values["waiting"] else []),
+    )
+
+
+@app.command("refuse")
+def refuse(
+    file: Annotated[
+        str, typer.Argument(help="The file that waits: its digits, as `segments exports` has them.")
+    ],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Refuse a file that waits for a second person; one person is enough, also whoever asked."""
+    home, now = NodeHome.load(directory), datetime.now(UTC)
+    with (
+        noted(home, "export refuse", file[:20], now),
+        closing(home.store(home.keystore())) as store,
+    ):
+        refused = refuse_file(store, home.people(), file, now)
+    output.result(
+        {"refused": refused.digits, "file": refused.words},
+        f"Refused: {refused.words}. Both people have to ask for it anew.",
     )
 
 
@@ -115,11 +140,13 @@ def _write(
     from partner_node.shown.exports import written_shown
 
     now = datetime.now(UTC)
-    with noted(home, "export segments", f"{known.short} for {use}", now) as who:
+    with noted(home, "export segments", f"{known.short} for {use}", now) as noting:
         done = export_segments(
-            home, known, path, use=use, overwrite=overwrite, only=only, escape=escape, by=who,
-            now=now,
+            home, known, path, use=use, overwrite=overwrite, only=only, escape=escape,
+            by=noting.who, now=now,
         )  # fmt: skip
+        if isinstance(done, First):
+            noting.waits()
     if isinstance(done, First):
         output.show(waits_shown(done, f"No file is written for {use} yet"))
         raise typer.Exit(3)

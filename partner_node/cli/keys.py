@@ -12,6 +12,7 @@ from machine.console import Format, FormatOption, output
 from machine.files import check_writable, write_file
 from machine.tables import filled_table
 from partner_node.agreement_files import read_start
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.handing_over import take_up_one
 from partner_node.home import CARD_FILE, NodeHome
@@ -66,7 +67,9 @@ def rotate_key(
     home = NodeHome.load(directory)
     if out is not None:
         check_writable(out)  # before the old key is erased
-    found = rotate(home, now=datetime.now(UTC), end_runs=end_runs)
+    now = datetime.now(UTC)
+    with noted(home, "key rotate", "", now):
+        found = rotate(home, now=now, end_runs=end_runs)
     one = found.hand_over
     if out is not None:
         write_file(out, one.to_bytes())
@@ -156,7 +159,8 @@ def accept(
     data = read_start(file, 2 * MAX_BYTES + 1)
     with naming_file(file):
         one = HandOver.from_bytes(data)
-        is_new = take_up_one(home, one)
+        with noted(home, "key accept", f"{one.whose}, {one.number}", datetime.now(UTC)):
+            is_new = take_up_one(home, one)
     output.result(
         one.values | {"new": is_new},
         f"{'Took up' if is_new else 'Known already:'} {one.words}.",
@@ -184,7 +188,9 @@ def renew_key(
             remedy="`fedseg-node key rotate` needs no new version, while the key is this node's "
             "alone; else add --yes",
         )
-    key = key_id(renew(home, now=datetime.now(UTC)).identity_public)
+    now = datetime.now(UTC)
+    with noted(home, "key renew", "", now):
+        key = key_id(renew(home, now=now).identity_public)
     output.result(
         {"key": key, "card": str(home.directory / CARD_FILE)},
         f"The signing key of {home.config.node.partner} is now {key}.",
@@ -207,7 +213,8 @@ def passphrase(
     new = None
     if new_file is not None:
         new = read_passphrase(file=new_file, variable=None, environment={})
-    change_passphrase(home, new)
+    with noted(home, "key passphrase", "", datetime.now(UTC)):
+        change_passphrase(home, new)
     keys = home.config.keys
     output.result(
         {

@@ -12,16 +12,13 @@ from typing import Any, Final
 
 from machine.accounts.roles import Permission, may
 from machine.shown import Shown
-from machine.tables import folding_table
-from machine.text import minute, shown
-from machine.web.site import Asked
-from partner_node.four_eyes import Confirmations, First
+from machine.web.site import Asked, Waits
+from partner_node.four_eyes import First
 from partner_node.home import NodeHome
 from partner_node.segments.known_releases import KnownRelease, all_releases, chosen
-from partner_node.segments.wishes import WishedFile
-from partner_node.shown.four_eyes import waits_shown
+from partner_node.segments.wishes import WishedFile, refuse_file, waiting_files
+from partner_node.shown.four_eyes import waiting_files_shown, waits_shown
 from partner_node.store.node_store import NodeStore
-from protocol.agreement.governance import EXPORT
 from protocol.errors import UsageError
 
 _SUFFIXES: Final = (".csv", ".parquet")
@@ -43,20 +40,7 @@ class ExportPages:
 
     def waiting(self, asked: Asked) -> Shown:
         """The files that one person asked for and a second one has to."""
-        found = Confirmations(self._store).said(EXPORT, asked.now)
-        table = folding_table("file", "asked for by", "until", title="Waits for a second person")
-        for one in found:
-            words = WishedFile.of(one.about).words
-            table.add_row(words, shown(one.who), minute(one.until))
-        return Shown(
-            values={
-                "waiting": [
-                    {"file": WishedFile.of(one.about).words, "first": one.who, "until": one.until}
-                    for one in found
-                ]
-            },
-            parts=[table if found else "No file waits for a second person."],
-        )
+        return waiting_files_shown(waiting_files(self._store, self._home.people(), asked.now))
 
     def forms(self, asked: Asked) -> Mapping[str, Any]:
         """What may be asked for, and what may be agreed to, by this person."""
@@ -79,12 +63,12 @@ class ExportPages:
                 if one.release.segments
             ],
             "open": [
-                (one.about, WishedFile.of(one.about).words, one.who)
-                for one in Confirmations(self._store).said(EXPORT, asked.now)
+                (wish.text, wish.digits, wish.words, first.who)
+                for wish, first in waiting_files(self._store, self._home.people(), asked.now)
             ],
         }
 
-    def write(self, asked: Asked) -> Shown:
+    def write(self, asked: Asked) -> Shown | Waits:
         """As `segments export` of the newest release under an agreement, into the node's folder."""
         form = asked.form
         known = self._newest().get(form.get("id", ""))
@@ -99,10 +83,10 @@ class ExportPages:
         )  # fmt: skip
         return self._written(wish, asked)
 
-    def agree(self, asked: Asked) -> Shown:
+    def agree(self, asked: Asked) -> Shown | Waits:
         """The same file as the first person asked for."""
         about = asked.form.get("wish", "")
-        said = [one.about for one in Confirmations(self._store).said(EXPORT, asked.now)]
+        said = [wish.text for wish, _ in waiting_files(self._store, self._home.people(), asked.now)]
         if about not in said:
             raise UsageError(
                 "that file does not wait for a second person, or not any more", code="E-FORM",
@@ -110,7 +94,12 @@ class ExportPages:
             )  # fmt: skip
         return self._written(WishedFile.of(about), asked)
 
-    def _written(self, wish: WishedFile, asked: Asked) -> Shown:
+    def refuse(self, asked: Asked) -> str:
+        """As `segments refuse`; one person is enough, also whoever asked."""
+        refuse_file(self._store, self._home.people(), asked.form.get("file", ""), asked.now)
+        return "/exports"
+
+    def _written(self, wish: WishedFile, asked: Asked) -> Shown | Waits:
         from partner_node.segments.exports import export_segments  # Arrow takes long to import
         from partner_node.shown.exports import written_shown
 
@@ -123,7 +112,7 @@ class ExportPages:
             by=asked.account.name, now=asked.now,
         )  # fmt: skip
         if isinstance(done, First):
-            return waits_shown(done, f"No file is written yet: {wish.words}")
+            return Waits(shows=waits_shown(done, f"No file is written yet: {wish.words}"))
         return written_shown(known, path, *done, use=wish.use, only=only)
 
     def _path(self, known: KnownRelease, wish: WishedFile, asked: Asked) -> Path:

@@ -14,7 +14,7 @@ from machine.accounts.commands import acts_table
 from machine.accounts.roles import Permission, may
 from machine.shown import Shown
 from machine.web.parts import html_parts
-from machine.web.site import Asked
+from machine.web.site import Asked, Waits
 from partner_node.budget import budget_values
 from partner_node.console.exporting import ExportPages
 from partner_node.console.proposals import ProposalPages
@@ -85,17 +85,19 @@ class Pages:
             ],
         }
 
-    def deciding(self, word: str) -> Callable[[Asked], str]:
+    def deciding(self, word: str) -> Callable[[Asked], str | Waits]:
         """What approves or refuses a message, as `egress approve` and `egress refuse`."""
 
-        def act(asked: Asked) -> str:
+        def act(asked: Asked) -> str | Waits:
             text = asked.form.get("number", "")
             if not _NUMBER.fullmatch(text):
                 raise UsageError(
                     "the form names no message", code="E-FORM", remedy="open the page again"
                 )
-            decide(self._store, int(text), word, now=asked.now, by=asked.account.name)
-            return f"/egress/{int(text)}"
+            who, people = asked.account.name, self._home.people()
+            written = decide(self._store, int(text), word, now=asked.now, by=who, people=people)
+            path = f"/egress/{int(text)}"
+            return Waits(shows=path) if written.first_by else path
 
         return act
 

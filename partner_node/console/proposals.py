@@ -12,13 +12,13 @@ from typing import Any, Final
 from machine.accounts.roles import Permission, may
 from machine.shown import Shown
 from machine.text import minute, shown
-from machine.web.site import Asked
+from machine.web.site import Asked, Waits
 from partner_node.agreement_files import read_agreement
 from partner_node.four_eyes import Confirmations, First
 from partner_node.home import NodeHome
 from partner_node.shown.agreement import agreement_shown
 from partner_node.shown.four_eyes import waits_shown
-from partner_node.signing import needs_two, note_signature, sign_agreement, taken
+from partner_node.signing import needs_two_to_sign, note_signature, sign_agreement, taken
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SIGNING
 from protocol.errors import ConfigError, UsageError
@@ -62,15 +62,15 @@ class ProposalPages:
 
         full = _hash_in(asked.path)
         signed = read_agreement(file_of(self._home, bytes.fromhex(full)))  # as it was just fetched
-        said = Confirmations(self._store).said(SIGNING, asked.now)
+        said = Confirmations(self._store, self._home.people()).said(SIGNING, asked.now)
         return {
             "hash": full,
             "may_sign": may(asked.account.role, Permission.SIGN_AGREEMENTS),
-            "two": needs_two(self._home, self._store, signed.agreement),
+            "two": needs_two_to_sign(self._home, self._store, signed.agreement),
             "first": next((_first_words(one) for one in said if one.about == full), ""),
         }
 
-    def sign(self, asked: Asked) -> Shown:
+    def sign(self, asked: Asked) -> Shown | Waits:
         """As `agreement sign --proposed`, without the checks that read customers."""
         from partner_node.control.proposals import fetched, send_signature
 
@@ -79,7 +79,7 @@ class ProposalPages:
         called = f"agreement {agreement.id}, version {agreement.version}"
         signing = sign_agreement(self._home, signed, where, by=asked.account.name, now=asked.now)
         if isinstance(signing, First):
-            return waits_shown(signing, f"Nothing is signed yet of {called}")
+            return Waits(shows=waits_shown(signing, f"Nothing is signed yet of {called}"))
         complete = send_signature(self._home, signing.copy)
         note_signature(self._home, signing, asked.now)
         warnings = taken(self._home, agreement)
@@ -100,7 +100,7 @@ class ProposalPages:
 
     def decline(self, asked: Asked) -> str:
         """As `agreement decline`; a first signature that waits for a second person is forgotten."""
-        from partner_node.control.proposals import send_comment
+        from partner_node.control.proposals import decline
 
         digits = _hash_in(asked.form)
         comment = asked.form.get("comment", "").replace("\r\n", "\n").strip()
@@ -108,9 +108,7 @@ class ProposalPages:
             raise UsageError(
                 "no comment says why", code="E-FORM", remedy="write why, for the other parties"
             )
-        send_comment(self._home, digits, comment)
-        with self._store.transaction():
-            Confirmations(self._store).forget(SIGNING, digits)
+        decline(self._home, digits, comment)
         return "/proposals"
 
 

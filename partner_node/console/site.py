@@ -150,6 +150,11 @@ def _acts(pages: Pages) -> tuple[Act, ...]:
             path="/exports/agree", title="Exports", name="export segments",
             permission=Permission.CONFIRM_EXPORTS, about=_wished, do=pages.exports.agree,
         ),
+        Act(
+            path="/exports/refuse", title="Exports", name="export refuse",
+            permission=Permission.CONFIRM_EXPORTS,
+            about=lambda asked: asked.form.get("file", "")[:20], do=pages.exports.refuse,
+        ),
         *(
             Act(
                 path=f"/approvals/{word}", title="Approvals", name=f"egress {word}",

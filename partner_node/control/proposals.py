@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +12,12 @@ from machine.files import write_file
 from partner_node.agreement_files import naming
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
+from partner_node.four_eyes import Confirmations
 from partner_node.home import NodeHome
 from partner_node.membership import Membership
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import Agreement
+from protocol.agreement.governance import SIGNING
 from protocol.control.calls import DECLINE, DILIGENCE, PROPOSAL, PROPOSALS, SIGN
 from protocol.control.v1.control_pb2 import (
     DeclineReply,
@@ -162,10 +165,16 @@ def send_signature(home: NodeHome, signed: SignedAgreement) -> bool:
     return bool(reply.complete)
 
 
-def send_comment(home: NodeHome, digits: str, comment: str) -> Proposed:
-    """Decline a proposal; raises UsageError, or what the coordinator refuses."""
+def decline(home: NodeHome, digits: str, comment: str) -> Proposed:
+    """Decline a proposal; raises UsageError, or what the coordinator refuses.
+
+    A first signature that waits for a second person is forgotten, also where the coordinator
+    refuses: one person is enough to decline.
+    """
     with open_channel(home) as channel:
         found = _chosen(listed(channel), digits)
+        with closing(home.store(home.keystore())) as store, store.transaction():
+            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())
         channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
     return found
 

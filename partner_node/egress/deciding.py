@@ -7,19 +7,24 @@ from datetime import datetime
 from typing import Final
 
 from partner_node.egress.records import APPROVED, REFUSED, Manifests, Written
+from partner_node.four_eyes import People
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from protocol.agreement.governance import EGRESS
 
 #: What people call each decision, in commands, pages and the log.
 DECISIONS: Final[Mapping[str, str]] = {"approve": APPROVED, "refuse": REFUSED}
 
 
-def decide(store: NodeStore, number: int, word: str, *, now: datetime, by: str) -> Written:
+def decide(
+    store: NodeStore, number: int, word: str, *, now: datetime, by: str, people: People
+) -> Written:
     """Approve or refuse a message that waits.
 
     Args:
         word: Of `DECISIONS`.
         by: Who decides, as the log names them.
+        people: Whose first approval counts still.
 
     Raises:
         UsageError: There is no such message (E-EGRESS-UNKNOWN).
@@ -27,4 +32,7 @@ def decide(store: NodeStore, number: int, word: str, *, now: datetime, by: str) 
             it twice where two people have to (E-FOUR-EYES).
     """
     with store.transaction():
-        return Manifests(store).decide(number, DECISIONS[word], now=stamp(now), by=by)
+        return Manifests(store).decide(
+            number, DECISIONS[word], now=stamp(now), by=by,
+            counts=lambda who: people.may_still(who, EGRESS),
+        )  # fmt: skip

@@ -7,6 +7,7 @@ or neither. The message's bytes are not here: they lie sealed in the run's state
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -122,7 +123,15 @@ class Manifests:
         """Every message that was held for approval, oldest first."""
         return self._all("WHERE m.expires_at IS NOT NULL ORDER BY m.number")
 
-    def decide(self, number: int, decision: str, *, now: str, by: str = "") -> Written:
+    def decide(
+        self,
+        number: int,
+        decision: str,
+        *,
+        now: str,
+        by: str = "",
+        counts: Callable[[str], bool] = lambda _: True,
+    ) -> Written:
         """Approve or refuse a message that waits; inside a transaction.
 
         Where two people have to approve it the first approval is noted and it waits on; one person
@@ -130,6 +139,8 @@ class Manifests:
 
         Args:
             by: Who decides.
+            counts: Whether the first approval of somebody counts still; where it does not, this
+                one is the first.
 
         Raises:
             UsageError: There is no such message.
@@ -145,7 +156,7 @@ class Manifests:
                 remedy="what was decided stays; `fedseg-node egress list` shows what waits",
             )
         if decision == APPROVED and found.people > 1:
-            if not found.first_by:
+            if not found.first_by or not counts(found.first_by):
                 self._store.ask("UPDATE manifests SET first_by = ? WHERE number = ?", by, number)
                 return self.get(number)
             refuse_same_person(f"message {number}", found.first_by, by)

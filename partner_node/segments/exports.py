@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from partner_node.customers.source_customers import SourceCustomers
-from partner_node.four_eyes import Confirmations, First
+from partner_node.four_eyes import Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.segments.assignments import AssignmentSummary, check_file, write_assignments
 from partner_node.segments.export_records import ExportRecord, ExportRecords
@@ -43,14 +43,6 @@ def check_use(use: str, agreement: Agreement, installed: Agreement | None) -> No
                 remedy=f"allowed uses are {', '.join(uses.allowed)}; another one needs a new "
                 "version of the agreement that all parties sign",
             )
-
-
-def _needs_two(agreement: Agreement, installed: Agreement | None) -> bool:
-    """Whether two people have to write it: the release's version says so, or the one in force."""
-    versions = [agreement]
-    if installed is not None and installed.id == agreement.id:
-        versions.append(installed)
-    return any(EXPORT in version.four_eyes for version in versions)
 
 
 def _kept_for(agreement: Agreement, installed: Agreement | None) -> timedelta:
@@ -110,50 +102,50 @@ def export_segments(
     check_use(use, known.agreement, home.installed_agreement())
     known.need_segments()
     check_file(path, overwrite=overwrite)
-    store = home.store(home.keystore())
     asked = WishedFile(
         release=known.release.hash.hex(), use=use,
         segment="" if only is None else known.ids[only],
         suffix=path.suffix, escape=escape,
     )  # fmt: skip
-    if _needs_two(known.agreement, home.installed_agreement()):
-        with store.transaction():
-            joined = Confirmations(store).join(
-                EXPORT, asked.text, by=by, now=now, what=f"a file for {use}"
-            )
-        if isinstance(joined, First):
-            store.close()
-            return joined
-        by = joined
-    customers = own_customers(home, known, now)
-    place = located(path)
-
-    def record(summary: AssignmentSummary) -> None:
-        with store.transaction():
-            ExportRecords(store).add(
-                ExportRecord(
-                    at=stamp(now),
-                    release=known.release.hash,
-                    use=use,
-                    path=str(place),
-                    n_rows=summary.customers,
-                    sha256=summary.sha256,
-                    segment=asked.segment,
-                    written_by=by,
-                    delete_by=stamp(now + _kept_for(known.agreement, home.installed_agreement())),
+    with closing(home.store(home.keystore())) as store:
+        if needs_two(store, EXPORT, known.agreement, home.installed_agreement()):
+            with store.transaction():
+                joined = Confirmations(store, home.people()).join(
+                    EXPORT, asked.text, by=by, now=now, what=f"a file for {use}"
                 )
-            )
-            Confirmations(store).forget(EXPORT, asked.text)
+            if isinstance(joined, First):
+                return joined
+            by = joined
+        customers = own_customers(home, known, now)
+        place = located(path)
 
-    with closing(store), PrivateFiles(store).held() as files:
-        summary = write_assignments(
-            customers,
-            known,
-            path,
-            files=files,
-            overwrite=overwrite,
-            only=only,
-            escape=escape,
-            record=record,
-        )
-        return summary, files.left
+        def record(summary: AssignmentSummary) -> None:
+            kept_for = _kept_for(known.agreement, home.installed_agreement())
+            with store.transaction():
+                ExportRecords(store).add(
+                    ExportRecord(
+                        at=stamp(now),
+                        release=known.release.hash,
+                        use=use,
+                        path=str(place),
+                        n_rows=summary.customers,
+                        sha256=summary.sha256,
+                        segment=asked.segment,
+                        written_by=by,
+                        delete_by=stamp(now + kept_for),
+                    )
+                )
+                Confirmations(store, home.people()).forget(EXPORT, asked.text)
+
+        with PrivateFiles(store).held() as files:
+            summary = write_assignments(
+                customers,
+                known,
+                path,
+                files=files,
+                overwrite=overwrite,
+                only=only,
+                escape=escape,
+                record=record,
+            )
+            return summary, files.left

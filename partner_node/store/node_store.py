@@ -9,7 +9,7 @@ run forgets is wiped from the file too, so that the state key alone does not bri
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol
@@ -311,9 +311,13 @@ class NodeStore(Database):
 
     def latest_agreement(self, agreement_id: str) -> SignedAgreement | None:
         """The agreement with an id that was kept last; raises AgreementError."""
+        return next(self.versions(agreement_id), None)
+
+    def versions(self, agreement_id: str) -> Iterator[SignedAgreement]:
+        """Every agreement with an id that was kept, the last one first; raises AgreementError."""
         rows = self.ask("SELECT envelope FROM agreements ORDER BY rowid DESC")
         kept = (SignedAgreement.from_bytes(envelope, kept=True) for (envelope,) in rows)
-        return next((signed for signed in kept if signed.agreement.id == agreement_id), None)
+        return (signed for signed in kept if signed.agreement.id == agreement_id)
 
     def agreement(self, agreement_hash: bytes) -> SignedAgreement | None:
         """The agreement with a hash, when it was kept; raises AgreementError."""

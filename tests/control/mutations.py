@@ -570,7 +570,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PUBLISH,
-        "    Diligence(store).check(joined.agreement, datetime.now(UTC))\n",
+        "        Diligence(store).check(joined.agreement, datetime.now(UTC))\n",
         "",
         DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
     ),
@@ -585,5 +585,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        record.verify(agreement.coordinator.public_key, known=home.hand_overs.load())\n",
         "        str(record)\n",
         DILIGENT + "test_the_operators_commands_and_what_a_partner_sees_of_it",
+    ),
+    # one person is enough to decline
+    (
+        FETCHED,
+        "            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())\n",
+        "            pass\n",
+        "test_console_signing.py::test_after_a_decline_two_people_sign_anew",
     ),
 ]

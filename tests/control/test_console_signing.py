@@ -80,6 +80,9 @@ def test_two_people_sign_where_the_agreement_says_so(signing: Signing, site: Sit
     assert (twice.status_code, "E-FOUR-EYES" in twice.text) == (409, True)
     done = anna.send("/proposals/sign", page=path, hash=full)
     assert "by dora, approver" in done.text
+    acts = signing.shell.json("user", "log", "--dir", signing.home.directory)["acts"]
+    ended = [a["outcome"] for a in acts if a["outcome"] != "begun"]
+    assert ended == ["waits", "E-FOUR-EYES", "done"]
     assert "signed" in answers(signing)
 
 
@@ -94,6 +97,24 @@ def test_one_person_declines_with_a_comment(signing: Signing, site: Site) -> Non
     assert done.headers["location"] == "/proposals"
     assert "Too few." in dora.get("/proposals").text
     assert answers(signing) == ["declined"]
+
+
+@pytest.mark.parametrize("at_the_machine", [True, False])
+def test_after_a_decline_two_people_sign_anew(
+    signing: Signing, site: Site, at_the_machine: bool
+) -> None:
+    signing.propose_next(id=signing.parties.draft.agreement.id, four_eyes=["agreement"])
+    full = signing.parties.draft.agreement.hash.hex()
+    path = f"/proposals/{full}"
+    dora, anna = person(site, Role.DATA_PROTECTION_OFFICER, "dora"), person(site, Role.APPROVER)
+    dora.send("/proposals/sign", page=path, hash=full)
+    if at_the_machine:
+        signing.call("decline", signing.digits, "--comment", "Too few.")
+    else:
+        anna.send("/proposals/decline", page=path, hash=full, comment="Too few.")
+    assert "Nobody has signed yet" in dora.get(path).text
+    assert "second person" in anna.send("/proposals/sign", page=path, hash=full).text
+    assert "signed" not in answers(signing)
 
 
 def test_whoever_only_reads_has_no_form(signing: Signing, site: Site, tmp_path: Path) -> None:

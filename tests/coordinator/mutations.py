@@ -715,4 +715,16 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "True",
         TIMELY + "test_an_agreement_that_was_stopped_has_no_moments_any_more",
     ),
+    (
+        "coordinator/cli/keys.py",
+        '    with noted(config, "key rotate", ""):\n',
+        "    if True:\n",
+        "test_rotating.py::test_rotate_replaces_the_key_and_erases_the_old_one",
+    ),
+    (
+        "coordinator/cli/keys.py",
+        '    with noted(config, "key passphrase", ""):\n',
+        "    if True:\n",
+        "test_rotating.py::test_every_key_opens_with_the_new_passphrase_alone",
+    ),
 ]

@@ -362,6 +362,12 @@ def test_a_stop_ends_the_agreement_s_runs_and_lets_none_begin(
         store.request_run(b"\x12" * 16, fed.agreement)
     assert caught.value.code == "E-WITHDRAWN"
     assert shell.json("agreement", "stop", "stop.json", "--dir", home)["runs_ended"] == []
+    acts = shell.json("user", "log", "--dir", home)["acts"]
+    ended = [(a["act"], a["outcome"]) for a in acts if a["outcome"] != "begun"]
+    assert ended == [
+        *[("agreement stop", "E-AGR-SIGNATURE")] * 2,
+        *[("agreement stop", "done")] * 2,
+    ]
 
 
 def test_a_file_that_is_no_card_or_no_agreement_is_named(

@@ -80,6 +80,12 @@ def known(folder: Path) -> list[HandOver]:
     return found
 
 
+def noted(shell: Shell, folder: Path) -> list[tuple[str, str]]:
+    """What was done by commands, and how it ended, by the log of people."""
+    acts = operator(shell).json("user", "log", "--dir", folder)["acts"]
+    return [(one["act"], one["outcome"]) for one in acts if one["outcome"] != "begun"]
+
+
 def test_rotate_replaces_the_key_and_erases_the_old_one(
     shell: Shell, folder: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +99,7 @@ def test_rotate_replaces_the_key_and_erases_the_old_one(
     store.close()
     assert (now.keys.coordinator, now.coordinator.public_key) == (new, old)
     again = operator(shell).json("key", "rotate", "--dir", folder)
+    assert noted(shell, folder) == [("key rotate", "done")] * 2
     assert again["number"] == 2
     shown = operator(shell).json("key", "show", "--dir", folder)
     assert shown["key"] == again["new_key"] and len(shown["hand_overs"]) == 2
@@ -166,6 +173,9 @@ def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_ne
     strange = HandOver.make(Ed25519PrivateKey.generate(), new, partner="p1", number=1, at=AT)
     (tmp_path / "h.json").write_bytes(strange.to_bytes())
     assert operator(shell).refused(*accept, status=3)["code"] == "E-KEY-REUSED"
+    assert set(noted(shell, folder)) == {
+        ("key accept", "done"), ("key accept", "E-KEY-FORK"), ("key accept", "E-KEY-REUSED"),
+    }  # fmt: skip
     rotate(CoordinatorConfig.load(folder), now=NOW)
     store = CoordinatorConfig.load(folder).open_store()
     before = store.agreement(agreed.hash)
@@ -254,6 +264,7 @@ def test_every_key_opens_with_the_new_passphrase_alone(shell: Shell, folder: Pat
     before, old = own_key(folder), config.passphrase()
     found = operator(shell).json("key", "passphrase", "--dir", folder)
     assert len(found["keys"]) == 2
+    assert noted(shell, folder) == [("key passphrase", "done")]
     assert own_key(folder) == before and config.passphrase() != old
     NodesAuthority.load(folder, config.passphrase())
     with pytest.raises(FedsegError, match="E-KEY-PASSPHRASE"):

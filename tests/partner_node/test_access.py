@@ -39,6 +39,7 @@ ACTS: dict[str, set[Role]] = {
     "/proposals/decline": {APPROVER, DPO},
     "/exports/write": {MARKETER},
     "/exports/agree": {APPROVER, MARKETER, DPO},
+    "/exports/refuse": {APPROVER, MARKETER, DPO},
     "/approvals/approve": {APPROVER, DPO},
     "/approvals/refuse": {APPROVER, DPO},
 }

@@ -64,6 +64,13 @@ def test_what_is_installed_runs_once_every_party_signed_it(
     for is_new in (True, False):
         found = shell.json("agreement", "builds", "accept", "all.json", "--dir", node)
         assert found["new"] == is_new
+    acts = shell.json("user", "log", "--dir", node)["acts"]
+    noted = [(a["act"], a["outcome"]) for a in acts if "builds" in a["act"]]
+    assert [one for one in noted if one[1] != "begun"] == [
+        ("agreement builds sign", "done"),
+        *[("agreement builds accept", "E-BUILD-UNSIGNED")] * 2,
+        *[("agreement builds accept", "done")] * 2,
+    ]
     assert asked(node) == ""
     listed = shell.json("agreement", "builds", "list", "--dir", node)
     assert [(b["sha256"], b["state"]) for b in listed["builds"]] == [

@@ -134,6 +134,7 @@ def test_commands_note_who_decides_too(shell: Shell, waiting: Path) -> None:
         (a["act"], a["outcome"]) for a in shell.json("user", "log", "--dir", waiting)["acts"]
     ] == [
         ("agreement sign", "begun"), ("agreement sign", "done"),
+        ("agreement install", "begun"), ("agreement install", "done"),
         ("egress approve", "begun"), ("egress approve", "done"),
     ]  # fmt: skip
 

@@ -121,7 +121,43 @@ def test_a_second_person_agrees_to_the_same_file(
     assert len(written(installed)) == 1
     (record,) = shell.json("segments", "exports", "--dir", installed)["exports"]
     assert record["written_by"] == "mia, data-protection-officer"
+    acts = shell.json("user", "log", "--dir", installed)["acts"]
+    ended = [a["outcome"] for a in acts if a["act"] == "export segments" if a["outcome"] != "begun"]
+    assert ended == ["waits", "E-FOUR-EYES", "E-FORM", "done"]
     assert dora.get("/exports.json").json()["data"]["waiting"] == []
     again = dora.send("/exports/agree", page="/exports", wish=wish)
     assert again.status_code == 400, "both words were used up"
     assert datetime.fromisoformat(record["at"]) <= datetime.now(UTC)
+
+
+def test_one_person_refuses_a_file_and_both_ask_anew(
+    opened: Opened, installed: Path, shell: Shell, asking: Asking
+) -> None:
+    asking("export")
+    site = opened()
+    mia, dora = person(site, Role.MARKETER, "mia"), person(site, Role.DATA_PROTECTION_OFFICER)
+
+    def asked() -> str:
+        mia.send("/exports/write", page="/exports", **FORM)
+        (waits,) = shell.json("segments", "exports", "--dir", installed)["waiting"]
+        assert waits["first"] == "mia"
+        assert waits["digits"] in dora.get("/exports").text
+        return str(waits["digits"])
+
+    digits = asked()
+    wish = unescape(re.findall(r'name="wish" value="([^"]+)"', dora.get("/exports").text)[0])
+    for wrong in ("", digits[:3], "0" * 9):
+        other = dora.send("/exports/refuse", page="/exports", file=wrong)
+        assert (other.status_code, "E-EXPORT-UNKNOWN" in other.text) == (404, True)
+    done = dora.send("/exports/refuse", page="/exports", file=digits)
+    assert done.headers["location"] == "/exports"
+    assert dora.get("/exports.json").json()["data"]["waiting"] == []
+    late = dora.send("/exports/agree", page="/exports", wish=wish)
+    assert (late.status_code, written(installed)) == (400, [])
+    assert shell.json("segments", "refuse", asked(), "--dir", installed)["refused"] == digits
+    assert shell.json("segments", "exports", "--dir", installed)["waiting"] == []
+    words = ("segments", "refuse", digits, "--dir", installed)
+    assert shell.refused(*words, status=2)["code"] == "E-EXPORT-UNKNOWN"
+    acts = shell.json("user", "log", "--dir", installed)["acts"]
+    refusals = [a["outcome"] for a in acts if a["act"] == "export refuse"]
+    assert refusals.count("done") == 2

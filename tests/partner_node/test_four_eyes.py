@@ -14,26 +14,28 @@ import pytest
 from machine.accounts import acts
 from machine.accounts.roles import Role
 from partner_node.console.site import node_site
-from partner_node.four_eyes import GOOD_FOR, Confirmations, First
+from partner_node.four_eyes import GOOD_FOR, Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
 from partner_node.store.node_store import NodeStore
+from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 from protocol.signed_agreement import SignedAgreement
 from simulations import federation
 from tests.machine.browsing import HOSTS
-from tests.machine.people import accounts_at
+from tests.machine.people import accounts_at, add
 from tests.partner_node.consoles import person
 from tests.partner_node.held import with_held_answer
-from tests.partner_node.nodes import draft, installed, node, shell, successor
+from tests.partner_node.nodes import complete, draft, installed, node, shell, successor
 from tests.partner_node.test_node_cli import after_a_run
 from tests.shell import Shell
 
 __all__ = ["installed", "node", "shell"]
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+ANNA, BERND = "anna (at the machine)", "bernd (at the machine)"
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +84,12 @@ def store_of(folder: Path) -> NodeStore:
 # --- held messages -------------------------------------------------------------------------------
 
 
+def outcomes(shell: Shell, folder: Path, act: str) -> list[str]:
+    """How acts of a kind ended, by the log of people."""
+    acts = shell.json("user", "log", "--dir", folder)["acts"]
+    return [one["outcome"] for one in acts if one["act"] == act and one["outcome"] != "begun"]
+
+
 def state(shell: Shell, folder: Path) -> tuple[str, str | None, str | None]:
     (held,) = shell.json("egress", "list", "--dir", folder)["held"]
     return held["state"], held["first_approved_by"], held["decided_by"]
@@ -105,6 +113,7 @@ def test_a_held_message_leaves_when_two_people_approved_it(
     machine.used_by("bernd")
     shell.json("egress", "approve", "3", "--dir", waiting)
     both = "carla (at the machine), bernd (at the machine)"
+    assert outcomes(shell, waiting, "egress approve") == ["waits", *["E-FOUR-EYES"] * 2, "done"]
     assert state(shell, waiting) == ("approved", None, both)
 
 
@@ -143,6 +152,7 @@ def test_an_account_and_the_machine_are_two_people_unless_they_have_one_name(
     assert "carla (at the machine) approved it" in anna.get("/approvals").text
     anna.send("/approvals/approve", page="/approvals", number="3")
     assert state(shell, waiting) == ("approved", None, "carla (at the machine), anna")
+    assert outcomes(shell, waiting, "egress approve") == ["waits", "E-FOUR-EYES", "done"]
     accounts.close()
 
 
@@ -182,6 +192,7 @@ def test_nothing_is_signed_before_a_second_person_signs(
     assert SignedAgreement.from_bytes(Path(f"{file}.signed").read_bytes()).missing() == ()
     own = shell.json("agreement", "show", f"{file}.signed", "--dir", node)["signatures"][0]
     assert own["signed_by"] == "carla (at the machine), bernd (at the machine)"
+    assert outcomes(shell, node, "agreement sign") == ["waits", *["E-FOUR-EYES"] * 2, "done"]
     again = shell(*signing(shell, node, file), "--format", "json")
     assert again.code == 3, "the words of both were used"
 
@@ -195,9 +206,70 @@ def test_one_person_does_not_sign_the_clause_away(
     without = SignedAgreement.from_bytes(successor(installed))
     assert without.agreement.four_eyes == ()
     home = NodeHome.load(installed)
-    first = sign_agreement(home, without, file, by="anna", now=NOW)
+    first = sign_agreement(home, without, file, by=ANNA, now=NOW)
     assert isinstance(first, First)
-    assert not isinstance(sign_agreement(home, without, file, by="bernd", now=NOW), First)
+    assert not isinstance(sign_agreement(home, without, file, by=BERND, now=NOW), First)
+
+
+def file_needs_two(folder: Path, agreement: Agreement | None = None) -> bool:
+    """Whether two people write a file of a version's segments, of that in force if None."""
+    in_force = NodeHome.load(folder).signed_agreement().agreement
+    return needs_two(store_of(folder), "export", agreement or in_force, in_force)
+
+
+def version_two(installed: Path, tmp_path: Path, shell: Shell, **changes: Any) -> Path:
+    """Take up a version that asks for two people; the file of the first one, which does not."""
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one.write_bytes(NodeHome.load(installed).config.node.agreement.read_bytes())
+    two.write_bytes(successor(installed, four_eyes=["agreement", "export"], **changes))
+    shell.json("agreement", "install", two, "--dir", installed)
+    return one
+
+
+def test_going_back_to_an_earlier_version_takes_no_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    one = version_two(installed, tmp_path, shell)
+    shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
+    done = shell(*signing(shell, installed, file), "--format", "json")
+    assert (done.code, Path(f"{file}.signed").exists()) == (3, False)
+    assert file_needs_two(installed)
+    machine.used_by("bernd")
+    shell.json(*signing(shell, installed, file))
+    three = tmp_path / "three.json"
+    three.write_bytes(successor(installed, version=3))
+    shell.json("agreement", "install", three, "--downgrade", "--dir", installed)
+    file.write_bytes(successor(installed))
+    shell.json(*signing(shell, installed, file))
+    assert not file_needs_two(installed)
+
+
+def test_going_back_before_a_version_is_effective_takes_no_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    one = version_two(installed, tmp_path, shell, effective=later)
+    assert NodeHome.load(installed).signed_agreement().agreement.four_eyes == ()
+    after = tmp_path / "after.json"
+    after.write_bytes(successor(installed, version=3))
+    assert shell(*signing(shell, installed, after), "--format", "json").code == 3
+    shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
+    assert shell(*signing(shell, installed, file), "--format", "json").code == 3
+
+
+def test_a_clause_holds_while_another_agreement_is_in_force(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    first = NodeHome.load(installed).signed_agreement().agreement
+    version_two(installed, tmp_path, shell)
+    file = tmp_path / "other.json"
+    file.write_bytes(complete(installed, id="other"))
+    shell.json("agreement", "install", file, "--dir", installed)
+    assert file_needs_two(installed, first)
 
 
 # --- what waits ----------------------------------------------------------------------------------
@@ -205,25 +277,74 @@ def test_one_person_does_not_sign_the_clause_away(
 
 def test_a_first_word_is_about_one_thing_and_good_for_a_week(node: Path) -> None:
     store = store_of(node)
-    words = Confirmations(store)
+    words = Confirmations(store, NodeHome.load(node).people())
 
     def join(about: str, by: str, now: datetime) -> str | First:
         with store.transaction():
             return words.join("export", about, by=by, now=now, what="it")
 
-    first = join("a", "anna", NOW)
+    first = join("a", ANNA, NOW)
     assert isinstance(first, First)
-    assert [one.who for one in words.said("export", NOW)] == ["anna"]
+    assert [one.who for one in words.said("export", NOW)] == [ANNA]
     assert words.said("agreement", NOW) == []
-    assert isinstance(join("b", "bernd", NOW), First)
-    assert join("a", "bernd", NOW + GOOD_FOR - timedelta(seconds=1)) == "anna, bernd"
-    assert isinstance(join("a", "bernd", NOW + GOOD_FOR), First), "that week is over"
+    assert isinstance(join("b", BERND, NOW + timedelta(seconds=2)), First)
+    assert join("a", BERND, NOW + GOOD_FOR - timedelta(seconds=1)) == f"{ANNA}, {BERND}"
+    assert isinstance(join("a", BERND, NOW + GOOD_FOR), First), "that week is over"
     with pytest.raises(RuleError) as caught:
-        join("a", "bernd", NOW + GOOD_FOR)
+        join("a", BERND, NOW + GOOD_FOR)
     assert caught.value.code == "E-FOUR-EYES"
     with store.transaction():
         words.forget("export", "a")
     assert [one.about for one in words.said("export", NOW)] == ["b"]
+    with store.transaction():
+        words.join("export", "c", by=ANNA, now=NOW + 3 * GOOD_FOR, what="it")
+    assert store.ask("SELECT about FROM confirmations") == [("c",)], "old words are erased"
+
+
+def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> None:
+    home, store, at = NodeHome.load(node), store_of(node), stamp(NOW)
+    accounts, words = accounts_at(home.accounts_file), Confirmations(store, home.people())
+
+    def counts(act: str) -> bool:
+        said = words.said(act, NOW)
+        assert home.people().may_still("anna (at the machine)", act, since=at)
+        return bool(said)
+
+    for act, role in (("agreement", Role.APPROVER), ("export", Role.MARKETER)):
+        add(accounts, "anna", role)
+        with store.transaction():
+            first = words.join(act, "a", by="anna", now=NOW, what="it")
+        assert isinstance(first, First) and counts(act)
+        accounts.change_role("anna", Role.OPERATOR, NOW)
+        assert not counts(act)
+        accounts.change_role("anna", role, NOW)
+        assert counts(act)
+        accounts.remove("anna")
+        assert not counts(act)
+        later = NOW + timedelta(seconds=1)
+        accounts.add_vouched("anna", role, issuer="i", subject="s", now=later)
+        assert not counts(act), "that is another person of the same name"
+        with store.transaction():
+            other = words.join(act, "a", by="bernd (at the machine)", now=later, what="it")
+        assert isinstance(other, First)
+        accounts.remove("anna")
+    accounts.close()
+
+
+def test_the_approval_of_a_removed_account_does_not_count(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("egress")
+    waiting = with_held_answer(installed)
+    home = NodeHome.load(waiting)
+    accounts = accounts_at(home.accounts_file, home.keystore())
+    anna = person(node_site(home, hosts=HOSTS, accounts=accounts), Role.APPROVER, "anna")
+    anna.send("/approvals/approve", page="/approvals", number="3")
+    assert state(shell, waiting) == ("waiting", "anna", None)
+    accounts.remove("anna")
+    accounts.close()
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    assert state(shell, waiting) == ("waiting", "carla (at the machine)", None)
 
 
 # --- files of segments ---------------------------------------------------------------------------
@@ -243,6 +364,7 @@ def test_a_file_is_written_when_two_people_asked_for_the_same(
     other = shell(*words, "--escape-formulas", "--format", "json")
     assert other.code == 3, "another form of file is another wish"
     written = shell.json(*words)
+    assert outcomes(shell, installed, "export segments") == ["waits", "waits", "done"]
     assert json.dumps(written).count("evaluation") == 1
     assert (tmp_path / "x.csv").exists()
     (record,) = shell.json("segments", "exports", "--dir", installed)["exports"]
