@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from coordinator.control.nodes import EnrolledNodes
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.hand_overs import KeptHandOvers
+from coordinator.store.hand_overs import KeptHandOvers, key_in_force
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.enrolment import read_code, short_code
 from protocol.errors import UsageError
@@ -18,10 +18,7 @@ def joined_cards(store: CoordinatorStore) -> list[PartnerCard]:
     nodes, known = EnrolledNodes(store), KeptHandOvers(store).load()
     waiting = {row.node_key for row in nodes.waiting()}
     cards = [PartnerCard.from_bytes(row.card) for row in nodes.all() if row.node_key not in waiting]
-    return [
-        replace(card, public_key=known.latest_of(card.public_key, partner=card.id))
-        for card in cards
-    ]
+    return [replace(card, public_key=key_in_force(card, known)) for card in cards]
 
 
 def card_with_code(store: CoordinatorStore, code: str, *, coordinator_key: bytes) -> PartnerCard:
