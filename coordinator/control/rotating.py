@@ -22,6 +22,7 @@ from coordinator.runs.standstill import nobody_serves
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.private_files import (
+    next_of,
     read_private_file,
     remove_private_file,
     replace_private_file,
@@ -29,7 +30,7 @@ from machine.private_files import (
 )
 from protocol.agreement.document import time_text
 from protocol.agreement.hand_over import HandOver
-from protocol.errors import UsageError
+from protocol.errors import KeystoreError, UsageError
 from protocol.signing import public_bytes
 
 NEXT_FILE: Final = "keys/coordinator-next.pem"
@@ -81,6 +82,41 @@ def finish(
     remove_private_file(next_file)
     remove_private_file(pending)
     return one
+
+
+def check_in_force(config: CoordinatorConfig, store: CoordinatorStore) -> None:
+    """Refuse to go on with a key that was handed over, as a second machine may still have.
+
+    Raises:
+        KeystoreError: E-KEY-ROTATED.
+    """
+    own = public_bytes(config.signing_key())
+    found = next((one for one in KeptHandOvers(store).load() if one.old_key == own), None)
+    if found is not None:
+        raise KeystoreError(
+            f"{config.directory / KEY_FILE} is a key that was handed over: {found.words}",
+            code="E-KEY-ROTATED",
+            remedy="put the file there that the machine has where the key was replaced, or the "
+            "folder back from the newest backup",
+        )
+
+
+def check_settled(config: CoordinatorConfig) -> None:
+    """Refuse while the key or the passphrase is being replaced.
+
+    Raises:
+        UsageError: Files of a replacement that was begun are there.
+    """
+    begun = [config.directory / NEXT_FILE, config.directory / HAND_OVER_FILE]
+    words = "key rotate"
+    if config.passphrase_file is not None and next_of(config.passphrase_file).exists():
+        begun, words = [next_of(config.passphrase_file)], "key passphrase"
+    left = next((path for path in begun if path.exists()), None)
+    if left is not None:
+        raise UsageError(
+            f"a key or passphrase is being replaced: {left}",
+            remedy=f"end that first: `fedseg-coordinator {words}`",
+        )
 
 
 def _write_hand_over(

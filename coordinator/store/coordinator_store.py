@@ -135,7 +135,10 @@ class CoordinatorStore:
         return agreement.with_hand_overs(KeptHandOvers(self).load())
 
     def agreement_of_run(self, run_id: bytes) -> Agreement:
-        """The agreement of a run, under the keys in force when it was requested."""
+        """The agreement of a run, under the keys in force when it was first driven.
+
+        Before that, under those when it was requested.
+        """
         row = self.one("SELECT agreement_hash, hand_overs FROM runs WHERE run_id = ?", run_id)
         if row is None:
             raise StoreError(f"there is no run {run_id.hex()}", code="E-RUN-UNKNOWN")
@@ -283,6 +286,8 @@ class CoordinatorStore:
     def begin_attempt(self, run_id: bytes) -> int:
         """Note that a process drives the run now; returns how many have.
 
+        The run's keys are those in force when the first one does.
+
         Raises:
             RunFailedError: The run has ended; it does not begin again.
         """
@@ -295,6 +300,13 @@ class CoordinatorStore:
                 stamp_now(),
                 run_id,
             )
+            row = self.run(run_id)
+            if row.attempts == 1:  # a key may have been handed over since it was requested
+                self.ask(
+                    "UPDATE runs SET hand_overs = ? WHERE run_id = ?",
+                    self.agreement(row.agreement_hash).hand_overs.to_bytes(),
+                    run_id,
+                )
         return self.run(run_id).attempts
 
     def report_progress(self, run_id: bytes, progress: dict[str, Any]) -> None:

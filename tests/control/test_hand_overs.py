@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -11,21 +11,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.control.announcements import HAND_OVER as ANNOUNCED
 from coordinator.control.announcements import Announcements
-from coordinator.control.joined import joined_cards
+from coordinator.control.joined import card_with_code, joined_cards, shown_code
 from coordinator.control.nodes import EnrolledNodes
 from coordinator.control.proposals import Proposals
+from coordinator.control.standing import standings
 from coordinator.control.taking_hand_overs import keep_hand_over
 from coordinator.runs.in_force import versions
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import output
+from machine.times import stamp
 from partner_node.control.belonging import open_channel
 from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
-from protocol.agreement.document import Agreement
+from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.hand_over import HandOver
 from protocol.control.calls import HAND_OVER, HAND_OVERS
+from protocol.control.enrolment import short_code
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
 from protocol.signing import key_id, public_bytes
@@ -111,11 +114,15 @@ def test_a_partner_hands_over_no_key_but_its_own(published: Parties) -> None:
     assert told(published, first) == []
 
 
-def test_of_two_hand_overs_the_first_stays(published: Parties) -> None:
+def test_of_two_hand_overs_the_first_stays(
+    published: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second, _ = published.nodes
-    one = made(first)
+    one, fork = made(first), made(first)
     assert sent(published, first, one) == ""
-    assert sent(published, first, made(first)) == "E-KEY-FORK"
+    caplog.set_level("WARNING")
+    assert sent(published, first, fork) == "E-KEY-FORK"
+    assert one.words in caplog.text and fork.words in caplog.text, "people are shown both"
     assert [o.hash for o in told(published, second)] == [one.hash]
     later = HandOver.make(
         Ed25519PrivateKey.generate(), first.keystore.identity, partner=first.card.id,
@@ -393,6 +400,31 @@ def test_the_coordinators_new_key_is_taken_up_by_nodes_that_joined(signing: Sign
     finally:  # the port serves other tests of this file
         store.ask("DELETE FROM hand_overs WHERE hand_over_hash = ?", one.hash)
     assert not KeptHandOvers(store).load().knows(one)
+
+
+def test_a_short_code_is_found_after_the_coordinator_replaced_its_key(parties: Parties) -> None:
+    lab, store = parties.lab, parties.lab.store
+    own, new = lab.config.signing_key(), Ed25519PrivateKey.generate()
+    waits = lab.join(f"{parties.nodes[0].card.id}-waits")
+    at = time_text(datetime.now(UTC) + timedelta(seconds=1))
+    one = HandOver.make(own, new, partner="", number=1, at=at)
+    code = short_code(waits.card.to_bytes(), public_bytes(own))
+    assert keep_hand_over(store, one, own_key=public_bytes(own), now=datetime.now(UTC))
+    try:
+        for key in (one.old_key, one.new_key):  # a console has the key of its start
+            assert card_with_code(store, code, coordinator_key=key) == waits.card
+            (line,) = [
+                line for line in standings(store, coordinator_key=key, now=datetime.now(UTC))
+                if line.partner == waits.card.id
+            ]  # fmt: skip
+            assert line.code == code
+            (row,) = [row for row in EnrolledNodes(store).all() if row.partner == waits.card.id]
+            later = replace(row, enrolled_at=stamp(datetime.now(UTC) + timedelta(seconds=9)))
+            known = KeptHandOvers(store).load()
+            after = shown_code(later, known, coordinator_key=key)
+            assert after == short_code(row.card, one.new_key)
+    finally:  # the port serves other tests of this file
+        store.ask("DELETE FROM hand_overs WHERE hand_over_hash = ?", one.hash)
 
 
 def test_a_node_that_made_a_new_key_joins_again_and_is_in_the_next_version(

@@ -54,6 +54,25 @@ CONSOLE = "test_console.py::"
 ACCESS = "test_access.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # keys that were handed over
+    (
+        SERVING,
+        "            check_in_force(self.config, store)\n",
+        "",
+        "test_rotating.py::test_a_folder_with_a_key_that_was_handed_over_serves_nothing",
+    ),
+    (
+        "coordinator/backup.py",
+        "    check_settled(config)  # at last: it may have been begun meanwhile\n",
+        "",
+        "test_rotating.py::test_no_backup_is_made_while_a_key_or_passphrase_is_replaced",
+    ),
+    (
+        "coordinator/backup.py",
+        "    if (config.directory / KEY_FILE).read_bytes() != key:\n",
+        "    if False:\n",
+        "test_rotating.py::test_no_backup_has_a_key_that_was_replaced_while_it_was_made",
+    ),
     # the console, and what people do there or by commands
     (
         CONSOLE_SECTION,

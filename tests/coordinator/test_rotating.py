@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.config import CoordinatorConfig
+from coordinator.backup import back_up, restore
+from coordinator.config import KEY_FILE, CoordinatorConfig
 from coordinator.control import passphrase as changing
 from coordinator.control import rotating
 from coordinator.control.authority import NodesAuthority
@@ -18,6 +20,8 @@ from coordinator.control.rotating import HAND_OVER_FILE, NEXT_FILE, finish, rota
 from coordinator.keystore import opened_with
 from coordinator.next_version import next_version
 from coordinator.runs.life import serve_lock
+from coordinator.service.serving import CoordinatorService
+from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.private_files import next_of
 from protocol.agreement.document import Agreement
@@ -147,6 +151,102 @@ def test_the_key_is_not_replaced_while_a_process_serves_or_a_run_goes_on(
     refused = operator(shell).refused("key", "rotate", "--dir", folder, status=2)
     assert refused["code"] == "E-RUN-ACTIVE"
     assert known(folder) == []
+
+
+def test_a_run_that_is_asked_for_while_the_key_is_replaced_is_under_the_new_key(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed, real = published(folder), rotating._check_no_run
+
+    def asked(store: CoordinatorStore) -> None:
+        real(store)
+        store.request_run(bytes(16), agreed)
+
+    monkeypatch.setattr(rotating, "_check_no_run", asked)
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    store = CoordinatorConfig.load(folder).open_store()
+    store.begin_attempt(bytes(16))
+    assert store.agreement_of_run(bytes(16)).keys.coordinator == own_key(folder)
+    store.close()
+
+
+def test_who_looks_whether_a_process_serves_keeps_no_key_from_being_replaced(
+    folder: Path,
+) -> None:
+    looked, begin = threading.Event(), threading.Event()
+
+    def look() -> None:
+        with serve_lock(folder) as free:
+            assert free
+            looked.set()
+            begin.wait(10)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert looked.wait(10)
+    leave = threading.Timer(0.1, begin.set)
+    leave.start()
+    assert rotate(CoordinatorConfig.load(folder), now=NOW).number == 1
+    looking.join()
+
+
+def test_a_folder_with_a_key_that_was_handed_over_serves_nothing(folder: Path) -> None:
+    published(folder)
+    before = (folder / KEY_FILE).read_bytes()
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    (folder / KEY_FILE).write_bytes(before)  # as on a second machine, or from an old backup
+    with pytest.raises(FedsegError, match="E-KEY-ROTATED"):
+        CoordinatorService(config=CoordinatorConfig.load(folder)).serve(threading.Event())
+
+
+@pytest.mark.parametrize("left", [NEXT_FILE, HAND_OVER_FILE, "keys/passphrase.new"])
+def test_no_backup_is_made_while_a_key_or_passphrase_is_replaced(
+    shell: Shell, folder: Path, tmp_path: Path, left: str
+) -> None:
+    own = CoordinatorConfig.load(folder).signing_key()
+    one = HandOver.make(own, KEYS[0], partner="", number=1, at=AT)
+    (folder / left).write_bytes(one.to_bytes())
+    (folder / left).chmod(0o600)
+    words = ("state", "backup", tmp_path / "b.tar", "--dir", folder)
+    refused = operator(shell).refused(*words, status=2)
+    assert "replaced" in refused["message"] and not (tmp_path / "b.tar").exists()
+    (folder / left).unlink()
+    operator(shell).json(*words)
+
+
+def test_a_backup_ends_what_a_replaced_key_left_to_be_done(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(rotating, "keep_hand_over", _switched_off)
+        with pytest.raises(SwitchedOffError):
+            rotate(CoordinatorConfig.load(folder), now=NOW)
+    back_up(CoordinatorConfig.load(folder), tmp_path / "b.tar", now=NOW, version="1")
+    restore(tmp_path / "b.tar", tmp_path / "again", elsewhere=True)
+    (tmp_path / "again/keys/passphrase").write_bytes((folder / "keys/passphrase").read_bytes())
+    (tmp_path / "again/keys/passphrase").chmod(0o600)
+    assert own_key(tmp_path / "again") == known(tmp_path / "again")[0].new_key
+
+
+def test_no_backup_has_a_key_that_was_replaced_while_it_was_made(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, real = CoordinatorConfig.load(folder), CoordinatorStore.snapshot
+
+    def rotated(store: CoordinatorStore) -> bytes:
+        monkeypatch.setattr(CoordinatorStore, "snapshot", real)
+        rotate(config, now=NOW)
+        return real(store)
+
+    monkeypatch.setattr(CoordinatorStore, "snapshot", rotated)
+    with pytest.raises(FedsegError, match="meanwhile"):
+        back_up(config, tmp_path / "b.tar", now=NOW, version="1")
+    assert not (tmp_path / "b.tar").exists()
+    back_up(config, tmp_path / "b.tar", now=NOW, version="1")
+
+
+def _switched_off(*_: object, **__: object) -> None:
+    raise SwitchedOffError
 
 
 def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_new_key(
