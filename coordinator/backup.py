@@ -19,14 +19,13 @@ from coordinator.config import (
     with_store,
 )
 from coordinator.control import authority
-from coordinator.control.rotating import check_settled, finish
+from coordinator.control.passphrase import check_passphrase_settled
 from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings
 from coordinator.store.store_database import open_file
 from coordinator.store.times import stamp
 from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, put_back, write_backup
-from protocol.errors import UsageError
 
 KIND: Final = "coordinator"
 _AUTHORITY: Final = "authority"
@@ -57,16 +56,11 @@ NOT_KNOWN: Final = (
 def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str) -> Manifest:
     """Write a backup of a coordinator, which may be serving.
 
-    A replacement of the key that was switched off at its last steps is ended before.
-
     Raises:
-        UsageError: The key or the passphrase is being replaced.
         FedsegError: A part cannot be read, or the backup cannot be written.
     """
     config.signing_key()  # refuses a backup whose key nobody could open
-    with closing(config.open_store()) as store:
-        finish(config, store)
-    key = (config.directory / KEY_FILE).read_bytes()
+    check_passphrase_settled(config)
 
     def state() -> bytes:
         with closing(config.open_store()) as store:
@@ -82,9 +76,6 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
         read={STATE: state, _ACCOUNTS: accounts},
         may_lack=_MAY_LACK,
     )
-    check_settled(config)  # at last: it may have been begun meanwhile
-    if (config.directory / KEY_FILE).read_bytes() != key:
-        raise UsageError("the key was replaced meanwhile", remedy="make the backup again")
     made = write_backup(
         out, contents, kind=KIND, whose=config.legal_name, made_at=stamp(now), version=version
     )

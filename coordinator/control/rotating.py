@@ -22,7 +22,6 @@ from coordinator.runs.standstill import nobody_serves
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.private_files import (
-    next_of,
     read_private_file,
     remove_private_file,
     replace_private_file,
@@ -98,24 +97,6 @@ def check_in_force(config: CoordinatorConfig, store: CoordinatorStore) -> None:
             code="E-KEY-ROTATED",
             remedy="put the file there that the machine has where the key was replaced, or the "
             "folder back from the newest backup",
-        )
-
-
-def check_settled(config: CoordinatorConfig) -> None:
-    """Refuse while the key or the passphrase is being replaced.
-
-    Raises:
-        UsageError: Files of a replacement that was begun are there.
-    """
-    begun = [config.directory / NEXT_FILE, config.directory / HAND_OVER_FILE]
-    words = "key rotate"
-    if config.passphrase_file is not None and next_of(config.passphrase_file).exists():
-        begun, words = [next_of(config.passphrase_file)], "key passphrase"
-    left = next((path for path in begun if path.exists()), None)
-    if left is not None:
-        raise UsageError(
-            f"a key or passphrase is being replaced: {left}",
-            remedy=f"end that first: `fedseg-coordinator {words}`",
         )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.backup import back_up, restore
 from coordinator.config import KEY_FILE, CoordinatorConfig
 from coordinator.control import passphrase as changing
 from coordinator.control import rotating
@@ -199,54 +198,17 @@ def test_a_folder_with_a_key_that_was_handed_over_serves_nothing(folder: Path) -
         CoordinatorService(config=CoordinatorConfig.load(folder)).serve(threading.Event())
 
 
-@pytest.mark.parametrize("left", [NEXT_FILE, HAND_OVER_FILE, "keys/passphrase.new"])
-def test_no_backup_is_made_while_a_key_or_passphrase_is_replaced(
-    shell: Shell, folder: Path, tmp_path: Path, left: str
+def test_no_backup_is_made_while_the_passphrase_is_changed(
+    shell: Shell, folder: Path, tmp_path: Path
 ) -> None:
-    own = CoordinatorConfig.load(folder).signing_key()
-    one = HandOver.make(own, KEYS[0], partner="", number=1, at=AT)
-    (folder / left).write_bytes(one.to_bytes())
-    (folder / left).chmod(0o600)
+    left = folder / "keys/passphrase.new"
+    left.write_bytes(b"a passphrase that was begun")
+    left.chmod(0o600)
     words = ("state", "backup", tmp_path / "b.tar", "--dir", folder)
     refused = operator(shell).refused(*words, status=2)
-    assert "replaced" in refused["message"] and not (tmp_path / "b.tar").exists()
-    (folder / left).unlink()
+    assert "key passphrase" in refused["remedy"] and not (tmp_path / "b.tar").exists()
+    left.unlink()
     operator(shell).json(*words)
-
-
-def test_a_backup_ends_what_a_replaced_key_left_to_be_done(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(rotating, "keep_hand_over", _switched_off)
-        with pytest.raises(SwitchedOffError):
-            rotate(CoordinatorConfig.load(folder), now=NOW)
-    back_up(CoordinatorConfig.load(folder), tmp_path / "b.tar", now=NOW, version="1")
-    restore(tmp_path / "b.tar", tmp_path / "again", elsewhere=True)
-    (tmp_path / "again/keys/passphrase").write_bytes((folder / "keys/passphrase").read_bytes())
-    (tmp_path / "again/keys/passphrase").chmod(0o600)
-    assert own_key(tmp_path / "again") == known(tmp_path / "again")[0].new_key
-
-
-def test_no_backup_has_a_key_that_was_replaced_while_it_was_made(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, real = CoordinatorConfig.load(folder), CoordinatorStore.snapshot
-
-    def rotated(store: CoordinatorStore) -> bytes:
-        monkeypatch.setattr(CoordinatorStore, "snapshot", real)
-        rotate(config, now=NOW)
-        return real(store)
-
-    monkeypatch.setattr(CoordinatorStore, "snapshot", rotated)
-    with pytest.raises(FedsegError, match="meanwhile"):
-        back_up(config, tmp_path / "b.tar", now=NOW, version="1")
-    assert not (tmp_path / "b.tar").exists()
-    back_up(config, tmp_path / "b.tar", now=NOW, version="1")
-
-
-def _switched_off(*_: object, **__: object) -> None:
-    raise SwitchedOffError
 
 
 def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_new_key(
