@@ -99,7 +99,6 @@ def _check(home: NodeHome, signed: SignedAgreement, where: Path) -> None:
     agreement = signed.agreement
     missing_signatures(signed, where)  # nobody signs beside an invalid signature
     with naming(where):
-        check_named_keys(agreement, home.hand_overs.load())
         index = agreement.index_of_key(home.keystore().identity_public)
         if agreement.parties[index].id != home.config.node.partner:
             raise AgreementError(
@@ -109,4 +108,5 @@ def _check(home: NodeHome, signed: SignedAgreement, where: Path) -> None:
                 remedy=f'write partner = "{agreement.parties[index].id}" in '
                 f"{home.config.file.name}, or ask the operator for an agreement with your name",
             )
+        check_named_keys(agreement, home.hand_overs.load())
         agreement.check_software(Software.installed(metadata.version, resources.files))

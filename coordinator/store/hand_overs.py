@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from coordinator.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
-from protocol.agreement.hand_overs import MAX_COUNT, HandOvers
+from protocol.agreement.hand_overs import NONE, HandOvers
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import AgreementError
 
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _PARSED: Final = 8
 _WARNED: Final = 64
+#: What was read last, and what it says; replaced at once, as several threads read.
+_last: tuple[tuple[bytes, ...], HandOvers] = ((), NONE)
 
 
 class KeptHandOvers:
@@ -88,11 +90,15 @@ def _warn(text: str) -> None:
 
 @lru_cache(maxsize=_PARSED)
 def _parsed(envelopes: tuple[bytes, ...]) -> HandOvers:
-    """The same bytes are checked once a process: every reading of an agreement needs them."""
-    return HandOvers.of(map(_read, envelopes))
+    """The same bytes are checked once a process: every reading of an agreement needs them.
 
-
-@lru_cache(maxsize=MAX_COUNT)
-def _read(envelope: bytes) -> HandOver:
-    """Signatures are checked once a process, also when another hand-over came since."""
-    return HandOver.from_bytes(envelope)
+    Where more came since, those alone are.
+    """
+    global _last
+    before, known = _last
+    if envelopes[: len(before)] != before:
+        before, known = (), NONE
+    for envelope in envelopes[len(before) :]:
+        known = known.with_one(HandOver.from_bytes(envelope))
+    _last = envelopes, known
+    return known

@@ -194,8 +194,10 @@ def test_a_folder_with_a_key_that_was_handed_over_serves_nothing(folder: Path) -
     before = (folder / KEY_FILE).read_bytes()
     rotate(CoordinatorConfig.load(folder), now=NOW)
     (folder / KEY_FILE).write_bytes(before)  # as on a second machine, or from an old backup
+    stop = threading.Event()
+    stop.set()  # else it would end at once
     with pytest.raises(FedsegError, match="E-KEY-ROTATED"):
-        CoordinatorService(config=CoordinatorConfig.load(folder)).serve(threading.Event())
+        CoordinatorService(config=CoordinatorConfig.load(folder)).serve(stop)
 
 
 def test_no_backup_is_made_while_the_passphrase_is_changed(
