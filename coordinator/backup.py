@@ -20,6 +20,7 @@ from coordinator.config import (
 )
 from coordinator.control import authority
 from coordinator.control.changing_keys import changing_keys
+from coordinator.control.passphrase import check_passphrase_settled
 from coordinator.control.rotating import finish
 from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -62,6 +63,7 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
             the keys.
     """
     config.signing_key()  # refuses a backup whose key nobody could open
+    check_passphrase_settled(config)
 
     def state() -> bytes:
         with closing(config.open_store()) as store:

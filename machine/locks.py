@@ -15,13 +15,14 @@ _MODE: Final = 0o600
 
 
 @contextmanager
-def held(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
+def held(path: Path, *, wait_s: float = 0.0, shared: bool = False) -> Iterator[bool]:
     """Hold the lock file at `path` until the end of the block.
 
     Args:
         path: The lock file, in an existing folder. It is created where missing, is empty, and is
             never removed.
         wait_s: How long to wait for another process.
+        shared: For who only looks whether somebody has it: others who look are in nobody's way.
 
     Yields:
         Whether the lock is ours; False when another process, or this one, has it.
@@ -29,16 +30,16 @@ def held(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
     deadline = time.monotonic() + wait_s
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:
-        while not (ours := _locked(descriptor)) and time.monotonic() < deadline:
+        while not (ours := _locked(descriptor, shared=shared)) and time.monotonic() < deadline:
             time.sleep(_PAUSE_S)
         yield ours
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, *, shared: bool) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -60,18 +60,21 @@ def install_agreement(
         now: By which it is effective or not.
 
     Raises:
-        AgreementError: A signature is missing or wrong, this node is no party of it, or it does not
-            follow the version in force (E-AGR-ROLLBACK).
+        AgreementError: A signature is missing or wrong, this node is no party of it, it does not
+            follow the version in force (E-AGR-ROLLBACK), or it names a key that this node handed
+            over and is none that it signed (E-KEY-ROTATED).
     """
     now = now or datetime.now(UTC)
     signed = home.with_keys(signed)
     agreement = verified(signed, where)
     keystore = home.keystore()
     with naming(where):
-        agreement.index_of_key(keystore.identity_public)
+        index = agreement.index_of_key(keystore.identity_public)
     place = home.under(agreement.id)
     earlier = place.installed_agreement()
     with closing(home.store(keystore)) as store:
+        if agreement.parties[index].public_key != keystore.identity_public:
+            _check_signed_here(store, agreement, earlier, where)
         if not downgrade:
             _check_succession(agreement, latest_version(store, earlier, agreement.id), where)
         is_new = earlier is not None and earlier.hash != agreement.hash
@@ -191,6 +194,30 @@ def latest_version(
         return installed
     kept = store.latest_agreement(agreement_id)
     return None if kept is None else kept.agreement
+
+
+def _check_signed_here(
+    store: NodeStore, agreement: Agreement, earlier: Agreement | None, file: Path
+) -> None:
+    """Refuse a version with this node's earlier key which nobody signed here.
+
+    Whoever stole that key can sign with it as this node: its signature proves nothing any more.
+
+    Raises:
+        AgreementError: E-KEY-ROTATED.
+    """
+    known = [one.agreement.hash for one in WaitingVersions(store).all()]
+    known += [] if earlier is None else [earlier.hash]
+    if agreement.hash in known or store.agreement(agreement.hash) is not None:
+        return
+    if store.signed_at(agreement.hash) is None:
+        raise AgreementError(
+            f"{file} is signed with the key that this node handed over, and nobody here signed "
+            f"version {agreement.version} of agreement {agreement.id}",
+            code="E-KEY-ROTATED",
+            remedy="do not use it: have it drafted again with the new key, and sign that. If "
+            "nobody of yours signed it, somebody else has the old key: tell the other parties",
+        )
 
 
 def _check_succession(agreement: Agreement, earlier: Agreement | None, file: Path) -> None:

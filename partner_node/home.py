@@ -406,7 +406,7 @@ class NodeHome:
         """Whether a process serves the folder now."""
         if not self.serve_lock.exists():
             return False
-        with held(self.serve_lock) as ours:
+        with held(self.serve_lock, shared=True) as ours:
             return not ours
 
     @contextmanager

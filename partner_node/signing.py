@@ -16,6 +16,7 @@ from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SIGNING
+from protocol.agreement.named_keys import check_named_keys
 from protocol.agreement.software import Software
 from protocol.errors import AgreementError
 from protocol.signed_agreement import SignedAgreement
@@ -47,8 +48,8 @@ def sign_agreement(
         The signature; or that nothing is signed before a second person signs too.
 
     Raises:
-        AgreementError: This node is no party of it, a signature in it is wrong, or other code is
-            installed here.
+        AgreementError: This node is no party of it, a signature in it is wrong, it names a key that
+            was handed over (E-KEY-ROTATED), or other code is installed here.
         RuleError: Two people have to sign, and this one did already (E-FOUR-EYES).
     """
     keystore, agreement = home.keystore(), signed.agreement
@@ -107,4 +108,5 @@ def _check(home: NodeHome, signed: SignedAgreement, where: Path) -> None:
                 remedy=f'write partner = "{agreement.parties[index].id}" in '
                 f"{home.config.file.name}, or ask the operator for an agreement with your name",
             )
+        check_named_keys(agreement, home.hand_overs.load())
         agreement.check_software(Software.installed(metadata.version, resources.files))

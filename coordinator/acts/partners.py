@@ -107,7 +107,8 @@ def _check_party(card: PartnerCard, published: Sequence[Agreement]) -> None:
             f"the card of {card.id!r} has another public key than the party {card.id!r} of a "
             "published agreement",
             code="E-AGR-PARTY",
-            remedy=f"ask {card.id}, over a way that you trust, whether it made its node anew: "
+            remedy=f"ask {card.id}, over a way that you trust. If it replaced its key, take its "
+            "hand-over: `fedseg-coordinator key accept hand-over.json`. If it made its node anew, "
             "then its signing key is new too, and a new version of the agreement has to be drafted "
             "with this card, signed by every party and published before it is admitted; or it puts "
             "its folder back from a backup",

@@ -21,7 +21,8 @@ class Acts:
 
     Args:
         pages: Find the run that a form names.
-        coordinator_key: Its public key, which short codes follow from.
+        coordinator_key: Its public key when the console began, which short codes follow from; the
+            hand-overs in the database lead from it to the one in force.
     """
 
     def __init__(self, store: CoordinatorStore, pages: Pages, *, coordinator_key: bytes) -> None:

@@ -52,7 +52,8 @@ class Pages:
     """The pages of one coordinator.
 
     Args:
-        coordinator_key: Its public key, which short codes follow from.
+        coordinator_key: Its public key when the console began, which short codes follow from; the
+            hand-overs in the database lead from it to the one in force.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from coordinator.control.certified import Certified
 from coordinator.control.guard import RefusedError, parsed
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.enrolment import verify_card
 from protocol.control.v1.control_pb2 import EnrolReply, EnrolRequest, GreetReply, GreetRequest
@@ -66,6 +67,7 @@ class Enrolment:
             MalformedError: The card cannot be read.
             RefusedError: The card is another partner's or another node's (E-CARD).
             SignatureError: Its signing key did not sign.
+            AgreementError: Another partner handed its signing key over (E-KEY-PARTY).
             UsageError: Another node joined before (E-INVITATION-USED).
         """
         asked = parsed(EnrolRequest, request)
@@ -75,6 +77,8 @@ class Enrolment:
         if bare_key(card.node_key) != caller.node_key:
             raise RefusedError("the card has another node's key", code="E-CARD")
         verify_card(card, asked.card, caller.invitation, asked.signature)
+        # another partner's key, that was handed over, is refused
+        KeptHandOvers(self.store).load().latest_of(card.public_key, partner=card.id)
         now = self.clock()
         EnrolledNodes(self.store).enrol(card, asked.card, invitation=caller.invitation, now=now)
         return EnrolReply(certificate=certificate_for(self.store, caller, self.authority, now=now))

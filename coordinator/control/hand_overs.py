@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from protocol.control.v1.control_pb2 import (
     HandOversReply,
     HandOversRequest,
 )
+from protocol.errors import AgreementError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,11 @@ class HandedOver:
         one = HandOver.from_bytes(parsed(HandOverRequest, request).envelope)
         if one.partner != caller.partner:
             raise RefusedError("a hand-over of another's key", code="E-KEY-PARTY")
-        keep_hand_over(self.store, one, own_key=self.own_key, now=self.clock())
+        try:
+            keep_hand_over(self.store, one, own_key=self.own_key, now=self.clock())
+        except AgreementError as error:  # the caller learns a code alone; people read it here
+            logger.warning("control: a hand-over that %s sent: %s", caller.partner, error)
+            raise
         return HandOverReply()
 
     def hand_overs(self, caller: Caller, request: bytes) -> HandOversReply:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import replace
+from datetime import datetime
 
-from coordinator.control.nodes import EnrolledNodes
+from coordinator.control.nodes import EnrolledNodes, EnrolledRow
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.hand_overs import KeptHandOvers
+from coordinator.store.hand_overs import KeptHandOvers, key_in_force
+from coordinator.store.times import moment
+from protocol.agreement.hand_overs import HandOvers
 from protocol.agreement.partner_card import PartnerCard
 from protocol.control.enrolment import read_code, short_code
 from protocol.errors import UsageError
@@ -18,21 +21,38 @@ def joined_cards(store: CoordinatorStore) -> list[PartnerCard]:
     nodes, known = EnrolledNodes(store), KeptHandOvers(store).load()
     waiting = {row.node_key for row in nodes.waiting()}
     cards = [PartnerCard.from_bytes(row.card) for row in nodes.all() if row.node_key not in waiting]
-    return [
-        replace(card, public_key=known.latest_of(card.public_key, partner=card.id))
-        for card in cards
+    return [replace(card, public_key=key_in_force(card, known)) for card in cards]
+
+
+def shown_code(row: EnrolledRow, known: HandOvers, *, coordinator_key: bytes) -> str:
+    """The short code that the node shows: it follows from the coordinator's key when it joined.
+
+    Args:
+        known: Hand-overs; the coordinator's may have been replaced since the node joined.
+        coordinator_key: A key of the coordinator's, 32 bytes: the one in force, or one before it.
+    """
+    own, joined_at = known.same_owner(coordinator_key), moment(row.enrolled_at)
+    later = [
+        one for one in known if one.old_key in own and datetime.fromisoformat(one.at) > joined_at
     ]
+    first = min(later, key=lambda one: one.number, default=None)
+    key = known.latest_of(coordinator_key, partner="") if first is None else first.old_key
+    return short_code(row.card, key)
 
 
 def card_with_code(store: CoordinatorStore, code: str, *, coordinator_key: bytes) -> PartnerCard:
     """The card of the node that waits under a short code.
 
+    Args:
+        coordinator_key: As for `shown_code`; a code by any key of the coordinator's is the node's.
+
     Raises:
         UsageError: No node waits under it (E-CONTROL-CODE).
     """
     wanted = read_code(code)
+    own = KeptHandOvers(store).load().same_owner(coordinator_key)
     for row in EnrolledNodes(store).waiting():
-        if hmac.compare_digest(short_code(row.card, coordinator_key), wanted):
+        if any(hmac.compare_digest(short_code(row.card, key), wanted) for key in own):
             return PartnerCard.from_bytes(row.card)
     raise UsageError(
         f"no node waits with the code {wanted}",

@@ -103,3 +103,17 @@ def _opened(path: Path, passphrase: bytes) -> PrivateKey:
     if not isinstance(key, Ed25519PrivateKey | EllipticCurvePrivateKey):
         raise KeystoreError(f"{path} holds another kind of key", code="E-KEY-DAMAGED")
     return key
+
+
+def check_passphrase_settled(config: CoordinatorConfig) -> None:
+    """Refuse while a change of the passphrase was begun: keys open with one of two then.
+
+    Raises:
+        UsageError: The new one lies beside the old one.
+    """
+    file = config.passphrase_file
+    if file is not None and next_of(file).exists():
+        raise UsageError(
+            f"the passphrase is being changed: {next_of(file)}",
+            remedy="end that first: `fedseg-coordinator key passphrase`",
+        )

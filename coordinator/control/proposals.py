@@ -12,8 +12,11 @@ from coordinator.control.announcements import COMPLETE, PROPOSED, Announcements
 from coordinator.control.joined import joined_cards
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.diligence import Diligence
+from coordinator.store.hand_overs import KeptHandOvers
 from coordinator.store.times import stamp
 from protocol.agreement.document import time_text
+from protocol.agreement.hand_overs import HandOvers
+from protocol.agreement.named_keys import check_named_keys, outdated_parties
 from protocol.agreement.parties import Party
 from protocol.control.calls import MAX_PROPOSALS
 from protocol.errors import AgreementError, UsageError
@@ -61,11 +64,14 @@ class Proposal:
     Attributes:
         draft: As it was proposed, without signatures.
         answers: One for each party, in the agreement's order.
+        outdated: Ids of parties that handed over the key that it names before it was published:
+            their signatures do not count, and it has to be drafted again.
     """
 
     draft: SignedAgreement
     proposed_at: str
     answers: tuple[Answer, ...]
+    outdated: tuple[str, ...] = ()
 
     @property
     def hash(self) -> bytes:
@@ -96,6 +102,7 @@ class Proposal:
             "proposed_at": self.proposed_at,
             "effective": time_text(agreement.effective),
             "complete": self.complete,
+            "outdated": list(self.outdated),
             "answers": [answer.to_dict() for answer in self.answers],
         }
 
@@ -115,9 +122,12 @@ class Proposals:
         Raises:
             AgreementError: A party did not join by invitation, or with another key (E-AGR-PARTY).
             UsageError: It is proposed already (E-PROPOSED).
+            AgreementError: It names a key that was handed over (E-KEY-ROTATED), or does not go with
+                the hand-overs that are known.
             RuleError: A party lacks the due diligence that it demands (E-DILIGENCE).
         """
         agreement = draft.agreement
+        check_named_keys(agreement, KeptHandOvers(self._store).load())
         _check_parties(agreement.parties, {c.id: c.public_key for c in joined_cards(self._store)})
         Diligence(self._store).check(agreement, now)
         if self.with_hash(agreement.hash) is not None:
@@ -153,12 +163,14 @@ class Proposals:
 
     def all(self) -> list[Proposal]:
         """Every proposal, newest first."""
-        return [self._read(row) for row in self._store.ask(_SELECT + "ORDER BY number DESC")]
+        known = KeptHandOvers(self._store).load()
+        rows = self._store.ask(_SELECT + "ORDER BY number DESC")
+        return [self._read(row, known) for row in rows]
 
     def with_hash(self, agreement_hash: bytes) -> Proposal | None:
         """The proposal of an agreement; None when there is none."""
         row = self._store.one(_SELECT + "WHERE agreement_hash = ?", agreement_hash)
-        return None if row is None else self._read(row)
+        return None if row is None else self._read(row, KeptHandOvers(self._store).load())
 
     def sign(self, proposal: Proposal, partner: str, signature: bytes, *, now: datetime) -> bool:
         """Keep a partner's signature; whether every party has signed now.
@@ -167,6 +179,7 @@ class Proposals:
 
         Raises:
             SignatureError: It is not that party's over this agreement.
+            AgreementError: It names a key that was handed over (E-KEY-ROTATED).
             RuleError: It is the last, and a party lacks due diligence (E-DILIGENCE).
         """
         key = {p.id: p.public_key for p in proposal.draft.agreement.parties}[partner]
@@ -195,7 +208,7 @@ class Proposals:
         proposal = self.with_hash(agreement_hash)
         if proposal is None or not proposal.complete:
             return False
-        if self._store.one("SELECT 1 FROM agreements WHERE agreement_hash = ?", agreement_hash):
+        if self._store.has_agreement(agreement_hash):
             return True
         self._store.add_agreement(proposal.signed())
         parties = [party.id for party in proposal.draft.agreement.parties]
@@ -207,6 +220,9 @@ class Proposals:
         self, proposal: Proposal, partner: str, signature: bytes | None, comment: str, now: datetime
     ) -> None:
         with self._store.transaction():
+            if signature is not None and not self._store.has_agreement(proposal.hash):
+                known = KeptHandOvers(self._store).load()
+                check_named_keys(proposal.draft.agreement, known)
             self._store.ask(
                 "INSERT INTO proposal_answers VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (agreement_hash, partner) DO UPDATE SET"
@@ -219,8 +235,11 @@ class Proposals:
                 stamp(now),
             )
 
-    def _read(self, row: tuple[Any, ...]) -> Proposal:
+    def _read(self, row: tuple[Any, ...], known: HandOvers) -> Proposal:
         draft = _parsed(bytes(row[1]))
+        outdated = outdated_parties(draft.agreement, known)
+        if outdated and self._store.has_agreement(draft.agreement.hash):
+            outdated = ()  # published with the keys of its time
         rows = self._store.ask(
             "SELECT partner, signature, comment, answered_at FROM proposal_answers"
             " WHERE agreement_hash = ?",
@@ -235,6 +254,7 @@ class Proposals:
                 signature=bytes(signature or b""),
             )
             for partner, signature, comment, at in rows
+            if signature is None or partner not in outdated
         }
         return Proposal(
             draft=draft,
@@ -242,6 +262,7 @@ class Proposals:
             answers=tuple(
                 said.get(party.id, Answer(partner=party.id)) for party in draft.agreement.parties
             ),
+            outdated=outdated,
         )
 
 

@@ -30,7 +30,7 @@ from machine.private_files import (
 )
 from protocol.agreement.document import time_text
 from protocol.agreement.hand_over import HandOver
-from protocol.errors import UsageError
+from protocol.errors import KeystoreError, UsageError
 from protocol.signing import public_bytes
 
 NEXT_FILE: Final = "keys/coordinator-next.pem"
@@ -86,6 +86,23 @@ def finish(
     remove_private_file(next_file)
     remove_private_file(pending)
     return one
+
+
+def check_in_force(config: CoordinatorConfig, store: CoordinatorStore) -> None:
+    """Refuse to go on with a key that was handed over, as a second machine may still have.
+
+    Raises:
+        KeystoreError: E-KEY-ROTATED.
+    """
+    own = public_bytes(config.signing_key())
+    found = next((one for one in KeptHandOvers(store).load() if one.old_key == own), None)
+    if found is not None:
+        raise KeystoreError(
+            f"{config.directory / KEY_FILE} is a key that was handed over: {found.words}",
+            code="E-KEY-ROTATED",
+            remedy="put the file there that the machine has where the key was replaced, or the "
+            "folder back from the newest backup",
+        )
 
 
 def _write_hand_over(

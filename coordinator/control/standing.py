@@ -10,15 +10,16 @@ from typing import Any, Final
 from coordinator.control.announcements import REMOVED, Announcements
 from coordinator.control.certified import Certified
 from coordinator.control.invitations import Invitations
+from coordinator.control.joined import shown_code
 from coordinator.control.listening import Listening
 from coordinator.control.nodes import EnrolledNodes, bare_key
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.runs.in_force import next_to_run
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
 from coordinator.store.times import stamp
 from protocol.agreement.document import Agreement
-from protocol.control.enrolment import short_code
 from protocol.errors import UsageError
 
 #: How a party stands to the next run.
@@ -92,8 +93,12 @@ class Was:
 def standings(
     store: CoordinatorStore, *, coordinator_key: bytes, now: datetime
 ) -> list[PartnerStanding]:
-    """How every partner stands, by partner; one that joins anew has a line for each node."""
-    nodes = EnrolledNodes(store)
+    """How every partner stands, by partner; one that joins anew has a line for each node.
+
+    Args:
+        coordinator_key: As for `shown_code`.
+    """
+    nodes, known = EnrolledNodes(store), KeptHandOvers(store).load()
     said, listening = _said(store, now), Listening(store).all()
     certified = Certified(store).all()
     joined = {row.node_key: row for row in nodes.all()}
@@ -105,7 +110,7 @@ def standings(
                 partner=partner,
                 state="admitted",
                 node_key=key,
-                code="" if row is None else short_code(row.card, coordinator_key),
+                code="" if row is None else shown_code(row, known, coordinator_key=coordinator_key),
                 seen_at="" if row is None else row.seen_at,
                 version="" if row is None else row.version,
                 listens=None if row is None else row.node_key in listening,
@@ -118,7 +123,7 @@ def standings(
             partner=row.partner,
             state="waits for its code",
             node_key=row.node_key,
-            code=short_code(row.card, coordinator_key),
+            code=shown_code(row, known, coordinator_key=coordinator_key),
             seen_at=row.seen_at,
             version=row.version,
             listens=row.node_key in listening,

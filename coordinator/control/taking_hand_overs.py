@@ -8,7 +8,7 @@ from datetime import datetime
 from coordinator.control.announcements import HAND_OVER, Announcements
 from coordinator.control.joined import joined_cards
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.hand_overs import KeptHandOvers
+from coordinator.store.hand_overs import KeptHandOvers, under_known
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.hand_overs import HandOvers
@@ -26,13 +26,22 @@ def keep_hand_over(
         own_key: The coordinator's key in force, 32 bytes.
 
     Raises:
-        AgreementError: It does not go with those that are known (E-KEY-…), or is from a key that
-            no published or proposed agreement and no node that joined has (E-KEY-STRANGER).
+        AgreementError: It does not go with those that are known (E-KEY-…), with an agreement or
+            with the card of a node that joined; or it is from a key that no published agreement
+            and no node that joined has (E-KEY-STRANGER).
     """
     with store.transaction():
-        known = KeptHandOvers(store).load().with_one(one)
-        concerned = [a for a in _agreements(store) if _changes(a, known, one)]
-        if not concerned and one.old_key not in _other_keys(store, own_key):
+        before = KeptHandOvers(store).load()
+        known = before.with_one(one)
+        concerned = [a for a in _agreements(store) if _changes(a, before, known, one)]
+        others = {card.public_key: card.id for card in joined_cards(store)} | {own_key: ""}
+        if others.get(one.old_key, one.partner) != one.partner:
+            raise AgreementError(
+                f"{one.words}: that key is {others[one.old_key] or 'the coordinator'}'s",
+                code="E-KEY-PARTY",
+                remedy="ask both partners whose key it is; a partner has a key of its own",
+            )
+        if not concerned and one.old_key not in others:
             raise AgreementError(
                 f"{one.words}: no party and no node that joined has that old key",
                 code="E-KEY-STRANGER",
@@ -59,7 +68,7 @@ def told_to(store: CoordinatorStore, partner: str) -> HandOvers:
         one.hash
         for agreement in _agreements(store)
         if any(party.id == partner for party in agreement.parties)
-        for one in agreement.with_hand_overs(known).hand_overs
+        for one in under_known(agreement, known).hand_overs
     }
     return HandOvers(tuple(o for o in known if o.partner in ("", partner) or o.hash in hashes))
 
@@ -68,9 +77,14 @@ def _agreements(store: CoordinatorStore) -> list[Agreement]:
     return [signed.agreement for signed in store.agreements()]
 
 
-def _changes(agreement: Agreement, known: HandOvers, one: HandOver) -> bool:
+def _changes(agreement: Agreement, before: HandOvers, known: HandOvers, one: HandOver) -> bool:
+    """Whether one more changes a key of an agreement.
+
+    Raises:
+        AgreementError: It does not go with the agreement, which goes with those of `before`.
+    """
+    try:
+        agreement.with_hand_overs(before)
+    except AgreementError:
+        return False  # nothing runs under it, and it keeps no hand-over out
     return any(o.hash == one.hash for o in agreement.with_hand_overs(known).hand_overs)
-
-
-def _other_keys(store: CoordinatorStore, own_key: bytes) -> set[bytes]:
-    return {own_key, *(card.public_key for card in joined_cards(store))}

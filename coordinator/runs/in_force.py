@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.hand_overs import KeptHandOvers
+from coordinator.store.hand_overs import KeptHandOvers, under_known
 from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 from protocol.signed_agreement import SignedAgreement
@@ -19,12 +19,12 @@ _KEPT: Final = 64
 def versions(store: CoordinatorStore) -> dict[str, list[Agreement]]:
     """The published versions of each agreement, by its id, the lowest number first.
 
-    Each under the keys in force.
+    Each as `under_known`.
     """
     found: dict[str, list[Agreement]] = {}
     hand_overs = KeptHandOvers(store).load()
     for (envelope,) in store.ask("SELECT envelope FROM agreements ORDER BY version, number"):
-        agreement = _verified(bytes(envelope)).with_hand_overs(hand_overs)
+        agreement = under_known(_verified(bytes(envelope)), hand_overs)
         found.setdefault(agreement.id, []).append(agreement)
     return found
 

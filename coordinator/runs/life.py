@@ -32,6 +32,7 @@ MAX_ATTEMPTS = 5
 _STORE_PAUSES_S = (1.0, 5.0, 15.0, 30.0, 60.0)
 #: Pause of a driver whose store is on a server that is away: it is waited for, for however long.
 _AWAY_PAUSE_S = 1.0
+_SERVE = "serve"
 #: What is said where `is_served` is not.
 NOT_SERVED = "no process serves this coordinator"
 
@@ -65,9 +66,9 @@ def execute(
     row = store.run(run_id)
     if row.ended:
         raise RunFailedError(f"run {run_id.hex()} has ended already: {row.state}", code="E-ENDED")
-    agreement = store.agreement_of_run(run_id)
     if first_try:
         store.begin_attempt(run_id)
+    agreement = store.agreement_of_run(run_id)
 
     phases = Phases("run", run=run_id.hex(), agreement=agreement.id)
 
@@ -143,21 +144,23 @@ def run_lock(directory: Path, run_id: bytes, *, wait_s: float = 0.0) -> Iterator
 @contextmanager
 def serve_lock(directory: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
     """Hold the lock of a coordinator that serves; like `run_lock`."""
-    with _process_lock(directory, "serve", wait_s) as free:
+    with _process_lock(directory, _SERVE, wait_s) as free:
         yield free
 
 
 def is_served(directory: Path) -> bool:
     """Whether a process serves this coordinator now."""
-    with serve_lock(directory) as free:
+    with _process_lock(directory, _SERVE, 0.0, shared=True) as free:
         return not free
 
 
 @contextmanager
-def _process_lock(directory: Path, name: str, wait_s: float) -> Iterator[bool]:
+def _process_lock(
+    directory: Path, name: str, wait_s: float, *, shared: bool = False
+) -> Iterator[bool]:
     folder = directory / "locks"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with held(folder / f"{name}.lock", wait_s=wait_s) as ours:
+    with held(folder / f"{name}.lock", wait_s=wait_s, shared=shared) as ours:
         yield ours
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Final
 
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.life import run_lock, serve_lock
 from protocol.errors import UsageError
+
+#: A console's pages and commands hold the lock for a moment to see whether a process serves.
+_LOOKED_AT_S: Final = 1.0
 
 
 @contextmanager
@@ -21,7 +25,7 @@ def nobody_serves(config: CoordinatorConfig, *, then: str) -> Iterator[None]:
         UsageError: A process serves the folder, or drives a run.
     """
     with ExitStack() as held:
-        free = held.enter_context(serve_lock(config.directory))
+        free = held.enter_context(serve_lock(config.directory, wait_s=_LOOKED_AT_S))
         if free and config.store is not None:
             held.enter_context(closing(lease := config.store.lease()))
             lease.hold()

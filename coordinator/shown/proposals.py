@@ -23,7 +23,10 @@ def proposals_shown(found: Sequence[Proposal], now: datetime) -> Shown:
 def _proposal_table(proposal: Proposal, now: datetime) -> Table:
     agreement = proposal.draft.agreement
     state = "signed by everyone" if proposal.complete else "open"
-    if agreement.effective > now:
+    if proposal.outdated:
+        names = ", ".join(proposal.outdated)
+        state += f"; it names a key that {names} handed over: draft it again"
+    elif agreement.effective > now:
         state += f", takes effect at {agreement.effective:%Y-%m-%d %H:%M} UTC"
     table = Table(
         "partner", "answer", "since", "comment",

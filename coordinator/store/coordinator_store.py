@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
-from coordinator.store.hand_overs import KeptHandOvers
+from coordinator.store.hand_overs import KeptHandOvers, under_known
 from coordinator.store.records import (
     FAILED,
     FINISHED,
@@ -28,6 +28,7 @@ from coordinator.store.store_database import StoreDatabase, open_file
 from coordinator.store.times import stamp_now
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_overs import HandOvers
+from protocol.agreement.named_keys import check_named_keys
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RunFailedError, StoreError, UsageError
 from protocol.participants import Chain
@@ -90,9 +91,17 @@ class CoordinatorStore:
     # --- agreements ----------------------------------------------------------------------------
 
     def add_agreement(self, signed: SignedAgreement) -> None:
-        """Remember a fully signed agreement; raises AgreementError when it is not."""
+        """Remember a fully signed agreement; one that is known stays as it is.
+
+        Raises:
+            AgreementError: A signature is missing or wrong; or it is new, and names a key that was
+                handed over (E-KEY-ROTATED), or does not go with the hand-overs that are known.
+        """
         agreement = signed.verify()
         with self.transaction():
+            if self.has_agreement(agreement.hash):
+                return
+            check_named_keys(agreement, KeptHandOvers(self).load())
             self.ask(
                 "INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?,"
                 " (SELECT coalesce(max(number), 0) + 1 FROM agreements))"
@@ -105,12 +114,17 @@ class CoordinatorStore:
                 stamp_now(),
             )
 
+    def has_agreement(self, agreement_hash: bytes) -> bool:
+        """Whether an agreement is published here."""
+        row = self.one("SELECT 1 FROM agreements WHERE agreement_hash = ?", agreement_hash)
+        return row is not None
+
     def agreements(self) -> list[SignedAgreement]:
-        """All agreements, newest first."""
+        """All agreements, newest first, each as `under_known`."""
         rows = self.ask("SELECT envelope FROM agreements ORDER BY added_at DESC, number DESC")
         known = KeptHandOvers(self).load()
         found = (SignedAgreement.from_bytes(row[0], kept=True) for row in rows)
-        return [replace(s, agreement=s.agreement.with_hand_overs(known)) for s in found]
+        return [replace(s, agreement=under_known(s.agreement, known)) for s in found]
 
     def agreement(self, agreement_hash: bytes) -> Agreement:
         """The agreement with a hash, under the keys in force; verified again."""
@@ -121,7 +135,10 @@ class CoordinatorStore:
         return agreement.with_hand_overs(KeptHandOvers(self).load())
 
     def agreement_of_run(self, run_id: bytes) -> Agreement:
-        """The agreement of a run, under the keys in force when it was requested."""
+        """The agreement of a run, under the keys in force when it was first driven.
+
+        Before that, under those when it was requested.
+        """
         row = self.one("SELECT agreement_hash, hand_overs FROM runs WHERE run_id = ?", run_id)
         if row is None:
             raise StoreError(f"there is no run {run_id.hex()}", code="E-RUN-UNKNOWN")
@@ -275,6 +292,8 @@ class CoordinatorStore:
     def begin_attempt(self, run_id: bytes) -> int:
         """Note that a process drives the run now; returns how many have.
 
+        The run's keys are those in force when the first one does.
+
         Raises:
             RunFailedError: The run has ended; it does not begin again.
         """
@@ -287,6 +306,13 @@ class CoordinatorStore:
                 stamp_now(),
                 run_id,
             )
+            row = self.run(run_id)
+            if row.attempts == 1:  # a key may have been handed over since it was requested
+                self.ask(
+                    "UPDATE runs SET hand_overs = ? WHERE run_id = ?",
+                    self.agreement(row.agreement_hash).hand_overs.to_bytes(),
+                    run_id,
+                )
         return self.run(run_id).attempts
 
     def report_progress(self, run_id: bytes, progress: dict[str, Any]) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from coordinator.store.times import stamp
+from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
-from protocol.agreement.hand_overs import HandOvers
+from protocol.agreement.hand_overs import NONE, HandOvers
+from protocol.agreement.partner_card import PartnerCard
+from protocol.errors import AgreementError
 
 if TYPE_CHECKING:
     from coordinator.store.coordinator_store import CoordinatorStore
 
+logger = logging.getLogger(__name__)
+
 _PARSED: Final = 8
+_WARNED: Final = 64
+#: What was read last, and what it says; replaced at once, as several threads read.
+_last: tuple[tuple[bytes, ...], HandOvers] = ((), NONE)
 
 
 class KeptHandOvers:
@@ -51,7 +60,45 @@ class KeptHandOvers:
         return new
 
 
+def under_known(agreement: Agreement, known: HandOvers) -> Agreement:
+    """An agreement under the keys in force, to be listed with others.
+
+    One that does not go with the hand-overs is as it was signed, and the log names it: it keeps no
+    other from being read. Nothing runs under it, as `CoordinatorStore.agreement` refuses it.
+    """
+    try:
+        return agreement.with_hand_overs(known)
+    except AgreementError as error:
+        _warn(f"agreement {agreement.id}, version {agreement.version}: {error}")
+        return agreement
+
+
+def key_in_force(card: PartnerCard, known: HandOvers) -> bytes:
+    """The key in force of a card's partner; as the card has it where it does not go with them."""
+    try:
+        return known.latest_of(card.public_key, partner=card.id)
+    except AgreementError as error:
+        _warn(f"the card of {card.id}: {error}")
+        return card.public_key
+
+
+@lru_cache(maxsize=_WARNED)
+def _warn(text: str) -> None:
+    """Once a process: it is read every few seconds."""
+    logger.warning("%s", text)
+
+
 @lru_cache(maxsize=_PARSED)
 def _parsed(envelopes: tuple[bytes, ...]) -> HandOvers:
-    """The same bytes are checked once a process: every reading of an agreement needs them."""
-    return HandOvers.of(map(HandOver.from_bytes, envelopes))
+    """The same bytes are checked once a process: every reading of an agreement needs them.
+
+    Where more came since, those alone are.
+    """
+    global _last
+    before, known = _last
+    if envelopes[: len(before)] != before:
+        before, known = (), NONE
+    for envelope in envelopes[len(before) :]:
+        known = known.with_one(HandOver.from_bytes(envelope))
+    _last = envelopes, known
+    return known

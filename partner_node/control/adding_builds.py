@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from partner_node.adding_builds import accept, sign
+from partner_node.adding_builds import accept, accepted, sign
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.in_force import where_known
@@ -53,11 +53,23 @@ def accept_builds(home: NodeHome, channel: Channel) -> None:
         if agreement.software.added_by is None:
             continue
         for one in _listed(channel, agreement):
-            if not one.missing(agreement) and accept(home, agreement, one):
+            if missing := one.missing(agreement):
+                if not one.missing(agreement, kept=True) and not _is_known(home, agreement, one):
+                    logger.warning(
+                        "control: fedseg %s may not run under agreement %s here: %s handed over "
+                        "the key that signed it, and has to sign it again: fedseg-node agreement "
+                        "builds sign",
+                        *(one.build.version, agreement.id, ", ".join(p.id for p in missing)),
+                    )
+            elif accept(home, agreement, one):
                 logger.info(
                     "control: fedseg %s may run under agreement %s, version %s, too",
                     *(one.build.version, agreement.id, agreement.version),
                 )
+
+
+def _is_known(home: NodeHome, agreement: Agreement, one: AddedBuild) -> bool:
+    return one.hash in {kept.hash for kept in accepted(home, agreement)}
 
 
 def _listed(channel: Channel, agreement: Agreement) -> list[AddedBuild]:

@@ -11,6 +11,7 @@ from partner_node.control.channel import Channel
 from partner_node.control.proposals import Proposed, fetch, file_of, listed
 from partner_node.home import NodeHome
 from protocol.agreement.document import Agreement
+from protocol.errors import AgreementError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
     At each place of the configuration: later versions of what is in force there, one after the
     other; where nothing is, the newest agreement that belongs there. Another agreement is put in
     the place of one by a person alone, `agreement install`.
+
+    What is signed with a key that this node handed over, and was not signed here, is left alone:
+    the log names it.
 
     Returns:
         What was put into force or waits, in that order.
@@ -37,7 +41,14 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
         here = [one for one in complete if home.under(one.id).section == place.section]
         while (found := _next(here, _latest(home, place))) is not None:
             signed = fetch(home, channel, found)
-            done = install_agreement(home, signed, file_of(home, found.hash))
+            try:
+                done = install_agreement(home, signed, file_of(home, found.hash))
+            except AgreementError as error:
+                if error.code != "E-KEY-ROTATED":
+                    raise
+                logger.error("control: %s", error)
+                here.remove(found)  # what else there is may be right
+                continue
             agreement = done.agreement
             logger.info(
                 "control: agreement %s, version %s, is in force here%s, signed by all %s parties",

@@ -69,7 +69,8 @@ class HandOvers:
 
     def knows(self, one: HandOver) -> bool:
         """Whether it is among them, with whatever signatures."""
-        return any(known.hash == one.hash for known in self.all)
+        other = self._from.get(one.old_key)
+        return other is not None and other.hash == one.hash
 
     def with_one(self, one: HandOver) -> HandOvers:
         """With one more; the same when it is known.

@@ -54,6 +54,55 @@ PUBLISH = "coordinator/cli/agreement.py"
 DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # keys that were handed over
+    (
+        PROPOSALS,
+        "                check_named_keys(proposal.draft.agreement, known)\n",
+        "                pass\n",
+        "test_hand_overs.py::test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet",
+    ),
+    (
+        PROPOSALS,
+        "        check_named_keys(agreement, KeptHandOvers(self._store).load())\n",
+        "",
+        "test_hand_overs.py::test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet",
+    ),
+    (
+        PROPOSALS,
+        "            if signature is None or partner not in outdated\n",
+        "",
+        "test_hand_overs.py::test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet",
+    ),
+    (
+        "coordinator/store/coordinator_store.py",
+        "            check_named_keys(agreement, KeptHandOvers(self).load())\n",
+        "",
+        "test_hand_overs.py::test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet",
+    ),
+    (
+        "partner_node/signing.py",
+        "        check_named_keys(agreement, home.hand_overs.load())\n",
+        "",
+        "test_hand_overs.py::test_nobody_signs_beside_a_key_that_was_handed_over",
+    ),
+    (
+        AGREEING,
+        "    if store.signed_at(agreement.hash) is None:\n",
+        "    if False:\n",
+        "test_hand_overs.py::test_what_a_thief_signs_with_a_key_that_was_handed_over_is_not_taken_up",
+    ),
+    (
+        ENROLMENT,
+        "        KeptHandOvers(self.store).load().latest_of(card.public_key, partner=card.id)\n",
+        "",
+        "test_hand_overs.py::test_nobody_joins_with_a_key_that_another_partner_handed_over",
+    ),
+    (
+        "coordinator/control/taking_hand_overs.py",
+        "        if others.get(one.old_key, one.partner) != one.partner:\n",
+        "        if False:\n",
+        "test_hand_overs.py::test_nobody_joins_with_a_key_that_another_partner_handed_over",
+    ),
     # signing in the console
     (
         "partner_node/console/proposals.py",
@@ -89,7 +138,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "coordinator/control/taking_hand_overs.py",
-        "if not concerned and one.old_key not in _other_keys(store, own_key):",
+        "if not concerned and one.old_key not in others:",
         "if False:",
         "test_hand_overs.py::test_a_partner_hands_over_no_key_but_its_own",
     ),

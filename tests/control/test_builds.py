@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coordinator.control.announcements import BUILD, Announcements
 from coordinator.control.taking_builds import keep_build
 from coordinator.store.added_builds import AddedBuilds
+from coordinator.store.hand_overs import KeptHandOvers
 from partner_node.adding_builds import accepted
 from partner_node.control.adding_builds import accept_builds
 from partner_node.control.belonging import open_channel
 from partner_node.home import NodeHome
 from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import Agreement
+from protocol.agreement.hand_over import HandOver
 from protocol.agreement.software import PROTOCOL, Build
 from protocol.control.calls import BUILDS, SIGN_BUILD
 from protocol.control.v1 import control_pb2 as v1
@@ -191,3 +193,36 @@ def test_the_operator_proposes_and_takes_in_copies_that_came_by_hand(
     assert row["complete"]
     assert AddedBuild.from_bytes(whole.read_bytes()).verify(agreement) == NEW
     assert AddedBuilds(store).allowed(agreement) == {NEW}
+
+
+def test_a_build_by_a_key_that_was_handed_over_before_a_node_took_it_is_signed_again(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    draft = signing.parties.draft.agreement
+    terms = replace(draft.software, protocol=PROTOCOL, added_by=())
+    signing.parties.draft = SignedAgreement.draft(replace(draft, software=terms))
+    signing.parties.propose()
+    agreement = in_force(signing)
+    store, other = signing.parties.lab.store, signing.parties.nodes[0]
+    own = signing.home.keystore().identity
+    added = AddedBuild.draft(agreement, NEW).signed_by(own)
+    for node in signing.parties.nodes:
+        added = added.signed_by(node.keystore.identity)
+    keep_build(store, added, agreement, now=datetime.now(UTC))
+    new = Ed25519PrivateKey.generate()
+    one = HandOver.make(
+        other.keystore.identity, new, partner=other.card.id, number=1, at="2026-03-01T09:00:00Z"
+    )
+    with store.transaction():
+        KeptHandOvers(store).take([one], now=datetime.now(UTC))
+    signing.home.hand_overs.take([one])
+    home = NodeHome.load(signing.home.directory)
+    with open_channel(home, retries=False) as channel:
+        accept_builds(home, channel)
+        assert accepted(home, agreement) == []
+        assert f"{other.card.id} handed over" in caplog.text and "builds sign" in caplog.text
+        now = store.agreement(agreement.hash)
+        keep_build(store, added.signed_by(new), now, now=datetime.now(UTC))
+        accept_builds(home, channel)
+    (kept,) = accepted(home, home.signed_agreement().agreement)
+    assert kept.build == NEW

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.control.announcements import HAND_OVER as ANNOUNCED
 from coordinator.control.announcements import Announcements
-from coordinator.control.joined import joined_cards
+from coordinator.control.joined import card_with_code, joined_cards, shown_code
+from coordinator.control.nodes import EnrolledNodes
+from coordinator.control.proposals import Proposals
+from coordinator.control.standing import standings
 from coordinator.control.taking_hand_overs import keep_hand_over
+from coordinator.runs.in_force import versions
+from coordinator.shown.proposals import proposals_shown
 from coordinator.store.hand_overs import KeptHandOvers
+from machine.console import output
+from machine.times import stamp
 from partner_node.control.belonging import open_channel
 from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.home import NodeHome
-from protocol.agreement.document import Agreement
+from partner_node.keystore import Keystore
+from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.hand_over import HandOver
 from protocol.control.calls import HAND_OVER, HAND_OVERS
+from protocol.control.enrolment import short_code
 from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
-from protocol.signing import public_bytes
+from protocol.signing import key_id, public_bytes
 from simulations.agreement import signed_with
 from tests.control.commands import invited, join_words, shell
-from tests.control.lab import JoinedNode, lab
+from tests.control.lab import JoinedNode, drafted, enrolled, greeted, lab, new_node
 from tests.control.parties import (
     Parties,
     Signing,
     cards_of,
+    code_of,
     in_force,
     lying,
     outcome,
@@ -103,17 +114,110 @@ def test_a_partner_hands_over_no_key_but_its_own(published: Parties) -> None:
     assert told(published, first) == []
 
 
-def test_of_two_hand_overs_the_first_stays(published: Parties) -> None:
+def test_of_two_hand_overs_the_first_stays(
+    published: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second, _ = published.nodes
-    one = made(first)
+    one, fork = made(first), made(first)
     assert sent(published, first, one) == ""
-    assert sent(published, first, made(first)) == "E-KEY-FORK"
+    caplog.set_level("WARNING")
+    assert sent(published, first, fork) == "E-KEY-FORK"
+    assert one.words in caplog.text and fork.words in caplog.text, "people are shown both"
     assert [o.hash for o in told(published, second)] == [one.hash]
     later = HandOver.make(
         Ed25519PrivateKey.generate(), first.keystore.identity, partner=first.card.id,
         number=2, at=AT,
     )  # fmt: skip
     assert sent(published, first, later) == "E-KEY-REUSED"
+
+
+def test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet(
+    published: Parties, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, (first, second, third) = published.lab.store, published.nodes
+    published.draft = drafted(
+        published.lab, [node.card for node in published.nodes],
+        id=published.draft.agreement.id, version=2,
+        supersedes=published.draft.agreement.hash.hex(),
+    )  # fmt: skip
+    published.propose()
+    for node in (first, second):
+        assert published.sign(node) == ""
+    assert sent(published, first, made(first)) == ""
+    assert published.sign(third) == "E-KEY-ROTATED"
+    hash = published.draft.agreement.hash
+    proposal = Proposals(store).with_hash(hash)
+    assert proposal is not None and proposal.outdated == (first.card.id,)
+    kinds = {answer.partner: answer.kind for answer in proposal.answers}
+    assert kinds == {first.card.id: "open", second.card.id: "signed", third.card.id: "open"}
+    output.show(proposals_shown([proposal], datetime.now(UTC)))
+    assert "draft it again" in " ".join(capsys.readouterr().out.split())
+    keys = [node.keystore.identity for node in published.nodes]
+    assert code_of(lambda: store.add_agreement(signed_with(published.draft.agreement, keys))) == (
+        "E-KEY-ROTATED"
+    )
+    assert not store.has_agreement(hash) and not Proposals(store).publish(hash)
+    published.draft = drafted(published.lab, [node.card for node in published.nodes], id="again")
+    assert code_of(published.propose) == "E-KEY-ROTATED"
+
+
+def test_what_was_published_before_a_key_was_handed_over_stays(published: Parties) -> None:
+    store, (first, *_) = published.lab.store, published.nodes
+    signed = signed_with(
+        published.draft.agreement, [node.keystore.identity for node in published.nodes]
+    )
+    for node in published.nodes:
+        assert "complete" in published.sign(node) or node is not published.nodes[-1]
+    assert sent(published, first, made(first)) == ""
+    store.add_agreement(signed)
+    proposal = Proposals(store).with_hash(signed.agreement.hash)
+    assert proposal is not None and proposal.complete and not proposal.outdated
+
+
+def test_a_hand_over_that_does_not_fit_keeps_nothing_else_from_being_read(
+    published: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab, store, (first, second, _) = published.lab, published.lab.store, published.nodes
+    agreement = published.draft.agreement
+    wrong = made(first, partner=second.card.id)
+    now = datetime.now(UTC)
+    keep = partial(keep_hand_over, store, wrong, own_key=bytes(32), now=now)
+    assert code_of(keep) == "E-KEY-PARTY"
+    with store.transaction():  # as a version of before may have kept it
+        KeptHandOvers(store).take([wrong], now=now)
+    try:
+        assert agreement.hash in [signed.agreement.hash for signed in store.agreements()]
+        assert agreement.id in versions(store)
+        assert first.card.id in {card.id for card in joined_cards(store)}
+        assert code_of(lambda: store.agreement(agreement.hash)) == "E-KEY-PARTY"
+        assert f"agreement {agreement.id}, version 1" in caplog.text
+        assert f"the card of {first.card.id}" in caplog.text
+        alone = lab.join(f"{first.card.id}-alone")
+        lab.admit(alone)
+        assert sent(published, alone, made(alone)) == "", "others hand theirs over"
+        assert told(published, second) == [wrong]
+    finally:  # the port serves other tests of this file
+        store.ask("DELETE FROM hand_overs WHERE hand_over_hash = ?", wrong.hash)
+
+
+def test_nobody_joins_with_a_key_that_another_partner_handed_over(published: Parties) -> None:
+    store, first = published.lab.store, published.nodes[0]
+    alone = published.lab.join(f"{first.card.id}-alone")
+    published.lab.admit(alone)
+    wrong, one, now = made(alone, partner=first.card.id), made(alone), datetime.now(UTC)
+    keep = partial(keep_hand_over, store, wrong, own_key=bytes(32), now=now)
+    assert code_of(keep) == "E-KEY-PARTY"
+    assert sent(published, alone, one) == ""
+    id = f"{first.card.id}-other"
+    keystore, card = new_node(id)
+    card = replace(card, public_key=alone.card.public_key)
+    keystore = Keystore(
+        identity=alone.keystore.identity, node_key=keystore.node_key, state_key=bytes(32)
+    )
+    invitation = published.lab.invite(id)
+    greeting = greeted(invitation)
+    assert code_of(lambda: enrolled(invitation, greeting, keystore, card)) == "E-KEY-PARTY"
+    assert id not in {row.partner for row in EnrolledNodes(store).all()}
 
 
 def test_a_node_that_has_no_agreement_yet_hands_its_key_over(parties: Parties) -> None:
@@ -213,6 +317,75 @@ def test_a_rotated_node_signs_the_next_version_with_its_new_key(signing: Signing
     assert signing.call("sign", "--proposed", signing.digits)
 
 
+def let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the coordinator publish what names keys that were handed over."""
+    for place in ("coordinator.control.proposals", "coordinator.store.coordinator_store"):
+        monkeypatch.setattr(f"{place}.check_named_keys", lambda agreement, known: None)
+    monkeypatch.setattr("coordinator.control.proposals.outdated_parties", lambda *_: ())
+    monkeypatch.setattr("coordinator.control.proposals._check_parties", lambda *_: None)
+
+
+def second_version(signing: Signing, agreed: Agreement) -> None:
+    """Propose version 2 with the keys that version 1 names."""
+    cards = [
+        replace(card, public_key=party.public_key)
+        for card, party in zip(cards_of(signing.parties), agreed.parties, strict=True)
+    ]
+    signing.parties.draft = drafted(
+        signing.parties.lab, cards, id=agreed.id, version=2, supersedes=agreed.hash.hex()
+    )
+    signing.parties.propose()
+
+
+def test_what_a_thief_signs_with_a_key_that_was_handed_over_is_not_taken_up(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    agreed, stolen = in_force(signing), signing.home.keystore().identity
+    key(signing, "rotate")
+    let_through(monkeypatch)
+    second_version(signing, agreed)
+    signing.sign_others()
+    store, draft = signing.parties.lab.store, signing.parties.draft
+    proposal = Proposals(store).with_hash(draft.agreement.hash)
+    assert proposal is not None
+    signed = draft.envelope.signed_by(stolen)
+    by_thief = signed.signatures[key_id(public_bytes(stolen))]
+    assert Proposals(store).sign(proposal, agreed.parties[0].id, by_thief, now=datetime.now(UTC))
+    assert signing.take_up() is None
+    assert "nobody here signed version 2" in caplog.text
+    file = signing.home.directory / "thief.json"
+    found = Proposals(store).with_hash(draft.agreement.hash)
+    assert found is not None
+    file.write_bytes(found.signed().to_bytes())
+    assert signing.refused("install", file, status=3) == "E-KEY-ROTATED"
+    assert agreement_at(signing).version == 1
+
+
+def test_what_was_signed_here_before_the_key_was_handed_over_is_taken_up(
+    signing: Signing,
+) -> None:
+    agreed = in_force(signing)
+    second_version(signing, agreed)
+    signing.sign_others()
+    assert signing.call("sign", "--proposed", signing.digits)["complete"]
+    key(signing, "rotate")
+    assert signing.take_up() == f"{agreed.id} 2"
+    assert signing.take_up() is None
+
+
+def test_nobody_signs_beside_a_key_that_was_handed_over(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed = in_force(signing)
+    other = signing.parties.nodes[0]
+    assert sent(signing.parties, other, made(other)) == ""
+    assert exchanged(signing) == ""
+    let_through(monkeypatch)
+    second_version(signing, agreed)
+    refused = signing.refused("sign", "--proposed", signing.digits, status=3)
+    assert refused == "E-KEY-ROTATED"
+
+
 def test_the_coordinators_new_key_is_taken_up_by_nodes_that_joined(signing: Signing) -> None:
     config = signing.parties.lab.config
     agreed = in_force(signing)
@@ -227,6 +400,31 @@ def test_the_coordinators_new_key_is_taken_up_by_nodes_that_joined(signing: Sign
     finally:  # the port serves other tests of this file
         store.ask("DELETE FROM hand_overs WHERE hand_over_hash = ?", one.hash)
     assert not KeptHandOvers(store).load().knows(one)
+
+
+def test_a_short_code_is_found_after_the_coordinator_replaced_its_key(parties: Parties) -> None:
+    lab, store = parties.lab, parties.lab.store
+    own, new = lab.config.signing_key(), Ed25519PrivateKey.generate()
+    waits = lab.join(f"{parties.nodes[0].card.id}-waits")
+    at = time_text(datetime.now(UTC) + timedelta(seconds=1))
+    one = HandOver.make(own, new, partner="", number=1, at=at)
+    code = short_code(waits.card.to_bytes(), public_bytes(own))
+    assert keep_hand_over(store, one, own_key=public_bytes(own), now=datetime.now(UTC))
+    try:
+        for key in (one.old_key, one.new_key):  # a console has the key of its start
+            assert card_with_code(store, code, coordinator_key=key) == waits.card
+            (line,) = [
+                line for line in standings(store, coordinator_key=key, now=datetime.now(UTC))
+                if line.partner == waits.card.id
+            ]  # fmt: skip
+            assert line.code == code
+            (row,) = [row for row in EnrolledNodes(store).all() if row.partner == waits.card.id]
+            later = replace(row, enrolled_at=stamp(datetime.now(UTC) + timedelta(seconds=9)))
+            known = KeptHandOvers(store).load()
+            after = shown_code(later, known, coordinator_key=key)
+            assert after == short_code(row.card, one.new_key)
+    finally:  # the port serves other tests of this file
+        store.ask("DELETE FROM hand_overs WHERE hand_over_hash = ?", one.hash)
 
 
 def test_a_node_that_made_a_new_key_joins_again_and_is_in_the_next_version(

@@ -54,6 +54,19 @@ CONSOLE = "test_console.py::"
 ACCESS = "test_access.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # keys that were handed over
+    (
+        SERVING,
+        "            check_in_force(self.config, store)\n",
+        "",
+        "test_rotating.py::test_a_folder_with_a_key_that_was_handed_over_serves_nothing",
+    ),
+    (
+        "coordinator/backup.py",
+        "    check_passphrase_settled(config)\n",
+        "",
+        "test_rotating.py::test_no_backup_is_made_while_the_passphrase_is_changed",
+    ),
     # the console, and what people do there or by commands
     (
         CONSOLE_SECTION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.config import CoordinatorConfig
+from coordinator.config import KEY_FILE, CoordinatorConfig
 from coordinator.control import changing_keys, rotating
 from coordinator.control import passphrase as changing
 from coordinator.control.authority import NodesAuthority
@@ -18,6 +19,8 @@ from coordinator.control.rotating import HAND_OVER_FILE, NEXT_FILE, finish, rota
 from coordinator.keystore import opened_with
 from coordinator.next_version import next_version
 from coordinator.runs.life import serve_lock
+from coordinator.service.serving import CoordinatorService
+from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.private_files import next_of
 from protocol.agreement import hand_overs
@@ -155,6 +158,67 @@ def test_the_key_is_not_replaced_while_a_process_serves_or_a_run_goes_on(
     refused = operator(shell).refused("key", "rotate", "--dir", folder, status=2)
     assert refused["code"] == "E-RUN-ACTIVE"
     assert known(folder) == []
+
+
+def test_a_run_that_is_asked_for_while_the_key_is_replaced_is_under_the_new_key(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed, real = published(folder), rotating._check_no_run
+
+    def asked(store: CoordinatorStore) -> None:
+        real(store)
+        store.request_run(bytes(16), agreed)
+
+    monkeypatch.setattr(rotating, "_check_no_run", asked)
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    store = CoordinatorConfig.load(folder).open_store()
+    store.begin_attempt(bytes(16))
+    assert store.agreement_of_run(bytes(16)).keys.coordinator == own_key(folder)
+    store.close()
+
+
+def test_who_looks_whether_a_process_serves_keeps_no_key_from_being_replaced(
+    folder: Path,
+) -> None:
+    looked, begin = threading.Event(), threading.Event()
+
+    def look() -> None:
+        with serve_lock(folder) as free:
+            assert free
+            looked.set()
+            begin.wait(10)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert looked.wait(10)
+    leave = threading.Timer(0.1, begin.set)
+    leave.start()
+    assert rotate(CoordinatorConfig.load(folder), now=NOW).number == 1
+    looking.join()
+
+
+def test_a_folder_with_a_key_that_was_handed_over_serves_nothing(folder: Path) -> None:
+    published(folder)
+    before = (folder / KEY_FILE).read_bytes()
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    (folder / KEY_FILE).write_bytes(before)  # as on a second machine, or from an old backup
+    stop = threading.Event()
+    stop.set()  # else it would end at once
+    with pytest.raises(FedsegError, match="E-KEY-ROTATED"):
+        CoordinatorService(config=CoordinatorConfig.load(folder)).serve(stop)
+
+
+def test_no_backup_is_made_while_the_passphrase_is_changed(
+    shell: Shell, folder: Path, tmp_path: Path
+) -> None:
+    left = folder / "keys/passphrase.new"
+    left.write_bytes(b"a passphrase that was begun")
+    left.chmod(0o600)
+    words = ("state", "backup", tmp_path / "b.tar", "--dir", folder)
+    refused = operator(shell).refused(*words, status=2)
+    assert "key passphrase" in refused["remedy"] and not (tmp_path / "b.tar").exists()
+    left.unlink()
+    operator(shell).json(*words)
 
 
 def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_new_key(

@@ -125,10 +125,22 @@ def test_whoever_has_the_old_key_is_in_no_run_any_more(rotating: Rotating) -> No
         rotating.node(1, rotating.old, known)
 
 
-def test_a_run_that_was_requested_keeps_its_keys(rotating: Rotating) -> None:
+def test_a_run_that_was_requested_before_a_key_was_handed_over_is_under_the_new_one(
+    rotating: Rotating,
+) -> None:
+    fed = rotating.federation
+    fed.store.request_run(bytes(16), fed.agreement)
+    rotating.rotate()
+    rotating.tell()
+    assert rotating.id in fed.drive(bytes(16)).release.participants
+    assert fed.store.agreement_of_run(bytes(16)).keys.of(1) == public_bytes(NEW)
+
+
+def test_a_run_that_was_begun_keeps_its_keys(rotating: Rotating) -> None:
     fed = rotating.federation
     run_id = bytes(16)
     fed.store.request_run(run_id, fed.agreement)
+    assert fed.store.begin_attempt(run_id) == 1
     rotating.tell()
     assert fed.store.agreement_of_run(run_id).keys == fed.agreement.keys
     assert fed.store.agreement(fed.agreement.hash).keys.of(1) == public_bytes(NEW)

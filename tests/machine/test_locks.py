@@ -53,3 +53,13 @@ def test_a_lock_that_is_given_back_meanwhile_is_waited_for(tmp_path: Path) -> No
         other.communicate("", timeout=60)
         with held(path, wait_s=60) as ours:
             assert ours
+
+
+def test_who_only_looks_is_in_nobodys_way_who_looks_too(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with held(path, shared=True) as one, held(path, shared=True) as other:
+        assert one and other
+        with held(path) as ours:
+            assert not ours
+    with held(path), held(path, shared=True) as free:
+        assert not free
