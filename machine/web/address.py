@@ -34,17 +34,22 @@ class Address:
         own = {self.host, *self.names}
         if is_loopback(self.host):
             own |= {"localhost", "127.0.0.1", "::1"}
-        usual = 443 if self.secure else 80
         written = {f"[{name}]" if ":" in name else name for name in own}
         return frozenset(
-            {f"{name}:{port}" for name in written} | (written if port == usual else set())
+            {f"{name}:{port}" for name in written}
+            | (written if port == self._usual_port else set())
         )
 
     def url(self, port: int) -> str:
-        """What people open."""
+        """What people open: as browsers write it, without the port that is usual."""
         name = self.names[0] if self.names else self.host
         scheme = "https" if self.secure else "http"
-        return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/"
+        at = "" if port == self._usual_port else f":{port}"
+        return f"{scheme}://{f'[{name}]' if ':' in name else name}{at}/"
+
+    @property
+    def _usual_port(self) -> int:
+        return 443 if self.secure else 80
 
 
 def is_loopback(host: str) -> bool:
