@@ -25,6 +25,8 @@ AGREEING = "partner_node/agreeing.py"
 
 STREAM = "coordinator/control/stream.py"
 TOLD = "coordinator/control/announcements.py"
+ADDRESS = "machine/web/address.py"
+PROVIDER = "machine/web/oidc/settings.py"
 STOPS = "coordinator/control/stops.py"
 STOPPING = "partner_node/control/stopping.py"
 PARTIES = "coordinator/control/parties.py"
@@ -54,6 +56,24 @@ PUBLISH = "coordinator/cli/agreement.py"
 DILIGENT = "test_diligence.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    (
+        ADDRESS,
+        "                if not _NAME.fullmatch(name):\n",
+        "                if False:\n",
+        "test_console_sections.py::test_both_sides_refuse_it",
+    ),
+    (
+        PROVIDER,
+        "            if not _is_plain(one) or",
+        "            if",
+        "test_console_sections.py::test_both_sides_refuse_the_provider",
+    ),
+    (
+        TOLD,
+        "            if kind in _LAST_ALONE:",
+        "            if False:",
+        ANNOUNCES + "test_what_comes_again_and_again_pushes_nothing_else_out",
+    ),
     # signing in the console
     (
         "partner_node/console/proposals.py",

@@ -57,8 +57,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # the console, and what people do there or by commands
     (
         CONSOLE_SECTION,
-        "    if not is_provider_url(found.issuer):\n",
-        "    if False:\n",
+        "    _refuse(oidc, found.problem())\n",
+        "",
         CONSOLE + "test_an_identity_provider_is_reached_by_tls",
     ),
     (
@@ -69,8 +69,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         CONSOLE_SECTION,
-        "    if tls is None and not is_loopback(host):",
-        "    if False:",
+        "    _refuse(section, found.problem())\n",
+        "",
         CONSOLE + "test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate",
     ),
     (
