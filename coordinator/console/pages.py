@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from coordinator.acts.runs import to_know_before
 from coordinator.config import CoordinatorConfig
 from coordinator.console.drawn import release_drawn
 from coordinator.control.proposals import Proposals
@@ -81,7 +82,12 @@ class Pages:
         return {
             "runs": [(row.run_id.hex(), short(row.run_id), row.state) for row in rows],
             "served": is_served(self._config.directory),
-            "startable": list(in_force(self._store, asked.now)) if starts else [],
+            "startable": [
+                (id, to_know_before(self._store, one))
+                for id, one in in_force(self._store, asked.now).items()
+            ]
+            if starts
+            else [],
             "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _LISTED_S,
         }
 

@@ -15,6 +15,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.announcements import CHECK
 from coordinator.runs.life import serve_lock
 from machine.accounts.roles import Role
+from protocol.coordinator_round import Phase
 from protocol.errors import ConfigError
 from tests.coordinator.consoles import (
     CANARY_COUNT,
@@ -54,7 +55,7 @@ def test_a_page_has_the_values_that_a_command_prints(
     rita = person(world.site, Role.AUDITOR)
     printed = shell.json(*words, "--dir", world.directory)
     found = rita.get(f"{world.path(pattern)}.json").json()
-    assert found == {"schema_version": 3, "status": "ok", "data": printed}
+    assert found == {"schema_version": 4, "status": "ok", "data": printed}
 
 
 def test_every_page_but_the_budget_is_a_commands(world: World) -> None:
@@ -239,6 +240,21 @@ def test_commands_note_who_acts_too(fresh: World, shell: Shell) -> None:
         ("partner admit", code, "done"), ("partner check", "west", "done"),
         ("partner remove", "west", "done"),
     ]  # fmt: skip
+
+
+def test_who_refused_late_is_told_before_a_run_begins(fresh: World, shell: Shell) -> None:
+    for number in range(2):
+        run_id = bytes([number]) * 16
+        fresh.store.request_run(run_id, fresh.ours)
+        progress = {"phase": Phase.APPROVALS, "refusals": {"mid": "E-EGRESS-REFUSED"}}
+        fresh.store.report_progress(run_id, progress)
+        fresh.store.fail(run_id, "E-SET-QUORUM", "refused", "")
+    words = "mid refused at the end of 2 runs under this agreement (E-EGRESS-REFUSED)"
+    form = person(fresh.site, Role.OPERATOR).get("/runs").text.partition("Start a run under")[2]
+    assert words in form
+    assert words not in person(fresh.site, Role.APPROVER).get("/runs").text
+    said = shell("run", "start", "--agreement", "ours", "--dir", fresh.directory)
+    assert words in " ".join(said.err.split())
 
 
 def test_partners_are_left_out_by_their_ids(fresh: World) -> None:
