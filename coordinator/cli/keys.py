@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,12 +14,11 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import finish, rotate
 from coordinator.control.taking_hand_overs import keep_hand_over
+from coordinator.shown.keys import hand_over_values, keys_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.private_files import read_private_file
-from machine.tables import folding_table
-from protocol.agreement.hand_over import HandOver
 from protocol.errors import UsageError, naming_file
 from protocol.signing import key_id, public_bytes
 
@@ -29,35 +28,12 @@ app = typer.Typer(
 )
 
 
-def hand_over_values(one: HandOver) -> dict[str, Any]:
-    """A hand-over as JSON values; no partner where it is the coordinator's."""
-    return {
-        "partner": one.partner or None,
-        "number": one.number,
-        "old_key": key_id(one.old_key),
-        "new_key": key_id(one.new_key),
-        "at": one.at,
-    }
-
-
 @app.command("show")
 def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The coordinator's signing key, and every hand-over of a key that it knows."""
     config = CoordinatorConfig.load(directory)
     own = public_bytes(config.signing_key())
-    known = KeptHandOvers(config.open_store()).load()
-    table = folding_table("whose", "number", "made at", "old key", "new key", title="Hand-overs")
-    for one in known:
-        table.add_row(one.whose, str(one.number), one.at, key_id(one.old_key), key_id(one.new_key))
-    output.result(
-        {
-            "key": key_id(own),
-            "public_key": own.hex(),
-            "hand_overs": [hand_over_values(one) for one in known],
-        },
-        f"The coordinator's signing key is {key_id(own)}.",
-        table if known else "No key was handed over.",
-    )
+    output.show(keys_shown(config.open_store(), own))
 
 
 @app.command("rotate")
