@@ -357,8 +357,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         TOLD,
-        "self.last() - _KEPT",
-        "self.last() - 10**9",
+        "            _KEPT,\n",
+        "            10**9,\n",
         ANNOUNCES + "test_old_announcements_are_deleted_and_numbers_go_on",
     ),
     (

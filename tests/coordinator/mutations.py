@@ -54,6 +54,19 @@ CONSOLE = "test_console.py::"
 ACCESS = "test_access.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # keys that were handed over
+    (
+        "coordinator/shown/diligence.py",
+        '{"holds": not over and not strange}',
+        '{"holds": not over}',
+        CONSOLE + "test_a_record_of_another_key_does_not_hold",
+    ),
+    (
+        "coordinator/console/pages.py",
+        'known.latest_of(self._key, partner="")',
+        "self._key",
+        CONSOLE + "test_keys_that_were_handed_over_are_on_every_page_that_they_concern",
+    ),
     # the console, and what people do there or by commands
     (
         CONSOLE_SECTION,

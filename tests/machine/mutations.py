@@ -38,6 +38,12 @@ VOUCHED = "test_oidc.py::"
 OIDC = "machine/web/oidc/"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    (
+        "machine/database.py",
+        "            if os.geteuid() == 0:\n",
+        "            if False:\n",
+        "test_database.py::test_what_root_makes_belongs_to_whoever_has_the_folder",
+    ),
     # signing in by an identity provider
     (
         OIDC + "fetching.py",
@@ -803,8 +809,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         DATABASE,
-        "os.path.realpath(path), flags, 0o600",
-        "os.path.realpath(path), flags, 0o666",
+        "os.open(file, flags, 0o600)",
+        "os.open(file, flags, 0o666)",
         STORED + "test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in",
     ),
 ]
