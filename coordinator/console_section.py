@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from machine.web.address import Address, is_loopback
-from machine.web.oidc.settings import OidcSettings, is_provider_url
+from machine.web.address import Address
+from machine.web.oidc.settings import OidcSettings
 from protocol.errors import MalformedError
 from protocol.strict import Fields
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8_322
-_MOST_NAMES: Final = 20
+#: For parsing; what they may say stands in `Address` and `OidcSettings`.
+_LONGEST: Final = 4_096
+_MOST: Final = 1_000
 
 #: For a template: as it is without the section.
 CONSOLE_TEMPLATE: Final = f"""\
@@ -42,26 +44,21 @@ def read_console(section: Fields | None, directory: Path) -> Address:
     """
     if section is None:
         return Address(host=DEFAULT_HOST, port=DEFAULT_PORT)
-    host = section.text("host", max_length=253) if section.has("host") else DEFAULT_HOST
+    host = section.text("host", max_length=_LONGEST) if section.has("host") else DEFAULT_HOST
     port = (
         section.integer("port", at_least=0, at_most=65_535) if section.has("port") else DEFAULT_PORT
     )
     tls = section.object("tls") if section.has("tls") else None
-    certificate = None if tls is None else directory / tls.text("certificate", max_length=1_000)
-    key = None if tls is None else directory / tls.text("key", max_length=1_000)
-    names = (
-        section.texts("names", at_most=_MOST_NAMES, max_length=253) if section.has("names") else ()
-    )
+    certificate = None if tls is None else directory / tls.text("certificate", max_length=_LONGEST)
+    key = None if tls is None else directory / tls.text("key", max_length=_LONGEST)
+    names = _texts(section, "names")
     if tls is not None:
         tls.finish()
     section.has("oidc")  # read_oidc reads it
     section.finish()
-    if tls is None and not is_loopback(host):
-        raise MalformedError(
-            f"{section.path('host')} is {host!r}, which others may reach, and there is no "
-            f'certificate: write "{DEFAULT_HOST}", or set tls'
-        )
-    return Address(host=host, port=port, certificate=certificate, key=key, names=names)
+    found = Address(host=host, port=port, certificate=certificate, key=key, names=names)
+    _refuse(section, found.problem())
+    return found
 
 
 def read_oidc(section: Fields | None, directory: Path) -> OidcSettings | None:
@@ -78,23 +75,29 @@ def read_oidc(section: Fields | None, directory: Path) -> OidcSettings | None:
         return None
     oidc = section.object("oidc")
     secret, authority = (
-        directory / oidc.text(name, max_length=1_000) if oidc.has(name) else None
+        directory / oidc.text(name, max_length=_LONGEST) if oidc.has(name) else None
         for name in ("client_secret_file", "authority")
     )
     found = OidcSettings(
-        issuer=oidc.text("issuer", max_length=1_000),
-        client_id=oidc.text("client_id", max_length=255),
+        issuer=oidc.text("issuer", max_length=_LONGEST),
+        client_id=oidc.text("client_id", max_length=_LONGEST),
         client_secret_file=secret,
-        name=oidc.line("name", max_length=60) if oidc.has("name") else "",
-        acr_values=oidc.texts("acr_values", at_most=_MOST_NAMES, max_length=255)
-        if oidc.has("acr_values")
-        else (),
+        name=oidc.text("name", max_length=_LONGEST) if oidc.has("name") else "",
+        acr_values=_texts(oidc, "acr_values"),
         authority=authority,
     )
     oidc.finish()
-    if not is_provider_url(found.issuer):
-        raise MalformedError(
-            f"{oidc.path('issuer')} is {found.issuer!r}, which is no address that is reached by "
-            "TLS: write it as the provider calls itself, like https://login.example/realms/staff"
-        )
+    _refuse(oidc, found.problem())
     return found
+
+
+def _texts(section: Fields, key: str) -> tuple[str, ...]:
+    if not section.has(key):
+        return ()
+    return section.texts(key, at_least=0, at_most=_MOST, max_length=_LONGEST)
+
+
+def _refuse(section: Fields, problem: tuple[str, str, str] | None) -> None:
+    if problem is not None:
+        key, what, remedy = problem
+        raise MalformedError(f"{section.path(key)} {what}", remedy=remedy)

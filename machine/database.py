@@ -225,7 +225,17 @@ def _make(path: Path) -> None:
     Its logs are made with the mode of the file. A file that is there is not opened: a process that
     closes a file which it opened by itself loses all locks that its SQLite holds on that file
     (POSIX), and others may write where it reads. https://www.sqlite.org/howtocorrupt.html, 2.2.
+
+    Where root makes it, it belongs to whoever has the folder, whose service is to write it; SQLite
+    does the same with its logs.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with _MAKING, suppress(OSError):  # SQLite says what is wrong
-        os.close(os.open(os.path.realpath(path), flags, 0o600))
+        file = Path(os.path.realpath(path))
+        made = os.open(file, flags, 0o600)
+        try:
+            if os.geteuid() == 0:
+                folder = file.parent.stat()
+                os.fchown(made, folder.st_uid, folder.st_gid)
+        finally:
+            os.close(made)

@@ -15,7 +15,7 @@ FIELDS = "tests/machine/test_envelope.py::test_success_and_failure_have_the_same
 STATUS = "tests/machine/test_envelope.py::test_a_rule_refuses_and_everything_else_fails"
 
 IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
-A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 3", "SCHEMA_VERSION: Final = 4", FIELDS)
+A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 4", "SCHEMA_VERSION: Final = 5", FIELDS)
 
 FOLDERS = ("protocol", "machine", "partner_node", "coordinator", "control")
 ROOT = Path(__file__).parents[1]

@@ -11,22 +11,25 @@ from coordinator.runs.obstacles import check_may_begin, check_parties
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from machine.text import short
+from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
+
+
+def to_know_before(store: CoordinatorStore, agreement: Agreement) -> list[str]:
+    """What to know before a run under an agreement: who refused late in earlier ones."""
+    return late_refusal_words([row for row in store.runs() if row.agreement_hash == agreement.hash])
 
 
 def start_run(
     store: CoordinatorStore, agreement: str, *, run_id: bytes, without: Collection[str],
     now: datetime,
-) -> list[str]:  # fmt: skip
+) -> None:  # fmt: skip
     """Ask for a run, which whoever serves the coordinator drives.
 
     Args:
         agreement: Its id; empty for the only one in force.
         run_id: 16 random bytes.
         without: Ids of partners that are left out.
-
-    Returns:
-        What to know before, such as who refused late in earlier runs.
 
     Raises:
         UsageError: There is no such agreement or party, or a run goes on (E-RUN-ACTIVE).
@@ -35,9 +38,7 @@ def start_run(
     chosen = chosen_in_force(store, agreement, now)
     check_may_begin(store, chosen, now)
     check_parties(chosen, without)
-    earlier = [row for row in store.runs() if row.agreement_hash == chosen.hash]
     store.request_run(run_id, chosen, without=tuple(without))
-    return late_refusal_words(earlier)
 
 
 def stop_run(store: CoordinatorStore, row: RunRow) -> None:

@@ -22,11 +22,12 @@ def change_pause(
     paused: bool,
     reason: str,
     now: datetime,
-) -> tuple[Agreement, PauseRow | None]:
+) -> tuple[Agreement, PauseRow, bool]:
     """Pause the schedule of the only one of some agreements, or end its pause.
 
     Returns:
-        The agreement and the change; None where it was so already.
+        The agreement, the pause or end of one that holds, as it is on record, and whether it is
+        this change: not where it was so already.
 
     Raises:
         UsageError: There is none or more than one agreement (E-SCHEDULE, E-AGR-WHICH), or the
@@ -44,5 +45,10 @@ def change_pause(
             remedy="name the one that is meant: --agreement ID",
         )
     words = Fields({"reason": reason}, "--").line("reason", max_length=_LONGEST_REASON)
-    (one,) = chosen
-    return one, ScheduledRuns(store).note_pause(one.id, paused=paused, reason=words, now=now)
+    (one,), scheduled = chosen, ScheduledRuns(store)
+    done = scheduled.note_pause(one.id, paused=paused, reason=words, now=now)
+    if done is not None:
+        return one, done, True
+    before = scheduled.pauses(one.id)
+    never = PauseRow(at="", paused=False, reason="")  # it has gone on from the beginning
+    return one, before[-1] if before else never, False

@@ -180,12 +180,15 @@ def show(
     version: Annotated[
         int | None, typer.Option(min=1, help="Its version; the newest when left out.")
     ] = None,
+    proposed: Annotated[
+        bool, typer.Option("--proposed", help="What was proposed online, signed by all or not.")
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """A published version in plain words: who signed, and what changed since the one before."""
+    """A version in plain words: who signed, and what changed since the one before."""
     with closing(CoordinatorConfig.load(directory).open_store()) as store:
-        chosen = chosen_agreement(store, agreement, version)
+        chosen = chosen_agreement(store, agreement, version, proposed=proposed)
         output.show(agreement_shown(store, chosen.hash, datetime.now(UTC)))
 
 

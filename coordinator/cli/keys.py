@@ -16,12 +16,11 @@ from coordinator.control.changing_keys import changing_keys
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import finish, rotate
 from coordinator.control.taking_hand_overs import keep_hand_over
+from coordinator.shown.keys import keys_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, output
 from machine.files import check_writable, write_file
 from machine.private_files import read_private_file
-from machine.tables import filled_table
-from protocol.agreement.hand_over import COLUMNS
 from protocol.errors import UsageError, naming_file
 from protocol.signing import key_id, public_bytes
 
@@ -36,17 +35,7 @@ def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The coordinator's signing key, and every hand-over of a key that it knows."""
     config = CoordinatorConfig.load(directory)
     own = public_bytes(config.signing_key())
-    known = KeptHandOvers(config.open_store()).load()
-    table = filled_table("Hand-overs", COLUMNS, (one.cells for one in known))
-    output.result(
-        {
-            "key": key_id(own),
-            "public_key": own.hex(),
-            "hand_overs": [one.values for one in known],
-        },
-        f"The coordinator's signing key is {key_id(own)}.",
-        table if known else "No key was handed over.",
-    )
+    output.show(keys_shown(config.open_store(), own))
 
 
 @app.command("rotate")

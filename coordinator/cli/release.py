@@ -9,7 +9,7 @@ import typer
 
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.config import CoordinatorConfig
-from coordinator.report.released import write_report
+from coordinator.report.released import view_of, write_report
 from coordinator.runs.chosen_run import find_run
 from coordinator.shown.releases import release_shown, releases_shown
 from machine.console import Format, FormatOption, output
@@ -32,7 +32,7 @@ def show(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
     """A run's segments: sizes, and centres in the features' units."""
     store = CoordinatorConfig.load(directory).open_store()
     row = find_run(store, run, finished=True)
-    output.show(release_shown(store, row))
+    output.show(release_shown(view_of(store, row.run_id)))
 
 
 @app.command("export")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.acts.runs import start_run, stop_run
+from coordinator.acts.runs import start_run, stop_run, to_know_before
 from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory, RunArgument
 from coordinator.cli.progress import follow
@@ -16,6 +16,7 @@ from coordinator.cli.run_plan import plan
 from coordinator.cli.schedule import schedule
 from coordinator.config import CoordinatorConfig
 from coordinator.runs.chosen_run import find_run
+from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.life import NOT_SERVED, is_served
 from coordinator.shown.runs import run_shown, runs_shown, standing_shown
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -51,9 +52,9 @@ def start(
     config = CoordinatorConfig.load(directory)
     store, run_id, now = config.open_store(), os.urandom(16), datetime.now(UTC)
     with noted(config, "run start", agreement):
-        notes = start_run(store, agreement, run_id=run_id, without=without or (), now=now)
-    for words in notes:
-        diagnostics.print(f"note: {words}", style="yellow")
+        for words in to_know_before(store, chosen_in_force(store, agreement, now)):
+            diagnostics.print(f"note: {words}", style="yellow")
+        start_run(store, agreement, run_id=run_id, without=without or (), now=now)
     if watch:
         report_end(store, follow(store, run_id, directory))
         return

@@ -66,11 +66,11 @@ def _change(
         raise UsageError("--pause and --resume exclude each other")
     act, about = f"schedule {'pause' if pause else 'resume'}", ", ".join(a.id for a in chosen)
     with noted(config, act, about):
-        one, done = change_pause(store, chosen, paused=pause, reason=reason, now=now)
+        one, on_record, changed = change_pause(store, chosen, paused=pause, reason=reason, now=now)
     is_now = "paused" if pause else "not paused"
     output.result(
-        {"agreement": one.id, "paused": pause, "changed": done is not None, "reason": reason},
+        {"agreement": one.id, "paused": pause, "changed": changed, "reason": on_record.reason},
         f"The schedule of agreement {one.id} is {is_now}"
-        + (f": {shown(reason)}" if done is not None else " already; nothing was changed."),
-        "Runs that go on are not ended by it." if done is not None and pause else "",
+        + (f": {shown(on_record.reason)}" if changed else " already; nothing was changed."),
+        "Runs that go on are not ended by it." if changed and pause else "",
     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from coordinator.acts.runs import to_know_before
 from coordinator.config import CoordinatorConfig
 from coordinator.console.drawn import release_drawn
 from coordinator.control.proposals import Proposals
@@ -21,12 +22,14 @@ from coordinator.service.certificates import read_certificate
 from coordinator.shown.agreements import agreement_shown, agreements_shown
 from coordinator.shown.budget import budgets_shown
 from coordinator.shown.diligence import diligence_shown
+from coordinator.shown.keys import keys_shown
 from coordinator.shown.partners import partners_shown
 from coordinator.shown.releases import release_shown, releases_shown
 from coordinator.shown.run_plan import plan_shown
 from coordinator.shown.runs import run_shown, runs_shown
 from coordinator.shown.schedule import schedule_shown
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
 from coordinator.store.records import RunRow
 from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.accounts.accounts import Accounts
@@ -37,6 +40,7 @@ from machine.text import short
 from machine.web.site import Asked
 from protocol.errors import ConfigError, StoreError, UsageError
 from protocol.privacy.accounting import epsilon_text
+from protocol.release.view import ReleaseView
 
 #: Seconds after which the page of a run, and of all, renews itself while one goes on; and others.
 _WATCHED_S: Final = 2
@@ -82,7 +86,12 @@ class Pages:
         return {
             "runs": [(row.run_id.hex(), short(row.run_id), row.state) for row in rows],
             "served": is_served(self._config.directory),
-            "startable": list(in_force(self._store, asked.now)) if starts else [],
+            "startable": [
+                (id, to_know_before(self._store, one))
+                for id, one in in_force(self._store, asked.now).items()
+            ]
+            if starts
+            else [],
             "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _LISTED_S,
         }
 
@@ -153,6 +162,11 @@ class Pages:
         """As `partner diligence list`."""
         return diligence_shown(self._store, asked.now)
 
+    def keys(self, _: Asked) -> Shown:
+        """As `key show`; the coordinator's own may be another than when the console began."""
+        known = KeptHandOvers(self._store).load()
+        return keys_shown(self._store, known.latest_of(self._key, partner=""))
+
     # --- agreements, budget, schedule ------------------------------------------------------------
 
     def agreements(self, asked: Asked) -> Shown:
@@ -220,17 +234,23 @@ class Pages:
 
     def release(self, asked: Asked) -> Shown:
         """As `release show`."""
-        return release_shown(self._store, self.row(asked.path["run"]), width=_ONE_TABLE)
+        return release_shown(self._view(asked), width=_ONE_TABLE)
 
     def release_drawn(self, asked: Asked) -> Mapping[str, Any]:
         """The release's cards and plots, and whether the run may be led to."""
         row = self.row(asked.path["run"])
-        view = view_of(self._store, row.run_id)
+        view = self._view(asked)
         return {
             "drawn": release_drawn(view, report_of(view, self._store, row)),
             "run": row.run_id.hex(),
             "may_read_runs": may(asked.account.role, Permission.READ_RUNS),
         }
+
+    def _view(self, asked: Asked) -> ReleaseView:
+        """The release of a run: verifying all of them is done once for what a page shows."""
+        if "view" not in asked.read:
+            asked.read["view"] = view_of(self._store, self.row(asked.path["run"]).run_id)
+        return cast(ReleaseView, asked.read["view"])
 
     # --- log -------------------------------------------------------------------------------------
 

@@ -80,6 +80,9 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
             show=pages.diligence, in_menu=False,
         ),
         Page(
+            path="/keys", title="Keys", permission=_P.READ_PARTNERS, show=pages.keys, in_menu=False,
+        ),
+        Page(
             path="/agreements", title="Agreements", permission=_P.READ_AGREEMENTS,
             show=pages.agreements, template="agreements.html",
             extra=pages.about_agreements,

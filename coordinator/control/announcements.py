@@ -24,6 +24,9 @@ HAND_OVER: Final = "hand-over"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 
+#: Kinds that come again and again, and say no more the second time: the last one is kept.
+_LAST_ALONE: Final = frozenset({RUN, CHECK})
+#: Lines kept, of all partners.
 _KEPT: Final = 1_000
 
 
@@ -56,7 +59,17 @@ class Announcements:
                 kind,
                 agreement_hash,
             )
-        self._store.ask("DELETE FROM announcements WHERE number <= ?", self.last() - _KEPT)
+            if kind in _LAST_ALONE:  # after the new one, which has to have a number of its own
+                self._store.ask(
+                    "DELETE FROM announcements"
+                    " WHERE partner = ? AND kind = ? AND agreement_hash = ? AND number < ?",
+                    partner, kind, agreement_hash, self.last(),
+                )  # fmt: skip
+        self._store.ask(
+            "DELETE FROM announcements WHERE number <="
+            " (SELECT number FROM announcements ORDER BY number DESC LIMIT 1 OFFSET ?)",
+            _KEPT,
+        )
 
     def last(self) -> int:
         """The number of the last announcement to anybody; 0 before the first."""

@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +31,7 @@ from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_b
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
-from machine.software import require_sole_owner
+from machine.software import owners_of_packages, require_sole_owner
 from machine.traces import exporting
 from protocol.errors import FedsegError, StoreError, TransportError, UsageError
 from protocol.privacy.words import counted
@@ -102,7 +101,7 @@ class CoordinatorService:
 
     def serve(self, stop: threading.Event) -> None:
         """Start everything, supervise it, and end it when `stop` is set."""
-        require_sole_owner(metadata.packages_distributions())
+        require_sole_owner(owners_of_packages())
         with serve_lock(self.config.directory, wait_s=_LEASE_WAIT_S) as free:
             if not free:
                 raise UsageError(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from coordinator.control.proposals import DECLINED, Proposal, Proposals
 from coordinator.runs.in_force import in_force
+from coordinator.shown.keys import hand_overs_table
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.shown import Shown
@@ -78,11 +79,17 @@ def agreement_shown(store: CoordinatorStore, agreement_hash: bytes, now: datetim
                 {"partner": one.partner, "at": one.at, "reason": one.reason} for one in stops
             ],
             "changes": None if differing is None else differing.to_dict(),
+            "hand_overs": [one.values for one in agreement.hand_overs],
         },
         parts=[
             *(f"STOPPED: {one.refusal(agreement).message}" for one in stops),
             _signed_words(agreement, proposal),
             *([] if proposal is None else [_answers(proposal)]),
+            *(
+                [hand_overs_table(agreement.hand_overs, title="Keys that were handed over since")]
+                if agreement.hand_overs
+                else []
+            ),
             *([] if differing is None else changes_view(differing.rows, title=differing.title)),
             "As its parties read it:",
             *(
@@ -93,30 +100,38 @@ def agreement_shown(store: CoordinatorStore, agreement_hash: bytes, now: datetim
     )
 
 
-def chosen_agreement(store: CoordinatorStore, id: str, version: int | None) -> Agreement:
-    """The newest published version of an agreement, or the one with a number.
+def chosen_agreement(
+    store: CoordinatorStore, id: str, version: int | None, *, proposed: bool = False
+) -> Agreement:
+    """The newest version of an agreement, or the one with a number.
 
     Args:
         id: Empty for the only agreement.
+        proposed: Of those that were proposed online, instead of those that are published.
 
     Raises:
-        UsageError: There is none, or several agreements are published and none is named.
+        UsageError: There is none, or there are several agreements and none is named.
     """
-    published = [signed.agreement for signed in store.agreements()]
-    ids = sorted({one.id for one in published})
+    what = "proposed" if proposed else "published"
+    known = (
+        [one.draft.agreement for one in Proposals(store).all()]
+        if proposed
+        else [signed.agreement for signed in store.agreements()]
+    )
+    ids = sorted({one.id for one in known})
     if not id and len(ids) > 1:
         raise UsageError(
-            f"several agreements are published here: {', '.join(ids)}",
+            f"several agreements are {what} here: {', '.join(ids)}",
             code="E-AGR-WHICH",
             remedy="name the one that is meant",
         )
     found = [
-        one for one in published
+        one for one in known
         if id in ("", one.id) and version in (None, one.version)
     ]  # fmt: skip
     if not found:
         raise UsageError(
-            "no such agreement is published here",
+            f"no such agreement is {what} here",
             code="E-AGR-UNKNOWN",
             remedy="see `fedseg-coordinator agreement list`",
         )

@@ -8,9 +8,11 @@ from datetime import datetime
 from rich.table import Table
 
 from coordinator.control.standing import PartnerStanding, standings
+from coordinator.shown.diligence import is_of_another_key
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.diligence import Diligence
+from coordinator.store.hand_overs import KeptHandOvers
 from machine.shown import Shown
 from machine.text import minute
 from protocol.agreement.document import time_text
@@ -25,6 +27,7 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
     admitted = AdmittedNodes(store).key_of_partner()
     found = standings(store, coordinator_key=coordinator_key, now=now)
     records = Diligence(store).newest()
+    replaced = {one.partner: one for one in KeptHandOvers(store).load()}  # the last of each
     table = Table(
         "partner",
         "stands",
@@ -38,11 +41,23 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
     rows = []
     for one in found:
         record = records.get(one.partner)
+        if record is not None and is_of_another_key(store, record, now):
+            record = None
         table.add_row(*_row(one), "" if record is None else f"{record.expires:%Y-%m-%d}")
         until = None if record is None else time_text(record.expires)
-        rows.append(one.to_dict() | {"diligence_until": until})
+        at = replaced[one.partner].at if one.partner in replaced else None
+        rows.append(one.to_dict() | {"diligence_until": until, "key_handed_over_at": at})
     return Shown(
-        values={"admitted": admitted, "partners": rows}, parts=[table, *_readiness_table(found)]
+        values={"admitted": admitted, "partners": rows},
+        parts=[
+            table,
+            *_readiness_table(found),
+            *(
+                f"{one.partner} handed its signing key over, last at {minute(one.at)}: `key show`."
+                for one in replaced.values()
+                if one.partner
+            ),
+        ],
     )
 
 

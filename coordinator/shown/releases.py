@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from coordinator.report.released import release_table, view_of, views_in
+from coordinator.report.released import release_table, views_in
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.records import RunRow
 from machine.shown import Shown
 from machine.text import minute, short
+from protocol.release.view import ReleaseView
 
 
 def releases_shown(store: CoordinatorStore) -> Shown:
@@ -47,14 +47,10 @@ def releases_shown(store: CoordinatorStore) -> Shown:
     )
 
 
-def release_shown(store: CoordinatorStore, row: RunRow, *, width: int | None = None) -> Shown:
-    """A run's segments: sizes, and centres in the features' units.
+def release_shown(view: ReleaseView, *, width: int | None = None) -> Shown:
+    """A release's segments: sizes, and centres in the features' units.
 
     Args:
         width: Characters of a line, by default the terminal's.
-
-    Raises:
-        StoreError: The run has no release (E-NO-RELEASE).
     """
-    view = view_of(store, row.run_id)
     return Shown(values=view.to_dict(), parts=release_table(view, width=width))

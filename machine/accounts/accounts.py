@@ -293,11 +293,17 @@ class Accounts:
         self.database.ask("DELETE FROM sessions WHERE account = ?", account.id)
 
     def _refuse_taken(self, name: str) -> None:
-        if self.of_name(name) is not None:
+        found = self.of_name(name)
+        if found is not None:
             raise UsageError(
                 f"there is an account {name} already",
                 code="E-ACCOUNT-EXISTS",
-                remedy="choose another name, or set its password anew: user reset",
+                remedy="choose another name, or "
+                + (
+                    "set its password anew: user reset"
+                    if found.identity is None
+                    else "remove that account first: user remove"
+                ),
             )
 
 

@@ -1,6 +1,8 @@
 """Guessing is slow: after some failures whoever signs in waits, longer with each.
 
-Failures are counted for each name, whether there is such an account or not, and for each address.
+Failures are counted for each name, whether there is such an account or not, and for each address;
+for addresses apart where an identity provider vouches: those failures hold up no password, and
+those of passwords nobody who comes from the provider.
 """
 
 from __future__ import annotations
@@ -31,26 +33,27 @@ class Guessing:
 
     def refuse_early(self, name: str, address: str, now: datetime) -> None:
         """Refuse whoever has to wait; raises RuleError (E-SIGN-IN-WAIT)."""
-        waits = (
-            self._wait_s(_whose("name", name), FREE_OF_NAME, now),
-            self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now),
-        )
-        _refuse(max(waits))
+        of_name = self._wait_s(_whose("name", name), FREE_OF_NAME, now)
+        of_address = self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now)
+        # A person can do something about a name's wait, which helps where the address has none.
+        _refuse(max(of_name, of_address), of_name=of_address == 0)
 
-    def refuse_address(self, address: str, now: datetime) -> None:
-        """Refuse an address that has to wait, whatever the name; raises RuleError likewise."""
-        _refuse(self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now))
+    def refuse_vouched_early(self, address: str, now: datetime) -> None:
+        """Refuse whoever comes from the identity provider and has to wait; raises likewise."""
+        _refuse(self._wait_s(_whose("vouched", address), FREE_OF_ADDRESS, now), of_name=False)
 
-    def failed(self, name: str | None, address: str, now: datetime) -> None:
-        """Note a failure; inside a transaction.
+    def failed(self, name: str, address: str, now: datetime) -> None:
+        """Note a wrong password or code; inside a transaction."""
+        self._note((_whose("name", name), _whose("address", address)), now)
 
-        Args:
-            name: None where the person named nobody.
-        """
+    def failed_vouched(self, address: str, now: datetime) -> None:
+        """Note a wrong ID token; inside a transaction."""
+        self._note((_whose("vouched", address),), now)
+
+    def _note(self, failed: tuple[bytes, ...], now: datetime) -> None:
         ask = self._database.ask
         ask("DELETE FROM failures WHERE last_at < ?", stamp(now - _FORGOTTEN_AFTER))
-        names = [] if name is None else [_whose("name", name)]
-        for whose in (*names, _whose("address", address)):
+        for whose in failed:
             ask(
                 "INSERT INTO failures VALUES (?, 1, ?)"
                 " ON CONFLICT (whose) DO UPDATE SET times = times + 1, last_at = excluded.last_at",
@@ -80,10 +83,12 @@ def _whose(kind: str, value: str) -> bytes:
     return hashlib.sha256(f"{kind}\0{value}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _refuse(wait_s: int) -> None:
+def _refuse(wait_s: int, *, of_name: bool) -> None:
     if wait_s > 0:
         raise RuleError(
             f"too many attempts to sign in failed; the next is possible in {wait_s} seconds",
             code="E-SIGN-IN-WAIT",
-            remedy="wait, or have the password set anew at the machine: user reset",
+            remedy="wait, or have the password set anew at the machine: user reset"
+            if of_name
+            else "wait: nothing else ends the wait of an address",
         )

@@ -1,8 +1,9 @@
 """Sessions at the server: who is signed in, from when, and until when.
 
 A browser has a random token; the database has its hash alone. A session ends when nothing was
-asked for half an hour, after twelve hours at the latest, when the person signs out, and when role,
-password or account change (`Accounts`).
+asked for half an hour, after twelve hours at the latest, when the person signs out, when role,
+password or account change (`Accounts`), and when the identity provider that vouched is none of this
+console any more.
 """
 
 from __future__ import annotations
@@ -35,10 +36,15 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one side."""
+    """The sessions of one side.
 
-    def __init__(self, accounts: Accounts) -> None:
+    Args:
+        issuer: The identity provider that vouches here; None for none.
+    """
+
+    def __init__(self, accounts: Accounts, *, issuer: str | None) -> None:
         self._accounts = accounts
+        self._issuer = issuer
         self._database = accounts.database
         self._one = Lock()
 
@@ -116,7 +122,8 @@ class Sessions:
             return None
         account = self._accounts.of_id(row[0])
         begun, last = moment(row[1]), moment(row[2])
-        if account is None or now - begun >= LONGEST or now - last >= IDLE:
+        over = now - begun >= LONGEST or now - last >= IDLE
+        if account is None or over or not self._still_vouched(account):
             self.end(token)
             return None
         if seen and now - last >= _SEEN_AGAIN:
@@ -125,6 +132,10 @@ class Sessions:
                     "UPDATE sessions SET seen_at = ? WHERE hash = ?", stamp(now), _hashed(token)
                 )
         return Session(token=token, account=account)
+
+    def _still_vouched(self, account: Account) -> bool:
+        """Whether whoever vouched for the person does so here still; right where nobody had to."""
+        return account.identity is None or account.identity[0] == self._issuer
 
     def end(self, token: str) -> None:
         """End a session."""

@@ -60,7 +60,9 @@ def application(site: Site) -> ASGIApp:
 class _Console:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._sessions = Sessions(site.accounts)
+        self._sessions = Sessions(
+            site.accounts, issuer=None if site.oidc is None else site.oidc.issuer
+        )
         self._write = Writer(site)
         self._cookie = f"fedseg-{site.short}-session"
         self._visit = f"fedseg-{site.short}-visit"
@@ -148,13 +150,16 @@ class _Console:
         now: datetime,
     ) -> Session:  # fmt: skip
         accounts = self._site.accounts
-        accounts.guessing.refuse_address(address, now)
+        accounts.guessing.refuse_vouched_early(address, now)
         try:
             subject = oidc.finish(cookie, answer, now)
             return self._sessions.sign_in_vouched(oidc.issuer, subject, now=now)
-        except RuleError:
-            with accounts.database.transaction():
-                accounts.guessing.failed(None, address, now)
+        except RuleError as error:
+            # Any site can have a browser come here with nothing that was begun; the provider's
+            # refusals are its own, or the settings'.
+            if error.code == "E-OIDC-TOKEN":
+                with accounts.database.transaction():
+                    accounts.guessing.failed_vouched(address, now)
             raise
 
     def _oidc(self) -> SignInByProvider:

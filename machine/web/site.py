@@ -23,12 +23,14 @@ class Asked:
     Attributes:
         path: Parts of the address, by their names in its pattern.
         form: Fields of the form that was sent; none of a page that is read.
+        read: What was read for this request already, for whatever answers more of it.
     """
 
     account: Account
     path: Mapping[str, str]
     form: Mapping[str, str]
     now: datetime
+    read: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

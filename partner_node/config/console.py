@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from machine.web.address import Address, is_loopback
-from machine.web.oidc.settings import OIDC_KEYS, OidcSettings, is_provider_url
+from machine.web.address import Address
+from machine.web.oidc.settings import OIDC_KEYS, OidcSettings
 from partner_node.config_section import ConfigSection
 
 CONSOLE_KEYS: Final = ("host", "port", "tls", "names", "oidc")
@@ -18,19 +18,15 @@ def read_console(console: ConfigSection) -> Address:
     """Read and check the section; raises ConfigError."""
     host = console.text("host", default=DEFAULT_HOST)
     tls = console.section("tls", _TLS_KEYS) if console.sets("tls") else None
-    if tls is None and not is_loopback(host):
-        raise console.problem(
-            "host",
-            f"is {host!r}, which others may reach, and there is no certificate",
-            f'write "{DEFAULT_HOST}", or set tls',
-        )
-    return Address(
+    found = Address(
         host=host,
         port=console.integer("port", lowest=0, highest=65_535, default=DEFAULT_PORT),
         certificate=None if tls is None else tls.path("certificate"),
         key=None if tls is None else tls.path("key"),
         names=console.texts("names"),
     )
+    _refuse(console, found.problem())
+    return found
 
 
 def read_oidc(console: ConfigSection) -> OidcSettings | None:
@@ -38,20 +34,20 @@ def read_oidc(console: ConfigSection) -> OidcSettings | None:
     if not console.sets("oidc"):
         return None
     oidc = console.section("oidc", OIDC_KEYS)
-    issuer = oidc.text("issuer")
-    if not is_provider_url(issuer):
-        raise oidc.problem(
-            "issuer",
-            f"is {issuer!r}, which is no address that is reached by TLS",
-            "write it as the provider calls itself, like https://login.example/realms/staff",
-        )
-    return OidcSettings(
-        issuer=issuer,
-        client_id=oidc.text("client_id", max_length=255),
+    found = OidcSettings(
+        issuer=oidc.text("issuer"),
+        client_id=oidc.text("client_id"),
         client_secret_file=oidc.path("client_secret_file")
         if oidc.sets("client_secret_file")
         else None,
-        name=oidc.text("name", max_length=60) if oidc.sets("name") else "",
+        name=oidc.text("name") if oidc.sets("name") else "",
         acr_values=oidc.texts("acr_values"),
         authority=oidc.path("authority") if oidc.sets("authority") else None,
     )
+    _refuse(oidc, found.problem())
+    return found
+
+
+def _refuse(section: ConfigSection, problem: tuple[str, str, str] | None) -> None:
+    if problem is not None:
+        raise section.problem(*problem)

@@ -25,6 +25,8 @@ AGREEING = "partner_node/agreeing.py"
 
 STREAM = "coordinator/control/stream.py"
 TOLD = "coordinator/control/announcements.py"
+ADDRESS = "machine/web/address.py"
+PROVIDER = "machine/web/oidc/settings.py"
 STOPS = "coordinator/control/stops.py"
 STOPPING = "partner_node/control/stopping.py"
 PARTIES = "coordinator/control/parties.py"
@@ -102,6 +104,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if others.get(one.old_key, one.partner) != one.partner:\n",
         "        if False:\n",
         "test_hand_overs.py::test_nobody_joins_with_a_key_that_another_partner_handed_over",
+    ),
+    (
+        ADDRESS,
+        "                if not _NAME.fullmatch(name):\n",
+        "                if False:\n",
+        "test_console_sections.py::test_both_sides_refuse_it",
+    ),
+    (
+        PROVIDER,
+        "            if not _is_plain(one) or",
+        "            if",
+        "test_console_sections.py::test_both_sides_refuse_the_provider",
+    ),
+    (
+        TOLD,
+        "            if kind in _LAST_ALONE:",
+        "            if False:",
+        ANNOUNCES + "test_what_comes_again_and_again_pushes_nothing_else_out",
     ),
     # signing in the console
     (
@@ -386,8 +406,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         TOLD,
-        "self.last() - _KEPT",
-        "self.last() - 10**9",
+        "            _KEPT,\n",
+        "            10**9,\n",
         ANNOUNCES + "test_old_announcements_are_deleted_and_numbers_go_on",
     ),
     (

@@ -11,7 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.control import announcements as module
-from coordinator.control.announcements import ADMITTED, COMPLETE, PROPOSED, Announcements
+from coordinator.control.announcements import (
+    ADMITTED,
+    CHECK,
+    COMPLETE,
+    PROPOSED,
+    RUN,
+    STOPPED,
+    Announcements,
+)
 from coordinator.control.releases import announce_run
 from coordinator.control.standing import shut_out
 from coordinator.control.taking_stops import take_stop
@@ -215,6 +223,26 @@ def test_old_announcements_are_deleted_and_numbers_go_on(
     assert told.last() == before + 8
     assert [line.number - before for line in told.after(0, "keeper")] == [5, 7]
     assert lab.store.one("SELECT count(*) FROM announcements") == (5,)
+
+
+def test_what_comes_again_and_again_pushes_nothing_else_out(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_KEPT", 10)
+    told = Announcements(lab.store)
+    with lab.store.transaction():
+        start = told.last()
+        told.add(STOPPED, ["keeper", "other"], b"h")
+        for _ in range(20):
+            before = told.last()
+            told.add(RUN, ["keeper", "other"], b"h")
+            told.add(RUN, ["keeper"], b"another")
+            told.add(CHECK, ["keeper"])
+            fresh = [line.number for line in told.after(before, "keeper")]
+            assert fresh == [before + 1, before + 3, before + 4], "a stream is told each time"
+    kinds = [(line.kind, line.agreement_hash) for line in told.after(start, "keeper")]
+    assert kinds == [(STOPPED, b"h"), (RUN, b"h"), (RUN, b"another"), (CHECK, b"")]
+    assert [line.kind for line in told.after(start, "other")] == [STOPPED, RUN]
 
 
 # --- stops -----------------------------------------------------------------------------------

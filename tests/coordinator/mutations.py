@@ -67,11 +67,23 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         "test_rotating.py::test_no_backup_is_made_while_the_passphrase_is_changed",
     ),
+    (
+        "coordinator/shown/diligence.py",
+        '{"holds": not over and not strange}',
+        '{"holds": not over}',
+        CONSOLE + "test_a_record_of_another_key_does_not_hold",
+    ),
+    (
+        "coordinator/console/pages.py",
+        'known.latest_of(self._key, partner="")',
+        "self._key",
+        CONSOLE + "test_keys_that_were_handed_over_are_on_every_page_that_they_concern",
+    ),
     # the console, and what people do there or by commands
     (
         CONSOLE_SECTION,
-        "    if not is_provider_url(found.issuer):\n",
-        "    if False:\n",
+        "    _refuse(oidc, found.problem())\n",
+        "",
         CONSOLE + "test_an_identity_provider_is_reached_by_tls",
     ),
     (
@@ -82,8 +94,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         CONSOLE_SECTION,
-        "    if tls is None and not is_loopback(host):",
-        "    if False:",
+        "    _refuse(section, found.problem())\n",
+        "",
         CONSOLE + "test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate",
     ),
     (

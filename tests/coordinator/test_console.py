@@ -6,16 +6,29 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig
 from coordinator.control.announcements import CHECK
+from coordinator.report import released
+from coordinator.report.released import views_in
 from coordinator.runs.life import serve_lock
+from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.diligence import Diligence
+from coordinator.store.hand_overs import KeptHandOvers
 from machine.accounts.roles import Role
+from protocol.agreement.diligence import DiligenceRecord
+from protocol.agreement.document import time_text
+from protocol.agreement.hand_over import HandOver
+from protocol.coordinator_round import Phase
 from protocol.errors import ConfigError
+from protocol.release.view import ReleaseView
+from protocol.signing import key_id
 from tests.coordinator.consoles import (
     CANARY_COUNT,
     CANARY_SPENT,
@@ -37,6 +50,7 @@ SAME = {
     "/plan/{id}": ["run", "plan", "--agreement", "ours"],
     "/partners": ["partner", "list"],
     "/diligence": ["partner", "diligence", "list"],
+    "/keys": ["key", "show"],
     "/agreements": ["agreement", "list"],
     "/agreements/{hash}": ["agreement", "show", "ours"],
     "/releases": ["release", "list"],
@@ -54,7 +68,7 @@ def test_a_page_has_the_values_that_a_command_prints(
     rita = person(world.site, Role.AUDITOR)
     printed = shell.json(*words, "--dir", world.directory)
     found = rita.get(f"{world.path(pattern)}.json").json()
-    assert found == {"schema_version": 3, "status": "ok", "data": printed}
+    assert found == {"schema_version": 4, "status": "ok", "data": printed}
 
 
 def test_every_page_but_the_budget_is_a_commands(world: World) -> None:
@@ -239,6 +253,97 @@ def test_commands_note_who_acts_too(fresh: World, shell: Shell) -> None:
         ("partner admit", code, "done"), ("partner check", "west", "done"),
         ("partner remove", "west", "done"),
     ]  # fmt: skip
+
+
+def test_keys_that_were_handed_over_are_on_every_page_that_they_concern(
+    fresh: World, shell: Shell
+) -> None:
+    rita = person(fresh.site, Role.AUDITOR)
+    hash = fresh.ours.hash.hex()
+    assert "No key was handed over" in rita.get("/keys").text
+    assert "handed over" not in rita.get("/partners").text.partition("which were handed over")[0]
+    assert rita.get(f"/agreements/{hash}.json").json()["data"]["hand_overs"] == []
+    one = HandOver.make(
+        fresh.nodes["north"].keystore.identity, Ed25519PrivateKey.generate(), partner="north",
+        number=1, at="2026-11-30T10:00:00Z",
+    )  # fmt: skip
+    with fresh.store.transaction():
+        KeptHandOvers(fresh.store).take([one], now=datetime.now(UTC))
+    short = key_id(one.new_key)[:16]
+    for page in ("/keys", f"/agreements/{hash}"):
+        assert short in rita.get(page).text.replace("\n", ""), page
+        (found,) = rita.get(f"{page}.json").json()["data"]["hand_overs"]
+        assert (found["partner"], found["new_key"]) == ("north", key_id(one.new_key))
+    assert "north handed its signing key over" in rita.get("/partners").text
+    listed = rita.get("/partners.json").json()["data"]["partners"]
+    handed = {line["partner"]: line["key_handed_over_at"] for line in listed}
+    assert (handed["north"], handed["mid"]) == (one.at, None)
+    assert {line["partner"]: line["diligence_until"] for line in listed}["north"], "it follows"
+    rotated = shell.json("key", "rotate", "--dir", fresh.directory)
+    own = rita.get("/keys.json").json()["data"]
+    assert own["key"] == rotated["new_key"], "the console began under the key before"
+    assert own == shell.json("key", "show", "--dir", fresh.directory)
+
+
+def test_a_record_of_another_key_does_not_hold(fresh: World) -> None:
+    rita = person(fresh.site, Role.AUDITOR)
+    assert rita.get("/diligence.json").json()["data"]["records"][0]["holds"]
+    now = datetime.now(UTC)
+    values = {
+        "partner": "north", "public_key": fresh.nodes["mid"].card.public_key.hex(),
+        "checked": "its register", "by": "Anna Berg", "documents": [], "at": time_text(now),
+        "expires": time_text(now + timedelta(days=30)),
+    }  # fmt: skip
+    signed = DiligenceRecord.sign(values, fresh.config.signing_key())
+    Diligence(fresh.store).add(signed, now=now)
+    (record,) = rita.get("/diligence.json").json()["data"]["records"]
+    assert not record["holds"]
+    assert "OF ANOTHER KEY" in rita.get("/diligence").text
+    listed = rita.get("/partners.json").json()["data"]["partners"]
+    assert {line["partner"]: line["diligence_until"] for line in listed}["north"] is None
+
+
+def test_the_page_of_a_release_verifies_each_release_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counted(store: CoordinatorStore) -> list[tuple[bytes, str, ReleaseView]]:
+        read.append(1)
+        return views_in(store)
+
+    monkeypatch.setattr(released, "views_in", counted)
+    page = person(world.site, Role.MARKETER).get(f"/releases/{world.finished}")
+    assert (page.status_code, read) == (200, [1])
+
+
+def test_a_proposal_is_shown_by_the_command_as_by_the_page(world: World, shell: Shell) -> None:
+    proposed, about = world.proposed.agreement, ("--dir", world.directory)
+    printed = shell.json("agreement", "show", proposed.id, "--proposed", *about)
+    assert (printed["hash"], printed["published"]) == (proposed.hash.hex(), False)
+    page = person(world.site, Role.AUDITOR).get(f"/agreements/{proposed.hash.hex()}.json")
+    assert page.json()["data"] == printed
+    again = shell.json(
+        "agreement", "show", proposed.id, "--proposed", "--version", proposed.version, *about
+    )
+    assert again == printed
+    refused = shell.refused("agreement", "show", "nothing", "--proposed", *about, status=2)
+    assert (refused["code"], "proposed here" in refused["message"]) == ("E-AGR-UNKNOWN", True)
+
+
+def test_who_refused_late_is_told_before_a_run_begins(fresh: World, shell: Shell) -> None:
+    for number in range(2):
+        run_id = bytes([number]) * 16
+        fresh.store.request_run(run_id, fresh.ours)
+        progress = {"phase": Phase.APPROVALS, "refusals": {"mid": "E-EGRESS-REFUSED"}}
+        fresh.store.report_progress(run_id, progress)
+        fresh.store.fail(run_id, "E-SET-QUORUM", "refused", "")
+    words = "mid refused at the end of 2 runs under this agreement (E-EGRESS-REFUSED)"
+    form = person(fresh.site, Role.OPERATOR).get("/runs").text.partition("Start a run under")[2]
+    assert words in form
+    assert words not in person(fresh.site, Role.APPROVER).get("/runs").text
+    said = shell("run", "start", "--agreement", "ours", "--dir", fresh.directory)
+    assert words in " ".join(said.err.split())
 
 
 def test_partners_are_left_out_by_their_ids(fresh: World) -> None:

@@ -70,12 +70,14 @@ def test_missed_runs_are_said_beside_those_that_were(shell: Shell, scheduled: Pa
 def test_a_pause_and_its_end_are_on_record_with_their_reasons(
     shell: Shell, scheduled: Path
 ) -> None:
+    early = shell.json("run", "schedule", "--resume", "--reason", "x", "--dir", scheduled)
+    assert (early["changed"], early["reason"]) == (False, "")
     missing = shell.refused("run", "schedule", "--pause", "--dir", scheduled, status=2)
     assert "--reason" in missing["message"]
     done = shell.json("run", "schedule", "--pause", "--reason", "audit", "--dir", scheduled)
     assert (done["paused"], done["changed"]) == (True, True)
     again = shell.json("run", "schedule", "--pause", "--reason", "x", "--dir", scheduled)
-    assert not again["changed"]
+    assert (again["changed"], again["reason"]) == (False, "audit"), "as on record"
     assert "PAUSED since" in shell("run", "schedule", "--dir", scheduled).out
     shell.json("run", "schedule", "--resume", "--reason", "done", "--dir", scheduled)
     (one,) = shell.json("run", "schedule", "--dir", scheduled)["schedules"]

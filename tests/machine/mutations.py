@@ -38,6 +38,12 @@ VOUCHED = "test_oidc.py::"
 OIDC = "machine/web/oidc/"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    (
+        "machine/database.py",
+        "            if os.geteuid() == 0:\n",
+        "            if False:\n",
+        "test_database.py::test_what_root_makes_belongs_to_whoever_has_the_folder",
+    ),
     # signing in by an identity provider
     (
         OIDC + "fetching.py",
@@ -125,8 +131,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         OIDC + "provider.py",
-        "age >= (_KEYS_AGAIN if again else _KEPT)",
-        "again or age >= _KEPT",
+        "AGAIN if again else _KEPT, fetch",
+        "timedelta(0) if again else _KEPT, fetch",
         VOUCHED + "test_new_keys_are_fetched_when_a_token_names_one_but_not_often",
     ),
     (
@@ -257,15 +263,39 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         APPLICATION,
-        "        accounts.guessing.refuse_address(address, now)\n",
+        "        accounts.guessing.refuse_vouched_early(address, now)\n",
         "",
-        VOUCHED + "test_whoever_fails_often_waits",
+        VOUCHED + "test_whoever_brings_wrong_tokens_often_waits_and_passwords_do_not",
     ),
     (
         APPLICATION,
-        "                accounts.guessing.failed(None, address, now)\n",
-        "                pass\n",
-        VOUCHED + "test_whoever_fails_often_waits",
+        "                    accounts.guessing.failed_vouched(address, now)\n",
+        "                    pass\n",
+        VOUCHED + "test_whoever_brings_wrong_tokens_often_waits_and_passwords_do_not",
+    ),
+    (
+        APPLICATION,
+        '            if error.code == "E-OIDC-TOKEN":\n',
+        "            if error.code:\n",
+        VOUCHED + "test_nobody_waits_for_what_another_site_or_the_provider_did",
+    ),
+    (
+        GUESSING,
+        '        self._note((_whose("vouched", address),), now)\n',
+        '        self._note((_whose("vouched", address), _whose("address", address)), now)\n',
+        VOUCHED + "test_whoever_brings_wrong_tokens_often_waits_and_passwords_do_not",
+    ),
+    (
+        SESSIONS,
+        " or over or not self._still_vouched(account):",
+        " or over:",
+        VOUCHED + "test_a_session_ends_where_another_provider_or_none_vouches_now",
+    ),
+    (
+        OIDC + "kept.py",
+        "            self._failed = (now, error)\n",
+        "            pass\n",
+        VOUCHED + "test_what_the_provider_just_failed_to_say_is_not_asked_again_at_once",
     ),
     (
         ACCOUNTS,
@@ -442,14 +472,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         GUESSING,
-        '            self._wait_s(_whose("name", name), FREE_OF_NAME, now),\n',
-        "            0,\n",
+        'self._wait_s(_whose("name", name), FREE_OF_NAME, now)',
+        "0",
         PROVED + "test_after_some_failures_the_waits_of_a_name_grow",
     ),
     (
         GUESSING,
-        '            self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now),\n',
-        "            0,\n",
+        'self._wait_s(_whose("address", address), FREE_OF_ADDRESS, now)',
+        "0",
         PROVED + "test_an_address_waits_whatever_names_it_tries",
     ),
     (
@@ -478,7 +508,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SESSIONS,
-        " or now - begun >= LONGEST",
+        "now - begun >= LONGEST or ",
         "",
         PROVED + "test_a_session_ends_after_its_longest_time",
     ),
@@ -779,8 +809,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         DATABASE,
-        "os.path.realpath(path), flags, 0o600",
-        "os.path.realpath(path), flags, 0o666",
+        "os.open(file, flags, 0o600)",
+        "os.open(file, flags, 0o666)",
         STORED + "test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in",
     ),
 ]

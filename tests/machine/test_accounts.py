@@ -32,7 +32,7 @@ def accounts() -> Iterator[Accounts]:
 
 @pytest.fixture
 def sessions(accounts: Accounts) -> Sessions:
-    return Sessions(accounts)
+    return Sessions(accounts, issuer=None)
 
 
 def sign_in(
@@ -210,6 +210,7 @@ def test_after_some_failures_the_waits_of_a_name_grow(
     for wait_s in (2, 4, 8):
         early = fails(sessions, code_of(enrolment, at), name=name, address="10.1.0.1", now=at)
         assert (early.code, f"in {wait_s} seconds" in early.message) == ("E-SIGN-IN-WAIT", True)
+        assert "user reset" in early.remedy
         at += timedelta(seconds=wait_s)
         assert fails(sessions, name=name, address="10.1.0.2", now=at).code == "E-SIGN-IN"
     at += timedelta(seconds=16)
@@ -240,7 +241,9 @@ def test_an_address_waits_whatever_names_it_tries(accounts: Accounts, sessions: 
     enrolment = add(accounts)
     for number in range(FREE_OF_ADDRESS + 1):
         fails(sessions, name=f"name-{number}")
-    assert fails(sessions, code_of(enrolment)).code == "E-SIGN-IN-WAIT"
+    refused = fails(sessions, code_of(enrolment))
+    assert refused.code == "E-SIGN-IN-WAIT"
+    assert "user reset" not in refused.remedy, "it forgets a name, never an address"
     sign_in(sessions, code_of(enrolment), address="10.0.0.1")
 
 

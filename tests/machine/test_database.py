@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import subprocess
@@ -173,3 +174,34 @@ def test_a_file_that_is_no_database_was_not_lost(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a database") as caught:
         opened(path, made_before=True)
     assert caught.value.code == "E-STORE"
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_what_root_makes_belongs_to_whoever_has_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
+) -> None:
+    given: list[tuple[str, int, int]] = []
+
+    def noted(file: int, user: int, group: int) -> None:
+        given.append((str(Path(f"/proc/self/fd/{file}").readlink()), user, group))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1_000)
+    monkeypatch.setattr(os, "fchown", noted)
+    folder = tmp_path.stat()
+    for _ in range(2):
+        opened(tmp_path / "a.db").close()
+    made = [(str(tmp_path / "a.db"), folder.st_uid, folder.st_gid)]
+    assert given == (made if root else []), "the file that is there stays whose it is"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_service_of_a_folder_can_write_what_root_made_there(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.chown(folder, 12_345, 12_346)
+    database = opened(folder / "x.db")
+    with database.transaction():
+        database.ask("INSERT INTO t VALUES (1)")
+    files = [file.stat() for file in folder.iterdir()]
+    assert files
+    assert {(file.st_uid, file.st_gid) for file in files} == {(12_345, 12_346)}

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -279,12 +280,68 @@ def test_a_provider_that_names_itself_has_to(anna: Person, provider: FakeProvide
     refused(anna, come_back(anna, provider), "E-OIDC-FLOW")
 
 
-def test_whoever_fails_often_waits(anna: Person, provider: FakeProvider) -> None:
+def test_whoever_brings_wrong_tokens_often_waits_and_passwords_do_not(
+    anna: Person, accounts: Accounts, provider: FakeProvider
+) -> None:
+    provider.claims = {"aud": "another"}
     for _ in range(FREE_OF_ADDRESS + 1):
-        assert "E-OIDC-FLOW" in anna.get("/sign-in/oidc/return?code=a&state=b").text
+        assert "E-OIDC-TOKEN" in come_back(anna, provider).text
+    provider.claims = {}
+    asked = provider.asked["/token"]
     answer = come_back(anna, provider)
     assert (answer.status_code, "E-SIGN-IN-WAIT" in answer.text) == (429, True)
-    assert "/token" not in provider.asked
+    assert "user reset" not in answer.text
+    assert provider.asked["/token"] == asked
+    assert Person(anna.site).sign_in(add(accounts, "bernd")).status_code == 303
+
+
+def test_nobody_waits_for_what_another_site_or_the_provider_did(
+    anna: Person, accounts: Accounts, provider: FakeProvider
+) -> None:
+    evil = Person(anna.site)
+    for _ in range(FREE_OF_ADDRESS + 2):
+        assert "E-OIDC-FLOW" in evil.get("/sign-in/oidc/return?code=a&state=b").text
+        provider.back = {"state": "another"}
+        assert "E-OIDC-FLOW" in come_back(evil, provider).text
+        provider.back = {"code": None, "error": "access_denied"}
+        assert "E-OIDC-REFUSED" in come_back(evil, provider).text
+        provider.back, provider.instead = {}, {"/token": Answer(400, b"{}")}
+        assert "E-OIDC" in come_back(evil, provider).text
+        provider.instead, provider.subject = {}, "nobody"
+        assert "E-OIDC-ACCOUNT" in come_back(evil, provider).text
+        provider.subject = "u-4711"
+    assert Person(anna.site).sign_in(add(accounts, "bernd")).status_code == 303
+    come_back(anna, provider)
+    assert is_in(anna)
+
+
+def test_wrong_passwords_hold_nobody_up_who_comes_from_the_provider(
+    anna: Person, accounts: Accounts, provider: FakeProvider
+) -> None:
+    with accounts.database.transaction():
+        for number in range(FREE_OF_ADDRESS + 5):
+            accounts.guessing.failed(f"name-{number}", "testclient", anna.site.clock())
+    assert Person(anna.site).sign_in(add(accounts, "bernd")).status_code == 429
+    come_back(anna, provider)
+    assert is_in(anna)
+
+
+@pytest.mark.parametrize("issuer", [None, "https://other.example"])
+def test_a_session_ends_where_another_provider_or_none_vouches_now(
+    anna: Person, accounts: Accounts, provider: FakeProvider, issuer: str | None
+) -> None:
+    come_back(anna, provider)
+    bernd = Person(anna.site)
+    bernd.sign_in(add(accounts, "bernd"))
+    other = None
+    if issuer is not None:
+        other = SignInByProvider(replace(settings(provider), issuer=issuer), "", BASE)
+    changed = site_of(accounts, other)
+    for who, status in ((anna, 303), (bernd, 200)):
+        after = Person(changed)
+        after.client.cookies = who.client.cookies
+        assert after.get("/numbers").status_code == status
+    assert not is_in(anna), "it does not come back with the provider"
 
 
 def test_flows_that_nobody_ends_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +463,7 @@ def test_a_token_says_which_of_several_keys_signed_it(anna: Person, provider: Fa
     refused(anna, come_back(anna, provider), "E-OIDC-TOKEN")
     provider.keys.pop()
     anna.site.clock.forward(seconds=11)  # type: ignore[attr-defined]
-    anna.site.oidc._provider._keys = None  # type: ignore[union-attr]  # as after an hour
+    anna.site.oidc._provider._keys._found = None  # type: ignore[union-attr]  # as after an hour
     come_back(anna, provider)
     assert is_in(anna), "of one key nothing need be said"
 
@@ -497,8 +554,53 @@ def test_a_slow_provider_and_many_at_once_hold_nobody_up(
     answer = anna.get("/sign-in/oidc")
     assert (answer.status_code, "too slowly" in answer.text) == (503, True)
     monkeypatch.undo()
+    asked = dict(provider.asked)
+    answer = anna.get("/sign-in/oidc")
+    assert (answer.status_code, "too slowly" in answer.text) == (503, True)
+    assert provider.asked == asked, "ten seconds are not over"
+    anna.site.clock.forward(seconds=11)  # type: ignore[attr-defined]
     come_back(anna, provider)
     assert is_in(anna), "each place was given back"
+
+
+def test_nobody_waits_while_keys_are_fetched_for_another(
+    anna: Person, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = anna.site
+    fetcher = site.oidc._provider._fetcher  # type: ignore[union-attr]
+    get, inside, go_on = fetcher.get, threading.Event(), threading.Event()
+
+    def slow(url: str) -> dict[str, Any]:
+        if url.endswith("/keys") and not inside.is_set():
+            inside.set()
+            assert go_on.wait(30)
+        return get(url)
+
+    monkeypatch.setattr(fetcher, "get", slow)
+    first = threading.Thread(target=come_back, args=(Person(site), provider), daemon=True)
+    first.start()
+    try:
+        assert inside.wait(30)
+        second = threading.Thread(target=come_back, args=(anna, provider), daemon=True)
+        second.start()
+        second.join(30)
+        assert is_in(anna)
+    finally:
+        go_on.set()
+        first.join(30)
+
+
+def test_what_the_provider_just_failed_to_say_is_not_asked_again_at_once(
+    anna: Person, provider: FakeProvider
+) -> None:
+    provider.instead = {"/keys": Answer(500, b"{}")}
+    for _ in range(3):
+        refused(anna, come_back(anna, provider), "E-OIDC")
+    assert provider.asked["/keys"] == 1
+    provider.instead = {}
+    anna.site.clock.forward(seconds=11)  # type: ignore[attr-defined]
+    come_back(anna, provider)
+    assert is_in(anna)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
@@ -255,7 +254,7 @@ def test_what_others_wrote_is_text(anna: Person) -> None:
 
 def test_a_page_and_its_json_say_the_same(anna: Person) -> None:
     assert anna.get("/numbers.json").json() == {
-        "schema_version": 3, "status": "ok", "data": {"name": EVIL},
+        "schema_version": 4, "status": "ok", "data": {"name": EVIL},
     }  # fmt: skip
     text = anna.get("/numbers").text
     for words in (
@@ -396,7 +395,20 @@ def test_addresses_say_which_names_are_answered() -> None:
     assert plain.hosts(8321) == {"127.0.0.1:8321", "localhost:8321", "[::1]:8321"}
     named = Address(host="10.0.0.5", port=443, certificate=plain.certificate, names=("n.example",))
     assert "n.example:443" in named.hosts(443)
-    assert json.dumps(named.url(443)) == '"http://n.example:443/"'
+    assert named.url(443) == "http://n.example:443/"
+    assert named.url(80) == "http://n.example/"
+
+
+@pytest.mark.parametrize("port", [443, 8_443])
+@pytest.mark.parametrize("name", ["n.example", "::1"])
+def test_the_address_that_people_open_is_written_as_browsers_write_it(
+    tmp_path, name: str, port: int
+) -> None:
+    where = Address(host="10.0.0.5", port=port, certificate=tmp_path / "x.crt", names=(name,))
+    url = httpx.URL(where.url(port))
+    assert (url.scheme, url.path) == ("https", "/")
+    assert httpx.Request("GET", url).headers["host"] == str(where.url(port))[8:-1]
+    assert httpx.Request("GET", url).headers["host"] in where.hosts(port)
 
 
 def _at(site: Site, hosts: frozenset[str]) -> Site:

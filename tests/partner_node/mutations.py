@@ -841,8 +841,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # the console
     (
         "partner_node/config/console.py",
-        "if tls is None and not is_loopback(host):",
-        "if False:",
+        "    _refuse(console, found.problem())\n",
+        "",
         "test_console.py::test_the_console_is_on_this_machine_alone_unless_there_is_a_certificate",
     ),
     (
@@ -974,8 +974,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/config/console.py",
-        "    if not is_provider_url(issuer):\n",
-        "    if False:\n",
+        "    _refuse(oidc, found.problem())\n",
+        "",
         "test_console.py::test_an_identity_provider_is_reached_by_tls",
     ),
     (

@@ -85,7 +85,7 @@ class Said:
         assert self.out.count("\n") == 1
         found: dict[str, Any] = json.loads(self.out)
         assert set(found) == {"schema_version", "status", "data"}
-        assert found["schema_version"] == 3
+        assert found["schema_version"] == 4
         return found
 
     @property

@@ -23,6 +23,10 @@ _LONGEST_S: Final = 10.0
 _AT_A_TIME: Final = 4
 
 
+class BusyError(FedsegError):
+    """Too many people sign in at this moment (E-OIDC-AWAY)."""
+
+
 class Fetcher:
     """Asks one provider.
 
@@ -70,7 +74,7 @@ class Fetcher:
             RuleError: It answers anything but one JSON object of at most `MAX_BYTES` (E-OIDC).
         """
         if not self._free.acquire(blocking=False):
-            raise self._away("too many people sign in at once")
+            raise self._away("too many people sign in at once", BusyError)
         try:
             data = self._body(method, url, form, auth)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -106,8 +110,8 @@ class Fetcher:
             raise self._wrong("answers no JSON object")
         return found
 
-    def _away(self, what: str) -> FedsegError:
-        return FedsegError(
+    def _away(self, what: str, kind: type[FedsegError] = FedsegError) -> FedsegError:
+        return kind(
             f"the identity provider {self._issuer} is not reached: {what}", code="E-OIDC-AWAY",
             remedy="try again; whoever has a password signs in with it meanwhile",
         )  # fmt: skip

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from machine.web.oidc.fetching import Fetcher
 from machine.web.oidc.flows import Flow
 from machine.web.oidc.id_token import UnknownKeyError, verified_subject
+from machine.web.oidc.kept import AGAIN, Kept
 from machine.web.oidc.settings import OidcSettings, is_provider_url
 from protocol.errors import RuleError
 
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _KEPT: Final = timedelta(hours=1)
-#: Keys are not fetched again sooner, however many tokens name unknown ones.
-_KEYS_AGAIN: Final = timedelta(seconds=10)
 _MOST_KEYS: Final = 50
 
 
@@ -51,20 +49,19 @@ class Provider:
         self._secret = secret
         self._redirect_uri = redirect_uri
         self._fetcher = Fetcher(settings.issuer, settings.authority)
-        self._one = Lock()
-        self._described: tuple[datetime, Description] | None = None
-        self._keys: tuple[datetime, Sequence[Mapping[str, Any]]] | None = None
+        self._description: Kept[Description] = Kept()
+        self._keys: Kept[Sequence[Mapping[str, Any]]] = Kept()
 
     def described(self, now: datetime) -> Description:
         """What it says of itself, at most an hour old; raises as `Fetcher`, and RuleError."""
-        kept = self._described
-        if kept is not None and timedelta(0) <= now - kept[0] < _KEPT:
-            return kept[1]
+        return self._description.get(now, _KEPT, self._describe)
+
+    def _describe(self) -> Description:
         values = self._fetcher.get(self._settings.issuer.rstrip("/") + _DISCOVERY)
         if values.get("issuer") != self._settings.issuer:
             raise _wrong("it calls itself by another issuer than [console.oidc]")
         ways = values.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        found = Description(
+        return Description(
             authorization=_url(values, "authorization_endpoint", query=True),
             token=_url(values, "token_endpoint", query=True),
             keys=_url(values, "jwks_uri", query=True),
@@ -73,8 +70,6 @@ class Provider:
             and "client_secret_basic" not in ways
             and "client_secret_post" in ways,
         )
-        self._described = (now, found)
-        return found
 
     def address(self, flow: Flow, now: datetime) -> str:
         """Where a person signs in, for one sign-in."""
@@ -137,16 +132,14 @@ class Provider:
         self, described: Description, now: datetime, *, again: bool
     ) -> Sequence[Mapping[str, Any]]:
         """Its keys; fetched anew where a token names an unknown one, but not often."""
-        with self._one:
-            kept = self._keys
-            age = None if kept is None else abs(now - kept[0])
-            if kept is None or age is None or age >= (_KEYS_AGAIN if again else _KEPT):
-                listed = self._fetcher.get(described.keys).get("keys")
-                if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
-                    raise _wrong("it lists no keys, or too many")
-                kept = (now, [one for one in listed if isinstance(one, dict)])
-                self._keys = kept
-            return kept[1]
+
+        def fetch() -> Sequence[Mapping[str, Any]]:
+            listed = self._fetcher.get(described.keys).get("keys")
+            if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
+                raise _wrong("it lists no keys, or too many")
+            return [one for one in listed if isinstance(one, dict)]
+
+        return self._keys.get(now, AGAIN if again else _KEPT, fetch)
 
 
 def _url(values: Mapping[str, Any], name: str, *, query: bool) -> str:

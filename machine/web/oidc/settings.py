@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from machine.web.address import is_loopback
+from machine.web.address import is_loopback, problem_of_list
 
 OIDC_KEYS: Final = ("issuer", "client_id", "client_secret_file", "name", "acr_values", "authority")
+_LONGEST_ISSUER: Final = 1_000
+_LONGEST_ID: Final = 255
+_LONGEST_NAME: Final = 60
+_MOST_WAYS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,30 @@ class OidcSettings:
     def label(self) -> str:
         """What people call it: its name, or else its host."""
         return self.name or str(urlsplit(self.issuer).hostname)
+
+    def problem(self) -> tuple[str, str, str] | None:
+        """The first setting that says nothing sensible: its key, what is wrong, and the way out."""
+        if len(self.issuer) > _LONGEST_ISSUER or not is_provider_url(self.issuer):
+            return (
+                "issuer", f"is {self.issuer[:80]!r}, which is no address that is reached by TLS",
+                "write it as the provider calls itself, like https://login.example/realms/staff",
+            )  # fmt: skip
+        if not _is_plain(self.client_id):
+            return "client_id", f"is {self.client_id[:80]!r}", "write what the provider gave"
+        if len(self.name) > _LONGEST_NAME or not self.name.isprintable():
+            return "name", f"is {self.name[:80]!r}", f"write one line, {_LONGEST_NAME} letters long"
+        for one in self.acr_values:
+            if not _is_plain(one) or " " in one:  # they are sent with blanks between them
+                return (
+                    "acr_values",
+                    f"lists {one[:80]!r}",
+                    "write each way as the provider calls it",
+                )
+        return problem_of_list("acr_values", self.acr_values, _MOST_WAYS)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and 1 <= len(text) <= _LONGEST_ID
 
 
 def is_provider_url(url: str, *, query: bool = False) -> bool:
