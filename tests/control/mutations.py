@@ -387,7 +387,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PRESENCE,
-        "            except AgreementError as error:",
+        "            except RuleError as error:",
         "            except ZeroDivisionError as error:",
         ANNOUNCES + "test_what_does_not_follow_is_said_once_and_the_node_goes_on",
     ),

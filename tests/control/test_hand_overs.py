@@ -209,6 +209,24 @@ def test_one_that_does_not_hold_keeps_no_other_from_being_taken(
     assert (keys.of(1), keys.of(2)) == tuple(one.new_key for one in honest)
 
 
+def test_a_serving_node_takes_up_the_version_that_names_its_new_key(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    agreed = in_force(signing)
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600):
+        wait_for(lambda: said(caplog, "admitted"), timeout_s=PATIENCE_S, what="the node")
+        assert key(signing, "rotate")["sent"] is True
+        signing.propose_next(id=agreed.id, version=2, supersedes=agreed.hash.hex())
+        signing.agree()
+        wait_for(
+            lambda: agreement_at(signing).version == 2,
+            timeout_s=PATIENCE_S,
+            what="the next version",
+        )
+    assert agreement_at(signing).parties[0].public_key == own_key_of(signing)
+
+
 def own_key_of(signing: Signing) -> bytes:
     return NodeHome.load(signing.home.directory).keystore().identity_public
 
