@@ -48,6 +48,15 @@ def open_regular(path: Path) -> BufferedReader:
         raise
 
 
+def mark_of(path: Path) -> tuple[int, ...]:
+    """Values by which to distinguish two versions of a file; empty when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def write_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
     """Write or replace a file, atomically and durably; missing folders are created.
 

@@ -83,6 +83,31 @@ def missing_signatures(signed: SignedAgreement, path: Path) -> tuple[Party, ...]
         ) from error
 
 
+def own_place(signed: SignedAgreement, own_key: bytes) -> Party:
+    """This node in an agreement that is to be signed with its key; raises AgreementError.
+
+    Args:
+        signed: Under the keys in force.
+        own_key: This node's public signing key, 32 bytes.
+
+    Raises:
+        AgreementError: It is no party of it, or the agreement names a key that this node handed
+            over since (E-AGR-PARTY); or its key was handed over itself (E-KEY-ROTATED).
+    """
+    agreement = signed.agreement
+    party = agreement.parties[agreement.index_of_key(own_key)]
+    if party.public_key != own_key:
+        raise AgreementError(
+            f"the agreement names key {key_id(party.public_key)[:16]}… of {party.id}, which was "
+            f"handed over to {key_id(own_key)[:16]}…: the old one signs nothing any more, and the "
+            "new one nothing that names the old one",
+            code="E-AGR-PARTY",
+            remedy="ask the operator to draft it again (fedseg-coordinator agreement draft), which "
+            "names the new key, once the coordinator has the hand-over",
+        )
+    return party
+
+
 def verified(signed: SignedAgreement, path: Path) -> Agreement:
     """Return the agreement if every party signed it; else AgreementError, naming the file."""
     missing_signatures(signed, path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Final
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from machine.files import mark_of
 from partner_node.home import NodeHome
 from partner_node.link.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
-from protocol.errors import ConfigError, FedsegError, KeystoreError
+from partner_node.open_keys import OpenKeys
+from protocol.errors import ConfigError, FedsegError
 
 if TYPE_CHECKING:
     from partner_node.served_nodes import ServedNodes
@@ -91,10 +93,11 @@ class _Opened:
 
     def is_current(self, now: datetime) -> bool:
         """Whether no file was replaced since, and nothing that waited is effective now."""
-        return self.marks == tuple(map(_mark, self.files)) and not self.nodes.is_overtaken(now)
+        return self.marks == tuple(map(mark_of, self.files)) and not self.nodes.is_overtaken(now)
 
 
 _opened: Final[dict[Path, _Opened]] = {}
+_keys: Final[dict[Path, OpenKeys]] = {}
 
 
 def nodes_of(directory: Path) -> ServedNodes:
@@ -103,7 +106,7 @@ def nodes_of(directory: Path) -> ServedNodes:
     They are opened once in a process, as deriving their key takes half a second, and reopened when
     an agreement's file was replaced or another one arrived, also by a version that waited and is
     effective now: nothing is answered under the old one after that. Also when the key store was
-    replaced; where its new passphrase cannot be had before a restart, the keys that are open stay.
+    replaced, whose keys `OpenKeys` knows.
 
     Raises:
         FedsegError: The nodes cannot be opened with their folder as it is now.
@@ -116,14 +119,7 @@ def _nodes_of(directory: Path) -> ServedNodes:
     known = _opened.get(directory)
     if known is not None and known.is_current(datetime.now(UTC)):
         return known.nodes
-    try:
-        opened = _open_nodes(directory)
-    except KeystoreError as error:
-        if known is None:
-            raise
-        logger.warning("the key store that was replaced is not opened before a restart: %s", error)
-        _opened[directory] = replace(known, marks=tuple(map(_mark, known.files)))
-        return known.nodes
+    opened = _open_nodes(directory)
     if known is not None:
         known.nodes.store.close()
         logger.info("took up %s", opened.nodes.words)
@@ -135,17 +131,9 @@ def _open_nodes(directory: Path) -> _Opened:
     from partner_node.served_nodes import ServedNodes
 
     files = NodeHome.load(directory).watched_files
-    marks = tuple(map(_mark, files))  # before they are read: a change in between opens them again
-    return _Opened(nodes=ServedNodes.open(directory), files=files, marks=marks)
-
-
-def _mark(file: Path) -> tuple[int, ...]:
-    """Values by which to distinguish two versions of a file; empty when there is none."""
-    try:
-        status = file.stat()
-    except OSError:
-        return ()
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    marks = tuple(map(mark_of, files))  # before they are read: a change in between opens them again
+    keys = _keys.setdefault(directory, OpenKeys())
+    return _Opened(nodes=ServedNodes.open(directory, keys=keys), files=files, marks=marks)
 
 
 def _reply(message: Message, fields: dict[str, bytes | str]) -> Message:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from machine.files import make_folder_of, open_regular, write_file
+from machine.files import make_folder_of, mark_of, open_regular, write_file
 from machine.locks import held
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.hand_overs import MAX_LIST_BYTES, NONE, HandOvers
@@ -35,6 +35,11 @@ class KnownHandOvers:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._in_memory = NONE
+
+    @property
+    def mark(self) -> tuple[int, ...]:
+        """By which to see that others may be known now; as `mark_of`."""
+        return () if self._file is None else mark_of(self._file)
 
     def load(self) -> HandOvers:
         """All of them; raises StoreError when the file is damaged (E-STORE)."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 
 from partner_node.home import NodeHome
 from partner_node.membership import Membership
 from partner_node.store.waiting import WaitingVersions
+from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.hand_overs import HandOvers
 from protocol.errors import AgreementError
@@ -22,13 +24,17 @@ def take_up(home: NodeHome, found: Iterable[HandOver]) -> list[HandOver]:
     Raises:
         AgreementError: One does not go with those that are known (E-KEY-…); the others are kept.
     """
+    places = _Places.of(home)
     known, failure = home.hand_overs.load(), None
+    wanted = places.concerned(known)
     for one in found:
         try:
-            known = known.with_one(one)
-        except AgreementError as error:
+            more = known.with_one(one)
+            wanted = places.concerned(more)
+        except AgreementError as error:  # the others are judged without it
             failure = failure or error
-    wanted = concerning(home, known)
+            continue
+        known = more
     new = home.hand_overs.take(one for one in known if one.hash in wanted)
     if failure is not None:
         raise failure
@@ -54,22 +60,35 @@ def take_up_one(home: NodeHome, one: HandOver) -> bool:
     return True
 
 
-def concerning(home: NodeHome, known: HandOvers) -> set[bytes]:
-    """The hashes of hand-overs that concern this node.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """Where keys are named that concern this node: agreements, and the coordinator it joined."""
 
-    Raises:
-        AgreementError: One says that a key is somebody else's (E-KEY-PARTY), or leads to a key that
-            another party has (E-KEY-REUSED).
-    """
-    with closing(home.store(home.keystore())) as store:
-        coming = [signed.agreement for signed in WaitingVersions(store).all()]
-    found = [
-        one.hash
-        for agreement in (*home.agreements_in_force(), *coming)
-        for one in agreement.with_hand_overs(known).hand_overs
-    ]
-    membership = Membership.load(home.directory)
-    if membership is not None:
-        joined = known.from_key(membership.coordinator_key, partner="")
-        found += [one.hash for one in joined]
-    return set(found)
+    agreements: tuple[Agreement, ...]
+    membership: Membership | None
+
+    @staticmethod
+    def of(home: NodeHome) -> _Places:
+        with closing(home.store(home.keystore())) as store:
+            coming = [signed.agreement for signed in WaitingVersions(store).all()]
+        return _Places(
+            agreements=(*home.agreements_in_force(), *coming),
+            membership=Membership.load(home.directory),
+        )
+
+    def concerned(self, known: HandOvers) -> set[bytes]:
+        """The hashes of those hand-overs that concern this node.
+
+        Raises:
+            AgreementError: One says that a key is somebody else's (E-KEY-PARTY), or leads to a key
+                that another party has (E-KEY-REUSED).
+        """
+        found = [
+            one.hash
+            for agreement in self.agreements
+            for one in agreement.with_hand_overs(known).hand_overs
+        ]
+        if self.membership is not None:
+            joined = known.from_key(self.membership.coordinator_key, partner="")
+            found += [one.hash for one in joined]
+        return set(found)

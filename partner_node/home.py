@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.locks import held
-from machine.private_files import next_of
-from partner_node.agreement_files import (
-    read_agreement,
-)
+from partner_node.agreement_files import read_agreement
 from partner_node.config.node_config import NodeConfig
 from partner_node.four_eyes import People
 from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
 from partner_node.hand_overs import KnownHandOvers
-from partner_node.keystore import Keystore, read_passphrase
+from partner_node.keystore import Keystore
+from partner_node.open_keys import OpenKeys
 from partner_node.register.requests import RightsRegister
 from partner_node.state_file import open_state
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
+from protocol.agreement.hand_overs import NONE
 from protocol.agreement.parties import Party
-from protocol.errors import AgreementError, KeystoreError, UsageError
+from protocol.errors import AgreementError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
@@ -63,28 +61,30 @@ class NodeHome:
     directory: Path
     config: NodeConfig
     section: str = ""
-    _opened: list[Keystore] = field(default_factory=list, repr=False, compare=False)
-    _opened_file: list[tuple[object, ...]] = field(default_factory=list, repr=False, compare=False)
+    _opened: list[OpenKeys] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
-    def load(directory: Path) -> NodeHome:
-        """Read the folder's configuration; raises ConfigError."""
-        return NodeHome(directory=directory, config=NodeConfig.load(directory / FILE_NAME))
+    def load(directory: Path, *, keys: OpenKeys | None = None) -> NodeHome:
+        """Read the folder's configuration; raises ConfigError.
+
+        Args:
+            keys: The folder's, as this process has them open; None where it has not.
+        """
+        return NodeHome(
+            directory=directory,
+            config=NodeConfig.load(directory / FILE_NAME),
+            _opened=[] if keys is None else [keys],
+        )
 
     def current(self) -> NodeHome:
-        """The folder as its configuration is now; keys that were opened stay so in both.
-
-        Opening them is slow on purpose: a process that looks every minute opens them once, and
-        again only after their file was replaced.
+        """The folder as its configuration is now; keys that this process has open stay open.
 
         Raises:
             ConfigError: The configuration cannot be read.
         """
-        loaded = NodeHome.load(self.directory)
-        if self._opened and self._opened_file == [loaded._keys_identity()]:
-            loaded._opened.extend(self._opened)
-            loaded._opened_file.extend(self._opened_file)
-        return loaded
+        if not self._opened:
+            self._opened.append(OpenKeys())
+        return NodeHome.load(self.directory, keys=self._opened[0])
 
     def under(self, agreement_id: str) -> NodeHome:
         """The folder as an agreement has it: its own section, or else that of ``[node]``."""
@@ -189,20 +189,13 @@ class NodeHome:
         return self.config.keys.store.parent
 
     def keystore(self) -> Keystore:
-        """The node's keys; raises KeystoreError.
+        """The node's keys, as they are now; raises KeystoreError and StoreError.
 
-        They are opened once per `NodeHome`, as deriving the key is slow on purpose.
+        They are opened once per `NodeHome`, and again when they were replaced (`OpenKeys`).
         """
         if not self._opened:
-            identity = self._keys_identity()
-            opened, _ = open_keystore(self.config)
-            self._opened.append(opened.following(self.hand_overs.load()))
-            self._opened_file.append(identity)
-        return self._opened[0]
-
-    def _keys_identity(self) -> tuple[object, ...]:
-        """By what it is noticed that the keys are to be opened again."""
-        return (*_identity_of(self.config.keys.store), *_identity_of(self.hand_overs_file))
+            self._opened.append(OpenKeys())
+        return self._opened[0].now(self.config, self.hand_overs, self.directory / CARD_FILE)
 
     def store(self, keystore: Keystore) -> NodeStore:
         """Open the node's state, made where there never was one; raises StoreError."""
@@ -263,13 +256,29 @@ class NodeHome:
         agreement = signed.agreement.with_hand_overs(self.hand_overs.load())
         return replace(signed, agreement=agreement)
 
+    def with_fitting_keys(self, signed: SignedAgreement) -> SignedAgreement:
+        """An agreement to read, under those hand-overs that go with it.
+
+        One that is over may name a key under another partner's name than its hand-over does; what
+        it said, and what was released under it, holds all the same.
+        """
+        agreement, fitting = signed.agreement, NONE
+        for one in self.hand_overs.load():
+            with suppress(AgreementError):
+                more = fitting.with_one(one)
+                agreement, fitting = signed.agreement.with_hand_overs(more), more
+        return replace(signed, agreement=agreement)
+
     def signed_agreement(self) -> SignedAgreement:
         """The agreement named in the configuration, signed or not, under the keys in force.
 
         Raises:
             AgreementError: It is missing or invalid, or another than its section is for
-                (E-AGR-OTHER).
+                (E-AGR-OTHER); or as `with_keys`.
         """
+        return self.with_keys(self._read())
+
+    def _read(self) -> SignedAgreement:
         file = self.config.node.agreement
         signed = read_agreement(
             file,
@@ -283,14 +292,19 @@ class NodeHome:
                 code="E-AGR-OTHER",
                 remedy="give the agreement a section under its own id",
             )
-        return self.with_keys(signed)
+        return signed
 
     def installed_agreement(self) -> Agreement | None:
-        """The agreement in force here, signatures unchecked; None when none can be read."""
+        """The agreement in force here, signatures unchecked; None when none can be read.
+
+        Raises:
+            AgreementError: The hand-overs that are known do not go with it; as `with_keys`.
+        """
         try:
-            return self.signed_agreement().agreement
+            signed = self._read()
         except AgreementError:
             return None
+        return self.with_keys(signed).agreement
 
     def party(self, agreement: Agreement) -> Party:
         """This partner in an agreement; raises AgreementError (E-AGR-PARTY)."""
@@ -429,38 +443,3 @@ def changing_keys(home: NodeHome) -> Iterator[None]:
         if not ours:
             raise UsageError("another process changes this node's keys", remedy="try again")
         yield
-
-
-def home_passphrase(config: NodeConfig) -> bytes:
-    """The key store's passphrase, from the configured place; raises KeystoreError."""
-    return read_passphrase(
-        file=config.keys.passphrase_file,
-        variable=config.keys.passphrase_env,
-        environment=os.environ,
-    )
-
-
-def open_keystore(config: NodeConfig) -> tuple[Keystore, bytes]:
-    """The key store, and the passphrase that opens it; raises KeystoreError.
-
-    There are two where a change of the passphrase was switched off in between.
-    """
-    passphrase = home_passphrase(config)
-    file = config.keys.passphrase_file
-    after = None if file is None else next_of(file)
-    try:
-        return Keystore.open(config.keys.store, passphrase), passphrase
-    except KeystoreError as error:
-        if error.code != "E-KEY-PASSPHRASE" or after is None or not after.exists():
-            raise
-    passphrase = read_passphrase(file=after, variable=None, environment={})
-    return Keystore.open(config.keys.store, passphrase), passphrase
-
-
-def _identity_of(file: Path) -> tuple[object, ...]:
-    """By what it is noticed that a file was replaced or changed."""
-    try:
-        found = file.stat()
-    except OSError:
-        return (file, None)
-    return file, found.st_ino, found.st_size, found.st_mtime_ns

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from machine.files import write_file
 from machine.private_files import next_of, remove_private_file
-from partner_node.home import NodeHome, changing_keys, home_passphrase, open_keystore
+from partner_node.home import NodeHome, changing_keys
 from partner_node.keystore import Keystore, check_passphrase, read_passphrase
+from partner_node.open_keys import home_passphrase, open_keystore
 from protocol.errors import KeystoreError, UsageError
 
 

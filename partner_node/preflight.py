@@ -17,7 +17,13 @@ from cryptography import x509
 from machine.files import open_regular
 from machine.software import owners_of_packages, require_sole_owner
 from machine.text import are, how_many
-from partner_node.agreement_files import missing_signatures, naming, read_agreement, verified
+from partner_node.agreement_files import (
+    missing_signatures,
+    naming,
+    own_place,
+    read_agreement,
+    verified,
+)
 from partner_node.budget import bound_words
 from partner_node.columns.agreed import check_features
 from partner_node.consent.count import check_number, count_now, leaves_out, refuse_nobody
@@ -273,11 +279,13 @@ def _check_keys(home: NodeHome) -> str:
 
 def _check_agreement(home: NodeHome, now: datetime, offered: Path | None) -> str:
     file = offered or home.config.node.agreement
-    signed = home.signed_agreement() if offered is None else read_agreement(offered)
+    signed = home.signed_agreement() if offered is None else home.with_keys(read_agreement(offered))
     agreement, missing = signed.agreement, missing_signatures(signed, file)
     if offered is None:
         verified(signed, file)
     with naming(file):
+        if home.config.node.partner in (party.id for party in missing):
+            own_place(signed, home.keystore().identity_public)  # whether it can be signed
         # One that is offered may be meant for later; one in force has to hold now.
         _check_terms(home, agreement, now if offered is None else max(now, agreement.effective))
     text = f"{agreement.id}, version {agreement.version}"
@@ -286,7 +294,8 @@ def _check_agreement(home: NodeHome, now: datetime, offered: Path | None) -> str
         text += f", signed by all {agreement.n_partners} parties, {until}"
     else:
         text += f", not signed yet by {', '.join(party.id for party in missing)}, {until}"
-    if offered is not None and home.installed_agreement() != agreement:
+    there = home.installed_agreement()
+    if offered is not None and (there is None or there.hash != agreement.hash):
         text += "; not installed here yet"
     return text
 

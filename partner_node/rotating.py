@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Final
 
 from machine.files import write_file
-from partner_node.home import CARD_FILE, NodeHome, changing_keys, open_keystore
+from partner_node.home import CARD_FILE, NodeHome, changing_keys
 from partner_node.keystore import Keystore
+from partner_node.open_keys import open_keystore
 from partner_node.store.times import stamp
 from protocol.agreement.document import time_text
 from protocol.agreement.hand_over import HandOver

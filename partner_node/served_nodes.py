@@ -14,6 +14,7 @@ from pathlib import Path
 from partner_node.agreeing import take_effect
 from partner_node.home import NodeHome
 from partner_node.node import Node
+from partner_node.open_keys import OpenKeys
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from partner_node.store.waiting import WaitingVersions
@@ -36,16 +37,19 @@ class ServedNodes:
     failed: tuple[FedsegError, ...] = ()
 
     @staticmethod
-    def open(directory: Path) -> ServedNodes:
+    def open(directory: Path, *, keys: OpenKeys | None = None) -> ServedNodes:
         """Open the nodes of a folder, as its ``node.toml`` says.
 
         An agreement under which none can be opened keeps the others from nothing, and its messages
         are refused for that reason.
 
+        Args:
+            keys: The folder's, as this process has them open; None where it has not.
+
         Raises:
             FedsegError: There is no agreement, or a node can be opened under none.
         """
-        home = NodeHome.load(directory)
+        home = NodeHome.load(directory, keys=keys)
         home.in_force()  # before anything is opened: they may not be in order
         store = home.store(home.keystore())
         try:

@@ -9,7 +9,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from partner_node.agreeing import latest_version
-from partner_node.agreement_files import missing_signatures, naming
+from partner_node.agreement_files import missing_signatures, naming, own_place
 from partner_node.four_eyes import Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
@@ -48,8 +48,9 @@ def sign_agreement(
         The signature; or that nothing is signed before a second person signs too.
 
     Raises:
-        AgreementError: This node is no party of it, a signature in it is wrong, it names a key that
-            was handed over (E-KEY-ROTATED), or other code is installed here.
+        AgreementError: This node is no party of it, or not by its key in force; a signature in it
+            is wrong; it names a key that was handed over (E-KEY-ROTATED); or other code is
+            installed here.
         RuleError: Two people have to sign, and this one did already (E-FOUR-EYES).
     """
     keystore, agreement = home.keystore(), signed.agreement
@@ -99,13 +100,13 @@ def _check(home: NodeHome, signed: SignedAgreement, where: Path) -> None:
     agreement = signed.agreement
     missing_signatures(signed, where)  # nobody signs beside an invalid signature
     with naming(where):
-        index = agreement.index_of_key(home.keystore().identity_public)
-        if agreement.parties[index].id != home.config.node.partner:
+        party = own_place(home.with_keys(signed), home.keystore().identity_public)
+        if party.id != home.config.node.partner:
             raise AgreementError(
-                f"the agreement calls this node {agreement.parties[index].id!r}, "
+                f"the agreement calls this node {party.id!r}, "
                 f"its configuration {home.config.node.partner!r}",
                 code="E-AGR-PARTY",
-                remedy=f'write partner = "{agreement.parties[index].id}" in '
+                remedy=f'write partner = "{party.id}" in '
                 f"{home.config.file.name}, or ask the operator for an agreement with your name",
             )
         check_named_keys(agreement, home.hand_overs.load())

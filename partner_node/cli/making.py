@@ -18,8 +18,9 @@ from partner_node.config.template import (
     kind_of_file,
     one_of,
 )
-from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE, home_passphrase
+from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE
 from partner_node.keystore import Keystore
+from partner_node.open_keys import home_passphrase
 from partner_node.sources.files import find_files
 from partner_node.sources.kinds import KINDS
 from protocol.agreement.features import FEATURE_NAME

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from partner_node.adding_builds import accept, accepted, sign
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.in_force import where_known
+from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
 from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import Agreement
@@ -46,26 +48,29 @@ def accept_builds(home: NodeHome, channel: Channel) -> None:
     """Accept the builds of agreements in force that everybody signed who has to.
 
     Raises:
-        AgreementError: A signature is wrong, or a build is for another agreement.
+        RuleError: A signature is wrong, a build is for another agreement, or the coordinator
+            refuses to say; those of other agreements are accepted.
     """
-    for place in home.in_force():
-        agreement = place.signed_agreement().agreement
-        if agreement.software.added_by is None:
-            continue
-        for one in _listed(channel, agreement):
-            if missing := one.missing(agreement):
-                if not one.missing(agreement, kept=True) and not _is_known(home, agreement, one):
-                    logger.warning(
-                        "control: fedseg %s may not run under agreement %s here: %s handed over "
-                        "the key that signed it, and has to sign it again: fedseg-node agreement "
-                        "builds sign",
-                        *(one.build.version, agreement.id, ", ".join(p.id for p in missing)),
-                    )
-            elif accept(home, agreement, one):
-                logger.info(
-                    "control: fedseg %s may run under agreement %s, version %s, too",
-                    *(one.build.version, agreement.id, agreement.version),
+    agreements = home.agreements_in_force()
+    adding = [one for one in agreements if one.software.added_by is not None]
+    one_by_one(partial(_accept, home, channel, agreement) for agreement in adding)
+
+
+def _accept(home: NodeHome, channel: Channel, agreement: Agreement) -> None:
+    for one in _listed(channel, agreement):
+        if missing := one.missing(agreement):
+            if not one.missing(agreement, kept=True) and not _is_known(home, agreement, one):
+                logger.warning(
+                    "control: fedseg %s may not run under agreement %s here: %s handed over "
+                    "the key that signed it, and has to sign it again: fedseg-node agreement "
+                    "builds sign",
+                    *(one.build.version, agreement.id, ", ".join(p.id for p in missing)),
                 )
+        elif accept(home, agreement, one):
+            logger.info(
+                "control: fedseg %s may run under agreement %s, version %s, too",
+                *(one.build.version, agreement.id, agreement.version),
+            )
 
 
 def _is_known(home: NodeHome, agreement: Agreement, one: AddedBuild) -> bool:

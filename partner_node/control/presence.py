@@ -41,7 +41,7 @@ from protocol.control.v1.control_pb2 import (
     StandingReply,
     StandingRequest,
 )
-from protocol.errors import AgreementError, FedsegError
+from protocol.errors import AgreementError, FedsegError, RuleError
 
 logger = logging.getLogger(__name__)
 
@@ -236,8 +236,8 @@ class _Presence:
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
         for what in (
+            exchange_stops,  # first: nothing that fails may keep a stop from anybody
             exchange_hand_overs,
-            exchange_stops,
             self._take_up,
             accept_builds,
             self._take_releases,
@@ -246,7 +246,7 @@ class _Presence:
             try:
                 what(self._home, channel)
                 words = ""
-            except AgreementError as error:  # it waits for people; the rest goes on
+            except RuleError as error:  # it waits for people; the rest goes on
                 words = str(error)
             self._say(what.__name__, words)
         return standing.announced

@@ -43,6 +43,35 @@ _MEANINGS: Final = {
         "see `fedseg-node agreement show`; the operator adds it (partner diligence add), then "
         "sign again",
     ),
+    "E-KEY-FORK": (
+        "the coordinator has another hand-over from a key of this partner",
+        'whoever made it has that key: stop the agreements that name it, then docs/keys.md, "A '
+        'lost or stolen key"; who has two copies of this node goes on with one of them',
+    ),
+    "E-KEY-STRANGER": (
+        "the coordinator knows nothing that names the key that this node handed over",
+        "where this node joined after it rotated there is nothing to do: the coordinator has its "
+        "new key. Else the operator takes this partner's hand-overs in their order, "
+        "fedseg-coordinator key accept",
+    ),
+    "E-KEY-PARTY": (
+        "the coordinator knows that key as somebody else's",
+        "the name in node.toml has to be that of the invitation: ask the operator, partner list",
+    ),
+    "E-KEY-REUSED": (
+        "the coordinator knows the new key of that hand-over already",
+        "where this node joined with that key there is nothing to do; else hand it over to one "
+        "that is new: fedseg-node key rotate",
+    ),
+    "E-KEY-NUMBER": (
+        "the coordinator lacks a hand-over before that one, or has another",
+        "the operator takes this partner's hand-overs in their order: fedseg-coordinator key "
+        "accept",
+    ),
+    "E-HAND-OVER-SIGNATURE": (
+        "the coordinator finds that the old or the new key did not sign that hand-over",
+        "put this node's state back from a backup: its file of hand-overs is damaged",
+    ),
     "E-AGR-SIGNED": (
         "this partner has signed that agreement",
         "a signed agreement is ended by `fedseg-node agreement stop`",

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from partner_node.control.channel import Channel
 from partner_node.control.in_force import in_force, where_known
+from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
+from protocol.agreement.document import Agreement
 from protocol.control.calls import ACKNOWLEDGE, RELEASE, RELEASES
 from protocol.control.v1.control_pb2 import (
     AcknowledgeReply,
@@ -32,20 +35,26 @@ def take_releases(home: NodeHome, channel: Channel, answer: Answer) -> None:
     """Take the releases that the coordinator does not know this node to have.
 
     Raises:
-        FedsegError: The coordinator is not reached, or refuses.
+        FedsegError: The coordinator is not reached, or refuses; what it does not refuse is taken.
     """
-    for agreement in in_force(home):
-        runs: list[bytes] = []
-        with where_known():
-            request = ReleasesRequest(hash=agreement.hash)
-            runs.extend(channel.call(RELEASES, request, ReleasesReply).runs)
-        for run in runs:
-            told = channel.call(RELEASE, ReleaseRequest(run=run), ReleaseReply)
-            reply, code = answer(told.message)
-            channel.call(
-                ACKNOWLEDGE,
-                AcknowledgeRequest(run=run, reply=reply or b"", code=code),
-                AcknowledgeReply,
-            )
-            outcome = f"is refused: {code}" if code else "was received"
-            logger.info("control: the release of run %s %s", run.hex()[:8], outcome)
+    one_by_one(partial(_take, channel, answer, agreement) for agreement in in_force(home))
+
+
+def _take(channel: Channel, answer: Answer, agreement: Agreement) -> None:
+    runs: list[bytes] = []
+    with where_known():
+        request = ReleasesRequest(hash=agreement.hash)
+        runs.extend(channel.call(RELEASES, request, ReleasesReply).runs)
+    one_by_one(partial(_take_one, channel, answer, run) for run in runs)
+
+
+def _take_one(channel: Channel, answer: Answer, run: bytes) -> None:
+    told = channel.call(RELEASE, ReleaseRequest(run=run), ReleaseReply)
+    reply, code = answer(told.message)
+    channel.call(
+        ACKNOWLEDGE,
+        AcknowledgeRequest(run=run, reply=reply or b"", code=code),
+        AcknowledgeReply,
+    )
+    outcome = f"is refused: {code}" if code else "was received"
+    logger.info("control: the release of run %s %s", run.hex()[:8], outcome)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 
 from partner_node.agreeing import note_stop
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.in_force import in_force
+from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
@@ -35,12 +37,13 @@ def exchange_stops(home: NodeHome, channel: Channel) -> None:
     """Take stops of what is in force or waits, and send this node's if the coordinator lacks them.
 
     Raises:
-        AgreementError: One does not hold: no partner signed it.
+        RuleError: One does not hold, as no partner signed it, or the coordinator refuses one; the
+            others are exchanged.
     """
     with closing(home.store(home.keystore())) as store:
         coming = [home.with_keys(one).agreement for one in WaitingVersions(store).all()]
-    for agreement in (*in_force(home), *coming):
-        _exchange(home, channel, agreement)
+    agreements = (*in_force(home), *coming)
+    one_by_one(partial(_exchange, home, channel, agreement) for agreement in agreements)
 
 
 def _exchange(home: NodeHome, channel: Channel, agreement: Agreement) -> None:
@@ -53,15 +56,22 @@ def _exchange(home: NodeHome, channel: Channel, agreement: Agreement) -> None:
     store = home.store(home.keystore())
     known = {stop.partner: stop for stop in store.stops_of(agreement.hash)}
     store.close()
-    told = [_checked(envelope, agreement) for envelope in reply.envelopes]
-    for stop in told:
+    told: set[str] = set()
+
+    def take(envelope: bytes) -> None:
+        stop = _checked(envelope, agreement)
+        told.add(stop.partner)
         if stop.partner not in known:
             note_stop(home, stop, datetime.now(UTC))
             logger.info("control: %s", stop.refusal(agreement).message)
-    own = known.get(home.config.node.partner)
-    if own is not None and own.partner not in {stop.partner for stop in told}:
-        channel.call(STOP, StopRequest(envelope=own.to_bytes()), StopReply)
-        logger.info("control: the stop of agreement %s was sent", agreement.id)
+
+    def send_own() -> None:
+        own = known.get(home.config.node.partner)
+        if own is not None and own.partner not in told:
+            channel.call(STOP, StopRequest(envelope=own.to_bytes()), StopReply)
+            logger.info("control: the stop of agreement %s was sent", agreement.id)
+
+    one_by_one((*(partial(take, envelope) for envelope in reply.envelopes), send_own))
 
 
 def _checked(envelope: bytes, agreement: Agreement) -> SignedStop:

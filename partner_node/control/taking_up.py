@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
 from partner_node.agreeing import install_agreement, latest_version
 from partner_node.control.channel import Channel
+from partner_node.control.one_by_one import one_by_one
 from partner_node.control.proposals import Proposed, fetch, file_of, listed
 from partner_node.home import NodeHome
 from protocol.agreement.document import Agreement
@@ -33,11 +35,13 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
 
     Raises:
         FedsegError: The coordinator is not reached, or what it says is not so: a signature is
-            missing or wrong, or the version does not follow (E-AGR-ROLLBACK).
+            missing or wrong, or the version does not follow (E-AGR-ROLLBACK). What belongs to
+            other places is installed.
     """
     complete = [one for one in listed(channel) if one.complete]
-    taken = []
-    for place in home.places():
+    taken: list[Agreement] = []
+
+    def take_up_at(place: NodeHome) -> None:
         here = [one for one in complete if home.under(one.id).section == place.section]
         while (found := _next(here, _latest(home, place))) is not None:
             signed = fetch(home, channel, found)
@@ -57,6 +61,8 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
                 agreement.n_partners,
             )
             taken.append(agreement)
+
+    one_by_one(partial(take_up_at, place) for place in home.places())
     return taken
 
 

@@ -106,8 +106,9 @@ def all_releases(home: NodeHome) -> list[KnownRelease]:
     found: list[tuple[str, Release, Agreement]] = []
     for received_at, envelope in store.releases():
         signed = SignedRelease.from_bytes(envelope)
+        # The agreement may be over: it says what was agreed, under the keys of its time.
         kept = store.agreement(signed.release.agreement_hash) or home.main().signed_agreement()
-        agreement = home.with_keys(kept).verify()
+        agreement = home.with_fitting_keys(kept).verify()
         found.append((received_at, signed.verify(agreement), agreement))
     changed = {run.run_hash: run.data_words for run in store.runs() if run.data_words}
     store.close()

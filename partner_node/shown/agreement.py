@@ -44,6 +44,8 @@ def agreement_shown(
         at: The node, which knows versions before, charges and stops; None where there is none.
         ask: Whether the coordinator is asked for records of due diligence, if they are demanded.
     """
+    if at is not None:  # else a node does not find itself once its key was handed over
+        signed = at[0].with_fitting_keys(signed)
     missing = [party.id for party in missing_signatures(signed, path)]
     agreement = signed.agreement
     own = None if at is None else _signed_here(*at, agreement)

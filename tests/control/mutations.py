@@ -15,6 +15,7 @@ PINNED = "partner_node/control/pinned.py"
 JOINING = "partner_node/control/joining.py"
 JOIN = "partner_node/cli/joining.py"
 PRESENCE = "partner_node/control/presence.py"
+HANDED = "test_hand_overs.py::"
 TEXT = "protocol/control/invitation.py"
 
 AGREEMENTS = "coordinator/control/agreements.py"
@@ -167,6 +168,31 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         'for o in known if o.partner in ("", partner) or o.hash in hashes',
         "for o in known",
         "test_hand_overs.py::test_hand_overs_are_told_to_whom_they_concern_alone",
+    ),
+    # a node's own hand-over is refused, and the rest goes on
+    (
+        PRESENCE,
+        "            except RuleError as error:  # it waits",
+        "            except AgreementError as error:  # it waits",
+        HANDED + "test_a_hand_over_of_before_that_the_coordinator_does_not_know_holds_nothing_up",
+    ),
+    (
+        "partner_node/control/one_by_one.py",
+        "            failure = failure or error\n",
+        "            raise error\n",
+        HANDED + "test_one_that_does_not_hold_keeps_no_other_from_being_taken",
+    ),
+    (
+        "partner_node/control/one_by_one.py",
+        "    if failure is not None:\n",
+        "    if False:\n",
+        HANDED + "test_a_hand_over_that_the_coordinator_makes_up_is_not_taken",
+    ),
+    (
+        "partner_node/handing_over.py",
+        "            more = known.with_one(one)\n",
+        "            known = more = known.with_one(one)\n",
+        HANDED + "test_one_that_does_not_hold_keeps_no_other_from_being_taken",
     ),
     # whom the coordinator's database keeps waiting
     (
@@ -430,7 +456,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         PRESENCE,
-        "            except AgreementError as error:",
+        "            except RuleError as error:",
         "            except ZeroDivisionError as error:",
         ANNOUNCES + "test_what_does_not_follow_is_said_once_and_the_node_goes_on",
     ),

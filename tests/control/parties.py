@@ -177,3 +177,12 @@ def in_force(signing: Signing) -> Agreement:
     first = signing.parties.draft.agreement
     assert signing.take_up() == f"{first.id} 1"
     return first
+
+
+def stopped(home: NodeHome) -> list[str]:
+    """Who stopped the agreement in force, as a node knows it."""
+    store = home.store(home.keystore())
+    try:
+        return [s.partner for s in store.stops_of(home.signed_agreement().agreement.hash)]
+    finally:
+        store.close()

@@ -310,6 +310,21 @@ def test_another_agreement_with_a_section_of_its_own_is_taken_up_beside(signing:
     assert signing.take_up() == "another-purpose 2"
 
 
+def test_a_version_that_does_not_follow_keeps_none_of_another_agreement_away(
+    signing: Signing,
+) -> None:
+    first = in_force(signing)
+    with (signing.home.directory / "node.toml").open("a") as file:
+        file.write("[agreements.another-purpose]\n")
+    signing.propose_next(id=first.id, version=3, supersedes="00" * 32)
+    signing.agree()
+    signing.propose_next(id="another-purpose")
+    signing.agree()
+    assert code_of(signing.take_up) == "E-AGR-ROLLBACK"
+    agreements = NodeHome.load(signing.home.directory).agreements_in_force()
+    assert [(one.id, one.version) for one in agreements] == [(first.id, 1), ("another-purpose", 1)]
+
+
 def test_a_version_that_does_not_follow_the_one_in_force_is_refused(signing: Signing) -> None:
     first = in_force(signing)
     signing.propose_next(id=first.id, version=3, supersedes="00" * 32)

@@ -45,6 +45,7 @@ from tests.control.parties import (
     outcome,
     parties,
     signing,
+    stopped,
 )
 from tests.end_to_end.transport_support import wait_for
 from tests.shell import Shell
@@ -285,15 +286,6 @@ def test_a_stop_that_came_as_a_file_is_handed_on_too(signing: Signing, tmp_path:
         exchange_stops(signing.home, channel)
         exchange_stops(signing.home, channel)
     assert stopped(signing.home) == [signing.parties.nodes[0].card.id]
-
-
-def stopped(home: NodeHome) -> list[str]:
-    """Who stopped the agreement in force, as a node knows it."""
-    store = home.store(home.keystore())
-    try:
-        return [s.partner for s in store.stops_of(home.signed_agreement().agreement.hash)]
-    finally:
-        store.close()
 
 
 def test_a_stop_that_no_partner_signed_is_not_believed(

@@ -122,3 +122,23 @@ def test_whoever_only_reads_has_no_form(signing: Signing, site: Site, tmp_path: 
     page = person(site, Role.AUDITOR).get(f"/proposals/{full}")
     assert page.status_code == 200
     assert "<button" not in page.text.split("<main")[1]
+
+
+def test_a_console_that_was_open_signs_with_the_key_of_now(signing: Signing, site: Site) -> None:
+    home, id = signing.home, signing.parties.draft.agreement.id
+    signing.agree()
+    assert signing.take_up()
+    dora = person(site, Role.DATA_PROTECTION_OFFICER, "dora")
+    signing.propose_next(id=f"{id}-b")
+    before = signing.parties.draft.agreement
+    signing.shell.json("key", "rotate", "--dir", home.directory)
+    page = f"/proposals/{before.hash.hex()}"
+    done = dora.send("/proposals/sign", page=page, hash=before.hash.hex())
+    assert (done.status_code, "E-AGR-PARTY" in done.text) == (409, True), done.text
+    signing.propose_next(id=f"{id}-c")
+    anew = signing.parties.draft.agreement
+    assert anew.parties[0].public_key != before.parties[0].public_key
+    page = f"/proposals/{anew.hash.hex()}"
+    done = dora.send("/proposals/sign", page=page, hash=anew.hash.hex())
+    assert done.status_code == 200, done.text
+    assert sorted(answers(signing)) == ["open", "signed", "signed"]

@@ -16,17 +16,21 @@ from coordinator.control.nodes import EnrolledNodes
 from coordinator.control.proposals import Proposals
 from coordinator.control.standing import standings
 from coordinator.control.taking_hand_overs import keep_hand_over
+from coordinator.control.taking_stops import take_stop
 from coordinator.runs.in_force import versions
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import output
 from machine.times import stamp
+from partner_node.control import presence
 from partner_node.control.belonging import open_channel
 from partner_node.control.handing_over import exchange_hand_overs
+from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.hand_over import HandOver
+from protocol.agreement.stop import SignedStop
 from protocol.control.calls import HAND_OVER, HAND_OVERS
 from protocol.control.enrolment import short_code
 from protocol.control.v1 import control_pb2 as v1
@@ -34,7 +38,7 @@ from protocol.errors import FedsegError
 from protocol.signing import key_id, public_bytes
 from simulations.agreement import signed_with
 from tests.control.commands import invited, join_words, shell
-from tests.control.lab import JoinedNode, drafted, enrolled, greeted, lab, new_node
+from tests.control.lab import JoinedNode, drafted, enrolled, greeted, lab, new_node, no_run
 from tests.control.parties import (
     Parties,
     Signing,
@@ -45,10 +49,13 @@ from tests.control.parties import (
     outcome,
     parties,
     signing,
+    stopped,
 )
+from tests.end_to_end.transport_support import wait_for
 
 __all__ = ["lab", "parties", "shell", "signing"]
 
+PATIENCE_S = 20.0
 AT = "2026-03-01T09:00:00Z"
 
 
@@ -240,6 +247,105 @@ def exchanged(signing: Signing) -> str:
     except FedsegError as error:
         return error.code
     return ""
+
+
+def test_a_refused_hand_over_cuts_no_node_off(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody who stole the key handed it over first; a partner's stop arrives nevertheless."""
+    caplog.set_level("INFO")
+    agreed = in_force(signing)
+    home, store = NodeHome.load(signing.home.directory), signing.parties.lab.store
+    stolen = HandOver.make(
+        home.keystore().identity, Ed25519PrivateKey.generate(), number=1, at=AT,
+        partner=home.config.node.partner,
+    )  # fmt: skip
+    own_key = public_bytes(signing.parties.lab.config.signing_key())
+    assert keep_hand_over(store, stolen, own_key=own_key, now=datetime.now(UTC))
+    assert key(signing, "rotate")["sent"] is False
+    (own,) = home.hand_overs.load()
+    with present(home, no_run, first_wait_s=600, most_wait_s=600):
+        wait_for(lambda: said(caplog, "E-KEY-FORK"), timeout_s=PATIENCE_S, what="the refusal")
+        assert own.words in caplog.text and stolen.words in caplog.text, "which two there are"
+        stop_at(signing, agreed)
+    assert said(caplog, "E-KEY-FORK") == 1, "it is said once"
+    assert [one.hash for one in home.hand_overs.load()] == [own.hash], "the first one stays"
+
+
+def test_a_hand_over_of_before_that_the_coordinator_does_not_know_holds_nothing_up(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The node rotated by hand and then joined; it rotates again."""
+    caplog.set_level("INFO")
+    agreed = in_force(signing)
+    home = NodeHome.load(signing.home.directory)
+    before = HandOver.make(
+        Ed25519PrivateKey.generate(), home.keystore().identity, number=1, at=AT,
+        partner=home.config.node.partner,
+    )  # fmt: skip
+    home.hand_overs.take([before])
+    with present(home, no_run, first_wait_s=600, most_wait_s=600):
+        wait_for(lambda: said(caplog, "names the key"), timeout_s=PATIENCE_S, what="the refusal")
+        stop_at(signing, agreed)
+    key(signing, "rotate")
+    assert exchanged(signing) == "E-KEY-REUSED", "the one of before, as the later one is there"
+    kept = signing.parties.lab.store.agreement(agreed.hash)
+    assert kept.keys.of(0) == own_key_of(signing), "the later one is sent all the same"
+
+
+def test_one_that_does_not_hold_keeps_no_other_from_being_taken(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed = in_force(signing)
+    first, second = signing.parties.nodes
+    wrong = made(first, partner=agreed.parties[0].id)
+    half = replace(wrong.envelope, signatures=dict(list(wrong.envelope.signatures.items())[:1]))
+    honest = (made(first), made(second))
+
+    def tell(reply: v1.HandOversReply) -> None:
+        reply.envelopes.extend([half.to_bytes(), wrong.to_bytes()])
+        reply.envelopes.extend(one.to_bytes() for one in honest)
+
+    with monkeypatch.context() as patch:
+        lying(patch, HAND_OVERS, tell)
+        assert exchanged(signing) == "E-HAND-OVER-SIGNATURE"
+    keys = agreement_at(signing).keys
+    assert (keys.of(1), keys.of(2)) == tuple(one.new_key for one in honest)
+
+
+def test_a_serving_node_takes_up_the_version_that_names_its_new_key(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    agreed = in_force(signing)
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600):
+        wait_for(lambda: said(caplog, "admitted"), timeout_s=PATIENCE_S, what="the node")
+        assert key(signing, "rotate")["sent"] is True
+        signing.propose_next(id=agreed.id, version=2, supersedes=agreed.hash.hex())
+        signing.agree()
+        wait_for(
+            lambda: agreement_at(signing).version == 2,
+            timeout_s=PATIENCE_S,
+            what="the next version",
+        )
+    assert agreement_at(signing).parties[0].public_key == own_key_of(signing)
+
+
+def own_key_of(signing: Signing) -> bytes:
+    return NodeHome.load(signing.home.directory).keystore().identity_public
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    """How often the serving node says it; the coordinator logs beside it."""
+    return sum(words in one.message for one in caplog.records if one.name == presence.__name__)
+
+
+def stop_at(signing: Signing, agreed: Agreement) -> None:
+    """Have another partner stop the agreement, and wait until this node knows it."""
+    node = signing.parties.nodes[0]
+    stop = SignedStop.sign(agreed, node.keystore.identity, at=AT, reason="")
+    take_stop(signing.parties.lab.store, stop)
+    wait_for(lambda: stopped(signing.home) == [node.card.id], timeout_s=PATIENCE_S, what="the stop")
 
 
 def agreement_at(signing: Signing) -> Agreement:

@@ -47,6 +47,8 @@ BUILDS = "test_builds.py::"
 TAKING_EFFECT = "partner_node/agreeing.py"
 WAITING_VERSIONS = "partner_node/store/waiting.py"
 CLIENT = "partner_node/client_app.py"
+OPEN_KEYS = "partner_node/open_keys.py"
+OPENED = "test_open_keys.py::"
 FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
 
@@ -874,6 +876,49 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "held(self.serve_lock, wait_s=_LOOKED_AT_S)",
         "held(self.serve_lock)",
         "test_console.py::test_a_look_at_the_lock_keeps_no_node_from_serving",
+    ),
+    # keys that a process has open are those of now
+    (
+        OPEN_KEYS,
+        " or marks != self._marks:",
+        ":",
+        OPENED + "test_a_process_that_opened_the_keys_before_takes_the_next_version_up",
+    ),
+    (
+        OPEN_KEYS,
+        "            if not _is_in_force(before, known, card):\n",
+        "            if False:\n",
+        OPENED + "test_one_whose_signing_key_was_replaced_too_answers_nothing_with_the_old_one",
+    ),
+    (
+        OPEN_KEYS,
+        ' or error.code != "E-KEY-PASSPHRASE":\n',
+        ":\n",
+        OPENED + "test_a_key_store_that_is_open_to_others_or_gone_is_not_passed_over",
+    ),
+    (
+        OPEN_KEYS,
+        ".public_key == own\n",
+        '.public_key != b""\n',
+        OPENED + "test_one_whose_signing_key_was_replaced_too_answers_nothing_with_the_old_one",
+    ),
+    (
+        "partner_node/agreement_files.py",
+        "    if party.public_key != own_key:\n",
+        "    if False:\n",
+        OPENED + "test_a_proposal_that_names_the_key_of_before_is_signed_with_neither",
+    ),
+    (
+        "partner_node/signing.py",
+        "own_place(home.with_keys(signed), ",
+        "own_place(signed, ",
+        OPENED + "test_a_key_that_was_handed_over_signs_nothing_even_where_the_agreement_names_it",
+    ),
+    (
+        HOME,
+        "            signed = self._read()\n        except",
+        "            return self.signed_agreement().agreement\n        except",
+        OPENED + "test_a_hand_over_that_does_not_go_with_the_agreement_is_said",
     ),
     # two people, where the agreement says so
     (

@@ -70,6 +70,8 @@ def test_a_passphrase_that_is_too_short_is_refused(
     short = written(tmp_path, b"short")
     refused = shell.refused("key", "passphrase", "--new-file", short, "--dir", node, status=3)
     assert refused["code"] == "E-KEY-PASSPHRASE"
+    with pytest.raises(FedsegError, match="E-KEY-PASSPHRASE"):
+        change_passphrase(NodeHome.load(node), b"short")
     assert key(node) and not next_of(node / "keys" / "passphrase").exists()
 
 

@@ -152,7 +152,7 @@ class Folder:
     def load(self, directory: Path) -> SimpleNamespace:
         return SimpleNamespace(watched_files=(self.agreement, self.beside))
 
-    def open(self, directory: Path) -> SimpleNamespace:
+    def open(self, directory: Path, *, keys: object = None) -> SimpleNamespace:
         try:
             version = self.agreement.read_text()
         except OSError as error:
@@ -207,7 +207,7 @@ def test_an_agreement_replaced_while_the_node_opens_is_taken_up_too(
 ) -> None:
     opening = folder.open
 
-    def slow(directory: Path) -> SimpleNamespace:
+    def slow(directory: Path, **_: object) -> SimpleNamespace:
         node = opening(directory)
         if len(folder.opened) == 1:
             write_file(folder.agreement, b"2")

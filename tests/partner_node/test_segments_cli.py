@@ -16,21 +16,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 
 from partner_node.home import NodeHome
 from partner_node.segments import exports
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.exports import check_use
-from partner_node.segments.known_releases import KnownRelease, known_releases
+from partner_node.segments.known_releases import KnownRelease, all_releases, known_releases
 from partner_node.segments.moves import fates, partners_words
 from partner_node.sources import kinds
 from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.hand_over import HandOver
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RuleError
 from protocol.release.document import EXACT_WORDS, Left, Release
 from protocol.release.satisfaction import SegmentSatisfaction
 from protocol.release.shares import shares_of, total_of
+from protocol.signing import public_bytes
 from simulations.federation import FeatureTerms, Federation
 from tests.partner_node.finished import Finished, command
 from tests.partner_node.nodes import OTHERS, init_words, withdraw
@@ -491,6 +494,24 @@ def test_ids_stay_with_segments_through_the_next_release(
     listed = shell.json("segments", "releases", "--dir", node)["releases"]
     assert [r["release"] for r in listed] == [second.hash.hex(), released.hash.hex()]
     assert listed[1]["segments"] == ["S1", "S2", "S3"]
+
+
+def test_a_release_is_read_though_a_hand_over_calls_a_party_of_then_otherwise(
+    shell: Shell, node: Path, released: Release
+) -> None:
+    """A partner that has another name in a later agreement replaced its key."""
+    listed = shell.json("segments", "list", "--dir", node)
+    known = NodeHome.load(node).hand_overs
+    later = [Ed25519PrivateKey.generate() for _ in OTHERS]
+    names = ("another-name", released.participants[2])
+    known.take(
+        HandOver.make(old, new, partner=name, number=1, at="2026-03-01T09:00:00Z")
+        for old, new, name in zip(OTHERS, later, names, strict=True)
+    )
+    assert shell.json("segments", "list", "--dir", node) == listed
+    (one,) = all_releases(NodeHome.load(node))
+    keys = one.agreement.keys
+    assert (keys.of(1), keys.of(2)) == (public_bytes(OTHERS[0]), public_bytes(later[1]))
 
 
 def test_comparing_says_what_became_of_each_segment_and_where_own_customers_went(
