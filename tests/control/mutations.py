@@ -194,6 +194,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            known = more = known.with_one(one)\n",
         HANDED + "test_one_that_does_not_hold_keeps_no_other_from_being_taken",
     ),
+    (
+        "partner_node/control/taking_up.py",
+        "    one_by_one(partial(take_up_at, place) for place in home.places())\n",
+        "    for place in home.places():\n        take_up_at(place)\n",
+        "test_agreements.py::"
+        "test_a_version_that_does_not_follow_keeps_none_of_another_agreement_away",
+    ),
     # whom the coordinator's database keeps waiting
     (
         GUARD,

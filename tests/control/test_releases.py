@@ -171,6 +171,8 @@ def test_an_announcement_has_a_serving_node_fetch_its_release(
     took: list[Ended] = []
 
     def answer(message: bytes) -> tuple[bytes | None, str]:
+        # The node may ask by itself as soon as the run has ended.
+        wait_for(lambda: bool(took), timeout_s=PATIENCE_S, what="the run")
         return took[0].answer(message)
 
     signing.agree()
