@@ -62,7 +62,7 @@ def test_runs_go_on_while_a_node_and_the_coordinator_replace_their_keys(tmp_path
         listed = said("node", "segments", "releases", "--dir", made.folder(name))["releases"]
         assert len(listed) == 3, "those that the old key signed are valid still"
     with made.store() as store:
-        agreement = made.agreement()
+        agreement = made.agreement
         for row in store.runs():
             SignedRelease.from_bytes(store.release(row.run_id)).verify(
                 store.agreement(agreement.hash)
