@@ -138,9 +138,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_console_signing.py::test_one_person_declines_with_a_comment",
     ),
     (
-        "partner_node/console/templates/proposal.html",
-        "{% if may_sign %}",
-        "{% if hash %}",
+        "partner_node/console/proposals.py",
+        '"may_sign": may(asked.account.role, Permission.SIGN_AGREEMENTS),',
+        '"may_sign": True,',
         "test_console_signing.py::test_whoever_only_reads_has_no_form",
     ),
     # what is on record of a node is forgotten with it
