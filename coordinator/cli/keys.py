@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.passphrase import change_passphrase
 from coordinator.control.rotating import finish, rotate
 from coordinator.control.taking_hand_overs import keep_hand_over
+from coordinator.shown.forks import forks_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
@@ -45,7 +47,8 @@ def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """The coordinator's signing key, and every hand-over of a key that it knows."""
     config = CoordinatorConfig.load(directory)
     own = public_bytes(config.signing_key())
-    known = KeptHandOvers(config.open_store()).load()
+    with closing(config.open_store()) as store:
+        known, forks = KeptHandOvers(store).load(), forks_shown(store)
     table = folding_table("whose", "number", "made at", "old key", "new key", title="Hand-overs")
     for one in known:
         table.add_row(one.whose, str(one.number), one.at, key_id(one.old_key), key_id(one.new_key))
@@ -54,9 +57,11 @@ def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
             "key": key_id(own),
             "public_key": own.hex(),
             "hand_overs": [hand_over_values(one) for one in known],
+            **forks.values,
         },
         f"The coordinator's signing key is {key_id(own)}.",
         table if known else "No key was handed over.",
+        *forks.parts,
     )
 
 
