@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from coordinator.acts.runs import to_know_before
@@ -22,6 +23,7 @@ from coordinator.service.certificates import read_certificate
 from coordinator.shown.agreements import agreement_shown, agreements_shown
 from coordinator.shown.budget import budgets_shown
 from coordinator.shown.diligence import diligence_shown
+from coordinator.shown.forks import forks_shown
 from coordinator.shown.keys import keys_shown
 from coordinator.shown.partners import partners_shown
 from coordinator.shown.releases import release_shown, releases_shown
@@ -136,7 +138,8 @@ class Pages:
 
     def partners(self, asked: Asked) -> Shown:
         """As `partner list`."""
-        return partners_shown(self._store, coordinator_key=self._key, now=asked.now)
+        found = partners_shown(self._store, coordinator_key=self._key, now=asked.now)
+        return replace(found, parts=[*found.parts, *forks_shown(self._store).parts])
 
     def about_partners(self, asked: Asked) -> Mapping[str, Any]:
         """What this person may do about partners, and until when our own certificate holds."""

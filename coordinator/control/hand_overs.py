@@ -11,6 +11,7 @@ from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
 from coordinator.control.taking_hand_overs import keep_hand_over, told_to
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.hand_overs import KeptHandOvers
 from protocol.agreement.hand_over import HandOver
 from protocol.control.v1.control_pb2 import (
     HandOverReply,
@@ -49,6 +50,9 @@ class HandedOver:
             keep_hand_over(self.store, one, own_key=self.own_key, now=self.clock())
         except AgreementError as error:  # the caller learns a code alone; people read it here
             logger.warning("control: a hand-over that %s sent: %s", caller.partner, error)
+            if error.code == "E-KEY-FORK":
+                with self.store.transaction():
+                    KeptHandOvers(self.store).note_fork(one, now=self.clock())
             raise
         return HandOverReply()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from coordinator.shown.forks import forks_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.shown import Shown
@@ -15,21 +16,23 @@ from protocol.signing import key_id
 
 
 def keys_shown(store: CoordinatorStore, coordinator_key: bytes) -> Shown:
-    """The key, and all hand-overs that are known, in the order in which they came.
+    """The key, all hand-overs that are known, in the order in which they came, and refused ones.
 
     Args:
         coordinator_key: The coordinator's public key in force.
     """
-    known = KeptHandOvers(store).load()
+    known, forks = KeptHandOvers(store).load(), forks_shown(store)
     return Shown(
         values={
             "key": key_id(coordinator_key),
             "public_key": coordinator_key.hex(),
             "hand_overs": [one.values for one in known],
+            **forks.values,
         },
         parts=[
             f"The coordinator's signing key is {key_id(coordinator_key)}.",
             hand_overs_table(known) if known else "No key was handed over.",
+            *forks.parts,
         ],
     )
 

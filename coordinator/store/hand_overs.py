@@ -59,6 +59,25 @@ class KeptHandOvers:
             )
         return new
 
+    def note_fork(self, one: HandOver, *, now: datetime) -> None:
+        """Keep for people a second hand-over from one key: one for each key, the first.
+
+        Inside a transaction.
+        """
+        self._store.ask(
+            "INSERT INTO refused_hand_overs VALUES (?, ?, ?) ON CONFLICT (old_key) DO NOTHING",
+            one.old_key,
+            one.to_bytes(),
+            stamp(now),
+        )
+
+    def forks(self) -> list[tuple[HandOver, str]]:
+        """Those that `note_fork` kept, with when they came."""
+        rows = self._store.ask(
+            "SELECT envelope, refused_at FROM refused_hand_overs ORDER BY refused_at"
+        )
+        return [(HandOver.from_bytes(bytes(envelope)), at) for envelope, at in rows]
+
 
 def under_known(agreement: Agreement, known: HandOvers) -> Agreement:
     """An agreement under the keys in force, to be listed with others.

@@ -239,6 +239,14 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE runs ADD COLUMN hand_overs BLOB;
     PRAGMA user_version = 14;
     """,
+    """
+    CREATE TABLE refused_hand_overs (
+        old_key BLOB PRIMARY KEY,
+        envelope BLOB NOT NULL,
+        refused_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 15;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -266,4 +274,5 @@ TABLES: Final = (
     "diligence",
     "certified",
     "hand_overs",
+    "refused_hand_overs",
 )

@@ -59,6 +59,12 @@ DILIGENT = "test_diligence.py::"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # keys that were handed over
     (
+        "coordinator/control/hand_overs.py",
+        'logger.warning("control: a hand-over that %s sent: %s", caller.partner, error)',
+        "pass",
+        "test_hand_overs.py::test_of_two_hand_overs_the_first_stays",
+    ),
+    (
         PROPOSALS,
         "                check_named_keys(proposal.draft.agreement, known)\n",
         "                pass\n",

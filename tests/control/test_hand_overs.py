@@ -18,6 +18,7 @@ from coordinator.control.standing import standings
 from coordinator.control.taking_hand_overs import keep_hand_over
 from coordinator.control.taking_stops import take_stop
 from coordinator.runs.in_force import versions
+from coordinator.shown.forks import forks_shown
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import output
@@ -37,7 +38,7 @@ from protocol.control.v1 import control_pb2 as v1
 from protocol.errors import FedsegError
 from protocol.signing import key_id, public_bytes
 from simulations.agreement import signed_with
-from tests.control.commands import invited, join_words, shell
+from tests.control.commands import invited, join_words, operator, shell
 from tests.control.lab import JoinedNode, drafted, enrolled, greeted, lab, new_node, no_run
 from tests.control.parties import (
     Parties,
@@ -52,6 +53,7 @@ from tests.control.parties import (
     stopped,
 )
 from tests.end_to_end.transport_support import wait_for
+from tests.shell import Shell
 
 __all__ = ["lab", "parties", "shell", "signing"]
 
@@ -122,7 +124,7 @@ def test_a_partner_hands_over_no_key_but_its_own(published: Parties) -> None:
 
 
 def test_of_two_hand_overs_the_first_stays(
-    published: Parties, caplog: pytest.LogCaptureFixture
+    published: Parties, shell: Shell, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, _ = published.nodes
     one, fork = made(first), made(first)
@@ -130,6 +132,14 @@ def test_of_two_hand_overs_the_first_stays(
     caplog.set_level("WARNING")
     assert sent(published, first, fork) == "E-KEY-FORK"
     assert one.words in caplog.text and fork.words in caplog.text, "people are shown both"
+    assert sent(published, first, made(first)) == "E-KEY-FORK"
+    store = published.lab.store
+    mine = [other for other, _ in KeptHandOvers(store).forks() if other.partner == one.partner]
+    assert mine == [fork], "each key's first one is kept for people"
+    folder = published.lab.config.directory
+    found = operator(shell).json("key", "show", "--dir", folder)
+    assert key_id(fork.new_key) in {line["new_key"] for line in found["refused"]}
+    assert fork.words in " ".join(map(str, forks_shown(store).parts))
     assert [o.hash for o in told(published, second)] == [one.hash]
     later = HandOver.make(
         Ed25519PrivateKey.generate(), first.keystore.identity, partner=first.card.id,

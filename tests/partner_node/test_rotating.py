@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from partner_node import client_app, rotating
 from partner_node import home as at_home
+from partner_node.agreement_files import read_agreement
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.rotating import renew, rotate
+from partner_node.signing import Signing, note_signature
 from protocol.agreement import hand_overs
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.partner_card import PartnerCard
@@ -300,12 +302,17 @@ def test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns(
     assert refused["code"] == "E-KEY-PARTY"
 
 
-def test_a_version_that_names_the_key_of_before_is_put_into_force(
+def test_a_version_that_names_the_key_of_before_is_put_into_force_if_it_was_signed_here(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "next.json").write_bytes(successor(installed))
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
     rotate(NodeHome.load(installed), now=NOW)
-    shell.json("agreement", "install", "next.json", "--dir", installed)
+    refused = shell.refused("agreement", "install", file, "--dir", installed, status=3)
+    assert refused["code"] == "E-KEY-ROTATED"
+    home = NodeHome.load(installed)
+    note_signature(home, Signing(copy=read_agreement(file), by="anna"), NOW)
+    shell.json("agreement", "install", file, "--dir", installed)
     agreement = NodeHome.load(installed).signed_agreement().agreement
     assert agreement.version == 2 and agreement.index_of_key(own_key(installed)) == 0
 
