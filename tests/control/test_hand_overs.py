@@ -21,7 +21,7 @@ from coordinator.runs.in_force import versions
 from coordinator.shown.forks import forks_shown
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.hand_overs import KeptHandOvers
-from machine.console import output
+from machine.console import Format, output
 from machine.times import stamp
 from partner_node.control import presence
 from partner_node.control.belonging import open_channel
@@ -149,7 +149,7 @@ def test_of_two_hand_overs_the_first_stays(
 
 
 def test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet(
-    published: Parties, capsys: pytest.CaptureFixture[str]
+    published: Parties, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, (first, second, third) = published.lab.store, published.nodes
     published.draft = drafted(
@@ -167,6 +167,7 @@ def test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet
     assert proposal is not None and proposal.outdated == (first.card.id,)
     kinds = {answer.partner: answer.kind for answer in proposal.answers}
     assert kinds == {first.card.id: "open", second.card.id: "signed", third.card.id: "open"}
+    monkeypatch.setattr(output, "format", Format.TEXT)  # whatever a command set last
     output.show(proposals_shown([proposal], datetime.now(UTC)))
     assert "draft it again" in " ".join(capsys.readouterr().out.split())
     keys = [node.keystore.identity for node in published.nodes]
