@@ -128,6 +128,7 @@ def test_a_folder_that_is_no_node_is_named(
         "key accept": ["x.json"],
         "key export": ["x.json"],
         "budget carry": ["--runs", "1"],
+        "segments refuse": ["12345678"],
         "accept-stop": ["x.json"],
         "agreement builds sign": ["1234abcd"],
         "agreement builds accept": ["x.json"],
