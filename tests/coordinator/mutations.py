@@ -56,6 +56,18 @@ ACCESS = "test_access.py::"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # keys that were handed over
     (
+        "partner_node/node.py",
+        "            self._take_up_keys(request)\n",
+        "",
+        "test_runs_under_new_keys.py::test_the_others_take_a_new_key_up_with_the_next_run",
+    ),
+    (
+        "partner_node/node.py",
+        "            return open_request(message, coordinator_key=told.keys.coordinator)",
+        "            return opened",
+        "test_runs_under_new_keys.py::test_a_coordinator_that_signs_with_a_key_of_its_own_is_not_followed",
+    ),
+    (
         SERVING,
         "            check_in_force(self.config, store)\n",
         "",

@@ -18,6 +18,7 @@ PAGES: dict[str, set[Role]] = {
     "/plan/{id}": _BUT_MARKETERS,
     "/partners": _BUT_MARKETERS,
     "/diligence": _BUT_MARKETERS,
+    "/keys": _BUT_MARKETERS,
     "/agreements": _BUT_MARKETERS,
     "/agreements/{hash}": _BUT_MARKETERS,
     "/releases": {OPERATOR, AUDITOR, MARKETER, DPO},

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import CoordinatorConfig, template
 from coordinator.patience import Patience
@@ -134,7 +135,8 @@ def test_where_spans_are_wanted_and_cannot_be_sent_nothing_is_served(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    monkeypatch.setattr(CoordinatorConfig, "signing_key", lambda self: None)
+    key = Ed25519PrivateKey.generate()
+    monkeypatch.setattr(CoordinatorConfig, "signing_key", lambda self: key)
     monkeypatch.setattr(CoordinatorService, "_supervise", lambda *given: None)
     lab.service._serve(threading.Event())
     traces = TraceSettings(endpoint="http://127.0.0.1:1/")

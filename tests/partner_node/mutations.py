@@ -89,20 +89,6 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "replaced",
     ),
     (
-        "partner_node/node.py",
-        "            self._take_up_keys(request)\n",
-        "",
-        "../coordinator/test_runs_under_new_keys.py::"
-        "test_the_others_take_a_new_key_up_with_the_next_run",
-    ),
-    (
-        "partner_node/node.py",
-        "            return open_request(message, coordinator_key=told.keys.coordinator)",
-        "            return opened",
-        "../coordinator/test_runs_under_new_keys.py::"
-        "test_a_coordinator_that_signs_with_a_key_of_its_own_is_not_followed",
-    ),
-    (
         "partner_node/handing_over.py",
         "    if failure is not None:\n        raise failure\n",
         "",

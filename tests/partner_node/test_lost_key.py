@@ -165,7 +165,7 @@ def test_a_node_made_anew_has_forgotten_what_was_spent_until_it_is_charged(
     assert shell.json(*carry, "--yes")["carried_before"] == []
     assert cost_at(anew) == charged
     noted = [a for a in shell.json("user", "log", "--dir", anew)["acts"] if "carry" in a["act"]]
-    about = f"1 runs, {before.id}"
+    about = f"1 runs to {before.id}"
     assert [(a["about"], a["outcome"]) for a in noted] == [(about, "begun"), (about, "done")]
     shell.json("budget", "recompute", "--dir", anew)
     assert "before: 1 at 2" in shell.refused(*carry, status=2)["message"]
