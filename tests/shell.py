@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from typing import Any, Final
 
@@ -19,6 +20,19 @@ _PROGRAMS: Final = {
     "fedseg-coordinator": coordinator_cli,
     "fedseg-simulate": simulate_cli,
 }
+
+
+#: A date, an hour, or a hexadecimal word such as a hash: digits in it count nothing.
+_NO_COUNT: Final = re.compile(r"\d{4}-\d\d-\d\d|\d\d?:\d\d(:\d\d(\.\d+)?)?|\b[0-9a-f]{8,}\b")
+
+
+def numbers_in(text: str) -> set[int]:
+    """The whole numbers that an output shows, beside those of dates, hours and hashes.
+
+    >>> sorted(numbers_in("34 of 61 at 2026-12-27 18:27 in 0f27a3b4c5"))
+    [34, 61]
+    """
+    return {int(found) for found in re.findall(r"\d+", _NO_COUNT.sub("", text))}
 
 
 @dataclasses.dataclass
