@@ -1,8 +1,8 @@
 """A whole run under differential privacy: deployed with three nodes, and in one process with ten.
 
-Deployed, every part is a process of its own and talks TLS; seconds are those that the coordinator
-noted, from the request of the run to its release. In one process the same protocol code runs, all
-parts one after the other.
+Deployed, every part is a process of its own and talks TLS, and nodes that joined by invitation are
+woken; seconds are those that the coordinator noted, from the request of the run to its release. All
+customers have consented. In one process the same protocol code runs, all parts one after the other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from coordinator.store.records import RoundRow
 from protocol.scaling import FloatMatrix
 from simulations.federation import FeatureTerms, Federation
 from simulations.privacy import benchmark_terms
-from tests.end_to_end.deployment import PartnerData, make_deployment, running
+from tests.end_to_end.joined import joined_deployment
 
 _N_FEATURES = 10
 _N_CLUSTERS = 8
@@ -36,17 +36,21 @@ def run(*, quick: bool) -> list[Table]:
 
 def _deployed(rows: int) -> Table:
     with tempfile.TemporaryDirectory(prefix="fedseg-run-") as folder, _quiet():
-        deployment = make_deployment(
+        names = tuple(f"partner-{number}" for number in range(3))
+        for number, name in enumerate(names):
+            _write(Path(folder) / f"{name}.csv", number, rows)
+        with joined_deployment(
             Path(folder),
-            {f"partner-{i}": _write(Path(folder), i, rows) for i in range(3)},
+            names=names,
+            each=None,
             features=[_feature(i).to_dict() for i in range(_N_FEATURES)],
             n_clusters=_N_CLUSTERS,
             max_rounds=11,
             epsilon="1",
+            start="anew",
             grace_s=120,
             resend_s=20,
-        )
-        with running(deployment):
+        ) as deployment:
             row = deployment.await_end(deployment.request(), timeout_s=_TIMEOUT_S)
             if row.state != "finished":
                 raise RuntimeError(f"the run has {row.state}: {row.code} {row.reason}")
@@ -94,7 +98,7 @@ def _table(where: str, whole: float, rounds: list[RoundRow]) -> Table:
         baseline="the whole run",
         columns=("step", "numbers in a vector", "seconds", "share of the run"),
         rows=tuple(found),
-        notes=("goal in one process: under 5 s",),
+        notes=("goals: deployed 4 s at most, in one process under 5 s",),
     )
 
 
@@ -109,15 +113,13 @@ def _feature(number: int) -> FeatureTerms:
     return FeatureTerms(name=f"value_{number}", min="0", max="100")
 
 
-def _write(folder: Path, number: int, rows: int) -> PartnerData:
-    file = folder / f"partner-{number}.csv"
+def _write(file: Path, number: int, rows: int) -> None:
     header = ",".join(("customer_id", *(f"value_{i}" for i in range(_N_FEATURES))))
     lines = [
         f"c{i},{','.join(f'{v:.3f}' for v in row)}"
         for i, row in enumerate(_customers(number, rows).tolist())
     ]
     file.write_text("\n".join([header, *lines, ""]), encoding="ascii")
-    return PartnerData(file=file)
 
 
 @contextlib.contextmanager

@@ -1,25 +1,27 @@
-"""The process of one driver: Flower's ServerApp, talking to the SuperLink over its Unix socket.
+"""The processes of drivers: Flower's ServerApp, talking to the SuperLink over its Unix socket.
 
 ``python -P -m coordinator.service.driver_process SOCKET``, started by
-`coordinator.service.superlink_process`. Flower's own command is given its token as an argument,
-which every user of the machine can read, and reaches a port only.
+`coordinator.service.superlink_process`. It loads all that a driver needs, which takes longer than
+most rounds, and waits; each line of its standard input is the token of a task, for which it forks
+a driver that begins at once. It ends with its input. Flower's own command is given its token as an
+argument, which every user of the machine can read, and reaches a port only.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from functools import partial
 from queue import Queue
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import httpx
 from flwr.superlink.grid import HttpGrid
 
-#: Environment variable with the token by which the SuperLink knows the driver.
-TOKEN_VARIABLE: Final = "FEDSEG_DRIVER_TOKEN"  # noqa: S105 - its name
-
+#: What a driver needs, loaded before there is one.
+_NEEDED: Final = ("flwr.superlink.runtime.run_serverapp", "coordinator.server_app")
 _CALL_TIMEOUT_S: Final = 30.0
 
 
@@ -40,17 +42,39 @@ class _SocketGrid(HttpGrid):
 
 
 def main(socket: str) -> None:
-    """Run the ServerApp of the task that the token is for; ends the process."""
-    runtime = importlib.import_module("flwr.superlink.runtime.run_serverapp")
+    """Fork drivers until the input ends; in each of them, run its ServerApp and end."""
+    runtime, _ = (importlib.import_module(name) for name in _NEEDED)
     runtime.HttpGrid = partial(_SocketGrid, socket=socket)  # type: ignore[attr-defined]
+    waits = os.getpid()
+    token = forked_with_token(sys.stdin.buffer)
+    if not token:
+        return
     runtime.run_serverapp(
         runtime_api_address="superlink",
         log_queue=Queue(),
-        token=os.environ.pop(TOKEN_VARIABLE),
+        token=token,
         insecure=True,
-        parent_pid=os.getppid(),
+        parent_pid=waits,
         runtime_dependency_install=False,
     )
+
+
+def forked_with_token(tokens: BinaryIO) -> str:
+    """The token of a line, in a process of its own for each; at the end of the input, nothing.
+
+    Nothing runs in this process but the loop: no thread but those of the numeric library, which
+    knows of forks; so a fork is a whole copy of it. What has a token has no input, and the
+    processes that it starts are its own to wait for.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for drivers: they leave nothing
+    for line in iter(tokens.readline, b""):
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(nothing, tokens.fileno())
+            os.close(nothing)
+            return line.decode().strip()
+    return ""
 
 
 if __name__ == "__main__":

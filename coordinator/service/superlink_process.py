@@ -27,13 +27,14 @@ from flwr.supercore.constant import TaskType
 from flwr.supercore.servicer.runtime.runtime_handlers import acquire_task
 from flwr.superlink.main import create_app
 
-from coordinator.service.driver_process import TOKEN_VARIABLE
 from machine import logs
 
 logger = logging.getLogger(__name__)
 
 #: Interval of looking for submitted runs, in seconds.
 _LOOK_EVERY_S: Final = 0.2
+#: A process for drivers that ended is started again after so many seconds at the earliest.
+_START_AGAIN_S: Final = 1.0
 
 
 def main(socket: str, log_file: str, bundles: Sequence[str]) -> None:
@@ -54,34 +55,65 @@ def main(socket: str, log_file: str, bundles: Sequence[str]) -> None:
 
 def _start_drivers(states: LinkStateFactory, socket: str, bundles: frozenset[str]) -> None:
     """Start a driver for each submitted run; ends the process when that cannot go on."""
-    drivers: list[subprocess.Popen[bytes]] = []
+    drivers = _Drivers(socket)
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
     try:
         while True:
+            drivers.await_tokens()
             acquired = acquire_task(request, states.state())
             if acquired.token and acquired.task.fab_hash in bundles:
-                drivers.append(_driver(socket, acquired.token))
+                drivers.start(acquired.token)
             elif acquired.token:
                 logger.warning("refused to start the bundle %s", acquired.task.fab_hash)
                 states.state().finish_task(
                     acquired.task.task_id, SubStatus.FAILED, "this bundle is not started here"
                 )
-            drivers = [driver for driver in drivers if driver.poll() is None]  # collects the rest
             time.sleep(_LOOK_EVERY_S)
     except Exception:
         logger.exception("no driver can be started any more")
         os._exit(1)  # the coordinator starts it all again
 
 
-def _driver(socket: str, token: str) -> subprocess.Popen[bytes]:
-    """Start a driver; its token is in its environment, because everybody can read arguments."""
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "coordinator.service.driver_process", socket],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {TOKEN_VARIABLE: token},
-    )
+class _Drivers:
+    """The process that drivers are forked from; started anew where it has ended."""
+
+    def __init__(self, socket: str) -> None:
+        self._command = (sys.executable, "-P", "-m", "coordinator.service.driver_process", socket)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = -_START_AGAIN_S
+
+    def await_tokens(self) -> None:
+        """Start it, or start it again where it has ended; with it its drivers ended too."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if time.monotonic() - self._started < _START_AGAIN_S:
+            return
+        self._started = time.monotonic()
+        if self._process is not None and self._process.stdin is not None:
+            logger.warning(
+                "what starts drivers ended (%s), and is started again", self._process.returncode
+            )
+            self._process.stdin.close()
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
+
+    def start(self, token: str) -> None:
+        """Have a driver forked; its token is in a pipe, because everybody can read arguments.
+
+        A token that was written to a process which has just ended is lost; its run gets another
+        driver, as after any other driver that did not begin.
+        """
+        if self._process is None or self._process.stdin is None:
+            raise RuntimeError("nothing awaits tokens")
+        try:
+            self._process.stdin.write(f"{token}\n".encode("ascii"))
+        except BrokenPipeError:
+            logger.warning("what starts drivers ended before it had a token")
 
 
 if __name__ == "__main__":

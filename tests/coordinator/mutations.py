@@ -451,8 +451,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SUPERLINK,
-        '"coordinator.service.driver_process", socket],',
-        '"coordinator.service.driver_process", socket, token],',
+        'self._process.stdin.write(f"{token}\\n".encode("ascii"))',
+        "subprocess.Popen([*self._command, token])",
         STARTED + "test_a_driver_is_started_for_a_known_bundle_and_its_token_is_in_no_argument",
     ),
     (

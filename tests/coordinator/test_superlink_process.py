@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +16,6 @@ import pytest
 from flwr.proto.task_pb2 import Task
 
 from coordinator.service import superlink_process
-from coordinator.service.driver_process import TOKEN_VARIABLE
 
 TOKEN = "the token of a task"
 
@@ -44,14 +46,31 @@ class EndedError(Exception):
     """The process has ended."""
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, Any]]]:
-    """What is started, with its options."""
-    found: list[tuple[list[str], dict[str, Any]]] = []
+@dataclass
+class Started:
+    """A process that was started, in place of one."""
 
-    def popen(command: list[str], **options: Any) -> object:
-        found.append((command, options))
-        return SimpleNamespace(poll=lambda: 0)
+    command: list[str]
+    options: dict[str, Any]
+    returncode: int | None = None
+    stdin: io.BytesIO = field(default_factory=io.BytesIO)
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    @property
+    def tokens(self) -> list[str]:
+        return self.stdin.getvalue().decode().splitlines()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
+    """What is started."""
+    found: list[Started] = []
+
+    def popen(command: Sequence[str], **options: Any) -> Started:
+        found.append(Started(list(command), options))
+        return found[-1]
 
     def end(status: int) -> None:
         raise EndedError(status)
@@ -71,37 +90,34 @@ def _look(task: Task, *, known: str) -> States:
 
 
 def test_a_driver_is_started_for_a_known_bundle_and_its_token_is_in_no_argument(
-    started: list[tuple[list[str], dict[str, Any]]],
+    started: list[Started],
 ) -> None:
     states = _look(Task(task_id=1, type="flwr-serverapp", fab_hash="ours"), known="ours")
-    ((command, options),) = started
-    assert command[2:] == ["-m", "coordinator.service.driver_process", "socket"]
-    assert options["env"][TOKEN_VARIABLE] == TOKEN
+    (one,) = started
+    assert one.command[2:] == ["-m", "coordinator.service.driver_process", "socket"]
+    assert TOKEN not in str(one.options)
+    assert one.tokens == [TOKEN]
     assert states.finished == []
 
 
 @pytest.mark.parametrize("fab_hash", ["theirs", "OURS", "our", ""])
 def test_no_driver_is_started_for_another_bundle_and_its_run_is_over(
-    started: list[tuple[list[str], dict[str, Any]]], fab_hash: str
+    started: list[Started], fab_hash: str
 ) -> None:
     states = _look(Task(task_id=7, type="flwr-serverapp", fab_hash=fab_hash), known="ours")
-    assert started == []
+    assert [one.tokens for one in started] == [[]]
     assert states.finished == [(7, "failed", "this bundle is not started here")]
 
 
 @pytest.mark.parametrize(
     "kind", ["flwr-agentapp", "flwr-connector", "flwr-model", "flwr-clientapp"]
 )
-def test_nothing_but_a_serverapp_is_started(
-    started: list[tuple[list[str], dict[str, Any]]], kind: str
-) -> None:
+def test_nothing_but_a_serverapp_is_started(started: list[Started], kind: str) -> None:
     _look(Task(task_id=1, type=kind, fab_hash="ours"), known="ours")
-    assert started == []
+    assert [one.tokens for one in started] == [[]]
 
 
-def test_the_process_ends_when_no_driver_can_be_started_any_more(
-    started: list[tuple[list[str], dict[str, Any]]],
-) -> None:
+def test_the_process_ends_when_no_driver_can_be_started_any_more(started: list[Started]) -> None:
     with pytest.raises(EndedError) as caught:
         superlink_process._start_drivers(
             States(Task(type="flwr-serverapp", fab_hash="ours")),  # type: ignore[arg-type]
@@ -110,6 +126,38 @@ def test_the_process_ends_when_no_driver_can_be_started_any_more(
         )
     assert caught.value.args == (1,)
     assert len(started) == 1
+
+
+def test_what_starts_drivers_is_started_again_when_it_ended_and_not_in_a_hurry(
+    started: list[Started], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(superlink_process.time, "monotonic", lambda: now)
+    drivers = superlink_process._Drivers("socket")
+    drivers.await_tokens()
+    drivers.await_tokens()
+    assert len(started) == 1
+    started[0].returncode = -9
+    drivers.await_tokens()
+    assert len(started) == 1, "at once it would only end again"
+    now += superlink_process._START_AGAIN_S
+    drivers.await_tokens()
+    drivers.start(TOKEN)
+    assert [one.tokens for one in started[1:]] == [[TOKEN]]
+    assert started[0].stdin.closed
+
+
+def test_a_token_for_a_process_that_has_just_ended_ends_nothing(
+    started: list[Started], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drivers = superlink_process._Drivers("socket")
+    drivers.await_tokens()
+
+    def broken(_: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(started[0], "stdin", SimpleNamespace(write=broken))
+    drivers.start(TOKEN)
 
 
 @pytest.mark.slow

@@ -18,19 +18,21 @@ def joined_deployment(
     directory: Path,
     *,
     names: Sequence[str] = NAMES,
-    each: int = 60,
+    each: int | None = 60,
+    grace_s: int = 30,
     resend_s: int = 5,
     **agreement: Any,
 ) -> Iterator[Deployment]:
     """A serving coordinator and serving nodes, under an agreement that all have signed.
 
     Args:
-        each: How many customers a partner has.
+        each: How many customers a partner has; None where ``NAME.csv`` is there already.
+        grace_s: How long a partner that is missing is waited for.
         resend_s: After how long a question is asked again.
         agreement: For `draft_agreement`.
     """
-    folder = deploy.make_coordinator(directory, control=True, resend_s=resend_s)
-    for number, name in enumerate(names):
+    folder = deploy.make_coordinator(directory, control=True, grace_s=grace_s, resend_s=resend_s)
+    for number, name in enumerate(names if each is not None else ()):
         deploy.write_customers(directory / f"{name}.csv", deploy.customers(number, each))
     deployment = Deployment(
         directory=directory,

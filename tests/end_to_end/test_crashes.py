@@ -1,6 +1,6 @@
 """``kill -9`` at random moments: nothing is damaged, nothing differs, every run ends.
 
-A commit waits for eight kills, of every kind of process; ``make test-long`` makes fifty. That every
+A commit waits for nine kills, of every kind of process; ``make test-long`` makes 54. That every
 single moment is survived is proven without processes, in ``coordinator/test_runs.py`` and
 ``partner_node/test_node.py``. A killed node is started again, as a supervisor does it. The
 coordinator's `serve` starts a killed SuperLink again, and submits a killed driver (ServerApp)
@@ -27,7 +27,13 @@ from coordinator.store.records import RunRow
 from tests import effort
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.deployment import NAMES, Deployment
-from tests.end_to_end.transport_support import process_exists, tree_of, wait_for
+from tests.end_to_end.transport_support import (
+    process_exists,
+    programs_of,
+    tree_of,
+    wait_for,
+    words_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +41,7 @@ KILLS = {
     "node": effort.count(3, 36),
     "driver": effort.count(2, 9),
     "superlink": effort.count(1, 5),
+    "starter": effort.count(1, 4),
 }
 KILLS_A_RUN = effort.count(4, 8)
 MAX_ROUNDS = effort.count(20, 60)
@@ -45,11 +52,6 @@ START_UP_S = 60
 LONGEST_PAUSE_S = 1.5
 #: Share of kills that do not wait until the run has gone on since the kill before.
 EARLY = 0.3
-PROGRAMS = {
-    "driver": "coordinator.service.driver_process",
-    "superlink": "coordinator.service.superlink_process",
-}
-
 logger = logging.getLogger(__name__)
 
 
@@ -119,7 +121,7 @@ def test_a_coordinator_that_is_killed_whole_takes_its_processes_along_and_ends_i
         run_id, lambda row: bool(row.progress) and row.progress["round"] >= rounds
     )
     family = tree_of(deployed.coordinator.pid)
-    assert len(family) >= 4, "serve, guard, SuperLink and driver"
+    assert len(family) >= 5, "serve, guard, SuperLink, starter of drivers and driver"
     deployed.coordinator.kill()
     wait_for(
         lambda: not any(process_exists(pid) for pid in family),
@@ -183,15 +185,7 @@ def _victims(deployed: Deployment, what: str) -> list[int]:
     """The nodes, or the coordinator's processes of a kind (the guard's does not count)."""
     if what == "node":
         return [node.pid for node in deployed.nodes.values()]
-    program = PROGRAMS[what]
-    return [pid for pid in tree_of(deployed.coordinator.pid) if _words(pid)[2:4] == ["-m", program]]
-
-
-def _words(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    except OSError:
-        return []
+    return [pid for pid, kind in programs_of(deployed.coordinator.pid).items() if kind == what]
 
 
 # --- what must hold afterwards --------------------------------------------------------------------
@@ -260,11 +254,11 @@ def _check_no_strays(deployed: Deployment) -> None:
         known = set(tree_of(deployed.coordinator.pid)) | {n.pid for n in deployed.nodes.values()}
         everything = [int(p.name) for p in Path("/proc").glob("[0-9]*")]
         return [
-            _words(pid)
+            words_of(pid)
             for pid in everything
             if pid not in known
             and process_exists(pid)
-            and any(str(deployed.directory) in word for word in _words(pid))
+            and any(str(deployed.directory) in word for word in words_of(pid))
         ]
 
     wait_for(lambda: not strays(), timeout_s=30, what="the end of leftover processes")

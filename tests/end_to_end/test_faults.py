@@ -27,7 +27,7 @@ from tests import effort
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S
 from tests.end_to_end.deployment import NAMES, Deployment
-from tests.end_to_end.transport_support import tree_of, wait_for
+from tests.end_to_end.transport_support import programs_of, tree_of, wait_for
 from tests.tcp_proxy import Wire, wire
 
 pytestmark = pytest.mark.slow
@@ -85,20 +85,16 @@ def node_after_its_answer(scene: Scene) -> None:
 
 
 def _kill_program(scene: Scene, program: str) -> None:
-    for pid in tree_of(scene.deployed.coordinator.pid):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        if program in words:
-            os.kill(pid, signal.SIGKILL)
-            return
-    raise LookupError(program)
+    found = programs_of(scene.deployed.coordinator.pid)
+    os.kill(next(pid for pid, kind in found.items() if kind == program), signal.SIGKILL)
 
 
 def superlink(scene: Scene) -> None:
-    _kill_program(scene, "coordinator.service.superlink_process")
+    _kill_program(scene, "superlink")
 
 
 def driver(scene: Scene) -> None:
-    _kill_program(scene, "coordinator.service.driver_process")
+    _kill_program(scene, "driver")
 
 
 def coordinator_and_its_ports(scene: Scene) -> None:

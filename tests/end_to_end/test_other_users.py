@@ -328,6 +328,7 @@ def test_another_user_reads_no_token_in_the_arguments_and_nothing_else_of_a_proc
         [python, str(Path(python).parent / "fedseg-coordinator"),
          "serve", "--dir", str(machine.deployed.operator_folder)],
         [python, "-P", "-m", "coordinator.service.driver_process", socket],
+        [python, "-P", "-m", "coordinator.service.driver_process", socket],
         [python, *superlink],
         [python, "-I", str(Path(process_guard.__file__)), "3.0", python, *superlink],
     ]  # fmt: skip

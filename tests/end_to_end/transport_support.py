@@ -297,14 +297,43 @@ def process_exists(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def tree_of(pid: int) -> list[int]:
-    """A process and all below it."""
+def programs_of(pid: int) -> dict[int, str]:
+    """What the processes below a coordinator are: ``superlink``, ``starter`` or ``driver``.
+
+    A driver is forked from its starter, so both have the same arguments. The guard is left out.
+    """
+    modules = {"superlink_process": "superlink", "driver_process": "starter"}
+    found: dict[int, str] = {}
+    for one in tree_of(pid):  # parents come first
+        words = words_of(one)
+        if words[2:3] == ["-m"] and words[3].startswith("coordinator.service."):
+            found[one] = modules[words[3].rpartition(".")[2]]
+            if found.get(_parents().get(one, 0)) == "starter":
+                found[one] = "driver"
+    return found
+
+
+def words_of(pid: int) -> list[str]:
+    """The arguments of a process; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
+
+
+def _parents() -> dict[int, int]:
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
+    return parents
+
+
+def tree_of(pid: int) -> list[int]:
+    """A process and all below it."""
+    parents = _parents()
     found, level = [pid], {pid}
     while level:
         level = {child for child, parent in parents.items() if parent in level}
