@@ -1059,14 +1059,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FOUR_EYES,
-        "            if self._people.may_still(who, act, since=at)\n",
+        "            if self._people.may_still(who, act, account=account)\n",
         "",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
         FOUR_EYES,
-        "if account is None or (since and account.made_at > since):",
-        "if account is None:",
+        "if found is None or found.mark != account:",
+        "if found is None:",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
@@ -1083,9 +1083,27 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/egress/records.py",
-        " or not counts(found.first_by):",
+        " or not counts(found.first_by, found.first_account):",
         ":",
         "test_four_eyes.py::test_the_approval_of_a_removed_account_does_not_count",
+    ),
+    (
+        "partner_node/egress/records.py",
+        "                    by, account, number,",
+        '                    by, "", number,',
+        "test_four_eyes.py::test_the_approval_of_a_removed_account_does_not_count",
+    ),
+    (
+        "machine/accounts/accounts.py",
+        '        return f"{self.id} {self.made_at}"',
+        "        return self.made_at",
+        "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
+    ),
+    (
+        "machine/accounts/accounts.py",
+        '        return f"{self.id} {self.made_at}"',
+        "        return str(self.id)",
+        "test_four_eyes.py::test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count",
     ),
     # files of segments in the console
     (
