@@ -12,10 +12,27 @@ import os
 import sys
 from functools import partial
 from queue import Queue
+from types import ModuleType
 from typing import Any, Final
 
-import httpx
-from flwr.superlink.grid import HttpGrid
+from coordinator.service.unix_socket import client_of
+
+#: Flower's grid of simulations, which is imported beside that of deployments. It brings SQLAlchemy
+#: and Alembic, which are half of what a driver would import before its run begins.
+_SIMULATIONS: Final = "flwr.superlink.grid.inmemory_grid"
+
+
+def _without_simulations() -> None:
+    """Have an empty class stand for that grid, in this process alone."""
+    stand_in = ModuleType(_SIMULATIONS)
+    stand_in.InMemoryGrid = type("InMemoryGrid", (), {})  # type: ignore[attr-defined]
+    sys.modules.setdefault(_SIMULATIONS, stand_in)
+
+
+if __name__ == "__main__":  # elsewhere a driver's modules are imported beside others
+    _without_simulations()
+
+from flwr.superlink.grid import HttpGrid  # noqa: E402
 
 #: Environment variable with the token by which the SuperLink knows the driver.
 TOKEN_VARIABLE: Final = "FEDSEG_DRIVER_TOKEN"  # noqa: S105 - its name
@@ -34,9 +51,7 @@ class _SocketGrid(HttpGrid):
         super()._connect()
         if self._client is not None:
             self._client.close()
-            self._client._client = httpx.Client(
-                transport=httpx.HTTPTransport(uds=self._socket), timeout=_CALL_TIMEOUT_S
-            )
+            self._client._client = client_of(self._socket, timeout_s=_CALL_TIMEOUT_S)
 
 
 def main(socket: str) -> None:

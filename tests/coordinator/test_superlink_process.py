@@ -136,3 +136,18 @@ def test_what_flower_says_goes_to_the_bounded_log_and_nowhere_else(tmp_path: Pat
     )
     assert "ERROR flwr: Invalid run" in (tmp_path / "superlink.log").read_text()
     assert "Invalid run" not in said.stderr
+
+
+def test_a_driver_imports_no_library_of_databases() -> None:
+    """Flower's grid of simulations would bring both: half of a driver's start."""
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['driver']\n"
+        "try:\n"
+        "    runpy.run_module('coordinator.service.driver_process', run_name='__main__')\n"
+        "except IndexError:  # no socket is named\n"
+        "    import coordinator.server_app, flwr.superlink.runtime.run_serverapp\n"
+        "    print(sorted({'sqlalchemy', 'alembic', 'flwr'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("['flwr']\n", "")
