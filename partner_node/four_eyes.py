@@ -21,7 +21,7 @@ from protocol.agreement.governance import EGRESS, EXPORT, SIGNING
 from protocol.errors import RuleError
 
 if TYPE_CHECKING:
-    from machine.accounts.accounts import Accounts
+    from machine.accounts.accounts import Account, Accounts
 
 GOOD_FOR: Final = timedelta(days=7)
 #: What an account has to be allowed for its first word about each act to count.
@@ -76,20 +76,28 @@ class People:
     def __init__(self, opened: Callable[[], Accounts]) -> None:
         self._opened = opened
 
-    def may_still(self, who: str, act: str, *, since: str = "") -> bool:
+    def account_of(self, who: str) -> str:
+        """The mark of somebody's account; empty for the machine's, which has none."""
+        account = None if is_at_the_machine(who) else self._of_name(who)
+        return "" if account is None else account.mark
+
+    def may_still(self, who: str, act: str, *, account: str) -> bool:
         """Whether a first word counts: its account is there, and its role may do the act.
 
         Args:
-            since: When it was said: an account of that name that was made later is another one's;
-                empty where that is not known.
+            account: What `account_of` said when the word was: another account that was made under
+                that name since is another person's.
         """
         if is_at_the_machine(who):
             return True
-        with closing(self._opened()) as accounts:
-            account = accounts.of_name(who)
-        if account is None or (since and account.made_at > since):
+        found = self._of_name(who)
+        if found is None or found.mark != account:
             return False
-        return may(account.role, _NEEDED[act])
+        return may(found.role, _NEEDED[act])
+
+    def _of_name(self, who: str) -> Account | None:
+        with closing(self._opened()) as accounts:
+            return accounts.of_name(who)
 
 
 class Confirmations:
@@ -102,14 +110,15 @@ class Confirmations:
     def said(self, act: str, now: datetime) -> Sequence[First]:
         """What waits for a second person, oldest first, of first ones who may do it still."""
         rows = self._store.ask(
-            "SELECT about, who, at FROM confirmations WHERE act = ? AND at > ? ORDER BY at, about",
+            "SELECT about, who, at, account FROM confirmations WHERE act = ? AND at > ?"
+            " ORDER BY at, about",
             act,
             stamp(now - GOOD_FOR),
         )
         return [
             First(act=act, about=about, who=who, until=stamp(moment(at) + GOOD_FOR))
-            for about, who, at in rows
-            if self._people.may_still(who, act, since=at)
+            for about, who, at, account in rows
+            if self._people.may_still(who, act, account=account)
         ]
 
     def join(self, act: str, about: str, *, by: str, now: datetime, what: str) -> str | First:
@@ -131,8 +140,10 @@ class Confirmations:
             return both(before.who, by)
         self._store.ask("DELETE FROM confirmations WHERE at <= ?", stamp(now - GOOD_FOR))
         self._store.ask(
-            "INSERT OR REPLACE INTO confirmations VALUES (?, ?, ?, ?)", act, about, by, stamp(now)
-        )
+            "INSERT OR REPLACE INTO confirmations (act, about, who, at, account)"
+            " VALUES (?, ?, ?, ?, ?)",
+            act, about, by, stamp(now), self._people.account_of(by),
+        )  # fmt: skip
         return First(act=act, about=about, who=by, until=stamp(now + GOOD_FOR))
 
     def forget(self, act: str, about: str) -> None:

@@ -117,10 +117,22 @@ def test_the_help_of_a_simulation_imports_no_numbers(command: str) -> None:
     assert len(found) < MOST_MODULES
 
 
-@pytest.mark.parametrize("module", COMMANDS)
-def test_a_command_imports_only_what_it_uses(module: str) -> None:
-    found = tops(imported_by(f"import {module}"))
-    assert found & (DATA | FLOWER) <= COMMANDS[module]
+@pytest.mark.parametrize("allowed", [set(), DATA], ids=["nothing that takes long", "data"])
+def test_a_command_imports_only_what_it_uses(allowed: set[str]) -> None:
+    """In one Python for all that may import the same: what none may, one alone may not either."""
+    modules = [module for module, may in COMMANDS.items() if may == allowed]
+    assert modules
+    found = imported_by("; ".join(f"import {module}" for module in modules))
+    assert found >= {*modules}
+    assert tops(found) & (DATA | FLOWER) <= allowed
+
+
+def test_every_command_may_import_nothing_that_takes_long_or_all_of_the_data() -> None:
+    assert all(may in (set(), DATA) for may in COMMANDS.values())
+
+
+def test_a_command_that_imports_what_takes_long_is_found() -> None:
+    assert tops(imported_by("import partner_node.cli.setup; import duckdb")) & DATA == {"duckdb"}
 
 
 def later(program: str) -> list[Later]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.noting import noted
 from coordinator.cli.options import HERE, Directory
 from coordinator.cli.setup import LIFETIME_DAYS, SERVER_NAME, check_host_option
 from coordinator.config import CoordinatorConfig
@@ -47,13 +48,14 @@ def renew(
     config = CoordinatorConfig.load(directory)
     files = _own_files(config)
     hosts = list(dict.fromkeys([*read_certificate(files.certificate).names, *(name or ())]))
-    made = make_server_certificate(
-        directory / "tls",
-        name=SERVER_NAME,
-        hosts=hosts,
-        now=datetime.now(UTC),
-        lifetime_days=LIFETIME_DAYS,
-    )
+    with noted(config, "certificate renew", ", ".join(hosts)):
+        made = make_server_certificate(
+            directory / "tls",
+            name=SERVER_NAME,
+            hosts=hosts,
+            now=datetime.now(UTC),
+            lifetime_days=LIFETIME_DAYS,
+        )
     output.result(
         {"names": hosts, "root_certificates": str(made.authority)},
         f"The certificate is for {', '.join(hosts)}. Give partners {made.authority} anew, for "

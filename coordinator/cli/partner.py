@@ -83,7 +83,10 @@ def invite(
         check_id(partner)
     now = datetime.now(UTC)
     by = name or next((one for one in names if "*" not in one), names[0])
-    with closing(config.open_store()) as store:
+    with (
+        closing(config.open_store()) as store,
+        noted(config, "partner invite", ", ".join(partners)),
+    ):
         made = {
             partner: make_invitation(
                 config,

@@ -64,8 +64,8 @@ def _change(
 ) -> None:
     if pause and resume:
         raise UsageError("--pause and --resume exclude each other")
-    act, about = f"schedule {'pause' if pause else 'resume'}", ", ".join(a.id for a in chosen)
-    with noted(config, act, about):
+    about = ", ".join(a.id for a in chosen)
+    with noted(config, f"schedule {'pause' if pause else 'resume'}", about):
         one, on_record, changed = change_pause(store, chosen, paused=pause, reason=reason, now=now)
     is_now = "paused" if pause else "not paused"
     output.result(

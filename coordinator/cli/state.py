@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from coordinator import backup, moving
+from coordinator.cli.noting import noted
 from coordinator.cli.options import (
     HERE,
     Directory,
@@ -46,7 +47,9 @@ def back_up(
 ) -> None:
     """Write settings, keys, certificate and state into one file, also while serving."""
     config = CoordinatorConfig.load(directory)
-    made = backup.back_up(config, out, now=datetime.now(UTC), version=metadata.version("fedseg"))
+    version = metadata.version("fedseg")
+    with noted(config, "state backup", out.name):
+        made = backup.back_up(config, out, now=datetime.now(UTC), version=version)
     values, lines = backup_words.written(
         made,
         out,
@@ -92,6 +95,8 @@ def restore(
         )
 
     made, config = backup.restore(file, directory, elsewhere=elsewhere, store=wanted)
+    with noted(config, "state restore", f"of {made.made_at}"):
+        pass  # only now is there a log, that of the backup
     values, lines = backup_words.restored(
         made,
         directory,
@@ -122,7 +127,8 @@ def move(
     settings = store_settings(
         to, directory, password_file=store_password_file, password_env=store_password_env
     )
-    after = moving.move(config, settings).state_name
+    with noted(config, "state move", to):
+        after = moving.move(config, settings).state_name
     output.result(
         {"from": before, "to": after},
         f"Moved the state from {shown(before)} to {shown(after)}, where it is no more.",

@@ -17,8 +17,9 @@ from functools import partial
 from queue import Queue
 from typing import Any, BinaryIO, Final
 
-import httpx
 from flwr.superlink.grid import HttpGrid
+
+from coordinator.service.unix_socket import client_of
 
 #: What a driver needs, loaded before there is one.
 _NEEDED: Final = ("flwr.superlink.runtime.run_serverapp", "coordinator.server_app")
@@ -36,9 +37,7 @@ class _SocketGrid(HttpGrid):
         super()._connect()
         if self._client is not None:
             self._client.close()
-            self._client._client = httpx.Client(
-                transport=httpx.HTTPTransport(uds=self._socket), timeout=_CALL_TIMEOUT_S
-            )
+            self._client._client = client_of(self._socket, timeout_s=_CALL_TIMEOUT_S)
 
 
 def main(socket: str) -> None:

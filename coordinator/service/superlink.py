@@ -48,6 +48,7 @@ from coordinator.service.bundle import (
     build_bundle,
     bundle_sha256,
 )
+from coordinator.service.unix_socket import NO_TLS, client_of
 from machine.private_socket import private_socket_folder
 from protocol.errors import KeystoreError, TransportError
 
@@ -403,13 +404,12 @@ class SuperLink:
         return next((int(node.node_id) for node in nodes if node.public_key == key), 0)
 
     def _http(self) -> httpx.Client:
-        transport = httpx.HTTPTransport(uds=str(self.socket))
-        return httpx.Client(transport=transport, timeout=_CALL_TIMEOUT_S)
+        return client_of(self.socket, timeout_s=_CALL_TIMEOUT_S)
 
     @contextlib.contextmanager
     def _control(self) -> Iterator[ControlHttpClient]:
         """Yield a client of Flower's Control API, with its failures raised as our errors."""
-        client = ControlHttpClient(_URL)
+        client = ControlHttpClient(_URL, verify=NO_TLS)
         client.close()
         client._client = self._http()
         try:

@@ -75,6 +75,13 @@ class Account:
     changed_at: str
     identity: tuple[str, str] | None = None
 
+    @property
+    def mark(self) -> str:
+        """What no other account has: not one that was made under the same name, nor one in a file
+        of accounts that was made anew, where ids begin again.
+        """
+        return f"{self.id} {self.made_at}"
+
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
         return {

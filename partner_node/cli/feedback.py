@@ -11,6 +11,7 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.tables import folding_table
+from partner_node.cli.noting import noting
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome
 from partner_node.segments.count_ranges import agreed_step, ranges_of
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 
 @app.command("import")
+@noting("feedback import")
 def import_(
     file: Annotated[
         Path,

@@ -36,6 +36,7 @@ from partner_node.cli.node_options import (
     User,
     YoungestCustomer,
 )
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
 from partner_node.link.proxy import ProxySettings, proxy_address, way_to
@@ -138,15 +139,16 @@ def join(
     _refuse_other(home, invited)
     card = (directory / CARD_FILE).read_bytes()
     way = way_to(invited.address, home.config.coordinator.proxy)
-    certificate = enrol(invited, greeting, home.keystore(), card, now=now, proxy=way)
     code = short_code(card, greeting.key)
-    write_file(home.keys_folder / CERTIFICATE_FILE, certificate, mode=0o600)
-    Membership(  # last: a node that has one has joined
-        legal_name=greeting.legal_name,
-        contact=greeting.contact,
-        coordinator_key=greeting.key,
-        code=code,
-    ).save(directory)
+    with noted(home, "join", greeting.partner, now):
+        certificate = enrol(invited, greeting, home.keystore(), card, now=now, proxy=way)
+        write_file(home.keys_folder / CERTIFICATE_FILE, certificate, mode=0o600)
+        Membership(  # last: a node that has one has joined
+            legal_name=greeting.legal_name,
+            contact=greeting.contact,
+            coordinator_key=greeting.key,
+            code=code,
+        ).save(directory)
     output.warn(warnings)
     output.result(
         {

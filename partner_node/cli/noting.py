@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from machine.accounts.acts import Noted, at_the_machine
 from machine.console import output
 from partner_node.home import NodeHome
 from protocol.errors import StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @contextmanager
@@ -29,3 +35,21 @@ def noted(home: NodeHome, act: str, about: str, now: datetime) -> Iterator[Noted
         except StoreError as error:
             output.warn([f"this is not in the log of people: {error.message}; {error.remedy}"])
         yield noting
+
+
+def noting(act: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Have a whole command noted, one with the option ``--dir``.
+
+    What it is about is not noted: these are commands about customers.
+    """
+
+    def noting_it(command: Callable[P, T]) -> Callable[P, T]:
+        @wraps(command)
+        def with_note(*words: P.args, **named: P.kwargs) -> T:
+            home = NodeHome.load(Path(str(named["directory"])))
+            with noted(home, act, "", datetime.now(UTC)):
+                return command(*words, **named)
+
+        return with_note
+
+    return noting_it

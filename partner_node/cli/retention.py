@@ -10,6 +10,7 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.text import shown
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.segments.export_records import ExportRecords
@@ -36,18 +37,12 @@ def apply(
     format: Format = FormatOption,
 ) -> None:
     """Delete what may not be kept any longer now, as each run and a serving node do."""
-    home = NodeHome.load(directory)
-    if moved_from is not None:
-        store = home.store(home.keystore())
-        with store.transaction():
-            moved = ExportRecords(store).moved_from(moved_from.absolute())
-        store.close()
-        if not moved:
-            raise UsageError(
-                f"no file was put on record by a node in {shown(str(moved_from))}",
-                remedy="`fedseg-node retention list` names the folders",
-            )
-    done = apply_retention(home, datetime.now(UTC))
+    home, now = NodeHome.load(directory), datetime.now(UTC)
+    about = "" if moved_from is None else "a folder that was moved"
+    with noted(home, "retention apply", about, now):
+        if moved_from is not None:
+            _move(home, moved_from)
+        done = apply_retention(home, now)
     output.warn(done.words)
     output.result(
         {
@@ -70,14 +65,14 @@ def strike(
     """Take a file off the register that holds no customers of this node any more."""
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
-    records, path = ExportRecords(store), str(located(file))
+    records, path, now = ExportRecords(store), str(located(file)), datetime.now(UTC)
     if path not in records.by_path():
         raise UsageError(
             f"{shown(str(file))} is not on the register",
             remedy="`fedseg-node retention list` names every file that is",
         )
-    with store.transaction():
-        records.end(path, "struck off", datetime.now(UTC))
+    with noted(home, "retention strike", located(file).name, now), store.transaction():
+        records.end(path, "struck off", now)
     output.result(
         {"struck_off": path},
         f"{shown(path)} is off the register: nobody is taken out of it any more, and it is not "
@@ -94,3 +89,16 @@ def list_retention(directory: Directory = HERE, format: Format = FormatOption) -
     home = NodeHome.load(directory)
     store = home.store(home.keystore())
     output.show(files_shown(store))
+
+
+def _move(home: NodeHome, moved_from: Path) -> None:
+    """Have files on record where the folder was be on record where it is now; raises UsageError."""
+    store = home.store(home.keystore())
+    with store.transaction():
+        moved = ExportRecords(store).moved_from(moved_from.absolute())
+    store.close()
+    if not moved:
+        raise UsageError(
+            f"no file was put on record by a node in {shown(str(moved_from))}",
+            remedy="`fedseg-node retention list` names the folders",
+        )

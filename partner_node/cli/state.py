@@ -12,6 +12,7 @@ import typer
 from machine import backup_words
 from machine.console import Format, FormatOption, output
 from machine.text import shown
+from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.state_file import FORGOTTEN, MARK, is_lost
@@ -58,8 +59,9 @@ def reset(
             f"with a new state this node knows nothing of: {forgotten}",
             remedy="restore a backup if there is one; else add --yes",
         )
-    mark.unlink(missing_ok=True)
-    home.store(keystore).close()
+    with noted(home, "state reset", "", datetime.now(UTC)):
+        mark.unlink(missing_ok=True)
+        home.store(keystore).close()
     output.result(
         {"state": str(path), "forgotten": list(FORGOTTEN)},
         f"Made {shown(str(path))}. Forgotten are: {forgotten}.",
@@ -75,9 +77,9 @@ def back_up(
     """Write settings, keys (encrypted), state and agreement into one file, also while serving."""
     from partner_node import backup
 
-    made = backup.back_up(
-        NodeHome.load(directory), out, now=datetime.now(UTC), version=metadata.version("fedseg")
-    )
+    home, now = NodeHome.load(directory), datetime.now(UTC)
+    with noted(home, "state backup", out.name, now):
+        made = backup.back_up(home, out, now=now, version=metadata.version("fedseg"))
     values, lines = backup_words.written(
         made, out, whose=f"the node {made.whose}", left_out=backup.LEFT_OUT
     )
@@ -103,6 +105,8 @@ def restore(
     from partner_node import backup
 
     made, home = backup.restore(file, directory, elsewhere=elsewhere)
+    with noted(home, "state restore", f"of {made.made_at}", datetime.now(UTC)):
+        pass  # only now is there a log, that of the backup
     values, lines = backup_words.restored(
         made,
         directory,

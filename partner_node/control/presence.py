@@ -24,7 +24,7 @@ from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.control.hearing import note_heard
 from partner_node.control.in_force import in_force
 from partner_node.control.joining import checked_certificate
-from partner_node.control.readiness import tell_readiness
+from partner_node.control.readiness import tell_readiness, unchecked
 from partner_node.control.releases import Answer, take_releases
 from partner_node.control.stopping import exchange_stops
 from partner_node.control.taking_up import take_up
@@ -260,10 +260,11 @@ class _Presence:
 
     def _tell_readiness(self, home: NodeHome, channel: Channel) -> None:
         """Tell it, and have what took effect meanwhile checked; once, as a check may fail."""
-        unchecked = tell_readiness(home, channel) - self._wanted
-        if unchecked:
-            self._wanted |= unchecked
+        new = unchecked(home) - self._wanted
+        if new:
+            self._wanted |= new
             self._checks.want()
+        tell_readiness(home, channel)
 
     def _take_releases(self, home: NodeHome, channel: Channel) -> None:
         take_releases(home, channel, self._answer)

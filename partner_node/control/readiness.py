@@ -10,12 +10,14 @@ import hashlib
 import logging
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from typing import Final
 
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.in_force import in_force, where_known
+from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
 from partner_node.preflight import Report, preflight
 from partner_node.store.node_store import NodeStore
@@ -59,25 +61,21 @@ def _note(home: NodeHome, agreement: Agreement, report: Report, *, now: datetime
         ReadinessRecords(store).note(agreement.hash, codes, now=stamp(now))
 
 
-def tell_readiness(home: NodeHome, channel: Channel) -> set[bytes]:
-    """Tell the coordinator what it does not know yet.
+def unchecked(home: NodeHome) -> set[bytes]:
+    """The hashes of agreements in force under which nothing was ever checked."""
+    with closing(home.store(home.keystore())) as store:
+        records = ReadinessRecords(store)
+        return {one.hash for one in in_force(home) if records.of(one.hash) is None}
 
-    Returns:
-        The hashes of agreements in force under which nothing was ever checked.
+
+def tell_readiness(home: NodeHome, channel: Channel) -> None:
+    """Tell the coordinator what it does not know yet of each agreement in force.
 
     Raises:
-        FedsegError: It is not reached, or refuses.
+        FedsegError: It is not reached; or refuses for one agreement, after it was told the rest.
     """
     with closing(home.store(home.keystore())) as store:
-        records, unchecked = ReadinessRecords(store), set()
-        for agreement in in_force(home):
-            found = records.of(agreement.hash)
-            if found is None:
-                unchecked.add(agreement.hash)
-            elif not found.told:
-                _tell(store, channel, found)
-                records.note_told(found)
-        return unchecked
+        one_by_one(partial(_tell, store, channel, one.hash) for one in in_force(home))
 
 
 def told_now(home: NodeHome) -> bool:
@@ -93,7 +91,17 @@ def told_now(home: NodeHome) -> bool:
     return True
 
 
-def _tell(store: NodeStore, channel: Channel, found: Readiness) -> None:
+def _tell(store: NodeStore, channel: Channel, agreement_hash: bytes) -> None:
+    """Tell what is known under one agreement, unless it was told or nothing was checked."""
+    records = ReadinessRecords(store)
+    found = records.of(agreement_hash)
+    if found is None or found.told:
+        return
+    _send(store, channel, found)
+    records.note_told(found)
+
+
+def _send(store: NodeStore, channel: Channel, found: Readiness) -> None:
     request = ReadinessRequest(
         hash=found.agreement_hash,
         codes=found.codes,

@@ -33,6 +33,6 @@ def decide(
     """
     with store.transaction():
         return Manifests(store).decide(
-            number, DECISIONS[word], now=stamp(now), by=by,
-            counts=lambda who: people.may_still(who, EGRESS),
+            number, DECISIONS[word], now=stamp(now), by=by, account=people.account_of(by),
+            counts=lambda who, account: people.may_still(who, EGRESS, account=account),
         )  # fmt: skip

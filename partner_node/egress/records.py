@@ -27,7 +27,8 @@ OVER: Final = "over"
 
 _SELECT: Final[LiteralString] = (
     "SELECT m.number, m.at, m.manifest, m.expires_at, m.decision, m.decided_at, m.decided_by,"
-    " m.people, m.first_by, r.phase, (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
+    " m.people, m.first_by, m.first_account, r.phase,"
+    " (SELECT count(*) FROM egress e WHERE e.manifest = m.number)"
     " FROM manifests m LEFT JOIN runs r ON r.run_id = m.run_id "
 )
 
@@ -46,6 +47,7 @@ class Written:
             did not note it.
         people: How many different people have to approve it, one or two.
         first_by: Who approved it first while it waits for the second; else empty.
+        first_account: The mark of that person's account; empty for somebody at the machine.
         run_over: Whether its run has ended at this node.
         times: How often the message has left.
     """
@@ -59,6 +61,7 @@ class Written:
     decided_by: str
     people: int
     first_by: str
+    first_account: str
     run_over: bool
     times: int
 
@@ -130,7 +133,8 @@ class Manifests:
         *,
         now: str,
         by: str = "",
-        counts: Callable[[str], bool] = lambda _: True,
+        account: str = "",
+        counts: Callable[[str, str], bool] = lambda _who, _account: True,
     ) -> Written:
         """Approve or refuse a message that waits; inside a transaction.
 
@@ -139,8 +143,9 @@ class Manifests:
 
         Args:
             by: Who decides.
-            counts: Whether the first approval of somebody counts still; where it does not, this
-                one is the first.
+            account: The mark of that person's account.
+            counts: Whether the first approval of somebody with an account counts still; where it
+                does not, this one is the first.
 
         Raises:
             UsageError: There is no such message.
@@ -156,14 +161,17 @@ class Manifests:
                 remedy="what was decided stays; `fedseg-node egress list` shows what waits",
             )
         if decision == APPROVED and found.people > 1:
-            if not found.first_by or not counts(found.first_by):
-                self._store.ask("UPDATE manifests SET first_by = ? WHERE number = ?", by, number)
+            if not found.first_by or not counts(found.first_by, found.first_account):
+                self._store.ask(
+                    "UPDATE manifests SET first_by = ?, first_account = ? WHERE number = ?",
+                    by, account, number,
+                )  # fmt: skip
                 return self.get(number)
             refuse_same_person(f"message {number}", found.first_by, by)
             by = both(found.first_by, by)
         self._store.ask(
-            "UPDATE manifests SET decision = ?, decided_at = ?, decided_by = ?, first_by = ''"
-            " WHERE number = ? AND decision IS NULL",
+            "UPDATE manifests SET decision = ?, decided_at = ?, decided_by = ?, first_by = '',"
+            " first_account = '' WHERE number = ? AND decision IS NULL",
             decision,
             now,
             by,
@@ -196,8 +204,9 @@ def _written(row: tuple[Any, ...]) -> Written:
         decided_by=row[6],
         people=row[7],
         first_by=row[8],
-        run_over=row[9] in (Phase.DONE, Phase.ABORTED),
-        times=row[10],
+        first_account=row[9],
+        run_over=row[10] in (Phase.DONE, Phase.ABORTED),
+        times=row[11],
     )
 
 

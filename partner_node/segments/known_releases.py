@@ -91,13 +91,17 @@ class KnownRelease:
 def known_releases(home: NodeHome) -> list[KnownRelease]:
     """The releases of agreements that `home` is the place of, newest first.
 
+    Those of the agreement in force come before those of others that were there: what is shown of
+    an agreement is its own newest release, whatever another came to since.
+
     Raises:
         RuleError: There is none (E-NO-RELEASE), or one does not verify (E-RELEASE).
     """
     found = [one for one in all_releases(home) if home.has_place_for(one.agreement.id)]
     if not found:
         raise _no_release()
-    return found
+    here = home.installed_agreement()
+    return found if here is None else sorted(found, key=lambda one: one.agreement.id != here.id)
 
 
 def all_releases(home: NodeHome) -> list[KnownRelease]:

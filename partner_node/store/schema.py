@@ -263,4 +263,10 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 25;
     """,
+    # The accounts of first people. Of words of before it is not known: those of accounts are void.
+    """
+    ALTER TABLE manifests ADD COLUMN first_account TEXT NOT NULL DEFAULT '';
+    ALTER TABLE confirmations ADD COLUMN account TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 26;
+    """,
 )

@@ -500,6 +500,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         TELLS_READINESS,
+        "one_by_one(partial(_tell, store, channel, one.hash) for one in in_force(home))",
+        "[_tell(store, channel, one.hash) for one in in_force(home)]",
+        READY + "test_an_agreement_that_is_refused_keeps_no_other_from_being_told",
+    ),
+    (
+        TELLS_READINESS,
         "        store.save_egress(",
         "        str(",
         READY + "test_readiness_is_told_once_and_is_on_record_before_it_leaves",

@@ -264,6 +264,28 @@ def test_readiness_is_told_once_and_is_on_record_before_it_leaves(
     assert len(readiness_left(signing.home)) == 2
 
 
+def test_an_agreement_that_is_refused_keeps_no_other_from_being_told(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = in_force(signing)
+    refused: Any = _Noised(agreement)
+    refused.hash = bytes(32)
+    monkeypatch.setattr("partner_node.control.readiness.in_force", lambda _: [refused, agreement])
+    note_readiness(signing.home, failing(), now=NOW)
+    real = Channel.call
+
+    def call(self: Channel, name: str, request: Any, reply: Any) -> Any:
+        if name == READINESS and request.hash == refused.hash:
+            raise RuleError("refused", code="E-CALLER")
+        return real(self, name, request, reply)
+
+    monkeypatch.setattr(Channel, "call", call)
+    assert not told_now(signing.home)
+    assert told_of(signing, agreement) is not None
+    found = [found_here(signing.home, one) for one in (refused, agreement)]
+    assert [one.told for one in found if one is not None] == [False, True]
+
+
 def test_a_coordinator_that_knows_no_such_call_is_told_nothing_and_the_rest_goes_on(
     signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

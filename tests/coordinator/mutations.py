@@ -753,6 +753,36 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         TIMELY + "test_an_agreement_that_was_stopped_has_no_moments_any_more",
     ),
     (
+        "coordinator/cli/partner.py",
+        '        noted(config, "partner invite", ", ".join(partners)),\n',
+        "",
+        "test_noted_commands.py::test_invitations_certificates_and_copies_of_the_state_are_noted",
+    ),
+    (
+        "coordinator/cli/certificate.py",
+        '    with noted(config, "certificate renew", ", ".join(hosts)):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_invitations_certificates_and_copies_of_the_state_are_noted",
+    ),
+    (
+        "coordinator/cli/state.py",
+        '    with noted(config, "state backup", out.name):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_invitations_certificates_and_copies_of_the_state_are_noted",
+    ),
+    (
+        "coordinator/cli/state.py",
+        '    with noted(config, "state restore", f"of {made.made_at}"):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_invitations_certificates_and_copies_of_the_state_are_noted",
+    ),
+    (
+        "coordinator/cli/state.py",
+        '    with noted(config, "state move", to):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_invitations_certificates_and_copies_of_the_state_are_noted",
+    ),
+    (
         "coordinator/cli/keys.py",
         '    with noted(config, "key rotate", ""):\n',
         "    if True:\n",

@@ -60,7 +60,8 @@ def test_a_coordinator_that_was_put_back_is_the_one_that_was_backed_up(
     assert after.open_store().runs() == runs
     for name in ("coordinator-ca.crt", "coordinator.crt", "coordinator.key"):
         assert (folder / "tls" / name).read_bytes() == (home / "tls" / name).read_bytes()
-    others = {p.name for p in folder.iterdir() if not p.name.startswith("coordinator.db")}
+    databases = ("coordinator.db", "accounts.db")
+    others = {p.name for p in folder.iterdir() if not p.name.startswith(databases)}
     assert others == {"coordinator.toml", "keys", "tls"}
     assert shell.json("state", "check", "--dir", folder)["sound"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

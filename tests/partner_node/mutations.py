@@ -933,8 +933,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FOUR_EYES,
-        " AND at > ? ORDER BY",
-        " AND ? <> '' ORDER BY",
+        "WHERE act = ? AND at > ?",
+        "WHERE act = ? AND ? <> ''",
         "test_four_eyes.py::test_a_first_word_is_about_one_thing_and_good_for_a_week",
     ),
     (
@@ -1058,20 +1058,62 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_noted_commands.py::test_changes_of_keys_and_agreements_are_noted",
     ),
     (
+        "partner_node/cli/noting.py",
+        '            with noted(home, act, "", datetime.now(UTC)):\n',
+        "            if True:\n",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
+        "partner_node/cli/rights/__init__.py",
+        '(noting(f"rights {_word}")(_command))',
+        "(_command)",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
+        "partner_node/cli/feedback.py",
+        '@noting("feedback import")\n',
+        "",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
+        "partner_node/cli/retention.py",
+        '    with noted(home, "retention apply", about, now):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
+        "partner_node/cli/state.py",
+        '    with noted(home, "state backup", out.name, now):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
+        "partner_node/cli/state.py",
+        '    with noted(home, "state reset", "", datetime.now(UTC)):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
+        "partner_node/cli/state.py",
+        '    with noted(home, "state restore", f"of {made.made_at}", datetime.now(UTC)):\n',
+        "    if True:\n",
+        "test_noted_commands.py::test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer",
+    ),
+    (
         FOUR_EYES,
-        "            if self._people.may_still(who, act, since=at)\n",
+        "            if self._people.may_still(who, act, account=account)\n",
         "",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
         FOUR_EYES,
-        "if account is None or (since and account.made_at > since):",
-        "if account is None:",
+        "if found is None or found.mark != account:",
+        "if found is None:",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
         FOUR_EYES,
-        "        return may(account.role, _NEEDED[act])\n",
+        "        return may(found.role, _NEEDED[act])\n",
         "        return True\n",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
@@ -1083,9 +1125,27 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/egress/records.py",
-        " or not counts(found.first_by):",
+        " or not counts(found.first_by, found.first_account):",
         ":",
         "test_four_eyes.py::test_the_approval_of_a_removed_account_does_not_count",
+    ),
+    (
+        "partner_node/egress/records.py",
+        "                    by, account, number,",
+        '                    by, "", number,',
+        "test_four_eyes.py::test_the_approval_of_an_account_that_is_there_still_counts",
+    ),
+    (
+        "machine/accounts/accounts.py",
+        '        return f"{self.id} {self.made_at}"',
+        "        return self.made_at",
+        "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
+    ),
+    (
+        "machine/accounts/accounts.py",
+        '        return f"{self.id} {self.made_at}"',
+        "        return str(self.id)",
+        "test_four_eyes.py::test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count",
     ),
     # files of segments in the console
     (

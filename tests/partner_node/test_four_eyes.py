@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
 from partner_node.store.node_store import NodeStore
-from partner_node.store.times import stamp
+from partner_node.store.times import moment
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 from protocol.signed_agreement import SignedAgreement
@@ -302,12 +303,12 @@ def test_a_first_word_is_about_one_thing_and_good_for_a_week(node: Path) -> None
 
 
 def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> None:
-    home, store, at = NodeHome.load(node), store_of(node), stamp(NOW)
+    home, store = NodeHome.load(node), store_of(node)
     accounts, words = accounts_at(home.accounts_file), Confirmations(store, home.people())
 
     def counts(act: str) -> bool:
         said = words.said(act, NOW)
-        assert home.people().may_still("anna (at the machine)", act, since=at)
+        assert home.people().may_still("anna (at the machine)", act, account="")
         return bool(said)
 
     for act, role in (("agreement", Role.APPROVER), ("export", Role.MARKETER)):
@@ -319,11 +320,14 @@ def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> No
         assert not counts(act)
         accounts.change_role("anna", role, NOW)
         assert counts(act)
-        accounts.remove("anna")
+        first_made = moment(accounts.remove("anna").made_at)
         assert not counts(act)
         later = NOW + timedelta(seconds=1)
-        accounts.add_vouched("anna", role, issuer="i", subject="s", now=later)
-        assert not counts(act), "that is another person of the same name"
+        for made in (later, first_made):  # the clock may have been put back meanwhile
+            accounts.add_vouched("anna", role, issuer="i", subject="s", now=made)
+            assert not counts(act), "that is another person of the same name"
+            if made == later:
+                accounts.remove("anna")
         with store.transaction():
             other = words.join(act, "a", by="bernd (at the machine)", now=later, what="it")
         assert isinstance(other, First)
@@ -342,9 +346,38 @@ def test_the_approval_of_a_removed_account_does_not_count(
     anna.send("/approvals/approve", page="/approvals", number="3")
     assert state(shell, waiting) == ("waiting", "anna", None)
     accounts.remove("anna")
-    accounts.close()
+    add(accounts, "anna", Role.APPROVER)  # another person
     shell.json("egress", "approve", "3", "--dir", waiting)
     assert state(shell, waiting) == ("waiting", "carla (at the machine)", None)
+    accounts.close()
+
+
+def test_the_approval_of_an_account_that_is_there_still_counts(
+    shell: Shell, installed: Path, machine: Machine, asking: Asking
+) -> None:
+    asking("egress")
+    waiting = with_held_answer(installed)
+    home = NodeHome.load(waiting)
+    with closing(accounts_at(home.accounts_file, home.keystore())) as accounts:
+        anna = person(node_site(home, hosts=HOSTS, accounts=accounts), Role.APPROVER, "anna")
+        anna.send("/approvals/approve", page="/approvals", number="3")
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    assert state(shell, waiting)[0] == "approved"
+
+
+def test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count(node: Path) -> None:
+    home, store = NodeHome.load(node), store_of(node)
+    words = Confirmations(store, home.people())
+    for at in (NOW, NOW + timedelta(seconds=1)):
+        with closing(accounts_at(home.accounts_file)) as accounts:
+            accounts.add_vouched("anna", Role.MARKETER, issuer="i", subject="s", now=at)
+            assert accounts.get("anna").id == 1
+        if at == NOW:
+            with store.transaction():
+                words.join("export", "a", by="anna", now=NOW, what="it")
+            assert words.said("export", NOW)
+            home.accounts_file.unlink()
+    assert not words.said("export", NOW)
 
 
 # --- files of segments ---------------------------------------------------------------------------

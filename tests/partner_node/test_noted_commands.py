@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from partner_node.home import NodeHome
 from protocol.agreement.hand_over import HandOver
 from tests.end_to_end.deployment import cheap_key_stores
 from tests.partner_node.nodes import OTHERS, complete, installed, node, shell
@@ -55,3 +57,30 @@ def test_changes_of_keys_and_agreements_are_noted(
         ("agreement install", "E-AGR-ROLLBACK"), ("agreement stop", "done"),
         ("budget cap", "done"), ("key renew", "done"),
     ]  # fmt: skip
+
+
+def test_what_is_done_about_customers_files_and_state_is_noted_and_names_no_customer(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    where = ("--dir", installed)
+    shell.json("rights", "object", "--subject", "00123", *where)
+    error = shell.refused("rights", "refuse", "no-right", "--subject", "00123",
+                          "--reason", "excessive", *where, status=2)  # fmt: skip
+    (tmp_path / "said.csv").write_text("customer_id,kind,at\n")
+    assert shell("feedback", "import", tmp_path / "said.csv", *where).code == 0
+    shell.json("retention", "apply", *where)
+    shell.json("state", "backup", tmp_path / "node.backup", *where)
+    done = [("rights object", "done"), *[("rights refuse", error["code"])] * 2,
+            ("feedback import", "done"), ("retention apply", "done")]  # fmt: skip
+    assert noted(shell, installed)[2:] == [*done, ("state backup", "done")]
+    acts = shell.json("user", "log", *where)["acts"]
+    assert "00123" not in str(acts)
+    (installed / "state" / "node.db").unlink()
+    shell.json("state", "reset", "--yes", *where)
+    assert noted(shell, installed)[-1] == ("state reset", "done")
+    (tmp_path / "ca.pem").unlink()
+    words = ("state", "restore", tmp_path / "node.backup", "--elsewhere")
+    shell.json(*words, "--dir", tmp_path / "again")
+    with closing(NodeHome.load(tmp_path / "again").roles_and_log()) as accounts:
+        ended = [(act.act, act.outcome) for act in accounts.acts.all() if act.outcome != "begun"]
+    assert ended[2:] == [*done, ("state restore", "done")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from machine.accounts.roles import Role
 from machine.backups import read_backup
 from partner_node import backup
 from partner_node.cli import setup
+from partner_node.console.site import node_site
 from partner_node.home import NodeHome
 from partner_node.preflight import preflight
 from partner_node.segments.feedback import said_by_segment
@@ -41,6 +44,9 @@ from simulations.federation import (
     Federation,
 )
 from tests.federations import small_federation
+from tests.machine.browsing import HOSTS
+from tests.machine.people import accounts_at
+from tests.partner_node.consoles import cheap_keys, person
 from tests.partner_node.nodes import (
     COORDINATOR,
     OTHERS,
@@ -53,7 +59,7 @@ from tests.partner_node.nodes import (
 )
 from tests.shell import Shell
 
-__all__ = ["installed", "node", "shell"]
+__all__ = ["cheap_keys", "installed", "node", "shell"]
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 
@@ -370,6 +376,38 @@ def test_runs_go_side_by_side_and_neither_changes_the_other() -> None:
     for store in together.stores:
         assert [run.phase for run in store.runs()] == ["done", "done"]
         assert len(store.releases()) == 2
+
+
+def test_the_segments_of_each_agreement_are_shown_whatever_another_came_to_since(
+    both: Path, shell: Shell
+) -> None:
+    home = NodeHome.load(both)
+    keys = [home.keystore().identity, *OTHERS]
+    ours, loyalty, ended = (
+        under(small_federation(1.0, 9.0, partner_keys=keys), id, seed=seed)
+        for seed, id in enumerate(("ours", "loyalty", "ended"))
+    )
+    hashes = {}
+    with closing(home.store(home.keystore())) as store:
+        for hour, one in enumerate((loyalty, ours, ended)):
+            released, at = one.run().release, stamp(NOW + timedelta(hours=hour))
+            hashes[one.agreement.id] = released.release.hash.hex()
+            store.keep_agreement(one.signed, now=at)
+            store.save_release(
+                released.release.run_hash, one.agreement.hash, released.to_bytes(), now=at
+            )
+    with closing(accounts_at(home.accounts_file, home.keystore())) as accounts:
+        mia = person(node_site(home, hosts=HOSTS, accounts=accounts), Role.MARKETER)
+        shown = mia.get("/segments.json").json()["data"]["releases"]
+        text = mia.get("/segments").text
+    assert [one["release"] for one in shown] == [hashes["ours"], hashes["loyalty"]]
+    assert hashes["ours"] in text and hashes["loyalty"] in text
+    for id in ("ours", "loyalty"):
+        printed = shell.json("segments", "list", "--under", id, "--dir", both)
+        assert printed["release"] == hashes[id]
+    # What came under an agreement that is no longer here is still found by its hash.
+    words = ("segments", "list", "--release", hashes["ended"][:16], "--dir", both)
+    assert shell.json(*words)["release"] == hashes["ended"]
 
 
 def test_greetings_under_one_agreement_push_out_none_of_the_other() -> None:
