@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from machine.files import write_file
-from partner_node.agreement_files import naming
+from partner_node.agreement_files import naming, read_agreement
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.four_eyes import Confirmations
@@ -118,27 +118,56 @@ def fetched(home: NodeHome, digits: str) -> tuple[SignedAgreement, Path]:
 
 
 def fetch(home: NodeHome, channel: Channel, found: Proposed) -> SignedAgreement:
-    """Fetch a proposal and keep it; AgreementError when it is not what it is said to be."""
-    reply = channel.call(PROPOSAL, ProposalRequest(hash=found.hash), ProposalReply)
+    """Fetch a proposal and keep it; one with every signature is fetched once.
+
+    Raises:
+        AgreementError: It is not what it is said to be (E-AGR-OTHER), or another coordinator's.
+    """
     path = file_of(home, found.hash)
+    kept = _complete(path)
+    if kept is not None:
+        with naming(path):
+            return _checked(home, kept, found)
+    reply = channel.call(PROPOSAL, ProposalRequest(hash=found.hash), ProposalReply)
     with naming(path):
-        signed = SignedAgreement.from_bytes(reply.envelope)
-        if signed.agreement.hash != found.hash:
-            raise AgreementError(
-                f"the coordinator sent the agreement {signed.agreement.hash.hex()[:16]}… instead",
-                code="E-AGR-OTHER",
-                remedy="do not sign it; tell the other partners",
-            )
-        membership, known = Membership.load(home.directory), home.hand_overs.load()
-        key = signed.agreement.coordinator.public_key
-        if membership is None or key not in known.same_owner(membership.coordinator_key):
-            raise AgreementError(
-                "it names another coordinator's key than the one that this node joined",
-                code="E-AGR-PARTY",
-                remedy="do not sign it; ask the operator, and the other partners",
-            )
+        signed = _checked(home, SignedAgreement.from_bytes(reply.envelope), found)
     write_file(path, signed.to_bytes(), mode=0o600)
     return signed
+
+
+def _complete(path: Path) -> SignedAgreement | None:
+    """What was fetched before with every signature: nothing can be added to it."""
+    try:
+        signed = read_agreement(path)
+        return None if signed.missing() else signed
+    except AgreementError:
+        return None
+
+
+def _checked(home: NodeHome, signed: SignedAgreement, found: Proposed) -> SignedAgreement:
+    agreement = signed.agreement
+    if agreement.hash != found.hash:
+        raise _other(f"the agreement {agreement.hash.hex()[:16]}…", found)
+    if (agreement.id, agreement.version) != (found.id, found.version):
+        raise _other(f"version {agreement.version} of agreement {agreement.id}", found)
+    membership, known = Membership.load(home.directory), home.hand_overs.load()
+    key = agreement.coordinator.public_key
+    if membership is None or key not in known.same_owner(membership.coordinator_key):
+        raise AgreementError(
+            "it names another coordinator's key than the one that this node joined",
+            code="E-AGR-PARTY",
+            remedy="do not sign it; ask the operator, and the other partners",
+        )
+    return signed
+
+
+def _other(sent: str, found: Proposed) -> AgreementError:
+    return AgreementError(
+        f"the coordinator told of version {found.version} of agreement {found.id}, "
+        f"{found.hash.hex()[:16]}…, and sent {sent}",
+        code="E-AGR-OTHER",
+        remedy="do not sign it; tell the other partners",
+    )
 
 
 def diligence_on(home: NodeHome, agreement: Agreement) -> list[DiligenceRecord]:

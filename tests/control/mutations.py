@@ -396,9 +396,22 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FETCHED,
-        "        if signed.agreement.hash != found.hash:",
-        "        if False:",
+        "    if agreement.hash != found.hash:",
+        "    if False:",
         AGREES + "test_another_agreement_than_the_one_that_was_named_is_not_signed",
+    ),
+    (
+        FETCHED,
+        "    if (agreement.id, agreement.version) != (found.id, found.version):",
+        "    if agreement.version != found.version:",
+        AGREES + "test_another_agreement_that_is_told_of_as_the_next_version_is_not_taken_up",
+    ),
+    (
+        FETCHED,
+        "    if (agreement.id, agreement.version) != (found.id, found.version):",
+        "    if agreement.id != found.id:",
+        AGREES
+        + "test_the_agreement_in_force_that_is_told_of_as_a_later_version_is_not_taken_up_again",
     ),
     (
         FETCHED,

@@ -455,7 +455,7 @@ def second_version(signing: Signing, agreed: Agreement) -> None:
 
 
 def test_what_a_thief_signs_with_a_key_that_was_handed_over_is_not_taken_up(
-    signing: Signing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreed, stolen = in_force(signing), signing.home.keystore().identity
     key(signing, "rotate")
@@ -468,8 +468,9 @@ def test_what_a_thief_signs_with_a_key_that_was_handed_over_is_not_taken_up(
     signed = draft.envelope.signed_by(stolen)
     by_thief = signed.signatures[key_id(public_bytes(stolen))]
     assert Proposals(store).sign(proposal, agreed.parties[0].id, by_thief, now=datetime.now(UTC))
-    assert signing.take_up() is None
-    assert "nobody here signed version 2" in caplog.text
+    with pytest.raises(FedsegError, match="nobody here signed version 2") as caught:
+        signing.take_up()
+    assert caught.value.code == "E-KEY-ROTATED"
     file = signing.home.directory / "thief.json"
     found = Proposals(store).with_hash(draft.agreement.hash)
     assert found is not None
