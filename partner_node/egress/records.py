@@ -86,7 +86,7 @@ class Manifests:
         self._store = store
 
     def add(
-        self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None, people: int = 1
+        self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None, people: int
     ) -> int:
         """Write a manifest down, held when it has a time to wait; in a transaction. Its number.
 

@@ -909,9 +909,15 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # two people, where the agreement says so
     (
         "partner_node/egress/gate.py",
-        "people=2 if EGRESS in self._agreement.four_eyes else 1",
-        "people=1",
+        "            people = 2 if two else 1\n",
+        "",
         "test_four_eyes.py::test_a_held_message_leaves_when_two_people_approved_it",
+    ),
+    (
+        "partner_node/egress/gate.py",
+        "needs_two(self._store, EGRESS, self._agreement, self._agreement)",
+        "EGRESS in self._agreement.four_eyes",
+        "test_four_eyes.py::test_going_back_takes_no_clause_about_held_messages_away",
     ),
     (
         "partner_node/egress/records.py",

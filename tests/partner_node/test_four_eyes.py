@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,16 +16,19 @@ import pytest
 from machine.accounts import acts
 from machine.accounts.roles import Role
 from partner_node.console.site import node_site
+from partner_node.egress.records import Manifests
+from partner_node.egress.settings import EgressSection
 from partner_node.four_eyes import GOOD_FOR, Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
 from partner_node.store.node_store import NodeStore
-from partner_node.store.times import moment
+from partner_node.store.times import moment, stamp
 from protocol.agreement.document import Agreement
-from protocol.errors import RuleError
+from protocol.errors import RuleError, RunFailedError
 from protocol.signed_agreement import SignedAgreement
 from simulations import federation
+from tests.federations import small_federation
 from tests.machine.browsing import HOSTS
 from tests.machine.people import accounts_at, add
 from tests.partner_node.consoles import person
@@ -116,6 +120,19 @@ def test_a_held_message_leaves_when_two_people_approved_it(
     both = "carla (at the machine), bernd (at the machine)"
     assert outcomes(shell, waiting, "egress approve") == ["waits", *["E-FOUR-EYES"] * 2, "done"]
     assert state(shell, waiting) == ("approved", None, both)
+
+
+def test_going_back_takes_no_clause_about_held_messages_away() -> None:
+    federation = small_federation(1.0, 2.0)
+    first, earlier = federation.nodes[0], federation.agreement
+    later = replace(earlier, version=2, supersedes=earlier.hash, four_eyes=("egress",))
+    with first.store.transaction():
+        first.store.keep_agreement(SignedAgreement.draft(later), now=stamp(NOW))
+    first._egress = EgressSection(hold="answers")
+    with pytest.raises(RunFailedError, match="E-EGRESS-HELD"):
+        federation.run()
+    (held,) = Manifests(first.store).held()
+    assert held.people == 2
 
 
 def test_one_person_is_enough_to_refuse(
