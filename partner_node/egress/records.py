@@ -132,9 +132,9 @@ class Manifests:
         decision: str,
         *,
         now: str,
-        by: str = "",
-        account: str = "",
-        counts: Callable[[str, str], bool] = lambda _who, _account: True,
+        by: str,
+        account: str,
+        counts: Callable[[str, str], bool],
     ) -> Written:
         """Approve or refuse a message that waits; inside a transaction.
 
