@@ -184,3 +184,21 @@ def next_of(path: Path) -> Path:
     """Where a passphrase stands that is about to take the place of the one in a file."""
     real = path.resolve()
     return real.with_name(f"{real.name}.new")
+
+
+def check_settled(path: Path, *, command: str) -> None:
+    """Refuse while a passphrase is about to take the place of the one in a file.
+
+    What it encrypts opens with one of the two then, nobody says with which.
+
+    Args:
+        command: What ends the change.
+
+    Raises:
+        UsageError: The new one lies beside the old one.
+    """
+    if next_of(path).exists():
+        raise UsageError(
+            f"the passphrase is being changed: {next_of(path)}",
+            remedy=f"end that first: `{command}`",
+        )

@@ -906,6 +906,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            return self.signed_agreement().agreement\n        except",
         OPENED + "test_a_hand_over_that_does_not_go_with_the_agreement_is_said",
     ),
+    # backups
+    (
+        "partner_node/backup.py",
+        "            check_settled(home.config.keys.passphrase_file, "
+        'command="fedseg-node key passphrase")\n',
+        "            pass\n",
+        "test_changed_passphrase.py::test_no_backup_is_made_in_the_midst_of_a_change",
+    ),
     # two people, where the agreement says so
     (
         "partner_node/egress/gate.py",
