@@ -160,8 +160,15 @@ class NodeHome:
 
     @property
     def watched_files(self) -> tuple[Path, ...]:
-        """The files whose replacement a serving node takes up: agreements, and the key store."""
-        return (*self.agreement_files, self.config.keys.store)
+        """The files whose replacement a serving node takes up: agreements, and what says which
+        signing key is in force (`OpenKeys`): the key store, the hand-overs and the card.
+        """
+        return (
+            *self.agreement_files,
+            self.config.keys.store,
+            self.hand_overs_file,
+            self.directory / CARD_FILE,
+        )
 
     @property
     def is_filled(self) -> bool:

@@ -906,6 +906,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            return self.signed_agreement().agreement\n        except",
         OPENED + "test_a_hand_over_that_does_not_go_with_the_agreement_is_said",
     ),
+    # which key is in force
+    (
+        HOME,
+        "            self.hand_overs_file,\n",
+        "",
+        OPENED + "test_a_serving_node_answers_with_the_new_key_wherever_its_replacement_was_"
+        "switched_off",
+    ),
     # backups
     (
         "partner_node/backup.py",
