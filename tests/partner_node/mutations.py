@@ -996,10 +996,17 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_four_eyes.py::test_a_clause_holds_while_another_agreement_is_in_force",
     ),
     (
-        "partner_node/agreeing.py",
-        "                    _keep(place, store, agreement.id, now=stamp(now))\n",
+        "partner_node/store/waiting.py",
+        "                    self._store.keep_agreement(one, now=now)\n",
         "                    pass\n",
         "test_four_eyes.py::test_going_back_before_a_version_is_effective_takes_no_clause_away",
+    ),
+    (
+        "partner_node/store/waiting.py",
+        "            self._store.keep_agreement(last, now=now)\n",
+        "            pass\n",
+        "test_waiting_versions.py::"
+        "test_a_version_that_waits_does_not_undo_what_a_person_installed_since",
     ),
     (
         "partner_node/signing.py",

@@ -15,6 +15,7 @@ import pytest
 
 from machine.accounts import acts
 from machine.accounts.roles import Role
+from partner_node.agreeing import install_agreement, take_effect
 from partner_node.console.site import node_site
 from partner_node.egress.records import Manifests
 from partner_node.egress.settings import EgressSection
@@ -24,6 +25,7 @@ from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import moment, stamp
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError, RunFailedError
 from protocol.signed_agreement import SignedAgreement
@@ -277,6 +279,36 @@ def test_going_back_before_a_version_is_effective_takes_no_clause_away(
     file = tmp_path / "next.json"
     file.write_bytes(successor(installed))
     assert shell(*signing(shell, installed, file), "--format", "json").code == 3
+
+
+def test_going_back_where_nothing_is_in_force_takes_no_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    one = version_two(installed, tmp_path, shell, effective=later)
+    NodeHome.load(installed).config.node.agreement.unlink()
+    shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
+    assert shell(*signing(shell, installed, file), "--format", "json").code == 3
+
+
+def test_a_clause_that_waited_while_another_agreement_took_the_place_holds(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    home, soon = NodeHome.load(installed), datetime.now(UTC) + timedelta(days=1)
+    first = home.signed_agreement().agreement
+    data = successor(installed, four_eyes=["export"], effective=f"{soon:%Y-%m-%dT%H:%M:%SZ}")
+    install_agreement(home, SignedAgreement.from_bytes(data), tmp_path / "two.json")
+    store, waited = store_of(installed), SignedAgreement.from_bytes(data)
+    other = SignedAgreement.from_bytes(complete(installed, id="other"))
+    install_agreement(home, other, tmp_path / "other.json")
+    with store.transaction():  # its agreement lost the place before it was installed here
+        WaitingVersions(store).keep(waited)
+        store.ask("DELETE FROM agreements WHERE agreement_hash = ?", waited.agreement.hash)
+    assert take_effect(home, store, soon) == []
+    assert WaitingVersions(store).all() == []
+    assert needs_two(store, "export", first, None)
 
 
 def test_a_clause_holds_while_another_agreement_is_in_force(
