@@ -357,6 +357,7 @@ def _sent(home: NodeHome, signed: SignedStop) -> tuple[bool, list[str]]:
     try:
         send_stop(home, signed)
     except FedsegError as error:
-        return False, [f"the coordinator does not have it yet: {error.message}; a serving node "
-                       "sends it again, and the file does the same"]  # fmt: skip
+        return False, [f"the coordinator does not have it yet: {error.message}"
+                       + (f" ({error.remedy})" if error.remedy else "")
+                       + "; a serving node sends it again, and the file does the same"]  # fmt: skip
     return True, []

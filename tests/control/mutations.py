@@ -59,6 +59,24 @@ DILIGENT = "test_diligence.py::"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # keys that were handed over
     (
+        "partner_node/control/handing_over.py",
+        "    if before is not None and moment(before.refused_at) > since:\n",
+        "    if False:\n",
+        HANDED + "test_a_hand_over_that_the_coordinator_refused_is_sent_again_after_a_day",
+    ),
+    (
+        "partner_node/store/refused_hand_overs.py",
+        "            if error.code == FORK:\n",
+        "            if False:\n",
+        HANDED + "test_a_refused_hand_over_cuts_no_node_off",
+    ),
+    (
+        "partner_node/shown/status.py",
+        "        *refused_words(unsettled(home, store, in_force)),\n",
+        "",
+        HANDED + "test_a_refused_hand_over_cuts_no_node_off",
+    ),
+    (
         "coordinator/control/hand_overs.py",
         'logger.warning("control: a hand-over that %s sent: %s", caller.partner, error)',
         "pass",
