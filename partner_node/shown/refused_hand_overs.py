@@ -24,7 +24,7 @@ def unsettled(home: NodeHome, store: NodeStore, in_force: Sequence[Agreement]) -
     names; with a new version that names new keys they are settled.
     """
     known, membership = home.hand_overs.load(), Membership.load(home.directory)
-    own = known.to_key(home.keystore().identity_public)
+    own = {one.hash for one in known.to_key(home.keystore().identity_public)}
     named = [party.public_key for agreement in in_force for party in agreement.parties]
     named += [agreement.coordinator.public_key for agreement in in_force]
     named += [] if membership is None else [membership.coordinator_key]
@@ -32,7 +32,7 @@ def unsettled(home: NodeHome, store: NodeStore, in_force: Sequence[Agreement]) -
     return [
         one
         for one in RefusedHandOvers(store).all()
-        if (one.hand_over in own if one.by == COORDINATOR else one.hand_over.old_key in keys)
+        if (one.hand_over.hash in own if one.by == COORDINATOR else one.hand_over.old_key in keys)
     ]
 
 

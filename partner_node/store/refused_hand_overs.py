@@ -84,7 +84,9 @@ class RefusedHandOvers:
 
     def sent(self, one: HandOver) -> Refused | None:
         """That the coordinator refused one; None where it did not."""
-        return next((r for r in self.all() if r.by == COORDINATOR and r.hand_over == one), None)
+        return next(
+            (r for r in self.all() if r.by == COORDINATOR and r.hand_over.hash == one.hash), None
+        )
 
     def all(self) -> list[Refused]:
         """Every one, oldest first."""
