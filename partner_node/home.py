@@ -220,7 +220,8 @@ class NodeHome:
 
     def people(self) -> People:
         """Whose words count at this node where two people have to do something."""
-        return People(self.roles_and_log)
+        oidc = self.config.oidc
+        return People(self.roles_and_log, issuer=None if oidc is None else oidc.issuer)
 
     def _accounts(self, seal: Seal) -> Accounts:
         from machine.accounts.accounts import Accounts

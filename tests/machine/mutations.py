@@ -317,7 +317,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SESSIONS,
-        " or over or not self._still_vouched(account):",
+        " or over or not account.may_be_used(issuer=self._issuer):",
         " or over:",
         VOUCHED + "test_a_session_ends_where_another_provider_or_none_vouches_now",
     ),

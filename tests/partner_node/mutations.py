@@ -1094,8 +1094,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FOUR_EYES,
-        "if found is None or found.mark != account:",
-        "if found is None:",
+        "if found is None or found.mark != account or",
+        "if found is None or",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
@@ -1124,15 +1124,27 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "machine/accounts/accounts.py",
-        '        return f"{self.id} {self.made_at}"',
-        "        return self.made_at",
+        '        return f"{self.id} {self.changed_at}"',
+        "        return self.changed_at",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
         "machine/accounts/accounts.py",
-        '        return f"{self.id} {self.made_at}"',
+        '        return f"{self.id} {self.changed_at}"',
         "        return str(self.id)",
         "test_four_eyes.py::test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count",
+    ),
+    (
+        "machine/accounts/accounts.py",
+        '        return f"{self.id} {self.changed_at}"',
+        '        return f"{self.id} {self.made_at}"',
+        "test_four_eyes.py::test_a_word_does_not_count_after_the_password_was_set_anew",
+    ),
+    (
+        FOUR_EYES,
+        " or not found.may_be_used(issuer=self._issuer):",
+        ":",
+        "test_four_eyes.py::test_a_word_of_whom_no_provider_vouches_for_here_any_more_does_not_count",
     ),
     # files of segments in the console
     (

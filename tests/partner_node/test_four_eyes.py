@@ -32,7 +32,7 @@ from protocol.signed_agreement import SignedAgreement
 from simulations import federation
 from tests.federations import small_federation
 from tests.machine.browsing import HOSTS
-from tests.machine.people import accounts_at, add
+from tests.machine.people import PASSWORD, accounts_at, add
 from tests.partner_node.consoles import person
 from tests.partner_node.held import with_held_answer
 from tests.partner_node.nodes import complete, draft, installed, node, shell, successor
@@ -369,11 +369,13 @@ def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> No
         assert not counts(act)
         accounts.change_role("anna", role, NOW)
         assert counts(act)
+        accounts.change_role("anna", role, NOW + timedelta(seconds=1))
+        assert not counts(act), "it was another's to use meanwhile"
         first_made = moment(accounts.remove("anna").made_at)
         assert not counts(act)
         later = NOW + timedelta(seconds=1)
         for made in (later, first_made):  # the clock may have been put back meanwhile
-            accounts.add_vouched("anna", role, issuer="i", subject="s", now=made)
+            accounts.add("anna", role, PASSWORD, made)
             assert not counts(act), "that is another person of the same name"
             if made == later:
                 accounts.remove("anna")
@@ -382,6 +384,39 @@ def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> No
         assert isinstance(other, First)
         accounts.remove("anna")
     accounts.close()
+
+
+def test_a_word_does_not_count_after_the_password_was_set_anew(node: Path) -> None:
+    """Whoever stole the password may have said it."""
+    home, store = NodeHome.load(node), store_of(node)
+    words = Confirmations(store, home.people())
+    with closing(accounts_at(home.accounts_file)) as accounts:
+        add(accounts, "anna", Role.MARKETER)
+        with store.transaction():
+            words.join("export", "a", by="anna", now=NOW, what="it")
+        assert words.said("export", NOW)
+        accounts.reset("anna", PASSWORD, NOW + timedelta(seconds=1))
+    assert not words.said("export", NOW)
+
+
+def test_a_word_of_whom_no_provider_vouches_for_here_any_more_does_not_count(node: Path) -> None:
+    settings, before = node / "node.toml", (node / "node.toml").read_text()
+
+    def said(issuer: str) -> bool:
+        text = f'[console.oidc]\nissuer = "{issuer}"\nclient_id = "fedseg"\n' if issuer else ""
+        settings.write_text(before + text)
+        return bool(Confirmations(store, NodeHome.load(node).people()).said("export", NOW))
+
+    home, store = NodeHome.load(node), store_of(node)
+    with closing(accounts_at(home.accounts_file)) as accounts:
+        accounts.add_vouched(
+            "anna", Role.MARKETER, issuer="https://a.example", subject="s", now=NOW
+        )
+    with store.transaction():
+        Confirmations(store, home.people()).join("export", "a", by="anna", now=NOW, what="it")
+    assert said("https://a.example")
+    assert not said("https://b.example")
+    assert not said("")
 
 
 def test_the_approval_of_a_removed_account_does_not_count(
@@ -419,7 +454,7 @@ def test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count(node: 
     words = Confirmations(store, home.people())
     for at in (NOW, NOW + timedelta(seconds=1)):
         with closing(accounts_at(home.accounts_file)) as accounts:
-            accounts.add_vouched("anna", Role.MARKETER, issuer="i", subject="s", now=at)
+            accounts.add("anna", Role.MARKETER, PASSWORD, at)
             assert accounts.get("anna").id == 1
         if at == NOW:
             with store.transaction():
