@@ -153,6 +153,14 @@ class Confirmations:
         """Forget a first word, as the act was done or refused; inside a transaction."""
         self._store.ask("DELETE FROM confirmations WHERE act = ? AND about = ?", act, about)
 
+    def forget_beginning(self, act: str, digits: str) -> bool:
+        """Forget first words about what begins so; whether there were any; inside a transaction."""
+        rows = self._store.ask("SELECT about FROM confirmations WHERE act = ?", act)
+        found = [about for (about,) in rows if about.startswith(digits)]
+        for about in found:
+            self.forget(act, about)
+        return bool(found)
+
 
 def refuse_same_person(what: str, first: str, second: str) -> None:
     """Refuse the second word of one person; raises RuleError (E-FOUR-EYES)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +11,11 @@ from machine.files import write_file
 from partner_node.agreement_files import naming, read_agreement
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.four_eyes import Confirmations
 from partner_node.home import NodeHome
 from partner_node.membership import Membership
+from partner_node.signing import FORGOTTEN, forget_first
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import Agreement
-from protocol.agreement.governance import SIGNING
 from protocol.control.calls import DECLINE, DILIGENCE, PROPOSAL, PROPOSALS, SIGN
 from protocol.control.v1.control_pb2 import (
     DeclineReply,
@@ -31,7 +29,7 @@ from protocol.control.v1.control_pb2 import (
     SignReply,
     SignRequest,
 )
-from protocol.errors import AgreementError, MalformedError, TransportError, UsageError
+from protocol.errors import AgreementError, FedsegError, MalformedError, TransportError, UsageError
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id
 from protocol.strict import Fields
@@ -197,14 +195,19 @@ def send_signature(home: NodeHome, signed: SignedAgreement) -> bool:
 def decline(home: NodeHome, digits: str, comment: str) -> Proposed:
     """Decline a proposal; raises UsageError, or what the coordinator refuses.
 
-    A first signature that waits for a second person is forgotten, also where the coordinator
-    refuses: one person is enough to decline.
+    A first signature that waits for a second person is forgotten before the coordinator is asked,
+    and stays forgotten where that is away or refuses: one person is enough to decline.
     """
-    with open_channel(home) as channel:
-        found = _chosen(listed(channel), digits)
-        with closing(home.store(home.keystore())) as store, store.transaction():
-            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())
-        channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
+    _check_digits(digits)
+    forgotten = forget_first(home, digits)
+    try:
+        with open_channel(home) as channel:
+            found = _chosen(listed(channel), digits)
+            channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
+    except FedsegError as error:
+        if forgotten:
+            error.message += f". {FORGOTTEN}"
+        raise
     return found
 
 
@@ -246,13 +249,17 @@ def _read(entry: ProposalsReply.Entry) -> Proposed:
     )
 
 
-def _chosen(found: list[Proposed], digits: str) -> Proposed:
+def _check_digits(digits: str) -> None:
     if not re.fullmatch(rf"[0-9a-f]{{{_MIN_DIGITS},64}}", digits):
         raise UsageError(
             f"--proposed {digits!r} is no hash",
             remedy=f"give at least {_MIN_DIGITS} digits of it, as `fedseg-node agreement "
             "proposals` prints it",
         )
+
+
+def _chosen(found: list[Proposed], digits: str) -> Proposed:
+    _check_digits(digits)
     chosen = [one for one in found if one.hash.hex().startswith(digits)]
     if len(chosen) != 1:
         raise UsageError(

@@ -217,6 +217,31 @@ def test_nothing_is_signed_before_a_second_person_signs(
     assert again.code == 3, "the words of both were used"
 
 
+def test_one_person_takes_a_first_signature_back_by_hand(
+    shell: Shell, node: Path, tmp_path: Path, machine: Machine
+) -> None:
+    file = tmp_path / "draft.json"
+    agreed = draft(node, four_eyes=["agreement"])
+    file.write_bytes(agreed.to_bytes())
+    assert shell(*signing(shell, node, file)).code == 3
+    assert "forgotten" in shell("agreement", "decline", file, "--dir", node).out
+    assert "No first signature" in shell("agreement", "decline", file, "--dir", node).out
+    machine.used_by("bernd")
+    assert shell(*signing(shell, node, file)).code == 3, "that is the first one now"
+    digits = agreed.agreement.hash.hex()[:12]
+    words = ("agreement", "decline", digits, "--comment", "No.", "--dir", node)
+    for again in (False, True):
+        done = shell(*words)
+        text = " ".join(done.err.split())
+        assert (done.code, "E-NO-CONTROL" in text) == (2, True)
+        assert ("waited here for a second person is forgotten" in text) is not again
+    machine.used_by("carla")
+    assert shell(*signing(shell, node, file)).code == 3, "and so does who cannot reach anybody"
+    assert outcomes(shell, node, "agreement decline") == ["done"] * 2 + ["E-NO-CONTROL"] * 2
+    for wrong in ((digits,), (file, "--comment", "No.")):
+        assert shell("agreement", "decline", *wrong, "--dir", node).code == 2
+
+
 def test_one_person_does_not_sign_the_clause_away(
     shell: Shell, installed: Path, tmp_path: Path, machine: Machine
 ) -> None:
