@@ -422,9 +422,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # what opens a database
     (
-        DATABASE,
-        "os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC",
-        "os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC",
+        FILES,
+        "os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC",
+        "os.O_RDWR | os.O_CREAT | os.O_CLOEXEC",
         STORED + "test_opening_a_database_takes_no_lock_of_another_connection_away",
     ),
     (
@@ -838,9 +838,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_software.py::test_an_environment_where_somebody_else_ships_our_package_is_refused",
     ),
     (
-        DATABASE,
-        "os.open(file, flags, 0o600)",
-        "os.open(file, flags, 0o666)",
+        FILES,
+        "os.open(path.name, flags, 0o600, dir_fd=folder)",
+        "os.open(path.name, flags, 0o666, dir_fd=folder)",
         STORED + "test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in",
     ),
 ]
