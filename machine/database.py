@@ -17,6 +17,7 @@ from threading import Lock, RLock
 from typing import Any, Final, LiteralString
 from urllib.parse import quote
 
+from machine.files import new_for_owner
 from protocol.errors import StoreError
 
 #: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
@@ -226,16 +227,7 @@ def _make(path: Path) -> None:
     closes a file which it opened by itself loses all locks that its SQLite holds on that file
     (POSIX), and others may write where it reads. https://www.sqlite.org/howtocorrupt.html, 2.2.
 
-    Where root makes it, it belongs to whoever has the folder, whose service is to write it; SQLite
-    does the same with its logs.
+    Where root makes it, it belongs to whoever has the folder; SQLite does the same with its logs.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with _MAKING, suppress(OSError):  # SQLite says what is wrong
-        file = Path(os.path.realpath(path))
-        made = os.open(file, flags, 0o600)
-        try:
-            if os.geteuid() == 0:
-                folder = file.parent.stat()
-                os.fchown(made, folder.st_uid, folder.st_gid)
-        finally:
-            os.close(made)
+        os.close(new_for_owner(Path(os.path.realpath(path))))

@@ -118,6 +118,36 @@ def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         sync_folder(path.parent)
 
 
+def new_for_owner(path: Path) -> int:
+    """Make a new empty file, closed to other accounts, in an existing folder; its descriptor.
+
+    Where root makes it, it belongs to whoever has the folder, whose service is to use it. The
+    folder is looked at and written through one descriptor: its owner cannot put another in its
+    place meanwhile, and have that one's file.
+
+    Raises:
+        FileExistsError: There is something at `path`; a link is not followed.
+        OSError: The file cannot be made.
+    """
+    look: int = getattr(os, "O_PATH", os.O_RDONLY)  # also where the folder cannot be listed
+    folder = os.open(
+        os.path.realpath(path.parent), look | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    )
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        made = os.open(path.name, flags, 0o600, dir_fd=folder)
+        try:
+            if os.geteuid() == 0:
+                owner = os.fstat(folder)
+                os.fchown(made, owner.st_uid, owner.st_gid)
+        except BaseException:
+            os.close(made)
+            raise
+    finally:
+        os.close(folder)
+    return made
+
+
 def make_folder_of(path: Path) -> None:
     """Create the folder of a file where it is missing, closed to other accounts.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,8 @@ def read_private_file(path: Path, *, check_folder: bool = True, remedy: str = CO
         remedy: The way out that the error states when the file is missing.
 
     Raises:
-        KeystoreError: E-KEY-MISSING, E-KEY-FILE, or E-KEY-MODE naming the chmod that corrects it.
+        KeystoreError: E-KEY-MISSING, E-KEY-FILE, or E-KEY-MODE naming the chmod that corrects it,
+            or as whom to call the command.
     """
     if check_folder:
         _check_folder(path.parent, remedy)
@@ -113,9 +115,10 @@ def _check_folder(folder: Path, remedy: str) -> None:
 def _check_owner_and_mode(path: Path, status: os.stat_result, allowed: int) -> None:
     if status.st_uid != os.geteuid():
         raise KeystoreError(
-            f"{path} belongs to user {status.st_uid}, this process runs as user {os.geteuid()}",
+            f"{path} belongs to {_called(status.st_uid)}, this process runs as "
+            f"{_called(os.geteuid())}",
             code="E-KEY-MODE",
-            remedy=f"chown {os.geteuid()} {path}",
+            remedy=_as_whom(path, status.st_uid, os.geteuid()),
         )
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~allowed:
@@ -124,6 +127,40 @@ def _check_owner_and_mode(path: Path, status: os.stat_result, allowed: int) -> N
             code="E-KEY-MODE",
             remedy=f"chmod {allowed:04o} {path}",
         )
+
+
+def _as_whom(path: Path, owner: int, caller: int) -> str:
+    """The way out where a file is another account's.
+
+    A service keeps its files: whoever calls a command for it does so as the service's account. Only
+    what is a stranger in the caller's own folder becomes the caller's.
+    """
+    run = f"run the command as whose it is: sudo -u {_account(owner)} …"
+    take = f"chown {caller} {path}"
+    try:
+        in_own_folder = path.parent.stat().st_uid == caller
+    except OSError:
+        in_own_folder = False
+    if not in_own_folder:
+        return run
+    return take if caller != 0 else f"{run}; or, where nobody else needs it, {take}"
+
+
+def _called(user: int) -> str:
+    name = _name(user)
+    return f"user {user}" if name is None else f"user {user} ({name})"
+
+
+def _account(user: int) -> str:
+    """An account as `sudo` takes it."""
+    return _name(user) or f"'#{user}'"
+
+
+def _name(user: int) -> str | None:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:  # a container may run under a number without a name
+        return None
 
 
 def _file_error(path: Path, error: OSError) -> KeystoreError:
@@ -147,3 +184,21 @@ def next_of(path: Path) -> Path:
     """Where a passphrase stands that is about to take the place of the one in a file."""
     real = path.resolve()
     return real.with_name(f"{real.name}.new")
+
+
+def check_settled(path: Path, *, command: str) -> None:
+    """Refuse while a passphrase is about to take the place of the one in a file.
+
+    What it encrypts opens with one of the two then, nobody says with which.
+
+    Args:
+        command: What ends the change.
+
+    Raises:
+        UsageError: The new one lies beside the old one.
+    """
+    if next_of(path).exists():
+        raise UsageError(
+            f"the passphrase is being changed: {next_of(path)}",
+            remedy=f"end that first: `{command}`",
+        )

@@ -80,9 +80,9 @@ def install_agreement(
         is_new = earlier is not None and earlier.hash != agreement.hash
         if downgrade:  # what was replaced by hand does not come back by itself
             with store.transaction():
-                if earlier is not None:
-                    _keep(place, store, agreement.id, now=stamp(now))
-                WaitingVersions(store).forget(agreement.id, from_version=agreement.version)
+                WaitingVersions(store).forget(
+                    agreement.id, now=stamp(now), from_version=agreement.version
+                )
         if is_new and agreement.effective > now:
             with store.transaction():
                 WaitingVersions(store).keep(signed)
@@ -109,7 +109,9 @@ def take_effect(home: NodeHome, store: NodeStore, now: datetime) -> list[Install
         moved = there is not None and there.id != agreement.id
         if moved and store.latest_agreement(agreement.id) is not None:
             with store.transaction():
-                WaitingVersions(store).forget(agreement.id, until_version=agreement.version)
+                WaitingVersions(store).forget(
+                    agreement.id, now=stamp(now), until_version=agreement.version
+                )
             logger.warning(
                 "agreement %s, version %s, is not put into force: another agreement has its place",
                 *(agreement.id, agreement.version),
@@ -137,37 +139,27 @@ def _put_into_force(
     earlier, file = place.installed_agreement(), place.config.node.agreement
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.transaction():  # first: once replaced, a file says nothing of what it was
-        if earlier is not None and earlier.id != agreement.id:
-            _keep(place, store, earlier.id, now=now)
-        elif earlier is not None:
+        if earlier is not None:
             store.keep_agreement(place.signed_agreement(), now=now)
     write_file(file, signed.to_bytes())
     in_force = {one.signed_agreement().agreement.hash for one in home.in_force()}
     waiting = WaitingVersions(store)
     with store.transaction():
+        waiting.forget(agreement.id, now=now, until_version=agreement.version)
+        if earlier is not None and earlier.id != agreement.id:
+            waiting.forget(earlier.id, now=now)
         store.keep_agreement(signed, now=now)
         if home.all_are_read():
             ended = store.end_runs_outside(in_force, now=now)
         else:  # a run may be under the agreement that cannot be read now
             gone = b"" if earlier is None else earlier.hash
             ended = [] if gone in in_force else store.end_runs_of(gone, now=now, code=SUPERSEDED)
-        waiting.forget(agreement.id, until_version=agreement.version)
-        if earlier is not None and earlier.id != agreement.id:
-            waiting.forget(earlier.id)
     return Installed(
         agreement=agreement,
         file=file,
         replaces=earlier if earlier is not None and earlier.hash != agreement.hash else None,
         runs_ended=ended,
     )
-
-
-def _keep(place: NodeHome, store: NodeStore, agreement_id: str, *, now: str) -> None:
-    """Keep what is in force, and first what waits: what two people have to do stays known."""
-    for one in WaitingVersions(store).all():
-        if one.agreement.id == agreement_id:
-            store.keep_agreement(one, now=now)
-    store.keep_agreement(place.signed_agreement(), now=now)
 
 
 def note_stop(home: NodeHome, signed: SignedStop, now: datetime) -> list[str]:

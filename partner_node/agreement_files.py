@@ -91,8 +91,8 @@ def own_place(signed: SignedAgreement, own_key: bytes) -> Party:
         own_key: This node's public signing key, 32 bytes.
 
     Raises:
-        AgreementError: It is no party of it, or the agreement names a key that this node handed
-            over since (E-AGR-PARTY); or its key was handed over itself (E-KEY-ROTATED).
+        AgreementError: It is no party of it (E-AGR-PARTY); or the agreement names a key that this
+            node handed over since, or its key was handed over itself (E-KEY-ROTATED).
     """
     agreement = signed.agreement
     party = agreement.parties[agreement.index_of_key(own_key)]
@@ -101,7 +101,7 @@ def own_place(signed: SignedAgreement, own_key: bytes) -> Party:
             f"the agreement names key {key_id(party.public_key)[:16]}… of {party.id}, which was "
             f"handed over to {key_id(own_key)[:16]}…: the old one signs nothing any more, and the "
             "new one nothing that names the old one",
-            code="E-AGR-PARTY",
+            code="E-KEY-ROTATED",
             remedy="ask the operator to draft it again (fedseg-coordinator agreement draft), which "
             "names the new key, once the coordinator has the hand-over",
         )

@@ -10,7 +10,7 @@ from typing import Final
 
 from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, put_back, write_backup
 from machine.database import Database
-from machine.private_files import read_private_file
+from machine.private_files import check_settled, read_private_file
 from partner_node import membership
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome, changing_keys
 from partner_node.state_file import MARK
@@ -48,8 +48,8 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
     """Write a backup of a node, which may be serving.
 
     Raises:
-        FedsegError: A part cannot be read, the backup cannot be written, or another process changes
-            the keys.
+        FedsegError: A part cannot be read, the backup cannot be written, another process changes
+            the keys, or a change of the passphrase was begun and not ended.
     """
     keystore = home.keystore()  # refuses a backup whose keys nobody could open
 
@@ -63,6 +63,8 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
 
     places = _places(home)
     with changing_keys(home):  # else an old key may stand beside the hand-over of a new one
+        if home.config.keys.passphrase_file is not None:
+            check_settled(home.config.keys.passphrase_file, command="fedseg-node key passphrase")
         contents = gathered(
             home.directory,
             places,

@@ -71,10 +71,12 @@ class People:
 
     Args:
         opened: Opens the accounts.
+        issuer: The identity provider that vouches here; None for none.
     """
 
-    def __init__(self, opened: Callable[[], Accounts]) -> None:
+    def __init__(self, opened: Callable[[], Accounts], *, issuer: str | None) -> None:
         self._opened = opened
+        self._issuer = issuer
 
     def account_of(self, who: str) -> str:
         """The mark of somebody's account; empty for the machine's, which has none."""
@@ -82,16 +84,17 @@ class People:
         return "" if account is None else account.mark
 
     def may_still(self, who: str, act: str, *, account: str) -> bool:
-        """Whether a first word counts: its account is there, and its role may do the act.
+        """Whether a first word counts: its account is there and may be used, as for a session, and
+        its role may do the act.
 
         Args:
             account: What `account_of` said when the word was: another account that was made under
-                that name since is another person's.
+                that name since is another person's, and a password that was set anew may be too.
         """
         if is_at_the_machine(who):
             return True
         found = self._of_name(who)
-        if found is None or found.mark != account:
+        if found is None or found.mark != account or not found.may_be_used(issuer=self._issuer):
             return False
         return may(found.role, _NEEDED[act])
 
@@ -149,6 +152,14 @@ class Confirmations:
     def forget(self, act: str, about: str) -> None:
         """Forget a first word, as the act was done or refused; inside a transaction."""
         self._store.ask("DELETE FROM confirmations WHERE act = ? AND about = ?", act, about)
+
+    def forget_beginning(self, act: str, digits: str) -> bool:
+        """Forget first words about what begins so; whether there were any; inside a transaction."""
+        rows = self._store.ask("SELECT about FROM confirmations WHERE act = ?", act)
+        found = [about for (about,) in rows if about.startswith(digits)]
+        for about in found:
+            self.forget(act, about)
+        return bool(found)
 
 
 def refuse_same_person(what: str, first: str, second: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from partner_node.home import NodeHome
 from partner_node.membership import Membership
+from partner_node.store.refused_hand_overs import RefusedHandOvers
+from partner_node.store.times import stamp
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
@@ -23,18 +26,22 @@ def take_up(home: NodeHome, found: Iterable[HandOver]) -> list[HandOver]:
 
     Raises:
         AgreementError: One does not go with those that are known (E-KEY-…); the others are kept.
+            A second one from a key is noted for people (`RefusedHandOvers`).
     """
     places = _Places.of(home)
     known, failure = home.hand_overs.load(), None
     wanted = places.concerned(known)
-    for one in found:
-        try:
-            more = known.with_one(one)
-            wanted = places.concerned(more)
-        except AgreementError as error:  # the others are judged without it
-            failure = failure or error
-            continue
-        known = more
+    with closing(home.store(home.keystore())) as store:
+        refused = RefusedHandOvers(store)
+        for one in found:
+            try:
+                with refused.noting_fork(one, now=stamp(datetime.now(UTC))):
+                    more = known.with_one(one)
+                wanted = places.concerned(more)
+            except AgreementError as error:  # the others are judged without it
+                failure = failure or error
+                continue
+            known = more
     new = home.hand_overs.take(one for one in known if one.hash in wanted)
     if failure is not None:
         raise failure

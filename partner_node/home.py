@@ -160,8 +160,15 @@ class NodeHome:
 
     @property
     def watched_files(self) -> tuple[Path, ...]:
-        """The files whose replacement a serving node takes up: agreements, and the key store."""
-        return (*self.agreement_files, self.config.keys.store)
+        """The files whose replacement a serving node takes up: agreements, and what says which
+        signing key is in force (`OpenKeys`): the key store, the hand-overs and the card.
+        """
+        return (
+            *self.agreement_files,
+            self.config.keys.store,
+            self.hand_overs_file,
+            self.directory / CARD_FILE,
+        )
 
     @property
     def is_filled(self) -> bool:
@@ -213,7 +220,8 @@ class NodeHome:
 
     def people(self) -> People:
         """Whose words count at this node where two people have to do something."""
-        return People(self.roles_and_log)
+        oidc = self.config.oidc
+        return People(self.roles_and_log, issuer=None if oidc is None else oidc.issuer)
 
     def _accounts(self, seal: Seal) -> Accounts:
         from machine.accounts.accounts import Accounts

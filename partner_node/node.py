@@ -35,6 +35,7 @@ from partner_node.store.builds import AcceptedBuilds
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
+from partner_node.store.refused_hand_overs import RefusedHandOvers
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_overs import HandOvers
@@ -229,9 +230,10 @@ class Node:
 
     def _with_told(self, request: Open) -> HandOvers:
         """The hand-overs that are known here with those of an OPEN; raises AgreementError."""
-        known = self._hand_overs.load()
+        known, refused = self._hand_overs.load(), RefusedHandOvers(self.store)
         for one in HandOvers.from_bytes(request.hand_overs):
-            known = known.with_one(one)
+            with refused.noting_fork(one, now=self._now()):
+                known = known.with_one(one)
         return known
 
     def _take_up_keys(self, request: Open) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Final
 
 from partner_node.agreeing import latest_version
 from partner_node.agreement_files import missing_signatures, naming, own_place
@@ -20,6 +21,9 @@ from protocol.agreement.named_keys import check_named_keys
 from protocol.agreement.software import Software
 from protocol.errors import AgreementError
 from protocol.signed_agreement import SignedAgreement
+
+#: For people, where one person took back what another one began.
+FORGOTTEN: Final = "The first signature that waited here for a second person is forgotten."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,19 @@ def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
     with closing(home.store(home.keystore())) as store, store.transaction():
         store.note_signed(agreement.hash, now=stamp(now), by=signing.by)
         Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())
+
+
+def forget_first(home: NodeHome, digits: str) -> bool:
+    """Forget the first of two signatures that waits here: one person takes it back.
+
+    Args:
+        digits: The agreement's hash, or its first digits.
+
+    Returns:
+        Whether one waited.
+    """
+    with closing(home.store(home.keystore())) as store, store.transaction():
+        return Confirmations(store, home.people()).forget_beginning(SIGNING, digits)
 
 
 def taken(home: NodeHome, agreement: Agreement) -> list[str]:

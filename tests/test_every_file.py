@@ -27,9 +27,7 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 #: Where a file is written but through `machine.files`, and why that is right.
 ALLOWED = {
     "machine/backups.py": "into a draft of `machine.files`, and a folder that is named when whole",
-    "machine/database.py": "an empty file, which SQLite fills by transactions",
     "machine/files.py": "the writer itself",
-    "machine/locks.py": "locks, which hold nothing",
     "machine/logs.py": "logs that grow until they are full",
     "coordinator/service/superlink.py": "a log that grows",
     "partner_node/cli/rights/settling.py": "into a draft of `machine.files`",

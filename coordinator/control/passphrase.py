@@ -24,6 +24,7 @@ from coordinator.control.rotating import NEXT_FILE
 from coordinator.keystore import PrivateKey, encrypted, opened_with
 from machine.files import write_file
 from machine.private_files import (
+    check_settled,
     next_of,
     read_private_file,
     remove_private_file,
@@ -111,9 +112,5 @@ def check_passphrase_settled(config: CoordinatorConfig) -> None:
     Raises:
         UsageError: The new one lies beside the old one.
     """
-    file = config.passphrase_file
-    if file is not None and next_of(file).exists():
-        raise UsageError(
-            f"the passphrase is being changed: {next_of(file)}",
-            remedy="end that first: `fedseg-coordinator key passphrase`",
-        )
+    if config.passphrase_file is not None:
+        check_settled(config.passphrase_file, command="fedseg-coordinator key passphrase")

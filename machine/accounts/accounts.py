@@ -78,9 +78,18 @@ class Account:
     @property
     def mark(self) -> str:
         """What no other account has: not one that was made under the same name, nor one in a file
-        of accounts that was made anew, where ids begin again.
+        of accounts that was made anew, where ids begin again. Nor has the same account after its
+        password or its role was set anew: whoever had it before may be somebody else.
         """
-        return f"{self.id} {self.made_at}"
+        return f"{self.id} {self.changed_at}"
+
+    def may_be_used(self, *, issuer: str | None) -> bool:
+        """Whether whoever vouches for the person does so here; true where nobody has to.
+
+        Args:
+            issuer: The identity provider that vouches here; None for none.
+        """
+        return self.identity is None or self.identity[0] == issuer
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""

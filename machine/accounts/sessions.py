@@ -123,7 +123,7 @@ class Sessions:
         account = self._accounts.of_id(row[0])
         begun, last = moment(row[1]), moment(row[2])
         over = now - begun >= LONGEST or now - last >= IDLE
-        if account is None or over or not self._still_vouched(account):
+        if account is None or over or not account.may_be_used(issuer=self._issuer):
             self.end(token)
             return None
         if seen and now - last >= _SEEN_AGAIN:
@@ -132,10 +132,6 @@ class Sessions:
                     "UPDATE sessions SET seen_at = ? WHERE hash = ?", stamp(now), _hashed(token)
                 )
         return Session(token=token, account=account)
-
-    def _still_vouched(self, account: Account) -> bool:
-        """Whether whoever vouched for the person does so here still; right where nobody had to."""
-        return account.identity is None or account.identity[0] == self._issuer
 
     def end(self, token: str) -> None:
         """End a session."""

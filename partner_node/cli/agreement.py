@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -24,7 +25,14 @@ from partner_node.four_eyes import First
 from partner_node.home import FILE_NAME, NodeHome
 from partner_node.shown.agreement import agreement_shown, stop_values
 from partner_node.shown.four_eyes import waits_shown
-from partner_node.signing import Signing, note_signature, sign_agreement, taken
+from partner_node.signing import (
+    FORGOTTEN,
+    Signing,
+    forget_first,
+    note_signature,
+    sign_agreement,
+    taken,
+)
 from partner_node.store.node_store import NodeStore
 from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement, time_text
@@ -34,6 +42,9 @@ from protocol.errors import FedsegError, UsageError, naming_file
 
 app = typer.Typer(help="Read, sign and install the agreement.", no_args_is_help=True)
 app.add_typer(builds.app, name="builds")
+
+#: What names a proposal; anything else is a file.
+_DIGITS: Final = re.compile(r"[0-9a-f]{1,64}")
 
 Proposed = Annotated[
     str | None,
@@ -148,21 +159,46 @@ def sign(
 @app.command("decline")
 def decline(
     proposed: Annotated[
-        str, typer.Argument(help="The proposal's hash, or its first digits; see `proposals`.")
+        str,
+        typer.Argument(
+            help="The proposal's hash, or its first digits; see `proposals`. Or an agreement's "
+            "file, of which the first of two signatures is taken back.",
+            metavar="HASH|FILE",
+        ),
     ],
-    comment: Annotated[str, typer.Option(help="Why, for the operator and the other parties.")],
+    comment: Annotated[
+        str | None, typer.Option(help="Why, for the operator and the other parties.")
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Say that a proposed agreement is not signed as it is, and why."""
-    from partner_node.control import proposals as online  # gRPC takes long to import
+    """Say that a proposed agreement is not signed as it is, and why.
 
-    home = NodeHome.load(directory)
-    with noted(home, "agreement decline", proposed[:16], datetime.now(UTC)):
-        found = online.decline(home, proposed, comment)
+    A first signature that waits here for a second person is forgotten, also while the coordinator
+    is away. With a file that is all; tell the operator why.
+    """
+    home, now = NodeHome.load(directory), datetime.now(UTC)
+    if _DIGITS.fullmatch(proposed):
+        if comment is None:
+            raise UsageError("no comment says why", remedy="add --comment")
+        from partner_node.control import proposals as online  # gRPC takes long to import
+
+        with noted(home, "agreement decline", proposed[:16], now):
+            found = online.decline(home, proposed, comment)
+        output.result(
+            {"agreement": found.hash.hex(), "comment": comment},
+            f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
+        )
+        return
+    if comment is not None:
+        raise UsageError("--comment goes online, with a proposal", remedy="leave it out")
+    agreement = read_agreement(Path(proposed)).agreement
+    with noted(home, "agreement decline", agreement.hash.hex()[:16], now):
+        forgotten = forget_first(home, agreement.hash.hex())
     output.result(
-        {"agreement": found.hash.hex(), "comment": comment},
-        f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
+        {"agreement": agreement.hash.hex(), "comment": None},
+        FORGOTTEN if forgotten else "No first signature of it waits here.",
+        "Tell the operator why it is not signed.",
     )
 
 
@@ -357,6 +393,7 @@ def _sent(home: NodeHome, signed: SignedStop) -> tuple[bool, list[str]]:
     try:
         send_stop(home, signed)
     except FedsegError as error:
-        return False, [f"the coordinator does not have it yet: {error.message}; a serving node "
-                       "sends it again, and the file does the same"]  # fmt: skip
+        return False, [f"the coordinator does not have it yet: {error.message}"
+                       + (f" ({error.remedy})" if error.remedy else "")
+                       + "; a serving node sends it again, and the file does the same"]  # fmt: skip
     return True, []

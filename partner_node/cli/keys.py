@@ -10,7 +10,6 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import check_writable, write_file
-from machine.tables import filled_table
 from partner_node.agreement_files import read_start
 from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
@@ -19,8 +18,8 @@ from partner_node.home import CARD_FILE, NodeHome
 from partner_node.keystore import read_passphrase
 from partner_node.passphrase import change_passphrase
 from partner_node.rotating import renew, rotate
-from protocol.agreement.hand_over import COLUMNS, MAX_BYTES, HandOver
-from protocol.errors import FedsegError, UsageError, naming_file
+from protocol.agreement.hand_over import MAX_BYTES, HandOver
+from protocol.errors import FedsegError, TransportError, UsageError, naming_file
 from protocol.signing import key_id
 
 app = typer.Typer(
@@ -32,20 +31,10 @@ app = typer.Typer(
 @app.command("show")
 def show(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """This node's signing key, and every hand-over of a key that is known here."""
+    from partner_node.shown.keys import keys_shown
+
     home = NodeHome.load(directory)
-    own = home.keystore().identity_public
-    known = home.hand_overs.load()
-    table = filled_table("Hand-overs", COLUMNS, (one.cells for one in known))
-    output.result(
-        {
-            "partner": home.config.node.partner,
-            "key": key_id(own),
-            "public_key": own.hex(),
-            "hand_overs": [one.values for one in known],
-        },
-        f"The signing key of {home.config.node.partner} is {key_id(own)}.",
-        table if known else "No key was handed over, as far as this node knows.",
-    )
+    output.show(keys_shown(home, home.store(home.keystore())))
 
 
 @app.command("rotate")
@@ -109,11 +98,13 @@ def _sent(home: NodeHome) -> tuple[bool, list[str]]:
 
     try:
         send_own(home)
-    except FedsegError as error:
+    except TransportError as error:
         return False, [
-            f"The coordinator has not got the hand-over ({error.code}: {error.message}); a node "
-            "that serves sends it as soon as it can."
+            f"The coordinator has not got the hand-over ({error}); a node that serves sends it as "
+            "soon as it can."
         ]
+    except FedsegError as error:
+        return False, [f"The hand-over is refused ({error}). Way out: {error.remedy}."]
     return True, []
 
 

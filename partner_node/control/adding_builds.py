@@ -20,6 +20,7 @@ from protocol.control.v1.control_pb2 import (
     SignBuildReply,
     SignBuildRequest,
 )
+from protocol.errors import AgreementError
 from protocol.signing import key_id
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,9 @@ def accept_builds(home: NodeHome, channel: Channel) -> None:
     """Accept the builds of agreements in force that everybody signed who has to.
 
     Raises:
-        RuleError: A signature is wrong, a build is for another agreement, or the coordinator
-            refuses to say; those of other agreements are accepted.
+        RuleError: A signature is wrong, a build is for another agreement, the coordinator refuses
+            to say, or who signed one handed that key over (E-BUILD-UNSIGNED); other builds, and
+            those of other agreements, are accepted.
     """
     agreements = home.agreements_in_force()
     adding = [one for one in agreements if one.software.added_by is not None]
@@ -57,20 +59,26 @@ def accept_builds(home: NodeHome, channel: Channel) -> None:
 
 
 def _accept(home: NodeHome, channel: Channel, agreement: Agreement) -> None:
-    for one in _listed(channel, agreement):
-        if missing := one.missing(agreement):
-            if not one.missing(agreement, kept=True) and not _is_known(home, agreement, one):
-                logger.warning(
-                    "control: fedseg %s may not run under agreement %s here: %s handed over "
-                    "the key that signed it, and has to sign it again: fedseg-node agreement "
-                    "builds sign",
-                    *(one.build.version, agreement.id, ", ".join(p.id for p in missing)),
-                )
-        elif accept(home, agreement, one):
-            logger.info(
-                "control: fedseg %s may run under agreement %s, version %s, too",
-                *(one.build.version, agreement.id, agreement.version),
-            )
+    envelopes = _envelopes(channel, agreement)
+    one_by_one(partial(_accept_one, home, agreement, envelope) for envelope in envelopes)
+
+
+def _accept_one(home: NodeHome, agreement: Agreement, envelope: bytes) -> None:
+    one = _read(envelope, agreement)
+    if missing := one.missing(agreement):
+        if one.missing(agreement, kept=True) or _is_known(home, agreement, one):
+            return  # somebody has not signed yet, or it was kept before a key was replaced
+        raise AgreementError(
+            f"fedseg {one.build.version} may not run under agreement {agreement.id} here: "
+            f"{', '.join(p.id for p in missing)} handed over the key that signed it",
+            code="E-BUILD-UNSIGNED",
+            remedy="they have to sign it again: fedseg-node agreement builds sign",
+        )
+    if accept(home, agreement, one):
+        logger.info(
+            "control: fedseg %s may run under agreement %s, version %s, too",
+            *(one.build.version, agreement.id, agreement.version),
+        )
 
 
 def _is_known(home: NodeHome, agreement: Agreement, one: AddedBuild) -> bool:
@@ -78,11 +86,18 @@ def _is_known(home: NodeHome, agreement: Agreement, one: AddedBuild) -> bool:
 
 
 def _listed(channel: Channel, agreement: Agreement) -> list[AddedBuild]:
+    return [_read(envelope, agreement) for envelope in _envelopes(channel, agreement)]
+
+
+def _envelopes(channel: Channel, agreement: Agreement) -> list[bytes]:
     envelopes: list[bytes] = []
     with where_known():
         reply = channel.call(BUILDS, BuildsRequest(hash=agreement.hash), BuildsReply)
         envelopes.extend(reply.envelopes)
-    found = [AddedBuild.from_bytes(envelope) for envelope in envelopes]
-    for one in found:
-        one.missing(agreement)
+    return envelopes
+
+
+def _read(envelope: bytes, agreement: Agreement) -> AddedBuild:
+    found = AddedBuild.from_bytes(envelope)
+    found.missing(agreement)  # every signature on it holds
     return found

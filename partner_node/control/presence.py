@@ -41,7 +41,7 @@ from protocol.control.v1.control_pb2 import (
     StandingReply,
     StandingRequest,
 )
-from protocol.errors import AgreementError, FedsegError, RuleError
+from protocol.errors import AgreementError, FedsegError, RuleError, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class _Presence:
             try:
                 self._listen()
             except (FedsegError, OSError) as error:
-                self._say("link", str(error))
+                self._say("link", error)
                 code = error.code if isinstance(error, FedsegError) else "E-CONTROL-AWAY"
                 note_heard(self._home, CONTROL, reached=False, code=code)
             if time.monotonic() - begun > _LASTED_S:
@@ -237,7 +237,7 @@ class _Presence:
             logger.info("control: the node's certificate was renewed")
         for what in (
             exchange_stops,  # first: nothing that fails may keep a stop from anybody
-            exchange_hand_overs,
+            self._exchange_hand_overs,
             self._take_up,
             accept_builds,
             self._take_releases,
@@ -245,11 +245,14 @@ class _Presence:
         ):
             try:
                 what(self._home, channel)
-                words = ""
             except RuleError as error:  # it waits for people; the rest goes on
-                words = str(error)
-            self._say(what.__name__, words)
+                self._say(what.__name__, error)
+            else:
+                self._say(what.__name__, "")
         return standing.announced
+
+    def _exchange_hand_overs(self, home: NodeHome, channel: Channel) -> None:
+        exchange_hand_overs(home, channel, now=datetime.now(UTC))
 
     def _take_up(self, home: NodeHome, channel: Channel) -> None:
         taken = take_up(home, channel)
@@ -269,8 +272,13 @@ class _Presence:
     def _take_releases(self, home: NodeHome, channel: Channel) -> None:
         take_releases(home, channel, self._answer)
 
-    def _say(self, about: str, words: str) -> None:
+    def _say(self, about: str, what: str | Exception) -> None:
+        """Log what changed; a refusal as a warning, with its way out."""
+        words, level = str(what), logging.INFO
+        if isinstance(what, FedsegError):
+            words += f"; {what.remedy}" if what.remedy else ""
+            level = logging.INFO if isinstance(what, TransportError) else logging.WARNING
         if words != self._said.get(about, "") and not self._ended.is_set():
             if words:
-                logger.info("control: %s", words)
+                logger.log(level, "control: %s", words)
             self._said[about] = words

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from machine.files import write_file
-from partner_node.agreement_files import naming
+from partner_node.agreement_files import naming, read_agreement
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.four_eyes import Confirmations
 from partner_node.home import NodeHome
 from partner_node.membership import Membership
+from partner_node.signing import FORGOTTEN, forget_first
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import Agreement
-from protocol.agreement.governance import SIGNING
 from protocol.control.calls import DECLINE, DILIGENCE, PROPOSAL, PROPOSALS, SIGN
 from protocol.control.v1.control_pb2 import (
     DeclineReply,
@@ -31,7 +29,7 @@ from protocol.control.v1.control_pb2 import (
     SignReply,
     SignRequest,
 )
-from protocol.errors import AgreementError, MalformedError, TransportError, UsageError
+from protocol.errors import AgreementError, FedsegError, MalformedError, TransportError, UsageError
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id
 from protocol.strict import Fields
@@ -118,27 +116,56 @@ def fetched(home: NodeHome, digits: str) -> tuple[SignedAgreement, Path]:
 
 
 def fetch(home: NodeHome, channel: Channel, found: Proposed) -> SignedAgreement:
-    """Fetch a proposal and keep it; AgreementError when it is not what it is said to be."""
-    reply = channel.call(PROPOSAL, ProposalRequest(hash=found.hash), ProposalReply)
+    """Fetch a proposal and keep it; one with every signature is fetched once.
+
+    Raises:
+        AgreementError: It is not what it is said to be (E-AGR-OTHER), or another coordinator's.
+    """
     path = file_of(home, found.hash)
+    kept = _complete(path)
+    if kept is not None:
+        with naming(path):
+            return _checked(home, kept, found)
+    reply = channel.call(PROPOSAL, ProposalRequest(hash=found.hash), ProposalReply)
     with naming(path):
-        signed = SignedAgreement.from_bytes(reply.envelope)
-        if signed.agreement.hash != found.hash:
-            raise AgreementError(
-                f"the coordinator sent the agreement {signed.agreement.hash.hex()[:16]}… instead",
-                code="E-AGR-OTHER",
-                remedy="do not sign it; tell the other partners",
-            )
-        membership, known = Membership.load(home.directory), home.hand_overs.load()
-        key = signed.agreement.coordinator.public_key
-        if membership is None or key not in known.same_owner(membership.coordinator_key):
-            raise AgreementError(
-                "it names another coordinator's key than the one that this node joined",
-                code="E-AGR-PARTY",
-                remedy="do not sign it; ask the operator, and the other partners",
-            )
+        signed = _checked(home, SignedAgreement.from_bytes(reply.envelope), found)
     write_file(path, signed.to_bytes(), mode=0o600)
     return signed
+
+
+def _complete(path: Path) -> SignedAgreement | None:
+    """What was fetched before with every signature: nothing can be added to it."""
+    try:
+        signed = read_agreement(path)
+        return None if signed.missing() else signed
+    except AgreementError:
+        return None
+
+
+def _checked(home: NodeHome, signed: SignedAgreement, found: Proposed) -> SignedAgreement:
+    agreement = signed.agreement
+    if agreement.hash != found.hash:
+        raise _other(f"the agreement {agreement.hash.hex()[:16]}…", found)
+    if (agreement.id, agreement.version) != (found.id, found.version):
+        raise _other(f"version {agreement.version} of agreement {agreement.id}", found)
+    membership, known = Membership.load(home.directory), home.hand_overs.load()
+    key = agreement.coordinator.public_key
+    if membership is None or key not in known.same_owner(membership.coordinator_key):
+        raise AgreementError(
+            "it names another coordinator's key than the one that this node joined",
+            code="E-AGR-PARTY",
+            remedy="do not sign it; ask the operator, and the other partners",
+        )
+    return signed
+
+
+def _other(sent: str, found: Proposed) -> AgreementError:
+    return AgreementError(
+        f"the coordinator told of version {found.version} of agreement {found.id}, "
+        f"{found.hash.hex()[:16]}…, and sent {sent}",
+        code="E-AGR-OTHER",
+        remedy="do not sign it; tell the other partners",
+    )
 
 
 def diligence_on(home: NodeHome, agreement: Agreement) -> list[DiligenceRecord]:
@@ -168,14 +195,19 @@ def send_signature(home: NodeHome, signed: SignedAgreement) -> bool:
 def decline(home: NodeHome, digits: str, comment: str) -> Proposed:
     """Decline a proposal; raises UsageError, or what the coordinator refuses.
 
-    A first signature that waits for a second person is forgotten, also where the coordinator
-    refuses: one person is enough to decline.
+    A first signature that waits for a second person is forgotten before the coordinator is asked,
+    and stays forgotten where that is away or refuses: one person is enough to decline.
     """
-    with open_channel(home) as channel:
-        found = _chosen(listed(channel), digits)
-        with closing(home.store(home.keystore())) as store, store.transaction():
-            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())
-        channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
+    _check_digits(digits)
+    forgotten = forget_first(home, digits)
+    try:
+        with open_channel(home) as channel:
+            found = _chosen(listed(channel), digits)
+            channel.call(DECLINE, DeclineRequest(hash=found.hash, comment=comment), DeclineReply)
+    except FedsegError as error:
+        if forgotten:
+            error.message += f". {FORGOTTEN}"
+        raise
     return found
 
 
@@ -217,13 +249,17 @@ def _read(entry: ProposalsReply.Entry) -> Proposed:
     )
 
 
-def _chosen(found: list[Proposed], digits: str) -> Proposed:
+def _check_digits(digits: str) -> None:
     if not re.fullmatch(rf"[0-9a-f]{{{_MIN_DIGITS},64}}", digits):
         raise UsageError(
             f"--proposed {digits!r} is no hash",
             remedy=f"give at least {_MIN_DIGITS} digits of it, as `fedseg-node agreement "
             "proposals` prints it",
         )
+
+
+def _chosen(found: list[Proposed], digits: str) -> Proposed:
+    _check_digits(digits)
     chosen = [one for one in found if one.hash.hex().startswith(digits)]
     if len(chosen) != 1:
         raise UsageError(

@@ -27,31 +27,33 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
     other; where nothing is, the newest agreement that belongs there. Another agreement is put in
     the place of one by a person alone, `agreement install`.
 
-    What is signed with a key that this node handed over, and was not signed here, is left alone:
-    the log names it.
+    What is signed with a key that this node handed over, and was not signed here, is left alone,
+    and keeps none that comes after it away.
 
     Returns:
         What was put into force or waits, in that order.
 
     Raises:
-        FedsegError: The coordinator is not reached, or what it says is not so: a signature is
-            missing or wrong, or the version does not follow (E-AGR-ROLLBACK). What belongs to
-            other places is installed.
+        FedsegError: The coordinator is not reached, or what it says is not so: an agreement is
+            another than it told of (E-AGR-OTHER), a signature is missing or wrong, or the version
+            does not follow (E-AGR-ROLLBACK). What belongs to other places is installed. Or one is
+            signed with a key that was handed over (E-KEY-ROTATED); all else is installed.
     """
     complete = [one for one in listed(channel) if one.complete]
     taken: list[Agreement] = []
 
     def take_up_at(place: NodeHome) -> None:
         here = [one for one in complete if home.under(one.id).section == place.section]
+        left_alone: AgreementError | None = None
         while (found := _next(here, _latest(home, place))) is not None:
+            here.remove(found)  # each once, whatever the coordinator says
             signed = fetch(home, channel, found)
             try:
                 done = install_agreement(home, signed, file_of(home, found.hash))
             except AgreementError as error:
                 if error.code != "E-KEY-ROTATED":
                     raise
-                logger.error("control: %s", error)
-                here.remove(found)  # what else there is may be right
+                left_alone = left_alone or error  # what else there is may be right
                 continue
             agreement = done.agreement
             logger.info(
@@ -61,6 +63,8 @@ def take_up(home: NodeHome, channel: Channel) -> list[Agreement]:
                 agreement.n_partners,
             )
             taken.append(agreement)
+        if left_alone is not None:
+            raise left_alone
 
     one_by_one(partial(take_up_at, place) for place in home.places())
     return taken

@@ -17,6 +17,7 @@ from partner_node.egress.manifest import Manifest, Question, slot_of
 from partner_node.egress.records import APPROVED, EXPIRED, FREE, REFUSED, Manifests, Written
 from partner_node.egress.settings import EgressSection
 from partner_node.egress.words import message_words
+from partner_node.four_eyes import needs_two
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.records import EgressRecord
@@ -173,13 +174,14 @@ class EgressGate:
             raise _refused(objection)
 
     def _write_down(self, manifest: Manifest, slot: bytes, now: datetime) -> Written:
-        expires_at = None
+        expires_at, people = None, 1
         if self._settings.holds(manifest.kind):
             expires_at = stamp(now + self._settings.patience)
+            two = needs_two(self._store, EGRESS, self._agreement, self._agreement)
+            people = 2 if two else 1
         number = self._manifests.add(
-            manifest, slot, now=stamp(now), expires_at=expires_at,
-            people=2 if EGRESS in self._agreement.four_eyes else 1,
-        )  # fmt: skip
+            manifest, slot, now=stamp(now), expires_at=expires_at, people=people
+        )
         return self._manifests.get(number)
 
     def _log(self, known: Written, now: str) -> None:

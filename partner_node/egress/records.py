@@ -86,7 +86,7 @@ class Manifests:
         self._store = store
 
     def add(
-        self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None, people: int = 1
+        self, manifest: Manifest, slot: bytes, *, now: str, expires_at: str | None, people: int
     ) -> int:
         """Write a manifest down, held when it has a time to wait; in a transaction. Its number.
 
@@ -132,9 +132,9 @@ class Manifests:
         decision: str,
         *,
         now: str,
-        by: str = "",
-        account: str = "",
-        counts: Callable[[str, str], bool] = lambda _who, _account: True,
+        by: str,
+        account: str,
+        counts: Callable[[str, str], bool],
     ) -> Written:
         """Approve or refuse a message that waits; inside a transaction.
 

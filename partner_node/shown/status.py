@@ -19,6 +19,7 @@ from partner_node.shown.record_tables import (
     run_values,
     run_words,
 )
+from partner_node.shown.refused_hand_overs import refused_words, unsettled
 from partner_node.shown.standing import open_runs, standing_words
 from partner_node.shown.standing import run_values as open_run_values
 from partner_node.store.heard import HeardRecords
@@ -32,14 +33,19 @@ from protocol.release.document import SignedRelease
 
 
 def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
-    """Runs, how they ended, refusals, what waits, and warnings of certificates that end soon."""
+    """Runs, how they ended, refusals, what waits, and warnings: of certificates that end soon, and
+    of keys that were handed over twice.
+    """
     runs, refusals = store.runs(), Refusals(store).all()
     at = stamp(now)
     waiting = [held for held in Manifests(store).held() if held.state(at) == WAITING]
     releases = [SignedRelease.from_bytes(envelope).release for _, envelope in store.releases()]
-    soon = authority_ends_soon(home.config.coordinator.root_certificates, now)
     membership = Membership.load(home.directory)
     in_force = home.agreements_in_force()
+    warnings = [
+        *authority_ends_soon(home.config.coordinator.root_certificates, now),
+        *refused_words(unsettled(home, store, in_force)),
+    ]
     asked = [ReadinessRecords(store).of(one.hash) for one in in_force]
     readiness = [found for found in asked if found is not None]
     heard, serving, going_on = HeardRecords(store).all(), home.is_served(), open_runs(runs)
@@ -63,7 +69,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
             "waiting_for_approval": [held.number for held in waiting],
-            "warnings": soon,
+            "warnings": warnings,
         },
         parts=[
             "" if membership is None else membership.words,
@@ -82,7 +88,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
             *refusal_words(refusals),
             *held_words(waiting, at),
         ],
-        warnings=soon,
+        warnings=warnings,
     )
 
 

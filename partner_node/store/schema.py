@@ -269,4 +269,15 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE confirmations ADD COLUMN account TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 26;
     """,
+    """
+    CREATE TABLE refused_hand_overs (
+        old_key BLOB NOT NULL,
+        refused_by TEXT NOT NULL,
+        envelope BLOB NOT NULL,
+        code TEXT NOT NULL,
+        refused_at TEXT NOT NULL,
+        PRIMARY KEY (old_key, refused_by)
+    ) STRICT;
+    PRAGMA user_version = 27;
+    """,
 )

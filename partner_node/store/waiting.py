@@ -33,19 +33,31 @@ class WaitingVersions:
         )
 
     def forget(
-        self, agreement_id: str, *, from_version: int = 0, until_version: int = MAX_VERSION
+        self,
+        agreement_id: str,
+        *,
+        now: str,
+        from_version: int = 0,
+        until_version: int = MAX_VERSION,
     ) -> None:
-        """Forget versions of an agreement, all unless said otherwise; inside a transaction.
+        """Have versions of an agreement wait no more, all unless said otherwise; in a transaction.
+
+        They are kept (`NodeStore.keep_agreement`): what two people have to do by them stays known.
+        The version that was in force last stays the last one that was kept.
 
         Args:
             from_version, until_version: The first and the last of them.
         """
-        self._store.ask(
-            "DELETE FROM waiting WHERE id = ? AND version BETWEEN ? AND ?",
-            agreement_id,
-            from_version,
-            until_version,
-        )
+        last = self._store.latest_agreement(agreement_id)
+        for one in self.all():
+            agreement = one.agreement
+            named = agreement.id == agreement_id
+            if named and from_version <= agreement.version <= until_version:
+                if self._store.agreement(agreement.hash) is None:
+                    self._store.keep_agreement(one, now=now)
+                self._store.ask("DELETE FROM waiting WHERE agreement_hash = ?", agreement.hash)
+        if last is not None:
+            self._store.keep_agreement(last, now=now)
 
     def all(self) -> Sequence[SignedAgreement]:
         """Every one, by agreement and version."""

@@ -95,7 +95,7 @@ class AddedBuild:
             )
             fields.finish()
         except MalformedError as error:
-            raise AgreementError(error.message, remedy=error.remedy) from error
+            raise AgreementError(error.message, remedy=error.remedy or _ASK_AGAIN) from error
         return found
 
     def to_bytes(self) -> bytes:

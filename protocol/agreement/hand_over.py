@@ -128,6 +128,10 @@ class HandOver:
         """Names it; 32 bytes."""
         return tagged_hash("hand-over", self.envelope.payload)
 
+    def follows(self, one: HandOver) -> bool:
+        """Whether it is the next one of the same party."""
+        return (self.partner, self.number) == (one.partner, one.number + 1)
+
     @property
     def whose(self) -> str:
         """Whose key it replaces, for people."""

@@ -75,10 +75,13 @@ class HandOvers:
     def with_one(self, one: HandOver) -> HandOvers:
         """With one more; the same when it is known.
 
+        One that comes after the hand-over that follows it is put before that.
+
         Raises:
             AgreementError: Another one is known from the same key (E-KEY-FORK); its new key was
-                somebody's before (E-KEY-REUSED); its number, or whose it is, does not follow the
-                one before it (E-KEY-NUMBER, E-KEY-PARTY); there are `MAX_COUNT` (E-KEY-FULL).
+                somebody's before, and what is known from that does not follow (E-KEY-REUSED); its
+                number, or whose it is, does not follow the one before it (E-KEY-NUMBER,
+                E-KEY-PARTY); there are `MAX_COUNT` (E-KEY-FULL).
         """
         if self.knows(one):
             return self
@@ -90,13 +93,14 @@ class HandOvers:
                 code="E-KEY-FORK",
                 remedy=_ASK,
             )
-        if one.new_key in self._from or one.new_key in self._to:
+        before, after = self._to.get(one.old_key), self._from.get(one.new_key)
+        late = after is not None and after.follows(one)
+        if one.new_key in self._to or (after is not None and not late):
             raise AgreementError(
                 f"{one.words}: the new key was in use before",
                 code="E-KEY-REUSED",
                 remedy="a key that was handed over is never used again: make a new one",
             )
-        before = self._to.get(one.old_key)
         if before is not None and one.partner != before.partner:
             raise AgreementError(
                 f"{one.words}: that key is {before.whose}'s", code="E-KEY-PARTY", remedy=_ASK
@@ -115,7 +119,18 @@ class HandOvers:
                 remedy="sign new versions of the agreements, which name the keys in force; the "
                 "state of a node or coordinator that is made anew knows no hand-overs",
             )
-        return HandOvers((*self.all, one))
+        return HandOvers(self._in_order(one) if late else (*self.all, one))
+
+    def _in_order(self, one: HandOver) -> tuple[HandOver, ...]:
+        """All with one that comes late; each party's in their order, where they were."""
+        chain = {
+            link.old_key: link
+            for link in (
+                *self.to_key(one.old_key), one, *self.from_key(one.new_key, partner=one.partner)
+            )
+        }  # fmt: skip
+        links = iter(chain.values())
+        return tuple(next(links) if o.old_key in chain else o for o in (*self.all, one))
 
     def from_key(self, key: bytes, *, partner: str) -> tuple[HandOver, ...]:
         """The hand-overs that lead from a key to the one in force, in their order.

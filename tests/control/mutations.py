@@ -59,6 +59,24 @@ DILIGENT = "test_diligence.py::"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # keys that were handed over
     (
+        "partner_node/control/handing_over.py",
+        "    if before is not None and moment(before.refused_at) > since:\n",
+        "    if False:\n",
+        HANDED + "test_a_hand_over_that_the_coordinator_refused_is_sent_again_after_a_day",
+    ),
+    (
+        "partner_node/store/refused_hand_overs.py",
+        "            if error.code == FORK:\n",
+        "            if False:\n",
+        HANDED + "test_a_refused_hand_over_cuts_no_node_off",
+    ),
+    (
+        "partner_node/shown/status.py",
+        "        *refused_words(unsettled(home, store, in_force)),\n",
+        "",
+        HANDED + "test_a_refused_hand_over_cuts_no_node_off",
+    ),
+    (
         "coordinator/control/hand_overs.py",
         'logger.warning("control: a hand-over that %s sent: %s", caller.partner, error)',
         "pass",
@@ -396,9 +414,22 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FETCHED,
-        "        if signed.agreement.hash != found.hash:",
-        "        if False:",
+        "    if agreement.hash != found.hash:",
+        "    if False:",
         AGREES + "test_another_agreement_than_the_one_that_was_named_is_not_signed",
+    ),
+    (
+        FETCHED,
+        "    if (agreement.id, agreement.version) != (found.id, found.version):",
+        "    if agreement.version != found.version:",
+        AGREES + "test_another_agreement_that_is_told_of_as_the_next_version_is_not_taken_up",
+    ),
+    (
+        FETCHED,
+        "    if (agreement.id, agreement.version) != (found.id, found.version):",
+        "    if agreement.id != found.id:",
+        AGREES
+        + "test_the_agreement_in_force_that_is_told_of_as_a_later_version_is_not_taken_up_again",
     ),
     (
         FETCHED,
@@ -703,8 +734,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # one person is enough to decline
     (
         FETCHED,
-        "            Confirmations(store, home.people()).forget(SIGNING, found.hash.hex())\n",
-        "            pass\n",
+        "    forgotten = forget_first(home, digits)\n",
+        "    forgotten = False\n",
         "test_console_signing.py::test_after_a_decline_two_people_sign_anew",
     ),
 ]

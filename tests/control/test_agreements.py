@@ -345,6 +345,53 @@ def test_the_coordinators_word_that_all_signed_is_not_believed(
     assert not signing.home.config.node.agreement.exists()
 
 
+def listed_as(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch, of: str, **told: str | int
+) -> list[bytes]:
+    """Have the coordinator tell otherwise of an agreement; the hashes that are fetched."""
+    fetched: list[bytes] = []
+    real = Channel.call
+
+    def call(self: Channel, name: str, request: Any, reply: Any) -> Any:
+        if name == PROPOSAL:
+            fetched.append(request.hash)
+            assert len(fetched) < 10, "without end"
+        found = real(self, name, request, reply)
+        if name == PROPOSALS:
+            for entry in found.entries:
+                if entry.id == of:
+                    for field, value in told.items():
+                        setattr(entry, field, value)
+        return found
+
+    monkeypatch.setattr(Channel, "call", call)
+    return fetched
+
+
+def test_another_agreement_that_is_told_of_as_the_next_version_is_not_taken_up(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = in_force(signing)
+    signing.propose_next(id="another-purpose")
+    signing.agree()
+    fetched = listed_as(signing, monkeypatch, "another-purpose", id=first.id, version=2)
+    assert code_of(signing.take_up) == "E-AGR-OTHER"
+    assert signing.home.signed_agreement().agreement.hash == first.hash
+    assert len(fetched) == 1
+    digits = signing.parties.draft.agreement.hash.hex()[:12]
+    assert signing.refused("show", "--proposed", digits, status=3) == "E-AGR-OTHER"
+
+
+def test_the_agreement_in_force_that_is_told_of_as_a_later_version_is_not_taken_up_again(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = in_force(signing)
+    fetched = listed_as(signing, monkeypatch, first.id, version=9)
+    assert code_of(signing.take_up) == "E-AGR-OTHER"
+    assert fetched == [], "what has every signature is fetched once"
+    assert signing.home.signed_agreement().agreement.hash == first.hash
+
+
 def test_a_serving_node_waits_for_its_first_agreement_and_takes_it_up(signing: Signing) -> None:
     stop = threading.Event()
     found: list[bool] = []

@@ -23,6 +23,7 @@ from protocol.agreement.hand_over import HandOver
 from protocol.agreement.software import PROTOCOL, Build
 from protocol.control.calls import BUILDS, SIGN_BUILD
 from protocol.control.v1 import control_pb2 as v1
+from protocol.errors import FedsegError
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id
 from simulations.agreement import signed_with
@@ -162,6 +163,26 @@ def test_the_coordinators_word_that_a_build_is_complete_is_not_believed(
     assert accepted(signing.home, agreement) == []
 
 
+def test_a_build_that_is_refused_keeps_no_other_of_its_agreement_away(
+    signed_online: tuple[Signing, Agreement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing, agreement = signed_online
+    right = AddedBuild.draft(agreement, NEW).signed_by(signing.home.keystore().identity)
+    for node in signing.parties.nodes:
+        right = right.signed_by(node.keystore.identity)
+    strange = right.signed_by(Ed25519PrivateKey.generate())
+
+    def tell(reply: v1.BuildsReply) -> None:
+        reply.envelopes[:] = [b"{}", strange.to_bytes(), right.to_bytes()]
+
+    with monkeypatch.context() as patch:
+        lying(patch, BUILDS, tell)
+        home = NodeHome.load(signing.home.directory)
+        with open_channel(home, retries=False) as channel:
+            assert code_of(lambda: accept_builds(home, channel)) == "E-AGR-SCHEMA"
+    assert [kept.build for kept in accepted(signing.home, agreement)] == [NEW]
+
+
 def test_the_operator_proposes_and_takes_in_copies_that_came_by_hand(
     signed_online: tuple[Signing, Agreement], tmp_path: Path
 ) -> None:
@@ -196,7 +217,7 @@ def test_the_operator_proposes_and_takes_in_copies_that_came_by_hand(
 
 
 def test_a_build_by_a_key_that_was_handed_over_before_a_node_took_it_is_signed_again(
-    signing: Signing, caplog: pytest.LogCaptureFixture
+    signing: Signing,
 ) -> None:
     draft = signing.parties.draft.agreement
     terms = replace(draft.software, protocol=PROTOCOL, added_by=())
@@ -218,9 +239,12 @@ def test_a_build_by_a_key_that_was_handed_over_before_a_node_took_it_is_signed_a
     signing.home.hand_overs.take([one])
     home = NodeHome.load(signing.home.directory)
     with open_channel(home, retries=False) as channel:
-        accept_builds(home, channel)
+        with pytest.raises(FedsegError, match=f"{other.card.id} handed over") as caught:
+            accept_builds(home, channel)
+        assert (caught.value.code, "builds sign" in caught.value.remedy) == (
+            "E-BUILD-UNSIGNED", True,
+        )  # fmt: skip
         assert accepted(home, agreement) == []
-        assert f"{other.card.id} handed over" in caplog.text and "builds sign" in caplog.text
         now = store.agreement(agreement.hash)
         keep_build(store, added.signed_by(new), now, now=datetime.now(UTC))
         accept_builds(home, channel)

@@ -134,7 +134,7 @@ def test_a_console_that_was_open_signs_with_the_key_of_now(signing: Signing, sit
     signing.shell.json("key", "rotate", "--dir", home.directory)
     page = f"/proposals/{before.hash.hex()}"
     done = dora.send("/proposals/sign", page=page, hash=before.hash.hex())
-    assert (done.status_code, "E-AGR-PARTY" in done.text) == (409, True), done.text
+    assert (done.status_code, "E-KEY-ROTATED" in done.text) == (409, True), done.text
     signing.propose_next(id=f"{id}-c")
     anew = signing.parties.draft.agreement
     assert anew.parties[0].public_key != before.parties[0].public_key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,6 +26,7 @@ from machine.console import Format, output
 from machine.times import stamp
 from partner_node.control import presence
 from partner_node.control.belonging import open_channel
+from partner_node.control.channel import Channel
 from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
@@ -250,11 +252,11 @@ def test_a_node_that_has_no_agreement_yet_hands_its_key_over(parties: Parties) -
 # --- at a node -----------------------------------------------------------------------------------
 
 
-def exchanged(signing: Signing) -> str:
+def exchanged(signing: Signing, now: datetime | None = None) -> str:
     home = NodeHome.load(signing.home.directory)
     try:
         with open_channel(home, retries=False) as channel:
-            exchange_hand_overs(home, channel)
+            exchange_hand_overs(home, channel, now=now or datetime.now(UTC))
     except FedsegError as error:
         return error.code
     return ""
@@ -273,14 +275,62 @@ def test_a_refused_hand_over_cuts_no_node_off(
     )  # fmt: skip
     own_key = public_bytes(signing.parties.lab.config.signing_key())
     assert keep_hand_over(store, stolen, own_key=own_key, now=datetime.now(UTC))
-    assert key(signing, "rotate")["sent"] is False
+    rotated = key(signing, "rotate")
+    assert rotated["sent"] is False
+    (told,) = rotated["warnings"]
+    assert "docs/keys.md" in told or "stop the agreements" in told
+    assert "as soon as it can" not in told
     (own,) = home.hand_overs.load()
     with present(home, no_run, first_wait_s=600, most_wait_s=600):
         wait_for(lambda: said(caplog, "E-KEY-FORK"), timeout_s=PATIENCE_S, what="the refusal")
+        assert said(caplog, "stop the agreements", level="WARNING") == 1, "what to do"
         assert own.words in caplog.text and stolen.words in caplog.text, "which two there are"
         stop_at(signing, agreed)
     assert said(caplog, "E-KEY-FORK") == 1, "it is said once"
     assert [one.hash for one in home.hand_overs.load()] == [own.hash], "the first one stays"
+    refused = key(signing, "show")["refused"]
+    assert {(one["refused_by"], one["new_key"]) for one in refused} == {
+        ("coordinator", key_id(own.new_key)), ("here", key_id(stolen.new_key)),
+    }  # fmt: skip
+    warned = signing.shell.json("status", "--dir", home.directory)["warnings"]
+    assert sum("E-KEY-FORK" in words for words in warned) == 2
+    key(signing, "renew", "--yes")
+    warned = signing.shell.json("status", "--dir", home.directory)["warnings"]
+    assert not any("The coordinator refused" in words for words in warned), "that key is gone"
+
+
+def test_a_hand_over_that_the_coordinator_refused_is_sent_again_after_a_day(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_force(signing)
+    home, now, sends = NodeHome.load(signing.home.directory), datetime.now(UTC), []
+    before = HandOver.make(
+        Ed25519PrivateKey.generate(), home.keystore().identity, number=1, at=AT,
+        partner=home.config.node.partner,
+    )  # fmt: skip
+    strange = HandOver.make(
+        Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), number=1, at=AT,
+        partner=home.config.node.partner,
+    )  # fmt: skip
+    home.hand_overs.take([before, strange])
+    real = Channel.call
+
+    def counted(self: Channel, name: str, request: Any, reply: Any) -> Any:
+        if name == HAND_OVER:
+            sends.append(request.envelope)
+        return real(self, name, request, reply)
+
+    monkeypatch.setattr(Channel, "call", counted)
+    for later in (timedelta(0), timedelta(minutes=1), timedelta(hours=23)):
+        assert exchanged(signing, now + later) == "E-KEY-STRANGER", "it waits for people still"
+        assert sends == [before.to_bytes()], "once, and none that leads to another key"
+    assert exchanged(signing, now + timedelta(hours=25)) == "E-KEY-STRANGER"
+    assert len(sends) == 2
+    assert [one["code"] for one in key(signing, "show")["refused"]] == ["E-KEY-STRANGER"]
+    monkeypatch.setattr(Channel, "call", real)
+    lying(monkeypatch, HAND_OVERS, lambda reply: reply.envelopes.append(before.to_bytes()))
+    assert exchanged(signing, now) == ""
+    assert key(signing, "show")["refused"] == [], "the coordinator has it now"
 
 
 def test_a_hand_over_of_before_that_the_coordinator_does_not_know_holds_nothing_up(
@@ -299,7 +349,7 @@ def test_a_hand_over_of_before_that_the_coordinator_does_not_know_holds_nothing_
         wait_for(lambda: said(caplog, "names the key"), timeout_s=PATIENCE_S, what="the refusal")
         stop_at(signing, agreed)
     key(signing, "rotate")
-    assert exchanged(signing) == "E-KEY-REUSED", "the one of before, as the later one is there"
+    assert exchanged(signing) == "E-KEY-STRANGER", "the one of before, as it was refused"
     kept = signing.parties.lab.store.agreement(agreed.hash)
     assert kept.keys.of(0) == own_key_of(signing), "the later one is sent all the same"
 
@@ -346,9 +396,13 @@ def own_key_of(signing: Signing) -> bytes:
     return NodeHome.load(signing.home.directory).keystore().identity_public
 
 
-def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
+def said(caplog: pytest.LogCaptureFixture, words: str, level: str | None = None) -> int:
     """How often the serving node says it; the coordinator logs beside it."""
-    return sum(words in one.message for one in caplog.records if one.name == presence.__name__)
+    return sum(
+        words in one.message and level in (None, one.levelname)
+        for one in caplog.records
+        if one.name == presence.__name__
+    )
 
 
 def stop_at(signing: Signing, agreed: Agreement) -> None:
@@ -363,7 +417,7 @@ def agreement_at(signing: Signing) -> Agreement:
     return NodeHome.load(signing.home.directory).signed_agreement().agreement
 
 
-def key(signing: Signing, *words: object) -> dict[str, object]:
+def key(signing: Signing, *words: object) -> dict[str, Any]:
     return signing.shell.json("key", *words, "--dir", signing.home.directory)
 
 
@@ -455,7 +509,7 @@ def second_version(signing: Signing, agreed: Agreement) -> None:
 
 
 def test_what_a_thief_signs_with_a_key_that_was_handed_over_is_not_taken_up(
-    signing: Signing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreed, stolen = in_force(signing), signing.home.keystore().identity
     key(signing, "rotate")
@@ -468,8 +522,9 @@ def test_what_a_thief_signs_with_a_key_that_was_handed_over_is_not_taken_up(
     signed = draft.envelope.signed_by(stolen)
     by_thief = signed.signatures[key_id(public_bytes(stolen))]
     assert Proposals(store).sign(proposal, agreed.parties[0].id, by_thief, now=datetime.now(UTC))
-    assert signing.take_up() is None
-    assert "nobody here signed version 2" in caplog.text
+    with pytest.raises(FedsegError, match="nobody here signed version 2") as caught:
+        signing.take_up()
+    assert caught.value.code == "E-KEY-ROTATED"
     file = signing.home.directory / "thief.json"
     found = Proposals(store).with_hash(draft.agreement.hash)
     assert found is not None

@@ -39,10 +39,40 @@ OIDC = "machine/web/oidc/"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     (
-        "machine/database.py",
+        FILES,
         "            if os.geteuid() == 0:\n",
         "            if False:\n",
         "test_database.py::test_what_root_makes_belongs_to_whoever_has_the_folder",
+    ),
+    (
+        FILES,
+        "                owner = os.fstat(folder)\n",
+        "                owner = path.parent.stat()\n",
+        "test_files.py::test_a_folder_that_is_put_in_the_place_of_another_gets_no_file_of_it",
+    ),
+    (
+        FILES,
+        "os.open(path.name, flags, 0o600, dir_fd=folder)",
+        "os.open(path, flags, 0o600)",
+        "test_files.py::test_a_folder_that_is_put_in_the_place_of_another_gets_no_file_of_it",
+    ),
+    (
+        LOCKS,
+        "os.O_CLOEXEC | os.O_NOFOLLOW",
+        "os.O_CLOEXEC",
+        "test_locks.py::test_a_link_in_the_place_of_a_lock_is_not_followed",
+    ),
+    (
+        LOCKS,
+        "            return new_for_owner(path)\n",
+        "            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)\n",
+        "test_locks.py::test_a_lock_that_root_makes_belongs_to_whoever_has_the_folder",
+    ),
+    (
+        "machine/private_files.py",
+        "    if not in_own_folder:\n        return run\n",
+        "",
+        "test_files.py::test_whoever_calls_a_command_for_a_service_is_told_to_do_so_as_its_account",
     ),
     # signing in by an identity provider
     (
@@ -287,7 +317,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SESSIONS,
-        " or over or not self._still_vouched(account):",
+        " or over or not account.may_be_used(issuer=self._issuer):",
         " or over:",
         VOUCHED + "test_a_session_ends_where_another_provider_or_none_vouches_now",
     ),
@@ -392,9 +422,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # what opens a database
     (
-        DATABASE,
-        "os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC",
-        "os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC",
+        FILES,
+        "os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC",
+        "os.O_RDWR | os.O_CREAT | os.O_CLOEXEC",
         STORED + "test_opening_a_database_takes_no_lock_of_another_connection_away",
     ),
     (
@@ -808,9 +838,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_software.py::test_an_environment_where_somebody_else_ships_our_package_is_refused",
     ),
     (
-        DATABASE,
-        "os.open(file, flags, 0o600)",
-        "os.open(file, flags, 0o666)",
+        FILES,
+        "os.open(path.name, flags, 0o600, dir_fd=folder)",
+        "os.open(path.name, flags, 0o666, dir_fd=folder)",
         STORED + "test_no_other_user_can_read_a_file_of_the_database_whatever_folder_it_is_in",
     ),
 ]

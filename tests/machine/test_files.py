@@ -8,12 +8,21 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from machine import files
-from machine.files import check_writable, create_file, open_regular, replacing, write_file
-from protocol.errors import UsageError
+from machine import files, private_files
+from machine.files import (
+    check_writable,
+    create_file,
+    new_for_owner,
+    open_regular,
+    replacing,
+    write_file,
+)
+from protocol.errors import KeystoreError, UsageError
 from tests.kills import killed_before_every_call
 
 OLD, NEW = b"old" * 1_000, b"new and longer" * 1_000
@@ -268,3 +277,69 @@ def test_a_place_is_tried_before_what_cannot_be_taken_back_is_done(tmp_path: Pat
         check_writable(path)
     assert (tmp_path / "file").read_bytes() == OLD and not drafts(tmp_path)
     assert not (tmp_path / "new" / "file").exists()
+
+
+def test_a_folder_that_is_put_in_the_place_of_another_gets_no_file_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a folder in which root makes a file must not get one in another's."""
+    folder, aside, foreign = tmp_path / "own", tmp_path / "aside", tmp_path / "foreign"
+    folder.mkdir()
+    foreign.mkdir()
+    whose, owners = folder.stat(), []
+    real_open, real_stat, real_fstat = os.open, os.stat, os.fstat
+
+    def swapped(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        found = real_open(path, flags, *rest, **named)
+        if flags & os.O_DIRECTORY:  # it was looked up: now its owner puts a link there
+            folder.rename(aside)
+            folder.symlink_to(foreign)
+        return found
+
+    monkeypatch.setattr(os, "open", swapped)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fstat", lambda file: owners.append(real_fstat(file)) or owners[-1])
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+    os.close(new_for_owner(folder / "x"))
+    assert real_stat(aside / "x").st_size == 0
+    assert not list(foreign.iterdir())
+    assert [one.st_ino for one in owners] == [whose.st_ino]
+
+
+@pytest.mark.parametrize(
+    ("owner", "folder", "caller", "told"),
+    [
+        (997, 997, 0, "sudo -u '#997' …"),
+        (997, 0, 0, "sudo -u '#997' …; or, where nobody else needs it, chown 0 "),
+        (997, 997, 1_000, "sudo -u '#997' …"),
+        (0, 0, 997, "sudo -u root …"),
+        (0, 997, 997, "chown 997 "),
+        (1_000, 997, 997, "chown 997 "),
+    ],
+)
+def test_whoever_calls_a_command_for_a_service_is_told_to_do_so_as_its_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, folder: int, caller: int, told: str
+) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"x")
+    path.chmod(0o600)
+
+    def of(user: int) -> Any:
+        return SimpleNamespace(st_mode=stat.S_IFREG | 0o600, st_uid=user)
+
+    def name(user: int) -> Any:
+        if user:
+            raise KeyError(user)
+        return SimpleNamespace(pw_name="root")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(private_files.pwd, "getpwuid", name)
+        patch.setattr(os, "geteuid", lambda: caller)
+        patch.setattr(os, "fstat", lambda _: of(owner))
+        patch.setattr(Path, "stat", lambda *_, **__: of(folder))
+        with pytest.raises(KeystoreError) as caught:
+            private_files.read_private_file(path, check_folder=False)
+    assert caught.value.code == "E-KEY-MODE"
+    assert f"belongs to user {owner}" in caught.value.message
+    assert caught.value.remedy.removeprefix("run the command as whose it is: ").startswith(told)
+    assert caught.value.remedy.count("chown") == told.count("chown")

@@ -810,7 +810,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         TAKING_EFFECT,
-        "        waiting.forget(agreement.id, until_version=agreement.version)\n",
+        "        waiting.forget(agreement.id, now=now, until_version=agreement.version)\n",
         "",
         WAITS + "test_a_later_version_that_is_effective_leaves_nothing_waiting_before_it",
     ),
@@ -906,12 +906,34 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            return self.signed_agreement().agreement\n        except",
         OPENED + "test_a_hand_over_that_does_not_go_with_the_agreement_is_said",
     ),
+    # which key is in force
+    (
+        HOME,
+        "            self.hand_overs_file,\n            self.directory / CARD_FILE,\n",
+        "",
+        OPENED + "test_a_serving_node_answers_with_the_new_key_wherever_its_replacement_was_"
+        "switched_off",
+    ),
+    # backups
+    (
+        "partner_node/backup.py",
+        "            check_settled(home.config.keys.passphrase_file, "
+        'command="fedseg-node key passphrase")\n',
+        "            pass\n",
+        "test_changed_passphrase.py::test_no_backup_is_made_in_the_midst_of_a_change",
+    ),
     # two people, where the agreement says so
     (
         "partner_node/egress/gate.py",
-        "people=2 if EGRESS in self._agreement.four_eyes else 1",
-        "people=1",
+        "            people = 2 if two else 1\n",
+        "",
         "test_four_eyes.py::test_a_held_message_leaves_when_two_people_approved_it",
+    ),
+    (
+        "partner_node/egress/gate.py",
+        "needs_two(self._store, EGRESS, self._agreement, self._agreement)",
+        "EGRESS in self._agreement.four_eyes",
+        "test_four_eyes.py::test_going_back_takes_no_clause_about_held_messages_away",
     ),
     (
         "partner_node/egress/records.py",
@@ -974,10 +996,17 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_four_eyes.py::test_a_clause_holds_while_another_agreement_is_in_force",
     ),
     (
-        "partner_node/agreeing.py",
-        "                    _keep(place, store, agreement.id, now=stamp(now))\n",
+        "partner_node/store/waiting.py",
+        "                    self._store.keep_agreement(one, now=now)\n",
         "                    pass\n",
         "test_four_eyes.py::test_going_back_before_a_version_is_effective_takes_no_clause_away",
+    ),
+    (
+        "partner_node/store/waiting.py",
+        "            self._store.keep_agreement(last, now=now)\n",
+        "            pass\n",
+        "test_waiting_versions.py::"
+        "test_a_version_that_waits_does_not_undo_what_a_person_installed_since",
     ),
     (
         "partner_node/signing.py",
@@ -1107,8 +1136,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FOUR_EYES,
-        "if found is None or found.mark != account:",
-        "if found is None:",
+        "if found is None or found.mark != account or",
+        "if found is None or",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
@@ -1137,15 +1166,27 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "machine/accounts/accounts.py",
-        '        return f"{self.id} {self.made_at}"',
-        "        return self.made_at",
+        '        return f"{self.id} {self.changed_at}"',
+        "        return self.changed_at",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
     (
         "machine/accounts/accounts.py",
-        '        return f"{self.id} {self.made_at}"',
+        '        return f"{self.id} {self.changed_at}"',
         "        return str(self.id)",
         "test_four_eyes.py::test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count",
+    ),
+    (
+        "machine/accounts/accounts.py",
+        '        return f"{self.id} {self.changed_at}"',
+        '        return f"{self.id} {self.made_at}"',
+        "test_four_eyes.py::test_a_word_does_not_count_after_the_password_was_set_anew",
+    ),
+    (
+        FOUR_EYES,
+        " or not found.may_be_used(issuer=self._issuer):",
+        ":",
+        "test_four_eyes.py::test_a_word_of_whom_no_provider_vouches_for_here_any_more_does_not_count",
     ),
     # files of segments in the console
     (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from machine.private_files import next_of
+from partner_node import backup
 from partner_node import passphrase as changing
 from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
@@ -62,6 +64,39 @@ def test_the_keys_stay_and_the_old_passphrase_opens_nothing(
     shell.json("state", "restore", backup, "--dir", tmp_path / "back", "--elsewhere")
     kept = tmp_path / "back" / store.relative_to(node)
     assert Keystore.open(kept, old).identity_public == before, "backups open with that of before"
+
+
+def test_no_backup_is_made_in_the_midst_of_a_change(
+    shell: Shell, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys may be under a passphrase that another change throws away."""
+    real, words = changing.write_file, ("state", "backup", tmp_path / "b.backup", "--dir", node)
+
+    def killed(path: Path, data: bytes, *, mode: int) -> None:
+        if path.name == "passphrase":  # the key store is under the new one
+            raise SwitchedOffError
+        real(path, data, mode=mode)
+
+    def changed_meanwhile(directory: Path) -> Any:
+        with monkeypatch.context() as patch, pytest.raises(SwitchedOffError):
+            patch.setattr(changing, "write_file", killed)
+            change_passphrase(NodeHome.load(directory), NEW)
+
+    own = backup.changing_keys
+
+    @contextmanager
+    def waited_for(home: NodeHome) -> Iterator[None]:
+        changed_meanwhile(home.directory)
+        with own(home):
+            yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "changing_keys", waited_for)
+        error = shell.refused(*words, status=2)
+    assert "key passphrase" in error["remedy"] and "being changed" in error["message"]
+    assert not (tmp_path / "b.backup").exists()
+    shell.json("key", "passphrase", "--dir", node)
+    shell.json(*words)
 
 
 def test_a_passphrase_that_is_too_short_is_refused(

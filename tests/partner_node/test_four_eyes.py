@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,19 +15,24 @@ import pytest
 
 from machine.accounts import acts
 from machine.accounts.roles import Role
+from partner_node.agreeing import install_agreement, take_effect
 from partner_node.console.site import node_site
+from partner_node.egress.records import Manifests
+from partner_node.egress.settings import EgressSection
 from partner_node.four_eyes import GOOD_FOR, Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.keystore import MIN_LOG2_N, Keystore
 from partner_node.signing import sign_agreement
 from partner_node.store.node_store import NodeStore
-from partner_node.store.times import moment
+from partner_node.store.times import moment, stamp
+from partner_node.store.waiting import WaitingVersions
 from protocol.agreement.document import Agreement
-from protocol.errors import RuleError
+from protocol.errors import RuleError, RunFailedError
 from protocol.signed_agreement import SignedAgreement
 from simulations import federation
+from tests.federations import small_federation
 from tests.machine.browsing import HOSTS
-from tests.machine.people import accounts_at, add
+from tests.machine.people import PASSWORD, accounts_at, add
 from tests.partner_node.consoles import person
 from tests.partner_node.held import with_held_answer
 from tests.partner_node.nodes import complete, draft, installed, node, shell, successor
@@ -118,6 +124,19 @@ def test_a_held_message_leaves_when_two_people_approved_it(
     assert state(shell, waiting) == ("approved", None, both)
 
 
+def test_going_back_takes_no_clause_about_held_messages_away() -> None:
+    federation = small_federation(1.0, 2.0)
+    first, earlier = federation.nodes[0], federation.agreement
+    later = replace(earlier, version=2, supersedes=earlier.hash, four_eyes=("egress",))
+    with first.store.transaction():
+        first.store.keep_agreement(SignedAgreement.draft(later), now=stamp(NOW))
+    first._egress = EgressSection(hold="answers")
+    with pytest.raises(RunFailedError, match="E-EGRESS-HELD"):
+        federation.run()
+    (held,) = Manifests(first.store).held()
+    assert held.people == 2
+
+
 def test_one_person_is_enough_to_refuse(
     shell: Shell, installed: Path, machine: Machine, asking: Asking
 ) -> None:
@@ -198,6 +217,31 @@ def test_nothing_is_signed_before_a_second_person_signs(
     assert again.code == 3, "the words of both were used"
 
 
+def test_one_person_takes_a_first_signature_back_by_hand(
+    shell: Shell, node: Path, tmp_path: Path, machine: Machine
+) -> None:
+    file = tmp_path / "draft.json"
+    agreed = draft(node, four_eyes=["agreement"])
+    file.write_bytes(agreed.to_bytes())
+    assert shell(*signing(shell, node, file)).code == 3
+    assert "forgotten" in shell("agreement", "decline", file, "--dir", node).out
+    assert "No first signature" in shell("agreement", "decline", file, "--dir", node).out
+    machine.used_by("bernd")
+    assert shell(*signing(shell, node, file)).code == 3, "that is the first one now"
+    digits = agreed.agreement.hash.hex()[:12]
+    words = ("agreement", "decline", digits, "--comment", "No.", "--dir", node)
+    for again in (False, True):
+        done = shell(*words)
+        text = " ".join(done.err.split())
+        assert (done.code, "E-NO-CONTROL" in text) == (2, True)
+        assert ("waited here for a second person is forgotten" in text) is not again
+    machine.used_by("carla")
+    assert shell(*signing(shell, node, file)).code == 3, "and so does who cannot reach anybody"
+    assert outcomes(shell, node, "agreement decline") == ["done"] * 2 + ["E-NO-CONTROL"] * 2
+    for wrong in ((digits,), (file, "--comment", "No.")):
+        assert shell("agreement", "decline", *wrong, "--dir", node).code == 2
+
+
 def test_one_person_does_not_sign_the_clause_away(
     shell: Shell, installed: Path, tmp_path: Path, machine: Machine
 ) -> None:
@@ -262,6 +306,36 @@ def test_going_back_before_a_version_is_effective_takes_no_clause_away(
     assert shell(*signing(shell, installed, file), "--format", "json").code == 3
 
 
+def test_going_back_where_nothing_is_in_force_takes_no_clause_away(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    one = version_two(installed, tmp_path, shell, effective=later)
+    NodeHome.load(installed).config.node.agreement.unlink()
+    shell.json("agreement", "install", one, "--downgrade", "--dir", installed)
+    file = tmp_path / "next.json"
+    file.write_bytes(successor(installed))
+    assert shell(*signing(shell, installed, file), "--format", "json").code == 3
+
+
+def test_a_clause_that_waited_while_another_agreement_took_the_place_holds(
+    shell: Shell, installed: Path, tmp_path: Path, machine: Machine
+) -> None:
+    home, soon = NodeHome.load(installed), datetime.now(UTC) + timedelta(days=1)
+    first = home.signed_agreement().agreement
+    data = successor(installed, four_eyes=["export"], effective=f"{soon:%Y-%m-%dT%H:%M:%SZ}")
+    install_agreement(home, SignedAgreement.from_bytes(data), tmp_path / "two.json")
+    store, waited = store_of(installed), SignedAgreement.from_bytes(data)
+    other = SignedAgreement.from_bytes(complete(installed, id="other"))
+    install_agreement(home, other, tmp_path / "other.json")
+    with store.transaction():  # its agreement lost the place before it was installed here
+        WaitingVersions(store).keep(waited)
+        store.ask("DELETE FROM agreements WHERE agreement_hash = ?", waited.agreement.hash)
+    assert take_effect(home, store, soon) == []
+    assert WaitingVersions(store).all() == []
+    assert needs_two(store, "export", first, None)
+
+
 def test_a_clause_holds_while_another_agreement_is_in_force(
     shell: Shell, installed: Path, tmp_path: Path, machine: Machine
 ) -> None:
@@ -320,11 +394,13 @@ def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> No
         assert not counts(act)
         accounts.change_role("anna", role, NOW)
         assert counts(act)
+        accounts.change_role("anna", role, NOW + timedelta(seconds=1))
+        assert not counts(act), "it was another's to use meanwhile"
         first_made = moment(accounts.remove("anna").made_at)
         assert not counts(act)
         later = NOW + timedelta(seconds=1)
         for made in (later, first_made):  # the clock may have been put back meanwhile
-            accounts.add_vouched("anna", role, issuer="i", subject="s", now=made)
+            accounts.add("anna", role, PASSWORD, made)
             assert not counts(act), "that is another person of the same name"
             if made == later:
                 accounts.remove("anna")
@@ -333,6 +409,39 @@ def test_a_word_of_whom_may_not_say_it_any_more_does_not_count(node: Path) -> No
         assert isinstance(other, First)
         accounts.remove("anna")
     accounts.close()
+
+
+def test_a_word_does_not_count_after_the_password_was_set_anew(node: Path) -> None:
+    """Whoever stole the password may have said it."""
+    home, store = NodeHome.load(node), store_of(node)
+    words = Confirmations(store, home.people())
+    with closing(accounts_at(home.accounts_file)) as accounts:
+        add(accounts, "anna", Role.MARKETER)
+        with store.transaction():
+            words.join("export", "a", by="anna", now=NOW, what="it")
+        assert words.said("export", NOW)
+        accounts.reset("anna", PASSWORD, NOW + timedelta(seconds=1))
+    assert not words.said("export", NOW)
+
+
+def test_a_word_of_whom_no_provider_vouches_for_here_any_more_does_not_count(node: Path) -> None:
+    settings, before = node / "node.toml", (node / "node.toml").read_text()
+
+    def said(issuer: str) -> bool:
+        text = f'[console.oidc]\nissuer = "{issuer}"\nclient_id = "fedseg"\n' if issuer else ""
+        settings.write_text(before + text)
+        return bool(Confirmations(store, NodeHome.load(node).people()).said("export", NOW))
+
+    home, store = NodeHome.load(node), store_of(node)
+    with closing(accounts_at(home.accounts_file)) as accounts:
+        accounts.add_vouched(
+            "anna", Role.MARKETER, issuer="https://a.example", subject="s", now=NOW
+        )
+    with store.transaction():
+        Confirmations(store, home.people()).join("export", "a", by="anna", now=NOW, what="it")
+    assert said("https://a.example")
+    assert not said("https://b.example")
+    assert not said("")
 
 
 def test_the_approval_of_a_removed_account_does_not_count(
@@ -370,7 +479,7 @@ def test_a_word_of_an_account_in_a_file_that_was_made_anew_does_not_count(node: 
     words = Confirmations(store, home.people())
     for at in (NOW, NOW + timedelta(seconds=1)):
         with closing(accounts_at(home.accounts_file)) as accounts:
-            accounts.add_vouched("anna", Role.MARKETER, issuer="i", subject="s", now=at)
+            accounts.add("anna", Role.MARKETER, PASSWORD, at)
             assert accounts.get("anna").id == 1
         if at == NOW:
             with store.transaction():

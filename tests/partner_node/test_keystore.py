@@ -148,7 +148,7 @@ def test_a_file_of_another_user_is_refused(path: Path, monkeypatch: pytest.Monke
     with pytest.raises(KeystoreError) as caught:
         Keystore.open(path, PASSPHRASE)
     assert caught.value.code == "E-KEY-MODE"
-    assert "chown" in caught.value.remedy
+    assert "sudo -u" in caught.value.remedy
 
 
 def test_a_link_is_not_followed(path: Path) -> None:

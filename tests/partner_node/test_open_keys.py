@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +16,7 @@ from machine.files import write_file
 from partner_node import client_app
 from partner_node.agreeing import install_agreement
 from partner_node.home import NodeHome
+from partner_node.keystore import Keystore
 from partner_node.passphrase import change_passphrase
 from partner_node.preflight import Item, preflight
 from partner_node.rotating import renew, rotate
@@ -22,6 +24,7 @@ from partner_node.signing import sign_agreement
 from protocol.agreement.hand_over import HandOver
 from protocol.errors import FedsegError
 from protocol.signed_agreement import SignedAgreement
+from protocol.signing import public_bytes
 from tests.end_to_end.deployment import cheap_key_stores
 from tests.partner_node.nodes import OTHERS, draft, installed, node, shell, successor
 from tests.shell import Shell
@@ -31,6 +34,10 @@ __all__ = ["installed", "node", "shell"]
 AT = "2026-03-01T09:00:00Z"
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 NEW = "another passphrase"
+
+
+class SwitchedOffError(Exception):
+    """The machine was switched off."""
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +76,30 @@ def test_a_process_that_opened_the_keys_before_takes_the_next_version_up(install
     assert done.agreement.parties[0].public_key == long_lived.keystore().identity_public
 
 
+def test_a_serving_node_answers_with_the_new_key_wherever_its_replacement_was_switched_off(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hand-over says which key is in force before the key store is without the old one."""
+    saved: list[Keystore] = []
+    real = Keystore.save
+
+    def save(self: Keystore, *words: Any, **more: Any) -> None:
+        saved.append(self)
+        if len(saved) > 1:
+            raise SwitchedOffError
+        real(self, *words, **more)
+        client_app.nodes_of(installed)  # a message comes in between
+
+    before = client_app.nodes_of(installed)
+    with monkeypatch.context() as patch, pytest.raises(SwitchedOffError):
+        patch.setattr(Keystore, "save", save)
+        rotate(NodeHome.load(installed), now=NOW)
+    after = client_app.nodes_of(installed)
+    assert after is not before
+    assert public_bytes(after.nodes[0]._key) == saved[1].identity_public
+    assert after is client_app.nodes_of(installed), "nothing changed since"
+
+
 def test_keys_are_opened_once_while_nothing_changes(installed: Path) -> None:
     home = NodeHome.load(installed)
     assert home.keystore() is home.under("ours").keystore() is home.keystore()
@@ -82,13 +113,14 @@ def test_a_proposal_that_names_the_key_of_before_is_signed_with_neither(
     long_lived.keystore()
     proposed = next_draft(installed)
     change(NodeHome.load(installed), now=NOW)  # type: ignore[operator]
-    assert code_of_signing(long_lived, proposed) == "E-AGR-PARTY"
-    assert code_of_signing(NodeHome.load(installed), proposed) == "E-AGR-PARTY"
+    code = "E-KEY-ROTATED" if change is rotate else "E-AGR-PARTY"  # which knows no hand-over
+    assert code_of_signing(long_lived, proposed) == code
+    assert code_of_signing(NodeHome.load(installed), proposed) == code
     (tmp_path / "proposed.json").write_bytes(proposed.to_bytes())
     sign = ("agreement", "sign", "proposed.json", "--out", "s.json", "--dir", installed)
-    assert shell.refused(*sign, status=3)["code"] == "E-AGR-PARTY"
+    assert shell.refused(*sign, status=3)["code"] == code
     (item,) = agreement_items(installed, tmp_path / "proposed.json")
-    assert item.problem and item.problem.code == "E-AGR-PARTY", "the checks say so before"
+    assert item.problem and item.problem.code == code, "the checks say so before"
     anew = next_draft(installed)
     assert sign_agreement(long_lived, anew, Path("proposal"), by="anna", now=datetime.now(UTC))
 

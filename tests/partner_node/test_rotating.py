@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +20,11 @@ from partner_node.home import NodeHome
 from partner_node.keystore import Keystore
 from partner_node.rotating import renew, rotate
 from partner_node.signing import Signing, note_signature
+from partner_node.store.refused_hand_overs import RefusedHandOvers
 from protocol.agreement import hand_overs
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.partner_card import PartnerCard
+from protocol.canonical import frame
 from protocol.errors import FedsegError
 from protocol.messages import Open, Stop, sign_request
 from protocol.signing import key_id, public_bytes
@@ -293,6 +297,10 @@ def test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns(
     refused = shell.refused("key", "accept", file(fork), "--dir", installed, status=3)
     assert refused["code"] == "E-KEY-FORK"
     assert first.words in refused["message"] and fork.words in refused["message"]
+    (noted,) = shell.json("key", "show", "--dir", installed)["refused"]
+    assert (noted["new_key"], noted["refused_by"]) == (key_id(fork.new_key), "here")
+    text = " ".join(shell("status", "--dir", installed).err.split())
+    assert "E-KEY-FORK" in text and "ask other-0 which one they made" in text
     assert shell.json("key", "accept", file(second), "--dir", installed)["new"]
     keys = NodeHome.load(installed).signed_agreement().agreement.keys
     assert keys.of(1) == public_bytes(later)
@@ -300,6 +308,20 @@ def test_a_hand_over_is_accepted_as_a_file_by_whom_it_concerns(
     ours = HandOver.make(COORDINATOR, anew, partner="other-1", number=1, at=AT)
     refused = shell.refused("key", "accept", file(ours), "--dir", installed, status=3)
     assert refused["code"] == "E-KEY-PARTY"
+
+
+def test_a_fork_that_comes_with_a_run_is_noted_for_people(installed: Path) -> None:
+    opened, new = open_node(installed), Ed25519PrivateKey.generate()
+    first, fork = (
+        HandOver.make(OTHERS[0], key, partner="other-0", number=1, at=AT)
+        for key in (new, Ed25519PrivateKey.generate())
+    )
+    NodeHome.load(installed).hand_overs.take([first])
+    for _ in range(2):
+        with pytest.raises(FedsegError, match="E-KEY-FORK"):
+            opened._with_told(SimpleNamespace(hand_overs=frame(fork.to_bytes())))  # type: ignore[arg-type]
+    (noted,) = RefusedHandOvers(opened.store).all()
+    assert noted.hand_over == fork
 
 
 def test_a_version_that_names_the_key_of_before_is_put_into_force_if_it_was_signed_here(
@@ -360,3 +382,17 @@ def test_the_old_key_of_a_coordinator_stops_no_run(installed: Path) -> None:
     with pytest.raises(FedsegError, match="E-SIGNATURE"):
         opened.handle(sign_request(stop, COORDINATOR))
     opened.store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_in_a_services_folder_is_refused_and_leaves_nothing_of_its_own_there(
+    shell: Shell, installed: Path
+) -> None:
+    for path in (installed, *installed.rglob("*")):
+        os.chown(path, 12_345, 12_345)
+    for words in (("key", "rotate"), ("key", "passphrase"), ("state", "backup", "x.tar")):
+        error = shell.refused(*words, "--dir", installed, status=3)
+        assert (error["code"], "sudo -u '#12345'" in error["remedy"]) == ("E-KEY-MODE", True)
+        assert "chown" not in error["remedy"]
+    owners = {path.stat().st_uid for path in installed.rglob("*")}
+    assert owners == {12_345}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,10 @@ def test_a_version_that_waits_does_not_undo_what_a_person_installed_since(
     install(installed, complete(installed, id="another"))
     assert after(installed, 5) == []
     assert in_force(installed) == [("another", 1)]
+    home = NodeHome.load(installed)
+    with closing(home.store(home.keystore())) as store:
+        kept = [signed.agreement.version for signed in store.versions("ours")]
+    assert kept == [1, 2], "both, and the one that was in force as the last"
 
 
 def test_a_version_whose_section_is_gone_replaces_nothing(installed: Path, shell: Shell) -> None:

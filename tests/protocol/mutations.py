@@ -97,9 +97,15 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         HAND_OVERS,
-        "if one.new_key in self._from or one.new_key in self._to:",
+        "if one.new_key in self._to or (after is not None and not late):",
         NEVER,
         HANDED + "test_a_key_that_was_handed_over_does_not_come_back",
+    ),
+    (
+        HAND_OVERS,
+        "late = after is not None and after.follows(one)",
+        "late = after is not None",
+        HANDED + "test_one_that_comes_after_the_one_that_follows_it_is_put_before_it",
     ),
     (
         HAND_OVERS,

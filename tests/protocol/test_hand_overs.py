@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from types import ModuleType
@@ -169,6 +170,20 @@ def test_a_key_that_was_handed_over_does_not_come_back(make: Make) -> None:
     known = HandOvers.of([make("p0", "a"), make("a", "b", number=2)])
     assert code_of(lambda: known.with_one(make("b", "a", number=3))) == "E-KEY-REUSED"
     assert code_of(lambda: known.with_one(make("b", "p0", number=3))) == "E-KEY-REUSED"
+
+
+def test_one_that_comes_after_the_one_that_follows_it_is_put_before_it(make: Make) -> None:
+    """An agreement may name a key whose own hand-over comes later, for an agreement of before."""
+    first, second, third = make("p0", "a"), make("a", "b", number=2), make("b", "c", number=3)
+    other = make("p1", "d", "p1")
+    for order in itertools.permutations([first, second, third, other]):
+        known = HandOvers.of(order)
+        assert known.from_key(first.old_key, partner="p0") == (first, second, third)
+        assert known.to_key(third.new_key) == (first, second, third)
+        assert HandOvers.from_bytes(known.to_bytes()).all == known.all
+    for wrong in (make("p0", "a", "p1"), make("p0", "a", number=2), make("p0", "a", number=3)):
+        refused = HandOvers.of([second])
+        assert code_of(lambda k=refused, one=wrong: k.with_one(one)) == "E-KEY-REUSED"  # type: ignore[misc]
 
 
 def test_no_key_becomes_that_of_another_party(agreement: Agreement, make: Make) -> None:
