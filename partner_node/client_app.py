@@ -85,7 +85,7 @@ def node_directory(context: Context) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """Open nodes, and the version of each agreement's file and the key store when they were."""
+    """Open nodes, and the version of each watched file when they were."""
 
     nodes: ServedNodes
     files: tuple[Path, ...]
@@ -106,7 +106,8 @@ def nodes_of(directory: Path) -> ServedNodes:
     They are opened once in a process, as deriving their key takes half a second, and reopened when
     an agreement's file was replaced or another one arrived, also by a version that waited and is
     effective now: nothing is answered under the old one after that. Also when the key store was
-    replaced, whose keys `OpenKeys` knows.
+    replaced, whose keys `OpenKeys` knows, or ``node.toml``: what it says of data, consent and
+    egress holds from the next message on.
 
     Raises:
         FedsegError: The nodes cannot be opened with their folder as it is now.
