@@ -22,7 +22,10 @@ from protocol.errors import KeystoreError
 T = TypeVar("T")
 PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 
-_MAKE: Final = "make the coordinator's folder with `fedseg-coordinator init`, or correct the path"
+_MAKE: Final = (
+    "correct the path, or bring the file back from a backup; `fedseg-coordinator init` makes a new "
+    "coordinator"
+)
 
 
 def create_key(path: Path, passphrase: bytes) -> Ed25519PrivateKey:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.table import Table
 
 from machine.text import shown
 
 
-def folding_table(*headers: str, title: str) -> Table:
-    """A table whose cells fold where they are too long, and whose headers fold between words."""
+def folding_table(*headers: str, title: str, whole: Collection[str] = ()) -> Table:
+    """A table whose cells fold where they are too long, and whose headers fold between words.
+
+    Args:
+        whole: Headers of columns whose cells stay on one line: what is read aloud, or copied.
+    """
     table = Table(title=title)
     for header in headers:
         longest = max(map(len, header.split()), default=1)
-        table.add_column(header, overflow="fold", min_width=longest)
+        table.add_column(header, overflow="fold", min_width=longest, no_wrap=header in whole)
     return table
 
 
-def filled_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A folding table with its rows."""
-    table = folding_table(*headers, title=title)
+def filled_table(
+    title: str,
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    whole: Collection[str] = (),
+) -> Table:
+    """A folding table with its rows; `whole` as for `folding_table`."""
+    table = folding_table(*headers, title=title, whole=whole)
     for row in rows:
         table.add_row(*row)
     return table

@@ -106,7 +106,8 @@ def nodes_of(directory: Path) -> ServedNodes:
     They are opened once in a process, as deriving their key takes half a second, and reopened when
     an agreement's file was replaced or another one arrived, also by a version that waited and is
     effective now: nothing is answered under the old one after that. Also when the key in force may
-    be another one, which `OpenKeys` knows.
+    be another one, which `OpenKeys` knows, or ``node.toml`` was changed: what it says of data,
+    consent and egress holds from the next message on.
 
     Raises:
         FedsegError: The nodes cannot be opened with their folder as it is now.

@@ -160,11 +160,14 @@ class NodeHome:
 
     @property
     def watched_files(self) -> tuple[Path, ...]:
-        """The files whose replacement a serving node takes up: agreements, and what says which
-        signing key is in force (`OpenKeys`): the key store, the hand-overs and the card.
+        """The files whose replacement a serving node takes up.
+
+        Agreements; the configuration, which says whose consent counts; and what says which signing
+        key is in force (`OpenKeys`): the key store, the hand-overs and the card.
         """
         return (
             *self.agreement_files,
+            self.config.file,
             self.config.keys.store,
             self.hand_overs_file,
             self.directory / CARD_FILE,
@@ -174,6 +177,16 @@ class NodeHome:
     def is_filled(self) -> bool:
         """Whether there is a file where the agreement belongs."""
         return self.config.node.agreement.exists()
+
+    @property
+    def awaited(self) -> str:
+        """How the agreement gets to its place."""
+        if self.config.coordinator.control is None:
+            return "put the agreement with every signature there: fedseg-node agreement install"
+        return (
+            "once every party has signed, a serving node takes it up by itself: fedseg-node "
+            "agreement proposals; a file by hand: fedseg-node agreement install"
+        )
 
     def filled(self) -> tuple[NodeHome, ...]:
         """Those of `places` with a file, whether it is an agreement or not; `main` without any."""
@@ -290,7 +303,7 @@ class NodeHome:
         file = self.config.node.agreement
         signed = read_agreement(
             file,
-            remedy="put the agreement with every signature there: fedseg-node agreement install",
+            remedy=self.awaited,
             kept=True,
         )
         if self.section and signed.agreement.id != self.section:

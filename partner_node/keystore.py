@@ -51,7 +51,9 @@ SCRYPT_LOG2_N: Final = 17
 MIN_LOG2_N: Final = 14
 MAX_LOG2_N: Final = 20
 
-_MAKE: Final = "run fedseg-node init, or correct the path"
+_MAKE: Final = (
+    "correct the path, or bring the file back from a backup; fedseg-node init makes a new node"
+)
 _SALT_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -22,8 +21,8 @@ from coordinator.agreement_file import (
 )
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
+from coordinator.cli.parties import admitted_cards, refuse_nobody, warn_of_waiting
 from coordinator.config import CoordinatorConfig
-from coordinator.control.joined import joined_cards
 from coordinator.next_version import as_yaml, next_version
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
@@ -169,7 +168,9 @@ def draft(
     config = CoordinatorConfig.load(directory)
     cards = load_cards(card or [])
     if joined:
-        cards += _joined(config, besides={one.id for one in cards})
+        cards += admitted_cards(config, besides={one.id for one in cards})
+        if not cards:
+            refuse_nobody(config)
     parties = [_party_values(read) for read in cards]
     now = _today()
     text = agreement_template(
@@ -196,9 +197,10 @@ def draft(
     write_file(out, text)
     if exact:
         diagnostics.print(f"warning: {EXACT_WARNING}", style="yellow")
+    waiting = warn_of_waiting(config) if joined else []
     output.result(
-        {"file": str(out)},
-        f"Wrote {out}. Edit it, then `agreement lint {out}` and `agreement draft {out} --out …`.",
+        {"file": str(out), "waiting": waiting},
+        f"Wrote {out}. Edit it, then {_next(out, joined=joined)}.",
     )
 
 
@@ -250,7 +252,7 @@ def _draft_next(
     stated = load_cards(cards)
     if joined:
         known = {party.id for party in before.parties} | {card.id for card in stated}
-        stated += _joined(config, besides=known | set(without))
+        stated += admitted_cards(config, besides=known | set(without))
     written = next_version(
         before,
         cards=stated,
@@ -259,19 +261,25 @@ def _draft_next(
         now=_today(),
     )
     write_file(out, as_yaml(written))
+    waiting = warn_of_waiting(config) if joined else []
     differing = Differences.between(before, written)
     output.result(
-        {"file": str(out), "version": written.version, "changes": differing.to_dict()},
+        {
+            "file": str(out),
+            "version": written.version,
+            "changes": differing.to_dict(),
+            "waiting": waiting,
+        },
         *changed_words(differing),
         f"Wrote {out}, version {written.version} of {written.id}. Edit it, then "
-        f"`agreement lint {out}` and `agreement draft {out} --out …`.",
+        f"{_next(out, joined=joined)}.",
     )
 
 
-def _joined(config: CoordinatorConfig, *, besides: Collection[str]) -> list[PartnerCard]:
-    """The cards of admitted partners that joined by invitation, but of those named."""
-    with closing(config.open_store()) as store:
-        return [card for card in joined_cards(store) if card.id not in besides]
+def _next(out: Path, *, joined: bool) -> str:
+    """What is done with a draft: it is proposed online, or goes as a file to be signed."""
+    then = f"agreement propose {out}" if joined else f"agreement draft {out} --out …"
+    return f"`agreement lint {out}` and `{then}`"
 
 
 def _newest(published: Sequence[SignedAgreement], id: str | None) -> Agreement:

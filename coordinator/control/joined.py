@@ -24,6 +24,11 @@ def joined_cards(store: CoordinatorStore) -> list[PartnerCard]:
     return [replace(card, public_key=key_in_force(card, known)) for card in cards]
 
 
+def waiting_partners(store: CoordinatorStore) -> list[str]:
+    """The partners whose nodes joined and wait until their codes are compared, by id."""
+    return sorted(PartnerCard.from_bytes(row.card).id for row in EnrolledNodes(store).waiting())
+
+
 def shown_code(row: EnrolledRow, known: HandOvers, *, coordinator_key: bytes) -> str:
     """The short code that the node shows: it follows from the coordinator's key when it joined.
 

@@ -16,6 +16,9 @@ def find_run(store: CoordinatorStore, prefix: str, *, finished: bool = False) ->
     ]
     if not rows or (prefix and len(rows) > 1):
         what = "finished run" if finished else "run"
+        if not prefix:
+            none = "no run has ended with a release yet" if finished else "no run was asked for yet"
+            raise UsageError(none, remedy="see `run list`; fedseg-coordinator run start --watch")
         found = f"{len(rows)} {what}s begin" if rows else f"no {what} begins"
         raise UsageError(f"{found} with {prefix!r}", remedy="see `run list`")
     return rows[0]

@@ -74,7 +74,8 @@ def chosen_in_force(store: CoordinatorStore, id: str, now: datetime) -> Agreemen
         return known[wanted]
     raise UsageError(
         f"no agreement {id!r} is published here" if id else "no agreement is published here",
-        remedy="fedseg-coordinator agreement publish",
+        remedy="an agreement that was proposed is in force with its last signature "
+        "(fedseg-coordinator agreement status); signed files: agreement publish",
     )
 
 

@@ -199,7 +199,7 @@ class Gateway:
                 f"cannot listen on {self._config.host}:{self._config.port}: "
                 f"{self._failure.strerror}",
                 code="E-GATEWAY",
-                remedy="Choose another port, or end the program that holds this one.",
+                remedy="Name another port in coordinator.toml, or end the program that holds it.",
             ) from self._failure
 
     def stop(self) -> None:

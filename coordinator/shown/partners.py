@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
-
 from coordinator.control.standing import PartnerStanding, standings
 from coordinator.shown.diligence import is_of_another_key
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
@@ -14,6 +12,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.diligence import Diligence
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.shown import Shown
+from machine.tables import filled_table
 from machine.text import minute
 from protocol.agreement.document import time_text
 
@@ -28,29 +27,30 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
     found = standings(store, coordinator_key=coordinator_key, now=now)
     records = Diligence(store).newest()
     replaced = {one.partner: one for one in KeptHandOvers(store).load()}  # the last of each
-    table = Table(
-        "partner",
-        "stands",
-        "code",
-        "node key",
-        "seen last",
-        "version",
-        "certificate until",
-        "diligence until",
-    )
-    rows = []
+    rows, lasting = [], []
     for one in found:
         record = records.get(one.partner)
         if record is not None and is_of_another_key(store, record, now):
             record = None
-        table.add_row(*_row(one), "" if record is None else f"{record.expires:%Y-%m-%d}")
+        lasting.append((*_lasting(one), "" if record is None else f"{record.expires:%Y-%m-%d}"))
         until = None if record is None else time_text(record.expires)
         at = replaced[one.partner].at if one.partner in replaced else None
         rows.append(one.to_dict() | {"diligence_until": until, "key_handed_over_at": at})
     return Shown(
         values={"admitted": admitted, "partners": rows},
         parts=[
-            table,
+            filled_table(
+                "Partners",
+                ("partner", "stands", "code", "seen last", "version"),
+                map(_now, found),
+                whole=("code",),
+            ),
+            filled_table(
+                "Keys, certificates and due diligence",
+                ("partner", "node key", "certificate until", "diligence until"),
+                lasting,
+                whole=("node key",),
+            ),
             *_readiness_table(found),
             *(
                 f"{one.partner} handed its signing key over, last at {minute(one.at)}: `key show`."
@@ -62,17 +62,19 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
 
 
 def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:
-    table = Table("partner", "agreement", "ready", "since", "told last", title="Readiness")
-    for one in found:
-        for agreement, row in one.readiness:
-            table.add_row(
-                one.partner,
-                f"{agreement.id}, version {agreement.version}",
-                row.words,
-                minute(row.since),
-                minute(row.told_at),
-            )
-    return [table] if table.rows else []
+    rows = [
+        (
+            one.partner,
+            f"{agreement.id}, version {agreement.version}",
+            row.words,
+            minute(row.since),
+            minute(row.told_at),
+        )
+        for one in found
+        for agreement, row in one.readiness
+    ]
+    headers = ("partner", "agreement", "ready", "since", "told last")
+    return [filled_table("Readiness", headers, rows)] if rows else []
 
 
 def _seen_words(one: PartnerStanding) -> str:
@@ -81,14 +83,11 @@ def _seen_words(one: PartnerStanding) -> str:
     return minute(one.seen_at) if one.seen_at else ""
 
 
-def _row(one: PartnerStanding) -> tuple[str, ...]:
+def _now(one: PartnerStanding) -> tuple[str, ...]:
     until = f", until {minute(one.expires_at)}" if one.expires_at else ""
-    return (
-        one.partner,
-        one.state + until,
-        one.code,
-        key_end(one.node_key) if one.node_key else "",
-        _seen_words(one),
-        one.version,
-        one.certificate_until[:10],
-    )
+    return one.partner, one.state + until, one.code, _seen_words(one), one.version
+
+
+def _lasting(one: PartnerStanding) -> tuple[str, ...]:
+    key = key_end(one.node_key) if one.node_key else ""
+    return one.partner, key, one.certificate_until[:10]

@@ -46,9 +46,11 @@ def next_words(progress: Progress, now: datetime) -> str:
     at = datetime.fromisoformat(found["at"])
     names = ", ".join(found["without"])
     if found["code"]:
-        what = f"the run ends with {found['code']} unless {names} answers"
+        several = len(found["without"]) > 1
+        what = f"the run ends with {found['code']} unless {names} answer{'' if several else 's'}"
     elif progress["phase"] == "acks":
-        what = f"the run ends, and {names} gets the release later"
+        several = len(found["without"]) > 1
+        what = f"the run ends, and {names} get{'' if several else 's'} the release later"
     else:
         what = f"the run goes on without {names}"
     left = (at - now).total_seconds()

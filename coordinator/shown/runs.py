@@ -170,7 +170,7 @@ def _partners_of(row: RunRow, now: datetime) -> list[object]:
 
 def _rounds(rounds: Sequence[RoundRow]) -> list[object]:
     if not rounds:
-        return ["No round has been opened yet."]
+        return ["No round's total is known."]
     table = Table(title="Rounds")
     for header in ("round", "partners", "seconds"):
         table.add_column(header, justify="right")

@@ -59,7 +59,7 @@ def user_commands(
         oidc: Annotated[
             str | None,
             typer.Option(
-                help="Instead of a password: what the identity provider of [console.oidc] calls "
+                help="Instead of a password: what the identity provider of \\[console.oidc] calls "
                 "the person (the claim sub)."
             ),
         ] = None,
@@ -147,7 +147,7 @@ def _add_vouched(
         raise UsageError(
             "there is no identity provider here",
             code="E-OIDC-NONE",
-            remedy="write [console.oidc] into the configuration first (docs/console.md)",
+            remedy="write \\[console.oidc] into the configuration first (docs/console.md)",
         )
     if password_file is not None or not is_subject(subject):
         raise UsageError(

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from machine.console import Format, FormatOption, output
+from partner_node.cli.asked_agreement import AgreementFile, asked_of
 from partner_node.cli.options import HERE, Directory, Subject, Under
 from partner_node.consent.count import is_left_out
 from partner_node.consent.gate import REGISTER, Entry
@@ -28,33 +29,38 @@ app = typer.Typer(help="Which customers may be counted.", no_args_is_help=True)
 
 
 @app.command("status")
-def status(under: Under = None, directory: Directory = HERE, format: Format = FormatOption) -> None:
+def status(
+    agreement: AgreementFile = None,
+    under: Under = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
     """How many customers are counted now, and which rules keep others out."""
-    home = NodeHome.load(directory).chosen(under)
-    output.show(consent_shown(home, datetime.now(UTC)))
+    home, terms = asked_of(directory, under, agreement)
+    output.show(consent_shown(home, datetime.now(UTC), terms))
 
 
 @app.command("explain")
 def explain(
     subject: Subject,
+    agreement: AgreementFile = None,
     under: Under = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Which rule decides about one customer, and what every source holds of it."""
-    home = NodeHome.load(directory).chosen(under)
-    agreement = home.signed_agreement().agreement
-    party = home.party(agreement)
+    home, terms = asked_of(directory, under, agreement)
+    party = home.party(terms)
     now = datetime.now(UTC)
-    gate = home.gate(agreement, party)
+    gate = home.gate(terms, party)
     reason, entries = gate.explain(subject, now)
     entries = [_with_wishes(home, subject, entry) for entry in entries]
-    customers = home.customers(agreement, None, unique=False)
+    customers = home.customers(terms, None, unique=False)
     known = any((ids == subject).any() for ids in customers.ids())
-    left_out = known and is_left_out(subject, customers, agreement)
+    left_out = known and is_left_out(subject, customers, terms)
     warnings = []
     try:
-        home.rules(agreement, party).check(now)
+        home.rules(terms, party).check(now)
         gate.check_rows_fresh(now)
     except (RuleError, SourceError) as error:
         warnings.append(f"this node answers nothing now: {error.message}")

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from machine.console import Format, FormatOption, diagnostics, output, people
-from partner_node.agreement_files import read_agreement
+from partner_node.cli.asked_agreement import AgreementFile, asked_of
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.data_quality.report import DataReport, data_report, problem_values
 from partner_node.data_quality.report_file import check_report_path, write_report
@@ -24,13 +24,6 @@ app = typer.Typer(
     help="How the customers' data look beside the agreement; nothing leaves.", no_args_is_help=True
 )
 
-AgreementFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--agreement",
-        help="Hold the data against this agreement, signed or not, and not the installed one.",
-    ),
-]
 MAX_ROWS = 50
 
 
@@ -51,7 +44,7 @@ def check(
     format: Format = FormatOption,
 ) -> None:
     """Nulls, bounds, duplicates, age, forbidden columns: PASSED, or each with its way out."""
-    home, terms = _asked_of(directory, under, agreement)
+    home, terms = asked_of(directory, under, agreement)
     if out is not None:
         check_report_path(out, overwrite=overwrite)
     report = _looked_at(home, terms, max_age_days=max_age_days)
@@ -82,7 +75,7 @@ def preview(
     format: Format = FormatOption,
 ) -> None:
     """Every feature's histogram, with the agreed bounds and the share that will be clipped."""
-    home, terms = _asked_of(directory, under, agreement)
+    home, terms = asked_of(directory, under, agreement)
     report = _looked_at(home, terms)
     names = [coordinate.name for coordinate in terms.coordinates]
     shown = _rows(home, terms, rows) if rows and not report.problems else np.empty((0, len(names)))
@@ -100,18 +93,6 @@ def preview(
         refused=bool(report.problems),
     )
     _end(report)
-
-
-def _asked_of(directory: Path, under: str | None, file: Path | None) -> tuple[NodeHome, Agreement]:
-    """The place of an agreement, and the agreement: that of a file, or the one in force."""
-    home = NodeHome.load(directory)
-    if file is not None:
-        remedy = "correct --agreement, or ask the operator for the file"
-        agreement = read_agreement(file, remedy=remedy).agreement
-        return home.under(agreement.id), agreement
-    place = home.chosen(under)
-    remedy = "install the agreement, or name one, signed or not: --agreement FILE"
-    return place, read_agreement(place.config.node.agreement, remedy=remedy).agreement
 
 
 def _looked_at(

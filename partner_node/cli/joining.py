@@ -163,6 +163,7 @@ def join(
         Verbatim(f"Short code: {code}"),
         f"Tell it to {greeting.legal_name} over the telephone ({greeting.contact}; take the number "
         "from elsewhere): its operator sees the same one, and admits this node.",
+        f"Start it, now or later: fedseg-node serve --dir {directory}",
     )
 
 

@@ -163,7 +163,7 @@ notices = {notices}
 # name a table of births below.
 {youngest}
 {sources}
-# What waits for a person before it leaves; see docs/egress.md. Read when the node starts.
+# What waits for a person before it leaves; see docs/egress.md.
 [egress]
 # "none"; "answers": each answer to a question; "signed": also the signature on the release.
 # hold = {hold}

@@ -83,8 +83,8 @@ def refuse_nobody(standing: Standing) -> None:
         raise RuleError(
             f"none of {standing.counted.total():,} customers may be counted now",
             code="E-NO-CONSENT",
-            remedy="see fedseg-node consent status; ids must be written alike, letter by letter, "
-            "in the data and in the consent sources",
+            remedy="fedseg-node consent status says why, with --agreement FILE before one is in "
+            "force; ids must be written alike, letter by letter, in the data and in the tables",
         )
 
 

@@ -147,6 +147,16 @@ class ConsentGate:
         """Tables of consents, objections and births."""
         return self._tables
 
+    @property
+    def purpose(self) -> str:
+        """The agreed purpose, as tables have to name it."""
+        return self._purpose
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Versions of the partner's notice that inform customers of it."""
+        return self._notices
+
     def check_complete(self) -> None:
         """Refuse a gate without the tables that it needs.
 

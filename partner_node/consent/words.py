@@ -121,7 +121,21 @@ def status_words(gate: ConsentGate, basis: LegalBasis, count: Count, now: dateti
         decided.add_row(
             f"{count.left_out:,}", "left out as agreed: no value where the agreement needs one"
         )
-    return [f"Legal basis: {basis.words}.", sources, decided]
+    return [f"Legal basis: {basis.words}.", sources, decided, *_when_nobody(gate, count)]
+
+
+def _when_nobody(gate: ConsentGate, count: Count) -> list[object]:
+    """What tables have to say, where what they say lets nobody be counted."""
+    asked = {
+        Reason.WITHDRAWN: "ConsentGiven and RenewedConsentGiven alone permit: `events` in "
+        "[[consent.sources]] translates a table's own words.",
+        Reason.OTHER_PURPOSE: f"The agreed purpose is {gate.purpose}, letter by letter: "
+        "`constants` in [[consent.sources]] names it where the table does not.",
+        Reason.OTHER_NOTICE: f"Notices that count: {', '.join(gate.notices)}.",
+    }
+    if count.customers:
+        return []
+    return [words for reason, words in asked.items() if count.standing.counted[reason]]
 
 
 def explain_values(

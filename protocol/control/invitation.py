@@ -92,7 +92,10 @@ class Invitation:
         """
         plain = "".join(text.split())
         if len(plain) > MAX_CHARACTERS or not plain.startswith(PREFIX):
-            raise _malformed(f"does not begin with {PREFIX}, or is too long")
+            raise _malformed(
+                f"is no file that is there, and no text that begins with {PREFIX} and has "
+                f"{MAX_CHARACTERS} characters at most"
+            )
         body = _decoded(plain.removeprefix(PREFIX))
         body, check = body[:-_CHECK_BYTES], body[-_CHECK_BYTES:]
         if len(body) <= _HEAD_BYTES or check != _check(body):

@@ -165,7 +165,9 @@ def _away_at_enrol(real: object) -> object:
 def test_what_is_no_invitation_makes_no_folder(
     shell: Shell, tmp_path: Path, text: str, code: str
 ) -> None:
-    assert shell.refused(*join_words(text, tmp_path / "n"), status=3)["code"] == code
+    error = shell.refused(*join_words(text, tmp_path / "n"), status=3)
+    assert error["code"] == code
+    assert "no file that is there" in error["message"]
     assert not (tmp_path / "n").exists()
 
 
@@ -252,10 +254,36 @@ def test_a_draft_takes_the_cards_of_admitted_partners_that_joined(
         data = shell.json(*join_words(invited(shell, lab, name), tmp_path / name))
         if name == "drafted":
             op.json("partner", "admit", "--code", data["code"], *at)
-    op.json("agreement", "draft", "--joined", "--out", tmp_path / "a.yaml", *at)
+    done = op("agreement", "draft", "--joined", "--out", tmp_path / "a.yaml", *at)
     text = (tmp_path / "a.yaml").read_text()
     assert "id: drafted" in text
     assert "id: waits" not in text
+    assert "waits joined and is not admitted" in done.err
+    assert "agreement propose" in done.out
+
+
+def test_a_draft_of_partners_that_joined_has_one_at_least(
+    shell: Shell, lab: Lab, tmp_path: Path
+) -> None:
+    op, at = operator(shell), ("--dir", tmp_path / "new")
+    op.json(
+        "init", "--legal-name", "x", "--contact", "x", "--port", "9443", "--by-hand", *at,
+    )  # fmt: skip
+    out = tmp_path / "nobody.yaml"
+    error = op.refused("agreement", "draft", "--joined", "--out", out, *at, status=2)
+    assert "no partner that joined is admitted" in error["message"]
+    assert not out.exists()
+
+
+def test_a_short_code_is_in_one_piece_however_narrow_the_terminal_is(
+    shell: Shell, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "the-partner-with-a-long-name-that-joined"
+    data = shell.json(*join_words(invited(shell, lab, name), tmp_path / name))
+    monkeypatch.setenv("COLUMNS", "60")
+    listed = operator(shell)("partner", "list", "--dir", lab.config.directory).out
+    assert data["code"] in listed
+    assert "…" not in listed
 
 
 # --- serving ---------------------------------------------------------------------------------

@@ -854,6 +854,10 @@ def test_where_nothing_is_on_record_yet_lists_say_so(shell: Shell, published: Pa
     assert shell("run", "list", "--dir", published).out == "No run has been asked for yet.\n"
     done = shell("release", "list", "--dir", published)
     assert done.out == "No run has ended with a release yet.\n"
+    error = shell.refused("release", "show", "--dir", published, status=2)
+    assert error["message"] == "no run has ended with a release yet"
+    error = shell.refused("run", "show", "--dir", published, status=2)
+    assert error["message"] == "no run was asked for yet"
 
 
 def test_a_run_can_be_told_to_go_without_partners_of_the_agreement(

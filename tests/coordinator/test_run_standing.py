@@ -53,6 +53,13 @@ def test_an_end_is_said_with_its_code() -> None:
     )
 
 
+def test_several_answer_and_get_where_one_answers_and_gets() -> None:
+    both = ["shop-1", "shop-2"]
+    ends, comes = ENDS | {"without": both}, COMES | {"without": both}
+    assert next_words(standing(next=ends), NOW).endswith("unless shop-1, shop-2 answer")
+    assert "shop-1, shop-2 get the" in next_words(standing(phase="acks", next=comes), NOW)
+
+
 def test_the_last_wait_takes_no_release_from_anybody() -> None:
     assert next_words(standing(phase="acks"), NOW).endswith(
         "the run ends, and shop-2 gets the release later"

@@ -45,6 +45,7 @@ class Story:
         commands: Each of them, as it is typed.
         page: The story so far, as Markdown: all commands, and what each kind of them printed when
             it was given first, up to `MOST_LINES`.
+        pictures: What each picture of the page shows, by its path beside the page.
     """
 
     folder: Path
@@ -52,11 +53,22 @@ class Story:
     counted: Counter[str] = field(default_factory=Counter)
     commands: list[str] = field(default_factory=list)
     page: list[str] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
     _seen: set[tuple[str, ...]] = field(default_factory=set)
 
     def tell(self, words: str) -> None:
         """Say something between commands."""
         self.page.append(words.strip())
+
+    def show(self, path: str, words: str) -> None:
+        """Have a picture on the page.
+
+        Args:
+            path: Where it lies, beside the page.
+            words: What is on it, for whoever does not see it.
+        """
+        self.pictures[path] = words
+        self.page.append(f"![{words}]({path})")
 
     def give(self, role: str, *words: object) -> str:
         """Have somebody give a command, which succeeds; what it prints.
@@ -101,6 +113,11 @@ class Story:
     def to_markdown(self) -> str:
         """The page."""
         return "\n\n".join(self.page) + "\n"
+
+
+def pictures_of(page: str) -> dict[str, str]:
+    """The pictures that a page of a story has: what each shows, by its path."""
+    return {path: words for words, path in re.findall(r"^!\[(.*)\]\((.*)\)$", page, re.MULTILINE)}
 
 
 def commands_of(page: str) -> list[str]:

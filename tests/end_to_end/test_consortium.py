@@ -29,7 +29,9 @@ from tests.end_to_end.consortium import (
     said,
     this_minute,
 )
-from tests.end_to_end.story import commands_of, plain
+from tests.end_to_end.consortium_pictures import show_consoles
+from tests.end_to_end.pictures import MOST_BYTES, Camera, camera
+from tests.end_to_end.story import commands_of, pictures_of, plain
 from tests.end_to_end.transport_support import connected_to, tree_of, wait_for
 
 pytestmark = pytest.mark.slow
@@ -49,7 +51,16 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
         yield made
 
 
-def test_from_empty_folders_to_releases_by_the_schedule(lives: Consortium) -> None:
+@pytest.fixture(scope="module")
+def photographer() -> Iterator[Camera | None]:
+    file = os.environ.get(PAGE_VARIABLE)
+    with camera(Path(file).absolute().with_suffix("") if file else None) as made:
+        yield made
+
+
+def test_from_empty_folders_to_releases_by_the_schedule(
+    lives: Consortium, photographer: Camera | None
+) -> None:
     story = lives.story
     story.tell(
         """
@@ -69,6 +80,7 @@ and its beginning alone.
     first = first_release(lives)
     assert max(story.counted.values()) <= MOST_COMMANDS, story.counted
     assert {*story.counted} == {OPERATOR, *KINDS}
+    show_consoles(lives, first, photographer, beside=PAGE.stem)
     object_and_run(lives, first)
     a_fifth_joins(lives)
     renew_and_restart(lives)
@@ -78,6 +90,11 @@ and its beginning alone.
         Path(file).write_text(story.to_markdown(), encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     assert [plain(one) for one in commands_of(page)] == [plain(one) for one in story.commands]
+    assert pictures_of(page) == story.pictures
+    for picture in story.pictures:
+        seen = (PAGE.parent / picture).read_bytes()
+        assert seen.startswith(b"RIFF")
+        assert len(seen) <= MOST_BYTES, picture
 
 
 def begin(lives: Consortium) -> None:

@@ -863,6 +863,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "held(self.serve_lock)",
         "test_console.py::test_a_look_at_the_lock_keeps_no_node_from_serving",
     ),
+    # whose consent counts is what the configuration says now
+    (
+        HOME,
+        "self.config.keys.store, self.config.file)",
+        "self.config.keys.store)",
+        "test_node_cli.py::"
+        "test_a_node_that_serves_takes_up_its_configuration_with_the_next_message",
+    ),
     # keys that a process has open are those of now
     (
         OPEN_KEYS,

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from machine.files import write_file
 from partner_node.cli import app
 from partner_node.client_app import nodes_of
 from partner_node.config.node_config import NodeConfig
@@ -34,7 +35,7 @@ from protocol.agreement.governance import CONSENT, LEGITIMATE_INTEREST, SEGMENTA
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
 from protocol.agreement.stop import SignedStop
-from protocol.errors import FedsegError, StoreError
+from protocol.errors import ConfigError, FedsegError, RuleError, StoreError
 from protocol.messages import Open, sign_request
 from protocol.partner_state import Phase
 from protocol.release.document import EXACT_WORDS, Release
@@ -723,6 +724,24 @@ def test_a_node_that_serves_takes_up_the_next_agreement(
     assert nodes_of(installed).nodes[0].agreement.version == 2
 
 
+def test_a_node_that_serves_takes_up_its_configuration_with_the_next_message(
+    shell: Shell, installed: Path
+) -> None:
+    before = nodes_of(installed)
+    text = (installed / "node.toml").read_text()
+    write_file(installed / "node.toml", text.replace('notices = ["1"]', 'notices = ["2"]'))
+    assert "E-NOTICE" in shell("consent", "status", "--dir", installed).err
+    with pytest.raises(RuleError, match="E-NOTICE"):
+        nodes_of(installed).nodes[0]._rules.check(datetime.now(UTC))
+    write_file(installed / "node.toml", text + "[nothing]")
+    with pytest.raises(ConfigError):  # nothing is answered as it stood there before
+        nodes_of(installed)
+    write_file(installed / "node.toml", text)
+    after = nodes_of(installed)
+    after.nodes[0]._rules.check(datetime.now(UTC))
+    assert after is not before
+
+
 @pytest.mark.parametrize("words", [("show",), ("sign", "--out", "out.json"), ("install",)])
 def test_a_tampered_agreement_names_whose_signature_does_not_fit(
     shell: Shell, node: Path, tmp_path: Path, words: tuple[str, ...]
@@ -1253,6 +1272,26 @@ def interested(shell: Shell, tmp_path: Path) -> Path:
     shell.json("agreement", "sign", "draft.json", "--out", "signed.json", "--dir", node)
     shell.json("agreement", "install", "signed.json", "--dir", node)
     return node
+
+
+def test_before_anybody_signs_it_is_said_why_nobody_would_be_counted(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "offered.json").write_bytes(draft(node).to_bytes())
+    words = ("--agreement", "offered.json", "--dir", node)
+    assert shell.json("consent", "status", *words)["eligible"] == 3
+    consents = tmp_path / "consents.csv"
+    text = consents.read_text()
+    for there, own, asked in (
+        ("ConsentGiven", "yes", "ConsentGiven and RenewedConsentGiven alone permit"),
+        (SEGMENTATION, "newsletters", f"The agreed purpose is {SEGMENTATION}"),
+        (",1\n", ",7\n", "Notices that count: 1."),
+    ):
+        consents.write_text(text.replace(there, own))
+        assert asked in shell("consent", "status", *words).out
+        assert shell.json("consent", "explain", "--subject", "b", *words)["eligible"] is False
+    consents.write_text(text.replace("b,ConsentGiven", "b,yes"))
+    assert "alone permit" not in shell("consent", "status", *words).out, "some are counted"
 
 
 def test_consent_status_says_who_may_be_counted_and_what_keeps_the_others_out(

@@ -1,0 +1,47 @@
+"""The parties of a draft: partners that joined by invitation, and those that still wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import closing
+from typing import Final, NoReturn
+
+from coordinator.config import CoordinatorConfig
+from coordinator.control.joined import joined_cards, waiting_partners
+from machine.console import output
+from protocol.agreement.partner_card import PartnerCard
+from protocol.errors import UsageError
+
+_ADMIT: Final = "fedseg-coordinator partner admit --code"
+
+
+def admitted_cards(config: CoordinatorConfig, *, besides: Collection[str]) -> list[PartnerCard]:
+    """The cards of admitted partners that joined by invitation, but of those named."""
+    with closing(config.open_store()) as store:
+        return [card for card in joined_cards(store) if card.id not in besides]
+
+
+def refuse_nobody(config: CoordinatorConfig) -> NoReturn:
+    """Refuse a draft without a party; raises UsageError, which names who waits."""
+    waiting = _waiting(config)
+    raise UsageError(
+        "no partner that joined is admitted" + (f"; {_words(waiting)}" if waiting else ""),
+        remedy=f"{_ADMIT}, then draft again" if waiting else "fedseg-coordinator partner invite",
+    )
+
+
+def warn_of_waiting(config: CoordinatorConfig) -> list[str]:
+    """Name, and return, the partners that joined and are in no draft, as nobody admitted them."""
+    waiting = _waiting(config)
+    if waiting:
+        output.warn([f"{_words(waiting)}, so it is in no draft yet: {_ADMIT}"])
+    return waiting
+
+
+def _waiting(config: CoordinatorConfig) -> list[str]:
+    with closing(config.open_store()) as store:
+        return waiting_partners(store)
+
+
+def _words(waiting: list[str]) -> str:
+    return f"{', '.join(waiting)} joined and is not admitted"
