@@ -23,9 +23,13 @@ from protocol.release.document import promised
 _MISSED_SHOWN = 10
 
 
-def runs_shown(store: CoordinatorStore, now: datetime) -> Shown:
-    """All runs, newest first, and those that were due and did not begin."""
-    rows, due = store.runs(), ScheduledRuns(store).runs()
+def runs_shown(store: CoordinatorStore, rows: Sequence[RunRow], now: datetime) -> Shown:
+    """Runs, and those that were due and did not begin.
+
+    Args:
+        rows: All runs, newest first.
+    """
+    due = ScheduledRuns(store).runs()
     skipped = missed(store, now)
     agreed = {row.agreement_hash for row in rows}
     privacy = {

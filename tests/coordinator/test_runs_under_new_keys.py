@@ -136,6 +136,21 @@ def test_a_run_that_was_requested_before_a_key_was_handed_over_is_under_the_new_
     assert fed.store.agreement_of_run(bytes(16)).keys.of(1) == public_bytes(NEW)
 
 
+def test_a_run_whose_agreement_does_not_go_with_the_hand_overs_ends_with_that_reason(
+    rotating: Rotating,
+) -> None:
+    """Not by the loss of one process after the other, as none of them begins."""
+    fed = rotating.federation
+    other = fed.agreement.parties[2].id
+    fed.store.request_run(bytes(16), fed.agreement)
+    rotating.tell(HandOver.make(rotating.old, NEW, partner=other, number=1, at=AT))
+    with pytest.raises(RunFailedError) as caught:
+        fed.drive(bytes(16))
+    row = fed.store.run(bytes(16))
+    assert (row.ended, row.code) == (True, "E-KEY-PARTY") and caught.value.code == row.code
+    assert other in row.reason and row.remedy
+
+
 def test_a_run_that_was_begun_keeps_its_keys(rotating: Rotating) -> None:
     fed = rotating.federation
     run_id = bytes(16)
