@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.backup import back_up
-from coordinator.config import KEY_FILE, CoordinatorConfig
+from coordinator.config import ACCOUNTS_FILE, KEY_FILE, CoordinatorConfig
 from coordinator.control import changing_keys, rotating
 from coordinator.control import passphrase as changing
 from coordinator.control.authority import NodesAuthority
@@ -27,6 +27,7 @@ from machine.private_files import next_of
 from protocol.agreement import hand_overs
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
+from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError
 from protocol.signing import key_id, public_bytes
 from simulations.agreement import signed_with
@@ -321,6 +322,21 @@ def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_ne
     written = next_version(before, cards=(), without=(), software=SOFTWARE, now=NOW)
     assert written.parties[1].public_key == public_bytes(new)
     assert written.coordinator.public_key == own_key(folder)
+
+
+def test_a_stop_and_a_hand_over_wait_for_no_log(shell: Shell, folder: Path, tmp_path: Path) -> None:
+    agreed = published(folder)
+    (folder / ACCOUNTS_FILE).write_bytes(b"no database at all" * 999)
+    stop = SignedStop.sign(agreed, KEYS[0], at=AT)
+    (tmp_path / "stop.json").write_bytes(stop.to_bytes())
+    one = HandOver.make(KEYS[1], Ed25519PrivateKey.generate(), partner="p1", number=1, at=AT)
+    (tmp_path / "h.json").write_bytes(one.to_bytes())
+    for words in (("key", "accept", "h.json"), ("agreement", "stop", "stop.json")):
+        done = operator(shell)(*words[:2], tmp_path / words[2], "--dir", folder)
+        assert done.code == 0 and "not in the log of people" in done.err
+    store = CoordinatorConfig.load(folder).open_store()
+    assert known(folder) == [one] and store.stops_of(agreed.hash) == [stop.to_bytes()]
+    store.close()
 
 
 def test_whoever_lacks_several_hand_overs_takes_each_in_its_order(
