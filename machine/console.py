@@ -35,8 +35,11 @@ class _Lines(Console):
     def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
         """As `Console.print`; `soft_wrap` says that nothing is folded, None leaves it to us."""
         if soft_wrap is None:
-            soft_wrap = not self.file.isatty() and all(isinstance(one, str) for one in objects)
+            soft_wrap = not self._folds() and all(isinstance(one, str) for one in objects)
         super().print(*objects, soft_wrap=soft_wrap, **how)
+
+    def _folds(self) -> bool:
+        return self.file.isatty()
 
 
 people = _Lines(highlight=False, markup=False, emoji=False)

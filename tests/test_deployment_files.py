@@ -167,7 +167,7 @@ def test_health_is_asked_where_it_is_told() -> None:
 def test_a_console_is_a_container_of_its_own_that_this_machine_alone_reaches(side: str) -> None:
     services = read(DEPLOY / "compose.yaml")["services"]
     console, own = services[f"{side}-console"], CONSOLE_PORTS[side]
-    assert console["command"] == ["console", "--dir", "/state"]
+    assert console["command"] == ["console", "--dir", "/state", "--log-format", "json"]
     assert console["ports"] == [f"127.0.0.1:{own}:{own}"]
     assert console["profiles"] == [f"{side}-console"]
     same = {"image", "build", "user", "read_only", "cap_drop", "security_opt", "volumes"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
-
 from coordinator.runs.due import Due, missed
 from coordinator.runs.life import NOT_SERVED
 from coordinator.shown.progress_words import next_words, since_words, standing_words
@@ -14,7 +12,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RoundRow, RunRow
 from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.shown import Shown
-from machine.tables import folding_table
+from machine.tables import Table, folding_table
 from machine.text import minute, short, shown
 from protocol.messages import round_number
 from protocol.release.document import promised

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.table import Table
 
 from machine import logs
 from machine.console import _Lines, output
+from machine.tables import Table
 from protocol.errors import ConfigError
 from tests.control.commands import operator
 from tests.partner_node.nodes import shell
@@ -61,7 +61,9 @@ def broken(shell: Shell, tmp_path: Path) -> Path:
 
 
 def test_an_error_is_one_line_where_no_terminal_reads_it(shell: Shell, broken: Path) -> None:
-    done = operator(shell)("console", "--dir", broken)
+    calls = operator(shell)
+    calls.folds = False
+    done = calls("console", "--dir", broken)
     first, way_out = done.err.splitlines()
     assert first.startswith("E-CONFIG: ") and len(first) > 100 and "Way out" in way_out
 
