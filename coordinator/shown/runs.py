@@ -14,6 +14,7 @@ from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.shown import Shown
 from machine.tables import Table, folding_table
 from machine.text import minute, short, shown
+from protocol.agreement.document import Agreement
 from protocol.messages import round_number
 from protocol.release.document import promised
 
@@ -30,9 +31,7 @@ def runs_shown(store: CoordinatorStore, rows: Sequence[RunRow], now: datetime) -
     due = ScheduledRuns(store).runs()
     skipped = missed(store, now)
     agreed = {row.agreement_hash for row in rows}
-    privacy = {
-        agreement_hash: promised(store.agreement(agreement_hash)) for agreement_hash in agreed
-    }
+    privacy = {hash: promised(one) for hash, one in _agreements(store).items() if hash in agreed}
     table = Table(title="Runs, newest first")
     table.add_column("run", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -86,7 +85,7 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
         served: Whether a process serves the coordinator.
     """
     rounds = store.rounds(row.run_id)
-    agreement = store.agreement(row.agreement_hash)
+    agreement = _agreements(store)[row.agreement_hash]
     due = ScheduledRuns(store).runs().get(row.run_id)
     return Shown(
         values=row.to_dict()
@@ -117,6 +116,11 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
             *_rounds(rounds),
         ],
     )
+
+
+def _agreements(store: CoordinatorStore) -> dict[bytes, Agreement]:
+    """The agreements by their hashes, also one that does not go with the hand-overs any more."""
+    return {signed.agreement.hash: signed.agreement for signed in store.agreements()}
 
 
 def missed_lines(found: Sequence[Due]) -> list[str]:
